@@ -1,0 +1,105 @@
+"""The errors a caller can cause, as one tree; each has a stable `code` and says what to do.
+
+    BreakwaterError
+    ├── SpecRejected          a well-formed spec that can't be taken, with one FieldError per reason
+    ├── Conflict              what is asked contradicts what is stored
+    │   ├── JobIdConflict         the id exists with another spec
+    │   ├── DuplicateJob          `on_duplicate: reject` and the same spec is active or recent
+    │   └── KeyInFlight           the first request with this Idempotency-Key hasn't ended
+    ├── KeyReused             the Idempotency-Key came with another body before
+    ├── NotFound              no such thing for this tenant
+    └── Overloaded            the backlog is full, or a store is away: come back later
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+ECHO_LIMIT = 100
+"""Characters of a name, id or allowed value that an error may echo."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One reason against one place in the submitted body.
+
+    `pointer` is an RFC 6901 JSON pointer into the body as it was submitted. `extra` holds members such as
+    `allowed`, `move_to` or `nearest` that help to mend it; never a submitted value other than names and ids.
+    """
+
+    pointer: str
+    code: str
+    detail: str
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the member of `errors` that stands in the problem document."""
+        return {"pointer": self.pointer, "code": self.code, "detail": self.detail, **self.extra}
+
+
+class BreakwaterError(Exception):
+    """Something the caller can mend."""
+
+    code = "error"
+
+    def __init__(self, detail: str, **members: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.members = members
+
+
+class SpecRejected(BreakwaterError):
+    """The body is well-formed but can't be taken as a job."""
+
+    code = "spec_rejected"
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__(errors[0].detail if len(errors) == 1 else f"The spec has {len(errors)} errors.")
+        self.errors = tuple(errors)
+        if len(errors) == 1:
+            self.code = errors[0].code
+
+
+class Conflict(BreakwaterError):
+    """What is asked contradicts what is stored; nothing was changed."""
+
+    code = "conflict"
+
+
+class JobIdConflict(Conflict):
+    """A job with this id exists and its spec differs; the stored job is untouched."""
+
+    code = "job_id_conflict"
+
+
+class DuplicateJob(Conflict):
+    """The same spec is active or was submitted a moment ago, and the spec says `on_duplicate: reject`."""
+
+    code = "duplicate_job"
+
+
+class KeyInFlight(Conflict):
+    """The first request with this Idempotency-Key is still in flight; repeat this one in a second."""
+
+    code = "idempotency_key_in_flight"
+
+
+class KeyReused(BreakwaterError):
+    """This Idempotency-Key came with another body before; take a new key for a new request."""
+
+    code = "idempotency_key_reused"
+
+
+class NotFound(BreakwaterError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class Overloaded(BreakwaterError):
+    """The service can't take this now; repeat it after `retry_after_seconds`."""
+
+    code = "overloaded"
+
+    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds

@@ -1,0 +1,137 @@
+"""The normalized job spec: what will run, with every default filled in and every name canonical.
+
+Only shapes and their JSON form live here; how a submitted body becomes one is in `normalize.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Kind(StrEnum):
+    """What a job does with its spec."""
+
+    INFERENCE = "inference"
+    IMPORT = "import"
+
+
+class OnDuplicate(StrEnum):
+    """What to do when the same spec is active or recent and carries no id."""
+
+    JOIN = "join"
+    REJECT = "reject"
+    CREATE = "create"
+
+
+class Delivery(StrEnum):
+    """Whether a call with an ambiguous end may be made again."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+
+
+class OnPaused(StrEnum):
+    """Whether a spec that asks for a paused region or provider is refused or waits."""
+
+    REFUSE = "refuse"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model and the canonical regions it runs in, in submitted order."""
+
+    id: str
+    name: str
+    provider: str
+    regions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question; `id` is the client's, the bank's, or derived from the text."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a job runs. Durations are seconds; `max_concurrent` counts calls in flight (None: the provider's limit)."""
+
+    max_concurrent: int | None = None
+    timeout_seconds: float = 300
+    queue_timeout_seconds: float | None = None
+    max_attempts: int = 3
+    min_success_rate: float = 0.67
+    delivery: Delivery = Delivery.AT_LEAST_ONCE
+    on_paused: OnPaused = OnPaused.REFUSE
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A normalized inference spec. `regions` lists every region of the job, in submitted order and canonical."""
+
+    id: str | None
+    name: str
+    models: tuple[Model, ...]
+    regions: tuple[str, ...]
+    questions: tuple[Question, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+    on_duplicate: OnDuplicate = OnDuplicate.JOIN
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    kind: Kind = Kind.INFERENCE
+
+    @property
+    def planned(self) -> int:
+        """The number of cells: one per model, region of that model and question."""
+        return sum(len(model.regions) for model in self.models) * len(self.questions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as the API shows it and as the database keeps it."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "name": self.name,
+            "models": [
+                {"id": model.id, "name": model.name, "provider": model.provider, "regions": list(model.regions)}
+                for model in self.models
+            ],
+            "regions": list(self.regions),
+            "questions": [{"id": question.id, "text": question.text} for question in self.questions],
+            "parameters": dict(self.parameters),
+            "policy": asdict(self.policy),
+            "on_duplicate": self.on_duplicate,
+            "metadata": dict(self.metadata),
+            "extensions": dict(self.extensions),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Rebuild a spec from what `to_json` gave; for stored specs only, nothing is checked again."""
+        policy = stored["policy"]
+        return cls(
+            id=stored["id"],
+            name=stored["name"],
+            models=tuple(
+                Model(id=model["id"], name=model["name"], provider=model["provider"], regions=tuple(model["regions"]))
+                for model in stored["models"]
+            ),
+            regions=tuple(stored["regions"]),
+            questions=tuple(Question(id=question["id"], text=question["text"]) for question in stored["questions"]),
+            parameters=stored["parameters"],
+            policy=Policy(
+                **{
+                    **policy,
+                    "delivery": Delivery(policy["delivery"]),
+                    "on_paused": OnPaused(policy["on_paused"]),
+                }
+            ),
+            on_duplicate=OnDuplicate(stored["on_duplicate"]),
+            metadata=stored["metadata"],
+            extensions=stored["extensions"],
+            kind=Kind(stored["kind"]),
+        )
