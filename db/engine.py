@@ -1,0 +1,80 @@
+"""The one pool of connections: SQLModel reads through it, hot statements take its driver connection."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Result = TypeVar("Result")
+
+# A plan that was cached while a table was empty costs 2.8-3.3x once it is full, so connections that run only the hot
+# statements plan by index, always (measured on the prototype; docs/decisions).
+PINNED_PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+STATEMENTS = Path(__file__).parent / "statements"
+RETRIES = 8
+
+
+def driver_url(database_url: str) -> str:
+    """Return a plain `postgresql://` URL as SQLAlchemy wants it for asyncpg."""
+    scheme, _, rest = database_url.partition("://")
+    if scheme.partition("+")[0] not in {"postgres", "postgresql"}:
+        raise ValueError("The database URL must start with postgresql://")
+    return f"postgresql+asyncpg://{rest}"
+
+
+def create_engine(database_url: str, *, size: int = 5, pinned_plans: bool = False, name: str = "breakwater") -> AsyncEngine:
+    """Return the engine of a process; `size` connections at most. Nothing connects before the first use."""
+    settings = {"application_name": name, "jit": "off", **(PINNED_PLANS if pinned_plans else {})}
+    return create_async_engine(
+        driver_url(database_url),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_use_lifo=True,
+        connect_args={"server_settings": settings, "timeout": 5},
+    )
+
+
+@asynccontextmanager
+async def connect(engine: AsyncEngine) -> AsyncIterator[Connection]:
+    """Lend the driver's connection, outside any transaction. One that broke is not given back to the pool."""
+    async with engine.connect() as borrowed:
+        raw = await borrowed.get_raw_connection()
+        driver: Connection = raw.driver_connection  # type: ignore[assignment]
+        try:
+            yield driver
+        except BaseException as error:
+            # After a refusal by the server the connection is sound; after anything else what was under way is unknown.
+            if not isinstance(error, asyncpg.PostgresError) or isinstance(error, GONE):
+                await borrowed.invalidate()
+            raise
+
+
+@cache
+def statement(name: str) -> str:
+    """Return the text of `db/statements/<name>.sql`."""
+    return (STATEMENTS / f"{name}.sql").read_text()
+
+
+CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+GONE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, OSError)
+
+
+async def in_transaction(engine: AsyncEngine, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
+    """Run `unit` in a transaction and commit; run it again, whole, when it met a deadlock.
+
+    `unit` must not keep effects outside the transaction, for it may run several times.
+    """
+    for _ in range(RETRIES):
+        try:
+            async with connect(engine) as connection, connection.transaction():
+                return await unit(connection)
+        except CONFLICTS:
+            continue
+    async with connect(engine) as connection, connection.transaction():
+        return await unit(connection)

@@ -1,0 +1,66 @@
+"""Bring a database to this version's schema; safe to start from many processes at once."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from db.engine import driver_url
+
+MIGRATION_LOCK = 0x627265616B77  # "breakw": one migrator at a time per database
+
+
+def upgrade(database_url: str) -> None:
+    """Run the migrations that the database lacks, under an advisory lock.
+
+    Safe to repeat and to race: the second caller waits and finds nothing to do. Takes a `postgresql://` URL.
+    Call it outside a running event loop.
+    """
+    asyncio.run(_upgrade(database_url))
+
+
+async def _upgrade(database_url: str) -> None:
+    engine = create_async_engine(driver_url(database_url), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+            await connection.commit()
+            await connection.run_sync(_run)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def _run(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def run_script(connection: Connection, script: Path) -> None:
+    """Run a file of several statements in the migration's transaction (prepared statements take only one)."""
+    adapted = connection.connection.dbapi_connection
+    adapted.run_async(lambda driver: driver.execute(script.read_text()))  # type: ignore[union-attr]
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def head() -> str:
+    """Return the newest revision that this code brings."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+async def current(connection: asyncpg.Connection) -> str | None:
+    """Return the revision the database is at, or None where no migration has run."""
+    known = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+    return await connection.fetchval("SELECT version_num FROM alembic_version") if known else None
