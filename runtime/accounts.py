@@ -1,0 +1,56 @@
+"""Under which system account an engine runs, and what that account can reach. Root never runs an engine."""
+
+import os
+import pwd
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+UNPRIVILEGED = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A system account; `switch` says whether this process must change to it before it starts an engine."""
+
+    name: str
+    uid: int
+    gid: int
+    switch: bool
+
+    def popen_arguments(self) -> dict[str, Any]:
+        """Return the arguments that make `subprocess` start a program under this account."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.switch else {}
+
+    def own(self, path: Path) -> None:
+        """Give `path` to this account; does nothing when no change of account is needed."""
+        if self.switch:
+            os.chown(path, self.uid, self.gid)
+
+    def can_reach(self, folder: Path) -> bool:
+        """Say whether this account can enter the existing `folder`, by trying it.
+
+        Reading the mode bits of the parents would miss access lists and mount options.
+        """
+        # The absolute path keeps /bin/sh out of a PATH that the account may not be able to read.
+        tried = subprocess.run(  # noqa: S603
+            ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(folder)],
+            cwd="/",
+            stderr=subprocess.DEVNULL,
+            check=False,
+            **self.popen_arguments(),
+        )
+        return tried.returncode == 0
+
+
+def account_for_engines() -> Account:
+    """Return the account that runs the engines: the caller's own, or `nobody` when the caller is root."""
+    uid = os.geteuid()
+    entry = pwd.getpwnam(UNPRIVILEGED) if uid == 0 else pwd.getpwuid(uid)
+    return Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid, switch=uid == 0)
+
+
+def caller_name() -> str:
+    """Return the name of the account this process runs under: the only one that may connect to the engines."""
+    return pwd.getpwuid(os.geteuid()).pw_name

@@ -1,0 +1,140 @@
+"""The data folder of a run: which one it is, the lock that holds it, and what others may read from it.
+
+<folder>/                0711 when root made it, else 0700
+    lock                 held by the run that uses the folder
+    connections.json     the URLs of the engines, for processes that join (0600)
+    postgres/ valkey/    data, 0700, owned by the account that runs the engines
+    sockets/             0700, likewise; under /tmp if its path is too long for a Unix socket
+    postgres.log valkey.log pg_hba.conf pg_ident.conf
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from runtime.accounts import Account
+from runtime.errors import EngineError, FolderInUseError
+
+OUTSIDE = Path("/var/lib/breakwater")
+"""Where root's data goes when the account of the engines can't reach the project."""
+_LONGEST_SOCKET_FOLDER = 80
+"""A socket's path must stay under 104 bytes on macOS and 108 on Linux; PostgreSQL's lock file takes 19 of them."""
+
+
+class Connections(NamedTuple):
+    """Where the servers of a run listen."""
+
+    database_url: str
+    redis_url: str
+
+
+class FolderChoice(NamedTuple):
+    """A data folder, and why it isn't the one in the project if it is not."""
+
+    path: Path
+    reason: str | None
+
+
+def project_folder() -> Path:
+    """Return the folder of the checkout this code lies in, or the current one when it is installed elsewhere."""
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "pyproject.toml").is_file() else Path.cwd()
+
+
+def choose_folder(*, data_dir: Path | None, port: int, account: Account) -> FolderChoice:
+    """Return the folder that a run on this port uses; creates it, to see whether `account` can reach it.
+
+    The same arguments give the same folder, so that a worker in another terminal finds the engines.
+    """
+    wanted = (data_dir or project_folder() / ".breakwater" / f"{os.geteuid()}-{port}").absolute()
+    _create(wanted, account)
+    if account.can_reach(wanted):
+        return FolderChoice(wanted, None)
+    reason = f"The account {account.name}, which runs the engines because you are root, can't reach {wanted}"
+    if data_dir is not None:
+        raise EngineError(f"{reason}: set BREAKWATER_DATA_DIR to a folder that it can enter, such as {OUTSIDE}/data.")
+    outside = OUTSIDE / f"{wanted.name}-{_short_hash(wanted)}"
+    _create(outside, account)
+    return FolderChoice(outside, f"{reason}.")
+
+
+class DataFolder:
+    """A data folder held for this process; the lock goes with the process, however it ends."""
+
+    def __init__(self, path: Path, account: Account) -> None:
+        self.path = path
+        self.account = account
+        self._lock: int | None = None
+
+    def hold(self) -> Self:
+        """Take the lock of the folder; raises FolderInUseError, naming the settings to change, while it is held."""
+        _create(self.path, self.account)
+        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise FolderInUseError(
+                f"Another run uses the data folder {self.path}: stop it, or set BREAKWATER_PORT (each port has a "
+                "folder of its own) or BREAKWATER_DATA_DIR for a second one."
+            ) from None
+        self._lock = lock
+        return self
+
+    def release(self) -> None:
+        """Give the lock back. Does nothing when it isn't held."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+    def sockets(self) -> Path:
+        """Return the folder for the sockets of the engines, with a path short enough for them."""
+        folder = self.path / "sockets"
+        if len(os.fsencode(folder)) > _LONGEST_SOCKET_FOLDER:
+            folder = Path("/tmp") / f"breakwater-{self.account.uid}-{_short_hash(self.path)}"  # noqa: S108 (checked below)
+        try:
+            folder.mkdir(mode=0o700)
+            self.account.own(folder)
+        except FileExistsError:
+            seen = folder.lstat()
+            if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != self.account.uid or seen.st_mode & 0o077:
+                raise EngineError(f"{folder} isn't a folder of {self.account.name} alone: remove it.") from None
+        return folder
+
+    def publish(self, connections: Connections) -> None:
+        """Say where the servers listen, for processes that join them."""
+        write_private(self.path / "connections.json", json.dumps(connections._asdict()))
+
+    def withdraw(self) -> None:
+        """Say that nothing listens any more."""
+        (self.path / "connections.json").unlink(missing_ok=True)
+
+
+def read_connections(folder: Path) -> Connections | None:
+    """Return where the servers of a running `breakwater run` listen, or None when none runs on this folder."""
+    try:
+        return Connections(**json.loads((folder / "connections.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file that only its owner may read; nobody ever reads half of it."""
+    unfinished = path.with_name(f".{path.name}.new")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    unfinished.replace(path)
+
+
+def _create(folder: Path, account: Account) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    # Root's folder is passed through by the account of the engines on the way to its own folders in it.
+    folder.chmod(0o711 if account.switch else 0o700)
+
+
+def _short_hash(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:8]

@@ -1,0 +1,76 @@
+"""Looking at, waiting for and ending processes, whether they are children of this one or left over from another."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_POLL_SECONDS = 0.02
+
+
+def wait_until(claim: Callable[[], bool], *, seconds: float) -> bool:
+    """Look at `claim` until it is true; return False when it isn't after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not claim():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def start_mark(pid: int) -> str | None:
+    """Return what tells this process from a later one with the same id, or None when it has ended.
+
+    A zombie has ended: in a container nobody may ever reap it.
+    """
+    if sys.platform != "linux":
+        shown = _shown_by_ps(pid, "state=,lstart=")
+        return None if not shown or shown.startswith("Z") else shown[1:].strip()
+    try:
+        # The command's name may hold spaces and brackets; the numbers start after the last one.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    state, started = fields[0], fields[19]
+    return None if state in "ZX" else started
+
+
+def command_line(pid: int) -> str:
+    """Return the arguments of a process joined by spaces; empty when it has ended."""
+    if start_mark(pid) is None:
+        return ""
+    if sys.platform != "linux":
+        return _shown_by_ps(pid, "command=")
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def is_running(pid: int, mark: str) -> bool:
+    """Say whether the process that had this start mark is still there."""
+    return start_mark(pid) == mark
+
+
+def end_process(pid: int, mark: str, *, signals: tuple[signal.Signals, ...], seconds: float) -> None:
+    """Send the signals one after the other, each with `seconds` to end, and kill the process in the end.
+
+    Works for processes that aren't children of this one; a process id that was given away again is left alone.
+    """
+    for number in (*signals, signal.SIGKILL):
+        if not is_running(pid, mark):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        wait_until(lambda: not is_running(pid, mark), seconds=seconds)
+
+
+def _shown_by_ps(pid: int, columns: str) -> str:
+    shown = subprocess.run(  # noqa: S603
+        ["/bin/ps", "-o", columns, "-p", str(pid)], capture_output=True, text=True, check=False, env={"LC_ALL": "C"}
+    )
+    return shown.stdout.strip()

@@ -1,0 +1,163 @@
+"""One embedded Valkey server on one data folder: start it, stop it. It listens on a Unix socket only."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from runtime.accounts import Account
+from runtime.errors import EngineError
+from runtime.processes import end_process, start_mark, wait_until
+
+START_RETRY_SECONDS = 10
+LOADING_SECONDS = 300
+"""How long a living server may take to read its append-only file."""
+STOP_SECONDS = 30
+
+
+@dataclass
+class Valkey:
+    """A server on `data`, run by `account`; `sockets` is an existing folder it may write to."""
+
+    data: Path
+    sockets: Path
+    control: Path
+    server: Path
+    account: Account
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL of the first logical database."""
+        return f"unix://{quote(str(self.socket), safe='/')}?db=0"
+
+    @property
+    def socket(self) -> Path:
+        """Where the server listens."""
+        return self.sockets / "valkey.sock"
+
+    @property
+    def log(self) -> Path:
+        """Where the server writes what it has to say."""
+        return self.control / "valkey.log"
+
+    def create(self) -> None:
+        """Create the data folder if there is none."""
+        if not self.data.exists():
+            self.data.mkdir(mode=0o700)
+            self.account.own(self.data)
+
+    def spawn(self) -> None:
+        """Start the server without waiting for it; raises EngineError while another one has the folder.
+
+        Two servers on one append-only file destroy it. So the server inherits a lock on the folder, which the kernel
+        holds for as long as that process lives, whatever becomes of us.
+        """
+        lock = os.open(self.data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise EngineError(f"Another Valkey server still runs on {self.data}.") from None
+        try:
+            self._run_server(lock)
+        finally:
+            os.close(lock)
+
+    def is_ready(self) -> bool:
+        """Say whether the server answers PONG; while it reads its file it answers LOADING."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(1)
+            connection.connect(str(self.socket))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+        return False
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; raises EngineError with the end of its log."""
+        give_up = time.monotonic() + START_RETRY_SECONDS
+        while True:
+            try:
+                self.spawn()
+                if not self._wait_for_start():
+                    return
+                reason = f"Valkey doesn't start; the end of {self.log} says:\n{self._log_tail()}"
+            except EngineError as failure:
+                reason = str(failure)
+            if time.monotonic() > give_up:
+                raise EngineError(reason)
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Stop the server; its file is complete. Does nothing when it isn't running."""
+        self._end((signal.SIGTERM, signal.SIGKILL))
+
+    def kill(self) -> None:
+        """End the server as a crash would."""
+        self._end((signal.SIGKILL,))
+
+    def end_leftover(self) -> None:
+        """Stop a server on this folder that another run left behind."""
+        with contextlib.suppress(OSError, ValueError):
+            lock = os.open(self.data / "lock", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it: nobody is left
+            except BlockingIOError:
+                pid = int((self.data / "valkey.pid").read_text(encoding="utf-8"))
+                if mark := start_mark(pid):
+                    end_process(pid, mark, signals=(signal.SIGTERM,), seconds=10)
+            finally:
+                os.close(lock)
+
+    def _run_server(self, lock: int) -> None:
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "dir": str(self.data),
+            "pidfile": str(self.data / "valkey.pid"),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "daemonize": "no",
+            "loglevel": "notice",
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603
+                [str(self.server), *(part for name, value in options.items() for part in (f"--{name}", value))],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+                pass_fds=(lock,),
+                **self.account.popen_arguments(),
+            )
+
+    def _wait_for_start(self) -> bool:
+        """Wait until the server answers or has ended; return whether it has ended."""
+        process = self.process
+        if process is None:
+            return True
+        if not wait_until(lambda: process.poll() is not None or self.is_ready(), seconds=LOADING_SECONDS):
+            raise EngineError(f"Valkey isn't ready after {LOADING_SECONDS} s; see {self.log}.")
+        return process.poll() is not None
+
+    def _end(self, signals: tuple[signal.Signals, ...]) -> None:
+        process, self.process = self.process, None
+        if process is None:
+            return
+        for number in signals:
+            process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+                return
+
+    def _log_tail(self) -> str:
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
