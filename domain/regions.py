@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from domain.notes import Action, Findings, Note, Part, cut
+from domain.reading import clean, read_list
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -29,9 +32,7 @@ class Registry:
     region_by_spelling: Mapping[str, Region] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        spellings = {
-            spelling.strip().casefold(): region for region in self.regions for spelling in (region.name, *region.aliases)
-        }
+        spellings = {fold(spelling): region for region in self.regions for spelling in (region.name, *region.aliases)}
         object.__setattr__(self, "region_by_spelling", spellings)
 
     @property
@@ -55,3 +56,59 @@ DEFAULT_QUESTIONS: Mapping[str, str] = {
     "greatest_invention": "What is the most important invention in history?",
     "greatest_leader": "Who was the greatest leader of the 20th century?",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What one body is read against. `refuse_paused` is False if its policy says to wait."""
+
+    registry: Registry
+    findings: Findings
+    refuse_paused: bool = True
+
+
+def fold(spelling: str) -> str:
+    """Return the form in which spellings of a region are compared."""
+    return clean(spelling).casefold()
+
+
+def read_regions(part: Part, scope: Scope) -> tuple[str, ...]:
+    """Return a list's canonical regions in its order, without duplicates; empty if it is refused or empty."""
+    values = read_list(part, "regions", scope.findings)
+    index_by_name: dict[str, int] = {}
+    is_refused = False
+    for index, value in enumerate(values or ()):
+        name = _read_region(value, f"{part.at}/{index}", scope)
+        if name is None:
+            is_refused = True
+        elif name in index_by_name:
+            _note_duplicate(value, f"{part.at}/{index}", f"{part.at}/{index_by_name[name]}", scope.findings)
+        else:
+            index_by_name[name] = index
+            if value != name:
+                note = Note(Action.CANONICALIZED, f"{part.at}/{index}", from_=cut(value), to=name)
+                scope.findings.notes.append(note)
+    return () if is_refused else tuple(index_by_name)
+
+
+def _read_region(value: object, at: str, scope: Scope) -> str | None:
+    """Return the canonical name; there is no default region, so an unknown one is an error."""
+    if not isinstance(value, str):
+        scope.findings.wrong_type(at, "the name of a region")
+        return None
+    spellings = scope.registry.region_by_spelling
+    region = spellings.get(value) or spellings.get(fold(value))
+    if region is None:
+        allowed = scope.registry.allowed_regions
+        detail = f"There is no region `{cut(value)}`; give one of {', '.join(allowed)}."
+        scope.findings.error(at, "unknown_region", detail, allowed=allowed)
+        return None
+    if region.paused and scope.refuse_paused:
+        detail = f"Region {region.name} is paused; leave it out, or give `policy.on_paused` as `wait`."
+        scope.findings.error(at, "region_paused", detail, region=region.name)
+        return None
+    return region.name
+
+
+def _note_duplicate(value: str, at: str, kept: str, findings: Findings) -> None:
+    findings.notes.append(Note(Action.DROPPED_DUPLICATE, at, value=cut(value), kept=kept))

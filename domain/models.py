@@ -1,0 +1,205 @@
+"""Read the models of a submitted body: strings or objects, each with its provider and regions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.notes import Action, Findings, Note, Part, cut, nearest
+from domain.reading import read_label, read_list, refuse_unknown
+from domain.regions import Scope, read_regions
+from domain.spec import Model
+
+DEFAULT_PROVIDER = "hybrid"
+MODEL_FIELDS = frozenset({"id", "name", "provider", "regions"})
+_HOMES = {"model": "/id", "model_id": "/id", "region": "/regions", "providers": "/provider"}
+
+
+@dataclass(frozen=True, slots=True)
+class JobRegions:
+    """The regions that the job names for its models.
+
+    `names` is None if the job names none, and empty if what it names was refused: then nothing is held against models.
+    `at` is where they stand or would have to stand.
+    """
+
+    names: tuple[str, ...] | None
+    at: str
+
+
+@dataclass(slots=True)
+class ModelReading:
+    """The models read so far. `unused_fields` are known and have no effect; their values gather in `unused`."""
+
+    scope: Scope
+    job_regions: JobRegions
+    unused_fields: frozenset[str] = frozenset()
+    unused: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kept_by_id: dict[str, tuple[Model, str]] = field(default_factory=dict)
+    without_provider: int = 0
+    without_regions: int = 0
+
+    @property
+    def findings(self) -> Findings:
+        """Where notes and errors go."""
+        return self.scope.findings
+
+
+def read_models(part: Part, reading: ModelReading) -> tuple[Model, ...]:
+    """Return the models in their order, the first of each id; a twin that differs is an error."""
+    for index, value in enumerate(read_list(part, "models", reading.findings) or ()):
+        _add_model(value, f"{part.at}/{index}", reading)
+    _finish(part.at, reading)
+    return tuple(model for model, _ in reading.kept_by_id.values())
+
+
+def read_single_model(part: Part, reading: ModelReading) -> tuple[Model, ...]:
+    """Return the one model that `metadata.model` names."""
+    _add_model(part.value, part.at, reading)
+    _finish(part.at, reading)
+    return tuple(model for model, _ in reading.kept_by_id.values())
+
+
+def _add_model(value: object, at: str, reading: ModelReading) -> None:
+    model = _read_model(value, at, reading)
+    if model is None:
+        return
+    kept, kept_at = reading.kept_by_id.setdefault(model.id, (model, at))
+    if kept_at is not at:
+        _drop_twin(model, kept, at, kept_at, reading.findings)
+
+
+def _drop_twin(twin: Model, kept: Model, at: str, kept_at: str, findings: Findings) -> None:
+    differing = [
+        name
+        for name, differs in (
+            ("name", twin.name != kept.name),
+            ("provider", twin.provider != kept.provider),
+            ("regions", set(twin.regions) != set(kept.regions)),
+        )
+        if differs
+    ]
+    if not differing:
+        findings.notes.append(Note(Action.DROPPED_DUPLICATE, at, value=cut(twin.id), kept=kept_at))
+        return
+    detail = f"Model `{cut(twin.id)}` differs in {' and '.join(differing)} from {kept_at}; give one of them only."
+    findings.error(at, "conflicting_model", detail, conflicts_with=kept_at, differing=differing)
+
+
+def _finish(at: str, reading: ModelReading) -> None:
+    """Say once what many models have in common: no provider, no regions."""
+    if reading.without_provider:
+        detail = f"{reading.without_provider} without a `provider`."
+        reading.findings.notes.append(Note(Action.DEFAULTED, at, to=DEFAULT_PROVIDER, detail=detail))
+    if reading.without_regions:
+        detail = "Name `regions` on the job or on every model; there is no default region."
+        allowed = reading.scope.registry.allowed_regions
+        reading.findings.error(reading.job_regions.at, "regions_missing", detail, allowed=allowed)
+
+
+def _read_model(value: object, at: str, reading: ModelReading) -> Model | None:
+    if isinstance(value, str):
+        return _read_string(value, at, reading)
+    if isinstance(value, dict):
+        return _read_object(value, at, reading)
+    reading.findings.wrong_type(at, "a model id, or an object with `id`")
+    return None
+
+
+def _read_string(value: str, at: str, reading: ModelReading) -> Model | None:
+    model_id = read_label(Part(value, at), reading.findings)
+    provider = _default_provider(at, reading)
+    regions = _job_regions(reading)
+    if model_id is None or provider is None:
+        return None
+    return Model(model_id, model_id, provider, regions)
+
+
+def _read_object(members: dict[str, Any], at: str, reading: ModelReading) -> Model | None:
+    known = MODEL_FIELDS | reading.unused_fields if reading.unused_fields else MODEL_FIELDS
+    refuse_unknown(members, known, at, reading.findings, homes=_HOMES, root=at)
+    model_id = _read_model_id(members, at, reading.findings)
+    given_name = members.get("name")
+    name = model_id if given_name is None else read_label(Part(given_name, f"{at}/name"), reading.findings)
+    provider = _read_provider(members, at, reading)
+    regions = _read_model_regions(members, at, reading)
+    if model_id is None or name is None or provider is None:
+        return None
+    if reading.unused_fields:
+        _keep_unused(model_id, members, at, reading)
+    return Model(model_id, name, provider, regions)
+
+
+def _read_model_id(members: Mapping[str, Any], at: str, findings: Findings) -> str | None:
+    given = members.get("id")
+    if given is not None:
+        return read_label(Part(given, f"{at}/id"), findings)
+    findings.error(at, "empty", "Give the model's `id`.")
+    return None
+
+
+def _read_provider(members: Mapping[str, Any], at: str, reading: ModelReading) -> str | None:
+    given = members.get("provider")
+    if given is None:
+        return _default_provider(at, reading)
+    provider = read_label(Part(given, f"{at}/provider"), reading.findings)
+    return provider and _allowed_provider(provider, f"{at}/provider", reading.scope)
+
+
+def _default_provider(at: str, reading: ModelReading) -> str | None:
+    reading.without_provider += 1
+    return _allowed_provider(DEFAULT_PROVIDER, at, reading.scope)
+
+
+def _allowed_provider(provider: str, at: str, scope: Scope) -> str | None:
+    """Return the provider if the registry serves it now."""
+    registry = scope.registry
+    if registry.providers is not None and provider not in registry.providers:
+        _refuse_unknown_provider(provider, registry.providers, at, scope.findings)
+        return None
+    if scope.refuse_paused and provider in registry.paused_providers:
+        detail = f"Provider {cut(provider)} is paused; take another, or give `policy.on_paused` as `wait`."
+        scope.findings.error(at, "provider_paused", detail, provider=cut(provider))
+        return None
+    return provider
+
+
+def _refuse_unknown_provider(provider: str, known: frozenset[str], at: str, findings: Findings) -> None:
+    allowed = sorted(known)
+    detail = f"There is no provider `{cut(provider)}`; give one of {', '.join(allowed)}."
+    guess = nearest(provider, allowed)
+    findings.error(at, "unknown_provider", detail, allowed=allowed, **({"nearest": guess} if guess else {}))
+
+
+def _job_regions(reading: ModelReading) -> tuple[str, ...]:
+    if reading.job_regions.names is None:
+        reading.without_regions += 1
+    return reading.job_regions.names or ()
+
+
+def _read_model_regions(members: Mapping[str, Any], at: str, reading: ModelReading) -> tuple[str, ...]:
+    given = members.get("regions")
+    if given is None:
+        return _job_regions(reading)
+    if given == []:
+        detail = "Name at least one region, or leave `regions` out to take the job's."
+        reading.findings.error(f"{at}/regions", "regions_missing", detail)
+        return ()
+    regions = read_regions(Part(given, f"{at}/regions"), reading.scope)
+    if reading.job_regions.names:
+        _refuse_outside(regions, f"{at}/regions", reading)
+    return regions
+
+
+def _refuse_outside(regions: tuple[str, ...], at: str, reading: ModelReading) -> None:
+    allowed = reading.job_regions.names or ()
+    outside = [region for region in regions if region not in allowed]
+    if outside:
+        detail = f"Add {', '.join(outside)} to {reading.job_regions.at}, or take it out here."
+        reading.findings.error(at, "region_outside_job", detail, allowed=list(allowed), outside=outside)
+
+
+def _keep_unused(model_id: str, members: Mapping[str, Any], at: str, reading: ModelReading) -> None:
+    for name in reading.unused_fields & members.keys():
+        reading.unused.setdefault(model_id, {})[name] = members[name]
+        note = Note(Action.KEPT_UNUSED, f"{at}/{name}", detail="Kept in the extensions; it has no effect.")
+        reading.findings.notes.append(note)

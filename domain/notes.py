@@ -1,0 +1,116 @@
+"""What a reading of a submitted body found: notes on what was understood, errors on what can't be taken.
+
+Pointers are RFC 6901 and point into the body as it was submitted. Nothing is decided here.
+"""
+
+import difflib
+from collections.abc import Collection
+from enum import StrEnum
+from typing import NamedTuple
+
+from domain.errors import ECHO_LIMIT, FieldError, SpecRejected
+
+MAX_ERRORS = 100
+"""Errors that one answer lists; reading stops there, which bounds the work a hostile body can cause."""
+
+MAX_NOTES = 1_000
+"""Notes that one answer lists: 200 models that each name 200 aliases would give 40,000."""
+
+
+class Action(StrEnum):
+    """What was done with a member of the submitted body."""
+
+    DROPPED_DUPLICATE = "dropped_duplicate"  # `value` stood there again; the one at `kept` runs
+    CANONICALIZED = "canonicalized"  # another spelling of the same thing, `from` → `to`
+    DEFAULTED = "defaulted"  # it was not given; `to` is what runs
+    MOVED = "moved"  # `to` points to its place in the normalized spec
+    KEPT_UNUSED = "kept_unused"  # it has no effect; `to` points to where the normalized spec keeps it
+    KEPT_AS_TEXT = "kept_as_text"  # it looks like a question id but the bank has none such
+    CONTRADICTED = "contradicted"  # it disagrees with what runs
+
+
+class Note(NamedTuple):
+    """One thing that the service understood differently from how it was written.
+
+    A tuple because up to a few dozen are made in a POST, where a frozen dataclass costs three times as much.
+    """
+
+    action: Action
+    path: str
+    from_: str | None = None
+    to: str | int | None = None
+    value: str | None = None
+    kept: str | None = None
+    detail: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the member of `normalization` that stands in the answer; absent members are left out."""
+        members = {
+            "path": self.path,
+            "action": self.action.value,
+            "from": self.from_,
+            "to": self.to,
+            "value": self.value,
+            "kept": self.kept,
+            "detail": self.detail,
+        }
+        return {name: member for name, member in members.items() if member is not None}
+
+
+class Part(NamedTuple):
+    """A value with the pointer to where the client wrote it."""
+
+    value: object
+    at: str
+
+
+class Findings:
+    """The notes and errors of one reading, in the order in which they were found."""
+
+    __slots__ = ("errors", "notes")
+
+    def __init__(self) -> None:
+        self.errors: list[FieldError] = []
+        self.notes: list[Note] = []
+
+    def error(self, at: str, code: str, detail: str, **extra: object) -> None:
+        """Add an error; raise `SpecRejected` at once when the answer can't list more."""
+        self.errors.append(FieldError(at, code, detail, extra))
+        if len(self.errors) >= MAX_ERRORS:
+            self.refuse()
+
+    def wrong_type(self, at: str, expected: str) -> None:
+        """Add the error for a value of another JSON type than `expected` ("a list of regions")."""
+        self.error(at, "wrong_type", f"Give {expected} here.", expected=expected)
+
+    def refuse(self) -> None:
+        """Raise `SpecRejected` if any error was found."""
+        if self.errors:
+            raise SpecRejected(self.errors)
+
+    def listed_notes(self) -> tuple[Note, ...]:
+        """Return the notes that an answer lists; the last one says how many more there are."""
+        hidden = len(self.notes) - MAX_NOTES
+        if hidden <= 0:
+            return tuple(self.notes)
+        last = self.notes[MAX_NOTES - 1]
+        return (*self.notes[: MAX_NOTES - 1], last._replace(detail=f"{hidden} more notes are not listed."))
+
+
+def cut(text: str) -> str:
+    """Shorten a name or id that is echoed to `ECHO_LIMIT` characters."""
+    return text if len(text) <= ECHO_LIMIT else text[: ECHO_LIMIT - 1] + "…"
+
+
+def point(at: str, name: str | int) -> str:
+    """Return the pointer to the member `name` of the value at `at`; long names are cut, lone surrogates become `?`."""
+    if isinstance(name, int):
+        return f"{at}/{name}"
+    token = cut(name).encode("utf-8", "replace").decode().replace("~", "~0").replace("/", "~1")
+    return f"{at}/{token}"
+
+
+def nearest(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name that `name` was probably meant to be, or None."""
+    matches = difflib.get_close_matches(cut(name), known, n=1, cutoff=cutoff)
+    return matches[0] if matches else None

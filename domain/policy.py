@@ -1,0 +1,120 @@
+"""Read how a job runs (`policy`) and what its calls carry (`parameters`), with the bounds of both."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from domain.notes import Findings, Part, cut, nearest, point
+from domain.reading import MAX_ITEMS, read_choice, read_integer, read_number, read_object
+from domain.spec import Delivery, OnPaused, Policy
+
+MAX_CALL_SECONDS = 86_400
+MAX_QUEUE_SECONDS = 30 * 86_400
+MIN_SECONDS = 0.001
+MAX_ATTEMPTS = 100
+MAX_CONCURRENT = 10_000
+
+NULLABLE_POLICY_FIELDS = frozenset({"max_concurrent", "queue_timeout_seconds"})
+_DEFAULT = Policy()
+
+
+def _max_concurrent(part: Part, findings: Findings) -> int | None:
+    return read_integer(part, 1, MAX_CONCURRENT, findings)
+
+
+def _timeout_seconds(part: Part, findings: Findings) -> float | None:
+    return read_number(part, MIN_SECONDS, MAX_CALL_SECONDS, findings)
+
+
+def _queue_timeout_seconds(part: Part, findings: Findings) -> float | None:
+    return read_number(part, MIN_SECONDS, MAX_QUEUE_SECONDS, findings)
+
+
+def _max_attempts(part: Part, findings: Findings) -> int | None:
+    return read_integer(part, 1, MAX_ATTEMPTS, findings)
+
+
+def _min_success_rate(part: Part, findings: Findings) -> float | None:
+    return read_number(part, 0, 1, findings)
+
+
+def _delivery(part: Part, findings: Findings) -> Delivery | None:
+    return read_choice(part, Delivery, findings)
+
+
+def _on_paused(part: Part, findings: Findings) -> OnPaused | None:
+    return read_choice(part, OnPaused, findings)
+
+
+_READ_BY_FIELD: Mapping[str, Callable[[Part, Findings], Any]] = {
+    "max_concurrent": _max_concurrent,
+    "timeout_seconds": _timeout_seconds,
+    "queue_timeout_seconds": _queue_timeout_seconds,
+    "max_attempts": _max_attempts,
+    "min_success_rate": _min_success_rate,
+    "delivery": _delivery,
+    "on_paused": _on_paused,
+}
+
+
+def read_policy(parts: Mapping[str, Part], findings: Findings) -> Policy:
+    """Return the policy with defaults for what isn't given; its keys are known fields.
+
+    null is a value only where it means "no limit of its own"; elsewhere it would hide which limit holds.
+    """
+    if not parts:
+        return _DEFAULT
+    members: dict[str, Any] = {}
+    for name, part in parts.items():
+        if part.value is None and name in NULLABLE_POLICY_FIELDS:
+            members[name] = None
+        elif (value := _READ_BY_FIELD[name](part, findings)) is not None:
+            members[name] = value
+    return Policy(**members)
+
+
+RESERVED_PARAMETERS = frozenset({"model", "messages", "prompt", "stream", "region_preference", "trace_id"})
+_INTEGERS = {"max_tokens": (1, 10_000_000), "seed": (-(2**63), 2**63 - 1)}
+_NUMBERS = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "frequency_penalty": (-2, 2),
+    "presence_penalty": (-2, 2),
+}
+_KNOWN_PARAMETERS = (*_INTEGERS, *_NUMBERS)
+_TYPO_CUTOFF = 0.9
+"""Likeness from which an unknown parameter is a slip: `max_token` is, `min_tokens` (which vLLM knows) is not."""
+
+
+def read_parameters(part: Part | None, findings: Findings) -> Mapping[str, Any]:
+    """Return what goes to the provider with each call, as it came.
+
+    Unlike fields of the spec, unknown parameters pass: which ones exist is the provider's to say (`top_k`, `stop`,
+    `response_format`), and refusing them here would make each new one need a release. Three things are still
+    refused: a known one with a wrong type or range, a slip of the pen in a known name, since it would be paid for
+    without having an effect, and the names that the service itself fills in, since they could change the plan.
+    null leaves a known parameter to the provider.
+    """
+    if part is None:
+        return {}
+    parameters = read_object(part, findings)
+    if len(parameters) > MAX_ITEMS:
+        findings.error(part.at, "too_many", f"Give at most {MAX_ITEMS} parameters.", limit=MAX_ITEMS)
+        return {}
+    for name, value in parameters.items():
+        _check_parameter(name, Part(value, point(part.at, name)), findings)
+    return parameters
+
+
+def _check_parameter(name: str, part: Part, findings: Findings) -> None:
+    if name in RESERVED_PARAMETERS:
+        detail = f"`{name}` is filled in by the service from the plan; take it out."
+        findings.error(part.at, "reserved_parameter", detail)
+    elif part.value is None:
+        return
+    elif name in _INTEGERS:
+        read_integer(part, *_INTEGERS[name], findings)
+    elif name in _NUMBERS:
+        read_number(part, *_NUMBERS[name], findings)
+    elif guess := nearest(name, _KNOWN_PARAMETERS, cutoff=_TYPO_CUTOFF):
+        detail = f"Is `{cut(name)}` meant to be `{guess}`? It would have no effect as it stands."
+        findings.error(part.at, "unknown_field", detail, nearest=guess)

@@ -1,0 +1,128 @@
+"""Read the questions of a submitted body: ids of the bank, texts, or both."""
+
+import re
+from hashlib import sha256
+
+from domain.notes import Action, Findings, Note, Part, cut, nearest
+from domain.reading import clean, read_id, read_list, read_text, refuse_unknown
+from domain.regions import Scope
+from domain.spec import Question
+
+QUESTION_FIELDS = frozenset({"id", "text"})
+_HOMES = {"question_id": "/id", "question": "/text", "prompt": "/text"}
+_LOOKS_LIKE_ID = re.compile(r"[A-Za-z0-9]+(?:[._:-][A-Za-z0-9]+)+")
+_MAX_GUESSES = 100
+"""Ids of a bank among which the nearest is looked for; a guess in a larger bank would cost more than it helps."""
+
+
+def read_questions(part: Part, scope: Scope) -> tuple[Question, ...]:
+    """Return the questions in their order, the first of each id; a twin with another text is an error."""
+    values = read_list(part, "questions", scope.findings)
+    kept_by_id: dict[str, tuple[Question, str]] = {}
+    for index, value in enumerate(values or ()):
+        at = f"{part.at}/{index}"
+        question = read_question(Part(value, at), scope)
+        if question is None:
+            continue
+        kept, kept_at = kept_by_id.setdefault(question.id, (question, at))
+        if kept_at is not at:
+            _drop_twin(question, kept, at, kept_at, scope.findings)
+    return tuple(question for question, _ in kept_by_id.values())
+
+
+def _drop_twin(twin: Question, kept: Question, at: str, kept_at: str, findings: Findings) -> None:
+    if twin.text == kept.text:
+        findings.notes.append(Note(Action.DROPPED_DUPLICATE, at, value=cut(twin.id), kept=kept_at))
+        return
+    detail = f"Question `{cut(twin.id)}` has another text at {kept_at}; give one of them another id."
+    findings.error(at, "conflicting_question", detail, conflicts_with=kept_at)
+
+
+def read_question(part: Part, scope: Scope) -> Question | None:
+    """Return the question that a text, an id of the bank or an object names."""
+    if isinstance(part.value, str):
+        return _read_string(part, scope)
+    if isinstance(part.value, dict):
+        return _read_object(part.value, part.at, scope)
+    scope.findings.wrong_type(part.at, "a text, or an object with `id` or `text`")
+    return None
+
+
+def _read_string(part: Part, scope: Scope) -> Question | None:
+    text = read_text(part, scope.findings)
+    if text is None:
+        return None
+    banked = scope.registry.questions.get(text)
+    if banked is not None:
+        return Question(text, clean(banked))
+    if " " not in text and _LOOKS_LIKE_ID.fullmatch(text):
+        _note_text(text, part.at, scope)
+    return Question(derived_id(text), text)
+
+
+def derived_id(text: str) -> str:
+    """Return the id of a question that was given as a text only."""
+    return f"q-{sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _note_text(text: str, at: str, scope: Scope) -> None:
+    detail = "It looks like an id, but the question bank has none such; it is asked as it stands."
+    guess = _guess(text, scope)
+    if guess:
+        detail += f" The nearest id is `{guess}`."
+    scope.findings.notes.append(Note(Action.KEPT_AS_TEXT, at, value=cut(text), detail=detail))
+
+
+def _read_object(members: dict[str, object], at: str, scope: Scope) -> Question | None:
+    refuse_unknown(members, QUESTION_FIELDS, at, scope.findings, homes=_HOMES, root=at)
+    if members.get("text") is None:
+        return _read_banked(Part(members.get("id"), f"{at}/id"), at, scope)
+    text = read_text(Part(members["text"], f"{at}/text"), scope.findings)
+    if text is None:
+        return None
+    given_id = members.get("id")
+    if given_id is None:
+        return Question(derived_id(text), text)
+    question_id = _read_own_id(Part(given_id, f"{at}/id"), scope)
+    if question_id is None:
+        return None
+    _note_other_text(question_id, text, at, scope)
+    return Question(question_id, text)
+
+
+def _read_own_id(part: Part, scope: Scope) -> str | None:
+    """Return the client's id; one of the bank is taken as the operator spelled it."""
+    if isinstance(part.value, str) and part.value in scope.registry.questions:
+        return part.value
+    return read_id(part, scope.findings)
+
+
+def _read_banked(part: Part, at: str, scope: Scope) -> Question | None:
+    """Return the bank's question of an object without a text."""
+    if part.value is None:
+        scope.findings.error(at, "empty", "Give `text`, or the `id` of a question of the bank.")
+    elif not isinstance(part.value, str):
+        scope.findings.wrong_type(part.at, "a text")
+    elif (banked := scope.registry.questions.get(part.value)) is not None:
+        return Question(part.value, clean(banked))
+    else:
+        _refuse_unknown_question(part.value, part.at, scope)
+    return None
+
+
+def _refuse_unknown_question(question_id: str, at: str, scope: Scope) -> None:
+    detail = f"The question bank has no `{cut(question_id)}`; give its `text`, or an id from GET /questions."
+    guess = _guess(question_id, scope)
+    scope.findings.error(at, "unknown_question", detail, **({"nearest": guess} if guess else {}))
+
+
+def _guess(question_id: str, scope: Scope) -> str | None:
+    bank = scope.registry.questions
+    return nearest(question_id, bank) if len(bank) <= _MAX_GUESSES else None
+
+
+def _note_other_text(question_id: str, text: str, at: str, scope: Scope) -> None:
+    banked = scope.registry.questions.get(question_id)
+    if banked is not None and clean(banked) != text:
+        detail = "The question bank has another text under this id; the text given here is asked."
+        scope.findings.notes.append(Note(Action.CONTRADICTED, f"{at}/text", value=cut(question_id), detail=detail))

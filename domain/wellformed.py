@@ -1,0 +1,116 @@
+"""Refuse JSON that parses but can't be stored, hashed or answered: bad characters, huge numbers, deep nesting.
+
+One walk without pointers decides (it runs in each POST); only a body that fails it is walked again to say where.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from math import isfinite
+from unicodedata import normalize as normalize_unicode
+
+from domain.errors import FieldError, SpecRejected
+from domain.notes import MAX_ERRORS, point
+
+MAX_DEPTH = 64
+"""Lists and objects inside each other; real specs have 6. A recursion over a body that passed stays this shallow."""
+
+INTEGER_LIMIT = 2**63
+"""Where PostgreSQL's bigint and most JSON readers end."""
+
+
+def refuse_unstorable(body: object) -> None:
+    """Raise `SpecRejected` with an error for each value that can't be stored, at most `MAX_ERRORS` of them."""
+    if not is_storable(body):
+        raise SpecRejected(list(islice(_errors(body), MAX_ERRORS)))
+
+
+def is_storable(body: object) -> bool:
+    """Tell whether every key, text, number and level of nesting of the body can be stored."""
+    keys: list[str] = []
+    texts: list[str] = []
+    level = [body]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, str):
+                texts.append(value)
+            elif isinstance(value, dict):
+                keys.extend(value)
+                below.extend(value.values())
+            elif isinstance(value, list):
+                below.extend(value)
+            elif not _is_storable_number(value):
+                return False
+        if not below:
+            return _are_plain_keys("".join(keys), body) and _is_storable_text("".join(texts))
+        level = below
+    return False
+
+
+def _is_storable_number(value: object) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    return not isinstance(value, int) or -INTEGER_LIMIT <= value < INTEGER_LIMIT
+
+
+def _is_storable_text(text: str) -> bool:
+    if "\0" in text:
+        return False
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _are_plain_keys(joined: str, body: object) -> bool:
+    """Tell whether the keys are storable and none equals its neighbour in another Unicode form."""
+    if joined.isascii():
+        return "\0" not in joined
+    return next(_errors(body), None) is None
+
+
+def _errors(body: object) -> Iterator[FieldError]:
+    """Yield what can't be stored; a pointer is built only for containers and for what is refused."""
+    stack = [(body, "", 0)]
+    while stack:
+        value, at, depth = stack.pop()
+        if isinstance(value, dict | list) and depth < MAX_DEPTH:
+            twins = _twin_keys(value)
+            for name, member in reversed(_members(value)):
+                if isinstance(name, str) and (detail := _key_problem(name, twins)):
+                    yield FieldError(point(at, name), *detail)
+                if isinstance(member, dict | list) or _value_problem(member):
+                    stack.append((member, point(at, name), depth + 1))
+        elif problem := _value_problem(value):
+            yield FieldError(at, *problem)
+
+
+def _members(container: dict[str, object] | list[object]) -> list[tuple[str | int, object]]:
+    return list(container.items()) if isinstance(container, dict) else list(enumerate(container))
+
+
+def _twin_keys(container: dict[str, object] | list[object]) -> set[str]:
+    """Return the keys that are the same text in another Unicode form as a key before them."""
+    seen: set[str] = set()
+    twins: set[str] = set()
+    for name in container if isinstance(container, dict) else ():
+        composed = normalize_unicode("NFC", name)
+        (twins if composed in seen else seen).add(composed if composed not in seen else name)
+    return twins
+
+
+def _key_problem(name: str, twins: set[str]) -> tuple[str, str] | None:
+    if not _is_storable_text(name):
+        return "invalid_character", "Take NUL characters and lone surrogates out of this name."
+    if name in twins:
+        return "duplicate_key", "Give this name once: another name here is the same text in another Unicode form."
+    return None
+
+
+def _value_problem(value: object) -> tuple[str, str] | None:
+    """Return the code and detail against a value that is not a container within its depth."""
+    if isinstance(value, str):
+        text_detail = "Take NUL characters and lone surrogates out of this text."
+        return None if _is_storable_text(value) else ("invalid_character", text_detail)
+    if isinstance(value, dict | list):
+        return "too_deep", f"Nest lists and objects at most {MAX_DEPTH} deep."
+    if _is_storable_number(value):
+        return None
+    return "number_too_large", "Give a finite number; integers must lie between -2^63 and 2^63 - 1."
