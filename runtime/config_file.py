@@ -1,0 +1,128 @@
+"""What the TOML file may hold: regions, providers, questions, connections and the root of imports."""
+
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from domain.regions import DEFAULT_REGIONS, fold
+from runtime.errors import SettingError
+from runtime.wrong_settings import sentence
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class ProviderType(StrEnum):
+    """How a provider is spoken to."""
+
+    ECHO = "echo"
+    OPENAI = "openai"
+    HYBRID_ROUTER = "hybrid_router"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RegionSettings(_Table):
+    """The other spellings of a region, and whether it starts paused."""
+
+    aliases: tuple[Name, ...] = Field(default=(), description="a list of other spellings")
+    paused: bool = Field(default=False, description="true or false")
+
+
+class ProviderSettings(_Table):
+    """How to reach a provider and how much it may be asked at once."""
+
+    type: ProviderType = Field(description="echo, openai or hybrid_router")
+    timeout_seconds: float = Field(default=300, gt=0, allow_inf_nan=False, description="a number of seconds above 0")
+    max_concurrent: int = Field(default=10, ge=1, description="a whole number of calls in flight per region, from 1")
+    paused: bool = Field(default=False, description="true or false")
+    api_key_env: EnvironmentName | None = Field(default=None, description="the name of an environment variable")
+    base_urls: Mapping[Name, AnyHttpUrl] = Field(
+        default={}, repr=False, description="an http:// or https:// URL for each region"
+    )
+
+    @model_validator(mode="after")
+    def _has_somewhere_to_call(self) -> Self:
+        if self.type is not ProviderType.ECHO and not self.base_urls:
+            raise PydanticCustomError("base_urls_missing", "add a table base_urls with a URL for each region")
+        return self
+
+
+class ConnectionSettings(_Table):
+    """A source of imports; its URL stays in the environment."""
+
+    url_env: EnvironmentName = Field(description="the name of an environment variable")
+
+
+class ImportSettings(_Table):
+    """Where files to import may lie."""
+
+    root: Path = Field(description="a folder, relative to this file or absolute")
+
+
+class ConfigFile(_Table):
+    """The whole file. Every table may be left out."""
+
+    regions: Mapping[Name, RegionSettings] = Field(default={}, description="a table [regions.<name>] for each region")
+    providers: Mapping[Name, ProviderSettings] = Field(
+        default={}, description="a table [providers.<name>] for each provider"
+    )
+    questions: Mapping[Name, Annotated[str, StringConstraints(min_length=1)]] = Field(
+        default={}, description="the question's text in quotes"
+    )
+    connections: Mapping[Name, ConnectionSettings] = Field(
+        default={}, description="a table [connections.<name>] for each connection"
+    )
+    imports: ImportSettings | None = Field(default=None, description="a table [imports] with root")
+
+
+def read_config_file(path: Path) -> ConfigFile:
+    """Read the file; raises SettingError, naming the place and what to set there."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(
+            f"BREAKWATER_CONFIG names {path}, which can't be read ({error.strerror}): set it to a TOML file."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} isn't TOML: {error}.") from None
+    try:
+        file = ConfigFile.model_validate(content)
+    except ValidationError as error:
+        raise SettingError(sentence(error, ConfigFile, name=lambda where: f"{where} in {path}")) from None
+    _refuse_shared_spellings(file, path)
+    _refuse_unknown_regions(file, path)
+    if file.imports is None:
+        return file
+    imports = ImportSettings(root=path.absolute().parent / file.imports.root)
+    return file.model_copy(update={"imports": imports})
+
+
+def _refuse_shared_spellings(file: ConfigFile, path: Path) -> None:
+    region_by_spelling: dict[str, str] = {}
+    for name, region in file.regions.items():
+        for spelling in (name, *region.aliases):
+            other = region_by_spelling.setdefault(fold(spelling), name)
+            if other != name:
+                raise SettingError(
+                    f'regions.{name}.aliases in {path} claims "{spelling}", which regions.{other} has already: '
+                    "leave it with one of the two."
+                )
+
+
+def _refuse_unknown_regions(file: ConfigFile, path: Path) -> None:
+    known = list(file.regions) or [region.name for region in DEFAULT_REGIONS]
+    for name, provider in file.providers.items():
+        for region in provider.base_urls:
+            if region not in known:
+                raise SettingError(
+                    f"providers.{name}.base_urls in {path} has a URL for {region}, which is no region: "
+                    f"name one of {', '.join(known)}."
+                )

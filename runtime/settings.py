@@ -1,0 +1,169 @@
+"""Every setting, and the only reader of the environment. A wrong one stops the process with one sentence."""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Region, Registry
+from runtime.config_file import ConfigFile, ProviderType, read_config_file
+from runtime.errors import NotBuiltError, SettingError
+from runtime.wrong_settings import sentence, unknown
+
+PREFIX = "BREAKWATER_"
+TEST_PREFIX = "BREAKWATER_TEST_"
+"""Names that only the tests read; they may stand in the environment of what a test starts."""
+BUILT_PROVIDERS = frozenset({ProviderType.ECHO})
+"""The provider types that can be used so far: the one place to extend when another is built."""
+
+
+class LogLevel(StrEnum):
+    """The least severe events that are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+_SECONDS = "a number of seconds above 0, such as 5 or 0.5"
+_POSTGRES_SCHEMES = ("postgresql", "postgres")
+_REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+
+class Settings(BaseSettings):
+    """The effective settings; durations are in seconds. `file` is what the TOML file says."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="an address to listen on, such as 127.0.0.1 or 0.0.0.0"
+    )
+    port: int = Field(default=8000, ge=1, le=65535, description="a port from 1 to 65535")
+    database_url: str | None = Field(default=None, repr=False, description="postgresql://user:password@host/database")
+    redis_url: str | None = Field(default=None, repr=False, description="redis://host:port/0")
+    data_dir: Path | None = Field(default=None, description="a folder for the data of the embedded engines")
+    config: Path | None = Field(default=None, description="the path of a TOML file")
+    workers: int = Field(default=1, ge=0, le=64, description="a number of worker processes from 0 to 64")
+    worker_concurrency: int = Field(default=100, ge=1, description="a number of calls in flight per worker, from 1")
+    log_level: Annotated[LogLevel, BeforeValidator(str.lower)] = Field(
+        default=LogLevel.INFO, description="debug, info, warning or error"
+    )
+    lease_seconds: float = Field(default=30, gt=0, allow_inf_nan=False, description=_SECONDS)
+    heartbeat_seconds: float = Field(default=5, gt=0, allow_inf_nan=False, description=_SECONDS)
+    reconcile_seconds: float = Field(default=5, gt=0, allow_inf_nan=False, description=_SECONDS)
+    shutdown_seconds: float = Field(default=20, gt=0, allow_inf_nan=False, description=_SECONDS)
+    idempotency_hours: float = Field(default=24, gt=0, allow_inf_nan=False, description="a number of hours above 0")
+    dedup_seconds: float = Field(default=60, ge=0, allow_inf_nan=False, description="a number of seconds from 0")
+    max_cells: int = Field(default=10_000, ge=1, description="a number of cells per job, from 1")
+    backlog: int = Field(default=100_000, ge=1, description="a number of jobs that may wait to be planned, from 1")
+    echo_delay_seconds: float = Field(default=0, ge=0, allow_inf_nan=False, description="a number of seconds from 0")
+    echo_failure_rate: float = Field(default=0, ge=0, le=1, description="a share from 0 to 1")
+    file: ConfigFile = Field(default=ConfigFile(), exclude=True, description="set by BREAKWATER_CONFIG only")
+
+    secrets: Mapping[str, SecretStr] = Field(default={}, exclude=True, repr=False)
+    """The values of the variables that `api_key_env` and `url_env` name."""
+
+
+def load_settings() -> Settings:
+    """Read and check every setting; raises SettingError with one sentence that says what to set."""
+    _refuse_unknown_names()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SettingError(sentence(error, Settings, name=lambda where: PREFIX + where.upper())) from None
+    _refuse_wrong_urls(settings)
+    _refuse_wrong_nesting(settings)
+    file = read_config_file(settings.config) if settings.config else ConfigFile()
+    return settings.model_copy(update={"file": file, "secrets": _secrets(file)})
+
+
+def refuse_what_is_not_built(settings: Settings) -> None:
+    """Raise NotBuiltError if the settings ask for a provider type that can't be used yet."""
+    for name, provider in settings.file.providers.items():
+        if provider.type not in BUILT_PROVIDERS:
+            raise NotBuiltError(
+                f"providers.{name}.type in {settings.config} is {provider.type}, which isn't built yet: "
+                f"set it to {' or '.join(sorted(BUILT_PROVIDERS))}."
+            )
+
+
+def registry(settings: Settings) -> Registry:
+    """Return what a spec may ask for. A list of regions or questions in the file replaces the default one."""
+    file = settings.file
+    regions = tuple(Region(name, region.aliases, region.paused) for name, region in file.regions.items())
+    return Registry(
+        regions=regions or DEFAULT_REGIONS,
+        questions=file.questions or DEFAULT_QUESTIONS,
+        providers=frozenset(file.providers) if file.providers else None,
+        paused_providers=frozenset(name for name, provider in file.providers.items() if provider.paused),
+        max_cells=settings.max_cells,
+    )
+
+
+def redacted(url: str) -> str:
+    """Return a URL without its password, wherever it stands."""
+    parts = urlsplit(url)
+    account, at, host = parts.netloc.rpartition("@")
+    user, colon, _ = account.partition(":")
+    query = [
+        (key, "***" if "password" in key.lower() else value)
+        for key, value in parse_qsl(parts.query, keep_blank_values=True)
+    ]
+    netloc = f"{user}{':***' if colon else ''}{at}{host}"
+    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(query, safe="/*")))
+
+
+def setting_names() -> list[str]:
+    """Return the fields of Settings that an environment variable sets."""
+    return [name for name in Settings.model_fields if name not in {"file", "secrets"}]
+
+
+def _refuse_unknown_names() -> None:
+    known = {PREFIX + name.upper() for name in setting_names()}
+    for name in os.environ:
+        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:
+            raise SettingError(unknown(name, name, known))
+
+
+def _refuse_wrong_urls(settings: Settings) -> None:
+    urls = (
+        ("database_url", settings.database_url, _POSTGRES_SCHEMES),
+        ("redis_url", settings.redis_url, _REDIS_SCHEMES),
+    )
+    for name, url, schemes in urls:
+        if url is not None and url.partition("://")[0] not in schemes:
+            wanted = Settings.model_fields[name].description
+            raise SettingError(f"{PREFIX}{name.upper()} isn't a URL of this kind: set it to {wanted}, or unset it.")
+
+
+def _refuse_wrong_nesting(settings: Settings) -> None:
+    lease = settings.lease_seconds
+    if 2 * settings.heartbeat_seconds >= lease:
+        raise SettingError(
+            f"BREAKWATER_HEARTBEAT_SECONDS is {settings.heartbeat_seconds:g} with BREAKWATER_LEASE_SECONDS {lease:g}: "
+            f"set the heartbeat below {lease / 2:g}, or the lease above {2 * settings.heartbeat_seconds:g}."
+        )
+    if settings.reconcile_seconds > lease:
+        raise SettingError(
+            f"BREAKWATER_RECONCILE_SECONDS is {settings.reconcile_seconds:g} with BREAKWATER_LEASE_SECONDS {lease:g}: "
+            f"set it to {lease:g} or less."
+        )
+
+
+def _secrets(file: ConfigFile) -> dict[str, SecretStr]:
+    named = {f"providers.{name}.api_key_env": provider.api_key_env for name, provider in file.providers.items()}
+    named |= {f"connections.{name}.url_env": connection.url_env for name, connection in file.connections.items()}
+    secrets = {}
+    for place, variable in named.items():
+        if variable is None:
+            continue
+        if not os.environ.get(variable):
+            raise SettingError(f"{place} names {variable}, which isn't in the environment: set {variable}.")
+        secrets[variable] = SecretStr(os.environ[variable])
+    return secrets

@@ -1,0 +1,62 @@
+"""Turning what pydantic found wrong with a setting into one sentence that names it and says what to set."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+_ECHO_LIMIT = 100
+
+
+def sentence(error: ValidationError, model: type[BaseModel], *, name: Callable[[str], str]) -> str:
+    """Return one sentence about the first error. `name` turns a dotted place into the setting's full name.
+
+    Values are echoed unless the field isn't shown in a `repr` either, as with URLs that carry a password.
+    """
+    first = error.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"] if part != "[key]"]
+    field, siblings = _field_at(model, place)
+    setting = name(".".join(place)) if place else name("it")
+    match first["type"]:
+        case "extra_forbidden":
+            return unknown(setting, place[-1], siblings)
+        case "missing":
+            return f"{setting} is missing: set it to {_wanted(field)}."
+        case "base_urls_missing":
+            return f"{setting} has nowhere to call: {first['msg']}."
+        case _:
+            given = first["input"]
+            is_shown = field is not None and field.repr and isinstance(given, str | int | float | bool)
+            seen = f'"{str(given)[:_ECHO_LIMIT]}"' if is_shown else "wrong"
+            return f"{setting} is {seen}: set it to {_wanted(field)}."
+
+
+def unknown(setting: str, given: str, known: Iterable[str]) -> str:
+    """Return the sentence about a name that no setting has."""
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"There is no setting {setting}: " + (f"did you mean {near[0]}?" if near else "remove it.")
+
+
+def _wanted(field: FieldInfo | None) -> str:
+    return (field.description if field else None) or "something else"
+
+
+def _field_at(model: type[BaseModel], place: list[str]) -> tuple[FieldInfo | None, Mapping[str, FieldInfo]]:
+    """Return the innermost field on the way to a place, and the fields that may stand where the way ends."""
+    field: FieldInfo | None = None
+    fields: Mapping[str, FieldInfo] = model.model_fields
+    for part in place:
+        # A part that is no field is the key of a mapping or the index of a list: the field before it still applies.
+        if part in fields:
+            field = fields[part]
+            inner = _model_in(field.annotation)
+            fields = inner.model_fields if inner else {}
+    return field, fields
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
