@@ -1,0 +1,130 @@
+"""The pages come from us alone: each asset they name is served here, and the browser is told to take nothing else."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from api.routes import pages
+
+PAGES = ["/", "/docs"]
+SWAGGER = Path(pages.__file__).parent.parent / "ui" / "static" / "swagger"
+SUM_LINE = re.compile(r"^\| `(?P<name>[^`]+)` \| `(?P<sha256>[0-9a-f]{64})` \|$", re.MULTILINE)
+
+
+class Names(HTMLParser):
+    """Collects what a page links to (anchors) and what it loads (everything else)."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.assets: list[str] = []
+        self.inline_scripts = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        for name in ("href", "src", "srcset", "action", "data", "poster"):
+            if url := values.get(name):
+                (self.links if tag == "a" else self.assets).append(url)
+        if tag == "script" and "src" not in values:
+            self.inline_scripts += 1
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    app = FastAPI(docs_url=None, redoc_url=None)
+    app.include_router(pages.router)
+    pages.mount_static(app)
+    with TestClient(app) as client:
+        yield client
+
+
+def directives(policy: str) -> dict[str, set[str]]:
+    return {name: set(sources) for name, *sources in (directive.split() for directive in policy.split(";"))}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_served_as_html(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.text.startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_answers_head(client: TestClient, path: str) -> None:
+    answer = client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_policy_allows_this_host_only(client: TestClient, path: str) -> None:
+    policy = directives(client.get(path).headers["Content-Security-Policy"])
+    assert policy["default-src"] == {"'none'"}
+    assert policy["frame-ancestors"] == {"'none'"}
+    assert set().union(*policy.values()) <= {"'none'", "'self'", "data:", "'unsafe-inline'"}
+    assert "'unsafe-inline'" not in policy.get("script-src", set())
+
+
+def test_the_home_page_may_run_no_script(client: TestClient) -> None:
+    answer = client.get("/")
+    assert "script-src" not in directives(answer.headers["Content-Security-Policy"])
+    assert "<script" not in answer.text
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_asset_a_page_names_is_served_by_us(client: TestClient, path: str) -> None:
+    assets = Names(client.get(path).text).assets
+    assert assets
+    assert [url for url in assets if not url.startswith("/static/")] == []
+    assert {url: client.get(url).status_code for url in assets} == dict.fromkeys(assets, 200)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_link_leaves_this_host(client: TestClient, path: str) -> None:
+    links = Names(client.get(path).text).links
+    assert [url for url in links if not re.match(r"/(?!/)|#", url)] == []
+
+
+def test_the_docs_page_has_no_inline_script(client: TestClient) -> None:
+    assert Names(client.get("/docs").text).inline_scripts == 0
+
+
+def test_the_home_page_leads_everywhere(client: TestClient) -> None:
+    links = set(Names(client.get("/").text).links)
+    assert {"/docs", "/openapi.json", "/jobs", "/queue", "/audit", "/metrics", "/readyz"} <= links
+
+
+@pytest.mark.parametrize("path", ["/static/site.css", "/static/docs.js", "/static/breakwater.svg"])
+def test_our_own_assets_name_no_other_host(client: TestClient, path: str) -> None:
+    text = client.get(path).text.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert re.findall(r"https?:|url\(|@import", text) == []
+
+
+@pytest.mark.parametrize("setting", ['url: "/openapi.json"', "persistAuthorization: false", "validatorUrl: null"])
+def test_swagger_is_started_so_that_it_tells_nobody(client: TestClient, setting: str) -> None:
+    assert setting in client.get("/static/docs.js").text
+
+
+def test_nothing_outside_the_folder_is_served(client: TestClient) -> None:
+    assert client.get("/static/%2e%2e/docs.html").status_code == 404
+
+
+def test_the_pages_are_not_in_the_description(client: TestClient) -> None:
+    assert client.get("/openapi.json").json()["paths"] == {}
+
+
+def test_the_vendored_files_are_the_published_ones() -> None:
+    expected = {match["name"]: match["sha256"] for match in SUM_LINE.finditer((SWAGGER / "README.md").read_text())}
+    found = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in SWAGGER.iterdir()
+        if file.name != "README.md"
+    }
+    assert found == expected
