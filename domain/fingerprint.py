@@ -6,17 +6,23 @@ stored hashes would no longer match; golden vectors in the tests hold it still.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import fields
 from hashlib import sha256
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 from unicodedata import normalize as normalize_unicode
 
 from domain.notes import point
-from domain.spec import JobSpec
+from domain.spec import JobSpec, Model, Policy, Question
 
 MAX_DIFFERENCES = 20
-_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+_INTEGER_LIMIT = 2**63
+_POLICY_FIELDS = tuple(field.name for field in fields(Policy))
+_ID = attrgetter("id")
+_quote = json.encoder.encode_basestring
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 def spec_hash(spec: JobSpec) -> str:
@@ -25,7 +31,7 @@ def spec_hash(spec: JobSpec) -> str:
     Counted are kind, name, models with their regions, questions, parameters and policy; the order of models, regions
     and questions is not. Not counted: id, on_duplicate, metadata, extensions and regions that no model runs in.
     """
-    return "h1:" + _sha256(canonical_json(_identity(spec)))
+    return "h1:" + _sha256(identity_json(spec))
 
 
 def body_hash(body: object) -> str:
@@ -45,51 +51,55 @@ def _sha256(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _identity(spec: JobSpec) -> dict[str, object]:
-    policy = spec.policy
-    return {
-        "kind": spec.kind.value,
-        "name": spec.name,
-        "models": [
-            {"id": model.id, "name": model.name, "provider": model.provider, "regions": sorted(model.regions)}
-            for model in sorted(spec.models, key=lambda model: model.id)
-        ],
-        "questions": sorted([question.id, question.text] for question in spec.questions),
-        "parameters": spec.parameters,
-        "policy": {
-            "max_concurrent": policy.max_concurrent,
-            "timeout_seconds": policy.timeout_seconds,
-            "queue_timeout_seconds": policy.queue_timeout_seconds,
-            "max_attempts": policy.max_attempts,
-            "min_success_rate": policy.min_success_rate,
-            "delivery": policy.delivery.value,
-            "on_paused": policy.on_paused.value,
-        },
-    }
+def identity_json(spec: JobSpec) -> str:
+    """Return the canonical JSON that `spec_hash` hashes; the texts of a normalized spec are composed already.
+
+    Written out rather than encoded from objects: that takes a third of the time, and each POST does it.
+    """
+    models = ",".join([_model_json(model) for model in sorted(spec.models, key=_ID)])
+    questions = ",".join([_question_json(question) for question in sorted(spec.questions, key=_ID)])
+    return (
+        f'{{"kind":{_quote(spec.kind.value)},"models":[{models}],"name":{_quote(spec.name)}'
+        f',"parameters":{canonical_json(spec.parameters)},"policy":{_policy_json(spec.policy)}'
+        f',"questions":[{questions}]}}'
+    )
+
+
+def _model_json(model: Model) -> str:
+    regions = ",".join([_quote(region) for region in sorted(model.regions)])
+    return (
+        f'{{"id":{_quote(model.id)},"name":{_quote(model.name)},"provider":{_quote(model.provider)}'
+        f',"regions":[{regions}]}}'
+    )
+
+
+def _question_json(question: Question) -> str:
+    return f'{{"id":{_quote(question.id)},"text":{_quote(question.text)}}}'
+
+
+def _policy_json(policy: Policy) -> str:
+    return canonical_json({name: getattr(policy, name) for name in _POLICY_FIELDS})
 
 
 def _canonical(value: Any) -> Any:
-    """Return the value with its texts composed and its whole floats as integers."""
+    """Return the value with ordered keys, composed texts and whole floats as integers."""
     if isinstance(value, str):
         return value if value.isascii() else normalize_unicode("NFC", value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return _canonical_object(value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [_canonical(member) for member in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _INTEGER_LIMIT:
         return int(value)
     return value
 
 
-def _canonical_object(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object with composed keys, unless two of them would become one."""
-    composed = {
-        name if name.isascii() else normalize_unicode("NFC", name): _canonical(member)
-        for name, member in members.items()
-    }
-    if len(composed) == len(members):
-        return composed
-    return {name: _canonical(member) for name, member in members.items()}
+def _canonical_object(members: dict[str, Any]) -> dict[str, Any]:
+    """Return the object with its keys composed, then ordered; as they came if two of them would become one."""
+    composed = {_canonical(name): member for name, member in members.items()}
+    if len(composed) < len(members):
+        composed = members
+    return {name: _canonical(composed[name]) for name in sorted(composed)}
 
 
 def differences(a: object, b: object, *, limit: int = MAX_DIFFERENCES) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from domain.notes import Action, Findings, Note, Part, cut, nearest
-from domain.reading import read_label, read_list, refuse_unknown
+from domain.reading import read_label, read_list, read_member_label, refuse_unknown
 from domain.regions import Scope, read_regions
 from domain.spec import Model
 
@@ -24,6 +24,10 @@ class JobRegions:
 
     names: tuple[str, ...] | None
     at: str
+    as_list: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "as_list", list(self.names or ()))
 
 
 @dataclass(slots=True)
@@ -34,38 +38,33 @@ class ModelReading:
     job_regions: JobRegions
     unused_fields: frozenset[str] = frozenset()
     unused: dict[str, dict[str, Any]] = field(default_factory=dict)
-    kept_by_id: dict[str, tuple[Model, str]] = field(default_factory=dict)
     without_provider: int = 0
     without_regions: int = 0
+    findings: Findings = field(init=False)
 
-    @property
-    def findings(self) -> Findings:
-        """Where notes and errors go."""
-        return self.scope.findings
+    def __post_init__(self) -> None:
+        self.findings = self.scope.findings
 
 
 def read_models(part: Part, reading: ModelReading) -> tuple[Model, ...]:
     """Return the models in their order, the first of each id; a twin that differs is an error."""
+    kept_by_id: dict[str, tuple[Model, int]] = {}
     for index, value in enumerate(read_list(part, "models", reading.findings) or ()):
-        _add_model(value, f"{part.at}/{index}", reading)
+        model = _read_model(value, f"{part.at}/{index}", reading)
+        if model is None:
+            continue
+        kept, kept_index = kept_by_id.setdefault(model.id, (model, index))
+        if kept_index != index:
+            _drop_twin(model, kept, f"{part.at}/{index}", f"{part.at}/{kept_index}", reading.findings)
     _finish(part.at, reading)
-    return tuple(model for model, _ in reading.kept_by_id.values())
+    return tuple([model for model, _ in kept_by_id.values()])
 
 
 def read_single_model(part: Part, reading: ModelReading) -> tuple[Model, ...]:
     """Return the one model that `metadata.model` names."""
-    _add_model(part.value, part.at, reading)
+    model = _read_model(part.value, part.at, reading)
     _finish(part.at, reading)
-    return tuple(model for model, _ in reading.kept_by_id.values())
-
-
-def _add_model(value: object, at: str, reading: ModelReading) -> None:
-    model = _read_model(value, at, reading)
-    if model is None:
-        return
-    kept, kept_at = reading.kept_by_id.setdefault(model.id, (model, at))
-    if kept_at is not at:
-        _drop_twin(model, kept, at, kept_at, reading.findings)
+    return () if model is None else (model,)
 
 
 def _drop_twin(twin: Model, kept: Model, at: str, kept_at: str, findings: Findings) -> None:
@@ -118,8 +117,8 @@ def _read_object(members: dict[str, Any], at: str, reading: ModelReading) -> Mod
     known = MODEL_FIELDS | reading.unused_fields if reading.unused_fields else MODEL_FIELDS
     refuse_unknown(members, known, at, reading.findings, homes=_HOMES, root=at)
     model_id = _read_model_id(members, at, reading.findings)
-    given_name = members.get("name")
-    name = model_id if given_name is None else read_label(Part(given_name, f"{at}/name"), reading.findings)
+    is_named = members.get("name") is not None
+    name = read_member_label(members, "name", at, reading.findings) if is_named else model_id
     provider = _read_provider(members, at, reading)
     regions = _read_model_regions(members, at, reading)
     if model_id is None or name is None or provider is None:
@@ -130,37 +129,38 @@ def _read_object(members: dict[str, Any], at: str, reading: ModelReading) -> Mod
 
 
 def _read_model_id(members: Mapping[str, Any], at: str, findings: Findings) -> str | None:
-    given = members.get("id")
-    if given is not None:
-        return read_label(Part(given, f"{at}/id"), findings)
+    if members.get("id") is not None:
+        return read_member_label(members, "id", at, findings)
     findings.error(at, "empty", "Give the model's `id`.")
     return None
 
 
 def _read_provider(members: Mapping[str, Any], at: str, reading: ModelReading) -> str | None:
-    given = members.get("provider")
-    if given is None:
+    if members.get("provider") is None:
         return _default_provider(at, reading)
-    provider = read_label(Part(given, f"{at}/provider"), reading.findings)
-    return provider and _allowed_provider(provider, f"{at}/provider", reading.scope)
+    provider = read_member_label(members, "provider", at, reading.findings)
+    if provider is None or reading.scope.is_open_provider(provider):
+        return provider
+    _refuse_provider(provider, f"{at}/provider", reading.scope)
+    return None
 
 
 def _default_provider(at: str, reading: ModelReading) -> str | None:
     reading.without_provider += 1
-    return _allowed_provider(DEFAULT_PROVIDER, at, reading.scope)
+    if reading.scope.is_open_provider(DEFAULT_PROVIDER):
+        return DEFAULT_PROVIDER
+    _refuse_provider(DEFAULT_PROVIDER, at, reading.scope)
+    return None
 
 
-def _allowed_provider(provider: str, at: str, scope: Scope) -> str | None:
-    """Return the provider if the registry serves it now."""
-    registry = scope.registry
-    if registry.providers is not None and provider not in registry.providers:
-        _refuse_unknown_provider(provider, registry.providers, at, scope.findings)
-        return None
-    if scope.refuse_paused and provider in registry.paused_providers:
-        detail = f"Provider {cut(provider)} is paused; take another, or give `policy.on_paused` as `wait`."
-        scope.findings.error(at, "provider_paused", detail, provider=cut(provider))
-        return None
-    return provider
+def _refuse_provider(provider: str, at: str, scope: Scope) -> None:
+    """Add an error for a provider that is not configured, or paused."""
+    known = scope.registry.providers
+    if known is not None and provider not in known:
+        _refuse_unknown_provider(provider, known, at, scope.findings)
+        return
+    detail = f"Provider {cut(provider)} is paused; take another, or give `policy.on_paused` as `wait`."
+    scope.findings.error(at, "provider_paused", detail, provider=cut(provider))
 
 
 def _refuse_unknown_provider(provider: str, known: frozenset[str], at: str, findings: Findings) -> None:
@@ -184,6 +184,8 @@ def _read_model_regions(members: Mapping[str, Any], at: str, reading: ModelReadi
         detail = "Name at least one region, or leave `regions` out to take the job's."
         reading.findings.error(f"{at}/regions", "regions_missing", detail)
         return ()
+    if given == reading.job_regions.as_list:
+        return reading.job_regions.names or ()
     regions = read_regions(Part(given, f"{at}/regions"), reading.scope)
     if reading.job_regions.names:
         _refuse_outside(regions, f"{at}/regions", reading)

@@ -216,7 +216,7 @@ def _read_questions(draft: Draft, scope: Scope) -> tuple[Question, ...]:
     if given is not None and given.value != []:
         return read_questions(given, scope)
     if draft.prompt is not None:
-        question = read_question(draft.prompt, scope)
+        question = read_question(draft.prompt.value, draft.prompt.at, scope)
         scope.findings.notes.append(Note(Action.MOVED, draft.prompt.at, to="/questions/0"))
         return () if question is None else (question,)
     detail = "Ask at least one question: a text, or an id from GET /questions."

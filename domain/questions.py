@@ -18,16 +18,15 @@ _MAX_GUESSES = 100
 def read_questions(part: Part, scope: Scope) -> tuple[Question, ...]:
     """Return the questions in their order, the first of each id; a twin with another text is an error."""
     values = read_list(part, "questions", scope.findings)
-    kept_by_id: dict[str, tuple[Question, str]] = {}
+    kept_by_id: dict[str, tuple[Question, int]] = {}
     for index, value in enumerate(values or ()):
-        at = f"{part.at}/{index}"
-        question = read_question(Part(value, at), scope)
+        question = read_question(value, f"{part.at}/{index}", scope)
         if question is None:
             continue
-        kept, kept_at = kept_by_id.setdefault(question.id, (question, at))
-        if kept_at is not at:
-            _drop_twin(question, kept, at, kept_at, scope.findings)
-    return tuple(question for question, _ in kept_by_id.values())
+        kept, kept_index = kept_by_id.setdefault(question.id, (question, index))
+        if kept_index != index:
+            _drop_twin(question, kept, f"{part.at}/{index}", f"{part.at}/{kept_index}", scope.findings)
+    return tuple([question for question, _ in kept_by_id.values()])
 
 
 def _drop_twin(twin: Question, kept: Question, at: str, kept_at: str, findings: Findings) -> None:
@@ -38,25 +37,25 @@ def _drop_twin(twin: Question, kept: Question, at: str, kept_at: str, findings: 
     findings.error(at, "conflicting_question", detail, conflicts_with=kept_at)
 
 
-def read_question(part: Part, scope: Scope) -> Question | None:
+def read_question(value: object, at: str, scope: Scope) -> Question | None:
     """Return the question that a text, an id of the bank or an object names."""
-    if isinstance(part.value, str):
-        return _read_string(part, scope)
-    if isinstance(part.value, dict):
-        return _read_object(part.value, part.at, scope)
-    scope.findings.wrong_type(part.at, "a text, or an object with `id` or `text`")
+    if isinstance(value, str):
+        return _read_string(value, at, scope)
+    if isinstance(value, dict):
+        return _read_object(value, at, scope)
+    scope.findings.wrong_type(at, "a text, or an object with `id` or `text`")
     return None
 
 
-def _read_string(part: Part, scope: Scope) -> Question | None:
-    text = read_text(part, scope.findings)
+def _read_string(value: str, at: str, scope: Scope) -> Question | None:
+    text = read_text(value, at, scope.findings)
     if text is None:
         return None
     banked = scope.registry.questions.get(text)
     if banked is not None:
         return Question(text, clean(banked))
     if " " not in text and _LOOKS_LIKE_ID.fullmatch(text):
-        _note_text(text, part.at, scope)
+        _note_text(text, at, scope)
     return Question(derived_id(text), text)
 
 
@@ -77,7 +76,7 @@ def _read_object(members: dict[str, object], at: str, scope: Scope) -> Question 
     refuse_unknown(members, QUESTION_FIELDS, at, scope.findings, homes=_HOMES, root=at)
     if members.get("text") is None:
         return _read_banked(Part(members.get("id"), f"{at}/id"), at, scope)
-    text = read_text(Part(members["text"], f"{at}/text"), scope.findings)
+    text = read_text(members["text"], f"{at}/text", scope.findings)
     if text is None:
         return None
     given_id = members.get("id")

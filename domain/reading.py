@@ -20,6 +20,7 @@ MAX_LABEL_LENGTH = 200
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_PLAIN_LABEL = re.compile(rf"[!-~](?:[ -~]{{0,{MAX_LABEL_LENGTH - 2}}}[!-~])?")
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
@@ -49,19 +50,27 @@ def read_list(part: Part, expected: str, findings: Findings) -> list[Any] | None
     return part.value
 
 
-def read_text(part: Part, findings: Findings) -> str | None:
+def read_text(value: object, at: str, findings: Findings) -> str | None:
     """Return a non-empty text, cleaned; a change is noted without the text itself."""
-    if not isinstance(part.value, str):
-        findings.wrong_type(part.at, "a text")
+    if not isinstance(value, str):
+        findings.wrong_type(at, "a text")
         return None
-    text = clean(part.value)
+    text = clean(value)
     if not text:
-        findings.error(part.at, "empty", "Give a text that is not empty.")
+        findings.error(at, "empty", "Give a text that is not empty.")
         return None
-    if text != part.value:
+    if text != value:
         detail = "Surrounding white space was trimmed or Unicode composed."
-        findings.notes.append(Note(Action.CANONICALIZED, part.at, detail=detail))
+        findings.notes.append(Note(Action.CANONICALIZED, at, detail=detail))
     return text
+
+
+def read_member_label(members: Mapping[str, Any], name: str, at: str, findings: Findings) -> str | None:
+    """Return the label that stands under `name`; the common one without building its pointer."""
+    value = members[name]
+    if isinstance(value, str) and _PLAIN_LABEL.fullmatch(value):
+        return value
+    return read_label(Part(value, f"{at}/{name}"), findings)
 
 
 def read_label(part: Part, findings: Findings) -> str | None:
@@ -99,9 +108,9 @@ def read_id(part: Part, findings: Findings) -> str | None:
 
 def read_choice(part: Part, choices: type[_Choice], findings: Findings) -> _Choice | None:
     """Return the member of `choices` that the value names exactly."""
-    allowed = [choice.value for choice in choices]
-    if isinstance(part.value, str) and part.value in allowed:
+    if isinstance(part.value, str) and part.value in choices._value2member_map_:
         return choices(part.value)
+    allowed = [choice.value for choice in choices]
     findings.error(part.at, "unknown_choice", f"Give one of {', '.join(allowed)}.", allowed=allowed)
     return None
 
@@ -119,7 +128,7 @@ def read_integer(part: Part, low: int, high: int, findings: Findings) -> int | N
 
 def read_number(part: Part, low: float, high: float, findings: Findings) -> float | None:
     """Return the number between the bounds; a whole one as an integer, so that 300 and 300.0 look the same."""
-    if isinstance(part.value, bool) or not isinstance(part.value, int | float):
+    if isinstance(part.value, bool) or not isinstance(part.value, (int, float)):
         findings.wrong_type(part.at, "a number")
         return None
     if low <= part.value <= high:

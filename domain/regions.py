@@ -58,13 +58,27 @@ DEFAULT_QUESTIONS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scope:
-    """What one body is read against. `refuse_paused` is False if its policy says to wait."""
+    """What one body is read against, and where findings go.
+
+    `refuse_paused` is False if the body's policy says to wait; `open_regions` are the canonical names that it may use.
+    """
 
     registry: Registry
     findings: Findings
     refuse_paused: bool = True
+    open_regions: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        regions = self.registry.regions
+        self.open_regions = frozenset(region.name for region in regions if not (region.paused and self.refuse_paused))
+
+    def is_open_provider(self, provider: str) -> bool:
+        """Tell whether the registry serves the provider now, or later if the body may wait."""
+        registry = self.registry
+        is_known = registry.providers is None or provider in registry.providers
+        return is_known and not (self.refuse_paused and provider in registry.paused_providers)
 
 
 def fold(spelling: str) -> str:
@@ -78,6 +92,9 @@ def read_regions(part: Part, scope: Scope) -> tuple[str, ...]:
     index_by_name: dict[str, int] = {}
     is_refused = False
     for index, value in enumerate(values or ()):
+        if isinstance(value, str) and value in scope.open_regions and value not in index_by_name:
+            index_by_name[value] = index
+            continue
         name = _read_region(value, f"{part.at}/{index}", scope)
         if name is None:
             is_refused = True
