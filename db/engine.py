@@ -10,6 +10,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Engine: TypeAlias = AsyncEngine
 Result = TypeVar("Result")
 
 # A plan that was cached while a table was empty costs 2.8-3.3x once it is full, so connections that run only the hot
@@ -27,9 +28,21 @@ def driver_url(database_url: str) -> str:
     return f"postgresql+asyncpg://{rest}"
 
 
-def create_engine(database_url: str, *, size: int = 5, pinned_plans: bool = False, name: str = "breakwater") -> AsyncEngine:
-    """Return the engine of a process; `size` connections at most. Nothing connects before the first use."""
+def create_engine(
+    database_url: str,
+    *,
+    size: int = 5,
+    pinned_plans: bool = False,
+    waits_for_disk: bool = True,
+    name: str = "breakwater",
+) -> Engine:
+    """Return the engine of a process; `size` connections at most. Nothing connects before the first use.
+
+    One that doesn't wait for the disk may forget its last commits when the server is killed: for claims only.
+    """
     settings = {"application_name": name, "jit": "off", **(PINNED_PLANS if pinned_plans else {})}
+    if not waits_for_disk:
+        settings["synchronous_commit"] = "off"
     return create_async_engine(
         driver_url(database_url),
         pool_size=size,
@@ -41,7 +54,7 @@ def create_engine(database_url: str, *, size: int = 5, pinned_plans: bool = Fals
 
 
 @asynccontextmanager
-async def connect(engine: AsyncEngine) -> AsyncIterator[Connection]:
+async def connect(engine: Engine) -> AsyncIterator[Connection]:
     """Lend the driver's connection, outside any transaction. One that broke is not given back to the pool."""
     async with engine.connect() as borrowed:
         raw = await borrowed.get_raw_connection()
@@ -65,7 +78,7 @@ CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 GONE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, OSError)
 
 
-async def in_transaction(engine: AsyncEngine, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
+async def in_transaction(engine: Engine, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
     """Run `unit` in a transaction and commit; run it again, whole, when it met a deadlock.
 
     `unit` must not keep effects outside the transaction, for it may run several times.

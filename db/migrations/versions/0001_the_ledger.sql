@@ -16,6 +16,7 @@ CREATE TABLE jobs (
     id text NOT NULL,
     kind text NOT NULL CONSTRAINT job_kind_is_known CHECK (kind IN ('inference', 'import')),
     name text NOT NULL,
+    spec_hash text NOT NULL,
     status text NOT NULL DEFAULT 'queued' CONSTRAINT job_status_is_known CHECK (
         status IN ('queued', 'coordinating', 'running', 'completed', 'partial', 'failed', 'cancelled')
     ),
@@ -53,6 +54,7 @@ CREATE TABLE jobs (
     )
 ) WITH (fillfactor = 70);
 CREATE INDEX jobs_queued_by_turn ON jobs (turn, job_no) WHERE status = 'queued';
+CREATE INDEX jobs_active_by_hash ON jobs (tenant_no, spec_hash, job_no) WHERE finished_at IS NULL;
 CREATE INDEX jobs_by_status ON jobs (tenant_no, status, job_no);
 
 -- What a job was asked and what it will run; never updated but for a purged payload. Kept apart from jobs so that

@@ -1,0 +1,166 @@
+"""Envelopes: doorbells on a Redis stream that say "look at job J" or "look at batch B of job J".
+
+An entry is acknowledged and deleted in one step, so the stream holds exactly what is undelivered or in somebody's hands.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import orjson
+from redis import asyncio as redis
+from redis.exceptions import RedisError, ResponseError
+
+VERSION = 1
+STREAM = "breakwater:{0}:envelopes"  # partition 0; the braces keep a partition's keys on one node
+GROUP = "workers"
+FIELD = b"envelope"
+TIMEOUT_SECONDS = 5.0
+
+Client: TypeAlias = "redis.Redis"
+BrokerError = RedisError
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A doorbell. `job` and `batch` are internal keys; `enqueued_at` is seconds since the epoch by the sender's clock."""
+
+    job: int
+    source: str
+    enqueued_at: float
+    batch: int | None = None
+    attempt: int = 1
+    traceparent: str | None = None
+    v: int = VERSION
+
+    def to_bytes(self) -> bytes:
+        """Return the envelope as versioned JSON."""
+        return orjson.dumps(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An entry in this consumer's hands; `envelope` is None where its version or form is unknown."""
+
+    entry_id: bytes
+    envelope: Envelope | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """How many entries the stream holds, how many of them nobody has read, and the age of the oldest (0 when empty)."""
+
+    depth: int
+    undelivered: int
+    oldest_age_seconds: float
+
+
+def connect(redis_url: str, *, connections: int = 8) -> Client:
+    """Return a client; nothing connects before the first command."""
+    return redis.Redis.from_url(
+        redis_url,
+        max_connections=connections,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        socket_timeout=TIMEOUT_SECONDS,
+    )
+
+
+async def publish(client: Client, envelopes: Iterable[Envelope]) -> None:
+    """Append these envelopes in one round trip."""
+    pipeline = client.pipeline(transaction=False)
+    for envelope in envelopes:
+        pipeline.xadd(STREAM, {FIELD: envelope.to_bytes()})
+    await pipeline.execute()
+
+
+async def reserve(client: Client, consumer: str, *, count: int, block_seconds: float) -> list[Delivery]:
+    """Take up to `count` entries that nobody has; wait up to `block_seconds` (under 5) for the first.
+
+    Makes the consumer group anew where it is gone, from the stream's beginning.
+    """
+    milliseconds = max(1, int(block_seconds * 1000))
+    try:
+        answer = await client.xreadgroup(GROUP, consumer, {STREAM: ">"}, count=count, block=milliseconds)
+    except ResponseError as error:
+        await _make_group(client, error)
+        return []
+    return _deliveries(_entries(answer))
+
+
+async def take_over(client: Client, consumer: str, *, idle_seconds: float, count: int) -> list[Delivery]:
+    """Take up to `count` entries that have been in somebody's hands for `idle_seconds` without an acknowledgement."""
+    try:
+        answer: Any = await client.xautoclaim(
+            STREAM, GROUP, consumer, min_idle_time=int(idle_seconds * 1000), start_id="0-0", count=count
+        )
+    except ResponseError as error:
+        await _make_group(client, error)
+        return []
+    return _deliveries(answer[1])
+
+
+async def acknowledge(client: Client, entry_ids: Sequence[bytes]) -> None:
+    """Take these entries off the stream for good."""
+    if entry_ids:
+        pipeline = client.pipeline(transaction=True)
+        pipeline.xack(STREAM, GROUP, *entry_ids)
+        pipeline.xdel(STREAM, *entry_ids)
+        await pipeline.execute()
+
+
+async def forget(client: Client, consumer: str) -> None:
+    """Remove a consumer that holds nothing; one that still holds entries stays, for others to take them over."""
+    try:
+        pending: Any = await client.xpending_range(STREAM, GROUP, "-", "+", 1, consumername=consumer)
+        if not pending:
+            await client.xgroup_delconsumer(STREAM, GROUP, consumer)
+    except ResponseError as error:
+        await _make_group(client, error)
+
+
+async def look(client: Client) -> StreamState:
+    """Return the stream's depth and the age of its oldest entry, by Redis' own clock."""
+    pipeline = client.pipeline(transaction=False)
+    pipeline.xlen(STREAM)
+    pipeline.xrange(STREAM, count=1)
+    pipeline.time()
+    pipeline.xpending(STREAM, GROUP)
+    depth, oldest, (seconds, microseconds), pending = await pipeline.execute(raise_on_error=False)
+    for answer in (depth, oldest):
+        if isinstance(answer, Exception):
+            raise answer
+    in_hands = 0 if isinstance(pending, Exception) else int(pending["pending"])
+    age = seconds + microseconds / 1e6 - int(oldest[0][0].split(b"-")[0]) / 1000 if oldest else 0.0
+    return StreamState(depth=depth, undelivered=max(0, depth - in_hands), oldest_age_seconds=max(0.0, age))
+
+
+async def _make_group(client: Client, error: ResponseError) -> None:
+    if not str(error).startswith("NOGROUP"):
+        raise error
+    try:
+        await client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    except ResponseError as raced:
+        if not str(raced).startswith("BUSYGROUP"):
+            raise
+
+
+def _entries(answer: Any) -> list[Any]:
+    """Return the entries of a XREADGROUP answer, whichever protocol version shaped it."""
+    if not answer:
+        return []
+    if isinstance(answer, dict):
+        return [entry for group in answer[STREAM.encode()] for entry in group]
+    return list(answer[0][1])
+
+
+def _deliveries(entries: Iterable[Any]) -> list[Delivery]:
+    return [Delivery(entry_id, _envelope(fields)) for entry_id, fields in entries]
+
+
+def _envelope(fields: Any) -> Envelope | None:
+    try:
+        envelope = Envelope(**orjson.loads(fields[FIELD]))
+    except (KeyError, TypeError, orjson.JSONDecodeError):
+        return None
+    is_known = envelope.v == VERSION and isinstance(envelope.job, int) and isinstance(envelope.batch, int | None)
+    return envelope if is_known else None

@@ -1,0 +1,117 @@
+"""Batches: claiming what is due under a lease and a fence, renewing, handing back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from db.engine import Connection, statement
+
+
+@dataclass(slots=True)
+class ClaimedBatch:
+    """A batch this process holds: fence and holder name its lease; the lists hold its open cells, in plan order.
+
+    `claimed_at` is the database's clock at the claim, seconds since the epoch; `waited_seconds` how long it was due.
+    """
+
+    job_no: int
+    batch_no: int
+    wave_no: int
+    next_batch_no: int | None
+    provider: str
+    region: str
+    region_no: int
+    fence: int
+    holder: int
+    turn: int
+    waited_seconds: float
+    claimed_at: float
+    model_nos: list[int]
+    question_nos: list[int]
+    attempts: list[int]
+    lost_leases: int = 0
+    was_lost: bool = False
+    is_lost: bool = field(default=False, compare=False)
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """What names this lease: job, batch, fence and holder."""
+        return self.job_no, self.batch_no, self.fence, self.holder
+
+
+async def claim(
+    connection: Connection,
+    pools: Sequence[tuple[str, str]],
+    *,
+    cells: int,
+    holder: int,
+    worker_no: int,
+    lease_seconds: float,
+) -> list[ClaimedBatch]:
+    """Claim due batches of these (provider, region) pools by turns, `cells` open cells or one batch more at most.
+
+    Locks ready and batch rows, passing over locked ones. Runs in the caller's transaction, whose commit may be
+    asynchronous: `holder`, random for each claim, tells apart a fence number that was issued again after a crash.
+    """
+    rows = await connection.fetch(
+        statement("claim_batches"),
+        [provider for provider, _ in pools],
+        [region for _, region in pools],
+        cells,
+        max(1, min(cells, 64)),
+        holder,
+        worker_no,
+        lease_seconds,
+    )
+    return [
+        ClaimedBatch(
+            job_no=row["job_no"],
+            batch_no=row["batch_no"],
+            wave_no=row["wave_no"],
+            next_batch_no=row["next_batch_no"],
+            provider=row["provider"],
+            region=row["region"],
+            region_no=row["region_no"],
+            fence=row["fence"],
+            holder=holder,
+            turn=row["turn"],
+            waited_seconds=row["waited_seconds"],
+            claimed_at=row["claimed_at"],
+            model_nos=row["model_nos"] or [],
+            question_nos=row["question_nos"] or [],
+            attempts=row["attempts"] or [],
+            lost_leases=row["lost_leases"],
+            was_lost=row["was_lost"],
+        )
+        for row in rows
+    ]
+
+
+async def first_due(connection: Connection) -> tuple[int, int] | None:
+    """Return (job_no, batch_no) of a batch that is due and unclaimed, or None."""
+    row = await connection.fetchrow(statement("first_due"))
+    return (row["job_no"], row["batch_no"]) if row else None
+
+
+async def next_due_seconds(connection: Connection) -> float | None:
+    """Return in how many seconds a waiting batch becomes due, or None where none waits for its time."""
+    seconds: float | None = await connection.fetchval(statement("next_due"))
+    return seconds
+
+
+async def renew(
+    connection: Connection, batches: Sequence[ClaimedBatch], lease_seconds: float
+) -> set[tuple[int, int, int]]:
+    """Renew the leases of these batches; return (job_no, batch_no, fence) of those still held."""
+    rows = await connection.fetch(statement("renew_leases"), *_lease_columns(batches), lease_seconds)
+    return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
+
+
+async def hand_back(connection: Connection, batches: Sequence[ClaimedBatch]) -> list[tuple[int, int]]:
+    """Give these batches back, due at once and without counting an attempt; return (job_no, batch_no) of each."""
+    rows = await connection.fetch(statement("hand_back_batches"), *_lease_columns(batches))
+    return [(row["job_no"], row["batch_no"]) for row in rows]
+
+
+def _lease_columns(batches: Sequence[ClaimedBatch]) -> list[list[int]]:
+    ordered = sorted(batch.key for batch in batches)
+    return [list(column) for column in zip(*ordered, strict=True)] or [[], [], [], []]

@@ -1,0 +1,130 @@
+"""Coordination: queued jobs become waves, batches and planned cells, once, and every trigger is recorded."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from db.engine import Connection, statement
+from domain.plan import PlannedBatch
+
+UNRELEASED, READY, CLAIMED = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedJob:
+    """A queued job that this transaction has locked. `locked_at` is the database's clock, seconds since the epoch."""
+
+    job_no: int
+    id: str
+    planned: int
+    spec: str
+    waited_seconds: float
+    locked_at: float
+    has_open_triggers: bool
+    has_backlog: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """The plan of one locked job, who triggered it, and which of its batches this worker claims at once.
+
+    A trigger that `is_recorded` has its row already (a manual one, by the API). `event` is the event's data as JSON.
+    """
+
+    job_no: int
+    source: str
+    is_recorded: bool
+    is_delivered: bool
+    batches: Sequence[PlannedBatch]
+    claimed: frozenset[int]
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What an envelope's job looked like: still waiting to be planned, or marked as delivered for the first time."""
+
+    is_waiting: bool
+    is_first: bool
+
+
+async def lock_queued_jobs(connection: Connection, limit: int) -> list[QueuedJob]:
+    """Lock up to `limit` queued inference jobs by turns; those that another worker is planning are passed over."""
+    rows = await connection.fetch(statement("lock_queued_jobs"), limit)
+    return [QueuedJob(*row) for row in rows]
+
+
+async def insert_plans(
+    connection: Connection, plans: Sequence[JobPlan], *, holder: int, worker_no: int, lease_seconds: float
+) -> None:
+    """Write these plans and start their jobs. The jobs must be locked by this transaction."""
+    batch_rows = [_batch_row(plan, batch) for plan in plans for batch in plan.batches]
+    run_rows = [
+        (plan.job_no, batch.batch_no, batch.region_no, run.model_no, run.first_question_no, run.last_question_no)
+        for plan in plans
+        for batch in plan.batches
+        for run in batch.runs
+    ]
+    await connection.execute(
+        statement("insert_plans"),
+        *zip(
+            *((p.job_no, p.source, p.is_recorded, p.is_delivered, len(p.batches), p.event) for p in plans), strict=True
+        ),
+        *zip(*batch_rows, strict=True),
+        holder,
+        worker_no,
+        lease_seconds,
+        *zip(*run_rows, strict=True),
+    )
+
+
+def _batch_row(plan: JobPlan, batch: PlannedBatch) -> tuple[object, ...]:
+    first, last = batch.runs[0], batch.runs[-1]
+    state = CLAIMED if batch.batch_no in plan.claimed else READY if batch.is_first else UNRELEASED
+    return (
+        plan.job_no,
+        batch.batch_no,
+        batch.next_batch_no,
+        batch.provider,
+        batch.region,
+        batch.region_no,
+        first.model_no,
+        first.first_question_no,
+        last.model_no,
+        last.last_question_no,
+        batch.cells,
+        state,
+    )
+
+
+async def fail_queued_jobs(
+    connection: Connection, failures: Sequence[tuple[int, str, str, str]], worker_no: int
+) -> None:
+    """End locked queued jobs that can't be planned: (job_no, source, code, detail) each."""
+    await connection.execute(statement("fail_queued_jobs"), *zip(*failures, strict=True), worker_no)
+
+
+async def settle_open_triggers(
+    connection: Connection, job_nos: Sequence[int], *, won: Sequence[int], worker_no: int
+) -> list[tuple[str, str]]:
+    """Give the waiting triggers of these jobs their outcome; return (source, outcome) of each.
+
+    For jobs in `won` the oldest of them triggered this coordination; all others joined.
+    """
+    rows = await connection.fetch(statement("settle_open_triggers"), job_nos, won, worker_no)
+    return [(row["source"], row["outcome"]) for row in rows]
+
+
+async def settle_deliveries(
+    connection: Connection, job_nos: Iterable[int], rung: Iterable[int]
+) -> Mapping[int, Delivery]:
+    """Tell what each of these jobs looks like, and mark those in `rung` as delivered where they no longer wait.
+
+    Unknown jobs are absent from the answer.
+    """
+    rows = await connection.fetch(statement("settle_deliveries"), sorted(job_nos), sorted(rung))
+    return {row["job_no"]: Delivery(row["is_waiting"], row["is_first"]) for row in rows}
+
+
+async def insert_joined_triggers(connection: Connection, triggers: Sequence[tuple[int, str]], worker_no: int) -> None:
+    """Record triggers (job_no, source) that found the waves already there."""
+    await connection.execute(statement("insert_triggers"), *zip(*triggers, strict=True), worker_no)

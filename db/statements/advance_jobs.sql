@@ -1,0 +1,69 @@
+-- Carry ended batches and cells up: waves first, then jobs, each by the counts it now has under its row lock, so that
+-- of two flushes that end a job's last batches exactly one sees the end. Then the event of this flush, the batches
+-- released by ended ones, those due again, and the tallies.
+WITH advanced_waves AS (
+    UPDATE waves AS w
+    SET open_batches = w.open_batches - i.ended,
+        status = CASE WHEN w.open_batches = i.ended THEN 'completed' ELSE w.status END,
+        finished_at = CASE WHEN w.open_batches = i.ended THEN greatest(now(), w.started_at) END
+    FROM unnest($1::bigint[], $2::int[], $3::int[]) AS i (job_no, wave_no, ended)
+    WHERE w.job_no = i.job_no AND w.wave_no = i.wave_no
+    RETURNING 1
+), advanced_jobs AS (
+    UPDATE jobs AS j
+    SET completed = j.completed + i.completed,
+        failed = j.failed + i.failed,
+        unknown = j.unknown + i.unknown,
+        last_event_no = j.last_event_no + 1,
+        status = CASE
+            WHEN j.completed + j.failed + j.cancelled + j.unknown + i.completed + i.failed + i.unknown < j.planned
+                THEN j.status
+            WHEN j.completed + i.completed = j.planned THEN 'completed'
+            WHEN j.completed + i.completed >= j.min_success_rate * j.planned THEN 'partial'
+            ELSE 'failed'
+        END,
+        finished_at = CASE
+            WHEN j.completed + j.failed + j.cancelled + j.unknown + i.completed + i.failed + i.unknown = j.planned
+                THEN greatest(now(), j.started_at)
+        END
+    FROM unnest($4::bigint[], $5::int[], $6::int[], $7::int[], $8::text[])
+        AS i (job_no, completed, failed, unknown, event)
+    WHERE j.job_no = i.job_no AND (SELECT count(*) FROM advanced_waves) >= 0
+    RETURNING j.job_no, j.id, j.tenant_no, j.status, j.last_event_no, i.event
+), inserted_events AS (
+    INSERT INTO events (job_no, event_no, type, source, data)
+    SELECT
+        a.job_no, a.last_event_no, CASE a.status WHEN 'running' THEN 'progressed' ELSE 'finished' END, $9::text,
+        json_build_object('status', a.status, 'batches', a.event::json)
+    FROM advanced_jobs AS a
+), released AS (
+    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+    SELECT
+        b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, b.cells,
+        greatest(
+            i.turn,
+            (SELECT min(r.turn) FROM ready AS r WHERE r.provider = b.provider AND r.region = b.region)
+        ) + b.cells
+    FROM unnest($10::bigint[], $11::int[], $12::bigint[]) AS i (job_no, batch_no, turn)
+    JOIN batches AS b USING (job_no, batch_no)
+    JOIN advanced_jobs AS a USING (job_no)
+    WHERE b.status = 'pending' AND b.queued_at IS NULL
+    ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
+    RETURNING job_no, batch_no
+), due_again AS (
+    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, lane, cells, turn, not_before)
+    SELECT
+        b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, 1, i.cells,
+        coalesce((SELECT min(r.turn) FROM ready AS r WHERE r.provider = b.provider AND r.region = b.region), 0)
+        + $16::int * i.cells,
+        now() + i.due_in_seconds * interval '1 second'
+    FROM unnest($13::bigint[], $14::int[], $15::int[], $17::float8[]) AS i (job_no, batch_no, cells, due_in_seconds)
+    JOIN batches AS b USING (job_no, batch_no)
+    JOIN advanced_jobs AS a USING (job_no)
+    ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
+    RETURNING job_no
+)
+SELECT
+    a.job_no, a.id, a.status,
+    ARRAY(SELECT r.batch_no FROM released AS r WHERE r.job_no = a.job_no) AS released
+FROM advanced_jobs AS a

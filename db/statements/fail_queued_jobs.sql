@@ -1,0 +1,19 @@
+-- End queued jobs that can't be planned, each with its reason; no cell ran, so there is no row to blame.
+WITH ended_jobs AS (
+    UPDATE jobs AS j
+    SET status = 'failed',
+        error_code = i.code,
+        error_detail = i.detail,
+        finished_at = greatest(now(), j.queued_at),
+        last_event_no = j.last_event_no + 1
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS i (job_no, source, code, detail)
+    WHERE j.job_no = i.job_no AND j.status = 'queued'
+    RETURNING j.job_no, j.last_event_no, i.source, i.code, i.detail
+), inserted_triggers AS (
+    INSERT INTO triggers (job_no, source, outcome, worker_no, started_at, finished_at)
+    SELECT job_no, source, 'failed', $5::int, now(), clock_timestamp()
+    FROM ended_jobs
+)
+INSERT INTO events (job_no, event_no, type, source, data)
+SELECT job_no, last_event_no, 'finished', source, json_build_object('status', 'failed', 'code', code, 'detail', detail)
+FROM ended_jobs

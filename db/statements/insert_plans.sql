@@ -1,0 +1,73 @@
+-- Write the plans of locked queued jobs: one wave each, its batches, its cells, who triggered it; and start the jobs.
+-- A batch's state is 0 (waits for its predecessor), 1 (ready) or 2 (claimed at once by this worker).
+-- A ready batch's turn is the pool's virtual time plus the cells this job puts before its end (self-clocked fair
+-- queueing, Golestani 1994): a small job is served soon, a large one gets its share.
+WITH planned_jobs AS MATERIALIZED (
+    SELECT *
+    FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::boolean[], $5::int[], $6::text[])
+        AS p (job_no, source, is_recorded, delivered, batches, event)
+), started_jobs AS (
+    UPDATE jobs AS j
+    SET status = 'running',
+        started_at = greatest(now(), j.queued_at),
+        delivered = j.delivered OR p.delivered,
+        last_event_no = j.last_event_no + 1
+    FROM planned_jobs AS p
+    WHERE j.job_no = p.job_no AND j.status = 'queued'
+    RETURNING j.job_no, j.tenant_no, j.last_event_no, p.source, p.event
+), inserted_waves AS (
+    INSERT INTO waves (job_no, wave_no, level, status, total_batches, open_batches, started_at)
+    SELECT p.job_no, 1, 0, 'running', p.batches, p.batches, now()
+    FROM planned_jobs AS p
+), planned_batches AS MATERIALIZED (
+    SELECT
+        b.*,
+        CASE WHEN b.state = 1 THEN
+            coalesce((SELECT min(r.turn) FROM ready AS r WHERE r.provider = b.provider AND r.region = b.region), 0)
+            + sum(b.cells) OVER (PARTITION BY b.job_no, b.provider, b.region_no ORDER BY b.batch_no)
+        ELSE 0 END AS turn
+    FROM unnest(
+        $7::bigint[], $8::int[], $9::int[], $10::text[], $11::text[], $12::smallint[], $13::smallint[], $14::smallint[],
+        $15::smallint[], $16::smallint[], $17::int[], $18::smallint[]
+    ) AS b (
+        job_no, batch_no, next_batch_no, provider, region, region_no, first_model_no, first_question_no,
+        last_model_no, last_question_no, cells, state
+    )
+), inserted_batches AS (
+    INSERT INTO batches (
+        job_no, batch_no, wave_no, next_batch_no, provider, region, region_no, first_model_no, first_question_no,
+        last_model_no, last_question_no, cells, open_cells, turn, status, fence, holder, worker_no, lease_until,
+        queued_at, started_at
+    )
+    SELECT
+        b.job_no, b.batch_no, 1, b.next_batch_no, b.provider, b.region, b.region_no, b.first_model_no,
+        b.first_question_no, b.last_model_no, b.last_question_no, b.cells, b.cells, b.turn,
+        CASE WHEN b.state = 2 THEN 'running' ELSE 'pending' END,
+        CASE WHEN b.state = 2 THEN 1 ELSE 0 END,
+        CASE WHEN b.state = 2 THEN $19::bigint END,
+        CASE WHEN b.state = 2 THEN $20::int END,
+        CASE WHEN b.state = 2 THEN now() + $21::float8 * interval '1 second' END,
+        CASE WHEN b.state = 2 THEN now() END,
+        CASE WHEN b.state = 2 THEN now() END
+    FROM planned_batches AS b
+), inserted_ready AS (
+    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+    SELECT b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, b.cells, b.turn
+    FROM planned_batches AS b
+    JOIN started_jobs AS j USING (job_no)
+    WHERE b.state = 1
+), inserted_triggers AS (
+    INSERT INTO triggers (job_no, source, outcome, fence, worker_no, started_at, finished_at)
+    SELECT p.job_no, p.source, 'won', 1, $20::int, now(), clock_timestamp()
+    FROM planned_jobs AS p
+    WHERE NOT p.is_recorded
+), inserted_events AS (
+    INSERT INTO events (job_no, event_no, type, source, data)
+    SELECT j.job_no, j.last_event_no, 'coordinated', j.source, j.event::json
+    FROM started_jobs AS j
+)
+INSERT INTO executions (job_no, region_no, model_no, question_no, batch_no, status)
+SELECT r.job_no, r.region_no, r.model_no, question_no, r.batch_no, 'planned'
+FROM unnest($22::bigint[], $23::int[], $24::smallint[], $25::smallint[], $26::smallint[], $27::smallint[])
+    AS r (job_no, batch_no, region_no, model_no, first_question_no, last_question_no)
+CROSS JOIN LATERAL generate_series(r.first_question_no, r.last_question_no) AS question_no

@@ -1,0 +1,17 @@
+-- Lock the batches of a flush by fence and holder, and settle them: still running, ended, or due again later.
+-- A batch that another holder took since is not returned: its results are stale. This lock comes before any cell is
+-- written; a join on the fence alone would not stop a writer that raced with the new holder's claim.
+UPDATE batches AS b
+SET open_cells = b.open_cells - i.ended_cells,
+    attempts = b.attempts + (i.status <> 'running')::int,
+    status = i.status,
+    finished_at = CASE WHEN i.status = 'completed' THEN greatest(now(), b.started_at) END,
+    lease_until = CASE WHEN i.status = 'running' THEN b.lease_until END,
+    holder = CASE WHEN i.status = 'running' THEN b.holder END,
+    not_before = now() + i.due_in_seconds * interval '1 second',
+    lost_leases = CASE WHEN i.ended_cells > 0 THEN 0 ELSE b.lost_leases END
+FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[], $5::int[], $6::text[], $7::float8[])
+    AS i (job_no, batch_no, fence, holder, ended_cells, status, due_in_seconds)
+WHERE b.job_no = i.job_no AND b.batch_no = i.batch_no
+    AND b.fence = i.fence AND b.holder = i.holder AND b.status = 'running'
+RETURNING b.job_no, b.batch_no, b.fence

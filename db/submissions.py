@@ -1,0 +1,226 @@
+"""Submissions: what is known of a key, an id or a spec; the locks that make one of several equal ones the first; the
+ledger that each submission enters.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+
+from asyncpg import UniqueViolationError
+
+from db.engine import Connection, statement
+
+RACED = UniqueViolationError
+"""What a caller sees who inserted a job, an id or a key that a writer outside this protocol inserted first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to look up: any of an Idempotency-Key, a job id and a spec hash."""
+
+    key: str | None
+    id: str | None
+    spec_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was found: the key's first answer, the job with the id, the active or recent job with the spec hash."""
+
+    key_job_no: int | None
+    key_body_hash: str | None
+    key_status_code: int | None
+    key_answer: str | None
+    key_submitted: str | None
+    id_job_no: int | None
+    hash_job_no: int | None
+    hash_is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedJob:
+    """A job that a submission matched; `submitted` and `spec` are JSON text, None once purged."""
+
+    job_no: int
+    id: str
+    kind: str
+    status: str
+    created_at: datetime
+    spec_hash: str
+    submitted: str | None
+    spec: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to store. Pairs are (model_no, region_no); `submitted`, `spec` and `normalization` are JSON text."""
+
+    job_no: int
+    id: str
+    kind: str
+    name: str
+    spec_hash: str
+    planned: int
+    min_success_rate: float
+    model_ids: Sequence[str]
+    region_ids: Sequence[str]
+    question_ids: Sequence[str]
+    pairs: Sequence[tuple[int, int]]
+    submitted: str
+    spec: str
+    normalization: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One submission as the ledger keeps it."""
+
+    job_no: int | None
+    kind: str | None
+    outcome: str
+    reason: str
+    matched_on: str | None
+    status_code: int
+    idempotency_key: str | None
+    client: str | None
+    user_agent: str | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """The first answer under a key, without its spec; `submitted` only where it isn't the job's own submission."""
+
+    key: str
+    body_hash: str
+    job_no: int
+    status_code: int
+    answer: str
+    submitted: str | None
+
+
+def lock_key(kind: str, tenant_no: int, value: str) -> int:
+    """Return the number of the advisory lock of an Idempotency-Key, an id or a spec hash of a tenant."""
+    digest = blake2b(f"{kind}\0{tenant_no}\0{value}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
+
+
+async def look_up(
+    connection: Connection,
+    tenant_no: int,
+    wanted: Sequence[Wanted],
+    *,
+    keep_hours: float,
+    recent_seconds: float,
+) -> list[Known]:
+    """Return what is known for each, in order, from committed rows and without a lock."""
+    rows = await connection.fetch(
+        statement("look_up_submissions"),
+        tenant_no,
+        [one.key for one in wanted],
+        [one.id for one in wanted],
+        [one.spec_hash for one in wanted],
+        keep_hours,
+        recent_seconds,
+    )
+    return [Known(*row) for row in rows]
+
+
+async def try_locks(connection: Connection, keys: Iterable[int]) -> tuple[set[int], datetime]:
+    """Take the advisory locks that are free, until the transaction's end; return them and the transaction's time.
+
+    Never waits. A lock that isn't free tells nothing: look again once its holder has committed.
+    """
+    rows = await connection.fetch(statement("lock_submission_keys"), sorted(set(keys)))
+    return {row["key"] for row in rows if row["is_free"]}, rows[0]["locked_at"]
+
+
+async def next_job_nos(connection: Connection, count: int) -> list[int]:
+    """Return fresh job keys."""
+    rows = await connection.fetch(
+        "SELECT nextval(pg_get_serial_sequence('jobs', 'job_no')) AS job_no FROM generate_series(1, $1::int)", count
+    )
+    return [row["job_no"] for row in rows]
+
+
+async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[NewJob]) -> None:
+    """Store these jobs as queued, in the caller's transaction. Raises RACED if one exists."""
+    rows = [
+        (
+            job.job_no,
+            job.id,
+            job.kind,
+            job.name,
+            job.spec_hash,
+            job.planned,
+            job.min_success_rate,
+            _text_array(job.model_ids),
+            _text_array(job.region_ids),
+            _text_array(job.question_ids),
+            "{" + ",".join([str(model_no * 256 + region_no) for model_no, region_no in job.pairs]) + "}",
+            job.submitted,
+            job.spec,
+            job.normalization,
+        )
+        for job in jobs
+    ]
+    await connection.execute(statement("insert_jobs"), tenant_no, *zip(*rows, strict=True))
+
+
+async def insert_ledger_rows(connection: Connection, tenant_no: int, rows: Sequence[LedgerRow]) -> None:
+    """Enter these submissions into the ledger, in the caller's transaction."""
+    columns = zip(
+        *(
+            (
+                row.job_no,
+                row.kind,
+                row.outcome,
+                row.reason,
+                row.matched_on,
+                row.status_code,
+                row.idempotency_key,
+                row.client,
+                row.user_agent,
+                row.request_id,
+            )
+            for row in rows
+        ),
+        strict=True,
+    )
+    await connection.execute(statement("insert_submissions"), tenant_no, *columns)
+
+
+async def keep_answers(
+    connection: Connection, tenant_no: int, answers: Sequence[KeptAnswer], *, keep_hours: float
+) -> set[str]:
+    """Keep these first answers under their keys; return the keys that were taken (all, if their locks were held)."""
+    rows = [(one.key, one.body_hash, one.job_no, one.status_code, one.answer, one.submitted) for one in answers]
+    taken = await connection.fetch(
+        statement("insert_idempotency_keys"), tenant_no, *zip(*rows, strict=True), keep_hours
+    )
+    return {row["key"] for row in taken}
+
+
+async def count_submissions(connection: Connection, job_nos: Iterable[int]) -> dict[int, int]:
+    """Return how often each of these jobs was submitted, from the ledger."""
+    rows = await connection.fetch(statement("count_submissions"), sorted(set(job_nos)))
+    return {row["job_no"]: row["times_seen"] for row in rows}
+
+
+async def load_submitted_jobs(connection: Connection, job_nos: Iterable[int]) -> dict[int, SubmittedJob]:
+    """Return these jobs as a matching submission shows them."""
+    rows = await connection.fetch(statement("load_submitted_jobs"), sorted(set(job_nos)))
+    return {row["job_no"]: SubmittedJob(*row) for row in rows}
+
+
+async def count_backlog(connection: Connection, limit: int) -> int:
+    """Return how many jobs wait to be planned, counting no further than `limit`."""
+    count: int = await connection.fetchval(statement("count_backlog"), limit)
+    return count
+
+
+def _text_array(values: Sequence[str]) -> str:
+    """Return the array's literal: arrays of arrays of different lengths can't be bound as one parameter."""
+    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+    return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"

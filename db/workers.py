@@ -1,0 +1,59 @@
+"""The processes that serve: their numbers, heartbeats and histogram snapshots."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from db.engine import Connection, statement
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A process' number (it shards the tallies) and its public id."""
+
+    worker_no: int
+    id: str
+
+
+async def register(connection: Connection, *, worker_id: str, role: str, pid: int, host: str) -> Registered:
+    """Enter this process, `role` api or worker, and return its number."""
+    worker_no = await connection.fetchval(
+        "INSERT INTO workers (id, role, pid, host) VALUES ($1, $2, $3, $4) RETURNING worker_no",
+        worker_id,
+        role,
+        pid,
+        host,
+    )
+    return Registered(worker_no, worker_id)
+
+
+async def beat(connection: Connection, worker_no: int, *, running: int, metrics: dict[str, Any]) -> None:
+    """Say that this process is alive, how many cells it has in hand, and what it measured so far."""
+    await connection.execute(
+        "UPDATE workers SET heartbeat_at = now(), running = $2, metrics = $3, stopped_at = NULL WHERE worker_no = $1",
+        worker_no,
+        running,
+        orjson.dumps(metrics).decode(),
+    )
+
+
+async def stop(connection: Connection, worker_no: int, *, metrics: dict[str, Any]) -> None:
+    """Say that this process ended in order."""
+    await connection.execute(
+        "UPDATE workers SET heartbeat_at = now(), stopped_at = now(), running = 0, metrics = $2 WHERE worker_no = $1",
+        worker_no,
+        orjson.dumps(metrics).decode(),
+    )
+
+
+async def snapshots(connection: Connection) -> list[dict[str, Any]]:
+    """Return what each process measured, dead ones included."""
+    rows = await connection.fetch("SELECT metrics FROM workers WHERE metrics::text <> '{}'")
+    return [orjson.loads(row["metrics"]) for row in rows]
+
+
+async def live(connection: Connection, *, silent_seconds: float) -> list[dict[str, Any]]:
+    """Return the workers that gave a sign of life within `silent_seconds`, oldest first."""
+    rows = await connection.fetch(statement("live_workers"), silent_seconds)
+    return [dict(row) for row in rows]

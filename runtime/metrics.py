@@ -1,0 +1,189 @@
+"""Every series: its name, what it counts, its labels. And the histograms that a process keeps between heartbeats.
+
+Three kinds reach `/metrics`: tallies commit in PostgreSQL with what they count; histograms travel from every worker with
+its heartbeat; gauges are read at the scrape. All of them describe the whole fleet and carry `scope="fleet"`, so that a
+query over several scraped APIs takes the maximum, not the sum, of them.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+FLEET = "fleet"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series: its name without `_total`, what it says, and its labels but for `scope`."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+JOBS_SUBMITTED = Series("breakwater_jobs_submitted", "Submissions in the ledger.", ("kind", "outcome"))
+DUPLICATES_PREVENTED = Series(
+    "breakwater_duplicates_prevented", "Duplicate work that was not done, by what stopped it.", ("layer", "reason")
+)
+EXECUTIONS = Series("breakwater_executions", "Cells that ended.", ("status", "provider", "region"))
+COORDINATION = Series("breakwater_coordination", "Triggers of coordination.", ("source", "outcome"))
+RETRIES = Series("breakwater_retries", "Tries that failed and are repeated.", ("reason",))
+LEASES_LOST = Series("breakwater_leases_lost", "Batches taken over after their lease ran out.")
+RECONCILED = Series("breakwater_reconciled", "Owed work that was announced again.", ("reason",))
+TALLIES = (JOBS_SUBMITTED, DUPLICATES_PREVENTED, EXECUTIONS, COORDINATION, RETRIES, LEASES_LOST, RECONCILED)
+
+EXECUTION_DURATION = Series("breakwater_execution_duration_seconds", "From a try's start to its end.")
+QUEUE_WAIT = Series("breakwater_queue_wait_seconds", "From when a batch was due to its claim.")
+COORDINATION_SECONDS = Series("breakwater_coordination_seconds", "From locking queued jobs to committing their plans.")
+BUCKETS = {
+    EXECUTION_DURATION.name: (
+        0.001,
+        0.005,
+        0.025,
+        0.1,
+        0.25,
+        0.5,
+        1.0,
+        2.5,
+        5.0,
+        10.0,
+        30.0,
+        60.0,
+        120.0,
+        300.0,
+        600.0,
+    ),
+    QUEUE_WAIT.name: (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0),
+    COORDINATION_SECONDS.name: (
+        0.001,
+        0.005,
+        0.01,
+        0.025,
+        0.05,
+        0.1,
+        0.25,
+        0.5,
+        1.0,
+        5.0,
+        15.0,
+        60.0,
+        120.0,
+        300.0,
+        600.0,
+    ),
+}
+HISTOGRAMS = (EXECUTION_DURATION, QUEUE_WAIT, COORDINATION_SECONDS)
+
+QUEUE_DEPTH = Series("breakwater_queue_depth", "Entries of the stream that are not acknowledged.")
+QUEUE_OLDEST_AGE = Series("breakwater_queue_oldest_age_seconds", "Age of the oldest of them.")
+WORKER_HEARTBEAT_AGE = Series(
+    "breakwater_worker_heartbeat_age_seconds", "Since a live worker's last heartbeat.", ("worker",)
+)
+INVARIANT_VIOLATIONS = Series(
+    "breakwater_invariant_violations", "Violations that the last audit found; anything but 0 is a bug.", ("invariant",)
+)
+BUILD_INFO = Series("breakwater_build_info", "The version that serves.", ("version",))
+GAUGES = (QUEUE_DEPTH, QUEUE_OLDEST_AGE, WORKER_HEARTBEAT_AGE, INVARIANT_VIOLATIONS, BUILD_INFO)
+
+
+class Histogram:
+    """A histogram without labels; `counts` are per bucket, the last one above every bound."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float, count: int = 1) -> None:
+        """Count `count` observations of `value`, both in the unit of the bounds."""
+        self.counts[bisect_left(self.bounds, value)] += count
+        self.sum += value * count
+
+
+class Histograms:
+    """The histograms of one process, and of any processes whose snapshots were added."""
+
+    def __init__(self) -> None:
+        self._by_name = {series.name: Histogram(BUCKETS[series.name]) for series in HISTOGRAMS}
+
+    def __getitem__(self, series: Series) -> Histogram:
+        return self._by_name[series.name]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what a heartbeat carries: counts per bucket and the sum, by name."""
+        return {name: {"counts": one.counts, "sum": one.sum} for name, one in self._by_name.items()}
+
+    def add(self, snapshot: Mapping[str, Any]) -> None:
+        """Add another process's snapshot; one with other buckets (another version's) is left out."""
+        for name, one in self._by_name.items():
+            theirs = snapshot.get(name)
+            if theirs and len(theirs["counts"]) == len(one.counts):
+                one.counts = [mine + added for mine, added in zip(one.counts, theirs["counts"], strict=True)]
+                one.sum += theirs["sum"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What a scrape found: tallies and gauges as (series name, labels, value), and the fleet's histograms."""
+
+    tallies: Iterable[tuple[str, Mapping[str, str], float]]
+    gauges: Iterable[tuple[Series, Mapping[str, str], float]]
+    histograms: Histograms
+
+
+def render(fleet: Fleet) -> bytes:
+    """Return the fleet's series in the Prometheus text format."""
+    registry = CollectorRegistry()
+    registry.register(_FleetCollector(fleet))
+    return generate_latest(registry)
+
+
+class _FleetCollector(Collector):
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._counters()
+        yield from self._gauges()
+        yield from self._histograms()
+
+    def _counters(self) -> Iterator[Metric]:
+        families = {series.name: (series, _family(CounterMetricFamily, series)) for series in TALLIES}
+        for name, labels, value in self._fleet.tallies:
+            if name in families:
+                series, family = families[name]
+                family.add_metric(_values(series, labels), value)
+        yield from (family for _, family in families.values())
+
+    def _gauges(self) -> Iterator[Metric]:
+        families = {series.name: _family(GaugeMetricFamily, series) for series in GAUGES}
+        for series, labels, value in self._fleet.gauges:
+            families[series.name].add_metric(_values(series, labels), value)
+        yield from families.values()
+
+    def _histograms(self) -> Iterator[Metric]:
+        for series in HISTOGRAMS:
+            family = _family(HistogramMetricFamily, series)
+            one = self._fleet.histograms[series]
+            cumulated = 0
+            buckets: list[tuple[str, float]] = []
+            for bound, count in zip((*map(str, one.bounds), "+Inf"), one.counts, strict=True):
+                cumulated += count
+                buckets.append((bound, cumulated))
+            family.add_metric([FLEET], buckets, one.sum)
+            yield family
+
+
+def _family(kind: type[Any], series: Series) -> Any:
+    return kind(series.name, series.help, labels=[*series.labels, "scope"])
+
+
+def _values(series: Series, labels: Mapping[str, str]) -> list[str]:
+    return [*(labels.get(label, "") for label in series.labels), FLEET]

@@ -1,0 +1,1 @@
+"""The worker: plans queued jobs, runs what is due, records results, and keeps what it holds alive."""

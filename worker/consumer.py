@@ -1,0 +1,174 @@
+"""Answering doorbells: an envelope is acknowledged once what it rang for is planned, claimed, or found done."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+
+from broker import envelopes
+from broker.envelopes import BrokerError, Delivery
+from db import coordination, tallies
+from db.engine import GONE, Connection, in_transaction
+from db.tallies import Tally, tally
+from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
+from worker.claimer import Claimer
+from worker.context import Context
+from worker.coordinator import Coordinator, Planned
+from worker.executor import Executor
+from worker.specs import Specs
+
+ENVELOPES_AT_ONCE = 500
+IDLE_SECONDS = 1.0
+PATIENCE_SECONDS = 0.5
+SUBMISSION = "initial"
+"""The source whose second envelope is a duplicate; a fallback or manual one says by itself that it repeats."""
+
+
+class Consumer:
+    """Reads the stream while there is room, plans the jobs it names and claims the batches."""
+
+    def __init__(
+        self, context: Context, *, coordinator: Coordinator, claimer: Claimer, executor: Executor, specs: Specs
+    ) -> None:
+        self._context = context
+        self._coordinator = coordinator
+        self._claimer = claimer
+        self._executor = executor
+        self._specs = specs
+        self._one_at_a_time = asyncio.Lock()
+        self._in_hand: dict[int, list[Delivery]] = defaultdict(list)
+
+    async def run(self) -> None:
+        """Answer doorbells until cancelled. Without the broker the queue itself is looked at, which is slower."""
+        await self._guarded(self.answer([]))
+        while True:
+            await self._executor.has_room.wait()
+            try:
+                deliveries = await envelopes.reserve(
+                    self._context.redis,
+                    self._context.worker_id,
+                    count=ENVELOPES_AT_ONCE,
+                    block_seconds=0.01 if self._in_hand else IDLE_SECONDS,
+                )
+            except BrokerError as error:
+                self._context.log.warning("broker_unavailable", error=str(error))
+                await asyncio.sleep(PATIENCE_SECONDS)
+                await self._guarded(self.answer([]))
+                self._claimer.wake()
+            else:
+                if deliveries or self._in_hand:
+                    await self._guarded(self.answer(deliveries))
+
+    async def answer(self, deliveries: Sequence[Delivery]) -> None:
+        """Look at everything that waits, then acknowledge these doorbells; those of jobs still waiting stay in hand."""
+        async with self._one_at_a_time:
+            others = []
+            for one in deliveries:
+                if one.envelope is None:
+                    self._context.log.warning("envelope_not_understood", entry_id=one.entry_id.decode())
+                if one.envelope is None or one.envelope.batch is not None:
+                    others.append(one.entry_id)
+                else:
+                    self._in_hand[one.envelope.job].append(one)
+            await self._coordinate()
+            is_late = await self._settle()
+            if others or is_late:
+                await self._claimer.look()
+            await self._acknowledge(others)
+
+    async def _coordinate(self) -> None:
+        """Plan queued jobs, by turns, until none is left that nobody else is planning."""
+        while True:
+            sources = {job_no: _sources(held)[0] for job_no, held in self._in_hand.items()}
+            planned = await self._coordinator.coordinate(sources, self._executor.room)
+            for job_no, spec in planned.specs.items():
+                self._specs.keep(job_no, spec)
+            self._executor.start(planned.claimed, planned.specs)
+            if planned.ready:
+                self._claimer.wake()
+            done = {job_no: self._in_hand.pop(job_no) for job_no in planned.job_nos if job_no in self._in_hand}
+            await self._record_repeats(
+                (job_no, source) for job_no, held in done.items() for source in _repeats(held, answered=sources[job_no])
+            )
+            await self._acknowledge([one.entry_id for held in done.values() for one in held])
+            if not planned.has_more:
+                return
+
+    async def _settle(self) -> bool:
+        """Acknowledge the doorbells of jobs that are planned already, counting repeats; keep those that still wait.
+
+        Return whether there were any.
+        """
+        if not self._in_hand:
+            return False
+        rung = [job_no for job_no, held in self._in_hand.items() if SUBMISSION in _sources(held)]
+        found = await in_transaction(
+            self._context.engine, lambda c: coordination.settle_deliveries(c, self._in_hand, rung)
+        )
+        done = {
+            job_no: held
+            for job_no, held in self._in_hand.items()
+            if job_no not in found or not found[job_no].is_waiting
+        }
+        for job_no in done:
+            del self._in_hand[job_no]
+        await self._record_repeats(
+            (job_no, source)
+            for job_no, held in done.items()
+            if job_no in found
+            for source in _repeats(held, answered=SUBMISSION if found[job_no].is_first else None)
+        )
+        await self._acknowledge([one.entry_id for held in done.values() for one in held])
+        return bool(done)
+
+    async def _record_repeats(self, repeats: Iterable[tuple[int, str]]) -> None:
+        """Enter (job_no, source) of doorbells that found their job planned into the ledger of triggers."""
+        triggers = sorted(repeats)
+        if not triggers:
+            return
+
+        async def record(connection: Connection) -> None:
+            await coordination.insert_joined_triggers(connection, triggers, self._context.worker_no)
+            await tallies.add(connection, self._context.worker_no, _repeat_tallies(triggers))
+
+        await in_transaction(self._context.engine, record)
+        for job_no, source in triggers:
+            self._context.log.info(
+                "duplicate_prevented", layer="delivery", reason="already_coordinated", job_no=job_no, source=source
+            )
+
+    async def _acknowledge(self, entry_ids: Sequence[bytes]) -> None:
+        await envelopes.acknowledge(self._context.redis, entry_ids)
+
+    async def _guarded(self, step: Coroutine[None, None, None]) -> None:
+        """Run a step; a store that is away delays it. What it didn't acknowledge stays in hand or comes back."""
+        try:
+            await step
+        except (*GONE, BrokerError) as error:
+            self._context.log.warning("doorbells_delayed", error=str(error))
+            await asyncio.sleep(PATIENCE_SECONDS)
+
+
+def _sources(held: Sequence[Delivery]) -> list[str]:
+    """Return who rang, the submission before anybody else."""
+    sources = [one.envelope.source for one in held if one.envelope is not None]
+    return sorted(sources, key=lambda source: source != SUBMISSION)
+
+
+def _repeats(held: Sequence[Delivery], *, answered: str | None) -> list[str]:
+    """Return the sources of the doorbells that found nothing to do: all but the one that was answered.
+
+    A manual trigger is in the ledger before its doorbell rings.
+    """
+    sources = _sources(held)
+    if answered is not None:
+        sources.remove(answered)
+    return [source for source in sources if source != "manual"]
+
+
+def _repeat_tallies(triggers: Sequence[tuple[int, str]]) -> list[Tally]:
+    counts = Counter(source for _, source in triggers)
+    joined = [tally(COORDINATION.name, count, source=source, outcome="joined") for source, count in counts.items()]
+    duplicates = counts[SUBMISSION]
+    if duplicates:
+        joined.append(tally(DUPLICATES_PREVENTED.name, duplicates, layer="delivery", reason="already_coordinated"))
+    return joined

@@ -1,0 +1,37 @@
+"""What every duty of a worker shares: its stores, its name, its clockwork and what it may serve."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from broker.envelopes import Client
+from db.engine import Engine
+from domain.plan import Pool
+from runtime.metrics import Histograms
+from worker.providers.protocol import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A worker's surroundings. `engine` waits for the disk on commit, `claims` doesn't.
+
+    `pool_of` maps a model's provider name to who serves it; `pools` are the (provider, region) this worker serves.
+    """
+
+    engine: Engine
+    claims: Engine
+    redis: Client
+    worker_no: int
+    worker_id: str
+    lease_seconds: float
+    heartbeat_seconds: float
+    reconcile_seconds: float
+    shutdown_seconds: float
+    idempotency_hours: float
+    concurrency: int
+    providers: Mapping[str, Provider]
+    pool_of: Callable[[str], Pool]
+    pools: tuple[tuple[str, str], ...]
+    log: structlog.stdlib.BoundLogger
+    histograms: Histograms = field(default_factory=Histograms)

@@ -1,0 +1,199 @@
+"""Planning: one transaction takes many queued jobs by turns, writes their plans, and claims what there is room for."""
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from db import coordination, tallies
+from db.batches import ClaimedBatch
+from db.coordination import JobPlan, QueuedJob
+from db.engine import Connection, in_transaction
+from db.tallies import Tally, tally
+from domain.plan import PlannedBatch, plan
+from domain.spec import JobSpec
+from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVENTED
+from worker.context import Context
+
+JOBS_AT_ONCE = 256
+CELLS_AT_ONCE = 5_000
+"""Cells planned in one transaction, about: some 30 ms, so that a small job behind large ones waits little."""
+
+
+@dataclass(slots=True)
+class Planned:
+    """What one transaction planned: each job's plan, and the batches this worker claimed with it."""
+
+    plans: list[JobPlan] = field(default_factory=list)
+    specs: dict[int, JobSpec] = field(default_factory=dict)
+    claimed: list[ClaimedBatch] = field(default_factory=list)
+    ready: list[tuple[int, int]] = field(default_factory=list)
+    failures: list[tuple[int, str, str, str]] = field(default_factory=list)
+    job_ids: dict[int, str] = field(default_factory=dict)
+    has_more: bool = False
+
+    @property
+    def job_nos(self) -> set[int]:
+        """The jobs that no longer wait."""
+        return {one.job_no for one in self.plans} | {job_no for job_no, *_ in self.failures}
+
+
+class Coordinator:
+    """Turns queued jobs into plans."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def coordinate(self, sources: Mapping[int, str], room: int) -> Planned:
+        """Plan queued jobs in one transaction; claim up to about `room` cells of them when nothing else is due.
+
+        `sources` names who rang for which job; a job nobody rang for was submitted, and its doorbell comes later.
+        """
+        started = time.monotonic()
+        holder = secrets.randbits(63)
+
+        async def unit(connection: Connection) -> Planned:
+            return await self._plan_queued(connection, sources, room, holder)
+
+        planned = await in_transaction(self._context.engine, unit)
+        if planned.plans or planned.failures:
+            self._context.histograms[COORDINATION_SECONDS].observe(time.monotonic() - started)
+            self._log(planned)
+        return planned
+
+    async def _plan_queued(self, connection: Connection, sources: Mapping[int, str], room: int, holder: int) -> Planned:
+        jobs = await coordination.lock_queued_jobs(connection, JOBS_AT_ONCE)
+        chosen = _within_budget(jobs)
+        planned = Planned(has_more=len(chosen) < len(jobs) or len(jobs) == JOBS_AT_ONCE)
+        for job in chosen:
+            self._plan(job, planned, source=sources.get(job.job_no, ""), room=room, holder=holder)
+        if planned.plans:
+            await coordination.insert_plans(
+                connection,
+                planned.plans,
+                holder=holder,
+                worker_no=self._context.worker_no,
+                lease_seconds=self._context.lease_seconds,
+            )
+        if planned.failures:
+            await coordination.fail_queued_jobs(connection, planned.failures, self._context.worker_no)
+        await self._settle_triggers(connection, chosen, planned)
+        return planned
+
+    def _plan(self, job: QueuedJob, planned: Planned, *, source: str, room: int, holder: int) -> None:
+        """Add a job's plan to `planned`; one that can't be planned is set aside with its reason."""
+        planned.job_ids[job.job_no] = job.id
+        try:
+            spec = JobSpec.from_json(orjson.loads(job.spec))
+            batches = plan(spec, self._context.pool_of)
+        except (KeyError, ValueError, TypeError) as error:
+            detail = f"This version can't plan the stored spec: {type(error).__name__}."
+            planned.failures.append((job.job_no, source or "initial", "unplannable_spec", detail))
+            return
+        in_hand = sum(len(batch.model_nos) for batch in planned.claimed)
+        claimed = [] if job.has_backlog else _claimable(batches, room - in_hand)
+        planned.specs[job.job_no] = spec
+        planned.claimed += [_claim(job, batch, holder) for batch in claimed]
+        claimed_nos = frozenset(batch.batch_no for batch in claimed)
+        planned.ready += [
+            (job.job_no, batch.batch_no) for batch in batches if batch.is_first and batch.batch_no not in claimed_nos
+        ]
+        planned.plans.append(
+            JobPlan(
+                job_no=job.job_no,
+                source=source or "initial",
+                is_recorded=source == "manual" and job.has_open_triggers,
+                is_delivered=source == "initial",
+                batches=batches,
+                claimed=claimed_nos,
+                event=_event(spec, batches),
+            )
+        )
+
+    async def _settle_triggers(self, connection: Connection, jobs: Sequence[QueuedJob], planned: Planned) -> None:
+        counted = [_trigger_tally(one.source, "won") for one in planned.plans if not one.is_recorded]
+        counted += [_trigger_tally(source, "failed") for _, source, _, _ in planned.failures]
+        waiting = [job.job_no for job in jobs if job.has_open_triggers]
+        if waiting:
+            won = [one.job_no for one in planned.plans if one.is_recorded]
+            settled = await coordination.settle_open_triggers(
+                connection, waiting, won=won, worker_no=self._context.worker_no
+            )
+            counted += [_trigger_tally(source, outcome) for source, outcome in settled]
+            counted += [
+                tally(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason=f"{source}_joined")
+                for source, outcome in settled
+                if outcome == "joined"
+            ]
+        await tallies.add(connection, self._context.worker_no, counted)
+
+    def _log(self, planned: Planned) -> None:
+        for one in planned.plans:
+            spec = planned.specs[one.job_no]
+            self._context.log.info(
+                "job_coordinated",
+                job_id=planned.job_ids[one.job_no],
+                source=one.source,
+                outcome="won",
+                model_count=len(spec.models),
+                total_executions=spec.planned,
+                waves=1,
+                batches=len(one.batches),
+                max_concurrent=spec.policy.max_concurrent,
+            )
+        for job_no, source, code, detail in planned.failures:
+            self._context.log.error(
+                "job_not_coordinated", job_id=planned.job_ids[job_no], source=source, code=code, detail=detail
+            )
+
+
+def _within_budget(jobs: Sequence[QueuedJob]) -> Sequence[QueuedJob]:
+    """Return the first jobs that together stay within a transaction's cells, at least one."""
+    cells = 0
+    for index, job in enumerate(jobs):
+        cells += job.planned
+        if cells > CELLS_AT_ONCE and index:
+            return jobs[:index]
+    return jobs
+
+
+def _claimable(batches: Sequence[PlannedBatch], room: int) -> list[PlannedBatch]:
+    """Return the first batches to start at once: as many as have room."""
+    chosen = []
+    for batch in batches:
+        if batch.is_first and room > 0:
+            chosen.append(batch)
+            room -= batch.cells
+    return chosen
+
+
+def _claim(job: QueuedJob, batch: PlannedBatch, holder: int) -> ClaimedBatch:
+    cells = list(batch.cell_nos())
+    return ClaimedBatch(
+        job_no=job.job_no,
+        batch_no=batch.batch_no,
+        wave_no=1,
+        next_batch_no=batch.next_batch_no,
+        provider=batch.provider,
+        region=batch.region,
+        region_no=batch.region_no,
+        fence=1,
+        holder=holder,
+        turn=0,
+        waited_seconds=job.waited_seconds,
+        claimed_at=job.locked_at,
+        model_nos=[model_no for model_no, _ in cells],
+        question_nos=[question_no for _, question_no in cells],
+        attempts=[0] * len(cells),
+    )
+
+
+def _event(spec: JobSpec, batches: Sequence[PlannedBatch]) -> str:
+    facts = {"models": len(spec.models), "executions": spec.planned, "waves": 1, "batches": len(batches)}
+    return orjson.dumps(facts).decode()
+
+
+def _trigger_tally(source: str, outcome: str) -> Tally:
+    return tally(COORDINATION.name, 1, source=source, outcome=outcome)

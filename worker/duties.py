@@ -1,0 +1,101 @@
+"""A worker's duties side by side, and the order in which they stop."""
+
+import asyncio
+from contextlib import suppress
+
+from broker import envelopes
+from broker.envelopes import BrokerError
+from db import batches, workers
+from db.engine import GONE, Connection, in_transaction
+from db.results import Recorded
+from worker import heartbeat
+from worker.claimer import Claimer
+from worker.consumer import Consumer
+from worker.context import Context
+from worker.coordinator import Coordinator
+from worker.executor import Executor
+from worker.reconciler import Reconciler
+from worker.specs import Specs
+from worker.writer import Writer
+
+HAND_BACK_SECONDS = 2.0
+"""Kept of the grace period for handing back what didn't end in time."""
+
+
+class Worker:
+    """One worker. Duties that take work stop first; those that end it go on until it is recorded or handed back."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        specs = Specs(context.engine)
+        self._writer = Writer(context, self._on_recorded)
+        self._executor = Executor(context, self._writer)
+        self._claimer = Claimer(context, self._executor, specs)
+        self._consumer = Consumer(
+            context,
+            coordinator=Coordinator(context),
+            claimer=self._claimer,
+            executor=self._executor,
+            specs=specs,
+        )
+        self._reconciler = Reconciler(context, self._consumer)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set, then end or hand back what is in hand."""
+        self._context.log.info("worker_started", worker_no=self._context.worker_no)
+        async with asyncio.TaskGroup() as ending, asyncio.TaskGroup() as taking:
+            takers = [
+                taking.create_task(self._consumer.run(), name="consumer"),
+                taking.create_task(self._claimer.run(), name="claimer"),
+                taking.create_task(self._reconciler.run(), name="reconciler"),
+            ]
+            enders = [
+                ending.create_task(self._executor.run(), name="executor"),
+                ending.create_task(self._writer.run(), name="writer"),
+                ending.create_task(heartbeat.beat(self._context, self._executor), name="heartbeat"),
+            ]
+            await stopping.wait()
+            for task in takers:
+                task.cancel()
+            await self._end_in_time()
+            for task in enders:
+                task.cancel()
+        await self._leave()
+
+    def _on_recorded(self, recorded: Recorded) -> None:
+        """Let go of batches whose end is recorded, and of stale ones; look for more."""
+        for settlement in (*recorded.settled, *recorded.stale):
+            if settlement.status != "running" or settlement in recorded.stale:
+                self._executor.release(settlement.batch)
+        self._claimer.wake()
+
+    async def _end_in_time(self) -> None:
+        grace = max(0.0, self._context.shutdown_seconds - HAND_BACK_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._executor.emptied(), grace)
+        held = [run.batch for run in self._executor.held.values()]
+        for batch in held:
+            self._executor.release(batch)
+        try:
+            await asyncio.wait_for(self._hand_back(held), HAND_BACK_SECONDS)
+        except (*GONE, TimeoutError) as error:
+            self._context.log.warning("not_handed_back", batches=len(held), error=str(error))
+
+    async def _hand_back(self, held: list[batches.ClaimedBatch]) -> None:
+        await self._writer.drain()
+
+        async def give(connection: Connection) -> list[tuple[int, int]]:
+            return await batches.hand_back(connection, held) if held else []
+
+        returned = await in_transaction(self._context.engine, give)
+        if returned:
+            self._context.log.info("handed_back", batches=len(returned))
+
+    async def _leave(self) -> None:
+        async def stop(connection: Connection) -> None:
+            await workers.stop(connection, self._context.worker_no, metrics=self._context.histograms.snapshot())
+
+        with suppress(*GONE, BrokerError):
+            await in_transaction(self._context.engine, stop)
+            await envelopes.forget(self._context.redis, self._context.worker_id)
+        self._context.log.info("worker_stopped")

@@ -1,0 +1,38 @@
+"""Staying alive: renews the leases in hand and says so, at a beat that no work can hold up for long."""
+
+import asyncio
+
+from db import batches, workers
+from db.engine import GONE, Connection, in_transaction
+from worker.context import Context
+from worker.executor import Executor
+
+
+async def beat(context: Context, executor: Executor) -> None:
+    """Renew leases and write the heartbeat every `heartbeat_seconds`, until cancelled.
+
+    What a lost lease still runs is stopped. While the database is away leases run out, and others take over.
+    """
+    while True:
+        try:
+            await _beat_once(context, executor)
+        except GONE as error:
+            context.log.warning("heartbeat_delayed", error=str(error))
+        await asyncio.sleep(context.heartbeat_seconds)
+
+
+async def _beat_once(context: Context, executor: Executor) -> None:
+    held = [run.batch for run in executor.held.values()]
+
+    async def renew(connection: Connection) -> set[tuple[int, int, int]]:
+        renewed = await batches.renew(connection, held, context.lease_seconds) if held else set()
+        await workers.beat(
+            connection, context.worker_no, running=executor.running, metrics=context.histograms.snapshot()
+        )
+        return renewed
+
+    renewed = await in_transaction(context.engine, renew)
+    for batch in held:
+        if batch.key[:3] not in renewed and batch.key in executor.held:
+            context.log.warning("lease_not_renewed", job_no=batch.job_no, batch_no=batch.batch_no, fence=batch.fence)
+            executor.release(batch)

@@ -1,0 +1,42 @@
+"""The built-in provider: answers with the question itself, after a delay and with failures if configured so."""
+
+import asyncio
+from hashlib import blake2b
+
+from domain.outcome import Completed, Failed, Outcome
+from worker.providers.protocol import Call
+
+
+class Echo:
+    """Deterministic: the same cell and attempt always end the same way.
+
+    `delay_seconds` is waited before each answer; `failure_rate` (0 to 1) is the share of tries that fail, retryably.
+    """
+
+    name = "echo"
+
+    def __init__(self, *, delay_seconds: float = 0.0, failure_rate: float = 0.0) -> None:
+        self._delay_seconds = delay_seconds
+        self._failure_rate = failure_rate
+
+    @property
+    def makes_calls(self) -> bool:
+        """Without a delay nothing is waited for."""
+        return self._delay_seconds > 0
+
+    async def answer(self, call: Call) -> Outcome:
+        """Return the question, or a failure by the configured rate."""
+        if self._delay_seconds:
+            if self._delay_seconds > call.timeout_seconds:
+                await asyncio.sleep(call.timeout_seconds)
+                return Failed("timeout", f"No answer within {call.timeout_seconds:g} seconds.", retryable=True)
+            await asyncio.sleep(self._delay_seconds)
+        if self._failure_rate and _draw(call) < self._failure_rate:
+            return Failed("echo_failure", "The echo provider is configured to fail at this rate.", retryable=True)
+        return Completed(f"{call.model_id} in {call.region}: {call.question}", region_served=call.region)
+
+
+def _draw(call: Call) -> float:
+    """Return a number in [0, 1) that depends on the cell and the attempt alone."""
+    text = f"{call.job_no}\0{call.model_id}\0{call.region}\0{call.question}\0{call.attempt}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) / 2**64
