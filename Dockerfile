@@ -17,11 +17,11 @@ COPY db db
 COPY domain domain
 COPY runtime runtime
 COPY worker worker
-# --no-deps: a library that the lock lacks stops the next line instead of coming in unchecked.
-RUN /opt/breakwater/bin/pip install --no-deps . \
+# Nothing from outside the lock: neither a library that it lacks (then `pip check` fails) nor a build tool.
+RUN /opt/breakwater/bin/pip install --no-deps --no-build-isolation . \
     && /opt/breakwater/bin/pip check \
     && /opt/breakwater/bin/breakwater --help > /dev/null \
-    && /opt/breakwater/bin/pip uninstall --yes pip
+    && /opt/breakwater/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin breakwater
