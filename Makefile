@@ -1,0 +1,67 @@
+# Needs Python 3.11, 3.12 or 3.13 with venv and pip, and make; everything else goes into .venv.
+
+PYTHON ?= python3
+UV ?= uv
+ARGS ?=
+PY := .venv/bin/python
+PIP_INSTALL := $(PY) -m pip --disable-pip-version-check --quiet install --root-user-action=ignore
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench format openapi lock install install-dev clean
+MAKEFLAGS += --no-print-directory
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/run.stamp ## run everything here: engines, API and worker (BREAKWATER_PORT, BREAKWATER_WORKERS …)
+	@$(PY) -m cli run
+
+test: .venv/dev.stamp ## run the tests (ARGS="tests/db -k fence -x")
+	@$(PY) -m pytest $(ARGS)
+
+check: .venv/dev.stamp ## lint, format, types, layers, openapi.json: what must pass before a commit
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --quiet --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+	@$(PY) -m cli openapi --check
+
+bench: .venv/run.stamp ## measure this machine (ARGS=…)
+	@$(PY) -m bench $(ARGS)
+
+format: .venv/dev.stamp ## format the code and mend what can be mended
+	@$(PY) -m ruff check --quiet --fix . ; $(PY) -m ruff format --quiet .
+
+openapi: .venv/dev.stamp ## write openapi.json from the code
+	@$(PY) -m cli openapi
+
+lock: ## pin every dependency with its hashes, from pyproject.toml (ARGS=--upgrade); needs uv
+	@command -v "$(UV)" >/dev/null || { echo "make lock needs uv: install it, or set UV to its path." >&2; exit 1; }
+	@$(COMPILE) $(ARGS) --extra embedded --group dev pyproject.toml requirements/build.in -o requirements/dev.lock
+	@$(COMPILE) -c requirements/dev.lock --extra embedded pyproject.toml requirements/build.in -o requirements/run.lock
+	@$(COMPILE) -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/prod.lock
+
+install: .venv/run.stamp ## install what `make run` needs into .venv
+install-dev: .venv/dev.stamp ## install what the tests and checks need into .venv
+
+clean: ## remove .venv and caches; the data in .breakwater stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@for python in "$(PYTHON)" python3.13 python3.12 python3.11; do \
+	  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+	    echo "Creating .venv with $$("$$python" --version)."; \
+	    "$$python" -m venv .venv && exit 0; rm -rf .venv; exit 1; \
+	  fi; \
+	done; \
+	echo "Breakwater needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is none: make PYTHON=/path/to/python3.11" >&2; exit 1
+
+# The project goes in without its dependencies, which the lock has brought already, and without a build environment,
+# which would fetch setuptools from outside the lock.
+.venv/%.stamp: requirements/%.lock pyproject.toml | .venv/bin/python
+	@echo "Installing $< into .venv."
+	@$(PIP_INSTALL) --require-hashes -r $<
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
