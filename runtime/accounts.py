@@ -46,11 +46,17 @@ class Account:
 
 def account_for_engines() -> Account:
     """Return the account that runs the engines: the caller's own, or `nobody` when the caller is root."""
+    if os.geteuid() != 0:
+        return caller()
+    entry = pwd.getpwnam(UNPRIVILEGED)
+    return Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid, switch=True)
+
+
+def caller() -> Account:
+    """Return the account that this process runs under: the only one that may connect to the engines."""
     uid = os.geteuid()
-    entry = pwd.getpwnam(UNPRIVILEGED) if uid == 0 else pwd.getpwuid(uid)
-    return Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid, switch=uid == 0)
-
-
-def caller_name() -> str:
-    """Return the name of the account this process runs under: the only one that may connect to the engines."""
-    return pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:  # as in a container that runs under any number
+        name = str(uid)
+    return Account(name=name, uid=uid, gid=os.getegid(), switch=False)

@@ -23,7 +23,6 @@ class Engines:
         """Create what isn't there yet and start both; raises EngineError, with nothing left running."""
         try:
             for engine in (self.postgres, self.valkey):
-                engine.end_leftover()
                 engine.create()
                 engine.start()
         except BaseException:

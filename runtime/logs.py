@@ -8,7 +8,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
-_QUIET_LIBRARIES = ("uvicorn.access", "asyncio", "httpcore2", "httpx2")
+_QUIET_LIBRARIES = ("uvicorn.access", "asyncio", "alembic.runtime.plugins", "httpcore2", "httpx2")
 """Chatty at info: an access line per request says less than the metrics do. Debug shows them."""
 
 

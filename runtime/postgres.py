@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from runtime.accounts import Account, caller_name
+from runtime.accounts import Account, caller
 from runtime.errors import EngineError
 from runtime.processes import command_line, end_process, start_mark, wait_until
 
@@ -103,7 +103,7 @@ class Postgres:
             # initdb and the lines above left it to the kernel; this makes up for it without anybody waiting.
             threading.Thread(target=os.sync, daemon=True).start()
 
-    def spawn(self) -> None:
+    def spawn(self) -> subprocess.Popen[bytes]:
         """Start the server without waiting for it; it may find that it can't run yet and end again."""
         self._write_access_rules()
         self._forget_foreign_pid()
@@ -126,6 +126,7 @@ class Postgres:
                 process_group=0,
                 **self.account.popen_arguments(),
             )
+        return self.process
 
     def is_ready(self) -> bool:
         """Say whether the server we started takes connections, by what it writes into its pid file."""
@@ -156,13 +157,6 @@ class Postgres:
     def kill_immediate(self) -> None:
         """End the server at once without a checkpoint, as a crash would; the next start recovers from the WAL."""
         self._end((signal.SIGQUIT,), seconds=5)
-
-    def end_leftover(self) -> None:
-        """Stop a server on this folder that another run left behind."""
-        pid = self._recorded_pid()
-        mark = start_mark(pid) if pid else None
-        if pid and mark and str(self.data) in command_line(pid):
-            end_process(pid, mark, signals=(signal.SIGINT, signal.SIGQUIT), seconds=10)
 
     def _wait_for_start(self) -> bool:
         """Wait until the server is ready or has ended; return whether it has ended."""
@@ -212,25 +206,34 @@ class Postgres:
     def _write_access_rules(self) -> None:
         rules = {
             "pg_hba.conf": "local all all peer map=caller\n",
-            "pg_ident.conf": f'caller "{caller_name()}" {ROLE}\n',
+            "pg_ident.conf": f'caller "{caller().name}" {ROLE}\n',
         }
         for name, text in rules.items():
             path = self.control / name
             path.write_text(text, encoding="utf-8")
             path.chmod(0o644)
 
-    def _recorded_pid(self) -> int | None:
-        try:
-            return int((self.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
-        except (OSError, ValueError):
-            return None
-
     def _forget_foreign_pid(self) -> None:
         """Remove a pid file whose number belongs to another program by now; PostgreSQL would refuse to start."""
-        pid = self._recorded_pid()
+        pid = _recorded_pid(self.data)
         running = command_line(pid) if pid else ""
         if running and str(self.data) not in running:
             (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _log_tail(self) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+
+
+def end_leftover(data: Path) -> None:
+    """Stop a server on this data folder that another run left behind."""
+    pid = _recorded_pid(data)
+    mark = start_mark(pid) if pid else None
+    if pid and mark and str(data) in command_line(pid):
+        end_process(pid, mark, signals=(signal.SIGINT, signal.SIGQUIT), seconds=10)
+
+
+def _recorded_pid(data: Path) -> int | None:
+    try:
+        return int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None

@@ -53,7 +53,7 @@ class Valkey:
             self.data.mkdir(mode=0o700)
             self.account.own(self.data)
 
-    def spawn(self) -> None:
+    def spawn(self) -> subprocess.Popen[bytes]:
         """Start the server without waiting for it; raises EngineError while another one has the folder.
 
         Two servers on one append-only file destroy it. So the server inherits a lock on the folder, which the kernel
@@ -66,7 +66,7 @@ class Valkey:
             os.close(lock)
             raise EngineError(f"Another Valkey server still runs on {self.data}.") from None
         try:
-            self._run_server(lock)
+            return self._run_server(lock)
         finally:
             os.close(lock)
 
@@ -102,20 +102,7 @@ class Valkey:
         """End the server as a crash would."""
         self._end((signal.SIGKILL,))
 
-    def end_leftover(self) -> None:
-        """Stop a server on this folder that another run left behind."""
-        with contextlib.suppress(OSError, ValueError):
-            lock = os.open(self.data / "lock", os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it: nobody is left
-            except BlockingIOError:
-                pid = int((self.data / "valkey.pid").read_text(encoding="utf-8"))
-                if mark := start_mark(pid):
-                    end_process(pid, mark, signals=(signal.SIGTERM,), seconds=10)
-            finally:
-                os.close(lock)
-
-    def _run_server(self, lock: int) -> None:
+    def _run_server(self, lock: int) -> subprocess.Popen[bytes]:
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
@@ -139,6 +126,7 @@ class Valkey:
                 pass_fds=(lock,),
                 **self.account.popen_arguments(),
             )
+        return self.process
 
     def _wait_for_start(self) -> bool:
         """Wait until the server answers or has ended; return whether it has ended."""
@@ -161,3 +149,19 @@ class Valkey:
 
     def _log_tail(self) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+
+
+def end_leftover(data: Path) -> None:
+    """Stop a server on this data folder that another run left behind."""
+    try:
+        lock = os.open(data / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it: nobody is left
+    except BlockingIOError:
+        pid = int((data / "valkey.pid").read_text(encoding="utf-8"))
+        if mark := start_mark(pid):
+            end_process(pid, mark, signals=(signal.SIGTERM,), seconds=10)
+    finally:
+        os.close(lock)

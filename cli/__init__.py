@@ -1,0 +1,1 @@
+"""The commands: run, api, worker, migrate, config, openapi. One small module per group."""

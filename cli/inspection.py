@@ -1,0 +1,56 @@
+"""The commands that show how this installation is set up and change nothing."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import typer
+
+from runtime.settings import PREFIX, Settings, load_settings, redacted, setting_names
+
+
+def config() -> None:
+    """Print the effective settings, without passwords and keys."""
+    settings = load_settings()
+    for line in (*_variables(settings), *_tables(settings)):
+        typer.echo(line)
+
+
+def _variables(settings: Settings) -> Iterator[str]:
+    for name in setting_names():
+        value = getattr(settings, name)
+        if value is None:
+            yield f"# {PREFIX}{name.upper()} is not set" + (": embedded" if name.endswith("_url") else "")
+            continue
+        yield f"{PREFIX}{name.upper()}={redacted(value) if name.endswith('_url') else _plain(value)}"
+
+
+def _plain(value: Any) -> str:
+    return str(value).removesuffix(".0")
+
+
+def _tables(settings: Settings) -> Iterator[str]:
+    """Give the file's content as TOML, one table after the other."""
+    yield from _table((), settings.file.model_dump(mode="json", exclude_defaults=True))
+
+
+def _table(path: tuple[str, ...], content: Mapping[str, Any]) -> Iterator[str]:
+    values = {key: value for key, value in content.items() if not isinstance(value, Mapping)}
+    if values:
+        yield ""
+        yield f"[{'.'.join(_key(part) for part in path)}]"
+        for key, value in values.items():
+            yield f"{_key(key)} = {_value(path, value)}"
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _table((*path, key), value)
+
+
+def _key(part: str) -> str:
+    is_bare = part.isascii() and part.replace("-", "").replace("_", "").isalnum()
+    return part if is_bare else json.dumps(part)
+
+
+def _value(path: tuple[str, ...], value: Any) -> str:
+    # A TOML string, number, boolean or list of strings is written as in JSON.
+    return json.dumps(redacted(value) if path[-1] == "base_urls" else value, ensure_ascii=False)

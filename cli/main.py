@@ -1,0 +1,29 @@
+"""The `breakwater` command: what can go wrong at start is said in one sentence and an exit code."""
+
+import sys
+
+import typer
+
+from cli.contract import openapi
+from cli.inspection import config
+from cli.service import api, migrate, run, worker
+from runtime.errors import StartError
+
+app = typer.Typer(
+    name="breakwater",
+    help="An HTTP job service in which nothing runs twice, runs in the wrong place, or gets lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (run, api, worker, migrate, config, openapi):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command of this process's arguments."""
+    try:
+        app()
+    except StartError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)

@@ -1,0 +1,94 @@
+"""The commands that run the service: all of it, or one process of it."""
+
+import math
+import os
+
+from runtime import supervisor
+from runtime.accounts import account_for_engines
+from runtime.errors import StartError
+from runtime.folder import choose_folder, read_connections
+from runtime.logs import configure_logs
+from runtime.settings import PREFIX, Settings, load_settings, redacted, refuse_what_is_not_built
+
+# Each command imports what it runs: the supervisor stays small, and a worker never reads the API's modules.
+# ruff: noqa: PLC0415
+
+
+def run() -> None:
+    """Run everything on this machine: engines (unless URLs are set), API and workers. Ctrl-C ends it."""
+    settings = load_settings()
+    refuse_what_is_not_built(settings)
+    configure_logs(settings.log_level, process="supervisor")
+    supervisor.run(settings)
+
+
+def api() -> None:
+    """Run the API alone."""
+    import uvicorn
+
+    settings = _settings_of("api")
+    supervisor.refuse_taken_port(settings)
+    uvicorn.run(
+        "api.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds),
+    )
+
+
+def worker() -> None:
+    """Run one worker alone; it joins the engines of `breakwater run` if no URLs are set."""
+    settings = _settings_of("worker")
+    from worker.__main__ import main
+
+    main(settings)
+
+
+def migrate() -> None:
+    """Bring the database to this version's schema; safe to repeat and to race."""
+    settings = _settings_of("migrate")
+    from db.migrate import upgrade
+
+    url = settings.database_url or ""
+    try:
+        upgrade(url)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise StartError(
+            f"The database at {redacted(url)} can't be migrated ({reason}): look at BREAKWATER_DATABASE_URL."
+        ) from error
+
+
+def _settings_of(process: str) -> Settings:
+    """Return the settings of one process, with URLs; what it runs finds them in the environment too."""
+    settings = load_settings()
+    refuse_what_is_not_built(settings)
+    configure_logs(settings.log_level, process=process)
+    if settings.database_url and settings.redis_url:
+        return settings
+    joined = _join(settings)
+    os.environ[f"{PREFIX}DATABASE_URL"] = joined.database_url or ""
+    os.environ[f"{PREFIX}REDIS_URL"] = joined.redis_url or ""
+    return joined
+
+
+def _join(settings: Settings) -> Settings:
+    """Fill in the URLs of a running `breakwater run` on the same data folder; raises StartError if there is none."""
+    folder = choose_folder(data_dir=settings.data_dir, port=settings.port, account=account_for_engines()).path
+    running = read_connections(folder)
+    if running is None:
+        raise StartError(
+            f"No `breakwater run` is using {folder}: start it, or set BREAKWATER_DATABASE_URL and BREAKWATER_REDIS_URL."
+        )
+    return settings.model_copy(
+        update={
+            "database_url": settings.database_url or running.database_url,
+            "redis_url": settings.redis_url or running.redis_url,
+        }
+    )

@@ -1,0 +1,39 @@
+"""What a run would leave behind if it were killed: a record of its children, and how to end what is left."""
+
+import json
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from runtime import postgres, valkey
+from runtime.folder import write_private
+from runtime.processes import end_process, start_mark
+
+GRACE_SECONDS = 3
+"""Short, since somebody may be waiting to start again; leases and fences make a killed worker harmless."""
+
+
+class Recorded(NamedTuple):
+    """A child and the mark that tells it from a later process with the same id."""
+
+    name: str
+    pid: int
+    mark: str
+
+
+def record_children(folder: Path, pid_by_name: Iterable[tuple[str, int]]) -> None:
+    """Write down which processes the run has, in the order in which they are to be ended."""
+    children = [Recorded(name, pid, mark) for name, pid in pid_by_name if (mark := start_mark(pid))]
+    write_private(folder / "children.json", json.dumps(children))
+
+
+def end_leftovers(folder: Path) -> None:
+    """End what another run on this folder left, in the order of a stop; whoever calls this holds the guard's lock."""
+    recorded = folder / "children.json"
+    if recorded.exists():
+        for child in map(Recorded._make, json.loads(recorded.read_text(encoding="utf-8"))):
+            end_process(child.pid, child.mark, signals=(signal.SIGTERM,), seconds=GRACE_SECONDS)
+        recorded.unlink()
+    valkey.end_leftover(folder / "valkey")
+    postgres.end_leftover(folder / "postgres")
