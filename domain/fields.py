@@ -26,6 +26,7 @@ BENCHMARK_TOP_FIELDS = (
     PLAIN_FIELDS - {"regions", "extensions"} | UNUSED_TOP_FIELDS | {"jobspec_id", "benchmark", "constraints"}
 )
 UNUSED_BENCHMARK_FIELDS = frozenset({"description", "version", "metadata", "container", "input", "scoring"})
+OBJECTS_OF_BENCHMARK = ("container", "input", "metadata", "scoring")
 BENCHMARK_FIELDS = UNUSED_BENCHMARK_FIELDS | {"name"}
 UNUSED_CONSTRAINTS = frozenset({"min_regions", "timeout", "max_cost", "providers"})
 CONSTRAINT_FIELDS = UNUSED_CONSTRAINTS | {"regions", "min_success_rate", "provider_timeout"}

@@ -19,6 +19,7 @@ from domain.fields import (
     CONSTRAINT_HOMES,
     ENVELOPE_FIELDS,
     MISPLACED,
+    OBJECTS_OF_BENCHMARK,
     PLAIN_FIELDS,
     PLAIN_HOMES,
     POLICY_FIELDS,
@@ -95,14 +96,7 @@ def _read_envelope(body: Mapping[str, Any], findings: Findings) -> Draft:
     known = ENVELOPE_FIELDS | BENCHMARK_TOP_FIELDS | MISPLACED.keys()
     refuse_unknown(body, known, "", findings, homes=BENCHMARK_HOMES, root="/jobspec")
     draft = _read_benchmark_layout(read_object(Part(body["jobspec"], "/jobspec"), findings), "/jobspec", findings)
-    _keep_unused(
-        body,
-        UNUSED_ENVELOPE_FIELDS,
-        findings,
-        at="",
-        kept=draft.extensions.setdefault("envelope", {}),
-        kept_at="envelope",
-    )
+    _keep_unused(body, UNUSED_ENVELOPE_FIELDS, draft, findings, at="", under="envelope")
     _offer_policy(draft, "min_success_rate", _part(body, "min_success_rate", ""), findings)
     _take_envelope_regions(draft, _part(body, "target_regions", ""), findings)
     return draft
@@ -129,7 +123,7 @@ def _read_benchmark_layout(body: Mapping[str, Any], root: str, findings: Finding
         policy=_policy_parts(parts, root, findings),
         unused_model_fields=UNUSED_MODEL_FIELDS,
     )
-    _keep_unused(body, UNUSED_TOP_FIELDS, findings, at=root, kept=draft.extensions, kept_at="")
+    _keep_unused(body, UNUSED_TOP_FIELDS, draft, findings, at=root)
     _take_id(body, draft, findings)
     _take_benchmark(_part(body, "benchmark", root), draft, findings)
     _take_constraints(_part(body, "constraints", root), draft, findings)
@@ -159,8 +153,9 @@ def _take_benchmark(part: Part | None, draft: Draft, findings: Findings) -> None
         return
     benchmark = read_object(part, findings)
     refuse_unknown(benchmark, BENCHMARK_FIELDS, part.at, findings, homes={})
-    kept = draft.extensions.setdefault("benchmark", {})
-    _keep_unused(benchmark, UNUSED_BENCHMARK_FIELDS, findings, at=part.at, kept=kept, kept_at="benchmark")
+    for name in OBJECTS_OF_BENCHMARK:
+        read_object(_part(benchmark, name, part.at), findings)
+    _keep_unused(benchmark, UNUSED_BENCHMARK_FIELDS, draft, findings, at=part.at, under="benchmark")
     _take_name(_part(benchmark, "name", part.at), draft, findings)
     _take_input(_part(benchmark, "input", part.at), draft, findings)
 
@@ -178,7 +173,7 @@ def _take_input(part: Part | None, draft: Draft, findings: Findings) -> None:
     """Take the prompt of an input, which is asked if there are no questions; questions don't belong into it."""
     if part is None:
         return
-    members = read_object(part, findings)
+    members = part.value if isinstance(part.value, dict) else {}
     questions = _part(members, "questions", part.at)
     if questions is not None:
         _refuse_misplaced(questions.at, f"{draft.root}/questions", findings)
@@ -193,8 +188,7 @@ def _take_constraints(part: Part | None, draft: Draft, findings: Findings) -> No
         return
     constraints = read_object(part, findings)
     refuse_unknown(constraints, CONSTRAINT_FIELDS, part.at, findings, homes=CONSTRAINT_HOMES, root=draft.root)
-    kept = draft.extensions.setdefault("constraints", {})
-    _keep_unused(constraints, UNUSED_CONSTRAINTS, findings, at=part.at, kept=kept, kept_at="constraints")
+    _keep_unused(constraints, UNUSED_CONSTRAINTS, draft, findings, at=part.at, under="constraints")
     regions = _part(constraints, "regions", part.at)
     if regions is not None:
         draft.parts["regions"] = regions
@@ -241,20 +235,18 @@ def _offer_policy(draft: Draft, name: str, part: Part | None, findings: Findings
 
 
 def _keep_unused(
-    members: Mapping[str, Any],
-    names: frozenset[str],
-    findings: Findings,
-    *,
-    at: str,
-    kept: dict[str, Any],
-    kept_at: str,
+    members: Mapping[str, Any], names: frozenset[str], draft: Draft, findings: Findings, *, at: str, under: str = ""
 ) -> None:
-    """Copy the named members that have no effect into `kept`, secrets redacted, and note each."""
-    for name in members:
-        if name in names and members[name] is not None:
-            kept[name] = REDACTED if is_secret(name) else redacted(members[name])
-            to = f"/extensions/{kept_at}/{name}" if kept_at else f"/extensions/{name}"
-            findings.notes.append(Note(Action.KEPT_UNUSED, f"{at}/{name}", to=to))
+    """Copy the named members, which have no effect, to the extensions `under` a name, secrets redacted; note each."""
+    kept = {
+        name: REDACTED if is_secret(name) else redacted(value)
+        for name, value in members.items()
+        if name in names and value is not None
+    }
+    holder = draft.extensions.setdefault(under, {}) if under and kept else draft.extensions
+    holder.update(kept)
+    kept_at = f"/extensions/{under}" if under else "/extensions"
+    findings.notes.extend(Note(Action.KEPT_UNUSED, f"{at}/{name}", to=f"{kept_at}/{name}") for name in kept)
 
 
 def _note_contradiction(at: str, kept: str, findings: Findings) -> None:

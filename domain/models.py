@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.notes import Action, Findings, Note, Part, cut, nearest
+from domain.notes import Action, Findings, Note, Part, cut, nearest, point
 from domain.reading import read_label, read_list, read_member_label, refuse_unknown
+from domain.redaction import redacted
 from domain.regions import Scope, read_regions
 from domain.spec import Model
 
@@ -201,7 +202,8 @@ def _refuse_outside(regions: tuple[str, ...], at: str, reading: ModelReading) ->
 
 
 def _keep_unused(model_id: str, members: Mapping[str, Any], at: str, reading: ModelReading) -> None:
-    for name in reading.unused_fields & members.keys():
-        reading.unused.setdefault(model_id, {})[name] = members[name]
-        note = Note(Action.KEPT_UNUSED, f"{at}/{name}", detail="Kept in the extensions; it has no effect.")
-        reading.findings.notes.append(note)
+    for name, value in members.items():
+        if name in reading.unused_fields and value is not None:
+            reading.unused.setdefault(model_id, {})[name] = redacted(value)
+            to = f"{point('/extensions/models', model_id)}/{name}"
+            reading.findings.notes.append(Note(Action.KEPT_UNUSED, f"{at}/{name}", to=to))

@@ -6,7 +6,7 @@ against the registry, and the plan is counted by multiplying. All errors of a bo
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from domain.errors import FieldError, SpecRejected
 from domain.fingerprint import spec_hash
@@ -21,6 +21,7 @@ from domain.regions import Registry, Scope, read_regions
 from domain.spec import JobSpec, Kind, Model, OnDuplicate, OnPaused, Question
 from domain.wellformed import refuse_unstorable
 
+SupportedKind = Literal[Kind.INFERENCE]
 DEFAULT_NAME = "job"
 EXPECTATIONS = ("expected_executions", "total_executions_expected")
 
@@ -61,22 +62,17 @@ def normalize(body: object, registry: Registry) -> Normalized:
     match _read_kind(body):
         case Kind.INFERENCE:
             return _normalize_inference(body, registry)
-        case Kind.IMPORT:
-            detail = "Import jobs can't be taken yet; send kind `inference`."
-            allowed = [Kind.INFERENCE.value]
-            raise SpecRejected([FieldError("/kind", "kind_not_supported", detail, {"allowed": allowed})])
 
 
-def _read_kind(body: Mapping[str, Any]) -> Kind:
+def _read_kind(body: Mapping[str, Any]) -> SupportedKind:
     """Return the kind, which says how everything else is read; inference unless given."""
     holder, at = (body["jobspec"], "/jobspec") if isinstance(body.get("jobspec"), dict) else (body, "")
     given = holder.get("kind")
-    if given is None:
+    if given is None or given == Kind.INFERENCE:
         return Kind.INFERENCE
-    findings = Findings()
-    kind = read_choice(Part(given, f"{at}/kind"), Kind, findings)
-    findings.refuse()
-    return kind or Kind.INFERENCE
+    code = "kind_not_supported" if given == Kind.IMPORT else "unknown_choice"
+    detail = f"Send `kind` as `{Kind.INFERENCE.value}`; jobs of another kind can't be taken yet."
+    raise SpecRejected([FieldError(f"{at}/kind", code, detail, {"allowed": [Kind.INFERENCE.value]})])
 
 
 def _normalize_inference(body: Mapping[str, Any], registry: Registry) -> Normalized:
