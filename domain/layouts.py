@@ -114,7 +114,7 @@ def _take_envelope_regions(draft: Draft, regions: Part | None, findings: Finding
 
 def _read_benchmark_layout(body: Mapping[str, Any], root: str, findings: Findings) -> Draft:
     refuse_unknown(body, BENCHMARK_TOP_FIELDS | MISPLACED.keys(), root, findings, homes=BENCHMARK_HOMES, root=root)
-    parts = _parts(body, root)
+    parts = _parts(body, root)  # with regions that stand one level too high, for want of others
     parts.pop("extensions", None)
     draft = Draft(
         root,
@@ -201,11 +201,9 @@ def _take_constraints(part: Part | None, draft: Draft, findings: Findings) -> No
 def _take_misplaced(body: Mapping[str, Any], draft: Draft, findings: Findings) -> None:
     """Refuse what stands one level too high; go on with it, so that it isn't called missing as well."""
     for name, home in MISPLACED.items():
-        if name in body:
-            _refuse_misplaced(f"{draft.root}/{name}", draft.root + home, findings)
-    draft_regions = _part(body, "regions", draft.root)
-    if draft_regions is not None:
-        draft.parts.setdefault("regions", draft_regions)
+        part = _part(body, name, draft.root)
+        if part is not None:
+            _refuse_misplaced(part.at, draft.root + home, findings)
     _take_input(_part(body, "input", draft.root), draft, findings)
 
 

@@ -3,6 +3,7 @@
 import re
 from hashlib import sha256
 
+from domain.errors import ECHO_LIMIT
 from domain.notes import Action, Findings, Note, Part, cut, nearest
 from domain.reading import clean, read_id, read_list, read_text, refuse_unknown
 from domain.regions import Scope
@@ -11,7 +12,7 @@ from domain.spec import Question
 QUESTION_FIELDS = frozenset({"id", "text"})
 _HOMES = {"question_id": "/id", "question": "/text", "prompt": "/text"}
 _LOOKS_LIKE_ID = re.compile(r"[A-Za-z0-9]+(?:[._:-][A-Za-z0-9]+)+")
-_MAX_GUESSES = 100
+_MAX_GUESSES = 50
 """Ids of a bank among which the nearest is looked for; a guess in a larger bank would cost more than it helps."""
 
 
@@ -54,7 +55,7 @@ def _read_string(value: str, at: str, scope: Scope) -> Question | None:
     banked = scope.registry.questions.get(text)
     if banked is not None:
         return Question(text, clean(banked))
-    if " " not in text and _LOOKS_LIKE_ID.fullmatch(text):
+    if len(text) <= ECHO_LIMIT and _LOOKS_LIKE_ID.fullmatch(text):
         _note_text(text, at, scope)
     return Question(derived_id(text), text)
 

@@ -48,15 +48,20 @@ def is_storable(body: object) -> bool:
 
 
 def _is_storable_number(value: object) -> bool:
-    if isinstance(value, float):
-        return isfinite(value)
-    return not isinstance(value, int) or -INTEGER_LIMIT <= value < INTEGER_LIMIT
+    if isinstance(value, int):
+        return -INTEGER_LIMIT <= value < INTEGER_LIMIT
+    return not isinstance(value, float) or isfinite(value)
 
 
 def _is_storable_text(text: str) -> bool:
+    """Tell whether the text has neither NUL nor a lone surrogate, which UTF-8 can't encode."""
     if "\0" in text:
         return False
-    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _are_plain_keys(joined: str, body: object) -> bool:

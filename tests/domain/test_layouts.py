@@ -289,3 +289,12 @@ def test_an_echoed_name_is_cut():
 def test_the_notes_of_one_answer_are_bounded():
     models = [{"id": f"m{number}", "regions": ["US"] * 200} for number in range(200)]
     assert len(read(plain(models=models)).notes) == 1000
+
+
+def test_regions_in_the_right_place_are_read_even_if_others_are_misplaced():
+    body = benchmark(constraints={"regions": ["mars"]}, regions=["US"])
+    assert set(refusals(body)) == {("/regions", "misplaced_field"), ("/constraints/regions/0", "unknown_region")}
+
+
+def test_a_misplaced_field_that_is_null_counts_as_not_given():
+    assert refusals(benchmark(regions=None)) == []
