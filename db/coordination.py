@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from db.engine import Connection, statement
 from domain.plan import PlannedBatch
@@ -16,7 +17,7 @@ class QueuedJob:
     job_no: int
     id: str
     planned: int
-    spec: str
+    spec: Mapping[str, Any]
     waited_seconds: float
     locked_at: float
     has_open_triggers: bool

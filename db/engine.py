@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import asyncpg
+import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -47,6 +48,7 @@ def create_engine(
         driver_url(database_url),
         pool_size=size,
         max_overflow=0,
+        json_deserializer=orjson.loads,
         pool_timeout=5,
         pool_use_lifo=True,
         connect_args={"server_settings": settings, "timeout": 5},

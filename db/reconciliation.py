@@ -21,7 +21,7 @@ class Owed:
 
 
 @asynccontextmanager
-async def leadership(engine: Engine) -> AsyncIterator[Connection | None]:
+async def leadership(engine: Engine) -> AsyncIterator["Connection | None"]:
     """Lend a connection to the one leader; None to everybody else. The lock ends with the connection or the block."""
     async with connect(engine) as connection:
         is_leader = await connection.fetchval("SELECT pg_try_advisory_lock($1)", LEADER_LOCK)

@@ -1,12 +1,13 @@
 """Normalized specs as stored."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from db.engine import Connection
 
 
-async def load_specs(connection: Connection, job_nos: Sequence[int]) -> Mapping[int, str]:
-    """Return the normalized specs of these jobs as JSON text; unknown jobs and purged specs are absent."""
+async def load_specs(connection: Connection, job_nos: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
+    """Return the normalized specs of these jobs as JSON objects; unknown jobs and purged specs are absent."""
     rows = await connection.fetch(
         "SELECT job_no, spec FROM specs WHERE job_no = ANY ($1::bigint[]) AND spec IS NOT NULL", job_nos
     )

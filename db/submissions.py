@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
+from typing import Any
 
 from asyncpg import UniqueViolationError
 
@@ -31,8 +32,8 @@ class Known:
     key_job_no: int | None
     key_body_hash: str | None
     key_status_code: int | None
-    key_answer: str | None
-    key_submitted: str | None
+    key_answer: Any
+    key_submitted: Any
     id_job_no: int | None
     hash_job_no: int | None
     hash_is_active: bool
@@ -40,7 +41,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedJob:
-    """A job that a submission matched; `submitted` and `spec` are JSON text, None once purged."""
+    """A job that a submission matched; `submitted` and `spec` are JSON values, None once purged."""
 
     job_no: int
     id: str
@@ -48,8 +49,8 @@ class SubmittedJob:
     status: str
     created_at: datetime
     spec_hash: str
-    submitted: str | None
-    spec: str | None
+    submitted: Any
+    spec: Any
 
 
 @dataclass(frozen=True, slots=True)

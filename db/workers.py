@@ -31,7 +31,7 @@ async def register(connection: Connection, *, worker_id: str, role: str, pid: in
 async def beat(connection: Connection, worker_no: int, *, running: int, metrics: dict[str, Any]) -> None:
     """Say that this process is alive, how many cells it has in hand, and what it measured so far."""
     await connection.execute(
-        "UPDATE workers SET heartbeat_at = now(), running = $2, metrics = $3, stopped_at = NULL WHERE worker_no = $1",
+        "UPDATE workers SET heartbeat_at = now(), running = $2, metrics = $3::text::json, stopped_at = NULL WHERE worker_no = $1",
         worker_no,
         running,
         orjson.dumps(metrics).decode(),
@@ -41,7 +41,7 @@ async def beat(connection: Connection, worker_no: int, *, running: int, metrics:
 async def stop(connection: Connection, worker_no: int, *, metrics: dict[str, Any]) -> None:
     """Say that this process ended in order."""
     await connection.execute(
-        "UPDATE workers SET heartbeat_at = now(), stopped_at = now(), running = 0, metrics = $2 WHERE worker_no = $1",
+        "UPDATE workers SET heartbeat_at = now(), stopped_at = now(), running = 0, metrics = $2::text::json WHERE worker_no = $1",
         worker_no,
         orjson.dumps(metrics).decode(),
     )
@@ -50,7 +50,7 @@ async def stop(connection: Connection, worker_no: int, *, metrics: dict[str, Any
 async def snapshots(connection: Connection) -> list[dict[str, Any]]:
     """Return what each process measured, dead ones included."""
     rows = await connection.fetch("SELECT metrics FROM workers WHERE metrics::text <> '{}'")
-    return [orjson.loads(row["metrics"]) for row in rows]
+    return [row["metrics"] for row in rows]
 
 
 async def live(connection: Connection, *, silent_seconds: float) -> list[dict[str, Any]]:

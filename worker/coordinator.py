@@ -29,6 +29,7 @@ class Planned:
     plans: list[JobPlan] = field(default_factory=list)
     specs: dict[int, JobSpec] = field(default_factory=dict)
     claimed: list[ClaimedBatch] = field(default_factory=list)
+    claimed_cells: int = 0
     ready: list[tuple[int, int]] = field(default_factory=list)
     failures: list[tuple[int, str, str, str]] = field(default_factory=list)
     job_ids: dict[int, str] = field(default_factory=dict)
@@ -86,14 +87,14 @@ class Coordinator:
         """Add a job's plan to `planned`; one that can't be planned is set aside with its reason."""
         planned.job_ids[job.job_no] = job.id
         try:
-            spec = JobSpec.from_json(orjson.loads(job.spec))
+            spec = JobSpec.from_json(job.spec)
             batches = plan(spec, self._context.pool_of)
         except (KeyError, ValueError, TypeError) as error:
             detail = f"This version can't plan the stored spec: {type(error).__name__}."
             planned.failures.append((job.job_no, source or "initial", "unplannable_spec", detail))
             return
-        in_hand = sum(len(batch.model_nos) for batch in planned.claimed)
-        claimed = [] if job.has_backlog else _claimable(batches, room - in_hand)
+        claimed = [] if job.has_backlog else _claimable(batches, room - planned.claimed_cells)
+        planned.claimed_cells += sum(batch.cells for batch in claimed)
         planned.specs[job.job_no] = spec
         planned.claimed += [_claim(job, batch, holder) for batch in claimed]
         claimed_nos = frozenset(batch.batch_no for batch in claimed)

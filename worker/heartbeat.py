@@ -22,7 +22,8 @@ async def beat(context: Context, executor: Executor) -> None:
 
 
 async def _beat_once(context: Context, executor: Executor) -> None:
-    held = [run.batch for run in executor.held.values()]
+    # A batch whose last cell was tried is the writer's: whether its lease held shows when that is recorded.
+    held = [run.batch for run in executor.held.values() if run.untried]
 
     async def renew(connection: Connection) -> set[tuple[int, int, int]]:
         renewed = await batches.renew(connection, held, context.lease_seconds) if held else set()

@@ -3,8 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
-import orjson
-
 from db.engine import Engine, connect
 from db.specs import load_specs
 from domain.spec import JobSpec
@@ -39,7 +37,7 @@ class Specs:
         if missing := sorted(wanted - found.keys()):
             async with connect(self._engine) as connection:
                 stored = await load_specs(connection, missing)
-            for job_no, text in stored.items():
-                found[job_no] = JobSpec.from_json(orjson.loads(text))
+            for job_no, spec in stored.items():
+                found[job_no] = JobSpec.from_json(spec)
                 self.keep(job_no, found[job_no])
         return found

@@ -7,7 +7,7 @@ WITH ended_jobs AS (
         finished_at = greatest(now(), j.queued_at),
         last_event_no = j.last_event_no + 1
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS i (job_no, source, code, detail)
-    WHERE j.job_no = i.job_no AND j.status = 'queued'
+    WHERE j.job_no = i.job_no
     RETURNING j.job_no, j.last_event_no, i.source, i.code, i.detail
 ), inserted_triggers AS (
     INSERT INTO triggers (job_no, source, outcome, worker_no, started_at, finished_at)

@@ -4,7 +4,7 @@ WITH handed_back AS (
     SET status = 'pending', fence = b.fence + 1, holder = NULL, lease_until = NULL
     FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) AS i (job_no, batch_no, fence, holder)
     WHERE b.job_no = i.job_no AND b.batch_no = i.batch_no
-        AND b.fence = i.fence AND b.holder = i.holder AND b.status = 'running'
+        AND b.fence = i.fence AND b.holder = i.holder
     RETURNING b.job_no, b.batch_no, b.provider, b.region, b.open_cells
 )
 INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)

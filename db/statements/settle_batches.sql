@@ -1,6 +1,7 @@
 -- Lock the batches of a flush by fence and holder, and settle them: still running, ended, or due again later.
 -- A batch that another holder took since is not returned: its results are stale. This lock comes before any cell is
--- written; a join on the fence alone would not stop a writer that raced with the new holder's claim.
+-- written; a join on the fence alone would not stop a writer that raced with the new holder's claim. Only a running
+-- batch has a holder, so status needs no predicate here; one would let the planner start from the running ones.
 UPDATE batches AS b
 SET open_cells = b.open_cells - i.ended_cells,
     attempts = b.attempts + (i.status <> 'running')::int,
@@ -13,5 +14,5 @@ SET open_cells = b.open_cells - i.ended_cells,
 FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[], $5::int[], $6::text[], $7::float8[])
     AS i (job_no, batch_no, fence, holder, ended_cells, status, due_in_seconds)
 WHERE b.job_no = i.job_no AND b.batch_no = i.batch_no
-    AND b.fence = i.fence AND b.holder = i.holder AND b.status = 'running'
+    AND b.fence = i.fence AND b.holder = i.holder
 RETURNING b.job_no, b.batch_no, b.fence
