@@ -2,6 +2,7 @@
 
     BreakwaterError
     ├── SpecRejected          a well-formed spec that can't be taken, with one FieldError per reason
+    ├── ParametersRejected    query, path or header parameters that can't be taken, with one ParameterError per reason
     ├── Conflict              what is asked contradicts what is stored
     │   ├── JobIdConflict         the id exists with another spec
     │   ├── DuplicateJob          `on_duplicate: reject` and the same spec is active or recent
@@ -36,6 +37,20 @@ class FieldError:
         return {"pointer": self.pointer, "code": self.code, "detail": self.detail, **self.extra}
 
 
+@dataclass(frozen=True, slots=True)
+class ParameterError:
+    """One reason against one query, path or header parameter; `extra` as in FieldError."""
+
+    parameter: str
+    code: str
+    detail: str
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the member of `errors` that stands in the problem document."""
+        return {"parameter": self.parameter, "code": self.code, "detail": self.detail, **self.extra}
+
+
 class BreakwaterError(Exception):
     """Something the caller can mend."""
 
@@ -54,6 +69,18 @@ class SpecRejected(BreakwaterError):
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__(errors[0].detail if len(errors) == 1 else f"The spec has {len(errors)} errors.")
+        self.errors = tuple(errors)
+        if len(errors) == 1:
+            self.code = errors[0].code
+
+
+class ParametersRejected(BreakwaterError):
+    """A parameter of the request can't be taken; its code is the reason's where there is one."""
+
+    code = "invalid_parameters"
+
+    def __init__(self, errors: Sequence[ParameterError]) -> None:
+        super().__init__(errors[0].detail if len(errors) == 1 else f"The request has {len(errors)} errors.")
         self.errors = tuple(errors)
         if len(errors) == 1:
             self.code = errors[0].code

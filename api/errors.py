@@ -1,0 +1,187 @@
+"""Every error as a problem: one table from error to HTTP status, and the handlers that read it.
+
+Call `install(app)` last of all that adds middleware, so that the request id is the outermost layer.
+"""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from api.problems import describe_problems, problem_response, problem_responses
+from api.request_ids import RequestIds, request_id_of
+from db.engine import GONE
+from domain.errors import (
+    BreakwaterError,
+    Conflict,
+    DuplicateJob,
+    JobIdConflict,
+    KeyInFlight,
+    KeyReused,
+    NotFound,
+    Overloaded,
+    ParametersRejected,
+    SpecRejected,
+)
+from domain.notes import cut
+
+__all__ = ["BadRequest", "install", "problem_responses"]
+
+log = structlog.stdlib.get_logger()
+
+
+class Answer(NamedTuple):
+    """How an error is answered."""
+
+    status: int
+    title: str
+
+
+class BadRequest(BreakwaterError):
+    """The request itself, not what it asks for, can't be read: 400, 413 or 415 with a code of its own."""
+
+    def __init__(self, status: int, code: str, detail: str, **members: object) -> None:
+        super().__init__(detail, **members)
+        self.status = status
+        self.code = code
+
+
+ANSWERS: Mapping[type[BreakwaterError], Answer] = {
+    SpecRejected: Answer(422, "The spec can't be taken"),
+    ParametersRejected: Answer(422, "A parameter can't be taken"),
+    JobIdConflict: Answer(409, "The job id is taken by another spec"),
+    DuplicateJob: Answer(409, "The same job is active or recent"),
+    KeyInFlight: Answer(409, "The first request with this Idempotency-Key hasn't ended"),
+    Conflict: Answer(409, "This contradicts what is stored"),
+    KeyReused: Answer(422, "The Idempotency-Key came with another body"),
+    NotFound: Answer(404, "There is no such thing"),
+    Overloaded: Answer(503, "Come back later"),
+    BreakwaterError: Answer(400, "The request can't be taken"),
+}
+HTTP_CODES: Mapping[int, tuple[str, str]] = {
+    400: ("bad_request", "The request can't be read."),
+    404: ("unknown_path", "There is nothing at this path; /docs shows what there is."),
+    405: ("method_not_allowed", "This path doesn't take this method; `Allow` names those it takes."),
+    406: ("not_acceptable", "None of the media types in `Accept` can be given."),
+    413: ("body_too_large", "The body is too large."),
+    415: ("unsupported_media_type", "Send the body as application/json."),
+    422: ("unprocessable", "The request can't be taken."),
+    500: ("internal_error", "Something failed here. It is logged under the request id."),
+    503: ("unavailable", "This can't be served now; try again."),
+}
+KEY_RETRY_SECONDS = 1
+DATABASE_RETRY_SECONDS = 1
+
+
+def install(app: FastAPI) -> None:
+    """Answer every 4xx and 5xx of the app as a problem that carries the request's id."""
+    app.add_exception_handler(BreakwaterError, _answer_domain_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    for gone in GONE:
+        app.add_exception_handler(gone, _answer_without_database)
+    app.add_middleware(RequestIds, problem_of=_plain_problem)
+    describe_problems(app)
+
+
+async def _answer_domain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BreakwaterError)  # noqa: S101 - Starlette's signature is wider than its calls
+    status, title = _answer_of(error)
+    reasons = getattr(error, "errors", ())
+    return problem_response(
+        request_id=request_id_of(request.scope),
+        status=status,
+        title=title,
+        detail=error.detail,
+        code=error.code,
+        errors=[reason.to_json() for reason in reasons],
+        members=error.members,
+        headers=_retry_after(error),
+    )
+
+
+def _answer_of(error: BreakwaterError) -> Answer:
+    if isinstance(error, BadRequest):
+        return Answer(error.status, HTTPStatus(error.status).phrase)
+    return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+
+
+def _retry_after(error: BreakwaterError) -> dict[str, str]:
+    match error:
+        case Overloaded():
+            return {"Retry-After": str(error.retry_after_seconds)}
+        case KeyInFlight():
+            return {"Retry-After": str(KEY_RETRY_SECONDS)}
+        case _:
+            return {}
+
+
+async def _answer_without_database(request: Request, error: Exception) -> Response:
+    log.warning("database_unavailable", error=f"{type(error).__name__}: {error}")
+    return problem_response(
+        request_id=request_id_of(request.scope),
+        status=503,
+        title="The database is away",
+        detail="The database can't be reached; nothing was changed that wasn't confirmed. Try again.",
+        code="database_unavailable",
+        headers={"Retry-After": str(DATABASE_RETRY_SECONDS)},
+    )
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's signature is wider than its calls
+    response = _plain_problem(error.status_code, request_id_of(request.scope))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _plain_problem(status: int, request_id: str) -> Response:
+    """Return the problem of a status alone."""
+    phrase = HTTPStatus(status).phrase
+    code, detail = HTTP_CODES.get(status) or (phrase.lower().replace(" ", "_"), f"{phrase}.")
+    return problem_response(request_id=request_id, status=status, title=phrase, detail=detail, code=code)
+
+
+async def _answer_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - Starlette's signature is wider than its calls
+    found = list(error.errors())
+    if any(one["type"] == "json_invalid" for one in found):
+        malformed = BadRequest(400, "malformed_json", "The body isn't JSON.")
+        return await _answer_domain_error(request, malformed)
+    reasons = [_reason(one) for one in found]
+    is_one = len(reasons) == 1
+    return problem_response(
+        request_id=request_id_of(request.scope),
+        status=422,
+        title=ANSWERS[ParametersRejected].title,
+        detail=str(reasons[0]["detail"]) if is_one else f"The request has {len(reasons)} errors.",
+        code=str(reasons[0]["code"]) if is_one else ParametersRejected.code,
+        errors=reasons,
+    )
+
+
+def _reason(found: Mapping[str, Any]) -> dict[str, object]:
+    """Return one reason; pydantic's own messages name bounds and types, never what was sent."""
+    where, *rest = found["loc"]
+    is_unknown = found["type"] == "extra_forbidden"
+    if where == "body":
+        place: dict[str, object] = {"pointer": _pointer(rest)}
+        code, detail = ("unknown_field", "There is no such field.") if is_unknown else ("invalid_field", found["msg"])
+    else:
+        name = cut(str(rest[0])) if rest else ""
+        place = {"parameter": name}
+        code, detail = (
+            ("unknown_parameter", f"There is no parameter `{name}` here.")
+            if is_unknown
+            else ("invalid_parameter", f"`{name}`: {found['msg']}.")
+        )
+    return {**place, "code": code, "detail": detail}
+
+
+def _pointer(tokens: Iterable[str | int]) -> str:
+    return "".join("/" + cut(str(token)).replace("~", "~0").replace("/", "~1") for token in tokens)

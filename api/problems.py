@@ -1,0 +1,123 @@
+"""The one form of every answer at or above 400: RFC 9457 `application/problem+json`, and how OpenAPI describes it.
+
+Nothing here knows why a request failed; that table is in `errors.py`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+MEDIA_TYPE = "application/problem+json"
+_TYPE_PREFIX = "urn:breakwater:problem:"
+
+
+class ProblemReason(BaseModel):
+    """One reason against one place. Further members such as `allowed`, `move_to` or `nearest` help to mend it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    pointer: str | None = Field(default=None, description="RFC 6901 pointer into the body as it was sent.")
+    parameter: str | None = Field(default=None, description="The query, path or header parameter at fault.")
+    code: str = Field(description="Stable; made for programs.")
+    detail: str = Field(description="What to do, in words.")
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem. Further members depend on `code` (such as `job` and `differences` of `job_id_conflict`)."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {
+                "type": f"{_TYPE_PREFIX}not_found",
+                "title": "There is no such thing",
+                "status": 404,
+                "detail": "There is no job with this id.",
+                "code": "not_found",
+                "errors": [],
+                "request_id": "6f0c6a4e2b8d4d7f",
+            }
+        },
+    )
+
+    type: str = Field(description=f"`{_TYPE_PREFIX}` and the code.")
+    title: str = Field(description="What kind of problem this is; the same for each of its kind.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What is wrong with this request and what to do.")
+    code: str = Field(description="Stable; made for programs.")
+    errors: list[ProblemReason] = Field(description="Every reason, where there are several places at fault.")
+    request_id: str = Field(description="The `X-Request-ID` of this request; the logs carry it too.")
+
+
+def problem_response(
+    *,
+    request_id: str,
+    status: int,
+    title: str,
+    detail: str,
+    code: str,
+    errors: Iterable[Mapping[str, object]] = (),
+    members: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the answer. `members` stand beside the standard ones and never replace them."""
+    document = {
+        "type": _TYPE_PREFIX + code,
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "errors": list(errors),
+        "request_id": request_id,
+    }
+    return Response(
+        orjson.dumps({**document, **(members or {}), **document}, default=str),
+        status_code=status,
+        media_type=MEDIA_TYPE,
+        headers=dict(headers or {}),
+    )
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what a route passes as `responses=` to document these problems; 500 and 503 always are."""
+    return {
+        status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in sorted({*statuses, 500, 503})
+    }
+
+
+def describe_problems(app: FastAPI) -> None:
+    """Make the app's OpenAPI show every 4xx and 5xx as a problem, the ones that FastAPI adds by itself too."""
+    describe: Callable[[], dict[str, Any]] = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _mend(describe())
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _mend(schema: dict[str, Any]) -> None:
+    components = schema.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        components.pop(name, None)
+    reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    for path in schema.get("paths", {}).values():
+        for operation in path.values():
+            for status, answer in operation.get("responses", {}).items():
+                if status >= "400":
+                    _define(components)
+                    answer["content"] = {MEDIA_TYPE: reference}
+
+
+def _define(components: dict[str, Any]) -> None:
+    """Add the schemas of a problem, unless a route that named them has."""
+    if "Problem" not in components:
+        described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        components.update(described.pop("$defs"))
+        components["Problem"] = described

@@ -1,0 +1,112 @@
+"""The outermost layer of every request: its id, and a problem instead of whatever else a 4xx or 5xx would be.
+
+A pure ASGI middleware, so it costs a request no task and no queue.
+"""
+
+import secrets
+from collections.abc import Callable
+
+import structlog
+from fastapi.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import MEDIA_TYPE
+
+HEADER = "X-Request-ID"
+LONGEST = 100
+_NAME = HEADER.lower().encode()
+_FAILED = 500
+_FIRST_PROBLEM = 400
+
+log = structlog.stdlib.get_logger()
+
+
+class RequestIds:
+    """Names each request, binds the name to its log lines and answers with it.
+
+    `problem_of(status, request_id)` gives the answer for an exception that nobody caught, and for a 4xx or 5xx that
+    isn't a problem document (FastAPI's limit of bodies answers in plain text).
+    """
+
+    def __init__(self, app: ASGIApp, problem_of: Callable[[int, str], Response]) -> None:
+        self._app = app
+        self._problem_of = problem_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _given_id(scope) or secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        answer = _Answer(scope, receive, send, request_id, self._problem_of)
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, answer.send)
+            except Exception:
+                log.exception("request_failed", method=scope["method"], path=_template(scope))
+                if answer.has_started:
+                    raise
+                await answer.replace(_FAILED, [])
+
+
+class _Answer:
+    """One answer on its way out."""
+
+    __slots__ = ("_problem_of", "_receive", "_request_id", "_scope", "_send", "has_started", "is_replaced")
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, problem_of: Callable[[int, str], Response]
+    ) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._request_id = request_id
+        self._problem_of = problem_of
+        self.has_started = False
+        self.is_replaced = False
+
+    async def send(self, message: Message) -> None:
+        """Pass the message on, with the id; swallow the body of an answer that was replaced."""
+        if message["type"] == "http.response.start":
+            if message["status"] >= _FIRST_PROBLEM and not _is_problem(message):
+                await self.replace(message["status"], message["headers"])
+                return
+            self.has_started = True
+            message["headers"] = [*message["headers"], (_NAME, self._request_id.encode())]
+        if not self.is_replaced:
+            await self._send(message)
+
+    async def replace(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the problem of this status instead; keep the headers that say what to do next."""
+        self.is_replaced = True
+        self.has_started = True
+        response = self._problem_of(status, self._request_id)
+        kept = [(name, value) for name, value in headers if name.lower() in {b"allow", b"retry-after"}]
+        response.raw_headers += [*kept, (_NAME, self._request_id.encode())]
+        await response(self._scope, self._receive, self._send)
+
+
+def request_id_of(scope: Scope) -> str:
+    """Return the id of the request, which every answer and log line carries."""
+    request_id: str = scope.get("state", {}).get("request_id", "")
+    return request_id
+
+
+def _given_id(scope: Scope) -> str | None:
+    """Return the client's id if it is well-formed: up to 100 visible ASCII characters."""
+    for name, value in scope["headers"]:
+        if name == _NAME:
+            is_visible = 0 < len(value) <= LONGEST and all(0x21 <= byte <= 0x7E for byte in value)  # noqa: PLR2004
+            return value.decode() if is_visible else None
+    return None
+
+
+def _is_problem(message: Message) -> bool:
+    return any(name.lower() == b"content-type" and MEDIA_TYPE.encode() in value for name, value in message["headers"])
+
+
+def _template(scope: Scope) -> str:
+    """Return the route's path template: the path itself may hold what a client meant to keep to itself."""
+    template: str = getattr(scope.get("route"), "path", "")
+    return template
