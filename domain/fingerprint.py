@@ -56,7 +56,8 @@ def identity_json(spec: JobSpec) -> str:
 
     Written out rather than encoded from objects: that takes a third of the time, and each POST does it.
     """
-    models = ",".join([_model_json(model) for model in sorted(spec.models, key=_ID)])
+    regions = {regions: _regions_json(regions) for regions in {model.regions for model in spec.models}}
+    models = ",".join([_model_json(model, regions[model.regions]) for model in sorted(spec.models, key=_ID)])
     questions = ",".join([_question_json(question) for question in sorted(spec.questions, key=_ID)])
     return (
         f'{{"kind":{_quote(spec.kind.value)},"models":[{models}],"name":{_quote(spec.name)}'
@@ -65,8 +66,11 @@ def identity_json(spec: JobSpec) -> str:
     )
 
 
-def _model_json(model: Model) -> str:
-    regions = ",".join([_quote(region) for region in sorted(model.regions)])
+def _regions_json(regions: tuple[str, ...]) -> str:
+    return ",".join([_quote(region) for region in sorted(regions)])
+
+
+def _model_json(model: Model, regions: str) -> str:
     return (
         f'{{"id":{_quote(model.id)},"name":{_quote(model.name)},"provider":{_quote(model.provider)}'
         f',"regions":[{regions}]}}'

@@ -6,6 +6,7 @@ against the registry, and the plan is counted by multiplying. All errors of a bo
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from domain.errors import FieldError, SpecRejected
@@ -129,7 +130,8 @@ def _compare_envelope_regions(part: Part, regions: JobRegions, scope: Scope) -> 
 
 
 def _union_of_regions(models: tuple[Model, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(region for model in models for region in model.regions))
+    distinct = dict.fromkeys([model.regions for model in models])  # most models share one tuple
+    return tuple(dict.fromkeys(chain.from_iterable(distinct)))
 
 
 def _read_metadata(draft: Draft, findings: Findings) -> Mapping[str, Any]:

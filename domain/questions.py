@@ -55,7 +55,7 @@ def _read_string(value: str, at: str, scope: Scope) -> Question | None:
     banked = scope.registry.questions.get(text)
     if banked is not None:
         return Question(text, clean(banked))
-    if len(text) <= ECHO_LIMIT and _LOOKS_LIKE_ID.fullmatch(text):
+    if " " not in text and len(text) <= ECHO_LIMIT and _LOOKS_LIKE_ID.fullmatch(text):
         _note_text(text, at, scope)
     return Question(derived_id(text), text)
 
