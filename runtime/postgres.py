@@ -186,6 +186,7 @@ class Postgres:
             text=True,
             check=False,
             env={"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"},
+            process_group=0,  # a Ctrl-C meant for us doesn't end it half-way
             **self.account.popen_arguments(),
         )
         if done.returncode != 0:

@@ -25,6 +25,7 @@ import redis
 from runtime.accounts import account_for_engines
 from runtime.embedded import Engines, engines_in
 from runtime.folder import DataFolder
+from runtime.guard import Guard
 from runtime.postgres import Postgres
 from runtime.valkey import Valkey
 
@@ -126,13 +127,15 @@ def own_engines() -> Iterator[OwnEngines]:
 
 
 class _folder:  # noqa: N801 (a context manager, used like a function)
-    """A held data folder under the temporary one, removed at the end."""
+    """A held and guarded data folder under the temporary one, removed at the end; a killed run leaves no server."""
 
     def __enter__(self) -> DataFolder:
         self.held = DataFolder(Path(tempfile.mkdtemp(prefix="breakwater-test-")), account_for_engines()).hold()
+        self.guard = Guard(self.held.path)
         return self.held
 
     def __exit__(self, *_: object) -> None:
+        self.guard.dismiss()
         self.held.release()
         shutil.rmtree(self.held.path)
 

@@ -1,0 +1,73 @@
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def breakwater(*arguments, **settings):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BREAKWATER_")}
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=PROJECT,
+        env={**kept, **{f"BREAKWATER_{name}": value for name, value in settings.items()}},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_config_prints_every_setting_and_no_secret():
+    shown = breakwater("config", DATABASE_URL="postgresql://u:geheim@h/d", LEASE_SECONDS="12.5")
+    assert shown.returncode == 0
+    assert "BREAKWATER_DATABASE_URL=postgresql://u:***@h/d\n" in shown.stdout
+    assert "BREAKWATER_LEASE_SECONDS=12.5\n" in shown.stdout
+    assert "# BREAKWATER_REDIS_URL is not set: embedded\n" in shown.stdout
+    assert "geheim" not in shown.stdout
+
+
+def test_config_prints_the_file_as_toml(tmp_path):
+    path = tmp_path / "b.toml"
+    text = '[providers."my own"]\ntype = "openai"\n\n[providers."my own".base_urls]\nus-east = "http://u:***@x/v1"\n'
+    path.write_text(text.replace("***", "geheim"))
+    shown = breakwater("config", CONFIG=str(path)).stdout
+    assert shown.endswith(text)
+
+
+@pytest.mark.parametrize("command", ["run", "api", "worker", "migrate", "config"])
+def test_a_wrong_setting_ends_any_command_with_one_sentence_and_exit_code_2(command):
+    refused = breakwater(command, LEASE_SECONDS="soon")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "BREAKWATER_LEASE_SECONDS" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "api", "worker"])
+def test_a_provider_that_is_not_built_is_refused_by_whoever_would_use_it(command, tmp_path):
+    path = tmp_path / "b.toml"
+    path.write_text('[providers.h]\ntype = "openai"\n[providers.h.base_urls]\nus-east = "http://x/v1"\n')
+    refused = breakwater(command, CONFIG=str(path))
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "isn't built yet" in refused.stderr
+
+
+def test_a_worker_without_a_run_to_join_says_what_to_do():
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        alone = breakwater("worker", DATA_DIR=f"{folder}/data", DATABASE_URL="postgresql://h/d")
+    assert alone.returncode == 1
+    assert "BREAKWATER_REDIS_URL" in alone.stderr
+
+
+def test_a_database_that_cannot_be_reached_is_one_sentence_without_its_password():
+    refused = breakwater(
+        "migrate", DATABASE_URL="postgresql://u:geheim@127.0.0.1:1/d", REDIS_URL="redis://127.0.0.1:1/0"
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "BREAKWATER_DATABASE_URL" in refused.stderr
+    assert "geheim" not in refused.stderr

@@ -1,0 +1,65 @@
+import json
+import signal
+import subprocess
+import sys
+
+from runtime.children import FREE_RESTARTS, LONGEST_PAUSE_SECONDS, Child
+from runtime.processes import end_process, is_running, start_mark
+from tests.waiting import eventually
+
+
+def spawn(code):
+    return lambda: subprocess.Popen([sys.executable, "-S", "-c", code])
+
+
+def test_a_process_that_dies_at_once_again_and_again_is_started_with_growing_pauses(capsys):
+    child = Child("worker-1", spawn("raise SystemExit(3)"))
+    pauses = []
+    while len(pauses) <= FREE_RESTARTS + 2:
+        eventually(child.keep_alive)
+        if child.due_at is not None:
+            pauses.append(child.due_at)
+            child.due_at = 0  # no need to sit through the pause
+    assert child.early_deaths == FREE_RESTARTS + 3
+    assert "process_crash_loop" in capsys.readouterr().out
+    child.early_deaths = 1000
+    child._plan_restart()
+    assert child.due_at - child.started_at <= LONGEST_PAUSE_SECONDS + 2
+
+
+def test_an_ended_process_is_not_started_again():
+    child = Child("worker-1", spawn("import signal; signal.pause()"))
+    child.keep_alive()
+    child.end(signal.SIGTERM)
+    eventually(child.has_ended)
+    child.keep_alive()
+    assert child.process is None or child.process.poll() is not None
+
+
+def test_a_mark_tells_a_process_from_its_successor():
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as process:
+        mark = start_mark(process.pid)
+        assert is_running(process.pid, mark)
+        assert not is_running(process.pid, f"{mark}0")
+        end_process(process.pid, "another", signals=(signal.SIGTERM,), seconds=1)
+        assert process.poll() is None
+        end_process(process.pid, mark, signals=(signal.SIGTERM,), seconds=5)
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_logs_are_json_lines_with_constant_events():
+    code = (
+        "import logging, structlog\n"
+        "from runtime.logs import configure_logs\n"
+        "configure_logs('info', process='api')\n"
+        "structlog.get_logger().info('job_accepted', job='j')\n"
+        "structlog.get_logger().debug('too_fine')\n"
+        "logging.getLogger('uvicorn.error').info('Started %s', 3)\n"
+        "logging.getLogger('uvicorn.access').info('GET /')\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    first, second = (json.loads(line) for line in said.splitlines())
+    assert (first["event"], first["job"], first["process"], first["level"]) == ("job_accepted", "j", "api", "info")
+    assert (second["event"], second["logger"], second["message"]) == ("library_message", "uvicorn.error", "Started 3")

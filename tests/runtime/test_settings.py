@@ -1,0 +1,149 @@
+import os
+
+import pytest
+
+from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS
+from runtime.errors import NotBuiltError, SettingError
+from runtime.settings import load_settings, redacted, refuse_what_is_not_built, registry
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("BREAKWATER_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def configure(monkeypatch, tmp_path):
+    def write(text):
+        path = tmp_path / "breakwater.toml"
+        path.write_text(text)
+        monkeypatch.setenv("BREAKWATER_CONFIG", str(path))
+
+    return write
+
+
+def test_defaults_serve_one_machine():
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
+    assert registry(settings).regions == DEFAULT_REGIONS
+    assert registry(settings).questions == DEFAULT_QUESTIONS
+    assert registry(settings).providers is None
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().port = 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("PORT", "x", "BREAKWATER_PORT"),
+        ("PORT", "0", "from 1 to 65535"),
+        ("WORKERS", "1.5", "BREAKWATER_WORKERS"),
+        ("LEASE_SECONDS", "nan", "BREAKWATER_LEASE_SECONDS"),
+        ("LEASE_SECONDS", "-1", "BREAKWATER_LEASE_SECONDS"),
+        ("LEASE_SECONDS", "10", "set the heartbeat below 5"),
+        ("HEARTBEAT_SECONDS", "15", "BREAKWATER_HEARTBEAT_SECONDS"),
+        ("RECONCILE_SECONDS", "30.5", "BREAKWATER_RECONCILE_SECONDS"),
+        ("LOG_LEVEL", "loud", "debug, info, warning or error"),
+        ("ECHO_FAILURE_RATE", "1.1", "from 0 to 1"),
+        ("LEESE_SECONDS", "3", "did you mean BREAKWATER_LEASE_SECONDS"),
+        ("DATABASE_URL", "mysql://root:geheim@host/db", "postgresql://"),
+        ("REDIS_URL", "localhost", "redis://"),
+        ("CONFIG", "/nowhere/b.toml", "BREAKWATER_CONFIG"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_that_names_it(monkeypatch, name, value, wanted):
+    monkeypatch.setenv(f"BREAKWATER_{name}", value)
+    with pytest.raises(SettingError) as refused:
+        load_settings()
+    assert wanted in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert "geheim" not in str(refused.value)
+    assert refused.value.exit_code == 2
+
+
+def test_fractions_and_the_bounds_of_the_nesting_are_taken(monkeypatch):
+    for name, value in (("LEASE_SECONDS", "1"), ("HEARTBEAT_SECONDS", "0.4"), ("RECONCILE_SECONDS", "1")):
+        monkeypatch.setenv(f"BREAKWATER_{name}", value)
+    assert load_settings().heartbeat_seconds == 0.4
+
+
+def test_an_empty_variable_counts_as_unset_and_levels_are_taken_in_any_case(monkeypatch):
+    monkeypatch.setenv("BREAKWATER_DATABASE_URL", "")
+    monkeypatch.setenv("BREAKWATER_LOG_LEVEL", "DEBUG")
+    assert load_settings().database_url is None
+    assert load_settings().log_level == "debug"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("region = 3", "did you mean regions"),
+        ("[providers.h]\ntype = 'echo'\nmax_conc = 3", "did you mean max_concurrent"),
+        ("[providers.h]\ntype = 'grpc'", "providers.h.type"),
+        ("[providers.h]\ntimeout_seconds = 3", "providers.h.type"),
+        ("[providers.h]\ntype = 'openai'", "base_urls"),
+        ("[providers.h]\ntype = 'openai'\n[providers.h.base_urls]\nmars = 'http://x'", "mars"),
+        ("[providers.h]\ntype = 'openai'\n[providers.h.base_urls]\nus-east = 'ftp://u:geheim@x'", "base_urls"),
+        ("[providers.h]\ntype = 'echo'\napi_key_env = 'NOT_THERE'", "NOT_THERE"),
+        ("[connections.erp]\nurl_env = 'NOT_THERE'", "NOT_THERE"),
+        ("[regions.a]\naliases = ['X']\n[regions.b]\naliases = [' x']", "regions.a"),
+        ("[regions.a]\naliases = ['B']\n[regions.b]", "regions.b"),
+        ("[questions]\nq = ''", "questions.q"),
+        ("regions = [", "isn't TOML"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence_that_names_the_place(configure, text, wanted):
+    configure(text)
+    with pytest.raises(SettingError) as refused:
+        load_settings()
+    assert wanted in str(refused.value)
+    assert "breakwater.toml" in str(refused.value) or "NOT_THERE" in wanted
+    assert "\n" not in str(refused.value)
+    assert "geheim" not in str(refused.value)
+
+
+def test_regions_questions_and_providers_of_the_file_replace_the_defaults(configure):
+    configure(
+        "[regions.north]\naliases = ['N']\npaused = true\n[providers.hybrid]\ntype = 'echo'\npaused = true\n"
+        "[questions]\nq = 'Why?'\n"
+    )
+    allowed = registry(load_settings())
+    assert allowed.allowed_regions == ["north"]
+    assert allowed.region_by_spelling["n"].paused
+    assert allowed.questions == {"q": "Why?"}
+    assert allowed.providers == allowed.paused_providers == {"hybrid"}
+
+
+def test_a_provider_that_is_not_built_is_understood_but_refused_at_start(configure, monkeypatch):
+    monkeypatch.setenv("HYBRID_KEY", "geheim")
+    configure(
+        "[providers.hybrid]\ntype = 'openai'\napi_key_env = 'HYBRID_KEY'\n"
+        "[providers.hybrid.base_urls]\nus-east = 'http://127.0.0.1:9001/v1'\n"
+    )
+    settings = load_settings()
+    assert settings.secrets["HYBRID_KEY"].get_secret_value() == "geheim"
+    assert "geheim" not in repr(settings)
+    with pytest.raises(NotBuiltError, match=r"providers\.hybrid\.type .* isn't built yet"):
+        refuse_what_is_not_built(settings)
+
+
+def test_the_import_root_is_relative_to_the_file(configure, tmp_path):
+    configure("[imports]\nroot = 'data/imports'")
+    assert load_settings().file.imports.root == tmp_path / "data/imports"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:geheim@h:5/d", "postgresql://u:***@h:5/d"),
+        ("postgresql://u@/d?host=/a%20b&password=geheim", "postgresql://u@/d?host=/a%20b&password=***"),
+        ("redis://:geheim@h/0", "redis://:***@h/0"),
+        ("redis://h/0", "redis://h/0"),
+    ],
+)
+def test_no_password_is_shown(url, shown):
+    assert redacted(url) == shown

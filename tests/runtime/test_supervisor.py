@@ -1,0 +1,97 @@
+import os
+import signal
+import socket
+import time
+
+import psutil
+import pytest
+
+from tests.runtime.conftest import free_port, is_alive
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(180)
+CHILDREN = ("worker-1", "api", "postgres", "valkey")
+
+
+def descendants(run):
+    return [child.pid for child in psutil.Process(run.process.pid).children(recursive=True)]
+
+
+def test_each_killed_process_is_there_again_within_a_second(start_run):
+    run = start_run()
+    run.wait_for("worker-1")
+    for name in CHILDREN:
+        first = run.wait_for(name)
+        os.kill(first, signal.SIGKILL)
+        killed_at = time.monotonic()
+        eventually(lambda name=name, first=first: run.pid_of(name) not in {None, first}, what=run.output.read_text())
+        assert time.monotonic() - killed_at < 1, name
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_worker_api_and_engines_and_leaves_nothing(start_run, number):
+    run = start_run()
+    run.wait_for("worker-1")
+    processes = descendants(run)
+    assert run.stop(number) == 0
+    assert not [pid for pid in processes if is_alive(pid)]
+    assert len(run.events("service_stopped")) == 1
+
+
+def test_what_a_killed_run_leaves_is_ended_and_the_next_one_starts_on_the_same_data(start_run):
+    first = start_run()
+    first.wait_for("worker-1")
+    processes = descendants(first)
+    first.kill()
+    second = start_run(PORT=str(first.port))
+    second.wait_for("worker-1")
+    assert not [pid for pid in processes if is_alive(pid)]
+    assert second.stop() == 0
+
+
+def test_a_run_and_its_guard_killed_together_are_cleaned_up_by_the_next_start(start_run):
+    first = start_run()
+    first.wait_for("worker-1")
+    processes = descendants(first)
+    guard = next(pid for pid in processes if "runtime.guard" in psutil.Process(pid).cmdline())
+    os.kill(guard, signal.SIGKILL)
+    first.kill()
+    second = start_run(PORT=str(first.port))
+    second.wait_for("worker-1")
+    assert not [pid for pid in processes if is_alive(pid)]
+
+
+def test_the_guard_of_a_killed_run_ends_everything_by_itself(start_run):
+    run = start_run()
+    run.wait_for("worker-1")
+    processes = descendants(run)
+    run.kill()
+    eventually(lambda: not [pid for pid in processes if is_alive(pid)], seconds=30)
+
+
+def test_a_second_run_on_the_same_folder_names_the_settings_to_change(start_run):
+    first = start_run()
+    first.wait_for("postgres")
+    second = start_run()
+    assert second.process.wait(30) == 1
+    said = second.output.read_text()
+    assert "BREAKWATER_DATA_DIR" in said
+    assert "BREAKWATER_PORT" in said
+    assert "Traceback" not in said
+
+
+def test_two_runs_at_once_on_two_folders(start_run, data_dir):
+    runs = [start_run(DATA_DIR=str(data_dir.with_name(name))) for name in ("one", "two")]
+    for run in runs:
+        run.wait_for("worker-1")
+
+
+def test_a_taken_port_is_named(start_run):
+    port = free_port()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+        run = start_run(PORT=str(port))
+        assert run.process.wait(30) == 1
+    assert f"Port {port}" in run.output.read_text()
+    assert "BREAKWATER_PORT" in run.output.read_text()
