@@ -57,7 +57,6 @@ class SubmittedJob:
 class NewJob:
     """A job to store. Pairs are (model_no, region_no); `submitted`, `spec` and `normalization` are JSON text."""
 
-    job_no: int
     id: str
     kind: str
     name: str
@@ -133,23 +132,15 @@ async def try_locks(connection: Connection, keys: Iterable[int]) -> tuple[set[in
 
     Never waits. A lock that isn't free tells nothing: look again once its holder has committed.
     """
-    rows = await connection.fetch(statement("lock_submission_keys"), sorted(set(keys)))
-    return {row["key"] for row in rows if row["is_free"]}, rows[0]["locked_at"]
+    row = await connection.fetchrow(statement("lock_submission_keys"), sorted(set(keys)))
+    assert row is not None  # noqa: S101 - the statement always gives one row
+    return set(row["free"]), row["locked_at"]
 
 
-async def next_job_nos(connection: Connection, count: int) -> list[int]:
-    """Return fresh job keys."""
-    rows = await connection.fetch(
-        "SELECT nextval(pg_get_serial_sequence('jobs', 'job_no')) AS job_no FROM generate_series(1, $1::int)", count
-    )
-    return [row["job_no"] for row in rows]
-
-
-async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[NewJob]) -> None:
-    """Store these jobs as queued, in the caller's transaction. Raises RACED if one exists."""
+async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[NewJob]) -> dict[str, int]:
+    """Store these jobs as queued, in the caller's transaction; return their keys by id. Raises RACED if one exists."""
     rows = [
         (
-            job.job_no,
             job.id,
             job.kind,
             job.name,
@@ -166,7 +157,8 @@ async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[New
         )
         for job in jobs
     ]
-    await connection.execute(statement("insert_jobs"), tenant_no, *zip(*rows, strict=True))
+    stored = await connection.fetch(statement("insert_jobs"), tenant_no, *zip(*rows, strict=True))
+    return {row["id"]: row["job_no"] for row in stored}
 
 
 async def insert_ledger_rows(connection: Connection, tenant_no: int, rows: Sequence[LedgerRow]) -> None:

@@ -1,0 +1,49 @@
+"""Announcing: new jobs ring on the stream after their commit, without holding up the answer.
+
+A bell that is lost (Redis away, process killed) is rung again by the reconciler; the job is in PostgreSQL.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from broker import envelopes
+from broker.envelopes import BrokerError, Client, Envelope
+
+KEPT = 10_000
+"""Bells that may wait while Redis is away; past that the reconciler rings."""
+PATIENCE_SECONDS = 0.5
+
+
+class Announcer:
+    """Rings for jobs, many in one round trip."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+        self._waiting: list[Envelope] = []
+        self._arrived = asyncio.Event()
+        self._log = structlog.stdlib.get_logger()
+
+    def announce(self, job_nos: Sequence[int], source: str = "initial") -> None:
+        """Ring for these jobs soon."""
+        now = time.time()
+        self._waiting += [Envelope(job=job_no, source=source, enqueued_at=now) for job_no in job_nos]
+        del self._waiting[KEPT:]
+        if self._waiting:
+            self._arrived.set()
+
+    async def run(self) -> None:
+        """Ring until cancelled."""
+        while True:
+            await self._arrived.wait()
+            bells, self._waiting = self._waiting, []
+            self._arrived.clear()
+            try:
+                await envelopes.publish(self._redis, bells)
+            except BrokerError as error:
+                self._log.warning("announcement_delayed", error=str(error), envelopes=len(bells))
+                await asyncio.sleep(PATIENCE_SECONDS)
+                self._waiting = [*bells, *self._waiting][:KEPT]
+                self._arrived.set()

@@ -1,0 +1,80 @@
+"""The composition root of the API: its stores, its duties and its routes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import errors
+from api.announcing import Announcer
+from api.registration import Registration
+from api.routes import jobs, pages
+from api.submitting import Submitter
+from broker import envelopes
+from db.engine import create_engine
+from runtime.errors import StartError
+from runtime.settings import Settings, load_settings, registry
+
+VERSION = "0.1.0"
+CONNECTIONS = 10
+
+
+def create_app() -> FastAPI:
+    """Return the app. Settings are read and stores are opened when it starts, not before."""
+    app = FastAPI(
+        title="Breakwater",
+        version=VERSION,
+        description="A job service in which nothing runs twice, runs in the wrong place, or gets lost.",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(jobs.router)
+    app.include_router(pages.router)
+    pages.mount_static(app)
+    errors.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings = load_settings()
+    database_url, redis_url = _urls(settings)
+    engine = create_engine(database_url, size=CONNECTIONS, name="breakwater-api")
+    redis = envelopes.connect(redis_url)
+    announcer = Announcer(redis)
+    registration = Registration(engine, settings.heartbeat_seconds)
+    submitter = Submitter(
+        engine,
+        worker_no=registration.worker_no,
+        keep_hours=settings.idempotency_hours,
+        recent_seconds=settings.dedup_seconds,
+        backlog=settings.backlog,
+        on_created=announcer.announce,
+    )
+    app.state.settings = settings
+    app.state.registry = registry(settings)
+    app.state.engine = engine
+    app.state.redis = redis
+    app.state.worker_no = registration.worker_no
+    app.state.announcer = announcer
+    app.state.submitter = submitter
+    try:
+        async with asyncio.TaskGroup() as duties:
+            tasks = [duties.create_task(duty()) for duty in (submitter.run, announcer.run, registration.beat)]
+            yield
+            for task in tasks:
+                task.cancel()
+    finally:
+        await registration.stop()
+        await redis.aclose()
+        await engine.dispose()
+
+
+def _urls(settings: Settings) -> tuple[str, str]:
+    if settings.database_url is None or settings.redis_url is None:
+        raise StartError(
+            "Set BREAKWATER_DATABASE_URL and BREAKWATER_REDIS_URL, or start everything by `breakwater run`."
+        )
+    return settings.database_url, settings.redis_url

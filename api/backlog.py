@@ -1,0 +1,31 @@
+"""Backpressure: new jobs are refused while too many wait to be planned."""
+
+import time
+
+from db import submissions
+from db.engine import Engine, connect
+from domain.errors import Overloaded
+
+RETRY_SECONDS = 5
+
+
+class Backlog:
+    """Counts the waiting jobs anew each second, and each time they may be near the limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._estimate = limit
+        self._counted_at = float("-inf")
+
+    async def refuse(self, engine: Engine, jobs: int) -> Overloaded | None:
+        """Return the refusal if `jobs` more would exceed the limit, else None."""
+        now = time.monotonic()
+        if now - self._counted_at > 1 or (self._estimate + jobs) * 2 > self._limit:
+            async with connect(engine) as connection:
+                self._estimate = await submissions.count_backlog(connection, self._limit)
+            self._counted_at = now
+        if self._estimate + jobs > self._limit:
+            detail = f"{self._limit} jobs wait to be planned, which is as many as may: repeat this later."
+            return Overloaded(detail, retry_after_seconds=RETRY_SECONDS)
+        self._estimate += jobs
+        return None

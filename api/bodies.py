@@ -1,0 +1,74 @@
+"""Reading the body of a POST: JSON of bounded size, or a problem that says what it is instead."""
+
+from typing import Any
+
+import jiter
+from fastapi import Request
+
+from api.errors import BadRequest
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_KEY_LENGTH = 255
+
+
+async def read_json(request: Request) -> Any:
+    """Return the parsed body. Raises BadRequest: 413 past 1 MiB, 415 if it isn't JSON by its type, 400 if malformed.
+
+    Duplicate keys, NaN and nesting too deep to parse are malformed.
+    """
+    _refuse_other_types(request)
+    body = await _read_bounded(request)
+    try:
+        return jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys")
+    except ValueError as error:
+        raise BadRequest(400, "malformed_json", f"The body isn't JSON that can be taken: {_reason(error)}.") from None
+
+
+def read_idempotency_key(request: Request) -> str | None:
+    """Return the Idempotency-Key, quoted or bare, or None. Raises BadRequest if it isn't 1 to 255 visible ASCII."""
+    given = request.headers.getlist("Idempotency-Key")
+    if not given:
+        return None
+    key = given[0].strip()
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if len(given) > 1 or not 1 <= len(key) <= MAX_KEY_LENGTH or not all("!" <= character <= "~" for character in key):
+        raise BadRequest(
+            400, "idempotency_key_malformed", "Send one Idempotency-Key of 1 to 255 visible ASCII characters."
+        )
+    return key
+
+
+def _refuse_other_types(request: Request) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise BadRequest(415, "unsupported_media_type", "Send the body as Content-Type: application/json.")
+
+
+async def _read_bounded(request: Request) -> bytes:
+    """Read no further than the limit, whatever the headers say."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise _too_large()
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large() -> BadRequest:
+    return BadRequest(413, "body_too_large", f"A spec has at most {MAX_BODY_BYTES} bytes; split the job.")
+
+
+def _reason(error: ValueError) -> str:
+    """Return the parser's reason without a value of the body."""
+    reason = str(error)
+    if reason.startswith("Detected duplicate key"):
+        return "a key is given twice" + reason[reason.rfind(" at line") :]
+    return reason

@@ -1,0 +1,23 @@
+"""How a job is shown in short, and where to look on."""
+
+from typing import Any
+
+from db.submissions import SubmittedJob
+
+
+def job_links(job_id: str) -> dict[str, str]:
+    """Return where a job and what belongs to it are shown."""
+    at = f"/jobs/{job_id}"
+    parts = ("executions", "waves", "coordination", "events", "submissions", "audit")
+    return {"self": at, **{part: f"{at}/{part}" for part in parts}}
+
+
+def job_json(job: SubmittedJob) -> dict[str, Any]:
+    """Return a job as the answer of a POST shows it."""
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "status": job.status,
+        "created_at": job.created_at.isoformat().replace("+00:00", "Z"),
+        "links": job_links(job.id),
+    }

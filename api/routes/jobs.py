@@ -1,0 +1,108 @@
+"""POST /jobs: a submitted spec becomes a job, joins one, or is refused with the reason."""
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.bodies import read_idempotency_key, read_json
+from api.examples import BENCHMARK_EXAMPLE, INFERENCE_EXAMPLE
+from api.problems import problem_responses
+from api.request_ids import request_id_of
+from api.schemas.submissions import JOB_SUBMISSION, SubmissionAnswer
+from api.submitting import Submitter
+from api.verdicts import Sender, Submission
+from db.tenants import DEFAULT_TENANT_NO
+from domain.errors import SpecRejected
+from domain.normalize import Normalized, normalize
+
+router = APIRouter(tags=["jobs"])
+
+MAX_LEDGER_TEXT = 200
+
+
+@router.post(
+    "/jobs",
+    summary="Submit a job",
+    status_code=202,
+    response_class=Response,
+    responses={
+        202: {"model": SubmissionAnswer, "description": "A new job; `Location` is where it is shown."},
+        200: {
+            "model": SubmissionAnswer,
+            "description": "Joined to a job that is the same, replayed under its Idempotency-Key, or a dry run.",
+        },
+        **problem_responses(400, 409, 413, 415, 422),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": JOB_SUBMISSION,
+                    "examples": {
+                        "inference": {"summary": "Models × regions × questions", "value": INFERENCE_EXAMPLE},
+                        "benchmark": {"summary": "The benchmark layout, with duplicates", "value": BENCHMARK_EXAMPLE},
+                    },
+                }
+            },
+        },
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "1 to 255 visible ASCII characters, quoted or bare. The same key and body get the same "
+                "answer; the same key and another body get 422.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+            }
+        ],
+    },
+)
+async def submit_job(
+    request: Request,
+    dry_run: Annotated[bool, Query(description="Say what a POST would do and store nothing.")] = False,  # noqa: FBT002
+) -> Response:
+    """Validate, normalize and dedup a spec; answer with what will run and why.
+
+    The job is committed before the 202 leaves. A spec without an `id` joins an active or recent job with the same
+    content unless `on_duplicate` says otherwise.
+    """
+    key = read_idempotency_key(request)
+    body = await read_json(request)
+    submitter: Submitter = request.app.state.submitter
+    sender = _sender(request)
+    normalized = await _normalize(request, body, submitter, sender, key, is_recorded=not dry_run)
+    submission = Submission(tenant_no=DEFAULT_TENANT_NO, body=body, normalized=normalized, key=key, sender=sender)
+    answer = await (submitter.preview(submission) if dry_run else submitter.submit(submission))
+    headers = {"Idempotent-Replayed": "true"} if answer.is_replayed else {}
+    if answer.body["job"] is not None:
+        headers["Location"] = answer.body["job"]["links"]["self"]
+    return Response(orjson.dumps(answer.body), answer.status_code, headers, "application/json")
+
+
+async def _normalize(
+    request: Request, body: Any, submitter: Submitter, sender: Sender, key: str | None, *, is_recorded: bool
+) -> Normalized:
+    """Return what the body means; a refusal is entered into the ledger before it is answered."""
+    try:
+        return normalize(body, request.app.state.registry)
+    except SpecRejected as error:
+        if is_recorded:
+            await submitter.reject(DEFAULT_TENANT_NO, sender, error, key)
+        raise
+
+
+def _sender(request: Request) -> Sender:
+    user_agent = request.headers.get("user-agent")
+    return Sender(
+        request_id=request_id_of(request.scope),
+        client=request.client.host if request.client else None,
+        user_agent=_storable(user_agent) if user_agent else None,
+    )
+
+
+def _storable(text: str) -> str:
+    """Return the start of a header as text that the database takes."""
+    return text[:MAX_LEDGER_TEXT].encode("ascii", "replace").decode().replace("\0", "?")

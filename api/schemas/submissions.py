@@ -1,0 +1,119 @@
+"""What a POST of a job takes and answers. The body's schema describes; `domain/normalize.py` decides."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+_NAME = {"type": "string", "minLength": 1, "maxLength": 200}
+_REGIONS = {"type": "array", "items": _NAME, "minItems": 1, "maxItems": 200}
+_POLICY = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "max_concurrent": {"type": ["integer", "null"], "minimum": 1, "maximum": 10_000},
+        "timeout_seconds": {"type": "number", "minimum": 0.001, "maximum": 86_400, "default": 300},
+        "queue_timeout_seconds": {"type": ["number", "null"], "minimum": 0.001, "maximum": 2_592_000},
+        "max_attempts": {"type": "integer", "minimum": 1, "maximum": 100, "default": 3},
+        "min_success_rate": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.67},
+        "delivery": {"enum": ["at_least_once", "at_most_once"], "default": "at_least_once"},
+        "on_paused": {"enum": ["refuse", "wait"], "default": "refuse"},
+    },
+}
+JOB_SUBMISSION: dict[str, Any] = {
+    "type": "object",
+    "description": "A spec. The benchmark layout (`benchmark`, or an envelope with `jobspec`) is taken too; see its example.",
+    "properties": {
+        "id": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$", "description": "Yours, or left out."},
+        "kind": {"enum": ["inference"], "default": "inference"},
+        "name": {**_NAME, "description": "What you call it; `job` unless given."},
+        "models": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 200,
+            "items": {
+                "oneOf": [
+                    _NAME,
+                    {
+                        "type": "object",
+                        "required": ["id"],
+                        "properties": {"id": _NAME, "name": _NAME, "provider": _NAME, "regions": _REGIONS},
+                    },
+                ]
+            },
+        },
+        "regions": {**_REGIONS, "description": "Required here or on every model. Aliases such as `US` are mapped."},
+        "questions": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 200,
+            "items": {
+                "oneOf": [
+                    {"type": "string", "minLength": 1},
+                    {
+                        "type": "object",
+                        "required": ["id"],
+                        "properties": {"id": _NAME, "text": {"type": "string", "minLength": 1}},
+                    },
+                ]
+            },
+        },
+        "parameters": {"type": "object", "description": "Sent to the provider."},
+        "policy": _POLICY,
+        "on_duplicate": {"enum": ["join", "reject", "create"], "default": "join"},
+        "metadata": {"type": "object", "description": "Kept and shown; no effect, not part of the spec's hash."},
+    },
+}
+
+
+class JobInShort(BaseModel):
+    """A job and where it is shown."""
+
+    id: str
+    kind: Literal["inference", "import"]
+    status: str
+    created_at: str = Field(description="RFC 3339, UTC.")
+    links: dict[str, str]
+
+
+class NormalizationNote(BaseModel):
+    """One thing understood differently from how it was written. Pointers are RFC 6901."""
+
+    path: str = Field(description="Into the body as it was submitted.")
+    action: Literal[
+        "dropped_duplicate", "canonicalized", "defaulted", "moved", "kept_unused", "kept_as_text", "contradicted"
+    ]
+    from_: str | None = Field(default=None, alias="from")
+    to: str | int | None = None
+    value: str | None = None
+    kept: str | None = None
+    detail: str | None = None
+
+
+class PlannedCounts(BaseModel):
+    """How much runs; `executions` counts the planned cells."""
+
+    models: int
+    regions: int
+    questions: int
+    executions: int
+
+
+class DedupDecision(BaseModel):
+    """Why this is a new job or not."""
+
+    layer: str | None
+    reason: str
+    matched_on: str | None
+    spec_hash: str
+    times_seen: int = Field(description="How often the job was submitted, this time included.")
+
+
+class SubmissionAnswer(BaseModel):
+    """What was decided of a submission, and what will run."""
+
+    outcome: Literal["created", "joined", "planned"]
+    job: JobInShort | None = Field(description="Null for a dry run.")
+    spec: dict[str, Any] | None = Field(description="As it will run; null once purged.")
+    normalization: list[NormalizationNote]
+    planned: PlannedCounts
+    dedup: DedupDecision

@@ -1,0 +1,135 @@
+"""What a submission is: new, the same as one before, or in conflict with one. Decided from committed rows; no I/O."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from api.job_links import job_json
+from db.submissions import Known, SubmittedJob, Wanted, lock_key
+from domain.errors import BreakwaterError, DuplicateJob, JobIdConflict, KeyReused
+from domain.fingerprint import body_hash, differences
+from domain.normalize import Normalized
+from domain.redaction import redacted
+from domain.spec import OnDuplicate
+
+if TYPE_CHECKING:
+    from api.answers import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sent a request, as the ledger keeps it."""
+
+    request_id: str
+    client: str | None
+    user_agent: str | None
+
+
+@dataclass(slots=True)
+class Submission:
+    """A well-formed POST: its body as parsed, what it means, and the key it came with. `answered` gets the answer."""
+
+    tenant_no: int
+    body: Any
+    normalized: Normalized
+    key: str | None
+    sender: Sender
+    deadline: float = 0.0
+    answered: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def wanted(self) -> Wanted:
+        """What decides whether this is new."""
+        spec = self.normalized.spec
+        by_content = spec.id is None and spec.on_duplicate is not OnDuplicate.CREATE
+        return Wanted(self.key, spec.id, self.normalized.spec_hash if by_content else None)
+
+    def lock_keys(self) -> list[int]:
+        """Return the advisory locks that make this submission the only one of its kind."""
+        wanted = self.wanted
+        named = (("key", wanted.key), ("id", wanted.id), ("spec", wanted.spec_hash))
+        return [lock_key(kind, self.tenant_no, value) for kind, value in named if value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided: created, joined or replayed with a job, or rejected with an error."""
+
+    outcome: str
+    reason: str
+    job_no: int | None = None
+    matched_on: str | None = None
+    error: BreakwaterError | None = None
+    job: SubmittedJob | None = None
+    known: Known | None = None
+
+    @property
+    def status_code(self) -> int:
+        """The status of the answer."""
+        match self.outcome:
+            case "created":
+                return 202
+            case "joined":
+                return 200
+            case "replayed" if self.known is not None and self.known.key_status_code is not None:
+                return self.known.key_status_code
+            case _:
+                return 422 if isinstance(self.error, KeyReused) else 409
+
+
+def judge(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Verdict | None:
+    """Return what committed rows make of a submission, None if it is new. `jobs` holds every job that `known` names."""
+    if known.key_job_no is not None:
+        return _by_key(one, known, jobs)
+    if known.id_job_no is not None:
+        return _by_id(one, jobs[known.id_job_no])
+    if known.hash_job_no is not None:
+        return _by_hash(one, jobs[known.hash_job_no], is_active=known.hash_is_active)
+    return None
+
+
+def keeps_key(one: Submission, verdict: Verdict) -> bool:
+    """Tell whether the verdict's answer will be kept under the submission's key, which then must be locked first."""
+    return one.key is not None and verdict.outcome == "joined"
+
+
+def _by_key(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Verdict:
+    job = jobs.get(known.key_job_no or 0)
+    if known.key_body_hash == body_hash(one.body):
+        return Verdict("replayed", "same_key", known.key_job_no, "idempotency_key", job=job, known=known)
+    error = KeyReused(
+        "This Idempotency-Key came with another body before. Send a new key with a new request.",
+        differences=_differences(known.key_submitted or (job.submitted if job else None), redacted(one.body)),
+    )
+    return Verdict("rejected", error.code, known.key_job_no, "idempotency_key", error=error)
+
+
+def _by_id(one: Submission, job: SubmittedJob) -> Verdict:
+    if job.spec_hash == one.normalized.spec_hash or job.submitted == redacted(one.body):
+        return Verdict("joined", "same_id", job.job_no, "id", job=job)
+    error = JobIdConflict(
+        "A job with this id exists and its spec differs; it is unchanged. Send another id, or the same spec.",
+        job=job_json(job),
+        differences=_differences(job.spec, orjson.loads(orjson.dumps(one.normalized.spec.to_json()))),
+    )
+    return Verdict("rejected", error.code, job.job_no, "id", error=error)
+
+
+def _by_hash(one: Submission, job: SubmittedJob, *, is_active: bool) -> Verdict:
+    reason = "same_spec_active" if is_active else "same_spec_recent"
+    if one.normalized.spec.on_duplicate is OnDuplicate.JOIN:
+        return Verdict("joined", reason, job.job_no, "spec_hash", job=job)
+    error = DuplicateJob(
+        "The same spec is active or was submitted a moment ago. Join it, or send `on_duplicate: create` for a new job.",
+        job=job_json(job),
+        reason=reason,
+    )
+    return Verdict("rejected", error.code, job.job_no, "spec_hash", error=error)
+
+
+def _differences(stored: Any, sent: Any) -> Sequence[str]:
+    """Return where the two differ; nothing where what was stored is purged."""
+    return [] if stored is None else differences(stored, sent)

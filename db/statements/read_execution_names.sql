@@ -1,0 +1,12 @@
+-- Read what the numbers in a job's cells stand for, and whom each model asks. $1 is the tenant.
+-- The providers are empty once the spec is purged.
+SELECT
+    j.job_no, j.id AS job_id, s.model_ids, s.region_ids, s.question_ids,
+    ARRAY(
+        SELECT model.value ->> 'provider'
+        FROM json_array_elements(s.spec -> 'models') WITH ORDINALITY AS model (value, n)
+        ORDER BY model.n
+    ) AS providers
+FROM jobs AS j
+JOIN specs AS s USING (job_no)
+WHERE j.tenant_no = $1 AND j.job_no = $2
