@@ -22,7 +22,7 @@ from db import submissions, tallies
 from db.engine import GONE, Connection, Engine, connect, in_transaction
 from db.submissions import RACED, KeptAnswer, LedgerRow, NewJob
 from db.tallies import Tally, tally
-from domain.errors import BreakwaterError, KeyInFlight, Overloaded
+from domain.errors import BreakwaterError, DuplicateJob, KeyInFlight, Overloaded
 from domain.fingerprint import body_hash
 from domain.notes import Action
 from domain.plan import pairs
@@ -314,7 +314,7 @@ def _ledger_row(one: Submission, verdict: Verdict) -> LedgerRow:
 
 def _tallies(one: Submission, verdict: Verdict) -> list[Tally]:
     counted = [tally(JOBS_SUBMITTED.name, 1, kind=one.normalized.spec.kind.value, outcome=verdict.outcome)]
-    if verdict.outcome != "created":
+    if verdict.outcome in {"joined", "replayed"} or isinstance(verdict.error, DuplicateJob):
         counted.append(tally(DUPLICATES_PREVENTED.name, 1, layer="submission", reason=verdict.reason))
     dropped = sum(note.action is Action.DROPPED_DUPLICATE for note in one.normalized.notes)
     if dropped and verdict.outcome == "created":
