@@ -1,0 +1,137 @@
+"""The proof: what jobs hold, recounted from their executions at this moment and compared with what is kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from db.engine import Connection, Engine, statement
+from db.jobs import absent_job, refuse_impossible
+from db.reading import Slice, snapshot
+
+MUST_BE_ZERO = (
+    "duplicates",
+    "out_of_plan",
+    "orphans",
+    "progress_differs",
+    "batches_differ",
+    "waves_differ",
+    "open_in_terminal",
+)
+"""The counts that anything but 0 of is a bug, by their fields in JobAudit."""
+MOST_JOBS = 5_000
+MOST_CELLS = 1_000_000
+"""What the totals of one window recount at most: about a second."""
+RECENT_JOBS = 200
+RECENT_CELLS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobAudit:
+    """One job recounted. `out_of_plan` counts cells outside the plan and, once coordinated, planned ones that lack."""
+
+    job_no: int
+    job_id: str
+    status: str
+    created_at: datetime
+    planned: int
+    terminal: int
+    open: int
+    duplicates: int
+    out_of_plan: int
+    orphans: int
+    attempts: int
+    external_calls: int
+    progress_differs: int
+    batches_differ: int
+    waves_differ: int
+    open_in_terminal: int
+
+    @property
+    def violations(self) -> list[str]:
+        """The names of the invariants that don't hold."""
+        return [name for name in MUST_BE_ZERO if getattr(self, name)]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowAudit:
+    """The totals of a window of jobs, and a slice of it, newest first.
+
+    Not `is_complete` where older jobs of the window were left out of the totals.
+    """
+
+    since: datetime
+    until: datetime
+    jobs: Sequence[JobAudit]
+    is_complete: bool
+    page: Slice[JobAudit]
+    checked_at: datetime
+
+
+async def audit_job(engine: Engine, tenant_no: int, job_id: str) -> tuple[JobAudit, datetime]:
+    """Recount one job; return it and the moment, by the database's clock. Raise NotFound for an unknown job."""
+    refuse_impossible(job_id)
+    async with snapshot(engine) as connection:
+        row = await connection.fetchrow(
+            "SELECT job_no, now() AS checked_at FROM jobs WHERE tenant_no = $1 AND id = $2", tenant_no, job_id
+        )
+        if row is None:
+            raise absent_job()
+        [audit] = await _audit(connection, [row["job_no"]])
+    return audit, row["checked_at"]
+
+
+async def audit_window(
+    engine: Engine,
+    tenant_no: int,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    window: timedelta,
+    before: int | None,
+    limit: int,
+) -> WindowAudit:
+    """Recount the tenant's jobs created from `since` to before `until`, the last `window` if they aren't given."""
+    async with snapshot(engine) as connection:
+        checked_at: datetime = await connection.fetchval("SELECT now()")
+        end = until or checked_at
+        start = since or end - window
+        within = (tenant_no, start, end)
+        counted = await _newest(connection, within, before=None, jobs=MOST_JOBS, cells=MOST_CELLS)
+        on_page = await _newest(connection, within, before=before, jobs=limit + 1, cells=None)
+        audits = await _audit(connection, sorted({*counted, *on_page[:limit]}))
+        is_complete = not counted or not await _newest(connection, within, before=counted[-1], jobs=1, cells=None)
+    by_no = {audit.job_no: audit for audit in audits}
+    return WindowAudit(
+        since=start,
+        until=end,
+        jobs=[by_no[job_no] for job_no in counted],
+        is_complete=is_complete,
+        page=Slice([by_no[job_no] for job_no in on_page[:limit]], is_last=len(on_page) <= limit),
+        checked_at=checked_at,
+    )
+
+
+async def audit_recent(connection: Connection, tenant_no: int) -> Sequence[JobAudit]:
+    """Recount the tenant's newest jobs, few enough for a scrape. Expects a connection that `snapshot` lent."""
+    recent = (tenant_no, None, None)
+    return await _audit(
+        connection, await _newest(connection, recent, before=None, jobs=RECENT_JOBS, cells=RECENT_CELLS)
+    )
+
+
+async def _newest(
+    connection: Connection,
+    within: tuple[int, datetime | None, datetime | None],
+    *,
+    before: int | None,
+    jobs: int,
+    cells: int | None,
+) -> Sequence[int]:
+    """Return the newest jobs of (tenant, since, until), up to so many jobs and about so many cells."""
+    rows = await connection.fetch(statement("list_audited_jobs"), *within, before, jobs, cells)
+    return [row["job_no"] for row in rows]
+
+
+async def _audit(connection: Connection, job_nos: Sequence[int]) -> Sequence[JobAudit]:
+    rows = await connection.fetch(statement("audit_jobs"), job_nos)
+    return [JobAudit(**row) for row in rows]

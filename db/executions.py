@@ -1,0 +1,187 @@
+"""Executions: a job's cells with the names of their plan, in plan order, and the tries of one."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from db.engine import Connection, Engine, connect, statement
+from db.jobs import find_job
+from db.reading import BIGGEST_BIGINT, Slice, sliced
+from domain.errors import NotFound
+
+EXECUTION_ID = re.compile(r"(\d{1,19})-(\d{1,3})-(\d{1,3})-(\d{1,3})", re.ASCII)
+BIGGEST_NO = 199
+NOWHERE = -1
+"""The number of a name that the job's plan doesn't hold: no cell has it."""
+
+
+class CellKey(NamedTuple):
+    """Where a cell stands in its job's plan order."""
+
+    region_no: int
+    model_no: int
+    question_no: int
+
+
+FIRST = CellKey(-1, -1, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One planned cell. `provider` is whom its model names, `provider_used` who answered."""
+
+    id: str
+    key: CellKey
+    job_id: str
+    model_id: str
+    region: str
+    question_id: str
+    status: str
+    attempts: int
+    provider: str
+    provider_used: str | None
+    region_served: str | None
+    output: str | None
+    error_code: str | None
+    error_detail: str | None
+    error_retryable: bool | None
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try that came to an end; `status` is what it made of the cell, `failed` also where it was repeated."""
+
+    attempt_no: int
+    status: str
+    started_at: datetime
+    finished_at: datetime
+    provider_used: str
+    error_code: str | None
+    error_detail: str | None
+    error_retryable: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    """What a list of executions is narrowed to; `region` is canonical."""
+
+    status: str | None = None
+    model: str | None = None
+    region: str | None = None
+    question: str | None = None
+
+
+class _Names(NamedTuple):
+    job_no: int
+    job_id: str
+    model_ids: Sequence[str]
+    region_ids: Sequence[str]
+    question_ids: Sequence[str]
+    providers: Sequence[str]
+
+
+async def list_executions(
+    engine: Engine, tenant_no: int, job_id: str, wanted: ExecutionFilter, *, after: CellKey, limit: int
+) -> Slice[Execution]:
+    """Return a job's cells in plan order from above `after` on; raise NotFound where there is no such job."""
+    job_no = await find_job(engine, tenant_no, job_id)
+    async with connect(engine) as connection:
+        names = await _read_names(connection, tenant_no, job_no)
+        rows = await connection.fetch(
+            statement("list_executions"),
+            job_no,
+            *after,
+            wanted.status,
+            _number(names.region_ids, wanted.region),
+            _number(names.model_ids, wanted.model),
+            _number(names.question_ids, wanted.question),
+            limit + 1,
+        )
+    return sliced(rows, limit, lambda row: _execution(row, names))
+
+
+async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> tuple[Execution, Sequence[Attempt]]:
+    """Return a cell and its tries, oldest first; raise NotFound where the tenant has no such cell."""
+    job_no, key = _parse(execution_id)
+    async with connect(engine) as connection:
+        names = await _read_names(connection, tenant_no, job_no)
+        before = CellKey(key.region_no, key.model_no, key.question_no - 1)
+        row = await connection.fetchrow(
+            statement("list_executions"), job_no, *before, None, key.region_no, key.model_no, key.question_no, 1
+        )
+        if row is None:
+            raise _absent_execution()
+        rows = await connection.fetch(statement("list_attempts"), job_no, *key)
+    execution = _execution(dict(row), names)
+    return execution, [*(_repeated(dict(row)) for row in rows), *_last_try(execution)]
+
+
+async def _read_names(connection: Connection, tenant_no: int, job_no: int) -> _Names:
+    row = await connection.fetchrow(statement("read_execution_names"), tenant_no, job_no)
+    if row is None:
+        raise _absent_execution()
+    return _Names(*row)
+
+
+def _number(names: Sequence[str], name: str | None) -> int | None:
+    if name is None:
+        return None
+    return names.index(name) if name in names else NOWHERE
+
+
+def _execution(row: Mapping[str, Any], names: _Names) -> Execution:
+    key = CellKey(row["region_no"], row["model_no"], row["question_no"])
+    resolved: dict[str, Any] = {
+        "id": f"{row['job_no']}-{key.model_no}-{key.region_no}-{key.question_no}",
+        "key": key,
+        "job_id": names.job_id,
+        "model_id": names.model_ids[key.model_no],
+        "region": names.region_ids[key.region_no],
+        "question_id": names.question_ids[key.question_no],
+        "provider": names.providers[key.model_no] if names.providers else row["provider"],
+    }
+    stored = {field.name: row[field.name] for field in fields(Execution) if field.name not in resolved}
+    return Execution(**resolved, **stored)
+
+
+def _repeated(row: Mapping[str, Any]) -> Attempt:
+    return Attempt(**row, status="failed", error_retryable=True)
+
+
+def _last_try(execution: Execution) -> list[Attempt]:
+    """Return the try that ended the cell: its own row tells it. A cancelled or waiting cell has none."""
+    started_at, finished_at, provider_used = execution.started_at, execution.finished_at, execution.provider_used
+    if execution.status == "cancelled" or started_at is None or finished_at is None or provider_used is None:
+        return []
+    return [
+        Attempt(
+            attempt_no=execution.attempts,
+            status=execution.status,
+            started_at=started_at,
+            finished_at=finished_at,
+            provider_used=provider_used,
+            error_code=execution.error_code,
+            error_detail=execution.error_detail,
+            error_retryable=execution.error_retryable,
+        )
+    ]
+
+
+def _parse(execution_id: str) -> tuple[int, CellKey]:
+    match = EXECUTION_ID.fullmatch(execution_id)
+    if match is None:
+        raise _absent_execution()
+    job_no, model_no, region_no, question_no = map(int, match.groups())
+    if job_no > BIGGEST_BIGINT or max(model_no, region_no, question_no) > BIGGEST_NO:
+        raise _absent_execution()
+    return job_no, CellKey(region_no, model_no, question_no)
+
+
+def _absent_execution() -> NotFound:
+    return NotFound("There is no execution with this id.")

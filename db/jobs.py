@@ -1,0 +1,199 @@
+"""Jobs: one as the API shows it, the list, and the key that everything below a job goes by."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, any_, func, literal, select
+from sqlmodel import col
+
+from db.engine import Engine, connect, statement
+from db.reading import Slice, columns_of, reading, sliced
+from db.tables import Batch, Job, Spec
+from domain.errors import NotFound
+
+JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A job's cells by state; `running` is those of its running batches. The states sum up to `planned`."""
+
+    planned: int
+    pending: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobListed:
+    """A job as a list shows it."""
+
+    job_no: int
+    id: str
+    kind: str
+    name: str
+    status: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    planned: int
+    completed: int
+    failed: int
+    cancelled: int
+    unknown: int
+    running: int
+
+    @property
+    def counts(self) -> Counts:
+        """The progress."""
+        return _counts(self)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRead:
+    """A job with its spec; `models`, `regions` and `questions` count what the plan names. Purged JSON is None."""
+
+    job_no: int
+    id: str
+    kind: str
+    name: str
+    status: str
+    planned: int
+    completed: int
+    failed: int
+    cancelled: int
+    unknown: int
+    last_event_no: int
+    error_code: str | None
+    error_detail: str | None
+    created_at: datetime
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    models: int
+    regions: int
+    questions: int
+    spec: Any
+    submitted: Any
+    normalization: Any
+    running: int
+    times_seen: int
+
+    @property
+    def counts(self) -> Counts:
+        """The progress."""
+        return _counts(self)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """What a list of jobs is narrowed to; `region` is canonical. Created from `created_after` on, before the other."""
+
+    status: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    model: str | None = None
+    region: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+async def read_job(engine: Engine, tenant_no: int, job_id: str) -> JobRead:
+    """Return the job; raise NotFound where the tenant has none with this id."""
+    refuse_impossible(job_id)
+    async with connect(engine) as connection:
+        row = await connection.fetchrow(statement("read_job"), tenant_no, job_id)
+    if row is None:
+        raise absent_job()
+    return JobRead(**row)
+
+
+async def find_job(engine: Engine, tenant_no: int, job_id: str) -> int:
+    """Return the job's key; raise NotFound where the tenant has none with this id."""
+    refuse_impossible(job_id)
+    async with connect(engine) as connection:
+        job_no: int | None = await connection.fetchval(
+            "SELECT job_no FROM jobs WHERE tenant_no = $1 AND id = $2", tenant_no, job_id
+        )
+    if job_no is None:
+        raise absent_job()
+    return job_no
+
+
+async def list_jobs(
+    engine: Engine, tenant_no: int, wanted: JobFilter, *, before: int | None, limit: int
+) -> Slice[JobListed]:
+    """Return the tenant's jobs, newest first, from below the key `before` on."""
+    rows = _narrowed(_listed(tenant_no), wanted)
+    if before is not None:
+        rows = rows.where(col(Job.job_no) < before)
+    async with reading(engine) as session:
+        found = (await session.execute(rows.order_by(col(Job.job_no).desc()).limit(limit + 1))).all()
+    return sliced(found, limit, columns_of(JobListed))
+
+
+def refuse_impossible(job_id: str) -> None:
+    """Raise NotFound for an id that no job can have; some of those the database couldn't even be sent."""
+    if not JOB_ID.fullmatch(job_id):
+        raise absent_job()
+
+
+def absent_job() -> NotFound:
+    """Return the error for a job that this tenant doesn't have, whoever else may."""
+    return NotFound("There is no job with this id.")
+
+
+def _listed(tenant_no: int) -> Select[Any]:
+    running = (
+        select(func.coalesce(func.sum(col(Batch.open_cells)), 0))
+        .where(col(Batch.job_no) == col(Job.job_no), col(Batch.status) == "running")
+        .scalar_subquery()
+        .label("running")
+    )
+    names = [name for name in JobListed.__dataclass_fields__ if name != "running"]
+    return select(*(getattr(Job, name) for name in names), running).where(col(Job.tenant_no) == tenant_no)
+
+
+def _narrowed(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
+    if wanted.status is not None:
+        rows = rows.where(col(Job.status) == wanted.status)
+    if wanted.kind is not None:
+        rows = rows.where(col(Job.kind) == wanted.kind)
+    if wanted.created_after is not None:
+        rows = rows.where(col(Job.created_at) >= wanted.created_after)
+    if wanted.created_before is not None:
+        rows = rows.where(col(Job.created_at) < wanted.created_before)
+    return _narrowed_by_spec(rows, wanted)
+
+
+def _narrowed_by_spec(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
+    if (wanted.name, wanted.model, wanted.region) == (None, None, None):
+        return rows
+    rows = rows.join(Spec, col(Spec.job_no) == col(Job.job_no)).where(col(Spec.tenant_no) == col(Job.tenant_no))
+    if wanted.name is not None:
+        rows = rows.where(col(Spec.name) == wanted.name)
+    if wanted.model is not None:
+        rows = rows.where(col(Spec.model_ids).contains([wanted.model]))
+    if wanted.region is not None:
+        rows = rows.where(literal(wanted.region) == any_(col(Spec.region_ids)))
+    return rows
+
+
+def _counts(job: JobListed | JobRead) -> Counts:
+    """Sum up to the plan whatever the kept numbers say; that they are right is for the audit to tell."""
+    open_cells = job.planned - job.completed - job.failed - job.cancelled - job.unknown
+    running = max(0, min(job.running, open_cells))
+    return Counts(
+        planned=job.planned,
+        pending=open_cells - running,
+        running=running,
+        completed=job.completed,
+        failed=job.failed,
+        cancelled=job.cancelled,
+        unknown=job.unknown,
+    )

@@ -1,0 +1,47 @@
+"""The queue as PostgreSQL sees it: what waits, what runs, what is stuck. It sees no stream."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.engine import Connection, statement
+
+SHOWN_STUCK = 50
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRead:
+    """Counts over all tenants. Batches that wait become due at their time; owed is what could be worked on now."""
+
+    jobs_queued: int
+    batches_due: int
+    batches_waiting: int
+    batches_running: int
+    leases_expired: int
+    oldest_owed_seconds: float | None
+    checked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StuckWork:
+    """A job or batch that nobody took for a while. `finding` is job_owed, batch_owed or lease_expired."""
+
+    job_id: str
+    batch_no: int | None
+    finding: str
+    seconds: float
+    lost_leases: int
+    provider: str | None
+    region: str | None
+
+
+async def read_queue(connection: Connection) -> QueueRead:
+    """Return the counts, of one moment."""
+    [row] = await connection.fetch(statement("read_queue"))
+    return QueueRead(**row)
+
+
+async def list_stuck(connection: Connection, tenant_no: int, *, min_seconds: float) -> Sequence[StuckWork]:
+    """Return the tenant's work that is owed for at least `min_seconds` or whose lease ran out, longest first."""
+    rows = await connection.fetch(statement("list_stuck"), min_seconds, SHOWN_STUCK, tenant_no)
+    return [StuckWork(**row) for row in rows]

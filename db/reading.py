@@ -1,0 +1,68 @@
+"""How reads borrow a connection: one statement at a time, or several that see one snapshot; and pages of lists."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.engine import Connection, Engine, connect
+
+Fact = TypeVar("Fact")
+BIGGEST_INT = 2**31 - 1
+BIGGEST_BIGINT = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[Fact]):
+    """Some facts of a list, in its order; `is_last` if none follow."""
+
+    facts: Sequence[Fact]
+    is_last: bool
+
+
+@asynccontextmanager
+async def reading(engine: Engine) -> AsyncIterator[AsyncSession]:
+    """Lend a session whose every statement is its own transaction. Errors are the driver's, as in `db.engine.GONE`."""
+    async with AsyncSession(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+        try:
+            yield session
+        except DBAPIError as error:
+            raise _driver_error(error) from error
+
+
+@asynccontextmanager
+async def snapshot(engine: Engine) -> AsyncIterator[Connection]:
+    """Lend the driver's connection in a transaction that only reads and sees one moment, whatever is written meanwhile.
+
+    Whole tables are joined here, so it plans freely also where the pool's other statements plan by index always.
+    """
+    async with connect(engine) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(
+            "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
+        )
+        yield connection
+
+
+def sliced(rows: Sequence[Any], limit: int, fact: Callable[[Any], Fact]) -> Slice[Fact]:
+    """Return up to `limit` facts of rows that were read with a limit of one more."""
+    return Slice([fact(row) for row in rows[:limit]], is_last=len(rows) <= limit)
+
+
+def columns_of(kind: type[Any]) -> Callable[[Any], Any]:
+    """Return what makes a fact of a dataclass `kind` from anything that has its fields as attributes or keys."""
+    names: Iterable[str] = [field.name for field in fields(kind)]
+
+    def make(row: Any) -> Any:
+        values = {name: row[name] for name in names} if hasattr(row, "keys") else {n: getattr(row, n) for n in names}
+        return kind(**values)
+
+    return make
+
+
+def _driver_error(error: DBAPIError) -> BaseException:
+    """Return what the driver raised: the dialect wraps it twice."""
+    original = error.orig
+    return (original.__cause__ or original) if original is not None else error

@@ -1,0 +1,143 @@
+-- Count what the jobs in $1 hold, from their executions, and compare it with what is kept. Everything but planned,
+-- terminal, open, attempts and external_calls must be 0. A job that ended before it was planned has no cells.
+WITH audited_jobs AS MATERIALIZED (
+    SELECT
+        j.job_no, j.id, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, s.pairs,
+        cardinality(s.question_ids) AS questions,
+        EXISTS (SELECT FROM waves AS w WHERE w.job_no = j.job_no) AS is_coordinated
+    FROM jobs AS j
+    JOIN specs AS s USING (job_no)
+    WHERE j.job_no = ANY ($1::bigint[])
+), counted_batches AS MATERIALIZED (
+    SELECT
+        e.job_no, e.batch_no, e.region_no, e.model_no,
+        count(*)::int AS cells,
+        count(DISTINCT e.question_no)::int AS questions,
+        count(DISTINCT e.question_no) FILTER (WHERE e.question_no < a.questions)::int AS questions_in_plan,
+        count(*) FILTER (WHERE e.question_no >= a.questions)::int AS cells_past_plan,
+        count(*) FILTER (WHERE e.finished_at IS NULL)::int AS open,
+        count(*) FILTER (WHERE e.status = 'completed')::int AS completed,
+        count(*) FILTER (WHERE e.status = 'failed')::int AS failed,
+        count(*) FILTER (WHERE e.status = 'cancelled')::int AS cancelled,
+        count(*) FILTER (WHERE e.status = 'unknown')::int AS unknown,
+        sum(e.attempts)::int AS attempts,
+        count(*) FILTER (
+            WHERE e.attempts > 0 AND e.finished_at IS NOT NULL
+                AND e.provider_used <> 'echo' AND e.error_code IS DISTINCT FROM 'worker_lost'
+        )::int AS last_calls
+    FROM executions AS e
+    JOIN audited_jobs AS a USING (job_no)
+    GROUP BY e.job_no, e.batch_no, e.region_no, e.model_no, a.questions
+), counted_pairs AS (
+    SELECT
+        c.job_no, c.model_no * 256 + c.region_no AS pair,
+        sum(c.cells) AS cells, sum(c.questions_in_plan) AS questions_in_plan, sum(c.cells_past_plan) AS cells_past_plan
+    FROM counted_batches AS c
+    GROUP BY c.job_no, c.model_no, c.region_no
+), strays AS (
+    SELECT
+        p.job_no,
+        sum(CASE WHEN p.pair = ANY (a.pairs) THEN p.cells_past_plan ELSE p.cells END)::int AS out_of_plan,
+        coalesce(sum(p.questions_in_plan) FILTER (WHERE p.pair = ANY (a.pairs)), 0)::int AS in_plan
+    FROM counted_pairs AS p
+    JOIN audited_jobs AS a USING (job_no)
+    GROUP BY p.job_no
+), duplicates AS (
+    SELECT twins.job_no, count(*)::int AS duplicates
+    FROM (
+        SELECT e.job_no
+        FROM executions AS e
+        WHERE e.job_no = ANY ($1::bigint[])
+        GROUP BY e.job_no, e.region_no, e.model_no, e.question_no
+        HAVING count(*) > 1
+    ) AS twins
+    GROUP BY twins.job_no
+), orphans AS (
+    SELECT c.job_no, sum(c.cells)::int AS orphans
+    FROM counted_batches AS c
+    WHERE NOT EXISTS (
+        SELECT
+        FROM batches AS b
+        WHERE b.job_no = c.job_no AND b.batch_no = c.batch_no AND b.region_no = c.region_no
+    )
+    GROUP BY c.job_no
+), kept_batches AS (
+    SELECT b.job_no, count(*)::int AS differing
+    FROM batches AS b
+    LEFT JOIN (
+        SELECT c.job_no, c.batch_no, sum(c.open) AS open, sum(c.cells) AS cells
+        FROM counted_batches AS c
+        GROUP BY c.job_no, c.batch_no
+    ) AS c USING (job_no, batch_no)
+    WHERE b.job_no = ANY ($1::bigint[])
+        AND (b.open_cells <> coalesce(c.open, 0) OR b.cells <> coalesce(c.cells, 0))
+    GROUP BY b.job_no
+), kept_waves AS (
+    SELECT w.job_no, count(*)::int AS differing
+    FROM waves AS w
+    LEFT JOIN (
+        SELECT b.job_no, b.wave_no, count(*) AS total, count(*) FILTER (WHERE b.finished_at IS NULL) AS open
+        FROM batches AS b
+        WHERE b.job_no = ANY ($1::bigint[])
+        GROUP BY b.job_no, b.wave_no
+    ) AS b USING (job_no, wave_no)
+    WHERE w.job_no = ANY ($1::bigint[])
+        AND (w.open_batches <> coalesce(b.open, 0) OR w.total_batches <> coalesce(b.total, 0))
+    GROUP BY w.job_no
+), repeated_tries AS (
+    SELECT t.job_no, count(*) FILTER (WHERE t.provider_used <> 'echo')::int AS calls
+    FROM attempts AS t
+    WHERE t.job_no = ANY ($1::bigint[])
+    GROUP BY t.job_no
+), counted_jobs AS (
+    SELECT
+        c.job_no,
+        sum(c.open)::int AS open,
+        sum(c.completed)::int AS completed,
+        sum(c.failed)::int AS failed,
+        sum(c.cancelled)::int AS cancelled,
+        sum(c.unknown)::int AS unknown,
+        sum(c.attempts)::int AS attempts,
+        sum(c.last_calls)::int AS last_calls
+    FROM counted_batches AS c
+    GROUP BY c.job_no
+)
+SELECT
+    a.job_no, a.id AS job_id, a.status, a.created_at, a.planned,
+    coalesce(c.completed + c.failed + c.cancelled + c.unknown, 0) AS terminal,
+    CASE
+        WHEN a.is_coordinated OR c.job_no IS NOT NULL THEN coalesce(c.open, 0)
+        WHEN a.status IN ('queued', 'coordinating') THEN a.planned
+        ELSE 0
+    END AS open,
+    coalesce(d.duplicates, 0) AS duplicates,
+    coalesce(s.out_of_plan, 0)
+    + CASE
+        WHEN a.is_coordinated THEN greatest(0, cardinality(a.pairs) * a.questions - coalesce(s.in_plan, 0))
+        ELSE 0
+    END AS out_of_plan,
+    coalesce(o.orphans, 0) AS orphans,
+    coalesce(c.attempts, 0) AS attempts,
+    coalesce(c.last_calls, 0) + coalesce(t.calls, 0) AS external_calls,
+    CASE
+        WHEN a.is_coordinated OR c.job_no IS NOT NULL THEN (
+            abs(a.completed - coalesce(c.completed, 0)) + abs(a.failed - coalesce(c.failed, 0))
+            + abs(a.cancelled - coalesce(c.cancelled, 0)) + abs(a.unknown - coalesce(c.unknown, 0))
+        )
+        ELSE a.completed + a.failed + a.unknown
+    END AS progress_differs,
+    coalesce(kb.differing, 0) AS batches_differ,
+    coalesce(kw.differing, 0) AS waves_differ,
+    CASE
+        WHEN a.status IN ('completed', 'partial', 'failed', 'cancelled') THEN coalesce(c.open, 0)
+        ELSE 0
+    END AS open_in_terminal
+FROM audited_jobs AS a
+LEFT JOIN counted_jobs AS c USING (job_no)
+LEFT JOIN strays AS s USING (job_no)
+LEFT JOIN duplicates AS d USING (job_no)
+LEFT JOIN orphans AS o USING (job_no)
+LEFT JOIN kept_batches AS kb USING (job_no)
+LEFT JOIN kept_waves AS kw USING (job_no)
+LEFT JOIN repeated_tries AS t USING (job_no)
+ORDER BY a.job_no DESC

@@ -1,0 +1,18 @@
+-- List the newest jobs that were created in a window ($2 to $3, NULL for open), from below the key $4 on, up to $5
+-- jobs and about $6 cells (NULL: however many). $1 is the tenant.
+SELECT newest.job_no
+FROM (
+    SELECT j.job_no, sum(j.planned) OVER (ORDER BY j.job_no DESC) - j.planned AS cells_before
+    FROM (
+        SELECT x.job_no, x.planned
+        FROM jobs AS x
+        WHERE x.tenant_no = $1
+            AND ($2::timestamptz IS NULL OR x.created_at >= $2)
+            AND ($3::timestamptz IS NULL OR x.created_at < $3)
+            AND ($4::bigint IS NULL OR x.job_no < $4)
+        ORDER BY x.job_no DESC
+        LIMIT $5
+    ) AS j
+) AS newest
+WHERE $6::bigint IS NULL OR newest.cells_before < $6
+ORDER BY newest.job_no DESC

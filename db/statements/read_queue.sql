@@ -1,0 +1,26 @@
+-- Count what waits and what runs, over all tenants: the queue is one. Owed is what could be worked on now.
+SELECT
+    (SELECT count(*)::int FROM jobs AS j WHERE j.status = 'queued') AS jobs_queued,
+    due.batches_due, due.batches_waiting,
+    running.batches_running, running.leases_expired,
+    greatest(
+        due.oldest_seconds,
+        (SELECT extract(EPOCH FROM now() - min(j.queued_at))::float8 FROM jobs AS j WHERE j.status = 'queued')
+    ) AS oldest_owed_seconds,
+    now() AS checked_at
+FROM (
+    SELECT
+        count(*) FILTER (WHERE r.not_before <= now())::int AS batches_due,
+        count(*) FILTER (WHERE r.not_before > now())::int AS batches_waiting,
+        extract(
+            EPOCH FROM now() - min(greatest(r.queued_at, r.not_before)) FILTER (WHERE r.not_before <= now())
+        )::float8 AS oldest_seconds
+    FROM ready AS r
+) AS due
+CROSS JOIN (
+    SELECT
+        count(*)::int AS batches_running,
+        count(*) FILTER (WHERE b.lease_until < now())::int AS leases_expired
+    FROM batches AS b
+    WHERE b.status = 'running'
+) AS running

@@ -1,0 +1,321 @@
+"""The tables as SQLModel classes, for reads; a test compares them with what the migrations made.
+
+Nothing is created from here, and no relationship is declared: what a read touches stands in the read.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    DateTime,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+Big = Annotated[int, Field(sa_type=BigInteger)]
+Small = Annotated[int, Field(sa_type=SmallInteger)]
+Words = Annotated[str, Field(sa_type=Text)]
+Real = Annotated[float, Field(sa_type=Double)]
+Time = Annotated[datetime, Field(sa_type=DateTime(timezone=True))]
+Names = Annotated[list[str], Field(sa_type=ARRAY(Text))]
+MaybeBig = Annotated[int | None, Field(sa_type=BigInteger)]
+MaybeSmall = Annotated[int | None, Field(sa_type=SmallInteger)]
+MaybeWords = Annotated[str | None, Field(sa_type=Text)]
+MaybeTime = Annotated[datetime | None, Field(sa_type=DateTime(timezone=True))]
+Json = Annotated[Any, Field(sa_type=JSON, nullable=False)]
+MaybeJson = Annotated[Any, Field(sa_type=JSON, nullable=True)]
+BigKey = Annotated[int, Field(sa_type=BigInteger, primary_key=True)]
+IntKey = Annotated[int, Field(sa_type=Integer, primary_key=True)]
+SmallKey = Annotated[int, Field(sa_type=SmallInteger, primary_key=True)]
+WordsKey = Annotated[str, Field(sa_type=Text, primary_key=True)]
+
+
+class Tenant(SQLModel, table=True):
+    """Whose work it is; `default` has the number 1."""
+
+    __tablename__: ClassVar[str] = "tenants"
+    __table_args__ = (UniqueConstraint("name", name="unique_tenant_name"),)
+
+    tenant_no: IntKey
+    name: Words
+
+
+class Job(SQLModel, table=True):
+    """One accepted spec and its kept progress."""
+
+    __tablename__: ClassVar[str] = "jobs"
+    __table_args__ = (
+        UniqueConstraint("tenant_no", "id", name="unique_job_id_per_tenant"),
+        ForeignKeyConstraint(["tenant_no"], ["tenants.tenant_no"], name="job_belongs_to_tenant"),
+        Index("jobs_queued_by_turn", "turn", "job_no", postgresql_where=text("status = 'queued'")),
+        Index("jobs_active_by_hash", "tenant_no", "spec_hash", "job_no", postgresql_where=text("finished_at IS NULL")),
+        Index("jobs_by_status", "tenant_no", "status", "job_no"),
+    )
+
+    job_no: BigKey
+    tenant_no: int
+    id: Words
+    kind: Words
+    name: Words
+    spec_hash: Words
+    status: Words
+    turn: Big
+    planned: int
+    completed: int
+    failed: int
+    cancelled: int
+    unknown: int
+    min_success_rate: Real
+    last_event_no: int
+    delivered: bool
+    error_code: MaybeWords
+    error_detail: MaybeWords
+    created_at: Time
+    queued_at: Time
+    started_at: MaybeTime
+    finished_at: MaybeTime
+
+
+class Spec(SQLModel, table=True):
+    """What a job was asked and what it will run; a pair is model_no * 256 + region_no."""
+
+    __tablename__: ClassVar[str] = "specs"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_no"], ["jobs.job_no"], name="spec_belongs_to_job", ondelete="CASCADE"),
+        Index("specs_by_hash", "tenant_no", "spec_hash", "job_no"),
+        Index("specs_by_name", "tenant_no", "name", "job_no"),
+        Index("specs_by_model", "model_ids", postgresql_using="gin"),
+    )
+
+    job_no: BigKey
+    tenant_no: int
+    name: Words
+    spec_hash: Words
+    model_ids: Names
+    region_ids: Names
+    question_ids: Names
+    pairs: Annotated[list[int], Field(sa_type=ARRAY(Integer))]
+    submitted: MaybeJson
+    spec: MaybeJson
+    normalization: MaybeJson
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """The first answer under a key."""
+
+    __tablename__: ClassVar[str] = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)
+
+    tenant_no: IntKey
+    key: WordsKey
+    body_hash: Words
+    job_no: Big
+    status_code: Small
+    answer: Json
+    submitted: MaybeJson
+    created_at: Time
+
+
+class Submission(SQLModel, table=True):
+    """One POST of a spec and what it came to."""
+
+    __tablename__: ClassVar[str] = "submissions"
+    __table_args__ = (Index("submissions_by_job", "job_no", "submission_no"),)
+
+    submission_no: BigKey
+    tenant_no: int
+    job_no: MaybeBig
+    kind: MaybeWords
+    outcome: Words
+    reason: Words
+    matched_on: MaybeWords
+    status_code: Small
+    idempotency_key: MaybeWords
+    client: MaybeWords
+    user_agent: MaybeWords
+    request_id: Words
+    submitted_at: Time
+
+
+class Trigger(SQLModel, table=True):
+    """Something that asked for a job's coordination, and what it came to."""
+
+    __tablename__: ClassVar[str] = "triggers"
+    __table_args__ = (Index("triggers_by_job", "job_no", "trigger_no"),)
+
+    trigger_no: BigKey
+    job_no: Big
+    source: Words
+    outcome: MaybeWords
+    fence: int | None
+    worker_no: int | None
+    started_at: Time
+    finished_at: MaybeTime
+
+
+class Wave(SQLModel, table=True):
+    """A numbered stage of a job."""
+
+    __tablename__: ClassVar[str] = "waves"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_no"], ["jobs.job_no"], name="wave_belongs_to_job", ondelete="CASCADE"),
+    )
+
+    job_no: BigKey
+    wave_no: IntKey
+    level: int
+    status: Words
+    total_batches: int
+    open_batches: int
+    failed_batches: int
+    created_at: Time
+    started_at: MaybeTime
+    finished_at: MaybeTime
+
+
+class Batch(SQLModel, table=True):
+    """A unit of dispatch, lease and fence: cells of one provider and region."""
+
+    __tablename__: ClassVar[str] = "batches"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["job_no", "wave_no"], ["waves.job_no", "waves.wave_no"], name="batch_belongs_to_wave", ondelete="CASCADE"
+        ),
+        Index("batches_running", "job_no", "batch_no", postgresql_where=text("status = 'running'")),
+    )
+
+    job_no: BigKey
+    batch_no: IntKey
+    wave_no: int
+    next_batch_no: int | None
+    provider: Words
+    region: Words
+    region_no: Small
+    first_model_no: Small
+    first_question_no: Small
+    last_model_no: Small
+    last_question_no: Small
+    cells: int
+    open_cells: int
+    status: Words
+    attempts: int
+    turn: Big
+    fence: int
+    holder: MaybeBig
+    worker_no: int | None
+    lease_until: MaybeTime
+    lost_leases: Small
+    not_before: MaybeTime
+    created_at: Time
+    queued_at: MaybeTime
+    started_at: MaybeTime
+    finished_at: MaybeTime
+
+
+class Ready(SQLModel, table=True):
+    """What is due, and whose turn it is: a hint, the batch's own row decides."""
+
+    __tablename__: ClassVar[str] = "ready"
+    __table_args__ = (Index("ready_by_turn", "provider", "region", "turn", "job_no", "batch_no"),)
+
+    job_no: BigKey
+    batch_no: IntKey
+    provider: Words
+    region: Words
+    tenant_no: int
+    lane: Small
+    cells: int
+    turn: Big
+    not_before: Time
+    queued_at: Time
+
+
+class Execution(SQLModel, table=True):
+    """One planned cell; its row is its story."""
+
+    __tablename__: ClassVar[str] = "executions"
+
+    job_no: BigKey
+    region_no: SmallKey
+    model_no: SmallKey
+    question_no: SmallKey
+    batch_no: int
+    status: Words
+    attempts: Small
+    error_retryable: bool | None
+    started_at: MaybeTime
+    finished_at: MaybeTime
+    provider_used: MaybeWords
+    region_served: MaybeWords
+    output: MaybeWords
+    error_code: MaybeWords
+    error_detail: MaybeWords
+
+
+class Attempt(SQLModel, table=True):
+    """A try of a cell that ended without ending the cell."""
+
+    __tablename__: ClassVar[str] = "attempts"
+
+    job_no: BigKey
+    region_no: SmallKey
+    model_no: SmallKey
+    question_no: SmallKey
+    attempt_no: SmallKey
+    started_at: Time
+    finished_at: Time
+    provider_used: Words
+    error_code: Words
+    error_detail: Words
+
+
+class Event(SQLModel, table=True):
+    """Something that happened to a job; numbered from 1 without gaps."""
+
+    __tablename__: ClassVar[str] = "events"
+
+    job_no: BigKey
+    event_no: IntKey
+    type: Words
+    at: Time
+    source: Words
+    data: Json
+
+
+class Process(SQLModel, table=True):
+    """A process that serves, API or worker."""
+
+    __tablename__: ClassVar[str] = "workers"
+    __table_args__ = (UniqueConstraint("id", name="unique_worker_id"),)
+
+    worker_no: IntKey
+    id: Words
+    role: Words
+    pid: int
+    host: Words
+    running: int
+    started_at: Time
+    heartbeat_at: Time
+    stopped_at: MaybeTime
+    metrics: Json
+
+
+class Tally(SQLModel, table=True):
+    """A counter of one process that commits with what it counts."""
+
+    __tablename__: ClassVar[str] = "tallies"
+
+    worker_no: IntKey
+    series: WordsKey
+    labels: WordsKey
+    value: Real

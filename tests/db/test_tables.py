@@ -1,0 +1,22 @@
+"""The classes that reads use say what the migrations made."""
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlmodel import SQLModel
+
+from db import tables
+from db.engine import create_engine
+
+
+def differences(connection: Connection) -> list[object]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return [found for found in compare_metadata(context, SQLModel.metadata) if "alembic_version" not in str(found)]
+
+
+async def test_tables_and_migrations_agree(database_url: str) -> None:
+    assert tables.Job.__tablename__ in SQLModel.metadata.tables
+    engine = create_engine(database_url)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
