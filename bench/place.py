@@ -1,0 +1,116 @@
+"""Where a benchmark runs: engines of its own in a temporary folder, and the service's processes on them."""
+
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import asyncpg
+
+from db.migrate import upgrade
+from runtime.accounts import account_for_engines
+from runtime.embedded import engines_in
+from runtime.folder import DataFolder
+
+ROOT = Path(__file__).parent.parent
+
+
+class Place:
+    """Engines for the length of a benchmark; removed at the end."""
+
+    def __enter__(self) -> Self:
+        path = Path(tempfile.mkdtemp(prefix="breakwater-bench-"))
+        self._folder = DataFolder(path, account_for_engines()).hold()
+        self._engines = engines_in(self._folder)
+        self._engines.start()
+        self.database_url = self._engines.postgres.url
+        self.redis_url = self._engines.valkey.url
+        upgrade(self.database_url)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engines.stop()
+        self._folder.release()
+        shutil.rmtree(self._folder.path, ignore_errors=True)
+
+    @contextmanager
+    def processes(self, *commands: tuple[list[str], Mapping[str, str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
+        """Run these commands (arguments after python, extra environment) until the block ends."""
+        log = (self._folder.path / "bench.log").open("ab")
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("BREAKWATER_")},
+            "BREAKWATER_DATABASE_URL": self.database_url,
+            "BREAKWATER_REDIS_URL": self.redis_url,
+        }
+        running = [
+            subprocess.Popen([sys.executable, *arguments], env={**environment, **extra}, stdout=log, stderr=log, cwd=ROOT)
+            for arguments, extra in commands
+        ]
+        try:
+            yield running
+        finally:
+            for process in running:
+                process.send_signal(signal.SIGTERM)
+            for process in running:
+                process.wait(timeout=30)
+            log.close()
+
+    async def audit(self) -> None:
+        """Recount everything that ran; say so, and stop with an error if anything doesn't add up."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            row = await connection.fetchrow((Path(__file__).parent / "audit.sql").read_text())
+        finally:
+            await connection.close()
+        print("audit:", ", ".join(f"{name} {value}" for name, value in dict(row).items()))
+        if row["not_terminal"] or row["miscounted_jobs"] or row["cells"] != row["planned"]:
+            sys.exit("the audit doesn't hold")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def cpu_seconds(processes: Iterable[subprocess.Popen[bytes]]) -> float:
+    """Return the CPU time these processes have used so far."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    total = 0.0
+    for process in processes:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / ticks
+    return total
+
+
+def wait_for_port(port: int, seconds: float = 20) -> None:
+    """Wait until somebody listens."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def show(name: str, values: list[float], unit: str, note: str = "") -> float:
+    """Print the median with its range, and return it."""
+    median = statistics.median(values)
+    spread = f"({min(values):,.0f} to {max(values):,.0f})" if len(values) > 1 else ""
+    print(f"  {name:<46} {median:>10,.0f} {unit} {spread} {note}".rstrip(), flush=True)
+    return median
