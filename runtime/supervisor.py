@@ -29,6 +29,8 @@ log = structlog.get_logger()
 ENGINE_DEATHS_ALLOWED = 8
 """Early deaths of an engine at first start before it is given up: with the pauses between them, about 10 s."""
 KILL_SECONDS = 5
+SAME_REQUEST_SECONDS = 1
+"""One request to stop may come twice: by itself, and through make or a shell that passes it on to its group."""
 _LOOK_SECONDS = 0.05
 
 
@@ -45,14 +47,15 @@ class Supervisor:
         self.engines: list[Child] = []
         self.services: list[Child] = []
         self.connections = Connections(settings.database_url or "", settings.redis_url or "")
-        self.stop_requests = 0
+        self.stop_asked_at: float | None = None
+        self.is_hurried = False
 
     def run(self) -> None:
         """Start everything, keep it alive until a signal comes, end everything. Raises StartError if it can't start."""
         with self._signals() as self._wakeup:
             try:
                 self._start()
-                while not self.stop_requests:
+                while self.stop_asked_at is None:
                     self._tick(None)
             except Stopped:
                 pass
@@ -125,7 +128,7 @@ class Supervisor:
             if give_up is not None and time.monotonic() > give_up:
                 raise StartError(f"Nothing was ready after {seconds:g} s; the logs in {self.folder.path} say why.")
             self._tick(_LOOK_SECONDS)
-            if self.stop_requests:
+            if self.stop_asked_at is not None:
                 raise Stopped
 
     def _tick(self, longest: float | None) -> None:
@@ -172,7 +175,7 @@ class Supervisor:
     def _wait_for_end(self, children: Sequence[Child], *, seconds: float, patient: bool) -> None:
         give_up = time.monotonic() + seconds
         while not all(child.has_ended() for child in children) and time.monotonic() < give_up:
-            if patient and self.stop_requests > 1:
+            if patient and self.is_hurried:
                 return
             select.select([self._wakeup], [], [], _LOOK_SECONDS)
             with contextlib.suppress(BlockingIOError):
@@ -214,9 +217,14 @@ class Supervisor:
                     signal.signal(number, handler)
 
     def _note_signal(self, number: int, _frame: FrameType | None) -> None:
-        if number in _STOP_SIGNALS:
-            self.stop_requests += 1
+        if number not in _STOP_SIGNALS:
+            return
+        now = time.monotonic()
+        if self.stop_asked_at is None:
+            self.stop_asked_at = now
             log.info("service_stopping", signal=signal.Signals(number).name)
+        elif now - self.stop_asked_at > SAME_REQUEST_SECONDS:
+            self.is_hurried = True
 
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,12 +1,15 @@
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import psutil
 import pytest
 
-from tests.runtime.conftest import free_port, is_alive
+from tests.runtime.conftest import PROJECT, free_port, is_alive
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
@@ -33,7 +36,9 @@ def test_a_signal_ends_worker_api_and_engines_and_leaves_nothing(start_run, numb
     run = start_run()
     run.wait_for("worker-1")
     processes = descendants(run)
+    run.process.send_signal(number)
     assert run.stop(number) == 0
+    assert not run.events("process_killed")
     assert not [pid for pid in processes if is_alive(pid)]
     assert len(run.events("service_stopped")) == 1
 
@@ -95,3 +100,19 @@ def test_a_taken_port_is_named(start_run):
         assert run.process.wait(30) == 1
     assert f"Port {port}" in run.output.read_text()
     assert "BREAKWATER_PORT" in run.output.read_text()
+
+
+def test_a_worker_in_another_terminal_joins_the_running_engines(start_run, data_dir):
+    run = start_run()
+    run.wait_for("worker-1")
+    joining = subprocess.Popen(
+        [sys.executable, "-m", "cli", "worker"],
+        cwd=PROJECT,
+        env={**os.environ, "BREAKWATER_DATA_DIR": str(data_dir)},
+        stdout=subprocess.PIPE,
+    )
+    with joining:
+        assert json.loads(joining.stdout.readline())["event"] == "worker_started"
+        joining.terminate()
+        joining.communicate()
+    assert joining.returncode == 0
