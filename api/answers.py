@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from api.job_links import job_json
 from api.verdicts import Submission, Verdict
 from db.submissions import NewJob, SubmittedJob
@@ -24,7 +26,7 @@ def answer_created(one: Submission, job: NewJob, job_no: int, now: datetime) -> 
     """Answer a submission that became a job; `now` is the time of its transaction."""
     shown = SubmittedJob(job_no, job.id, job.kind, "queued", now, job.spec_hash, None, None)
     dedup = _dedup(one, layer=None, reason="new", matched_on=None, times_seen=1)
-    return Answer(202, _body(one, "created", job_json(shown), one.normalized.spec.to_json(), dedup), created=job_no)
+    return Answer(202, _body(one, "created", job_json(shown), orjson.Fragment(one.spec_text), dedup), created=job_no)
 
 
 def answer_known(one: Submission, verdict: Verdict, times_seen: int) -> Answer:
@@ -45,7 +47,7 @@ def answer_preview(one: Submission, verdict: Verdict | None, times_seen: int) ->
         matched_on=verdict.matched_on if verdict else None,
         times_seen=times_seen,
     )
-    return Answer(200, _body(one, "planned", None, one.normalized.spec.to_json(), dedup))
+    return Answer(200, _body(one, "planned", None, orjson.Fragment(one.spec_text), dedup))
 
 
 def _body(
@@ -55,7 +57,7 @@ def _body(
         "outcome": outcome,
         "job": job,
         "spec": spec,
-        "normalization": [note.to_json() for note in one.normalized.notes],
+        "normalization": orjson.Fragment(one.notes_text),
         "planned": one.normalized.planned.to_json(),
         "dedup": dedup,
     }

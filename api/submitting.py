@@ -111,7 +111,7 @@ class Submitter:
             group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
             if not self._waiting:
                 self._arrived.clear()
-            left = await self._answer(group)
+            left = await self._answer(group) if group else []
             if left:
                 await self._go_round(left)
 
@@ -287,8 +287,8 @@ def _new_job(one: Submission) -> NewJob:
         question_ids=[question.id for question in spec.questions],
         pairs=pairs(spec),
         submitted=_dump(redacted(one.body)),
-        spec=_dump(spec.to_json()),
-        normalization=_dump([note.to_json() for note in one.normalized.notes]),
+        spec=one.spec_text.decode(),
+        normalization=one.notes_text.decode(),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,7 +29,7 @@ class Sender:
     user_agent: str | None
 
 
-@dataclass(slots=True)
+@dataclass
 class Submission:
     """A well-formed POST: its body as parsed, what it means, and the key it came with. `answered` gets the answer."""
 
@@ -40,7 +41,17 @@ class Submission:
     deadline: float = 0.0
     answered: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    @property
+    @cached_property
+    def spec_text(self) -> bytes:
+        """The normalized spec as JSON; stored and answered, so it is written once."""
+        return orjson.dumps(self.normalized.spec.to_json())
+
+    @cached_property
+    def notes_text(self) -> bytes:
+        """The notes as JSON, likewise."""
+        return orjson.dumps([note.to_json() for note in self.normalized.notes])
+
+    @cached_property
     def wanted(self) -> Wanted:
         """What decides whether this is new."""
         spec = self.normalized.spec
@@ -113,7 +124,7 @@ def _by_id(one: Submission, job: SubmittedJob) -> Verdict:
     error = JobIdConflict(
         "A job with this id exists and its spec differs; it is unchanged. Send another id, or the same spec.",
         job=job_json(job),
-        differences=_differences(job.spec, orjson.loads(orjson.dumps(one.normalized.spec.to_json()))),
+        differences=_differences(job.spec, orjson.loads(one.spec_text)),
     )
     return Verdict("rejected", error.code, job.job_no, "id", error=error)
 
