@@ -74,10 +74,10 @@ async def audit_job(engine: Engine, tenant_no: int, job_id: str) -> tuple[JobAud
         row = await connection.fetchrow(
             "SELECT job_no, now() AS checked_at FROM jobs WHERE tenant_no = $1 AND id = $2", tenant_no, job_id
         )
-        if row is None:
-            raise absent_job()
-        [audit] = await _audit(connection, [row["job_no"]])
-    return audit, row["checked_at"]
+        audits = await _audit(connection, [row["job_no"]] if row else [])
+    if row is None:
+        raise absent_job()
+    return audits[0], row["checked_at"]
 
 
 async def audit_window(

@@ -92,7 +92,7 @@ async def list_executions(
     """Return a job's cells in plan order from above `after` on; raise NotFound where there is no such job."""
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
-        names = await _read_names(connection, tenant_no, job_no)
+        [names] = await _read_names(connection, tenant_no, job_no)
         rows = await connection.fetch(
             statement("list_executions"),
             job_no,
@@ -109,24 +109,22 @@ async def list_executions(
 async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> tuple[Execution, Sequence[Attempt]]:
     """Return a cell and its tries, oldest first; raise NotFound where the tenant has no such cell."""
     job_no, key = _parse(execution_id)
+    before = CellKey(key.region_no, key.model_no, key.question_no - 1)
     async with connect(engine) as connection:
         names = await _read_names(connection, tenant_no, job_no)
-        before = CellKey(key.region_no, key.model_no, key.question_no - 1)
-        row = await connection.fetchrow(
+        found = await connection.fetch(
             statement("list_executions"), job_no, *before, None, key.region_no, key.model_no, key.question_no, 1
         )
-        if row is None:
-            raise _absent_execution()
-        rows = await connection.fetch(statement("list_attempts"), job_no, *key)
-    execution = _execution(dict(row), names)
-    return execution, [*(_repeated(dict(row)) for row in rows), *_last_try(execution)]
-
-
-async def _read_names(connection: Connection, tenant_no: int, job_no: int) -> _Names:
-    row = await connection.fetchrow(statement("read_execution_names"), tenant_no, job_no)
-    if row is None:
+        tries = await connection.fetch(statement("list_attempts"), job_no, *key)
+    if not names or not found:
         raise _absent_execution()
-    return _Names(*row)
+    execution = _execution(dict(found[0]), names[0])
+    return execution, [*(_repeated(dict(row)) for row in tries), *_last_try(execution)]
+
+
+async def _read_names(connection: Connection, tenant_no: int, job_no: int) -> list[_Names]:
+    """Return the names of the tenant's job, or nothing."""
+    return [_Names(*row) for row in await connection.fetch(statement("read_execution_names"), tenant_no, job_no)]
 
 
 def _number(names: Sequence[str], name: str | None) -> int | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlmodel import col, select
 
 from db.engine import Connection, Engine, statement
-from db.jobs import absent_job, find_job, refuse_impossible
+from db.jobs import find_job
 from db.reading import Slice, reading, sliced
 from db.tables import Process, Trigger
 from db.waves import WaveRead, read_waves
@@ -58,17 +58,16 @@ async def list_triggers(engine: Engine, tenant_no: int, job_id: str, *, after: i
     return sliced(found, limit, lambda row: _trigger(*row))
 
 
-async def trigger_manually(connection: Connection, tenant_no: int, job_id: str, worker_no: int) -> Triggered:
-    """Record a manual trigger under its job's lock, in the caller's transaction; raise NotFound for an unknown job.
+async def trigger_manually(connection: Connection, tenant_no: int, job_id: str, worker_no: int) -> Triggered | None:
+    """Record a manual trigger under its job's lock, in the caller's transaction; None where there is no such job.
 
     The lock makes it wait for a coordination that is being written, which it then joins.
     """
-    refuse_impossible(job_id)
     job = await connection.fetchrow(
         "SELECT job_no, status FROM jobs WHERE tenant_no = $1 AND id = $2 FOR NO KEY UPDATE", tenant_no, job_id
     )
     if job is None:
-        raise absent_job()
+        return None
     [trigger] = await connection.fetch(
         statement("insert_manual_trigger"), job["job_no"], job["status"] in WAITING, worker_no
     )

@@ -1,0 +1,61 @@
+"""The filters of lists: what their values may be, and the names that a region goes by."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from domain.errors import ParameterError, ParametersRejected
+from domain.notes import cut
+from domain.regions import Registry, fold
+
+LONGEST_NAME = 500
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
+_MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)?)?)(?: (\d\d:\d\d))?", re.ASCII
+)
+
+
+def _refuse_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("nul", "A NUL character can't be part of a name")
+    return text
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise PydanticCustomError("year", "Give a year from 1970 to 9998")
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _rfc3339(text: Any) -> Any:
+    """Refuse numbers, which would be taken as seconds; mend the plus of an offset, a space once it is decoded."""
+    if not isinstance(text, str):
+        return text
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        raise PydanticCustomError("moment", "Give a moment such as 2026-01-31T12:00:00Z")
+    return f"{match[1]}+{match[2]}" if match[2] else text
+
+
+NameFilter = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME), AfterValidator(_refuse_nul)]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_rfc3339),
+    Field(description="RFC 3339, such as 2026-01-31T12:00:00Z; without an offset it is UTC."),
+    AfterValidator(_in_utc),
+]
+
+
+def canonical_region(spelling: str | None, registry: Registry) -> str | None:
+    """Return the region's canonical name; raise ParametersRejected where no region goes by that spelling."""
+    if spelling is None:
+        return None
+    region = registry.region_by_spelling.get(fold(spelling))
+    if region is None:
+        allowed = [cut(name) for name in registry.allowed_regions]
+        detail = f"There is no such region; give one of {', '.join(allowed)}."
+        raise ParametersRejected([ParameterError("region", "unknown_region", detail, {"allowed": allowed})])
+    return region.name

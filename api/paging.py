@@ -1,0 +1,94 @@
+"""Pages of lists: opaque cursors that hold the internal key of the last item shown, and the link to what follows."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import orjson
+from fastapi import Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from db.reading import BIGGEST_BIGINT, BIGGEST_INT, Slice
+from domain.errors import ParameterError, ParametersRejected
+
+Item = TypeVar("Item")
+Fact = TypeVar("Fact")
+VERSION = 1
+LONGEST_CURSOR = 200
+BIGGEST_SMALLINT = 2**15 - 1
+
+
+class ListKind(NamedTuple):
+    """A list that cursors belong to, and the biggest value of each part of its key."""
+
+    name: str
+    biggest: tuple[int, ...]
+
+
+JOBS = ListKind("jobs", (BIGGEST_BIGINT,))
+EXECUTIONS = ListKind("executions", (BIGGEST_SMALLINT, BIGGEST_SMALLINT, BIGGEST_SMALLINT))
+WAVES = ListKind("waves", (BIGGEST_INT,))
+BATCHES = ListKind("batches", (BIGGEST_INT,))
+TRIGGERS = ListKind("triggers", (BIGGEST_BIGINT,))
+EVENTS = ListKind("events", (BIGGEST_INT,))
+SUBMISSIONS = ListKind("submissions", (BIGGEST_BIGINT,))
+AUDITS = ListKind("audits", (BIGGEST_BIGINT,))
+
+
+class NoParameters(BaseModel):
+    """The query of a route that takes none; any parameter is refused, like everything that would be ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PageParameters(NoParameters):
+    """Which part of a list is asked for."""
+
+    limit: int = Field(default=50, ge=1, le=200, description="How many items at most.")
+    cursor: str | None = Field(
+        default=None, max_length=LONGEST_CURSOR, description="`next_cursor` of the page before; left out for the first."
+    )
+
+    def key(self, kind: ListKind) -> tuple[int, ...] | None:
+        """Return the key that the cursor holds, None on the first page; raise ParametersRejected for any other text."""
+        return None if self.cursor is None else _decode(self.cursor, kind)
+
+
+class Listed(BaseModel, Generic[Item]):
+    """A part of a list. Pages are complete and stable while items are added; no list counts its total."""
+
+    items: list[Item]
+    next_cursor: str | None = Field(description="For the next page; null at the end.")
+
+
+def next_cursor(kind: ListKind, page: Slice[Any], key: Callable[[Any], Sequence[int]]) -> str | None:
+    """Return the cursor of the page after this one, or None where it is the last."""
+    if page.is_last:
+        return None
+    text = orjson.dumps([VERSION, kind.name, *key(page.facts[-1])])
+    return urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def link_next(request: Request, response: Response, cursor: str | None) -> None:
+    """Say where the next page is, with the filters of this one."""
+    if cursor is not None:
+        following = request.url.include_query_params(cursor=cursor)
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+
+
+def _decode(cursor: str, kind: ListKind) -> tuple[int, ...]:
+    try:
+        version, name, *key = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, TypeError):
+        raise _invalid() from None
+    is_ours = version == VERSION and name == kind.name and len(key) == len(kind.biggest)
+    if not is_ours or not all(
+        type(part) is int and 0 <= part <= most for part, most in zip(key, kind.biggest, strict=True)
+    ):
+        raise _invalid()
+    return tuple(key)
+
+
+def _invalid() -> ParametersRejected:
+    detail = "`cursor` isn't one of this list; take `next_cursor` of its last page, or leave it out."
+    return ParametersRejected([ParameterError("cursor", "cursor_invalid", detail)])

@@ -1,0 +1,59 @@
+"""GET /jobs/{id}/coordination and POST /jobs/{id}/coordinate: who triggered a job's coordination, and doing so."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.dependencies import Database, Tenant
+from api.paging import TRIGGERS, NoParameters, PageParameters, link_next, next_cursor
+from api.problems import problem_responses
+from api.schemas.waves import ManualTrigger, Trigger, TriggerList, Wave
+from api.triggering import coordinate
+from db.triggers import list_triggers
+
+router = APIRouter(tags=["coordination"])
+
+
+@router.get("/jobs/{job_id}/coordination", summary="List a job's triggers", responses=problem_responses(404, 422))
+async def get_triggers(
+    *,
+    job_id: str,
+    request: Request,
+    response: Response,
+    database: Database,
+    tenant: Tenant,
+    parameters: Annotated[PageParameters, Query()],
+) -> TriggerList:
+    """Return every trigger of the job's coordination, oldest first: at most one of them won."""
+    key = parameters.key(TRIGGERS)
+    page = await list_triggers(database, tenant, job_id, after=key[0] if key else 0, limit=parameters.limit)
+    cursor = next_cursor(TRIGGERS, page, lambda trigger: [trigger.trigger_no])
+    link_next(request, response, cursor)
+    return TriggerList(items=[Trigger.of(trigger) for trigger in page.facts], next_cursor=cursor)
+
+
+@router.post(
+    "/jobs/{job_id}/coordinate",
+    summary="Trigger a job's coordination",
+    responses={
+        200: {"description": "The waves were there already; the trigger joined them."},
+        202: {"model": ManualTrigger, "description": "The job waits to be planned; the trigger is recorded."},
+        **problem_responses(404, 422),
+    },
+)
+async def post_coordinate(
+    *,
+    job_id: str,
+    request: Request,
+    response: Response,
+    database: Database,
+    tenant: Tenant,
+    _: Annotated[NoParameters, Query()],
+) -> ManualTrigger:
+    """Trigger coordination by hand. Safe at any time and any number of times: there is one set of waves."""
+    worker_no = await request.app.state.worker_no()
+    triggered = await coordinate(database, tenant, job_id, worker_no)
+    if triggered.is_open:
+        request.app.state.announcer.announce([triggered.job_no], source="manual")
+        response.status_code = 202
+    return ManualTrigger(trigger=Trigger.of(triggered.trigger), waves=[Wave.of(wave) for wave in triggered.waves])

@@ -1,0 +1,43 @@
+"""GET /metrics: this process's HTTP series, and the fleet's from PostgreSQL and Redis, whichever of them answers."""
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_fastapi_instrumentator import Instrumentator
+
+from api.fleet import FleetView
+from db.tenants import DEFAULT_TENANT_NO
+from runtime.metrics import render
+
+router = APIRouter(include_in_schema=False)
+
+UNCOUNTED = ["^/metrics$", "^/static"]
+
+
+def install(app: FastAPI) -> None:
+    """Count the app's requests by route template; call it while the app is composed, before `errors.install`."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    Instrumentator(
+        should_group_status_codes=False,
+        should_group_untemplated=True,
+        excluded_handlers=UNCOUNTED,
+        registry=registry,
+    ).instrument(app)
+    app.state.http_registry = registry
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Return every series in the Prometheus text format."""
+    state = request.app.state
+    if not hasattr(state, "fleet_view"):
+        state.fleet_view = FleetView(
+            state.engine,
+            state.redis,
+            tenant_no=DEFAULT_TENANT_NO,
+            silent_seconds=state.settings.lease_seconds,
+            version=request.app.version,
+        )
+    fleet = await state.fleet_view.look()
+    return Response(generate_latest(state.http_registry) + render(fleet), media_type=CONTENT_TYPE_LATEST)

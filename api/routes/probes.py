@@ -1,0 +1,110 @@
+"""GET /livez, /readyz and /healthz: is the process alive, can it serve, and with what.
+
+PostgreSQL and its schema decide. Without Redis jobs are still accepted, so that only degrades.
+"""
+
+import asyncio
+import platform
+from functools import cache
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api import broker_state
+from api.dependencies import Broker, Database
+from api.paging import NoParameters
+from api.problems import problem_response, problem_responses
+from api.request_ids import request_id_of
+from api.schemas.health import Alive, BrokerCheck, DatabaseCheck, Healthy, Ready, Versions
+from db import migrate
+from db.engine import GONE, Engine, connect
+
+router = APIRouter(tags=["health"])
+
+PATIENCE_SECONDS = 2.0
+RETRY_SECONDS = 1
+
+
+class DatabaseState(NamedTuple):
+    """What PostgreSQL said: its version, and the revision of its schema."""
+
+    version: str
+    revision: str | None
+
+
+@router.get("/livez", summary="Is the process alive?", responses=problem_responses())
+async def livez(_: Annotated[NoParameters, Query()]) -> Alive:
+    """Answer; asks nobody else."""
+    return Alive()
+
+
+@router.get("/readyz", summary="Can it serve?", response_model=Ready, responses=problem_responses(422))
+async def readyz(request: Request, database: Database, broker: Broker, _: Annotated[NoParameters, Query()]) -> Any:
+    """Answer 200 if PostgreSQL is there with this version's schema; `degraded` while Redis is away."""
+    state, version = await asyncio.gather(_look(database), broker_state.version(broker))
+    if (problem := _unready(request, state)) or state is None:
+        return problem
+    return _ready(state, version)
+
+
+@router.get("/healthz", summary="How is it?", response_model=Healthy, responses=problem_responses(422))
+async def healthz(request: Request, database: Database, broker: Broker, _: Annotated[NoParameters, Query()]) -> Any:
+    """Answer as /readyz does, with the versions of everything involved."""
+    state, version = await asyncio.gather(_look(database), broker_state.version(broker))
+    if (problem := _unready(request, state)) or state is None:
+        return problem
+    versions = Versions(
+        breakwater=request.app.version,
+        python=platform.python_version(),
+        postgresql=state.version,
+        broker=version,
+        schema_revision=_head(),
+    )
+    return Healthy(**_ready(state, version).model_dump(), versions=versions)
+
+
+async def _look(database: Engine) -> DatabaseState | None:
+    """Return what PostgreSQL says, or None while it is away."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS), connect(database) as connection:
+            version: str = await connection.fetchval("SHOW server_version")
+            return DatabaseState(version, await migrate.current(connection))
+    except GONE:
+        return None
+
+
+def _ready(state: DatabaseState, broker_version: str | None) -> Ready:
+    return Ready(
+        status="ready" if broker_version else "degraded",
+        database=DatabaseCheck(status="ok", schema_revision=state.revision or ""),
+        broker=BrokerCheck(status="ok" if broker_version else "unavailable"),
+    )
+
+
+def _unready(request: Request, state: DatabaseState | None) -> Response | None:
+    """Return the problem that keeps requests from being served, or None."""
+    if state is None:
+        return _problem(request, "database_unavailable", "The database can't be reached.")
+    if state.revision != _head():
+        detail = "The database has another version's schema: run the migrations of this one (`breakwater migrate`)."
+        return _problem(request, "schema_differs", detail, expected=_head(), found=state.revision)
+    return None
+
+
+def _problem(request: Request, code: str, detail: str, **members: object) -> Response:
+    return problem_response(
+        request_id=request_id_of(request.scope),
+        status=503,
+        title="Not ready",
+        detail=detail,
+        code=code,
+        members=members,
+        headers={"Retry-After": str(RETRY_SECONDS)},
+    )
+
+
+@cache
+def _head() -> str:
+    """Return the revision that this code brings; reads the migrations' folder once."""
+    return migrate.head()

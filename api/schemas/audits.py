@@ -1,0 +1,93 @@
+"""The proof as it is shown: of one job, and of all that were created in a window."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from api.paging import Listed
+from db.audit import JobAudit, WindowAudit
+from domain.status import JobStatus
+
+
+class AuditCounts(BaseModel):
+    """Cells recounted from the executions."""
+
+    planned: int
+    terminal: int = Field(description="Cells with a result.")
+    open: int = Field(description="Cells still without one.")
+    duplicates: int = Field(description="Cells with more than one row or result. Must be 0.")
+    out_of_plan: int = Field(description="Cells outside the plan, or missing from it once coordinated. Must be 0.")
+    orphans: int = Field(description="Cells without a batch of their job and region. Must be 0.")
+    attempts: int = Field(description="Tries that came to an end.")
+    external_calls: int = Field(description="Those of them that asked a provider other than `echo`.")
+    holds: bool = Field(description="Whether all that must be 0 is, and the kept progress is what was counted.")
+    violations: list[str] = Field(description="Which of it doesn't hold; empty, or there is a bug.")
+
+
+class Audit(AuditCounts):
+    """One job, recounted."""
+
+    job_id: str
+    checked_at: datetime = Field(description="The moment all of it was counted at.")
+
+    @classmethod
+    def of(cls, audit: JobAudit, checked_at: datetime) -> Self:
+        """Return the audit as it is shown."""
+        counts = {name: getattr(audit, name) for name in _COUNTED}
+        violations = audit.violations
+        return cls(job_id=audit.job_id, **counts, holds=not violations, violations=violations, checked_at=checked_at)
+
+
+class AuditInWindow(Audit):
+    """One job of a window, recounted."""
+
+    status: JobStatus
+    created_at: datetime
+
+    @classmethod
+    def in_window(cls, audit: JobAudit, checked_at: datetime) -> Self:
+        """Return the audit as a window's list shows it."""
+        return cls(
+            **Audit.of(audit, checked_at).model_dump(), status=JobStatus(audit.status), created_at=audit.created_at
+        )
+
+
+class AuditTotals(AuditCounts):
+    """The jobs of a window, summed."""
+
+    jobs: int
+    complete: bool = Field(description="False if the window holds more than is summed; then the newest jobs are.")
+
+    @classmethod
+    def of(cls, audits: Iterable[JobAudit], *, is_complete: bool) -> Self:
+        """Return the sums."""
+        found = list(audits)
+        counts = {name: sum(getattr(audit, name) for audit in found) for name in _COUNTED}
+        violations = sorted({name for audit in found for name in audit.violations})
+        return cls(jobs=len(found), complete=is_complete, **counts, holds=not violations, violations=violations)
+
+
+class FleetAudit(Listed[AuditInWindow]):
+    """The jobs created in a window, newest first, and their totals."""
+
+    since: datetime
+    until: datetime
+    totals: AuditTotals
+    checked_at: datetime
+
+    @classmethod
+    def of(cls, audit: WindowAudit, cursor: str | None) -> Self:
+        """Return the window as it is shown."""
+        return cls(
+            since=audit.since,
+            until=audit.until,
+            totals=AuditTotals.of(audit.jobs, is_complete=audit.is_complete),
+            items=[AuditInWindow.in_window(one, audit.checked_at) for one in audit.page.facts],
+            next_cursor=cursor,
+            checked_at=audit.checked_at,
+        )
+
+
+_COUNTED = ("planned", "terminal", "open", "duplicates", "out_of_plan", "orphans", "attempts", "external_calls")

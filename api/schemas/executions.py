@@ -1,0 +1,112 @@
+"""Executions as they are shown, and the tries of one."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, Field
+
+from api.paging import Listed
+from db import executions as db
+from domain.status import ExecutionStatus
+
+
+class ExecutionError(BaseModel):
+    """Why a try failed; `retryable` ones are repeated while the policy has attempts left."""
+
+    code: str
+    detail: str
+    retryable: bool
+
+    @classmethod
+    def of(cls, failed: db.Execution | db.Attempt) -> Self | None:
+        """Return the error of a cell or try that has one."""
+        if failed.error_code is None:
+            return None
+        return cls(code=failed.error_code, detail=failed.error_detail or "", retryable=bool(failed.error_retryable))
+
+
+class Execution(BaseModel):
+    """One planned cell: a question to a model in a region. created <= queued <= started <= finished."""
+
+    id: str = Field(description="Opaque.")
+    job_id: str
+    model_id: str
+    region: str
+    question_id: str
+    status: ExecutionStatus = Field(description="`running`: without a result, in a batch that a worker holds.")
+    attempts: int = Field(description="Tries that came to an end.")
+    provider: str = Field(description="Whom the spec names for the model.")
+    provider_used: str | None = Field(description="Who was asked.")
+    region_served: str | None = Field(description="The region that the provider says it answered from.")
+    output: str | None
+    output_empty: bool | None = Field(description="Whether the answer is the empty text; null without an answer.")
+    error: ExecutionError | None
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None = Field(description="Of the try that ended the cell.")
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, cell: db.Execution) -> Self:
+        """Return the cell as it is shown."""
+        return cls(**_members(cell))
+
+
+class Attempt(BaseModel):
+    """One try that came to an end."""
+
+    attempt: int = Field(description="From 1.")
+    status: ExecutionStatus = Field(description="What it made of the cell; `failed` also where it was repeated.")
+    provider_used: str
+    started_at: datetime
+    finished_at: datetime
+    error: ExecutionError | None
+
+    @classmethod
+    def of(cls, tried: db.Attempt) -> Self:
+        """Return the try as it is shown."""
+        return cls(
+            attempt=tried.attempt_no,
+            status=ExecutionStatus(tried.status),
+            provider_used=tried.provider_used,
+            started_at=tried.started_at,
+            finished_at=tried.finished_at,
+            error=ExecutionError.of(tried),
+        )
+
+
+class ExecutionWithAttempts(Execution):
+    """One planned cell with every try, oldest first."""
+
+    attempt_history: list[Attempt]
+
+    @classmethod
+    def with_attempts(cls, cell: db.Execution, tries: Any) -> Self:
+        """Return the cell with its tries as it is shown."""
+        return cls(**_members(cell), attempt_history=[Attempt.of(tried) for tried in tries])
+
+
+class ExecutionList(Listed[Execution]):
+    """Executions in plan order: by region, model and question, as the spec lists them."""
+
+
+def _members(cell: db.Execution) -> dict[str, Any]:
+    return {
+        "id": cell.id,
+        "job_id": cell.job_id,
+        "model_id": cell.model_id,
+        "region": cell.region,
+        "question_id": cell.question_id,
+        "status": ExecutionStatus(cell.status),
+        "attempts": cell.attempts,
+        "provider": cell.provider,
+        "provider_used": cell.provider_used,
+        "region_served": cell.region_served,
+        "output": cell.output,
+        "output_empty": None if cell.output is None else cell.output == "",
+        "error": ExecutionError.of(cell),
+        "created_at": cell.created_at,
+        "queued_at": cell.queued_at,
+        "started_at": cell.started_at,
+        "finished_at": cell.finished_at,
+    }

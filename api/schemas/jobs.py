@@ -1,0 +1,122 @@
+"""A job as it is shown: in a list, and alone with its spec."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, field_serializer
+
+from api.job_links import job_links
+from api.paging import Listed
+from api.schemas.submissions import NormalizationNote, PlannedCounts
+from db.jobs import Counts, JobListed, JobRead
+from domain.spec import Kind
+from domain.status import JobStatus
+
+
+class Progress(BaseModel):
+    """Cells by state, of one moment. `planned` is the total and the sum of the others."""
+
+    planned: int
+    pending: int = Field(description="Not running yet.")
+    running: int = Field(description="Without a result, in a batch that a worker holds.")
+    completed: int
+    failed: int
+    cancelled: int
+    unknown: int = Field(description="Ended ambiguously and must not be asked again; for a person to resolve.")
+
+    @classmethod
+    def of(cls, counts: Counts) -> Self:
+        """Return the progress with these counts."""
+        return cls.model_validate(counts, from_attributes=True)
+
+
+class JobError(BaseModel):
+    """Why a job failed without running its cells."""
+
+    code: str
+    detail: str
+
+
+class JobSummary(BaseModel):
+    """A job in a list."""
+
+    id: str
+    kind: Kind
+    name: str
+    status: JobStatus
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    progress: Progress
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, job: JobListed) -> Self:
+        """Return the job as a list shows it."""
+        return cls(
+            id=job.id,
+            kind=Kind(job.kind),
+            name=job.name,
+            status=JobStatus(job.status),
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            progress=Progress.of(job.counts),
+            links=job_links(job.id),
+        )
+
+
+class JobList(Listed[JobSummary]):
+    """Jobs, newest first."""
+
+
+class Job(BaseModel):
+    """A job, what it was asked, and how far it is."""
+
+    id: str
+    kind: Kind
+    name: str
+    status: JobStatus
+    created_at: datetime
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    spec: dict[str, Any] | None = Field(description="As it runs; null once purged.")
+    submitted: Any = Field(description="The body as it came; null once purged.")
+    normalization: list[NormalizationNote] = Field(description="What was understood differently from how it came.")
+    planned: PlannedCounts
+    progress: Progress
+    times_seen: int = Field(description="How often it was submitted: created, joined and replayed.")
+    error: JobError | None
+    links: dict[str, str]
+
+    @field_serializer("normalization", mode="wrap")
+    def _leave_out_absent(self, notes: list[NormalizationNote], shown: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a type would hide the notes' schema
+        return [{name: value for name, value in note.items() if value is not None} for note in shown(notes)]
+
+    @classmethod
+    def of(cls, job: JobRead) -> Self:
+        """Return the job as it is shown alone."""
+        error = None
+        if job.error_code is not None:
+            error = JobError(code=job.error_code, detail=job.error_detail or "")
+        return cls(
+            id=job.id,
+            kind=Kind(job.kind),
+            name=job.name,
+            status=JobStatus(job.status),
+            created_at=job.created_at,
+            queued_at=job.queued_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            spec=job.spec,
+            submitted=job.submitted,
+            normalization=[NormalizationNote.model_validate(note) for note in job.normalization or ()],
+            planned=PlannedCounts(
+                models=job.models, regions=job.regions, questions=job.questions, executions=job.planned
+            ),
+            progress=Progress.of(job.counts),
+            times_seen=job.times_seen,
+            error=error,
+            links=job_links(job.id),
+        )

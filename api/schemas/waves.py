@@ -1,0 +1,143 @@
+"""Waves, batches and the triggers of coordination as they are shown."""
+
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field
+
+from api.paging import Listed
+from db.triggers import TriggerRead
+from db.waves import BatchRead, WaveRead
+from domain.status import BatchStatus, WaveStatus
+
+
+class BatchCounts(BaseModel):
+    """A wave's batches by state; `open` ones are pending or running."""
+
+    total: int
+    open: int
+    completed: int
+    failed: int
+    cancelled: int
+
+
+class Wave(BaseModel):
+    """A stage of a job; the next one opens when this one is completed or partial."""
+
+    wave_number: int
+    level: int = Field(description="How deep in the graph of dependencies; 0 for inference.")
+    status: WaveStatus
+    batches: BatchCounts
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, wave: WaveRead) -> Self:
+        """Return the wave as it is shown."""
+        counts = BatchCounts(
+            total=wave.total_batches,
+            open=wave.open_batches,
+            completed=wave.completed_batches,
+            failed=wave.failed_batches,
+            cancelled=wave.cancelled_batches,
+        )
+        return cls(
+            wave_number=wave.wave_no,
+            level=wave.level,
+            status=WaveStatus(wave.status),
+            batches=counts,
+            created_at=wave.created_at,
+            started_at=wave.started_at,
+            finished_at=wave.finished_at,
+        )
+
+
+class WaveList(Listed[Wave]):
+    """A job's waves, in order."""
+
+
+class Batch(BaseModel):
+    """A unit of dispatch: cells of one provider and region, or a range of source rows (imports, not built yet)."""
+
+    batch_id: str
+    wave_number: int
+    record_type: str | None = Field(default=None, description="Imports only, as the `rows_` members.")
+    status: BatchStatus
+    attempts: int = Field(description="Runs that came to an end; a lost lease is none.")
+    provider: str = Field(description="Who runs it.")
+    region: str
+    cells: int
+    open_cells: int
+    rows_expected: int | None = None
+    rows_read: int | None = None
+    rows_inserted: int | None = None
+    rows_updated: int | None = None
+    rows_unchanged: int | None = None
+    rows_rejected: int | None = None
+    fence: int = Field(description="Rises with every claim; who holds an older one can't write any more.")
+    lease_until: datetime | None = Field(description="While running; past it, another worker may take over.")
+    lost_leases: int = Field(description="Taken over in a row without a result; the tenth time its cells fail.")
+    not_before: datetime | None = Field(description="When it is due again after a failed try.")
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, batch: BatchRead) -> Self:
+        """Return the batch as it is shown."""
+        return cls(
+            batch_id=str(batch.batch_no),
+            wave_number=batch.wave_no,
+            status=BatchStatus(batch.status),
+            attempts=batch.attempts,
+            provider=batch.provider,
+            region=batch.region,
+            cells=batch.cells,
+            open_cells=batch.open_cells,
+            fence=batch.fence,
+            lease_until=batch.lease_until,
+            lost_leases=batch.lost_leases,
+            not_before=batch.not_before,
+            created_at=batch.created_at,
+            queued_at=batch.queued_at,
+            started_at=batch.started_at,
+            finished_at=batch.finished_at,
+        )
+
+
+class BatchList(Listed[Batch]):
+    """A wave's batches, in order."""
+
+
+class Trigger(BaseModel):
+    """Something that asked for a job's coordination."""
+
+    id: int
+    source: Literal["initial", "fallback", "retry", "manual"]
+    outcome: Literal["won", "joined", "fenced", "failed"] | None = Field(
+        description="`won` made the waves, `joined` found them there; null while the job waits to be planned."
+    )
+    fence: int | None
+    worker: str | None = Field(description="The process that settled it.")
+    started_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, trigger: TriggerRead) -> Self:
+        """Return the trigger as it is shown."""
+        return cls.model_validate(
+            {**{name: getattr(trigger, name) for name in cls.model_fields if name != "id"}, "id": trigger.trigger_no}
+        )
+
+
+class TriggerList(Listed[Trigger]):
+    """A job's triggers, oldest first."""
+
+
+class ManualTrigger(BaseModel):
+    """A manual trigger, and the first 200 waves that there are; none while coordination is still to come."""
+
+    trigger: Trigger
+    waves: list[Wave]
