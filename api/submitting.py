@@ -75,7 +75,8 @@ class Submitter:
         """Say what a POST would do, by the same steps, and store nothing. Raises what it would be refused with."""
         async with connect(self._engine) as connection:
             verdict = (await self._judge(connection, [submission]))[0]
-            seen = await _times_seen(connection, [verdict] if verdict else [])
+            matched = [verdict.job_no] if verdict is not None and verdict.job_no is not None else []
+            seen = await submissions.count_submissions(connection, matched) if matched else {}
         if verdict is not None and verdict.error is not None:
             raise verdict.error
         return answer_preview(submission, verdict, seen.get(verdict.job_no or 0, 0) if verdict else 0)
@@ -126,7 +127,7 @@ class Submitter:
             return []
         except RACED:
             return list(group)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - answered to whoever sent it; the loop must go on
             if len(group) == 1:
                 _fail(group, error)
                 return []

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,9 @@ import orjson
 from api.job_links import job_json
 from db.submissions import Known, SubmittedJob, Wanted, lock_key
 from domain.errors import BreakwaterError, DuplicateJob, JobIdConflict, KeyReused
-from domain.fingerprint import body_hash, differences
+from domain.fingerprint import MAX_DIFFERENCES, body_hash, differences
 from domain.normalize import Normalized
-from domain.redaction import redacted
+from domain.redaction import redacted, secret_pointers
 from domain.spec import OnDuplicate
 
 if TYPE_CHECKING:
@@ -113,13 +114,13 @@ def _by_key(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> 
         return Verdict("replayed", "same_key", known.key_job_no, "idempotency_key", job=job, known=known)
     error = KeyReused(
         "This Idempotency-Key came with another body before. Send a new key with a new request.",
-        differences=_differences(known.key_submitted or (job.submitted if job else None), redacted(one.body)),
+        differences=_body_differences(known.key_submitted or (job.submitted if job else None), one.body),
     )
     return Verdict("rejected", error.code, known.key_job_no, "idempotency_key", error=error)
 
 
 def _by_id(one: Submission, job: SubmittedJob) -> Verdict:
-    if job.spec_hash == one.normalized.spec_hash or job.submitted == redacted(one.body):
+    if job.spec_hash == one.normalized.spec_hash or body_hash(job.submitted) == body_hash(redacted(one.body)):
         return Verdict("joined", "same_id", job.job_no, "id", job=job)
     error = JobIdConflict(
         "A job with this id exists and its spec differs; it is unchanged. Send another id, or the same spec.",
@@ -139,6 +140,13 @@ def _by_hash(one: Submission, job: SubmittedJob, *, is_active: bool) -> Verdict:
         reason=reason,
     )
     return Verdict("rejected", error.code, job.job_no, "spec_hash", error=error)
+
+
+def _body_differences(stored: Any, sent: Any) -> Sequence[str]:
+    """Return where two bodies differ; where they look the same as stored, what was redacted differs."""
+    if stored is None:
+        return []
+    return _differences(stored, redacted(sent)) or list(islice(secret_pointers(sent, ""), MAX_DIFFERENCES))
 
 
 def _differences(stored: Any, sent: Any) -> Sequence[str]:
