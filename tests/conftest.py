@@ -32,6 +32,8 @@ from runtime.valkey import Valkey
 # A test that crashes the server still finds its data (the kernel has it); only a machine that loses power would not.
 TEST_POSTGRES_SETTINGS = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB"}
 
+pytest_plugins = ["tests.service"]
+
 _numbers = itertools.count(1)
 
 
@@ -95,6 +97,13 @@ def migrated_template(engines: SessionEngines) -> Iterator[str]:
 @pytest.fixture
 def database_url(engines: SessionEngines, migrated_template: str) -> Iterator[str]:
     """The URL of a fresh, migrated database; dropped after the test, whoever is still connected."""
+    with _database(engines.database_url, template=migrated_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def shared_database_url(engines: SessionEngines, migrated_template: str) -> Iterator[str]:
+    """The URL of one migrated database, for the tests that look only at rows of their own."""
     with _database(engines.database_url, template=migrated_template) as url:
         yield url
 
