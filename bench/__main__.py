@@ -17,7 +17,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure; the median is printed (3)")
     options = parser.parse_args()
     scale = 0.2 if options.quick else 1.0
-    print(f"{os.cpu_count()} CPUs, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}; medians of {options.runs}")
+    load = os.getloadavg()[0]
+    print(f"{os.cpu_count()} CPUs, Python {platform.python_version()}, load {load:.1f}; medians of {options.runs}")
     with Place() as place:
         if options.only != "posts":
             asyncio.run(cells.measure(place, scale=scale, runs=options.runs))

@@ -1,4 +1,4 @@
-"""No-op cells per second, end to end: from doorbells on the stream to jobs completed in PostgreSQL, beside the floor."""
+"""No-op cells per second, end to end: from doorbells on the stream to completed jobs, beside the floor."""
 
 import asyncio
 import subprocess
@@ -26,17 +26,17 @@ async def measure(place: Place, *, scale: float, runs: int) -> None:
         floor = show(f"{shape} jobs: floor, 2 connections", floors, "cells/s")
         for workers in (1, 2):
             rates, cpu = await _rates(place, shape, count, workers=workers, runs=runs)
-            note = f"{sorted(rates)[len(rates) // 2] / floor:.0%} of the floor, {cpu / cells * 1e6:.0f} us worker CPU/cell"
+            note = (
+                f"{sorted(rates)[len(rates) // 2] / floor:.0%} of the floor, {cpu / cells * 1e6:.0f} us worker CPU/cell"
+            )
             show(f"{shape} jobs: {workers} worker{'s' * (workers > 1)}", rates, "cells/s", note)
 
 
 async def _rates(place: Place, shape: str, count: int, *, workers: int, runs: int) -> tuple[list[float], float]:
     with place.processes(*[(WORKER, {})] * workers) as processes:
         await _run(place, shape, max(1, count // 20))  # warms caches, connections and statistics
-        rates = []
         before = cpu_seconds(processes)
-        for _ in range(runs):
-            rates.append(count * _cells(shape) / await _run(place, shape, count))
+        rates = [count * _cells(shape) / await _run(place, shape, count) for _ in range(runs)]
         return rates, (cpu_seconds(processes) - before) / runs
 
 

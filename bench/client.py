@@ -31,8 +31,8 @@ async def run(port: int, path: str, count: int, connections: int, *, unique: boo
 
 def _request(port: int, path: str, number: int) -> bytes:
     body = orjson.dumps(body_of(SHAPES["240-cell"], number))
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    fields = (f"Host: 127.0.0.1:{port}", "Content-Type: application/json", f"Content-Length: {len(body)}")
+    return "\r\n".join((f"POST {path} HTTP/1.1", *fields, "", "")).encode() + body
 
 
 async def _lane(port: int, requests: object, latencies: list[float], statuses: dict[str, int]) -> None:

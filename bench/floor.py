@@ -9,6 +9,7 @@ import sys
 import time
 
 import asyncpg
+import orjson
 import uvloop
 
 from bench.jobs import SHAPES, store
@@ -33,19 +34,13 @@ async def measure(url: str, shape: str, jobs: int, connections: int) -> float:
     await engine.dispose()
     lanes = [await asyncpg.connect(url, server_settings={"jit": "off", **PINNED_PLANS}) for _ in range(connections)]
     for lane in lanes:
-        await lane.set_type_codec("json", encoder=str, decoder=_parse, schema="pg_catalog")
+        await lane.set_type_codec("json", encoder=str, decoder=orjson.loads, schema="pg_catalog")
     started = time.perf_counter()
     cells = sum(await asyncio.gather(*(_run(lane) for lane in lanes)))
     seconds = time.perf_counter() - started
     for lane in lanes:
         await lane.close()
     return cells / seconds
-
-
-def _parse(text: str) -> object:
-    import orjson
-
-    return orjson.loads(text)
 
 
 async def _run(connection: Connection) -> int:
@@ -81,7 +76,15 @@ def _within(jobs: list[QueuedJob]) -> list[QueuedJob]:
 
 def _plan(job: QueuedJob) -> JobPlan:
     batches = plan(JobSpec.from_json(job.spec), lambda _: POOL)
-    return JobPlan(job.job_no, "initial", False, True, batches, frozenset(b.batch_no for b in batches), "{}")
+    return JobPlan(
+        job_no=job.job_no,
+        source="initial",
+        is_recorded=False,
+        is_delivered=True,
+        batches=batches,
+        claimed=frozenset(batch.batch_no for batch in batches),
+        event="{}",
+    )
 
 
 def _settlements(job: JobPlan) -> list[Settlement]:

@@ -52,7 +52,9 @@ class Place:
             "BREAKWATER_REDIS_URL": self.redis_url,
         }
         running = [
-            subprocess.Popen([sys.executable, *arguments], env={**environment, **extra}, stdout=log, stderr=log, cwd=ROOT)
+            subprocess.Popen(
+                [sys.executable, *arguments], env={**environment, **extra}, stdout=log, stderr=log, cwd=ROOT
+            )
             for arguments, extra in commands
         ]
         try:

@@ -11,7 +11,18 @@ from bench.place import ROOT, Place, free_port, show, wait_for_port
 
 CONNECTIONS = 32
 POSTS = 6_000
-UVICORN = ["-m", "uvicorn", "--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+UVICORN = [
+    "-m",
+    "uvicorn",
+    "--factory",
+    "--loop",
+    "uvloop",
+    "--http",
+    "httptools",
+    "--no-access-log",
+    "--log-level",
+    "warning",
+]
 
 
 async def measure(place: Place, *, scale: float, runs: int) -> None:
@@ -44,7 +55,16 @@ async def _rates(place: Place, app: str, path: str, count: int, runs: int, *, un
 
 
 async def _client(port: int, path: str, count: int, *, unique: bool) -> dict[str, object]:
-    command = [sys.executable, "-m", "bench.client", str(port), path, str(count), str(CONNECTIONS), "unique" if unique else "same"]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.client",
+        str(port),
+        path,
+        str(count),
+        str(CONNECTIONS),
+        "unique" if unique else "same",
+    ]
     answer = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=True)
     found: dict[str, object] = orjson.loads(answer.stdout)
     return found

@@ -1,6 +1,6 @@
 """Envelopes: doorbells on a Redis stream that say "look at job J" or "look at batch B of job J".
 
-An entry is acknowledged and deleted in one step, so the stream holds exactly what is undelivered or in somebody's hands.
+An entry is acknowledged and deleted in one step, so the stream holds what is undelivered or in somebody's hands.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ BrokerError = RedisError
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A doorbell. `job` and `batch` are internal keys; `enqueued_at` is seconds since the epoch by the sender's clock."""
+    """A doorbell. `job` and `batch` are internal keys; `enqueued_at` is the sender's clock, seconds since the epoch."""
 
     job: int
     source: str

@@ -1,8 +1,7 @@
 """What is owed: work that nobody was told of, and leases that ran out. Read and repaired in bounded pages."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from db.engine import Connection, Engine, connect, statement

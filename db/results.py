@@ -91,7 +91,7 @@ class Recorded:
     jobs: Sequence[JobAdvanced]
 
 
-class CellsAlreadyTerminal(Exception):  # noqa: N818 - a finding, raised to undo the flush
+class CellsAlreadyTerminal(Exception):
     """A flush met cells that had a result although its fences were current; the caller drops them and flushes again."""
 
 

@@ -1,6 +1,4 @@
-"""Submissions: what is known of a key, an id or a spec; the locks that make one of several equal ones the first; the
-ledger that each submission enters.
-"""
+"""Submissions: what is known of them, the locks that make one of several equal ones the first, and their ledger."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

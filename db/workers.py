@@ -19,7 +19,7 @@ class Registered:
 async def register(connection: Connection, *, worker_id: str, role: str, pid: int, host: str) -> Registered:
     """Enter this process, `role` api or worker, and return its number."""
     worker_no = await connection.fetchval(
-        "INSERT INTO workers (id, role, pid, host) VALUES ($1, $2, $3, $4) RETURNING worker_no",
+        statement("register_worker"),
         worker_id,
         role,
         pid,
@@ -31,7 +31,7 @@ async def register(connection: Connection, *, worker_id: str, role: str, pid: in
 async def beat(connection: Connection, worker_no: int, *, running: int, metrics: dict[str, Any]) -> None:
     """Say that this process is alive, how many cells it has in hand, and what it measured so far."""
     await connection.execute(
-        "UPDATE workers SET heartbeat_at = now(), running = $2, metrics = $3::text::json, stopped_at = NULL WHERE worker_no = $1",
+        statement("beat_worker"),
         worker_no,
         running,
         orjson.dumps(metrics).decode(),
@@ -41,7 +41,7 @@ async def beat(connection: Connection, worker_no: int, *, running: int, metrics:
 async def stop(connection: Connection, worker_no: int, *, metrics: dict[str, Any]) -> None:
     """Say that this process ended in order."""
     await connection.execute(
-        "UPDATE workers SET heartbeat_at = now(), stopped_at = now(), running = 0, metrics = $2::text::json WHERE worker_no = $1",
+        statement("stop_worker"),
         worker_no,
         orjson.dumps(metrics).decode(),
     )

@@ -1,15 +1,15 @@
 """The errors a caller can cause, as one tree; each has a stable `code` and says what to do.
 
-    BreakwaterError
-    ├── SpecRejected          a well-formed spec that can't be taken, with one FieldError per reason
-    ├── ParametersRejected    query, path or header parameters that can't be taken, with one ParameterError per reason
-    ├── Conflict              what is asked contradicts what is stored
-    │   ├── JobIdConflict         the id exists with another spec
-    │   ├── DuplicateJob          `on_duplicate: reject` and the same spec is active or recent
-    │   └── KeyInFlight           the first request with this Idempotency-Key hasn't ended
-    ├── KeyReused             the Idempotency-Key came with another body before
-    ├── NotFound              no such thing for this tenant
-    └── Overloaded            the backlog is full, or a store is away: come back later
+BreakwaterError
+├── SpecRejected          a well-formed spec that can't be taken, with one FieldError per reason
+├── ParametersRejected    query, path or header parameters that can't be taken, with one ParameterError per reason
+├── Conflict              what is asked contradicts what is stored
+│   ├── JobIdConflict         the id exists with another spec
+│   ├── DuplicateJob          `on_duplicate: reject` and the same spec is active or recent
+│   └── KeyInFlight           the first request with this Idempotency-Key hasn't ended
+├── KeyReused             the Idempotency-Key came with another body before
+├── NotFound              no such thing for this tenant
+└── Overloaded            the backlog is full, or a store is away: come back later
 """
 
 from collections.abc import Mapping, Sequence

@@ -34,7 +34,7 @@ SAME_REQUEST_SECONDS = 1
 _LOOK_SECONDS = 0.05
 
 
-class Stopped(Exception):  # noqa: N818 (nothing went wrong)
+class Stopped(Exception):
     """Somebody asked the run to end while it was starting."""
 
 

@@ -81,7 +81,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
 
 
 def _providers(settings: Settings) -> tuple[Mapping[str, Provider], Callable[[str], Pool]]:
-    """Return the providers by name, and who serves a model's provider name; `echo` serves all while none is configured."""
+    """Return the providers by name, and who serves a model's provider name: `echo` while none is configured."""
     echo = Echo(delay_seconds=settings.echo_delay_seconds, failure_rate=settings.echo_failure_rate)
     if not settings.file.providers:
         pool = _pool(echo.name, echo)

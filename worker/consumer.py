@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 
 from broker import envelopes
 from broker.envelopes import BrokerError, Delivery
@@ -12,7 +12,7 @@ from db.tallies import Tally, tally
 from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
 from worker.claimer import Claimer
 from worker.context import Context
-from worker.coordinator import Coordinator, Planned
+from worker.coordinator import Coordinator
 from worker.executor import Executor
 from worker.specs import Specs
 

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from db.batches import ClaimedBatch
 from db.results import CompletedCell, FailedCell, Settlement
@@ -23,8 +23,10 @@ LOST_LEASES_LIMIT = 10
 
 @dataclass(slots=True)
 class BatchRun:
-    """A claimed batch under way: `open` cells have no result yet, `untried` ones no outcome; `offset` is the
-    database's clock minus ours."""
+    """A claimed batch under way: `open` cells have no result yet, `untried` ones no outcome.
+
+    `offset` is the database's clock minus ours, in seconds.
+    """
 
     batch: ClaimedBatch
     spec: JobSpec
@@ -37,6 +39,14 @@ class BatchRun:
     def clock_us(self) -> int:
         """Return the database's time in microseconds since the epoch."""
         return int((time.monotonic() + self.offset) * 1_000_000)
+
+
+class Try(NamedTuple):
+    """When a cell was asked, by the database's clock, and of whom."""
+
+    started_us: int
+    finished_us: int
+    provider_used: str
 
 
 class Executor:
@@ -122,20 +132,21 @@ class Executor:
             outcome = await provider.answer(_call_of(run, index))
         finished_us = run.clock_us()
         settlement = Settlement(run.batch, 0)
-        self._add(run, settlement, index, outcome, started_us, finished_us, provider.name)
+        self._add(run, settlement, index, outcome, Try(started_us, finished_us, provider.name))
         self._submit(run, settlement)
 
     async def _answer_all(self, run: BatchRun, provider: Provider) -> None:
         started_us = run.clock_us()
         outcomes = [await provider.answer(_call_of(run, index)) for index in range(len(run.batch.model_nos))]
-        finished_us = run.clock_us()
+        tried = Try(started_us, run.clock_us(), provider.name)
         settlement = Settlement(run.batch, 0)
         for index, outcome in enumerate(outcomes):
-            self._add(run, settlement, index, outcome, started_us, finished_us, provider.name)
+            self._add(run, settlement, index, outcome, tried)
         self._submit(run, settlement)
 
     def _give_up(self, run: BatchRun) -> None:
         now_us = run.clock_us()
+        tried = Try(now_us, now_us, run.batch.provider)
         settlement = Settlement(run.batch, 0)
         lost = Failed(
             "worker_lost",
@@ -143,7 +154,7 @@ class Executor:
             retryable=False,
         )
         for index in range(len(run.batch.model_nos)):
-            self._add(run, settlement, index, lost, now_us, now_us, run.batch.provider)
+            self._add(run, settlement, index, lost, tried)
         self._submit(run, settlement)
 
     def _submit(self, run: BatchRun, settlement: Settlement) -> None:
@@ -152,29 +163,17 @@ class Executor:
         settlement.due_in_seconds = run.due_in_seconds
         self._writer.submit(settlement)
 
-    def _add(
-        self,
-        run: BatchRun,
-        settlement: Settlement,
-        index: int,
-        outcome: Outcome,
-        started_us: int,
-        finished_us: int,
-        provider_name: str,
-    ) -> None:
+    def _add(self, run: BatchRun, settlement: Settlement, index: int, outcome: Outcome, tried: Try) -> None:
+        """Add one cell's outcome to what will be recorded of its batch."""
         batch = run.batch
         run.untried -= 1
         cell = (batch.job_no, batch.region_no, batch.model_nos[index], batch.question_nos[index])
         match outcome:
             case Completed():
                 run.open -= 1
-                settlement.completed.append(
-                    CompletedCell(*cell, started_us, finished_us, provider_name, outcome.region_served, outcome.output)
-                )
+                settlement.completed.append(CompletedCell(*cell, *tried, outcome.region_served, outcome.output))
             case Failed():
-                failed = FailedCell(
-                    *cell, started_us, finished_us, provider_name, outcome.code, outcome.detail, outcome.retryable
-                )
+                failed = FailedCell(*cell, *tried, outcome.code, outcome.detail, outcome.retryable)
                 attempts = batch.attempts[index] + 1
                 if outcome.retryable and attempts < run.spec.policy.max_attempts:
                     wait = backoff_seconds(attempts, random.random())  # noqa: S311 - jitter needs no secrecy

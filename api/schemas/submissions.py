@@ -21,7 +21,7 @@ _POLICY = {
 }
 JOB_SUBMISSION: dict[str, Any] = {
     "type": "object",
-    "description": "A spec. The benchmark layout (`benchmark`, or an envelope with `jobspec`) is taken too; see its example.",
+    "description": "A spec. The benchmark layout (`benchmark`, or an envelope with `jobspec`) is taken too.",
     "properties": {
         "id": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$", "description": "Yours, or left out."},
         "kind": {"enum": ["inference"], "default": "inference"},
