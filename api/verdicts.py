@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
