@@ -9,7 +9,19 @@ from fastapi import FastAPI
 from api import errors
 from api.announcing import Announcer
 from api.registration import Registration
-from api.routes import jobs, pages
+from api.routes import (
+    audit,
+    coordination,
+    executions,
+    job_views,
+    jobs,
+    metrics,
+    pages,
+    probes,
+    queue,
+    stories,
+    waves,
+)
 from api.submitting import Submitter
 from broker import envelopes
 from db.engine import create_engine
@@ -30,9 +42,10 @@ def create_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(jobs.router)
-    app.include_router(pages.router)
+    for noun in (jobs, job_views, executions, waves, coordination, stories, audit, queue, probes, metrics, pages):
+        app.include_router(noun.router)
     pages.mount_static(app)
+    metrics.install(app)
     errors.install(app)
     return app
 

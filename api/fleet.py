@@ -1,4 +1,4 @@
-"""What a scrape of the fleet finds: tallies, histograms and gauges of PostgreSQL and Redis, whichever of them answers."""
+"""What a scrape of the fleet finds: tallies, histograms and gauges of PostgreSQL and Redis, each if it answers."""
 
 import asyncio
 import time

@@ -18,6 +18,8 @@ from worker.writer import Writer
 
 INSTANT_ROOM_CELLS = 4_000
 """Cells of providers that make no calls a worker may hold: enough for several flushes, little enough to share."""
+CELLS_PER_TURN = 1_000
+"""Answers that need no waiting are given in turns of about so many: they share a flush, and nothing else waits long."""
 LOST_LEASES_LIMIT = 10
 
 
@@ -106,6 +108,7 @@ class Executor:
 
     async def run(self) -> None:
         """Run batches as they are started, until cancelled."""
+        answered = 0
         async with asyncio.TaskGroup() as group:
             while True:
                 run = await self._starting.get()
@@ -118,6 +121,9 @@ class Executor:
                     self._start_calls(group, run, provider)
                 else:
                     await self._answer_all(run, provider)
+                    answered += len(run.batch.model_nos)
+                if self._starting.empty() or answered >= CELLS_PER_TURN:
+                    answered = 0
                     await asyncio.sleep(0)
 
     def _start_calls(self, group: asyncio.TaskGroup, run: BatchRun, provider: Provider) -> None:

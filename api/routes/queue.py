@@ -30,7 +30,7 @@ class Finding(NamedTuple):
 async def get_queue(
     *, request: Request, database: Database, broker: Broker, tenant: Tenant, _: Annotated[NoParameters, Query()]
 ) -> Queue:
-    """Return the queue of this moment. PostgreSQL tells what is owed; without the broker the stream's facts are null."""
+    """Return the queue of this moment. PostgreSQL tells what is owed; the stream's facts are null without Redis."""
     settings: Settings = request.app.state.settings
     stream = await broker_state.look(broker)
     async with connect(database) as connection:
