@@ -16,6 +16,7 @@ STREAM = "breakwater:{0}:envelopes"  # partition 0; the braces keep a partition'
 GROUP = "workers"
 FIELD = b"envelope"
 TIMEOUT_SECONDS = 5.0
+SOURCES = ("initial", "fallback", "retry", "manual")
 
 Client: TypeAlias = "redis.Redis"
 BrokerError = RedisError
@@ -162,5 +163,10 @@ def _envelope(fields: Any) -> Envelope | None:
         envelope = Envelope(**orjson.loads(fields[FIELD]))
     except (KeyError, TypeError, orjson.JSONDecodeError):
         return None
-    is_known = envelope.v == VERSION and isinstance(envelope.job, int) and isinstance(envelope.batch, int | None)
-    return envelope if is_known else None
+    is_known = envelope.v == VERSION and envelope.source in SOURCES and _is_key(envelope.job)
+    return envelope if is_known and (envelope.batch is None or _is_key(envelope.batch)) else None
+
+
+def _is_key(number: Any) -> bool:
+    """Say whether the database can have a key like this one: what it refuses would ring for ever."""
+    return type(number) is int and 0 < number < 2**63
