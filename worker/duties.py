@@ -1,10 +1,11 @@
 """A worker's duties side by side, and the order in which they stop."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 from broker import envelopes
-from broker.envelopes import BrokerError
+from broker.envelopes import BrokerError, Envelope
 from db import batches, workers
 from db.engine import GONE, Connection, in_transaction
 from db.results import Recorded
@@ -90,6 +91,10 @@ class Worker:
         returned = await in_transaction(self._context.engine, give)
         if returned:
             self._context.log.info("handed_back", batches=len(returned))
+            job_no, batch_no = returned[0]
+            bell = Envelope(job=job_no, batch=batch_no, source="initial", enqueued_at=time.time())
+            with suppress(BrokerError):  # the reconciler rings where this can't
+                await envelopes.publish(self._context.redis, [bell])
 
     async def _leave(self) -> None:
         async def stop(connection: Connection) -> None:
