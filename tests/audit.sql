@@ -1,0 +1,136 @@
+-- Everything that must hold of jobs and their cells, whatever happened to those who ran them. Each row is a violation.
+-- Written apart from the service's own audit, so that one can't hide what the other overlooks.
+WITH planned AS (
+    SELECT s.job_no, (pair % 256)::smallint AS region_no, (pair / 256)::smallint AS model_no, q::smallint AS question_no
+    FROM specs AS s
+    JOIN jobs AS j USING (job_no)
+    CROSS JOIN unnest(s.pairs) AS pair
+    CROSS JOIN generate_series(0, cardinality(s.question_ids) - 1) AS q
+    WHERE j.status NOT IN ('queued', 'coordinating') AND j.error_code IS NULL
+        AND (j.status <> 'cancelled' OR j.started_at IS NOT NULL)
+), cells AS (
+    SELECT
+        e.job_no,
+        count(*) AS planned,
+        count(*) FILTER (WHERE e.status = 'completed') AS completed,
+        count(*) FILTER (WHERE e.status = 'failed') AS failed,
+        count(*) FILTER (WHERE e.status = 'cancelled') AS cancelled,
+        count(*) FILTER (WHERE e.status = 'unknown') AS unknown,
+        count(*) FILTER (WHERE e.finished_at IS NULL) AS open,
+        max(e.finished_at) AS last_finished_at
+    FROM executions AS e
+    GROUP BY e.job_no
+), batch_cells AS (
+    SELECT
+        e.job_no, e.batch_no, count(*) AS cells, count(*) FILTER (WHERE e.finished_at IS NULL) AS open,
+        min(e.started_at) AS first_started_at, max(e.finished_at) AS last_finished_at
+    FROM executions AS e
+    GROUP BY e.job_no, e.batch_no
+), wave_batches AS (
+    SELECT
+        b.job_no, b.wave_no, count(*) AS batches,
+        count(*) FILTER (WHERE b.status IN ('pending', 'running')) AS open,
+        max(b.finished_at) AS last_finished_at
+    FROM batches AS b
+    GROUP BY b.job_no, b.wave_no
+), story AS (
+    SELECT
+        e.job_no, count(*) AS events, min(e.event_no) AS first_no, max(e.event_no) AS last_no,
+        count(*) FILTER (WHERE e.type = 'finished') AS finishes,
+        max(e.event_no) FILTER (WHERE e.type = 'finished') AS finish_no
+    FROM events AS e
+    GROUP BY e.job_no
+)
+SELECT 'a planned cell has a row' AS rule, m.job_no, m::text AS what
+FROM (SELECT * FROM planned EXCEPT SELECT e.job_no, e.region_no, e.model_no, e.question_no FROM executions AS e) AS m
+UNION ALL
+SELECT 'a row is a planned cell', x.job_no, x::text
+FROM (SELECT e.job_no, e.region_no, e.model_no, e.question_no FROM executions AS e EXCEPT SELECT * FROM planned) AS x
+UNION ALL
+SELECT 'kept counts equal the recount', j.job_no, j::text
+FROM jobs AS j
+JOIN cells AS c USING (job_no)
+WHERE (j.planned, j.completed, j.failed, j.cancelled, j.unknown)
+    <> (c.planned, c.completed, c.failed, c.cancelled, c.unknown)
+UNION ALL
+SELECT 'a job has ended once its last cell has', j.job_no, j::text
+FROM jobs AS j
+JOIN cells AS c USING (job_no)
+WHERE (j.finished_at IS NULL) <> (c.open > 0)
+UNION ALL
+SELECT 'the verdict follows from the cells', j.job_no, j::text
+FROM jobs AS j
+JOIN cells AS c USING (job_no)
+WHERE j.finished_at IS NOT NULL AND j.status <> 'cancelled' AND j.status <> CASE
+        WHEN c.completed = c.planned THEN 'completed'
+        WHEN c.completed >= j.min_success_rate * c.planned THEN 'partial'
+        ELSE 'failed'
+    END
+UNION ALL
+SELECT 'a batch counts its cells', b.job_no, b::text
+FROM batches AS b
+LEFT JOIN batch_cells AS c USING (job_no, batch_no)
+WHERE b.cells IS DISTINCT FROM c.cells OR b.open_cells IS DISTINCT FROM c.open
+    OR (b.status IN ('completed', 'failed', 'cancelled')) <> (c.open = 0)
+UNION ALL
+SELECT 'a wave counts its batches', w.job_no, w::text
+FROM waves AS w
+LEFT JOIN wave_batches AS b USING (job_no, wave_no)
+WHERE w.total_batches IS DISTINCT FROM b.batches OR w.open_batches IS DISTINCT FROM b.open
+    OR (w.finished_at IS NULL) <> (b.open > 0)
+UNION ALL
+SELECT 'waves end before their job', j.job_no, w::text
+FROM jobs AS j
+JOIN waves AS w USING (job_no)
+WHERE (j.finished_at IS NOT NULL AND w.finished_at IS NULL) OR w.finished_at > j.finished_at
+UNION ALL
+SELECT 'created, queued, started, finished', j.job_no, (j, b, c)::text
+FROM jobs AS j
+JOIN batches AS b USING (job_no)
+JOIN batch_cells AS c USING (job_no, batch_no)
+WHERE NOT (
+        j.created_at <= j.queued_at AND j.queued_at <= j.started_at AND j.started_at <= b.created_at
+        AND b.created_at <= coalesce(b.queued_at, b.created_at)
+        AND coalesce(b.queued_at, b.created_at) <= coalesce(b.started_at, b.queued_at, b.created_at)
+        AND coalesce(b.started_at <= c.first_started_at, true) AND coalesce(c.last_finished_at <= b.finished_at, true)
+        AND coalesce(b.finished_at <= j.finished_at, true)
+    )
+UNION ALL
+SELECT 'a cell starts before it ends, and ended ones have both times', e.job_no, e::text
+FROM executions AS e
+WHERE e.started_at > e.finished_at OR (e.status IN ('completed', 'failed') AND e.started_at IS NULL)
+UNION ALL
+SELECT 'every try but the last has a row', e.job_no, (e, a)::text
+FROM executions AS e
+LEFT JOIN (
+    SELECT
+        t.job_no, t.region_no, t.model_no, t.question_no, count(*) AS tries, max(t.attempt_no) AS last_no,
+        bool_or(t.started_at > t.finished_at) AS is_backwards
+    FROM attempts AS t
+    GROUP BY t.job_no, t.region_no, t.model_no, t.question_no
+) AS a USING (job_no, region_no, model_no, question_no)
+WHERE coalesce(a.tries, 0) <> e.attempts - (e.status IN ('completed', 'failed'))::int
+    OR coalesce(a.last_no, 0) <> coalesce(a.tries, 0) OR a.is_backwards
+UNION ALL
+SELECT 'a try without a cell', t.job_no, t::text
+FROM attempts AS t
+LEFT JOIN executions AS e USING (job_no, region_no, model_no, question_no)
+WHERE e.job_no IS NULL
+UNION ALL
+SELECT 'served where it was planned', e.job_no, e::text
+FROM executions AS e
+JOIN specs AS s USING (job_no)
+WHERE e.region_served <> s.region_ids[e.region_no + 1]
+UNION ALL
+SELECT 'the story is numbered without gaps and ends with one end', j.job_no, s::text
+FROM jobs AS j
+LEFT JOIN story AS s USING (job_no)
+WHERE coalesce(s.events, 0) <> j.last_event_no OR coalesce(s.last_no, 0) <> j.last_event_no OR s.first_no <> 1
+    OR coalesce(s.finishes, 0) <> (j.finished_at IS NOT NULL)::int
+    OR (j.finished_at IS NOT NULL AND s.finish_no <> s.last_no)
+UNION ALL
+SELECT 'one trigger won', j.job_no, t.outcomes::text
+FROM jobs AS j
+LEFT JOIN (SELECT g.job_no, array_agg(g.outcome) AS outcomes FROM triggers AS g GROUP BY g.job_no) AS t USING (job_no)
+WHERE j.started_at IS NOT NULL AND cardinality(array_positions(t.outcomes, 'won')) IS DISTINCT FROM 1
+ORDER BY rule, job_no

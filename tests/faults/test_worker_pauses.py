@@ -1,0 +1,85 @@
+"""A worker that stands still past its lease, and comes back: what it then writes changes nothing."""
+
+from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, tallied
+from tests.waiting import eventually_async
+
+QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
+
+
+async def cells_claimed(connection) -> int:
+    claimed: int = await connection.fetchval(
+        "SELECT coalesce(sum(open_cells), 0) FROM batches WHERE status = 'running'"
+    )
+    return claimed
+
+
+async def test_stale_writes_change_nothing_and_are_counted(fleet: Fleet, connection) -> None:
+    (first,) = fleet.start(ECHO_DELAY_SECONDS=0.6, **QUICK)
+    (job_no,) = await seed(connection, [body(models=2, regions=3, questions=3)])
+    await ring(fleet.redis_url, [job_no])
+    await eventually_async(lambda: cells_claimed(connection), what="the first worker holds everything")
+    assert await cells_claimed(connection) == 18
+    first.pause()
+    fleet.start(**QUICK)
+    await all_ended(connection)
+    before = await connection.fetch("SELECT * FROM executions ORDER BY 1, 2, 3, 4")
+    first.go_on()
+
+    async def fenced() -> bool:
+        return await tallied(connection, "breakwater_duplicates_prevented", layer="fence") == 18
+
+    await eventually_async(fenced, what="each stale result counted")
+    assert await connection.fetch("SELECT * FROM executions ORDER BY 1, 2, 3, 4") == before
+    assert await attempts(connection) == {("completed", 1): 18}
+    assert await tallied(connection, "breakwater_leases_lost") == await connection.fetchval(
+        "SELECT count(*) FROM batches"
+    )
+    assert sum(line["cells"] for line in first.events("duplicate_prevented", layer="fence")) == 18
+    await assert_audit(connection)
+
+
+async def test_a_paused_worker_drops_what_it_lost_and_works_on(fleet: Fleet, connection) -> None:
+    (first,) = fleet.start(ECHO_DELAY_SECONDS=3, **QUICK)
+    await ring(fleet.redis_url, await seed(connection, [body(questions=5)]))
+    await eventually_async(lambda: cells_claimed(connection), what="the first worker holds the job")
+    first.pause()
+    (second,) = fleet.start(**QUICK)
+    await all_ended(connection)
+    first.go_on()
+    first.wait_for("lease_not_renewed")
+    second.stop()
+    await ring(fleet.redis_url, await seed(connection, [body()]))
+    await all_ended(connection)
+    assert await attempts(connection) == {("completed", 1): 6}
+    assert await tallied(connection, "breakwater_executions") == 6
+    await assert_audit(connection)
+
+
+async def test_an_expired_lease_that_nobody_took_may_still_write(fleet: Fleet, connection) -> None:
+    """A paid answer isn't thrown away."""
+    (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.5, **QUICK)
+    await ring(fleet.redis_url, await seed(connection, [body(questions=5)]))
+    await eventually_async(lambda: cells_claimed(connection), what="the worker holds the job")
+    worker.pause()
+
+    async def expired() -> bool:
+        return (
+            await connection.fetchval("SELECT count(*) FROM batches WHERE lease_until < now() - interval '0.3 s'") == 1
+        )
+
+    await eventually_async(expired, what="the lease ran out")
+    worker.go_on()
+    await all_ended(connection)
+    assert await attempts(connection) == {("completed", 1): 5}
+    assert await tallied(connection, "breakwater_duplicates_prevented") == 0
+    await assert_audit(connection)
+
+
+async def test_a_call_longer_than_the_lease_is_not_taken_from_a_living_worker(fleet: Fleet, connection) -> None:
+    fleet.start(2, ECHO_DELAY_SECONDS=2.5, **QUICK)
+    await ring(fleet.redis_url, await seed(connection, [body(questions=5)]))
+    await all_ended(connection)
+    assert await attempts(connection) == {("completed", 1): 5}
+    assert await tallied(connection, "breakwater_leases_lost") == 0
+    assert await tallied(connection, "breakwater_duplicates_prevented") == 0
+    await assert_audit(connection)
