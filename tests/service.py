@@ -98,7 +98,7 @@ class Client:
         )
 
 
-StartApi: TypeAlias = Callable[..., Process]
+StartProcess: TypeAlias = Callable[..., Process]
 
 
 @contextmanager
@@ -127,6 +127,14 @@ def running(role: str, output: Path, database_url: str, redis_url: str, **settin
 def service(engines: Any, shared_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """One API for all tests that look only at rows of their own; no worker, so that jobs stay queued."""
     output = tmp_path_factory.mktemp("service") / "api.log"
+    with running("api", output, shared_database_url, engines.redis_url) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def twin(engines: Any, shared_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """Another API on the same stores as `service`."""
+    output = tmp_path_factory.mktemp("twin") / "api.log"
     with running("api", output, shared_database_url, engines.redis_url) as process:
         yield process
 

@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 
-from tests.service import Client, StartApi, connected, unique
+from tests.service import Client, StartProcess, connected, unique
 
 DAY_SECONDS = 86_400
 
@@ -117,7 +117,7 @@ async def test_the_same_spec_is_new_once_its_job_has_ended_and_is_not_recent(cli
 
 
 async def test_without_dedup_seconds_only_active_jobs_are_joined(
-    database_url: str, redis_url: str, start_api: StartApi
+    database_url: str, redis_url: str, start_api: StartProcess
 ) -> None:
     async with connected(start_api(database_url, redis_url, dedup_seconds=0), database_url) as client:
         body = unique()

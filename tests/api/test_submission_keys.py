@@ -1,11 +1,10 @@
 """Idempotency-Key: the same request gets the first answer again, another is refused; keys outlive payloads."""
 
 import secrets
-from typing import Any
 
 import pytest
 
-from tests.service import Client, StartApi, connected, unique
+from tests.service import Client, StartProcess, unique
 from tests.waiting import eventually_async
 
 
@@ -152,16 +151,16 @@ async def test_an_expired_key_leaves_content_to_decide(client: Client, key: str)
 
 
 async def test_the_answer_is_replayed_after_a_worker_has_run_the_job(
-    database_url: str, redis_url: str, start_api: StartApi, start_worker: StartApi
+    client: Client, key: str, shared_database_url: str, redis_url: str, start_worker: StartProcess
 ) -> None:
-    async with connected(start_api(database_url, redis_url), database_url) as client:
-        body = unique()
-        first = await client.post(body, key="k")
-        start_worker(database_url, redis_url)
+    body = unique()
+    first = await client.post(body, key=key)
+    start_worker(shared_database_url, redis_url)
 
-        async def has_ended() -> Any:
-            return await client.database.fetchval("SELECT bool_and(status = 'completed') FROM jobs")
+    async def has_ended() -> bool:
+        (job,) = await client.jobs(body["name"])
+        return bool(job["status"] == "completed")
 
-        await eventually_async(has_ended, seconds=30)
-        again = await client.post(body, key="k")
-        assert (again.status_code, again.json()) == (202, first.json())
+    await eventually_async(has_ended, seconds=30)
+    again = await client.post(body, key=key)
+    assert (again.status_code, again.json()) == (202, first.json())

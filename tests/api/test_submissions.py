@@ -1,11 +1,12 @@
 """POST /jobs answers what was decided, why and where to look on, from committed rows; the ledger says the same."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.domain.bodies import submitted
-from tests.service import Client, StartApi, connected, unique
+from tests.service import Client, Json, unique
 
 PROBLEM = "application/problem+json"
 
@@ -82,7 +83,7 @@ async def test_a_malformed_body_is_not_in_the_ledger(client: Client) -> None:
 
 @pytest.mark.parametrize("key", ["", '""', "with space", "a" * 256, "caf\u00e9", "tab\there"])
 async def test_a_malformed_key_is_refused(client: Client, key: str) -> None:
-    headers = {"Content-Type": "application/json", "Idempotency-Key": key.encode("latin-1")}
+    headers = {b"Content-Type": b"application/json", b"Idempotency-Key": key.encode("latin-1")}
     answer = await client.http.post("/jobs", json=unique(), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_malformed")
     assert await client.ledger(answer) == []
@@ -95,49 +96,56 @@ async def test_two_keys_are_refused(client: Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_malformed")
 
 
-async def test_the_ledger_adds_up(database_url: str, redis_url: str, start_api: StartApi) -> None:
+async def test_the_ledger_adds_up(client: Client) -> None:
     """Each POST that is well-formed and not dry is one row, whatever became of it."""
-    async with connected(start_api(database_url, redis_url), database_url) as client:
-        body = unique()
-        for sent in (
-            body,
-            body,
-            unique(id="mine"),
-            unique(id="mine"),
-            unique(models=[]),
-            {**body, "on_duplicate": "reject"},
-        ):
-            await client.post(sent)
-        for _ in range(2):
-            await client.post(body, key="twice")
-        await client.post(unique(), key="twice")
-        await client.post(unique(), dry_run=True)
-        await client.http.post("/jobs", content=b"{", headers={"Content-Type": "application/json"})
-        counted = await client.database.fetch("SELECT outcome, count(*) AS n FROM submissions GROUP BY outcome")
-        assert {row["outcome"]: row["n"] for row in counted} == {
-            "created": 2,
-            "joined": 2,
-            "replayed": 1,
-            "rejected": 4,
-        }
-        assert await client.database.fetchval("SELECT count(*) FROM jobs") == 2
-        assert await client.database.fetchval("SELECT count(*) FROM idempotency_keys") == 1
+    before = await counted(client)
+    body = unique()
+    own_id = f"mine-{body['name']}"
+    for sent in (
+        body,
+        body,
+        unique(id=own_id),
+        unique(id=own_id),
+        unique(models=[]),
+        {**body, "on_duplicate": "reject"},
+    ):
+        await client.post(sent)
+    for sent in (body, body, unique()):
+        await client.post(sent, key=own_id)
+    await client.post(unique(), dry_run=True)
+    await client.http.post("/jobs", content=b"{", headers={"Content-Type": "application/json"})
+    added = Counter({"created": 2, "joined": 2, "replayed": 1, "rejected": 4, "jobs": 2, "keys": 1})
+    assert await counted(client) - before == added
+
+
+async def counted(client: Client) -> Counter[str]:
+    """How many submissions there are by outcome, and how many jobs and keys."""
+    rows = await client.database.fetch(
+        """
+        SELECT outcome AS what, count(*) AS n FROM submissions GROUP BY outcome
+        UNION ALL SELECT 'jobs', count(*) FROM jobs
+        UNION ALL SELECT 'keys', count(*) FROM idempotency_keys
+        """
+    )
+    return Counter({row["what"]: row["n"] for row in rows})
 
 
 async def test_secrets_are_not_stored(client: Client) -> None:
     secret = "0x5ec2e7" + unique()["name"].removeprefix("job-")
+    given: Json = submitted("03")
     body = {
-        **submitted("03"),
+        **given,
         "id": unique()["name"],
         "signature": secret,
         "public_key": secret,
         "wallet_auth": {"address": secret, "signature": secret, "message": "sign in"},
     }
-    body["metadata"] = {**submitted("03")["metadata"], "wallet_address": secret}
+    body["metadata"] = {**given["metadata"], "wallet_address": secret}
     answer = await client.post(body, key=f"key-{body['id']}")
     assert answer.status_code == 202
     assert secret not in answer.text
     stored = await client.database.fetchrow("SELECT * FROM specs JOIN jobs USING (job_no) WHERE id = $1", body["id"])
     kept = await client.database.fetchrow("SELECT * FROM idempotency_keys WHERE key = $1", f"key-{body['id']}")
+    assert stored is not None
     assert "[redacted]" in stored["submitted"]
     assert secret not in f"{stored} {kept}"
