@@ -133,7 +133,8 @@ async def list_jobs(
     if before is not None:
         rows = rows.where(col(Job.job_no) < before)
     async with reading(engine) as session:
-        found = (await session.execute(rows.order_by(col(Job.job_no).desc()).limit(limit + 1))).all()
+        connection = await session.connection()
+        found = (await connection.execute(rows.order_by(col(Job.job_no).desc()).limit(limit + 1))).all()
     return sliced(found, limit, columns_of(JobListed))
 
 

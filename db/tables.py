@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import (
-    ARRAY,
     JSON,
     BigInteger,
     DateTime,
@@ -20,6 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 Big = Annotated[int, Field(sa_type=BigInteger)]

@@ -1,0 +1,148 @@
+"""GET /metrics: each series moves when its event happens and says what the database says."""
+
+import time
+from typing import Any
+
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from broker import envelopes
+from broker.envelopes import Client, Envelope
+from db import tallies, workers
+from db.audit import MUST_BE_ZERO
+from db.engine import create_engine, in_transaction
+from db.tallies import tally
+from runtime.metrics import (
+    COORDINATION_SECONDS,
+    EXECUTION_DURATION,
+    GAUGES,
+    HISTOGRAMS,
+    QUEUE_WAIT,
+    TALLIES,
+    Histograms,
+)
+from tests.seeding import Seeds, reading_app
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+async def scrape(reader: httpx2.AsyncClient) -> Samples:
+    answer = await reader.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float | None:
+    return samples.get((name, tuple(sorted({**labels, "scope": "fleet"}.items()))))
+
+
+@pytest.fixture(params=TALLIES, ids=lambda series: series.name)
+def counter(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+async def test_each_counter_says_what_is_tallied(reader: httpx2.AsyncClient, seeds: Seeds, counter: Any) -> None:
+    labels = {label: f"{label}-1" for label in counter.labels}
+    assert value(await scrape(reader), f"{counter.name}_total", **labels) is None
+    for times in (1, 2):
+        await in_transaction(
+            seeds.engine, lambda c: tallies.add(c, seeds.worker_no, [tally(counter.name, 3, **labels)])
+        )
+        await in_transaction(seeds.engine, lambda c: tallies.add(c, 99, [tally(counter.name, 1, **labels)]))
+        assert value(await scrape(reader), f"{counter.name}_total", **labels) == 4 * times
+
+
+async def test_histograms_sum_up_every_worker_dead_ones_too(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    histograms = Histograms()
+    for series in HISTOGRAMS:
+        histograms[series].observe(0.02, 3)
+    for worker_id in ("w-1", "w-2"):
+
+        async def leave(connection: Any, worker_id: str = worker_id) -> None:
+            one = await workers.register(connection, worker_id=worker_id, role="worker", pid=1, host="h")
+            await workers.beat(connection, one.worker_no, running=0, metrics=histograms.snapshot())
+            if worker_id == "w-1":
+                await workers.stop(connection, one.worker_no, metrics=histograms.snapshot())
+
+        await in_transaction(seeds.engine, leave)
+    samples = await scrape(reader)
+    for series in (EXECUTION_DURATION, QUEUE_WAIT, COORDINATION_SECONDS):
+        assert value(samples, f"{series.name}_count") == 6
+        assert value(samples, f"{series.name}_sum") == pytest.approx(0.12)
+        assert value(samples, f"{series.name}_bucket", le="+Inf") == 6
+        assert value(samples, f"{series.name}_bucket", le="0.005") == 0
+
+
+async def test_the_queue_is_measured(reader: httpx2.AsyncClient, redis_client: Client) -> None:
+    assert value(await scrape(reader), "breakwater_queue_depth") == 0
+    await envelopes.publish(redis_client, [Envelope(job=1, source="initial", enqueued_at=time.time())] * 2)
+    samples = await scrape(reader)
+    assert value(samples, "breakwater_queue_depth") == 2
+    assert (value(samples, "breakwater_queue_oldest_age_seconds") or -1) >= 0
+
+
+async def test_the_age_of_a_live_workers_heartbeat_is_measured(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    await rows.execute("UPDATE workers SET heartbeat_at = now() - interval '10 seconds'")
+    age = value(await scrape(reader), "breakwater_worker_heartbeat_age_seconds", worker="w-seeds")
+    assert age == pytest.approx(10, abs=5)
+
+
+async def test_a_violation_shows_within_a_recount(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, monkeypatch: Any
+) -> None:
+    await seeds.submit()
+    await seeds.run_all()
+    sound = await scrape(reader)
+    assert {name: value(sound, "breakwater_invariant_violations", invariant=name) for name in MUST_BE_ZERO} == (
+        dict.fromkeys(MUST_BE_ZERO, 0)
+    )
+    await rows.execute("UPDATE waves SET total_batches = 9")
+    kept = await scrape(reader)
+    assert value(kept, "breakwater_invariant_violations", invariant="waves_differ") == 0
+    monkeypatch.setattr("api.fleet.AUDIT_SECONDS", 0)
+    assert value(await scrape(reader), "breakwater_invariant_violations", invariant="waves_differ") == 1
+
+
+async def test_the_version_is_told(reader: httpx2.AsyncClient) -> None:
+    assert value(await scrape(reader), "breakwater_build_info", version="9.9.9") == 1
+
+
+async def test_every_series_is_described(reader: httpx2.AsyncClient) -> None:
+    text = (await reader.get("/metrics")).text
+    for series in (*TALLIES, *HISTOGRAMS, *GAUGES):
+        assert f"# HELP {series.name}" in text
+
+
+async def test_requests_are_counted_by_template_only(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    job = await seeds.submit()
+    for path in (f"/jobs/{job.id}", "/jobs/other", "/nowhere/1", "/nowhere/2", "/jobs"):
+        await reader.get(path)
+    await reader.get("/metrics")
+    samples = await scrape(reader)
+    handlers = {dict(labels).get("handler") for (name, labels) in samples if name.startswith("http_")}
+    assert handlers - {None} == {"/jobs", "/jobs/{job_id}", "none"}
+    counted = {
+        dict(labels)["status"]: count
+        for (name, labels), count in samples.items()
+        if name == "http_requests_total" and ("handler", "/jobs/{job_id}") in labels
+    }
+    assert counted == {"200": 1, "404": 1}
+
+
+async def test_without_either_store_there_is_still_an_answer(redis_client: Client) -> None:
+    engine = create_engine("postgresql://u:p@127.0.0.1:1/d")
+    absent = envelopes.connect("redis://127.0.0.1:1/0")
+    async with reading_app(engine, absent, 1) as client:
+        samples = await scrape(client)
+    assert value(samples, "breakwater_build_info", version="9.9.9") == 1
+    assert value(samples, "breakwater_queue_depth") is None
+    await absent.aclose()
+    await engine.dispose()
