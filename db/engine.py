@@ -8,7 +8,9 @@ from typing import TypeAlias, TypeVar
 
 import asyncpg
 import orjson
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Engine: TypeAlias = AsyncEngine
@@ -57,10 +59,15 @@ def create_engine(
 
 @asynccontextmanager
 async def connect(engine: Engine) -> AsyncIterator[Connection]:
-    """Lend the driver's connection, outside any transaction. One that broke is not given back to the pool."""
-    async with engine.connect() as borrowed:
-        raw = await borrowed.get_raw_connection()
-        driver: Connection = raw.driver_connection  # type: ignore[assignment]
+    """Lend the driver's connection, outside any transaction. One that broke is not given back to the pool.
+
+    Raises one of GONE when there is none to be had.
+    """
+    async with _borrowed(engine) as borrowed:
+        driver = await _driver_of(borrowed)
+        while driver.is_closed():  # the server ended it while it lay in the pool
+            await borrowed.invalidate()
+            driver = await _driver_of(borrowed)
         try:
             yield driver
         except BaseException as error:
@@ -70,6 +77,22 @@ async def connect(engine: Engine) -> AsyncIterator[Connection]:
             raise
 
 
+@asynccontextmanager
+async def _borrowed(engine: Engine) -> AsyncIterator[AsyncConnection]:
+    """Borrow from the pool; what keeps it from connecting is told as the driver tells it elsewhere."""
+    try:
+        async with engine.connect() as borrowed:
+            yield borrowed
+    except (DBAPIError, PoolTimeoutError) as error:
+        raise ConnectionError(str(error.__cause__ or error)) from error
+
+
+async def _driver_of(borrowed: AsyncConnection) -> Connection:
+    raw = await borrowed.get_raw_connection()
+    driver: Connection = raw.driver_connection  # type: ignore[assignment]
+    return driver
+
+
 @cache
 def statement(name: str) -> str:
     """Return the text of `db/statements/<name>.sql`."""
@@ -77,7 +100,17 @@ def statement(name: str) -> str:
 
 
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-GONE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, OSError)
+GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a message of the server's end that came between two statements
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+)
+"""What a caller meets while the server is away, going or coming back."""
 
 
 async def in_transaction(engine: Engine, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
