@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import Connection, Engine, connect
@@ -26,11 +28,16 @@ class Slice(Generic[Fact]):
 @asynccontextmanager
 async def reading(engine: Engine) -> AsyncIterator[AsyncSession]:
     """Lend a session whose every statement is its own transaction. Errors are the driver's, as in `db.engine.GONE`."""
-    async with AsyncSession(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
-        try:
-            yield session
-        except DBAPIError as error:
-            raise _driver_error(error) from error
+    try:
+        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            while await _is_closed(connection):  # the server ended it while it lay in the pool
+                await connection.invalidate()
+            async with AsyncSession(connection) as session:
+                yield session
+    except DBAPIError as error:
+        raise _driver_error(error) from error
+    except PoolTimeoutError as error:
+        raise ConnectionError(str(error)) from error
 
 
 @asynccontextmanager
@@ -60,6 +67,12 @@ def columns_of(kind: type[Any]) -> Callable[[Any], Any]:
         return kind(**values)
 
     return make
+
+
+async def _is_closed(connection: AsyncConnection) -> bool:
+    raw = await connection.get_raw_connection()
+    driver: Connection = raw.driver_connection  # type: ignore[assignment]
+    return driver.is_closed()
 
 
 def _driver_error(error: DBAPIError) -> BaseException:

@@ -26,10 +26,13 @@ class AuditCounts(BaseModel):
     violations: list[str] = Field(description="Which of it doesn't hold; empty, or there is a bug.")
 
 
-class Audit(AuditCounts):
+class _OfOneJob(BaseModel):
+    job_id: str
+
+
+class Audit(AuditCounts, _OfOneJob):
     """One job, recounted."""
 
-    job_id: str
     checked_at: datetime = Field(description="The moment all of it was counted at.")
 
     @classmethod
