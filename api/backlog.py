@@ -17,15 +17,18 @@ class Backlog:
         self._estimate = limit
         self._counted_at = float("-inf")
 
-    async def refuse(self, engine: Engine, jobs: int) -> Overloaded | None:
-        """Return the refusal if `jobs` more would exceed the limit, else None."""
+    async def take(self, engine: Engine, jobs: int) -> int:
+        """Return how many of `jobs` more may be stored within the limit, and count them in."""
         now = time.monotonic()
         if now - self._counted_at > 1 or (self._estimate + jobs) * 2 > self._limit:
             async with connect(engine) as connection:
                 self._estimate = await submissions.count_backlog(connection, self._limit)
             self._counted_at = now
-        if self._estimate + jobs > self._limit:
-            detail = f"{self._limit} jobs wait to be planned, which is as many as may: repeat this later."
-            return Overloaded(detail, retry_after_seconds=RETRY_SECONDS)
-        self._estimate += jobs
-        return None
+        taken = max(0, min(jobs, self._limit - self._estimate))
+        self._estimate += taken
+        return taken
+
+    def refusal(self) -> Overloaded:
+        """Return what those beyond the limit are refused with."""
+        detail = f"{self._limit} jobs wait to be planned, which is as many as may: repeat this later."
+        return Overloaded(detail, retry_after_seconds=RETRY_SECONDS)

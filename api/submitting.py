@@ -20,7 +20,7 @@ from api.backlog import Backlog
 from api.verdicts import Sender, Submission, Verdict, judge, keeps_key
 from db import submissions, tallies
 from db.engine import GONE, Connection, Engine, connect, in_transaction
-from db.submissions import RACED, KeptAnswer, LedgerRow, NewJob
+from db.submissions import BLOCKED, RACED, KeptAnswer, LedgerRow, NewJob
 from db.tallies import Tally, tally
 from domain.errors import BreakwaterError, DuplicateJob, KeyInFlight, Overloaded
 from domain.fingerprint import body_hash
@@ -35,6 +35,7 @@ PATIENCE_SECONDS = 1.0
 STORE_PATIENCE_SECONDS = 5.0
 PAUSE_SECONDS = 0.004
 
+Looked: TypeAlias = tuple[Submission, Verdict | None]
 Answered: TypeAlias = tuple[Submission, Answer | BreakwaterError]
 
 
@@ -129,10 +130,20 @@ class Submitter:
             return list(group)
         except Exception as error:  # noqa: BLE001 - answered to whoever sent it; the loop must go on
             if len(group) == 1:
-                _fail(group, error)
+                _fail(group, _held_up() if isinstance(error, BLOCKED) else error)
                 return []
             self._log.exception("submission_group_failed", submissions=len(group))
-            return [left for one in group for left in await self._answer([one])]
+            return await self._answer_one_by_one(group)
+
+    async def _answer_one_by_one(self, group: Sequence[Submission]) -> list[Submission]:
+        """Answer each alone, as long as it is patient: where all are held up, they aren't so one after the other."""
+        left = []
+        for one in group:
+            if time.monotonic() < one.deadline + STORE_PATIENCE_SECONDS:
+                left += await self._answer([one])
+            else:
+                _fail([one], _held_up())
+        return left
 
     async def _go_round(self, left: Sequence[Submission]) -> None:
         """Let submissions whose lock is held elsewhere try again, until their patience ends."""
@@ -142,7 +153,7 @@ class Submitter:
             if one.key is not None and now >= one.deadline:
                 await self._refuse_in_flight(one)
             elif now >= one.deadline + STORE_PATIENCE_SECONDS:
-                _fail([one], Overloaded("The same spec is being stored elsewhere; repeat this.", retry_after_seconds=1))
+                _fail([one], _held_up())
             else:
                 patient.append(one)
         self._waiting = [*patient, *self._waiting]
@@ -155,19 +166,16 @@ class Submitter:
         verdict = Verdict("rejected", error.code, error=error)
         try:
             await in_transaction(self._engine, lambda c: self._enter(c, [(one, verdict)]))
-        except GONE:
-            self._log.warning("ledger_row_missing", request_id=one.sender.request_id)
+        except Exception as failure:  # noqa: BLE001 - the answer stands without its row; the loop must go on
+            self._log.warning(
+                "ledger_row_missing", request_id=one.sender.request_id, error=f"{type(failure).__name__}: {failure}"
+            )
         _fail([one], error)
 
     async def _store(self, group: Sequence[Submission]) -> list[Submission]:
         async with connect(self._engine) as connection:
             looked = list(zip(group, await self._judge(connection, group), strict=True))
-        new = [one for one, verdict in looked if verdict is None]
-        if new and (refusal := await self._backlog.refuse(self._engine, len(new))):
-            _fail(new, refusal)
-            looked = [(one, verdict) for one, verdict in looked if verdict is not None]
-        if not looked:
-            return []
+        looked = await self._put_off(looked)
         answers, left = await in_transaction(self._engine, lambda c: self._store_looked(c, looked))
         self._on_created([answer.created for _, answer in answers if isinstance(answer, Answer) and answer.created])
         for one, answer in answers:
@@ -175,8 +183,19 @@ class Submitter:
             self._log_duplicate(one, answer)
         return left
 
+    async def _put_off(self, looked: Sequence[Looked]) -> list[Looked]:
+        """Refuse the new ones that the backlog has no room for."""
+        new = [one for one, verdict in looked if verdict is None]
+        room = await self._backlog.take(self._engine, len(new)) if new else 0
+        beyond = {id(one) for one in new[room:]}
+        refusal = self._backlog.refusal() if beyond else None
+        return [
+            (one, Verdict("rejected", Overloaded.code, error=refusal) if id(one) in beyond else verdict)
+            for one, verdict in looked
+        ]
+
     async def _store_looked(
-        self, connection: Connection, looked: Sequence[tuple[Submission, Verdict | None]]
+        self, connection: Connection, looked: Sequence[Looked]
     ) -> tuple[list[Answered], list[Submission]]:
         """Store what the first look decided, and what a second look, under locks, confirms as new."""
         decided = [(one, verdict) for one, verdict in looked if verdict is not None and not keeps_key(one, verdict)]
@@ -330,6 +349,10 @@ def _settle(one: Submission, answer: Answer | BreakwaterError) -> None:
         one.answered.set_exception(answer)
     else:
         one.answered.set_result(answer)
+
+
+def _held_up() -> Overloaded:
+    return Overloaded("What this needs is held elsewhere; repeat this request.", retry_after_seconds=1)
 
 
 def _fail(group: Sequence[Submission], error: Exception) -> None:

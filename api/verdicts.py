@@ -11,7 +11,7 @@ import orjson
 
 from api.job_links import job_json
 from db.submissions import Known, SubmittedJob, Wanted, lock_key
-from domain.errors import BreakwaterError, DuplicateJob, JobIdConflict, KeyReused
+from domain.errors import BreakwaterError, DuplicateJob, JobIdConflict, KeyReused, Overloaded
 from domain.fingerprint import MAX_DIFFERENCES, body_hash, differences
 from domain.normalize import Normalized
 from domain.redaction import redacted, secret_pointers
@@ -88,6 +88,8 @@ class Verdict:
                 return 200
             case "replayed" if self.known is not None and self.known.key_status_code is not None:
                 return self.known.key_status_code
+            case _ if isinstance(self.error, Overloaded):
+                return 503
             case _:
                 return 422 if isinstance(self.error, KeyReused) else 409
 

@@ -6,12 +6,18 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
-from asyncpg import UniqueViolationError
+from asyncpg import LockNotAvailableError, UniqueViolationError
 
 from db.engine import Connection, statement
 
 RACED = UniqueViolationError
 """What a caller sees who inserted a job, an id or a key that a writer outside this protocol inserted first."""
+
+
+BLOCKED = LockNotAvailableError
+"""What a caller sees who had to wait too long for a writer outside this protocol, or for a table."""
+LOCK_TIMEOUT = "2s"
+"""Nobody who keeps to the protocol is waited for at all, so this only bounds what others can hold up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +134,10 @@ async def look_up(
 async def try_locks(connection: Connection, keys: Iterable[int]) -> tuple[set[int], datetime]:
     """Take the advisory locks that are free, until the transaction's end; return them and the transaction's time.
 
-    Never waits. A lock that isn't free tells nothing: look again once its holder has committed.
+    Never waits. A lock that isn't free tells nothing: look again once its holder has committed. Whatever else the
+    transaction then has to wait for raises BLOCKED after LOCK_TIMEOUT.
     """
-    row = await connection.fetchrow(statement("lock_submission_keys"), sorted(set(keys)))
+    row = await connection.fetchrow(statement("lock_submission_keys"), sorted(set(keys)), LOCK_TIMEOUT)
     assert row is not None  # noqa: S101 - the statement always gives one row
     return set(row["free"]), row["locked_at"]
 

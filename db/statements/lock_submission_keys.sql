@@ -1,5 +1,6 @@
 -- Try to take the advisory locks of submissions for this transaction, without waiting; tell which were free, and the
--- transaction's time.
+-- transaction's time. From here on it waits for no lock longer than $2 (as lock_timeout takes it).
 SELECT
     ARRAY(SELECT i.key FROM unnest($1::bigint[]) AS i (key) WHERE pg_try_advisory_xact_lock(i.key)) AS free,
-    now() AS locked_at
+    now() AS locked_at,
+    set_config('lock_timeout', $2, true)
