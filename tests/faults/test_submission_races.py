@@ -1,4 +1,4 @@
-"""N parallel equal POSTs, from several processes to several APIs: one job, and an answer that says so for each of them."""
+"""N parallel equal POSTs, from several processes to several APIs: one job, and an answer that says so for each."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,0 +1,42 @@
+"""Past the backlog new jobs are put off; what is there already is still joined, replayed and refused."""
+
+import asyncio
+from collections import Counter
+
+from tests.service import StartProcess, connected, unique
+
+BACKLOG = 5
+
+
+async def test_only_new_jobs_are_put_off(database_url: str, redis_url: str, start_api: StartProcess) -> None:
+    async with connected(start_api(database_url, redis_url, backlog=BACKLOG), database_url) as client:
+        bodies = [unique(id=f"mine-{n}") if n else unique() for n in range(BACKLOG)]
+        for n, body in enumerate(bodies):
+            assert (await client.post(body, key=f"key-{n}")).status_code == 202
+
+        refused = await client.post(unique())
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert refused.headers["Content-Type"] == "application/problem+json"
+        (row,) = await client.ledger(refused)
+        assert (row["outcome"], row["reason"], row["status_code"], row["job"]) == ("rejected", "overloaded", 503, None)
+
+        assert [(await client.post(body)).json()["outcome"] for body in bodies] == ["joined"] * BACKLOG
+        replays = [await client.post(body, key=f"key-{n}") for n, body in enumerate(bodies)]
+        assert [answer.headers.get("Idempotent-Replayed") for answer in replays] == ["true"] * BACKLOG
+        assert (await client.post({**bodies[0], "on_duplicate": "reject"})).status_code == 409
+        assert (await client.post(unique(models=[]))).status_code == 422
+
+        await client.end("mine-1")
+        assert (await client.post(unique())).status_code == 202
+        assert await client.database.fetchval("SELECT count(*) FROM jobs") == BACKLOG + 1
+
+
+async def test_many_at_once_do_not_exceed_the_backlog(
+    database_url: str, redis_url: str, start_api: StartProcess
+) -> None:
+    async with connected(start_api(database_url, redis_url, backlog=BACKLOG), database_url) as client:
+        answers = await asyncio.gather(*(client.post(unique()) for _ in range(40)))
+        counted = Counter(answer.status_code for answer in answers)
+        assert counted == {202: BACKLOG, 503: 40 - BACKLOG}
+        assert await client.database.fetchval("SELECT count(*) FROM jobs") == BACKLOG
