@@ -129,6 +129,10 @@ WHERE coalesce(s.events, 0) <> j.last_event_no OR coalesce(s.last_no, 0) <> j.la
     OR coalesce(s.finishes, 0) <> (j.finished_at IS NOT NULL)::int
     OR (j.finished_at IS NOT NULL AND s.finish_no <> s.last_no)
 UNION ALL
+SELECT 'the story goes forward', e.job_no, e::text
+FROM (SELECT x.*, lag(x.at) OVER (PARTITION BY x.job_no ORDER BY x.event_no) AS before FROM events AS x) AS e
+WHERE e.at < e.before
+UNION ALL
 SELECT 'one trigger won', j.job_no, t.outcomes::text
 FROM jobs AS j
 LEFT JOIN (SELECT g.job_no, array_agg(g.outcome) AS outcomes FROM triggers AS g GROUP BY g.job_no) AS t USING (job_no)

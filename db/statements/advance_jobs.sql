@@ -1,11 +1,12 @@
 -- Carry ended batches and cells up: waves first, then jobs, each by the counts it now has under its row lock, so that
 -- of two flushes that end a job's last batches exactly one sees the end. Then the event of this flush, the batches
--- released by ended ones, those due again, and the tallies.
+-- released by ended ones, and those due again. Ends are told by the clock, under the row's lock: the transaction that
+-- ends a job may have begun before another one that ended a batch of it.
 WITH advanced_waves AS (
     UPDATE waves AS w
     SET open_batches = w.open_batches - i.ended,
         status = CASE WHEN w.open_batches = i.ended THEN 'completed' ELSE w.status END,
-        finished_at = CASE WHEN w.open_batches = i.ended THEN greatest(now(), w.started_at) END
+        finished_at = CASE WHEN w.open_batches = i.ended THEN greatest(clock_timestamp(), w.started_at) END
     FROM unnest($1::bigint[], $2::int[], $3::int[]) AS i (job_no, wave_no, ended)
     WHERE w.job_no = i.job_no AND w.wave_no = i.wave_no
     RETURNING 1
@@ -24,16 +25,17 @@ WITH advanced_waves AS (
         END,
         finished_at = CASE
             WHEN j.completed + j.failed + j.cancelled + j.unknown + i.completed + i.failed + i.unknown = j.planned
-                THEN greatest(now(), j.started_at)
+                THEN greatest(clock_timestamp(), j.started_at)
         END
     FROM unnest($4::bigint[], $5::int[], $6::int[], $7::int[], $8::text[])
         AS i (job_no, completed, failed, unknown, event)
     WHERE j.job_no = i.job_no AND (SELECT count(*) FROM advanced_waves) >= 0
     RETURNING j.job_no, j.id, j.tenant_no, j.status, j.last_event_no, i.event
 ), inserted_events AS (
-    INSERT INTO events (job_no, event_no, type, source, data)
+    INSERT INTO events (job_no, event_no, type, at, source, data)
     SELECT
-        a.job_no, a.last_event_no, CASE a.status WHEN 'running' THEN 'progressed' ELSE 'finished' END, $9::text,
+        a.job_no, a.last_event_no, CASE a.status WHEN 'running' THEN 'progressed' ELSE 'finished' END,
+        clock_timestamp(), $9::text,
         json_build_object('status', a.status, 'batches', a.event::json)
     FROM advanced_jobs AS a
 ), released AS (

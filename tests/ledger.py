@@ -1,0 +1,80 @@
+"""Plans and results written straight through `db/`, for tests that race transactions and need no worker."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from db import coordination
+from db.batches import ClaimedBatch
+from db.coordination import JobPlan
+from db.engine import Connection
+from db.results import CompletedCell, Settlement
+from domain.plan import PlannedBatch, Pool, plan
+from domain.spec import JobSpec
+from tests.fleet import seed
+
+HOLDER = 41
+
+
+async def plan_and_claim(
+    connection: Connection, bodies: Iterable[Mapping[str, Any]], *, batch_cells: int, holder: int = HOLDER
+) -> list[list[ClaimedBatch]]:
+    """Store these jobs, plan them in batches of so many cells, and claim all of them; return the batches of each."""
+    async with connection.transaction():
+        await seed(connection, bodies)
+        claimed, plans = [], []
+        for job in await coordination.lock_queued_jobs(connection, 100_000):
+            spec = JobSpec.from_json(job.spec)
+            batches = plan(spec, lambda _name: Pool("echo", batch_cells))
+            claimed.append([_claimed(job.job_no, batch, holder, job.locked_at) for batch in batches])
+            plans.append(_plan(job.job_no, batches))
+        await coordination.insert_plans(connection, plans, holder=holder, worker_no=1, lease_seconds=60)
+    return claimed
+
+
+def _plan(job_no: int, batches: tuple[PlannedBatch, ...]) -> JobPlan:
+    return JobPlan(
+        job_no=job_no,
+        source="initial",
+        is_recorded=False,
+        is_delivered=True,
+        batches=batches,
+        claimed=frozenset(batch.batch_no for batch in batches),
+        event="{}",
+    )
+
+
+def _claimed(job_no: int, batch: PlannedBatch, holder: int, claimed_at: float) -> ClaimedBatch:
+    cells = list(batch.cell_nos())
+    return ClaimedBatch(
+        job_no=job_no,
+        batch_no=batch.batch_no,
+        wave_no=1,
+        next_batch_no=None,
+        provider="echo",
+        region=batch.region,
+        region_no=batch.region_no,
+        fence=1,
+        holder=holder,
+        turn=0,
+        waited_seconds=0,
+        claimed_at=claimed_at,
+        model_nos=[model_no for model_no, _ in cells],
+        question_nos=[question_no for _, question_no in cells],
+        attempts=[0] * len(cells),
+    )
+
+
+def answered(batch: ClaimedBatch, *, output: str = "an answer") -> Settlement:
+    """A settlement in which every cell of a batch was answered."""
+    now_us = int(time.time() * 1_000_000)
+    cells = zip(batch.model_nos, batch.question_nos, strict=True)
+    return Settlement(
+        batch,
+        open_cells=0,
+        is_released=True,
+        completed=[
+            CompletedCell(batch.job_no, batch.region_no, model_no, question_no, now_us, now_us, "echo", None, output)
+            for model_no, question_no in cells
+        ],
+    )
