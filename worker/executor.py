@@ -112,6 +112,8 @@ class Executor:
         async with asyncio.TaskGroup() as group:
             while True:
                 run = await self._starting.get()
+                if run.batch.key not in self.held:  # its lease was lost before anything began
+                    continue
                 provider = self._context.providers[run.batch.provider]
                 if run.batch.lost_leases >= LOST_LEASES_LIMIT:
                     self._give_up(run)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from broker import envelopes
 from broker.envelopes import BrokerError, Envelope
 from db import reconciliation, tallies
-from db.engine import GONE, Connection
+from db.engine import CONFLICTS, GONE, Connection
 from db.reconciliation import Owed
 from db.tallies import tally
 from runtime.metrics import RECONCILED
@@ -38,7 +38,7 @@ class Reconciler:
                 async with reconciliation.leadership(self._context.engine) as connection:
                     if connection is not None:
                         await self._reconcile(connection)
-            except (*GONE, BrokerError) as error:
+            except (*GONE, *CONFLICTS, BrokerError) as error:
                 self._context.log.warning("reconcile_delayed", error=str(error))
 
     async def _take_over(self) -> None:

@@ -73,9 +73,11 @@ class Writer:
 
     async def _flush(self) -> None:
         try:
-            recorded = await in_transaction(self._context.engine, self._record)
-        except CellsAlreadyTerminal:
-            await self._drop_terminal_cells()
+            try:
+                recorded = await in_transaction(self._context.engine, self._record)
+            except CellsAlreadyTerminal:
+                await self._drop_terminal_cells()
+                return
         except GONE as error:
             self._context.log.warning("flush_delayed", error=str(error), batches=len(self._in_flight))
             await asyncio.sleep(PATIENCE_SECONDS)
@@ -92,19 +94,18 @@ class Writer:
     async def _drop_terminal_cells(self) -> None:
         """Leave out the cells that have a result already, and count them; the flush is then repeated."""
 
-        async def drop(connection: Connection) -> None:
+        async def find(connection: Connection) -> set[tuple[int, ...]]:
             terminal = await results.terminal_cells(connection, self._in_flight)
-            dropped = sum(_drop(settlement, terminal) for settlement in self._in_flight)
-            self._context.log.warning(
-                "duplicate_prevented", layer="execution", reason="already_terminal", cells=dropped
-            )
-            await tallies.add(
-                connection,
-                self._context.worker_no,
-                [tally(DUPLICATES_PREVENTED.name, dropped, layer="execution", reason="already_terminal")],
-            )
+            prevented = tally(DUPLICATES_PREVENTED.name, len(terminal), layer="execution", reason="already_terminal")
+            await tallies.add(connection, self._context.worker_no, [prevented])
+            return terminal
 
-        await in_transaction(self._context.engine, drop)
+        terminal = await in_transaction(self._context.engine, find)
+        for settlement in self._in_flight:
+            _drop(settlement, terminal)
+        self._context.log.warning(
+            "duplicate_prevented", layer="execution", reason="already_terminal", cells=len(terminal)
+        )
 
     def _observe(self, recorded: Recorded) -> None:
         durations: Counter[int] = Counter()
@@ -129,12 +130,10 @@ class Writer:
                 self._context.log.info("job_finished", job_id=job.id, status=job.status)
 
 
-def _drop(settlement: Settlement, terminal: set[tuple[int, ...]]) -> int:
-    before = settlement.results
+def _drop(settlement: Settlement, terminal: set[tuple[int, ...]]) -> None:
     settlement.completed = [cell for cell in settlement.completed if cell[:4] not in terminal]
     settlement.failed = [cell for cell in settlement.failed if cell[:4] not in terminal]
     settlement.retried = [cell for cell in settlement.retried if cell[:4] not in terminal]
-    return before - settlement.results
 
 
 def _tallies(recorded: Recorded) -> list[Tally]:
