@@ -1,5 +1,6 @@
 -- Count what the jobs in $1 hold, from their executions, and compare it with what is kept. Everything but planned,
--- terminal, open, attempts and external_calls must be 0. A job that ended before it was planned has no cells.
+-- terminal, open, attempts and external_calls must be 0. A job that ended before it was planned has no cells. A twin
+-- may stand in for a missing cell in out_of_plan, but not in duplicates.
 WITH audited_jobs AS MATERIALIZED (
     SELECT
         j.job_no, j.id, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, s.pairs,
@@ -12,8 +13,7 @@ WITH audited_jobs AS MATERIALIZED (
     SELECT
         e.job_no, e.batch_no, e.region_no, e.model_no,
         count(*)::int AS cells,
-        count(DISTINCT e.question_no)::int AS questions,
-        count(DISTINCT e.question_no) FILTER (WHERE e.question_no < a.questions)::int AS questions_in_plan,
+        count(*) FILTER (WHERE e.question_no < a.questions)::int AS questions_in_plan,
         count(*) FILTER (WHERE e.question_no >= a.questions)::int AS cells_past_plan,
         count(*) FILTER (WHERE e.finished_at IS NULL)::int AS open,
         count(*) FILTER (WHERE e.status = 'completed')::int AS completed,

@@ -1,0 +1,111 @@
+"""Each series moves when its event happens, in real processes, and says what the rows in the database say."""
+
+import signal
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.service import Client, StartProcess, connected, unique
+from tests.waiting import eventually_async
+
+Series: TypeAlias = dict[str, float]
+
+FAST: Mapping[str, object] = {"lease_seconds": 1, "heartbeat_seconds": 0.2, "reconcile_seconds": 0.5}
+ROWS = {
+    "breakwater_jobs_submitted_total": """
+        SELECT coalesce(kind, 'unknown'), outcome, count(*) FROM submissions GROUP BY kind, outcome
+    """,
+    "breakwater_executions_total": """
+        SELECT e.status, b.provider, b.region, count(*)
+        FROM executions AS e
+        JOIN batches AS b USING (job_no, batch_no)
+        WHERE e.finished_at IS NOT NULL
+        GROUP BY e.status, b.provider, b.region
+    """,
+    "breakwater_coordination_total": """
+        SELECT source, outcome, count(*) FROM triggers WHERE outcome IS NOT NULL GROUP BY source, outcome
+    """,
+    "breakwater_retries_total": "SELECT error_code, count(*) FROM attempts GROUP BY error_code",
+}
+LABELS = {
+    "breakwater_jobs_submitted_total": ("kind", "outcome"),
+    "breakwater_executions_total": ("status", "provider", "region"),
+    "breakwater_coordination_total": ("source", "outcome"),
+    "breakwater_retries_total": ("reason",),
+}
+
+
+async def scrape(http: httpx2.AsyncClient) -> dict[str, Series]:
+    """The fleet's samples by name and by the values of their labels."""
+    found: dict[str, Series] = {}
+    for family in text_string_to_metric_families((await http.get("/metrics")).text):
+        for sample in family.samples:
+            names = LABELS.get(sample.name, tuple(sorted(set(sample.labels) - {"scope"})))
+            key = "/".join(sample.labels[name] for name in names)
+            found.setdefault(sample.name, {})[key] = sample.value
+    return found
+
+
+async def recount(client: Client, name: str) -> Series:
+    rows = await client.database.fetch(ROWS[name])
+    return {"/".join(str(part) for part in tuple(row)[:-1]): row[-1] for row in rows}
+
+
+async def ended(client: Client, job_id: str) -> bool:
+    job: Any = (await client.http.get(f"/jobs/{job_id}")).json()
+    return job["finished_at"] is not None
+
+
+async def test_series_say_what_the_rows_say(
+    database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess
+) -> None:
+    api = start_api(database_url, redis_url, **FAST)
+    start_worker(database_url, redis_url, **FAST, echo_failure_rate=0.4)
+    async with connected(api, database_url) as client:
+        body = unique(models=["a", "b"], questions=[f"Question {number}?" for number in range(20)])
+        job_id = (await client.post(body)).json()["job"]["id"]
+        assert (await client.post(body)).json()["outcome"] == "joined"
+        assert (await client.post(unique(regions=["mars"]))).status_code == 422
+        await eventually_async(lambda: ended(client, job_id), seconds=60)
+        await client.http.post(f"/jobs/{job_id}/coordinate")
+        samples = await scrape(client.http)
+        assert {name: samples[name] for name in ROWS} == {name: await recount(client, name) for name in ROWS}
+        assert samples["breakwater_executions_total"].keys() >= {"completed/echo/us-east"}
+        assert samples["breakwater_retries_total"]["echo_failure"] > 0
+        prevented = samples["breakwater_duplicates_prevented_total"]
+        assert (prevented["submission/same_spec_active"], prevented["coordination/manual_joined"]) == (1, 1)
+        tries = await client.database.fetchval("SELECT sum(attempts) FROM executions")
+
+        async def reported() -> bool:
+            measured = await scrape(client.http)
+            counts = [
+                measured[f"breakwater_{name}_count"][""]
+                for name in ("execution_duration_seconds", "coordination_seconds", "queue_wait_seconds")
+            ]
+            return counts[0] == tries and min(counts) > 0
+
+        await eventually_async(reported)
+
+
+async def test_a_killed_workers_lease_is_counted_once_it_is_taken_over(
+    database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess
+) -> None:
+    api = start_api(database_url, redis_url, **FAST)
+    doomed = start_worker(database_url, redis_url, **FAST, echo_delay_seconds=30)
+    async with connected(api, database_url) as client:
+        job_id = (await client.post(unique())).json()["job"]["id"]
+
+        async def is_running() -> bool:
+            job: Any = (await client.http.get(f"/jobs/{job_id}")).json()
+            return bool(job["progress"]["running"])
+
+        await eventually_async(is_running, seconds=30)
+        doomed.popen.send_signal(signal.SIGKILL)
+        start_worker(database_url, redis_url, **FAST)
+        await eventually_async(lambda: ended(client, job_id), seconds=30)
+        samples = await scrape(client.http)
+        assert samples["breakwater_leases_lost_total"] == {"": 1}
+        assert samples["breakwater_reconciled_total"]["lease_expired"] >= 1
+        assert (await client.http.get(f"/jobs/{job_id}/audit")).json()["holds"]
