@@ -19,6 +19,7 @@ from runtime.metrics import (
     INVARIANT_VIOLATIONS,
     QUEUE_DEPTH,
     QUEUE_OLDEST_AGE,
+    REPEATS,
     WORKER_HEARTBEAT_AGE,
     Fleet,
     Histograms,
@@ -53,15 +54,18 @@ class FleetView:
             broker_state.look(self._broker), self._read(), self._recount()
         )
         histograms = Histograms()
+        repeats: Counter[str] = Counter()
         for one in snapshots:
             histograms.add(one)
+            repeats.update(one.get(workers.REPEATS, {}))
         gauges = [
             (BUILD_INFO, {"version": self._version}, 1.0),
             *_stream_gauges(stream),
             *((WORKER_HEARTBEAT_AGE, {"worker": one["id"]}, one["heartbeat_age_seconds"]) for one in live),
             *((INVARIANT_VIOLATIONS, {"invariant": name}, count) for name, count in violations.items()),
         ]
-        return Fleet(tallies=counted, gauges=gauges, histograms=histograms)
+        repeated = [(REPEATS.name, {"reason": conflict}, count) for conflict, count in repeats.items()]
+        return Fleet(tallies=[*counted, *repeated], gauges=gauges, histograms=histograms)
 
     async def _read(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         try:

@@ -1,5 +1,6 @@
 """The one pool of connections: SQLModel reads through it, hot statements take its driver connection."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -100,6 +101,8 @@ def statement(name: str) -> str:
 
 
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+repeats: Counter[str] = Counter()
+"""Units of this process that were repeated, by the name of the conflict they met; it travels with the heartbeat."""
 GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -114,7 +117,7 @@ GONE = (
 
 
 async def in_transaction(engine: Engine, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
-    """Run `unit` in a transaction and commit; run it again, whole, when it met a deadlock.
+    """Run `unit` in a transaction and commit; run it again, whole, when it met a conflict (40P01, 40001).
 
     `unit` must not keep effects outside the transaction, for it may run several times.
     """
@@ -122,7 +125,7 @@ async def in_transaction(engine: Engine, unit: Callable[[Connection], Awaitable[
         try:
             async with connect(engine) as connection, connection.transaction():
                 return await unit(connection)
-        except CONFLICTS:
-            continue
+        except CONFLICTS as conflict:
+            repeats[type(conflict).__name__] += 1
     async with connect(engine) as connection, connection.transaction():
         return await unit(connection)

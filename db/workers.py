@@ -5,7 +5,10 @@ from typing import Any
 
 import orjson
 
-from db.engine import Connection, statement
+from db.engine import Connection, repeats, statement
+
+REPEATS = "repeats"
+"""Where a snapshot holds how often a unit was repeated, by conflict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ async def beat(connection: Connection, worker_no: int, *, running: int, metrics:
         statement("beat_worker"),
         worker_no,
         running,
-        orjson.dumps(metrics).decode(),
+        _measured(metrics),
     )
 
 
@@ -43,7 +46,7 @@ async def stop(connection: Connection, worker_no: int, *, metrics: dict[str, Any
     await connection.execute(
         statement("stop_worker"),
         worker_no,
-        orjson.dumps(metrics).decode(),
+        _measured(metrics),
     )
 
 
@@ -57,3 +60,8 @@ async def live(connection: Connection, *, silent_seconds: float) -> list[dict[st
     """Return the workers that gave a sign of life within `silent_seconds`, oldest first."""
     rows = await connection.fetch(statement("live_workers"), silent_seconds)
     return [dict(row) for row in rows]
+
+
+def _measured(metrics: dict[str, Any]) -> str:
+    """Return what a process measured, with the conflicts that its transactions met."""
+    return orjson.dumps({**metrics, REPEATS: dict(repeats)}).decode()

@@ -35,7 +35,8 @@ COORDINATION = Series("breakwater_coordination", "Triggers of coordination.", ("
 RETRIES = Series("breakwater_retries", "Tries that failed and are repeated.", ("reason",))
 LEASES_LOST = Series("breakwater_leases_lost", "Batches taken over after their lease ran out.")
 RECONCILED = Series("breakwater_reconciled", "Owed work that was announced again.", ("reason",))
-TALLIES = (JOBS_SUBMITTED, DUPLICATES_PREVENTED, EXECUTIONS, COORDINATION, RETRIES, LEASES_LOST, RECONCILED)
+REPEATS = Series("breakwater_transactions_repeated", "Transactions run again after a conflict.", ("reason",))
+TALLIES = (JOBS_SUBMITTED, DUPLICATES_PREVENTED, EXECUTIONS, COORDINATION, RETRIES, LEASES_LOST, RECONCILED, REPEATS)
 
 EXECUTION_DURATION = Series("breakwater_execution_duration_seconds", "From a try's start to its end.")
 QUEUE_WAIT = Series("breakwater_queue_wait_seconds", "From when a batch was due to its claim.")
