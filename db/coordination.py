@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from asyncpg import IntegrityConstraintViolationError
+
 from db.engine import Connection, statement
 from domain.plan import PlannedBatch
 
@@ -48,6 +50,10 @@ class Delivery:
     is_first: bool
 
 
+class PlanRefused(Exception):
+    """The database refused a plan among several; its argument is the rule's name."""
+
+
 async def lock_queued_jobs(connection: Connection, limit: int) -> list[QueuedJob]:
     """Lock up to `limit` queued inference jobs by turns; those that another worker is planning are passed over."""
     rows = await connection.fetch(statement("lock_queued_jobs"), limit)
@@ -57,7 +63,10 @@ async def lock_queued_jobs(connection: Connection, limit: int) -> list[QueuedJob
 async def insert_plans(
     connection: Connection, plans: Sequence[JobPlan], *, holder: int, worker_no: int, lease_seconds: float
 ) -> None:
-    """Write these plans and start their jobs. The jobs must be locked by this transaction."""
+    """Write these plans and start their jobs. The jobs must be locked by this transaction.
+
+    Raises PlanRefused, and the transaction must be undone, when a plan isn't what its spec was accepted for.
+    """
     batch_rows = [_batch_row(plan, batch) for plan in plans for batch in plan.batches]
     run_rows = [
         (plan.job_no, batch.batch_no, batch.region_no, run.model_no, run.first_question_no, run.last_question_no)
@@ -65,17 +74,19 @@ async def insert_plans(
         for batch in plan.batches
         for run in batch.runs
     ]
-    await connection.execute(
-        statement("insert_plans"),
-        *zip(
-            *((p.job_no, p.source, p.is_recorded, p.is_delivered, len(p.batches), p.event) for p in plans), strict=True
-        ),
-        *zip(*batch_rows, strict=True),
-        holder,
-        worker_no,
-        lease_seconds,
-        *zip(*run_rows, strict=True),
-    )
+    job_rows = [(p.job_no, p.source, p.is_recorded, p.is_delivered, len(p.batches), p.event) for p in plans]
+    try:
+        await connection.execute(
+            statement("insert_plans"),
+            *zip(*job_rows, strict=True),
+            *zip(*batch_rows, strict=True),
+            holder,
+            worker_no,
+            lease_seconds,
+            *zip(*run_rows, strict=True),
+        )
+    except IntegrityConstraintViolationError as error:
+        raise PlanRefused(error.constraint_name) from error
 
 
 def _batch_row(plan: JobPlan, batch: PlannedBatch) -> tuple[object, ...]:

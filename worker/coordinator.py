@@ -2,17 +2,18 @@
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import orjson
 
 from db import coordination, tallies
 from db.batches import ClaimedBatch
-from db.coordination import JobPlan, QueuedJob
+from db.coordination import JobPlan, PlanRefused, QueuedJob
 from db.engine import Connection, in_transaction
 from db.tallies import Tally, tally
-from domain.plan import PlannedBatch, plan
+from domain.plan import PlannedBatch, Pool, plan
 from domain.spec import JobSpec
 from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVENTED
 from worker.context import Context
@@ -20,6 +21,8 @@ from worker.context import Context
 JOBS_AT_ONCE = 256
 CELLS_AT_ONCE = 5_000
 """Cells planned in one transaction, about: some 30 ms, so that a small job behind large ones waits little."""
+
+UNPLANNABLE = "unplannable_spec"
 
 
 @dataclass(slots=True)
@@ -35,10 +38,20 @@ class Planned:
     job_ids: dict[int, str] = field(default_factory=dict)
     has_more: bool = False
 
+    def set_aside(self, refused: JobPlan, detail: str) -> None:
+        """Take a job's plan out again: it can't be planned."""
+        self.plans.remove(refused)
+        self.claimed = [batch for batch in self.claimed if batch.job_no != refused.job_no]
+        self.ready = [one for one in self.ready if one[0] != refused.job_no]
+        self.failures.append((refused.job_no, refused.source, UNPLANNABLE, detail))
+
     @property
     def job_nos(self) -> set[int]:
         """The jobs that no longer wait."""
         return {one.job_no for one in self.plans} | {job_no for job_no, *_ in self.failures}
+
+
+Insert: TypeAlias = Callable[[Connection, Planned, int], Awaitable[None]]
 
 
 class Coordinator:
@@ -55,43 +68,62 @@ class Coordinator:
         started = time.monotonic()
         holder = secrets.randbits(63)
 
-        async def unit(connection: Connection) -> Planned:
-            return await self._plan_queued(connection, sources, room, holder)
+        async def together(connection: Connection) -> Planned:
+            return await self._plan_queued(connection, self._insert, sources, room, holder)
 
-        planned = await in_transaction(self._context.engine, unit)
+        async def each_by_itself(connection: Connection) -> Planned:
+            return await self._plan_queued(connection, self._insert_each, sources, room, holder)
+
+        try:
+            planned = await in_transaction(self._context.engine, together)
+        except PlanRefused:
+            planned = await in_transaction(self._context.engine, each_by_itself)
         if planned.plans or planned.failures:
             self._context.histograms[COORDINATION_SECONDS].observe(time.monotonic() - started)
             self._log(planned)
         return planned
 
-    async def _plan_queued(self, connection: Connection, sources: Mapping[int, str], room: int, holder: int) -> Planned:
+    async def _plan_queued(
+        self, connection: Connection, insert: Insert, sources: Mapping[int, str], room: int, holder: int
+    ) -> Planned:
         jobs = await coordination.lock_queued_jobs(connection, JOBS_AT_ONCE)
         chosen = _within_budget(jobs)
         planned = Planned(has_more=len(chosen) < len(jobs) or len(jobs) == JOBS_AT_ONCE)
         for job in chosen:
             self._plan(job, planned, source=sources.get(job.job_no, ""), room=room, holder=holder)
         if planned.plans:
-            await coordination.insert_plans(
-                connection,
-                planned.plans,
-                holder=holder,
-                worker_no=self._context.worker_no,
-                lease_seconds=self._context.lease_seconds,
-            )
+            await insert(connection, planned, holder)
         if planned.failures:
             await coordination.fail_queued_jobs(connection, planned.failures, self._context.worker_no)
         await self._settle_triggers(connection, chosen, planned)
         return planned
 
+    async def _insert(self, connection: Connection, planned: Planned, holder: int) -> None:
+        await coordination.insert_plans(
+            connection,
+            planned.plans,
+            holder=holder,
+            worker_no=self._context.worker_no,
+            lease_seconds=self._context.lease_seconds,
+        )
+
+    async def _insert_each(self, connection: Connection, planned: Planned, holder: int) -> None:
+        """Insert one plan at a time, to tell which of them the database refuses."""
+        for one in tuple(planned.plans):
+            try:
+                async with connection.transaction():
+                    await self._insert(connection, Planned(plans=[one]), holder)
+            except PlanRefused as refused:
+                planned.set_aside(one, f"The plan of the stored spec breaks the rule {refused}.")
+
     def _plan(self, job: QueuedJob, planned: Planned, *, source: str, room: int, holder: int) -> None:
         """Add a job's plan to `planned`; one that can't be planned is set aside with its reason."""
         planned.job_ids[job.job_no] = job.id
         try:
-            spec = JobSpec.from_json(job.spec)
-            batches = plan(spec, self._context.pool_of)
-        except (KeyError, ValueError, TypeError) as error:
+            spec, batches = _read(job, self._context.pool_of)
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
             detail = f"This version can't plan the stored spec: {type(error).__name__}."
-            planned.failures.append((job.job_no, source or "initial", "unplannable_spec", detail))
+            planned.failures.append((job.job_no, source or "initial", UNPLANNABLE, detail))
             return
         claimed = [] if job.has_backlog else _claimable(batches, room - planned.claimed_cells)
         planned.claimed_cells += sum(batch.cells for batch in claimed)
@@ -116,8 +148,9 @@ class Coordinator:
     async def _settle_triggers(self, connection: Connection, jobs: Sequence[QueuedJob], planned: Planned) -> None:
         counted = [_trigger_tally(one.source, "won") for one in planned.plans if not one.is_recorded]
         counted += [_trigger_tally(source, "failed") for _, source, _, _ in planned.failures]
-        waiting = [job.job_no for job in jobs if job.has_open_triggers]
-        if waiting:
+        if jobs:
+            # Of all jobs: a trigger that committed while they were being locked isn't in `has_open_triggers`.
+            waiting = [job.job_no for job in jobs]
             won = [one.job_no for one in planned.plans if one.is_recorded]
             settled = await coordination.settle_open_triggers(
                 connection, waiting, won=won, worker_no=self._context.worker_no
@@ -148,6 +181,14 @@ class Coordinator:
             self._context.log.error(
                 "job_not_coordinated", job_id=planned.job_ids[job_no], source=source, code=code, detail=detail
             )
+
+
+def _read(job: QueuedJob, pool_of: Callable[[str], Pool]) -> tuple[JobSpec, Sequence[PlannedBatch]]:
+    """Return a job's spec and batches; raises whatever a spec that another version stored provokes."""
+    spec = JobSpec.from_json(job.spec)
+    if spec.planned != job.planned:
+        raise ValueError(spec.planned)
+    return spec, plan(spec, pool_of)
 
 
 def _within_budget(jobs: Sequence[QueuedJob]) -> Sequence[QueuedJob]:
