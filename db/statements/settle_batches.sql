@@ -2,8 +2,9 @@
 -- A batch that another holder took since is not returned: its results are stale. This lock comes before any cell is
 -- written; a join on the fence alone would not stop a writer that raced with the new holder's claim. Only a running
 -- batch has a holder, so status needs no predicate here; one would let the planner start from the running ones.
+-- A flush that is repeated, its commit unheard of, would count cells twice: the cells themselves then undo it.
 UPDATE batches AS b
-SET open_cells = b.open_cells - i.ended_cells,
+SET open_cells = greatest(b.open_cells - i.ended_cells, 0),
     attempts = b.attempts + (i.status <> 'running')::int,
     status = i.status,
     finished_at = CASE WHEN i.status = 'completed' THEN greatest(now(), b.started_at) END,

@@ -1,0 +1,53 @@
+"""Recording: what a worker may write again, it writes once."""
+
+import time
+
+from db import results
+from db.batches import ClaimedBatch
+from db.results import CompletedCell, Settlement
+from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, tallied
+from tests.waiting import eventually_async
+
+
+async def test_an_answer_whose_commit_nobody_heard_of_is_left_out(fleet: Fleet, connection) -> None:
+    """Done here under the worker's own fence, as its own flush would have before its connection broke."""
+    (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.7)
+    await ring(fleet.redis_url, await seed(connection, [body(questions=5)]))
+
+    async def running():
+        return await connection.fetchrow("SELECT * FROM batches WHERE status = 'running'")
+
+    held = await eventually_async(running, what="the worker holds the batch")
+    async with connection.transaction():
+        recorded = await results.record(connection, [_first_answer(held)], source="a test")
+    assert len(recorded.settled) == 1
+    await all_ended(connection)
+    assert await attempts(connection) == {("completed", 1): 5}
+    first = await connection.fetchval("SELECT output FROM executions WHERE question_no = 0")
+    assert first == "the first answer"
+    assert await tallied(connection, "breakwater_duplicates_prevented", layer="execution") == 1
+    assert worker.is_alive
+    await assert_audit(connection)
+
+
+def _first_answer(row) -> Settlement:
+    now_us = int(time.time() * 1_000_000)
+    batch = ClaimedBatch(
+        job_no=row["job_no"],
+        batch_no=row["batch_no"],
+        wave_no=1,
+        next_batch_no=None,
+        provider="echo",
+        region="us-east",
+        region_no=0,
+        fence=row["fence"],
+        holder=row["holder"],
+        turn=0,
+        waited_seconds=0,
+        claimed_at=0,
+        model_nos=[0],
+        question_nos=[0],
+        attempts=[0],
+    )
+    cell = CompletedCell(batch.job_no, 0, 0, 0, now_us, now_us, "echo", "us-east", "the first answer")
+    return Settlement(batch, open_cells=row["open_cells"] - 1, completed=[cell])
