@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from domain.wellformed import MAX_VALUES, is_storable
 from tests.domain.bodies import errors_of, plain, read, refusals
 
 
@@ -62,3 +63,12 @@ def test_each_place_is_told():
 
 def test_no_more_than_a_hundred_places_are_told():
     assert len(errors_of(plain(metadata={"a": ["\0"] * 500}))) == 100
+
+
+def test_as_many_values_as_the_largest_spec_has_are_taken():
+    assert is_storable(plain(metadata={"a": [1] * (MAX_VALUES - 10)}))
+
+
+@pytest.mark.parametrize("values", [[1] * MAX_VALUES, [[]] * MAX_VALUES, [[1]] * (MAX_VALUES // 2)])
+def test_more_values_are_refused_as_one_error(values):
+    assert refusals(plain(metadata={"a": values})) == [("", "too_many_values")]
