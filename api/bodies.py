@@ -12,7 +12,7 @@ MAX_KEY_LENGTH = 255
 
 
 async def read_json(request: Request) -> Any:
-    """Return the parsed body. Raises BadRequest: 413 past 1 MiB, 415 if it isn't JSON by its type, 400 if malformed.
+    """Return the parsed body. Raises BadRequest: 413 past 1 MiB, 415 if its headers don't say JSON, 400 if malformed.
 
     Duplicate keys, NaN and nesting too deep to parse are malformed.
     """
@@ -45,6 +45,8 @@ def _refuse_other_types(request: Request) -> None:
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         raise BadRequest(415, "unsupported_media_type", "Send the body as Content-Type: application/json.")
+    if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise BadRequest(415, "unsupported_content_encoding", "Send the body as it is, without a Content-Encoding.")
 
 
 async def _read_bounded(request: Request) -> bytes:
