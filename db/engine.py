@@ -72,6 +72,9 @@ async def connect(engine: Engine) -> AsyncIterator[Connection]:
         try:
             yield driver
         except BaseException as error:
+            if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+                # What can't be encoded isn't a connection that broke, though the driver derives both from one error.
+                raise Unstorable(str(error)) from error
             # After a refusal by the server the connection is sound; after anything else what was under way is unknown.
             if not isinstance(error, asyncpg.PostgresError) or isinstance(error, GONE):
                 await borrowed.invalidate()
@@ -98,6 +101,10 @@ async def _driver_of(borrowed: AsyncConnection) -> Connection:
 def statement(name: str) -> str:
     """Return the text of `db/statements/<name>.sql`."""
     return (STATEMENTS / f"{name}.sql").read_text()
+
+
+class Unstorable(ValueError):  # noqa: N818 - named for what happened
+    """A value that the database's types can't hold reached a statement; a bug of whoever let it through."""
 
 
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)

@@ -59,6 +59,7 @@ class Job(SQLModel, table=True):
         ForeignKeyConstraint(["tenant_no"], ["tenants.tenant_no"], name="job_belongs_to_tenant"),
         Index("jobs_queued_by_turn", "turn", "job_no", postgresql_where=text("status = 'queued'")),
         Index("jobs_active_by_hash", "tenant_no", "spec_hash", "job_no", postgresql_where=text("finished_at IS NULL")),
+        Index("jobs_by_creation", "created_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
         Index("jobs_by_status", "tenant_no", "status", "job_no"),
     )
 

@@ -30,3 +30,12 @@ Outcome: TypeAlias = Completed | Failed
 def backoff_seconds(attempts: int, jitter: float) -> float:
     """Return the wait after `attempts` failed tries: exponential with full jitter, `jitter` drawn from [0, 1)."""
     return jitter * min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(attempts, 16))
+
+
+def storable(text: str) -> str:
+    """Return the text with what a database can't hold, NUL and lone surrogates, replaced by U+FFFD."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -9,7 +9,7 @@ from typing import NamedTuple, assert_never
 
 from db.batches import ClaimedBatch
 from db.results import CompletedCell, FailedCell, Settlement
-from domain.outcome import Completed, Failed, Outcome, backoff_seconds
+from domain.outcome import Completed, Failed, Outcome, backoff_seconds, storable
 from domain.spec import JobSpec
 from runtime.metrics import QUEUE_WAIT
 from worker.context import Context
@@ -40,7 +40,7 @@ class BatchRun:
 
     def clock_us(self) -> int:
         """Return the database's time in microseconds since the epoch."""
-        return int((time.monotonic() + self.offset) * 1_000_000)
+        return round((time.monotonic() + self.offset) * 1_000_000)
 
 
 class Try(NamedTuple):
@@ -179,9 +179,9 @@ class Executor:
         match outcome:
             case Completed():
                 run.open -= 1
-                settlement.completed.append(CompletedCell(*cell, *tried, outcome.region_served, outcome.output))
+                settlement.completed.append(CompletedCell(*cell, *tried, outcome.region_served, storable(outcome.output)))
             case Failed():
-                failed = FailedCell(*cell, *tried, outcome.code, outcome.detail, outcome.retryable)
+                failed = FailedCell(*cell, *tried, outcome.code, storable(outcome.detail), outcome.retryable)
                 attempts = batch.attempts[index] + 1
                 if outcome.retryable and attempts < run.spec.policy.max_attempts:
                     wait = backoff_seconds(attempts, random.random())  # noqa: S311 - jitter needs no secrecy

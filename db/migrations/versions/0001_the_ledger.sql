@@ -55,6 +55,7 @@ CREATE TABLE jobs (
 ) WITH (fillfactor = 70);
 CREATE INDEX jobs_queued_by_turn ON jobs (turn, job_no) WHERE status = 'queued';
 CREATE INDEX jobs_active_by_hash ON jobs (tenant_no, spec_hash, job_no) WHERE finished_at IS NULL;
+CREATE INDEX jobs_by_creation ON jobs USING brin (created_at) WITH (autosummarize = on);
 CREATE INDEX jobs_by_status ON jobs (tenant_no, status, job_no);
 
 -- What a job was asked and what it will run; never updated but for a purged payload. Kept apart from jobs so that

@@ -1,0 +1,30 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.outcome import BACKOFF_CAP_SECONDS, backoff_seconds, storable
+
+
+@given(st.text(alphabet=st.characters(codec=None)))
+def test_any_text_becomes_storable(text):
+    stored = storable(text)
+
+    assert "\0" not in stored
+    assert stored.encode("utf-8")
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0")))
+def test_storable_text_is_left_alone(text):
+    assert storable(text) == text
+
+
+@given(st.integers(0, 1000), st.floats(0, 1, exclude_max=True))
+def test_a_wait_has_full_jitter_and_a_cap(attempts, jitter):
+    assert backoff_seconds(attempts, 0.0) == 0
+    assert 0 <= backoff_seconds(attempts, jitter) <= BACKOFF_CAP_SECONDS
+
+
+def test_waits_double_until_the_cap():
+    waits = [backoff_seconds(attempts, 1.0) for attempts in range(1, 10)]
+
+    assert waits[:4] == [1, 2, 4, 8]
+    assert waits[-1] == BACKOFF_CAP_SECONDS
