@@ -9,7 +9,7 @@ def test_any_text_becomes_storable(text):
     stored = storable(text)
 
     assert "\0" not in stored
-    assert stored.encode("utf-8")
+    assert stored.encode("utf-8").decode("utf-8") == stored
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0")))
