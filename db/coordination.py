@@ -14,7 +14,11 @@ UNRELEASED, READY, CLAIMED = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """A queued job that this transaction has locked. `locked_at` is the database's clock, seconds since the epoch."""
+    """A queued job that this transaction has locked.
+
+    `locked_at` is the database's clock at the transaction's start, or when the job was queued if that is later; seconds
+    since the epoch.
+    """
 
     job_no: int
     id: str

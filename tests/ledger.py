@@ -22,24 +22,30 @@ async def plan_and_claim(
     """Store these jobs, plan them in batches of so many cells, and claim all of them; return the batches of each."""
     async with connection.transaction():
         await seed(connection, bodies)
-        claimed, plans = [], []
-        for job in await coordination.lock_queued_jobs(connection, 100_000):
-            spec = JobSpec.from_json(job.spec)
-            batches = plan(spec, lambda _name: Pool("echo", batch_cells))
-            claimed.append([_claimed(job.job_no, batch, holder, job.locked_at) for batch in batches])
-            plans.append(_plan(job.job_no, batches))
-        await coordination.insert_plans(connection, plans, holder=holder, worker_no=1, lease_seconds=60)
-    return claimed
+        return await plan_queued(connection, batch_cells=batch_cells, holder=holder)
 
 
-def _plan(job_no: int, batches: tuple[PlannedBatch, ...]) -> JobPlan:
+async def plan_queued(
+    connection: Connection, *, batch_cells: int, holder: int = HOLDER, is_claimed: bool = True
+) -> list[list[ClaimedBatch]]:
+    """Plan every queued job in the caller's transaction; return the batches of each, which are claimed or ready."""
+    planned, plans = [], []
+    for job in await coordination.lock_queued_jobs(connection, 100_000):
+        batches = plan(JobSpec.from_json(job.spec), lambda _name: Pool("echo", batch_cells))
+        planned.append([_claimed(job.job_no, batch, holder, job.locked_at) for batch in batches])
+        plans.append(_plan(job.job_no, batches, is_claimed=is_claimed))
+    await coordination.insert_plans(connection, plans, holder=holder, worker_no=1, lease_seconds=60)
+    return planned
+
+
+def _plan(job_no: int, batches: tuple[PlannedBatch, ...], *, is_claimed: bool) -> JobPlan:
     return JobPlan(
         job_no=job_no,
         source="initial",
         is_recorded=False,
         is_delivered=True,
         batches=batches,
-        claimed=frozenset(batch.batch_no for batch in batches),
+        claimed=frozenset(batch.batch_no for batch in batches if is_claimed),
         event="{}",
     )
 

@@ -91,6 +91,9 @@ class Coordinator:
         planned = Planned(has_more=len(chosen) < len(jobs) or len(jobs) == JOBS_AT_ONCE)
         for job in chosen:
             self._plan(job, planned, source=sources.get(job.job_no, ""), room=room, holder=holder)
+        began_at = max((job.locked_at for job in chosen), default=0.0)
+        for batch in planned.claimed:  # all begin together, none before its job was queued
+            batch.claimed_at = began_at
         if planned.plans:
             await insert(connection, planned, holder)
         if planned.failures:

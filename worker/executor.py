@@ -179,7 +179,9 @@ class Executor:
         match outcome:
             case Completed():
                 run.open -= 1
-                settlement.completed.append(CompletedCell(*cell, *tried, outcome.region_served, storable(outcome.output)))
+                settlement.completed.append(
+                    CompletedCell(*cell, *tried, outcome.region_served, storable(outcome.output))
+                )
             case Failed():
                 failed = FailedCell(*cell, *tried, outcome.code, storable(outcome.detail), outcome.retryable)
                 attempts = batch.attempts[index] + 1

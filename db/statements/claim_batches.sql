@@ -1,6 +1,7 @@
 -- Claim what is due by turns, up to $3 cells, in the pools ($1 providers, $2 regions) this worker may serve.
 -- Locks ready and batch rows only, passing over locked ones. A ready row whose batch can't be claimed is dropped; one
 -- whose batch is locked stays. A batch whose lease ran out is taken from its holder, whose fence then is stale.
+-- Times are the clock's: this transaction may have begun before the one that made a batch ready.
 WITH due AS MATERIALIZED (
     SELECT d.job_no, d.batch_no, d.queued_at, d.turn
     FROM (
@@ -43,7 +44,7 @@ WITH due AS MATERIALIZED (
         lost_leases = b.lost_leases + (c.status_before = 'running')::int,
         not_before = NULL,
         queued_at = coalesce(b.queued_at, greatest(c.queued_at, b.created_at)),
-        started_at = coalesce(b.started_at, now())
+        started_at = coalesce(b.started_at, clock_timestamp())
     FROM claimable AS c
     WHERE b.job_no = c.job_no AND b.batch_no = c.batch_no
     RETURNING
@@ -53,8 +54,8 @@ WITH due AS MATERIALIZED (
 )
 SELECT
     c.job_no, c.batch_no, c.wave_no, c.next_batch_no, c.provider, c.region, c.region_no, c.fence, c.turn,
-    c.lost_leases, c.was_lost, extract(EPOCH FROM now() - c.queued_at)::float8 AS waited_seconds,
-    extract(EPOCH FROM now())::float8 AS claimed_at, e.model_nos, e.question_nos, e.attempts
+    c.lost_leases, c.was_lost, extract(EPOCH FROM clock_timestamp() - c.queued_at)::float8 AS waited_seconds,
+    extract(EPOCH FROM clock_timestamp())::float8 AS claimed_at, e.model_nos, e.question_nos, e.attempts
 FROM claimed AS c
 CROSS JOIN LATERAL (
     SELECT

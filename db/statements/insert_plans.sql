@@ -1,6 +1,7 @@
 -- Write the plans of locked queued jobs: one wave each, its batches, its cells, who triggered it; and start the jobs.
 -- The join names keys only: a status predicate would let the planner start from the index of queued jobs, quadratically.
 -- A batch's state is 0 (waits for its predecessor), 1 (ready) or 2 (claimed at once by this worker).
+-- Nothing of a plan begins before its job was queued, though this transaction may have begun before that.
 -- A ready batch's turn is the pool's virtual time plus the cells this job puts before its end (self-clocked fair
 -- queueing, Golestani 1994): a small job is served soon, a large one gets its share.
 WITH planned_jobs AS MATERIALIZED (
@@ -15,11 +16,15 @@ WITH planned_jobs AS MATERIALIZED (
         last_event_no = j.last_event_no + 1
     FROM planned_jobs AS p
     WHERE j.job_no = p.job_no
-    RETURNING j.job_no, j.tenant_no, j.last_event_no, p.source, p.event
+    RETURNING j.job_no, j.tenant_no, j.last_event_no, j.started_at, p.source, p.event
+), moment AS MATERIALIZED (
+    SELECT max(j.started_at) AS at
+    FROM started_jobs AS j
 ), inserted_waves AS (
-    INSERT INTO waves (job_no, wave_no, level, status, total_batches, open_batches, started_at)
-    SELECT p.job_no, 1, 0, 'running', p.batches, p.batches, now()
+    INSERT INTO waves (job_no, wave_no, level, status, total_batches, open_batches, created_at, started_at)
+    SELECT p.job_no, 1, 0, 'running', p.batches, p.batches, m.at, m.at
     FROM planned_jobs AS p
+    CROSS JOIN moment AS m
 ), planned_batches AS MATERIALIZED (
     SELECT
         b.*,
@@ -38,7 +43,7 @@ WITH planned_jobs AS MATERIALIZED (
     INSERT INTO batches (
         job_no, batch_no, wave_no, next_batch_no, provider, region, region_no, first_model_no, first_question_no,
         last_model_no, last_question_no, cells, open_cells, turn, status, fence, holder, worker_no, lease_until,
-        queued_at, started_at
+        created_at, queued_at, started_at
     )
     SELECT
         b.job_no, b.batch_no, 1, b.next_batch_no, b.provider, b.region, b.region_no, b.first_model_no,
@@ -48,9 +53,11 @@ WITH planned_jobs AS MATERIALIZED (
         CASE WHEN b.state = 2 THEN $19::bigint END,
         CASE WHEN b.state = 2 THEN $20::int END,
         CASE WHEN b.state = 2 THEN now() + $21::float8 * interval '1 second' END,
-        CASE WHEN b.state = 2 THEN now() END,
-        CASE WHEN b.state = 2 THEN now() END
+        m.at,
+        CASE WHEN b.state = 2 THEN m.at END,
+        CASE WHEN b.state = 2 THEN m.at END
     FROM planned_batches AS b
+    CROSS JOIN moment AS m
 ), inserted_ready AS (
     INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
     SELECT b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, b.cells, b.turn
@@ -59,12 +66,13 @@ WITH planned_jobs AS MATERIALIZED (
     WHERE b.state = 1
 ), inserted_triggers AS (
     INSERT INTO triggers (job_no, source, outcome, fence, worker_no, started_at, finished_at)
-    SELECT p.job_no, p.source, 'won', 1, $20::int, now(), clock_timestamp()
+    SELECT p.job_no, p.source, 'won', 1, $20::int, m.at, clock_timestamp()
     FROM planned_jobs AS p
+    CROSS JOIN moment AS m
     WHERE NOT p.is_recorded
 ), inserted_events AS (
-    INSERT INTO events (job_no, event_no, type, source, data)
-    SELECT j.job_no, j.last_event_no, 'coordinated', j.source, j.event::json
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT j.job_no, j.last_event_no, 'coordinated', j.started_at, j.source, j.event::json
     FROM started_jobs AS j
 )
 INSERT INTO executions (job_no, region_no, model_no, question_no, batch_no, status)

@@ -4,8 +4,8 @@ SELECT
     j.id,
     j.planned,
     s.spec,
-    extract(EPOCH FROM now() - j.queued_at)::float8 AS waited_seconds,
-    extract(EPOCH FROM now())::float8 AS locked_at,
+    extract(EPOCH FROM greatest(now(), j.queued_at) - j.queued_at)::float8 AS waited_seconds,
+    extract(EPOCH FROM greatest(now(), j.queued_at))::float8 AS locked_at,
     EXISTS (SELECT FROM triggers AS t WHERE t.job_no = j.job_no AND t.outcome IS NULL) AS has_open_triggers,
     (SELECT EXISTS (SELECT FROM ready AS r WHERE r.not_before <= now())) AS has_backlog
 FROM jobs AS j

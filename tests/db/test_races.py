@@ -10,9 +10,9 @@ import pytest
 from db import results
 from db.engine import Connection, Engine, create_engine, in_transaction
 from db.results import CellsAlreadyTerminal, Recorded, Settlement
-from tests.fleet import all_ended, assert_audit, attempts, body, connected, statuses
+from tests.fleet import all_ended, assert_audit, attempts, body, connected, seed, statuses
 from tests.fleet_fixtures import connection
-from tests.ledger import answered, plan_and_claim
+from tests.ledger import answered, plan_and_claim, plan_queued
 from tests.waiting import eventually_async
 
 __all__ = ["connection"]
@@ -198,3 +198,14 @@ async def test_a_cell_that_has_a_result_keeps_it_whoever_is_fenced_in(tries, con
         await tries.record(answered(batch, output="second"))
     rows = await connection.fetch("SELECT status, output FROM executions ORDER BY question_no")
     assert [tuple(row) for row in rows] == [("planned", None), ("completed", "first"), ("planned", None)]
+
+
+async def test_a_transaction_that_began_before_a_job_was_queued_plans_it_no_earlier(connection, database_url) -> None:
+    async with connected(database_url) as (planner,):
+        async with planner.transaction():
+            await planner.execute("SELECT now()")
+            await seed(connection, [body(questions=2)])
+            ((batch, _),) = await plan_queued(planner, batch_cells=1)
+        queued_at = await connection.fetchval("SELECT extract(EPOCH FROM queued_at)::float8 FROM jobs")
+        assert batch.claimed_at >= queued_at
+        await assert_audit(connection)
