@@ -1,0 +1,77 @@
+"""The running API keeps to its own description: what that allows is generated, what comes back is checked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from api.app import create_app
+from tests.service import Client, Process, running, unique
+from tests.waiting import eventually
+
+EXAMPLES = 40
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+DESCRIPTION = create_app().openapi()
+contract = schemathesis.openapi.from_dict(DESCRIPTION)
+
+
+async def test_the_description_is_served(client: Client) -> None:
+    assert (await client.http.get("/openapi.json")).json() == DESCRIPTION
+
+
+bounded = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(
+    service: Process, engines: Any, shared_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Any]:
+    """The path parameters of a job that a worker has run: with waves, batches, cells, attempts and a story."""
+    output = tmp_path_factory.mktemp("contract") / "worker.log"
+    with httpx2.Client(base_url=service.url) as http, running("worker", output, shared_database_url, engines.redis_url):
+        at = http.post("/jobs", json=unique(questions=["a", "b"])).headers["Location"]
+        eventually(lambda: http.get(at).json()["status"] == "completed", seconds=30)
+        (execution, *_) = http.get(f"{at}/executions").json()["items"]
+    return {"job_id": at.removeprefix("/jobs/"), "wave_number": 1, "execution_id": execution["id"]}
+
+
+@contract.parametrize()
+@bounded
+def test_every_answer_is_as_described(case: "Case[Any]", service: Process) -> None:
+    case.call_and_validate(base_url=service.url, checks=CHECKS, timeout=10)
+
+
+@contract.include(path_regex=r"\{").parametrize()
+@bounded
+def test_every_answer_about_what_there_is_is_as_described(
+    case: "Case[Any]", service: Process, finished: Mapping[str, Any]
+) -> None:
+    case.path_parameters = {name: finished[name] for name in case.path_parameters}
+    answer = case.call(base_url=service.url, timeout=10)
+    case.validate_response(answer, checks=CHECKS)
+    assert answer.status_code != 404
