@@ -92,9 +92,7 @@ async def test_every_job_that_was_confirmed_outlives_a_crash_of_postgresql(
     async def post_on(http: httpx2.AsyncClient) -> None:
         while not is_over.is_set():
             body = unique()
-            while (
-                answer := await http.post("/jobs", json=body, headers={"Idempotency-Key": body["name"]})
-            ).status_code != 202:
+            while (answer := await post_with_key(http, body)).status_code != 202:
                 assert_come_back(answer)
             taken.append(body["name"])
 
