@@ -103,7 +103,7 @@ def statement(name: str) -> str:
     return (STATEMENTS / f"{name}.sql").read_text()
 
 
-class Unstorable(ValueError):  # noqa: N818 - named for what happened
+class Unstorable(ValueError):
     """A value that the database's types can't hold reached a statement; a bug of whoever let it through."""
 
 
