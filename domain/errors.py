@@ -48,7 +48,13 @@ class ParameterError:
 
     def to_json(self) -> dict[str, object]:
         """Return the member of `errors` that stands in the problem document."""
-        return {"parameter": self.parameter, "code": self.code, "detail": self.detail, **self.extra}
+        return {"pointer": None, "parameter": self.parameter, "code": self.code, "detail": self.detail, **self.extra}
+
+
+def shared_code(errors: Sequence[FieldError | ParameterError]) -> str | None:
+    """Return the code that all of these have, None if there are several."""
+    codes = {error.code for error in errors}
+    return codes.pop() if len(codes) == 1 else None
 
 
 class BreakwaterError(Exception):
@@ -63,27 +69,25 @@ class BreakwaterError(Exception):
 
 
 class SpecRejected(BreakwaterError):
-    """The body is well-formed but can't be taken as a job."""
+    """The body is well-formed but can't be taken as a job; its code is that of the reasons if they share one."""
 
     code = "spec_rejected"
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__(errors[0].detail if len(errors) == 1 else f"The spec has {len(errors)} errors.")
         self.errors = tuple(errors)
-        if len(errors) == 1:
-            self.code = errors[0].code
+        self.code = shared_code(errors) or self.code
 
 
 class ParametersRejected(BreakwaterError):
-    """A parameter of the request can't be taken; its code is the reason's where there is one."""
+    """A parameter of the request can't be taken; its code is that of the reasons if they share one."""
 
     code = "invalid_parameters"
 
     def __init__(self, errors: Sequence[ParameterError]) -> None:
         super().__init__(errors[0].detail if len(errors) == 1 else f"The request has {len(errors)} errors.")
         self.errors = tuple(errors)
-        if len(errors) == 1:
-            self.code = errors[0].code
+        self.code = shared_code(errors) or self.code
 
 
 class Conflict(BreakwaterError):

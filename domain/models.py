@@ -91,9 +91,14 @@ def _finish(at: str, reading: ModelReading) -> None:
         detail = f"{reading.without_provider} without a `provider`."
         reading.findings.notes.append(Note(Action.DEFAULTED, at, to=DEFAULT_PROVIDER, detail=detail))
     if reading.without_regions:
-        detail = "Name `regions` on the job or on every model; there is no default region."
-        allowed = reading.scope.registry.allowed_regions
-        reading.findings.error(reading.job_regions.at, "regions_missing", detail, allowed=allowed)
+        refuse_missing_regions(reading)
+
+
+def refuse_missing_regions(reading: ModelReading) -> None:
+    """Add the error for a job without regions."""
+    detail = "Name `regions` on the job or on every model; there is no default region."
+    allowed = reading.scope.registry.allowed_regions
+    reading.findings.error(reading.job_regions.at, "regions_missing", detail, allowed=allowed)
 
 
 def _read_model(value: object, at: str, reading: ModelReading) -> Model | None:
@@ -160,7 +165,7 @@ def _refuse_provider(provider: str, at: str, scope: Scope) -> None:
     if known is not None and provider not in known:
         _refuse_unknown_provider(provider, known, at, scope.findings)
         return
-    detail = f"Provider {cut(provider)} is paused; take another, or give `policy.on_paused` as `wait`."
+    detail = f"Provider {cut(provider)} is paused: take another, or send this later. Waiting for it isn't built yet."
     scope.findings.error(at, "provider_paused", detail, provider=cut(provider))
 
 

@@ -12,14 +12,14 @@ from typing import Any, Literal
 from domain.errors import FieldError, SpecRejected
 from domain.fingerprint import spec_hash
 from domain.layouts import Draft, read_draft
-from domain.models import JobRegions, ModelReading, read_models, read_single_model
+from domain.models import JobRegions, ModelReading, read_models, read_single_model, refuse_missing_regions
 from domain.notes import Action, Findings, Note, Part, cut
 from domain.policy import read_parameters, read_policy
 from domain.questions import read_question, read_questions
 from domain.reading import clean, read_choice, read_id, read_label, read_object
 from domain.redaction import redacted, secret_pointers
 from domain.regions import Registry, Scope, read_regions
-from domain.spec import JobSpec, Kind, Model, OnDuplicate, OnPaused, Question
+from domain.spec import JobSpec, Kind, Model, OnDuplicate, Question
 from domain.wellformed import refuse_unstorable
 
 SupportedKind = Literal[Kind.INFERENCE]
@@ -80,7 +80,7 @@ def _normalize_inference(body: Mapping[str, Any], registry: Registry) -> Normali
     findings = Findings()
     draft = read_draft(body, findings)
     policy = read_policy(draft.policy, findings)
-    scope = Scope(registry, findings, refuse_paused=policy.on_paused is OnPaused.REFUSE)
+    scope = Scope(registry, findings)
     job_regions = _read_job_regions(draft, scope)
     metadata = _read_metadata(draft, findings)
     models = _read_models(draft, job_regions, scope)
@@ -168,15 +168,17 @@ def _read_models(draft: Draft, job_regions: JobRegions, scope: Scope) -> tuple[M
     elif single is not None:
         models = read_single_model(single, reading)
     else:
-        return _refuse_missing_models(draft, scope.findings)
+        return _refuse_missing_models(draft, reading)
     if reading.unused:
         draft.extensions["models"] = reading.unused
     return models
 
 
-def _refuse_missing_models(draft: Draft, findings: Findings) -> tuple[Model, ...]:
+def _refuse_missing_models(draft: Draft, reading: ModelReading) -> tuple[Model, ...]:
     detail = "Name at least one model; there is no default model."
-    findings.error(f"{draft.root}/models", "models_missing", detail)
+    reading.findings.error(f"{draft.root}/models", "models_missing", detail)
+    if reading.job_regions.names is None:
+        refuse_missing_regions(reading)
     return ()
 
 
@@ -217,7 +219,7 @@ def _read_questions(draft: Draft, scope: Scope) -> tuple[Question, ...]:
         question = read_question(draft.prompt.value, draft.prompt.at, scope)
         scope.findings.notes.append(Note(Action.MOVED, draft.prompt.at, to="/questions/0"))
         return () if question is None else (question,)
-    detail = "Ask at least one question: a text, or an id from GET /questions."
+    detail = "Ask at least one question: a text, or the id of one of the question bank."
     scope.findings.error(f"{draft.root}/questions", "questions_missing", detail)
     return ()
 

@@ -24,7 +24,7 @@ class Action(StrEnum):
     CANONICALIZED = "canonicalized"  # another spelling of the same thing, `from` → `to`
     DEFAULTED = "defaulted"  # it was not given; `to` is what runs
     MOVED = "moved"  # `to` points to its place in the normalized spec
-    KEPT_UNUSED = "kept_unused"  # it has no effect; `to` points to where the normalized spec keeps it
+    KEPT_UNUSED = "kept_unused"  # it has no effect; `to` points to where the normalized spec keeps it, if elsewhere
     KEPT_AS_TEXT = "kept_as_text"  # it looks like a question id but the bank has none such
     CONTRADICTED = "contradicted"  # it disagrees with what runs
 

@@ -111,7 +111,7 @@ def _read_banked(part: Part, at: str, scope: Scope) -> Question | None:
 
 
 def _refuse_unknown_question(question_id: str, at: str, scope: Scope) -> None:
-    detail = f"The question bank has no `{cut(question_id)}`; give its `text`, or an id from GET /questions."
+    detail = f"The question bank has no `{cut(question_id)}`; give its `text`, or an id that the bank has."
     guess = _guess(question_id, scope)
     scope.findings.error(at, "unknown_question", detail, **({"nearest": guess} if guess else {}))
 

@@ -62,23 +62,22 @@ DEFAULT_QUESTIONS: Mapping[str, str] = {
 class Scope:
     """What one body is read against, and where findings go.
 
-    `refuse_paused` is False if the body's policy says to wait; `open_regions` are the canonical names that it may use.
+    `open_regions` are the canonical names that it may use. What is paused is refused even if the body's policy says to
+    wait: waiting isn't built yet.
     """
 
     registry: Registry
     findings: Findings
-    refuse_paused: bool = True
     open_regions: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        regions = self.registry.regions
-        self.open_regions = frozenset(region.name for region in regions if not (region.paused and self.refuse_paused))
+        self.open_regions = frozenset(region.name for region in self.registry.regions if not region.paused)
 
     def is_open_provider(self, provider: str) -> bool:
-        """Tell whether the registry serves the provider now, or later if the body may wait."""
+        """Tell whether the registry serves the provider now."""
         registry = self.registry
         is_known = registry.providers is None or provider in registry.providers
-        return is_known and not (self.refuse_paused and provider in registry.paused_providers)
+        return is_known and provider not in registry.paused_providers
 
 
 def fold(spelling: str) -> str:
@@ -120,8 +119,8 @@ def _read_region(value: object, at: str, scope: Scope) -> str | None:
         detail = f"There is no region `{cut(value)}`; give one of {', '.join(allowed)}."
         scope.findings.error(at, "unknown_region", detail, allowed=allowed)
         return None
-    if region.paused and scope.refuse_paused:
-        detail = f"Region {region.name} is paused; leave it out, or give `policy.on_paused` as `wait`."
+    if region.paused:
+        detail = f"Region {region.name} is paused: leave it out, or send this later. Waiting for it isn't built yet."
         scope.findings.error(at, "region_paused", detail, region=region.name)
         return None
     return region.name

@@ -10,13 +10,31 @@ _POLICY = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "max_concurrent": {"type": ["integer", "null"], "minimum": 1, "maximum": 10_000},
+        "max_concurrent": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "maximum": 10_000,
+            "description": "Kept; not enforced yet.",
+        },
         "timeout_seconds": {"type": "number", "minimum": 0.001, "maximum": 86_400, "default": 300},
-        "queue_timeout_seconds": {"type": ["number", "null"], "minimum": 0.001, "maximum": 2_592_000},
+        "queue_timeout_seconds": {
+            "type": ["number", "null"],
+            "minimum": 0.001,
+            "maximum": 2_592_000,
+            "description": "Kept; not enforced yet.",
+        },
         "max_attempts": {"type": "integer", "minimum": 1, "maximum": 100, "default": 3},
         "min_success_rate": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.67},
-        "delivery": {"enum": ["at_least_once", "at_most_once"], "default": "at_least_once"},
-        "on_paused": {"enum": ["refuse", "wait"], "default": "refuse"},
+        "delivery": {
+            "enum": ["at_least_once"],
+            "default": "at_least_once",
+            "description": "`at_most_once` isn't built yet and is refused.",
+        },
+        "on_paused": {
+            "enum": ["refuse", "wait"],
+            "default": "refuse",
+            "description": "Waiting isn't built yet: either way, what is paused is refused.",
+        },
     },
 }
 JOB_SUBMISSION: dict[str, Any] = {

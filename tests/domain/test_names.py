@@ -101,8 +101,15 @@ def test_a_paused_region_of_a_model_is_refused():
     assert refusals(body, PAUSED) == [("/models/0/regions/0", "region_paused")]
 
 
-def test_a_job_may_wait_for_a_paused_region():
-    assert read(plain(policy={"on_paused": "wait"}), PAUSED).spec.regions == ("us-east",)
+def test_a_job_can_not_wait_for_a_paused_region_yet():
+    (error,) = errors_of(plain(regions=["US", "EU"], policy={"on_paused": "wait"}), PAUSED)
+    assert (error.pointer, error.code) == ("/regions/0", "region_paused")
+    assert "isn't built yet" in error.detail
+
+
+def test_a_job_that_would_wait_is_taken_where_nothing_it_names_is_paused():
+    spec = read(plain(regions=["EU"], policy={"on_paused": "wait"}), PAUSED).spec
+    assert (spec.regions, spec.policy.on_paused) == (("eu-west",), "wait")
 
 
 def test_an_unknown_region_is_no_reason_to_wait():
@@ -134,15 +141,27 @@ def test_a_paused_provider_is_refused():
     ]
 
 
-def test_a_job_may_wait_for_a_paused_provider():
+def test_a_job_can_not_wait_for_a_paused_provider_yet():
     body = plain(models=[{"id": "a", "provider": "resting"}], policy={"on_paused": "wait"})
-    assert refusals(body, CONFIGURED) == []
+    (error,) = errors_of(body, CONFIGURED)
+    assert (error.pointer, error.code) == ("/models/0/provider", "provider_paused")
+    assert "isn't built yet" in error.detail
 
 
 def test_a_default_provider_is_noted_once():
     assert notes_of(plain(name="x", models=["a", "b"]), "defaulted") == [
         {"path": "/models", "action": "defaulted", "to": "hybrid", "detail": "2 without a `provider`."}
     ]
+
+
+def test_models_and_regions_that_are_both_missing_are_both_told():
+    body = {"questions": ["b"], "regions": []}
+    assert refusals(body) == [("/models", "models_missing"), ("/regions", "regions_missing")]
+
+
+def test_a_refused_region_is_not_a_missing_one():
+    body = {"questions": ["b"], "regions": ["mars"]}
+    assert refusals(body) == [("/regions/0", "unknown_region"), ("/models", "models_missing")]
 
 
 @pytest.mark.parametrize("models", [None, []])

@@ -116,3 +116,10 @@ def test_the_bank_is_the_operators():
     registry = Registry(DEFAULT_REGIONS, {"my question": " Why?  "})
     reading = read(plain(questions=["my question"]), registry)
     assert again(reading.spec, registry).spec.questions == reading.spec.questions
+
+
+@pytest.mark.parametrize("questions", [None, [{"id": "absent"}]])
+def test_no_detail_leads_to_a_route_that_is_not_there(questions):
+    (error,) = errors_of(plain(questions=questions))
+    assert "GET /" not in error.detail
+    assert "bank" in error.detail
