@@ -42,6 +42,7 @@ def create_app() -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     for noun in (jobs, job_views, executions, waves, coordination, stories, audit, queue, probes, metrics, pages):
         app.include_router(noun.router)

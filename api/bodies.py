@@ -1,5 +1,6 @@
 """Reading the body of a POST: JSON of bounded size, or a problem that says what it is instead."""
 
+import re
 from typing import Any
 
 import jiter
@@ -8,7 +9,9 @@ from fastapi import Request
 from api.errors import BadRequest
 
 MAX_BODY_BYTES = 1024 * 1024
-MAX_KEY_LENGTH = 255
+KEY_HEADER = "Idempotency-Key"
+KEY = re.compile(r'"(?P<quoted>[!#-~]{1,255})"|(?P<bare>[!#-~]{1,255})')
+"""Visible ASCII; a quote only around all of it, so that two spellings never look like one key and are two."""
 
 
 async def read_json(request: Request) -> Any:
@@ -25,18 +28,15 @@ async def read_json(request: Request) -> Any:
 
 
 def read_idempotency_key(request: Request) -> str | None:
-    """Return the Idempotency-Key, quoted or bare, or None. Raises BadRequest if it isn't 1 to 255 visible ASCII."""
-    given = request.headers.getlist("Idempotency-Key")
+    """Return the Idempotency-Key, quoted or bare, or None. Raises BadRequest for anything else than one good key."""
+    given = request.headers.getlist(KEY_HEADER)
     if not given:
         return None
-    key = given[0].strip()
-    if len(key) > 1 and key[0] == key[-1] == '"':
-        key = key[1:-1]
-    if len(given) > 1 or not 1 <= len(key) <= MAX_KEY_LENGTH or not all("!" <= character <= "~" for character in key):
-        raise BadRequest(
-            400, "idempotency_key_malformed", "Send one Idempotency-Key of 1 to 255 visible ASCII characters."
-        )
-    return key
+    match = KEY.fullmatch(given[0].strip())
+    if len(given) > 1 or match is None:
+        detail = f"Send one {KEY_HEADER} of 1 to 255 visible ASCII characters, in double quotes or without any."
+        raise BadRequest(400, "idempotency_key_malformed", detail, header=KEY_HEADER)
+    return match["quoted"] or match["bare"]
 
 
 def _refuse_other_types(request: Request) -> None:
@@ -44,9 +44,11 @@ def _refuse_other_types(request: Request) -> None:
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
-        raise BadRequest(415, "unsupported_media_type", "Send the body as Content-Type: application/json.")
+        detail = "Send the body as Content-Type: application/json."
+        raise BadRequest(415, "unsupported_media_type", detail, header="Content-Type")
     if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-        raise BadRequest(415, "unsupported_content_encoding", "Send the body as it is, without a Content-Encoding.")
+        detail = "Send the body as it is, without a Content-Encoding."
+        raise BadRequest(415, "unsupported_content_encoding", detail, header="Content-Encoding")
 
 
 async def _read_bounded(request: Request) -> bytes:

@@ -1,12 +1,22 @@
 """What routes ask for: the stores that the composition root opened, and whose data a request may see."""
 
+from collections import Counter
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
+from pydantic import BaseModel, ConfigDict
 
 from broker.envelopes import Client
 from db.engine import Engine
 from db.tenants import DEFAULT_TENANT_NO
+from domain.errors import ParameterError, ParametersRejected
+from domain.notes import MAX_ERRORS, cut
+
+
+class NoParameters(BaseModel):
+    """The query of a route that takes none; any parameter is refused, like everything that would be ignored."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 async def _engine(request: Request) -> Engine:
@@ -24,7 +34,25 @@ async def _tenant_no() -> int:
     return DEFAULT_TENANT_NO
 
 
+async def _refuse_repeated(request: Request) -> None:
+    """Refuse a query parameter that is given twice: no route takes a list, and all values but one would be ignored."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    repeated = [cut(name) for name, times in given.items() if times > 1][:MAX_ERRORS]
+    if repeated:
+        raise ParametersRejected(
+            [ParameterError(name, "repeated_parameter", f"Give `{name}` once.") for name in repeated]
+        )
+
+
 # Async, though they wait for nothing: FastAPI runs plain functions in a thread.
 Database = Annotated[Engine, Depends(_engine)]
 Broker = Annotated[Client, Depends(_broker)]
+ONE_OF_EACH = [Depends(_refuse_repeated)]
 Tenant = Annotated[int, Depends(_tenant_no)]
+JobId = Annotated[
+    str,
+    Path(description="The job's id: the one that its spec came with, or the one it was given.", examples=["my-job"]),
+]
+ExecutionId = Annotated[
+    str, Path(description="The execution's id, as the list of its job shows it.", examples=["1-0-0-0"])
+]

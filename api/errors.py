@@ -1,6 +1,6 @@
 """Every error as a problem: one table from error to HTTP status, and the handlers that read it.
 
-Call `install(app)` last of all that adds middleware, so that the request id is the outermost layer.
+Call `install(app)` last of all that adds middleware, so that the request id is the outermost layer but for HEAD.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from api.methods import Heads, allowed_methods
 from api.problems import describe_problems, problem_response, problem_responses
 from api.request_ids import RequestIds, request_id_of
 from db.engine import GONE
@@ -20,13 +21,16 @@ from domain.errors import (
     BreakwaterError,
     Conflict,
     DuplicateJob,
+    FieldError,
     JobIdConflict,
     KeyInFlight,
     KeyReused,
     NotFound,
     Overloaded,
+    ParameterError,
     ParametersRejected,
     SpecRejected,
+    shared_code,
 )
 from domain.notes import cut
 
@@ -43,12 +47,16 @@ class Answer(NamedTuple):
 
 
 class BadRequest(BreakwaterError):
-    """The request itself, not what it asks for, can't be read: 400, 413 or 415 with a code of its own."""
+    """The request itself, not what it asks for, can't be read: 400, 413 or 415 with a code of its own.
 
-    def __init__(self, status: int, code: str, detail: str, **members: object) -> None:
-        super().__init__(detail, **members)
+    At fault is the header that is named, else the body.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, *, header: str | None = None) -> None:
+        super().__init__(detail)
         self.status = status
         self.code = code
+        self.errors = (ParameterError(header, code, detail) if header else FieldError("", code, detail),)
 
 
 ANSWERS: Mapping[type[BreakwaterError], Answer] = {
@@ -86,6 +94,7 @@ def install(app: FastAPI) -> None:
     for gone in GONE:
         app.add_exception_handler(gone, _answer_without_database)
     app.add_middleware(RequestIds, problem_of=_plain_problem)
+    app.add_middleware(Heads)
     describe_problems(app)
 
 
@@ -137,6 +146,8 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's signature is wider than its calls
     response = _plain_problem(error.status_code, request_id_of(request.scope))
     response.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := allowed_methods(request)):
+        response.headers["Allow"] = ", ".join(methods)  # the framework names those of the first route only
     return response
 
 
@@ -154,33 +165,29 @@ async def _answer_invalid_request(request: Request, error: Exception) -> Respons
         malformed = BadRequest(400, "malformed_json", "The body isn't JSON.")
         return await _answer_domain_error(request, malformed)
     reasons = [_reason(one) for one in found]
-    is_one = len(reasons) == 1
     return problem_response(
         request_id=request_id_of(request.scope),
         status=422,
         title=ANSWERS[ParametersRejected].title,
-        detail=str(reasons[0]["detail"]) if is_one else f"The request has {len(reasons)} errors.",
-        code=str(reasons[0]["code"]) if is_one else ParametersRejected.code,
-        errors=reasons,
+        detail=reasons[0].detail if len(reasons) == 1 else f"The request has {len(reasons)} errors.",
+        code=shared_code(reasons) or ParametersRejected.code,
+        errors=[reason.to_json() for reason in reasons],
     )
 
 
-def _reason(found: Mapping[str, Any]) -> dict[str, object]:
+def _reason(found: Mapping[str, Any]) -> FieldError | ParameterError:
     """Return one reason; pydantic's own messages name bounds and types, never what was sent."""
     where, *rest = found["loc"]
     is_unknown = found["type"] == "extra_forbidden"
     if where == "body":
-        place: dict[str, object] = {"pointer": _pointer(rest)}
-        code, detail = ("unknown_field", "There is no such field.") if is_unknown else ("invalid_field", found["msg"])
-    else:
-        name = cut(str(rest[0])) if rest else ""
-        place = {"parameter": name}
-        code, detail = (
-            ("unknown_parameter", f"There is no parameter `{name}` here.")
-            if is_unknown
-            else ("invalid_parameter", f"`{name}`: {found['msg']}.")
-        )
-    return {**place, "code": code, "detail": detail}
+        pointer = _pointer(rest)
+        if is_unknown:
+            return FieldError(pointer, "unknown_field", "There is no such field.")
+        return FieldError(pointer, "invalid_field", found["msg"])
+    name = cut(str(rest[0])) if rest else ""
+    if is_unknown:
+        return ParameterError(name, "unknown_parameter", f"There is no parameter `{name}` here.")
+    return ParameterError(name, "invalid_parameter", f"`{name}`: {found['msg']}.")
 
 
 def _pointer(tokens: Iterable[str | int]) -> str:

@@ -6,8 +6,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from api.dependencies import NoParameters
 from db.reading import BIGGEST_BIGINT, BIGGEST_INT, Slice
 from domain.errors import ParameterError, ParametersRejected
 
@@ -33,12 +34,6 @@ TRIGGERS = ListKind("triggers", (BIGGEST_BIGINT,))
 EVENTS = ListKind("events", (BIGGEST_INT,))
 SUBMISSIONS = ListKind("submissions", (BIGGEST_BIGINT,))
 AUDITS = ListKind("audits", (BIGGEST_BIGINT,))
-
-
-class NoParameters(BaseModel):
-    """The query of a route that takes none; any parameter is refused, like everything that would be ignored."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class PageParameters(NoParameters):

@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.headers import LINK, REQUEST_ID, RETRY_AFTER
+
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:breakwater:problem:"
 
@@ -21,8 +23,12 @@ class ProblemReason(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    pointer: str | None = Field(default=None, description="RFC 6901 pointer into the body as it was sent.")
-    parameter: str | None = Field(default=None, description="The query, path or header parameter at fault.")
+    pointer: str | None = Field(
+        description="RFC 6901 pointer into the body as it was sent; null where a parameter is at fault."
+    )
+    parameter: str | None = Field(
+        default=None, description="The query, path or header parameter at fault; absent where the body is."
+    )
     code: str = Field(description="Stable; made for programs.")
     detail: str = Field(description="What to do, in words.")
 
@@ -91,7 +97,10 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_problems(app: FastAPI) -> None:
-    """Make the app's OpenAPI show every 4xx and 5xx as a problem, the ones that FastAPI adds by itself too."""
+    """Make the app's OpenAPI show every 4xx and 5xx as a problem, the ones that FastAPI adds by itself too.
+
+    Headers that come with more than one route are described here as well.
+    """
     describe: Callable[[], dict[str, Any]] = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -109,10 +118,21 @@ def _mend(schema: dict[str, Any]) -> None:
     reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
     for path in schema.get("paths", {}).values():
         for operation in path.values():
+            is_list = any(parameter["name"] == "cursor" for parameter in operation.get("parameters", []))
             for status, answer in operation.get("responses", {}).items():
                 if status >= "400":
                     _define(components)
                     answer["content"] = {MEDIA_TYPE: reference}
+                answer["headers"] = {**answer.get("headers", {}), **_shared_headers(status, is_list=is_list)}
+
+
+def _shared_headers(status: str, *, is_list: bool) -> dict[str, Any]:
+    headers = {"X-Request-ID": REQUEST_ID}
+    if status in {"409", "503"}:
+        headers["Retry-After"] = RETRY_AFTER
+    if status == "200" and is_list:
+        headers["Link"] = LINK
+    return headers
 
 
 def _define(components: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ from domain.spec import OnDuplicate
 if TYPE_CHECKING:
     from api.answers import Answer
 
+NAMED_DIFFERENCES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Sender:
@@ -114,9 +116,10 @@ def _by_key(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> 
     job = jobs.get(known.key_job_no or 0)
     if known.key_body_hash == body_hash(one.body):
         return Verdict("replayed", "same_key", known.key_job_no, "idempotency_key", job=job, known=known)
+    differing = _body_differences(known.key_submitted or (job.submitted if job else None), one.body)
     error = KeyReused(
-        "This Idempotency-Key came with another body before. Send a new key with a new request.",
-        differences=_body_differences(known.key_submitted or (job.submitted if job else None), one.body),
+        f"This Idempotency-Key came with another body before{_named(differing)}. Send a new key with a new request.",
+        differences=differing,
     )
     return Verdict("rejected", error.code, known.key_job_no, "idempotency_key", error=error)
 
@@ -124,10 +127,12 @@ def _by_key(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> 
 def _by_id(one: Submission, job: SubmittedJob) -> Verdict:
     if job.spec_hash == one.normalized.spec_hash or body_hash(job.submitted) == body_hash(redacted(one.body)):
         return Verdict("joined", "same_id", job.job_no, "id", job=job)
+    differing = _differences(job.spec, orjson.loads(one.spec_text))
     error = JobIdConflict(
-        "A job with this id exists and its spec differs; it is unchanged. Send another id, or the same spec.",
+        f"A job with this id exists and its spec differs{_named(differing)}; it is unchanged."
+        " Send another id, or the same spec.",
         job=job_json(job),
-        differences=_differences(job.spec, orjson.loads(one.spec_text)),
+        differences=differing,
     )
     return Verdict("rejected", error.code, job.job_no, "id", error=error)
 
@@ -142,6 +147,13 @@ def _by_hash(one: Submission, job: SubmittedJob, *, is_active: bool) -> Verdict:
         reason=reason,
     )
     return Verdict("rejected", error.code, job.job_no, "spec_hash", error=error)
+
+
+def _named(differing: Sequence[str]) -> str:
+    """Return the first places for a sentence; `differences` has more of them."""
+    shown = ", ".join(pointer or "the whole body" for pointer in differing[:NAMED_DIFFERENCES])
+    more = ", …" if len(differing) > NAMED_DIFFERENCES else ""
+    return f" (at {shown}{more})" if shown else ""
 
 
 def _body_differences(stored: Any, sent: Any) -> Sequence[str]:

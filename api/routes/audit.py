@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from api.dependencies import Database, Tenant
+from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
 from api.filters import Moment
-from api.paging import AUDITS, NoParameters, PageParameters, link_next, next_cursor
+from api.paging import AUDITS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.audits import Audit, FleetAudit
 from db.audit import audit_job, audit_window
 
-router = APIRouter(tags=["audit"])
+router = APIRouter(tags=["audit"], dependencies=ONE_OF_EACH)
 
 WINDOW = timedelta(hours=24)
 
@@ -26,7 +26,9 @@ class AuditParameters(PageParameters):
 
 
 @router.get("/jobs/{job_id}/audit", summary="Audit a job", responses=problem_responses(404, 422))
-async def get_job_audit(job_id: str, database: Database, tenant: Tenant, _: Annotated[NoParameters, Query()]) -> Audit:
+async def get_job_audit(
+    job_id: JobId, database: Database, tenant: Tenant, _: Annotated[NoParameters, Query()]
+) -> Audit:
     """Recount the job's cells at this moment and compare them with its plan and its kept progress."""
     return Audit.of(*await audit_job(database, tenant, job_id))
 

@@ -4,20 +4,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import Database, Tenant
-from api.paging import TRIGGERS, NoParameters, PageParameters, link_next, next_cursor
+from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
+from api.paging import TRIGGERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.waves import ManualTrigger, Trigger, TriggerList, Wave
 from api.triggering import coordinate
 from db.triggers import list_triggers
 
-router = APIRouter(tags=["coordination"])
+router = APIRouter(tags=["coordination"], dependencies=ONE_OF_EACH)
 
 
 @router.get("/jobs/{job_id}/coordination", summary="List a job's triggers", responses=problem_responses(404, 422))
 async def get_triggers(
     *,
-    job_id: str,
+    job_id: JobId,
     request: Request,
     response: Response,
     database: Database,
@@ -43,7 +43,7 @@ async def get_triggers(
 )
 async def post_coordinate(
     *,
-    job_id: str,
+    job_id: JobId,
     request: Request,
     response: Response,
     database: Database,

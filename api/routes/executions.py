@@ -5,15 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from api.dependencies import Database, Tenant
+from api.dependencies import ONE_OF_EACH, Database, ExecutionId, JobId, NoParameters, Tenant
 from api.filters import NameFilter, canonical_region
-from api.paging import EXECUTIONS, NoParameters, PageParameters, link_next, next_cursor
+from api.paging import EXECUTIONS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.executions import Execution, ExecutionList, ExecutionWithAttempts
 from db.executions import FIRST, CellKey, ExecutionFilter, list_executions, read_execution
 from domain.status import ExecutionStatus
 
-router = APIRouter(tags=["executions"])
+router = APIRouter(tags=["executions"], dependencies=ONE_OF_EACH)
 
 
 class ExecutionListParameters(PageParameters):
@@ -28,7 +28,7 @@ class ExecutionListParameters(PageParameters):
 @router.get("/jobs/{job_id}/executions", summary="List a job's executions", responses=problem_responses(404, 422))
 async def get_executions(
     *,
-    job_id: str,
+    job_id: JobId,
     request: Request,
     response: Response,
     database: Database,
@@ -52,7 +52,7 @@ async def get_executions(
 
 @router.get("/executions/{execution_id}", summary="Show an execution", responses=problem_responses(404, 422))
 async def get_execution(
-    *, execution_id: str, database: Database, tenant: Tenant, _: Annotated[NoParameters, Query()]
+    *, execution_id: ExecutionId, database: Database, tenant: Tenant, _: Annotated[NoParameters, Query()]
 ) -> ExecutionWithAttempts:
     """Return a planned cell and every try of it that came to an end."""
     return ExecutionWithAttempts.with_attempts(*await read_execution(database, tenant, execution_id))

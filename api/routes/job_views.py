@@ -5,17 +5,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
-from api.dependencies import Database, Tenant
+from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
 from api.etags import is_current, weak_tag
 from api.filters import Moment, NameFilter, canonical_region
-from api.paging import JOBS, NoParameters, PageParameters, link_next, next_cursor
+from api.headers import ETAG
+from api.paging import JOBS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.jobs import Job, JobList, JobSummary
 from db.jobs import JobFilter, JobRead, list_jobs, read_job
 from domain.spec import Kind
 from domain.status import JobStatus
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
 
 
 class JobListParameters(PageParameters):
@@ -61,14 +62,14 @@ async def get_jobs(
     summary="Show a job",
     response_model=Job,
     responses={
-        200: {"headers": {"ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}}}},
-        304: {"description": "Nothing has changed since the answer with this tag."},
+        200: {"headers": {"ETag": ETAG}},
+        304: {"description": "Nothing has changed since the answer with this tag.", "headers": {"ETag": ETAG}},
         **problem_responses(404, 422),
     },
 )
 async def get_job(
     *,
-    job_id: str,
+    job_id: JobId,
     database: Database,
     tenant: Tenant,
     _: Annotated[NoParameters, Query()],

@@ -5,9 +5,12 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import Field
 
-from api.bodies import read_idempotency_key, read_json
+from api.bodies import KEY_HEADER, read_idempotency_key, read_json
+from api.dependencies import ONE_OF_EACH, NoParameters
 from api.examples import BENCHMARK_EXAMPLE, INFERENCE_EXAMPLE
+from api.headers import LOCATION, REPLAYED
 from api.problems import problem_responses
 from api.request_ids import request_id_of
 from api.schemas.submissions import JOB_SUBMISSION, SubmissionAnswer
@@ -17,9 +20,15 @@ from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import SpecRejected
 from domain.normalize import Normalized, normalize
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
 
 MAX_LEDGER_TEXT = 200
+
+
+class SubmitParameters(NoParameters):
+    """How a spec is submitted."""
+
+    dry_run: bool = Field(default=False, description="Say what a POST would do and store nothing.")
 
 
 @router.post(
@@ -28,10 +37,15 @@ MAX_LEDGER_TEXT = 200
     status_code=202,
     response_class=Response,
     responses={
-        202: {"model": SubmissionAnswer, "description": "A new job; `Location` is where it is shown."},
+        202: {
+            "model": SubmissionAnswer,
+            "description": "A new job.",
+            "headers": {"Location": {**LOCATION, "required": True}, "Idempotent-Replayed": REPLAYED},
+        },
         200: {
             "model": SubmissionAnswer,
             "description": "Joined to a job that is the same, replayed under its Idempotency-Key, or a dry run.",
+            "headers": {"Location": LOCATION, "Idempotent-Replayed": REPLAYED},
         },
         **problem_responses(400, 409, 413, 415, 422),
     },
@@ -50,25 +64,27 @@ MAX_LEDGER_TEXT = 200
         },
         "parameters": [
             {
-                "name": "Idempotency-Key",
+                "name": KEY_HEADER,
                 "in": "header",
                 "required": False,
                 "description": "1 to 255 visible ASCII characters, quoted or bare. The same key and body get the same "
                 "answer; the same key and another body get 422.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+                "schema": {"type": "string", "pattern": '^("[!#-~]{1,255}"|[!#-~]{1,255})$'},
+                "example": "my-first-job",
             }
         ],
     },
 )
 async def submit_job(
     request: Request,
-    dry_run: Annotated[bool, Query(description="Say what a POST would do and store nothing.")] = False,  # noqa: FBT002
+    parameters: Annotated[SubmitParameters, Query()],
 ) -> Response:
     """Validate, normalize and dedup a spec; answer with what will run and why.
 
     The job is committed before the 202 leaves. A spec without an `id` joins an active or recent job with the same
     content unless `on_duplicate` says otherwise.
     """
+    dry_run = parameters.dry_run
     key = read_idempotency_key(request)
     body = await read_json(request)
     submitter: Submitter = request.app.state.submitter

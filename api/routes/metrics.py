@@ -1,15 +1,18 @@
 """GET /metrics: this process's HTTP series, and the fleet's from PostgreSQL and Redis, whichever of them answers."""
 
-from fastapi import APIRouter, FastAPI, Request
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 
+from api.dependencies import ONE_OF_EACH, NoParameters
 from api.fleet import FleetView
 from db.tenants import DEFAULT_TENANT_NO
 from runtime.metrics import render
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
 
 UNCOUNTED = ["^/metrics$", "^/static"]
 
@@ -28,7 +31,7 @@ def install(app: FastAPI) -> None:
 
 
 @router.get("/metrics")
-async def metrics(request: Request) -> Response:
+async def metrics(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
     """Return every series in the Prometheus text format."""
     state = request.app.state
     if not hasattr(state, "fleet_view"):

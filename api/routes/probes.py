@@ -12,15 +12,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api import broker_state
-from api.dependencies import Broker, Database
-from api.paging import NoParameters
+from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters
 from api.problems import problem_response, problem_responses
 from api.request_ids import request_id_of
 from api.schemas.health import Alive, BrokerCheck, DatabaseCheck, Healthy, Ready, Versions
 from db import migrate
 from db.engine import GONE, Engine, connect
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=ONE_OF_EACH)
 
 PATIENCE_SECONDS = 2.0
 RETRY_SECONDS = 1

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from fastapi import APIRouter, Query, Request
 
 from api import broker_state
-from api.dependencies import Broker, Database, Tenant
-from api.paging import NoParameters
+from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, Tenant
 from api.problems import problem_responses
 from api.schemas.queue import Queue, StuckWork, Worker
 from db import queue as db
@@ -15,7 +14,7 @@ from db import workers
 from db.engine import connect
 from runtime.settings import Settings
 
-router = APIRouter(tags=["queue"])
+router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
 
 
 class Finding(NamedTuple):

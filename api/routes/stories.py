@@ -4,19 +4,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import Database, Tenant
+from api.dependencies import ONE_OF_EACH, Database, JobId, Tenant
 from api.paging import EVENTS, SUBMISSIONS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.stories import Event, EventList, SubmissionEntry, SubmissionList
 from db.events import list_events, list_submissions
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
 
 
 @router.get("/jobs/{job_id}/events", summary="List a job's events", responses=problem_responses(404, 422))
 async def get_events(
     *,
-    job_id: str,
+    job_id: JobId,
     request: Request,
     response: Response,
     database: Database,
@@ -34,7 +34,7 @@ async def get_events(
 @router.get("/jobs/{job_id}/submissions", summary="List a job's submissions", responses=problem_responses(404, 422))
 async def get_submissions(
     *,
-    job_id: str,
+    job_id: JobId,
     request: Request,
     response: Response,
     database: Database,

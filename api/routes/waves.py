@@ -4,20 +4,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.dependencies import Database, Tenant
+from api.dependencies import ONE_OF_EACH, Database, JobId, Tenant
 from api.paging import BATCHES, WAVES, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.waves import Batch, BatchList, Wave, WaveList
 from db.reading import BIGGEST_INT
 from db.waves import list_batches, list_waves
 
-router = APIRouter(tags=["coordination"])
+router = APIRouter(tags=["coordination"], dependencies=ONE_OF_EACH)
 
 
 @router.get("/jobs/{job_id}/waves", summary="List a job's waves", responses=problem_responses(404, 422))
 async def get_waves(
     *,
-    job_id: str,
+    job_id: JobId,
     request: Request,
     response: Response,
     database: Database,
@@ -39,8 +39,8 @@ async def get_waves(
 )
 async def get_batches(
     *,
-    job_id: str,
-    wave_number: Annotated[int, Path(ge=0, le=BIGGEST_INT)],
+    job_id: JobId,
+    wave_number: Annotated[int, Path(ge=0, le=BIGGEST_INT, examples=[1])],
     request: Request,
     response: Response,
     database: Database,

@@ -51,6 +51,36 @@ def test_lists_share_their_page_parameters() -> None:
         assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 200, 50)
 
 
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_answer_shows_the_request_id(name: str) -> None:
+    assert all(answer["headers"]["X-Request-ID"]["required"] for answer in OPERATIONS[name]["responses"].values())
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "header"),
+    [
+        ("POST /jobs", "202", "Location"),
+        ("POST /jobs", "200", "Location"),
+        ("POST /jobs", "202", "Idempotent-Replayed"),
+        ("POST /jobs", "200", "Idempotent-Replayed"),
+        ("POST /jobs", "409", "Retry-After"),
+        ("GET /jobs/{job_id}", "200", "ETag"),
+        ("GET /jobs/{job_id}", "304", "ETag"),
+        ("GET /jobs", "200", "Link"),
+        ("GET /audit", "200", "Link"),
+        ("GET /readyz", "503", "Retry-After"),
+    ],
+)
+def test_a_header_is_described_where_it_occurs(name: str, status: str, header: str) -> None:
+    assert OPERATIONS[name]["responses"][status]["headers"][header]["description"]
+
+
+def test_every_path_parameter_has_an_example() -> None:
+    given = [p for one in OPERATIONS.values() for p in one.get("parameters", []) if p["in"] == "path"]
+    assert given
+    assert all(parameter["schema"]["examples"] for parameter in given)
+
+
 def test_operation_ids_are_unique() -> None:
     ids = [operation["operationId"] for operation in OPERATIONS.values()]
     assert len(ids) == len(set(ids))

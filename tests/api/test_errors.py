@@ -7,7 +7,7 @@ import asyncpg
 import httpx2
 import pytest
 import structlog
-from fastapi import FastAPI, Query, Response
+from fastapi import APIRouter, FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from api.errors import ANSWERS, BadRequest, install, problem_responses
@@ -19,6 +19,7 @@ MEMBERS = {"type", "title", "status", "detail", "code", "errors", "request_id"}
 RAISED: dict[str, Exception] = {
     "spec": errors.SpecRejected([FieldError("/models", "models_missing", "Name a model.", {"allowed": ["a"]})]),
     "specs": errors.SpecRejected([FieldError("/a", "x", "X."), FieldError("/b", "y", "Y.")]),
+    "alike": errors.SpecRejected([FieldError("/a", "x", "X."), FieldError("/b", "x", "X.")]),
     "parameter": errors.ParametersRejected([ParameterError("region", "unknown_region", "No.", {"allowed": ["a"]})]),
     "id": errors.JobIdConflict("Differs.", job={"id": "a"}, differences=["/name"]),
     "duplicate": errors.DuplicateJob("Same.", job={"id": "a"}),
@@ -26,7 +27,8 @@ RAISED: dict[str, Exception] = {
     "reused": errors.KeyReused("Other body."),
     "absent": errors.NotFound("No job."),
     "overloaded": errors.Overloaded("Full.", retry_after_seconds=7),
-    "media": BadRequest(415, "unsupported_media_type", "Send JSON."),
+    "media": BadRequest(415, "unsupported_media_type", "Send JSON.", header="Content-Type"),
+    "malformed": BadRequest(400, "malformed_json", "No JSON."),
     "away": ConnectionRefusedError(111, "refused"),
     "shut": asyncpg.CannotConnectNowError("starting up"),
     "bug": RuntimeError("secret value"),
@@ -35,6 +37,7 @@ RAISED: dict[str, Exception] = {
 EXPECTED = {
     "spec": (422, "models_missing"),
     "specs": (422, "spec_rejected"),
+    "alike": (422, "x"),
     "parameter": (422, "unknown_region"),
     "id": (409, "job_id_conflict"),
     "duplicate": (409, "duplicate_job"),
@@ -43,6 +46,7 @@ EXPECTED = {
     "absent": (404, "not_found"),
     "overloaded": (503, "overloaded"),
     "media": (415, "unsupported_media_type"),
+    "malformed": (400, "malformed_json"),
     "away": (503, "database_unavailable"),
     "shut": (503, "database_unavailable"),
     "bug": (500, "internal_error"),
@@ -77,6 +81,18 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
     async def read(parameters: Annotated[Parameters, Query()]) -> int:
         return parameters.limit
 
+    routes = APIRouter()
+
+    @routes.post("/both")
+    async def give() -> int:
+        return 1
+
+    @routes.get("/both")
+    async def get() -> int:
+        return 1
+
+    app.include_router(routes)
+
     @app.post("/body", max_body_size=50)
     async def take(body: Body) -> int:
         return body.size
@@ -96,7 +112,9 @@ def problem(answer: httpx2.Response) -> dict[str, Any]:
     assert document.keys() >= MEMBERS
     assert document["status"] == answer.status_code
     assert document["request_id"] == answer.headers["X-Request-ID"]
-    assert isinstance(document["errors"], list)
+    for reason in document["errors"]:
+        assert reason.keys() >= {"pointer", "code", "detail"}
+        assert (reason["pointer"] is None) == ("parameter" in reason)
     assert document["type"].endswith(document["code"])
     return document
 
@@ -122,6 +140,21 @@ async def test_reasons_keep_what_helps_to_mend_them(client: httpx2.AsyncClient) 
     assert reason == {"pointer": "/models", "code": "models_missing", "detail": "Name a model.", "allowed": ["a"]}
 
 
+async def test_a_header_at_fault_is_named(client: httpx2.AsyncClient) -> None:
+    [reason] = problem(await client.get("/raise/media"))["errors"]
+    assert reason == {
+        "pointer": None,
+        "parameter": "Content-Type",
+        "code": "unsupported_media_type",
+        "detail": "Send JSON.",
+    }
+
+
+async def test_a_body_that_can_not_be_read_is_at_fault_as_a_whole(client: httpx2.AsyncClient) -> None:
+    [reason] = problem(await client.get("/raise/malformed"))["errors"]
+    assert reason == {"pointer": "", "code": "malformed_json", "detail": "No JSON."}
+
+
 @pytest.mark.parametrize(("name", "seconds"), [("overloaded", "7"), ("in-flight", "1"), ("away", "1")])
 async def test_what_passes_says_when_to_come_back(client: httpx2.AsyncClient, name: str, seconds: str) -> None:
     assert (await client.get(f"/raise/{name}")).headers["Retry-After"] == seconds
@@ -135,7 +168,12 @@ async def test_a_bug_tells_its_story_to_the_log_only(client: httpx2.AsyncClient,
 
 @pytest.mark.parametrize(
     ("query", "code"),
-    [("limit=x", "invalid_parameter"), ("limt=1", "unknown_parameter"), ("limit=x&a=1", "invalid_parameters")],
+    [
+        ("limit=x", "invalid_parameter"),
+        ("limt=1", "unknown_parameter"),
+        ("limt=1&a=1", "unknown_parameter"),
+        ("limit=x&a=1", "invalid_parameters"),
+    ],
 )
 async def test_wrong_parameters_are_named_and_not_echoed(client: httpx2.AsyncClient, query: str, code: str) -> None:
     document = problem(await client.get(f"/list?{query}"))
@@ -178,7 +216,19 @@ async def test_an_unknown_path_is_a_problem(client: httpx2.AsyncClient) -> None:
 async def test_a_wrong_method_names_the_right_ones(client: httpx2.AsyncClient) -> None:
     answer = await client.delete("/list")
     assert problem(answer)["code"] == "method_not_allowed"
-    assert answer.headers["Allow"] == "GET"
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+async def test_a_wrong_method_names_those_of_every_route_of_the_path(client: httpx2.AsyncClient) -> None:
+    assert (await client.delete("/both")).headers["Allow"] == "GET, HEAD, POST"
+
+
+@pytest.mark.parametrize("path", ["/list", "/both", "/raise/absent", "/nowhere", "/list?limit=x"])
+async def test_head_answers_as_get_does_without_a_body(client: httpx2.AsyncClient, path: str) -> None:
+    head, get = await client.head(path), await client.get(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    ids = {"x-request-id": ""}
+    assert {**head.headers, **ids} == {**get.headers, **ids}
 
 
 async def test_whatever_answers_in_plain_text_becomes_a_problem(client: httpx2.AsyncClient) -> None:
@@ -198,7 +248,7 @@ async def test_any_other_request_id_is_replaced(client: httpx2.AsyncClient, give
 
 
 async def test_even_a_refused_head_carries_an_id(client: httpx2.AsyncClient) -> None:
-    answer = await client.head("/list")
+    answer = await client.head("/body")
     assert (answer.status_code, len(answer.headers["X-Request-ID"])) == (405, 16)
 
 

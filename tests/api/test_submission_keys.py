@@ -94,6 +94,7 @@ async def test_a_key_with_another_body_is_refused(client: Client, key: str) -> N
     refused = await client.post(other, key=key)
     assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
     assert refused.json()["differences"] == ["/metadata/team", "/questions/1"]
+    assert "(at /metadata/team, /questions/1)" in refused.json()["detail"]
     (row,) = await client.ledger(refused)
     assert (row["outcome"], row["reason"], row["status_code"]) == ("rejected", "idempotency_key_reused", 422)
     assert row["job"] == first.json()["job"]["id"]

@@ -81,12 +81,56 @@ async def test_a_malformed_body_is_not_in_the_ledger(client: Client) -> None:
     assert await client.ledger(answer) == []
 
 
-@pytest.mark.parametrize("key", ["", '""', "with space", "a" * 256, "caf\u00e9", "tab\there"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        '"',
+        '""',
+        '"unclosed',
+        'unopened"',
+        'in"side',
+        '"in"side"',
+        "with space",
+        "a" * 256,
+        "caf\u00e9",
+        "tab\there",
+    ],
+)
 async def test_a_malformed_key_is_refused(client: Client, key: str) -> None:
     headers = {b"Content-Type": b"application/json", b"Idempotency-Key": key.encode("latin-1")}
     answer = await client.http.post("/jobs", json=unique(), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_malformed")
+    assert [reason["parameter"] for reason in answer.json()["errors"]] == ["Idempotency-Key"]
     assert await client.ledger(answer) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "parameter"),
+    [
+        ("dryrun=true", "unknown_parameter", "dryrun"),
+        ("dry_run=true&on_duplicate=join", "unknown_parameter", "on_duplicate"),
+        ("dry_run=true&dry_run=false", "repeated_parameter", "dry_run"),
+    ],
+)
+async def test_a_parameter_that_would_be_ignored_stores_nothing(
+    client: Client, query: str, code: str, parameter: str
+) -> None:
+    body = unique()
+    answer = await client.http.post(f"/jobs?{query}", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    assert [reason["parameter"] for reason in answer.json()["errors"]] == [parameter]
+    assert await client.jobs(body["name"]) == []
+
+
+async def test_an_empty_spec_hears_of_everything_that_is_missing(client: Client) -> None:
+    answer = await client.post({})
+    assert (answer.status_code, answer.json()["code"]) == (422, "spec_rejected")
+    assert [(reason["pointer"], reason["code"]) for reason in answer.json()["errors"]] == [
+        ("/models", "models_missing"),
+        ("/regions", "regions_missing"),
+        ("/questions", "questions_missing"),
+    ]
 
 
 async def test_two_keys_are_refused(client: Client) -> None:

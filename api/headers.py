@@ -1,0 +1,23 @@
+"""How OpenAPI describes the headers of answers."""
+
+from typing import Any
+
+REQUEST_ID: dict[str, Any] = {
+    "description": "The id of this request; the client's own where it sent one. The logs carry it too.",
+    "required": True,
+    "schema": {"type": "string"},
+}
+RETRY_AFTER: dict[str, Any] = {
+    "description": "After how many seconds to repeat the request, where repeating it helps.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+LOCATION: dict[str, Any] = {"description": "Where the job is shown.", "schema": {"type": "string"}}
+REPLAYED: dict[str, Any] = {
+    "description": "There if this is the first answer to the Idempotency-Key again.",
+    "schema": {"enum": ["true"]},
+}
+ETAG: dict[str, Any] = {"description": "For If-None-Match.", "required": True, "schema": {"type": "string"}}
+LINK: dict[str, Any] = {
+    "description": 'The next page, with the filters of this one: `rel="next"`. None at the end.',
+    "schema": {"type": "string"},
+}
