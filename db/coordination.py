@@ -9,6 +9,7 @@ from asyncpg import IntegrityConstraintViolationError
 from db.engine import Connection, statement
 from domain.plan import PlannedBatch
 
+BIGGEST = 2**62
 UNRELEASED, READY, CLAIMED = 0, 1, 2
 
 
@@ -17,7 +18,7 @@ class QueuedJob:
     """A queued job that this transaction has locked.
 
     `locked_at` is the database's clock at the transaction's start, or when the job was queued if that is later; seconds
-    since the epoch.
+    since the epoch. `waiting` counts all jobs that were locked.
     """
 
     job_no: int
@@ -28,6 +29,7 @@ class QueuedJob:
     locked_at: float
     has_open_triggers: bool
     has_backlog: bool
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,12 @@ class PlanRefused(Exception):
     """The database refused a plan among several; its argument is the rule's name."""
 
 
-async def lock_queued_jobs(connection: Connection, limit: int) -> list[QueuedJob]:
-    """Lock up to `limit` queued inference jobs by turns; those that another worker is planning are passed over."""
-    rows = await connection.fetch(statement("lock_queued_jobs"), limit)
+async def lock_queued_jobs(connection: Connection, limit: int, cells: int = BIGGEST) -> list[QueuedJob]:
+    """Lock up to `limit` queued inference jobs by turns; return the first that together plan up to `cells`.
+
+    One is returned however many cells it has. Those that another worker is planning are passed over.
+    """
+    rows = await connection.fetch(statement("lock_queued_jobs"), limit, cells)
     return [QueuedJob(*row) for row in rows]
 
 

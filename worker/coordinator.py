@@ -19,8 +19,8 @@ from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVE
 from worker.context import Context
 
 JOBS_AT_ONCE = 256
-CELLS_AT_ONCE = 5_000
-"""Cells planned in one transaction, about: some 30 ms, so that a small job behind large ones waits little."""
+CELLS_AT_ONCE = 2_000
+"""Cells planned in one transaction, unless one job has more: a small job waits until they are committed."""
 
 UNPLANNABLE = "unplannable_spec"
 
@@ -86,19 +86,19 @@ class Coordinator:
     async def _plan_queued(
         self, connection: Connection, insert: Insert, sources: Mapping[int, str], room: int, holder: int
     ) -> Planned:
-        jobs = await coordination.lock_queued_jobs(connection, JOBS_AT_ONCE)
-        chosen = _within_budget(jobs)
-        planned = Planned(has_more=len(chosen) < len(jobs) or len(jobs) == JOBS_AT_ONCE)
-        for job in chosen:
+        jobs = await coordination.lock_queued_jobs(connection, JOBS_AT_ONCE, CELLS_AT_ONCE)
+        waiting = jobs[0].waiting if jobs else 0
+        planned = Planned(has_more=waiting > len(jobs) or waiting == JOBS_AT_ONCE)
+        for job in jobs:
             self._plan(job, planned, source=sources.get(job.job_no, ""), room=room, holder=holder)
-        began_at = max((job.locked_at for job in chosen), default=0.0)
+        began_at = max((job.locked_at for job in jobs), default=0.0)
         for batch in planned.claimed:  # all begin together, none before its job was queued
             batch.claimed_at = began_at
         if planned.plans:
             await insert(connection, planned, holder)
         if planned.failures:
             await coordination.fail_queued_jobs(connection, planned.failures, self._context.worker_no)
-        await self._settle_triggers(connection, chosen, planned)
+        await self._settle_triggers(connection, jobs, planned)
         return planned
 
     async def _insert(self, connection: Connection, planned: Planned, holder: int) -> None:
@@ -192,16 +192,6 @@ def _read(job: QueuedJob, pool_of: Callable[[str], Pool]) -> tuple[JobSpec, Sequ
     if spec.planned != job.planned:
         raise ValueError(spec.planned)
     return spec, plan(spec, pool_of)
-
-
-def _within_budget(jobs: Sequence[QueuedJob]) -> Sequence[QueuedJob]:
-    """Return the first jobs that together stay within a transaction's cells, at least one."""
-    cells = 0
-    for index, job in enumerate(jobs):
-        cells += job.planned
-        if cells > CELLS_AT_ONCE and index:
-            return jobs[:index]
-    return jobs
 
 
 def _claimable(batches: Sequence[PlannedBatch], room: int) -> list[PlannedBatch]:

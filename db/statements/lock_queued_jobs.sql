@@ -1,4 +1,5 @@
--- Take up to $1 queued inference jobs, nearest turn first; pass over those that another worker is planning.
+-- Take up to $1 queued inference jobs, nearest turn first, that together plan up to $2 cells, one at least; pass over
+-- those that another worker is planning. Specs are read only of those; `waiting` tells how many there were in all.
 SELECT
     j.job_no,
     j.id,
@@ -7,10 +8,19 @@ SELECT
     extract(EPOCH FROM greatest(now(), j.queued_at) - j.queued_at)::float8 AS waited_seconds,
     extract(EPOCH FROM greatest(now(), j.queued_at))::float8 AS locked_at,
     EXISTS (SELECT FROM triggers AS t WHERE t.job_no = j.job_no AND t.outcome IS NULL) AS has_open_triggers,
-    (SELECT EXISTS (SELECT FROM ready AS r WHERE r.not_before <= now())) AS has_backlog
-FROM jobs AS j
+    (SELECT EXISTS (SELECT FROM ready AS r WHERE r.not_before <= now())) AS has_backlog,
+    j.waiting
+FROM (
+    SELECT l.*, sum(l.planned) OVER (ORDER BY l.turn, l.job_no) AS cells, count(*) OVER () AS waiting
+    FROM (
+        SELECT q.job_no, q.id, q.planned, q.turn, q.queued_at
+        FROM jobs AS q
+        WHERE q.status = 'queued' AND q.kind = 'inference'
+        ORDER BY q.turn, q.job_no
+        LIMIT $1
+        FOR NO KEY UPDATE OF q SKIP LOCKED
+    ) AS l
+) AS j
 JOIN specs AS s USING (job_no)
-WHERE j.status = 'queued' AND j.kind = 'inference'
+WHERE j.cells <= $2 OR j.cells = j.planned
 ORDER BY j.turn, j.job_no
-LIMIT $1
-FOR NO KEY UPDATE OF j SKIP LOCKED
