@@ -8,7 +8,7 @@ PIP_INSTALL := $(PY) -m pip --disable-pip-version-check --quiet install --root-u
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format openapi lock install install-dev clean
+.PHONY: help run test test-long check bench format openapi lock install install-dev clean
 MAKEFLAGS += --no-print-directory
 
 help: ## show this list
@@ -19,6 +19,9 @@ run: .venv/run.stamp ## run everything here: engines, API and worker (BREAKWATER
 
 test: .venv/dev.stamp ## run the tests (ARGS="tests/db -k fence -x")
 	@$(PY) -m pytest $(ARGS)
+
+test-long: .venv/dev.stamp ## run the tests that take minutes or a machine of their own (ARGS=-s shows what they measured)
+	@$(PY) -m pytest -m long $(ARGS)
 
 check: .venv/dev.stamp ## lint, format, types, layers, openapi.json: what must pass before a commit
 	@$(PY) -m ruff check --quiet .

@@ -1,0 +1,58 @@
+"""Small jobs don't wait behind large ones, whatever came first."""
+
+import random
+import sys
+
+import pytest
+
+from tests.fleet import Fleet, all_ended, assert_audit, body_of, ring, seed
+
+AT_ONCE = 50
+"""Jobs stored in one transaction, as many POSTs at once would be."""
+SMALL_JOB_SECONDS = 1.0
+
+
+async def waits_of_small_jobs(connection) -> list[float]:
+    """Seconds from queued to finished of each one-cell job, shortest first."""
+    rows = await connection.fetch(
+        "SELECT extract(EPOCH FROM finished_at - queued_at)::float8 AS seconds FROM jobs WHERE planned = 1 ORDER BY 1"
+    )
+    return [row["seconds"] for row in rows]
+
+
+async def run_mixed(fleet: Fleet, connection, sizes: list[int], *, seconds: float) -> list[float]:
+    """Post jobs of these sizes as fast as they are taken, wait until all ended, and return the small ones' waits."""
+    fleet.start(4)
+    for start in range(0, len(sizes), AT_ONCE):
+        job_nos = await seed(connection, map(body_of, sizes[start : start + AT_ONCE]))
+        await ring(fleet.redis_url, job_nos)
+    await all_ended(connection, seconds=seconds)
+    await assert_audit(connection)
+    waits = await waits_of_small_jobs(connection)
+    took, cells = await connection.fetchrow(
+        "SELECT extract(EPOCH FROM max(finished_at) - min(queued_at))::float8, sum(planned) FROM jobs"
+    )
+    p99 = waits[int(len(waits) * 0.99) - 1]
+    said = f"{cells} cells of {len(sizes)} jobs in {took:.1f} s; {len(waits)} small ones waited"
+    sys.stdout.write(f"{said} {p99:.3f} s (p99), {waits[-1]:.3f} s at most\n")
+    return waits
+
+
+def mixed_sizes(jobs: int) -> list[int]:
+    """A third of one cell, the others up to 2,000, in random order."""
+    dice = random.Random(1000)
+    sizes = [1] * (jobs // 3) + [dice.randint(1, 2000) for _ in range(jobs - jobs // 3)]
+    dice.shuffle(sizes)
+    return sizes
+
+
+async def test_no_job_of_one_cell_waits_a_second_behind_150_others(fleet: Fleet, connection) -> None:
+    waits = await run_mixed(fleet, connection, mixed_sizes(150), seconds=60)
+    assert waits[-1] < SMALL_JOB_SECONDS
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_no_job_of_one_cell_waits_a_second_behind_1000_others(fleet: Fleet, connection) -> None:
+    waits = await run_mixed(fleet, connection, mixed_sizes(1000), seconds=500)
+    assert waits[-1] < SMALL_JOB_SECONDS
