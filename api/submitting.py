@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import orjson
 import structlog
@@ -80,7 +80,8 @@ class Submitter:
             seen = await submissions.count_submissions(connection, matched) if matched else {}
         if verdict is not None and verdict.error is not None:
             raise verdict.error
-        return answer_preview(submission, verdict, seen.get(verdict.job_no or 0, 0) if verdict else 0)
+        before = seen.get(verdict.job_no or 0, 0) if verdict is not None else 0
+        return answer_preview(submission, verdict, before + 1)
 
     async def reject(self, tenant_no: int, sender: Sender, error: BreakwaterError, key: str | None) -> None:
         """Enter a well-formed submission that can't be taken into the ledger."""
@@ -180,7 +181,7 @@ class Submitter:
         self._on_created([answer.created for _, answer in answers if isinstance(answer, Answer) and answer.created])
         for one, answer in answers:
             _settle(one, answer)
-            self._log_duplicate(one, answer)
+            self._log_answer(one, answer)
         return left
 
     async def _put_off(self, looked: Sequence[Looked]) -> list[Looked]:
@@ -257,16 +258,34 @@ class Submitter:
         if kept:
             await submissions.keep_answers(connection, answers[0][0].tenant_no, kept, keep_hours=self._keep_hours)
 
-    def _log_duplicate(self, one: Submission, answer: Answer | BreakwaterError) -> None:
-        if isinstance(answer, Answer) and answer.created is None:
-            reason = "same_key" if answer.is_replayed else answer.body["dedup"]["reason"]
-            self._log.info(
-                "duplicate_prevented",
-                layer="submission",
-                reason=reason,
-                job_id=answer.body["job"]["id"],
-                request_id=one.sender.request_id,
-            )
+    def _log_answer(self, one: Submission, answer: Answer | BreakwaterError) -> None:
+        match answer:
+            case Answer(created=None):
+                reason = "same_key" if answer.is_replayed else answer.body["dedup"]["reason"]
+                self._log_duplicate(one, answer.body["job"]["id"], layer="submission", reason=reason, count=1)
+            case Answer():
+                job_id = answer.body["job"]["id"]
+                self._log.info(
+                    "job_submitted",
+                    job_id=job_id,
+                    request_id=one.sender.request_id,
+                    total_executions=one.normalized.planned.executions,
+                )
+                if dropped := _dropped(one):
+                    self._log_duplicate(one, job_id, layer="spec", reason="dropped_duplicate", count=dropped)
+            case DuplicateJob():
+                job: Any = answer.members["job"]
+                self._log_duplicate(one, job["id"], layer="submission", reason=answer.code, count=1)
+
+    def _log_duplicate(self, one: Submission, job_id: str, *, layer: str, reason: str, count: int) -> None:
+        self._log.info(
+            "duplicate_prevented",
+            layer=layer,
+            reason=reason,
+            count=count,
+            job_id=job_id,
+            request_id=one.sender.request_id,
+        )
 
 
 async def _lock(
@@ -336,10 +355,14 @@ def _tallies(one: Submission, verdict: Verdict) -> list[Tally]:
     counted = [tally(JOBS_SUBMITTED.name, 1, kind=one.normalized.spec.kind.value, outcome=verdict.outcome)]
     if verdict.outcome in {"joined", "replayed"} or isinstance(verdict.error, DuplicateJob):
         counted.append(tally(DUPLICATES_PREVENTED.name, 1, layer="submission", reason=verdict.reason))
-    dropped = sum(note.action is Action.DROPPED_DUPLICATE for note in one.normalized.notes)
-    if dropped and verdict.outcome == "created":
+    if verdict.outcome == "created" and (dropped := _dropped(one)):
         counted.append(tally(DUPLICATES_PREVENTED.name, dropped, layer="spec", reason="dropped_duplicate"))
     return counted
+
+
+def _dropped(one: Submission) -> int:
+    """Return how many duplicates of models, regions and questions the spec named."""
+    return sum(note.action is Action.DROPPED_DUPLICATE for note in one.normalized.notes)
 
 
 def _settle(one: Submission, answer: Answer | BreakwaterError) -> None:

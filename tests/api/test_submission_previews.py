@@ -64,12 +64,19 @@ async def test_a_preview_tells_a_replay(client: Client) -> None:
 
 
 @pytest.mark.parametrize("is_keyed", [False, True])
-async def test_a_preview_counts_what_was_seen_without_itself(client: Client, is_keyed: bool) -> None:  # noqa: FBT001
+async def test_a_preview_counts_itself_as_the_post_would(client: Client, is_keyed: bool) -> None:  # noqa: FBT001
     body = unique()
     key = f"{body['name']}-key" if is_keyed else None
     await client.post(body, key=key)
     await client.post(body, key=key)
-    assert planned(await client.post(body, key=key, dry_run=True))["times_seen"] == 2
+    assert planned(await client.post(body, key=key, dry_run=True))["times_seen"] == 3
+
+
+async def test_a_preview_and_the_post_after_it_tell_one_count(client: Client) -> None:
+    body = unique()
+    for _ in range(2):
+        preview = planned(await client.post(body, dry_run=True))
+        assert (await client.post(body)).json()["dedup"]["times_seen"] == preview["times_seen"]
 
 
 @pytest.mark.parametrize(
