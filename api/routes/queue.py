@@ -20,7 +20,7 @@ router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
 class Finding(NamedTuple):
     """Why work is stuck, in words, and what happens next."""
 
-    reason: Literal["no_worker", "workers_busy", "lease_expired"]
+    reason: Literal["no_worker", "workers_silent", "workers_busy", "lease_expired"]
     detail: str
     next: str
 
@@ -40,6 +40,7 @@ async def get_queue(
         broker="available" if stream else "unavailable",
         depth=stream.depth if stream else None,
         undelivered=stream.undelivered if stream else None,
+        lag=stream.undelivered if stream else None,
         oldest_age_seconds=stream.oldest_age_seconds if stream else None,
         jobs_queued=counts.jobs_queued,
         batches_due=counts.batches_due,
@@ -76,6 +77,14 @@ def _finding(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Setti
             "no_worker",
             f"No worker gave a sign of life within {settings.lease_seconds:g} s.",
             "Start a worker; it takes everything that waits.",
+        )
+    heard_seconds_ago = min(worker["heartbeat_age_seconds"] for worker in live)
+    if heard_seconds_ago > 2 * settings.heartbeat_seconds:
+        return Finding(
+            "workers_silent",
+            f"No worker gave a sign of life for {heard_seconds_ago:.0f} s; one is due every"
+            f" {settings.heartbeat_seconds:g} s.",
+            f"Look at the workers, or start one: past {settings.lease_seconds:g} s of silence they count as gone.",
         )
     return Finding(
         "workers_busy",

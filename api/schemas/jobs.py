@@ -31,10 +31,23 @@ class Progress(BaseModel):
 
 
 class JobError(BaseModel):
-    """Why a job failed without running its cells."""
+    """Why a job failed: it could not be planned, or too few of its cells succeeded."""
 
     code: str
     detail: str
+
+    @classmethod
+    def of(cls, job: JobRead) -> Self | None:
+        """Return the error that was stored with the job, else the one that its counts tell."""
+        if job.error_code is not None:
+            return cls(code=job.error_code, detail=job.error_detail or "")
+        if job.status != JobStatus.FAILED or not job.failed:
+            return None
+        told = f"{job.failed} of {job.planned} executions failed"
+        if job.spec is None:
+            return cls(code="success_rate_missed", detail=f"{told}; min_success_rate was missed.")
+        rate = job.spec["policy"]["min_success_rate"]
+        return cls(code="success_rate_missed", detail=f"{told}; min_success_rate is {rate:g}.")
 
 
 class JobSummary(BaseModel):
@@ -97,9 +110,6 @@ class Job(BaseModel):
     @classmethod
     def of(cls, job: JobRead) -> Self:
         """Return the job as it is shown alone."""
-        error = None
-        if job.error_code is not None:
-            error = JobError(code=job.error_code, detail=job.error_detail or "")
         return cls(
             id=job.id,
             kind=Kind(job.kind),
@@ -117,6 +127,6 @@ class Job(BaseModel):
             ),
             progress=Progress.of(job.counts),
             times_seen=job.times_seen,
-            error=error,
+            error=JobError.of(job),
             links=job_links(job.id),
         )

@@ -13,7 +13,7 @@ class StuckWork(BaseModel):
     batch_id: str | None = Field(description="Null for a job that waits to be planned.")
     provider: str | None
     region: str | None
-    reason: Literal["no_worker", "workers_busy", "lease_expired"]
+    reason: Literal["no_worker", "workers_silent", "workers_busy", "lease_expired"]
     detail: str
     next: str = Field(description="What happens next, by itself or by a person.")
     seconds: float = Field(description="For how long.")
@@ -35,7 +35,8 @@ class Queue(BaseModel):
 
     broker: Literal["available", "unavailable"]
     depth: int | None = Field(description="Entries of the stream that aren't acknowledged; null without the broker.")
-    undelivered: int | None = Field(description="Those of them that no worker has read: the lag.")
+    undelivered: int | None = Field(description="Those of them that no worker has read.")
+    lag: int | None = Field(description="The same as `undelivered`.")
     oldest_age_seconds: float | None = Field(description="Age of the oldest entry; 0 if there is none.")
     jobs_queued: int = Field(description="Jobs that wait to be planned.")
     batches_due: int

@@ -21,7 +21,15 @@ class Event(BaseModel):
     @classmethod
     def of(cls, event: EventRead) -> Self:
         """Return the event as it is shown."""
-        return cls(id=event.event_no, type=event.type, at=event.at, source=event.source, data=event.data)
+        return cls(id=event.event_no, type=event.type, at=event.at, source=event.source, data=_shown(event.data))
+
+
+def _shown(data: dict[str, Any]) -> dict[str, Any]:
+    """Return an event's data with ids of batches as the waves show them; stored they are numbers."""
+    batches = data.get("batches")
+    if not isinstance(batches, list):  # of other events it is their number
+        return data
+    return {**data, "batches": [{**batch, "batch_id": str(batch["batch_id"])} for batch in batches]}
 
 
 class EventList(Listed[Event]):

@@ -88,6 +88,18 @@ async def test_triggers_tell_who_won(reader: httpx2.AsyncClient, seeds: Seeds) -
     ]
 
 
+async def test_events_name_batches_as_the_waves_do(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    seeds.batch_cells = 1
+    job = await seeds.submit(questions=["One?", "Two?"])
+    await seeds.run_all()
+    _, *ended = await items(reader, f"/jobs/{job.id}/events")
+    shown = [event["data"]["batches"] for event in ended]
+    batches = await items(reader, f"/jobs/{job.id}/waves/1/batches")
+    assert sorted(one["batch_id"] for told in shown for one in told) == [one["batch_id"] for one in batches]
+    stored = await rows.fetchval("SELECT data #> '{batches,0,batch_id}' FROM events ORDER BY event_no DESC LIMIT 1")
+    assert stored in {"1", "2"}
+
+
 async def test_events_come_in_order_and_by_pages(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     seeds.batch_cells = 1
     job = await seeds.submit(questions=["One?", "Two?"])

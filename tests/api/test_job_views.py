@@ -97,7 +97,25 @@ async def test_a_finished_job_says_when_and_how(reader: httpx2.AsyncClient, seed
     await seeds.record(*(failed(batch) for batch in await seeds.claim()))
     found = await shown(reader, job.id)
     assert (found["status"], found["progress"]["failed"]) == ("failed", 1)
+    assert found["error"] == {
+        "code": "success_rate_missed",
+        "detail": "1 of 1 executions failed; min_success_rate is 0.67.",
+    }
     assert found["created_at"] <= found["queued_at"] <= found["started_at"] <= found["finished_at"]
+
+
+async def test_a_job_that_missed_its_rate_says_by_how_much(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    seeds.batch_cells = 1
+    job = await seeds.submit(models=list("abcdef"))
+    partial = await seeds.submit(models=list("abcdef"), policy={"min_success_rate": 0.1})
+    await seeds.plan()
+    await seeds.record(*(completed(one) if one.batch_no == 1 else failed(one) for one in await seeds.claim()))
+    assert (await shown(reader, job.id))["error"] == {
+        "code": "success_rate_missed",
+        "detail": "5 of 6 executions failed; min_success_rate is 0.67.",
+    }
+    found = await shown(reader, partial.id)
+    assert (found["status"], found["error"]) == ("partial", None)
 
 
 async def test_a_job_that_could_not_be_planned_says_why(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from broker import envelopes
 from broker.envelopes import Client, Envelope
-from db.engine import Engine, create_engine
+from db import workers
+from db.engine import Engine, connect, create_engine
 from tests.seeding import Seeds, reading_app, retried
 
 NOBODY = "127.0.0.1:1"
@@ -57,7 +58,7 @@ async def test_the_stream_is_counted(reader: httpx2.AsyncClient, redis_client: C
     await envelopes.reserve(redis_client, "w", count=1, block_seconds=0.1)
     await envelopes.reserve(redis_client, "w", count=1, block_seconds=0.1)
     found = await queue(reader)
-    assert (found["depth"], found["undelivered"], found["oldest_age_seconds"] > 0) == (3, 2, True)
+    assert (found["depth"], found["undelivered"], found["lag"], found["oldest_age_seconds"] > 0) == (3, 2, 2, True)
 
 
 async def test_what_waits_and_what_runs_is_counted(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
@@ -101,6 +102,27 @@ async def test_stuck_work_comes_with_its_reason(reader: httpx2.AsyncClient, seed
     assert [one["reason"] for one in without_workers["stuck"]] == ["no_worker", "no_worker", "lease_expired"]
     assert all("tart a" in one["next"] or "start one" in one["next"] for one in without_workers["stuck"])
     assert without_workers["workers"] == []
+
+
+async def test_workers_that_fell_silent_are_told_before_they_count_as_gone(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    await seeds.submit()
+    await rows.execute("UPDATE jobs SET created_at = now() - interval '1 hour', queued_at = now() - interval '1 hour'")
+    reasons = {}
+    for seconds in (8, 12, 31):
+        await rows.execute("UPDATE workers SET heartbeat_at = now() - $1 * interval '1 second'", seconds)
+        reasons[seconds] = [one["reason"] for one in (await queue(reader))["stuck"]]
+    assert reasons == {8: ["workers_busy"], 12: ["workers_silent"], 31: ["no_worker"]}
+
+
+async def test_one_worker_that_is_heard_is_enough(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    await seeds.submit()
+    await rows.execute("UPDATE jobs SET created_at = now() - interval '1 hour', queued_at = now() - interval '1 hour'")
+    await rows.execute("UPDATE workers SET heartbeat_at = now() - interval '12 seconds'")
+    async with connect(seeds.engine) as connection:
+        await workers.register(connection, worker_id="w-heard", role="worker", pid=2, host="here")
+    assert [one["reason"] for one in (await queue(reader))["stuck"]] == ["workers_busy"]
 
 
 async def test_without_redis_the_queue_is_still_told(lonely: httpx2.AsyncClient, seeds: Seeds) -> None:
