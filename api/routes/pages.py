@@ -1,13 +1,17 @@
-"""The pages a person opens in a browser: `/`, `/docs` and their assets. Files as they lie in `api/ui`; no templates.
+"""The pages a person opens in a browser: `/`, `/docs` and their assets, from the files in `api/ui`.
 
+They go out as they lie there, but that the home page names the address it was opened under.
 Everything a page needs is served by this process, and its Content-Security-Policy refuses whatever isn't.
 """
 
+import re
+from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 router = APIRouter(include_in_schema=False)
@@ -17,18 +21,21 @@ _NOWHERE_ELSE: Final = "default-src 'none'; base-uri 'none'; form-action 'none';
 _HOME_POLICY: Final = f"{_NOWHERE_ELSE}; style-src 'self'"
 # Swagger UI draws its icons from data: URLs and colours the answer of a tried operation with style attributes.
 _DOCS_POLICY: Final = f"{_NOWHERE_ELSE} data:; style-src 'self' 'unsafe-inline'; script-src 'self'; connect-src 'self'"
+_ADDRESS: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?(?:/[A-Za-z0-9._~/-]*)?")
+_USUAL_ADDRESS: Final = "http://127.0.0.1:8000"
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def home() -> FileResponse:
-    """Return the page that says what Breakwater is and where to go on."""
-    return _page(_UI / "static" / "index.html", policy=_HOME_POLICY)
+async def home(request: Request) -> HTMLResponse:
+    """Return the page that says what Breakwater is and where to go on; its command works where it is read."""
+    page = _home_page().replace("{{ base_url }}", escape(_base_url(request)))
+    return HTMLResponse(page, headers=_headers(_HOME_POLICY))
 
 
 @router.api_route("/docs", methods=["GET", "HEAD"])
 async def docs() -> FileResponse:
     """Return the Swagger page; the app is built with `docs_url=None`, whose page would load from a CDN."""
-    return _page(_UI / "docs.html", policy=_DOCS_POLICY)
+    return FileResponse(_UI / "docs.html", media_type="text/html", headers=_headers(_DOCS_POLICY))
 
 
 def mount_static(app: FastAPI) -> None:
@@ -36,15 +43,22 @@ def mount_static(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=_UI / "static"), name="static")
 
 
-def _page(file: Path, *, policy: str) -> FileResponse:
-    """Return an HTML file with the headers that keep it to itself."""
-    return FileResponse(
-        file,
-        media_type="text/html",
-        headers={
-            "Content-Security-Policy": policy,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cache-Control": "no-cache",
-        },
-    )
+@cache
+def _home_page() -> str:
+    return (_UI / "home.html").read_text(encoding="utf-8")
+
+
+def _base_url(request: Request) -> str:
+    """Return the address that the page was opened under; another if the Host header isn't one to paste into a shell."""
+    address = str(request.base_url).rstrip("/")
+    return address if _ADDRESS.fullmatch(address) else _USUAL_ADDRESS
+
+
+def _headers(policy: str) -> dict[str, str]:
+    """Return the headers that keep a page to itself."""
+    return {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",
+    }

@@ -72,6 +72,27 @@ def test_the_policy_allows_this_host_only(client: TestClient, path: str) -> None
     assert "'unsafe-inline'" not in policy.get("script-src", set())
 
 
+@pytest.mark.parametrize("host", ["jobs.example:8443", "192.0.2.7:81", "[::1]:8000", "localhost"])
+def test_the_command_of_the_home_page_goes_to_where_it_was_opened(client: TestClient, host: str) -> None:
+    page = client.get("/", headers={"Host": host}).text
+    assert f"curl -i http://{host}/jobs \\\n" in page
+    assert "{{" not in page
+
+
+@pytest.mark.parametrize("host", ["$(reboot)", "a;b", "<b>", "a'b", 'a"b', "a b"])
+def test_a_host_that_is_none_is_not_shown(client: TestClient, host: str) -> None:
+    page = client.get("/", headers={"Host": host}).text
+    assert re.search(r"curl -i http://(127\.0\.0\.1:8000|testserver)/jobs \\\n", page)
+    assert host not in page
+
+
+def test_links_to_json_say_so(client: TestClient) -> None:
+    page = client.get("/").text
+    for path in ("/jobs", "/queue", "/audit"):
+        assert page.count(f'<a href="{path}" type="application/json">') == 2
+    assert page.count("<small>JSON</small>") == 8
+
+
 def test_the_home_page_may_run_no_script(client: TestClient) -> None:
     answer = client.get("/")
     assert "script-src" not in directives(answer.headers["Content-Security-Policy"])
