@@ -1,7 +1,9 @@
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,21 @@ def test_config_prints_every_setting_and_no_secret():
     assert "BREAKWATER_LEASE_SECONDS=12.5\n" in shown.stdout
     assert "# BREAKWATER_REDIS_URL is not set: embedded\n" in shown.stdout
     assert "geheim" not in shown.stdout
+
+
+def test_the_file_that_the_readme_shows_is_taken(tmp_path):
+    (example,) = re.findall(r"```toml\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    path = tmp_path / "b.toml"
+    path.write_text(example)
+    shown = breakwater("config", CONFIG=str(path))
+    assert shown.returncode == 0, shown.stderr
+    assert tomllib.loads(shown.stdout[shown.stdout.index("[") :]) == tomllib.loads(example)
+
+
+def test_every_make_target_is_in_the_readme():
+    targets = re.findall(r"^([a-z-]+):.*## ", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    told = (PROJECT / "README.md").read_text()
+    assert [name for name in targets if f"`{name}`" not in told and f"make {name}" not in told] == ["help"]
 
 
 def test_config_prints_the_file_as_toml(tmp_path):
