@@ -135,6 +135,25 @@ async def look(client: Client) -> StreamState:
     return StreamState(depth=depth, undelivered=max(0, depth - in_hands), oldest_age_seconds=max(0.0, age))
 
 
+async def has_answerable(client: Client) -> bool:
+    """Say whether the stream holds an entry that somebody will answer: one in hands, or one still to be read.
+
+    An entry that was read by a consumer which is gone, and one that a group made anew has passed, are neither.
+    """
+    try:
+        pending: Any = await client.xpending(STREAM, GROUP)
+        groups: Any = await client.xinfo_groups(STREAM)
+    except ResponseError as error:
+        if "no such key" in str(error):
+            return False
+        await _make_group(client, error)
+        return bool(await client.xlen(STREAM))
+    if pending["pending"]:
+        return True
+    delivered = next(group["last-delivered-id"] for group in groups if group["name"] == GROUP.encode())
+    return bool(await client.xrange(STREAM, min=b"(" + delivered, count=1))
+
+
 async def _make_group(client: Client, error: ResponseError) -> None:
     if not str(error).startswith("NOGROUP"):
         raise error

@@ -1,7 +1,7 @@
 """Batches: claiming what is due under a lease and a fence, renewing, handing back."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from db.engine import Connection, statement
 
@@ -30,7 +30,6 @@ class ClaimedBatch:
     attempts: list[int]
     lost_leases: int = 0
     was_lost: bool = False
-    is_lost: bool = field(default=False, compare=False)
 
     @property
     def key(self) -> tuple[int, int, int, int]:
@@ -46,8 +45,13 @@ async def claim(
     holder: int,
     worker_no: int,
     lease_seconds: float,
-) -> list[ClaimedBatch]:
+    in_hand: Collection[int] = (),
+) -> tuple[list[ClaimedBatch], int]:
     """Claim due batches of these (provider, region) pools by turns, `cells` open cells or one batch more at most.
+
+    Return them, and how many hints were cleared away: while there are any, more may be due behind them.
+
+    What the holders `in_hand` hold isn't taken, though its lease may have run out.
 
     Locks ready and batch rows, passing over locked ones. Runs in the caller's transaction, whose commit may be
     asynchronous: `holder`, random for each claim, tells apart a fence number that was issued again after a crash.
@@ -61,8 +65,9 @@ async def claim(
         holder,
         worker_no,
         lease_seconds,
+        list(in_hand),
     )
-    return [
+    claimed = [
         ClaimedBatch(
             job_no=row["job_no"],
             batch_no=row["batch_no"],
@@ -83,12 +88,15 @@ async def claim(
             was_lost=row["was_lost"],
         )
         for row in rows
+        if row["job_no"] is not None
     ]
+    return claimed, rows[0]["cleared"]
 
 
-async def first_due(connection: Connection) -> tuple[int, int] | None:
-    """Return (job_no, batch_no) of a batch that is due and unclaimed, or None."""
-    row = await connection.fetchrow(statement("first_due"))
+async def first_due(connection: Connection, pools: Sequence[tuple[str, str]]) -> tuple[int, int] | None:
+    """Return (job_no, batch_no) of a batch of these pools that is due and unclaimed, or None."""
+    providers, regions = zip(*pools, strict=True)
+    row = await connection.fetchrow(statement("first_due"), providers, regions)
     return (row["job_no"], row["batch_no"]) if row else None
 
 
@@ -106,9 +114,9 @@ async def renew(
     return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
 
 
-async def hand_back(connection: Connection, batches: Sequence[ClaimedBatch]) -> list[tuple[int, int]]:
-    """Give these batches back, due at once and without counting an attempt; return (job_no, batch_no) of each."""
-    rows = await connection.fetch(statement("hand_back_batches"), *_lease_columns(batches))
+async def hand_back(connection: Connection, worker_no: int) -> list[tuple[int, int]]:
+    """Give back all that this worker holds, due at once and no attempt; return (job_no, batch_no) of each."""
+    rows = await connection.fetch(statement("hand_back_batches"), worker_no)
     return [(row["job_no"], row["batch_no"]) for row in rows]
 
 

@@ -22,6 +22,8 @@ Result = TypeVar("Result")
 PINNED_PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 STATEMENTS = Path(__file__).parent / "statements"
 RETRIES = 8
+COMMAND_SECONDS = 60.0
+"""No statement takes nearly as long; past that the server hangs or can't be heard."""
 
 
 def driver_url(database_url: str) -> str:
@@ -54,7 +56,7 @@ def create_engine(
         json_deserializer=orjson.loads,
         pool_timeout=5,
         pool_use_lifo=True,
-        connect_args={"server_settings": settings, "timeout": 5},
+        connect_args={"server_settings": settings, "timeout": 5, "command_timeout": COMMAND_SECONDS},
     )
 
 
@@ -114,13 +116,16 @@ GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a message of the server's end that came between two statements
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,  # it shuts down, comes up, or somebody cancelled a statement
+    asyncpg.InsufficientResourcesError,  # no room on its disk, no memory, no connection left
+    asyncpg.ReadOnlySQLTransactionError,  # it became a standby
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    *CONFLICTS,  # met in every one of many tries
     OSError,
 )
-"""What a caller meets while the server is away, going or coming back."""
+"""What a caller meets while the server is away, going, coming back or in trouble: try again later."""
+REFUSED = (asyncpg.PostgresError, Unstorable)
+"""What a caller meets whose statement the server won't take, whenever it is tried."""
 
 
 async def in_transaction(engine: Engine, unit: Callable[[Connection], Awaitable[Result]]) -> Result:

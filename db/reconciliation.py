@@ -1,22 +1,12 @@
 """What is owed: work that nobody was told of, and leases that ran out. Read and repaired in bounded pages."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from db.engine import Connection, Engine, connect, statement
 
 LEADER_LOCK = 0x7265636F6E  # "recon": one reconciler at a time per database
 PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """Work that should be announced: a queued job, or a ready batch of a job; and since how many seconds it is owed."""
-
-    job_no: int
-    batch_no: int | None
-    seconds: float
 
 
 @asynccontextmanager
@@ -46,10 +36,13 @@ async def ready_stranded_batches(connection: Connection) -> list[tuple[int, int]
     return [(row["job_no"], row["batch_no"]) for row in rows]
 
 
-async def find_owed(connection: Connection, *, min_seconds: float) -> Sequence[Owed]:
-    """Return queued jobs and due batches that have been owed for at least `min_seconds`, longest first, one page."""
+async def find_owed(connection: Connection, *, min_seconds: float) -> list[tuple[int, int | None]]:
+    """Return (job_no, None) of queued jobs and (job_no, batch_no) of due batches, longest owed first, one page.
+
+    Only what has been owed for at least `min_seconds`.
+    """
     rows = await connection.fetch(statement("find_owed"), min_seconds, PAGE)
-    return [Owed(row["job_no"], row["batch_no"], row["seconds"]) for row in rows]
+    return [(row["job_no"], row["batch_no"]) for row in rows]
 
 
 async def purge_idempotency_keys(connection: Connection, *, hours: float) -> int:

@@ -10,6 +10,7 @@ import orjson
 
 from db.batches import ClaimedBatch
 from db.engine import Connection, statement
+from domain.plan import READY_WINDOW
 
 RETRY_WEIGHT = 4
 """A retried cell counts as this many in its turn, so that first runs go before retries."""
@@ -30,7 +31,7 @@ class CompletedCell(NamedTuple):
 
 
 class FailedCell(NamedTuple):
-    """A failed try, the last one or one that will be repeated. Times as in CompletedCell."""
+    """A failed try, the last or one that will be repeated, after `attempts_before` others. Times as CompletedCell."""
 
     job_no: int
     region_no: int
@@ -42,6 +43,7 @@ class FailedCell(NamedTuple):
     error_code: str
     error_detail: str
     error_retryable: bool
+    attempts_before: int
 
 
 @dataclass(slots=True)
@@ -74,12 +76,11 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class JobAdvanced:
-    """A job after a flush, and the batches that the flush made ready."""
+    """A job after a flush."""
 
     job_no: int
     id: str
     status: str
-    released: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +119,13 @@ async def _settle_batches(connection: Connection, settlements: Sequence[Settleme
                 (
                     *one.batch.key,
                     len(one.completed) + len(one.failed),
+                    one.results,
                     one.status,
                     one.due_in_seconds if one.status == "pending" else None,
                 )
                 for one in settlements
             ],
-            7,
+            8,
         ),
     )
     return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
@@ -131,13 +133,13 @@ async def _settle_batches(connection: Connection, settlements: Sequence[Settleme
 
 async def _write_cells(connection: Connection, settlements: Sequence[Settlement]) -> None:
     completed = [cell for one in settlements for cell in one.completed]
-    failed = [cell for one in settlements for cell in one.failed]
-    retried = [cell[:9] for one in settlements for cell in one.retried]
+    failed = [cell[:10] for one in settlements for cell in one.failed]
+    retried = [(*cell[:9], cell.attempts_before) for one in settlements for cell in one.retried]
     written = 0
     for name, rows, width in (
         ("complete_executions", completed, 9),
         ("fail_executions", failed, 10),
-        ("insert_attempts", retried, 9),
+        ("insert_attempts", retried, 10),
     ):
         if rows:
             written += await connection.fetchval(statement(name), *_columns(rows, width))
@@ -168,8 +170,9 @@ async def _advance_jobs(connection: Connection, settled: Sequence[Settlement], s
         *due_columns,
         RETRY_WEIGHT,
         due_seconds,
+        READY_WINDOW,
     )
-    return [JobAdvanced(row["job_no"], row["id"], row["status"], row["released"]) for row in rows]
+    return [JobAdvanced(row["job_no"], row["id"], row["status"]) for row in rows]
 
 
 def _job_row(job_no: int, settled: Sequence[Settlement]) -> tuple[int, int, int, int, str]:

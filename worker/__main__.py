@@ -6,7 +6,7 @@ import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 import uvloop
@@ -22,6 +22,8 @@ from worker.providers.echo import Echo
 from worker.providers.protocol import Provider
 
 CONNECTIONS = 8
+CLOSE_SECONDS = 1.0
+"""For each store at the end: a database that hangs mustn't hold up the process."""
 INSTANT_BATCH_CELLS = 250
 CALLED_BATCH_CELLS = 10
 
@@ -75,9 +77,9 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             log=log,
         )
     finally:
-        await redis.aclose()
-        await claims.dispose()
-        await engine.dispose()
+        for close in (redis.aclose, claims.dispose, engine.dispose):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(close(), CLOSE_SECONDS)
 
 
 def _providers(settings: Settings) -> tuple[Mapping[str, Provider], Callable[[str], Pool]]:

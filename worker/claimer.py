@@ -7,6 +7,7 @@ stream with any entry in it means that somebody will look at everything that is 
 import asyncio
 import secrets
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from broker import envelopes
@@ -42,26 +43,24 @@ class Claimer:
         """Claim what is due, as far as there is room."""
         async with self._one_at_a_time:
             while self._executor.room and await self._claim():
-                pass
+                pass  # until nothing is claimed and no hint is cleared away
             if not self._executor.room:
                 await self._ring()
 
     async def run(self) -> None:
-        """Claim until cancelled; sleep only while nothing is due or there is no room."""
+        """Claim until cancelled; sleep while nothing is due. A look without room rings for somebody who has some."""
         while True:
             try:
-                await self._executor.has_room.wait()
                 self._wake.clear()
                 await self.look()
-                if self._executor.room:
-                    await self._sleep()
+                await self._sleep()
             except (*GONE, BrokerError) as error:
                 self._context.log.warning("claim_delayed", error=str(error))
                 await asyncio.sleep(PATIENCE_SECONDS)
                 self._wake.set()
 
     async def _ring(self) -> None:
-        left = await in_transaction(self._context.claims, batches.first_due)
+        left = await in_transaction(self._context.claims, lambda c: batches.first_due(c, self._context.pools))
         if left is not None:
             job_no, batch_no = left
             bell = Envelope(job=job_no, batch=batch_no, source="initial", enqueued_at=time.time())
@@ -74,33 +73,40 @@ class Claimer:
             await asyncio.wait_for(self._wake.wait(), timeout)
 
     async def _claim(self) -> bool:
+        """Claim once; return whether it changed anything."""
         holder = secrets.randbits(63)
         room = self._executor.room
 
-        async def claim(connection: Connection) -> list[ClaimedBatch]:
-            claimed = await batches.claim(
+        async def claim(connection: Connection) -> tuple[list[ClaimedBatch], int]:
+            claimed, cleared = await batches.claim(
                 connection,
                 self._context.pools,
                 cells=room,
                 holder=holder,
                 worker_no=self._context.worker_no,
                 lease_seconds=self._context.lease_seconds,
+                in_hand={run.batch.holder for run in self._executor.held.values()},
             )
             lost = sum(batch.was_lost for batch in claimed)
             if lost:
                 await tallies.add(connection, self._context.worker_no, [tally(LEASES_LOST.name, lost)])
-            return claimed
+            return claimed, cleared
 
-        claimed = await in_transaction(self._context.claims, claim)
+        claimed, cleared = await in_transaction(self._context.claims, claim)
+        await self._start(claimed)
+        return bool(claimed or cleared)
+
+    async def _start(self, claimed: Sequence[ClaimedBatch]) -> None:
+        """Start what was claimed. A batch whose spec can't be read is left to its lease, and fails after ten."""
         for batch in claimed:
             if batch.was_lost:
-                self._context.log.warning(
-                    "lease_lost",
-                    job_no=batch.job_no,
-                    batch_no=batch.batch_no,
-                    fence=batch.fence,
-                    times=batch.lost_leases,
-                )
+                self._context.log.warning("lease_lost", **_named(batch), times=batch.lost_leases)
         specs = await self._specs.load(batch.job_no for batch in claimed)
-        self._executor.start(claimed, specs)
-        return bool(claimed)
+        for batch in claimed:
+            if batch.job_no not in specs:
+                self._context.log.error("spec_not_readable", **_named(batch))
+        self._executor.start([batch for batch in claimed if batch.job_no in specs], specs)
+
+
+def _named(batch: ClaimedBatch) -> dict[str, int]:
+    return {"job_no": batch.job_no, "batch_no": batch.batch_no, "fence": batch.fence}

@@ -19,6 +19,7 @@ from worker.reconciler import Reconciler
 from worker.specs import Specs
 from worker.writer import Writer
 
+LEAVE_SECONDS = 1.0
 HAND_BACK_SECONDS = 2.0
 """Kept of the grace period for handing back what didn't end in time."""
 
@@ -29,7 +30,7 @@ class Worker:
     def __init__(self, context: Context) -> None:
         self._context = context
         specs = Specs(context.engine)
-        self._writer = Writer(context, self._on_recorded)
+        self._writer = Writer(context, self._on_recorded, self._on_refused)
         self._executor = Executor(context, self._writer)
         self._claimer = Claimer(context, self._executor, specs)
         self._consumer = Consumer(
@@ -39,7 +40,7 @@ class Worker:
             executor=self._executor,
             specs=specs,
         )
-        self._reconciler = Reconciler(context, self._consumer)
+        self._reconciler = Reconciler(context, self._consumer, self._claimer.wake)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then end or hand back what is in hand."""
@@ -58,6 +59,7 @@ class Worker:
             await stopping.wait()
             for task in takers:
                 task.cancel()
+            await asyncio.wait(takers)
             await self._end_in_time()
             for task in enders:
                 task.cancel()
@@ -65,30 +67,33 @@ class Worker:
 
     def _on_recorded(self, recorded: Recorded) -> None:
         """Let go of batches whose end is recorded, and of stale ones; look for more."""
-        for settlement in (*recorded.settled, *recorded.stale):
-            if settlement.status != "running" or settlement in recorded.stale:
+        for settlement in recorded.settled:
+            if settlement.status != "running":
                 self._executor.release(settlement.batch)
+        for settlement in recorded.stale:
+            self._executor.release(settlement.batch)
+        self._claimer.wake()
+
+    def _on_refused(self, batch: batches.ClaimedBatch) -> None:
+        """Leave a batch whose results can't be recorded to its lease."""
+        self._executor.release(batch)
         self._claimer.wake()
 
     async def _end_in_time(self) -> None:
         grace = max(0.0, self._context.shutdown_seconds - HAND_BACK_SECONDS)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._executor.emptied(), grace)
-        held = [run.batch for run in self._executor.held.values()]
-        for batch in held:
-            self._executor.release(batch)
+        for run in list(self._executor.held.values()):
+            self._executor.release(run.batch)
         try:
-            await asyncio.wait_for(self._hand_back(held), HAND_BACK_SECONDS)
+            await asyncio.wait_for(self._hand_back(), HAND_BACK_SECONDS)
         except (*GONE, TimeoutError) as error:
-            self._context.log.warning("not_handed_back", batches=len(held), error=str(error))
+            self._context.log.warning("not_handed_back", error=str(error))
 
-    async def _hand_back(self, held: list[batches.ClaimedBatch]) -> None:
+    async def _hand_back(self) -> None:
+        """Give back all that the register says this worker holds: a claim may have been cut off after its commit."""
         await self._writer.drain()
-
-        async def give(connection: Connection) -> list[tuple[int, int]]:
-            return await batches.hand_back(connection, held) if held else []
-
-        returned = await in_transaction(self._context.engine, give)
+        returned = await in_transaction(self._context.engine, lambda c: batches.hand_back(c, self._context.worker_no))
         if returned:
             self._context.log.info("handed_back", batches=len(returned))
             job_no, batch_no = returned[0]
@@ -101,6 +106,7 @@ class Worker:
             await workers.stop(connection, self._context.worker_no, metrics=self._context.histograms.snapshot())
 
         with suppress(*GONE, BrokerError):
-            await in_transaction(self._context.engine, stop)
-            await envelopes.forget(self._context.redis, self._context.worker_id)
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await in_transaction(self._context.engine, stop)
+                await envelopes.forget(self._context.redis, self._context.worker_id)
         self._context.log.info("worker_stopped")

@@ -78,7 +78,7 @@ class Executor:
 
     @property
     def running(self) -> int:
-        """Cells in hand that have no result yet."""
+        """Cells in hand that haven't been tried to the end."""
         return self._cells
 
     def start(self, batches: Iterable[ClaimedBatch], specs: Mapping[int, JobSpec]) -> None:
@@ -99,7 +99,7 @@ class Executor:
         if run is not None:
             for task in run.tasks:
                 task.cancel()
-            self._cells -= len(batch.model_nos)
+            self._cells -= run.untried
             self._update_room()
 
     async def emptied(self) -> None:
@@ -166,6 +166,7 @@ class Executor:
         self._submit(run, settlement)
 
     def _submit(self, run: BatchRun, settlement: Settlement) -> None:
+        self._update_room()
         settlement.open_cells = run.open
         settlement.is_released = run.untried == 0
         settlement.due_in_seconds = run.due_in_seconds
@@ -175,6 +176,7 @@ class Executor:
         """Add one cell's outcome to what will be recorded of its batch."""
         batch = run.batch
         run.untried -= 1
+        self._cells -= 1
         cell = (batch.job_no, batch.region_no, batch.model_nos[index], batch.question_nos[index])
         match outcome:
             case Completed():
@@ -183,7 +185,9 @@ class Executor:
                     CompletedCell(*cell, *tried, outcome.region_served, storable(outcome.output))
                 )
             case Failed():
-                failed = FailedCell(*cell, *tried, outcome.code, storable(outcome.detail), outcome.retryable)
+                failed = FailedCell(
+                    *cell, *tried, outcome.code, storable(outcome.detail), outcome.retryable, batch.attempts[index]
+                )
                 attempts = batch.attempts[index] + 1
                 if outcome.retryable and attempts < run.spec.policy.max_attempts:
                     wait = backoff_seconds(attempts, random.random())  # noqa: S311 - jitter needs no secrecy

@@ -22,18 +22,18 @@ async def beat(context: Context, executor: Executor) -> None:
 
 
 async def _beat_once(context: Context, executor: Executor) -> None:
-    # A batch whose last cell was tried is the writer's: whether its lease held shows when that is recorded.
-    held = [run.batch for run in executor.held.values() if run.untried]
-
-    async def renew(connection: Connection) -> set[tuple[int, int, int]]:
-        renewed = await batches.renew(connection, held, context.lease_seconds) if held else set()
-        await workers.beat(
-            connection, context.worker_no, running=executor.running, metrics=context.histograms.snapshot()
-        )
-        return renewed
-
-    renewed = await in_transaction(context.engine, renew)
+    await in_transaction(context.engine, lambda c: _say_alive(c, context, executor))
+    held = [run.batch for run in executor.held.values()]
+    if not held:
+        return
+    renewed = await in_transaction(context.engine, lambda c: batches.renew(c, held, context.lease_seconds))
     for batch in held:
-        if batch.key[:3] not in renewed and batch.key in executor.held:
+        # A batch whose last cell was tried is the writer's: whether its lease held shows when that is recorded.
+        run = executor.held.get(batch.key)
+        if batch.key[:3] not in renewed and run is not None and run.untried:
             context.log.warning("lease_not_renewed", job_no=batch.job_no, batch_no=batch.batch_no, fence=batch.fence)
             executor.release(batch)
+
+
+async def _say_alive(connection: Connection, context: Context, executor: Executor) -> None:
+    await workers.beat(connection, context.worker_no, running=executor.running, metrics=context.histograms.snapshot())

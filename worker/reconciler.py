@@ -5,13 +5,12 @@ It never decides throughput: everything it finds was lost by a crash, an emptied
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from broker import envelopes
 from broker.envelopes import BrokerError, Envelope
 from db import reconciliation, tallies
-from db.engine import CONFLICTS, GONE, Connection
-from db.reconciliation import Owed
+from db.engine import GONE, Connection
 from db.tallies import tally
 from runtime.metrics import RECONCILED
 from worker.consumer import Consumer
@@ -25,21 +24,31 @@ ENTRIES_AT_ONCE = 500
 class Reconciler:
     """One of these runs in every worker; the advisory lock makes one of them work at a time."""
 
-    def __init__(self, context: Context, consumer: Consumer) -> None:
+    def __init__(self, context: Context, consumer: Consumer, on_repaired: Callable[[], None]) -> None:
         self._context = context
+        self._on_repaired = on_repaired
         self._consumer = consumer
 
     async def run(self) -> None:
         """Compare every `reconcile_seconds` until cancelled."""
         while True:
             await asyncio.sleep(self._context.reconcile_seconds)
-            try:
-                await self._take_over()
-                async with reconciliation.leadership(self._context.engine) as connection:
-                    if connection is not None:
-                        await self._reconcile(connection)
-            except (*GONE, *CONFLICTS, BrokerError) as error:
-                self._context.log.warning("reconcile_delayed", error=str(error))
+            for step in (self._repair, self._take_over, self._announce_what_is_owed):
+                try:
+                    await step()
+                except (*GONE, BrokerError) as error:
+                    self._context.log.warning("reconcile_delayed", error=str(error))
+
+    async def _repair(self) -> None:
+        """Offer what sits in leases that ran out and what nobody would release; needs no Redis."""
+        async with reconciliation.leadership(self._context.engine) as connection:
+            if connection is None:
+                return
+            await self._count(connection, "lease_expired", len(await reconciliation.ready_expired_batches(connection)))
+            await self._count(connection, "stranded", len(await reconciliation.ready_stranded_batches(connection)))
+            while await reconciliation.purge_idempotency_keys(connection, hours=self._context.idempotency_hours):
+                pass
+        self._on_repaired()
 
     async def _take_over(self) -> None:
         """Answer doorbells that a dead worker took and never acknowledged."""
@@ -53,32 +62,23 @@ class Reconciler:
             self._context.log.info("envelopes_taken_over", envelopes=len(taken))
             await self._consumer.answer(taken)
 
-    async def _reconcile(self, connection: Connection) -> None:
-        expired = await reconciliation.ready_expired_batches(connection)
-        stranded = await reconciliation.ready_stranded_batches(connection)
-        unannounced = await self._unannounced(connection, {*expired, *stranded})
-        await self._announce(connection, "lease_expired", [Owed(*one, 0.0) for one in expired])
-        await self._announce(connection, "stranded", [Owed(*one, 0.0) for one in stranded])
-        await self._announce(connection, "unannounced", unannounced)
-        await reconciliation.purge_idempotency_keys(connection, hours=self._context.idempotency_hours)
-
-    async def _unannounced(self, connection: Connection, announced: set[tuple[int, int]]) -> list[Owed]:
-        """Return owed work that no entry of the stream stands for.
+    async def _announce_what_is_owed(self) -> None:
+        """Ring for owed work that no entry of the stream stands for.
 
         Whoever answers any doorbell looks at everything that waits, and rings again if it leaves something behind; so
-        while the stream holds an entry nothing is lost: a backlog is not a loss. An entry in dead hands is taken over.
+        while somebody will answer an entry nothing is lost: a backlog is not a loss.
         """
-        stream = await envelopes.look(self._context.redis)
-        if stream.depth:
-            return []
-        owed = await reconciliation.find_owed(connection, min_seconds=BOUND_SECONDS)
-        return [one for one in owed if (one.job_no, one.batch_no) not in announced]
+        async with reconciliation.leadership(self._context.engine) as connection:
+            if connection is None or await envelopes.has_answerable(self._context.redis):
+                return
+            owed = await reconciliation.find_owed(connection, min_seconds=BOUND_SECONDS)
+            if owed:
+                now = time.time()
+                bells = [Envelope(job=job, batch=batch, source="fallback", enqueued_at=now) for job, batch in owed]
+                await envelopes.publish(self._context.redis, bells)
+                await self._count(connection, "unannounced", len(bells))
 
-    async def _announce(self, connection: Connection, reason: str, owed: Iterable[Owed]) -> None:
-        bells = [
-            Envelope(job=one.job_no, batch=one.batch_no, source="fallback", enqueued_at=time.time()) for one in owed
-        ]
-        if bells:
-            await envelopes.publish(self._context.redis, bells)
-            await tallies.add(connection, self._context.worker_no, [tally(RECONCILED.name, len(bells), reason=reason)])
-            self._context.log.warning("reconciled", reason=reason, announced=len(bells))
+    async def _count(self, connection: Connection, reason: str, count: int) -> None:
+        if count:
+            await tallies.add(connection, self._context.worker_no, [tally(RECONCILED.name, count, reason=reason)])
+            self._context.log.warning("reconciled", reason=reason, count=count)

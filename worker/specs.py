@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from db.engine import Engine, connect
 from db.specs import load_specs
@@ -29,7 +30,7 @@ class Specs:
             self._cells -= dropped.planned
 
     async def load(self, job_nos: Iterable[int]) -> Mapping[int, JobSpec]:
-        """Return the specs of these jobs, reading those that aren't kept."""
+        """Return the specs of these jobs, reading those that aren't kept; one that can't be read is absent."""
         wanted = set(job_nos)
         found = {job_no: self._specs[job_no] for job_no in wanted if job_no in self._specs}
         for job_no in found:
@@ -38,6 +39,7 @@ class Specs:
             async with connect(self._engine) as connection:
                 stored = await load_specs(connection, missing)
             for job_no, spec in stored.items():
-                found[job_no] = JobSpec.from_json(spec)
-                self.keep(job_no, found[job_no])
+                with suppress(LookupError, ValueError, TypeError, AttributeError):  # another version stored it
+                    found[job_no] = JobSpec.from_json(spec)
+                    self.keep(job_no, found[job_no])
         return found

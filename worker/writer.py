@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from db import results, tallies
-from db.engine import GONE, Connection, in_transaction
+from db.batches import ClaimedBatch
+from db.engine import GONE, REFUSED, Connection, in_transaction
 from db.results import CellsAlreadyTerminal, Recorded, Settlement
 from db.tallies import Tally, tally
 from runtime.metrics import DUPLICATES_PREVENTED, EXECUTION_DURATION, EXECUTIONS, RETRIES
@@ -22,14 +23,17 @@ PATIENCE_SECONDS = 0.2
 class Writer:
     """Takes settlements from the executor and records them.
 
-    `on_recorded` hears of each flush after its commit: what it settled, what was stale, which batches it made ready.
+    `on_recorded` hears of each flush after its commit: what it settled and what was stale; `on_refused` of a batch
+    whose results the database won't take.
     """
 
-    def __init__(self, context: Context, on_recorded: Callable[[Recorded], None]) -> None:
+    def __init__(
+        self, context: Context, on_recorded: Callable[[Recorded], None], on_refused: Callable[[ClaimedBatch], None]
+    ) -> None:
         self._context = context
+        self._on_refused = on_refused
         self._on_recorded = on_recorded
         self._waiting: dict[tuple[int, int, int, int], Settlement] = {}
-        self._in_flight: list[Settlement] = []
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -52,60 +56,87 @@ class Writer:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Record until cancelled. A database that is away delays results, it doesn't lose them."""
+        """Record until cancelled. A database that is away or in trouble delays results, it doesn't lose them."""
         while True:
             await self._arrived.wait()
-            self._in_flight = self._take()
-            while self._in_flight:
-                await self._flush()
+            taken = self._take()
+            while not await self._flush(taken):
+                pass
             if not self._waiting:
                 self._arrived.clear()
                 self._idle.set()
 
     def _take(self) -> list[Settlement]:
+        """Take what waits up to a flush, the smallest first: a small job doesn't wait behind the batches of large ones.
+
+        Those wait no longer than for what a worker holds.
+        """
         taken: list[Settlement] = []
         results = 0
-        while self._waiting and results < FLUSH_CELLS:
-            settlement = self._waiting.pop(next(iter(self._waiting)))
-            taken.append(settlement)
+        for settlement in sorted(self._waiting.values(), key=lambda one: one.results):
+            if results >= FLUSH_CELLS:
+                break
+            taken.append(self._waiting.pop(settlement.batch.key))
             results += settlement.results
         return taken
 
-    async def _flush(self) -> None:
+    async def _flush(self, settlements: Sequence[Settlement]) -> bool:
+        """Try to record these; return whether nothing of them is left to do."""
         try:
-            try:
-                recorded = await in_transaction(self._context.engine, self._record)
-            except CellsAlreadyTerminal:
-                await self._drop_terminal_cells()
-                return
+            recorded = await in_transaction(self._context.engine, lambda c: self._record(c, settlements))
+        except CellsAlreadyTerminal:
+            return await self._drop_terminal_cells(settlements)
         except GONE as error:
-            self._context.log.warning("flush_delayed", error=str(error), batches=len(self._in_flight))
+            self._context.log.warning("flush_delayed", error=str(error), batches=len(settlements))
             await asyncio.sleep(PATIENCE_SECONDS)
-        else:
-            self._in_flight = []
-            self._observe(recorded)
-            self._on_recorded(recorded)
+            return False
+        except REFUSED as error:
+            await self._record_each(settlements, error)
+            return True
+        self._observe(recorded)
+        self._on_recorded(recorded)
+        return True
 
-    async def _record(self, connection: Connection) -> Recorded:
-        recorded = await results.record(connection, self._in_flight, source=self._context.worker_id)
+    async def _record_each(self, settlements: Sequence[Settlement], error: Exception) -> None:
+        """Record one batch at a time, so that one that the database refuses harms no other; set that one aside."""
+        if len(settlements) == 1:
+            batch = settlements[0].batch
+            self._context.log.error("results_refused", job_no=batch.job_no, batch_no=batch.batch_no, error=str(error))
+            self._on_refused(batch)
+            return
+        for one in settlements:
+            while not await self._flush([one]):
+                pass
+
+    async def _record(self, connection: Connection, settlements: Sequence[Settlement]) -> Recorded:
+        recorded = await results.record(connection, settlements, source=self._context.worker_id)
         await tallies.add(connection, self._context.worker_no, _tallies(recorded))
         return recorded
 
-    async def _drop_terminal_cells(self) -> None:
-        """Leave out the cells that have a result already, and count them; the flush is then repeated."""
+    async def _drop_terminal_cells(self, settlements: Sequence[Settlement]) -> bool:
+        """Leave out the cells that have a result already, and count them; return whether nothing can be repeated."""
 
         async def find(connection: Connection) -> set[tuple[int, ...]]:
-            terminal = await results.terminal_cells(connection, self._in_flight)
+            terminal = await results.terminal_cells(connection, settlements)
             prevented = tally(DUPLICATES_PREVENTED.name, len(terminal), layer="execution", reason="already_terminal")
             await tallies.add(connection, self._context.worker_no, [prevented])
             return terminal
 
-        terminal = await in_transaction(self._context.engine, find)
-        for settlement in self._in_flight:
+        try:
+            terminal = await in_transaction(self._context.engine, find)
+        except GONE as error:
+            self._context.log.warning("flush_delayed", error=str(error), batches=len(settlements))
+            await asyncio.sleep(PATIENCE_SECONDS)
+            return False
+        if not terminal:  # cells are missing, which nothing that this service does can bring about
+            await self._record_each(settlements, RuntimeError("Cells of this batch are missing."))
+            return True
+        for settlement in settlements:
             _drop(settlement, terminal)
         self._context.log.warning(
             "duplicate_prevented", layer="execution", reason="already_terminal", cells=len(terminal)
         )
+        return False
 
     def _observe(self, recorded: Recorded) -> None:
         durations: Counter[int] = Counter()

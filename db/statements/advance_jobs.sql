@@ -1,6 +1,6 @@
 -- Carry ended batches and cells up: waves first, then jobs, each by the counts it now has under its row lock, so that
 -- of two flushes that end a job's last batches exactly one sees the end. Then the event of this flush, the batches
--- released by ended ones, and those due again. Ends are told by the clock, under the row's lock: the transaction that
+-- released by ended ones ($18 batches of their job further on), and those due again. Ends are told by the clock, under the row's lock: the transaction that
 -- ends a job may have begun before another one that ended a batch of it.
 WITH advanced_waves AS (
     UPDATE waves AS w
@@ -20,7 +20,7 @@ WITH advanced_waves AS (
             WHEN j.completed + j.failed + j.cancelled + j.unknown + i.completed + i.failed + i.unknown < j.planned
                 THEN j.status
             WHEN j.completed + i.completed = j.planned THEN 'completed'
-            WHEN j.completed + i.completed >= j.min_success_rate * j.planned THEN 'partial'
+            WHEN (j.completed + i.completed)::float8 / j.planned >= j.min_success_rate THEN 'partial'
             ELSE 'failed'
         END,
         finished_at = CASE
@@ -42,30 +42,27 @@ WITH advanced_waves AS (
     INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
     SELECT
         b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, b.cells,
-        greatest(
-            i.turn,
-            (SELECT min(r.turn) FROM ready AS r WHERE r.provider = b.provider AND r.region = b.region)
-        ) + b.cells
+        greatest(i.turn + $18::int * b.cells, virtual_time(b.provider, b.region) + b.cells)
     FROM unnest($10::bigint[], $11::int[], $12::bigint[]) AS i (job_no, batch_no, turn)
     JOIN batches AS b USING (job_no, batch_no)
     JOIN advanced_jobs AS a USING (job_no)
     WHERE b.status = 'pending' AND b.queued_at IS NULL
     ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
-    RETURNING job_no, batch_no
 ), due_again AS (
     INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, lane, cells, turn, not_before)
     SELECT
         b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, 1, i.cells,
-        coalesce((SELECT min(r.turn) FROM ready AS r WHERE r.provider = b.provider AND r.region = b.region), 0)
-        + $16::int * i.cells,
+        virtual_time(b.provider, b.region) + $16::int * i.cells,
         now() + i.due_in_seconds * interval '1 second'
     FROM unnest($13::bigint[], $14::int[], $15::int[], $17::float8[]) AS i (job_no, batch_no, cells, due_in_seconds)
     JOIN batches AS b USING (job_no, batch_no)
     JOIN advanced_jobs AS a USING (job_no)
-    ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
-    RETURNING job_no
+    ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE
+    SET lane = excluded.lane,
+        cells = excluded.cells,
+        turn = excluded.turn,
+        not_before = excluded.not_before,
+        queued_at = excluded.queued_at
 )
-SELECT
-    a.job_no, a.id, a.status,
-    ARRAY(SELECT r.batch_no FROM released AS r WHERE r.job_no = a.job_no) AS released
+SELECT a.job_no, a.id, a.status
 FROM advanced_jobs AS a

@@ -1,6 +1,8 @@
 -- Claim what is due by turns, up to $3 cells, in the pools ($1 providers, $2 regions) this worker may serve.
+-- One row tells at least how many ready rows were taken away; without a batch it is otherwise null.
 -- Locks ready and batch rows only, passing over locked ones. A ready row whose batch can't be claimed is dropped; one
--- whose batch is locked stays. A batch whose lease ran out is taken from its holder, whose fence then is stale.
+-- whose batch is locked stays. A batch whose lease ran out is taken from its holder, whose fence then is stale; not
+-- from this worker itself ($8 are the holders it has in hand), which will renew the lease.
 -- Times are the clock's: this transaction may have begun before the one that made a batch ready.
 WITH due AS MATERIALIZED (
     SELECT d.job_no, d.batch_no, d.queued_at, d.turn
@@ -21,7 +23,7 @@ WITH due AS MATERIALIZED (
     SELECT b.job_no, b.batch_no, d.queued_at, d.turn, b.status AS status_before
     FROM due AS d
     JOIN batches AS b USING (job_no, batch_no)
-    WHERE b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now())
+    WHERE b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($8::bigint[]))
     ORDER BY b.job_no, b.batch_no
     FOR NO KEY UPDATE OF b SKIP LOCKED
 ), cleared AS (
@@ -32,8 +34,9 @@ WITH due AS MATERIALIZED (
     WHERE r.job_no = d.job_no AND r.batch_no = d.batch_no
         AND (
             c.job_no IS NOT NULL
-            OR NOT (b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now()))
+            OR NOT (b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($8::bigint[])))
         )
+    RETURNING 1
 ), claimed AS (
     UPDATE batches AS b
     SET status = 'running',
@@ -55,8 +58,10 @@ WITH due AS MATERIALIZED (
 SELECT
     c.job_no, c.batch_no, c.wave_no, c.next_batch_no, c.provider, c.region, c.region_no, c.fence, c.turn,
     c.lost_leases, c.was_lost, extract(EPOCH FROM clock_timestamp() - c.queued_at)::float8 AS waited_seconds,
-    extract(EPOCH FROM clock_timestamp())::float8 AS claimed_at, e.model_nos, e.question_nos, e.attempts
-FROM claimed AS c
+    extract(EPOCH FROM clock_timestamp())::float8 AS claimed_at, e.model_nos, e.question_nos, e.attempts,
+    (SELECT count(*) FROM cleared) AS cleared
+FROM (SELECT) AS always
+LEFT JOIN claimed AS c ON true
 CROSS JOIN LATERAL (
     SELECT
         array_agg(x.model_no) AS model_nos,

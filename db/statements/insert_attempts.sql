@@ -1,15 +1,17 @@
 -- Record tries that ended without ending their cells, and count them on the cells; return how many cells were open.
+-- A try that is recorded already (a flush repeated, its commit unheard of) isn't counted again.
 WITH counted AS (
     UPDATE executions AS e
     SET attempts = e.attempts + 1
     FROM unnest(
         $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-        $9::text[]
+        $9::text[], $10::int[]
     ) AS i (
-        job_no, region_no, model_no, question_no, started_us, finished_us, provider_used, error_code, error_detail
+        job_no, region_no, model_no, question_no, started_us, finished_us, provider_used, error_code, error_detail,
+        attempts_before
     )
     WHERE e.job_no = i.job_no AND e.region_no = i.region_no AND e.model_no = i.model_no
-        AND e.question_no = i.question_no AND e.finished_at IS NULL
+        AND e.question_no = i.question_no AND e.finished_at IS NULL AND e.attempts = i.attempts_before
     RETURNING e.job_no, e.region_no, e.model_no, e.question_no, e.attempts, i.started_us, i.finished_us,
         i.provider_used, i.error_code, i.error_detail
 ), inserted AS (
@@ -23,6 +25,9 @@ WITH counted AS (
         least('epoch'::timestamptz + c.finished_us * interval '1 microsecond', now()),
         c.provider_used, c.error_code, c.error_detail
     FROM counted AS c
-    RETURNING 1
 )
-SELECT count(*)::int FROM inserted
+SELECT count(*)::int
+FROM unnest($1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[])
+    AS i (job_no, region_no, model_no, question_no)
+JOIN executions AS e USING (job_no, region_no, model_no, question_no)
+WHERE e.finished_at IS NULL

@@ -29,7 +29,7 @@ WITH planned_jobs AS MATERIALIZED (
     SELECT
         b.*,
         CASE WHEN b.state = 1 THEN
-            coalesce((SELECT min(r.turn) FROM ready AS r WHERE r.provider = b.provider AND r.region = b.region), 0)
+            virtual_time(b.provider, b.region)
             + sum(b.cells) OVER (PARTITION BY b.job_no, b.provider, b.region_no ORDER BY b.batch_no)
         ELSE 0 END AS turn
     FROM unnest(

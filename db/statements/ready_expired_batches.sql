@@ -2,7 +2,7 @@
 INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
 SELECT
     b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, greatest(b.open_cells, 1),
-    coalesce((SELECT min(r.turn) FROM ready AS r WHERE r.provider = b.provider AND r.region = b.region), 0)
+    virtual_time(b.provider, b.region)
 FROM batches AS b
 JOIN jobs AS j USING (job_no)
 WHERE b.status = 'running' AND b.lease_until < now()

@@ -11,9 +11,9 @@ SET open_cells = greatest(b.open_cells - i.ended_cells, 0),
     lease_until = CASE WHEN i.status = 'running' THEN b.lease_until END,
     holder = CASE WHEN i.status = 'running' THEN b.holder END,
     not_before = now() + i.due_in_seconds * interval '1 second',
-    lost_leases = CASE WHEN i.ended_cells > 0 THEN 0 ELSE b.lost_leases END
-FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[], $5::int[], $6::text[], $7::float8[])
-    AS i (job_no, batch_no, fence, holder, ended_cells, status, due_in_seconds)
+    lost_leases = CASE WHEN i.tries > 0 THEN 0 ELSE b.lost_leases END
+FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::text[], $8::float8[])
+    AS i (job_no, batch_no, fence, holder, ended_cells, tries, status, due_in_seconds)
 WHERE b.job_no = i.job_no AND b.batch_no = i.batch_no
     AND b.fence = i.fence AND b.holder = i.holder
 RETURNING b.job_no, b.batch_no, b.fence

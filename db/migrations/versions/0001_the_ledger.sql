@@ -199,9 +199,19 @@ CREATE TABLE ready (
     turn bigint NOT NULL,
     not_before timestamptz NOT NULL DEFAULT now(),
     queued_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT unique_ready_batch PRIMARY KEY (job_no, batch_no)
+    CONSTRAINT unique_ready_batch PRIMARY KEY (job_no, batch_no),
+    CONSTRAINT ready_batch_exists FOREIGN KEY (job_no, batch_no) REFERENCES batches ON DELETE CASCADE
 );
 CREATE INDEX ready_by_turn ON ready (provider, region, turn, job_no, batch_no);
+CREATE INDEX ready_by_time ON ready (not_before);
+
+-- The virtual time of a pool: the nearest turn that waits for nothing but a worker (docs/decisions/0007).
+CREATE FUNCTION virtual_time(of_provider text, of_region text) RETURNS bigint LANGUAGE sql STABLE
+RETURN (
+    SELECT coalesce(min(r.turn), 0)
+    FROM ready AS r
+    WHERE r.provider = of_provider AND r.region = of_region AND r.not_before <= now()
+);
 
 -- One row per planned cell, written by coordination; whoever runs it can only update it. No foreign key per cell: the
 -- insert is checked as a set (see refuse_out_of_plan). Keyed in plan order, so that a batch is one range of the key.
@@ -320,7 +330,7 @@ $$;
 CREATE FUNCTION refuse_loss() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT FROM removed JOIN jobs USING (job_no)) THEN
-        RAISE EXCEPTION 'the cells of a job go with the job, not before it'
+        RAISE EXCEPTION 'what a job did goes with the job, not before it'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'execution_outlives_no_job';
     END IF;
     RETURN NULL;
@@ -383,5 +393,20 @@ REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION refuse_out
 CREATE TRIGGER execution_outlives_no_job AFTER DELETE ON executions
 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION refuse_loss();
 
+CREATE TRIGGER batch_outlives_no_job AFTER DELETE ON batches
+REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION refuse_loss();
+
+CREATE TRIGGER wave_outlives_no_job AFTER DELETE ON waves
+REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION refuse_loss();
+
 CREATE TRIGGER executions_are_not_truncated BEFORE TRUNCATE ON executions
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+
+CREATE TRIGGER batches_are_not_truncated BEFORE TRUNCATE ON batches
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+
+CREATE TRIGGER waves_are_not_truncated BEFORE TRUNCATE ON waves
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+
+CREATE TRIGGER specs_are_not_truncated BEFORE TRUNCATE ON specs
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
