@@ -1,0 +1,132 @@
+"""What a worker lives through: statements cancelled, rows refused, locks held, entries nobody can read, no Redis."""
+
+from broker.envelopes import FIELD, GROUP, STREAM, Envelope
+from tests.conftest import OwnEngines
+from tests.fleet import (
+    Fleet,
+    all_ended,
+    assert_audit,
+    attempts,
+    body,
+    broker,
+    connected,
+    ring,
+    seed,
+    statuses,
+    tallied,
+)
+from tests.waiting import eventually_async
+
+QUICK = {"LEASE_SECONDS": 1.5, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.4}
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
+async def test_a_cancelled_statement_delays_results(fleet: Fleet, connection, database_url: str) -> None:
+    (job_no,) = await seed(connection, [body(questions=5)])
+    (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.3, **QUICK)
+    await ring(fleet.redis_url, [job_no])
+    await eventually_async(lambda: connection.fetchval("SELECT count(*) FROM batches"), what="it is planned")
+    async with connected(database_url) as (other,):
+        async with other.transaction():
+            await other.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", job_no)
+            pid = await eventually_async(lambda: connection.fetchval(WAITING), what="the flush waits for the job")
+            assert await connection.fetchval("SELECT pg_cancel_backend($1)", pid)
+            worker.wait_for("flush_delayed")
+    await all_ended(connection)
+    assert worker.is_alive
+    assert await attempts(connection) == {("completed", 1): 5}
+    await assert_audit(connection)
+
+
+async def test_a_row_that_the_database_refuses_harms_no_other(fleet: Fleet, connection) -> None:
+    """The first job's cell has as many attempts as its column holds, so that one more is refused."""
+    spoilt, *sound = await seed(connection, [body(questions=2)] * 4)
+    (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.4, **QUICK)
+    await ring(fleet.redis_url, [spoilt, *sound])
+    await eventually_async(lambda: connection.fetchval("SELECT count(*) = 8 FROM executions"), what="all are planned")
+    await connection.execute("UPDATE executions SET attempts = 32767 WHERE job_no = $1 AND question_no = 0", spoilt)
+    worker.wait_for("results_refused", job_no=spoilt)
+    await all_but(connection, spoilt)
+    assert worker.is_alive
+    assert await statuses(connection) == {"completed": 3, "running": 1}
+
+
+async def all_but(connection, job_no: int) -> None:
+    await eventually_async(
+        lambda: connection.fetchval("SELECT bool_and(finished_at IS NOT NULL) FROM jobs WHERE job_no <> $1", job_no),
+        what="the other jobs ended",
+    )
+
+
+async def test_leases_are_kept_while_results_wait_for_a_lock(fleet: Fleet, connection, database_url: str) -> None:
+    locked, other_job = await seed(connection, [body(questions=3), body(questions=4)])
+    fleet.start(2, ECHO_DELAY_SECONDS=0.3, **QUICK)
+    await ring(fleet.redis_url, [locked, other_job])
+    await eventually_async(lambda: connection.fetchval("SELECT count(*) = 2 FROM batches"), what="both are planned")
+    async with connected(database_url) as (other,), other.transaction():
+        await other.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", locked)
+        await eventually_async(lambda: connection.fetchval(WAITING), what="a flush waits for the job")
+        began = await connection.fetchval("SELECT now()")
+        await eventually_async(
+            lambda: connection.fetchval("SELECT clock_timestamp() > $1::timestamptz + interval '3 s'", began),
+            what="two leases passed",
+        )
+    await all_ended(connection)
+    assert await attempts(connection) == {("completed", 1): 7}
+    assert await tallied(connection, "breakwater_leases_lost") == 0
+    assert await tallied(connection, "breakwater_duplicates_prevented", layer="fence") == 0
+    await assert_audit(connection)
+
+
+async def test_whoever_fills_itself_while_planning_rings_for_the_others(fleet: Fleet, connection) -> None:
+    fleet.start(2, ECHO_DELAY_SECONDS=5, WORKER_CONCURRENCY=10, LEASE_SECONDS=60, RECONCILE_SECONDS=60)
+    await ring(fleet.redis_url, await seed(connection, [body(models=4, questions=20)]))
+    await eventually_async(
+        lambda: connection.fetchval("SELECT count(DISTINCT worker_no) = 2 FROM batches WHERE status = 'running'"),
+        seconds=4,
+        what="both workers run batches before the first call ends",
+    )
+
+
+async def test_an_entry_that_nobody_can_read_stands_for_nothing(fleet: Fleet, connection) -> None:
+    (job_no,) = await seed(connection, [body()])
+    async with broker(fleet.redis_url) as client:
+        await client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+        await client.xadd(STREAM, {FIELD: Envelope(job=10**6, source="initial", enqueued_at=0).to_bytes()})
+        await client.xreadgroup(GROUP, "gone", {STREAM: ">"})
+        await client.xgroup_delconsumer(STREAM, GROUP, "gone")
+        (worker,) = fleet.start(**QUICK)
+        await all_ended(connection)
+        (lost,) = await seed(connection, [body()])
+        await all_ended(connection)
+        assert worker.wait_for("reconciled", reason="unannounced")
+        assert await client.xlen(STREAM) == 1
+    assert {job_no, lost} == {row["job_no"] for row in await connection.fetch("SELECT job_no FROM jobs")}
+
+
+async def test_a_dead_worker_is_replaced_while_redis_is_away(own_engines: OwnEngines, tmp_path) -> None:
+    fleet = Fleet(own_engines.database_url, own_engines.redis_url, tmp_path)
+    try:
+        async with connected(own_engines.database_url) as (connection,):
+            (first,) = fleet.start(ECHO_DELAY_SECONDS=1.0, **QUICK)
+            await ring(own_engines.redis_url, await seed(connection, [body(questions=5)]))
+            await eventually_async(lambda: connection.fetchval("SELECT count(*) FROM batches"), what="it is claimed")
+            first.kill()
+            own_engines.valkey.kill()
+            fleet.start(**QUICK)
+            await all_ended(connection)
+            await assert_audit(connection)
+    finally:
+        fleet.close()
+
+
+async def test_a_hint_of_a_deleted_job_goes_with_it(fleet: Fleet, connection) -> None:
+    doomed, _ = await seed(connection, [body(questions=2)] * 2)
+    (worker,) = fleet.start(ECHO_DELAY_SECONDS=60, WORKER_CONCURRENCY=1, LEASE_SECONDS=60, RECONCILE_SECONDS=60)
+    await ring(fleet.redis_url, [doomed])
+    await eventually_async(lambda: connection.fetchval("SELECT count(*) FROM ready"), what="a batch waits")
+    worker.kill()
+    async with connection.transaction():
+        for table in ("jobs", "executions"):
+            await connection.execute(f"DELETE FROM {table}")
+    assert await connection.fetchval("SELECT count(*) FROM ready") == 0
