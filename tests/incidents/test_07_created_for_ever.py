@@ -1,0 +1,33 @@
+"""Incident 7: jobs stayed `created` for ever, their message lost or its taker dead. They end unattended, and once."""
+
+import time
+
+from broker.envelopes import FIELD, GROUP, STREAM, Envelope
+from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, broker, seed, stream_is_empty, tallied
+
+QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
+
+
+async def test_a_message_whose_taker_died_before_it_wrote_anything(fleet: Fleet, connection) -> None:
+    fleet.start(2, **QUICK)
+    (job_no,) = await seed(connection, [body(questions=3)])
+    async with broker(fleet.redis_url) as client:
+        taken = client.pipeline(transaction=True)  # so that no living worker can be faster
+        taken.xadd(STREAM, {FIELD: Envelope(job=job_no, source="initial", enqueued_at=time.time()).to_bytes()})
+        taken.xreadgroup(GROUP, "dead", {STREAM: ">"})
+        _, read = await taken.execute()
+        assert read
+    await all_ended(connection)
+    await stream_is_empty(fleet.redis_url)
+    assert await attempts(connection) == {("completed", 1): 3}
+    assert await tallied(connection, "breakwater_duplicates_prevented") == 0
+    await assert_audit(connection)
+
+
+async def test_a_job_that_nobody_was_told_of(fleet: Fleet, connection) -> None:
+    fleet.start(2, **QUICK)
+    await seed(connection, [body(questions=3)])
+    await all_ended(connection)
+    assert await attempts(connection) == {("completed", 1): 3}
+    assert await tallied(connection, "breakwater_reconciled", reason="unannounced") == 1
+    await assert_audit(connection)

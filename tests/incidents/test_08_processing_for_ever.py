@@ -1,0 +1,23 @@
+"""Incident 8: jobs stayed `processing` for ever after a crash. A lease runs out, and somebody else goes on."""
+
+from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, tallied
+from tests.waiting import eventually_async
+
+
+async def test_what_a_dead_worker_held_is_taken_by_another(fleet: Fleet, connection) -> None:
+    quick = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
+    (first,) = fleet.start(ECHO_DELAY_SECONDS=30, **quick)
+    (second,) = fleet.start(**quick)
+    second.pause()
+    await ring(fleet.redis_url, await seed(connection, [body(questions=3)]))
+
+    async def is_held() -> bool:
+        return bool(await connection.fetchval("SELECT count(*) FROM batches WHERE status = 'running'"))
+
+    await eventually_async(is_held, what="the first worker holds the job")
+    first.kill()
+    second.go_on()
+    await all_ended(connection)
+    assert await attempts(connection) == {("completed", 1): 3}
+    assert await tallied(connection, "breakwater_leases_lost") == 1
+    await assert_audit(connection)

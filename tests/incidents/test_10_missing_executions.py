@@ -1,0 +1,25 @@
+"""Incident 10: a job stayed `queued` for ever with 11 of its 18 rows. Cells that nobody can end are closed with why."""
+
+from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, statuses
+from tests.waiting import eventually_async
+
+QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
+
+
+async def test_cells_whose_workers_die_again_and_again_fail_with_a_reason(fleet: Fleet, connection) -> None:
+    (worker,) = fleet.start(ECHO_DELAY_SECONDS=30, **QUICK)
+    await ring(fleet.redis_url, await seed(connection, [body(models=2, regions=3, questions=3)]))
+
+    async def batches_held() -> bool:
+        return await connection.fetchval("SELECT count(*) FROM batches WHERE status = 'running'") == 3
+
+    await eventually_async(batches_held, what="the worker holds the job")
+    await connection.execute("UPDATE batches SET lost_leases = 9 WHERE batch_no = 2")
+    worker.kill()
+    fleet.start(**QUICK)
+    await all_ended(connection)
+    assert await attempts(connection) == {("completed", 1): 12, ("failed", 1): 6}
+    reasons = await connection.fetch("SELECT DISTINCT error_code, error_detail FROM executions WHERE status = 'failed'")
+    assert [row["error_code"] for row in reasons] == ["worker_lost"]
+    assert await statuses(connection) == {"failed": 1}
+    await assert_audit(connection)
