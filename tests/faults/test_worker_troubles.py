@@ -26,12 +26,11 @@ async def test_a_cancelled_statement_delays_results(fleet: Fleet, connection, da
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.3, **QUICK)
     await ring(fleet.redis_url, [job_no])
     await eventually_async(lambda: connection.fetchval("SELECT count(*) FROM batches"), what="it is planned")
-    async with connected(database_url) as (other,):
-        async with other.transaction():
-            await other.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", job_no)
-            pid = await eventually_async(lambda: connection.fetchval(WAITING), what="the flush waits for the job")
-            assert await connection.fetchval("SELECT pg_cancel_backend($1)", pid)
-            worker.wait_for("flush_delayed")
+    async with connected(database_url) as (other,), other.transaction():
+        await other.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", job_no)
+        pid = await eventually_async(lambda: connection.fetchval(WAITING), what="the flush waits for the job")
+        assert await connection.fetchval("SELECT pg_cancel_backend($1)", pid)
+        worker.wait_for("flush_delayed")
     await all_ended(connection)
     assert worker.is_alive
     assert await attempts(connection) == {("completed", 1): 5}
@@ -67,10 +66,8 @@ async def test_leases_are_kept_while_results_wait_for_a_lock(fleet: Fleet, conne
         await other.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", locked)
         await eventually_async(lambda: connection.fetchval(WAITING), what="a flush waits for the job")
         began = await connection.fetchval("SELECT now()")
-        await eventually_async(
-            lambda: connection.fetchval("SELECT clock_timestamp() > $1::timestamptz + interval '3 s'", began),
-            what="two leases passed",
-        )
+        passed = "SELECT clock_timestamp() > $1::timestamptz + interval '3 s'"
+        await eventually_async(lambda: connection.fetchval(passed, began), what="two leases passed")
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 7}
     assert await tallied(connection, "breakwater_leases_lost") == 0
@@ -121,7 +118,7 @@ async def test_a_dead_worker_is_replaced_while_redis_is_away(own_engines: OwnEng
 
 
 async def test_a_hint_of_a_deleted_job_goes_with_it(fleet: Fleet, connection) -> None:
-    doomed, _ = await seed(connection, [body(questions=2)] * 2)
+    doomed, *_ = await seed(connection, [body(questions=2)] * 5)
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=60, WORKER_CONCURRENCY=1, LEASE_SECONDS=60, RECONCILE_SECONDS=60)
     await ring(fleet.redis_url, [doomed])
     await eventually_async(lambda: connection.fetchval("SELECT count(*) FROM ready"), what="a batch waits")
