@@ -120,7 +120,7 @@ class Seeds:
         """Claim what is due."""
 
         async def take(connection: Connection) -> list[ClaimedBatch]:
-            return await batches.claim(
+            claimed, _ = await batches.claim(
                 connection,
                 POOLS,
                 cells=cells,
@@ -128,6 +128,7 @@ class Seeds:
                 worker_no=self.worker_no,
                 lease_seconds=lease_seconds,
             )
+            return claimed
 
         return await in_transaction(self.engine, take)
 
@@ -194,9 +195,12 @@ def times(batch: ClaimedBatch) -> tuple[int, int]:
 def _failures(batch: ClaimedBatch, *, provider: str, retryable: bool) -> list[FailedCell]:
     return [
         FailedCell(
-            batch.job_no, batch.region_no, model_no, question_no, *times(batch), provider, "busy", "Busy.", retryable
+            *(batch.job_no, batch.region_no, model_no, question_no),
+            *times(batch),
+            *(provider, "busy", "Busy.", retryable),
+            attempts_before=attempts,
         )
-        for model_no, question_no in zip(batch.model_nos, batch.question_nos, strict=True)
+        for model_no, question_no, attempts in zip(batch.model_nos, batch.question_nos, batch.attempts, strict=True)
     ]
 
 
