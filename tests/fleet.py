@@ -220,9 +220,9 @@ async def broker(redis_url: str) -> AsyncIterator[envelopes.Client]:
 
 
 @asynccontextmanager
-async def connected(database_url: str, count: int = 1) -> AsyncIterator[list[Connection]]:
-    """So many plain connections, closed at the end."""
-    connections = [await _connect(database_url) for _ in range(count)]
+async def connected(database_url: str, count: int = 1, **settings: str) -> AsyncIterator[list[Connection]]:
+    """So many plain connections with these settings of the server, closed at the end."""
+    connections = [await _connect(database_url, settings) for _ in range(count)]
     try:
         yield connections
     finally:
@@ -230,8 +230,8 @@ async def connected(database_url: str, count: int = 1) -> AsyncIterator[list[Con
             connection.terminate()
 
 
-async def _connect(database_url: str) -> Connection:
-    connection: Connection = await asyncpg.connect(database_url)
+async def _connect(database_url: str, settings: dict[str, str]) -> Connection:
+    connection: Connection = await asyncpg.connect(database_url, server_settings=settings)
     await connection.set_type_codec("json", encoder=lambda x: x, decoder=orjson.loads, schema="pg_catalog")
     return connection
 
