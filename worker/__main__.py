@@ -79,7 +79,8 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     finally:
         for close in (redis.aclose, claims.dispose, engine.dispose):
             with suppress(TimeoutError):
-                await asyncio.wait_for(close(), CLOSE_SECONDS)
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await close()
 
 
 def _providers(settings: Settings) -> tuple[Mapping[str, Provider], Callable[[str], Pool]]:

@@ -69,8 +69,10 @@ class Claimer:
     async def _sleep(self) -> None:
         due_in_seconds = await in_transaction(self._context.claims, batches.next_due_seconds)
         timeout = None if due_in_seconds is None else max(0.001, due_in_seconds)
+        # Not wait_for: until Python 3.12 it swallows a cancellation that comes with what it waits for.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
 
     async def _claim(self) -> bool:
         """Claim once; return whether it changed anything."""

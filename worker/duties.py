@@ -82,11 +82,13 @@ class Worker:
     async def _end_in_time(self) -> None:
         grace = max(0.0, self._context.shutdown_seconds - HAND_BACK_SECONDS)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._executor.emptied(), grace)
+            async with asyncio.timeout(grace):
+                await self._executor.emptied()
         for run in list(self._executor.held.values()):
             self._executor.release(run.batch)
         try:
-            await asyncio.wait_for(self._hand_back(), HAND_BACK_SECONDS)
+            async with asyncio.timeout(HAND_BACK_SECONDS):
+                await self._hand_back()
         except (*GONE, TimeoutError) as error:
             self._context.log.warning("not_handed_back", error=str(error))
 
