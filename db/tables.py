@@ -227,7 +227,16 @@ class Ready(SQLModel, table=True):
     """What is due, and whose turn it is: a hint, the batch's own row decides."""
 
     __tablename__: ClassVar[str] = "ready"
-    __table_args__ = (Index("ready_by_turn", "provider", "region", "turn", "job_no", "batch_no"),)
+    __table_args__ = (
+        Index("ready_by_turn", "provider", "region", "turn", "job_no", "batch_no"),
+        Index("ready_by_time", "not_before"),
+        ForeignKeyConstraint(
+            ["job_no", "batch_no"],
+            ["batches.job_no", "batches.batch_no"],
+            name="ready_batch_exists",
+            ondelete="CASCADE",
+        ),
+    )
 
     job_no: BigKey
     batch_no: IntKey
