@@ -1,0 +1,93 @@
+"""Claiming: each due batch to one worker, nobody waits for anybody, and a hint never outweighs the batch's own row."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from db.batches import ClaimedBatch, claim
+from db.engine import Connection
+from tests.fleet import body, connected, seed
+from tests.fleet_fixtures import connection
+from tests.ledger import plan_and_claim, plan_queued
+
+__all__ = ["connection"]
+
+HINT = """
+INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+SELECT b.job_no, b.batch_no, b.provider, b.region, 1, b.cells, 0 FROM batches AS b
+"""
+
+
+async def take(connection: Connection, *, cells: int = 1000, holder: int = 1) -> list[ClaimedBatch]:
+    claimed, _ = await claim(
+        connection, [("echo", "us-east")], cells=cells, holder=holder, worker_no=1, lease_seconds=60
+    )
+    return claimed
+
+
+@pytest.fixture
+async def other(database_url: str) -> AsyncIterator[Connection]:
+    """Another worker's connection, that would rather fail than wait."""
+    async with connected(database_url, lock_timeout="200ms") as (other,):
+        yield other
+
+
+async def ready(connection: Connection, *, batches: int) -> None:
+    """A job whose batches of one cell are due."""
+    async with connection.transaction():
+        await seed(connection, [body(questions=batches)])
+        await plan_queued(connection, batch_cells=1, is_claimed=False)
+
+
+async def hints(connection: Connection) -> int:
+    found: int = await connection.fetchval("SELECT count(*) FROM ready")
+    return found
+
+
+async def test_who_claims_at_the_same_time_waits_for_nobody_and_shares_nothing(connection, other) -> None:
+    await ready(connection, batches=8)
+    async with connection.transaction():
+        mine = await take(connection, cells=3)
+        theirs = await take(other, holder=2)
+    assert len(mine) == 3
+    assert len(theirs) == 5
+    assert not {batch.batch_no for batch in mine} & {batch.batch_no for batch in theirs}
+    assert await hints(connection) == 0
+
+
+async def test_a_batch_whose_row_is_locked_stays_for_later(connection, other) -> None:
+    await ready(connection, batches=2)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM batches WHERE batch_no = 1 FOR NO KEY UPDATE")
+        assert [batch.batch_no for batch in await take(other)] == [2]
+    assert [batch.batch_no for batch in await take(other)] == [1]
+
+
+async def test_a_batch_under_a_living_lease_is_not_claimed_and_its_hint_goes(connection) -> None:
+    await plan_and_claim(connection, [body(questions=2)], batch_cells=2)
+    await connection.execute(HINT)
+    assert await take(connection) == []
+    assert await hints(connection) == 0
+    assert await connection.fetchval("SELECT fence FROM batches") == 1
+
+
+async def test_a_batch_whose_lease_ran_out_is_taken_under_a_higher_fence(connection) -> None:
+    await plan_and_claim(connection, [body(questions=2)], batch_cells=2)
+    await connection.execute("UPDATE batches SET lease_until = now() - interval '1 s'")
+    await connection.execute(HINT)
+    (taken,) = await take(connection)
+    assert (taken.fence, taken.was_lost, taken.lost_leases) == (2, True, 1)
+
+
+async def test_what_is_due_later_is_left(connection) -> None:
+    await ready(connection, batches=2)
+    await connection.execute("UPDATE ready SET not_before = now() + interval '1 h' WHERE batch_no = 1")
+    assert [batch.batch_no for batch in await take(connection)] == [2]
+    assert await hints(connection) == 1
+
+
+async def test_the_nearest_turn_goes_first_and_as_far_as_there_is_room(connection) -> None:
+    await ready(connection, batches=5)
+    await connection.execute("UPDATE ready SET turn = 100 - batch_no")
+    assert {batch.batch_no for batch in await take(connection, cells=2)} == {5, 4}
+    assert {batch.batch_no for batch in await take(connection, cells=2)} == {3, 2}

@@ -1,0 +1,93 @@
+"""The pool: a session that the server ended is replaced or told as GONE, and a conflict repeats the whole unit."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from db.engine import GONE, RETRIES, Connection, Engine, connect, create_engine, in_transaction
+from tests.fleet_fixtures import connection
+from tests.waiting import eventually_async
+
+__all__ = ["connection"]
+
+END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pooled'"
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[Engine]:
+    engine = create_engine(database_url, size=2, name="pooled")
+    yield engine
+    await engine.dispose()
+
+
+async def one(connection: Connection) -> int:
+    found: int = await connection.fetchval("SELECT 1")
+    return found
+
+
+async def test_connections_that_ended_in_the_pool_are_replaced(engine, connection) -> None:
+    async with connect(engine) as first, connect(engine) as second:
+        assert await one(first) == await one(second) == 1
+    await connection.execute(END_OTHERS)
+
+    async def gone() -> bool:
+        return await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pooled'") == 0
+
+    await eventually_async(gone, what="the server ended both")
+    for _ in range(3):
+        assert await in_transaction(engine, one) == 1
+
+
+async def test_a_session_that_ends_during_a_statement_is_gone(engine, connection) -> None:
+    slow = asyncio.create_task(in_transaction(engine, lambda c: c.execute("SELECT pg_sleep(60)")))
+
+    async def sleeps() -> bool:
+        return bool(await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
+
+    await eventually_async(sleeps, what="the statement runs")
+    await connection.execute(END_OTHERS)
+    with pytest.raises(GONE):
+        await slow
+    assert await in_transaction(engine, one) == 1
+
+
+async def test_a_server_that_is_not_there_is_gone() -> None:
+    engine = create_engine("postgresql://nobody@/nothing?host=/nowhere")
+    with pytest.raises(GONE):
+        await in_transaction(engine, one)
+    await engine.dispose()
+
+
+async def test_an_exhausted_pool_is_gone_for_now(database_url: str, monkeypatch) -> None:
+    engine = create_engine(database_url, size=1)
+    monkeypatch.setattr(engine.pool, "_timeout", 0.1)
+    async with connect(engine):
+        with pytest.raises(GONE):
+            await in_transaction(engine, one)
+    assert await in_transaction(engine, one) == 1
+    await engine.dispose()
+
+
+async def test_a_unit_that_meets_conflicts_is_repeated_whole(engine) -> None:
+    tries = 0
+
+    async def unit(connection: Connection) -> int:
+        nonlocal tries
+        tries += 1
+        await connection.execute("CREATE TEMP TABLE kept (n int)")
+        if tries <= RETRIES:
+            raise asyncpg.DeadlockDetectedError("met")
+        return tries
+
+    assert await in_transaction(engine, unit) == RETRIES + 1
+
+
+async def test_a_refusal_leaves_the_connection_sound(engine) -> None:
+    async with connect(engine) as connection:
+        pid = connection.get_server_pid()
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await in_transaction(engine, lambda c: c.execute("SELECT 1 / 0"))
+    async with connect(engine) as connection:
+        assert connection.get_server_pid() == pid
