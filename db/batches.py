@@ -10,7 +10,8 @@ from db.engine import Connection, statement
 class ClaimedBatch:
     """A batch this process holds: fence and holder name its lease; the lists hold its open cells, in plan order.
 
-    `claimed_at` is the database's clock at the claim, seconds since the epoch; `waited_seconds` how long it was due.
+    `claimed_at` is the database's clock at the claim, seconds since the epoch; `waited_seconds` how long it was due;
+    `planned_us` when it was planned, microseconds since the epoch.
     """
 
     job_no: int
@@ -30,6 +31,7 @@ class ClaimedBatch:
     attempts: list[int]
     lost_leases: int = 0
     was_lost: bool = False
+    planned_us: int = 0
 
     @property
     def key(self) -> tuple[int, int, int, int]:
@@ -81,6 +83,7 @@ async def claim(
             turn=row["turn"],
             waited_seconds=row["waited_seconds"],
             claimed_at=row["claimed_at"],
+            planned_us=round(row["planned_at"] * 1_000_000),
             model_nos=row["model_nos"] or [],
             question_nos=row["question_nos"] or [],
             attempts=row["attempts"] or [],

@@ -193,6 +193,9 @@ class Batch(SQLModel, table=True):
             ["job_no", "wave_no"], ["waves.job_no", "waves.wave_no"], name="batch_belongs_to_wave", ondelete="CASCADE"
         ),
         Index("batches_running", "job_no", "batch_no", postgresql_where=text("status = 'running'")),
+        Index("batches_with_slots", "provider", "region", postgresql_where=text("slots > 0")),
+        Index("batches_of_a_job_with_slots", "job_no", postgresql_where=text("slots > 0")),
+        Index("batches_by_overdue", "overdue_at", postgresql_where=text("overdue_at IS NOT NULL")),
     )
 
     job_no: BigKey
@@ -221,6 +224,8 @@ class Batch(SQLModel, table=True):
     queued_at: MaybeTime
     started_at: MaybeTime
     finished_at: MaybeTime
+    slots: int
+    overdue_at: MaybeTime
 
 
 class Ready(SQLModel, table=True):
@@ -270,6 +275,10 @@ class Execution(SQLModel, table=True):
     output: MaybeWords
     error_code: MaybeWords
     error_detail: MaybeWords
+    key_no: Small
+    forgiven: Small
+    not_before: MaybeTime
+    usage: MaybeJson
 
 
 class Attempt(SQLModel, table=True):
@@ -287,6 +296,9 @@ class Attempt(SQLModel, table=True):
     provider_used: Words
     error_code: Words
     error_detail: Words
+    status: Words
+    error_retryable: bool
+    region_served: MaybeWords
 
 
 class Event(SQLModel, table=True):
@@ -329,3 +341,89 @@ class Tally(SQLModel, table=True):
     series: WordsKey
     labels: WordsKey
     value: Real
+
+
+class Pool(SQLModel, table=True):
+    """A provider in a region: its limit of calls in flight, and its gate."""
+
+    __tablename__: ClassVar[str] = "pools"
+
+    provider: WordsKey
+    region: WordsKey
+    max_concurrent: int | None
+    gate_until: MaybeTime
+    gate_code: MaybeWords
+    gate_detail: MaybeWords
+    gate_times: int
+
+
+class Pause(SQLModel, table=True):
+    """Whether a region or a provider is paused, since when, by whom and why."""
+
+    __tablename__: ClassVar[str] = "pauses"
+
+    kind: WordsKey
+    name: WordsKey
+    is_paused: bool
+    configured: bool
+    changed_at: Time
+    changed_by: Words
+    reason: MaybeWords
+
+
+class Operation(SQLModel, table=True):
+    """Something that a person did to a region or a provider."""
+
+    __tablename__: ClassVar[str] = "operations"
+
+    operation_no: BigKey
+    action: Words
+    kind: Words
+    name: Words
+    at: Time
+    by: Words
+    reason: MaybeWords
+
+
+class JobLimit(SQLModel, table=True):
+    """How many calls of a job may be in flight, where its policy says so."""
+
+    __tablename__: ClassVar[str] = "job_limits"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_no"], ["jobs.job_no"], name="job_limit_belongs_to_job", ondelete="CASCADE"),
+    )
+
+    job_no: BigKey
+    max_concurrent: int
+
+
+class DeadLetter(SQLModel, table=True):
+    """A cell whose tries were used up; open until it is retried."""
+
+    __tablename__: ClassVar[str] = "dead_letters"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_no"], ["jobs.job_no"], name="dead_letter_belongs_to_job", ondelete="CASCADE"),
+        Index(
+            "unique_open_dead_letter_per_execution",
+            "job_no",
+            "region_no",
+            "model_no",
+            "question_no",
+            unique=True,
+            postgresql_where=text("replayed_at IS NULL"),
+        ),
+        Index("dead_letters_open", "tenant_no", "dead_letter_no", postgresql_where=text("replayed_at IS NULL")),
+    )
+
+    dead_letter_no: BigKey
+    tenant_no: int
+    job_no: Big
+    region_no: Small
+    model_no: Small
+    question_no: Small
+    attempts: Small
+    error_code: Words
+    error_detail: Words
+    died_at: Time
+    replayed_at: MaybeTime
+    replayed_by: MaybeWords

@@ -1,27 +1,54 @@
 """How one try of a cell ended, and how long to wait before the next."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from enum import StrEnum
+from typing import Any, TypeAlias
 
 BACKOFF_BASE_SECONDS = 0.5
 BACKOFF_CAP_SECONDS = 60.0
+GATE_BASE_SECONDS = 1.0
+GATE_CAP_SECONDS = 30.0
+
+
+class End(StrEnum):
+    """What is known of a call that failed: it decides the next call's `Idempotency-Key`.
+
+    The key changes after an answer only, so that a provider that honours it sees one call where the end was ambiguous.
+    """
+
+    NOT_SENT = "not_sent"
+    AMBIGUOUS = "ambiguous"
+    ANSWERED = "answered"
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The provider answered; an empty answer is an answer. `region_served` is None where the provider doesn't say."""
+    """The provider answered; an empty answer is an answer.
+
+    `region_served` is None where the provider doesn't say, `usage` what the answer tells of tokens, seconds and cost.
+    """
 
     output: str
     region_served: str | None = None
+    usage: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The try failed; a `retryable` one is repeated while the policy has attempts left."""
+    """The try failed; a `retryable` one is repeated while the policy has attempts left.
+
+    One that `closes_gate` tells that the provider takes no calls in this region for `retry_after_seconds` (None: it
+    doesn't say how long); it doesn't count against the policy's attempts.
+    """
 
     code: str
     detail: str
     retryable: bool
+    end: End = End.ANSWERED
+    region_served: str | None = None
+    closes_gate: bool = False
+    retry_after_seconds: float | None = None
 
 
 Outcome: TypeAlias = Completed | Failed
@@ -30,6 +57,11 @@ Outcome: TypeAlias = Completed | Failed
 def backoff_seconds(attempts: int, jitter: float) -> float:
     """Return the wait after `attempts` failed tries: exponential with full jitter, `jitter` drawn from [0, 1)."""
     return jitter * min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(attempts, 16))
+
+
+def gate_seconds(times: int) -> float:
+    """Return how long a gate stays closed that closed `times` times in a row, where the provider doesn't say."""
+    return min(GATE_CAP_SECONDS, GATE_BASE_SECONDS * 2.0 ** min(times - 1, 16))
 
 
 def storable(text: str) -> str:

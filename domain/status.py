@@ -66,6 +66,9 @@ JOB_TRANSITIONS = frozenset(
         ("running", "cancelled"),
         ("failed", "running"),  # a user's retry
         ("partial", "running"),  # a user's retry
+        ("failed", "partial"),  # a person resolved what was unknown
+        ("failed", "completed"),
+        ("partial", "completed"),
     }
 )
 WAVE_TRANSITIONS = frozenset(

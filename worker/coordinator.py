@@ -94,6 +94,7 @@ class Coordinator:
         began_at = max((job.locked_at for job in jobs), default=0.0)
         for batch in planned.claimed:  # all begin together, none before its job was queued
             batch.claimed_at = began_at
+            batch.planned_us = round(began_at * 1_000_000)
         if planned.plans:
             await insert(connection, planned, holder)
         if planned.failures:

@@ -9,6 +9,7 @@ from typing import NamedTuple, assert_never
 
 from db.batches import ClaimedBatch
 from db.results import CompletedCell, FailedCell, Settlement
+from domain.calls import Cell
 from domain.outcome import Completed, Failed, Outcome, backoff_seconds, storable
 from domain.spec import JobSpec
 from runtime.metrics import QUEUE_WAIT
@@ -211,13 +212,17 @@ class Executor:
 
 
 def _call_of(run: BatchRun, index: int) -> Call:
-    model = run.spec.models[run.batch.model_nos[index]]
+    batch = run.batch
+    cell = Cell(batch.job_no, batch.region_no, batch.model_nos[index], batch.question_nos[index])
+    model = run.spec.models[cell.model_no]
     return Call(
-        job_no=run.batch.job_no,
+        cell=cell,
+        planned_us=batch.planned_us,
+        key_no=0,
         model_id=model.id,
-        region=run.batch.region,
-        question=run.spec.questions[run.batch.question_nos[index]].text,
+        region=batch.region,
+        question=run.spec.questions[cell.question_no].text,
         parameters=run.spec.parameters,
         timeout_seconds=run.spec.policy.timeout_seconds,
-        attempt=run.batch.attempts[index] + 1,
+        attempt=batch.attempts[index] + 1,
     )

@@ -53,12 +53,13 @@ WITH due AS MATERIALIZED (
     RETURNING
         b.job_no, b.batch_no, b.wave_no, b.next_batch_no, b.provider, b.region, b.region_no, b.first_model_no,
         b.first_question_no, b.last_model_no, b.last_question_no, b.fence, b.lost_leases,
-        c.status_before = 'running' AS was_lost, c.queued_at, c.turn
+        c.status_before = 'running' AS was_lost, c.queued_at, c.turn, b.created_at
 )
 SELECT
     c.job_no, c.batch_no, c.wave_no, c.next_batch_no, c.provider, c.region, c.region_no, c.fence, c.turn,
     c.lost_leases, c.was_lost, extract(EPOCH FROM clock_timestamp() - c.queued_at)::float8 AS waited_seconds,
-    extract(EPOCH FROM clock_timestamp())::float8 AS claimed_at, e.model_nos, e.question_nos, e.attempts,
+    extract(EPOCH FROM clock_timestamp())::float8 AS claimed_at,
+    extract(EPOCH FROM c.created_at)::float8 AS planned_at, e.model_nos, e.question_nos, e.attempts,
     (SELECT count(*) FROM cleared) AS cleared
 FROM (SELECT) AS always
 LEFT JOIN claimed AS c ON true

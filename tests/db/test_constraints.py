@@ -204,7 +204,10 @@ async def test_numbers_stay_in_their_range(rows: Rows, column: str, number: str)
     [
         ("DELETE FROM executions", "execution_outlives_no_job"),
         ("TRUNCATE executions", "execution_outlives_no_job"),
-        ("TRUNCATE jobs, specs, waves, batches, ready, executions", "execution_outlives_no_job"),
+        (
+            "TRUNCATE jobs, specs, waves, batches, ready, executions, job_limits, dead_letters",
+            "execution_outlives_no_job",
+        ),
     ],
 )
 async def test_cells_are_not_lost_before_their_job(rows: Rows, statement: str, constraint: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from hashlib import blake2b
 
-from domain.outcome import Completed, Failed, Outcome
+from domain.outcome import Completed, End, Failed, Outcome
 from worker.providers.protocol import Call
 
 
@@ -29,14 +29,18 @@ class Echo:
         if self._delay_seconds:
             if self._delay_seconds > call.timeout_seconds:
                 await asyncio.sleep(call.timeout_seconds)
-                return Failed("timeout", f"No answer within {call.timeout_seconds:g} seconds.", retryable=True)
+                detail = f"No answer within {call.timeout_seconds:g} seconds."
+                return Failed("timeout", detail, retryable=True, end=End.AMBIGUOUS)
             await asyncio.sleep(self._delay_seconds)
         if self._failure_rate and _draw(call) < self._failure_rate:
             return Failed("echo_failure", "The echo provider is configured to fail at this rate.", retryable=True)
         return Completed(f"{call.model_id} in {call.region}: {call.question}", region_served=call.region)
 
+    async def aclose(self) -> None:
+        """Hold nothing open."""
+
 
 def _draw(call: Call) -> float:
     """Return a number in [0, 1) that depends on the cell and the attempt alone."""
-    text = f"{call.job_no}\0{call.model_id}\0{call.region}\0{call.question}\0{call.attempt}"
+    text = f"{call.cell.job_no}\0{call.model_id}\0{call.region}\0{call.question}\0{call.attempt}"
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) / 2**64

@@ -1,23 +1,41 @@
 """What a provider is to the worker: it answers one call, or says how that failed."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from domain.calls import Cell, idempotency_key, trace_id
 from domain.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One try of one cell. `attempt` counts from 1; `timeout_seconds` bounds the call."""
+    """One try of one cell. `attempt` counts from 1; `timeout_seconds` bounds the call, all of it."""
 
-    job_no: int
+    cell: Cell
+    planned_us: int
+    key_no: int
     model_id: str
     region: str
     question: str
     parameters: Mapping[str, Any]
     timeout_seconds: float
     attempt: int
+
+    @property
+    def idempotency_key(self) -> str:
+        """What goes with the call as `Idempotency-Key`."""
+        return idempotency_key(self.cell, planned_us=self.planned_us, key_no=self.key_no)
+
+    @property
+    def trace_id(self) -> str:
+        """The trace of the call's job."""
+        return trace_id(self.cell.job_no, planned_us=self.planned_us)
+
+    def new_traceparent(self) -> str:
+        """Return what goes with the call as `traceparent`: the job's trace and a new span."""
+        return f"00-{self.trace_id}-{secrets.token_hex(8)}-01"
 
 
 class Provider(Protocol):
@@ -35,4 +53,8 @@ class Provider(Protocol):
 
     async def answer(self, call: Call) -> Outcome:
         """Answer within the call's timeout; never raises but on cancellation."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what answering held open."""
         ...
