@@ -92,13 +92,30 @@ def _settlements(job: JobPlan) -> list[Settlement]:
     made = []
     for batch in job.batches:
         claimed = ClaimedBatch(
-            job.job_no, batch.batch_no, 1, None, "echo", batch.region, batch.region_no, 1, 1, 0, 0.0, 0.0, [], [], []
+            job.job_no,
+            batch.batch_no,
+            1,
+            None,
+            "echo",
+            batch.region,
+            batch.region_no,
+            1,
+            1,
+            0,
+            0.0,
+            0.0,
+            [],
+            [],
+            [],
+            [],
+            [],
+            [],
         )
         cells = [
             CompletedCell(job.job_no, batch.region_no, model_no, question_no, now, now, "echo", batch.region, OUTPUT)
             for model_no, question_no in batch.cell_nos()
         ]
-        made.append(Settlement(claimed, 0, is_released=True, completed=cells))
+        made.append(Settlement(claimed, is_released=True, completed=cells))
     return made
 
 

@@ -1,17 +1,28 @@
-"""Batches: claiming what is due under a lease and a fence, renewing, handing back."""
+"""Batches: claiming what is due under a lease and a fence, within limits; renewing, handing back."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
 
 from db.engine import Connection, statement
+from domain.limits import Due, grant_calls, grant_cells
+
+PoolKey = tuple[str, str]
+MOST_AT_ONCE = 64
+"""Batches of a pool that one claim looks at."""
 
 
 @dataclass(slots=True)
 class ClaimedBatch:
-    """A batch this process holds: fence and holder name its lease; the lists hold its open cells, in plan order.
+    """A batch this process holds: fence and holder name its lease; the lists tell its open cells that are due.
 
+    They are in plan order, and of one length.
     `claimed_at` is the database's clock at the claim, seconds since the epoch; `waited_seconds` how long it was due;
-    `planned_us` when it was planned, microseconds since the epoch.
+    `planned_us` when it was planned, microseconds since the epoch. `slots` calls of it may be in flight. Cells that
+    wait for a later try aren't listed: the first of them is due in `next_due_seconds`. `marked` cells were started
+    under an earlier lease, whose holder is gone.
     """
 
     job_no: int
@@ -29,83 +40,183 @@ class ClaimedBatch:
     model_nos: list[int]
     question_nos: list[int]
     attempts: list[int]
+    forgiven: list[int]
+    key_nos: list[int]
+    marked: list[bool]
     lost_leases: int = 0
     was_lost: bool = False
     planned_us: int = 0
+    slots: int = 0
+    next_due_seconds: float | None = None
+    is_probe: bool = False
+    is_overdue: bool = False
 
     @property
     def key(self) -> tuple[int, int, int, int]:
         """What names this lease: job, batch, fence and holder."""
         return self.job_no, self.batch_no, self.fence, self.holder
 
+    @property
+    def pool(self) -> PoolKey:
+        """Its provider and region."""
+        return self.provider, self.region
 
-async def claim(
-    connection: Connection,
-    pools: Sequence[tuple[str, str]],
-    *,
-    cells: int,
-    holder: int,
-    worker_no: int,
-    lease_seconds: float,
-    in_hand: Collection[int] = (),
-) -> tuple[list[ClaimedBatch], int]:
-    """Claim due batches of these (provider, region) pools by turns, `cells` open cells or one batch more at most.
 
-    Return them, and how many hints were cleared away: while there are any, more may be due behind them.
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who claims: `holder`, random for each claim, tells apart a fence number that was issued again after a crash.
 
-    What the holders `in_hand` hold isn't taken, though its lease may have run out.
+    What the holders `in_hand` hold isn't taken, though its lease may have run out: this worker will renew it.
+    """
+
+    holder: int
+    worker_no: int
+    lease_seconds: float
+    in_hand: Collection[int] = ()
+
+
+@dataclass(slots=True)
+class Claim:
+    """What a claim took, and how many hints it cleared away: while there are any, more may be due behind them.
+
+    It saw what was due at `looked_at`, by the database's clock.
+    """
+
+    batches: list[ClaimedBatch] = field(default_factory=list)
+    cleared: int = 0
+    looked_at: datetime | None = None
+
+
+async def claim_cells(connection: Connection, pools: Sequence[PoolKey], claimant: Claimant, *, cells: int) -> Claim:
+    """Claim due batches of pools whose provider makes no calls, by turns: `cells` open cells or one batch more at most.
 
     Locks ready and batch rows, passing over locked ones. Runs in the caller's transaction, whose commit may be
-    asynchronous: `holder`, random for each claim, tells apart a fence number that was issued again after a crash.
+    asynchronous.
     """
-    rows = await connection.fetch(
-        statement("claim_batches"),
-        [provider for provider, _ in pools],
-        [region for _, region in pools],
-        cells,
-        max(1, min(cells, 64)),
-        holder,
-        worker_no,
-        lease_seconds,
-        list(in_hand),
+    rows = await _find_due(connection, pools, claimant, limit=max(1, min(cells, MOST_AT_ONCE)), locked_jobs=None)
+    due = [_due(row) for row in rows if row["job_no"] is not None]
+    taken = [(one, 0) for one, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
+    return Claim(await _take(connection, taken, claimant), rows[0]["cleared"], rows[0]["looked_at"])
+
+
+async def claim_calls(connection: Connection, pools: Sequence[PoolKey], claimant: Claimant, *, calls: int) -> Claim:
+    """Claim due batches of pools whose provider makes calls, by turns, with `calls` in flight together at most.
+
+    Locks the pools in which something is due, then the limits of the jobs that have one, so that no two claims count
+    the same room; both are counted after they are locked. Then as `claim_cells`.
+    """
+    locked = await connection.fetch(statement("lock_pools"), *_columns(pools, 2))
+    if not locked:
+        return Claim(looked_at=await connection.fetchval("SELECT now()"))
+    room_by_pool = await _count_room(connection, locked)
+    with_room = [pool for pool, room in room_by_pool.items() if room is None or room > 0]
+    limit = max(1, min(calls, MOST_AT_ONCE))
+    limits = await connection.fetch(statement("lock_job_limits"), *_columns(with_room, 2), limit)
+    jobs = [row["job_no"] for row in limits]
+    rows = await _find_due(connection, with_room, claimant, limit=limit, locked_jobs=jobs)
+    due = [_due(row) for row in rows if row["job_no"] is not None]
+    granted = [(one, slots) for one, slots in zip(due, grant_calls(due, room_by_pool, calls), strict=True) if slots]
+    taken = await _take(connection, granted, claimant)
+    probed = {(row["provider"], row["region"]) for row in locked if row["is_probed"]}
+    for batch in taken:
+        batch.is_probe = batch.pool in probed
+    return Claim(taken, rows[0]["cleared"], rows[0]["looked_at"])
+
+
+async def claim_overdue(connection: Connection, claimant: Claimant, *, limit: int) -> list[ClaimedBatch]:
+    """Claim batches that never began within their job's queue timeout, to end their cells."""
+    rows = await connection.fetch(statement("find_overdue"), limit)
+    found = [(Due(row["job_no"], row["batch_no"], ("", ""), 0), 0) for row in rows]
+    taken = await _take(connection, found, claimant)
+    for batch in taken:
+        batch.is_overdue = True
+    return taken
+
+
+async def _count_room(connection: Connection, locked: Sequence[asyncpg.Record]) -> dict[PoolKey, int | None]:
+    pools = [(row["provider"], row["region"]) for row in locked]
+    rows = await connection.fetch(statement("count_slots"), *_columns(pools, 2))
+    used_by_pool = {(row["provider"], row["region"]): row["slots"] for row in rows}
+    room: dict[PoolKey, int | None] = {}
+    for pool, row in zip(pools, locked, strict=True):
+        most = 1 if row["is_probed"] else row["max_concurrent"]
+        room[pool] = None if most is None else max(0, most - used_by_pool[pool])
+    return room
+
+
+async def _find_due(
+    connection: Connection, pools: Sequence[PoolKey], claimant: Claimant, *, limit: int, locked_jobs: list[int] | None
+) -> list[asyncpg.Record]:
+    return await connection.fetch(
+        statement("find_due"),
+        *_columns(pools, 2),
+        limit,
+        list(claimant.in_hand),
+        locked_jobs is not None,
+        locked_jobs or [],
     )
-    claimed = [
-        ClaimedBatch(
-            job_no=row["job_no"],
-            batch_no=row["batch_no"],
-            wave_no=row["wave_no"],
-            next_batch_no=row["next_batch_no"],
-            provider=row["provider"],
-            region=row["region"],
-            region_no=row["region_no"],
-            fence=row["fence"],
-            holder=holder,
-            turn=row["turn"],
-            waited_seconds=row["waited_seconds"],
-            claimed_at=row["claimed_at"],
-            planned_us=round(row["planned_at"] * 1_000_000),
-            model_nos=row["model_nos"] or [],
-            question_nos=row["question_nos"] or [],
-            attempts=row["attempts"] or [],
-            lost_leases=row["lost_leases"],
-            was_lost=row["was_lost"],
-        )
-        for row in rows
-        if row["job_no"] is not None
-    ]
-    return claimed, rows[0]["cleared"]
 
 
-async def first_due(connection: Connection, pools: Sequence[tuple[str, str]]) -> tuple[int, int] | None:
+def _due(row: asyncpg.Record) -> Due:
+    return Due(row["job_no"], row["batch_no"], (row["provider"], row["region"]), row["open_cells"], row["job_room"])
+
+
+async def _take(connection: Connection, granted: Sequence[tuple[Due, int]], claimant: Claimant) -> list[ClaimedBatch]:
+    if not granted:
+        return []
+    rows = await connection.fetch(
+        statement("take_batches"),
+        *_columns(sorted((one.job_no, one.batch_no, slots) for one, slots in granted), 3),
+        claimant.holder,
+        claimant.worker_no,
+        claimant.lease_seconds,
+    )
+    order = {(one.job_no, one.batch_no): place for place, (one, _) in enumerate(granted)}
+    return sorted(
+        (_claimed(row, claimant.holder) for row in rows), key=lambda batch: order[batch.job_no, batch.batch_no]
+    )
+
+
+def _claimed(row: asyncpg.Record, holder: int) -> ClaimedBatch:
+    return ClaimedBatch(
+        job_no=row["job_no"],
+        batch_no=row["batch_no"],
+        wave_no=row["wave_no"],
+        next_batch_no=row["next_batch_no"],
+        provider=row["provider"],
+        region=row["region"],
+        region_no=row["region_no"],
+        fence=row["fence"],
+        holder=holder,
+        turn=row["turn"],
+        waited_seconds=row["waited_seconds"],
+        claimed_at=row["claimed_at"],
+        model_nos=row["model_nos"] or [],
+        question_nos=row["question_nos"] or [],
+        attempts=row["attempts"] or [],
+        forgiven=row["forgiven"] or [],
+        key_nos=row["key_nos"] or [],
+        marked=row["marked"] or [],
+        lost_leases=row["lost_leases"],
+        was_lost=row["was_lost"],
+        planned_us=round(row["planned_at"] * 1_000_000),
+        slots=row["slots"],
+        next_due_seconds=row["next_due_seconds"],
+    )
+
+
+async def first_due(connection: Connection, pools: Sequence[PoolKey]) -> tuple[int, int] | None:
     """Return (job_no, batch_no) of a batch of these pools that is due and unclaimed, or None."""
-    providers, regions = zip(*pools, strict=True)
-    row = await connection.fetchrow(statement("first_due"), providers, regions)
+    row = await connection.fetchrow(statement("first_due"), *_columns(pools, 2))
     return (row["job_no"], row["batch_no"]) if row else None
 
 
-async def next_due_seconds(connection: Connection) -> float | None:
-    """Return in how many seconds a waiting batch becomes due, or None where none waits for its time."""
-    seconds: float | None = await connection.fetchval(statement("next_due"))
+async def next_due_seconds(connection: Connection, looked_at: datetime | None) -> float | None:
+    """Return in how many seconds something becomes due that wasn't at `looked_at` (None: now), or None.
+
+    Without that moment, what became due between the look and this question would be waited for for ever.
+    """
+    seconds: float | None = await connection.fetchval(statement("next_due"), looked_at)
     return seconds
 
 
@@ -117,12 +228,26 @@ async def renew(
     return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
 
 
+async def still_held(connection: Connection, batches: Sequence[ClaimedBatch]) -> set[tuple[int, int, int]]:
+    """Return (job_no, batch_no, fence) of those of these leases that nobody took and nothing ended."""
+    rows = await connection.fetch(statement("find_held"), *_lease_columns(batches))
+    return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
+
+
 async def hand_back(connection: Connection, worker_no: int) -> list[tuple[int, int]]:
     """Give back all that this worker holds, due at once and no attempt; return (job_no, batch_no) of each."""
     rows = await connection.fetch(statement("hand_back_batches"), worker_no)
     return [(row["job_no"], row["batch_no"]) for row in rows]
 
 
-def _lease_columns(batches: Sequence[ClaimedBatch]) -> list[list[int]]:
-    ordered = sorted(batch.key for batch in batches)
-    return [list(column) for column in zip(*ordered, strict=True)] or [[], [], [], []]
+async def enter_pools(connection: Connection, limits: Mapping[PoolKey, int | None]) -> None:
+    """Enter the pools whose calls are counted, with their limits (None: only the workers bound it)."""
+    await connection.execute(statement("enter_pools"), *_columns([(*pool, n) for pool, n in limits.items()], 3))
+
+
+def _lease_columns(batches: Iterable[ClaimedBatch]) -> list[Sequence[object]]:
+    return _columns(sorted(batch.key for batch in batches), 4)
+
+
+def _columns(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[object]]:
+    return list(zip(*rows, strict=True)) if rows else [[] for _ in range(width)]

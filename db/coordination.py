@@ -17,6 +17,7 @@ UNRELEASED, READY, CLAIMED = 0, 1, 2
 class QueuedJob:
     """A queued job that this transaction has locked.
 
+    It `has_backlog` where something else is due, or paused: what it plans is then claimed by turns, not at once.
     `locked_at` is the database's clock at the transaction's start, or when the job was queued if that is later; seconds
     since the epoch. `waiting` counts all jobs that were locked.
     """
@@ -37,6 +38,7 @@ class JobPlan:
     """The plan of one locked job, who triggered it, and which of its batches this worker claims at once.
 
     A trigger that `is_recorded` has its row already (a manual one, by the API). `event` is the event's data as JSON.
+    `max_concurrent` and `queue_timeout_seconds` are the policy's, None where it sets none.
     """
 
     job_no: int
@@ -46,6 +48,8 @@ class JobPlan:
     batches: Sequence[PlannedBatch]
     claimed: frozenset[int]
     event: str
+    max_concurrent: int | None = None
+    queue_timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ async def insert_plans(
             worker_no,
             lease_seconds,
             *zip(*run_rows, strict=True),
+            [p.queue_timeout_seconds for p in plans],
+            [p.max_concurrent for p in plans],
         )
     except IntegrityConstraintViolationError as error:
         raise PlanRefused(error.constraint_name) from error

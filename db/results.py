@@ -8,8 +8,11 @@ from typing import NamedTuple
 
 import orjson
 
+from db import gates
 from db.batches import ClaimedBatch
 from db.engine import Connection, statement
+from db.gates import Refusal
+from domain.outcome import WORKER_LOST
 from domain.plan import READY_WINDOW
 
 RETRY_WEIGHT = 4
@@ -28,10 +31,32 @@ class CompletedCell(NamedTuple):
     provider_used: str
     region_served: str | None
     output: str
+    usage: str | None = None
 
 
-class FailedCell(NamedTuple):
-    """A failed try, the last or one that will be repeated, after `attempts_before` others. Times as CompletedCell."""
+class EndedCell(NamedTuple):
+    """A cell that ended without an answer, `failed` or `unknown`. Times as CompletedCell.
+
+    One that ended without a try of its own has none (`tries` is 0), no start and nobody who was asked.
+    """
+
+    job_no: int
+    region_no: int
+    model_no: int
+    question_no: int
+    started_us: int | None
+    finished_us: int
+    provider_used: str | None
+    region_served: str | None
+    error_code: str
+    error_detail: str
+    error_retryable: bool
+    status: str = "failed"
+    tries: int = 1
+
+
+class RetriedCell(NamedTuple):
+    """A failed try, after `attempts_before` others, that is repeated in `wait_seconds`. Times as CompletedCell."""
 
     job_no: int
     region_no: int
@@ -40,38 +65,52 @@ class FailedCell(NamedTuple):
     started_us: int
     finished_us: int
     provider_used: str
+    region_served: str | None
     error_code: str
     error_detail: str
-    error_retryable: bool
     attempts_before: int
+    is_forgiven: bool
+    is_answered: bool
+    wait_seconds: float
 
 
 @dataclass(slots=True)
 class Settlement:
-    """What a flush says of one batch. `open_cells` is what stays open; a batch `is_released` once nobody works on it.
+    """What a flush says of one batch: its cells that ended, and its tries that will be repeated.
 
-    A released batch with open cells is due again in `due_in_seconds`.
+    A batch `is_released` once nobody works on it; if it has open cells then, it is due again in `due_in_seconds`. One
+    that `is_yielded` gave up its turn with cells that it hadn't tried. `slots` calls of it are still in flight.
+    `refusal` closes the pool's gate, `opens_gate` opens it. `record` sets `status` and `open_cells` to what the
+    batch's row says after it.
     """
 
     batch: ClaimedBatch
-    open_cells: int
     is_released: bool = False
+    is_yielded: bool = False
     due_in_seconds: float = 0.0
+    slots: int = 0
     completed: list[CompletedCell] = field(default_factory=list)
-    failed: list[FailedCell] = field(default_factory=list)
-    retried: list[FailedCell] = field(default_factory=list)
-
-    @property
-    def status(self) -> str:
-        """The batch's state after the flush."""
-        if not self.is_released:
-            return "running"
-        return "pending" if self.open_cells else "completed"
+    ended: list[EndedCell] = field(default_factory=list)
+    retried: list[RetriedCell] = field(default_factory=list)
+    refusal: Refusal | None = None
+    opens_gate: bool = False
+    status: str = "running"
+    open_cells: int = 0
 
     @property
     def results(self) -> int:
-        """How many tries this settlement reports."""
-        return len(self.completed) + len(self.failed) + len(self.retried)
+        """How many results and tries this settlement reports."""
+        return len(self.completed) + len(self.ended) + len(self.retried)
+
+    @property
+    def failed(self) -> int:
+        """How many of its cells failed."""
+        return sum(cell.status == "failed" for cell in self.ended)
+
+    @property
+    def unknown(self) -> int:
+        """Of how many of its cells nobody knows what became of them."""
+        return len(self.ended) - self.failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,47 +143,72 @@ async def record(connection: Connection, settlements: Iterable[Settlement], *, s
     """
     ordered = sorted(settlements, key=lambda settlement: settlement.batch.key)
     held = await _settle_batches(connection, ordered)
-    settled = [one for one in ordered if (one.batch.job_no, one.batch.batch_no, one.batch.fence) in held]
-    stale = [one for one in ordered if (one.batch.job_no, one.batch.batch_no, one.batch.fence) not in held]
+    settled, stale = [], []
+    for one in ordered:
+        found = held.get(one.batch.key[:3])
+        if found is None:
+            stale.append(one)
+        else:
+            one.status, one.open_cells = found
+            settled.append(one)
     await _write_cells(connection, settled)
     jobs = await _advance_jobs(connection, settled, source) if settled else []
+    await _move_gates(connection, settled)
     return Recorded(settled, stale, jobs)
 
 
-async def _settle_batches(connection: Connection, settlements: Sequence[Settlement]) -> set[tuple[int, int, int]]:
+async def _settle_batches(
+    connection: Connection, settlements: Sequence[Settlement]
+) -> dict[tuple[int, int, int], tuple[str, int]]:
+    """Return (status, open_cells) of each batch whose lease holds, by (job_no, batch_no, fence)."""
     rows = await connection.fetch(
         statement("settle_batches"),
         *_columns(
             [
                 (
                     *one.batch.key,
-                    len(one.completed) + len(one.failed),
+                    len(one.completed) + len(one.ended),
                     one.results,
-                    one.status,
-                    one.due_in_seconds if one.status == "pending" else None,
+                    one.is_released,
+                    one.is_yielded,
+                    one.slots,
+                    one.due_in_seconds,
                 )
                 for one in settlements
             ],
-            8,
+            10,
         ),
     )
-    return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
+    return {(row["job_no"], row["batch_no"], row["fence"]): (row["status"], row["open_cells"]) for row in rows}
 
 
 async def _write_cells(connection: Connection, settlements: Sequence[Settlement]) -> None:
     completed = [cell for one in settlements for cell in one.completed]
-    failed = [cell[:10] for one in settlements for cell in one.failed]
-    retried = [(*cell[:9], cell.attempts_before) for one in settlements for cell in one.retried]
+    ended = [cell for one in settlements for cell in one.ended]
+    retried = [cell for one in settlements for cell in one.retried]
     written = 0
-    for name, rows, width in (
-        ("complete_executions", completed, 9),
-        ("fail_executions", failed, 10),
-        ("insert_attempts", retried, 10),
-    ):
+    for name, rows in (("complete_executions", completed), ("fail_executions", ended), ("insert_attempts", retried)):
         if rows:
-            written += await connection.fetchval(statement(name), *_columns(rows, width))
-    if written != len(completed) + len(failed) + len(retried):
+            written += await connection.fetchval(statement(name), *zip(*rows, strict=True))
+    if written != len(completed) + len(ended) + len(retried):
         raise CellsAlreadyTerminal
+    dead = [(*cell[:4], cell.error_code, cell.error_detail) for cell in ended if is_dead_letter(cell)]
+    if dead:
+        await connection.execute(statement("insert_dead_letters"), *zip(*dead, strict=True))
+
+
+def is_dead_letter(cell: EndedCell) -> bool:
+    """Say whether another try might have succeeded: what the provider refused for good is none."""
+    return cell.status == "failed" and (cell.error_retryable or cell.error_code == WORKER_LOST)
+
+
+async def _move_gates(connection: Connection, settled: Sequence[Settlement]) -> None:
+    opened = {one.batch.pool for one in settled if one.opens_gate}
+    if opened:
+        await gates.open_gates(connection, opened)
+    refusals = [one.refusal for one in settled if one.refusal is not None]
+    if refusals:
+        await gates.close_gates(connection, refusals)
 
 
 async def _advance_jobs(connection: Connection, settled: Sequence[Settlement], source: str) -> list[JobAdvanced]:
@@ -156,23 +220,25 @@ async def _advance_jobs(connection: Connection, settled: Sequence[Settlement], s
         if one.status == "completed" and one.batch.next_batch_no is not None
     ]
     due_again = [
-        (one.batch.job_no, one.batch.batch_no, one.open_cells, one.due_in_seconds)
+        (one.batch.job_no, one.batch.batch_no, one.open_cells, *_turn(one), one.due_in_seconds)
         for one in settled
         if one.status == "pending"
     ]
-    *due_columns, due_seconds = _columns(due_again, 4)
     rows = await connection.fetch(
         statement("advance_jobs"),
         *_columns([(*key, count) for key, count in sorted(ended.items())], 3),
         *_columns(jobs, 5),
         source,
         *_columns(released, 3),
-        *due_columns,
-        RETRY_WEIGHT,
-        due_seconds,
+        *_columns(due_again, 6),
         READY_WINDOW,
     )
     return [JobAdvanced(row["job_no"], row["id"], row["status"]) for row in rows]
+
+
+def _turn(due_again: Settlement) -> tuple[int, int]:
+    """Return the lane and weight in which a batch is due again: what gave up its turn isn't behind first runs."""
+    return (0, 1) if due_again.is_yielded else (1, RETRY_WEIGHT)
 
 
 def _job_row(job_no: int, settled: Sequence[Settlement]) -> tuple[int, int, int, int, str]:
@@ -181,19 +247,20 @@ def _job_row(job_no: int, settled: Sequence[Settlement]) -> tuple[int, int, int,
             "batch_id": one.batch.batch_no,
             "status": one.status,
             "completed": len(one.completed),
-            "failed": len(one.failed),
+            "failed": one.failed,
+            "unknown": one.unknown,
             "retried": len(one.retried),
         }
         for one in settled
     ]
     completed = sum(len(one.completed) for one in settled)
-    failed = sum(len(one.failed) for one in settled)
-    return job_no, completed, failed, 0, orjson.dumps(event).decode()
+    failed = sum(one.failed for one in settled)
+    return job_no, completed, failed, sum(one.unknown for one in settled), orjson.dumps(event).decode()
 
 
 async def terminal_cells(connection: Connection, settlements: Iterable[Settlement]) -> set[tuple[int, ...]]:
     """Return the keys (job_no, region_no, model_no, question_no) among the reported cells that have a result."""
-    keys = [cell[:4] for one in settlements for cell in (*one.completed, *one.failed, *one.retried)]
+    keys = [cell[:4] for one in settlements for cell in (*one.completed, *one.ended, *one.retried)]
     rows = await connection.fetch(statement("find_terminal_cells"), *_columns(keys, 4))
     return {tuple(row) for row in rows}
 

@@ -9,6 +9,9 @@ BACKOFF_BASE_SECONDS = 0.5
 BACKOFF_CAP_SECONDS = 60.0
 GATE_BASE_SECONDS = 1.0
 GATE_CAP_SECONDS = 30.0
+"""A closed gate whose provider doesn't say for how long: from base to cap, twice as long each time in a row."""
+WORKER_LOST = "worker_lost"
+QUEUE_TIMEOUT = "queue_timeout"
 
 
 class End(StrEnum):
@@ -26,12 +29,14 @@ class End(StrEnum):
 class Completed:
     """The provider answered; an empty answer is an answer.
 
-    `region_served` is None where the provider doesn't say, `usage` what the answer tells of tokens, seconds and cost.
+    `region_served` is None where the provider doesn't say, `usage` what the answer tells of tokens, seconds and cost,
+    `provider_used` whom it names as having answered.
     """
 
     output: str
     region_served: str | None = None
     usage: Mapping[str, Any] | None = None
+    provider_used: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Failed:
     retryable: bool
     end: End = End.ANSWERED
     region_served: str | None = None
+    provider_used: str | None = None
     closes_gate: bool = False
     retry_after_seconds: float | None = None
 
@@ -57,11 +63,6 @@ Outcome: TypeAlias = Completed | Failed
 def backoff_seconds(attempts: int, jitter: float) -> float:
     """Return the wait after `attempts` failed tries: exponential with full jitter, `jitter` drawn from [0, 1)."""
     return jitter * min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(attempts, 16))
-
-
-def gate_seconds(times: int) -> float:
-    """Return how long a gate stays closed that closed `times` times in a row, where the provider doesn't say."""
-    return min(GATE_CAP_SECONDS, GATE_BASE_SECONDS * 2.0 ** min(times - 1, 16))
 
 
 def storable(text: str) -> str:

@@ -39,6 +39,11 @@ class PlannedBatch:
     cells: int
     runs: tuple[Run, ...]
 
+    @property
+    def pool(self) -> tuple[str, str]:
+        """Its provider and region."""
+        return self.provider, self.region
+
     def cell_nos(self) -> Iterator[tuple[int, int]]:
         """Yield (model_no, question_no) of each cell, in plan order."""
         for run in self.runs:

@@ -98,7 +98,19 @@ WHERE NOT (
 UNION ALL
 SELECT 'a cell starts before it ends, and ended ones have both times', e.job_no, e::text
 FROM executions AS e
-WHERE e.started_at > e.finished_at OR (e.status IN ('completed', 'failed') AND e.started_at IS NULL)
+WHERE e.started_at > e.finished_at OR e.started_at IS NULL AND (e.status = 'completed' OR e.provider_used IS NOT NULL)
+UNION ALL
+SELECT 'only what nobody would run fails unasked', e.job_no, e::text
+FROM executions AS e
+WHERE e.status IN ('completed', 'failed', 'unknown') AND e.provider_used IS NULL
+    AND e.error_code IS DISTINCT FROM 'worker_lost' AND e.error_code IS DISTINCT FROM 'queue_timeout'
+UNION ALL
+SELECT 'no more calls in flight than the limit', 0, (p, b)::text
+FROM pools AS p
+JOIN (
+    SELECT x.provider, x.region, sum(x.slots) AS slots FROM batches AS x WHERE x.slots > 0 GROUP BY x.provider, x.region
+) AS b USING (provider, region)
+WHERE b.slots > p.max_concurrent
 UNION ALL
 SELECT 'every try but the last has a row', e.job_no, (e, a)::text
 FROM executions AS e
@@ -109,7 +121,8 @@ LEFT JOIN (
     FROM attempts AS t
     GROUP BY t.job_no, t.region_no, t.model_no, t.question_no
 ) AS a USING (job_no, region_no, model_no, question_no)
-WHERE coalesce(a.tries, 0) <> e.attempts - (e.status IN ('completed', 'failed'))::int
+WHERE coalesce(a.tries, 0)
+    <> e.attempts - (e.status IN ('completed', 'failed', 'unknown') AND e.provider_used IS NOT NULL)::int
     OR coalesce(a.last_no, 0) <> coalesce(a.tries, 0) OR a.is_backwards
 UNION ALL
 SELECT 'a try without a cell', t.job_no, t::text
@@ -120,7 +133,7 @@ UNION ALL
 SELECT 'served where it was planned', e.job_no, e::text
 FROM executions AS e
 JOIN specs AS s USING (job_no)
-WHERE e.region_served <> s.region_ids[e.region_no + 1]
+WHERE e.region_served <> s.region_ids[e.region_no + 1] AND e.error_code IS DISTINCT FROM 'region_mismatch'
 UNION ALL
 SELECT 'the story is numbered without gaps and ends with one end', j.job_no, s::text
 FROM jobs AS j

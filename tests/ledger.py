@@ -68,6 +68,9 @@ def _claimed(job_no: int, batch: PlannedBatch, holder: int, claimed_at: float) -
         model_nos=[model_no for model_no, _ in cells],
         question_nos=[question_no for _, question_no in cells],
         attempts=[0] * len(cells),
+        forgiven=[0] * len(cells),
+        key_nos=[0] * len(cells),
+        marked=[False] * len(cells),
     )
 
 
@@ -77,7 +80,6 @@ def answered(batch: ClaimedBatch, *, output: str = "an answer") -> Settlement:
     cells = zip(batch.model_nos, batch.question_nos, strict=True)
     return Settlement(
         batch,
-        open_cells=0,
         is_released=True,
         completed=[
             CompletedCell(batch.job_no, batch.region_no, model_no, question_no, now_us, now_us, "echo", None, output)

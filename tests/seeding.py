@@ -16,12 +16,13 @@ from api.routes import audit, coordination, executions, job_views, metrics, prob
 from broker.envelopes import Client
 from db import batches, results, submissions
 from db import coordination as planning
-from db.batches import ClaimedBatch
+from db.batches import Claimant, ClaimedBatch
 from db.coordination import JobPlan
 from db.engine import Connection, Engine, in_transaction
-from db.results import CompletedCell, FailedCell, Recorded, Settlement
+from db.results import CompletedCell, EndedCell, Recorded, RetriedCell, Settlement
 from db.submissions import LedgerRow, NewJob
 from db.tenants import DEFAULT_TENANT_NO
+from domain.calls import Cell
 from domain.normalize import normalize
 from domain.plan import Pool, pairs, plan
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
@@ -120,15 +121,8 @@ class Seeds:
         """Claim what is due."""
 
         async def take(connection: Connection) -> list[ClaimedBatch]:
-            claimed, _ = await batches.claim(
-                connection,
-                POOLS,
-                cells=cells,
-                holder=secrets.randbits(62),
-                worker_no=self.worker_no,
-                lease_seconds=lease_seconds,
-            )
-            return claimed
+            claimant = Claimant(secrets.randbits(62), self.worker_no, lease_seconds)
+            return (await batches.claim_cells(connection, POOLS, claimant, cells=cells)).batches
 
         return await in_transaction(self.engine, take)
 
@@ -167,23 +161,30 @@ def completed(batch: ClaimedBatch, *, first: int | None = None, output: str = "f
         CompletedCell(batch.job_no, batch.region_no, model_no, question_no, *times(batch), "echo", batch.region, output)
         for model_no, question_no in cells
     ]
-    return Settlement(batch, left, is_released=not left, completed=answered)
+    return Settlement(batch, is_released=not left, completed=answered)
 
 
 def failed(batch: ClaimedBatch, *, provider: str = "echo") -> Settlement:
     """The last failure of every cell of a batch."""
-    return Settlement(batch, 0, is_released=True, failed=_failures(batch, provider=provider, retryable=False))
+    ended = [
+        EndedCell(*cell, *times(batch), provider, None, "busy", "Busy.", error_retryable=False)
+        for cell, _ in _cells(batch)
+    ]
+    return Settlement(batch, is_released=True, ended=ended)
 
 
 def retried(batch: ClaimedBatch, *, provider: str = "echo", due_in_seconds: float = 0.0) -> Settlement:
     """A failure of every cell of a batch that will be repeated."""
-    return Settlement(
-        batch,
-        len(batch.model_nos),
-        is_released=True,
-        due_in_seconds=due_in_seconds,
-        retried=_failures(batch, provider=provider, retryable=True),
-    )
+    tries = [
+        RetriedCell(
+            *(*cell, *times(batch), provider, None, "busy", "Busy.", attempts),
+            is_forgiven=False,
+            is_answered=True,
+            wait_seconds=due_in_seconds,
+        )
+        for cell, attempts in _cells(batch)
+    ]
+    return Settlement(batch, is_released=True, due_in_seconds=due_in_seconds, retried=tries)
 
 
 def times(batch: ClaimedBatch) -> tuple[int, int]:
@@ -192,14 +193,10 @@ def times(batch: ClaimedBatch) -> tuple[int, int]:
     return at + 10, at + 20
 
 
-def _failures(batch: ClaimedBatch, *, provider: str, retryable: bool) -> list[FailedCell]:
+def _cells(batch: ClaimedBatch) -> list[tuple[Cell, int]]:
+    """Return a batch's cells, and how many tries each had."""
     return [
-        FailedCell(
-            *(batch.job_no, batch.region_no, model_no, question_no),
-            *times(batch),
-            *(provider, "busy", "Busy.", retryable),
-            attempts_before=attempts,
-        )
+        (Cell(batch.job_no, batch.region_no, model_no, question_no), attempts)
         for model_no, question_no, attempts in zip(batch.model_nos, batch.question_nos, batch.attempts, strict=True)
     ]
 

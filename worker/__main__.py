@@ -12,8 +12,9 @@ import structlog
 import uvloop
 
 from broker import envelopes
-from db import workers
-from db.engine import connect, create_engine
+from db import batches, workers
+from db.batches import PoolKey
+from db.engine import connect, create_engine, in_transaction
 from domain.plan import Pool
 from runtime.settings import Settings, registry
 from worker.context import Context
@@ -59,6 +60,8 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 connection, worker_id=worker_id, role="worker", pid=os.getpid(), host=socket.gethostname()
             )
         providers, pool_of = _providers(settings)
+        limits, instant_pools = _pools(settings, providers)
+        await in_transaction(engine, lambda c: batches.enter_pools(c, limits))
         yield Context(
             engine=engine,
             claims=claims,
@@ -73,7 +76,8 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             concurrency=settings.worker_concurrency,
             providers=providers,
             pool_of=pool_of,
-            pools=tuple((provider, region.name) for provider in providers for region in registry(settings).regions),
+            limits=limits,
+            instant_pools=instant_pools,
             log=log,
         )
     finally:
@@ -92,6 +96,22 @@ def _providers(settings: Settings) -> tuple[Mapping[str, Provider], Callable[[st
     providers = dict.fromkeys(settings.file.providers, echo)
     pools = {name: _pool(name, provider) for name, provider in providers.items()}
     return providers, pools.__getitem__
+
+
+def _pools(
+    settings: Settings, providers: Mapping[str, Provider]
+) -> tuple[Mapping[PoolKey, int | None], tuple[PoolKey, ...]]:
+    """Return the pools whose calls are counted, with their limits, and the others."""
+    limits: dict[PoolKey, int | None] = {}
+    instant = []
+    for name, provider in providers.items():
+        configured = settings.file.providers.get(name)
+        for region in registry(settings).regions:
+            if provider.makes_calls:
+                limits[name, region.name] = configured.max_concurrent if configured else None
+            else:
+                instant.append((name, region.name))
+    return limits, tuple(instant)
 
 
 def _pool(name: str, provider: Provider) -> Pool:

@@ -7,13 +7,14 @@ stream with any entry in it means that somebody will look at everything that is 
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 
 from broker import envelopes
 from broker.envelopes import BrokerError, Envelope
 from db import batches, tallies
-from db.batches import ClaimedBatch
+from db.batches import Claim, Claimant, ClaimedBatch
 from db.engine import GONE, Connection, in_transaction
 from db.tallies import tally
 from runtime.metrics import LEASES_LOST
@@ -22,6 +23,7 @@ from worker.executor import Executor
 from worker.specs import Specs
 
 PATIENCE_SECONDS = 0.2
+OVERDUE_AT_ONCE = 64
 
 
 class Claimer:
@@ -34,6 +36,7 @@ class Claimer:
         self._wake = asyncio.Event()
         self._wake.set()
         self._one_at_a_time = asyncio.Lock()
+        self._looked_at: datetime | None = None
 
     def wake(self) -> None:
         """Say that something may be due."""
@@ -42,10 +45,10 @@ class Claimer:
     async def look(self) -> None:
         """Claim what is due, as far as there is room."""
         async with self._one_at_a_time:
-            while self._executor.room and await self._claim():
-                pass  # until nothing is claimed and no hint is cleared away
-            if not self._executor.room:
-                await self._ring()
+            looks = [await self._look(self._claim_calls), await self._look(self._claim_cells)]
+            self._looked_at = min((at for at in looks if at is not None), default=None)
+            if not self._executor.has_room.is_set():
+                await self.ring()
 
     async def run(self) -> None:
         """Claim until cancelled; sleep while nothing is due. A look without room rings for somebody who has some."""
@@ -59,7 +62,8 @@ class Claimer:
                 await asyncio.sleep(PATIENCE_SECONDS)
                 self._wake.set()
 
-    async def _ring(self) -> None:
+    async def ring(self) -> None:
+        """Ring for what is due and unclaimed, if anything is."""
         left = await in_transaction(self._context.claims, lambda c: batches.first_due(c, self._context.pools))
         if left is not None:
             job_no, batch_no = left
@@ -67,36 +71,59 @@ class Claimer:
             await envelopes.publish(self._context.redis, [bell])
 
     async def _sleep(self) -> None:
-        due_in_seconds = await in_transaction(self._context.claims, batches.next_due_seconds)
+        due_in_seconds = await in_transaction(
+            self._context.claims, lambda c: batches.next_due_seconds(c, self._looked_at)
+        )
+        if due_in_seconds is not None and due_in_seconds <= 0:
+            await self._take(self._claim_overdue)
         timeout = None if due_in_seconds is None else max(0.001, due_in_seconds)
         # Not wait_for: until Python 3.12 it swallows a cancellation that comes with what it waits for.
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
 
-    async def _claim(self) -> bool:
-        """Claim once; return whether it changed anything."""
-        holder = secrets.randbits(63)
-        room = self._executor.room
+    async def _look(self, claim: Callable[[Connection, Claimant], Awaitable[Claim | None]]) -> datetime | None:
+        """Claim until nothing is claimed and no hint is cleared away; return when the queue was looked at last."""
+        while True:
+            claimed = await self._take(claim)
+            if claimed is None:
+                return None
+            if not claimed.batches and not claimed.cleared:
+                return claimed.looked_at
 
-        async def claim(connection: Connection) -> tuple[list[ClaimedBatch], int]:
-            claimed, cleared = await batches.claim(
-                connection,
-                self._context.pools,
-                cells=room,
-                holder=holder,
-                worker_no=self._context.worker_no,
-                lease_seconds=self._context.lease_seconds,
-                in_hand={run.batch.holder for run in self._executor.held.values()},
-            )
-            lost = sum(batch.was_lost for batch in claimed)
+    async def _claim_calls(self, connection: Connection, claimant: Claimant) -> Claim | None:
+        room = self._executor.room_for_calls
+        pools = tuple(self._context.limits)
+        return await batches.claim_calls(connection, pools, claimant, calls=room) if room else None
+
+    async def _claim_cells(self, connection: Connection, claimant: Claimant) -> Claim | None:
+        room = self._executor.room_for_cells
+        pools = self._context.instant_pools
+        return await batches.claim_cells(connection, pools, claimant, cells=room) if room else None
+
+    async def _claim_overdue(self, connection: Connection, claimant: Claimant) -> Claim | None:
+        return Claim(await batches.claim_overdue(connection, claimant, limit=OVERDUE_AT_ONCE))
+
+    async def _take(self, claim: Callable[[Connection, Claimant], Awaitable[Claim | None]]) -> Claim | None:
+        """Claim in a transaction of its own and start what was claimed."""
+        claimant = Claimant(
+            holder=secrets.randbits(63),
+            worker_no=self._context.worker_no,
+            lease_seconds=self._context.lease_seconds,
+            in_hand={run.batch.holder for run in self._executor.held.values()},
+        )
+
+        async def unit(connection: Connection) -> Claim | None:
+            claimed = await claim(connection, claimant)
+            lost = sum(batch.was_lost for batch in claimed.batches) if claimed else 0
             if lost:
                 await tallies.add(connection, self._context.worker_no, [tally(LEASES_LOST.name, lost)])
-            return claimed, cleared
+            return claimed
 
-        claimed, cleared = await in_transaction(self._context.claims, claim)
-        await self._start(claimed)
-        return bool(claimed or cleared)
+        claimed = await in_transaction(self._context.claims, unit)
+        if claimed is not None:
+            await self._start(claimed.batches)
+        return claimed
 
     async def _start(self, claimed: Sequence[ClaimedBatch]) -> None:
         """Start what was claimed. A batch whose spec can't be read is left to its lease, and fails after ten."""

@@ -79,7 +79,7 @@ class Consumer:
         """Plan queued jobs, by turns, until none is left that nobody else is planning."""
         while True:
             sources = {job_no: _sources(held)[0] for job_no, held in self._in_hand.items()}
-            planned = await self._coordinator.coordinate(sources, self._executor.room)
+            planned = await self._coordinator.coordinate(sources, self._executor.room_for_cells)
             for job_no, spec in planned.specs.items():
                 self._specs.keep(job_no, spec)
             self._executor.start(planned.claimed, planned.specs)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from broker.envelopes import Client
+from db.batches import PoolKey
 from db.engine import Engine
 from domain.plan import Pool
 from runtime.metrics import Histograms
@@ -16,7 +17,9 @@ from worker.providers.protocol import Provider
 class Context:
     """A worker's surroundings. `engine` waits for the disk on commit, `claims` doesn't.
 
-    `pool_of` maps a model's provider name to who serves it; `pools` are the (provider, region) this worker serves.
+    `pool_of` maps a model's provider name to who serves it. `limits` are the (provider, region) this worker serves
+    whose provider makes calls, with how many the whole fleet may have in flight (None: no limit); `instant_pools` are
+    the others.
     """
 
     engine: Engine
@@ -32,6 +35,12 @@ class Context:
     concurrency: int
     providers: Mapping[str, Provider]
     pool_of: Callable[[str], Pool]
-    pools: tuple[tuple[str, str], ...]
+    limits: Mapping[PoolKey, int | None]
+    instant_pools: tuple[PoolKey, ...]
     log: structlog.stdlib.BoundLogger
     histograms: Histograms = field(default_factory=Histograms)
+
+    @property
+    def pools(self) -> tuple[PoolKey, ...]:
+        """Every (provider, region) this worker serves."""
+        return (*self.instant_pools, *self.limits)

@@ -13,6 +13,7 @@ from db.batches import ClaimedBatch
 from db.coordination import JobPlan, PlanRefused, QueuedJob
 from db.engine import Connection, in_transaction
 from db.tallies import Tally, tally
+from domain.outcome import QUEUE_TIMEOUT
 from domain.plan import PlannedBatch, Pool, plan
 from domain.spec import JobSpec
 from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVENTED
@@ -129,7 +130,12 @@ class Coordinator:
             detail = f"This version can't plan the stored spec: {type(error).__name__}."
             planned.failures.append((job.job_no, source or "initial", UNPLANNABLE, detail))
             return
-        claimed = [] if job.has_backlog else _claimable(batches, room - planned.claimed_cells)
+        if spec.policy.queue_timeout_seconds is not None and job.waited_seconds > spec.policy.queue_timeout_seconds:
+            detail = f"It waited {job.waited_seconds:.1f} s, past its queue_timeout_seconds, and nothing of it began."
+            planned.failures.append((job.job_no, source or "initial", QUEUE_TIMEOUT, detail))
+            return
+        instant = [] if job.has_backlog else [one for one in batches if one.pool in self._context.instant_pools]
+        claimed = _claimable(instant, room - planned.claimed_cells)
         planned.claimed_cells += sum(batch.cells for batch in claimed)
         planned.specs[job.job_no] = spec
         planned.claimed += [_claim(job, batch, holder) for batch in claimed]
@@ -146,6 +152,8 @@ class Coordinator:
                 batches=batches,
                 claimed=claimed_nos,
                 event=_event(spec, batches),
+                max_concurrent=spec.policy.max_concurrent,
+                queue_timeout_seconds=spec.policy.queue_timeout_seconds,
             )
         )
 
@@ -223,6 +231,9 @@ def _claim(job: QueuedJob, batch: PlannedBatch, holder: int) -> ClaimedBatch:
         model_nos=[model_no for model_no, _ in cells],
         question_nos=[question_no for _, question_no in cells],
         attempts=[0] * len(cells),
+        forgiven=[0] * len(cells),
+        key_nos=[0] * len(cells),
+        marked=[False] * len(cells),
     )
 
 

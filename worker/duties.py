@@ -1,11 +1,10 @@
 """A worker's duties side by side, and the order in which they stop."""
 
 import asyncio
-import time
 from contextlib import suppress
 
 from broker import envelopes
-from broker.envelopes import BrokerError, Envelope
+from broker.envelopes import BrokerError
 from db import batches, workers
 from db.engine import GONE, Connection, in_transaction
 from db.results import Recorded
@@ -15,8 +14,10 @@ from worker.consumer import Consumer
 from worker.context import Context
 from worker.coordinator import Coordinator
 from worker.executor import Executor
+from worker.marker import Marker
 from worker.reconciler import Reconciler
 from worker.specs import Specs
+from worker.watch import Watch
 from worker.writer import Writer
 
 LEAVE_SECONDS = 1.0
@@ -31,7 +32,9 @@ class Worker:
         self._context = context
         specs = Specs(context.engine)
         self._writer = Writer(context, self._on_recorded, self._on_refused)
-        self._executor = Executor(context, self._writer)
+        self._marker = Marker(context)
+        self._executor = Executor(context, self._writer, self._marker)
+        self._watch = Watch(context, self._executor)
         self._claimer = Claimer(context, self._executor, specs)
         self._consumer = Consumer(
             context,
@@ -54,12 +57,15 @@ class Worker:
             enders = [
                 ending.create_task(self._executor.run(), name="executor"),
                 ending.create_task(self._writer.run(), name="writer"),
+                ending.create_task(self._marker.run(), name="marker"),
                 ending.create_task(heartbeat.beat(self._context, self._executor), name="heartbeat"),
+                ending.create_task(self._watch.run(), name="watch"),
             ]
             await stopping.wait()
             for task in takers:
                 task.cancel()
             await asyncio.wait(takers)
+            self._executor.drain()
             await self._end_in_time()
             for task in enders:
                 task.cancel()
@@ -98,10 +104,8 @@ class Worker:
         returned = await in_transaction(self._context.engine, lambda c: batches.hand_back(c, self._context.worker_no))
         if returned:
             self._context.log.info("handed_back", batches=len(returned))
-            job_no, batch_no = returned[0]
-            bell = Envelope(job=job_no, batch=batch_no, source="initial", enqueued_at=time.time())
-            with suppress(BrokerError):  # the reconciler rings where this can't
-                await envelopes.publish(self._context.redis, [bell])
+        with suppress(BrokerError):  # the reconciler rings where this can't
+            await self._claimer.ring()
 
     async def _leave(self) -> None:
         async def stop(connection: Connection) -> None:

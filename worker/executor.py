@@ -1,20 +1,22 @@
-"""Running what was claimed: each open cell is asked once, and each answer goes to the writer."""
+"""Running what was claimed: each open cell that is due is asked once, and each answer goes to the writer.
+
+A batch whose provider makes calls has slots: so many of its cells are asked at once, and it starts none after its
+quantum, so that others get their turn however long calls take.
+"""
 
 import asyncio
-import random
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple, assert_never
 
-from db.batches import ClaimedBatch
-from db.results import CompletedCell, FailedCell, Settlement
-from domain.calls import Cell
-from domain.outcome import Completed, Failed, Outcome, backoff_seconds, storable
+from db.batches import ClaimedBatch, PoolKey
+from db.results import Settlement
+from domain.outcome import QUEUE_TIMEOUT, WORKER_LOST, Failed
 from domain.spec import JobSpec
 from runtime.metrics import QUEUE_WAIT
 from worker.context import Context
+from worker.marker import Marker
 from worker.providers.protocol import Call, Provider
+from worker.runs import BatchRun, Try
 from worker.writer import Writer
 
 INSTANT_ROOM_CELLS = 4_000
@@ -24,48 +26,21 @@ CELLS_PER_TURN = 1_000
 LOST_LEASES_LIMIT = 10
 
 
-@dataclass(slots=True)
-class BatchRun:
-    """A claimed batch under way: `open` cells have no result yet, `untried` ones no outcome.
-
-    `offset` is the database's clock minus ours, in seconds.
-    """
-
-    batch: ClaimedBatch
-    spec: JobSpec
-    offset: float
-    open: int
-    untried: int
-    due_in_seconds: float = 0.0
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    def clock_us(self) -> int:
-        """Return the database's time in microseconds since the epoch."""
-        return round((time.monotonic() + self.offset) * 1_000_000)
-
-
-class Try(NamedTuple):
-    """When a cell was asked, by the database's clock, and of whom."""
-
-    started_us: int
-    finished_us: int
-    provider_used: str
-
-
 class Executor:
     """Holds this worker's claimed batches and runs their cells.
 
     `has_room` is set while more may be claimed.
     """
 
-    def __init__(self, context: Context, writer: Writer) -> None:
+    def __init__(self, context: Context, writer: Writer, marker: Marker) -> None:
         self._context = context
         self._writer = writer
-        self._slots = asyncio.Semaphore(context.concurrency)
+        self._marker = marker
         self._starting: asyncio.Queue[BatchRun] = asyncio.Queue()
-        self._makes_calls = any(provider.makes_calls for provider in context.providers.values())
-        self._capacity = context.concurrency if self._makes_calls else INSTANT_ROOM_CELLS
         self._cells = 0
+        self._calls = 0
+        self._closed_until: dict[PoolKey, float] = {}
+        self._is_draining = False
         self.held: dict[tuple[int, int, int, int], BatchRun] = {}
         self.has_room = asyncio.Event()
         self.has_room.set()
@@ -73,23 +48,27 @@ class Executor:
         self._empty.set()
 
     @property
-    def room(self) -> int:
-        """How many more cells may be claimed now."""
-        return max(0, self._capacity - self._cells)
+    def room_for_cells(self) -> int:
+        """How many more cells may be claimed whose provider makes no calls; 0 if this worker serves none."""
+        return max(0, INSTANT_ROOM_CELLS - self._cells) if self._context.instant_pools else 0
+
+    @property
+    def room_for_calls(self) -> int:
+        """How many more calls may be in flight here; 0 if no provider makes any."""
+        return max(0, self._context.concurrency - self._calls) if self._context.limits else 0
 
     @property
     def running(self) -> int:
-        """Cells in hand that haven't been tried to the end."""
-        return self._cells
+        """Cells in hand that no slot is needed for, and calls that may be in flight."""
+        return self._cells + self._calls
 
     def start(self, batches: Iterable[ClaimedBatch], specs: Mapping[int, JobSpec]) -> None:
         """Take these claimed batches in hand; their leases are this worker's to renew from now on."""
-        now = time.monotonic()
         for batch in batches:
-            cells = len(batch.model_nos)
-            run = BatchRun(batch, specs[batch.job_no], batch.claimed_at - now, open=cells, untried=cells)
+            run = BatchRun(batch, specs[batch.job_no])
             self.held[batch.key] = run
-            self._cells += cells
+            self._calls += run.slots
+            self._cells += 0 if run.counts_calls else run.untold
             self._context.histograms[QUEUE_WAIT].observe(batch.waited_seconds)
             self._starting.put_nowait(run)
         self._update_room()
@@ -100,8 +79,20 @@ class Executor:
         if run is not None:
             for task in run.tasks:
                 task.cancel()
-            self._cells -= run.untried
+            self._calls -= run.slots
+            self._cells -= 0 if run.counts_calls else run.untold
             self._update_room()
+
+    def lose(self, batch: ClaimedBatch) -> None:
+        """Let go of a batch whose lease is gone, unless it is told to the end: the writer will hear of that."""
+        run = self.held.get(batch.key)
+        if run is not None and run.untold:
+            self._context.log.warning("lease_gone", job_no=batch.job_no, batch_no=batch.batch_no, fence=batch.fence)
+            self.release(batch)
+
+    def drain(self) -> None:
+        """Start no more calls; what is in flight goes on."""
+        self._is_draining = True
 
     async def emptied(self) -> None:
         """Wait until nothing is in hand."""
@@ -113,99 +104,102 @@ class Executor:
         async with asyncio.TaskGroup() as group:
             while True:
                 run = await self._starting.get()
-                if run.batch.key not in self.held:  # its lease was lost before anything began
-                    continue
-                provider = self._context.providers[run.batch.provider]
-                if run.batch.lost_leases >= LOST_LEASES_LIMIT:
-                    self._give_up(run)
-                elif not run.batch.model_nos:
-                    self._submit(run, Settlement(run.batch, 0))
-                elif provider.makes_calls:
-                    self._start_calls(group, run, provider)
-                else:
-                    await self._answer_all(run, provider)
-                    answered += len(run.batch.model_nos)
+                if run.batch.key in self.held:  # else its lease was lost before anything began
+                    answered += await self._begin(group, run)
                 if self._starting.empty() or answered >= CELLS_PER_TURN:
                     answered = 0
                     await asyncio.sleep(0)
 
+    async def _begin(self, group: asyncio.TaskGroup, run: BatchRun) -> int:
+        """Begin a batch; return how many cells were answered on the spot."""
+        batch, before = run.batch, run.untold
+        provider = self._context.providers[batch.provider]
+        settlement = Settlement(batch)
+        for index in run.interrupted:
+            run.add_interrupted(settlement, index, provider.name)
+        if batch.is_overdue:
+            self._give_up(run, settlement, QUEUE_TIMEOUT, "No try began within the policy's queue_timeout_seconds.")
+        elif batch.lost_leases >= LOST_LEASES_LIMIT:
+            detail = f"The workers that ran this cell's batch were lost {batch.lost_leases} times in a row."
+            self._give_up(run, settlement, WORKER_LOST, detail)
+        elif not run.untried:
+            self._give_back(run, run.slots)
+        elif run.counts_calls:
+            self._start_calls(group, run, provider)
+        else:
+            await self._answer_all(run, settlement, provider)
+        told = 0 if run.counts_calls else before - run.untold
+        self._cells -= told
+        if settlement.results or not run.untried:
+            self._submit(run, settlement)
+        return told
+
     def _start_calls(self, group: asyncio.TaskGroup, run: BatchRun, provider: Provider) -> None:
-        for index in range(len(run.batch.model_nos)):
-            task = group.create_task(self._call(run, index, provider))
+        for _ in range(run.slots):
+            task = group.create_task(self._work(run, provider))
             run.tasks.add(task)
             task.add_done_callback(run.tasks.discard)
 
-    async def _call(self, run: BatchRun, index: int, provider: Provider) -> None:
-        async with self._slots:
+    async def _work(self, run: BatchRun, provider: Provider) -> None:
+        """Fill one slot: ask one cell after another while the batch has any and its turn lasts."""
+        index = self._next(run)
+        if index is None:
+            self._submit(run, Settlement(run.batch))
+        while index is not None:
+            if run.must_mark and not await self._marker.mark(run.batch, run.cell(index)):
+                self.release(run.batch)
+                return
             started_us = run.clock_us()
             outcome = await provider.answer(_call_of(run, index))
-        finished_us = run.clock_us()
-        settlement = Settlement(run.batch, 0)
-        self._add(run, settlement, index, outcome, Try(started_us, finished_us, provider.name))
-        self._submit(run, settlement)
+            tried = Try(started_us, run.clock_us(), provider.name)
+            if isinstance(outcome, Failed) and outcome.closes_gate:
+                self._closed_until[run.batch.pool] = time.monotonic() + (outcome.retry_after_seconds or 1.0)
+            settlement = Settlement(run.batch)
+            run.add(settlement, index, outcome, tried)
+            index = self._next(run)
+            self._submit(run, settlement)
 
-    async def _answer_all(self, run: BatchRun, provider: Provider) -> None:
+    def _next(self, run: BatchRun) -> int | None:
+        """Return the cell that a slot asks next; without one, the slot is given back."""
+        is_open = self._closed_until.get(run.batch.pool, 0.0) <= time.monotonic()
+        index = run.next_untried() if is_open and not self._is_draining else None
+        if index is None:
+            self._give_back(run, 1)
+        return index
+
+    def _give_back(self, run: BatchRun, slots: int) -> None:
+        run.slots -= slots
+        self._calls -= slots
+
+    async def _answer_all(self, run: BatchRun, settlement: Settlement, provider: Provider) -> None:
+        """Answer every cell on the spot; all of them count as asked at the same time."""
         started_us = run.clock_us()
-        outcomes = [await provider.answer(_call_of(run, index)) for index in range(len(run.batch.model_nos))]
+        outcomes = []
+        while (index := run.next_untried()) is not None:
+            outcomes.append((index, await provider.answer(_call_of(run, index))))
         tried = Try(started_us, run.clock_us(), provider.name)
-        settlement = Settlement(run.batch, 0)
-        for index, outcome in enumerate(outcomes):
-            self._add(run, settlement, index, outcome, tried)
-        self._submit(run, settlement)
+        for index, outcome in outcomes:
+            run.add(settlement, index, outcome, tried)
 
-    def _give_up(self, run: BatchRun) -> None:
-        now_us = run.clock_us()
-        tried = Try(now_us, now_us, run.batch.provider)
-        settlement = Settlement(run.batch, 0)
-        lost = Failed(
-            "worker_lost",
-            f"The workers that ran this cell's batch were lost {run.batch.lost_leases} times in a row.",
-            retryable=False,
-        )
-        for index in range(len(run.batch.model_nos)):
-            self._add(run, settlement, index, lost, tried)
-        self._submit(run, settlement)
+    def _give_up(self, run: BatchRun, settlement: Settlement, code: str, detail: str) -> None:
+        """End what is open of a batch without asking."""
+        given_up = list(run.untried)
+        run.untried.clear()
+        for index in given_up:
+            run.add_given_up(settlement, index, code, detail)
+        self._give_back(run, run.slots)
 
     def _submit(self, run: BatchRun, settlement: Settlement) -> None:
+        run.tell(settlement)
         self._update_room()
-        settlement.open_cells = run.open
-        settlement.is_released = run.untried == 0
-        settlement.due_in_seconds = run.due_in_seconds
         self._writer.submit(settlement)
-
-    def _add(self, run: BatchRun, settlement: Settlement, index: int, outcome: Outcome, tried: Try) -> None:
-        """Add one cell's outcome to what will be recorded of its batch."""
-        batch = run.batch
-        run.untried -= 1
-        self._cells -= 1
-        cell = (batch.job_no, batch.region_no, batch.model_nos[index], batch.question_nos[index])
-        match outcome:
-            case Completed():
-                run.open -= 1
-                settlement.completed.append(
-                    CompletedCell(*cell, *tried, outcome.region_served, storable(outcome.output))
-                )
-            case Failed():
-                failed = FailedCell(
-                    *cell, *tried, outcome.code, storable(outcome.detail), outcome.retryable, batch.attempts[index]
-                )
-                attempts = batch.attempts[index] + 1
-                if outcome.retryable and attempts < run.spec.policy.max_attempts:
-                    wait = backoff_seconds(attempts, random.random())  # noqa: S311 - jitter needs no secrecy
-                    run.due_in_seconds = max(run.due_in_seconds, wait)
-                    settlement.retried.append(failed)
-                else:
-                    run.open -= 1
-                    settlement.failed.append(failed)
-            case _:
-                assert_never(outcome)
 
     def _update_room(self) -> None:
         if self.held:
             self._empty.clear()
         else:
             self._empty.set()
-        if self._cells < self._capacity:
+        if self.room_for_cells or self.room_for_calls:
             self.has_room.set()
         else:
             self.has_room.clear()
@@ -213,12 +207,12 @@ class Executor:
 
 def _call_of(run: BatchRun, index: int) -> Call:
     batch = run.batch
-    cell = Cell(batch.job_no, batch.region_no, batch.model_nos[index], batch.question_nos[index])
+    cell = run.cell(index)
     model = run.spec.models[cell.model_no]
     return Call(
         cell=cell,
         planned_us=batch.planned_us,
-        key_no=0,
+        key_no=batch.key_nos[index],
         model_id=model.id,
         region=batch.region,
         question=run.spec.questions[cell.question_no].text,

@@ -28,11 +28,8 @@ async def _beat_once(context: Context, executor: Executor) -> None:
         return
     renewed = await in_transaction(context.engine, lambda c: batches.renew(c, held, context.lease_seconds))
     for batch in held:
-        # A batch whose last cell was tried is the writer's: whether its lease held shows when that is recorded.
-        run = executor.held.get(batch.key)
-        if batch.key[:3] not in renewed and run is not None and run.untried:
-            context.log.warning("lease_not_renewed", job_no=batch.job_no, batch_no=batch.batch_no, fence=batch.fence)
-            executor.release(batch)
+        if batch.key[:3] not in renewed:
+            executor.lose(batch)
 
 
 async def _say_alive(connection: Connection, context: Context, executor: Executor) -> None:

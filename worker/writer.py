@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from db import results, tallies
 from db.batches import ClaimedBatch
 from db.engine import GONE, REFUSED, Connection, in_transaction
-from db.results import CellsAlreadyTerminal, Recorded, Settlement
+from db.results import CellsAlreadyTerminal, Recorded, Settlement, is_dead_letter
 from db.tallies import Tally, tally
 from runtime.metrics import DUPLICATES_PREVENTED, EXECUTION_DURATION, EXECUTIONS, RETRIES
 from worker.context import Context
@@ -43,11 +43,14 @@ class Writer:
         waiting = self._waiting.setdefault(settlement.batch.key, settlement)
         if waiting is not settlement:
             waiting.completed += settlement.completed
-            waiting.failed += settlement.failed
+            waiting.ended += settlement.ended
             waiting.retried += settlement.retried
-            waiting.open_cells = settlement.open_cells
             waiting.is_released = settlement.is_released
+            waiting.is_yielded = settlement.is_yielded
             waiting.due_in_seconds = settlement.due_in_seconds
+            waiting.slots = settlement.slots
+            waiting.refusal = settlement.refusal or waiting.refusal
+            waiting.opens_gate = settlement.opens_gate or waiting.opens_gate
         self._idle.clear()
         self._arrived.set()
 
@@ -141,8 +144,8 @@ class Writer:
     def _observe(self, recorded: Recorded) -> None:
         durations: Counter[int] = Counter()
         for settlement in recorded.settled:
-            for cells in (settlement.completed, settlement.failed, settlement.retried):
-                durations.update(cell[5] - cell[4] for cell in cells)
+            for cells in (settlement.completed, settlement.ended, settlement.retried):
+                durations.update(cell[5] - cell[4] for cell in cells if cell[4] is not None)
         histogram = self._context.histograms[EXECUTION_DURATION]
         for microseconds, count in durations.items():
             histogram.observe(microseconds / 1_000_000, count)
@@ -156,14 +159,31 @@ class Writer:
                 fence=settlement.batch.fence,
                 cells=settlement.results,
             )
+        for settlement in recorded.settled:
+            self._log_gate(settlement)
+            self._log_dead_letters(settlement)
         for job in recorded.jobs:
             if job.status != "running":
                 self._context.log.info("job_finished", job_id=job.id, status=job.status)
 
+    def _log_gate(self, settlement: Settlement) -> None:
+        pool = {"provider": settlement.batch.provider, "region": settlement.batch.region}
+        if settlement.opens_gate:
+            self._context.log.info("gate_opened", **pool)
+        if settlement.refusal is not None:
+            refusal = settlement.refusal
+            self._context.log.warning("gate_closed", **pool, code=refusal.code, seconds=refusal.seconds)
+
+    def _log_dead_letters(self, settlement: Settlement) -> None:
+        for cell in settlement.ended:
+            if is_dead_letter(cell):
+                key = {"job_no": cell.job_no, "cell": list(cell[1:4])}
+                self._context.log.warning("dead_letter", **key, code=cell.error_code)
+
 
 def _drop(settlement: Settlement, terminal: set[tuple[int, ...]]) -> None:
     settlement.completed = [cell for cell in settlement.completed if cell[:4] not in terminal]
-    settlement.failed = [cell for cell in settlement.failed if cell[:4] not in terminal]
+    settlement.ended = [cell for cell in settlement.ended if cell[:4] not in terminal]
     settlement.retried = [cell for cell in settlement.retried if cell[:4] not in terminal]
 
 
@@ -175,7 +195,8 @@ def _execution_tallies(settled: Sequence[Settlement]) -> list[Tally]:
     ended: Counter[tuple[str, str, str]] = Counter()
     for one in settled:
         ended["completed", one.batch.provider, one.batch.region] += len(one.completed)
-        ended["failed", one.batch.provider, one.batch.region] += len(one.failed)
+        ended["failed", one.batch.provider, one.batch.region] += one.failed
+        ended["unknown", one.batch.provider, one.batch.region] += one.unknown
     return [
         tally(EXECUTIONS.name, count, status=status, provider=provider, region=region)
         for (status, provider, region), count in ended.items()

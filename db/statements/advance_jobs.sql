@@ -1,7 +1,7 @@
 -- Carry ended batches and cells up: waves first, then jobs, each by the counts it now has under its row lock, so that
 -- of two flushes that end a job's last batches exactly one sees the end. Then the event of this flush, the batches
--- released by ended ones ($18 batches of their job further on), and those due again. Ends are told by the clock, under the row's lock: the transaction that
--- ends a job may have begun before another one that ended a batch of it.
+-- released by ended ones ($19 batches of their job further on), and those due again. Ends are told by the clock, under the
+-- row's lock: the transaction that ends a job may have begun before another one that ended a batch of it.
 WITH advanced_waves AS (
     UPDATE waves AS w
     SET open_batches = w.open_batches - i.ended,
@@ -42,7 +42,7 @@ WITH advanced_waves AS (
     INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
     SELECT
         b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, b.cells,
-        greatest(i.turn + $18::int * b.cells, virtual_time(b.provider, b.region) + b.cells)
+        greatest(i.turn + $19::int * b.cells, virtual_time(b.provider, b.region) + b.cells)
     FROM unnest($10::bigint[], $11::int[], $12::bigint[]) AS i (job_no, batch_no, turn)
     JOIN batches AS b USING (job_no, batch_no)
     JOIN advanced_jobs AS a USING (job_no)
@@ -51,10 +51,11 @@ WITH advanced_waves AS (
 ), due_again AS (
     INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, lane, cells, turn, not_before)
     SELECT
-        b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, 1, i.cells,
-        virtual_time(b.provider, b.region) + $16::int * i.cells,
+        b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, i.lane, i.cells,
+        virtual_time(b.provider, b.region) + i.weight * i.cells,
         now() + i.due_in_seconds * interval '1 second'
-    FROM unnest($13::bigint[], $14::int[], $15::int[], $17::float8[]) AS i (job_no, batch_no, cells, due_in_seconds)
+    FROM unnest($13::bigint[], $14::int[], $15::int[], $16::smallint[], $17::int[], $18::float8[])
+        AS i (job_no, batch_no, cells, lane, weight, due_in_seconds)
     JOIN batches AS b USING (job_no, batch_no)
     JOIN advanced_jobs AS a USING (job_no)
     ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE

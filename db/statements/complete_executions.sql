@@ -8,12 +8,13 @@ WITH completed AS (
         finished_at = least('epoch'::timestamptz + i.finished_us * interval '1 microsecond', now()),
         provider_used = i.provider_used,
         region_served = i.region_served,
-        output = i.output
+        output = i.output,
+        usage = i.usage::json
     FROM unnest(
         $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-        $9::text[]
+        $9::text[], $10::text[]
     ) AS i (
-        job_no, region_no, model_no, question_no, started_us, finished_us, provider_used, region_served, output
+        job_no, region_no, model_no, question_no, started_us, finished_us, provider_used, region_served, output, usage
     )
     WHERE e.job_no = i.job_no AND e.region_no = i.region_no AND e.model_no = i.model_no
         AND e.question_no = i.question_no AND e.finished_at IS NULL

@@ -1,20 +1,25 @@
--- Write the last failures of cells under a batch that this transaction has locked; return how many were open.
+-- End cells without an answer, as failed or unknown, under a batch that this transaction has locked; return how many
+-- were open. One that ends without a try of its own ($13 is 0) keeps what its row says of the tries before.
 WITH failed AS (
     UPDATE executions AS e
-    SET status = 'failed',
-        attempts = e.attempts + 1,
-        started_at = least('epoch'::timestamptz + i.started_us * interval '1 microsecond', now()),
+    SET status = i.status,
+        attempts = e.attempts + i.tries,
+        started_at = CASE
+            WHEN i.started_us IS NULL THEN e.started_at
+            ELSE least('epoch'::timestamptz + i.started_us * interval '1 microsecond', now())
+        END,
         finished_at = least('epoch'::timestamptz + i.finished_us * interval '1 microsecond', now()),
         provider_used = i.provider_used,
+        region_served = i.region_served,
         error_code = i.error_code,
         error_detail = i.error_detail,
         error_retryable = i.error_retryable
     FROM unnest(
         $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-        $9::text[], $10::boolean[]
+        $9::text[], $10::text[], $11::boolean[], $12::text[], $13::smallint[]
     ) AS i (
-        job_no, region_no, model_no, question_no, started_us, finished_us, provider_used, error_code, error_detail,
-        error_retryable
+        job_no, region_no, model_no, question_no, started_us, finished_us, provider_used, region_served, error_code,
+        error_detail, error_retryable, status, tries
     )
     WHERE e.job_no = i.job_no AND e.region_no = i.region_no AND e.model_no = i.model_no
         AND e.question_no = i.question_no AND e.finished_at IS NULL

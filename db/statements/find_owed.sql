@@ -1,4 +1,21 @@
--- List what has been due for at least $1 seconds: queued jobs and ready batches, longest first.
+-- List what has been due for at least $1 seconds: queued jobs and ready batches, longest first. What is held on purpose
+-- isn't owed: paused, behind a closed gate, or at a limit of calls in flight, whose freed calls wake somebody.
+WITH held_pools AS MATERIALIZED (
+    SELECT p.provider, p.region
+    FROM pools AS p
+    WHERE p.gate_until > now()
+        OR p.max_concurrent <= (
+            SELECT coalesce(sum(b.slots), 0)
+            FROM batches AS b
+            WHERE b.provider = p.provider AND b.region = p.region AND b.slots > 0 AND b.lease_until >= now()
+        )
+), held_jobs AS MATERIALIZED (
+    SELECT l.job_no
+    FROM job_limits AS l
+    JOIN batches AS b ON b.job_no = l.job_no AND b.slots > 0 AND b.lease_until >= now()
+    GROUP BY l.job_no, l.max_concurrent
+    HAVING sum(b.slots) >= l.max_concurrent
+)
 SELECT owed.job_no, owed.batch_no, owed.seconds
 FROM (
     (
@@ -13,6 +30,14 @@ FROM (
         SELECT r.job_no, r.batch_no, extract(EPOCH FROM now() - greatest(r.queued_at, r.not_before))::float8
         FROM ready AS r
         WHERE greatest(r.queued_at, r.not_before) < now() - $1::float8 * interval '1 second'
+            AND NOT EXISTS (
+                SELECT
+                FROM pauses AS x
+                WHERE x.is_paused
+                    AND ((x.kind = 'region' AND x.name = r.region) OR (x.kind = 'provider' AND x.name = r.provider))
+            )
+            AND NOT EXISTS (SELECT FROM held_pools AS h WHERE h.provider = r.provider AND h.region = r.region)
+            AND NOT EXISTS (SELECT FROM held_jobs AS h WHERE h.job_no = r.job_no)
         ORDER BY r.turn, r.job_no, r.batch_no
         LIMIT $2
     )

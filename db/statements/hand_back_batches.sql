@@ -1,7 +1,7 @@
 -- Give back whatever a worker still holds: no attempt, a raised fence (it may not write any more), due at once.
 WITH handed_back AS (
     UPDATE batches AS b
-    SET status = 'pending', fence = b.fence + 1, holder = NULL, lease_until = NULL
+    SET status = 'pending', fence = b.fence + 1, holder = NULL, lease_until = NULL, slots = 0
     WHERE b.worker_no = $1 AND b.status = 'running'
     RETURNING b.job_no, b.batch_no, b.provider, b.region, b.open_cells
 )

@@ -6,8 +6,8 @@
 -- queueing, Golestani 1994): a small job is served soon, a large one gets its share.
 WITH planned_jobs AS MATERIALIZED (
     SELECT *
-    FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::boolean[], $5::int[], $6::text[])
-        AS p (job_no, source, is_recorded, delivered, batches, event)
+    FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::boolean[], $5::int[], $6::text[], $28::float8[], $29::int[])
+        AS p (job_no, source, is_recorded, delivered, batches, event, queue_timeout_seconds, max_concurrent)
 ), started_jobs AS (
     UPDATE jobs AS j
     SET status = 'running',
@@ -16,7 +16,8 @@ WITH planned_jobs AS MATERIALIZED (
         last_event_no = j.last_event_no + 1
     FROM planned_jobs AS p
     WHERE j.job_no = p.job_no
-    RETURNING j.job_no, j.tenant_no, j.last_event_no, j.started_at, p.source, p.event
+    RETURNING j.job_no, j.tenant_no, j.last_event_no, j.started_at, p.source, p.event,
+        j.queued_at + p.queue_timeout_seconds * interval '1 second' AS overdue_at
 ), moment AS MATERIALIZED (
     SELECT max(j.started_at) AS at
     FROM started_jobs AS j
@@ -43,7 +44,7 @@ WITH planned_jobs AS MATERIALIZED (
     INSERT INTO batches (
         job_no, batch_no, wave_no, next_batch_no, provider, region, region_no, first_model_no, first_question_no,
         last_model_no, last_question_no, cells, open_cells, turn, status, fence, holder, worker_no, lease_until,
-        created_at, queued_at, started_at
+        created_at, queued_at, started_at, overdue_at
     )
     SELECT
         b.job_no, b.batch_no, 1, b.next_batch_no, b.provider, b.region, b.region_no, b.first_model_no,
@@ -55,9 +56,16 @@ WITH planned_jobs AS MATERIALIZED (
         CASE WHEN b.state = 2 THEN now() + $21::float8 * interval '1 second' END,
         m.at,
         CASE WHEN b.state = 2 THEN m.at END,
-        CASE WHEN b.state = 2 THEN m.at END
+        CASE WHEN b.state = 2 THEN m.at END,
+        CASE WHEN b.state <> 2 THEN j.overdue_at END
     FROM planned_batches AS b
+    JOIN started_jobs AS j USING (job_no)
     CROSS JOIN moment AS m
+), inserted_limits AS (
+    INSERT INTO job_limits (job_no, max_concurrent)
+    SELECT p.job_no, p.max_concurrent
+    FROM planned_jobs AS p
+    WHERE p.max_concurrent IS NOT NULL
 ), inserted_ready AS (
     INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
     SELECT b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, b.cells, b.turn

@@ -9,7 +9,10 @@ SELECT
     extract(EPOCH FROM greatest(now(), j.queued_at) - j.queued_at)::float8 AS waited_seconds,
     extract(EPOCH FROM greatest(now(), j.queued_at))::float8 AS locked_at,
     EXISTS (SELECT FROM triggers AS t WHERE t.job_no = j.job_no AND t.outcome IS NULL OFFSET 0) AS has_open_triggers,
-    (SELECT EXISTS (SELECT FROM ready AS r WHERE r.not_before <= now())) AS has_backlog,
+    (
+        SELECT EXISTS (SELECT FROM ready AS r WHERE r.not_before <= now())
+            OR EXISTS (SELECT FROM pauses AS x WHERE x.is_paused)
+    ) AS has_backlog,
     j.waiting
 FROM (
     SELECT l.*, sum(l.planned) OVER (ORDER BY l.turn, l.job_no) AS cells, count(*) OVER () AS waiting

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.batches import ClaimedBatch, claim
+from db.batches import Claimant, ClaimedBatch, claim_cells
 from db.engine import Connection
 from tests.fleet import body, connected, seed
 from tests.fleet_fixtures import connection
@@ -19,10 +19,8 @@ SELECT b.job_no, b.batch_no, b.provider, b.region, 1, b.cells, 0 FROM batches AS
 
 
 async def take(connection: Connection, *, cells: int = 1000, holder: int = 1) -> list[ClaimedBatch]:
-    claimed, _ = await claim(
-        connection, [("echo", "us-east")], cells=cells, holder=holder, worker_no=1, lease_seconds=60
-    )
-    return claimed
+    async with connection.transaction():
+        return (await claim_cells(connection, [("echo", "us-east")], Claimant(holder, 1, 60), cells=cells)).batches
 
 
 @pytest.fixture

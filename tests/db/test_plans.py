@@ -32,14 +32,28 @@ OTHERWISE = {
         "jobs_active_by_hash",
         "specs_by_hash",
     },
-    "find_owed": {"jobs_queued_by_turn"},
+    "find_due": {"job_limits_key", "batches_of_a_job_with_slots", "pauses_key"},
+    "find_owed": {"jobs_queued_by_turn", "batches_with_slots", "batches_of_a_job_with_slots"},
+    "lock_pools": {"pauses_key"},
+    "count_slots": {"batches_with_slots", "batches_of_a_job_with_slots"},
+    "lock_job_limits": {"job_limits_key"},
+    "find_overdue": {"batches_by_overdue"},
+    "next_due": {"ready_by_time", "batches_by_overdue"},
     "ready_expired_batches": {"batches_running"},
     "ready_stranded_batches": {"jobs_by_status", "batches_running"},
 }
 """What else a statement may read a table by, because it looks for something and was told no key."""
 HOT = (
     "insert_plans",
-    "claim_batches",
+    "find_due",
+    "take_batches",
+    "lock_pools",
+    "count_slots",
+    "lock_job_limits",
+    "find_overdue",
+    "next_due",
+    "mark_started",
+    "find_held",
     "settle_batches",
     "complete_executions",
     "fail_executions",
@@ -93,7 +107,7 @@ def faults(name: str, plan: dict[str, Any]) -> list[str]:
         reads = node["Plans"][0] if kind == "Bitmap Heap Scan" else node
         index = reads.get("Index Name")
         allowed = BY_KEY.get(table, set()) | OTHERWISE.get(name, set())
-        is_small = table not in BIG and name != "claim_batches"
+        is_small = table not in BIG and name not in {"find_due", "take_batches"}
         if index not in allowed and not is_small:
             found.append(f"{name}: {kind} on {table} by {index}")
         elif index == "unique_execution_per_job_region_model_question" and "job_no" not in reads.get("Index Cond", ""):

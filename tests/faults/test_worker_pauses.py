@@ -46,7 +46,7 @@ async def test_a_paused_worker_drops_what_it_lost_and_works_on(fleet: Fleet, con
     (second,) = fleet.start(**QUICK)
     await all_ended(connection)
     first.go_on()
-    first.wait_for("lease_not_renewed")
+    first.wait_for("lease_gone")
     second.stop()
     await ring(fleet.redis_url, await seed(connection, [body()]))
     await all_ended(connection)

@@ -18,7 +18,10 @@ from tests.fleet import (
 from tests.waiting import eventually_async
 
 QUICK = {"LEASE_SECONDS": 1.5, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.4}
-WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+WAITING = """
+SELECT pid FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND datname = current_database() AND query LIKE '-- Carry ended batches%'
+"""
 
 
 async def test_a_cancelled_statement_delays_results(fleet: Fleet, connection, database_url: str) -> None:

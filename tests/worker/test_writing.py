@@ -48,6 +48,9 @@ def _first_answer(row) -> Settlement:
         model_nos=[0],
         question_nos=[0],
         attempts=[0],
+        forgiven=[0],
+        key_nos=[0],
+        marked=[False],
     )
     cell = CompletedCell(batch.job_no, 0, 0, 0, now_us, now_us, "echo", "us-east", "the first answer")
-    return Settlement(batch, open_cells=row["open_cells"] - 1, completed=[cell])
+    return Settlement(batch, completed=[cell])

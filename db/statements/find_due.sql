@@ -1,0 +1,53 @@
+-- Find what is due by turns in the pools ($1 providers, $2 regions) this worker may serve, up to $3 batches of each;
+-- what is paused is passed over. One row tells how many ready rows were taken away; without a batch it is otherwise null.
+-- Locks ready and batch rows only, passing over locked ones. A ready row whose batch can't be claimed is dropped; one
+-- whose batch is locked stays. A batch whose lease ran out is found too; not one of this worker itself ($4 are the
+-- holders it has in hand), which will renew the lease.
+-- Where calls are counted ($5), a job with a limit of its own is passed over unless this transaction has locked its
+-- limit ($6) and it has room. OFFSET 0 keeps the planner from counting for jobs without one.
+WITH due AS MATERIALIZED (
+    SELECT r.job_no, r.batch_no, r.queued_at, r.turn, r.job_room
+    FROM unnest($1::text[], $2::text[]) AS p (provider, region)
+    CROSS JOIN LATERAL (
+        SELECT w.job_no, w.batch_no, w.turn, w.queued_at, l.max_concurrent - used.slots AS job_room
+        FROM ready AS w
+        LEFT JOIN job_limits AS l ON $5::boolean AND l.job_no = w.job_no
+        LEFT JOIN LATERAL (
+            SELECT coalesce(sum(b.slots), 0)::int AS slots
+            FROM batches AS b
+            WHERE b.job_no = l.job_no AND b.slots > 0 AND b.lease_until >= now()
+            OFFSET 0
+        ) AS used ON l.job_no IS NOT NULL
+        WHERE w.provider = p.provider AND w.region = p.region AND w.not_before <= now()
+            AND (l.job_no IS NULL OR (l.job_no = ANY ($6::bigint[]) AND used.slots < l.max_concurrent))
+        ORDER BY w.turn, w.job_no, w.batch_no
+        LIMIT $3
+        FOR NO KEY UPDATE OF w SKIP LOCKED
+    ) AS r
+    WHERE NOT EXISTS (
+        SELECT
+        FROM pauses AS x
+        WHERE x.is_paused AND ((x.kind = 'region' AND x.name = p.region) OR (x.kind = 'provider' AND x.name = p.provider))
+    )
+), claimable AS MATERIALIZED (
+    SELECT b.job_no, b.batch_no, b.provider, b.region, b.open_cells, d.queued_at, d.turn, d.job_room
+    FROM due AS d
+    JOIN batches AS b USING (job_no, batch_no)
+    WHERE b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($4::bigint[]))
+    ORDER BY b.job_no, b.batch_no
+    FOR NO KEY UPDATE OF b SKIP LOCKED
+), cleared AS (
+    DELETE FROM ready AS r
+    USING due AS d
+    JOIN batches AS b USING (job_no, batch_no)
+    LEFT JOIN claimable AS c USING (job_no, batch_no)
+    WHERE r.job_no = d.job_no AND r.batch_no = d.batch_no AND c.job_no IS NULL
+        AND NOT (b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($4::bigint[])))
+    RETURNING 1
+)
+SELECT
+    c.job_no, c.batch_no, c.provider, c.region, c.open_cells, c.queued_at, c.job_room,
+    now() AS looked_at, (SELECT count(*) FROM cleared) AS cleared
+FROM (SELECT) AS always
+LEFT JOIN claimable AS c ON true
+ORDER BY c.turn, c.job_no, c.batch_no

@@ -1,0 +1,18 @@
+-- Lock the pools ($1 providers, $2 regions) in which something is due, and tell how many calls each has room for. Pools
+-- that are paused or whose gate is closed are passed over; one whose gate just opened has room for one call, a probe.
+SELECT p.provider, p.region, p.max_concurrent, p.gate_code IS NOT NULL AS is_probed
+FROM unnest($1::text[], $2::text[]) AS i (provider, region)
+JOIN pools AS p USING (provider, region)
+WHERE (p.gate_until IS NULL OR p.gate_until <= now())
+    AND EXISTS (
+        SELECT
+        FROM ready AS r
+        WHERE r.provider = p.provider AND r.region = p.region AND r.not_before <= now()
+    )
+    AND NOT EXISTS (
+        SELECT
+        FROM pauses AS x
+        WHERE x.is_paused AND ((x.kind = 'region' AND x.name = p.region) OR (x.kind = 'provider' AND x.name = p.provider))
+    )
+ORDER BY p.provider, p.region
+FOR NO KEY UPDATE OF p

@@ -1,0 +1,194 @@
+"""A claimed batch under way: which of its cells were asked, and what the writer is told of it."""
+
+import asyncio
+import random
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple, assert_never
+
+import orjson
+
+from db.batches import ClaimedBatch
+from db.gates import Refusal
+from db.results import CompletedCell, EndedCell, RetriedCell, Settlement
+from domain.calls import Cell
+from domain.outcome import WORKER_LOST, Completed, End, Failed, Outcome, backoff_seconds, storable
+from domain.spec import Delivery, JobSpec
+
+QUANTUM_SECONDS = 0.5
+"""How long a batch goes on starting calls before it yields: handing slots over costs some 5 ms, 1 % of it."""
+
+
+class Try(NamedTuple):
+    """When a cell was asked, by the database's clock, and of whom."""
+
+    started_us: int
+    finished_us: int
+    provider_used: str
+
+
+@dataclass(slots=True)
+class BatchRun:
+    """A claimed batch under way. `untold` of its cells have no outcome yet; `slots` calls of it may be in flight.
+
+    `untried` are the indices, into the batch's lists, of cells that nobody asked yet.
+    """
+
+    batch: ClaimedBatch
+    spec: JobSpec
+    slots: int = field(init=False)
+    untold: int = field(init=False)
+    untried: deque[int] = field(init=False)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _offset: float = field(init=False)
+    _until: float = field(init=False)
+    _due_at: float | None = None
+    _has_begun: bool = False
+    _jitter: float = field(default_factory=random.random)
+
+    def __post_init__(self) -> None:
+        now = time.monotonic()
+        batch = self.batch
+        self.slots = batch.slots
+        self.untold = len(batch.model_nos)
+        self.untried = deque(index for index, is_marked in enumerate(batch.marked) if not is_marked)
+        self._offset = batch.claimed_at - now
+        self._until = now + QUANTUM_SECONDS
+        if batch.next_due_seconds is not None:
+            self._due_at = now + batch.next_due_seconds
+
+    @property
+    def counts_calls(self) -> bool:
+        """Say whether its cells take slots."""
+        return self.batch.slots > 0
+
+    @property
+    def must_mark(self) -> bool:
+        """Say whether a start is committed before each call, so that none is made twice."""
+        return self.spec.policy.delivery is Delivery.AT_MOST_ONCE
+
+    @property
+    def interrupted(self) -> list[int]:
+        """The cells that an earlier holder had started: nobody knows whether they were done."""
+        return [index for index, is_marked in enumerate(self.batch.marked) if is_marked]
+
+    def cell(self, index: int) -> Cell:
+        """Return where a cell stands."""
+        batch = self.batch
+        return Cell(batch.job_no, batch.region_no, batch.model_nos[index], batch.question_nos[index])
+
+    def clock_us(self) -> int:
+        """Return the database's time in microseconds since the epoch."""
+        return round((time.monotonic() + self._offset) * 1_000_000)
+
+    def next_untried(self) -> int | None:
+        """Take the next cell to ask; None once there is none, or the batch's quantum is over."""
+        is_over = self.counts_calls and self._has_begun and time.monotonic() >= self._until
+        if is_over or not self.untried:
+            return None
+        self._has_begun = True
+        return self.untried.popleft()
+
+    def tell(self, settlement: Settlement) -> None:
+        """Say in a settlement how the batch stands: what still runs of it, and when it is due again."""
+        settlement.slots = self.slots
+        settlement.is_released = self.slots == 0 and (self.counts_calls or self.untold == 0)
+        settlement.is_yielded = settlement.is_released and bool(self.untried)
+        if not self.untried and self._due_at is not None:
+            settlement.due_in_seconds = max(0.0, self._due_at - time.monotonic())
+
+    def add(self, settlement: Settlement, index: int, outcome: Outcome, tried: Try) -> None:
+        """Add the outcome of one cell's try to a settlement."""
+        self.untold -= 1
+        match outcome:
+            case Completed():
+                settlement.completed.append(_completed(self.cell(index), tried, outcome))
+            case Failed():
+                self._add_failure(settlement, index, outcome, tried)
+            case _:
+                assert_never(outcome)
+        settlement.opens_gate = self.batch.is_probe and _passes_gate(outcome)
+
+    def add_interrupted(self, settlement: Settlement, index: int, provider: str) -> None:
+        """End a cell that an earlier holder had started."""
+        self.untold -= 1
+        detail = "The worker was lost after it had begun to ask; whether the provider did it is unknown."
+        lost = Failed(WORKER_LOST, detail, retryable=False, end=End.AMBIGUOUS)
+        now_us = self.clock_us()
+        settlement.ended.append(_ended(self.cell(index), Try(now_us, now_us, provider), lost, status="unknown"))
+
+    def add_given_up(self, settlement: Settlement, index: int, code: str, detail: str) -> None:
+        """End a cell as failed without asking."""
+        self.untold -= 1
+        cell = EndedCell(
+            *self.cell(index), None, self.clock_us(), None, None, code, detail, error_retryable=False, tries=0
+        )
+        settlement.ended.append(cell)
+
+    def _add_failure(self, settlement: Settlement, index: int, failed: Failed, tried: Try) -> None:
+        if failed.closes_gate:
+            detail = storable(failed.detail)
+            settlement.refusal = Refusal(*self.batch.pool, failed.code, detail, failed.retry_after_seconds)
+        cell = self.cell(index)
+        if self.must_mark and failed.end is End.AMBIGUOUS:
+            settlement.ended.append(_ended(cell, tried, failed, status="unknown"))
+        elif failed.retryable and self._has_tries_left(index, failed):
+            settlement.retried.append(self._retried(index, tried, failed))
+        else:
+            settlement.ended.append(_ended(cell, tried, failed, status="failed"))
+
+    def _has_tries_left(self, index: int, failed: Failed) -> bool:
+        """Say whether the policy grants another try; one that met a closed gate doesn't count."""
+        counted = self.batch.attempts[index] + 1 - self.batch.forgiven[index]
+        return failed.closes_gate or counted < self.spec.policy.max_attempts
+
+    def _retried(self, index: int, tried: Try, failed: Failed) -> RetriedCell:
+        attempts = self.batch.attempts[index]
+        counted = attempts + 1 - self.batch.forgiven[index]
+        # What was answered on the spot fails together, and waits together: one claim repeats all of it.
+        jitter = _draw() if self.counts_calls else self._jitter
+        wait = 0.0 if failed.closes_gate else backoff_seconds(counted, jitter)
+        due_at = time.monotonic() + wait
+        self._due_at = due_at if self._due_at is None else min(self._due_at, due_at)
+        return RetriedCell(
+            *self.cell(index),
+            *_tried(tried, failed),
+            failed.region_served,
+            failed.code,
+            storable(failed.detail),
+            attempts,
+            failed.closes_gate,
+            failed.end is End.ANSWERED,
+            wait,
+        )
+
+
+def _draw() -> float:
+    return random.random()  # noqa: S311 - jitter needs no secrecy
+
+
+def _passes_gate(outcome: Outcome) -> bool:
+    """Say whether a probing call was let through; after an ambiguous end nobody knows."""
+    return isinstance(outcome, Completed) or (outcome.end is End.ANSWERED and not outcome.closes_gate)
+
+
+def _tried(tried: Try, outcome: Outcome) -> tuple[int, int, str]:
+    return tried.started_us, tried.finished_us, outcome.provider_used or tried.provider_used
+
+
+def _completed(cell: Cell, tried: Try, outcome: Completed) -> CompletedCell:
+    usage = orjson.dumps(outcome.usage).decode() if outcome.usage else None
+    return CompletedCell(*cell, *_tried(tried, outcome), outcome.region_served, storable(outcome.output), usage)
+
+
+def _ended(cell: Cell, tried: Try, failed: Failed, *, status: str) -> EndedCell:
+    return EndedCell(
+        *cell,
+        *_tried(tried, failed),
+        failed.region_served,
+        failed.code,
+        storable(failed.detail),
+        failed.retryable,
+        status,
+    )
