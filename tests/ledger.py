@@ -10,7 +10,7 @@ from db.coordination import JobPlan
 from db.engine import Connection
 from db.results import CompletedCell, Settlement
 from domain.plan import PlannedBatch, Pool, plan
-from domain.spec import JobSpec
+from domain.spec import JobSpec, Policy
 from tests.fleet import seed
 
 HOLDER = 41
@@ -33,12 +33,13 @@ async def plan_queued(
     for job in await coordination.lock_queued_jobs(connection, 100_000):
         batches = plan(JobSpec.from_json(job.spec), lambda _name: Pool("echo", batch_cells))
         planned.append([_claimed(job.job_no, batch, holder, job.locked_at) for batch in batches])
-        plans.append(_plan(job.job_no, batches, is_claimed=is_claimed))
+        policy = JobSpec.from_json(job.spec).policy
+        plans.append(_plan(job.job_no, batches, policy, is_claimed=is_claimed))
     await coordination.insert_plans(connection, plans, holder=holder, worker_no=1, lease_seconds=60)
     return planned
 
 
-def _plan(job_no: int, batches: tuple[PlannedBatch, ...], *, is_claimed: bool) -> JobPlan:
+def _plan(job_no: int, batches: tuple[PlannedBatch, ...], policy: Policy, *, is_claimed: bool) -> JobPlan:
     return JobPlan(
         job_no=job_no,
         source="initial",
@@ -47,6 +48,8 @@ def _plan(job_no: int, batches: tuple[PlannedBatch, ...], *, is_claimed: bool) -
         batches=batches,
         claimed=frozenset(batch.batch_no for batch in batches if is_claimed),
         event="{}",
+        max_concurrent=policy.max_concurrent,
+        queue_timeout_seconds=policy.queue_timeout_seconds,
     )
 
 

@@ -1,0 +1,196 @@
+"""Limits of calls in flight: counted under a lock, so that claims at the same moment never grant the same room."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from db import batches, gates, results
+from db.batches import Claim, Claimant, ClaimedBatch
+from db.engine import Connection, Engine, create_engine, in_transaction
+from db.gates import Refusal
+from tests.fleet import assert_audit, body, seed
+from tests.fleet_fixtures import connection
+from tests.ledger import answered, plan_queued
+
+__all__ = ["connection"]
+
+POOL = ("echo", "us-east")
+FLIGHT = "SELECT coalesce(sum(slots), 0)::int FROM batches WHERE slots > 0 AND lease_until >= now()"
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[Engine]:
+    engine = create_engine(database_url, size=8, pinned_plans=True)
+    yield engine
+    await engine.dispose()
+
+
+async def ready(connection: Connection, *, jobs: int = 1, batch_cells: int = 3, questions: int = 30, **policy) -> None:
+    """Jobs whose batches are due; their limits are entered with their plans."""
+    async with connection.transaction():
+        await seed(connection, [body(questions=questions, policy=policy)] * jobs)
+        await plan_queued(connection, batch_cells=batch_cells, is_claimed=False)
+
+
+async def limit(connection: Connection, most: int | None) -> None:
+    await batches.enter_pools(connection, {POOL: most})
+
+
+async def take(engine: Engine, *, calls: int = 100, holder: int = 1, lease_seconds: float = 60) -> Claim:
+    claimant = Claimant(holder, 1, lease_seconds)
+    return await in_transaction(engine, lambda c: batches.claim_calls(c, [POOL], claimant, calls=calls))
+
+
+async def end(engine: Engine, batch: ClaimedBatch) -> None:
+    await in_transaction(engine, lambda c: results.record(c, [answered(batch)], source="a test"))
+
+
+async def test_a_claim_grants_as_many_calls_as_the_pool_has_room_for(engine, connection) -> None:
+    await ready(connection)
+    await limit(connection, 10)
+    assert [batch.slots for batch in (await take(engine)).batches] == [3, 3, 3, 1]
+    assert (await take(engine)).batches == []
+
+
+async def test_eight_claimers_at_once_never_pass_the_limit(engine, connection) -> None:
+    """Each holds what it got for a moment and ends it; the sum is looked at by every one of them."""
+    await ready(connection, jobs=30, questions=10, batch_cells=2)
+    await limit(connection, 7)
+    seen: list[int] = []
+
+    async def work(holder: int) -> None:
+        dice = random.Random(holder)
+        while claimed := (await take(engine, calls=dice.randint(1, 5), holder=holder)).batches:
+            seen.append(await connection_flight(engine))
+            for batch in claimed:
+                await end(engine, batch)
+
+    while await connection.fetchval("SELECT count(*) FROM jobs WHERE finished_at IS NULL"):
+        await asyncio.gather(*(work(holder) for holder in range(8)))
+    assert max(seen) == 7
+    await assert_audit(connection)
+
+
+async def connection_flight(engine: Engine) -> int:
+    flight: int = await in_transaction(engine, lambda c: c.fetchval(FLIGHT))
+    return flight
+
+
+async def test_a_jobs_own_limit_holds_over_claims_and_lets_others_pass(engine, connection) -> None:
+    await ready(connection, max_concurrent=4)
+    await ready(connection)
+    await limit(connection, None)
+    claimed = (await take(engine)).batches
+    by_job = {job_no: sum(b.slots for b in claimed if b.job_no == job_no) for job_no in {b.job_no for b in claimed}}
+    assert sorted(by_job.values()) == [4, 24]
+    assert (await take(engine)).batches == []
+
+
+async def test_claims_of_a_limited_job_at_once_never_pass_its_limit(engine, connection) -> None:
+    await ready(connection, questions=80, batch_cells=1, max_concurrent=3)
+    await limit(connection, None)
+    seen: list[int] = []
+
+    async def work(holder: int) -> None:
+        while claimed := (await take(engine, holder=holder)).batches:
+            seen.append(await connection_flight(engine))
+            for batch in claimed:
+                await end(engine, batch)
+
+    while await connection.fetchval("SELECT count(*) FROM jobs WHERE finished_at IS NULL"):
+        await connection.execute(
+            "INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)"
+            " SELECT job_no, batch_no, provider, region, 1, cells, 0 FROM batches WHERE status = 'pending'"
+            " ON CONFLICT DO NOTHING"
+        )
+        await asyncio.gather(*(work(holder) for holder in range(8)))
+    assert max(seen) == 3
+    await assert_audit(connection)
+
+
+async def test_calls_under_a_lease_that_ran_out_leave_their_room_to_others(engine, connection) -> None:
+    await ready(connection, jobs=2, questions=5, batch_cells=5)
+    await limit(connection, 5)
+    (held,) = (await take(engine)).batches
+    assert (await take(engine)).batches == []
+    await connection.execute("UPDATE batches SET lease_until = now() - interval '1 s' WHERE status = 'running'")
+    (other,) = (await take(engine)).batches
+    assert other.job_no != held.job_no
+
+
+async def test_a_flush_gives_back_the_calls_that_came_to_an_end(engine, connection) -> None:
+    await ready(connection, questions=5, batch_cells=5)
+    await limit(connection, 5)
+    (batch,) = (await take(engine)).batches
+    part = answered(batch)
+    part.is_released = False
+    part.completed, part.slots = part.completed[:2], 3
+    await in_transaction(engine, lambda c: results.record(c, [part], source="a test"))
+    assert await connection.fetchval(FLIGHT) == 3
+
+
+async def test_a_closed_gate_keeps_calls_back_and_then_lets_one_through(engine, connection) -> None:
+    await ready(connection)
+    await limit(connection, 10)
+    await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
+    assert (await take(engine)).batches == []
+    assert await batches.next_due_seconds(connection, None) == pytest.approx(60, abs=5)
+    await connection.execute("UPDATE pools SET gate_until = now()")
+    (probe,) = (await take(engine)).batches
+    assert (probe.slots, probe.is_probe) == (1, True)
+    assert (await take(engine)).batches == []
+    await gates.open_gates(connection, [POOL])
+    assert sum(batch.slots for batch in (await take(engine)).batches) == 9
+
+
+async def test_a_gate_whose_provider_does_not_say_for_how_long_closes_for_longer_each_time(connection) -> None:
+    await limit(connection, 10)
+    refusal = Refusal(*POOL, "billing_limit", "Pay first.", None)
+    waits = []
+    for _ in range(7):
+        await gates.close_gates(connection, [refusal, refusal])
+        await gates.close_gates(connection, [refusal])  # the rest of the same burst
+        waits.append(await connection.fetchval("SELECT extract(EPOCH FROM gate_until - now())::float8 FROM pools"))
+        await connection.execute("UPDATE pools SET gate_until = now() - interval '1 ms'")
+    assert waits == pytest.approx([1, 2, 4, 8, 16, 30, 30], abs=0.5)
+
+
+async def test_of_several_refusals_the_longest_counts(connection) -> None:
+    await limit(connection, 10)
+    for seconds in ([5, 40, None], [10]):
+        await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", one) for one in seconds])
+    left = await connection.fetchval("SELECT extract(EPOCH FROM gate_until - now())::float8 FROM pools")
+    assert left == pytest.approx(40, abs=2)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("region", "us-east"), ("provider", "echo")])
+async def test_what_is_paused_is_passed_over(engine, connection, kind: str, name: str) -> None:
+    await ready(connection)
+    await limit(connection, 10)
+    await connection.execute("INSERT INTO pauses VALUES ($1, $2, true, false, now(), 'a test', NULL)", kind, name)
+    claimant = Claimant(1, 1, 60)
+    assert (await take(engine)).batches == []
+    assert (await in_transaction(engine, lambda c: batches.claim_cells(c, [POOL], claimant, cells=100))).batches == []
+    await connection.execute("UPDATE pauses SET is_paused = false")
+    assert (await take(engine)).batches
+
+
+async def test_a_batch_that_never_began_in_time_is_claimed_to_be_ended_whatever_keeps_it(engine, connection) -> None:
+    await ready(connection, queue_timeout_seconds=5)
+    await limit(connection, 10)
+    await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 3600)])
+    assert await batches.next_due_seconds(connection, None) == pytest.approx(5, abs=2)
+    await connection.execute("UPDATE batches SET overdue_at = now() - interval '1 ms'")
+    claimant = Claimant(1, 1, 60)
+    overdue = await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100))
+    assert len(overdue) == 10
+    assert all(batch.is_overdue and batch.slots == 0 for batch in overdue)
+
+
+async def test_a_batch_that_began_is_never_overdue(engine, connection) -> None:
+    await ready(connection, questions=3, queue_timeout_seconds=5)
+    await limit(connection, 10)
+    assert len((await take(engine)).batches) == 1
+    assert await connection.fetchval("SELECT count(overdue_at) FROM batches") == 0

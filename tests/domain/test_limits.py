@@ -1,0 +1,57 @@
+"""Grants: by turns, never past a limit, and nothing is held back that has room."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.limits import Due, grant_calls, grant_cells
+
+POOLS = [("a", "us-east"), ("a", "eu-west"), ("b", "us-east")]
+rooms = st.none() | st.integers(0, 20)
+jobs = st.fixed_dictionaries(dict.fromkeys((1, 2, 3), rooms))
+batches = st.lists(st.tuples(st.sampled_from([1, 2, 3]), st.sampled_from(POOLS), st.integers(0, 12)), max_size=30)
+
+
+def due(batches_: list[tuple[int, tuple[str, str], int]], room_by_job: dict[int, int | None]) -> list[Due]:
+    return [
+        Due(job_no, batch_no, pool, open_cells, room_by_job[job_no])
+        for batch_no, (job_no, pool, open_cells) in enumerate(batches_)
+    ]
+
+
+@given(batches, jobs, st.tuples(rooms, rooms, rooms), st.integers(0, 40))
+def test_no_limit_is_passed_and_none_is_left_unused(found, room_by_job, pool_rooms, calls) -> None:
+    waiting = due(found, room_by_job)
+    room_by_pool = dict(zip(POOLS, pool_rooms, strict=True))
+    granted = grant_calls(waiting, room_by_pool, calls)
+    assert sum(granted) <= calls
+    for pool, room in room_by_pool.items():
+        used = sum(slots for one, slots in zip(waiting, granted, strict=True) if one.pool == pool)
+        assert room is None or used <= room
+    for job_no, room in room_by_job.items():
+        used = sum(slots for one, slots in zip(waiting, granted, strict=True) if one.job_no == job_no)
+        assert room is None or used <= room
+    for one, slots in zip(waiting, granted, strict=True):
+        assert slots <= max(one.open_cells, 1)
+        if slots < max(one.open_cells, 1):  # something kept it from more: the worker, its pool or its job is full
+            full_pool = room_by_pool[one.pool] == sum(
+                s for o, s in zip(waiting, granted, strict=True) if o.pool == one.pool
+            )
+            full_job = one.job_room == sum(s for o, s in zip(waiting, granted, strict=True) if o.job_no == one.job_no)
+            assert full_pool or full_job or sum(granted) == calls
+
+
+def test_the_first_in_turn_gets_what_is_left_first() -> None:
+    waiting = due([(1, POOLS[0], 6), (2, POOLS[0], 6), (3, POOLS[0], 6)], {1: None, 2: None, 3: None})
+    assert grant_calls(waiting, {POOLS[0]: 10}, 100) == [6, 4, 0]
+
+
+def test_a_batch_that_has_no_cells_left_is_still_taken_to_be_ended() -> None:
+    assert grant_calls([Due(1, 1, POOLS[0], 0)], {POOLS[0]: 1}, 1) == [1]
+
+
+@given(st.lists(st.integers(1, 300), max_size=20), st.integers(0, 1000))
+def test_cells_are_taken_up_to_one_batch_more(sizes, cells) -> None:
+    taken = grant_cells([Due(1, n, POOLS[0], size) for n, size in enumerate(sizes)], cells)
+    assert taken == sorted(taken, reverse=True)
+    sums = [sum(sizes[:n]) for n in range(len(sizes))]
+    assert taken == [before < cells for before in sums]
