@@ -1,0 +1,54 @@
+"""Waiting has a limit of its own: what never began in time fails with that reason, whatever held it."""
+
+from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, statuses
+from tests.waiting import eventually_async
+
+SLOW_RECONCILER = {"LEASE_SECONDS": 60, "RECONCILE_SECONDS": 60}
+IMPATIENT = {"queue_timeout_seconds": 0.5}
+
+
+async def test_cells_that_never_began_in_time_fail_while_others_run_on(fleet: Fleet, connection) -> None:
+    """The timer alone ends them: the reconciler comes after a minute, and the only slot is taken for longer."""
+    fleet.start(ECHO_DELAY_SECONDS=2, WORKER_CONCURRENCY=1, **SLOW_RECONCILER)
+    await ring(fleet.redis_url, await seed(connection, [body(questions=1)]))
+
+    async def is_called() -> bool:
+        return bool(await connection.fetchval("SELECT count(*) FROM batches WHERE slots > 0"))
+
+    await eventually_async(is_called, what="the slot is taken")
+    (impatient,) = await seed(connection, [body(questions=3, policy=IMPATIENT)])
+    await ring(fleet.redis_url, [impatient])
+    await all_ended(connection)
+    assert await attempts(connection) == {("completed", 1): 1, ("failed", 0): 3}
+    assert await statuses(connection) == {"completed": 1, "failed": 1}
+    rows = await connection.fetch(
+        "SELECT DISTINCT e.error_code, e.started_at, e.provider_used FROM executions AS e WHERE job_no = $1", impatient
+    )
+    assert [tuple(row) for row in rows] == [("queue_timeout", None, None)]
+    waited = await connection.fetchval(
+        "SELECT extract(EPOCH FROM finished_at - queued_at)::float8 FROM jobs WHERE job_no = $1", impatient
+    )
+    assert 0.5 <= waited < 2
+    assert await connection.fetchval("SELECT count(*) FROM dead_letters") == 0
+    await assert_audit(connection)
+
+
+async def test_a_job_that_nobody_planned_in_time_fails_as_a_job(fleet: Fleet, connection) -> None:
+    patient, impatient = await seed(connection, [body(questions=3), body(questions=3, policy=IMPATIENT)])
+    await connection.execute("UPDATE jobs SET created_at = now() - interval '1 s', queued_at = now() - interval '1 s'")
+    fleet.start()
+    await ring(fleet.redis_url, [patient, impatient])
+    await all_ended(connection)
+    rows = await connection.fetch("SELECT job_no, status, error_code FROM jobs ORDER BY job_no")
+    assert [tuple(row) for row in rows] == [(patient, "completed", None), (impatient, "failed", "queue_timeout")]
+    assert await connection.fetchval("SELECT count(*) FROM executions WHERE job_no = $1", impatient) == 0
+    await assert_audit(connection)
+
+
+async def test_a_long_run_is_not_a_long_wait(fleet: Fleet, connection) -> None:
+    """Each batch began in time; that the last of its cells is asked later than that is run time."""
+    fleet.start(ECHO_DELAY_SECONDS=0.3, WORKER_CONCURRENCY=1)
+    await ring(fleet.redis_url, await seed(connection, [body(questions=6, policy=IMPATIENT)]))
+    await all_ended(connection)
+    assert await attempts(connection) == {("completed", 1): 6}
+    await assert_audit(connection)
