@@ -17,7 +17,7 @@ import structlog
 
 from api.answers import Answer, answer_created, answer_known, answer_preview
 from api.backlog import Backlog
-from api.verdicts import Sender, Submission, Verdict, judge, keeps_key
+from api.verdicts import Sender, Submission, Verdict, judge, keeps_key, refuse_paused
 from db import submissions, tallies
 from db.engine import GONE, Connection, Engine, connect, in_transaction
 from db.submissions import BLOCKED, RACED, KeptAnswer, LedgerRow, NewJob
@@ -75,7 +75,7 @@ class Submitter:
     async def preview(self, submission: Submission) -> Answer:
         """Say what a POST would do, by the same steps, and store nothing. Raises what it would be refused with."""
         async with connect(self._engine) as connection:
-            verdict = (await self._judge(connection, [submission]))[0]
+            verdict = (await self._judge(connection, [submission]))[0] or refuse_paused(submission)
             matched = [verdict.job_no] if verdict is not None and verdict.job_no is not None else []
             seen = await submissions.count_submissions(connection, matched) if matched else {}
         if verdict is not None and verdict.error is not None:
@@ -186,7 +186,7 @@ class Submitter:
 
     async def _put_off(self, looked: Sequence[Looked]) -> list[Looked]:
         """Refuse the new ones that the backlog has no room for."""
-        new = [one for one, verdict in looked if verdict is None]
+        new = [one for one, verdict in looked if verdict is None and not one.normalized.pauses]
         room = await self._backlog.take(self._engine, len(new)) if new else 0
         beyond = {id(one) for one in new[room:]}
         refusal = self._backlog.refusal() if beyond else None
@@ -198,11 +198,17 @@ class Submitter:
     async def _store_looked(
         self, connection: Connection, looked: Sequence[Looked]
     ) -> tuple[list[Answered], list[Submission]]:
-        """Store what the first look decided, and what a second look, under locks, confirms as new."""
+        """Store what the first look decided, and what a second look, under locks, confirms as new.
+
+        Only then is a pause held against it: whatever was taken before is joined or answered again, paused or not.
+        """
         decided = [(one, verdict) for one, verdict in looked if verdict is not None and not keeps_key(one, verdict)]
         to_lock = [one for one, verdict in looked if verdict is None or keeps_key(one, verdict)]
         mine, left, now = await _lock(connection, to_lock)
-        judged = list(zip(mine, await self._judge(connection, mine), strict=True))
+        judged = [
+            (one, verdict or refuse_paused(one))
+            for one, verdict in zip(mine, await self._judge(connection, mine), strict=True)
+        ]
         decided += [(one, verdict) for one, verdict in judged if verdict is not None]
         jobs = [(one, _new_job(one)) for one, verdict in judged if verdict is None]
         job_nos = (

@@ -11,7 +11,7 @@ import orjson
 
 from api.job_links import job_json
 from db.submissions import Known, SubmittedJob, Wanted, lock_key
-from domain.errors import BreakwaterError, DuplicateJob, JobIdConflict, KeyReused, Overloaded
+from domain.errors import BreakwaterError, DuplicateJob, JobIdConflict, KeyReused, Overloaded, SpecRejected
 from domain.fingerprint import MAX_DIFFERENCES, body_hash, differences
 from domain.normalize import Normalized
 from domain.redaction import redacted, secret_pointers
@@ -93,7 +93,7 @@ class Verdict:
             case _ if isinstance(self.error, Overloaded):
                 return 503
             case _:
-                return 422 if isinstance(self.error, KeyReused) else 409
+                return 422 if isinstance(self.error, (KeyReused, SpecRejected)) else 409
 
 
 def judge(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Verdict | None:
@@ -105,6 +105,12 @@ def judge(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Ve
     if known.hash_job_no is not None:
         return _by_hash(one, jobs[known.hash_job_no], is_active=known.hash_is_active)
     return None
+
+
+def refuse_paused(one: Submission) -> Verdict | None:
+    """Return what a submission that is new meets where it names something paused, None if it names nothing such."""
+    refusal = one.normalized.refusal
+    return Verdict("rejected", refusal.code, error=refusal) if refusal else None
 
 
 def keeps_key(one: Submission, verdict: Verdict) -> bool:

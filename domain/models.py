@@ -145,28 +145,20 @@ def _read_provider(members: Mapping[str, Any], at: str, reading: ModelReading) -
     if members.get("provider") is None:
         return _default_provider(at, reading)
     provider = read_member_label(members, "provider", at, reading.findings)
-    if provider is None or reading.scope.is_open_provider(provider):
-        return provider
-    _refuse_provider(provider, f"{at}/provider", reading.scope)
-    return None
+    return None if provider is None else _known_provider(provider, f"{at}/provider", reading.scope)
 
 
 def _default_provider(at: str, reading: ModelReading) -> str | None:
     reading.without_provider += 1
-    if reading.scope.is_open_provider(DEFAULT_PROVIDER):
-        return DEFAULT_PROVIDER
-    _refuse_provider(DEFAULT_PROVIDER, at, reading.scope)
-    return None
+    return _known_provider(DEFAULT_PROVIDER, at, reading.scope)
 
 
-def _refuse_provider(provider: str, at: str, scope: Scope) -> None:
-    """Add an error for a provider that is not configured, or paused."""
-    known = scope.registry.providers
-    if known is not None and provider not in known:
-        _refuse_unknown_provider(provider, known, at, scope.findings)
-        return
-    detail = f"Provider {cut(provider)} is paused: take another, or send this later. Waiting for it isn't built yet."
-    scope.findings.error(at, "provider_paused", detail, provider=cut(provider))
+def _known_provider(provider: str, at: str, scope: Scope) -> str | None:
+    if not scope.is_known_provider(provider):
+        _refuse_unknown_provider(provider, scope.registry.providers or frozenset(), at, scope.findings)
+        return None
+    scope.refuse_paused_provider(provider, at)
+    return provider
 
 
 def _refuse_unknown_provider(provider: str, known: frozenset[str], at: str, findings: Findings) -> None:

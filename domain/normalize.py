@@ -19,7 +19,7 @@ from domain.questions import read_question, read_questions
 from domain.reading import clean, read_choice, read_id, read_label, read_object
 from domain.redaction import redacted, secret_pointers
 from domain.regions import Registry, Scope, read_regions
-from domain.spec import JobSpec, Kind, Model, OnDuplicate, Question
+from domain.spec import JobSpec, Kind, Model, OnDuplicate, OnPaused, Question
 from domain.wellformed import refuse_unstorable
 
 SupportedKind = Literal[Kind.INFERENCE]
@@ -43,19 +43,29 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Normalized:
-    """A spec as it will run, with what was understood differently from how it was written."""
+    """A spec as it will run, with what was understood differently from how it was written.
+
+    `pauses` are the reasons against making a new job of it now; what was made before is still joined and answered.
+    """
 
     spec: JobSpec
     notes: tuple[Note, ...]
     spec_hash: str
     planned: Planned
+    pauses: tuple[FieldError, ...] = ()
+
+    @property
+    def refusal(self) -> SpecRejected | None:
+        """What a new job of this spec is refused with while something that it names is paused."""
+        return SpecRejected(self.pauses) if self.pauses else None
 
 
 def normalize(body: object, registry: Registry) -> Normalized:
     """Return the normalized spec of a submitted body of any accepted layout.
 
     Normalizing the JSON of a normalized spec changes nothing. Raises `SpecRejected` with every error found; what
-    can't be stored at all (`domain.wellformed`) and the kind are told before anything else is looked at.
+    can't be stored at all (`domain.wellformed`) and the kind are told before anything else is looked at. A spec whose
+    only fault is that something is paused is returned with its `refusal`.
     """
     refuse_unstorable(body)
     if not isinstance(body, dict):
@@ -80,7 +90,7 @@ def _normalize_inference(body: Mapping[str, Any], registry: Registry) -> Normali
     findings = Findings()
     draft = read_draft(body, findings)
     policy = read_policy(draft.policy, findings)
-    scope = Scope(registry, findings)
+    scope = Scope(registry, findings, waits=policy.on_paused is OnPaused.WAIT)
     job_regions = _read_job_regions(draft, scope)
     metadata = _read_metadata(draft, findings)
     models = _read_models(draft, job_regions, scope)
@@ -109,7 +119,7 @@ def _finish(spec: JobSpec, draft: Draft, scope: Scope) -> Normalized:
     planned = Planned(len(spec.models), len(run_regions), len(spec.questions), spec.planned)
     _note_unused_regions(spec, run_regions, draft, findings)
     _note_wrong_expectations(spec, planned, draft, findings)
-    return Normalized(spec, findings.listed_notes(), spec_hash(spec), planned)
+    return Normalized(spec, findings.listed_notes(), spec_hash(spec), planned, tuple(findings.pauses))
 
 
 def _read_job_regions(draft: Draft, scope: Scope) -> JobRegions:

@@ -65,13 +65,17 @@ class Part(NamedTuple):
 
 
 class Findings:
-    """The notes and errors of one reading, in the order in which they were found."""
+    """The notes and errors of one reading, in the order in which they were found.
 
-    __slots__ = ("errors", "notes")
+    `pauses` are errors that only keep a new job from being made: what was taken before a pause may be asked for again.
+    """
+
+    __slots__ = ("errors", "notes", "pauses")
 
     def __init__(self) -> None:
         self.errors: list[FieldError] = []
         self.notes: list[Note] = []
+        self.pauses: list[FieldError] = []
 
     def error(self, at: str, code: str, detail: str, **extra: object) -> None:
         """Add an error; raise `SpecRejected` at once when the answer can't list more."""
@@ -79,14 +83,19 @@ class Findings:
         if len(self.errors) >= MAX_ERRORS:
             self.refuse()
 
+    def pause(self, at: str, code: str, detail: str, **extra: object) -> None:
+        """Add the reason against something that is paused, as far as an answer lists them."""
+        if len(self.pauses) < MAX_ERRORS:
+            self.pauses.append(FieldError(at, code, detail, extra))
+
     def wrong_type(self, at: str, expected: str) -> None:
         """Add the error for a value of another JSON type than `expected` ("a list of regions")."""
         self.error(at, "wrong_type", f"Give {expected} here.", expected=expected)
 
     def refuse(self) -> None:
-        """Raise `SpecRejected` if any error was found."""
+        """Raise `SpecRejected` if any error was found, with what is paused as well."""
         if self.errors:
-            raise SpecRejected(self.errors)
+            raise SpecRejected([*self.errors, *self.pauses][:MAX_ERRORS])
 
     def listed_notes(self) -> tuple[Note, ...]:
         """Return the notes that an answer lists; the last one says how many more there are."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from domain.notes import Action, Findings, Note, Part, cut, nearest, point
+from domain.notes import Findings, Part, cut, nearest, point
 from domain.reading import MAX_ITEMS, read_choice, read_integer, read_number, read_object
 from domain.spec import Delivery, OnPaused, Policy
 
@@ -14,8 +14,6 @@ MAX_ATTEMPTS = 100
 MAX_CONCURRENT = 10_000
 
 NULLABLE_POLICY_FIELDS = frozenset({"max_concurrent", "queue_timeout_seconds"})
-UNENFORCED_POLICY_FIELDS = ("max_concurrent", "queue_timeout_seconds")
-"""Kept as they are sent and part of the spec's hash; nothing obeys them yet."""
 _DEFAULT = Policy()
 
 
@@ -40,13 +38,7 @@ def _min_success_rate(part: Part, findings: Findings) -> float | None:
 
 
 def _delivery(part: Part, findings: Findings) -> Delivery | None:
-    delivery = read_choice(part, Delivery, findings)
-    if delivery is Delivery.AT_MOST_ONCE:
-        supported = Delivery.AT_LEAST_ONCE.value
-        detail = f"`{delivery.value}` isn't built yet; send `{supported}`, or leave it out."
-        findings.error(part.at, "delivery_not_supported", detail, allowed=[supported])
-        return None
-    return delivery
+    return read_choice(part, Delivery, findings)
 
 
 def _on_paused(part: Part, findings: Findings) -> OnPaused | None:
@@ -77,8 +69,6 @@ def read_policy(parts: Mapping[str, Part], findings: Findings) -> Policy:
             members[name] = None
         elif (value := _READ_BY_FIELD[name](part, findings)) is not None:
             members[name] = value
-            if name in UNENFORCED_POLICY_FIELDS:
-                findings.notes.append(Note(Action.KEPT_UNUSED, part.at, detail="It is not enforced yet."))
     return Policy(**members)
 
 

@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from domain.notes import Action, Findings, Note, Part, cut
 from domain.reading import clean, read_list
 
+ECHO = "echo"
+"""Who serves every provider name while no provider is configured."""
+WAIT = "set policy.on_paused to wait"
+"""What takes a spec that names what is paused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -13,20 +18,21 @@ class Region:
 
     name: str
     aliases: tuple[str, ...] = ()
-    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
     """Everything a submitted name is checked against.
 
-    `providers` is None while none is configured: every name is then served by `echo`. `paused_providers` is a subset
-    of `providers`. `questions` maps the bank's ids to their texts. `max_cells` bounds a job's planned executions.
+    `providers` is None while none is configured: every name is then served by `echo`. What is paused now is named in
+    `paused_regions` (canonical) and `paused_providers` (those that serve). `questions` maps the bank's ids to their
+    texts. `max_cells` bounds a job's planned executions.
     """
 
     regions: tuple[Region, ...]
     questions: Mapping[str, str]
     providers: frozenset[str] | None = None
+    paused_regions: frozenset[str] = frozenset()
     paused_providers: frozenset[str] = frozenset()
     max_cells: int = 10_000
     region_by_spelling: Mapping[str, Region] = field(init=False, repr=False, compare=False)
@@ -39,6 +45,15 @@ class Registry:
     def allowed_regions(self) -> list[str]:
         """The canonical names, in configured order."""
         return [region.name for region in self.regions]
+
+    @property
+    def serving_providers(self) -> list[str]:
+        """The names of whoever serves, in order."""
+        return [ECHO] if self.providers is None else sorted(self.providers)
+
+    def serving(self, provider: str) -> str:
+        """Return who serves a model that names this provider."""
+        return ECHO if self.providers is None else provider
 
 
 DEFAULT_REGIONS = (
@@ -60,24 +75,36 @@ DEFAULT_QUESTIONS: Mapping[str, str] = {
 
 @dataclass(slots=True)
 class Scope:
-    """What one body is read against, and where findings go.
+    """What one body is read against, and where findings go; `waits` if its policy takes what is paused as well.
 
-    `open_regions` are the canonical names that it may use. What is paused is refused even if the body's policy says to
-    wait: waiting isn't built yet.
+    `open_regions` are the canonical names that it may use without a word.
     """
 
     registry: Registry
     findings: Findings
+    waits: bool = False
     open_regions: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.open_regions = frozenset(region.name for region in self.registry.regions if not region.paused)
+        known = frozenset(self.registry.allowed_regions)
+        self.open_regions = known if self.waits else known - self.registry.paused_regions
 
-    def is_open_provider(self, provider: str) -> bool:
-        """Tell whether the registry serves the provider now."""
-        registry = self.registry
-        is_known = registry.providers is None or provider in registry.providers
-        return is_known and provider not in registry.paused_providers
+    def refuse_paused_region(self, region: str, at: str) -> None:
+        """Add the reason against a known region that is paused, unless the body waits."""
+        if region not in self.open_regions:
+            detail = f"Region {cut(region)} is paused: leave it out, send this later, or {WAIT}."
+            self.findings.pause(at, "region_paused", detail, region=cut(region))
+
+    def refuse_paused_provider(self, provider: str, at: str) -> None:
+        """Add the reason against a known provider that is paused, unless the body waits."""
+        serving = self.registry.serving(provider)
+        if not self.waits and serving in self.registry.paused_providers:
+            detail = f"Provider {cut(serving)} is paused: take another, send this later, or {WAIT}."
+            self.findings.pause(at, "provider_paused", detail, provider=cut(serving))
+
+    def is_known_provider(self, provider: str) -> bool:
+        """Tell whether the registry has the provider, paused or not."""
+        return self.registry.providers is None or provider in self.registry.providers
 
 
 def fold(spelling: str) -> str:
@@ -94,15 +121,17 @@ def read_regions(part: Part, scope: Scope) -> tuple[str, ...]:
         if isinstance(value, str) and value in scope.open_regions and value not in index_by_name:
             index_by_name[value] = index
             continue
-        name = _read_region(value, f"{part.at}/{index}", scope)
+        at = f"{part.at}/{index}"
+        name = _read_region(value, at, scope)
         if name is None:
             is_refused = True
         elif name in index_by_name:
-            _note_duplicate(value, f"{part.at}/{index}", f"{part.at}/{index_by_name[name]}", scope.findings)
+            _note_duplicate(value, at, f"{part.at}/{index_by_name[name]}", scope.findings)
         else:
             index_by_name[name] = index
+            scope.refuse_paused_region(name, at)
             if value != name:
-                note = Note(Action.CANONICALIZED, f"{part.at}/{index}", from_=cut(value), to=name)
+                note = Note(Action.CANONICALIZED, at, from_=cut(value), to=name)
                 scope.findings.notes.append(note)
     return () if is_refused else tuple(index_by_name)
 
@@ -118,10 +147,6 @@ def _read_region(value: object, at: str, scope: Scope) -> str | None:
         allowed = scope.registry.allowed_regions
         detail = f"There is no region `{cut(value)}`; give one of {', '.join(allowed)}."
         scope.findings.error(at, "unknown_region", detail, allowed=allowed)
-        return None
-    if region.paused:
-        detail = f"Region {region.name} is paused: leave it out, or send this later. Waiting for it isn't built yet."
-        scope.findings.error(at, "region_paused", detail, region=region.name)
         return None
     return region.name
 

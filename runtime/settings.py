@@ -94,13 +94,17 @@ def refuse_what_is_not_built(settings: Settings) -> None:
 
 
 def registry(settings: Settings) -> Registry:
-    """Return what a spec may ask for. A list of regions or questions in the file replaces the default one."""
+    """Return what a spec may ask for, with the pauses that the file sets.
+
+    A list of regions or questions in the file replaces the default one.
+    """
     file = settings.file
-    regions = tuple(Region(name, region.aliases, region.paused) for name, region in file.regions.items())
+    regions = tuple(Region(name, region.aliases) for name, region in file.regions.items())
     return Registry(
         regions=regions or DEFAULT_REGIONS,
         questions=file.questions or DEFAULT_QUESTIONS,
         providers=frozenset(file.providers) if file.providers else None,
+        paused_regions=frozenset(name for name, region in file.regions.items() if region.paused),
         paused_providers=frozenset(name for name, provider in file.providers.items() if provider.paused),
         max_cells=settings.max_cells,
     )

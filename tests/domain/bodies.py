@@ -42,11 +42,11 @@ def again(spec: JobSpec, registry: Registry = REGISTRY) -> Normalized:
 
 
 def errors_of(body: object, registry: Registry = REGISTRY) -> list[FieldError]:
+    """Everything that keeps the body from becoming a new job."""
     try:
-        normalize(body, registry)
+        return list(normalize(body, registry).pauses)
     except SpecRejected as rejected:
         return list(rejected.errors)
-    return []
 
 
 def refusals(body: object, registry: Registry = REGISTRY) -> list[tuple[str, str]]:

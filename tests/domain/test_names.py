@@ -1,11 +1,13 @@
 """Regions, models, providers and the job's own names."""
 
+from dataclasses import replace
+
 import pytest
 
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Region, Registry
+from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from tests.domain.bodies import errors_of, notes_of, plain, read, refusals
 
-PAUSED = Registry((Region("us-east", ("US",), paused=True), Region("eu-west", ("EU",))), DEFAULT_QUESTIONS)
+PAUSED = Registry(DEFAULT_REGIONS, DEFAULT_QUESTIONS, paused_regions=frozenset({"us-east"}))
 CONFIGURED = Registry(
     DEFAULT_REGIONS,
     DEFAULT_QUESTIONS,
@@ -101,10 +103,39 @@ def test_a_paused_region_of_a_model_is_refused():
     assert refusals(body, PAUSED) == [("/models/0/regions/0", "region_paused")]
 
 
-def test_a_job_can_not_wait_for_a_paused_region_yet():
-    (error,) = errors_of(plain(regions=["US", "EU"], policy={"on_paused": "wait"}), PAUSED)
-    assert (error.pointer, error.code) == ("/regions/0", "region_paused")
-    assert "isn't built yet" in error.detail
+def test_a_refusal_of_what_is_paused_says_how_to_wait():
+    (error,) = errors_of(plain(regions=["US", "EU"]), PAUSED)
+    assert error.detail == ("Region us-east is paused: leave it out, send this later, or set policy.on_paused to wait.")
+    assert error.extra == {"region": "us-east"}
+
+
+def test_a_paused_region_is_told_once_however_it_is_spelled():
+    assert refusals(plain(regions=["US", "us-east", "USA"]), PAUSED) == [("/regions/0", "region_paused")]
+
+
+def test_what_is_paused_is_told_with_everything_else():
+    assert refusals(plain(regions=["US"], questions=[]), PAUSED) == [
+        ("/questions", "questions_missing"),
+        ("/regions/0", "region_paused"),
+    ]
+
+
+def test_a_spec_that_names_a_paused_region_is_understood_though_no_new_job_is_made_of_it():
+    reading = read(plain(regions=["US", "EU"]), PAUSED)
+    assert reading.spec_hash == read(plain(regions=["US", "EU"])).spec_hash
+    assert reading.planned.executions == 2
+    assert reading.refusal is not None
+    assert reading.refusal.code == "region_paused"
+
+
+def test_a_job_can_wait_for_a_paused_region():
+    reading = read(plain(regions=["US", "EU"], policy={"on_paused": "wait"}), PAUSED)
+    assert (reading.spec.regions, reading.refusal) == (("us-east", "eu-west"), None)
+
+
+def test_a_job_can_wait_for_a_paused_region_of_a_model():
+    body = {"models": [{"id": "a", "regions": ["US"]}], "questions": ["b"], "policy": {"on_paused": "wait"}}
+    assert read(body, PAUSED).refusal is None
 
 
 def test_a_job_that_would_wait_is_taken_where_nothing_it_names_is_paused():
@@ -141,11 +172,31 @@ def test_a_paused_provider_is_refused():
     ]
 
 
-def test_a_job_can_not_wait_for_a_paused_provider_yet():
+def test_a_job_can_wait_for_a_paused_provider():
     body = plain(models=[{"id": "a", "provider": "resting"}], policy={"on_paused": "wait"})
-    (error,) = errors_of(body, CONFIGURED)
-    assert (error.pointer, error.code) == ("/models/0/provider", "provider_paused")
-    assert "isn't built yet" in error.detail
+    assert read(body, CONFIGURED).refusal is None
+
+
+def test_a_paused_default_provider_is_told_at_the_model():
+    registry = replace(CONFIGURED, paused_providers=frozenset({"hybrid"}))
+    assert refusals(plain(models=["a", {"id": "b", "provider": "openai"}]), registry) == [
+        ("/models/0", "provider_paused")
+    ]
+
+
+def test_where_none_is_configured_a_pause_of_echo_holds_every_provider_name():
+    registry = Registry(DEFAULT_REGIONS, DEFAULT_QUESTIONS, paused_providers=frozenset({"echo"}))
+    (error,) = errors_of(plain(models=[{"id": "a", "provider": "anyone"}]), registry)
+    assert (error.pointer, error.code, error.extra) == (
+        "/models/0/provider",
+        "provider_paused",
+        {"provider": "echo"},
+    )
+
+
+def test_no_more_pauses_are_listed_than_an_answer_holds():
+    models = [{"id": f"m-{n}", "provider": "resting"} for n in range(150)]
+    assert len(errors_of(plain(models=models), CONFIGURED)) == 100
 
 
 def test_a_default_provider_is_noted_once():

@@ -30,6 +30,7 @@ def test_the_defaults_are_those_of_the_contract():
         ("min_success_rate", 0),
         ("min_success_rate", 1),
         ("delivery", "at_least_once"),
+        ("delivery", "at_most_once"),
         ("on_paused", "wait"),
     ],
 )
@@ -59,7 +60,6 @@ def test_a_policy_within_its_bounds_is_kept(name, value):
         ("min_success_rate", False, "wrong_type"),
         ("delivery", "exactly_once", "unknown_choice"),
         ("delivery", None, "unknown_choice"),
-        ("delivery", "at_most_once", "delivery_not_supported"),
         ("on_paused", ["wait"], "unknown_choice"),
     ],
 )
@@ -67,24 +67,11 @@ def test_a_policy_outside_its_bounds_is_refused(name, value, code):
     assert refusals(plain(policy={name: value})) == [(f"/policy/{name}", code)]
 
 
-def test_what_is_not_built_says_so_and_what_to_send():
-    (error,) = errors_of(plain(policy={"delivery": "at_most_once"}))
-    assert ("isn't built yet" in error.detail, "send `at_least_once`" in error.detail) == (True, True)
-    assert error.extra["allowed"] == ["at_least_once"]
-
-
 @pytest.mark.parametrize(("name", "value"), [("max_concurrent", 2), ("queue_timeout_seconds", 60)])
-def test_a_policy_that_nothing_enforces_is_noted(name, value):
+def test_a_limit_is_taken_without_a_note(name, value):
     reading = read(plain(name="x", policy={name: value}))
-    assert notes_of(plain(policy={name: value}), "kept_unused") == [
-        {"path": f"/policy/{name}", "action": "kept_unused", "detail": "It is not enforced yet."}
-    ]
+    assert notes_of(plain(policy={name: value}), "kept_unused") == []
     assert again(reading.spec).spec == reading.spec
-
-
-@pytest.mark.parametrize("name", ["max_concurrent", "queue_timeout_seconds"])
-def test_null_asks_for_nothing_that_would_have_to_be_enforced(name):
-    assert notes_of(plain(policy={name: None}), "kept_unused") == []
 
 
 def test_whole_seconds_are_kept_as_integers():

@@ -113,7 +113,7 @@ def test_regions_questions_and_providers_of_the_file_replace_the_defaults(config
     )
     allowed = registry(load_settings())
     assert allowed.allowed_regions == ["north"]
-    assert allowed.region_by_spelling["n"].paused
+    assert allowed.paused_regions == {"north"}
     assert allowed.questions == {"q": "Why?"}
     assert allowed.providers == allowed.paused_providers == {"hybrid"}
 
