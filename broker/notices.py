@@ -1,0 +1,62 @@
+"""Notices: what every process should hear at once. Published, not kept: who misses one finds out by looking.
+
+A notice says what to look at in PostgreSQL and decides nothing, like an envelope; unlike one it reaches everybody.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from broker.envelopes import Client
+
+VERSION = 1
+CHANNEL = "breakwater:notices"
+ABOUT = ("cancelled", "pauses")
+LISTEN_SECONDS = 1.0
+"""How long one wait for a notice is; below the client's own time limit, which would take silence for a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Look at this: `about` is `cancelled`, with the job's internal key, or `pauses`."""
+
+    about: str
+    job: int | None = None
+    v: int = VERSION
+
+    def to_bytes(self) -> bytes:
+        """Return the notice as versioned JSON."""
+        return orjson.dumps(self)
+
+
+async def publish(client: Client, notice: Notice) -> None:
+    """Tell everybody who listens now; raises BrokerError where Redis is away."""
+    await client.publish(CHANNEL, notice.to_bytes())
+
+
+async def listen(client: Client) -> AsyncIterator[Notice]:
+    """Yield what is published from now on; raises BrokerError when the connection breaks. Holds one connection.
+
+    Notices of an unknown version or form are passed over.
+    """
+    async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await pubsub.subscribe(CHANNEL)
+        while True:
+            message: Any = await pubsub.get_message(timeout=LISTEN_SECONDS)
+            if message is not None and (notice := _notice(message["data"])):
+                yield notice
+
+
+def _notice(data: bytes) -> Notice | None:
+    try:
+        notice = Notice(**orjson.loads(data))
+    except (TypeError, orjson.JSONDecodeError):
+        return None
+    is_known = notice.v == VERSION and notice.about in ABOUT
+    return notice if is_known and (notice.about != "cancelled" or _is_key(notice.job)) else None
+
+
+def _is_key(number: Any) -> bool:
+    return type(number) is int and 0 < number < 2**63

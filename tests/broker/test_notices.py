@@ -1,0 +1,107 @@
+"""Notices: whoever listens hears them at once, and what isn't understood is passed over."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from broker import notices
+from broker.envelopes import BrokerError, Client
+from broker.notices import Notice
+from tests.fleet import broker
+from tests.waiting import eventually_async
+
+PAUSES = Notice(about="pauses")
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Client]:
+    async with broker(redis_url) as client:
+        yield client
+
+
+@asynccontextmanager
+async def listening(client: Client, *, listeners: int = 1) -> AsyncIterator[list[list[Notice]]]:
+    """What so many listeners have heard, once all of them listen."""
+    heard: list[list[Notice]] = [[] for _ in range(listeners)]
+    tasks = [asyncio.create_task(_listen(client, one)) for one in heard]
+    await eventually_async(lambda: _listeners(client, listeners), what="all listen")
+    yield heard
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def _listen(client: Client, heard: list[Notice]) -> None:
+    async for notice in notices.listen(client):
+        heard.append(notice)  # noqa: PERF401 - each is looked at when it comes
+
+
+async def _listeners(client: Client, count: int) -> bool:
+    subscribed: Any = await client.pubsub_numsub(notices.CHANNEL)
+    return bool(subscribed[0][1] == count)
+
+
+def counted(heard: list[list[Notice]], count: int) -> Awaitable[bool]:
+    async def look() -> bool:
+        return all(len(one) >= count for one in heard)
+
+    return eventually_async(look, what="heard")
+
+
+async def test_everybody_who_listens_hears_a_notice(client: Client) -> None:
+    async with listening(client, listeners=2) as heard:
+        await notices.publish(client, PAUSES)
+        await notices.publish(client, Notice(about="cancelled", job=7))
+        await counted(heard, 2)
+        assert heard == [[PAUSES, Notice(about="cancelled", job=7)]] * 2
+
+
+async def test_silence_is_no_failure(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "LISTEN_SECONDS", 0.02)
+    async with listening(client) as heard:
+        for _ in range(3):
+            await asyncio.wait([asyncio.create_task(client.ping()) for _ in range(20)])
+        await notices.publish(client, PAUSES)
+        await counted(heard, 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b'"pauses"',
+        b'{"v": 2, "about": "pauses"}',
+        b'{"v": 1, "about": "weather"}',
+        b'{"v": 1, "about": ["pauses"]}',
+        b'{"v": 1, "about": "cancelled"}',
+        b'{"v": 1, "about": "cancelled", "job": "7"}',
+        b'{"v": 1, "about": "cancelled", "job": 0}',
+        b'{"v": 1, "about": "pauses", "more": 1}',
+        b"\xff",
+    ],
+)
+async def test_what_is_not_understood_is_passed_over(client: Client, data: bytes) -> None:
+    async with listening(client) as heard:
+        await client.publish(notices.CHANNEL, data)
+        await notices.publish(client, PAUSES)
+        await counted(heard, 1)
+        assert heard == [[PAUSES]]
+
+
+async def test_a_listener_lets_go_of_its_connection(client: Client) -> None:
+    async with listening(client):
+        pass
+    await eventually_async(lambda: _listeners(client, 0), what="nobody listens")
+
+
+async def test_a_connection_that_breaks_is_told(client: Client) -> None:
+    task = asyncio.create_task(_listen(client, []))
+    await eventually_async(lambda: _listeners(client, 1), what="it listens")
+    await client.client_kill_filter(_type="pubsub")
+    with pytest.raises(BrokerError):
+        await task
