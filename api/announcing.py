@@ -29,7 +29,14 @@ class Announcer:
     def announce(self, job_nos: Sequence[int], source: str = "initial") -> None:
         """Ring for these jobs soon."""
         now = time.time()
-        self._waiting += [Envelope(job=job_no, source=source, enqueued_at=now) for job_no in job_nos]
+        self._ring([Envelope(job=job_no, source=source, enqueued_at=now) for job_no in job_nos])
+
+    def announce_batch(self, job_no: int, batch_no: int) -> None:
+        """Ring soon for a batch that may be claimed again: whoever hears it looks at everything."""
+        self._ring([Envelope(job=job_no, batch=batch_no, source="manual", enqueued_at=time.time())])
+
+    def _ring(self, bells: Sequence[Envelope]) -> None:
+        self._waiting += bells
         del self._waiting[KEPT:]
         if self._waiting:
             self._arrived.set()

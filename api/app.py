@@ -4,11 +4,13 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
 from api import errors
 from api.announcing import Announcer
+from api.pausing import Pauses
 from api.registration import Registration
 from api.routes import (
     audit,
@@ -17,9 +19,13 @@ from api.routes import (
     job_views,
     jobs,
     metrics,
+    operations,
     pages,
     probes,
+    providers,
+    questions,
     queue,
+    regions,
     stories,
     waves,
 )
@@ -31,6 +37,23 @@ from runtime.settings import Settings, load_settings, registry
 
 VERSION = "0.1.0"
 CONNECTIONS = 10
+NOUNS = (
+    jobs,
+    job_views,
+    executions,
+    waves,
+    coordination,
+    stories,
+    audit,
+    regions,
+    providers,
+    questions,
+    operations,
+    queue,
+    probes,
+    metrics,
+    pages,
+)
 
 
 def create_app() -> FastAPI:
@@ -44,7 +67,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for noun in (jobs, job_views, executions, waves, coordination, stories, audit, queue, probes, metrics, pages):
+    for noun in NOUNS:
         app.include_router(noun.router)
     pages.mount_static(app)
     metrics.install(app)
@@ -72,16 +95,26 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         backlog=settings.backlog,
         on_created=announcer.announce,
     )
+    pauses = Pauses(
+        engine,
+        redis,
+        registry(settings),
+        refresh_seconds=settings.heartbeat_seconds,
+        on_read=partial(setattr, app.state, "registry"),
+    )
     app.state.settings = settings
     app.state.registry = registry(settings)
+    app.state.pauses = pauses
     app.state.engine = engine
     app.state.redis = redis
     app.state.worker_no = registration.worker_no
     app.state.announcer = announcer
     app.state.submitter = submitter
     try:
+        await pauses.start()
         async with asyncio.TaskGroup() as duties:
-            tasks = [duties.create_task(duty()) for duty in (submitter.run, announcer.run, registration.beat)]
+            running = (submitter.run, announcer.run, registration.beat, pauses.run, pauses.listen)
+            tasks = [duties.create_task(duty()) for duty in running]
             yield
             for task in tasks:
                 task.cancel()

@@ -20,7 +20,19 @@ async def read_json(request: Request) -> Any:
     Duplicate keys, NaN and nesting too deep to parse are malformed.
     """
     _refuse_other_types(request)
+    return _parse(await _read_bounded(request))
+
+
+async def read_optional_json(request: Request) -> Any:
+    """Return the parsed body, an empty object if there is none. Raises BadRequest as `read_json` does."""
     body = await _read_bounded(request)
+    if not body:
+        return {}
+    _refuse_other_types(request)
+    return _parse(body)
+
+
+def _parse(body: bytes) -> Any:
     try:
         return jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys")
     except ValueError as error:
@@ -67,7 +79,7 @@ async def _read_bounded(request: Request) -> bytes:
 
 
 def _too_large() -> BadRequest:
-    return BadRequest(413, "body_too_large", f"A spec has at most {MAX_BODY_BYTES} bytes; split the job.")
+    return BadRequest(413, "body_too_large", f"A body has at most {MAX_BODY_BYTES} bytes; split a job that needs more.")
 
 
 def _reason(error: ValueError) -> str:

@@ -6,11 +6,13 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
 
+from api.pausing import Pauses
 from broker.envelopes import Client
 from db.engine import Engine
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import ParameterError, ParametersRejected
 from domain.notes import MAX_ERRORS, cut
+from domain.regions import Registry
 
 
 class NoParameters(BaseModel):
@@ -27,6 +29,17 @@ async def _engine(request: Request) -> Engine:
 async def _broker(request: Request) -> Client:
     client: Client = request.app.state.redis
     return client
+
+
+async def _registry(request: Request) -> Registry:
+    """Return what a spec may ask for now: it changes while the process runs."""
+    registry: Registry = request.app.state.registry
+    return registry
+
+
+async def _pausing(request: Request) -> Pauses:
+    pauses: Pauses = request.app.state.pauses
+    return pauses
 
 
 async def _tenant_no() -> int:
@@ -47,6 +60,8 @@ async def _refuse_repeated(request: Request) -> None:
 # Async, though they wait for nothing: FastAPI runs plain functions in a thread.
 Database = Annotated[Engine, Depends(_engine)]
 Broker = Annotated[Client, Depends(_broker)]
+Allowed = Annotated[Registry, Depends(_registry)]
+Pausing = Annotated[Pauses, Depends(_pausing)]
 ONE_OF_EACH = [Depends(_refuse_repeated)]
 Tenant = Annotated[int, Depends(_tenant_no)]
 JobId = Annotated[

@@ -18,7 +18,8 @@ _MOMENT = re.compile(
 )
 
 
-def _refuse_nul(text: str) -> str:
+def refuse_nul(text: str) -> str:
+    """Return the text; refuse one that PostgreSQL can't hold."""
     if "\0" in text:
         raise PydanticCustomError("nul", "A NUL character can't be part of a name")
     return text
@@ -40,7 +41,7 @@ def _rfc3339(text: Any) -> Any:
     return f"{match[1]}+{match[2]}" if match[2] else text
 
 
-NameFilter = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME), AfterValidator(_refuse_nul)]
+NameFilter = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME), AfterValidator(refuse_nul)]
 Moment = Annotated[
     datetime,
     BeforeValidator(_rfc3339),

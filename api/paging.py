@@ -34,6 +34,10 @@ TRIGGERS = ListKind("triggers", (BIGGEST_BIGINT,))
 EVENTS = ListKind("events", (BIGGEST_INT,))
 SUBMISSIONS = ListKind("submissions", (BIGGEST_BIGINT,))
 AUDITS = ListKind("audits", (BIGGEST_BIGINT,))
+OPERATIONS = ListKind("operations", (BIGGEST_BIGINT,))
+REGIONS = ListKind("regions", (BIGGEST_INT,))
+PROVIDERS = ListKind("providers", (BIGGEST_INT,))
+QUESTIONS = ListKind("questions", (BIGGEST_INT,))
 
 
 class PageParameters(NoParameters):
@@ -54,6 +58,14 @@ class Listed(BaseModel, Generic[Item]):
 
     items: list[Item]
     next_cursor: str | None = Field(description="For the next page; null at the end.")
+
+
+def placed(items: Sequence[Fact], kind: ListKind, parameters: PageParameters) -> Slice[tuple[int, Fact]]:
+    """Return the asked-for part of a list that is at hand as a whole, each item with its place, which is its key."""
+    key = parameters.key(kind)
+    first = key[0] + 1 if key else 0
+    part = list(enumerate(items))[first : first + parameters.limit]
+    return Slice(part, is_last=first + parameters.limit >= len(items))
 
 
 def next_cursor(kind: ListKind, page: Slice[Any], key: Callable[[Any], Sequence[int]]) -> str | None:

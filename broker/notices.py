@@ -3,7 +3,7 @@
 A notice says what to look at in PostgreSQL and decides nothing, like an envelope; unlike one it reaches everybody.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ async def publish(client: Client, notice: Notice) -> None:
     await client.publish(CHANNEL, notice.to_bytes())
 
 
-async def listen(client: Client) -> AsyncIterator[Notice]:
+async def listen(client: Client) -> AsyncGenerator[Notice, None]:
     """Yield what is published from now on; raises BrokerError when the connection breaks. Holds one connection.
 
     Notices of an unknown version or form are passed over.

@@ -108,6 +108,13 @@ def shared_database_url(engines: SessionEngines, migrated_template: str) -> Iter
         yield url
 
 
+@pytest.fixture(scope="module")
+def module_database_url(engines: SessionEngines, migrated_template: str) -> Iterator[str]:
+    """The URL of one migrated database for the tests of a module that do to all of it what they like."""
+    with _database(engines.database_url, template=migrated_template) as url:
+        yield url
+
+
 @pytest.fixture
 def empty_database_url(engines: SessionEngines) -> Iterator[str]:
     """The URL of a fresh database without any tables; dropped after the test."""

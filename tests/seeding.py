@@ -12,7 +12,22 @@ from fastapi import FastAPI
 
 from api import errors
 from api.announcing import Announcer
-from api.routes import audit, coordination, executions, job_views, metrics, probes, queue, stories, waves
+from api.pausing import Pauses
+from api.routes import (
+    audit,
+    coordination,
+    executions,
+    job_views,
+    metrics,
+    operations,
+    probes,
+    providers,
+    questions,
+    queue,
+    regions,
+    stories,
+    waves,
+)
 from broker.envelopes import Client
 from db import batches, results, submissions
 from db import coordination as planning
@@ -32,7 +47,22 @@ from runtime.settings import Settings
 REGISTRY = Registry(regions=DEFAULT_REGIONS, questions=DEFAULT_QUESTIONS)
 POOLS = [("echo", region.name) for region in DEFAULT_REGIONS]
 ROUTERS = [
-    module.router for module in (job_views, executions, waves, coordination, stories, audit, queue, probes, metrics)
+    module.router
+    for module in (
+        job_views,
+        executions,
+        waves,
+        coordination,
+        stories,
+        audit,
+        regions,
+        providers,
+        questions,
+        operations,
+        queue,
+        probes,
+        metrics,
+    )
 ]
 LEASE_SECONDS = 30.0
 
@@ -202,8 +232,10 @@ def _cells(batch: ClaimedBatch) -> list[tuple[Cell, int]]:
 
 
 @asynccontextmanager
-async def reading_app(engine: Engine, redis: Client, worker_no: int) -> AsyncIterator[httpx2.AsyncClient]:
-    """Serve the routes that read, in this process."""
+async def reading_app(
+    engine: Engine, redis: Client, worker_no: int, *, registry: Registry = REGISTRY, settings: Settings | None = None
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """Serve the routes that read, and those that pause, in this process; what `registry` pauses is configured."""
 
     async def own_number() -> int:
         return worker_no
@@ -216,9 +248,12 @@ async def reading_app(engine: Engine, redis: Client, worker_no: int) -> AsyncIte
     app.state.engine = engine
     app.state.redis = redis
     app.state.worker_no = own_number
-    app.state.settings = Settings()
-    app.state.registry = REGISTRY
+    app.state.settings = settings or Settings()
+    app.state.registry = registry
     app.state.announcer = Announcer(redis)
+    app.state.pauses = Pauses(
+        engine, redis, registry, refresh_seconds=5, on_read=lambda read: setattr(app.state, "registry", read)
+    )
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         client.app = app  # type: ignore[attr-defined]
         yield client

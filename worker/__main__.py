@@ -15,6 +15,7 @@ from broker import envelopes
 from db import batches, workers
 from db.batches import PoolKey
 from db.engine import connect, create_engine, in_transaction
+from db.pauses import configured_pauses, enter_pauses
 from domain.plan import Pool
 from runtime.settings import Settings, registry
 from worker.context import Context
@@ -59,6 +60,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             registered = await workers.register(
                 connection, worker_id=worker_id, role="worker", pid=os.getpid(), host=socket.gethostname()
             )
+            await enter_pauses(connection, configured_pauses(registry(settings)))
         providers, pool_of = _providers(settings)
         limits, instant_pools = _pools(settings, providers)
         await in_transaction(engine, lambda c: batches.enter_pools(c, limits))

@@ -1,6 +1,6 @@
 """The running API keeps to its own description: what that allows is generated, what comes back is checked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx2
@@ -48,16 +48,32 @@ bounded = settings(
 
 
 @pytest.fixture(scope="module")
+def service(engines: Any, module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """An API of this module's own: what is generated pauses regions, too."""
+    output = tmp_path_factory.mktemp("contract") / "api.log"
+    with running("api", output, module_database_url, engines.redis_url) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
 def finished(
-    service: Process, engines: Any, shared_database_url: str, tmp_path_factory: pytest.TempPathFactory
+    service: Process, engines: Any, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, Any]:
     """The path parameters of a job that a worker has run: with waves, batches, cells, attempts and a story."""
     output = tmp_path_factory.mktemp("contract") / "worker.log"
-    with httpx2.Client(base_url=service.url) as http, running("worker", output, shared_database_url, engines.redis_url):
+    with httpx2.Client(base_url=service.url) as http, running("worker", output, module_database_url, engines.redis_url):
+        for name in ("regions/us-east", "providers/echo"):
+            assert http.post(f"/{name}/resume").status_code == 200
         at = http.post("/jobs", json=unique(questions=["a", "b"])).headers["Location"]
         eventually(lambda: http.get(at).json()["status"] == "completed", seconds=30)
         (execution, *_) = http.get(f"{at}/executions").json()["items"]
-    return {"job_id": at.removeprefix("/jobs/"), "wave_number": 1, "execution_id": execution["id"]}
+    return {
+        "job_id": at.removeprefix("/jobs/"),
+        "wave_number": 1,
+        "execution_id": execution["id"],
+        "regions": "us-east",
+        "providers": "echo",
+    }
 
 
 @contract.parametrize()
@@ -71,7 +87,8 @@ def test_every_answer_is_as_described(case: "Case[Any]", service: Process) -> No
 def test_every_answer_about_what_there_is_is_as_described(
     case: "Case[Any]", service: Process, finished: Mapping[str, Any]
 ) -> None:
-    case.path_parameters = {name: finished[name] for name in case.path_parameters}
+    noun = case.path.split("/")[1]
+    case.path_parameters = {name: finished[noun if name == "name" else name] for name in case.path_parameters}
     answer = case.call(base_url=service.url, timeout=10)
     case.validate_response(answer, checks=CHECKS)
     assert answer.status_code != 404

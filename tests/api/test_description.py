@@ -17,6 +17,12 @@ OPERATIONS = {
 }
 
 
+def answered(operation: dict[str, Any]) -> set[str]:
+    """The members of an operation's answer."""
+    reference = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    return set(DESCRIPTION["components"]["schemas"][reference.rpartition("/")[2]]["properties"])
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_route_says_what_it_does(name: str) -> None:
     assert OPERATIONS[name]["summary"]
@@ -44,11 +50,15 @@ def test_a_route_shows_its_problems_as_problems(name: str) -> None:
 
 
 def test_lists_share_their_page_parameters() -> None:
-    lists = [one for one in OPERATIONS.values() if {"cursor"} & {p["name"] for p in one.get("parameters", [])}]
-    assert len(lists) == 8
-    for operation in lists:
-        limit = next(p["schema"] for p in operation["parameters"] if p["name"] == "limit")
+    lists = [name for name, one in OPERATIONS.items() if name.startswith("GET") and "next_cursor" in answered(one)]
+    assert {"GET /jobs", "GET /audit", "GET /regions", "GET /providers", "GET /questions", "GET /operations"} <= {
+        *lists
+    }
+    for name in lists:
+        parameters = {one["name"]: one["schema"] for one in OPERATIONS[name]["parameters"]}
+        limit = parameters["limit"]
         assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 200, 50)
+        assert "cursor" in parameters
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

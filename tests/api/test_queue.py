@@ -149,11 +149,30 @@ async def test_without_the_database_it_is_not_ready(homeless: httpx2.AsyncClient
     assert answer.headers["Retry-After"] == "1"
 
 
-@pytest.mark.parametrize("path", ["/jobs", "/jobs/a", "/audit", "/queue", "/executions/1-0-0-0", "/jobs/a/events"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/jobs",
+        "/jobs/a",
+        "/audit",
+        "/queue",
+        "/executions/1-0-0-0",
+        "/jobs/a/events",
+        "/regions",
+        "/providers",
+        "/operations",
+    ],
+)
 async def test_without_the_database_every_read_says_so(homeless: httpx2.AsyncClient, path: str) -> None:
     answer = await homeless.get(path)
     assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
     assert answer.headers["Retry-After"] == "1"
+
+
+async def test_without_the_database_nothing_is_paused(homeless: httpx2.AsyncClient) -> None:
+    for path in ("/regions/EU/pause", "/providers/echo/resume"):
+        answer = await homeless.post(path)
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
 
 
 async def test_with_everything_there_it_is_ready(reader: httpx2.AsyncClient) -> None:

@@ -1,0 +1,138 @@
+"""Pausing and resuming: what this API refuses follows PostgreSQL, whoever pressed and through whichever process.
+
+It is read again after each press of its own, at every notice of somebody else's, and at every heartbeat.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+
+import structlog
+
+from broker import notices
+from broker.envelopes import BrokerError, Client
+from broker.notices import Notice
+from db import batches, pauses
+from db.engine import GONE, REFUSED, Connection, Engine, connect, in_transaction
+from db.pauses import Kind, Pause, Paused
+from domain.regions import Registry
+
+ABOUT = "pauses"
+START_SECONDS = 2.0
+"""How long a start waits for the database: without it nothing is accepted anyway."""
+PATIENCE_SECONDS = 0.5
+NOTICE_SECONDS = 1.0
+
+
+class Pauses:
+    """Keeps `on_read` told of the registry with the pauses of now; `configured` is the one that the settings give."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        redis: Client,
+        configured: Registry,
+        *,
+        refresh_seconds: float,
+        on_read: Callable[[Registry], None],
+    ) -> None:
+        self._engine = engine
+        self._redis = redis
+        self._registry = configured
+        self._configured = pauses.configured_pauses(configured)
+        self._refresh_seconds = refresh_seconds
+        self._on_read = on_read
+        self._is_entered = False
+        self._one_at_a_time = asyncio.Lock()
+        self._log = structlog.stdlib.get_logger()
+
+    async def start(self) -> None:
+        """Enter what the configuration says and follow what holds, if the database is there."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self.follow()
+        except (*GONE, *REFUSED) as error:
+            self._log_delay(error)
+
+    async def run(self) -> None:
+        """Follow every `refresh_seconds` until cancelled: what a lost notice would have told is known by then."""
+        while True:
+            await asyncio.sleep(self._refresh_seconds)
+            try:
+                await self.follow()
+            except (*GONE, *REFUSED) as error:
+                self._log_delay(error)
+
+    async def listen(self) -> None:
+        """Follow at each notice until cancelled; while Redis is away the heartbeat has to do."""
+        while True:
+            try:
+                async with aclosing(notices.listen(self._redis)) as heard:
+                    async for notice in heard:
+                        if notice.about == ABOUT:
+                            await self.follow()
+            except (BrokerError, *GONE, *REFUSED) as error:
+                self._log_delay(error)
+                await asyncio.sleep(PATIENCE_SECONDS)
+
+    async def follow(self) -> None:
+        """Read what holds, and refuse accordingly from now on."""
+        async with self._one_at_a_time:  # of two readings the later one is told last
+            self._on_read(self._with(await self.read()))
+
+    async def read(self) -> Mapping[Paused, Pause]:
+        """Return the pauses of now: of everything configured, and perhaps of more."""
+        found = await in_transaction(self._engine, self._read)
+        self._is_entered = True
+        return found
+
+    async def press(self, one: Paused, *, is_paused: bool, who: str, reason: str | None) -> tuple[int, int] | None:
+        """Pause or resume something configured; nothing changes where it is so already.
+
+        Return (job_no, batch_no) of work that a resume lets go on and that is to be announced, or None.
+        """
+        await self.read()  # enters what isn't yet
+
+        async def unit(connection: Connection) -> bool:
+            return await pauses.press(connection, one, is_paused=is_paused, who=who, reason=reason)
+
+        if await in_transaction(self._engine, unit):
+            event = f"{one.kind}_{'paused' if is_paused else 'resumed'}"
+            self._log.info(event, **{one.kind.value: one.name}, who=who, reason=reason)
+        await self.follow()
+        await self._tell()
+        return None if is_paused else await self._find_held(one)
+
+    async def _read(self, connection: Connection) -> Mapping[Paused, Pause]:
+        found = await pauses.read_pauses(connection) if self._is_entered else {}
+        if not self._configured.keys() <= found.keys():
+            await pauses.enter_pauses(connection, self._configured)
+            found = await pauses.read_pauses(connection)
+        return found
+
+    def _with(self, found: Mapping[Paused, Pause]) -> Registry:
+        paused = {one for one in self._configured if found[one].is_paused}
+        return replace(
+            self._registry,
+            paused_regions=frozenset(name for kind, name in paused if kind is Kind.REGION),
+            paused_providers=frozenset(name for kind, name in paused if kind is Kind.PROVIDER),
+        )
+
+    async def _tell(self) -> None:
+        """Tell the other processes; those that don't hear look by themselves at their next heartbeat."""
+        try:
+            async with asyncio.timeout(NOTICE_SECONDS):
+                await notices.publish(self._redis, Notice(about=ABOUT))
+        except (BrokerError, OSError) as error:
+            self._log_delay(error)
+
+    async def _find_held(self, one: Paused) -> tuple[int, int] | None:
+        providers = [one.name] if one.kind is Kind.PROVIDER else self._registry.serving_providers
+        regions = [one.name] if one.kind is Kind.REGION else self._registry.allowed_regions
+        pools = [(provider, region) for provider in providers for region in regions]
+        async with connect(self._engine) as connection:
+            return await batches.first_due(connection, pools)
+
+    def _log_delay(self, error: BaseException) -> None:
+        self._log.warning("pauses_delayed", error=f"{type(error).__name__}: {error}")

@@ -1,0 +1,25 @@
+"""GET /operations: who paused and resumed what, when and why."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.dependencies import ONE_OF_EACH, Database
+from api.paging import OPERATIONS, PageParameters, link_next, next_cursor
+from api.problems import problem_responses
+from api.schemas.pauses import Operation, OperationList
+from db.pauses import list_operations
+
+router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
+
+
+@router.get("/operations", summary="List pauses and resumes", responses=problem_responses(422))
+async def get_operations(
+    request: Request, response: Response, database: Database, parameters: Annotated[PageParameters, Query()]
+) -> OperationList:
+    """Return every pause and resume that changed something, newest first."""
+    key = parameters.key(OPERATIONS)
+    page = await list_operations(database, before=key[0] if key else None, limit=parameters.limit)
+    cursor = next_cursor(OPERATIONS, page, lambda operation: [operation.operation_no])
+    link_next(request, response, cursor)
+    return OperationList(items=[Operation.of(one) for one in page.facts], next_cursor=cursor)

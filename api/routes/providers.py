@@ -1,0 +1,103 @@
+"""GET /providers, and pausing and resuming one."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from api.actors import BECAUSE, read_because, who
+from api.dependencies import ONE_OF_EACH, Allowed, Database, NoParameters, Pausing
+from api.paging import PROVIDERS, PageParameters, link_next, next_cursor, placed
+from api.problems import problem_responses
+from api.schemas.providers import Provider, ProviderList
+from db.engine import connect
+from db.pauses import Kind, Paused
+from db.pools import read_pools
+from domain.errors import NotFound
+from domain.notes import cut
+from domain.regions import Registry
+from runtime.config_file import ProviderType
+from runtime.settings import Settings
+
+router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
+
+ProviderName = Annotated[str, Path(description="The provider's name.", examples=["echo"])]
+PROBLEMS = problem_responses(400, 404, 413, 415, 422)
+
+
+@router.get("/providers", summary="List providers", responses=problem_responses(422))
+async def get_providers(
+    *,
+    request: Request,
+    response: Response,
+    database: Database,
+    registry: Allowed,
+    pausing: Pausing,
+    parameters: Annotated[PageParameters, Query()],
+) -> ProviderList:
+    """Return the providers that a model may name, paused or not, with what each is asked in its regions."""
+    page = placed(registry.serving_providers, PROVIDERS, parameters)
+    cursor = next_cursor(PROVIDERS, page, lambda one: one[:1])
+    link_next(request, response, cursor)
+    shown = await _show(request, [name for _, name in page.facts], database, registry, pausing)
+    return ProviderList(items=shown, next_cursor=cursor)
+
+
+@router.post("/providers/{name:path}/pause", summary="Pause a provider", responses=PROBLEMS, openapi_extra=BECAUSE)
+async def pause_provider(
+    *,
+    name: ProviderName,
+    request: Request,
+    database: Database,
+    registry: Allowed,
+    pausing: Pausing,
+    _: Annotated[NoParameters, Query()],
+) -> Provider:
+    """Ask the provider nothing more, and refuse new specs that name it unless they wait; calls in flight end.
+
+    Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
+    """
+    return await _press(request, name, database, registry, pausing, is_paused=True)
+
+
+@router.post("/providers/{name:path}/resume", summary="Resume a provider", responses=PROBLEMS, openapi_extra=BECAUSE)
+async def resume_provider(
+    *,
+    name: ProviderName,
+    request: Request,
+    database: Database,
+    registry: Allowed,
+    pausing: Pausing,
+    _: Annotated[NoParameters, Query()],
+) -> Provider:
+    """Let the provider's work go on at once. Safe to press twice."""
+    return await _press(request, name, database, registry, pausing, is_paused=False)
+
+
+async def _press(
+    request: Request, name: str, database: Database, registry: Registry, pausing: Pausing, *, is_paused: bool
+) -> Provider:
+    if name not in registry.serving_providers:
+        allowed = [cut(one) for one in registry.serving_providers]
+        raise NotFound(f"There is no such provider; give one of {', '.join(allowed)}.", allowed=allowed)
+    because = await read_because(request)
+    one = Paused(Kind.PROVIDER, name)
+    held = await pausing.press(one, is_paused=is_paused, who=who(request), reason=because.reason)
+    if held is not None:
+        request.app.state.announcer.announce_batch(*held)
+    return (await _show(request, [name], database, registry, pausing))[0]
+
+
+async def _show(
+    request: Request, names: list[str], database: Database, registry: Registry, pausing: Pausing
+) -> list[Provider]:
+    settings: Settings = request.app.state.settings
+    paused = await pausing.read()
+    async with connect(database) as connection:
+        pools = await read_pools(connection)
+    shown = []
+    for name in names:
+        configured = settings.file.providers.get(name)
+        kind = configured.type if configured else ProviderType.ECHO
+        regions = [one for one in registry.allowed_regions if not configured or one in (configured.base_urls or [one])]
+        shown.append(Provider.of(name, kind, paused[Paused(Kind.PROVIDER, name)], regions, pools))
+    return shown

@@ -1,0 +1,75 @@
+"""GET /regions, and pausing and resuming one."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from api.actors import BECAUSE, read_because, who
+from api.dependencies import ONE_OF_EACH, Allowed, NoParameters, Pausing
+from api.paging import REGIONS, PageParameters, link_next, next_cursor, placed
+from api.problems import problem_responses
+from api.schemas.regions import Region, RegionList
+from db.pauses import Kind, Paused
+from domain import regions
+from domain.errors import NotFound
+from domain.notes import cut
+from domain.regions import Registry, fold
+
+router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
+
+RegionName = Annotated[str, Path(description="The region, by name or alias.", examples=["us-east"])]
+PROBLEMS = problem_responses(400, 404, 413, 415, 422)
+
+
+@router.get("/regions", summary="List regions", responses=problem_responses(422))
+async def get_regions(
+    *,
+    request: Request,
+    response: Response,
+    registry: Allowed,
+    pausing: Pausing,
+    parameters: Annotated[PageParameters, Query()],
+) -> RegionList:
+    """Return the regions that a spec may name, paused or not."""
+    page = placed(registry.regions, REGIONS, parameters)
+    cursor = next_cursor(REGIONS, page, lambda one: one[:1])
+    link_next(request, response, cursor)
+    paused = await pausing.read()
+    shown = [Region.of(region, paused[Paused(Kind.REGION, region.name)]) for _, region in page.facts]
+    return RegionList(items=shown, next_cursor=cursor)
+
+
+@router.post("/regions/{name:path}/pause", summary="Pause a region", responses=PROBLEMS, openapi_extra=BECAUSE)
+async def pause_region(
+    *, name: RegionName, request: Request, registry: Allowed, pausing: Pausing, _: Annotated[NoParameters, Query()]
+) -> Region:
+    """Start nothing more in the region, and refuse new specs that name it unless they wait; what runs ends.
+
+    Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
+    """
+    return await _press(request, _find(name, registry), pausing, is_paused=True)
+
+
+@router.post("/regions/{name:path}/resume", summary="Resume a region", responses=PROBLEMS, openapi_extra=BECAUSE)
+async def resume_region(
+    *, name: RegionName, request: Request, registry: Allowed, pausing: Pausing, _: Annotated[NoParameters, Query()]
+) -> Region:
+    """Let the region's work go on at once. Safe to press twice."""
+    return await _press(request, _find(name, registry), pausing, is_paused=False)
+
+
+async def _press(request: Request, region: regions.Region, pausing: Pausing, *, is_paused: bool) -> Region:
+    because = await read_because(request)
+    one = Paused(Kind.REGION, region.name)
+    held = await pausing.press(one, is_paused=is_paused, who=who(request), reason=because.reason)
+    if held is not None:
+        request.app.state.announcer.announce_batch(*held)
+    return Region.of(region, (await pausing.read())[one])
+
+
+def _find(spelling: str, registry: Registry) -> regions.Region:
+    region = registry.region_by_spelling.get(fold(spelling))
+    if region is None:
+        allowed = [cut(name) for name in registry.allowed_regions]
+        raise NotFound(f"There is no such region; give one of {', '.join(allowed)}.", allowed=allowed)
+    return region

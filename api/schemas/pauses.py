@@ -1,0 +1,56 @@
+"""What can be paused, and what was done about it, as they are shown."""
+
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field
+
+from api.paging import Listed
+from db.pauses import OperationRead, Pause
+
+
+class Pausable(BaseModel):
+    """What can be paused: new specs that name it are refused or wait, and nothing of it is started."""
+
+    name: str = Field(description="As every answer names it.")
+    paused: bool
+    changed_at: datetime = Field(description="Since when it is paused, or isn't.")
+    changed_by: str = Field(description="`configuration`, or who paused or resumed it.")
+    reason: str | None = Field(description="Why, if they said so.")
+
+
+def pause_members(name: str, pause: Pause) -> dict[str, Any]:
+    """Return the members of something that can be paused."""
+    return {
+        "name": name,
+        "paused": pause.is_paused,
+        "changed_at": pause.changed_at,
+        "changed_by": pause.changed_by,
+        "reason": pause.reason,
+    }
+
+
+class Operation(BaseModel):
+    """A pause or a resume that changed something."""
+
+    id: int
+    action: Literal["pause", "resume"]
+    kind: Literal["region", "provider"]
+    name: str
+    at: datetime
+    by: str
+    reason: str | None
+
+    @classmethod
+    def of(cls, operation: OperationRead) -> Self:
+        """Return the operation as it is shown."""
+        return cls.model_validate(
+            {
+                **{name: getattr(operation, name) for name in cls.model_fields if name != "id"},
+                "id": operation.operation_no,
+            }
+        )
+
+
+class OperationList(Listed[Operation]):
+    """Operations, newest first."""

@@ -1,0 +1,74 @@
+"""Providers as they are shown, with what each is asked in its regions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from api.paging import Listed
+from api.schemas.pauses import Pausable, pause_members
+from db.pauses import Pause
+from db.pools import PoolRead
+from runtime.config_file import ProviderType
+
+
+class Gate(BaseModel):
+    """Why a provider is asked for nothing in a region: it said that it had enough."""
+
+    code: str
+    detail: str | None
+    until: datetime = Field(description="Then one call is let through; unless it is refused again, the gate opens.")
+    times: int = Field(description="How often in a row it was refused.")
+
+    @classmethod
+    def of(cls, pool: PoolRead | None) -> Self | None:
+        """Return the pool's gate, None where it is open."""
+        if pool is None or pool.gate_code is None or pool.gate_until is None:
+            return None
+        return cls(code=pool.gate_code, detail=pool.gate_detail, until=pool.gate_until, times=pool.gate_times or 0)
+
+
+class ProviderRegion(BaseModel):
+    """A provider in a region."""
+
+    region: str
+    max_concurrent: int | None = Field(
+        description="Calls it may be asked at once, over all workers; null: only the workers bound it."
+    )
+    in_flight: int = Field(description="Calls that workers may have in flight now; 0 of one that answers instantly.")
+    gate: Gate | None = Field(description="Null while it is open.")
+
+    @classmethod
+    def of(cls, region: str, pool: PoolRead | None) -> Self:
+        """Return the provider's region as it is shown."""
+        return cls(
+            region=region,
+            max_concurrent=pool.max_concurrent if pool else None,
+            in_flight=pool.in_flight if pool else 0,
+            gate=Gate.of(pool),
+        )
+
+
+class Provider(Pausable):
+    """Whoever answers for the models that name it; `echo` answers for every name while none is configured."""
+
+    type: ProviderType
+    regions: list[ProviderRegion]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        kind: ProviderType,
+        pause: Pause,
+        regions: Sequence[str],
+        pools: Mapping[tuple[str, str], PoolRead],
+    ) -> Self:
+        """Return the provider as it is shown, in these regions."""
+        shown = [ProviderRegion.of(region, pools.get((name, region))) for region in regions]
+        return cls(**pause_members(name, pause), type=kind, regions=shown)
+
+
+class ProviderList(Listed[Provider]):
+    """Providers by name."""

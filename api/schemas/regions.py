@@ -1,0 +1,25 @@
+"""Regions as they are shown."""
+
+from typing import Self
+
+from pydantic import Field
+
+from api.paging import Listed
+from api.schemas.pauses import Pausable, pause_members
+from db.pauses import Pause
+from domain import regions
+
+
+class Region(Pausable):
+    """A region that specs may name."""
+
+    aliases: list[str] = Field(description="Other spellings that specs may use; case doesn't count.")
+
+    @classmethod
+    def of(cls, region: regions.Region, pause: Pause) -> Self:
+        """Return the region as it is shown."""
+        return cls(**pause_members(region.name, pause), aliases=list(region.aliases))
+
+
+class RegionList(Listed[Region]):
+    """Regions, as they are configured."""

@@ -1,0 +1,94 @@
+"""Pauses of regions and providers, and who pressed them. These rows are what claims pass over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from sqlmodel import col, select
+
+from db.engine import Connection, Engine, statement
+from db.reading import Slice, columns_of, reading, sliced
+from db.tables import Operation
+from domain.regions import Registry
+
+
+class Kind(StrEnum):
+    """What can be paused."""
+
+    REGION = "region"
+    PROVIDER = "provider"
+
+
+class Paused(NamedTuple):
+    """A region or a provider that can be paused, by its canonical name."""
+
+    kind: Kind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Whether a region or a provider is paused, since when, by whom (`configuration`, or a client) and why."""
+
+    is_paused: bool
+    changed_at: datetime
+    changed_by: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRead:
+    """Something that a person, or a changed configuration, did."""
+
+    operation_no: int
+    action: str
+    kind: str
+    name: str
+    at: datetime
+    by: str
+    reason: str | None
+
+
+def configured_pauses(registry: Registry) -> dict[Paused, bool]:
+    """Return everything that the configuration names, and whether that says it is paused."""
+    regions = {Paused(Kind.REGION, name): name in registry.paused_regions for name in registry.allowed_regions}
+    providers = {Paused(Kind.PROVIDER, name): name in registry.paused_providers for name in registry.serving_providers}
+    return {**regions, **providers}
+
+
+async def enter_pauses(connection: Connection, configured: Mapping[Paused, bool]) -> bool:
+    """Enter what the configuration says, where it is new or has changed; return whether anything is now otherwise.
+
+    Safe to repeat and to race: what a person pressed stands until the configuration itself says another thing.
+    """
+    kinds, names = zip(*configured, strict=True)
+    changed = await connection.fetch(statement("enter_pauses"), kinds, names, list(configured.values()))
+    return bool(changed)
+
+
+async def read_pauses(connection: Connection) -> dict[Paused, Pause]:
+    """Return every pause there is a row of, those of names that are no longer configured included."""
+    rows = await connection.fetch("SELECT kind, name, is_paused, changed_at, changed_by, reason FROM pauses")
+    pause = columns_of(Pause)
+    return {Paused(Kind(row["kind"]), row["name"]): pause(row) for row in rows}
+
+
+async def press(connection: Connection, one: Paused, *, is_paused: bool, who: str, reason: str | None) -> bool:
+    """Pause or resume, and record it; return False, having changed and recorded nothing, where it is so already.
+
+    Locks the row of the pause. Runs in the caller's transaction.
+    """
+    pressed = await connection.fetch(statement("press_pause"), one.kind, one.name, is_paused, who, reason)
+    return bool(pressed)
+
+
+async def list_operations(engine: Engine, *, before: int | None, limit: int) -> Slice[OperationRead]:
+    """Return what was done, newest first, from below the key `before` on."""
+    operations = select(Operation).order_by(col(Operation.operation_no).desc()).limit(limit + 1)
+    if before is not None:
+        operations = operations.where(col(Operation.operation_no) < before)
+    async with reading(engine) as session:
+        found = (await session.exec(operations)).all()
+    return sliced(found, limit, columns_of(OperationRead))

@@ -1,0 +1,26 @@
+"""Pools as they stand: what a provider may be asked at once in a region, what it is asked, and its gate. Only reads."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.engine import Connection, statement
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRead:
+    """A provider in a region. Without `max_concurrent` only the workers bound it; without `gate_code` it is open."""
+
+    provider: str
+    region: str
+    max_concurrent: int | None
+    in_flight: int
+    gate_code: str | None
+    gate_detail: str | None
+    gate_until: datetime | None
+    gate_times: int | None
+
+
+async def read_pools(connection: Connection) -> dict[tuple[str, str], PoolRead]:
+    """Return the pools that there is anything to say of, by (provider, region)."""
+    rows = await connection.fetch(statement("list_pools"))
+    return {(row["provider"], row["region"]): PoolRead(**row) for row in rows}

@@ -1,0 +1,15 @@
+-- Pause or resume a region or a provider, and record who did it and why; nothing where it is so already. Of presses at
+-- the same time the row's lock lets one find it otherwise.
+WITH changed AS (
+    UPDATE pauses AS p
+    SET is_paused = $3::boolean,
+        changed_at = greatest(now(), p.changed_at),
+        changed_by = $4::text,
+        reason = $5::text
+    WHERE p.kind = $1::text AND p.name = $2::text AND p.is_paused <> $3::boolean
+    RETURNING p.kind, p.name, p.changed_at, p.changed_by, p.reason
+)
+INSERT INTO operations (action, kind, name, at, by, reason)
+SELECT CASE WHEN $3::boolean THEN 'pause' ELSE 'resume' END, c.kind, c.name, c.changed_at, c.changed_by, c.reason
+FROM changed AS c
+RETURNING operation_no

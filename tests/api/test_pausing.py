@@ -1,0 +1,166 @@
+"""What is paused is refused by every API, soon, whoever pressed; what was taken before is still answered."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.service import Client, Json, Process, connected, unique
+from tests.waiting import eventually_async
+
+HELD = {"regions": ["eu-west"]}
+SLOW_BEAT = {"heartbeat_seconds": 10, "lease_seconds": 30}
+QUICK_BEAT = {"heartbeat_seconds": 0.2, "lease_seconds": 1, "reconcile_seconds": 1}
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+async def two(
+    start_api: Callable[..., Process], database_url: str, redis_url: str
+) -> AsyncIterator[tuple[Client, Client]]:
+    """Clients of two APIs that hear of each other by notices alone: the test ends before a heartbeat."""
+    first, second = (start_api(database_url, redis_url, **SLOW_BEAT) for _ in range(2))
+    async with connected(first, database_url) as one, connected(second, database_url) as other:
+        yield one, other
+
+
+async def press(client: Client, path: str) -> None:
+    answer = await client.http.post(path)
+    assert answer.status_code == 200, answer.text
+
+
+async def refuses(client: Client, body: Json) -> bool:
+    answer = await client.post(body, dry_run=True)
+    assert answer.status_code in {200, 422}, answer.text
+    return answer.status_code == 422
+
+
+def code(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+async def test_another_process_refuses_and_accepts_at_a_notice(two: tuple[Client, Client]) -> None:
+    one, other = two
+    await press(one, "/regions/EU/pause")
+    await eventually_async(lambda: refuses(other, unique(**HELD)), seconds=5, what="the other API refuses")
+    assert code(await other.post(unique(**HELD))) == (422, "region_paused")
+    assert (await other.post(unique(regions=["us-east"]))).status_code == 202
+    await press(other, "/regions/EU/resume")
+
+    async def accepts() -> bool:
+        return not await refuses(one, unique(**HELD))
+
+    await eventually_async(accepts, seconds=5, what="the first API accepts")
+
+
+async def test_without_redis_a_heartbeat_is_enough(start_api: Callable[..., Process], database_url: str) -> None:
+    first, second = (start_api(database_url, NOBODY, **QUICK_BEAT) for _ in range(2))
+    async with connected(first, database_url) as one, connected(second, database_url) as other:
+        await press(one, "/providers/echo/pause")
+        assert await refuses(one, unique())
+        await eventually_async(lambda: refuses(other, unique()), seconds=5, what="the other API refuses")
+        assert code(await other.post(unique())) == (422, "provider_paused")
+
+
+async def test_a_pause_outlives_the_api_and_holds_from_the_first_request(
+    start_api: Callable[..., Process], database_url: str, redis_url: str
+) -> None:
+    process = start_api(database_url, redis_url)
+    async with connected(process, database_url) as client:
+        await press(client, "/regions/us-east/pause")
+    process.stop()
+    async with connected(start_api(database_url, redis_url), database_url) as client:
+        assert code(await client.post(unique())) == (422, "region_paused")
+
+
+async def test_a_configured_pause_is_lifted_by_a_person_and_stays_so(
+    start_api: Callable[..., Process], database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "breakwater.toml"
+    config.write_text("[regions.us-east]\npaused = true\n")
+    for is_refused in (True, False):
+        process = start_api(database_url, redis_url, config=config)
+        async with connected(process, database_url) as client:
+            assert await refuses(client, unique()) is is_refused
+            await press(client, "/regions/us-east/resume")
+            assert not await refuses(client, unique())
+        process.stop()
+
+
+async def test_a_new_spec_is_refused_once_and_in_the_ledger(two: tuple[Client, Client]) -> None:
+    one, _ = two
+    await press(one, "/regions/EU/pause")
+    body = unique(regions=["us-east", "EU"])
+    for is_dry_run in (True, False):
+        answer = await one.post(body, dry_run=is_dry_run)
+        assert code(answer) == (422, "region_paused")
+        (error,) = answer.json()["errors"]
+        assert (error["pointer"], error["region"]) == ("/regions/1", "eu-west")
+        assert "set policy.on_paused to wait" in error["detail"]
+    (row,) = await one.ledger(answer)
+    assert (row["outcome"], row["reason"], row["status_code"], row["kind"]) == (
+        "rejected",
+        "region_paused",
+        422,
+        "inference",
+    )
+    assert await one.jobs(body["name"]) == []
+
+
+async def test_what_was_taken_before_the_pause_is_still_answered(two: tuple[Client, Client]) -> None:
+    one, _ = two
+    keyed, named, plain = unique(**HELD), unique(**HELD), unique(**HELD)
+    named["id"] = named["name"]
+    first = [await one.post(keyed, key=keyed["name"]), await one.post(named), await one.post(plain)]
+    await press(one, "/regions/EU/pause")
+    again = [await one.post(keyed, key=keyed["name"]), await one.post(named), await one.post(plain)]
+    assert [(answer.status_code, answer.json()["outcome"]) for answer in again] == [
+        (202, "created"),
+        (200, "joined"),
+        (200, "joined"),
+    ]
+    assert again[0].headers["Idempotent-Replayed"] == "true"
+    assert [answer.json()["job"]["id"] for answer in again] == [answer.json()["job"]["id"] for answer in first]
+
+
+async def test_what_conflicts_with_what_was_taken_is_told_so(two: tuple[Client, Client]) -> None:
+    one, _ = two
+    body = unique(**HELD)
+    await one.post(body, key=body["name"])
+    await press(one, "/regions/EU/pause")
+    assert code(await one.post({**body, "models": ["b"]}, key=body["name"])) == (422, "idempotency_key_reused")
+    assert code(await one.post({**body, "on_duplicate": "reject"})) == (409, "duplicate_job")
+    assert code(await one.post({**body, "on_duplicate": "create"})) == (422, "region_paused")
+
+
+async def test_a_refused_spec_leaves_its_key_free(two: tuple[Client, Client]) -> None:
+    one, _ = two
+    body = unique(**HELD)
+    await press(one, "/regions/EU/pause")
+    assert code(await one.post(body, key=body["name"])) == (422, "region_paused")
+    await press(one, "/regions/EU/resume")
+    assert (await one.post(body, key=body["name"])).status_code == 202
+
+
+async def test_a_spec_that_waits_is_taken(two: tuple[Client, Client]) -> None:
+    one, _ = two
+    await press(one, "/regions/EU/pause")
+    await press(one, "/providers/echo/pause")
+    assert code(await one.post(unique())) == (422, "provider_paused")
+    answer = await one.post(unique(**HELD, policy={"on_paused": "wait"}))
+    assert (answer.status_code, answer.json()["spec"]["policy"]["on_paused"]) == (202, "wait")
+
+
+async def test_a_press_is_logged_with_who_and_why(
+    start_api: Callable[..., Process], database_url: str, redis_url: str
+) -> None:
+    process = start_api(database_url, redis_url)
+    async with connected(process, database_url) as client:
+        for _ in range(2):
+            await client.http.post("/regions/EU/pause", json={"reason": "An outage."})
+        await press(client, "/providers/echo/pause")
+    (line,) = process.events("region_paused")
+    assert (line["region"], line["who"], line["reason"]) == ("eu-west", "api:127.0.0.1", "An outage.")
+    (line,) = process.events("provider_paused")
+    assert (line["provider"], line["reason"]) == ("echo", None)
