@@ -24,7 +24,11 @@ class QueueRead:
 
 @dataclass(frozen=True, slots=True)
 class StuckWork:
-    """A job or batch that nobody took for a while. `finding` is job_owed, batch_owed or lease_expired."""
+    """A job or batch that nobody took for a while, and what keeps it from being claimed.
+
+    `finding` is job_owed, batch_owed or lease_expired. `…_calls` are in flight, `…_limit` as many as may be (None: no
+    such limit).
+    """
 
     job_id: str
     batch_no: int | None
@@ -33,6 +37,15 @@ class StuckWork:
     lost_leases: int
     provider: str | None
     region: str | None
+    is_overdue: bool
+    is_region_paused: bool
+    is_provider_paused: bool
+    gate_code: str | None
+    gate_until: datetime | None
+    pool_limit: int | None
+    pool_calls: int
+    job_limit: int | None
+    job_calls: int
 
 
 async def read_queue(connection: Connection) -> QueueRead:
@@ -42,6 +55,9 @@ async def read_queue(connection: Connection) -> QueueRead:
 
 
 async def list_stuck(connection: Connection, tenant_no: int, *, min_seconds: float) -> Sequence[StuckWork]:
-    """Return the tenant's work that is owed for at least `min_seconds` or whose lease ran out, longest first."""
+    """Return the tenant's work that is owed for at least `min_seconds` or whose lease ran out, longest first.
+
+    What is paused comes last.
+    """
     rows = await connection.fetch(statement("list_stuck"), min_seconds, SHOWN_STUCK, tenant_no)
     return [StuckWork(**row) for row in rows]

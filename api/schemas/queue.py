@@ -6,6 +6,13 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
+class Action(BaseModel):
+    """A request that a person may send; safe to send twice."""
+
+    method: Literal["POST"] = "POST"
+    path: str
+
+
 class StuckWork(BaseModel):
     """Work that nobody took for a while, why, and what happens next."""
 
@@ -13,9 +20,19 @@ class StuckWork(BaseModel):
     batch_id: str | None = Field(description="Null for a job that waits to be planned.")
     provider: str | None
     region: str | None
-    reason: Literal["no_worker", "workers_silent", "workers_busy", "lease_expired"]
+    reason: Literal[
+        "overdue",
+        "paused",
+        "lease_expired",
+        "gate_closed",
+        "no_worker",
+        "workers_silent",
+        "limit_reached",
+        "workers_busy",
+    ]
     detail: str
     next: str = Field(description="What happens next, by itself or by a person.")
+    action: Action | None = Field(description="What a person may do about it; null where there is nothing to press.")
     seconds: float = Field(description="For how long.")
 
 
@@ -44,6 +61,6 @@ class Queue(BaseModel):
     batches_running: int
     leases_expired: int = Field(description="Running batches whose lease ran out.")
     oldest_owed_seconds: float | None = Field(description="For how long the oldest job or batch could be worked on.")
-    stuck: list[StuckWork] = Field(description="At most 50, longest first.")
+    stuck: list[StuckWork] = Field(description="At most 50, longest first; what is paused comes last.")
     workers: list[Worker]
     checked_at: datetime

@@ -1,48 +1,83 @@
--- List work that has been owed for at least $1 seconds, and batches whose lease ran out; longest first, up to $2.
-SELECT stuck.job_id, stuck.batch_no, stuck.finding, stuck.seconds, stuck.lost_leases, stuck.provider, stuck.region
+-- List work that has been owed for at least $1 seconds, and batches whose lease ran out; longest first, up to $2, but
+-- what is paused last: it can be very much, and whoever paused it knows. With each, what keeps it from being claimed.
+SELECT
+    stuck.job_id, stuck.batch_no, stuck.finding, stuck.seconds, stuck.lost_leases, stuck.provider, stuck.region,
+    stuck.is_overdue, stuck.is_region_paused, stuck.is_provider_paused, p.gate_code, p.gate_until,
+    p.max_concurrent AS pool_limit, in_pool.calls AS pool_calls, l.max_concurrent AS job_limit, in_job.calls AS job_calls
 FROM (
-    (
-        SELECT
-            j.id AS job_id, NULL::int AS batch_no, 'job_owed' AS finding,
-            extract(EPOCH FROM now() - j.queued_at)::float8 AS seconds,
-            0 AS lost_leases, NULL::text AS provider, NULL::text AS region
-        FROM jobs AS j
-        WHERE j.tenant_no = $3 AND j.status = 'queued' AND j.queued_at < now() - $1::float8 * interval '1 second'
-        ORDER BY j.turn, j.job_no
-        LIMIT $2
-    )
-    UNION ALL
-    (
-        SELECT
-            j.id, r.batch_no, CASE WHEN b.status = 'running' THEN 'lease_expired' ELSE 'batch_owed' END,
-            extract(EPOCH FROM now() - greatest(r.queued_at, r.not_before))::float8,
-            b.lost_leases, r.provider, r.region
-        FROM ready AS r
-        JOIN batches AS b USING (job_no, batch_no)
-        JOIN jobs AS j USING (job_no)
-        WHERE r.tenant_no = $3
-            AND greatest(r.queued_at, r.not_before) < now() - $1::float8 * interval '1 second'
-            AND (b.status = 'pending' OR b.lease_until < now())
-        ORDER BY r.turn, r.job_no, r.batch_no
-        LIMIT $2
-    )
-    UNION ALL
-    (
-        SELECT
-            j.id, b.batch_no, 'lease_expired', extract(EPOCH FROM now() - b.lease_until)::float8,
-            b.lost_leases, b.provider, b.region
-        FROM batches AS b
-        JOIN jobs AS j USING (job_no)
-        WHERE j.tenant_no = $3 AND b.status = 'running' AND b.lease_until < now()
-            AND NOT EXISTS (
-                SELECT
-                FROM ready AS r
-                WHERE r.job_no = b.job_no AND r.batch_no = b.batch_no
-                    AND greatest(r.queued_at, r.not_before) < now() - $1::float8 * interval '1 second'
-            )
-        ORDER BY b.job_no, b.batch_no
-        LIMIT $2
-    )
+    SELECT found.*
+    FROM (
+        (
+            SELECT
+                j.job_no, j.id AS job_id, NULL::int AS batch_no, 'job_owed' AS finding,
+                extract(EPOCH FROM now() - j.queued_at)::float8 AS seconds,
+                0 AS lost_leases, NULL::text AS provider, NULL::text AS region,
+                coalesce(
+                    j.queued_at + (s.spec->'policy'->>'queue_timeout_seconds')::float8 * interval '1 second' < now(),
+                    false
+                ) AS is_overdue,
+                false AS is_region_paused, false AS is_provider_paused
+            FROM jobs AS j
+            JOIN specs AS s USING (job_no)
+            WHERE j.tenant_no = $3 AND j.status = 'queued' AND j.queued_at < now() - $1::float8 * interval '1 second'
+            ORDER BY j.turn, j.job_no
+            LIMIT $2
+        )
+        UNION ALL
+        (
+            SELECT
+                r.job_no, j.id, r.batch_no, CASE WHEN b.status = 'running' THEN 'lease_expired' ELSE 'batch_owed' END,
+                extract(EPOCH FROM now() - greatest(r.queued_at, r.not_before))::float8,
+                b.lost_leases, r.provider, r.region, coalesce(b.overdue_at < now(), false),
+                in_region.name IS NOT NULL, of_provider.name IS NOT NULL
+            FROM ready AS r
+            JOIN batches AS b USING (job_no, batch_no)
+            JOIN jobs AS j USING (job_no)
+            LEFT JOIN pauses AS in_region
+                ON in_region.kind = 'region' AND in_region.name = r.region AND in_region.is_paused
+            LEFT JOIN pauses AS of_provider
+                ON of_provider.kind = 'provider' AND of_provider.name = r.provider AND of_provider.is_paused
+            WHERE r.tenant_no = $3
+                AND greatest(r.queued_at, r.not_before) < now() - $1::float8 * interval '1 second'
+                AND (b.status = 'pending' OR b.lease_until < now())
+            ORDER BY coalesce(in_region.name, of_provider.name) IS NOT NULL, r.turn, r.job_no, r.batch_no
+            LIMIT $2
+        )
+        UNION ALL
+        (
+            SELECT
+                b.job_no, j.id, b.batch_no, 'lease_expired', extract(EPOCH FROM now() - b.lease_until)::float8,
+                b.lost_leases, b.provider, b.region, false, in_region.name IS NOT NULL, of_provider.name IS NOT NULL
+            FROM batches AS b
+            JOIN jobs AS j USING (job_no)
+            LEFT JOIN pauses AS in_region
+                ON in_region.kind = 'region' AND in_region.name = b.region AND in_region.is_paused
+            LEFT JOIN pauses AS of_provider
+                ON of_provider.kind = 'provider' AND of_provider.name = b.provider AND of_provider.is_paused
+            WHERE j.tenant_no = $3 AND b.status = 'running' AND b.lease_until < now()
+                AND NOT EXISTS (
+                    SELECT
+                    FROM ready AS r
+                    WHERE r.job_no = b.job_no AND r.batch_no = b.batch_no
+                        AND greatest(r.queued_at, r.not_before) < now() - $1::float8 * interval '1 second'
+                )
+            ORDER BY coalesce(in_region.name, of_provider.name) IS NOT NULL, b.job_no, b.batch_no
+            LIMIT $2
+        )
+    ) AS found
+    ORDER BY found.is_region_paused OR found.is_provider_paused, found.seconds DESC, found.job_id, found.batch_no
+    LIMIT $2
 ) AS stuck
-ORDER BY stuck.seconds DESC, stuck.job_id, stuck.batch_no
-LIMIT $2
+LEFT JOIN pools AS p USING (provider, region)
+LEFT JOIN job_limits AS l USING (job_no)
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(b.slots), 0)::int AS calls
+    FROM batches AS b
+    WHERE b.provider = stuck.provider AND b.region = stuck.region AND b.slots > 0 AND b.lease_until > now()
+) AS in_pool
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(b.slots), 0)::int AS calls
+    FROM batches AS b
+    WHERE b.job_no = stuck.job_no AND b.slots > 0 AND b.lease_until > now()
+) AS in_job
+ORDER BY stuck.is_region_paused OR stuck.is_provider_paused, stuck.seconds DESC, stuck.job_id, stuck.batch_no

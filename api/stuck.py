@@ -1,0 +1,124 @@
+"""Why work is stuck, in words, what happens next, and what a person may press. No I/O."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from api.schemas.queue import Action, StuckWork
+from db import queue as db
+from runtime.settings import Settings
+
+
+class Finding(NamedTuple):
+    """What keeps work from being done, what happens next, and the path of what a person may POST to."""
+
+    reason: str
+    detail: str
+    next: str
+    path: str | None = None
+
+
+def explain(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Settings) -> StuckWork:
+    """Return stuck work as it is shown; `live` are the workers that gave a sign of life."""
+    found = (
+        _overdue(work, live, settings)
+        or _paused(work)
+        or _lease_expired(work, live, settings)
+        or _gate_closed(work)
+        or _workers_away(live, settings)
+        or _limit_reached(work)
+        or _workers_busy(work, settings)
+    )
+    return StuckWork.model_validate(
+        {
+            "job_id": work.job_id,
+            "batch_id": None if work.batch_no is None else str(work.batch_no),
+            "provider": work.provider,
+            "region": work.region,
+            "seconds": max(0.0, work.seconds),
+            "reason": found.reason,
+            "detail": found.detail,
+            "next": found.next,
+            "action": found.path and Action(path=found.path),
+        }
+    )
+
+
+def _overdue(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Settings) -> Finding | None:
+    if not work.is_overdue:
+        return None
+    then = f"It ends with the error queue_timeout within {settings.reconcile_seconds:g} s."
+    detail = "It didn't begin within its policy.queue_timeout_seconds."
+    return Finding("overdue", detail, then if live else f"{then} No worker is alive: start one.")
+
+
+def _paused(work: db.StuckWork) -> Finding | None:
+    held = [("region", work.region)] if work.is_region_paused else []
+    held += [("provider", work.provider)] if work.is_provider_paused else []
+    if not held:
+        return None
+    named = " and ".join(f"{kind} {name}" for kind, name in held)
+    where = " and ".join(f"GET /{kind}s" for kind, _ in held)
+    kind, name = held[0]
+    return Finding(
+        "paused",
+        f"{named[0].upper()}{named[1:]} {'is' if len(held) == 1 else 'are'} paused; see {where} for by whom and why.",
+        f"It starts at once when you resume {'it' if len(held) == 1 else 'both'}.",
+        f"/{kind}s/{quote(name or '', safe='')}/resume",
+    )
+
+
+def _lease_expired(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Settings) -> Finding | None:
+    if work.finding != "lease_expired":
+        return None
+    detail = f"The worker that held it stopped renewing its lease ({work.lost_leases} lost in a row before)."
+    then = f"It is offered again within {settings.reconcile_seconds:g} s; whoever claims it fences the old holder off."
+    path = f"/jobs/{work.job_id}/batches/{work.batch_no}/release"
+    return Finding("lease_expired", detail, then if live else f"{then} No worker is alive: start one.", path)
+
+
+def _gate_closed(work: db.StuckWork) -> Finding | None:
+    if work.gate_code is None or work.gate_until is None:
+        return None
+    detail = f"Provider {work.provider} took no more calls in {work.region} ({work.gate_code})."
+    at = work.gate_until.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Finding("gate_closed", detail, f"From {at} on one call is let through; unless it is refused, all go on.")
+
+
+def _workers_away(live: Sequence[dict[str, Any]], settings: Settings) -> Finding | None:
+    if not live:
+        return Finding(
+            "no_worker",
+            f"No worker gave a sign of life within {settings.lease_seconds:g} s.",
+            "Start a worker; it takes everything that waits.",
+        )
+    heard_seconds_ago = min(worker["heartbeat_age_seconds"] for worker in live)
+    if heard_seconds_ago <= 2 * settings.heartbeat_seconds:
+        return None
+    return Finding(
+        "workers_silent",
+        f"No worker gave a sign of life for {heard_seconds_ago:.0f} s; one is due every"
+        f" {settings.heartbeat_seconds:g} s.",
+        f"Look at the workers, or start one: past {settings.lease_seconds:g} s of silence they count as gone.",
+    )
+
+
+def _limit_reached(work: db.StuckWork) -> Finding | None:
+    if work.pool_limit is not None and work.pool_calls >= work.pool_limit:
+        whose = f"provider {work.provider} in {work.region}"
+        calls, limit = work.pool_calls, work.pool_limit
+    elif work.job_limit is not None and work.job_calls >= work.job_limit:
+        whose, calls, limit = "the job (its policy.max_concurrent)", work.job_calls, work.job_limit
+    else:
+        return None
+    detail = f"{calls} calls of {whose} are in flight, and {limit} may be."
+    return Finding("limit_reached", detail, "It is taken by turns, as those calls end.")
+
+
+def _workers_busy(work: db.StuckWork, settings: Settings) -> Finding:
+    return Finding(
+        "workers_busy",
+        "Every worker has as much in hand as it takes, or hasn't heard of it.",
+        f"It is taken by turns once there is room; unheard work is announced every {settings.reconcile_seconds:g} s.",
+        f"/jobs/{work.job_id}/coordinate" if work.batch_no is None else None,
+    )

@@ -1,0 +1,188 @@
+"""Stuck work in GET /queue: what keeps each piece from being done, and the request that a person may send about it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.seeding import Seeds
+
+LONG_AGO = "now() - interval '2 hours'"
+
+
+async def stuck(reader: httpx2.AsyncClient) -> list[Any]:
+    answer = await reader.get("/queue")
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["stuck"])
+
+
+async def age(rows: Any) -> None:
+    """Let everything that waits have waited for hours."""
+    await rows.execute(f"UPDATE ready SET queued_at = {LONG_AGO}, not_before = {LONG_AGO}")
+    await rows.execute(f"UPDATE jobs SET created_at = {LONG_AGO}, queued_at = {LONG_AGO} WHERE status = 'queued'")
+
+
+def said(one: Mapping[str, Any]) -> tuple[str, str | None]:
+    return one["reason"], one["action"] and one["action"]["path"]
+
+
+@pytest.mark.parametrize("path", ["/regions/us-east", "/providers/echo"])
+async def test_what_is_paused_says_what_to_resume(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, path: str
+) -> None:
+    await seeds.submit()
+    await seeds.plan()
+    await reader.post(f"{path}/pause")
+    await age(rows)
+    [one] = await stuck(reader)
+    assert said(one) == ("paused", f"{path}/resume")
+    assert one["detail"].startswith(path.replace("/regions/", "Region ").replace("/providers/", "Provider "))
+    assert one["action"]["method"] == "POST"
+    assert (await reader.post(one["action"]["path"])).status_code == 200
+    assert said((await stuck(reader))[0]) == ("workers_busy", None)
+
+
+async def test_two_pauses_are_both_told(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    await seeds.submit()
+    await seeds.plan()
+    for path in ("/regions/us-east", "/providers/echo"):
+        await reader.post(f"{path}/pause")
+    await age(rows)
+    [one] = await stuck(reader)
+    assert said(one) == ("paused", "/regions/us-east/resume")
+    assert one["detail"].startswith("Region us-east and provider echo are paused")
+    assert "resume both" in one["next"]
+
+
+async def test_a_pause_is_the_reason_whoever_is_away(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    held = await seeds.submit()
+    await seeds.plan()
+    await seeds.claim()
+    await seeds.submit()
+    await seeds.plan()
+    await reader.post("/regions/us-east/pause")
+    await age(rows)
+    await rows.execute("UPDATE batches SET lease_until = now() - interval '1 hour' WHERE status = 'running'")
+    await rows.execute(f"UPDATE workers SET heartbeat_at = {LONG_AGO}")
+    found = await stuck(reader)
+    assert len(found) == 2
+    assert held.id in {one["job_id"] for one in found}
+    assert {said(one) for one in found} == {("paused", "/regions/us-east/resume")}
+
+
+async def test_what_is_paused_hides_nothing_else(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    seeds.batch_cells = 1
+    for _ in range(8):
+        await seeds.submit(models=[f"m-{n}" for n in range(8)], regions=["EU"])
+    other = await seeds.submit()
+    await seeds.plan()
+    await reader.post("/regions/EU/pause")
+    await age(rows)
+    await rows.execute("UPDATE ready SET queued_at = now() - interval '1 hour' WHERE region = 'us-east'")
+    found = await stuck(reader)
+    assert len(found) == 50
+    assert (found[0]["job_id"], found[0]["reason"]) == (other.id, "workers_busy")
+    assert {one["reason"] for one in found[1:]} == {"paused"}
+
+
+async def test_a_closed_gate_says_why_and_until_when(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    await seeds.submit()
+    await seeds.plan()
+    await age(rows)
+    await rows.execute(
+        "INSERT INTO pools (provider, region, gate_until, gate_code, gate_times)"
+        " VALUES ('echo', 'us-east', '2030-01-31T12:00:00Z', 'rate_limited', 1)"
+    )
+    [one] = await stuck(reader)
+    assert said(one) == ("gate_closed", None)
+    assert one["detail"] == "Provider echo took no more calls in us-east (rate_limited)."
+    assert one["next"].startswith("From 2030-01-31T12:00:00Z on one call is let through")
+
+
+async def test_a_gate_elsewhere_is_no_reason(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    await seeds.submit()
+    await seeds.plan()
+    await age(rows)
+    await rows.execute(
+        "INSERT INTO pools (provider, region, gate_until, gate_code, gate_times)"
+        " VALUES ('echo', 'eu-west', now(), 'rate_limited', 1), ('other', 'us-east', now(), 'rate_limited', 1)"
+    )
+    assert [said(one) for one in await stuck(reader)] == [("workers_busy", None)]
+
+
+@pytest.mark.parametrize(("calls", "reason"), [(3, "limit_reached"), (2, "workers_busy")])
+async def test_a_pool_without_room_is_told(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, calls: int, reason: str
+) -> None:
+    await seeds.submit()
+    await seeds.plan()
+    await seeds.claim()
+    await seeds.submit()
+    await seeds.plan()
+    await age(rows)
+    await rows.execute("INSERT INTO pools (provider, region, max_concurrent) VALUES ('echo', 'us-east', 3)")
+    await rows.execute("UPDATE batches SET slots = $1 WHERE status = 'running'", calls)
+    [one] = await stuck(reader)
+    assert said(one) == (reason, None)
+    if reason == "limit_reached":
+        assert one["detail"] == "3 calls of provider echo in us-east are in flight, and 3 may be."
+        await rows.execute("UPDATE batches SET lease_until = now() WHERE status = 'running'")
+        assert {one["reason"] for one in await stuck(reader)} == {"workers_busy", "lease_expired"}
+
+
+async def test_a_job_at_its_own_limit_is_told(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    seeds.batch_cells = 1
+    full = await seeds.submit(questions=["One?", "Two?"], policy={"max_concurrent": 1})
+    other = await seeds.submit()
+    await seeds.plan()
+    await rows.execute(
+        "INSERT INTO job_limits (job_no, max_concurrent) VALUES ($1, 1) ON CONFLICT DO NOTHING", full.job_no
+    )
+    await rows.execute(
+        "UPDATE batches SET status = 'running', lease_until = now() + interval '1 hour', holder = 1, slots = 1,"
+        " queued_at = now(), started_at = now() WHERE job_no = $1 AND batch_no = 1",
+        full.job_no,
+    )
+    await age(rows)
+    found = {one["job_id"]: one for one in await stuck(reader)}
+    assert {job_id: said(one) for job_id, one in found.items()} == {
+        full.id: ("limit_reached", None),
+        other.id: ("workers_busy", None),
+    }
+    assert "of the job (its policy.max_concurrent)" in found[full.id]["detail"]
+
+
+async def test_what_waited_too_long_is_about_to_end(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    planned = await seeds.submit()
+    await seeds.plan()
+    await rows.execute("UPDATE batches SET overdue_at = now() - interval '1 s'")
+    queued = await seeds.submit(policy={"queue_timeout_seconds": 60})
+    patient = await seeds.submit(policy={"queue_timeout_seconds": 86_400})
+    await age(rows)
+    found = {one["job_id"]: said(one) for one in await stuck(reader)}
+    assert found == {
+        planned.id: ("overdue", None),
+        queued.id: ("overdue", None),
+        patient.id: ("workers_busy", f"/jobs/{patient.id}/coordinate"),
+    }
+    await rows.execute(f"UPDATE workers SET heartbeat_at = {LONG_AGO}")
+    overdue = [one["next"] for one in await stuck(reader) if one["reason"] == "overdue"]
+    assert [text.endswith("No worker is alive: start one.") for text in overdue] == [True, True]
+
+
+async def test_a_queued_job_may_be_rung_for(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    job = await seeds.submit()
+    await age(rows)
+    [one] = await stuck(reader)
+    assert said(one) == ("workers_busy", f"/jobs/{job.id}/coordinate")
+    assert (await reader.post(one["action"]["path"])).status_code == 202
+
+
+async def test_a_lease_that_ran_out_may_be_released(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    job = await seeds.submit()
+    await seeds.plan()
+    await seeds.claim()
+    await rows.execute("UPDATE batches SET lease_until = now() - interval '1 hour'")
+    [one] = await stuck(reader)
+    assert said(one) == ("lease_expired", f"/jobs/{job.id}/batches/1/release")
