@@ -13,6 +13,8 @@ from db.reading import Slice, columns_of, reading, sliced
 from db.tables import Batch, Job, Spec
 from domain.errors import NotFound
 
+MOST_COUNTED_BEFORE = 10_000
+"""Queued jobs before one that are counted: further back a place is no longer told."""
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", re.ASCII)
 
 
@@ -56,7 +58,10 @@ class JobListed:
 
 @dataclass(frozen=True, slots=True)
 class JobRead:
-    """A job with its spec; `models`, `regions` and `questions` count what the plan names. Purged JSON is None."""
+    """A job with its spec; `models`, `regions` and `questions` count what the plan names. Purged JSON is None.
+
+    `queued_before` counts the queued jobs whose turn is nearer, up to `MOST_COUNTED_BEFORE`; None once it is planned.
+    """
 
     job_no: int
     id: str
@@ -83,11 +88,19 @@ class JobRead:
     normalization: Any
     running: int
     times_seen: int
+    first_started_at: datetime | None
+    seconds_since_queued: float
+    queued_before: int | None
 
     @property
     def counts(self) -> Counts:
         """The progress."""
         return _counts(self)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nothing of it has begun yet."""
+        return self.finished_at is None and self.first_started_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +120,7 @@ async def read_job(engine: Engine, tenant_no: int, job_id: str) -> JobRead:
     """Return the job; raise NotFound where the tenant has none with this id."""
     refuse_impossible(job_id)
     async with connect(engine) as connection:
-        row = await connection.fetchrow(statement("read_job"), tenant_no, job_id)
+        row = await connection.fetchrow(statement("read_job"), tenant_no, job_id, MOST_COUNTED_BEFORE)
     if row is None:
         raise absent_job()
     return JobRead(**row)

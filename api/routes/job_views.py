@@ -84,5 +84,6 @@ async def get_job(
 
 
 def _tag(job: JobRead) -> str:
-    """Return a tag of everything that can change in a job."""
-    return weak_tag(job.job_no, job.status, job.counts, job.last_event_no, job.times_seen, job.spec is None)
+    """Return a tag of everything that can change in a job, but for the clock of its wait."""
+    changing = (job.status, job.counts, job.last_event_no, job.times_seen, job.spec is None)
+    return weak_tag(job.job_no, *changing, job.first_started_at, job.queued_before)

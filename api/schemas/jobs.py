@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, field_seri
 from api.job_links import job_links
 from api.paging import Listed
 from api.schemas.submissions import NormalizationNote, PlannedCounts
-from db.jobs import Counts, JobListed, JobRead
+from db.jobs import MOST_COUNTED_BEFORE, Counts, JobListed, JobRead
 from domain.spec import Kind
 from domain.status import JobStatus
 
@@ -48,6 +48,26 @@ class JobError(BaseModel):
             return cls(code="success_rate_missed", detail=f"{told}; min_success_rate was missed.")
         rate = job.spec["policy"]["min_success_rate"]
         return cls(code="success_rate_missed", detail=f"{told}; min_success_rate is {rate:g}.")
+
+
+class QueuePlace(BaseModel):
+    """Where a job waits of which nothing has begun."""
+
+    position: int | None = Field(
+        description="1 is planned next; null past 10,000, and once it is planned and waits for its cells to be taken."
+    )
+    waited_seconds: float = Field(
+        description="Since `queued_at`, as of this answer. It runs on: no change of it makes another `ETag`."
+    )
+
+    @classmethod
+    def of(cls, job: JobRead) -> Self | None:
+        """Return the place of a job that waits, None of one that has begun or ended."""
+        if not job.is_waiting:
+            return None
+        before = job.queued_before
+        position = None if before is None or before >= MOST_COUNTED_BEFORE else before + 1
+        return cls(position=position, waited_seconds=job.seconds_since_queued)
 
 
 class JobSummary(BaseModel):
@@ -92,8 +112,12 @@ class Job(BaseModel):
     status: JobStatus
     created_at: datetime
     queued_at: datetime
-    started_at: datetime | None
+    started_at: datetime | None = Field(description="When it was planned.")
+    first_started_at: datetime | None = Field(
+        description="When a worker first took up cells of it: from `queued_at` to here it waited, from here on it runs."
+    )
     finished_at: datetime | None
+    queue: QueuePlace | None = Field(description="Its wait so far; null once anything of it has begun, or it ended.")
     spec: dict[str, Any] | None = Field(description="As it runs; null once purged.")
     submitted: Any = Field(description="The body as it came; null once purged.")
     normalization: list[NormalizationNote] = Field(description="What was understood differently from how it came.")
@@ -118,7 +142,9 @@ class Job(BaseModel):
             created_at=job.created_at,
             queued_at=job.queued_at,
             started_at=job.started_at,
+            first_started_at=job.first_started_at,
             finished_at=job.finished_at,
+            queue=QueuePlace.of(job),
             spec=job.spec,
             submitted=job.submitted,
             normalization=[NormalizationNote.model_validate(note) for note in job.normalization or ()],

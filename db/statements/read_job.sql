@@ -1,5 +1,5 @@
 -- Read a job as the API shows it, in one snapshot. What runs is counted from its running batches: a cell's own row
--- changes only when it ends. $1 is the tenant, $2 the client's id.
+-- changes only when it ends. $1 is the tenant, $2 the client's id. Of the queued jobs before it $3 are counted at most.
 SELECT
     j.job_no, j.id, j.kind, j.name, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown,
     j.last_event_no, j.error_code, j.error_detail, j.created_at, j.queued_at, j.started_at, j.finished_at,
@@ -12,6 +12,21 @@ SELECT
         FROM batches AS b
         WHERE b.job_no = j.job_no AND b.status = 'running'
     ) AS running,
+    (
+        SELECT min(b.started_at)
+        FROM batches AS b
+        WHERE b.job_no = j.job_no
+    ) AS first_started_at,
+    extract(EPOCH FROM greatest(now(), j.queued_at) - j.queued_at)::float8 AS seconds_since_queued,
+    CASE WHEN j.status = 'queued' THEN (
+        SELECT count(*)::int
+        FROM (
+            SELECT
+            FROM jobs AS q
+            WHERE q.status = 'queued' AND (q.turn, q.job_no) < (j.turn, j.job_no)
+            LIMIT $3::int
+        ) AS before
+    ) END AS queued_before,
     (
         SELECT count(*)::int
         FROM submissions AS u

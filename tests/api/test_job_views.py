@@ -4,7 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
+import pytest
 
+import api.schemas.jobs
+import db.jobs
 from db import tenants
 from db.engine import Engine, connect
 from tests.seeding import Seeds, completed, every_item, failed
@@ -161,6 +164,80 @@ async def test_each_change_of_a_job_changes_its_tag(reader: httpx2.AsyncClient, 
     await seeds.record(completed(batch, first=1))
     tags.append(await tag())
     assert len(set(tags)) == len(tags)
+
+
+async def test_a_queued_job_says_where_it_stands(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    first = await seeds.submit()
+    large = await seeds.submit(questions=["One?", "Two?", "Three?"])
+    small = await seeds.submit()
+    await rows.execute(
+        "UPDATE jobs SET created_at = created_at - interval '1 h', queued_at = queued_at - interval '1 h'"
+    )
+    found = [(await shown(reader, job.id))["queue"] for job in (first, small, large)]
+    assert [place["position"] for place in found] == [1, 2, 3]
+    assert [round(place["waited_seconds"] / 60) for place in found] == [60, 60, 60]
+    await rows.execute("UPDATE jobs SET status = 'running', started_at = now() WHERE job_no = $1", first.job_no)
+    assert (await shown(reader, large.id))["queue"]["position"] == 2
+
+
+async def test_a_job_far_back_is_not_counted_to_its_place(
+    reader: httpx2.AsyncClient, seeds: Seeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [await seeds.submit() for _ in range(4)]
+    for module in (db.jobs, api.schemas.jobs):
+        monkeypatch.setattr(module, "MOST_COUNTED_BEFORE", 2)
+    assert [(await shown(reader, job.id))["queue"]["position"] for job in jobs] == [1, 2, None, None]
+
+
+async def test_a_planned_job_waits_until_anything_of_it_begins(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    seeds.batch_cells = 1
+    job = await seeds.submit(questions=["One?", "Two?"])
+    await seeds.plan()
+    await rows.execute(
+        "UPDATE jobs SET created_at = created_at - interval '1 h', queued_at = queued_at - interval '1 h'"
+    )
+    waiting = await shown(reader, job.id)
+    assert (waiting["status"], waiting["queue"]["position"], waiting["first_started_at"]) == ("running", None, None)
+    assert round(waiting["queue"]["waited_seconds"] / 60) == 60
+    [first] = await seeds.claim(cells=1)
+    begun = await shown(reader, job.id)
+    assert (begun["queue"], begun["first_started_at"] >= begun["started_at"]) == (None, True)
+    await seeds.record(completed(first))
+    await seeds.run_all()
+    ended = await shown(reader, job.id)
+    assert (ended["status"], ended["queue"], ended["first_started_at"]) == (
+        "completed",
+        None,
+        begun["first_started_at"],
+    )
+
+
+async def test_a_job_that_ended_before_it_began_waits_no_more(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    job = await seeds.submit()
+    await rows.execute(
+        "UPDATE jobs SET status = 'failed', finished_at = now(), error_code = 'unplannable_spec', error_detail = 'No.'"
+    )
+    found = await shown(reader, job.id)
+    assert (found["queue"], found["first_started_at"]) == (None, None)
+
+
+async def test_a_place_that_changed_changes_the_tag_and_a_clock_does_not(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    before = await seeds.submit()
+    job = await seeds.submit()
+    first = await reader.get(f"/jobs/{job.id}")
+    tag = {"If-None-Match": first.headers["ETag"]}
+    again = await reader.get(f"/jobs/{job.id}")
+    assert again.json()["queue"]["waited_seconds"] > first.json()["queue"]["waited_seconds"]
+    assert (await reader.get(f"/jobs/{job.id}", headers=tag)).status_code == 304
+    await rows.execute("UPDATE jobs SET status = 'running', started_at = now() WHERE job_no = $1", before.job_no)
+    changed = await reader.get(f"/jobs/{job.id}", headers=tag)
+    assert (changed.status_code, changed.json()["queue"]["position"]) == (200, 1)
 
 
 async def test_an_unknown_job_has_nothing_below_it(reader: httpx2.AsyncClient) -> None:
