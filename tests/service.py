@@ -175,6 +175,13 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     yield from _starter("worker", tmp_path)
 
 
+@pytest.fixture
+async def own_client(start_api: Callable[..., Process], database_url: str, redis_url: str) -> AsyncIterator[Client]:
+    """A client of an API on the test's own stores, which its workers may share."""
+    async with connected(start_api(database_url, redis_url), database_url) as client:
+        yield client
+
+
 def _starter(role: str, folder: Path) -> Iterator[Callable[..., Process]]:
     with ExitStack() as started:
 

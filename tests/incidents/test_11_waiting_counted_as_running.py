@@ -1,6 +1,11 @@
 """Incident 11: a job timed out after ten minutes, nine of which it had waited in the queue."""
 
+from datetime import datetime, timedelta
+from typing import Any
+
 from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed
+from tests.service import Client, unique
+from tests.waiting import eventually_async
 
 
 async def test_a_call_has_its_whole_timeout_however_long_it_waited(fleet: Fleet, connection) -> None:
@@ -15,3 +20,56 @@ async def test_a_call_has_its_whole_timeout_however_long_it_waited(fleet: Fleet,
     )
     assert waited > 1
     await assert_audit(connection)
+
+
+async def post(client: Client, **policy: Any) -> str:
+    answer = await client.post(unique(policy=policy))
+    assert answer.status_code == 202, answer.text
+    return str(answer.headers["Location"])
+
+
+async def shown(client: Client, at: str) -> Any:
+    return (await client.http.get(at)).json()
+
+
+async def ended(client: Client, at: str) -> Any:
+    async def look() -> bool:
+        return (await shown(client, at))["finished_at"] is not None
+
+    await eventually_async(look, what="it ended")
+    return await shown(client, at)
+
+
+def since(earlier: str, later: str) -> timedelta:
+    return datetime.fromisoformat(later) - datetime.fromisoformat(earlier)
+
+
+async def waited(client: Client, at: str, seconds: float) -> None:
+    async def look() -> bool:
+        return bool((await shown(client, at))["queue"]["waited_seconds"] > seconds)
+
+    await eventually_async(look, what=f"it waited {seconds} s")
+
+
+async def test_a_job_tells_its_wait_apart_from_its_run(fleet: Fleet, connection: Any, own_client: Client) -> None:
+    at = await post(own_client, timeout_seconds=0.5)
+    await waited(own_client, at, 1)
+    assert (await shown(own_client, at))["queue"]["position"] == 1
+    fleet.start(ECHO_DELAY_SECONDS=0.3)
+    job = await ended(own_client, at)
+    assert (job["status"], job["queue"]) == ("completed", None)
+    assert since(job["queued_at"], job["first_started_at"]) > timedelta(seconds=1)
+    assert since(job["first_started_at"], job["finished_at"]) >= timedelta(seconds=0.3)
+    (cell,) = (await shown(own_client, f"{at}/executions"))["items"]
+    assert cell["attempts"] == 1
+    assert since(cell["started_at"], cell["finished_at"]) >= timedelta(seconds=0.3)
+    await assert_audit(connection)
+
+
+async def test_what_waited_too_long_says_that_it_waited(fleet: Fleet, connection: Any, own_client: Client) -> None:
+    at = await post(own_client, queue_timeout_seconds=0.2)
+    await waited(own_client, at, 0.2)
+    fleet.start()
+    job = await ended(own_client, at)
+    assert (job["status"], job["error"]["code"]) == ("failed", "queue_timeout")
+    assert job["queue"] is None

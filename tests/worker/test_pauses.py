@@ -1,24 +1,17 @@
 """What is paused is held while everything else runs, and goes on at once when it is resumed."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from tests.fleet import Fleet, all_ended, assert_audit, attempts, tallied
-from tests.service import Client, Process, connected, unique
+from tests.service import Client, unique
 from tests.waiting import eventually_async
 
 WAIT = {"policy": {"on_paused": "wait"}}
 NO_FALLBACK = {"LEASE_SECONDS": 60, "RECONCILE_SECONDS": 60}
 """The reconciler comes later than the test ends: what goes on was announced."""
-
-
-@pytest.fixture
-async def client(start_api: Callable[..., Process], database_url: str, redis_url: str) -> AsyncIterator[Client]:
-    async with connected(start_api(database_url, redis_url), database_url) as client:
-        yield client
 
 
 async def press(client: Client, path: str) -> None:
@@ -51,12 +44,12 @@ async def in_hand(connection: Any, region: str) -> int:
 
 @pytest.mark.parametrize("delay_seconds", [0, 0.01])
 async def test_a_paused_region_holds_its_cells_while_another_ones_run(
-    fleet: Fleet, connection: Any, client: Client, delay_seconds: float
+    fleet: Fleet, connection: Any, own_client: Client, delay_seconds: float
 ) -> None:
     fleet.start(2, ECHO_DELAY_SECONDS=delay_seconds, **NO_FALLBACK)
-    await press(client, "/regions/EU/pause")
-    held = await post(client, regions=["us-east", "eu-west"], questions=["One?", "Two?"], **WAIT)
-    others = [await post(client) for _ in range(5)]
+    await press(own_client, "/regions/EU/pause")
+    held = await post(own_client, regions=["us-east", "eu-west"], questions=["One?", "Two?"], **WAIT)
+    others = [await post(own_client) for _ in range(5)]
 
     async def all_but_the_held_ended() -> bool:
         open_jobs = await connection.fetch("SELECT id FROM jobs WHERE finished_at IS NULL")
@@ -64,39 +57,41 @@ async def test_a_paused_region_holds_its_cells_while_another_ones_run(
 
     await eventually_async(all_but_the_held_ended, what="everything else ended")
     assert (await ended_in(connection, "eu-west"), await in_hand(connection, "eu-west")) == (0, 0)
-    await press(client, "/regions/EU/resume")
+    await press(own_client, "/regions/EU/resume")
     await all_ended(connection, seconds=5)
     assert await attempts(connection) == {("completed", 1): 4 + len(others)}
     await assert_audit(connection)
 
 
-async def test_a_paused_provider_holds_everything_that_it_serves(fleet: Fleet, connection: Any, client: Client) -> None:
+async def test_a_paused_provider_holds_everything_that_it_serves(
+    fleet: Fleet, connection: Any, own_client: Client
+) -> None:
     fleet.start(2, **NO_FALLBACK)
-    await press(client, "/providers/echo/pause")
-    jobs = [await post(client, **WAIT) for _ in range(5)]
+    await press(own_client, "/providers/echo/pause")
+    jobs = [await post(own_client, **WAIT) for _ in range(5)]
 
     async def planned() -> bool:
         return bool(await connection.fetchval("SELECT count(*) FROM batches") == len(jobs))
 
     await eventually_async(planned, what="all is planned")
     assert await attempts(connection) == {("planned", 0): len(jobs)}
-    await press(client, "/providers/echo/resume")
+    await press(own_client, "/providers/echo/resume")
     await all_ended(connection, seconds=5)
     await assert_audit(connection)
 
 
 async def test_a_pause_lets_what_runs_end_and_starts_nothing_more(
-    fleet: Fleet, connection: Any, client: Client
+    fleet: Fleet, connection: Any, own_client: Client
 ) -> None:
     fleet.start(2, ECHO_DELAY_SECONDS=0.1, WORKER_CONCURRENCY=4, **NO_FALLBACK)
     questions = [f"What is {n} plus {n}?" for n in range(60)]
-    await post(client, models=["a", "b"], regions=["us-east", "eu-west"], questions=questions)
+    await post(own_client, models=["a", "b"], regions=["us-east", "eu-west"], questions=questions)
 
     async def under_way() -> bool:
         return min([await ended_in(connection, region) for region in ("us-east", "eu-west")]) > 2
 
     await eventually_async(under_way, what="both regions run")
-    await press(client, "/regions/EU/pause")
+    await press(own_client, "/regions/EU/pause")
 
     async def nothing_in_hand() -> bool:
         return await in_hand(connection, "eu-west") == 0
@@ -110,23 +105,23 @@ async def test_a_pause_lets_what_runs_end_and_starts_nothing_more(
     await eventually_async(us_east_ended, seconds=20, what="us-east ended")
     assert (await ended_in(connection, "eu-west"), await in_hand(connection, "eu-west")) == (ended, 0)
     assert ended < 120
-    await press(client, "/regions/EU/resume")
+    await press(own_client, "/regions/EU/resume")
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 240}
     await assert_audit(connection)
 
 
-async def test_what_is_held_is_not_taken_for_a_loss(fleet: Fleet, connection: Any, client: Client) -> None:
+async def test_what_is_held_is_not_taken_for_a_loss(fleet: Fleet, connection: Any, own_client: Client) -> None:
     fleet.start(1, LEASE_SECONDS=1, HEARTBEAT_SECONDS=0.2, RECONCILE_SECONDS=0.1)
-    await press(client, "/regions/us-east/pause")
-    await post(client, **WAIT)
+    await press(own_client, "/regions/us-east/pause")
+    await post(own_client, **WAIT)
 
     async def held_for_long() -> bool:
         return bool(await connection.fetchval("SELECT max(now() - queued_at) > interval '2 s' FROM ready"))
 
     await eventually_async(held_for_long, what="twenty looks of the reconciler")
     assert await tallied(connection, "breakwater_reconciled") == 0
-    await press(client, "/regions/us-east/resume")
+    await press(own_client, "/regions/us-east/resume")
     await all_ended(connection, seconds=5)
 
 
