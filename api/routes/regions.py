@@ -43,7 +43,7 @@ async def get_regions(
 async def pause_region(
     *, name: RegionName, request: Request, registry: Allowed, pausing: Pausing, _: Annotated[NoParameters, Query()]
 ) -> Region:
-    """Start nothing more in the region, and refuse new specs that name it unless they wait; what runs ends.
+    """Take up nothing more in the region, and refuse new specs that name it unless they wait; what runs ends.
 
     Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
     """

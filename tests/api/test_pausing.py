@@ -1,11 +1,17 @@
 """What is paused is refused by every API, soon, whoever pressed; what was taken before is still answered."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
+from api.pausing import Pauses
+from broker import envelopes as broker
+from db.engine import Engine
+from tests.seeding import REGISTRY
 from tests.service import Client, Json, Process, connected, unique
 from tests.waiting import eventually_async
 
@@ -86,6 +92,42 @@ async def test_a_configured_pause_is_lifted_by_a_person_and_stays_so(
             await press(client, "/regions/us-east/resume")
             assert not await refuses(client, unique())
         process.stop()
+
+
+LATE_FIRST_LOOK = """
+CREATE SEQUENCE looks;
+CREATE FUNCTION is_shown() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('looks') = 1 THEN
+        PERFORM pg_advisory_lock_shared(7);
+        PERFORM pg_advisory_unlock_shared(7);
+    END IF;
+    RETURN true;
+END $$;
+ALTER TABLE pauses RENAME TO pressed;
+CREATE VIEW pauses AS SELECT * FROM pressed WHERE is_shown();
+"""
+"""From now on the first look at the pauses shows them as they are and answers once the lock 7 is free."""
+
+
+async def test_of_two_readings_the_later_one_counts(engine: Engine, redis_client: broker.Client, rows: Any) -> None:
+    told: list[frozenset[str]] = []
+    pauses = Pauses(engine, redis_client, REGISTRY, refresh_seconds=5, on_read=lambda r: told.append(r.paused_regions))
+    await pauses.follow()
+    await rows.execute(LATE_FIRST_LOOK)
+    await rows.execute("SELECT pg_advisory_lock(7)")
+    first = asyncio.create_task(pauses.follow())
+
+    async def has_looked() -> bool:
+        return bool(await rows.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
+
+    await eventually_async(has_looked, what="the first look waits for its answer")
+    await rows.execute("UPDATE pressed SET is_paused = true WHERE name = 'eu-west'")
+    second = asyncio.create_task(pauses.follow())
+    await asyncio.wait({second}, timeout=0.5)
+    await rows.execute("SELECT pg_advisory_unlock(7)")
+    await asyncio.gather(first, second)
+    assert told[-1] == {"eu-west"}
 
 
 async def test_a_new_spec_is_refused_once_and_in_the_ledger(two: tuple[Client, Client]) -> None:
