@@ -116,6 +116,7 @@ def _read_string(value: str, at: str, reading: ModelReading) -> Model | None:
     regions = _job_regions(reading)
     if model_id is None or provider is None:
         return None
+    _refuse_unserved(provider, regions, at, reading.scope)
     return Model(model_id, model_id, provider, regions)
 
 
@@ -129,6 +130,7 @@ def _read_object(members: dict[str, Any], at: str, reading: ModelReading) -> Mod
     regions = _read_model_regions(members, at, reading)
     if model_id is None or name is None or provider is None:
         return None
+    _refuse_unserved(provider, regions, at if members.get("regions") is None else f"{at}/regions", reading.scope)
     if reading.unused_fields:
         _keep_unused(model_id, members, at, reading)
     return Model(model_id, name, provider, regions)
@@ -166,6 +168,17 @@ def _refuse_unknown_provider(provider: str, known: frozenset[str], at: str, find
     detail = f"There is no provider `{cut(provider)}`; give one of {', '.join(allowed)}."
     guess = nearest(provider, allowed)
     findings.error(at, "unknown_provider", detail, allowed=allowed, **({"nearest": guess} if guess else {}))
+
+
+def _refuse_unserved(provider: str, regions: tuple[str, ...], at: str, scope: Scope) -> None:
+    """Add an error for regions in which the provider has no address."""
+    unserved = scope.registry.unserved(provider, regions)
+    if unserved:
+        allowed = list(scope.registry.regions_by_provider[provider])
+        detail = f"Provider {cut(provider)} doesn't serve {', '.join(unserved)}; it serves {', '.join(allowed)}."
+        scope.findings.error(
+            at, "region_not_served", detail, provider=cut(provider), unserved=unserved, allowed=allowed
+        )
 
 
 def _job_regions(reading: ModelReading) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What a spec may ask for: the regions with their aliases, the provider names and the question bank."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from domain.notes import Action, Findings, Note, Part, cut
@@ -25,8 +25,9 @@ class Registry:
     """Everything a submitted name is checked against.
 
     `providers` is None while none is configured: every name is then served by `echo`. What is paused now is named in
-    `paused_regions` (canonical) and `paused_providers` (those that serve). `questions` maps the bank's ids to their
-    texts. `max_cells` bounds a job's planned executions.
+    `paused_regions` (canonical) and `paused_providers` (those that serve). `regions_by_provider` holds the providers
+    that serve some regions only, canonical and in configured order. `questions` maps the bank's ids to their texts.
+    `max_cells` bounds a job's planned executions.
     """
 
     regions: tuple[Region, ...]
@@ -34,6 +35,7 @@ class Registry:
     providers: frozenset[str] | None = None
     paused_regions: frozenset[str] = frozenset()
     paused_providers: frozenset[str] = frozenset()
+    regions_by_provider: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     max_cells: int = 10_000
     region_by_spelling: Mapping[str, Region] = field(init=False, repr=False, compare=False)
 
@@ -54,6 +56,16 @@ class Registry:
     def serving(self, provider: str) -> str:
         """Return who serves a model that names this provider."""
         return ECHO if self.providers is None else provider
+
+    def canonical(self, spelling: str) -> str | None:
+        """Return the name of the region that is spelled like this, None if there is none."""
+        region = self.region_by_spelling.get(fold(spelling))
+        return None if region is None else region.name
+
+    def unserved(self, provider: str, regions: Iterable[str]) -> list[str]:
+        """Return those of the canonical `regions` that the provider doesn't serve."""
+        served = self.regions_by_provider.get(provider)
+        return [] if served is None else [region for region in regions if region not in served]
 
 
 DEFAULT_REGIONS = (

@@ -199,6 +199,40 @@ def test_no_more_pauses_are_listed_than_an_answer_holds():
     assert len(errors_of(plain(models=models), CONFIGURED)) == 100
 
 
+SOMEWHERE = Registry(
+    DEFAULT_REGIONS,
+    DEFAULT_QUESTIONS,
+    providers=frozenset({"hybrid", "trial"}),
+    regions_by_provider={"hybrid": ("us-east", "eu-west")},
+)
+
+
+def test_a_region_that_the_provider_does_not_serve_is_refused_with_those_it_serves():
+    (error,) = errors_of(plain(regions=["US", "APAC"]), SOMEWHERE)
+    assert (error.pointer, error.code) == ("/models/0", "region_not_served")
+    assert error.extra == {"provider": "hybrid", "unserved": ["asia-pacific"], "allowed": ["us-east", "eu-west"]}
+    assert error.detail == "Provider hybrid doesn't serve asia-pacific; it serves us-east, eu-west."
+
+
+def test_a_model_that_names_an_unserved_region_itself_is_pointed_to_there():
+    body = plain(regions=["US", "APAC"], models=[{"id": "a", "regions": ["asia"]}])
+    assert refusals(body, SOMEWHERE) == [("/models/0/regions", "region_not_served")]
+
+
+def test_regions_that_the_provider_serves_are_taken():
+    assert read(plain(regions=["EU", "US"]), SOMEWHERE).planned.executions == 2
+
+
+def test_a_provider_without_a_list_of_regions_serves_all_of_them():
+    body = plain(regions=["US", "APAC"], models=[{"id": "a", "provider": "trial"}])
+    assert read(body, SOMEWHERE).planned.executions == 2
+
+
+def test_a_region_may_be_unserved_by_one_model_of_several():
+    body = plain(regions=["US", "APAC"], models=["a", {"id": "b", "provider": "trial"}, {"id": "c", "regions": ["US"]}])
+    assert refusals(body, SOMEWHERE) == [("/models/0", "region_not_served")]
+
+
 def test_a_default_provider_is_noted_once():
     assert notes_of(plain(name="x", models=["a", "b"]), "defaulted") == [
         {"path": "/models", "action": "defaulted", "to": "hybrid", "detail": "2 without a `provider`."}
