@@ -29,8 +29,8 @@ class End(StrEnum):
 class Completed:
     """The provider answered; an empty answer is an answer.
 
-    `region_served` is None where the provider doesn't say, `usage` what the answer tells of tokens, seconds and cost,
-    `provider_used` whom it names as having answered.
+    `region_served` is None where the provider doesn't say, `usage` what the answer tells of tokens, seconds and cost.
+    `provider_used` is who answered, where that is somebody behind the provider that was asked.
     """
 
     output: str
@@ -44,7 +44,7 @@ class Failed:
     """The try failed; a `retryable` one is repeated while the policy has attempts left.
 
     One that `closes_gate` tells that the provider takes no calls in this region for `retry_after_seconds` (None: it
-    doesn't say how long); it doesn't count against the policy's attempts.
+    doesn't say how long); it doesn't count against the policy's attempts. `provider_used` as in Completed.
     """
 
     code: str

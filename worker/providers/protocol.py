@@ -33,6 +33,11 @@ class Call:
         """The trace of the call's job."""
         return trace_id(self.cell.job_no, planned_us=self.planned_us)
 
+    @property
+    def given_parameters(self) -> dict[str, Any]:
+        """The spec's parameters without those that are null: null leaves one to the provider."""
+        return {name: value for name, value in self.parameters.items() if value is not None}
+
     def new_traceparent(self) -> str:
         """Return what goes with the call as `traceparent`: the job's trace and a new span."""
         return f"00-{self.trace_id}-{secrets.token_hex(8)}-01"

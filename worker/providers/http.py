@@ -1,0 +1,166 @@
+"""A provider behind HTTP, whatever its dialect: each call is sent once, within its time, and told how it ended."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import httpx2
+import orjson
+import structlog
+from pydantic import SecretStr
+
+from domain.outcome import Completed, Failed, Outcome
+from domain.redaction import REDACTED
+from worker.providers.answers import Answer, bad_answer, label, read_trouble
+from worker.providers.exchange import ANSWER_BYTES, Exchange
+from worker.providers.protocol import Call
+from worker.providers.refusals import refused
+from worker.providers.unanswered import broken_off, unexpected
+
+CONNECT_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 3.0
+"""Below the 5 s after which common servers close an idle connection: a call that meets the close ends ambiguously."""
+DETAIL_CHARACTERS = 1_000
+
+log = structlog.get_logger()
+
+
+class Dialect(Protocol):
+    """How a type of provider is spoken to: a module with these three."""
+
+    PATH: str
+
+    def body_of(self, call: Call) -> dict[str, Any]:
+        """Return what is posted for a call."""
+        ...
+
+    def outcome_of(self, answer: Answer) -> Outcome:
+        """Return what a 2xx answer means; raises ValueError for one that isn't JSON."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a provider is reached, by canonical region, and as whom.
+
+    `timeout_seconds` bounds a call, all of it, beside the call's own limit. `canonical` returns the name of the region
+    that is spelled in some way, None if there is none.
+    """
+
+    base_urls: Mapping[str, httpx2.URL]
+    timeout_seconds: float
+    api_key: SecretStr | None
+    canonical: Callable[[str], str | None]
+
+
+def open_client(connections: int) -> httpx2.AsyncClient:
+    """Return the client that all providers of a worker share; it keeps no cookies and looks at no environment."""
+    return httpx2.AsyncClient(
+        headers={"User-Agent": f"breakwater/{version('breakwater')}", "Accept-Encoding": "identity"},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=False,
+        limits=httpx2.Limits(
+            max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE_SECONDS
+        ),
+        trust_env=False,
+    )
+
+
+class HttpProvider:
+    """A provider of one dialect at one address, under the name that it is configured by."""
+
+    makes_calls = True
+
+    def __init__(self, name: str, dialect: Dialect, address: Address, client: httpx2.AsyncClient) -> None:
+        self.name = name
+        self._dialect = dialect
+        self._address = address
+        self._client = client
+        self._url_by_region = {
+            region: base.copy_with(path=base.path.rstrip("/") + dialect.PATH)
+            for region, base in address.base_urls.items()
+        }
+
+    async def answer(self, call: Call) -> Outcome:
+        """Call once; return what came of it. Nothing but a cancellation is raised."""
+        exchange = Exchange()
+        try:
+            outcome = await self._ask(call, exchange)
+            return self._shown(self._placed(outcome, exchange, call))
+        except Exception as error:
+            # A call must not end what runs beside it in the worker, so this is the top of its loop.
+            log.exception("provider_call_failed", provider=self.name, region=call.region)
+            return unexpected(error, is_sent=exchange.is_sent)
+
+    async def aclose(self) -> None:
+        """Close the worker's client, for all providers that share it; safe to repeat."""
+        await self._client.aclose()
+
+    async def _ask(self, call: Call, exchange: Exchange) -> Outcome:
+        limit_seconds = min(call.timeout_seconds, self._address.timeout_seconds)
+        try:
+            async with asyncio.timeout(limit_seconds):
+                await self._post(call, exchange, limit_seconds)
+        except (TimeoutError, httpx2.HTTPError) as error:
+            if not exchange.is_refused:
+                return broken_off(error, is_sent=exchange.is_sent, limit_seconds=limit_seconds)
+        return self._read(exchange)
+
+    async def _post(self, call: Call, exchange: Exchange, limit_seconds: float) -> None:
+        connect_seconds = min(CONNECT_SECONDS, limit_seconds)
+        async with self._client.stream(
+            "POST",
+            self._url_by_region[call.region],
+            content=orjson.dumps(self._dialect.body_of(call)),
+            headers=self._headers(call),
+            timeout=httpx2.Timeout(limit_seconds, connect=connect_seconds, pool=connect_seconds),
+            extensions={"trace": exchange.trace},
+        ) as response:
+            exchange.status, exchange.headers = response.status_code, response.headers
+            await exchange.receive(response.aiter_raw())
+
+    def _headers(self, call: Call) -> dict[str, str]:
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": call.idempotency_key,
+            "traceparent": call.new_traceparent(),
+        }
+        if self._address.api_key is not None:
+            headers["Authorization"] = f"Bearer {self._address.api_key.get_secret_value()}"
+        return headers
+
+    def _read(self, exchange: Exchange) -> Outcome:
+        answer = exchange.answer
+        if not answer.is_success:
+            return refused(answer)
+        if exchange.is_too_large:
+            return Failed("answer_too_large", f"The answer has more than {ANSWER_BYTES} bytes.", retryable=False)
+        if exchange.is_encoded:
+            return bad_answer("The answer is packed (Content-Encoding), which wasn't asked for.")
+        try:
+            return self._dialect.outcome_of(answer)
+        except ValueError:
+            return bad_answer(f"The answer isn't JSON: {read_trouble(answer).text}")
+
+    def _placed(self, outcome: Outcome, exchange: Exchange, call: Call) -> Outcome:
+        """Return the outcome with the region that served; a completed one from elsewhere than asked is none."""
+        reported = label(exchange.headers.get("x-region")) or outcome.region_served
+        if reported is None:
+            return outcome
+        served = self._address.canonical(reported) or reported
+        if isinstance(outcome, Completed) and served != call.region:
+            detail = f"It was asked in {call.region} and says that {reported} served."
+            outcome = Failed("region_mismatch", detail, retryable=False, provider_used=outcome.provider_used)
+        return replace(outcome, region_served=served)
+
+    def _shown(self, outcome: Outcome) -> Outcome:
+        """Return the outcome without the key, which a provider's words may repeat, and no longer than a page."""
+        if isinstance(outcome, Completed):
+            return outcome
+        detail = outcome.detail
+        if self._address.api_key is not None:
+            detail = detail.replace(self._address.api_key.get_secret_value(), REDACTED)
+        return replace(outcome, detail=detail[:DETAIL_CHARACTERS])
