@@ -8,7 +8,7 @@ from runtime.accounts import account_for_engines
 from runtime.errors import StartError
 from runtime.folder import choose_folder, read_connections
 from runtime.logs import configure_logs
-from runtime.settings import PREFIX, Settings, load_settings, redacted, refuse_what_is_not_built
+from runtime.settings import PREFIX, Settings, load_settings, redacted
 
 # Each command imports what it runs: the supervisor stays small, and a worker never reads the API's modules.
 # ruff: noqa: PLC0415
@@ -17,7 +17,6 @@ from runtime.settings import PREFIX, Settings, load_settings, redacted, refuse_w
 def run() -> None:
     """Run everything on this machine: engines (unless URLs are set), API and workers. Ctrl-C ends it."""
     settings = load_settings()
-    refuse_what_is_not_built(settings)
     configure_logs(settings.log_level, process="supervisor")
     supervisor.run(settings)
 
@@ -68,7 +67,6 @@ def migrate() -> None:
 def _settings_of(process: str) -> Settings:
     """Return the settings of one process, with URLs; what it runs finds them in the environment too."""
     settings = load_settings()
-    refuse_what_is_not_built(settings)
     configure_logs(settings.log_level, process=process)
     if settings.database_url and settings.redis_url:
         return settings

@@ -4,17 +4,36 @@ import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeAlias
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from domain.policy import MAX_CALL_SECONDS
 from domain.regions import DEFAULT_REGIONS, fold
 from runtime.errors import SettingError
 from runtime.wrong_settings import sentence
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _without_account(url: AnyHttpUrl) -> AnyHttpUrl:
+    if url.username or url.password or url.fragment:
+        raise ValueError("a key stays in the environment")
+    return url
+
+
+BaseUrl: TypeAlias = Annotated[AnyHttpUrl, AfterValidator(_without_account)]
 
 
 class ProviderType(StrEnum):
@@ -40,12 +59,20 @@ class ProviderSettings(_Table):
     """How to reach a provider and how much it may be asked at once."""
 
     type: ProviderType = Field(description="echo, openai or hybrid_router")
-    timeout_seconds: float = Field(default=300, gt=0, allow_inf_nan=False, description="a number of seconds above 0")
+    timeout_seconds: float = Field(
+        default=300,
+        gt=0,
+        le=MAX_CALL_SECONDS,
+        allow_inf_nan=False,
+        description=f"a number of seconds above 0, at most {MAX_CALL_SECONDS}: no policy lets a call take longer",
+    )
     max_concurrent: int = Field(default=10, ge=1, description="a whole number of calls in flight per region, from 1")
     paused: bool = Field(default=False, description="true or false")
     api_key_env: EnvironmentName | None = Field(default=None, description="the name of an environment variable")
-    base_urls: Mapping[Name, AnyHttpUrl] = Field(
-        default={}, repr=False, description="an http:// or https:// URL for each region"
+    base_urls: Mapping[Name, BaseUrl] = Field(
+        default={},
+        repr=False,
+        description="an http:// or https:// URL for each region, without a user or password (see api_key_env)",
     )
 
     @model_validator(mode="after")

@@ -4,7 +4,6 @@ Each message is for the person at the terminal: one sentence, and what to do. Th
 
     StartError
     ├── SettingError              a setting is wrong, or two contradict each other
-    │   └── NotBuiltError         a setting asks for a part that doesn't exist yet
     ├── PortTakenError            another program listens on the port
     └── EngineError               an embedded engine can't be used
         ├── EnginesMissingError   its wheel isn't installed, or has nothing for this machine
@@ -22,10 +21,6 @@ class SettingError(StartError):
     """A setting is wrong, or two contradict each other."""
 
     exit_code = 2
-
-
-class NotBuiltError(SettingError):
-    """A setting asks for a part that doesn't exist yet."""
 
 
 class PortTakenError(StartError):

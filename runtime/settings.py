@@ -1,6 +1,7 @@
 """Every setting, and the only reader of the environment. A wrong one stops the process with one sentence."""
 
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -12,14 +13,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Region, Registry
 from runtime.config_file import ConfigFile, ProviderType, read_config_file
-from runtime.errors import NotBuiltError, SettingError
+from runtime.errors import SettingError
 from runtime.wrong_settings import sentence, unknown
 
 PREFIX = "BREAKWATER_"
 TEST_PREFIX = "BREAKWATER_TEST_"
 """Names that only the tests read; they may stand in the environment of what a test starts."""
-BUILT_PROVIDERS = frozenset({ProviderType.ECHO})
-"""The provider types that can be used so far: the one place to extend when another is built."""
 
 
 class LogLevel(StrEnum):
@@ -32,6 +31,7 @@ class LogLevel(StrEnum):
 
 
 _SECONDS = "a number of seconds above 0, such as 5 or 0.5"
+_SENDABLE = re.compile(r"[!-~]+")
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
@@ -83,29 +83,25 @@ def load_settings() -> Settings:
     return settings.model_copy(update={"file": file, "secrets": _secrets(file)})
 
 
-def refuse_what_is_not_built(settings: Settings) -> None:
-    """Raise NotBuiltError if the settings ask for a provider type that can't be used yet."""
-    for name, provider in settings.file.providers.items():
-        if provider.type not in BUILT_PROVIDERS:
-            raise NotBuiltError(
-                f"providers.{name}.type in {settings.config} is {provider.type}, which isn't built yet: "
-                f"set it to {' or '.join(sorted(BUILT_PROVIDERS))}."
-            )
-
-
 def registry(settings: Settings) -> Registry:
     """Return what a spec may ask for, with the pauses that the file sets.
 
     A list of regions or questions in the file replaces the default one.
     """
     file = settings.file
-    regions = tuple(Region(name, region.aliases) for name, region in file.regions.items())
+    configured = tuple(Region(name, region.aliases) for name, region in file.regions.items())
+    regions = configured or DEFAULT_REGIONS
     return Registry(
-        regions=regions or DEFAULT_REGIONS,
+        regions=regions,
         questions=file.questions or DEFAULT_QUESTIONS,
         providers=frozenset(file.providers) if file.providers else None,
         paused_regions=frozenset(name for name, region in file.regions.items() if region.paused),
         paused_providers=frozenset(name for name, provider in file.providers.items() if provider.paused),
+        regions_by_provider={
+            name: tuple(region.name for region in regions if region.name in provider.base_urls)
+            for name, provider in file.providers.items()
+            if provider.type is not ProviderType.ECHO
+        },
         max_cells=settings.max_cells,
     )
 
@@ -169,5 +165,7 @@ def _secrets(file: ConfigFile) -> dict[str, SecretStr]:
             continue
         if not os.environ.get(variable):
             raise SettingError(f"{place} names {variable}, which isn't in the environment: set {variable}.")
+        if place.startswith("providers.") and not _SENDABLE.fullmatch(os.environ[variable]):
+            raise SettingError(f"{variable} can't be sent as a key: set it to the key alone, in visible ASCII.")
         secrets[variable] = SecretStr(os.environ[variable])
     return secrets

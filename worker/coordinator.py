@@ -14,7 +14,7 @@ from db.coordination import JobPlan, PlanRefused, QueuedJob
 from db.engine import Connection, in_transaction
 from db.tallies import Tally, tally
 from domain.outcome import QUEUE_TIMEOUT
-from domain.plan import PlannedBatch, Pool, plan
+from domain.plan import NotServed, PlannedBatch, plan
 from domain.spec import JobSpec
 from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVENTED
 from worker.context import Context
@@ -60,6 +60,7 @@ class Coordinator:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._served = frozenset(context.pools)
 
     async def coordinate(self, sources: Mapping[int, str], room: int) -> Planned:
         """Plan queued jobs in one transaction; claim up to about `room` cells of them when nothing else is due.
@@ -125,10 +126,9 @@ class Coordinator:
         """Add a job's plan to `planned`; one that can't be planned is set aside with its reason."""
         planned.job_ids[job.job_no] = job.id
         try:
-            spec, batches = _read(job, self._context.pool_of)
+            spec, batches = self._read(job)
         except (LookupError, ValueError, TypeError, AttributeError) as error:
-            detail = f"This version can't plan the stored spec: {type(error).__name__}."
-            planned.failures.append((job.job_no, source or "initial", UNPLANNABLE, detail))
+            planned.failures.append((job.job_no, source or "initial", *_reason(error)))
             return
         if spec.policy.queue_timeout_seconds is not None and job.waited_seconds > spec.policy.queue_timeout_seconds:
             detail = f"It waited {job.waited_seconds:.1f} s, past its queue_timeout_seconds, and nothing of it began."
@@ -156,6 +156,21 @@ class Coordinator:
                 queue_timeout_seconds=spec.policy.queue_timeout_seconds,
             )
         )
+
+    def _read(self, job: QueuedJob) -> tuple[JobSpec, Sequence[PlannedBatch]]:
+        """Return a job's spec and batches.
+
+        Raises NotServed for what the configuration has lost, and whatever a spec that another version stored provokes.
+        """
+        spec = JobSpec.from_json(job.spec)
+        if spec.planned != job.planned:
+            raise ValueError(spec.planned)
+        batches = plan(spec, self._context.pool_of)
+        for batch in batches:
+            if (batch.provider, batch.region) not in self._served:  # no worker would ever claim it
+                detail = f"Provider {batch.provider} doesn't serve {batch.region} any more: configure it there, and"
+                raise NotServed("region_not_served", f"{detail} submit this again.")
+        return spec, batches
 
     async def _settle_triggers(self, connection: Connection, jobs: Sequence[QueuedJob], planned: Planned) -> None:
         counted = [_trigger_tally(one.source, "won") for one in planned.plans if not one.is_recorded]
@@ -195,12 +210,11 @@ class Coordinator:
             )
 
 
-def _read(job: QueuedJob, pool_of: Callable[[str], Pool]) -> tuple[JobSpec, Sequence[PlannedBatch]]:
-    """Return a job's spec and batches; raises whatever a spec that another version stored provokes."""
-    spec = JobSpec.from_json(job.spec)
-    if spec.planned != job.planned:
-        raise ValueError(spec.planned)
-    return spec, plan(spec, pool_of)
+def _reason(error: Exception) -> tuple[str, str]:
+    """Return the (code, detail) that a job fails with."""
+    if isinstance(error, NotServed):
+        return error.code, error.detail
+    return UNPLANNABLE, f"This version can't plan the stored spec: {type(error).__name__}."
 
 
 def _claimable(batches: Sequence[PlannedBatch], room: int) -> list[PlannedBatch]:

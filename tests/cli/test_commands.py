@@ -32,7 +32,8 @@ def test_config_prints_every_setting_and_no_secret():
     assert "geheim" not in shown.stdout
 
 
-def test_the_file_that_the_readme_shows_is_taken(tmp_path):
+def test_the_file_that_the_readme_shows_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRID_API_KEY", "geheim")
     (example,) = re.findall(r"```toml\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
     path = tmp_path / "b.toml"
     path.write_text(example)
@@ -49,8 +50,8 @@ def test_every_make_target_is_in_the_readme():
 
 def test_config_prints_the_file_as_toml(tmp_path):
     path = tmp_path / "b.toml"
-    text = '[providers."my own"]\ntype = "openai"\n\n[providers."my own".base_urls]\nus-east = "http://u:***@x/v1"\n'
-    path.write_text(text.replace("***", "geheim"))
+    text = '[providers."my own"]\ntype = "openai"\n\n[providers."my own".base_urls]\nus-east = "http://x/v1?a=b"\n'
+    path.write_text(text)
     shown = breakwater("config", CONFIG=str(path)).stdout
     assert shown.endswith(text)
 
@@ -61,15 +62,6 @@ def test_a_wrong_setting_ends_any_command_with_one_sentence_and_exit_code_2(comm
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert "BREAKWATER_LEASE_SECONDS" in refused.stderr
-
-
-@pytest.mark.parametrize("command", ["run", "api", "worker"])
-def test_a_provider_that_is_not_built_is_refused_by_whoever_would_use_it(command, tmp_path):
-    path = tmp_path / "b.toml"
-    path.write_text('[providers.h]\ntype = "openai"\n[providers.h.base_urls]\nus-east = "http://x/v1"\n')
-    refused = breakwater(command, CONFIG=str(path))
-    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert "isn't built yet" in refused.stderr
 
 
 def test_a_worker_without_a_run_to_join_says_what_to_do():

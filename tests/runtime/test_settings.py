@@ -3,8 +3,8 @@ import os
 import pytest
 
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS
-from runtime.errors import NotBuiltError, SettingError
-from runtime.settings import load_settings, redacted, refuse_what_is_not_built, registry
+from runtime.errors import SettingError
+from runtime.settings import load_settings, redacted, registry
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +88,12 @@ def test_an_empty_variable_counts_as_unset_and_levels_are_taken_in_any_case(monk
         ("[providers.h]\ntype = 'openai'", "base_urls"),
         ("[providers.h]\ntype = 'openai'\n[providers.h.base_urls]\nmars = 'http://x'", "mars"),
         ("[providers.h]\ntype = 'openai'\n[providers.h.base_urls]\nus-east = 'ftp://u:geheim@x'", "base_urls"),
+        ("[providers.h]\ntype = 'openai'\n[providers.h.base_urls]\nus-east = 'http://u:geheim@x'", "api_key_env"),
+        ("[providers.h]\ntype = 'openai'\n[providers.h.base_urls]\nus-east = 'http://geheim@x'", "api_key_env"),
+        ("[providers.h]\ntype = 'openai'\n[providers.h.base_urls]\nus-east = 'http://x/v1#y'", "base_urls.us-east"),
+        ("[providers.h]\ntype = 'echo'\ntimeout_seconds = 0", "providers.h.timeout_seconds"),
+        ("[providers.h]\ntype = 'echo'\ntimeout_seconds = 86401", "at most 86400"),
+        ("[providers.h]\ntype = 'echo'\nmax_concurrent = 0", "providers.h.max_concurrent"),
         ("[providers.h]\ntype = 'echo'\napi_key_env = 'NOT_THERE'", "NOT_THERE"),
         ("[connections.erp]\nurl_env = 'NOT_THERE'", "NOT_THERE"),
         ("[regions.a]\naliases = ['X']\n[regions.b]\naliases = [' x']", "regions.a"),
@@ -118,17 +124,39 @@ def test_regions_questions_and_providers_of_the_file_replace_the_defaults(config
     assert allowed.providers == allowed.paused_providers == {"hybrid"}
 
 
-def test_a_provider_that_is_not_built_is_understood_but_refused_at_start(configure, monkeypatch):
+CHAT = "[providers.hybrid]\ntype = 'openai'\n{settings}[providers.hybrid.base_urls]\n{urls}\n"
+
+
+def chat(settings="", urls="us-east = 'http://127.0.0.1:9001/v1'"):
+    return CHAT.format(settings=settings, urls=urls)
+
+
+def test_the_key_of_a_provider_stays_out_of_what_is_shown(configure, monkeypatch):
     monkeypatch.setenv("HYBRID_KEY", "geheim")
-    configure(
-        "[providers.hybrid]\ntype = 'openai'\napi_key_env = 'HYBRID_KEY'\n"
-        "[providers.hybrid.base_urls]\nus-east = 'http://127.0.0.1:9001/v1'\n"
-    )
+    configure(chat("api_key_env = 'HYBRID_KEY'\n"))
     settings = load_settings()
     assert settings.secrets["HYBRID_KEY"].get_secret_value() == "geheim"
     assert "geheim" not in repr(settings)
-    with pytest.raises(NotBuiltError, match=r"providers\.hybrid\.type .* isn't built yet"):
-        refuse_what_is_not_built(settings)
+
+
+@pytest.mark.parametrize("key", ["geheim geheim", "geheim\n", "geheim\r\nX-Injected: 1", "gehe\u00efm"])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(configure, monkeypatch, key):
+    monkeypatch.setenv("HYBRID_KEY", key)
+    configure(chat("api_key_env = 'HYBRID_KEY'\n"))
+    with pytest.raises(SettingError, match="HYBRID_KEY can't be sent as a key: set it to") as refused:
+        load_settings()
+    assert "gehe" not in str(refused.value)
+
+
+def test_a_provider_serves_the_regions_of_its_urls_and_echo_all(configure):
+    configure(
+        "[regions.north]\n[regions.south]\n[regions.west]\n[providers.trial]\ntype = 'echo'\n"
+        + chat(urls="west = 'https://w.example'\nnorth = 'https://n.example'")
+    )
+    allowed = registry(load_settings())
+    assert allowed.regions_by_provider == {"hybrid": ("north", "west")}
+    assert allowed.unserved("hybrid", ["north", "south"]) == ["south"]
+    assert allowed.unserved("trial", ["north", "south"]) == []
 
 
 def test_the_import_root_is_relative_to_the_file(configure, tmp_path):
