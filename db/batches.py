@@ -77,13 +77,13 @@ class Claimant:
 
 @dataclass(slots=True)
 class Claim:
-    """What a claim took, and how many hints it cleared away: while there are any, more may be due behind them.
+    """What a claim took of what was due at `looked_at`, by the database's clock.
 
-    It saw what was due at `looked_at`, by the database's clock.
+    Another one may take more: hints were cleared away that others stood behind, or it took all that it looked at.
     """
 
     batches: list[ClaimedBatch] = field(default_factory=list)
-    cleared: int = 0
+    may_take_more: bool = False
     looked_at: datetime | None = None
 
 
@@ -93,10 +93,12 @@ async def claim_cells(connection: Connection, pools: Sequence[PoolKey], claimant
     Locks ready and batch rows, passing over locked ones. Runs in the caller's transaction, whose commit may be
     asynchronous.
     """
-    rows = await _find_due(connection, pools, claimant, limit=max(1, min(cells, MOST_AT_ONCE)), locked_jobs=None)
+    limit = max(1, min(cells, MOST_AT_ONCE))
+    rows = await _find_due(connection, pools, claimant, limit=limit, locked_jobs=None)
     due = [_due(row) for row in rows if row["job_no"] is not None]
-    taken = [(one, 0) for one, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
-    return Claim(await _take(connection, taken, claimant), rows[0]["cleared"], rows[0]["looked_at"])
+    granted = [(one, 0) for one, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
+    taken = await _take(connection, granted, claimant)
+    return Claim(taken, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
 async def claim_calls(connection: Connection, pools: Sequence[PoolKey], claimant: Claimant, *, calls: int) -> Claim:
@@ -120,7 +122,7 @@ async def claim_calls(connection: Connection, pools: Sequence[PoolKey], claimant
     probed = {(row["provider"], row["region"]) for row in locked if row["is_probed"]}
     for batch in taken:
         batch.is_probe = batch.pool in probed
-    return Claim(taken, rows[0]["cleared"], rows[0]["looked_at"])
+    return Claim(taken, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
 async def claim_overdue(connection: Connection, claimant: Claimant, *, limit: int) -> list[ClaimedBatch]:
@@ -155,6 +157,10 @@ async def _find_due(
         locked_jobs is not None,
         locked_jobs or [],
     )
+
+
+def _may_take_more(rows: Sequence[asyncpg.Record], limit: int, taken: Sequence[ClaimedBatch]) -> bool:
+    return bool(rows[0]["cleared"]) or limit <= len(rows) == len(taken)
 
 
 def _due(row: asyncpg.Record) -> Due:

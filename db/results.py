@@ -79,9 +79,9 @@ class Settlement:
     """What a flush says of one batch: its cells that ended, and its tries that will be repeated.
 
     A batch `is_released` once nobody works on it; if it has open cells then, it is due again in `due_in_seconds`. One
-    that `is_yielded` gave up its turn with cells that it hadn't tried. `slots` calls of it are still in flight.
-    `refusal` closes the pool's gate, `opens_gate` opens it. `record` sets `status` and `open_cells` to what the
-    batch's row says after it.
+    that `is_yielded` gave up its turn with cells that it hadn't tried. `slots` calls of it are still in flight; it
+    `frees_room` where they are fewer than before. `refusal` closes the pool's gate, `opens_gate` opens it. `record`
+    sets `status` and `open_cells` to what the batch's row says after it.
     """
 
     batch: ClaimedBatch
@@ -89,6 +89,7 @@ class Settlement:
     is_yielded: bool = False
     due_in_seconds: float = 0.0
     slots: int = 0
+    frees_room: bool = False
     completed: list[CompletedCell] = field(default_factory=list)
     ended: list[EndedCell] = field(default_factory=list)
     retried: list[RetriedCell] = field(default_factory=list)

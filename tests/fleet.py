@@ -159,11 +159,11 @@ def _run(environment: Mapping[str, str], output: Path) -> None:
 # Jobs
 
 
-def body(*, models: int = 1, regions: int = 1, questions: int = 1, **members: Any) -> dict[str, Any]:
+def body(*, models: int | list[str] = 1, regions: int = 1, questions: int = 1, **members: Any) -> dict[str, Any]:
     """A spec as a client would post it, of models × regions × questions cells."""
     return {
         "name": "fleet",
-        "models": [f"model-{number}" for number in range(models)],
+        "models": [f"model-{number}" for number in range(models)] if isinstance(models, int) else models,
         "regions": [region.name for region in DEFAULT_REGIONS[:regions]],
         "questions": [f"What is {number} plus {number}?" for number in range(questions)],
         **members,

@@ -45,8 +45,12 @@ class Claimer:
     async def look(self) -> None:
         """Claim what is due, as far as there is room."""
         async with self._one_at_a_time:
-            looks = [await self._look(self._claim_calls), await self._look(self._claim_cells)]
-            self._looked_at = min((at for at in looks if at is not None), default=None)
+            looked_at = []
+            if self._executor.room_for_calls:
+                looked_at.append(await self._look(self._claim_calls))
+            if self._executor.room_for_cells:
+                looked_at.append(await self._look(self._claim_cells))
+            self._looked_at = min((at for at in looked_at if at is not None), default=None)
             if not self._executor.has_room.is_set():
                 await self.ring()
 
@@ -82,29 +86,25 @@ class Claimer:
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
 
-    async def _look(self, claim: Callable[[Connection, Claimant], Awaitable[Claim | None]]) -> datetime | None:
-        """Claim until nothing is claimed and no hint is cleared away; return when the queue was looked at last."""
+    async def _look(self, claim: Callable[[Connection, Claimant], Awaitable[Claim]]) -> datetime | None:
+        """Claim until nothing more can be taken; return when the queue was looked at last."""
         while True:
             claimed = await self._take(claim)
-            if claimed is None:
-                return None
-            if not claimed.batches and not claimed.cleared:
+            if not claimed.may_take_more:
                 return claimed.looked_at
 
-    async def _claim_calls(self, connection: Connection, claimant: Claimant) -> Claim | None:
+    async def _claim_calls(self, connection: Connection, claimant: Claimant) -> Claim:
         room = self._executor.room_for_calls
-        pools = tuple(self._context.limits)
-        return await batches.claim_calls(connection, pools, claimant, calls=room) if room else None
+        return await batches.claim_calls(connection, tuple(self._context.limits), claimant, calls=room)
 
-    async def _claim_cells(self, connection: Connection, claimant: Claimant) -> Claim | None:
+    async def _claim_cells(self, connection: Connection, claimant: Claimant) -> Claim:
         room = self._executor.room_for_cells
-        pools = self._context.instant_pools
-        return await batches.claim_cells(connection, pools, claimant, cells=room) if room else None
+        return await batches.claim_cells(connection, self._context.instant_pools, claimant, cells=room)
 
-    async def _claim_overdue(self, connection: Connection, claimant: Claimant) -> Claim | None:
+    async def _claim_overdue(self, connection: Connection, claimant: Claimant) -> Claim:
         return Claim(await batches.claim_overdue(connection, claimant, limit=OVERDUE_AT_ONCE))
 
-    async def _take(self, claim: Callable[[Connection, Claimant], Awaitable[Claim | None]]) -> Claim | None:
+    async def _take(self, claim: Callable[[Connection, Claimant], Awaitable[Claim]]) -> Claim:
         """Claim in a transaction of its own and start what was claimed."""
         claimant = Claimant(
             holder=secrets.randbits(63),
@@ -113,16 +113,15 @@ class Claimer:
             in_hand={run.batch.holder for run in self._executor.held.values()},
         )
 
-        async def unit(connection: Connection) -> Claim | None:
+        async def unit(connection: Connection) -> Claim:
             claimed = await claim(connection, claimant)
-            lost = sum(batch.was_lost for batch in claimed.batches) if claimed else 0
+            lost = sum(batch.was_lost for batch in claimed.batches)
             if lost:
                 await tallies.add(connection, self._context.worker_no, [tally(LEASES_LOST.name, lost)])
             return claimed
 
         claimed = await in_transaction(self._context.claims, unit)
-        if claimed is not None:
-            await self._start(claimed.batches)
+        await self._start(claimed.batches)
         return claimed
 
     async def _start(self, claimed: Sequence[ClaimedBatch]) -> None:

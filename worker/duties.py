@@ -78,7 +78,8 @@ class Worker:
                 self._executor.release(settlement.batch)
         for settlement in recorded.stale:
             self._executor.release(settlement.batch)
-        self._claimer.wake()
+        if recorded.stale or any(one.frees_room or one.status != "running" for one in recorded.settled):
+            self._claimer.wake()
 
     def _on_refused(self, batch: batches.ClaimedBatch) -> None:
         """Leave a batch whose results can't be recorded to its lease."""

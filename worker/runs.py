@@ -43,6 +43,7 @@ class BatchRun:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _offset: float = field(init=False)
     _until: float = field(init=False)
+    _told_slots: int = field(init=False)
     _due_at: float | None = None
     _has_begun: bool = False
     _jitter: float = field(default_factory=random.random)
@@ -50,7 +51,7 @@ class BatchRun:
     def __post_init__(self) -> None:
         now = time.monotonic()
         batch = self.batch
-        self.slots = batch.slots
+        self.slots = self._told_slots = batch.slots
         self.untold = len(batch.model_nos)
         self.untried = deque(index for index, is_marked in enumerate(batch.marked) if not is_marked)
         self._offset = batch.claimed_at - now
@@ -93,6 +94,8 @@ class BatchRun:
     def tell(self, settlement: Settlement) -> None:
         """Say in a settlement how the batch stands: what still runs of it, and when it is due again."""
         settlement.slots = self.slots
+        settlement.frees_room = self.slots < self._told_slots
+        self._told_slots = self.slots
         settlement.is_released = self.slots == 0 and (self.counts_calls or self.untold == 0)
         settlement.is_yielded = settlement.is_released and bool(self.untried)
         if not self.untried and self._due_at is not None:
@@ -129,7 +132,8 @@ class BatchRun:
     def _add_failure(self, settlement: Settlement, index: int, failed: Failed, tried: Try) -> None:
         if failed.closes_gate:
             detail = storable(failed.detail)
-            settlement.refusal = Refusal(*self.batch.pool, failed.code, detail, failed.retry_after_seconds)
+            # "Now" says as little of when as nothing at all: repeated at once, it would be refused for ever.
+            settlement.refusal = Refusal(*self.batch.pool, failed.code, detail, failed.retry_after_seconds or None)
         cell = self.cell(index)
         if self.must_mark and failed.end is End.AMBIGUOUS:
             settlement.ended.append(_ended(cell, tried, failed, status="unknown"))

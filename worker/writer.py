@@ -49,6 +49,7 @@ class Writer:
             waiting.is_yielded = settlement.is_yielded
             waiting.due_in_seconds = settlement.due_in_seconds
             waiting.slots = settlement.slots
+            waiting.frees_room = settlement.frees_room or waiting.frees_room
             waiting.refusal = settlement.refusal or waiting.refusal
             waiting.opens_gate = settlement.opens_gate or waiting.opens_gate
         self._idle.clear()
