@@ -73,7 +73,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             providers=serving.providers,
             pool_of=serving.pool_of,
             limits=serving.limits,
-            instant_pools=tuple(pool for pool in serving.pools if pool not in serving.limits),
+            instant_pools=serving.instant_pools,
             log=log,
         )
     finally:

@@ -167,7 +167,7 @@ class Coordinator:
             raise ValueError(spec.planned)
         batches = plan(spec, self._context.pool_of)
         for batch in batches:
-            if (batch.provider, batch.region) not in self._served:  # no worker would ever claim it
+            if batch.pool not in self._served:  # no worker would ever claim it
                 detail = f"Provider {batch.provider} doesn't serve {batch.region} any more: configure it there, and"
                 raise NotServed("region_not_served", f"{detail} submit this again.")
         return spec, batches

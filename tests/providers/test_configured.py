@@ -48,24 +48,21 @@ def test_without_providers_echo_serves_every_name_at_once(settings):
     serving = serve(settings())
     assert serving.pool_of("anyone") == serving.pool_of("hybrid")
     assert (serving.pool_of("anyone").provider, serving.pool_of("anyone").batch_cells) == ("echo", 250)
-    assert serving.pools == tuple(("echo", region) for region in REGIONS)
+    assert serving.instant_pools == tuple(("echo", region) for region in REGIONS)
     assert serving.limits == {}
 
 
 def test_an_echo_that_waits_is_called_without_a_limit(settings):
     serving = serve(settings(BREAKWATER_ECHO_DELAY_SECONDS="0.1"))
     assert serving.pool_of("anyone").batch_cells == 10
-    assert serving.limits == dict.fromkeys(serving.pools)
+    assert serving.limits == {("echo", region): None for region in REGIONS}
+    assert serving.instant_pools == ()
 
 
 async def test_a_provider_serves_the_regions_that_it_has_a_url_for(settings):
     serving = serve(settings(TOML))
-    assert set(serving.pools) == {
-        ("chat", "us-east"),
-        ("chat", "eu-west"),
-        ("router", "asia-pacific"),
-        *(("trial", region) for region in REGIONS),
-    }
+    assert set(serving.limits) == {("chat", "us-east"), ("chat", "eu-west"), ("router", "asia-pacific")}
+    assert serving.instant_pools == tuple(("trial", region) for region in REGIONS)
     await serving.aclose()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import httpx2
 
+from db.batches import PoolKey
 from domain.notes import cut
 from domain.plan import NotServed, Pool
 from domain.regions import Registry
@@ -29,13 +30,14 @@ class Serving:
     """What a worker serves.
 
     `pool_of` maps a model's provider name to who serves it and raises LookupError for one that isn't configured.
-    `pools` are (provider, region); `limits` the calls in flight of those whose provider makes calls, None unlimited.
+    `limits` are the (provider, region) whose provider makes calls, with how many the whole fleet may have in flight
+    (None: no limit); `instant_pools` are the others.
     """
 
     providers: Mapping[str, Provider]
     pool_of: Callable[[str], Pool]
-    pools: tuple[tuple[str, str], ...]
-    limits: Mapping[tuple[str, str], int | None]
+    limits: Mapping[PoolKey, int | None]
+    instant_pools: tuple[PoolKey, ...]
 
     async def aclose(self) -> None:
         """Let go of what the providers hold open."""
@@ -58,8 +60,8 @@ def serve(settings: Settings) -> Serving:
     return Serving(
         providers=providers,
         pool_of=_named(pool_by_provider) if settings.file.providers else lambda _name: pool_by_provider[Echo.name],
-        pools=pools,
-        limits={(name, region): limit_by_provider.get(name) for name, region in pools if providers[name].makes_calls},
+        limits={pool: limit_by_provider.get(pool[0]) for pool in pools if providers[pool[0]].makes_calls},
+        instant_pools=tuple(pool for pool in pools if not providers[pool[0]].makes_calls),
     )
 
 
