@@ -77,13 +77,17 @@ async def test_what_is_paused_hides_nothing_else(reader: httpx2.AsyncClient, see
         await seeds.submit(models=[f"m-{n}" for n in range(8)], regions=["EU"])
     other = await seeds.submit()
     await seeds.plan()
+    queued = await seeds.submit()
     await reader.post("/regions/EU/pause")
     await age(rows)
-    await rows.execute("UPDATE ready SET queued_at = now() - interval '1 hour' WHERE region = 'us-east'")
+    await rows.execute("UPDATE ready SET queued_at = now() - interval '1 hour', turn = 1000 WHERE region = 'us-east'")
     found = await stuck(reader)
     assert len(found) == 50
-    assert (found[0]["job_id"], found[0]["reason"]) == (other.id, "workers_busy")
-    assert {one["reason"] for one in found[1:]} == {"paused"}
+    assert [(one["job_id"], one["reason"]) for one in found[:2]] == [
+        (queued.id, "workers_busy"),
+        (other.id, "workers_busy"),
+    ]
+    assert {one["reason"] for one in found[2:]} == {"paused"}
 
 
 async def test_a_closed_gate_says_why_and_until_when(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:

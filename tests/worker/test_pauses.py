@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, tallied
+from tests.fleet import Fleet, all_ended, assert_audit, attempts, stream_is_empty, tallied
 from tests.service import Client, unique
 from tests.waiting import eventually_async
 
@@ -56,6 +56,7 @@ async def test_a_paused_region_holds_its_cells_while_another_ones_run(
         return [row["id"] for row in open_jobs] == [held] and await ended_in(connection, "us-east") == 2 + len(others)
 
     await eventually_async(all_but_the_held_ended, what="everything else ended")
+    await stream_is_empty(fleet.redis_url)
     assert (await ended_in(connection, "eu-west"), await in_hand(connection, "eu-west")) == (0, 0)
     await press(own_client, "/regions/EU/resume")
     await all_ended(connection, seconds=5)
@@ -74,6 +75,7 @@ async def test_a_paused_provider_holds_everything_that_it_serves(
         return bool(await connection.fetchval("SELECT count(*) FROM batches") == len(jobs))
 
     await eventually_async(planned, what="all is planned")
+    await stream_is_empty(fleet.redis_url)
     assert await attempts(connection) == {("planned", 0): len(jobs)}
     await press(own_client, "/providers/echo/resume")
     await all_ended(connection, seconds=5)
