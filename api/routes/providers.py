@@ -98,6 +98,6 @@ async def _show(
     for name in names:
         configured = settings.file.providers.get(name)
         kind = configured.type if configured else ProviderType.ECHO
-        regions = [one for one in registry.allowed_regions if not configured or one in (configured.base_urls or [one])]
+        regions = registry.regions_by_provider.get(name, registry.allowed_regions)
         shown.append(Provider.of(name, kind, paused[Paused(Kind.PROVIDER, name)], regions, pools))
     return shown

@@ -1,6 +1,7 @@
 """Notices: whoever listens hears them at once, and what isn't understood is passed over."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,12 @@ from tests.fleet import broker
 from tests.waiting import eventually_async
 
 PAUSES = Notice(about="pauses")
+
+
+@pytest.fixture(autouse=True)
+def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else's: other tests' processes listen on the same server."""
+    monkeypatch.setattr(notices, "CHANNEL", f"test:{secrets.token_hex(4)}")
 
 
 @pytest.fixture
