@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from db.engine import Connection, Engine, connect, statement
 from db.jobs import find_job
-from db.reading import BIGGEST_BIGINT, Slice, sliced
+from db.reading import BIGGEST_BIGINT, Slice, sliced, snapshot
 from domain.errors import NotFound
 
 EXECUTION_ID = re.compile(r"(\d{1,19})-(\d{1,3})-(\d{1,3})-(\d{1,3})", re.ASCII)
@@ -30,7 +30,11 @@ FIRST = CellKey(-1, -1, -1)
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One planned cell. `provider` is whom its model names, `provider_used` who answered."""
+    """One planned cell. `provider` is whom its model names, `provider_used` who answered.
+
+    `usage` is what the answer told of tokens, seconds and cost. `retry_at` is when a failed try may be repeated, while
+    that is to come.
+    """
 
     id: str
     key: CellKey
@@ -44,9 +48,11 @@ class Execution:
     provider_used: str | None
     region_served: str | None
     output: str | None
+    usage: Any
     error_code: str | None
     error_detail: str | None
     error_retryable: bool | None
+    retry_at: datetime | None
     created_at: datetime
     queued_at: datetime | None
     started_at: datetime | None
@@ -62,6 +68,7 @@ class Attempt:
     started_at: datetime
     finished_at: datetime
     provider_used: str
+    region_served: str | None
     error_code: str | None
     error_detail: str | None
     error_retryable: bool | None
@@ -107,10 +114,13 @@ async def list_executions(
 
 
 async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> tuple[Execution, Sequence[Attempt]]:
-    """Return a cell and its tries, oldest first; raise NotFound where the tenant has no such cell."""
+    """Return a cell and its tries of one moment, oldest first; raise NotFound where the tenant has no such cell.
+
+    There are as many tries as the cell says `attempts`.
+    """
     job_no, key = _parse(execution_id)
     before = CellKey(key.region_no, key.model_no, key.question_no - 1)
-    async with connect(engine) as connection:
+    async with snapshot(engine) as connection:
         names = await _read_names(connection, tenant_no, job_no)
         found = await connection.fetch(
             statement("list_executions"), job_no, *before, None, key.region_no, key.model_no, key.question_no, 1
@@ -119,7 +129,8 @@ async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> t
     if not names or not found:
         raise _absent_execution()
     execution = _execution(dict(found[0]), names[0])
-    return execution, [*(_repeated(dict(row)) for row in tries), *_last_try(execution)]
+    recorded = [Attempt(**row) for row in tries]
+    return execution, [*recorded, *_last_try(execution, recorded)]
 
 
 async def _read_names(connection: Connection, tenant_no: int, job_no: int) -> list[_Names]:
@@ -148,14 +159,14 @@ def _execution(row: Mapping[str, Any], names: _Names) -> Execution:
     return Execution(**resolved, **stored)
 
 
-def _repeated(row: Mapping[str, Any]) -> Attempt:
-    return Attempt(**row, status="failed", error_retryable=True)
+def _last_try(execution: Execution, recorded: Sequence[Attempt]) -> list[Attempt]:
+    """Return the try that ended the cell, which its own row tells.
 
-
-def _last_try(execution: Execution) -> list[Attempt]:
-    """Return the try that ended the cell: its own row tells it. A cancelled or waiting cell has none."""
+    There is none where all that are counted are recorded: the cell waits, was cancelled or given up without a call, or
+    a person resolved it.
+    """
     started_at, finished_at, provider_used = execution.started_at, execution.finished_at, execution.provider_used
-    if execution.status == "cancelled" or started_at is None or finished_at is None or provider_used is None:
+    if execution.attempts <= len(recorded) or started_at is None or finished_at is None or provider_used is None:
         return []
     return [
         Attempt(
@@ -164,6 +175,7 @@ def _last_try(execution: Execution) -> list[Attempt]:
             started_at=started_at,
             finished_at=finished_at,
             provider_used=provider_used,
+            region_served=execution.region_served,
             error_code=execution.error_code,
             error_detail=execution.error_detail,
             error_retryable=execution.error_retryable,

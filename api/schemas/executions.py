@@ -9,6 +9,8 @@ from api.paging import Listed
 from db import executions as db
 from domain.status import ExecutionStatus
 
+_SERVED = "The region that the provider says it answered from."
+
 
 class ExecutionError(BaseModel):
     """Why a try failed; `retryable` ones are repeated while the policy has attempts left."""
@@ -34,13 +36,17 @@ class Execution(BaseModel):
     region: str
     question_id: str
     status: ExecutionStatus = Field(description="`running`: without a result, in a batch that a worker holds.")
-    attempts: int = Field(description="Tries that came to an end.")
+    attempts: int = Field(description="Tries that came to an end; giving up without a call is none.")
     provider: str = Field(description="Whom the spec names for the model.")
     provider_used: str | None = Field(description="Who was asked.")
-    region_served: str | None = Field(description="The region that the provider says it answered from.")
+    region_served: str | None = Field(description=_SERVED)
     output: str | None
     output_empty: bool | None = Field(description="Whether the answer is the empty text; null without an answer.")
+    usage: dict[str, Any] | None = Field(
+        description="What the provider told of tokens, seconds and cost; null where it told nothing."
+    )
     error: ExecutionError | None
+    retry_at: datetime | None = Field(description="When a failed try may be repeated; null unless that is to come.")
     created_at: datetime
     queued_at: datetime | None
     started_at: datetime | None = Field(description="Of the try that ended the cell.")
@@ -58,6 +64,7 @@ class Attempt(BaseModel):
     attempt: int = Field(description="From 1.")
     status: ExecutionStatus = Field(description="What it made of the cell; `failed` also where it was repeated.")
     provider_used: str
+    region_served: str | None = Field(description=_SERVED)
     started_at: datetime
     finished_at: datetime
     error: ExecutionError | None
@@ -69,6 +76,7 @@ class Attempt(BaseModel):
             attempt=tried.attempt_no,
             status=ExecutionStatus(tried.status),
             provider_used=tried.provider_used,
+            region_served=tried.region_served,
             started_at=tried.started_at,
             finished_at=tried.finished_at,
             error=ExecutionError.of(tried),
@@ -78,7 +86,7 @@ class Attempt(BaseModel):
 class ExecutionWithAttempts(Execution):
     """One planned cell with every try, oldest first."""
 
-    attempt_history: list[Attempt]
+    attempt_history: list[Attempt] = Field(description="As many as `attempts`.")
 
     @classmethod
     def with_attempts(cls, cell: db.Execution, tries: Any) -> Self:
@@ -104,7 +112,9 @@ def _members(cell: db.Execution) -> dict[str, Any]:
         "region_served": cell.region_served,
         "output": cell.output,
         "output_empty": None if cell.output is None else cell.output == "",
+        "usage": cell.usage,
         "error": ExecutionError.of(cell),
+        "retry_at": cell.retry_at,
         "created_at": cell.created_at,
         "queued_at": cell.queued_at,
         "started_at": cell.started_at,

@@ -1,0 +1,114 @@
+"""The tries of a cell: as many as it counts, each as it was, none made up, whatever became of the cell."""
+
+import asyncio
+import random
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.lives import RECOUNT, Life, Lives
+from tests.seeding import Seeds, failed, retried
+
+QUESTIONS = [f"Question {n}?" for n in range(60)]
+
+
+async def shown(reader: httpx2.AsyncClient, execution_id: str) -> Any:
+    answer = await reader.get(f"/executions/{execution_id}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def lived(seeds: Seeds, rows: Any, seed: int) -> list[Life]:
+    """Cells of one job after lives of up to eight steps; the last one still waits, so that the job does."""
+    job = await seeds.submit(questions=QUESTIONS)
+    await seeds.plan()
+    lives = [Life((job.job_no, 0, 0, question_no)) for question_no in range(len(QUESTIONS))]
+    chances = Lives(rows, random.Random(seed))
+    for life in lives[:-1]:
+        await chances.live(life, most=8)
+    await rows.execute(RECOUNT, job.job_no)
+    return lives
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_try_is_told_once(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, seed: int) -> None:
+    lives = await lived(seeds, rows, seed)
+    assert {life.status for life in lives} >= {"planned", "completed", "failed", "cancelled"}
+    for life in lives:
+        cell = await shown(reader, life.execution_id)
+        history = cell["attempt_history"]
+        told = [(one["status"], (one["error"] or {}).get("code"), one["region_served"]) for one in history]
+        assert (life.key, cell["status"], told) == (life.key, life.status, life.tries)
+        assert [one["attempt"] for one in history] == list(range(1, cell["attempts"] + 1))
+        assert all(one["started_at"] <= one["finished_at"] for one in history)
+
+
+async def test_a_cell_and_its_tries_are_of_one_moment(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    job = await seeds.submit()
+    await seeds.plan()
+    life = Life((job.job_no, 0, 0, 0))
+
+    async def keep_failing() -> None:
+        for _ in range(300):
+            await Lives(rows, random.Random(1)).repeat(life)
+
+    failing = asyncio.create_task(keep_failing())
+    seen = set()
+    while not failing.done():
+        cell = await shown(reader, life.execution_id)
+        assert len(cell["attempt_history"]) == cell["attempts"]
+        seen.add(cell["attempts"])
+    await failing
+    assert len(seen) > 10
+
+
+async def test_a_cell_given_up_without_a_call_has_no_try(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    job = await seeds.submit()
+    await seeds.plan()
+    life = Life((job.job_no, 0, 0, 0))
+    await Lives(rows, random.Random(1)).give_up(life)
+    cell = await shown(reader, life.execution_id)
+    assert (cell["status"], cell["attempts"], cell["attempt_history"]) == ("failed", 0, [])
+    assert cell["error"]["code"] in {"queue_timeout", "worker_lost"}
+    assert cell["started_at"] is cell["provider_used"] is None
+
+
+async def test_a_mismatch_says_where_it_was_served(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    job = await seeds.submit()
+    await seeds.plan()
+    await seeds.record(*(failed(batch) for batch in await seeds.claim()))
+    await rows.execute("ALTER TABLE executions DISABLE TRIGGER execution_transition_is_legal")
+    await rows.execute("UPDATE executions SET region_served = 'eu-west', error_code = 'region_mismatch'")
+    cell = await shown(reader, f"{job.job_no}-0-0-0")
+    [told] = cell["attempt_history"]
+    assert cell["region_served"] == told["region_served"] == "eu-west"
+    assert told["error"]["code"] == "region_mismatch"
+
+
+async def test_a_cell_says_when_it_is_tried_again(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    job = await seeds.submit(questions=["One?", "Two?"])
+    path = f"/jobs/{job.id}/executions"
+
+    async def retries() -> list[str | None]:
+        return [cell["retry_at"] for cell in (await reader.get(path)).json()["items"]]
+
+    await seeds.plan()
+    assert await retries() == [None, None]
+    await seeds.record(*(retried(batch) for batch in await seeds.claim()))
+    await rows.execute("UPDATE executions SET not_before = '2999-01-01' WHERE question_no = 1")
+    await rows.execute("UPDATE executions SET not_before = '2020-01-01' WHERE question_no = 0")
+    assert await retries() == ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"]
+    [batch] = await seeds.claim()
+    assert await retries() == [None, "2999-01-01T00:00:00Z"]
+    await seeds.record(failed(batch))
+    assert await retries() == [None, None]
+
+
+async def test_usage_is_shown_as_the_provider_told_it(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    job = await seeds.submit(questions=["One?", "Two?"])
+    await seeds.plan()
+    await rows.execute("""UPDATE executions SET usage = '{"total_tokens": 7, "cost": 0.001}' WHERE question_no = 0""")
+    told, untold = (await reader.get(f"/jobs/{job.id}/executions")).json()["items"]
+    assert (told["usage"], untold["usage"]) == ({"total_tokens": 7, "cost": 0.001}, None)
+    assert (await shown(reader, told["id"]))["usage"] == told["usage"]
