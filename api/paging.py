@@ -77,7 +77,7 @@ def next_cursor(kind: ListKind, page: Slice[Any], key: Callable[[Any], Sequence[
 
 
 def link_next(request: Request, response: Response, cursor: str | None) -> None:
-    """Say where the next page is, with the filters of this one."""
+    """Say in the answer's headers where the next page is, with the filters of this one."""
     if cursor is not None:
         following = request.url.include_query_params(cursor=cursor)
         response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'

@@ -1,11 +1,12 @@
 """GET /jobs/{id}/executions and GET /executions/{id}: the cells of a job, and one with its tries."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from api.dependencies import ONE_OF_EACH, Database, ExecutionId, JobId, NoParameters, Tenant
+from api.etags import TAGGED, IfNoneMatch, tagged
 from api.filters import NameFilter, canonical_region
 from api.paging import EXECUTIONS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
@@ -25,16 +26,21 @@ class ExecutionListParameters(PageParameters):
     question: NameFilter | None = Field(default=None, description="A question's id.")
 
 
-@router.get("/jobs/{job_id}/executions", summary="List a job's executions", responses=problem_responses(404, 422))
+@router.get(
+    "/jobs/{job_id}/executions",
+    summary="List a job's executions",
+    response_model=ExecutionList,
+    responses={**TAGGED, **problem_responses(404, 422)},
+)
 async def get_executions(
     *,
     job_id: JobId,
     request: Request,
-    response: Response,
     database: Database,
     tenant: Tenant,
     parameters: Annotated[ExecutionListParameters, Query()],
-) -> ExecutionList:
+    if_none_match: IfNoneMatch = None,
+) -> Any:
     """Return the planned cells in plan order; none while the job is queued."""
     wanted = ExecutionFilter(
         status=parameters.status,
@@ -46,8 +52,9 @@ async def get_executions(
     after = CellKey(*key) if key else FIRST
     page = await list_executions(database, tenant, job_id, wanted, after=after, limit=parameters.limit)
     cursor = next_cursor(EXECUTIONS, page, lambda cell: cell.key)
-    link_next(request, response, cursor)
-    return ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor)
+    answer = tagged(ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor), if_none_match)
+    link_next(request, answer, cursor)
+    return answer
 
 
 @router.get("/executions/{execution_id}", summary="Show an execution", responses=problem_responses(404, 422))

@@ -2,21 +2,23 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
-from api.etags import is_current, weak_tag
+from api.etags import TAGGED, IfNoneMatch, tagged
 from api.filters import Moment, NameFilter, canonical_region
-from api.headers import ETAG
 from api.paging import JOBS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.jobs import Job, JobList, JobSummary
-from db.jobs import JobFilter, JobRead, list_jobs, read_job
+from db.jobs import JobFilter, list_jobs, read_job
 from domain.spec import Kind
 from domain.status import JobStatus
 
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
+
+CLOCK = {"queue": {"waited_seconds"}}
+"""What of a job changes with every look, though nothing has happened."""
 
 
 class JobListParameters(PageParameters):
@@ -58,14 +60,7 @@ async def get_jobs(
 
 
 @router.get(
-    "/jobs/{job_id}",
-    summary="Show a job",
-    response_model=Job,
-    responses={
-        200: {"headers": {"ETag": ETAG}},
-        304: {"description": "Nothing has changed since the answer with this tag.", "headers": {"ETag": ETAG}},
-        **problem_responses(404, 422),
-    },
+    "/jobs/{job_id}", summary="Show a job", response_model=Job, responses={**TAGGED, **problem_responses(404, 422)}
 )
 async def get_job(
     *,
@@ -73,17 +68,7 @@ async def get_job(
     database: Database,
     tenant: Tenant,
     _: Annotated[NoParameters, Query()],
-    if_none_match: Annotated[str | None, Header(description="`ETag` of an earlier answer.")] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Any:
     """Return a job with its spec as submitted and as it runs, and its progress of this moment."""
-    job = await read_job(database, tenant, job_id)
-    headers = {"ETag": _tag(job), "Cache-Control": "no-cache"}
-    if is_current(if_none_match, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return Response(Job.of(job).model_dump_json(by_alias=True), headers=headers, media_type="application/json")
-
-
-def _tag(job: JobRead) -> str:
-    """Return a tag of everything that can change in a job, but for the clock of its wait."""
-    changing = (job.status, job.counts, job.last_event_no, job.times_seen, job.spec is None)
-    return weak_tag(job.job_no, *changing, job.first_started_at, job.queued_before)
+    return tagged(Job.of(await read_job(database, tenant, job_id)), if_none_match, untagged=CLOCK)

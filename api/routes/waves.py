@@ -1,10 +1,11 @@
 """GET /jobs/{id}/waves and …/batches: how far a job's coordination is."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request
 
 from api.dependencies import ONE_OF_EACH, Database, JobId, Tenant
+from api.etags import TAGGED, IfNoneMatch, tagged
 from api.paging import BATCHES, WAVES, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.waves import Batch, BatchList, Wave, WaveList
@@ -14,42 +15,50 @@ from db.waves import list_batches, list_waves
 router = APIRouter(tags=["coordination"], dependencies=ONE_OF_EACH)
 
 
-@router.get("/jobs/{job_id}/waves", summary="List a job's waves", responses=problem_responses(404, 422))
+@router.get(
+    "/jobs/{job_id}/waves",
+    summary="List a job's waves",
+    response_model=WaveList,
+    responses={**TAGGED, **problem_responses(404, 422)},
+)
 async def get_waves(
     *,
     job_id: JobId,
     request: Request,
-    response: Response,
     database: Database,
     tenant: Tenant,
     parameters: Annotated[PageParameters, Query()],
-) -> WaveList:
+    if_none_match: IfNoneMatch = None,
+) -> Any:
     """Return a job's waves in order; none while it is queued."""
     key = parameters.key(WAVES)
     page = await list_waves(database, tenant, job_id, after=key[0] if key else 0, limit=parameters.limit)
     cursor = next_cursor(WAVES, page, lambda wave: [wave.wave_no])
-    link_next(request, response, cursor)
-    return WaveList(items=[Wave.of(wave) for wave in page.facts], next_cursor=cursor)
+    answer = tagged(WaveList(items=[Wave.of(wave) for wave in page.facts], next_cursor=cursor), if_none_match)
+    link_next(request, answer, cursor)
+    return answer
 
 
 @router.get(
     "/jobs/{job_id}/waves/{wave_number}/batches",
     summary="List a wave's batches",
-    responses=problem_responses(404, 422),
+    response_model=BatchList,
+    responses={**TAGGED, **problem_responses(404, 422)},
 )
 async def get_batches(
     *,
     job_id: JobId,
     wave_number: Annotated[int, Path(ge=0, le=BIGGEST_INT, examples=[1])],
     request: Request,
-    response: Response,
     database: Database,
     tenant: Tenant,
     parameters: Annotated[PageParameters, Query()],
-) -> BatchList:
+    if_none_match: IfNoneMatch = None,
+) -> Any:
     """Return a wave's batches in order, with lease and fence."""
     key = parameters.key(BATCHES)
     page = await list_batches(database, tenant, job_id, wave_number, after=key[0] if key else 0, limit=parameters.limit)
     cursor = next_cursor(BATCHES, page, lambda batch: [batch.batch_no])
-    link_next(request, response, cursor)
-    return BatchList(items=[Batch.of(batch) for batch in page.facts], next_cursor=cursor)
+    answer = tagged(BatchList(items=[Batch.of(batch) for batch in page.facts], next_cursor=cursor), if_none_match)
+    link_next(request, answer, cursor)
+    return answer

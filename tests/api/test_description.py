@@ -76,6 +76,8 @@ def test_every_answer_shows_the_request_id(name: str) -> None:
         ("POST /jobs", "409", "Retry-After"),
         ("GET /jobs/{job_id}", "200", "ETag"),
         ("GET /jobs/{job_id}", "304", "ETag"),
+        ("GET /jobs/{job_id}/executions", "200", "ETag"),
+        ("GET /jobs/{job_id}/waves/{wave_number}/batches", "304", "ETag"),
         ("GET /jobs", "200", "Link"),
         ("GET /audit", "200", "Link"),
         ("GET /readyz", "503", "Retry-After"),
