@@ -8,7 +8,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from api import errors
+from api import downloads, errors
 from api.announcing import Announcer
 from api.pausing import Pauses
 from api.registration import Registration
@@ -84,6 +84,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = load_settings()
     database_url, redis_url = _urls(settings)
     engine = create_engine(database_url, size=CONNECTIONS, name="breakwater-api")
+    download_engine = create_engine(database_url, size=downloads.AT_ONCE, name="breakwater-api-downloads")
     redis = envelopes.connect(redis_url)
     announcer = Announcer(redis)
     registration = Registration(engine, settings.heartbeat_seconds)
@@ -110,6 +111,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.worker_no = registration.worker_no
     app.state.announcer = announcer
     app.state.submitter = submitter
+    app.state.downloads = downloads.Downloads(download_engine)
     try:
         await pauses.start()
         async with asyncio.TaskGroup() as duties:
@@ -121,6 +123,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         await registration.stop()
         await redis.aclose()
+        await download_engine.dispose()
         await engine.dispose()
 
 

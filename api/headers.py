@@ -21,3 +21,7 @@ LINK: dict[str, Any] = {
     "description": 'The next page, with the filters of this one: `rel="next"`. None at the end.',
     "schema": {"type": "string"},
 }
+DISPOSITION: dict[str, Any] = {
+    "description": "The name for the file; of downloads only.",
+    "schema": {"type": "string"},
+}

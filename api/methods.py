@@ -5,6 +5,7 @@ from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_WAS_HEAD = "breakwater.was_head"
 
 
 class Heads:
@@ -23,7 +24,12 @@ class Heads:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
         # A scope of its own: the server leaves the body's length out of account by the method of the one it gave.
-        await self._app({**scope, "method": "GET"}, receive, send_head)
+        await self._app({**scope, "method": "GET", _WAS_HEAD: True}, receive, send_head)
+
+
+def is_head(scope: Scope) -> bool:
+    """Tell whether nobody will see the body of this answer."""
+    return _WAS_HEAD in scope
 
 
 def allowed_methods(request: Request) -> list[str]:

@@ -1,13 +1,14 @@
-"""Executions: a job's cells with the names of their plan, in plan order, and the tries of one."""
+"""Executions: a job's cells with the names of their plan, in plan order, by pages or all; and the tries of one."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from db.engine import Connection, Engine, connect, statement
-from db.jobs import find_job
+from db.jobs import find_job, look_up_job
 from db.reading import BIGGEST_BIGINT, Slice, sliced, snapshot
 from domain.errors import NotFound
 
@@ -15,6 +16,9 @@ EXECUTION_ID = re.compile(r"(\d{1,19})-(\d{1,3})-(\d{1,3})-(\d{1,3})", re.ASCII)
 BIGGEST_NO = 199
 NOWHERE = -1
 """The number of a name that the job's plan doesn't hold: no cell has it."""
+PAGE_CELLS = 200
+PAGE_BYTES = 256 * 1024
+"""What is read at once of all cells: so much of what providers said, and one more cell's."""
 
 
 class CellKey(NamedTuple):
@@ -101,16 +105,46 @@ async def list_executions(
     async with connect(engine) as connection:
         [names] = await _read_names(connection, tenant_no, job_no)
         rows = await connection.fetch(
-            statement("list_executions"),
-            job_no,
-            *after,
-            wanted.status,
-            _number(names.region_ids, wanted.region),
-            _number(names.model_ids, wanted.model),
-            _number(names.question_ids, wanted.question),
-            limit + 1,
+            statement("list_executions"), job_no, *after, *_numbers(names, wanted), limit + 1, BIGGEST_BIGINT
         )
     return sliced(rows, limit, lambda row: _execution(row, names))
+
+
+@dataclass(slots=True)
+class Cells:
+    """What is left to read of a job's cells, all of them as they were at one moment."""
+
+    connection: Connection
+    names: _Names
+    wanted: ExecutionFilter
+    after: CellKey = FIRST
+
+    async def following(self) -> Sequence[Execution]:
+        """Return the next cells in plan order, up to PAGE_CELLS and about PAGE_BYTES; none once all are read."""
+        rows = await self.connection.fetch(
+            statement("list_executions"),
+            self.names.job_no,
+            *self.after,
+            *_numbers(self.names, self.wanted),
+            PAGE_CELLS,
+            PAGE_BYTES,
+        )
+        cells = [_execution(dict(row), self.names) for row in rows]
+        if cells:
+            self.after = cells[-1].key
+        return cells
+
+
+@asynccontextmanager
+async def all_executions(engine: Engine, tenant_no: int, job_id: str, wanted: ExecutionFilter) -> AsyncIterator[Cells]:
+    """Lend all cells of a job that match, as of this moment; raise NotFound where there is no such job.
+
+    Takes a connection of the engine and holds a snapshot for as long.
+    """
+    async with snapshot(engine) as connection:
+        job_no = await look_up_job(connection, tenant_no, job_id)
+        [names] = await _read_names(connection, tenant_no, job_no)
+        yield Cells(connection, names, wanted)
 
 
 async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> tuple[Execution, Sequence[Attempt]]:
@@ -122,9 +156,7 @@ async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> t
     before = CellKey(key.region_no, key.model_no, key.question_no - 1)
     async with snapshot(engine) as connection:
         names = await _read_names(connection, tenant_no, job_no)
-        found = await connection.fetch(
-            statement("list_executions"), job_no, *before, None, key.region_no, key.model_no, key.question_no, 1
-        )
+        found = await connection.fetch(statement("list_executions"), job_no, *before, None, *key, 1, BIGGEST_BIGINT)
         tries = await connection.fetch(statement("list_attempts"), job_no, *key)
     if not names or not found:
         raise _absent_execution()
@@ -136,6 +168,16 @@ async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> t
 async def _read_names(connection: Connection, tenant_no: int, job_no: int) -> list[_Names]:
     """Return the names of the tenant's job, or nothing."""
     return [_Names(*row) for row in await connection.fetch(statement("read_execution_names"), tenant_no, job_no)]
+
+
+def _numbers(names: _Names, wanted: ExecutionFilter) -> tuple[str | None, int | None, int | None, int | None]:
+    """Return the filter as the statement takes it."""
+    return (
+        wanted.status,
+        _number(names.region_ids, wanted.region),
+        _number(names.model_ids, wanted.model),
+        _number(names.question_ids, wanted.question),
+    )
 
 
 def _number(names: Sequence[str], name: str | None) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, any_, func, literal, select
 from sqlmodel import col
 
-from db.engine import Engine, connect, statement
+from db.engine import Connection, Engine, connect, statement
 from db.reading import Slice, columns_of, reading, sliced
 from db.tables import Batch, Job, Spec
 from domain.errors import NotFound
@@ -130,9 +130,15 @@ async def find_job(engine: Engine, tenant_no: int, job_id: str) -> int:
     """Return the job's key; raise NotFound where the tenant has none with this id."""
     refuse_impossible(job_id)
     async with connect(engine) as connection:
-        job_no: int | None = await connection.fetchval(
-            "SELECT job_no FROM jobs WHERE tenant_no = $1 AND id = $2", tenant_no, job_id
-        )
+        return await look_up_job(connection, tenant_no, job_id)
+
+
+async def look_up_job(connection: Connection, tenant_no: int, job_id: str) -> int:
+    """Return the job's key as `find_job` does, on the caller's connection."""
+    refuse_impossible(job_id)
+    job_no: int | None = await connection.fetchval(
+        "SELECT job_no FROM jobs WHERE tenant_no = $1 AND id = $2", tenant_no, job_id
+    )
     if job_no is None:
         raise absent_job()
     return job_no

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from api import errors
 from api.announcing import Announcer
+from api.downloads import Downloads
 from api.pausing import Pauses
 from api.routes import (
     audit,
@@ -65,6 +66,11 @@ ROUTERS = [
     )
 ]
 LEASE_SECONDS = 30.0
+ANSWER_ALL = """
+UPDATE executions
+SET status = 'completed', attempts = 1, started_at = now(), finished_at = now(), provider_used = 'echo', output = $2
+WHERE job_no = $1
+"""
 
 
 @dataclass(frozen=True)
@@ -217,6 +223,11 @@ def retried(batch: ClaimedBatch, *, provider: str = "echo", due_in_seconds: floa
     return Settlement(batch, is_released=True, due_in_seconds=due_in_seconds, retried=tries)
 
 
+async def answer_all(rows: Connection, job: Seeded, output: str) -> None:
+    """Give every cell of a job the same answer, without counting it anywhere: for much of it."""
+    await rows.execute(ANSWER_ALL, job.job_no, output)
+
+
 def times(batch: ClaimedBatch) -> tuple[int, int]:
     """When a try started and ended, in microseconds by the database's clock."""
     at = int(batch.claimed_at * 1_000_000)
@@ -246,6 +257,7 @@ async def reading_app(
     metrics.install(app)
     errors.install(app)
     app.state.engine = engine
+    app.state.downloads = Downloads(engine)
     app.state.redis = redis
     app.state.worker_no = own_number
     app.state.settings = settings or Settings()

@@ -102,7 +102,7 @@ async def test_a_cell_says_when_it_is_tried_again(reader: httpx2.AsyncClient, se
     [batch] = await seeds.claim()
     assert await retries() == [None, "2999-01-01T00:00:00Z"]
     await seeds.record(failed(batch))
-    assert await retries() == [None, None]
+    assert await retries() == [None, "2999-01-01T00:00:00Z"]
 
 
 async def test_usage_is_shown_as_the_provider_told_it(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:

@@ -1,0 +1,135 @@
+"""Downloads: all of a list as one file, in bounded memory, on connections that no other request waits for.
+
+A file shows one moment, so a transaction stays open while it is on its way. How many there are at once and how long a
+client may take for each page are bounded.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import structlog
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.execution_files import FileKind
+from api.methods import is_head
+from api.schemas.executions import Execution as Shown
+from db.engine import Engine
+from db.executions import Cells, Execution
+from domain.errors import Overloaded
+
+AT_ONCE = 4
+PAGE_SECONDS = 30.0
+PATIENCE_SECONDS = 5.0
+RETRY_SECONDS = 5
+
+log = structlog.stdlib.get_logger()
+
+
+class Downloads:
+    """Room for so many downloads at once; `engine` is theirs alone and has a connection for each.
+
+    A client may take `page_seconds` for each page (some 256 KiB, unless one answer is larger).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        at_once: int = AT_ONCE,
+        page_seconds: float = PAGE_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._engine = engine
+        self._room = asyncio.Semaphore(at_once)
+        self._patience_seconds = patience_seconds
+        self.page_seconds = page_seconds
+
+    @asynccontextmanager
+    async def room(self) -> AsyncIterator[Engine]:
+        """Lend the engine for one download; raise Overloaded where none of those under way ends soon."""
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                await self._room.acquire()
+        except TimeoutError:
+            raise Overloaded(
+                "As many downloads are under way as this process serves at once.", retry_after_seconds=RETRY_SECONDS
+            ) from None
+        try:
+            yield self._engine
+        finally:
+            self._room.release()
+
+
+class Download(Response):
+    """All of a job's cells that match, as a file; `cells` opens them.
+
+    Unless all of it went out, the connection is closed before the end: a part never looks like the whole.
+    """
+
+    def __init__(
+        self,
+        downloads: Downloads,
+        cells: Callable[[Engine], AbstractAsyncContextManager[Cells]],
+        kind: FileKind,
+        name: str,
+    ) -> None:
+        self.status_code = 200
+        self.media_type = kind.media_type
+        self.background = None
+        self.init_headers(
+            {
+                "Content-Disposition": f'attachment; filename="{name}.{kind.ending}"',
+                "Cache-Control": "no-store",
+                "Vary": "Accept",
+                "X-Content-Type-Options": "nosniff",
+            }
+        )
+        self._downloads = downloads
+        self._cells = cells
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file, as far as the client takes it. What goes wrong before the first page is a problem."""
+        client = _Client(scope, receive, send, self._downloads.page_seconds)
+        async with self._downloads.room() as engine, self._cells(engine) as cells:
+            page = await cells.following()
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            is_whole = is_head(scope) or await self._send(client, page, cells)
+        if is_whole:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send(self, client: "_Client", page: Sequence[Execution], cells: Cells) -> bool:
+        """Send the file from its first page on; return whether the client took all of it."""
+        text = self._kind.head
+        while page or text:
+            text += "".join(self._kind.line(Shown.of(cell)) for cell in page)
+            if not await client.takes(text):
+                return False
+            text = ""
+            page = await cells.following() if page else []
+        return True
+
+
+class _Client:
+    """Who asked for a file, and may be slow or go away meanwhile."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, page_seconds: float) -> None:
+        self._request = Request(scope, receive)
+        self._send = send
+        self._page_seconds = page_seconds
+
+    async def takes(self, text: str) -> bool:
+        """Send some of the file; return whether the client is there and took what came before in time."""
+        if await self._request.is_disconnected():
+            log.info("download_abandoned", reason="client_gone")
+            return False
+        try:
+            async with asyncio.timeout(self._page_seconds):
+                await self._send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+        except TimeoutError:
+            log.warning("download_abandoned", reason="client_slow", page_seconds=self._page_seconds)
+            return False
+        return True

@@ -1,0 +1,102 @@
+"""Executions as lines of a file: NDJSON for programs, CSV for spreadsheets."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from api.schemas.executions import Execution
+
+COLUMNS = (
+    "id",
+    "job_id",
+    "model_id",
+    "region",
+    "question_id",
+    "status",
+    "attempts",
+    "provider",
+    "provider_used",
+    "region_served",
+    "output",
+    "output_empty",
+    "usage",
+    "error_code",
+    "error_detail",
+    "error_retryable",
+    "retry_at",
+    "created_at",
+    "queued_at",
+    "started_at",
+    "finished_at",
+)
+"""Of a CSV file: an execution's members; an error's stand for themselves, `usage` is JSON text."""
+_QUOTED = re.compile(r'[",\r\n]')
+_ACTIVE = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n']")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+class FileKind(NamedTuple):
+    """How cells stand in a file. `head` is what comes before the first line."""
+
+    media_type: str
+    description: str
+    ending: str
+    head: str
+    line: Callable[[Execution], str]
+
+
+def ndjson_line(cell: Execution) -> str:
+    """Return a cell as a line of JSON, as it stands in a list."""
+    return cell.model_dump_json() + "\n"
+
+
+def csv_line(cell: Execution) -> str:
+    """Return a cell as a record of RFC 4180, in the order of COLUMNS.
+
+    Null is nothing between two commas and the empty text is "", as PostgreSQL has it. What a provider said may be a
+    formula to the spreadsheet that opens the file, so text that could be one gets an apostrophe before it; a number
+    doesn't. Text that begins with an apostrophe gets one too: whoever takes one off has every text as it was.
+    """
+    members = cell.model_dump(mode="json")
+    error = members.pop("error") or {}
+    members |= {f"error_{name}": error.get(name) for name in ("code", "detail", "retryable")}
+    return _record([members[name] for name in COLUMNS])
+
+
+def _record(values: Sequence[Any]) -> str:
+    return ",".join(map(_field, values)) + "\r\n"
+
+
+def _field(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case dict():
+            return _quoted(orjson.dumps(value).decode())
+        case str():
+            return _quoted(f"'{value}" if _ACTIVE.match(value) and not _NUMBER.fullmatch(value) else value)
+        case _:
+            return str(value)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if not text or _QUOTED.search(text) else text
+
+
+NDJSON = FileKind(
+    "application/x-ndjson", "One execution per line, each as in `items` of the list.", "ndjson", "", ndjson_line
+)
+CSV = FileKind(
+    "text/csv",
+    f"RFC 4180 in UTF-8. The first record names the columns: {', '.join(COLUMNS)}. Null is nothing between two commas, "
+    'the empty text is `""`. Text that a spreadsheet could take for a formula (its first visible character is `=`, '
+    "`+`, `-` or `@` and it is no number, or it begins with a tab or a line end) and text that begins with an "
+    "apostrophe have an apostrophe put before them: take one off and every text is as it was.",
+    "csv",
+    _record(COLUMNS),
+    csv_line,
+)
