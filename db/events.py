@@ -6,21 +6,22 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from db.engine import Engine
+from db.engine import Engine, connect, statement
 from db.jobs import find_job
 from db.reading import Slice, columns_of, reading, sliced
-from db.tables import Event, Submission
+from db.tables import Submission
 
 
 @dataclass(frozen=True, slots=True)
 class EventRead:
-    """Something that happened to a job."""
+    """Something that happened to a job; `worker` is its source where a worker goes by that id."""
 
     event_no: int
     type: str
     at: datetime
     source: str
     data: Any
+    worker: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,9 @@ class SubmissionRead:
 async def list_events(engine: Engine, tenant_no: int, job_id: str, *, after: int, limit: int) -> Slice[EventRead]:
     """Return a job's events from above the number `after` on; raise NotFound where there is no such job."""
     job_no = await find_job(engine, tenant_no, job_id)
-    events = (
-        select(Event)
-        .where(col(Event.job_no) == job_no, col(Event.event_no) > after)
-        .order_by(col(Event.event_no))
-        .limit(limit + 1)
-    )
-    async with reading(engine) as session:
-        found = (await session.exec(events)).all()
-    return sliced(found, limit, columns_of(EventRead))
+    async with connect(engine) as connection:
+        rows = await connection.fetch(statement("list_events"), job_no, after, limit + 1)
+    return sliced(rows, limit, lambda row: EventRead(**row))
 
 
 async def list_submissions(

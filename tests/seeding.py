@@ -66,6 +66,7 @@ ROUTERS = [
     )
 ]
 LEASE_SECONDS = 30.0
+WORKER_ID = "w-seeds"
 ANSWER_ALL = """
 UPDATE executions
 SET status = 'completed', attempts = 1, started_at = now(), finished_at = now(), provider_used = 'echo', output = $2
@@ -164,7 +165,9 @@ class Seeds:
 
     async def record(self, *settlements: Settlement) -> Recorded:
         """Write the results of a flush."""
-        return await in_transaction(self.engine, lambda connection: results.record(connection, settlements, source="w"))
+        return await in_transaction(
+            self.engine, lambda connection: results.record(connection, settlements, source=WORKER_ID)
+        )
 
     async def run_all(self) -> None:
         """Plan, claim and complete everything that waits."""

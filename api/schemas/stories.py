@@ -13,23 +13,41 @@ class Event(BaseModel):
     """Something that happened to a job."""
 
     id: int = Field(description="From 1, without gaps.")
-    type: str
+    type: str = Field(
+        description="`coordinated`: it was planned. `progressed`: results came in. `finished`: so did the last one, or "
+        "it could not be planned. `cancelled`, `retried`, `resolved`, `lease_released`: a person did it. More may come."
+    )
     at: datetime
-    source: str = Field(description="Who did it: a worker, or what triggered it.")
-    data: dict[str, Any]
+    source: str = Field(
+        description="Who did it: a worker's id, what triggered it (`initial`, `fallback`, `retry`, `manual`), or "
+        "`api:` and the address that a person's request came from."
+    )
+    worker: str | None = Field(description="The source, where it is a worker; `/queue` shows those alive.")
+    data: dict[str, Any] = Field(
+        description="What there is to tell of such an event: the job's `status`, `batches` with the counts of each, "
+        "the `reason` that a person gave."
+    )
 
     @classmethod
     def of(cls, event: EventRead) -> Self:
         """Return the event as it is shown."""
-        return cls(id=event.event_no, type=event.type, at=event.at, source=event.source, data=_shown(event.data))
+        return cls(
+            id=event.event_no,
+            type=event.type,
+            at=event.at,
+            source=event.source,
+            worker=event.worker,
+            data=_with_batch_ids(event.data),
+        )
 
 
-def _shown(data: dict[str, Any]) -> dict[str, Any]:
+def _with_batch_ids(data: dict[str, Any]) -> dict[str, Any]:
     """Return an event's data with ids of batches as the waves show them; stored they are numbers."""
-    batches = data.get("batches")
-    if not isinstance(batches, list):  # of other events it is their number
-        return data
-    return {**data, "batches": [{**batch, "batch_id": str(batch["batch_id"])} for batch in batches]}
+    shown = {**data, "batch_id": str(data["batch_id"])} if "batch_id" in data else data
+    batches = shown.get("batches")
+    if not isinstance(batches, list):  # of some events it is their number
+        return shown
+    return {**shown, "batches": [_with_batch_ids(one) if isinstance(one, dict) else str(one) for one in batches]}
 
 
 class EventList(Listed[Event]):

@@ -11,7 +11,7 @@ from broker import envelopes
 from broker.envelopes import Client
 from db import workers
 from db.engine import Engine, connect, create_engine
-from tests.seeding import Seeds, reading_app
+from tests.seeding import WORKER_ID, Seeds, reading_app
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def redis_client(redis_url: str) -> AsyncIterator[Client]:
 @pytest.fixture
 async def seeds(engine: Engine) -> Seeds:
     async with connect(engine) as connection:
-        registered = await workers.register(connection, worker_id="w-seeds", role="worker", pid=1, host="here")
+        registered = await workers.register(connection, worker_id=WORKER_ID, role="worker", pid=1, host="here")
     return Seeds(engine, registered.worker_no)
 
 

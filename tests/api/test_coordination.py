@@ -4,12 +4,13 @@ import asyncio
 from typing import Any
 
 import httpx2
+import orjson
 
 from broker import envelopes
 from broker.envelopes import Client
 from db import coordination, tallies
 from db.engine import Connection, Engine, connect, in_transaction
-from tests.seeding import Seeds, completed, every_item, retried
+from tests.seeding import WORKER_ID, Seeds, completed, every_item, retried
 from tests.waiting import eventually_async
 
 
@@ -113,6 +114,47 @@ async def test_events_come_in_order_and_by_pages(reader: httpx2.AsyncClient, see
         (3, "finished"),
     ]
     assert found[2]["data"]["status"] == "completed"
+
+
+async def test_events_name_the_worker_that_did_it(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    seeds.batch_cells = 1
+    job = await seeds.submit(questions=["One?", "Two?"])
+    await seeds.plan()
+    for batch in await seeds.claim():
+        await seeds.record(completed(batch))
+    await rows.execute("INSERT INTO workers (id, role, pid, host) VALUES ('api-1', 'api', 1, 'here')")
+    await rows.execute("INSERT INTO events VALUES ($1, 4, 'retried', now(), 'api-1', '{}')", job.job_no)
+    found = await items(reader, f"/jobs/{job.id}/events")
+    assert [(event["type"], event["source"], event["worker"]) for event in found] == [
+        ("coordinated", "initial", None),
+        ("progressed", WORKER_ID, WORKER_ID),
+        ("finished", WORKER_ID, WORKER_ID),
+        ("retried", "api-1", None),
+    ]
+
+
+async def test_events_of_every_kind_are_shown(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    job = await seeds.submit()
+    stored = {
+        "cancelled": {"by": "api:127.0.0.1", "reason": None, "cells": 3},
+        "retried": {"batches": [{"batch_id": 7, "cells": 2}], "verdict": "failed"},
+        "resolved": {"execution_id": "1-0-0-0", "status": "completed", "job_status": "partial"},
+        "lease_released": {"batch_id": 7, "held_by": WORKER_ID},
+        "something_new": {"batches": [7, 8], "deep": {"batches": 3}},
+    }
+    for number, (kind, data) in enumerate(stored.items(), 1):
+        told = orjson.dumps(data).decode()
+        await rows.execute(
+            "INSERT INTO events VALUES ($1, $2, $3, now(), 'api:127.0.0.1', $4)", job.job_no, number, kind, told
+        )
+    found = await items(reader, f"/jobs/{job.id}/events")
+    assert {event["type"]: event["data"] for event in found} == {
+        **stored,
+        "retried": {"batches": [{"batch_id": "7", "cells": 2}], "verdict": "failed"},
+        "lease_released": {"batch_id": "7", "held_by": WORKER_ID},
+        "something_new": {"batches": ["7", "8"], "deep": {"batches": 3}},
+    }
+    assert {(event["source"], event["worker"]) for event in found} == {("api:127.0.0.1", None)}
 
 
 async def test_submissions_tell_who_asked_and_why_it_joined(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
