@@ -34,8 +34,8 @@ class Worker:
         self._writer = Writer(context, self._on_recorded, self._on_refused)
         self._marker = Marker(context)
         self._executor = Executor(context, self._writer, self._marker)
-        self._watch = Watch(context, self._executor)
         self._claimer = Claimer(context, self._executor, specs)
+        self._watch = Watch(context, self._executor, self._claimer.wake)
         self._consumer = Consumer(
             context,
             coordinator=Coordinator(context),
@@ -60,6 +60,7 @@ class Worker:
                 ending.create_task(self._marker.run(), name="marker"),
                 ending.create_task(heartbeat.beat(self._context, self._executor), name="heartbeat"),
                 ending.create_task(self._watch.run(), name="watch"),
+                ending.create_task(self._watch.listen(), name="notices"),
             ]
             await stopping.wait()
             for task in takers:

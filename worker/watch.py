@@ -1,27 +1,43 @@
 """Watching the leases in hand: work that was cancelled or taken away stops soon, whoever did it."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import aclosing, suppress
 
+from broker import notices
+from broker.envelopes import BrokerError
 from db import batches
 from db.engine import GONE, connect
 from worker.context import Context
 from worker.executor import Executor
 
 LOOK_SECONDS = 2.0
+PATIENCE_SECONDS = 0.5
 
 
 class Watch:
-    """Looks at least every two seconds, and at once when told to."""
+    """Looks at least every two seconds, and at once when a notice says that something was cancelled or resumed.
 
-    def __init__(self, context: Context, executor: Executor) -> None:
+    `on_notice` hears of each notice after that: what was cancelled leaves room.
+    """
+
+    def __init__(self, context: Context, executor: Executor, on_notice: Callable[[], None]) -> None:
         self._context = context
         self._executor = executor
+        self._on_notice = on_notice
         self._told = asyncio.Event()
 
-    def tell(self) -> None:
-        """Say that leases may have been taken away."""
-        self._told.set()
+    async def listen(self) -> None:
+        """Listen for notices until cancelled. Without the broker the look every two seconds is what is left."""
+        while True:
+            try:
+                async with aclosing(notices.listen(self._context.redis)) as heard:
+                    async for _ in heard:
+                        self._told.set()
+                        self._on_notice()
+            except BrokerError as error:
+                self._context.log.warning("notices_unheard", error=str(error))
+                await asyncio.sleep(PATIENCE_SECONDS)
 
     async def run(self) -> None:
         """Look until cancelled. A database that is away is the heartbeat's to report."""

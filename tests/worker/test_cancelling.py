@@ -1,0 +1,59 @@
+"""Work that was taken away stops soon: pushed by a notice, and found within two seconds without one."""
+
+import time
+
+import pytest
+
+from broker import notices
+from broker.notices import Notice
+from tests.fleet import Fleet, body, broker, ring, seed
+from tests.provider_server import ProviderServer, answer, held
+from tests.waiting import eventually, eventually_async
+
+TAKE_AWAY = """
+UPDATE batches SET status = 'pending', fence = fence + 1, holder = NULL, lease_until = NULL, slots = 0
+WHERE status = 'running'
+"""
+
+
+@pytest.mark.parametrize(("is_pushed", "seconds"), [(True, 1.0), (False, 4.0)], ids=["pushed", "found"])
+async def test_calls_of_a_lease_that_is_gone_are_hung_up(
+    fleet: Fleet, connection, provider: ProviderServer, *, is_pushed: bool, seconds: float
+) -> None:
+    """The heartbeat comes after a minute, so it isn't what finds out."""
+    provider.behave = held(answer())
+    config = fleet.folder / "breakwater.toml"
+    config.write_text(provider.config())
+    slow = {"LEASE_SECONDS": 200, "HEARTBEAT_SECONDS": 60, "RECONCILE_SECONDS": 60}
+    (worker,) = fleet.start(CONFIG=config, **slow)
+    (job_no,) = await seed(connection, [body(questions=5)])
+    await ring(fleet.redis_url, [job_no])
+    eventually(lambda: provider.in_flight == 5, what="all are asked")
+    await connection.execute(TAKE_AWAY)
+    await connection.execute("DELETE FROM ready")
+    started = time.monotonic()
+    if is_pushed:
+        async with broker(fleet.redis_url) as client:
+            await notices.publish(client, Notice("cancelled", job_no))
+    eventually(lambda: provider.in_flight == 0, what="the calls are hung up")
+    assert time.monotonic() - started < seconds
+    assert all(call.is_abandoned for call in provider.calls)
+    worker.wait_for("lease_gone", job_no=job_no)
+
+
+async def test_a_worker_whose_listening_connection_is_cut_listens_anew(fleet: Fleet) -> None:
+    (worker,) = fleet.start()
+    async with broker(fleet.redis_url) as client:
+
+        async def listeners() -> list[str]:
+            return [one["id"] for one in await client.client_list(_type="pubsub")]
+
+        (before,) = await eventually_async(listeners, what="it listens")
+        await client.client_kill_filter(_id=before)
+
+        async def listens_anew() -> bool:
+            return bool(await listeners()) and before not in await listeners()
+
+        await eventually_async(listens_anew, what="it listens again")
+        assert await client.publish(notices.CHANNEL, Notice("pauses").to_bytes()) == 1
+    assert worker.is_alive
