@@ -8,7 +8,7 @@ PIP_INSTALL := $(PY) -m pip --disable-pip-version-check --quiet install --root-u
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long check bench format openapi lock install install-dev clean
+.PHONY: help run test test-long test-kills check bench format openapi lock install install-dev clean
 MAKEFLAGS += --no-print-directory
 
 help: ## show this list
@@ -22,6 +22,9 @@ test: .venv/dev.stamp ## run the tests (ARGS="tests/db -k fence -x")
 
 test-long: .venv/dev.stamp ## run the tests that take minutes or a machine of their own (ARGS=-s shows what they measured)
 	@$(PY) -m pytest -m long $(ARGS)
+
+test-kills: .venv/dev.stamp ## kill workers in the middle of calls, 24 times under each promise, and count calls at the provider
+	@$(PY) -m pytest -m long -s tests/faults/test_kills_mid_call.py $(ARGS)
 
 check: .venv/dev.stamp ## lint, format, types, layers, openapi.json: what must pass before a commit
 	@$(PY) -m ruff check --quiet .
