@@ -20,11 +20,24 @@ WITH planned AS (
         max(e.finished_at) AS last_finished_at
     FROM executions AS e
     GROUP BY e.job_no
+), told AS (
+    SELECT
+        e.job_no, e.event_no, e.type, e.at, e.data,
+        e.type IN ('finished', 'cancelled') AS is_end,
+        e.type = 'retried' AND e.data ->> 'verdict' IS NOT NULL AS is_reopening
+    FROM events AS e
+), reopened_batches AS (
+    SELECT t.job_no, (b ->> 'batch_id')::int AS batch_no, max(t.at) AS at
+    FROM told AS t
+    CROSS JOIN LATERAL json_array_elements(CASE WHEN t.type = 'retried' THEN t.data -> 'batches' END) AS b
+    GROUP BY t.job_no, b ->> 'batch_id'
 ), batch_cells AS (
     SELECT
         e.job_no, e.batch_no, count(*) AS cells, count(*) FILTER (WHERE e.finished_at IS NULL) AS open,
-        min(e.started_at) AS first_started_at, max(e.finished_at) AS last_finished_at
+        min(e.started_at) FILTER (WHERE r.at IS NULL OR e.started_at >= r.at) AS first_started_at,
+        max(e.finished_at) AS last_finished_at
     FROM executions AS e
+    LEFT JOIN reopened_batches AS r USING (job_no, batch_no)
     GROUP BY e.job_no, e.batch_no
 ), wave_batches AS (
     SELECT
@@ -34,12 +47,16 @@ WITH planned AS (
     FROM batches AS b
     GROUP BY b.job_no, b.wave_no
 ), story AS (
-    SELECT
-        e.job_no, count(*) AS events, min(e.event_no) AS first_no, max(e.event_no) AS last_no,
-        count(*) FILTER (WHERE e.type = 'finished') AS finishes,
-        max(e.event_no) FILTER (WHERE e.type = 'finished') AS finish_no
+    SELECT e.job_no, count(*) AS events, min(e.event_no) AS first_no, max(e.event_no) AS last_no
     FROM events AS e
     GROUP BY e.job_no
+), turns AS (
+    SELECT
+        t.job_no, t.event_no, t.is_end,
+        lag(t.is_end) OVER (PARTITION BY t.job_no ORDER BY t.event_no) AS was_end,
+        lead(t.event_no) OVER (PARTITION BY t.job_no ORDER BY t.event_no) AS next_no
+    FROM told AS t
+    WHERE t.is_end OR t.is_reopening
 )
 SELECT 'a planned cell has a row' AS rule, m.job_no, m::text AS what
 FROM (SELECT * FROM planned EXCEPT SELECT e.job_no, e.region_no, e.model_no, e.question_no FROM executions AS e) AS m
@@ -100,10 +117,17 @@ SELECT 'a cell starts before it ends, and ended ones have both times', e.job_no,
 FROM executions AS e
 WHERE e.started_at > e.finished_at OR e.started_at IS NULL AND (e.status = 'completed' OR e.provider_used IS NOT NULL)
 UNION ALL
-SELECT 'only what nobody would run fails unasked', e.job_no, e::text
+SELECT 'only what nobody would run fails unasked, and only an ambiguous try is resolved', e.job_no, e::text
 FROM executions AS e
 WHERE e.status IN ('completed', 'failed', 'unknown') AND e.provider_used IS NULL
     AND e.error_code IS DISTINCT FROM 'worker_lost' AND e.error_code IS DISTINCT FROM 'queue_timeout'
+    AND NOT EXISTS (
+        SELECT
+        FROM attempts AS t
+        WHERE t.job_no = e.job_no AND t.region_no = e.region_no AND t.model_no = e.model_no
+            AND t.question_no = e.question_no AND t.attempt_no = e.attempts AND t.status = 'unknown'
+            AND e.status IN ('completed', 'failed')
+    )
 UNION ALL
 SELECT 'no more calls in flight than the limit', 0, (p, b)::text
 FROM pools AS p
@@ -135,12 +159,40 @@ FROM executions AS e
 JOIN specs AS s USING (job_no)
 WHERE e.region_served <> s.region_ids[e.region_no + 1] AND e.error_code IS DISTINCT FROM 'region_mismatch'
 UNION ALL
-SELECT 'the story is numbered without gaps and ends with one end', j.job_no, s::text
+SELECT 'the story is numbered without gaps', j.job_no, s::text
 FROM jobs AS j
 LEFT JOIN story AS s USING (job_no)
 WHERE coalesce(s.events, 0) <> j.last_event_no OR coalesce(s.last_no, 0) <> j.last_event_no OR s.first_no <> 1
-    OR coalesce(s.finishes, 0) <> (j.finished_at IS NOT NULL)::int
-    OR (j.finished_at IS NOT NULL AND s.finish_no <> s.last_no)
+UNION ALL
+SELECT 'every end but the last was left by a retry', t.job_no, t::text
+FROM turns AS t
+WHERE t.is_end IS NOT DISTINCT FROM coalesce(t.was_end, false)
+UNION ALL
+SELECT 'the story of a job that has ended ends with that, and no other story does', j.job_no, t::text
+FROM jobs AS j
+LEFT JOIN turns AS t ON t.job_no = j.job_no AND t.next_no IS NULL
+WHERE (j.finished_at IS NOT NULL) <> coalesce(t.is_end, false)
+UNION ALL
+SELECT 'after an end a job is only resolved, until it is retried', t.job_no, t::text
+FROM told AS t
+JOIN turns AS e ON e.job_no = t.job_no AND e.is_end AND t.event_no > e.event_no
+    AND t.event_no < coalesce(e.next_no, t.event_no + 1)
+WHERE t.type <> 'resolved'
+UNION ALL
+SELECT 'each resolved cell keeps its ambiguous try', j.job_no, (r, a)::text
+FROM jobs AS j
+LEFT JOIN (
+    SELECT t.job_no, count(*) AS resolved FROM told AS t WHERE t.type = 'resolved' GROUP BY t.job_no
+) AS r USING (job_no)
+LEFT JOIN (
+    SELECT t.job_no, count(*) AS ambiguous FROM attempts AS t WHERE t.status = 'unknown' GROUP BY t.job_no
+) AS a USING (job_no)
+WHERE coalesce(r.resolved, 0) <> coalesce(a.ambiguous, 0)
+UNION ALL
+SELECT 'an open dead letter is of a cell that failed', d.job_no, d::text
+FROM dead_letters AS d
+LEFT JOIN executions AS e USING (job_no, region_no, model_no, question_no)
+WHERE d.replayed_at IS NULL AND (e.status IS DISTINCT FROM 'failed' OR e.attempts <> d.attempts)
 UNION ALL
 SELECT 'the story goes forward', e.job_no, e::text
 FROM (SELECT x.*, lag(x.at) OVER (PARTITION BY x.job_no ORDER BY x.event_no) AS before FROM events AS x) AS e

@@ -7,9 +7,11 @@ from typing import TypeVar
 
 import pytest
 
-from db import results
+from db import cancelling, results
+from db.controls import Actor
 from db.engine import Connection, Engine, create_engine, in_transaction
 from db.results import CellsAlreadyTerminal, Recorded, Settlement
+from db.tenants import DEFAULT_TENANT_NO
 from tests.fleet import all_ended, assert_audit, attempts, body, connected, seed, statuses
 from tests.fleet_fixtures import connection
 from tests.ledger import answered, plan_and_claim, plan_queued
@@ -89,44 +91,9 @@ async def test_flushes_over_the_same_jobs_in_opposite_order(tries, connection) -
     await assert_audit(connection)
 
 
-CANCEL_BATCHES = """
-WITH locked AS MATERIALIZED (
-    SELECT job_no, batch_no FROM batches WHERE job_no = $1 AND status IN ('pending', 'running')
-    ORDER BY batch_no FOR NO KEY UPDATE
-)
-UPDATE batches AS b
-SET status = 'cancelled', fence = b.fence + 1, holder = NULL, lease_until = NULL, open_cells = 0, finished_at = now()
-FROM locked AS l WHERE b.job_no = l.job_no AND b.batch_no = l.batch_no AND b.status IN ('pending', 'running')
-"""
-CANCEL_CELLS = """
-WITH cancelled AS (
-    UPDATE executions SET status = 'cancelled', finished_at = now()
-    WHERE job_no = $1 AND finished_at IS NULL RETURNING 1
-)
-SELECT count(*) FROM cancelled
-"""
-CANCEL_WAVE = """
-UPDATE waves SET status = 'cancelled', open_batches = 0, finished_at = clock_timestamp()
-WHERE job_no = $1 AND status IN ('pending', 'running')
-"""
-CANCEL_JOB = """
-WITH ended AS (
-    UPDATE jobs
-    SET status = 'cancelled', cancelled = cancelled + $2, last_event_no = last_event_no + 1,
-        finished_at = clock_timestamp()
-    WHERE job_no = $1 AND status = 'running'
-    RETURNING job_no, last_event_no
-)
-INSERT INTO events (job_no, event_no, type, at, source, data)
-SELECT job_no, last_event_no, 'finished', clock_timestamp(), 'a test', '{}' FROM ended
-"""
-
-
 async def cancel_bottom_up(connection: Connection, job_no: int) -> None:
-    await connection.execute(CANCEL_BATCHES, job_no)
-    cells = await connection.fetchval(CANCEL_CELLS, job_no)
-    await connection.execute(CANCEL_WAVE, job_no)
-    await connection.execute(CANCEL_JOB, job_no, cells)
+    job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
+    await cancelling.cancel(connection, DEFAULT_TENANT_NO, job_id, Actor("a test", None, 1))
 
 
 async def cancel_top_down(connection: Connection, job_no: int) -> None:

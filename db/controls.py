@@ -1,0 +1,45 @@
+"""What every action of a person on a job has in common: one at a time for each job, and told with who and why."""
+
+from dataclasses import dataclass
+
+import orjson
+from asyncpg import LockNotAvailableError
+
+from db.engine import Connection, statement
+from db.jobs import absent_job, refuse_impossible
+
+LOCK_TIMEOUT = "5s"
+LOCK_SPACE = 0x6A6F62
+"""The first number of these advisory locks ("job")."""
+HELD_UP = LockNotAvailableError
+"""What a caller sees whose action had to wait too long for somebody else's lock; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts on a job, and why if they said so. `worker_no` is the process that was asked."""
+
+    by: str
+    reason: str | None
+    worker_no: int
+
+    def told(self, **facts: object) -> str:
+        """Return the data of an event about this as JSON."""
+        return orjson.dumps({"by": self.by, "reason": self.reason, **facts}).decode()
+
+
+async def lock_job(connection: Connection, tenant_no: int, job_id: str) -> int:
+    """Make this the only action on the job until the transaction ends; return its key. Raises NotFound and HELD_UP."""
+    refuse_impossible(job_id)
+    job_no: int | None = await connection.fetchval(
+        "SELECT job_no FROM jobs WHERE tenant_no = $1 AND id = $2", tenant_no, job_id
+    )
+    if job_no is None or not await lock_job_no(connection, tenant_no, job_no):
+        raise absent_job()
+    return job_no
+
+
+async def lock_job_no(connection: Connection, tenant_no: int, job_no: int) -> bool:
+    """Do the same for the job with this key; return whether the tenant has such a job. Raises HELD_UP."""
+    row = await connection.fetchrow(statement("lock_job_controls"), tenant_no, job_no, LOCK_TIMEOUT, LOCK_SPACE)
+    return row is not None

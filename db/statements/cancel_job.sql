@@ -1,0 +1,52 @@
+-- End everything that is open of a job whose open batches this transaction has locked: cells, batches, waves, job, each
+-- after what it holds, so that their times are in order. Return the cells by pool; nothing where nothing was open.
+-- A holder's fence and token are gone with this: what it reports later is stale.
+WITH cancelled_cells AS (
+    UPDATE executions AS e
+    SET status = 'cancelled', finished_at = greatest(clock_timestamp(), e.started_at), not_before = NULL
+    WHERE e.job_no = $1 AND e.finished_at IS NULL
+    RETURNING e.batch_no
+), cancelled_batches AS (
+    UPDATE batches AS b
+    SET status = 'cancelled',
+        fence = b.fence + 1,
+        holder = NULL,
+        lease_until = NULL,
+        slots = 0,
+        open_cells = 0,
+        not_before = NULL,
+        overdue_at = NULL,
+        finished_at = greatest(clock_timestamp(), b.started_at)
+    WHERE b.job_no = $1 AND b.status IN ('pending', 'running')
+        AND (SELECT count(*) FROM cancelled_cells) >= 0
+    RETURNING b.batch_no, b.provider, b.region
+), cancelled_waves AS (
+    UPDATE waves AS w
+    SET status = 'cancelled', open_batches = 0, finished_at = greatest(clock_timestamp(), w.started_at)
+    WHERE w.job_no = $1 AND w.status IN ('pending', 'running')
+        AND (SELECT count(*) FROM cancelled_batches) >= 0
+    RETURNING 1
+), cancelled_job AS (
+    UPDATE jobs AS j
+    SET status = 'cancelled',
+        cancelled = j.cancelled + c.cells,
+        finished_at = greatest(clock_timestamp(), j.started_at),
+        last_event_no = j.last_event_no + 1
+    FROM (SELECT count(*)::int AS cells FROM cancelled_cells) AS c
+    WHERE j.job_no = $1 AND c.cells > 0
+        AND (SELECT count(*) FROM cancelled_waves) >= 0
+    RETURNING j.job_no, j.last_event_no, c.cells
+), inserted_event AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT
+        j.job_no, j.last_event_no, 'cancelled', clock_timestamp(), $2::text,
+        json_build_object('by', $2::text, 'reason', $3::text, 'cells', j.cells)
+    FROM cancelled_job AS j
+), cleared AS (
+    DELETE FROM ready AS r
+    WHERE r.job_no = $1
+)
+SELECT b.provider, b.region, count(*)::int AS cells
+FROM cancelled_cells AS c
+JOIN cancelled_batches AS b USING (batch_no)
+GROUP BY b.provider, b.region

@@ -1,0 +1,18 @@
+-- End a job that nobody has planned; no row where somebody has meanwhile. It has no cells, but counts them as cancelled.
+WITH cancelled_job AS (
+    UPDATE jobs AS j
+    SET status = 'cancelled',
+        cancelled = j.planned,
+        finished_at = greatest(clock_timestamp(), j.queued_at),
+        last_event_no = j.last_event_no + 1
+    WHERE j.job_no = $1 AND j.status IN ('queued', 'coordinating')
+    RETURNING j.job_no, j.last_event_no, j.cancelled
+), inserted_event AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT
+        c.job_no, c.last_event_no, 'cancelled', clock_timestamp(), $2::text,
+        json_build_object('by', $2::text, 'reason', $3::text, 'cells', c.cancelled)
+    FROM cancelled_job AS c
+)
+SELECT c.cancelled
+FROM cancelled_job AS c
