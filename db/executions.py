@@ -152,14 +152,14 @@ async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> t
 
     There are as many tries as the cell says `attempts`.
     """
-    job_no, key = _parse(execution_id)
+    job_no, key = parse_execution_id(execution_id)
     before = CellKey(key.region_no, key.model_no, key.question_no - 1)
     async with snapshot(engine) as connection:
         names = await _read_names(connection, tenant_no, job_no)
         found = await connection.fetch(statement("list_executions"), job_no, *before, None, *key, 1, BIGGEST_BIGINT)
         tries = await connection.fetch(statement("list_attempts"), job_no, *key)
     if not names or not found:
-        raise _absent_execution()
+        raise absent_execution()
     execution = _execution(dict(found[0]), names[0])
     recorded = [Attempt(**row) for row in tries]
     return execution, [*recorded, *_last_try(execution, recorded)]
@@ -174,13 +174,14 @@ def _numbers(names: _Names, wanted: ExecutionFilter) -> tuple[str | None, int | 
     """Return the filter as the statement takes it."""
     return (
         wanted.status,
-        _number(names.region_ids, wanted.region),
-        _number(names.model_ids, wanted.model),
-        _number(names.question_ids, wanted.question),
+        number_of(names.region_ids, wanted.region),
+        number_of(names.model_ids, wanted.model),
+        number_of(names.question_ids, wanted.question),
     )
 
 
-def _number(names: Sequence[str], name: str | None) -> int | None:
+def number_of(names: Sequence[str], name: str | None) -> int | None:
+    """Return a name's position in its job's plan, NOWHERE if it has none; None stands for any name."""
     if name is None:
         return None
     return names.index(name) if name in names else NOWHERE
@@ -189,7 +190,7 @@ def _number(names: Sequence[str], name: str | None) -> int | None:
 def _execution(row: Mapping[str, Any], names: _Names) -> Execution:
     key = CellKey(row["region_no"], row["model_no"], row["question_no"])
     resolved: dict[str, Any] = {
-        "id": f"{row['job_no']}-{key.model_no}-{key.region_no}-{key.question_no}",
+        "id": execution_id(row["job_no"], key),
         "key": key,
         "job_id": names.job_id,
         "model_id": names.model_ids[key.model_no],
@@ -225,15 +226,22 @@ def _last_try(execution: Execution, recorded: Sequence[Attempt]) -> list[Attempt
     ]
 
 
-def _parse(execution_id: str) -> tuple[int, CellKey]:
-    match = EXECUTION_ID.fullmatch(execution_id)
+def execution_id(job_no: int, key: CellKey) -> str:
+    """Return the id by which the API shows a cell."""
+    return f"{job_no}-{key.model_no}-{key.region_no}-{key.question_no}"
+
+
+def parse_execution_id(text: str) -> tuple[int, CellKey]:
+    """Return the job's key and the cell's that an id stands for; raise NotFound for one that no cell can have."""
+    match = EXECUTION_ID.fullmatch(text)
     if match is None:
-        raise _absent_execution()
+        raise absent_execution()
     job_no, model_no, region_no, question_no = map(int, match.groups())
     if job_no > BIGGEST_BIGINT or max(model_no, region_no, question_no) > BIGGEST_NO:
-        raise _absent_execution()
+        raise absent_execution()
     return job_no, CellKey(region_no, model_no, question_no)
 
 
-def _absent_execution() -> NotFound:
+def absent_execution() -> NotFound:
+    """Return the error for a cell that this tenant doesn't have."""
     return NotFound("There is no execution with this id.")

@@ -6,7 +6,8 @@ BreakwaterError
 ├── Conflict              what is asked contradicts what is stored
 │   ├── JobIdConflict         the id exists with another spec
 │   ├── DuplicateJob          `on_duplicate: reject` and the same spec is active or recent
-│   └── KeyInFlight           the first request with this Idempotency-Key hasn't ended
+│   ├── KeyInFlight           the first request with this Idempotency-Key hasn't ended
+│   └── JobCancelled          nothing of a cancelled job runs again
 ├── KeyReused             the Idempotency-Key came with another body before
 ├── NotFound              no such thing for this tenant
 └── Overloaded            the backlog is full, or a store is away: come back later
@@ -112,6 +113,12 @@ class KeyInFlight(Conflict):
     """The first request with this Idempotency-Key is still in flight; repeat this one in a second."""
 
     code = "idempotency_key_in_flight"
+
+
+class JobCancelled(Conflict):
+    """The job was cancelled; submit it again to have it run."""
+
+    code = "job_cancelled"
 
 
 class KeyReused(BreakwaterError):

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from db import cancelling, workers
+from db import cancelling, retrying, workers
 from db.cancelling import Cancelled
 from db.controls import Actor
 from db.engine import Connection, Engine, connect, create_engine, in_transaction
+from db.retrying import Retried, RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
 from tests.seeding import Seeds
 from tests.waiting import eventually_async
@@ -29,6 +30,16 @@ class Controls:
 
     async def cancel(self, job_id: str, *, reason: str | None = None) -> Cancelled:
         return await self._run(lambda c: cancelling.cancel(c, DEFAULT_TENANT_NO, job_id, self._actor(reason)))
+
+    async def retry(self, job_id: str, *, reason: str | None = None, **wanted: str) -> Retried:
+        return await self._run(
+            lambda c: retrying.retry_job(c, DEFAULT_TENANT_NO, job_id, RetryFilter(**wanted), self._actor(reason))
+        )
+
+    async def retry_execution(self, execution_id: str, *, reason: str | None = None) -> Retried:
+        return await self._run(
+            lambda c: retrying.retry_execution(c, DEFAULT_TENANT_NO, execution_id, self._actor(reason))
+        )
 
     async def _run(self, unit: Callable[[Connection], Awaitable[T]]) -> T:
         tries = 0

@@ -1,0 +1,80 @@
+-- Let a job run again with the cells ($3 for each batch in $2) that were planned anew in this transaction, which has
+-- locked the batches and their waves. A batch that is still open just has more to do, and stays as due as it
+-- was. One that had ended waits as if it were new, in a chain of its own: of each provider and region the first $4 are
+-- ready, the others are released by the ends of these, as the plan's were. A retried cell counts as $5 in its turn.
+WITH reopened_cells AS MATERIALIZED (
+    SELECT c.batch_no, c.cells
+    FROM unnest($2::int[], $3::int[]) AS c (batch_no, cells)
+), ended_batches AS MATERIALIZED (
+    SELECT
+        b.batch_no, b.wave_no, c.cells,
+        row_number() OVER pool AS place,
+        lead(b.batch_no, $4::int) OVER pool AS next_batch_no,
+        virtual_time(b.provider, b.region) + $5::int * sum(c.cells) OVER pool AS turn
+    FROM reopened_cells AS c
+    JOIN batches AS b ON b.job_no = $1 AND b.batch_no = c.batch_no
+    WHERE b.finished_at IS NOT NULL
+    WINDOW pool AS (PARTITION BY b.provider, b.region ORDER BY b.batch_no)
+), reopened_batches AS (
+    UPDATE batches AS b
+    SET status = 'pending',
+        open_cells = e.cells,
+        next_batch_no = e.next_batch_no,
+        turn = e.turn,
+        lost_leases = 0,
+        not_before = NULL,
+        overdue_at = (
+            SELECT clock_timestamp() + (s.spec -> 'policy' ->> 'queue_timeout_seconds')::float8 * interval '1 second'
+            FROM specs AS s
+            WHERE s.job_no = $1
+        ),
+        queued_at = NULL,
+        started_at = NULL,
+        finished_at = NULL
+    FROM ended_batches AS e
+    WHERE b.job_no = $1 AND b.batch_no = e.batch_no
+    RETURNING b.job_no, b.batch_no, b.wave_no, b.provider, b.region, b.turn, e.place, e.cells
+), joined_batches AS (
+    UPDATE batches AS b
+    SET open_cells = b.open_cells + c.cells
+    FROM reopened_cells AS c
+    WHERE b.job_no = $1 AND b.batch_no = c.batch_no AND b.finished_at IS NULL
+    RETURNING b.job_no, b.batch_no, c.cells
+), running_waves AS (
+    UPDATE waves AS w
+    SET status = 'running', open_batches = w.open_batches + r.batches
+    FROM (SELECT b.wave_no, count(*)::int AS batches FROM reopened_batches AS b GROUP BY b.wave_no) AS r
+    WHERE w.job_no = $1 AND w.wave_no = r.wave_no
+    RETURNING 1
+), running_job AS (
+    UPDATE jobs AS j
+    SET status = 'running',
+        failed = j.failed - (SELECT sum(c.cells) FROM reopened_cells AS c),
+        finished_at = NULL,
+        last_event_no = j.last_event_no + 1
+    WHERE j.job_no = $1 AND (SELECT count(*) FROM running_waves) >= 0
+    RETURNING j.job_no, j.tenant_no, j.last_event_no
+), inserted_event AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT j.job_no, j.last_event_no, 'retried', clock_timestamp(), $6::text, $7::text::json
+    FROM running_job AS j
+), inserted_trigger AS (
+    INSERT INTO triggers (job_no, source, outcome, worker_no, finished_at)
+    VALUES ($1, 'retry', 'joined', $8, now())
+), longer_ready AS (
+    UPDATE ready AS r
+    SET cells = r.cells + b.cells
+    FROM joined_batches AS b
+    WHERE r.job_no = b.job_no AND r.batch_no = b.batch_no
+)
+INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, lane, cells, turn)
+SELECT b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, 1, b.cells, b.turn
+FROM reopened_batches AS b
+JOIN running_job AS j USING (job_no)
+WHERE b.place <= $4
+ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE
+SET lane = excluded.lane,
+    cells = excluded.cells,
+    turn = excluded.turn,
+    not_before = excluded.not_before,
+    queued_at = excluded.queued_at
