@@ -7,7 +7,8 @@ BreakwaterError
 │   ├── JobIdConflict         the id exists with another spec
 │   ├── DuplicateJob          `on_duplicate: reject` and the same spec is active or recent
 │   ├── KeyInFlight           the first request with this Idempotency-Key hasn't ended
-│   └── JobCancelled          nothing of a cancelled job runs again
+│   ├── JobCancelled          nothing of a cancelled job runs again
+│   └── ExecutionNotUnknown   only what ended ambiguously can be resolved, and only once
 ├── KeyReused             the Idempotency-Key came with another body before
 ├── NotFound              no such thing for this tenant
 └── Overloaded            the backlog is full, or a store is away: come back later
@@ -119,6 +120,12 @@ class JobCancelled(Conflict):
     """The job was cancelled; submit it again to have it run."""
 
     code = "job_cancelled"
+
+
+class ExecutionNotUnknown(Conflict):
+    """The execution isn't `unknown`, or isn't any more: there is nothing to resolve."""
+
+    code = "execution_not_unknown"
 
 
 class KeyReused(BreakwaterError):

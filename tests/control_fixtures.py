@@ -7,13 +7,18 @@ from typing import Any, TypeVar
 
 import pytest
 
-from db import cancelling, retrying, workers
+from db import cancelling, resolving, retrying, workers
+from db.batches import ClaimedBatch
 from db.cancelling import Cancelled
 from db.controls import Actor
 from db.engine import Connection, Engine, connect, create_engine, in_transaction
+from db.marks import mark_started
+from db.resolving import Resolution, Resolved
+from db.results import EndedCell, Settlement
 from db.retrying import Retried, RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
-from tests.seeding import Seeds
+from domain.calls import Cell
+from tests.seeding import Seeds, times
 from tests.waiting import eventually_async
 
 T = TypeVar("T")
@@ -39,6 +44,14 @@ class Controls:
     async def retry_execution(self, execution_id: str, *, reason: str | None = None) -> Retried:
         return await self._run(
             lambda c: retrying.retry_execution(c, DEFAULT_TENANT_NO, execution_id, self._actor(reason))
+        )
+
+    async def resolve(
+        self, execution_id: str, status: str, output: str | None = None, *, reason: str | None = None
+    ) -> Resolved:
+        found = Resolution(status, output)
+        return await self._run(
+            lambda c: resolving.resolve(c, DEFAULT_TENANT_NO, execution_id, found, self._actor(reason))
         )
 
     async def _run(self, unit: Callable[[Connection], Awaitable[T]]) -> T:
@@ -95,3 +108,24 @@ async def events(connection: Connection, job_no: int) -> list[tuple[str, dict[st
     """The (type, data) of a job's events, oldest first."""
     rows = await connection.fetch("SELECT type, data FROM events WHERE job_no = $1 ORDER BY event_no", job_no)
     return [(row["type"], row["data"]) for row in rows]
+
+
+async def end_unknown(seeds: Seeds, batch: ClaimedBatch, *, provider: str = "echo") -> None:
+    """Start every cell of a batch and let nobody know what became of them, as under `delivery: at_most_once`."""
+    unknown = _ended(batch, "timeout", status="unknown", retryable=False, provider=provider)
+    marked = [(batch, Cell(*cell[:4])) for cell in unknown.ended]
+    await in_transaction(seeds.engine, lambda connection: mark_started(connection, marked))
+    await seeds.record(unknown)
+
+
+def _ended(batch: ClaimedBatch, code: str, *, status: str, retryable: bool, provider: str = "echo") -> Settlement:
+    cells = zip(batch.model_nos, batch.question_nos, strict=True)
+    ended = [
+        EndedCell(
+            *(batch.job_no, batch.region_no, model_no, question_no, *times(batch), provider, None, code, "Why."),
+            error_retryable=retryable,
+            status=status,
+        )
+        for model_no, question_no in cells
+    ]
+    return Settlement(batch, is_released=True, ended=ended)

@@ -1,0 +1,25 @@
+-- Carry a resolved cell up to its job ($2 says whether it completed, $3 whose event with the data $4 it is). A verdict
+-- that was given follows from the cells again; whatever else the job is, it stays.
+WITH counted_job AS (
+    UPDATE jobs AS j
+    SET unknown = j.unknown - 1,
+        completed = j.completed + $2::boolean::int,
+        failed = j.failed + (NOT $2)::int,
+        last_event_no = j.last_event_no + 1,
+        status = CASE
+            WHEN j.status NOT IN ('failed', 'partial') THEN j.status
+            WHEN j.completed + $2::int = j.planned THEN 'completed'
+            WHEN (j.completed + $2::int)::float8 / j.planned >= j.min_success_rate THEN 'partial'
+            ELSE 'failed'
+        END
+    WHERE j.job_no = $1
+    RETURNING j.job_no, j.last_event_no, j.status
+), inserted_event AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT
+        j.job_no, j.last_event_no, 'resolved', clock_timestamp(), $3::text,
+        ($4::text::jsonb || jsonb_build_object('job_status', j.status))::json
+    FROM counted_job AS j
+)
+SELECT j.status
+FROM counted_job AS j

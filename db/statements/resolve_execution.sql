@@ -1,0 +1,43 @@
+-- Write what a person found out about an unknown cell, which this transaction has locked; return its pool.
+-- The ambiguous try is kept with the others: from now on the cell's own row tells of no try but of what was found out.
+-- When the cell ended stays as it was. A mark that a claim found may never have been counted as a try.
+WITH ambiguous AS MATERIALIZED (
+    SELECT
+        e.*, b.provider, b.region,
+        greatest(
+            e.attempts::int,
+            1 + (
+                SELECT count(*)
+                FROM attempts AS t
+                WHERE t.job_no = e.job_no AND t.region_no = e.region_no AND t.model_no = e.model_no
+                    AND t.question_no = e.question_no
+            )
+        ) AS attempt_no
+    FROM executions AS e
+    JOIN batches AS b USING (job_no, batch_no)
+    WHERE e.job_no = $1 AND e.region_no = $2 AND e.model_no = $3 AND e.question_no = $4
+), kept_try AS (
+    INSERT INTO attempts (
+        job_no, region_no, model_no, question_no, attempt_no, started_at, finished_at, provider_used, error_code,
+        error_detail, status, error_retryable, region_served
+    )
+    SELECT
+        a.job_no, a.region_no, a.model_no, a.question_no, a.attempt_no, coalesce(a.started_at, a.finished_at),
+        a.finished_at, coalesce(a.provider_used, a.provider), coalesce(a.error_code, 'outcome_unknown'),
+        coalesce(a.error_detail, ''), 'unknown', false, a.region_served
+    FROM ambiguous AS a
+)
+UPDATE executions AS e
+SET status = $5,
+    output = $6,
+    error_code = $7,
+    error_detail = $8,
+    error_retryable = CASE WHEN $7::text IS NOT NULL THEN false END,
+    attempts = a.attempt_no,
+    started_at = coalesce(a.started_at, a.finished_at),
+    provider_used = NULL,
+    region_served = NULL,
+    usage = NULL
+FROM ambiguous AS a
+WHERE e.job_no = a.job_no AND e.region_no = a.region_no AND e.model_no = a.model_no AND e.question_no = a.question_no
+RETURNING a.provider, a.region
