@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from db import cancelling, resolving, retrying, workers
+from db import cancelling, releasing, resolving, retrying, workers
 from db.batches import ClaimedBatch
 from db.cancelling import Cancelled
 from db.controls import Actor
 from db.engine import Connection, Engine, connect, create_engine, in_transaction
 from db.marks import mark_started
+from db.releasing import Released
 from db.resolving import Resolution, Resolved
 from db.results import EndedCell, Settlement
 from db.retrying import Retried, RetryFilter
@@ -53,6 +54,9 @@ class Controls:
         return await self._run(
             lambda c: resolving.resolve(c, DEFAULT_TENANT_NO, execution_id, found, self._actor(reason))
         )
+
+    async def release(self, job_id: str, batch_no: int, *, reason: str | None = None) -> Released:
+        return await self._run(lambda c: releasing.release(c, DEFAULT_TENANT_NO, job_id, batch_no, self._actor(reason)))
 
     async def _run(self, unit: Callable[[Connection], Awaitable[T]]) -> T:
         tries = 0

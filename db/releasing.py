@@ -1,0 +1,34 @@
+"""Release: a person takes a batch from whoever holds it, without waiting for the lease to run out."""
+
+from dataclasses import dataclass
+
+from db.controls import Actor, lock_job
+from db.engine import Connection, statement
+from domain.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Whether a lease was taken away, and from which worker if that is known."""
+
+    job_no: int
+    is_released: bool
+    held_by: str | None = None
+
+
+async def release(connection: Connection, tenant_no: int, job_id: str, batch_no: int, actor: Actor) -> Released:
+    """Make a running batch due at once under a raised fence, in the caller's transaction; another one is left as it is.
+
+    What its holder reports later is stale. Locks the job against other actions, then the batch and the job.
+    Raises NotFound and HELD_UP.
+    """
+    job_no = await lock_job(connection, tenant_no, job_id)
+    status = await connection.fetchval(
+        "SELECT status FROM batches WHERE job_no = $1 AND batch_no = $2 FOR NO KEY UPDATE", job_no, batch_no
+    )
+    if status is None:
+        raise NotFound("The job has no batch with this id.")
+    if status != "running":
+        return Released(job_no, is_released=False)
+    held_by = await connection.fetchval(statement("release_lease"), job_no, batch_no, actor.by, actor.reason)
+    return Released(job_no, is_released=True, held_by=held_by)

@@ -1,0 +1,44 @@
+-- Take a running batch, which this transaction has locked, from its holder: due at once, under a raised fence that the
+-- holder doesn't have. $3 is who did it, $4 the reason. Return who held it.
+WITH released_batch AS (
+    UPDATE batches AS b
+    SET status = 'pending',
+        fence = b.fence + 1,
+        holder = NULL,
+        lease_until = NULL,
+        slots = 0,
+        not_before = NULL
+    WHERE b.job_no = $1 AND b.batch_no = $2
+    RETURNING b.job_no, b.batch_no, b.provider, b.region, b.open_cells, b.worker_no
+), told_job AS (
+    UPDATE jobs AS j
+    SET last_event_no = j.last_event_no + 1
+    FROM released_batch AS b
+    WHERE j.job_no = b.job_no
+    RETURNING j.job_no, j.tenant_no, j.last_event_no
+), inserted_event AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT
+        j.job_no, j.last_event_no, 'lease_released', clock_timestamp(), $3::text,
+        json_build_object(
+            'by', $3::text, 'reason', $4::text, 'batch_id', b.batch_no, 'cells', b.open_cells, 'held_by', w.id
+        )
+    FROM told_job AS j
+    JOIN released_batch AS b USING (job_no)
+    LEFT JOIN workers AS w USING (worker_no)
+), due_batch AS (
+    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+    SELECT
+        b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, b.open_cells, virtual_time(b.provider, b.region)
+    FROM released_batch AS b
+    JOIN told_job AS j USING (job_no)
+    ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE
+    SET lane = excluded.lane,
+        cells = excluded.cells,
+        turn = excluded.turn,
+        not_before = excluded.not_before,
+        queued_at = excluded.queued_at
+)
+SELECT w.id
+FROM released_batch AS b
+LEFT JOIN workers AS w USING (worker_no)

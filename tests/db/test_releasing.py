@@ -1,0 +1,74 @@
+"""Release of a lease: the next one may claim at once, and whoever held it writes nothing any more."""
+
+import asyncio
+
+import pytest
+
+from domain.errors import NotFound
+from tests.control_fixtures import WHO, Controls, controls, engine, events, seeds
+from tests.fleet import assert_audit, attempts
+from tests.fleet_fixtures import connection
+from tests.seeding import Seeds, completed
+
+__all__ = ["connection", "controls", "engine", "seeds"]
+
+
+async def test_a_lease_is_taken_away_and_the_batch_is_due(seeds: Seeds, controls: Controls, connection) -> None:
+    job = await seeds.submit(questions=["One?", "Two?"])
+    await seeds.plan()
+    [held] = await seeds.claim()
+    released = await controls.release(job.id, held.batch_no, reason="the machine is gone")
+    assert (released.is_released, released.held_by) == (True, "w-seeds")
+    assert (await seeds.record(completed(held))).settled == []
+    [taken] = await seeds.claim()
+    assert (taken.batch_no, taken.fence, taken.lost_leases) == (held.batch_no, held.fence + 2, 0)
+    await seeds.record(completed(taken))
+    assert await attempts(connection) == {("completed", 1): 2}
+    [_, (kind, told), _] = await events(connection, job.job_no)
+    assert (kind, told) == (
+        "lease_released",
+        {"by": WHO, "reason": "the machine is gone", "batch_id": 1, "cells": 2, "held_by": "w-seeds"},
+    )
+    await assert_audit(connection)
+
+
+async def test_a_batch_that_nobody_holds_is_left(seeds: Seeds, controls: Controls, connection) -> None:
+    job = await seeds.submit(questions=["One?", "Two?"])
+    await seeds.plan()
+    before = await connection.fetch("SELECT * FROM batches")
+    assert not (await controls.release(job.id, 1)).is_released
+    assert await connection.fetch("SELECT * FROM batches") == before
+    assert len(await events(connection, job.job_no)) == 1
+
+
+async def test_many_presses_at_once_are_one_release(seeds: Seeds, controls: Controls, connection) -> None:
+    job = await seeds.submit(questions=["One?", "Two?"])
+    await seeds.plan()
+    [held] = await seeds.claim()
+    presses = await asyncio.gather(*(controls.release(job.id, 1) for _ in range(20)))
+    assert sum(one.is_released for one in presses) == 1
+    assert await connection.fetchval("SELECT fence FROM batches") == held.fence + 1
+    await assert_audit(connection)
+
+
+async def test_release_against_finish(seeds: Seeds, controls: Controls, connection) -> None:
+    found = set()
+    for _ in range(100):
+        job = await seeds.submit(questions=["One?", "Two?"])
+        await seeds.plan()
+        [held] = await seeds.claim()
+        released, recorded = await asyncio.gather(controls.release(job.id, 1), seeds.record(completed(held)))
+        assert released.is_released is not bool(recorded.settled)
+        found.add(released.is_released)
+        for batch in await seeds.claim():
+            await seeds.record(completed(batch))
+    assert found == {True, False}
+    assert controls.repeated == 0
+    await assert_audit(connection)
+
+
+async def test_an_unknown_batch_or_job_is_not_found(seeds: Seeds, controls: Controls) -> None:
+    job = await seeds.submit()
+    for job_id, batch_no in ((job.id, 1), ("absent", 1)):
+        with pytest.raises(NotFound):
+            await controls.release(job_id, batch_no)
