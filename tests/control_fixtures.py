@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from db import cancelling, releasing, resolving, retrying, workers
+from db import cancelling, dead_letters, releasing, resolving, retrying, workers
 from db.batches import ClaimedBatch
 from db.cancelling import Cancelled
 from db.controls import Actor
@@ -54,6 +54,9 @@ class Controls:
         return await self._run(
             lambda c: resolving.resolve(c, DEFAULT_TENANT_NO, execution_id, found, self._actor(reason))
         )
+
+    async def replay(self, dead_letter_no: int) -> Retried:
+        return await self._run(lambda c: dead_letters.replay(c, DEFAULT_TENANT_NO, dead_letter_no, self._actor(None)))
 
     async def release(self, job_id: str, batch_no: int, *, reason: str | None = None) -> Released:
         return await self._run(lambda c: releasing.release(c, DEFAULT_TENANT_NO, job_id, batch_no, self._actor(reason)))
@@ -120,6 +123,11 @@ async def end_unknown(seeds: Seeds, batch: ClaimedBatch, *, provider: str = "ech
     marked = [(batch, Cell(*cell[:4])) for cell in unknown.ended]
     await in_transaction(seeds.engine, lambda connection: mark_started(connection, marked))
     await seeds.record(unknown)
+
+
+def exhausted(batch: ClaimedBatch) -> Settlement:
+    """The last failure that the policy allows, of every cell of a batch: each becomes a dead letter."""
+    return _ended(batch, "busy", status="failed", retryable=True)
 
 
 def _ended(batch: ClaimedBatch, code: str, *, status: str, retryable: bool, provider: str = "echo") -> Settlement:

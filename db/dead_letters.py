@@ -1,0 +1,77 @@
+"""Dead letters: the cells whose tries were used up, and having one tried again."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from db.controls import Actor, lock_job_no
+from db.engine import Connection, Engine, connect, statement
+from db.executions import CellKey, execution_id
+from db.reading import Slice
+from db.retrying import Retried, retry_cell
+from domain.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A failed cell that waits for a person; `attempts` counts all its tries."""
+
+    dead_letter_no: int
+    job_id: str
+    execution_id: str
+    model_id: str
+    region: str
+    question_id: str
+    attempts: int
+    error_code: str
+    error_detail: str
+    died_at: datetime
+
+
+async def list_dead_letters(engine: Engine, tenant_no: int, *, before: int | None, limit: int) -> Slice[DeadLetter]:
+    """Return the tenant's open dead letters, newest first, from below the key `before` on.
+
+    Those of a cancelled job are left out.
+    """
+    async with connect(engine) as connection:
+        rows = await connection.fetch(statement("list_dead_letters"), tenant_no, before, limit + 1)
+    return Slice([_letter(dict(row)) for row in rows[:limit]], is_last=len(rows) <= limit)
+
+
+async def count_dead_letters(connection: Connection) -> int:
+    """Count the open dead letters of all tenants, without those of cancelled jobs."""
+    count: int = await connection.fetchval(statement("count_dead_letters"))
+    return count
+
+
+async def replay(connection: Connection, tenant_no: int, dead_letter_no: int, actor: Actor) -> Retried:
+    """Plan a dead letter's cell anew in the caller's transaction, unless it was replayed before.
+
+    Locks as a retry of the cell does. Raises NotFound, JobCancelled and HELD_UP.
+    """
+    letter = await connection.fetchrow(
+        """
+        SELECT job_no, region_no, model_no, question_no
+        FROM dead_letters
+        WHERE tenant_no = $1 AND dead_letter_no = $2
+        """,
+        tenant_no,
+        dead_letter_no,
+    )
+    if letter is None or not await lock_job_no(connection, tenant_no, letter["job_no"]):
+        raise NotFound("There is no dead letter with this id.")
+    job_no, *cell = letter
+    is_open = await connection.fetchval(
+        "SELECT replayed_at IS NULL FROM dead_letters WHERE dead_letter_no = $1", dead_letter_no
+    )
+    if not is_open:
+        status = await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no)
+        return Retried(job_no, status, retried=0, untouched=1)
+    key = CellKey(*cell)
+    asked = {"dead_letter_id": dead_letter_no, "execution_id": execution_id(job_no, key)}
+    return await retry_cell(connection, job_no, key, actor, filtered=asked)
+
+
+def _letter(row: dict[str, Any]) -> DeadLetter:
+    key = CellKey(*(row.pop(name) for name in CellKey._fields))
+    return DeadLetter(execution_id=execution_id(row.pop("job_no"), key), **row)

@@ -1,0 +1,101 @@
+"""Dead letters: each open one is a cell that failed for good; one is replayed by itself, once."""
+
+import asyncio
+
+import pytest
+
+from db.dead_letters import count_dead_letters, list_dead_letters
+from db.engine import Engine
+from db.tenants import DEFAULT_TENANT_NO
+from domain.errors import JobCancelled, NotFound
+from tests.control_fixtures import WHO, Controls, controls, engine, events, exhausted, seeds
+from tests.fleet import assert_audit, attempts
+from tests.fleet_fixtures import connection
+from tests.seeding import Seeded, Seeds, completed
+
+__all__ = ["connection", "controls", "engine", "seeds"]
+
+
+@pytest.fixture
+async def job(seeds: Seeds) -> Seeded:
+    """A job of four cells that are all dead letters, numbered in plan order."""
+    job = await seeds.submit(models=["m-a", "m-b"], questions=["One?", "Two?"])
+    await seeds.plan()
+    await seeds.record(*(exhausted(batch) for batch in await seeds.claim()))
+    return job
+
+
+async def open_letters(engine: Engine) -> list[int]:
+    page = await list_dead_letters(engine, DEFAULT_TENANT_NO, before=None, limit=50)
+    return [letter.dead_letter_no for letter in page.facts]
+
+
+async def test_they_are_listed_newest_first_with_names(engine: Engine, job: Seeded) -> None:
+    page = await list_dead_letters(engine, DEFAULT_TENANT_NO, before=4, limit=2)
+    assert not page.is_last
+    assert [letter.dead_letter_no for letter in page.facts] == [3, 2]
+    letter = page.facts[0]
+    assert (letter.job_id, letter.execution_id) == (job.id, f"{job.job_no}-1-0-0")
+    assert (letter.model_id, letter.region, letter.question_id) == ("m-b", "us-east", job.spec.questions[0].id)
+    assert (letter.attempts, letter.error_code, letter.error_detail) == (1, "busy", "Why.")
+
+
+async def test_one_is_replayed_alone_and_once(engine: Engine, seeds, controls, connection, job: Seeded) -> None:
+    replayed = await controls.replay(2)
+    assert (replayed.retried, replayed.untouched, replayed.status) == (1, 0, "running")
+    assert await open_letters(engine) == [4, 3, 1]
+    assert await connection.fetchval("SELECT replayed_by FROM dead_letters WHERE replayed_at IS NOT NULL") == WHO
+    *_, (_, told) = await events(connection, job.job_no)
+    assert told["filter"] == {"dead_letter_id": 2, "execution_id": f"{job.job_no}-0-0-1"}
+    await seeds.record(*(exhausted(batch) for batch in await seeds.claim()))
+    assert await open_letters(engine) == [5, 4, 3, 1]
+    again = await controls.replay(2)
+    assert (again.retried, again.untouched, again.status) == (0, 1, "failed")
+    assert await attempts(connection) == {("failed", 1): 3, ("failed", 2): 1}
+    await assert_audit(connection)
+
+
+async def test_any_retry_of_its_cell_closes_it(engine: Engine, controls: Controls, job: Seeded) -> None:
+    await controls.retry_execution(f"{job.job_no}-0-0-0")
+    assert await open_letters(engine) == [4, 3, 2]
+    await controls.retry(job.id, model="m-b")
+    assert await open_letters(engine) == [2]
+    await controls.retry(job.id)
+    assert await open_letters(engine) == []
+
+
+async def test_many_presses_at_once_are_one_replay(controls: Controls, connection, job: Seeded) -> None:
+    presses = await asyncio.gather(*(controls.replay(1) for _ in range(20)))
+    assert sum(one.retried for one in presses) == 1
+    assert await connection.fetchval("SELECT max(key_no) FROM executions") == 1
+    await assert_audit(connection)
+
+
+async def test_those_of_a_cancelled_job_are_neither_listed_nor_replayed(
+    engine: Engine, seeds, controls, connection
+) -> None:
+    job = await seeds.submit(questions=["One?", "Two?", "Three?"])
+    await seeds.plan()
+    first, second = await seeds.claim()
+    await seeds.record(exhausted(first))
+    assert await count_dead_letters(connection) == len(await open_letters(engine)) == len(first.model_nos)
+    await controls.cancel(job.id)
+    assert (await count_dead_letters(connection), await open_letters(engine)) == (0, [])
+    with pytest.raises(JobCancelled):
+        await controls.replay(1)
+    await seeds.record(completed(second))
+    await assert_audit(connection)
+
+
+@pytest.mark.parametrize("number", [0, 99, 2**62])
+async def test_an_unknown_one_is_not_found(controls: Controls, job: Seeded, number: int) -> None:
+    with pytest.raises(NotFound):
+        await controls.replay(number)
+
+
+async def test_another_tenants_is_not_found(engine: Engine, controls, connection, job: Seeded) -> None:
+    await connection.execute("INSERT INTO tenants (name) VALUES ('other')")
+    await connection.execute("UPDATE dead_letters SET tenant_no = 2 WHERE dead_letter_no = 1")
+    assert await open_letters(engine) == [4, 3, 2]
+    with pytest.raises(NotFound):
+        await controls.replay(1)
