@@ -1,6 +1,6 @@
 """Who does something to the service, and why: what an operator's action is recorded with."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from api.bodies import read_optional_json
 from api.filters import refuse_nul
+from db.controls import Actor
 
 LONGEST_REASON = 500
 
@@ -22,18 +23,17 @@ class Because(BaseModel):
     reason: Reason | None = Field(default=None, description="For whoever reads the record later.")
 
 
-BECAUSE: dict[str, Any] = {
-    "requestBody": {
-        "required": False,
-        "content": {
-            "application/json": {
-                "schema": Because.model_json_schema(),
-                "examples": {"because": {"value": {"reason": "Its provider has an outage."}}},
-            }
-        },
-    }
-}
-"""How OpenAPI describes the optional body of an action."""
+Asked = TypeVar("Asked", bound=Because)
+
+
+def body_of(kind: type[Because], examples: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
+    """Return how OpenAPI describes the body of an action."""
+    content = {"application/json": {"schema": kind.model_json_schema(), "examples": examples}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+BECAUSE = body_of(Because, {"because": {"value": {"reason": "Its provider has an outage."}}})
+"""How OpenAPI describes the optional body of an action that takes nothing but a reason."""
 
 
 def who(request: Request) -> str:
@@ -41,10 +41,20 @@ def who(request: Request) -> str:
     return f"api:{request.client.host if request.client else 'unknown'}"
 
 
+async def actor_of(request: Request, because: Because) -> Actor:
+    """Return whom an action on a job is recorded under, and why."""
+    return Actor(who(request), because.reason, await request.app.state.worker_no())
+
+
 async def read_because(request: Request) -> Because:
     """Return the reason that the optional body gives. Raises BadRequest and RequestValidationError."""
+    return await read_asked(request, Because)
+
+
+async def read_asked(request: Request, kind: type[Asked]) -> Asked:
+    """Return what the body asks for; without a body, nothing is given. Raises as `read_because`."""
     body = await read_optional_json(request)
     try:
-        return Because.model_validate(body)
+        return kind.model_validate(body)
     except ValidationError as error:
         raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from None

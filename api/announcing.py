@@ -31,9 +31,9 @@ class Announcer:
         now = time.time()
         self._ring([Envelope(job=job_no, source=source, enqueued_at=now) for job_no in job_nos])
 
-    def announce_batch(self, job_no: int, batch_no: int) -> None:
-        """Ring soon for a batch that may be claimed again: whoever hears it looks at everything."""
-        self._ring([Envelope(job=job_no, batch=batch_no, source="manual", enqueued_at=time.time())])
+    def announce_batch(self, job_no: int, batch_no: int, source: str = "manual") -> None:
+        """Ring soon where something may be claimed again: whoever hears it looks at everything."""
+        self._ring([Envelope(job=job_no, batch=batch_no, source=source, enqueued_at=time.time())])
 
     def _ring(self, bells: Sequence[Envelope]) -> None:
         self._waiting += bells

@@ -14,7 +14,9 @@ from api.pausing import Pauses
 from api.registration import Registration
 from api.routes import (
     audit,
+    controls,
     coordination,
+    dead_letters,
     executions,
     job_views,
     jobs,
@@ -45,6 +47,8 @@ NOUNS = (
     coordination,
     stories,
     audit,
+    controls,
+    dead_letters,
     regions,
     providers,
     questions,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from domain.errors import ParameterError, ParametersRejected
+from domain.errors import FieldError, ParameterError, ParametersRejected
 from domain.notes import cut
 from domain.regions import Registry, fold
 
@@ -50,13 +50,18 @@ Moment = Annotated[
 ]
 
 
-def canonical_region(spelling: str | None, registry: Registry) -> str | None:
-    """Return the region's canonical name; raise ParametersRejected where no region goes by that spelling."""
+def canonical_region(spelling: str | None, registry: Registry, *, pointer: str | None = None) -> str | None:
+    """Return the region's canonical name; raise ParametersRejected where no region goes by that spelling.
+
+    It was given as the parameter `region`, or at `pointer` in the body.
+    """
     if spelling is None:
         return None
     region = registry.region_by_spelling.get(fold(spelling))
     if region is None:
         allowed = [cut(name) for name in registry.allowed_regions]
         detail = f"There is no such region; give one of {', '.join(allowed)}."
-        raise ParametersRejected([ParameterError("region", "unknown_region", detail, {"allowed": allowed})])
+        reason = ("unknown_region", detail, {"allowed": allowed})
+        at_fault = FieldError(pointer, *reason) if pointer is not None else ParameterError("region", *reason)
+        raise ParametersRejected([at_fault])
     return region.name

@@ -12,10 +12,12 @@ from api import broker_state
 from broker.envelopes import Client, StreamState
 from db import tallies, workers
 from db.audit import MUST_BE_ZERO, audit_recent
+from db.dead_letters import count_dead_letters
 from db.engine import GONE, Engine, connect
 from db.reading import snapshot
 from runtime.metrics import (
     BUILD_INFO,
+    DEAD_LETTERS,
     INVARIANT_VIOLATIONS,
     QUEUE_DEPTH,
     QUEUE_OLDEST_AGE,
@@ -50,7 +52,7 @@ class FleetView:
 
     async def look(self) -> Fleet:
         """Return what the fleet shows now. What is away is left out."""
-        stream, (counted, snapshots, live), violations = await asyncio.gather(
+        stream, (counted, snapshots, live, dead), violations = await asyncio.gather(
             broker_state.look(self._broker), self._read(), self._recount()
         )
         histograms = Histograms()
@@ -61,23 +63,25 @@ class FleetView:
         gauges = [
             (BUILD_INFO, {"version": self._version}, 1.0),
             *_stream_gauges(stream),
+            *((DEAD_LETTERS, {}, count) for count in dead),
             *((WORKER_HEARTBEAT_AGE, {"worker": one["id"]}, one["heartbeat_age_seconds"]) for one in live),
             *((INVARIANT_VIOLATIONS, {"invariant": name}, count) for name, count in violations.items()),
         ]
         repeated = [(REPEATS.name, {"reason": conflict}, count) for conflict, count in repeats.items()]
         return Fleet(tallies=[*counted, *repeated], gauges=gauges, histograms=histograms)
 
-    async def _read(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+    async def _read(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any], Sequence[int]]:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS), connect(self._engine) as connection:
                 return (
                     await tallies.totals(connection),
                     await workers.snapshots(connection),
                     await workers.live(connection, silent_seconds=self._silent_seconds),
+                    [await count_dead_letters(connection)],
                 )
         except GONE as error:
             log.warning("scrape_incomplete", error=f"{type(error).__name__}: {error}")
-            return [], [], []
+            return [], [], [], []
 
     async def _recount(self) -> Mapping[str, int]:
         """Return the violations of each invariant among recent jobs, counted at most AUDIT_SECONDS ago."""

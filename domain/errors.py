@@ -2,7 +2,7 @@
 
 BreakwaterError
 ├── SpecRejected          a well-formed spec that can't be taken, with one FieldError per reason
-├── ParametersRejected    query, path or header parameters that can't be taken, with one ParameterError per reason
+├── ParametersRejected    parameters, or members of an action's body, that can't be taken, with one error each
 ├── Conflict              what is asked contradicts what is stored
 │   ├── JobIdConflict         the id exists with another spec
 │   ├── DuplicateJob          `on_duplicate: reject` and the same spec is active or recent
@@ -82,11 +82,14 @@ class SpecRejected(BreakwaterError):
 
 
 class ParametersRejected(BreakwaterError):
-    """A parameter of the request can't be taken; its code is that of the reasons if they share one."""
+    """A parameter of the request, or a member of an action's body, can't be taken.
+
+    Its code is that of the reasons if they share one.
+    """
 
     code = "invalid_parameters"
 
-    def __init__(self, errors: Sequence[ParameterError]) -> None:
+    def __init__(self, errors: Sequence[FieldError | ParameterError]) -> None:
         super().__init__(errors[0].detail if len(errors) == 1 else f"The request has {len(errors)} errors.")
         self.errors = tuple(errors)
         self.code = shared_code(errors) or self.code

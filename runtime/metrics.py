@@ -82,6 +82,7 @@ HISTOGRAMS = (EXECUTION_DURATION, QUEUE_WAIT, COORDINATION_SECONDS)
 
 QUEUE_DEPTH = Series("breakwater_queue_depth", "Entries of the stream that are not acknowledged.")
 QUEUE_OLDEST_AGE = Series("breakwater_queue_oldest_age_seconds", "Age of the oldest of them.")
+DEAD_LETTERS = Series("breakwater_dead_letters", "Cells whose tries were used up and that nobody has had retried.")
 WORKER_HEARTBEAT_AGE = Series(
     "breakwater_worker_heartbeat_age_seconds", "Since a live worker's last heartbeat.", ("worker",)
 )
@@ -89,7 +90,7 @@ INVARIANT_VIOLATIONS = Series(
     "breakwater_invariant_violations", "Violations that the last audit found; anything but 0 is a bug.", ("invariant",)
 )
 BUILD_INFO = Series("breakwater_build_info", "The version that serves.", ("version",))
-GAUGES = (QUEUE_DEPTH, QUEUE_OLDEST_AGE, WORKER_HEARTBEAT_AGE, INVARIANT_VIOLATIONS, BUILD_INFO)
+GAUGES = (QUEUE_DEPTH, QUEUE_OLDEST_AGE, DEAD_LETTERS, WORKER_HEARTBEAT_AGE, INVARIANT_VIOLATIONS, BUILD_INFO)
 
 
 class Histogram:

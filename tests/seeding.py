@@ -16,7 +16,9 @@ from api.downloads import Downloads
 from api.pausing import Pauses
 from api.routes import (
     audit,
+    controls,
     coordination,
+    dead_letters,
     executions,
     job_views,
     metrics,
@@ -56,6 +58,8 @@ ROUTERS = [
         coordination,
         stories,
         audit,
+        controls,
+        dead_letters,
         regions,
         providers,
         questions,

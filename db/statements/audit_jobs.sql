@@ -22,8 +22,7 @@ WITH audited_jobs AS MATERIALIZED (
         count(*) FILTER (WHERE e.status = 'unknown')::int AS unknown,
         sum(e.attempts)::int AS attempts,
         count(*) FILTER (
-            WHERE e.attempts > 0 AND e.finished_at IS NOT NULL
-                AND e.provider_used <> 'echo' AND e.error_code IS DISTINCT FROM 'worker_lost'
+            WHERE e.attempts > 0 AND e.finished_at IS NOT NULL AND e.provider_used <> 'echo'
         )::int AS last_calls
     FROM executions AS e
     JOIN audited_jobs AS a USING (job_no)

@@ -5,6 +5,7 @@ from typing import Any
 import httpx2
 
 from db.audit import MUST_BE_ZERO
+from tests.control_fixtures import end_unknown
 from tests.seeding import Seeds, completed, every_item, failed, retried
 
 TAMPERED = {
@@ -56,6 +57,25 @@ async def test_calls_of_other_providers_than_echo_are_external(reader: httpx2.As
     echoed = await seeds.submit()
     await seeds.run_all()
     assert (await audit(reader, echoed.id))["external_calls"] == 0
+
+
+async def test_a_call_counts_once_whatever_a_person_does_afterwards(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    seeds.batch_cells = 1
+    job = await seeds.submit(questions=["One?", "Two?"])
+    await seeds.plan()
+    first, second = sorted(await seeds.claim(), key=lambda batch: batch.batch_no)
+    await seeds.record(failed(first, provider="hybrid"))
+    await end_unknown(seeds, second, provider="hybrid")
+    for path, body in (
+        (f"/executions/{job.job_no}-0-0-1/resolve", {"status": "failed"}),
+        (f"/jobs/{job.id}/retry", {}),
+        (f"/jobs/{job.id}/cancel", {}),
+    ):
+        found = await audit(reader, job.id)
+        assert (found["attempts"], found["external_calls"], found["holds"]) == (2, 2, True)
+        assert (await reader.post(path, json=body)).status_code < 300
+    found = await audit(reader, job.id)
+    assert (found["attempts"], found["external_calls"], found["holds"]) == (2, 2, True)
 
 
 async def test_jobs_that_ended_unplanned_hold(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:

@@ -59,18 +59,23 @@ def service(engines: Any, module_database_url: str, tmp_path_factory: pytest.Tem
 def finished(
     service: Process, engines: Any, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, Any]:
-    """The path parameters of a job that a worker has run: with waves, batches, cells, attempts and a story."""
+    """The path parameters of a job that a worker has run: with waves, batches, cells, dead letters and a story."""
     output = tmp_path_factory.mktemp("contract") / "worker.log"
-    with httpx2.Client(base_url=service.url) as http, running("worker", output, module_database_url, engines.redis_url):
+    worker = running("worker", output, module_database_url, engines.redis_url, echo_failure_rate=0.5)
+    with httpx2.Client(base_url=service.url) as http, worker:
         for name in ("regions/us-east", "providers/echo"):
             assert http.post(f"/{name}/resume").status_code == 200
-        at = http.post("/jobs", json=unique(questions=["a", "b"])).headers["Location"]
-        eventually(lambda: http.get(at).json()["status"] == "completed", seconds=30)
+        body = unique(questions=[f"Question {n}?" for n in range(40)], policy={"max_attempts": 1})
+        at = http.post("/jobs", json=body).headers["Location"]
+        eventually(lambda: http.get(at).json()["finished_at"], seconds=30)
         (execution, *_) = http.get(f"{at}/executions").json()["items"]
+        (dead_letter, *_) = http.get("/queue/dead").json()["items"]
     return {
         "job_id": at.removeprefix("/jobs/"),
         "wave_number": 1,
         "execution_id": execution["id"],
+        "batch_id": 1,
+        "dead_letter_id": dead_letter["id"],
         "regions": "us-east",
         "providers": "echo",
     }

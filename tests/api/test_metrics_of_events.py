@@ -89,6 +89,54 @@ async def test_series_say_what_the_rows_say(
         await eventually_async(reported)
 
 
+ENDS = """
+    SELECT ends.status, ends.provider, ends.region, sum(ends.cells)
+    FROM (
+        SELECT e.status, b.provider, b.region, 1 AS cells
+        FROM executions AS e
+        JOIN batches AS b USING (job_no, batch_no)
+        WHERE e.finished_at IS NOT NULL
+        UNION ALL
+        SELECT 'failed', b.provider, b.region, (r ->> 'cells')::int
+        FROM events AS v
+        CROSS JOIN LATERAL json_array_elements(CASE WHEN v.type = 'retried' THEN v.data -> 'batches' END) AS r
+        JOIN batches AS b ON b.job_no = v.job_no AND b.batch_no = (r ->> 'batch_id')::int
+    ) AS ends
+    GROUP BY ends.status, ends.provider, ends.region
+"""
+"""Every end that a cell ever had: a counter only rises, so one that a person took back stays counted."""
+
+
+async def test_series_say_what_people_did(
+    database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess
+) -> None:
+    api = start_api(database_url, redis_url, **FAST)
+    failing = start_worker(database_url, redis_url, **FAST, echo_failure_rate=1)
+    async with connected(api, database_url) as client:
+        body = unique(questions=["One?", "Two?", "Three?"], policy={"max_attempts": 1})
+        job_id = (await client.post(body)).json()["job"]["id"]
+        await eventually_async(lambda: ended(client, job_id), seconds=30)
+        failing.stop()
+        waiting_id = (await client.post(unique())).json()["job"]["id"]
+        await client.http.post(f"/jobs/{waiting_id}/coordinate")
+        assert (await client.http.post(f"/jobs/{waiting_id}/cancel")).status_code == 202
+        assert (await client.http.post(f"/jobs/{job_id}/retry")).json()["retried"] == 3
+        start_worker(database_url, redis_url, **FAST)
+        await eventually_async(lambda: ended(client, job_id), seconds=30)
+        slow_id = (await client.post(unique())).json()["job"]["id"]
+        await client.http.post(f"/jobs/{slow_id}/cancel")
+        await eventually_async(lambda: ended(client, slow_id), seconds=30)
+        samples = await scrape(client.http)
+        rows = await client.database.fetch(ENDS)
+        ends = {"/".join(str(part) for part in tuple(row)[:-1]): row[-1] for row in rows}
+        assert samples["breakwater_executions_total"] == ends
+        assert (ends["failed/echo/us-east"], ends["completed/echo/us-east"] >= 3) == (3, True)
+        assert samples["breakwater_retries_total"] == {"user": 3}
+        coordination = await recount(client, "breakwater_coordination_total")
+        assert samples["breakwater_coordination_total"] == coordination
+        assert (coordination["retry/joined"], coordination["manual/failed"]) == (1, 1)
+
+
 async def test_a_killed_workers_lease_is_counted_once_it_is_taken_over(
     database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess
 ) -> None:

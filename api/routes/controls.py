@@ -1,0 +1,175 @@
+"""What a person does to a job, a cell or a batch: cancel, retry, resolve, release. Each is safe to press twice."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import Field
+
+from api import controlling
+from api.actors import BECAUSE, actor_of, body_of, read_asked, read_because
+from api.dependencies import ONE_OF_EACH, Allowed, Broker, Database, ExecutionId, JobId, NoParameters, Tenant
+from api.filters import canonical_region
+from api.problems import problem_responses
+from api.schemas.controls import (
+    DRY_RUN,
+    RESOLUTION_EXAMPLES,
+    RETRY_EXAMPLES,
+    CancelAnswer,
+    ReleaseAnswer,
+    ResolveRequest,
+    RetryAnswer,
+    RetryRequest,
+)
+from api.schemas.executions import ExecutionWithAttempts
+from db.executions import read_execution
+from db.reading import BIGGEST_INT
+from db.resolving import Resolution
+from db.retrying import RetryFilter, preview_retry
+
+router = APIRouter(tags=["controls"], dependencies=ONE_OF_EACH)
+
+PROBLEMS = problem_responses(400, 404, 413, 415, 422)
+PROBLEMS_AND_CONFLICT = problem_responses(400, 404, 409, 413, 415, 422)
+BatchId = Annotated[int, Path(ge=0, le=BIGGEST_INT, description="As its wave lists it.", examples=[1])]
+
+
+class RetryParameters(NoParameters):
+    """How a retry is pressed."""
+
+    dry_run: bool = Field(default=False, description=DRY_RUN)
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    summary="Cancel a job",
+    responses={
+        200: {"description": "The job had ended before, and is as it was."},
+        202: {"model": CancelAnswer, "description": "The job is cancelled; calls in flight are given up."},
+        **PROBLEMS,
+    },
+    openapi_extra=BECAUSE,
+)
+async def post_cancel(
+    *,
+    job_id: JobId,
+    request: Request,
+    response: Response,
+    database: Database,
+    broker: Broker,
+    tenant: Tenant,
+    _: Annotated[NoParameters, Query()],
+) -> CancelAnswer:
+    """End everything that is open of a job, for good: what waits is never begun, what runs is given up within seconds.
+
+    Results that were recorded before stay. What a worker reports afterwards changes nothing.
+    """
+    because = await read_because(request)
+    cancelled = await controlling.cancel(database, tenant, job_id, await actor_of(request, because))
+    if cancelled.cells:
+        response.status_code = 202
+        await controlling.tell_cancelled(broker, cancelled.job_no)
+    if cancelled.batch_no is not None:
+        request.app.state.announcer.announce_batch(cancelled.job_no, cancelled.batch_no)
+    return CancelAnswer.of(job_id, cancelled)
+
+
+@router.post(
+    "/jobs/{job_id}/retry",
+    summary="Retry a job's failed executions",
+    responses=PROBLEMS_AND_CONFLICT,
+    openapi_extra=body_of(RetryRequest, RETRY_EXAMPLES),
+)
+async def post_retry(
+    *,
+    job_id: JobId,
+    request: Request,
+    database: Database,
+    tenant: Tenant,
+    registry: Allowed,
+    parameters: Annotated[RetryParameters, Query()],
+) -> RetryAnswer:
+    """Plan failed executions anew, with as many tries as the policy grants; a job that had ended runs again.
+
+    The others stay as they are, whatever they are. Pressed again, nothing has failed, and nothing happens. A cancelled
+    job is refused: 409 `job_cancelled`.
+    """
+    asked = await read_asked(request, RetryRequest)
+    region = canonical_region(asked.region, registry, pointer="/region")
+    wanted = RetryFilter(region=region, model=asked.model, error_code=asked.error_code)
+    if parameters.dry_run:
+        return RetryAnswer.of(await preview_retry(database, tenant, job_id, wanted))
+    retried = await controlling.retry_job(database, tenant, job_id, wanted, await actor_of(request, asked))
+    controlling.announce(request.app.state.announcer, retried)
+    return RetryAnswer.of(retried)
+
+
+@router.post(
+    "/executions/{execution_id}/retry",
+    summary="Retry an execution",
+    responses=PROBLEMS_AND_CONFLICT,
+    openapi_extra=BECAUSE,
+)
+async def post_execution_retry(
+    *,
+    execution_id: ExecutionId,
+    request: Request,
+    database: Database,
+    tenant: Tenant,
+    _: Annotated[NoParameters, Query()],
+) -> RetryAnswer:
+    """Plan one execution anew if it has failed, as a retry of its job would; any other is left as it is."""
+    because = await read_because(request)
+    retried = await controlling.retry_execution(database, tenant, execution_id, await actor_of(request, because))
+    controlling.announce(request.app.state.announcer, retried)
+    return RetryAnswer.of(retried)
+
+
+@router.post(
+    "/executions/{execution_id}/resolve",
+    summary="Resolve an execution",
+    responses=PROBLEMS_AND_CONFLICT,
+    openapi_extra=body_of(ResolveRequest, RESOLUTION_EXAMPLES, required=True),
+)
+async def post_resolve(
+    *,
+    execution_id: ExecutionId,
+    request: Request,
+    database: Database,
+    tenant: Tenant,
+    _: Annotated[NoParameters, Query()],
+) -> ExecutionWithAttempts:
+    """Say what became of an execution that is `unknown`; the job's verdict then follows from it.
+
+    The ambiguous try stays in the history. The same resolution again changes nothing; another one, or one of an
+    execution that isn't unknown, is refused: 409 `execution_not_unknown`.
+    """
+    asked = await read_asked(request, ResolveRequest)
+    resolution = Resolution(asked.status, asked.output)
+    await controlling.resolve(database, tenant, execution_id, resolution, await actor_of(request, asked))
+    return ExecutionWithAttempts.with_attempts(*await read_execution(database, tenant, execution_id))
+
+
+@router.post(
+    "/jobs/{job_id}/batches/{batch_id}/release",
+    summary="Release a stuck lease",
+    responses=PROBLEMS,
+    openapi_extra=BECAUSE,
+)
+async def post_release(
+    *,
+    job_id: JobId,
+    batch_id: BatchId,
+    request: Request,
+    database: Database,
+    tenant: Tenant,
+    _: Annotated[NoParameters, Query()],
+) -> ReleaseAnswer:
+    """Take a running batch from its worker at once instead of waiting for its lease to run out.
+
+    Another worker begins it anew; what the first one still reports changes nothing, though its calls were made.
+    """
+    because = await read_because(request)
+    released = await controlling.release(database, tenant, job_id, batch_id, await actor_of(request, because))
+    if released.is_released:
+        request.app.state.announcer.announce_batch(released.job_no, batch_id)
+    return ReleaseAnswer.of(released)

@@ -1,0 +1,57 @@
+"""GET /queue/dead and replaying one: executions whose tries were used up."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from api import controlling
+from api.actors import BECAUSE, actor_of, read_because
+from api.dependencies import ONE_OF_EACH, Database, NoParameters, Tenant
+from api.paging import DEAD_LETTERS, PageParameters, link_next, next_cursor
+from api.problems import problem_responses
+from api.schemas.controls import RetryAnswer
+from api.schemas.dead_letters import DeadLetter, DeadLetterList
+from db.dead_letters import list_dead_letters
+from db.reading import BIGGEST_BIGINT
+
+router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
+
+DeadLetterId = Annotated[int, Path(ge=0, le=BIGGEST_BIGINT, description="As the list shows it.", examples=[1])]
+
+
+@router.get("/queue/dead", summary="List dead letters", responses=problem_responses(422))
+async def get_dead_letters(
+    *,
+    request: Request,
+    response: Response,
+    database: Database,
+    tenant: Tenant,
+    parameters: Annotated[PageParameters, Query()],
+) -> DeadLetterList:
+    """Return the executions that wait for somebody to have them retried, newest first; none of a cancelled job."""
+    key = parameters.key(DEAD_LETTERS)
+    page = await list_dead_letters(database, tenant, before=key[0] if key else None, limit=parameters.limit)
+    cursor = next_cursor(DEAD_LETTERS, page, lambda letter: [letter.dead_letter_no])
+    link_next(request, response, cursor)
+    return DeadLetterList(items=[DeadLetter.of(letter) for letter in page.facts], next_cursor=cursor)
+
+
+@router.post(
+    "/queue/dead/{dead_letter_id}/replay",
+    summary="Replay a dead letter",
+    responses=problem_responses(400, 404, 409, 413, 415, 422),
+    openapi_extra=BECAUSE,
+)
+async def post_replay(
+    *,
+    dead_letter_id: DeadLetterId,
+    request: Request,
+    database: Database,
+    tenant: Tenant,
+    _: Annotated[NoParameters, Query()],
+) -> RetryAnswer:
+    """Plan the dead letter's execution anew, once: if it fails again, that is another dead letter."""
+    because = await read_because(request)
+    replayed = await controlling.replay(database, tenant, dead_letter_id, await actor_of(request, because))
+    controlling.announce(request.app.state.announcer, replayed)
+    return RetryAnswer.of(replayed)

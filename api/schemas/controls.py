@@ -1,0 +1,94 @@
+"""What a person may ask to be done to a job, a cell or a batch, and what came of it."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from api.actors import Because
+from api.filters import NameFilter, refuse_nul
+from db.cancelling import Cancelled
+from db.releasing import Released
+from db.retrying import Retried
+from domain.status import JobStatus
+
+DRY_RUN = "Say what a POST would do and change nothing."
+
+
+class RetryRequest(Because):
+    """Which failed cells are planned anew; all of it must hold. Without any of it, all that failed."""
+
+    region: NameFilter | None = Field(default=None, description="A region, by name or alias.")
+    model: NameFilter | None = Field(default=None, description="A model's id.")
+    error_code: NameFilter | None = Field(default=None, description="The code of the error that they failed with.")
+
+
+class ResolveRequest(Because):
+    """What a person found out about a cell that ended ambiguously."""
+
+    status: Literal["completed", "failed"]
+    output: Annotated[str, AfterValidator(refuse_nul)] | None = Field(
+        default=None,
+        validate_default=True,
+        description="The answer, which may be empty; only and always with `completed`.",
+    )
+
+    @field_validator("output")
+    @classmethod
+    def _fits_status(cls, output: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("status") == "completed" and output is None:
+            raise PydanticCustomError("output_missing", "Give the output of what completed")
+        if info.data.get("status") == "failed" and output is not None:
+            raise PydanticCustomError("output_misplaced", "What failed has no output; give a reason instead")
+        return output
+
+
+class CancelAnswer(BaseModel):
+    """A job that has ended: by this request, or before it."""
+
+    id: str
+    status: JobStatus = Field(description="`cancelled`, unless the job had ended otherwise before.")
+    cancelled: int = Field(description="How many executions this request ended; 0 if the job had ended before.")
+
+    @classmethod
+    def of(cls, job_id: str, cancelled: Cancelled) -> Self:
+        """Return what came of a cancel."""
+        return cls(id=job_id, status=JobStatus(cancelled.status), cancelled=cancelled.cells)
+
+
+class RetryAnswer(BaseModel):
+    """How many executions run again, of those that were asked about."""
+
+    status: JobStatus = Field(description="The job's, after this.")
+    retried: int = Field(description="Failed executions that are planned anew; of a dry run, that would be.")
+    untouched: int = Field(description="The others: of a job, all that it plans; of an execution, itself.")
+
+    @classmethod
+    def of(cls, retried: Retried) -> Self:
+        """Return what came of a retry."""
+        return cls(status=JobStatus(retried.status), retried=retried.retried, untouched=retried.untouched)
+
+
+class ReleaseAnswer(BaseModel):
+    """Whether a lease was taken away; a batch that nobody holds has none."""
+
+    released: bool
+    held_by: str | None = Field(description="The worker that it was taken from.")
+
+    @classmethod
+    def of(cls, released: Released) -> Self:
+        """Return what came of a release."""
+        return cls(released=released.is_released, held_by=released.held_by)
+
+
+RETRY_EXAMPLES: dict[str, Any] = {
+    "everything": {"summary": "All that failed", "value": {}},
+    "some": {
+        "summary": "What failed in one region for one reason",
+        "value": {"region": "EU", "error_code": "timeout", "reason": "The provider is back."},
+    },
+}
+RESOLUTION_EXAMPLES: dict[str, Any] = {
+    "completed": {"value": {"status": "completed", "output": "Paris.", "reason": "Found in the provider's log."}},
+    "failed": {"value": {"status": "failed", "reason": "The provider never got it."}},
+}
