@@ -33,12 +33,14 @@ class Crowd:
     pool: ProcessPoolExecutor
     processes: int
 
-    def post(self, urls: Sequence[str], bodies: Sequence[object], *, key: str | None = None) -> list[Reply]:
+    def post(
+        self, urls: Sequence[str], bodies: Sequence[object], *, key: str | None = None, path: str = "/jobs"
+    ) -> list[Reply]:
         """Post each body at the same time, from all processes, to the APIs by turns; the answers in no order."""
         requests = [(urls[n % len(urls)], orjson.dumps(body)) for n, body in enumerate(bodies)]
         shares = [requests[n :: self.processes] for n in range(self.processes)]
         headers = {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
-        posted = [self.pool.submit(_post_at_once, share, headers) for share in shares]
+        posted = [self.pool.submit(_post_at_once, share, headers, path) for share in shares]
         return [reply for one in posted for reply in one.result(WAIT_SECONDS)]
 
 
@@ -56,13 +58,13 @@ def _wait_at(barrier: Barrier) -> None:
     _start = barrier
 
 
-def _post_at_once(requests: Sequence[tuple[str, bytes]], headers: Mapping[str, str]) -> list[Reply]:
+def _post_at_once(requests: Sequence[tuple[str, bytes]], headers: Mapping[str, str], path: str) -> list[Reply]:
     connections = [http.client.HTTPConnection(urlsplit(url).netloc, timeout=WAIT_SECONDS) for url, _ in requests]
     for connection in connections:
         connection.connect()
     _start.wait(WAIT_SECONDS)
     for connection, (_, body) in zip(connections, requests, strict=True):
-        connection.request("POST", "/jobs", body, dict(headers))
+        connection.request("POST", path, body, dict(headers))
     return [_read(connection) for connection in connections]
 
 
