@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.batches import Claimant, ClaimedBatch, claim_cells
+from db.batches import Claimant, ClaimedBatch, claim_cells, next_due_seconds
 from db.engine import Connection
 from tests.fleet import body, connected, seed
 from tests.fleet_fixtures import connection
@@ -89,3 +89,14 @@ async def test_the_nearest_turn_goes_first_and_as_far_as_there_is_room(connectio
     await connection.execute("UPDATE ready SET turn = 100 - batch_no")
     assert {batch.batch_no for batch in await take(connection, cells=2)} == {5, 4}
     assert {batch.batch_no for batch in await take(connection, cells=2)} == {3, 2}
+
+
+async def test_what_became_due_since_the_last_look_is_not_waited_for(connection) -> None:
+    """Asked from now on, a batch that became due between the look and the question would be nobody's next."""
+    await ready(connection, batches=1)
+    looked_at = await connection.fetchval("SELECT now()")
+    await connection.execute("UPDATE ready SET not_before = clock_timestamp()")
+    assert await next_due_seconds(connection, None) is None
+    due_in_seconds = await next_due_seconds(connection, looked_at)
+    assert due_in_seconds is not None
+    assert due_in_seconds <= 0
