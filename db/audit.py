@@ -16,6 +16,7 @@ MUST_BE_ZERO = (
     "batches_differ",
     "waves_differ",
     "open_in_terminal",
+    "tries_differ",
 )
 """The counts that anything but 0 of is a bug, by their fields in JobAudit."""
 MOST_JOBS = 5_000
@@ -27,7 +28,10 @@ RECENT_CELLS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class JobAudit:
-    """One job recounted. `out_of_plan` counts cells outside the plan and, once coordinated, planned ones that lack."""
+    """One job recounted. `out_of_plan` counts cells outside the plan and, once coordinated, planned ones that lack.
+
+    `tries_differ` counts cells that have other tries recorded than they count.
+    """
 
     job_no: int
     job_id: str
@@ -45,6 +49,7 @@ class JobAudit:
     batches_differ: int
     waves_differ: int
     open_in_terminal: int
+    tries_differ: int
 
     @property
     def violations(self) -> list[str]:

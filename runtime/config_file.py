@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from domain.policy import MAX_CALL_SECONDS
-from domain.regions import DEFAULT_REGIONS, fold
+from domain.regions import DEFAULT_REGIONS, ECHO, fold
 from runtime.errors import SettingError
 from runtime.wrong_settings import sentence
 
@@ -126,6 +126,7 @@ def read_config_file(path: Path) -> ConfigFile:
         raise SettingError(sentence(error, ConfigFile, name=lambda where: f"{where} in {path}")) from None
     _refuse_shared_spellings(file, path)
     _refuse_unknown_regions(file, path)
+    _refuse_calls_as_echo(file, path)
     if file.imports is None:
         return file
     imports = ImportSettings(root=path.absolute().parent / file.imports.root)
@@ -153,3 +154,12 @@ def _refuse_unknown_regions(file: ConfigFile, path: Path) -> None:
                     f"providers.{name}.base_urls in {path} has a URL for {region}, which is no region: "
                     f"name one of {', '.join(known)}."
                 )
+
+
+def _refuse_calls_as_echo(file: ConfigFile, path: Path) -> None:
+    """Keep the name under which executions tell that nobody outside was asked for what asks nobody."""
+    echo = file.providers.get(ECHO)
+    if echo is not None and echo.type is not ProviderType.ECHO:
+        raise SettingError(
+            f"providers.{ECHO}.type in {path} is {echo.type}, but {ECHO} names what calls nobody: give it another name."
+        )

@@ -7,6 +7,9 @@ from typing import Any
 
 import asyncpg
 
+from tests.seeding import Seeded, Seeds
+
+QUESTIONS = [f"Question {n}?" for n in range(60)]
 KEY = "job_no = $1 AND region_no = $2 AND model_no = $3 AND question_no = $4"
 REPEAT = f"""
 WITH counted AS (
@@ -51,7 +54,8 @@ WHERE {KEY}
 """
 RESOLVE = f"""
 UPDATE executions
-SET status = $5, finished_at = now(), output = $6, error_code = $7, error_detail = $7, error_retryable = NULL
+SET status = $5, output = $6, error_code = $7, error_detail = $7, error_retryable = NULL, provider_used = NULL,
+    region_served = NULL
 WHERE {KEY}
 """
 RECOUNT = """
@@ -80,6 +84,7 @@ WHERE j.job_no = c.job_no
 class Life:
     """A cell and what became of it: `tries` as (status, error code, region served), `calls` that left the service."""
 
+    job: Seeded
     key: tuple[int, int, int, int]
     status: str = "planned"
     tries: list[tuple[str, str | None, str | None]] = field(default_factory=list)
@@ -89,6 +94,18 @@ class Life:
     def execution_id(self) -> str:
         job_no, region_no, model_no, question_no = self.key
         return f"{job_no}-{model_no}-{region_no}-{question_no}"
+
+
+async def live_by_chance(seeds: Seeds, rows: "asyncpg.Connection[asyncpg.Record]", seed: int) -> list[Life]:
+    """Return the cells of one job after lives of up to eight steps; the last one still waits, so that the job does."""
+    job = await seeds.submit(questions=QUESTIONS)
+    await seeds.plan()
+    lives = [Life(job, (job.job_no, 0, 0, question_no)) for question_no in range(len(QUESTIONS))]
+    chances = Lives(rows, random.Random(seed))
+    for life in lives[:-1]:
+        await chances.live(life, most=8)
+    await rows.execute(RECOUNT, job.job_no)
+    return lives
 
 
 @dataclass

@@ -1,6 +1,7 @@
 -- Count what the jobs in $1 hold, from their executions, and compare it with what is kept. Everything but planned,
 -- terminal, open, attempts and external_calls must be 0. A job that ended before it was planned has no cells. A twin
--- may stand in for a missing cell in out_of_plan, but not in duplicates.
+-- may stand in for a missing cell in out_of_plan, but not in duplicates. The last try of a cell is told by its own row
+-- where somebody was asked: not while it waits, not when it was cancelled, given up or resolved by a person.
 WITH audited_jobs AS MATERIALIZED (
     SELECT
         j.job_no, j.id, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, s.pairs,
@@ -9,6 +10,22 @@ WITH audited_jobs AS MATERIALIZED (
     FROM jobs AS j
     JOIN specs AS s USING (job_no)
     WHERE j.job_no = ANY ($1::bigint[])
+), recorded_tries AS MATERIALIZED (
+    SELECT
+        t.job_no, t.region_no, t.model_no, t.question_no,
+        count(*)::int AS tries,
+        max(t.attempt_no)::int AS last_no,
+        count(*) FILTER (WHERE t.provider_used <> 'echo')::int AS calls
+    FROM attempts AS t
+    WHERE t.job_no = ANY ($1::bigint[])
+    GROUP BY t.job_no, t.region_no, t.model_no, t.question_no
+), tried_cells AS (
+    SELECT
+        e.*, coalesce(t.tries, 0) AS tries, coalesce(t.last_no, 0) AS last_no, coalesce(t.calls, 0) AS recorded_calls,
+        e.status IN ('completed', 'failed', 'unknown') AND e.provider_used IS NOT NULL AS tells_last_try
+    FROM executions AS e
+    LEFT JOIN recorded_tries AS t USING (job_no, region_no, model_no, question_no)
+    WHERE e.job_no = ANY ($1::bigint[])
 ), counted_batches AS MATERIALIZED (
     SELECT
         e.job_no, e.batch_no, e.region_no, e.model_no,
@@ -21,10 +38,11 @@ WITH audited_jobs AS MATERIALIZED (
         count(*) FILTER (WHERE e.status = 'cancelled')::int AS cancelled,
         count(*) FILTER (WHERE e.status = 'unknown')::int AS unknown,
         sum(e.attempts)::int AS attempts,
+        sum(e.recorded_calls + (e.tells_last_try AND e.provider_used <> 'echo')::int)::int AS calls,
         count(*) FILTER (
-            WHERE e.attempts > 0 AND e.finished_at IS NOT NULL AND e.provider_used <> 'echo'
-        )::int AS last_calls
-    FROM executions AS e
+            WHERE e.attempts <> e.tries + e.tells_last_try::int OR e.last_no <> e.tries
+        )::int AS tries_differ
+    FROM tried_cells AS e
     JOIN audited_jobs AS a USING (job_no)
     GROUP BY e.job_no, e.batch_no, e.region_no, e.model_no, a.questions
 ), counted_pairs AS (
@@ -83,11 +101,6 @@ WITH audited_jobs AS MATERIALIZED (
     WHERE w.job_no = ANY ($1::bigint[])
         AND (w.open_batches <> coalesce(b.open, 0) OR w.total_batches <> coalesce(b.total, 0))
     GROUP BY w.job_no
-), repeated_tries AS (
-    SELECT t.job_no, count(*) FILTER (WHERE t.provider_used <> 'echo')::int AS calls
-    FROM attempts AS t
-    WHERE t.job_no = ANY ($1::bigint[])
-    GROUP BY t.job_no
 ), counted_jobs AS (
     SELECT
         c.job_no,
@@ -97,7 +110,8 @@ WITH audited_jobs AS MATERIALIZED (
         sum(c.cancelled)::int AS cancelled,
         sum(c.unknown)::int AS unknown,
         sum(c.attempts)::int AS attempts,
-        sum(c.last_calls)::int AS last_calls
+        sum(c.calls)::int AS calls,
+        sum(c.tries_differ)::int AS tries_differ
     FROM counted_batches AS c
     GROUP BY c.job_no
 )
@@ -117,7 +131,8 @@ SELECT
     END AS out_of_plan,
     coalesce(o.orphans, 0) AS orphans,
     coalesce(c.attempts, 0) AS attempts,
-    coalesce(c.last_calls, 0) + coalesce(t.calls, 0) AS external_calls,
+    coalesce(c.calls, 0) AS external_calls,
+    coalesce(c.tries_differ, 0) AS tries_differ,
     CASE
         WHEN a.is_coordinated OR c.job_no IS NOT NULL THEN (
             abs(a.completed - coalesce(c.completed, 0)) + abs(a.failed - coalesce(c.failed, 0))
@@ -138,5 +153,4 @@ LEFT JOIN duplicates AS d USING (job_no)
 LEFT JOIN orphans AS o USING (job_no)
 LEFT JOIN kept_batches AS kb USING (job_no)
 LEFT JOIN kept_waves AS kw USING (job_no)
-LEFT JOIN repeated_tries AS t USING (job_no)
 ORDER BY a.job_no DESC

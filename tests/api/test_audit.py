@@ -1,11 +1,14 @@
 """The audit tells the truth: it holds for whatever the service did, and no longer once somebody tampered."""
 
+import random
 from typing import Any
 
 import httpx2
+import pytest
 
 from db.audit import MUST_BE_ZERO
 from tests.control_fixtures import end_unknown
+from tests.lives import Life, Lives, live_by_chance
 from tests.seeding import Seeds, completed, every_item, failed, retried
 
 TAMPERED = {
@@ -17,6 +20,9 @@ TAMPERED = {
     "UPDATE executions SET model_no = 9": "out_of_plan",
     "DELETE FROM executions WHERE question_no = 0": "out_of_plan",
     "UPDATE executions SET status = 'planned', finished_at = NULL WHERE question_no = 0": "open_in_terminal",
+    "UPDATE executions SET attempts = 2 WHERE question_no = 0": "tries_differ",
+    "UPDATE executions SET attempts = 0 WHERE question_no = 0": "tries_differ",
+    "UPDATE executions SET provider_used = NULL WHERE question_no = 0": "tries_differ",
 }
 
 
@@ -76,6 +82,43 @@ async def test_a_call_counts_once_whatever_a_person_does_afterwards(reader: http
         assert (await reader.post(path, json=body)).status_code < 300
     found = await audit(reader, job.id)
     assert (found["attempts"], found["external_calls"], found["holds"]) == (2, 2, True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_call_counts_once_whatever_became_of_its_cell(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, seed: int
+) -> None:
+    lives = await live_by_chance(seeds, rows, seed)
+    found = await audit(reader, lives[0].job.id)
+    assert (found["holds"], found["violations"]) == (True, [])
+    assert found["external_calls"] == sum(life.calls for life in lives) > 0
+    assert found["attempts"] == sum(len(life.tries) for life in lives) > found["external_calls"]
+
+
+async def test_giving_up_is_no_call(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    job = await seeds.submit(questions=["One?", "Two?"])
+    await seeds.plan()
+    lives = Lives(rows, random.Random(1))
+    for question_no in range(2):
+        await lives.give_up(Life(job, (job.job_no, 0, 0, question_no)))
+    found = await audit(reader, job.id)
+    assert (found["attempts"], found["external_calls"], found["terminal"]) == (0, 0, 2)
+    assert "tries_differ" not in found["violations"]
+
+
+async def test_a_try_more_or_less_than_counted_is_found(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    for tampering in (
+        "DELETE FROM attempts WHERE job_no = $1",
+        "UPDATE attempts SET attempt_no = 5 WHERE job_no = $1",
+        "UPDATE executions SET attempts = 0 WHERE job_no = $1",
+    ):
+        job = await seeds.submit()
+        await seeds.plan()
+        await seeds.record(*(retried(batch, provider="hybrid") for batch in await seeds.claim()))
+        assert (await audit(reader, job.id))["holds"]
+        await rows.execute(tampering, job.job_no)
+        assert (tampering, (await audit(reader, job.id))["violations"]) == (tampering, ["tries_differ"])
+        await rows.execute("DELETE FROM ready")
 
 
 async def test_jobs_that_ended_unplanned_hold(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:

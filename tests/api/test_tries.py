@@ -7,10 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.lives import RECOUNT, Life, Lives
+from tests.lives import Life, Lives, live_by_chance
 from tests.seeding import Seeds, failed, retried
-
-QUESTIONS = [f"Question {n}?" for n in range(60)]
 
 
 async def shown(reader: httpx2.AsyncClient, execution_id: str) -> Any:
@@ -19,21 +17,9 @@ async def shown(reader: httpx2.AsyncClient, execution_id: str) -> Any:
     return answer.json()
 
 
-async def lived(seeds: Seeds, rows: Any, seed: int) -> list[Life]:
-    """Cells of one job after lives of up to eight steps; the last one still waits, so that the job does."""
-    job = await seeds.submit(questions=QUESTIONS)
-    await seeds.plan()
-    lives = [Life((job.job_no, 0, 0, question_no)) for question_no in range(len(QUESTIONS))]
-    chances = Lives(rows, random.Random(seed))
-    for life in lives[:-1]:
-        await chances.live(life, most=8)
-    await rows.execute(RECOUNT, job.job_no)
-    return lives
-
-
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_try_is_told_once(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, seed: int) -> None:
-    lives = await lived(seeds, rows, seed)
+    lives = await live_by_chance(seeds, rows, seed)
     assert {life.status for life in lives} >= {"planned", "completed", "failed", "cancelled"}
     for life in lives:
         cell = await shown(reader, life.execution_id)
@@ -47,7 +33,7 @@ async def test_every_try_is_told_once(reader: httpx2.AsyncClient, seeds: Seeds, 
 async def test_a_cell_and_its_tries_are_of_one_moment(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     job = await seeds.submit()
     await seeds.plan()
-    life = Life((job.job_no, 0, 0, 0))
+    life = Life(job, (job.job_no, 0, 0, 0))
 
     async def keep_failing() -> None:
         for _ in range(300):
@@ -66,7 +52,7 @@ async def test_a_cell_and_its_tries_are_of_one_moment(reader: httpx2.AsyncClient
 async def test_a_cell_given_up_without_a_call_has_no_try(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     job = await seeds.submit()
     await seeds.plan()
-    life = Life((job.job_no, 0, 0, 0))
+    life = Life(job, (job.job_no, 0, 0, 0))
     await Lives(rows, random.Random(1)).give_up(life)
     cell = await shown(reader, life.execution_id)
     assert (cell["status"], cell["attempts"], cell["attempt_history"]) == ("failed", 0, [])

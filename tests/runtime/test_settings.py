@@ -91,6 +91,7 @@ def test_an_empty_variable_counts_as_unset_and_levels_are_taken_in_any_case(monk
         ("[providers.h]\ntype = 'openai'\n[providers.h.base_urls]\nus-east = 'http://u:geheim@x'", "api_key_env"),
         ("[providers.h]\ntype = 'openai'\n[providers.h.base_urls]\nus-east = 'http://geheim@x'", "api_key_env"),
         ("[providers.h]\ntype = 'openai'\n[providers.h.base_urls]\nus-east = 'http://x/v1#y'", "base_urls.us-east"),
+        ("[providers.echo]\ntype = 'openai'\n[providers.echo.base_urls]\nus-east = 'http://x'", "another name"),
         ("[providers.h]\ntype = 'echo'\ntimeout_seconds = 0", "providers.h.timeout_seconds"),
         ("[providers.h]\ntype = 'echo'\ntimeout_seconds = 86401", "at most 86400"),
         ("[providers.h]\ntype = 'echo'\nmax_concurrent = 0", "providers.h.max_concurrent"),
