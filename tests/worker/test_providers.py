@@ -1,7 +1,9 @@
 """Workers and real providers: what the configuration names is called, and what it no longer names fails as a job."""
 
+import httpx2
+
 from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, tallied
-from tests.provider_server import ProviderServer
+from tests.provider_server import ProviderServer, answer, by_model, in_turn, refuse, reset
 
 
 def write_config(fleet: Fleet, text: str) -> str:
@@ -52,4 +54,29 @@ async def test_what_nobody_serves_any_more_fails_as_one_job(fleet: Fleet, connec
     assert len(provider.calls) == 3
     assert await connection.fetchval("SELECT count(*) FROM executions WHERE job_no <> $1", served) == 0
     assert await tallied(connection, "breakwater_coordination", outcome="failed") == 2
+    await assert_audit(connection)
+
+
+async def test_the_audit_counts_the_calls_that_the_provider_saw(
+    fleet: Fleet, connection, provider: ProviderServer, start_api
+) -> None:
+    provider.behave = by_model(
+        {
+            "model-0": answer("four"),
+            "model-1": refuse(500),
+            "model-2": refuse(400),
+            "model-3": reset(),
+            "model-4": in_turn(refuse(503), answer("four")),
+        }
+    )
+    fleet.start(CONFIG=write_config(fleet, provider.config(regions=("us-east",))))
+    bodies = [body(models=5, questions=2), body(models=5, questions=2, policy={"delivery": "at_most_once"})]
+    await ring(fleet.redis_url, await seed(connection, bodies))
+    await all_ended(connection)
+    api = start_api(fleet.database_url, fleet.redis_url)
+    async with httpx2.AsyncClient(base_url=api.url) as client:
+        totals = (await client.get("/audit")).json()["totals"]
+    assert (totals["holds"], totals["violations"]) == (True, [])
+    assert totals["external_calls"] == totals["attempts"] == len(provider.calls) > 20
+    assert ("unknown", 1) in await attempts(connection)
     await assert_audit(connection)
