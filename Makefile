@@ -3,16 +3,18 @@
 PYTHON ?= python3
 UV ?= uv
 ARGS ?=
+SERVER ?= transformers
 PY := .venv/bin/python
-PIP_INSTALL := $(PY) -m pip --disable-pip-version-check --quiet install --root-user-action=ignore
+PIP := -m pip --disable-pip-version-check --quiet install --root-user-action=ignore
+PIP_INSTALL := $(PY) $(PIP)
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-kills check bench format openapi lock install install-dev clean
+.PHONY: help run test test-long test-kills test-real-server check bench format openapi lock install install-dev clean
 MAKEFLAGS += --no-print-directory
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/run.stamp ## run everything here: engines, API and worker (BREAKWATER_PORT, BREAKWATER_WORKERS …)
 	@$(PY) -m cli run
@@ -25,6 +27,10 @@ test-long: .venv/dev.stamp ## run the tests that take minutes or a machine of th
 
 test-kills: .venv/dev.stamp ## kill workers in the middle of calls, 24 times under each promise, and count calls at the provider
 	@$(PY) -m pytest -m long -s tests/faults/test_kills_mid_call.py $(ARGS)
+
+test-real-server: .venv/dev.stamp .real-server/$(SERVER).stamp ## let a real model server answer a job (SERVER=transformers or llama-cpp)
+	@BREAKWATER_TEST_REAL_SERVER=$(SERVER) BREAKWATER_TEST_REAL_SERVER_PYTHON=$(CURDIR)/.real-server/$(SERVER)/bin/python \
+	  $(PY) -m pytest -m real_server -s $(ARGS)
 
 check: .venv/dev.stamp ## lint, format, types, layers, openapi.json: what must pass before a commit
 	@$(PY) -m ruff check --quiet .
@@ -51,8 +57,8 @@ lock: ## pin every dependency with its hashes, from pyproject.toml (ARGS=--upgra
 install: .venv/run.stamp ## install what `make run` needs into .venv
 install-dev: .venv/dev.stamp ## install what the tests and checks need into .venv
 
-clean: ## remove .venv and caches; the data in .breakwater stays
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+clean: ## remove .venv, model servers and caches; the data in .breakwater stays
+	@rm -rf .venv .real-server .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -70,4 +76,11 @@ clean: ## remove .venv and caches; the data in .breakwater stays
 	@echo "Installing $< into .venv."
 	@$(PIP_INSTALL) --require-hashes -r $<
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What a model server needs would clash with our lock, so it lives apart.
+.real-server/%.stamp: requirements/real-server/%.txt | .venv/bin/python
+	@echo "Installing $< into .real-server/$*."
+	@rm -rf .real-server/$* && $(PY) -m venv .real-server/$*
+	@.real-server/$*/bin/python $(PIP) -r $<
 	@touch $@
