@@ -23,7 +23,7 @@ class Because(BaseModel):
     reason: Reason | None = Field(default=None, description="For whoever reads the record later.")
 
 
-Asked = TypeVar("Asked", bound=Because)
+Asked = TypeVar("Asked", bound=BaseModel)
 
 
 def body_of(kind: type[Because], examples: dict[str, Any], *, required: bool = False) -> dict[str, Any]:

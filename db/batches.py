@@ -6,8 +6,9 @@ from datetime import datetime
 
 import asyncpg
 
+from db import gates
 from db.engine import Connection, statement
-from domain.limits import Due, grant_calls, grant_cells
+from domain.limits import Due, grant_calls, grant_cells, room_left
 
 PoolKey = tuple[str, str]
 MOST_AT_ONCE = 64
@@ -79,10 +80,12 @@ class Claimant:
 class Claim:
     """What a claim took of what was due at `looked_at`, by the database's clock.
 
-    Another one may take more: hints were cleared away that others stood behind, or it took all that it looked at.
+    `grown` are batches held already, with how many more slots each got. Another claim may take more where hints were
+    cleared away that others stood behind, or this one took all that it looked at.
     """
 
     batches: list[ClaimedBatch] = field(default_factory=list)
+    grown: list[tuple[ClaimedBatch, int]] = field(default_factory=list)
     may_take_more: bool = False
     looked_at: datetime | None = None
 
@@ -98,16 +101,25 @@ async def claim_cells(connection: Connection, pools: Sequence[PoolKey], claimant
     due = [_due(row) for row in rows if row["job_no"] is not None]
     granted = [(one, 0) for one, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
     taken = await _take(connection, granted, claimant)
-    return Claim(taken, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
+    return Claim(taken, [], _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
-async def claim_calls(connection: Connection, pools: Sequence[PoolKey], claimant: Claimant, *, calls: int) -> Claim:
+async def claim_calls(
+    connection: Connection,
+    pools: Sequence[PoolKey],
+    claimant: Claimant,
+    *,
+    calls: int,
+    growing: Sequence[tuple[ClaimedBatch, int]] = (),
+) -> Claim:
     """Claim due batches of pools whose provider makes calls, by turns, with `calls` in flight together at most.
 
-    Locks the pools in which something is due, then the limits of the jobs that have one, so that no two claims count
-    the same room; both are counted after they are locked. Then as `claim_cells`.
+    What no due batch needs goes to the `growing` ones that this worker holds, up to so many slots more for each.
+    Locks the pools in question, then the limits of the jobs that have one, so that no two claims count the same room;
+    both are counted after they are locked. Then as `claim_cells`.
     """
-    locked = await connection.fetch(statement("lock_pools"), *_columns(pools, 2))
+    grown_pools = sorted({batch.pool for batch, _ in growing})
+    locked = await connection.fetch(statement("lock_pools"), *_columns(pools, 2), *_columns(grown_pools, 2))
     if not locked:
         return Claim(looked_at=await connection.fetchval("SELECT now()"))
     room_by_pool = await _count_room(connection, locked)
@@ -122,7 +134,11 @@ async def claim_calls(connection: Connection, pools: Sequence[PoolKey], claimant
     probed = {(row["provider"], row["region"]) for row in locked if row["is_probed"]}
     for batch in taken:
         batch.is_probe = batch.pool in probed
-    return Claim(taken, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
+    if begun := {batch.pool for batch in taken if batch.is_probe}:
+        await gates.begin_probes(connection, begun, claimant.lease_seconds)
+    open_room = {pool: room for pool, room in room_by_pool.items() if pool not in probed}
+    grown = await _grow(connection, growing, room_left(granted, open_room), calls - sum(n for _, n in granted))
+    return Claim(taken, grown, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
 async def claim_overdue(connection: Connection, claimant: Claimant, *, limit: int) -> list[ClaimedBatch]:
@@ -135,14 +151,37 @@ async def claim_overdue(connection: Connection, claimant: Claimant, *, limit: in
     return taken
 
 
+async def _grow(
+    connection: Connection,
+    growing: Sequence[tuple[ClaimedBatch, int]],
+    left_by_pool: dict[PoolKey, int | None],
+    calls: int,
+) -> list[tuple[ClaimedBatch, int]]:
+    """Let held batches have the slots that are left; return those whose lease holds with how many more each has."""
+    wanted = [(batch, wants) for batch, wants in growing if batch.pool in left_by_pool]
+    due = [Due(batch.job_no, batch.batch_no, batch.pool, wants) for batch, wants in wanted]
+    granted = grant_calls(due, left_by_pool, calls)
+    more = {batch.key: (batch, slots) for (batch, _), slots in zip(wanted, granted, strict=True) if slots}
+    rows = (
+        await connection.fetch(
+            statement("grow_batches"), *_columns([(*key, slots) for key, (_, slots) in sorted(more.items())], 5)
+        )
+        if more
+        else []
+    )
+    held = {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
+    return [one for key, one in more.items() if key[:3] in held]
+
+
 async def _count_room(connection: Connection, locked: Sequence[asyncpg.Record]) -> dict[PoolKey, int | None]:
     pools = [(row["provider"], row["region"]) for row in locked]
     rows = await connection.fetch(statement("count_slots"), *_columns(pools, 2))
     used_by_pool = {(row["provider"], row["region"]): row["slots"] for row in rows}
     room: dict[PoolKey, int | None] = {}
     for pool, row in zip(pools, locked, strict=True):
-        most = 1 if row["is_probed"] else row["max_concurrent"]
-        room[pool] = None if most is None else max(0, most - used_by_pool[pool])
+        most = row["max_concurrent"]
+        left = None if most is None else max(0, most - used_by_pool[pool])
+        room[pool] = left if not row["is_probed"] else 1 if left is None else min(1, left)
     return room
 
 

@@ -79,17 +79,16 @@ class Settlement:
     """What a flush says of one batch: its cells that ended, and its tries that will be repeated.
 
     A batch `is_released` once nobody works on it; if it has open cells then, it is due again in `due_in_seconds`. One
-    that `is_yielded` gave up its turn with cells that it hadn't tried. `slots` calls of it are still in flight; it
-    `frees_room` where they are fewer than before. `refusal` closes the pool's gate, `opens_gate` opens it. `record`
-    sets `status` and `open_cells` to what the batch's row says after it.
+    that `is_yielded` gave up its turn with cells that it hadn't tried. `freed_slots` fewer of its calls may be in
+    flight than before. `refusal` closes the pool's gate, `opens_gate` opens it. `record` sets `status` and `open_cells`
+    to what the batch's row says after it.
     """
 
     batch: ClaimedBatch
     is_released: bool = False
     is_yielded: bool = False
     due_in_seconds: float = 0.0
-    slots: int = 0
-    frees_room: bool = False
+    freed_slots: int = 0
     completed: list[CompletedCell] = field(default_factory=list)
     ended: list[EndedCell] = field(default_factory=list)
     retried: list[RetriedCell] = field(default_factory=list)
@@ -172,7 +171,7 @@ async def _settle_batches(
                     one.results,
                     one.is_released,
                     one.is_yielded,
-                    one.slots,
+                    one.freed_slots,
                     one.due_in_seconds,
                 )
                 for one in settlements
@@ -207,6 +206,9 @@ async def _move_gates(connection: Connection, settled: Sequence[Settlement]) -> 
     opened = {one.batch.pool for one in settled if one.opens_gate}
     if opened:
         await gates.open_gates(connection, opened)
+    untold = {one.batch.pool for one in settled if one.batch.is_probe and one.is_released} - opened
+    if untold:
+        await gates.end_probes(connection, untold)
     refusals = [one.refusal for one in settled if one.refusal is not None]
     if refusals:
         await gates.close_gates(connection, refusals)

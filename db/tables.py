@@ -355,6 +355,7 @@ class Pool(SQLModel, table=True):
     gate_code: MaybeWords
     gate_detail: MaybeWords
     gate_times: int
+    probed_until: MaybeTime
 
 
 class Pause(SQLModel, table=True):

@@ -34,6 +34,18 @@ def grant_calls(due: Iterable[Due], room_by_pool: Mapping[tuple[str, str], int |
     return granted
 
 
+def room_left(
+    granted: Iterable[tuple[Due, int]], room_by_pool: Mapping[tuple[str, str], int | None]
+) -> dict[tuple[str, str], int | None]:
+    """Return what these grants leave of each pool's room."""
+    left = dict(room_by_pool)
+    for one, slots in granted:
+        in_pool = left.get(one.pool)
+        if in_pool is not None:
+            left[one.pool] = in_pool - slots
+    return left
+
+
 def grant_cells(due: Iterable[Due], cells: int) -> list[bool]:
     """Return, for each batch in turn order, whether a worker that takes up to `cells` more cells takes it."""
     taken = []

@@ -11,6 +11,7 @@ GATE_BASE_SECONDS = 1.0
 GATE_CAP_SECONDS = 30.0
 """A closed gate whose provider doesn't say for how long: from base to cap, twice as long each time in a row."""
 WORKER_LOST = "worker_lost"
+CALL_INTERRUPTED = "call_interrupted"
 QUEUE_TIMEOUT = "queue_timeout"
 
 

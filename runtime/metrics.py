@@ -162,7 +162,10 @@ class _FleetCollector(Collector):
             if name in families:
                 series, family = families[name]
                 family.add_metric(_values(series, labels), value)
-        yield from (family for _, family in families.values())
+        for series, family in families.values():
+            if not series.labels and not family.samples:  # from 0 on, or a query misses the first
+                family.add_metric([FLEET], 0)
+            yield family
 
     def _gauges(self) -> Iterator[Metric]:
         families = {series.name: _family(GaugeMetricFamily, series) for series in GAUGES}

@@ -185,7 +185,10 @@ LEFT JOIN (
     SELECT t.job_no, count(*) AS resolved FROM told AS t WHERE t.type = 'resolved' GROUP BY t.job_no
 ) AS r USING (job_no)
 LEFT JOIN (
-    SELECT t.job_no, count(*) AS ambiguous FROM attempts AS t WHERE t.status = 'unknown' GROUP BY t.job_no
+    SELECT t.job_no, count(*) AS ambiguous
+    FROM attempts AS t
+    WHERE t.status = 'unknown' AND t.error_code <> 'cancelled_in_call'
+    GROUP BY t.job_no
 ) AS a USING (job_no)
 WHERE coalesce(r.resolved, 0) <> coalesce(a.ambiguous, 0)
 UNION ALL

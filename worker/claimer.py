@@ -24,6 +24,8 @@ from worker.specs import Specs
 
 PATIENCE_SECONDS = 0.2
 OVERDUE_AT_ONCE = 64
+STARVED_SECONDS = 0.2
+"""How soon a batch with fewer slots than cells is offered what others left."""
 
 
 class Claimer:
@@ -81,6 +83,8 @@ class Claimer:
         if due_in_seconds is not None and due_in_seconds <= 0:
             await self._take(self._claim_overdue)
         timeout = None if due_in_seconds is None else max(0.001, due_in_seconds)
+        if self._executor.starved():  # whoever frees their slots, perhaps elsewhere, doesn't know of them
+            timeout = STARVED_SECONDS if timeout is None else min(timeout, STARVED_SECONDS)
         # Not wait_for: until Python 3.12 it swallows a cancellation that comes with what it waits for.
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
@@ -95,7 +99,9 @@ class Claimer:
 
     async def _claim_calls(self, connection: Connection, claimant: Claimant) -> Claim:
         room = self._executor.room_for_calls
-        return await batches.claim_calls(connection, tuple(self._context.limits), claimant, calls=room)
+        return await batches.claim_calls(
+            connection, tuple(self._context.limits), claimant, calls=room, growing=self._executor.starved()
+        )
 
     async def _claim_cells(self, connection: Connection, claimant: Claimant) -> Claim:
         room = self._executor.room_for_cells
@@ -121,6 +127,8 @@ class Claimer:
             return claimed
 
         claimed = await in_transaction(self._context.claims, unit)
+        for batch, slots in claimed.grown:
+            self._executor.grow(batch, slots)
         await self._start(claimed.batches)
         return claimed
 

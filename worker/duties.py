@@ -79,7 +79,7 @@ class Worker:
                 self._executor.release(settlement.batch)
         for settlement in recorded.stale:
             self._executor.release(settlement.batch)
-        if recorded.stale or any(one.frees_room or one.status != "running" for one in recorded.settled):
+        if recorded.stale or any(one.freed_slots or one.status != "running" for one in recorded.settled):
             self._claimer.wake()
 
     def _on_refused(self, batch: batches.ClaimedBatch) -> None:

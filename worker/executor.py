@@ -41,6 +41,7 @@ class Executor:
         self._calls = 0
         self._closed_until: dict[PoolKey, float] = {}
         self._is_draining = False
+        self._group: asyncio.TaskGroup | None = None
         self.held: dict[tuple[int, int, int, int], BatchRun] = {}
         self.has_room = asyncio.Event()
         self.has_room.set()
@@ -61,6 +62,28 @@ class Executor:
     def running(self) -> int:
         """Cells in hand that no slot is needed for, and calls that may be in flight."""
         return self._cells + self._calls
+
+    def starved(self) -> list[tuple[ClaimedBatch, int]]:
+        """Return the batches that could make more calls at once than they may, with how many more.
+
+        A job with a limit of its own isn't counted here: its batches get their slots when they are claimed.
+        """
+        if self._is_draining:
+            return []
+        return [
+            (run.batch, len(run.untried))
+            for run in self.held.values()
+            if run.slots and run.untried and run.spec.policy.max_concurrent is None and self._is_open(run)
+        ]
+
+    def grow(self, batch: ClaimedBatch, slots: int) -> None:
+        """Make so many more calls of a held batch at once."""
+        run = self.held.get(batch.key)
+        if run is not None and self._group is not None:
+            run.grow(slots)
+            self._calls += slots
+            self._start_calls(self._group, run, slots)
+            self._update_room()
 
     def start(self, batches: Iterable[ClaimedBatch], specs: Mapping[int, JobSpec]) -> None:
         """Take these claimed batches in hand; their leases are this worker's to renew from now on."""
@@ -102,6 +125,7 @@ class Executor:
         """Run batches as they are started, until cancelled."""
         answered = 0
         async with asyncio.TaskGroup() as group:
+            self._group = group
             while True:
                 run = await self._starting.get()
                 if run.batch.key in self.held:  # else its lease was lost before anything began
@@ -125,7 +149,7 @@ class Executor:
         elif not run.untried:
             self._give_back(run, run.slots)
         elif run.counts_calls:
-            self._start_calls(group, run, provider)
+            self._start_calls(group, run, run.slots)
         else:
             await self._answer_all(run, settlement, provider)
         told = 0 if run.counts_calls else before - run.untold
@@ -134,8 +158,9 @@ class Executor:
             self._submit(run, settlement)
         return told
 
-    def _start_calls(self, group: asyncio.TaskGroup, run: BatchRun, provider: Provider) -> None:
-        for _ in range(run.slots):
+    def _start_calls(self, group: asyncio.TaskGroup, run: BatchRun, slots: int) -> None:
+        provider = self._context.providers[run.batch.provider]
+        for _ in range(slots):
             task = group.create_task(self._work(run, provider))
             run.tasks.add(task)
             task.add_done_callback(run.tasks.discard)
@@ -161,11 +186,13 @@ class Executor:
 
     def _next(self, run: BatchRun) -> int | None:
         """Return the cell that a slot asks next; without one, the slot is given back."""
-        is_open = self._closed_until.get(run.batch.pool, 0.0) <= time.monotonic()
-        index = run.next_untried() if is_open and not self._is_draining else None
+        index = run.next_untried() if self._is_open(run) and not self._is_draining else None
         if index is None:
             self._give_back(run, 1)
         return index
+
+    def _is_open(self, run: BatchRun) -> bool:
+        return self._closed_until.get(run.batch.pool, 0.0) <= time.monotonic()
 
     def _give_back(self, run: BatchRun, slots: int) -> None:
         run.slots -= slots

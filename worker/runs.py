@@ -13,7 +13,7 @@ from db.batches import ClaimedBatch
 from db.gates import Refusal
 from db.results import CompletedCell, EndedCell, RetriedCell, Settlement
 from domain.calls import Cell
-from domain.outcome import WORKER_LOST, Completed, End, Failed, Outcome, backoff_seconds, storable
+from domain.outcome import CALL_INTERRUPTED, Completed, End, Failed, Outcome, backoff_seconds, storable
 from domain.spec import Delivery, JobSpec
 
 QUANTUM_SECONDS = 0.5
@@ -91,10 +91,15 @@ class BatchRun:
         self._has_begun = True
         return self.untried.popleft()
 
+    def grow(self, slots: int) -> None:
+        """Take so many more slots, which start calls for a quantum from now on."""
+        self.slots += slots
+        self._told_slots += slots
+        self._until = time.monotonic() + QUANTUM_SECONDS
+
     def tell(self, settlement: Settlement) -> None:
         """Say in a settlement how the batch stands: what still runs of it, and when it is due again."""
-        settlement.slots = self.slots
-        settlement.frees_room = self.slots < self._told_slots
+        settlement.freed_slots = self._told_slots - self.slots
         self._told_slots = self.slots
         settlement.is_released = self.slots == 0 and (self.counts_calls or self.untold == 0)
         settlement.is_yielded = settlement.is_released and bool(self.untried)
@@ -116,10 +121,19 @@ class BatchRun:
     def add_interrupted(self, settlement: Settlement, index: int, provider: str) -> None:
         """End a cell that an earlier holder had started."""
         self.untold -= 1
-        detail = "The worker was lost after it had begun to ask; whether the provider did it is unknown."
-        lost = Failed(WORKER_LOST, detail, retryable=False, end=End.AMBIGUOUS)
-        now_us = self.clock_us()
-        settlement.ended.append(_ended(self.cell(index), Try(now_us, now_us, provider), lost, status="unknown"))
+        detail = "Whoever had begun this call was stopped or lost; whether the provider did it is unknown."
+        cell = EndedCell(
+            *self.cell(index),
+            None,  # it began when its mark says
+            self.clock_us(),
+            provider,
+            None,
+            CALL_INTERRUPTED,
+            detail,
+            error_retryable=False,
+            status="unknown",
+        )
+        settlement.ended.append(cell)
 
     def add_given_up(self, settlement: Settlement, index: int, code: str, detail: str) -> None:
         """End a cell as failed without asking."""

@@ -48,8 +48,7 @@ class Writer:
             waiting.is_released = settlement.is_released
             waiting.is_yielded = settlement.is_yielded
             waiting.due_in_seconds = settlement.due_in_seconds
-            waiting.slots = settlement.slots
-            waiting.frees_room = settlement.frees_room or waiting.frees_room
+            waiting.freed_slots += settlement.freed_slots
             waiting.refusal = settlement.refusal or waiting.refusal
             waiting.opens_gate = settlement.opens_gate or waiting.opens_gate
         self._idle.clear()
@@ -178,8 +177,8 @@ class Writer:
     def _log_dead_letters(self, settlement: Settlement) -> None:
         for cell in settlement.ended:
             if is_dead_letter(cell):
-                key = {"job_no": cell.job_no, "cell": list(cell[1:4])}
-                self._context.log.warning("dead_letter", **key, code=cell.error_code)
+                named = f"{cell.job_no}-{cell.model_no}-{cell.region_no}-{cell.question_no}"
+                self._context.log.warning("dead_letter", execution_id=named, code=cell.error_code)
 
 
 def _drop(settlement: Settlement, terminal: set[tuple[int, ...]]) -> None:

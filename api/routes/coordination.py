@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.actors import read_asked
 from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
 from api.paging import TRIGGERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
@@ -38,7 +39,7 @@ async def get_triggers(
     responses={
         200: {"description": "The waves were there already; the trigger joined them."},
         202: {"model": ManualTrigger, "description": "The job waits to be planned; the trigger is recorded."},
-        **problem_responses(404, 422),
+        **problem_responses(400, 404, 413, 415, 422),
     },
 )
 async def post_coordinate(
@@ -51,6 +52,7 @@ async def post_coordinate(
     _: Annotated[NoParameters, Query()],
 ) -> ManualTrigger:
     """Trigger coordination by hand. Safe at any time and any number of times: there is one set of waves."""
+    await read_asked(request, NoParameters)  # anything else would be ignored
     worker_no = await request.app.state.worker_no()
     triggered = await coordinate(database, tenant, job_id, worker_no)
     if triggered.is_open:

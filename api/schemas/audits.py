@@ -21,7 +21,10 @@ class AuditCounts(BaseModel):
     out_of_plan: int = Field(description="Cells outside the plan, or missing from it once coordinated. Must be 0.")
     orphans: int = Field(description="Cells without a batch of their job and region. Must be 0.")
     attempts: int = Field(description="Tries that came to an end.")
-    external_calls: int = Field(description="Those of them that asked a provider other than `echo`.")
+    external_calls: int = Field(
+        description="Those of them that asked a provider other than `echo`. A call whose end nobody recorded (a crash,"
+        " a cancel or a release came between) is in no attempt."
+    )
     holds: bool = Field(description="Whether all that must be 0 is, and the kept progress is what was counted.")
     violations: list[str] = Field(description="Which of it doesn't hold; empty, or there is a bug.")
 

@@ -21,7 +21,7 @@ _POLICY = {
             "type": ["number", "null"],
             "minimum": 0.001,
             "maximum": 2_592_000,
-            "description": "What hasn't begun so long after it was queued fails with `queue_timeout`; null: never.",
+            "description": "Its batches of cells that haven't begun so long after it was queued fail; null: never.",
         },
         "max_attempts": {"type": "integer", "minimum": 1, "maximum": 100, "default": 3},
         "min_success_rate": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.67},

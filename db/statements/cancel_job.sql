@@ -1,9 +1,28 @@
 -- End everything that is open of a job whose open batches this transaction has locked: cells, batches, waves, job, each
 -- after what it holds, so that their times are in order. Return the cells by pool; nothing where nothing was open.
--- A holder's fence and token are gone with this: what it reports later is stale.
-WITH cancelled_cells AS (
+-- A holder's fence and token are gone with this: what it reports later is stale. A cell whose start was committed may
+-- have been called: that try is kept, and nobody knows how it ended.
+WITH started_cells AS MATERIALIZED (
+    SELECT e.region_no, e.model_no, e.question_no, e.attempts + 1 AS attempt_no, e.started_at, b.provider
+    FROM executions AS e
+    JOIN batches AS b USING (job_no, batch_no)
+    WHERE e.job_no = $1 AND e.status = 'running'
+), kept_tries AS (
+    INSERT INTO attempts (
+        job_no, region_no, model_no, question_no, attempt_no, started_at, finished_at, provider_used, error_code,
+        error_detail, status, error_retryable
+    )
+    SELECT
+        $1, s.region_no, s.model_no, s.question_no, s.attempt_no, s.started_at,
+        greatest(clock_timestamp(), s.started_at), s.provider, 'cancelled_in_call',
+        'The job was cancelled after this call had begun; whether the provider did it is unknown.', 'unknown', false
+    FROM started_cells AS s
+), cancelled_cells AS (
     UPDATE executions AS e
-    SET status = 'cancelled', finished_at = greatest(clock_timestamp(), e.started_at), not_before = NULL
+    SET status = 'cancelled',
+        attempts = e.attempts + (e.status = 'running')::int,
+        finished_at = greatest(clock_timestamp(), e.started_at),
+        not_before = NULL
     WHERE e.job_no = $1 AND e.finished_at IS NULL
     RETURNING e.batch_no
 ), cancelled_batches AS (

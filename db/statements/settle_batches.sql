@@ -3,7 +3,8 @@
 -- A batch that another holder took since is not returned: its results are stale. This lock comes before any cell is
 -- written; a join on the fence alone would not stop a writer that raced with the new holder's claim. Only a running
 -- batch has a holder, so status needs no predicate here; one would let the planner start from the running ones.
--- A flush that is repeated, its commit unheard of, would count cells twice: the cells themselves then undo it.
+-- A flush that is repeated, its commit unheard of, would count cells twice: the cells themselves then undo it. Freed
+-- slots are told as a difference: a claim may have granted more since.
 UPDATE batches AS b
 SET open_cells = greatest(b.open_cells - i.ended_cells, 0),
     attempts = b.attempts + (i.is_released AND NOT i.is_yielded)::int,
@@ -17,7 +18,7 @@ SET open_cells = greatest(b.open_cells - i.ended_cells, 0),
     END,
     lease_until = CASE WHEN NOT i.is_released THEN b.lease_until END,
     holder = CASE WHEN NOT i.is_released THEN b.holder END,
-    slots = CASE WHEN i.is_released THEN 0 ELSE least(b.slots, i.slots) END,
+    slots = CASE WHEN i.is_released THEN 0 ELSE greatest(0, b.slots - i.freed_slots) END,
     not_before = CASE
         WHEN i.is_released AND b.open_cells > i.ended_cells THEN now() + i.due_in_seconds * interval '1 second'
     END,
@@ -26,7 +27,7 @@ FROM unnest(
     $1::bigint[], $2::int[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::boolean[], $8::boolean[], $9::int[],
     $10::float8[]
 ) AS i (
-    job_no, batch_no, fence, holder, ended_cells, tries, is_released, is_yielded, slots, due_in_seconds
+    job_no, batch_no, fence, holder, ended_cells, tries, is_released, is_yielded, freed_slots, due_in_seconds
 )
 WHERE b.job_no = i.job_no AND b.batch_no = i.batch_no
     AND b.fence = i.fence AND b.holder = i.holder

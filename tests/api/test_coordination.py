@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx2
 import orjson
+import pytest
 
 from broker import envelopes
 from broker.envelopes import Client
@@ -212,3 +213,13 @@ async def test_triggering_takes_no_parameters(reader: httpx2.AsyncClient, seeds:
     job = await seeds.submit()
     assert (await reader.post(f"/jobs/{job.id}/coordinate?force=true")).status_code == 422
     assert await items(reader, f"/jobs/{job.id}/coordination") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "status"), [(b"{", 400), (b"[]", 422), (b'{"reason": "no"}', 422), (b"", 202), (b"{}", 202)]
+)
+async def test_a_body_that_would_be_ignored_is_refused(seeds, reader, content: bytes, status: int) -> None:
+    job = await seeds.submit()
+    headers = {"Content-Type": "application/json"} if content else {}
+    answer = await reader.post(f"/jobs/{job.id}/coordinate", content=content, headers=headers)
+    assert answer.status_code == status, answer.text

@@ -88,7 +88,9 @@ async def test_a_call_that_was_marked_as_started_ends_too(seeds: Seeds, controls
         "UPDATE executions SET status = 'running', started_at = clock_timestamp() WHERE question_no = 0"
     )
     assert (await controls.cancel(job.id)).cells == 6
-    assert await attempts(connection) == {("cancelled", 0): 6}
+    assert await attempts(connection) == {("cancelled", 0): 5, ("cancelled", 1): 1}
+    (kept,) = await connection.fetch("SELECT question_no, attempt_no, status, error_code FROM attempts")
+    assert tuple(kept) == (0, 1, "unknown", "cancelled_in_call")
     await assert_audit(connection)
 
 

@@ -132,7 +132,7 @@ async def test_a_flush_gives_back_the_calls_that_came_to_an_end(engine, connecti
     (batch,) = (await take(engine)).batches
     part = answered(batch)
     part.is_released = False
-    part.completed, part.slots = part.completed[:2], 3
+    part.completed, part.freed_slots = part.completed[:2], 2
     await in_transaction(engine, lambda c: results.record(c, [part], source="a test"))
     assert await connection.fetchval(FLIGHT) == 3
 

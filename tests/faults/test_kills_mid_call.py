@@ -63,10 +63,14 @@ async def show_at_most_once(fleet: Fleet, connection, provider: ProviderServer, 
         """
     )
     assert abandoned <= {tuple(row) for row in rows}, "whatever was cut off is unknown"
+    late = await connection.fetchval(
+        "SELECT count(*) FROM executions WHERE status = 'unknown' AND started_at > finished_at - interval '50 ms'"
+    )
+    assert late == 0, "a call began when its mark says, not when it was found"
     codes = await connection.fetch(
         "SELECT DISTINCT error_code, error_retryable FROM executions WHERE status = 'unknown'"
     )
-    assert [tuple(row) for row in codes] == [("worker_lost", False)]
+    assert [tuple(row) for row in codes] == [("call_interrupted", False)]
     sys.stdout.write(f"{kills} kills, {found['unknown', 1]} cells unknown, {len(provider.calls)} calls, none twice\n")
     return found["unknown", 1]
 

@@ -156,6 +156,40 @@ async def test_retry_after_is_waited_for_and_costs_none_of_the_attempts(
     await assert_audit(connection)
 
 
+async def test_a_gate_opens_beside_a_call_that_takes_long(fleet: Fleet, connection, provider: ProviderServer) -> None:
+    provider.behave = by_model({"slow": held(answer())}, in_turn(refuse(429, headers={"Retry-After": "1"}), answer()))
+    config = fleet.folder / "breakwater.toml"
+    config.write_text(provider.config(max_concurrent=5))
+    fleet.start(CONFIG=config, **QUICK)
+    await ring(fleet.redis_url, await seed(connection, [body(models=["slow"])]))
+    eventually(lambda: provider.in_flight == 1, what="the slow call is under way")
+    (refused,) = await seed(connection, [body(questions=3)])
+    await ring(fleet.redis_url, [refused])
+
+    async def is_completed() -> bool:
+        return await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", refused) == "completed"
+
+    await eventually_async(is_completed, what="the refused job completed")
+    assert provider.in_flight == 1
+    provider.release()
+    await all_ended(connection)
+    await assert_audit(connection)
+
+
+async def test_a_probe_that_nobody_answers_is_followed_by_another(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
+    provider.behave = in_turn(refuse(429, headers={"Retry-After": "1"}), reset(), answer())
+    config = fleet.folder / "breakwater.toml"
+    config.write_text(provider.config())
+    fleet.start(CONFIG=config, **QUICK)
+    await ring(fleet.redis_url, await seed(connection, [body(policy=POLICY)]))
+    await all_ended(connection, seconds=10)
+    assert numbered(provider.keys()) == (0, 1, 1)
+    assert await connection.fetchval("SELECT gate_code FROM pools") is None
+    await assert_audit(connection)
+
+
 async def test_a_billing_limit_closes_the_gate_of_its_provider_alone(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:

@@ -10,7 +10,7 @@ import uvloop
 
 from domain.calls import Cell
 from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed
-from tests.provider_server import LoggedCall, ProviderServer, after, answer, by_model, refuse
+from tests.provider_server import LoggedCall, ProviderServer, after, answer, by_model, held, refuse
 from tests.waiting import eventually, eventually_async
 from worker.providers import openai
 from worker.providers.http import Address, HttpProvider, open_client
@@ -151,3 +151,22 @@ async def test_first_runs_go_before_retries(fleet: Fleet, connection, provider: 
     start = next(n for n, call in enumerate(provider.calls) if call.model == "model-1")
     end = max(n for n, call in enumerate(provider.calls) if call.model == "model-1")
     assert end - start <= 3 * 40, "retries beside them, not instead of them"
+
+
+async def test_calls_that_become_free_reach_a_batch_that_runs(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
+    """It got the one call that was left; the others end soon, elsewhere, while its own takes long."""
+    provider.behave = by_model({"slow": held(answer())}, after(0.5, answer()))
+    config = configure(fleet, provider, max_concurrent=5)
+    fleet.start(CONFIG=config)
+    await ring(fleet.redis_url, await seed(connection, [body(questions=4)]))
+    eventually(lambda: provider.in_flight == 4, what="four of five calls are taken")
+    fleet.start(CONFIG=config)
+    await ring(fleet.redis_url, await seed(connection, [body(models=["slow"], questions=4)]))
+    eventually(lambda: sum(call.model == "slow" for call in provider.calls) == 4, seconds=5, what="all four are asked")
+    assert provider.peak == 5
+    provider.release()
+    await all_ended(connection)
+    assert await connection.fetchval("SELECT count(*) FROM batches WHERE slots > 0") == 0
+    await assert_audit(connection)

@@ -1,7 +1,8 @@
 -- Limits, gates, pauses, start marks, dead letters, and what a person's retry or resolve leaves behind.
 
 -- A provider in a region: how many calls it may be asked at once, and until when it asked for none. A claim that counts
--- calls locks the row first. NULL as limit: only the workers bound it. A gate stays (gate_code) until a call passes it.
+-- calls locks the row first. NULL as limit: only the workers bound it. A gate stays (gate_code) until a call passes it;
+-- `probed_until` keeps a second one from being tried while the first is under way.
 CREATE TABLE pools (
     provider text NOT NULL,
     region text NOT NULL,
@@ -10,6 +11,7 @@ CREATE TABLE pools (
     gate_code text,
     gate_detail text,
     gate_times int NOT NULL DEFAULT 0,
+    probed_until timestamptz,
     CONSTRAINT pools_key PRIMARY KEY (provider, region),
     CONSTRAINT pool_gate_says_why CHECK ((gate_until IS NULL) = (gate_code IS NULL) AND (gate_code IS NULL) = (gate_times = 0))
 ) WITH (fillfactor = 50);
