@@ -39,7 +39,8 @@ async def other_transaction(database_url: str) -> AsyncIterator["asyncpg.Connect
 
 
 async def post_as_group(client: Client, database_url: str, bodies: list[Any]) -> list[httpx2.Response]:
-    """Post these while the API waits for a table, so that it then takes them together."""
+    """Post these while the API waits for a table, so that it takes them together; over open connections."""
+    await asyncio.gather(*(client.http.get("/livez") for _ in range(len(bodies) + 2)))
     async with other_transaction(database_url) as other:
         await other.execute("LOCK TABLE submissions IN EXCLUSIVE MODE")
         ahead = asyncio.create_task(client.post(unique()))
