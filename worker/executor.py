@@ -73,7 +73,7 @@ class Executor:
         return [
             (run.batch, len(run.untried))
             for run in self.held.values()
-            if run.slots and run.untried and run.spec.policy.max_concurrent is None and self._is_open(run)
+            if run.tasks and run.untried and run.spec.policy.max_concurrent is None and self._is_open(run)
         ]
 
     def grow(self, batch: ClaimedBatch, slots: int) -> None:
@@ -137,10 +137,9 @@ class Executor:
     async def _begin(self, group: asyncio.TaskGroup, run: BatchRun) -> int:
         """Begin a batch; return how many cells were answered on the spot."""
         batch, before = run.batch, run.untold
-        provider = self._context.providers[batch.provider]
         settlement = Settlement(batch)
         for index in run.interrupted:
-            run.add_interrupted(settlement, index, provider.name)
+            run.add_interrupted(settlement, index, batch.provider)
         if batch.is_overdue:
             self._give_up(run, settlement, QUEUE_TIMEOUT, "No try began within the policy's queue_timeout_seconds.")
         elif batch.lost_leases >= LOST_LEASES_LIMIT:
@@ -151,7 +150,7 @@ class Executor:
         elif run.counts_calls:
             self._start_calls(group, run, run.slots)
         else:
-            await self._answer_all(run, settlement, provider)
+            await self._answer_all(run, settlement, self._context.providers[batch.provider])
         told = 0 if run.counts_calls else before - run.untold
         self._cells -= told
         if settlement.results or not run.untried:

@@ -4,6 +4,7 @@ WITH held_pools AS MATERIALIZED (
     SELECT p.provider, p.region
     FROM pools AS p
     WHERE p.gate_until > now()
+        OR p.probed_until > now()
         OR p.max_concurrent <= (
             SELECT coalesce(sum(b.slots), 0)
             FROM batches AS b

@@ -1,7 +1,8 @@
 """Waiting has a limit of its own: what never began in time fails with that reason, whatever held it."""
 
 from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, statuses
-from tests.waiting import eventually_async
+from tests.provider_server import ProviderServer, answer, held
+from tests.waiting import eventually, eventually_async
 
 SLOW_RECONCILER = {"LEASE_SECONDS": 60, "RECONCILE_SECONDS": 60}
 IMPATIENT = {"queue_timeout_seconds": 0.5}
@@ -52,3 +53,33 @@ async def test_a_long_run_is_not_a_long_wait(fleet: Fleet, connection) -> None:
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 6}
     await assert_audit(connection)
+
+
+async def test_what_nobody_serves_any_more_ends_in_time_and_harms_no_worker(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
+    """It was planned under a configuration that is gone: no pool of this worker holds it."""
+    provider.behave = held(answer())
+    before, after = fleet.folder / "before.toml", fleet.folder / "after.toml"
+    before.write_text(provider.config(max_concurrent=1))
+    after.write_text(provider.config(name="other"))
+    (first,) = fleet.start(CONFIG=before, LEASE_SECONDS=60, RECONCILE_SECONDS=60)
+    blocking, waiting = await seed(
+        connection, [body(), body(name="waiting", questions=2, policy={"queue_timeout_seconds": 2})]
+    )
+    await ring(fleet.redis_url, [blocking])
+    eventually(lambda: provider.in_flight == 1, what="the only call is taken")
+    await ring(fleet.redis_url, [waiting])
+    await eventually_async(
+        lambda: connection.fetchval("SELECT count(*) FROM batches WHERE job_no = $1", waiting), what="it is planned"
+    )
+    first.kill()
+    (second,) = fleet.start(CONFIG=after)
+
+    async def has_failed() -> bool:
+        return await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", waiting) == "failed"
+
+    await eventually_async(has_failed, what="what waited has failed")
+    codes = await connection.fetch("SELECT DISTINCT error_code FROM executions WHERE job_no = $1", waiting)
+    assert [row["error_code"] for row in codes] == ["queue_timeout"]
+    assert second.is_alive
