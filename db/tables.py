@@ -61,6 +61,12 @@ class Job(SQLModel, table=True):
         Index("jobs_active_by_hash", "tenant_no", "spec_hash", "job_no", postgresql_where=text("finished_at IS NULL")),
         Index("jobs_by_creation", "created_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
         Index("jobs_by_status", "tenant_no", "status", "job_no"),
+        Index(
+            "jobs_to_coordinate",
+            "turn",
+            "job_no",
+            postgresql_where=text("kind = 'import' AND status IN ('queued', 'coordinating')"),
+        ),
     )
 
     job_no: BigKey
@@ -170,6 +176,7 @@ class Wave(SQLModel, table=True):
     __tablename__: ClassVar[str] = "waves"
     __table_args__ = (
         ForeignKeyConstraint(["job_no"], ["jobs.job_no"], name="wave_belongs_to_job", ondelete="CASCADE"),
+        Index("unique_running_wave", "job_no", unique=True, postgresql_where=text("status = 'running'")),
     )
 
     job_no: BigKey
@@ -182,6 +189,8 @@ class Wave(SQLModel, table=True):
     created_at: Time
     started_at: MaybeTime
     finished_at: MaybeTime
+    partial_batches: int
+    first_batch_no: int | None
 
 
 class Batch(SQLModel, table=True):
@@ -189,9 +198,6 @@ class Batch(SQLModel, table=True):
 
     __tablename__: ClassVar[str] = "batches"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["job_no", "wave_no"], ["waves.job_no", "waves.wave_no"], name="batch_belongs_to_wave", ondelete="CASCADE"
-        ),
         Index("batches_running", "job_no", "batch_no", postgresql_where=text("status = 'running'")),
         Index("batches_with_slots", "provider", "region", postgresql_where=text("slots > 0")),
         Index("batches_of_a_job_with_slots", "job_no", postgresql_where=text("slots > 0")),
@@ -428,3 +434,102 @@ class DeadLetter(SQLModel, table=True):
     died_at: Time
     replayed_at: MaybeTime
     replayed_by: MaybeWords
+
+
+class RecordSet(SQLModel, table=True):
+    """Where the rows of a record type of a dataset lie."""
+
+    __tablename__: ClassVar[str] = "record_sets"
+    __table_args__ = (
+        UniqueConstraint("tenant_no", "dataset", "record_type", name="unique_record_set"),
+        ForeignKeyConstraint(["tenant_no"], ["tenants.tenant_no"], name="record_set_belongs_to_tenant"),
+    )
+
+    record_set_no: IntKey
+    tenant_no: int
+    dataset: Words
+    record_type: Words
+
+
+class Import(SQLModel, table=True):
+    """The right to coordinate an import: lease, fence and holder."""
+
+    __tablename__: ClassVar[str] = "imports"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_no"], ["jobs.job_no"], name="import_belongs_to_job", ondelete="CASCADE"),
+        Index("imports_by_lease", "lease_until", postgresql_where=text("holder IS NOT NULL")),
+    )
+
+    job_no: BigKey
+    fence: int
+    holder: MaybeBig
+    worker_no: int | None
+    lease_until: MaybeTime
+    heartbeat_at: MaybeTime
+    attempts: int
+    not_before: MaybeTime
+    planned_at: MaybeTime
+
+
+class RecordType(SQLModel, table=True):
+    """What coordination found out about a record type of an import."""
+
+    __tablename__: ClassVar[str] = "record_types"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_no"], ["jobs.job_no"], name="record_type_belongs_to_job", ondelete="CASCADE"),
+    )
+
+    job_no: BigKey
+    record_type_no: SmallKey
+    id: Words
+    record_set_no: int
+    level: int
+    rows_expected: MaybeBig
+    is_complete: bool
+    detail: MaybeWords
+
+
+class ImportBatch(SQLModel, table=True):
+    """Which rows a batch of an import reads, and what became of them."""
+
+    __tablename__: ClassVar[str] = "import_batches"
+
+    job_no: BigKey
+    batch_no: IntKey
+    record_type_no: Small
+    record_batch_no: int
+    range: Json
+    rows_expected: int
+    rows_read: int
+    rows_inserted: int
+    rows_updated: int
+    rows_unchanged: int
+    rows_rejected: int
+    error_code: MaybeWords
+    error_detail: MaybeWords
+
+
+class ImportedRecord(SQLModel, table=True):
+    """A row that was imported, and the batch that wrote it last."""
+
+    __tablename__: ClassVar[str] = "imported_records"
+
+    record_set_no: IntKey
+    record_key: WordsKey
+    payload: Json
+    job_no: Big
+    batch_no: int
+    updated_at: Time
+
+
+class Reject(SQLModel, table=True):
+    """A row that could not be taken."""
+
+    __tablename__: ClassVar[str] = "rejects"
+
+    job_no: BigKey
+    batch_no: IntKey
+    position: IntKey
+    record_key: MaybeWords
+    code: Words
+    detail: Words

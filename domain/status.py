@@ -66,6 +66,7 @@ JOB_TRANSITIONS = frozenset(
         ("running", "cancelled"),
         ("failed", "running"),  # a user's retry
         ("partial", "running"),  # a user's retry
+        ("failed", "queued"),  # a user's retry of an import that could not be coordinated
         ("failed", "partial"),  # a person resolved what was unknown
         ("failed", "completed"),
         ("partial", "completed"),

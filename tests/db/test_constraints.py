@@ -205,7 +205,7 @@ async def test_numbers_stay_in_their_range(rows: Rows, column: str, number: str)
         ("DELETE FROM executions", "execution_outlives_no_job"),
         ("TRUNCATE executions", "execution_outlives_no_job"),
         (
-            "TRUNCATE jobs, specs, waves, batches, ready, executions, job_limits, dead_letters",
+            "TRUNCATE jobs, specs, waves, batches, ready, executions, job_limits, dead_letters, imports, record_types",
             "execution_outlives_no_job",
         ),
     ],

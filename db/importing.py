@@ -1,0 +1,240 @@
+"""Batches of imports: what they read, their rows written and their ends recorded in one transaction."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import orjson
+from asyncpg import CardinalityViolationError
+
+from db.batches import ClaimedBatch
+from db.engine import Connection, statement
+from db.results import RETRY_WEIGHT
+
+SAME_KEY_TWICE = CardinalityViolationError
+"""What a caller sees whose batches hold a key twice: recorded one by one, the later one updates the row."""
+
+BatchKey = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRange:
+    """What a claimed batch is to read: `range` is its source's. `attempts` tries ended before this one."""
+
+    record_type_no: int
+    record_set_no: int
+    range: Mapping[str, Any]
+    rows_expected: int
+    attempts: int
+
+
+class RejectedRow(NamedTuple):
+    """A row that can't be taken; `position` counts from 0 in its batch."""
+
+    position: int
+    record_key: str | None
+    code: str
+    detail: str
+
+
+@dataclass(slots=True)
+class ImportSettlement:
+    """What became of a claimed batch: `completed` with rows, `failed`, or to be tried again (`pending`).
+
+    `records` are (key, payload as JSON text); no key twice. `rows_read` counts them and the rejected ones. `record`
+    sets what was inserted, updated and left unchanged.
+    """
+
+    batch: ClaimedBatch
+    range: ImportRange
+    status: str
+    records: Sequence[tuple[str, str]] = ()
+    rejected: Sequence[RejectedRow] = ()
+    error_code: str | None = None
+    error_detail: str | None = None
+    due_in_seconds: float = 0.0
+    inserted: int = 0
+    updated: int = 0
+
+    @property
+    def rows_read(self) -> int:
+        """How many rows were read."""
+        return len(self.records) + len(self.rejected)
+
+    @property
+    def unchanged(self) -> int:
+        """How many rows were as they are."""
+        return len(self.records) - self.inserted - self.updated
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it ended with fewer rows than were counted."""
+        return self.status == "completed" and self.rows_read < self.range.rows_expected
+
+
+@dataclass(frozen=True, slots=True)
+class ImportAdvanced:
+    """An import after a transaction that ended batches of it, and the wave that ended or opened with it, if one did."""
+
+    job_no: int
+    id: str
+    status: str
+    ended_wave_no: int | None
+    opened_wave_no: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRecorded:
+    """What a transaction did: `settled` was written; `stale` belongs to leases that others took, and did nothing."""
+
+    settled: Sequence[ImportSettlement] = ()
+    stale: Sequence[ImportSettlement] = ()
+    jobs: Sequence[ImportAdvanced] = field(default=())
+
+
+async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -> Mapping[BatchKey, ImportRange]:
+    """Return what these claimed batches are to read, by (job_no, batch_no)."""
+    rows = await connection.fetch(
+        statement("read_import_batches"), [one.job_no for one in batches], [one.batch_no for one in batches]
+    )
+    return {
+        (row["job_no"], row["batch_no"]): ImportRange(
+            row["record_type_no"], row["record_set_no"], row["range"], row["rows_expected"], row["attempts"]
+        )
+        for row in rows
+    }
+
+
+async def record(
+    connection: Connection, settlements: Iterable[ImportSettlement], *, source: str, window: int
+) -> ImportRecorded:
+    """Write the rows of batches and end them, in the caller's transaction: batches, rows, waves, jobs.
+
+    A batch whose lease was lost changes nothing and is returned as stale. Raises SAME_KEY_TWICE, and the transaction
+    must be undone, where two of the batches hold the same key. `window` is the plan's.
+    """
+    given = sorted(settlements, key=lambda one: one.batch.key)
+    held = await _settle_batches(connection, given)
+    settled = [one for one in given if one.batch.key[:3] in held]
+    stale = [one for one in given if one.batch.key[:3] not in held]
+    if not settled:
+        return ImportRecorded(stale=stale)
+    await _write_records(connection, [one for one in settled if one.records])
+    ended = [one for one in settled if one.status != "pending"]
+    if ended:
+        await _write_counts(connection, ended)
+    jobs = await _advance(connection, settled, source=source, window=window)
+    return ImportRecorded(settled, stale, jobs)
+
+
+async def _settle_batches(connection: Connection, settlements: Sequence[ImportSettlement]) -> set[tuple[int, int, int]]:
+    rows = await connection.fetch(
+        statement("settle_import_batches"),
+        *_columns([(*one.batch.key, one.status, one.due_in_seconds) for one in settlements], 6),
+    )
+    return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
+
+
+async def _write_records(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
+    if not settled:
+        return
+    sets, keys, payloads, jobs, batch_nos = [], [], [], [], []
+    for one in settled:
+        count = len(one.records)
+        sets += [one.range.record_set_no] * count
+        keys += [key for key, _ in one.records]
+        payloads += [payload for _, payload in one.records]
+        jobs += [one.batch.job_no] * count
+        batch_nos += [one.batch.batch_no] * count
+    rows = await connection.fetch(statement("upsert_records"), sets, keys, payloads, jobs, batch_nos)
+    by_batch = {(row["job_no"], row["batch_no"]): row for row in rows}
+    for one in settled:
+        row = by_batch.get((one.batch.job_no, one.batch.batch_no))
+        one.inserted, one.updated = (row["inserted"], row["updated"]) if row else (0, 0)
+
+
+async def _write_counts(connection: Connection, ended: Sequence[ImportSettlement]) -> None:
+    counts = [
+        (
+            one.batch.job_no,
+            one.batch.batch_no,
+            one.rows_read,
+            one.inserted,
+            one.updated,
+            one.unchanged,
+            len(one.rejected),
+            one.error_code,
+            one.error_detail,
+        )
+        for one in ended
+    ]
+    await connection.execute(statement("count_import_batches"), *_columns(counts, 9))
+    rejects = [(one.batch.job_no, one.batch.batch_no, *row) for one in ended for row in one.rejected]
+    repeated = [(one.batch.job_no, one.batch.batch_no) for one in ended if one.rejected or one.range.attempts]
+    if repeated:
+        await connection.execute(statement("replace_rejects"), *_columns(repeated, 2), *_columns(rejects, 6))
+
+
+async def _advance(
+    connection: Connection, settled: Sequence[ImportSettlement], *, source: str, window: int
+) -> list[ImportAdvanced]:
+    rows = await connection.fetch(
+        statement("advance_imports"),
+        *_columns(_wave_rows(settled), 5),
+        *_columns(_job_rows(settled), 4),
+        source,
+        *_columns(_released(settled), 3),
+        *_columns(_due_again(settled), 6),
+        window,
+    )
+    return [ImportAdvanced(*row) for row in rows]
+
+
+def _wave_rows(settled: Sequence[ImportSettlement]) -> list[tuple[int, ...]]:
+    ended: Counter[tuple[int, int]] = Counter()
+    failed: Counter[tuple[int, int]] = Counter()
+    short: Counter[tuple[int, int]] = Counter()
+    for one in settled:
+        key = one.batch.job_no, one.batch.wave_no
+        ended[key] += one.status != "pending"
+        failed[key] += one.status == "failed"
+        short[key] += one.is_short
+    return [(*key, ended[key], failed[key], short[key]) for key in sorted(ended)]
+
+
+def _job_rows(settled: Sequence[ImportSettlement]) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for job_no, group in groupby(settled, key=lambda one: one.batch.job_no):
+        batches = list(group)
+        event = [_told(one) for one in batches]
+        completed = sum(one.status == "completed" for one in batches)
+        failed = sum(one.status == "failed" for one in batches)
+        rows.append((job_no, completed, failed, orjson.dumps(event).decode()))
+    return rows
+
+
+def _told(one: ImportSettlement) -> Mapping[str, object]:
+    told = {"batch_id": one.batch.batch_no, "status": one.status, "rows": one.rows_read}
+    return {**told, "code": one.error_code, "detail": one.error_detail} if one.error_code else told
+
+
+def _released(settled: Sequence[ImportSettlement]) -> list[tuple[object, ...]]:
+    return [
+        (one.batch.job_no, one.batch.next_batch_no, one.batch.turn)
+        for one in settled
+        if one.status != "pending" and one.batch.next_batch_no is not None
+    ]
+
+
+def _due_again(settled: Sequence[ImportSettlement]) -> list[tuple[object, ...]]:
+    return [
+        (one.batch.job_no, one.batch.batch_no, 1, 1, RETRY_WEIGHT, one.due_in_seconds)
+        for one in settled
+        if one.status == "pending"
+    ]
+
+
+def _columns(rows: Sequence[Sequence[object]], width: int) -> Sequence[Sequence[object]]:
+    return list(zip(*rows, strict=True)) if rows else [[] for _ in range(width)]

@@ -1,0 +1,246 @@
+"""Coordination of imports: who may find out what there is to read, under a lease and a fence; and the plan, once."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from db.batches import PoolKey
+from db.engine import Connection, statement
+
+IMPORT_POOL: PoolKey = ("import", "")
+"""The pool of all batches of imports. No provider has this region, so no configuration can name it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coordination:
+    """The right to coordinate an import: fence and holder name its lease. `attempts` tries failed before.
+
+    `fenced_sources` are the triggers of those whose lease ran out.
+    """
+
+    job_no: int
+    id: str
+    tenant_no: int
+    spec: Mapping[str, Any]
+    fence: int
+    holder: int
+    attempts: int
+    trigger_no: int
+    source: str
+    fenced_sources: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRecordType:
+    """What was found out about a record type; `detail` says why it can't be read to its end, if so.
+
+    `rows_expected` is None where nobody could count them.
+    """
+
+    record_type_no: int
+    id: str
+    level: int
+    rows_expected: int | None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRange:
+    """A batch of an import: the rows of one record type that a source reads as `range`, its `record_batch_no`-th."""
+
+    wave_no: int
+    record_type_no: int
+    record_batch_no: int
+    range: Mapping[str, Any]
+    rows_expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """All that coordination writes. Batches come in the order of their waves; `levels` are those of the waves.
+
+    `window` batches of a wave may be ready or running at once.
+    """
+
+    dataset: str
+    record_types: Sequence[FoundRecordType]
+    levels: Sequence[int]
+    batches: Sequence[PlannedRange]
+    max_concurrent: int
+    window: int
+
+
+Settled = Sequence[tuple[str, str]]
+"""(source, outcome) of triggers that got their outcome."""
+
+
+async def find_imports(
+    connection: Connection, *, limit: int, but_not: Collection[int] = ()
+) -> Sequence[tuple[int, str]]:
+    """Return (job_no, id) of imports that somebody may coordinate now. Locks nothing: `begin` decides."""
+    rows = await connection.fetch(statement("find_imports"), limit, list(but_not))
+    return [(row["job_no"], row["id"]) for row in rows]
+
+
+async def next_due_seconds(connection: Connection) -> float | None:
+    """Return in how many seconds an import may be coordinated that may not be now, or None."""
+    seconds: float | None = await connection.fetchval(statement("next_import"))
+    return seconds
+
+
+async def begin(
+    connection: Connection, job_no: int, *, holder: int, worker_no: int, lease_seconds: float
+) -> Coordination | None:
+    """Take the right to coordinate an import, in the caller's transaction; None where somebody has it, or it ended.
+
+    Locks the job. Whoever held the right before is fenced off, and its trigger ends as `fenced`.
+    """
+    if not await connection.fetchval(statement("lock_import_job"), job_no):
+        return None
+    row = await connection.fetchrow(statement("begin_coordination"), job_no, holder, worker_no, lease_seconds)
+    return Coordination(holder=holder, **row) if row is not None else None
+
+
+async def renew(connection: Connection, mine: Coordination, lease_seconds: float) -> bool:
+    """Renew the lease; return whether it is still held."""
+    renewed = await connection.fetchval(
+        statement("renew_coordination"), mine.job_no, mine.fence, mine.holder, lease_seconds
+    )
+    return renewed is not None
+
+
+async def write_plan(
+    connection: Connection, mine: Coordination, plan: ImportPlan, *, source: str, event: str, worker_no: int
+) -> Settled | None:
+    """Write an import's waves and batches and start it, in the caller's transaction; None, and nothing, if fenced off.
+
+    Locks the job, then its coordination by fence and holder. `event` is the event's data as JSON.
+    """
+    if not await _still_mine(connection, mine):
+        return None
+    set_by_type = await _enter_record_sets(connection, mine.tenant_no, plan)
+    rows = await connection.fetch(
+        statement("insert_import_plan"),
+        mine.job_no,
+        *_record_type_columns(plan, set_by_type),
+        *_wave_columns(plan),
+        *_batch_columns(plan),
+        plan.window,
+        *IMPORT_POOL,
+        plan.max_concurrent,
+        source,
+        event,
+        mine.trigger_no,
+        worker_no,
+    )
+    if not plan.batches:
+        await connection.fetchval(statement("finish_empty_import"), mine.job_no, source)
+    return _settled(rows)
+
+
+async def fail(
+    connection: Connection, mine: Coordination, code: str, detail: str, *, source: str, worker_no: int
+) -> Settled | None:
+    """End an import that can't be coordinated, in the caller's transaction; None, and nothing, if fenced off."""
+    if not await _still_mine(connection, mine):
+        return None
+    return _settled(
+        await connection.fetch(statement("fail_coordination"), mine.job_no, code, detail, source, worker_no)
+    )
+
+
+async def put_off(
+    connection: Connection,
+    mine: Coordination,
+    *,
+    tries: int,
+    due_in_seconds: float,
+    source: str,
+    event: Mapping[str, object],
+    outcome: str,
+) -> Settled | None:
+    """Give an import back to the queue, after `tries` (0 or 1) that failed; None, and nothing, if fenced off."""
+    if not await _still_mine(connection, mine):
+        return None
+    return _settled(
+        await connection.fetch(
+            statement("put_off_coordination"),
+            mine.job_no,
+            tries,
+            due_in_seconds,
+            source,
+            orjson.dumps(event).decode(),
+            outcome,
+        )
+    )
+
+
+async def _still_mine(connection: Connection, mine: Coordination) -> bool:
+    """Lock the job, then the right; say whether this coordinator still has it. The guard of every write."""
+    if not await connection.fetchval(statement("lock_import_job"), mine.job_no):
+        return False
+    held = await connection.fetchval(statement("check_coordination"), mine.job_no, mine.fence, mine.holder)
+    return held is not None
+
+
+async def _enter_record_sets(connection: Connection, tenant_no: int, plan: ImportPlan) -> Mapping[str, int]:
+    ids = [one.id for one in plan.record_types]
+    await connection.execute(statement("enter_record_sets"), tenant_no, plan.dataset, ids)
+    # A statement of its own: it sees what another import entered while this one waited for it.
+    rows = await connection.fetch(statement("find_record_sets"), tenant_no, plan.dataset, ids)
+    return {row["record_type"]: row["record_set_no"] for row in rows}
+
+
+def _record_type_columns(plan: ImportPlan, set_by_type: Mapping[str, int]) -> Sequence[Sequence[object]]:
+    rows = [
+        (one.record_type_no, one.id, set_by_type[one.id], one.level, one.rows_expected, one.detail is None, one.detail)
+        for one in plan.record_types
+    ]
+    return _columns(rows, 7)
+
+
+def _wave_columns(plan: ImportPlan) -> Sequence[Sequence[object]]:
+    first_by_wave, count_by_wave = _extents(plan)
+    rows = [
+        (wave_no, level, count_by_wave[wave_no], first_by_wave[wave_no]) for wave_no, level in enumerate(plan.levels, 1)
+    ]
+    return _columns(rows, 4)
+
+
+def _batch_columns(plan: ImportPlan) -> Sequence[Sequence[object]]:
+    first_by_wave, count_by_wave = _extents(plan)
+    rows = []
+    for batch_no, one in enumerate(plan.batches, 1):
+        released = batch_no + plan.window
+        is_in_wave = released < first_by_wave[one.wave_no] + count_by_wave[one.wave_no]
+        rows.append(
+            (
+                one.wave_no,
+                released if is_in_wave else None,
+                one.record_type_no,
+                one.record_batch_no,
+                orjson.dumps(one.range).decode(),
+                one.rows_expected,
+            )
+        )
+    return _columns(rows, 6)
+
+
+def _extents(plan: ImportPlan) -> tuple[dict[int, int], dict[int, int]]:
+    """Return the number of each wave's first batch, and how many it has."""
+    first_by_wave: dict[int, int] = {}
+    count_by_wave: dict[int, int] = {}
+    for batch_no, one in enumerate(plan.batches, 1):
+        first_by_wave.setdefault(one.wave_no, batch_no)
+        count_by_wave[one.wave_no] = count_by_wave.get(one.wave_no, 0) + 1
+    return first_by_wave, count_by_wave
+
+
+def _settled(rows: Sequence[Any]) -> Settled:
+    return [(row["source"], row["outcome"]) for row in rows]
+
+
+def _columns(rows: Sequence[Sequence[object]], width: int) -> Sequence[Sequence[object]]:
+    return list(zip(*rows, strict=True)) if rows else [[] for _ in range(width)]

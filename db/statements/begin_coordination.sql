@@ -1,0 +1,64 @@
+-- Take the lease of an import's coordination, its job locked, for holder $2 of worker $3 and $4 seconds; no row while
+-- somebody else's holds. Whoever had it before is fenced off. The trigger is the retry that asked for it, if one did;
+-- else `initial` for the first coordination of all, and `fallback` for one that follows a lost lease or a failed try.
+WITH taken AS (
+    INSERT INTO imports (job_no, fence, holder, worker_no, lease_until, heartbeat_at)
+    VALUES ($1, 1, $2::bigint, $3::int, now() + $4::float8 * interval '1 second', now())
+    ON CONFLICT ON CONSTRAINT imports_key DO UPDATE
+    SET fence = imports.fence + 1,
+        holder = excluded.holder,
+        worker_no = excluded.worker_no,
+        lease_until = excluded.lease_until,
+        heartbeat_at = excluded.heartbeat_at,
+        not_before = NULL
+    WHERE imports.lease_until IS NULL OR imports.lease_until < now()
+    RETURNING job_no, fence, attempts
+), fenced_triggers AS (
+    UPDATE triggers AS t
+    SET outcome = 'fenced', finished_at = clock_timestamp()
+    FROM taken AS i
+    WHERE t.job_no = i.job_no AND t.outcome IS NULL AND t.fence < i.fence
+    RETURNING t.source
+), adopted_trigger AS (
+    UPDATE triggers AS t
+    SET fence = i.fence, worker_no = $3
+    FROM taken AS i
+    WHERE t.trigger_no = (
+        SELECT min(o.trigger_no)
+        FROM triggers AS o
+        WHERE o.job_no = i.job_no AND o.outcome IS NULL AND o.fence IS NULL AND o.source = 'retry'
+    )
+    RETURNING t.trigger_no, t.source
+), inserted_trigger AS (
+    INSERT INTO triggers (job_no, source, fence, worker_no)
+    SELECT i.job_no, CASE i.fence WHEN 1 THEN 'initial' ELSE 'fallback' END, i.fence, $3
+    FROM taken AS i
+    WHERE NOT EXISTS (SELECT FROM adopted_trigger)
+    RETURNING trigger_no, source
+), own_trigger AS (
+    SELECT a.trigger_no, a.source FROM adopted_trigger AS a
+    UNION ALL
+    SELECT n.trigger_no, n.source FROM inserted_trigger AS n
+), begun_job AS (
+    UPDATE jobs AS j
+    SET status = 'coordinating',
+        delivered = true,
+        started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.queued_at)),
+        last_event_no = j.last_event_no + 1
+    FROM taken AS i
+    WHERE j.job_no = i.job_no
+    RETURNING j.job_no, j.id, j.tenant_no, j.last_event_no
+), inserted_event AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT j.job_no, j.last_event_no, 'coordinating', clock_timestamp(), o.source, json_build_object('fence', i.fence)
+    FROM begun_job AS j
+    CROSS JOIN taken AS i
+    CROSS JOIN own_trigger AS o
+)
+SELECT
+    j.job_no, j.id, j.tenant_no, s.spec, i.fence, i.attempts, o.trigger_no, o.source,
+    ARRAY(SELECT f.source FROM fenced_triggers AS f) AS fenced_sources
+FROM begun_job AS j
+CROSS JOIN taken AS i
+CROSS JOIN own_trigger AS o
+JOIN specs AS s ON s.job_no = j.job_no

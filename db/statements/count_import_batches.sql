@@ -1,0 +1,12 @@
+-- Keep what was read of locked batches ($1 jobs, $2 batches) and became of it.
+UPDATE import_batches AS b
+SET rows_read = i.rows_read,
+    rows_inserted = i.inserted,
+    rows_updated = i.updated,
+    rows_unchanged = i.unchanged,
+    rows_rejected = i.rejected,
+    error_code = i.error_code,
+    error_detail = i.error_detail
+FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::text[], $9::text[])
+    AS i (job_no, batch_no, rows_read, inserted, updated, unchanged, rejected, error_code, error_detail)
+WHERE b.job_no = i.job_no AND b.batch_no = i.batch_no

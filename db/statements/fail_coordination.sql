@@ -1,0 +1,26 @@
+-- End an import that can't be coordinated, its job and coordination locked, with the reason ($2, $3), told by $4. No
+-- batch was planned, so there is no row to blame. Every trigger that waited for it has failed with it.
+WITH ended_job AS (
+    UPDATE jobs AS j
+    SET status = 'failed',
+        error_code = $2::text,
+        error_detail = $3::text,
+        finished_at = greatest(clock_timestamp(), j.started_at),
+        last_event_no = j.last_event_no + 1
+    WHERE j.job_no = $1
+    RETURNING j.job_no, j.last_event_no
+), released_lease AS (
+    UPDATE imports AS i
+    SET holder = NULL, lease_until = NULL, attempts = i.attempts + 1
+    WHERE i.job_no = $1
+), inserted_event AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT
+        j.job_no, j.last_event_no, 'finished', clock_timestamp(), $4::text,
+        json_build_object('status', 'failed', 'code', $2, 'detail', $3)
+    FROM ended_job AS j
+)
+UPDATE triggers AS t
+SET outcome = 'failed', finished_at = clock_timestamp(), worker_no = coalesce(t.worker_no, $5::int)
+WHERE t.job_no = $1 AND t.outcome IS NULL
+RETURNING t.source, t.outcome

@@ -1,0 +1,18 @@
+-- End an import that has no batches: nothing to read is complete, unless it couldn't be read to its end.
+WITH ended_job AS (
+    UPDATE jobs AS j
+    SET status = CASE
+            WHEN EXISTS (SELECT FROM record_types AS r WHERE r.job_no = j.job_no AND NOT r.is_complete) THEN 'partial'
+            ELSE 'completed'
+        END,
+        finished_at = greatest(clock_timestamp(), j.started_at),
+        last_event_no = j.last_event_no + 1
+    WHERE j.job_no = $1 AND j.planned = 0
+    RETURNING j.job_no, j.last_event_no, j.status
+), inserted_event AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT j.job_no, j.last_event_no, 'finished', clock_timestamp(), $2::text, json_build_object('status', j.status)
+    FROM ended_job AS j
+)
+SELECT j.status
+FROM ended_job AS j

@@ -1,0 +1,23 @@
+-- Give an import, its job and coordination locked, back to the queue: after a try that failed ($2 is 1) or none (0), due
+-- again in $3 seconds, with what happened as an event ($5, told by $4). The trigger of whoever held it ends as $6.
+WITH waiting_job AS (
+    UPDATE jobs AS j
+    SET status = 'queued', last_event_no = j.last_event_no + 1
+    WHERE j.job_no = $1
+    RETURNING j.job_no, j.last_event_no
+), released_lease AS (
+    UPDATE imports AS i
+    SET holder = NULL,
+        lease_until = NULL,
+        attempts = i.attempts + $2::int,
+        not_before = clock_timestamp() + $3::float8 * interval '1 second'
+    WHERE i.job_no = $1
+), inserted_event AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT j.job_no, j.last_event_no, 'coordination_put_off', clock_timestamp(), $4::text, $5::text::json
+    FROM waiting_job AS j
+)
+UPDATE triggers AS t
+SET outcome = $6::text, finished_at = clock_timestamp()
+WHERE t.job_no = $1 AND t.outcome IS NULL AND t.fence IS NOT NULL
+RETURNING t.source, t.outcome

@@ -1,0 +1,210 @@
+"""Batches of imports: rows and the batch's end in one transaction, waves one after the other, verdicts told once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from db.engine import Connection, create_engine
+from db.importing import RejectedRow
+from tests.fleet_fixtures import connection
+from tests.imports import WINDOW, Imports, failed, plan_of, read
+from tests.waiting import eventually_async
+
+__all__ = ["connection"]
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[Imports]:
+    """Imports under the settings of a worker's connections."""
+    engine = create_engine(database_url, size=8, pinned_plans=True)
+    yield Imports(engine)
+    await engine.dispose()
+
+
+async def waves(connection: Connection, job_no: int) -> list[str]:
+    rows = await connection.fetch("SELECT status FROM waves WHERE job_no = $1 ORDER BY wave_no", job_no)
+    return [row["status"] for row in rows]
+
+
+async def job(connection: Connection, job_no: int) -> tuple[str, int, int, str | None]:
+    row = await connection.fetchrow("SELECT status, completed, failed, error_code FROM jobs WHERE job_no = $1", job_no)
+    return tuple(row)
+
+
+async def test_an_import_runs_wave_by_wave(ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of([2, 1], [3]))
+    first = await ledger.claim()
+    assert {one.wave_no for one, _ in first} == {1}
+    assert await ledger.claim() == []
+    recorded = await ledger.record(*(read(*one) for one in first))
+    assert [(one.ended_wave_no, one.opened_wave_no) for one in recorded.jobs] == [(1, 2)]
+    assert await waves(connection, job_no) == ["completed", "running"]
+    second = await ledger.claim()
+    assert {one.wave_no for one, _ in second} == {2}
+    await ledger.record(*(read(*one) for one in second))
+    assert await waves(connection, job_no) == ["completed", "completed"]
+    assert await job(connection, job_no) == ("completed", 6, 0, None)
+    assert await connection.fetchval("SELECT count(*) FROM imported_records") == 18
+
+
+async def test_a_wave_longer_than_its_window_runs_to_its_end(ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of([3 * WINDOW], [2 * WINDOW + 1]))
+    assert len(await ledger.claim(calls=100)) == WINDOW
+    await connection.execute("UPDATE batches SET lease_until = now() - interval '1 s' WHERE status = 'running'")
+    await connection.execute(
+        """
+        INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+        SELECT job_no, batch_no, provider, region, 1, 1, 0 FROM batches WHERE status = 'running'
+        """
+    )
+    await ledger.run_all()
+    assert await job(connection, job_no) == ("completed", 5 * WINDOW + 1, 0, None)
+
+
+async def test_two_last_batches_that_end_at_the_same_moment_open_the_next_wave_once(ledger, connection) -> None:
+    for _ in range(200):
+        await ledger.coordinate(plan_of([2], [1]))
+        claimed = await ledger.claim()
+        both = await asyncio.gather(*(ledger.record(read(*one)) for one in claimed))
+        assert sorted(one.jobs[0].opened_wave_no or 0 for one in both) == [0, 2]
+        await ledger.run_all()
+    rows = await connection.fetch("SELECT status, count(*) FROM jobs GROUP BY status")
+    assert [tuple(row) for row in rows] == [("completed", 200)]
+    opened = "SELECT count(*) FROM events WHERE (data ->> 'wave_opened')::int = 2"
+    assert await connection.fetchval(opened) == 200
+
+
+async def test_a_batch_whose_lease_was_taken_changes_nothing(ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of([1]))
+    ((batch, given),) = await ledger.claim(lease_seconds=0)
+    await connection.execute(
+        """
+        INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+        VALUES ($1, 1, 'import', '', 1, 1, 0)
+        """,
+        job_no,
+    )
+    ((other, _),) = await ledger.claim()
+    assert other.fence == 2
+    recorded = await ledger.record(read(batch, given))
+    assert (len(recorded.settled), len(recorded.stale), recorded.jobs) == (0, 1, ())
+    assert await connection.fetchval("SELECT count(*) FROM imported_records") == 0
+    assert await waves(connection, job_no) == ["running"]
+    await ledger.record(read(other, given))
+    assert await job(connection, job_no) == ("completed", 1, 0, None)
+
+
+async def test_stale_and_current_holders_that_record_at_once_write_the_current_ones_rows(ledger, connection) -> None:
+    for _ in range(20):
+        job_no = await ledger.coordinate(plan_of([1]))
+        held = []
+        for lease_seconds in (0, 0, 60):
+            held += await ledger.claim(lease_seconds=lease_seconds)
+            await connection.execute(
+                """
+                INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+                VALUES ($1, 1, 'import', '', 1, 1, 0)
+                """,
+                job_no,
+            )
+        recorded = await asyncio.gather(
+            *(ledger.record(read(*one, payload=f'{{"fence":{one[0].fence}}}')) for one in held)
+        )
+        assert [len(one.settled) for one in recorded] == [0, 0, 1]
+        payloads = await connection.fetch("SELECT payload FROM imported_records WHERE job_no = $1", job_no)
+        assert [row["payload"] for row in payloads] == [{"fence": 3}] * 3
+        await connection.execute("DELETE FROM imported_records")
+        await connection.execute("DELETE FROM ready")
+
+
+async def test_rows_that_are_as_they_were_are_not_rewritten(ledger, connection) -> None:
+    await ledger.coordinate(plan_of([2]))
+    await ledger.run_all()
+    before = await connection.fetch("SELECT xmin, ctid, record_key FROM imported_records ORDER BY record_key")
+    again = await ledger.coordinate(plan_of([2]))
+    first, second = await ledger.claim()
+    await ledger.record(read(*first), read(*second, payload='{"changed":1}'))
+    after = await connection.fetch("SELECT xmin, ctid, record_key FROM imported_records ORDER BY record_key")
+    assert after[:3] == before[:3]
+    counts = await connection.fetch(
+        """
+        SELECT rows_read, rows_inserted, rows_updated, rows_unchanged, rows_rejected
+        FROM import_batches WHERE job_no = $1 ORDER BY batch_no
+        """,
+        again,
+    )
+    assert [tuple(row) for row in counts] == [(3, 0, 0, 3, 0), (3, 0, 3, 0, 0)]
+
+
+async def test_a_batch_that_reads_fewer_rows_makes_wave_and_job_partial_and_the_next_wave_opens(
+    ledger, connection
+) -> None:
+    job_no = await ledger.coordinate(plan_of([2], [1]))
+    first, second = await ledger.claim()
+    await ledger.record(read(*first, rows=1))
+    await ledger.record(read(*second))
+    assert await waves(connection, job_no) == ["partial", "running"]
+    await ledger.run_all()
+    assert await waves(connection, job_no) == ["partial", "completed"]
+    assert await job(connection, job_no) == ("partial", 3, 0, None)
+
+
+async def test_a_record_type_that_can_not_be_read_to_its_end_makes_the_job_partial(ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of([1], detail="9 of 12 rows can be read."))
+    await ledger.run_all()
+    assert await job(connection, job_no) == ("partial", 1, 0, None)
+
+
+async def test_a_failed_batch_fails_its_wave_and_the_job_once_the_wave_ended_and_later_waves_stay(
+    ledger, connection
+) -> None:
+    job_no = await ledger.coordinate(plan_of([2], [1]))
+    first, second = await ledger.claim()
+    await ledger.record(failed(*first))
+    assert await job(connection, job_no) == ("running", 0, 1, None)
+    await ledger.record(read(*second))
+    assert await waves(connection, job_no) == ["failed", "pending"]
+    assert await job(connection, job_no) == ("failed", 1, 1, "wave_failed")
+    assert await ledger.claim() == []
+
+
+async def test_a_try_that_failed_is_due_again_later(ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of([1]))
+    ((batch, given),) = await ledger.claim()
+    settlement = read(batch, given, rows=0, status="pending")
+    settlement.due_in_seconds = 0.05
+    await ledger.record(settlement)
+    assert await ledger.claim() == []
+    ((again, given),) = await eventually_async(ledger.claim)
+    assert (again.fence, given.attempts) == (2, 1)
+    await ledger.record(read(again, given))
+    assert await job(connection, job_no) == ("completed", 1, 0, None)
+
+
+async def test_rejects_are_kept_and_replaced_by_those_of_the_next_try(ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of([1], rows=4))
+    ((batch, given),) = await ledger.claim()
+    settlement = read(batch, given, rows=2)
+    settlement.rejected = [
+        RejectedRow(2, None, "key_missing", "No key."),
+        RejectedRow(3, "k", "duplicate_key", "Twice."),
+    ]
+    await ledger.record(settlement)
+    rows = await connection.fetch("SELECT position, record_key, code FROM rejects WHERE job_no = $1", job_no)
+    assert [tuple(row) for row in rows] == [(2, None, "key_missing"), (3, "k", "duplicate_key")]
+    assert await job(connection, job_no) == ("completed", 1, 0, None)
+
+
+async def test_batches_of_several_imports_may_end_in_one_transaction(ledger, connection) -> None:
+    jobs = [await ledger.coordinate(plan_of([2], [1])) for _ in range(5)]
+    claimed = [one for _ in jobs for one in await ledger.claim()]
+    recorded = await ledger.record(*(read(one, given, rows=0) for one, given in claimed))
+    assert sorted(one.job_no for one in recorded.jobs) == jobs
+    assert {one.opened_wave_no for one in recorded.jobs} == {2}
+
+
+async def test_the_database_refuses_a_second_running_wave(ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of([1], [1]))
+    with pytest.raises(Exception, match="unique_running_wave"):
+        await connection.execute("UPDATE waves SET status = 'running' WHERE job_no = $1 AND wave_no = 2", job_no)

@@ -1,0 +1,159 @@
+"""Coordination of imports: one lease at a time, one set of waves whoever asks, and every trigger with its outcome."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from db import imports
+from db.engine import Connection, create_engine, in_transaction
+from tests.fleet_fixtures import connection
+from tests.imports import WORKER_NO, Imports, plan_of
+
+__all__ = ["connection"]
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[Imports]:
+    """Imports under the settings of a worker's connections."""
+    engine = create_engine(database_url, size=8, pinned_plans=True)
+    yield Imports(engine)
+    await engine.dispose()
+
+
+async def triggers(connection: Connection, job_no: int) -> list[tuple[str, str | None, int | None]]:
+    rows = await connection.fetch(
+        "SELECT source, outcome, fence FROM triggers WHERE job_no = $1 ORDER BY trigger_no", job_no
+    )
+    return [tuple(row) for row in rows]
+
+
+async def counts(connection: Connection, job_no: int) -> tuple[int, int, int]:
+    row = await connection.fetchrow(
+        """
+        SELECT
+            (SELECT count(*) FROM waves WHERE job_no = $1) AS waves,
+            (SELECT count(*) FROM batches WHERE job_no = $1) AS batches,
+            (SELECT count(*) FROM import_batches WHERE job_no = $1) AS ranges
+        """,
+        job_no,
+    )
+    return tuple(row)
+
+
+async def test_one_of_many_takes_the_right_to_coordinate(ledger, connection) -> None:
+    for _ in range(20):
+        job_no = await ledger.submit()
+        begun = await asyncio.gather(*(ledger.begin(job_no) for _ in range(8)))
+        assert sum(one is not None for one in begun) == 1
+        assert await triggers(connection, job_no) == [("initial", None, 1)]
+
+
+async def test_a_plan_is_written_once(ledger, connection) -> None:
+    job_no = await ledger.submit()
+    mine = await ledger.begin(job_no)
+    assert await ledger.write(mine, plan_of([5, 3], [2])) == [("initial", "won")]
+    assert await counts(connection, job_no) == (2, 10, 10)
+    assert await ledger.write(mine, plan_of([5, 3], [2])) is None
+    assert await counts(connection, job_no) == (2, 10, 10)
+    job = await connection.fetchrow("SELECT status, planned FROM jobs WHERE job_no = $1", job_no)
+    assert tuple(job) == ("running", 10)
+
+
+async def test_a_coordinator_whose_lease_was_taken_writes_nothing(ledger, connection) -> None:
+    job_no = await ledger.submit()
+    first = await ledger.begin(job_no, lease_seconds=0)
+    second = await ledger.begin(job_no)
+    assert second.fence == 2
+    assert second.fenced_sources == ["initial"]
+    assert await ledger.write(first, plan_of([5])) is None
+    assert await counts(connection, job_no) == (0, 0, 0)
+    assert await ledger.write(second, plan_of([3])) == [("fallback", "won")]
+    assert await ledger.write(first, plan_of([5])) is None
+    assert await counts(connection, job_no) == (1, 3, 3)
+    assert await triggers(connection, job_no) == [("initial", "fenced", 1), ("fallback", "won", 2)]
+
+
+async def test_a_lease_that_ran_out_and_that_nobody_took_may_still_write(ledger, connection) -> None:
+    job_no = await ledger.submit()
+    mine = await ledger.begin(job_no, lease_seconds=0)
+    assert await ledger.write(mine, plan_of([3])) == [("initial", "won")]
+
+
+async def test_stale_and_current_coordinators_that_write_at_once_leave_one_set_of_waves(ledger, connection) -> None:
+    for _ in range(20):
+        job_no = await ledger.submit()
+        held = [await ledger.begin(job_no, lease_seconds=0) for _ in range(6)]
+        written = await asyncio.gather(*(ledger.write(one, plan_of([4], [4])) for one in held))
+        assert [one is not None for one in written] == [False] * 5 + [True]
+        assert await counts(connection, job_no) == (2, 8, 8)
+
+
+async def test_a_holder_that_is_fenced_off_can_not_renew(ledger) -> None:
+    job_no = await ledger.submit()
+    first = await ledger.begin(job_no, lease_seconds=0)
+    assert await in_transaction(ledger.engine, lambda c: imports.renew(c, first, 0))
+    await ledger.begin(job_no)
+    assert not await in_transaction(ledger.engine, lambda c: imports.renew(c, first, 60))
+
+
+async def test_who_waits_for_a_coordination_joins_it(ledger, connection) -> None:
+    job_no = await ledger.submit()
+    mine = await ledger.begin(job_no)
+    await connection.execute("INSERT INTO triggers (job_no, source) VALUES ($1, 'manual')", job_no)
+    assert sorted(await ledger.write(mine, plan_of([1]))) == [("initial", "won"), ("manual", "joined")]
+
+
+async def test_a_failed_coordination_ends_the_job_with_its_reason(ledger, connection) -> None:
+    job_no = await ledger.submit()
+    mine = await ledger.begin(job_no)
+    settled = await in_transaction(
+        ledger.engine,
+        lambda c: imports.fail(c, mine, "count_timeout", "It took too long.", source="a test", worker_no=WORKER_NO),
+    )
+    assert settled == [("initial", "failed")]
+    job = await connection.fetchrow("SELECT status, error_code, planned FROM jobs WHERE job_no = $1", job_no)
+    assert tuple(job) == ("failed", "count_timeout", 0)
+
+
+async def test_a_coordination_that_is_put_off_is_found_again_later(ledger, connection) -> None:
+    job_no = await ledger.submit()
+    mine = await ledger.begin(job_no)
+
+    async def put_off(connection: Connection) -> object:
+        return await imports.put_off(
+            connection, mine, tries=1, due_in_seconds=30, source="a test", event={}, outcome="failed"
+        )
+
+    assert await in_transaction(ledger.engine, put_off) == [("initial", "failed")]
+    assert await imports.find_imports(connection, limit=5) == []
+    due = await imports.next_due_seconds(connection)
+    assert due is not None
+    assert 0 < due <= 30
+    await connection.execute("UPDATE imports SET not_before = now() - interval '1 second'")
+    assert [found for found, _ in await imports.find_imports(connection, limit=5)] == [job_no]
+    again = await ledger.begin(job_no)
+    assert (again.source, again.fence, again.attempts) == ("fallback", 2, 1)
+
+
+async def test_an_import_of_nothing_is_complete(ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of())
+    assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "completed"
+
+
+async def test_an_import_of_which_nothing_can_be_read_is_partial(ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of([0], detail="It is too long."))
+    assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "partial"
+
+
+async def test_9625_batches_are_planned_quickly(ledger, connection) -> None:
+    plan = plan_of(*[[300]] * 32, [25])
+    seconds = []
+    for _ in range(3):
+        mine = await ledger.begin(await ledger.submit())
+        began = time.monotonic()
+        assert await ledger.write(mine, plan)
+        seconds.append(time.monotonic() - began)
+    assert await connection.fetchval("SELECT count(*) FROM batches") == 3 * 9625
+    assert min(seconds) < 1, seconds  # 50 ms on an idle machine; a row at a time took 1.7 s
