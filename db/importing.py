@@ -7,31 +7,39 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import orjson
-from asyncpg import CardinalityViolationError
 
 from db.batches import ClaimedBatch
 from db.engine import Connection, statement
 from db.results import RETRY_WEIGHT
-
-SAME_KEY_TWICE = CardinalityViolationError
-"""What a caller sees whose batches hold a key twice: recorded one by one, the later one updates the row."""
 
 BatchKey = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRange:
-    """What a claimed batch is to read: `range` is its source's. `attempts` tries ended before this one."""
+    """What a claimed batch is to read: `range` is its source's.
+
+    `attempts` tries ended before this one; `forgiven` of them don't count against the policy's.
+    """
 
     record_type_no: int
     record_set_no: int
     range: Mapping[str, Any]
     rows_expected: int
     attempts: int
+    forgiven: int
+
+
+class ReadRow(NamedTuple):
+    """A row to write: its key, its payload as JSON text, and where its source has it."""
+
+    record_key: str
+    payload: str
+    position: int
 
 
 class RejectedRow(NamedTuple):
-    """A row that can't be taken; `position` counts from 0 in its batch."""
+    """A row that can't be taken; `position` is its source's."""
 
     position: int
     record_key: str | None
@@ -43,14 +51,14 @@ class RejectedRow(NamedTuple):
 class ImportSettlement:
     """What became of a claimed batch: `completed` with rows, `failed`, or to be tried again (`pending`).
 
-    `records` are (key, payload as JSON text); no key twice. `rows_read` counts them and the rejected ones. `record`
-    sets what was inserted, updated and left unchanged.
+    `records` hold no key twice. `rows_read` counts them and the rejected ones. `record` sets what was inserted, updated
+    and left unchanged.
     """
 
     batch: ClaimedBatch
     range: ImportRange
     status: str
-    records: Sequence[tuple[str, str]] = ()
+    records: Sequence[ReadRow] = ()
     rejected: Sequence[RejectedRow] = ()
     error_code: str | None = None
     error_detail: str | None = None
@@ -94,6 +102,17 @@ class ImportRecorded:
     jobs: Sequence[ImportAdvanced] = field(default=())
 
 
+class DuplicateKeys(Exception):
+    """Batches hold keys that another batch of the same import wrote; the caller rejects those rows and records again.
+
+    `keys_by_batch` names them by (job_no, batch_no).
+    """
+
+    def __init__(self, keys_by_batch: Mapping[BatchKey, set[str]]) -> None:
+        super().__init__(f"{sum(map(len, keys_by_batch.values()))} keys came twice.")
+        self.keys_by_batch = keys_by_batch
+
+
 async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -> Mapping[BatchKey, ImportRange]:
     """Return what these claimed batches are to read, by (job_no, batch_no)."""
     rows = await connection.fetch(
@@ -101,7 +120,12 @@ async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -
     )
     return {
         (row["job_no"], row["batch_no"]): ImportRange(
-            row["record_type_no"], row["record_set_no"], row["range"], row["rows_expected"], row["attempts"]
+            row["record_type_no"],
+            row["record_set_no"],
+            row["range"],
+            row["rows_expected"],
+            row["attempts"],
+            row["forgiven"],
         )
         for row in rows
     }
@@ -112,8 +136,8 @@ async def record(
 ) -> ImportRecorded:
     """Write the rows of batches and end them, in the caller's transaction: batches, rows, waves, jobs.
 
-    A batch whose lease was lost changes nothing and is returned as stale. Raises SAME_KEY_TWICE, and the transaction
-    must be undone, where two of the batches hold the same key. `window` is the plan's.
+    A batch whose lease was lost changes nothing and is returned as stale. Raises DuplicateKeys, and the transaction
+    must be undone, where another batch of the same import wrote a key first. `window` is the plan's.
     """
     given = sorted(settlements, key=lambda one: one.batch.key)
     held = await _settle_batches(connection, given)
@@ -138,21 +162,42 @@ async def _settle_batches(connection: Connection, settlements: Sequence[ImportSe
 
 
 async def _write_records(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
+    """Insert the rows; where some were there before, update those that differ."""
     if not settled:
         return
-    sets, keys, payloads, jobs, batch_nos = [], [], [], [], []
+    rows = await connection.fetch(statement("insert_records"), *_record_columns(settled))
+    inserted = {(row["job_no"], row["batch_no"]): row["inserted"] for row in rows}
+    for one in settled:
+        one.inserted, one.updated = inserted.get((one.batch.job_no, one.batch.batch_no), 0), 0
+    if known := [one for one in settled if one.unchanged]:
+        await _update_records(connection, known)
+
+
+async def _update_records(connection: Connection, known: Sequence[ImportSettlement]) -> None:
+    rows = await connection.fetch(statement("update_records"), *_record_columns(known))
+    twice: dict[BatchKey, set[str]] = {}
+    for row in rows:
+        if row["record_key"] is not None:
+            twice.setdefault((row["job_no"], row["batch_no"]), set()).add(row["record_key"])
+    if twice:
+        raise DuplicateKeys(twice)
+    updated = {(row["job_no"], row["batch_no"]): row["updated"] for row in rows}
+    for one in known:
+        one.updated = updated.get((one.batch.job_no, one.batch.batch_no), 0)
+
+
+def _record_columns(settled: Sequence[ImportSettlement]) -> Sequence[Sequence[object]]:
+    sets: list[int] = []
+    jobs: list[int] = []
+    batch_nos: list[int] = []
     for one in settled:
         count = len(one.records)
         sets += [one.range.record_set_no] * count
-        keys += [key for key, _ in one.records]
-        payloads += [payload for _, payload in one.records]
         jobs += [one.batch.job_no] * count
         batch_nos += [one.batch.batch_no] * count
-    rows = await connection.fetch(statement("upsert_records"), sets, keys, payloads, jobs, batch_nos)
-    by_batch = {(row["job_no"], row["batch_no"]): row for row in rows}
-    for one in settled:
-        row = by_batch.get((one.batch.job_no, one.batch.batch_no))
-        one.inserted, one.updated = (row["inserted"], row["updated"]) if row else (0, 0)
+    keys = [row.record_key for one in settled for row in one.records]
+    payloads = [row.payload for one in settled for row in one.records]
+    return sets, keys, payloads, jobs, batch_nos
 
 
 async def _write_counts(connection: Connection, ended: Sequence[ImportSettlement]) -> None:

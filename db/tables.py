@@ -500,6 +500,7 @@ class ImportBatch(SQLModel, table=True):
     record_batch_no: int
     range: Json
     rows_expected: int
+    forgiven: int
     rows_read: int
     rows_inserted: int
     rows_updated: int
@@ -529,7 +530,7 @@ class Reject(SQLModel, table=True):
 
     job_no: BigKey
     batch_no: IntKey
-    position: IntKey
+    position: BigKey
     record_key: MaybeWords
     code: Words
     detail: Words

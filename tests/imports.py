@@ -9,7 +9,7 @@ import orjson
 from db import batches, importing, imports, submissions
 from db.batches import Claimant, ClaimedBatch
 from db.engine import Connection, Engine, in_transaction
-from db.importing import ImportRange, ImportRecorded, ImportSettlement
+from db.importing import ImportRange, ImportRecorded, ImportSettlement, ReadRow
 from db.imports import IMPORT_POOL, Coordination, FoundRecordType, ImportPlan, PlannedRange, Settled
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
@@ -100,7 +100,9 @@ def read(
     """What became of a batch that read its rows, or so many of them."""
     first, last = given.range["first"], given.range["last"]
     keys = [f"{number:09}" for number in range(first, last)][:rows]
-    return ImportSettlement(batch, given, status, records=[(key, payload) for key in keys])
+    return ImportSettlement(
+        batch, given, status, records=[ReadRow(key, payload, first + n) for n, key in enumerate(keys)]
+    )
 
 
 def failed(batch: ClaimedBatch, given: ImportRange) -> ImportSettlement:

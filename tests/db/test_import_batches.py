@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.engine import Connection, create_engine
-from db.importing import RejectedRow
+from db.importing import DuplicateKeys, ReadRow, RejectedRow
 from tests.fleet_fixtures import connection
 from tests.imports import WINDOW, Imports, failed, plan_of, read
 from tests.waiting import eventually_async
@@ -208,3 +208,29 @@ async def test_the_database_refuses_a_second_running_wave(ledger, connection) ->
     job_no = await ledger.coordinate(plan_of([1], [1]))
     with pytest.raises(Exception, match="unique_running_wave"):
         await connection.execute("UPDATE waves SET status = 'running' WHERE job_no = $1 AND wave_no = 2", job_no)
+
+
+@pytest.mark.parametrize("payload", ["{}", '{"differs":1}'])
+async def test_a_key_that_another_batch_of_the_import_wrote_is_told_and_nothing_is_written(
+    ledger, connection, payload
+) -> None:
+    job_no = await ledger.coordinate(plan_of([2]))
+    first, second = await ledger.claim()
+    await ledger.record(read(*first))
+    settlement = read(*second)
+    settlement.records = [*settlement.records[:1], ReadRow("000000001", payload, 4)]
+    with pytest.raises(DuplicateKeys) as raised:
+        await ledger.record(settlement)
+    assert raised.value.keys_by_batch == {(job_no, 2): {"000000001"}}
+    assert await connection.fetchval("SELECT count(*) FROM imported_records") == 3
+    assert await job(connection, job_no) == ("running", 1, 0, None)
+
+
+async def test_two_batches_of_one_transaction_with_one_key_are_told_too(ledger, connection) -> None:
+    await ledger.coordinate(plan_of([2]))
+    first, second = await ledger.claim()
+    same = read(*second)
+    same.records = [ReadRow("000000001", "{}", 4)]
+    with pytest.raises(DuplicateKeys):
+        await ledger.record(read(*first), same)
+    assert await connection.fetchval("SELECT count(*) FROM imported_records") == 0

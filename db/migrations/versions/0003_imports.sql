@@ -41,7 +41,8 @@ CREATE TABLE record_types (
     CONSTRAINT incomplete_record_type_says_why CHECK (is_complete OR detail IS NOT NULL)
 );
 
--- Which rows a batch of an import reads, and what became of them; status, lease and fence are those of its batch.
+-- Which rows a batch of an import reads, and what became of them; status, lease and fence are those of its batch. Tries
+-- before a person's retry are `forgiven`: they don't count against max_attempts.
 CREATE TABLE import_batches (
     job_no bigint NOT NULL,
     batch_no int NOT NULL,
@@ -49,6 +50,7 @@ CREATE TABLE import_batches (
     record_batch_no int NOT NULL,
     range json NOT NULL,
     rows_expected int NOT NULL,
+    forgiven int NOT NULL DEFAULT 0,
     rows_read int NOT NULL DEFAULT 0,
     rows_inserted int NOT NULL DEFAULT 0,
     rows_updated int NOT NULL DEFAULT 0,
@@ -73,11 +75,11 @@ CREATE TABLE imported_records (
     CONSTRAINT unique_imported_record PRIMARY KEY (record_set_no, record_key)
 );
 
--- Rows that could not be taken; `position` counts them from 0 inside their batch.
+-- Rows that could not be taken; `position` counts from 0 over their whole source.
 CREATE TABLE rejects (
     job_no bigint NOT NULL,
     batch_no int NOT NULL,
-    position int NOT NULL,
+    position bigint NOT NULL,
     record_key text,
     code text NOT NULL,
     detail text NOT NULL,
