@@ -1,0 +1,164 @@
+"""The normalized import spec: which record types are loaded from where, in which order, into which dataset.
+
+Only shapes and their JSON form live here; how a submitted body becomes one is in `import_reading.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Self, TypeAlias
+
+from domain.spec import Kind, OnDuplicate
+
+
+class SourceType(StrEnum):
+    """What a record type is read from."""
+
+    FILE = "file"
+    SQL = "sql"
+    SUITEQL = "suiteql"
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A file below the import root; `path` is relative to it and has neither `..` nor a backslash."""
+
+    path: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the source as the API shows it."""
+        return {"type": SourceType.FILE.value, "path": self.path}
+
+
+@dataclass(frozen=True, slots=True)
+class SqlSource:
+    """A table of a configured database; `table` may name its schema before a dot."""
+
+    connection: str
+    table: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the source as the API shows it."""
+        return {"type": SourceType.SQL.value, "connection": self.connection, "table": self.table}
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteqlSource:
+    """A named query of a configured SuiteQL service."""
+
+    connection: str
+    query: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the source as the API shows it."""
+        return {"type": SourceType.SUITEQL.value, "connection": self.connection, "query": self.query}
+
+
+Source: TypeAlias = FileSource | SqlSource | SuiteqlSource
+
+
+@dataclass(frozen=True, slots=True)
+class RecordType:
+    """One kind of rows: the columns that tell its rows apart, where they come from, and what is loaded before it."""
+
+    id: str
+    key: tuple[str, ...]
+    source: Source
+    depends_on: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record type as the API shows it."""
+        return {
+            "id": self.id,
+            "key": list(self.key),
+            "source": self.source.to_json(),
+            "depends_on": list(self.depends_on),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Rebuild a record type from what `to_json` gave."""
+        return cls(
+            id=stored["id"],
+            key=tuple(stored["key"]),
+            source=_source_from_json(stored["source"]),
+            depends_on=tuple(stored["depends_on"]),
+        )
+
+
+def _source_from_json(stored: Mapping[str, str]) -> Source:
+    match SourceType(stored["type"]):
+        case SourceType.FILE:
+            return FileSource(stored["path"])
+        case SourceType.SQL:
+            return SqlSource(stored["connection"], stored["table"])
+        case SourceType.SUITEQL:
+            return SuiteqlSource(stored["connection"], stored["query"])
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPolicy:
+    """How an import runs.
+
+    `batch_size` counts rows, `max_concurrent` the job's batches at work over all workers, `count_timeout_seconds`
+    bounds the COUNT of one record type, `max_rejects` the rows of one batch that may be refused before it fails,
+    `max_attempts` the tries of one batch.
+    """
+
+    batch_size: int = 500
+    batches_per_wave: int = 300
+    max_concurrent: int = 10
+    count_timeout_seconds: float = 300
+    max_rejects: int = 0
+    max_attempts: int = 3
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the policy as the API shows it."""
+        return {name: getattr(self, name) for name in _POLICY_FIELDS}
+
+
+_POLICY_FIELDS = tuple(one.name for one in fields(ImportPolicy))
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSpec:
+    """A normalized import spec. Its record types have distinct ids, in submitted order, and depend on no cycle.
+
+    Rows are unique by (tenant, dataset, record type, key), so two jobs with one `dataset` load into the same rows.
+    """
+
+    id: str | None
+    name: str
+    dataset: str
+    record_types: tuple[RecordType, ...]
+    policy: ImportPolicy = field(default_factory=ImportPolicy)
+    on_duplicate: OnDuplicate = OnDuplicate.JOIN
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    kind: Kind = Kind.IMPORT
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as the API shows it and as the database keeps it."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "name": self.name,
+            "dataset": self.dataset,
+            "record_types": [record_type.to_json() for record_type in self.record_types],
+            "policy": self.policy.to_json(),
+            "on_duplicate": self.on_duplicate,
+            "metadata": dict(self.metadata),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Rebuild a spec from what `to_json` gave; for stored specs only, nothing is checked again."""
+        return cls(
+            id=stored["id"],
+            name=stored["name"],
+            dataset=stored["dataset"],
+            record_types=tuple(RecordType.from_json(one) for one in stored["record_types"]),
+            policy=ImportPolicy(**stored["policy"]),
+            on_duplicate=OnDuplicate(stored["on_duplicate"]),
+            metadata=stored["metadata"],
+            kind=Kind(stored["kind"]),
+        )
