@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any
 from unicodedata import normalize as normalize_unicode
 
+from domain.import_spec import ImportSpec, RecordType
 from domain.notes import point
 from domain.spec import JobSpec, Model, Policy, Question
 
@@ -25,13 +26,19 @@ _quote = json.encoder.encode_basestring
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
-def spec_hash(spec: JobSpec) -> str:
+def spec_hash(spec: JobSpec | ImportSpec) -> str:
     """Return `h1:` and 64 hex digits over what makes two specs the same work.
 
-    Counted are kind, name, models with their regions, questions, parameters and policy; the order of models, regions
-    and questions is not. Not counted: id, on_duplicate, metadata, extensions and regions that no model runs in.
+    Of inference, kind, name, models with their regions, questions, parameters and policy count; the order of models,
+    regions and questions does not. Of an import, kind, name, dataset, record types and policy count; the order of
+    record types and of what they depend on does not, that of a key's columns does. Never counted: id, on_duplicate,
+    metadata, extensions and regions that no model runs in.
     """
-    return "h1:" + _sha256(identity_json(spec))
+    match spec:
+        case JobSpec():
+            return "h1:" + _sha256(identity_json(spec))
+        case ImportSpec():
+            return "h1:" + _sha256(import_identity_json(spec))
 
 
 def body_hash(body: object) -> str:
@@ -83,6 +90,31 @@ def _question_json(question: Question) -> str:
 
 def _policy_json(policy: Policy) -> str:
     return canonical_json({name: getattr(policy, name) for name in _POLICY_FIELDS})
+
+
+def import_identity_json(spec: ImportSpec) -> str:
+    """Return the canonical JSON that `spec_hash` hashes for an import.
+
+    Texts stay as they are: two paths or columns that differ in their Unicode form only may be two.
+    """
+    return _encode(
+        {
+            "dataset": spec.dataset,
+            "kind": spec.kind.value,
+            "name": spec.name,
+            "policy": _canonical(spec.policy.to_json()),
+            "record_types": [_record_type_identity(one) for one in sorted(spec.record_types, key=_ID)],
+        }
+    )
+
+
+def _record_type_identity(record_type: RecordType) -> dict[str, Any]:
+    return {
+        "depends_on": sorted(record_type.depends_on),
+        "id": record_type.id,
+        "key": record_type.key,
+        "source": dict(sorted(record_type.source.to_json().items())),
+    }
 
 
 def _canonical(value: Any) -> Any:
