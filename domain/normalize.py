@@ -12,14 +12,14 @@ from typing import Any, Literal
 from domain.errors import FieldError, SpecRejected
 from domain.fingerprint import spec_hash
 from domain.layouts import Draft, read_draft
+from domain.members import read_job_id, read_metadata, read_on_duplicate
 from domain.models import JobRegions, ModelReading, read_models, read_single_model, refuse_missing_regions
 from domain.notes import Action, Findings, Note, Part, cut
 from domain.policy import read_parameters, read_policy
 from domain.questions import read_question, read_questions
-from domain.reading import clean, read_choice, read_id, read_label, read_object
-from domain.redaction import redacted, secret_pointers
+from domain.reading import clean, read_label
 from domain.regions import Registry, Scope, read_regions
-from domain.spec import JobSpec, Kind, Model, OnDuplicate, OnPaused, Question
+from domain.spec import JobSpec, Kind, Model, OnPaused, Question
 from domain.wellformed import refuse_unstorable
 
 SupportedKind = Literal[Kind.INFERENCE]
@@ -92,17 +92,17 @@ def _normalize_inference(body: Mapping[str, Any], registry: Registry) -> Normali
     policy = read_policy(draft.policy, findings)
     scope = Scope(registry, findings, waits=policy.on_paused is OnPaused.WAIT)
     job_regions = _read_job_regions(draft, scope)
-    metadata = _read_metadata(draft, findings)
+    metadata = read_metadata(draft.parts.get("metadata"), findings)
     models = _read_models(draft, job_regions, scope)
     spec = JobSpec(
-        id=_read_job_id(draft, findings),
+        id=read_job_id(draft.parts.get("id"), findings),
         name=_read_name(draft, findings),
         models=models,
         regions=job_regions.names or _union_of_regions(models),
         questions=_read_questions(draft, scope),
         parameters=read_parameters(draft.parts.get("parameters"), findings),
         policy=policy,
-        on_duplicate=_read_on_duplicate(draft, findings),
+        on_duplicate=read_on_duplicate(draft.parts.get("on_duplicate"), findings),
         metadata=metadata,
         extensions=draft.extensions,
     )
@@ -142,20 +142,6 @@ def _compare_envelope_regions(part: Part, regions: JobRegions, scope: Scope) -> 
 def _union_of_regions(models: tuple[Model, ...]) -> tuple[str, ...]:
     distinct = dict.fromkeys([model.regions for model in models])  # most models share one tuple
     return tuple(dict.fromkeys(chain.from_iterable(distinct)))
-
-
-def _read_metadata(draft: Draft, findings: Findings) -> Mapping[str, Any]:
-    """Return the metadata, secrets redacted; what else was read from it stays in it."""
-    part = draft.parts.get("metadata")
-    if part is None:
-        return {}
-    metadata = read_object(part, findings)
-    kept: Mapping[str, Any] = redacted(metadata)
-    if kept is not metadata:
-        detail = "It is a secret: kept as `[redacted]`."
-        secrets = secret_pointers(metadata, part.at)
-        findings.notes.extend(Note(Action.KEPT_UNUSED, at, detail=detail) for at in secrets)
-    return kept
 
 
 def _metadata_part(draft: Draft, name: str) -> Part | None:
@@ -207,11 +193,6 @@ def _stated_id(item: object) -> str | None:
     return clean(stated) if isinstance(stated, str) else None
 
 
-def _read_job_id(draft: Draft, findings: Findings) -> str | None:
-    part = draft.parts.get("id")
-    return None if part is None else read_id(part, findings)
-
-
 def _read_name(draft: Draft, findings: Findings) -> str:
     part = draft.parts.get("name")
     if part is not None:
@@ -232,13 +213,6 @@ def _read_questions(draft: Draft, scope: Scope) -> tuple[Question, ...]:
     detail = "Ask at least one question: a text, or the id of one of the question bank."
     scope.findings.error(f"{draft.root}/questions", "questions_missing", detail)
     return ()
-
-
-def _read_on_duplicate(draft: Draft, findings: Findings) -> OnDuplicate:
-    part = draft.parts.get("on_duplicate")
-    if part is None:
-        return OnDuplicate.JOIN
-    return read_choice(part, OnDuplicate, findings) or OnDuplicate.JOIN
 
 
 def _refuse_too_many_cells(cells: int, scope: Scope) -> None:
