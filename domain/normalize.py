@@ -7,10 +7,11 @@ against the registry, and the plan is counted by multiplying. All errors of a bo
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 from domain.errors import FieldError, SpecRejected
 from domain.fingerprint import spec_hash
+from domain.import_reading import NormalizedImport, normalize_import
 from domain.layouts import Draft, read_draft
 from domain.members import read_job_id, read_metadata, read_on_duplicate
 from domain.models import JobRegions, ModelReading, read_models, read_single_model, refuse_missing_regions
@@ -22,7 +23,6 @@ from domain.regions import Registry, Scope, read_regions
 from domain.spec import JobSpec, Kind, Model, OnPaused, Question
 from domain.wellformed import refuse_unstorable
 
-SupportedKind = Literal[Kind.INFERENCE]
 DEFAULT_NAME = "job"
 EXPECTATIONS = ("expected_executions", "total_executions_expected")
 
@@ -60,8 +60,8 @@ class Normalized:
         return SpecRejected(self.pauses) if self.pauses else None
 
 
-def normalize(body: object, registry: Registry) -> Normalized:
-    """Return the normalized spec of a submitted body of any accepted layout.
+def normalize(body: object, registry: Registry) -> Normalized | NormalizedImport:
+    """Return the normalized spec of a submitted body of any kind and accepted layout.
 
     Normalizing the JSON of a normalized spec changes nothing. Raises `SpecRejected` with every error found; what
     can't be stored at all (`domain.wellformed`) and the kind are told before anything else is looked at. A spec whose
@@ -73,17 +73,26 @@ def normalize(body: object, registry: Registry) -> Normalized:
     match _read_kind(body):
         case Kind.INFERENCE:
             return _normalize_inference(body, registry)
+        case Kind.IMPORT:
+            return normalize_import(body, registry)
 
 
-def _read_kind(body: Mapping[str, Any]) -> SupportedKind:
+def _read_kind(body: Mapping[str, Any]) -> Kind:
     """Return the kind, which says how everything else is read; inference unless given."""
-    holder, at = (body["jobspec"], "/jobspec") if isinstance(body.get("jobspec"), dict) else (body, "")
-    given = holder.get("kind")
-    if given is None or given == Kind.INFERENCE:
-        return Kind.INFERENCE
-    code = "kind_not_supported" if given == Kind.IMPORT else "unknown_choice"
-    detail = f"Send `kind` as `{Kind.INFERENCE.value}`; jobs of another kind can't be taken yet."
-    raise SpecRejected([FieldError(f"{at}/kind", code, detail, {"allowed": [Kind.INFERENCE.value]})])
+    is_envelope = isinstance(body.get("jobspec"), dict)
+    given = body["jobspec"].get("kind") if is_envelope else body.get("kind")
+    at = "/jobspec" if is_envelope else ""
+    if given is None and body.get("record_types") is not None:
+        detail = "Record types belong to an import: send `kind` as `import`, or take them out."
+        raise SpecRejected([FieldError("/record_types", "misplaced_field", detail)])
+    if given == Kind.IMPORT and is_envelope:
+        detail = "An import has no envelope: send what is in `jobspec` as the body."
+        raise SpecRejected([FieldError(at, "misplaced_field", detail, {"move_to": ""})])
+    allowed = [kind.value for kind in Kind]
+    if given is None or given in allowed:
+        return Kind(given or Kind.INFERENCE)
+    detail = f"Send `kind` as {' or '.join(f'`{kind}`' for kind in allowed)}."
+    raise SpecRejected([FieldError(f"{at}/kind", "unknown_choice", detail, {"allowed": allowed})])
 
 
 def _normalize_inference(body: Mapping[str, Any], registry: Registry) -> Normalized:

@@ -39,13 +39,13 @@ def read_object(part: Part | None, findings: Findings) -> Mapping[str, Any]:
     return {}
 
 
-def read_list(part: Part, expected: str, findings: Findings) -> list[Any] | None:
-    """Return the list unless it is longer than `MAX_ITEMS`; `expected` names its items ("regions")."""
+def read_list(part: Part, expected: str, findings: Findings, *, limit: int = MAX_ITEMS) -> list[Any] | None:
+    """Return the list unless it has more than `limit` items; `expected` names its items ("regions")."""
     if not isinstance(part.value, list):
         findings.wrong_type(part.at, f"a list of {expected}")
         return None
-    if len(part.value) > MAX_ITEMS:
-        findings.error(part.at, "too_many", f"Give at most {MAX_ITEMS} {expected}.", limit=MAX_ITEMS)
+    if len(part.value) > limit:
+        findings.error(part.at, "too_many", f"Give at most {limit} {expected}.", limit=limit)
         return None
     return part.value
 
@@ -94,6 +94,21 @@ def read_label(part: Part, findings: Findings) -> str | None:
     return label
 
 
+def read_verbatim(part: Part, limit: int, findings: Findings) -> str | None:
+    """Return a name that something else gave, as it came: a column, a path. Neither trimmed nor composed."""
+    if not isinstance(part.value, str):
+        findings.wrong_type(part.at, "a text")
+    elif not part.value.strip():
+        findings.error(part.at, "empty", "Give a text that is not empty.")
+    elif len(part.value) > limit:
+        findings.error(part.at, "too_long", f"Give at most {limit} characters.", limit=limit)
+    elif _CONTROL.search(part.value):
+        findings.error(part.at, "invalid_character", "Take line breaks and control characters out of it.")
+    else:
+        return part.value
+    return None
+
+
 def read_id(part: Part, findings: Findings) -> str | None:
     """Return an id of the client's own, as it came."""
     if not isinstance(part.value, str):
@@ -139,6 +154,13 @@ def read_number(part: Part, low: float, high: float, findings: Findings) -> floa
 
 def _out_of_range(part: Part, low: float, high: float, findings: Findings) -> None:
     findings.error(part.at, "out_of_range", f"Give a number from {low:g} to {high:g}.", min=low, max=high)
+
+
+def refuse_misplaced(members: Mapping[str, Any], details: Mapping[str, str], at: str, findings: Findings) -> None:
+    """Add an error for each member that can't be here, with what to do; null counts as not given."""
+    for name in members:
+        if name in details and members[name] is not None:
+            findings.error(f"{at}/{name}", "misplaced_field", details[name])
 
 
 def refuse_unknown(

@@ -1,8 +1,9 @@
-"""What a spec may ask for: the regions with their aliases, the provider names and the question bank."""
+"""What a spec may ask for: regions with their aliases, provider names, the question bank, and what imports read."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from domain.import_spec import SourceType
 from domain.notes import Action, Findings, Note, Part, cut
 from domain.reading import clean, read_list
 
@@ -21,13 +22,22 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
+class Connection:
+    """A configured connection: which type of source reads it, and the names of the queries that it may be asked."""
+
+    type: SourceType
+    queries: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
     """Everything a submitted name is checked against.
 
     `providers` is None while none is configured: every name is then served by `echo`. What is paused now is named in
     `paused_regions` (canonical) and `paused_providers` (those that serve). `regions_by_provider` holds the providers
     that serve some regions only, canonical and in configured order. `questions` maps the bank's ids to their texts.
-    `max_cells` bounds a job's planned executions.
+    `max_cells` bounds a job's planned executions. `connections` are those that imports may read, by name; they may
+    read files only if it `has_import_root`.
     """
 
     regions: tuple[Region, ...]
@@ -37,6 +47,8 @@ class Registry:
     paused_providers: frozenset[str] = frozenset()
     regions_by_provider: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     max_cells: int = 10_000
+    connections: Mapping[str, Connection] = field(default_factory=dict)
+    has_import_root: bool = False
     region_by_spelling: Mapping[str, Region] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from api.bodies import KEY_HEADER, read_idempotency_key, read_json
 from api.dependencies import ONE_OF_EACH, NoParameters
 from api.examples import BENCHMARK_EXAMPLE, INFERENCE_EXAMPLE
 from api.headers import LOCATION, REPLAYED
+from api.kinds import normalize_supported
 from api.problems import problem_responses
 from api.request_ids import request_id_of
 from api.schemas.submissions import JOB_SUBMISSION, SubmissionAnswer
@@ -18,7 +19,7 @@ from api.submitting import Submitter
 from api.verdicts import Sender, Submission
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import SpecRejected
-from domain.normalize import Normalized, normalize
+from domain.normalize import Normalized
 
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
 
@@ -103,7 +104,7 @@ async def _normalize(
 ) -> Normalized:
     """Return what the body means; a refusal is entered into the ledger before it is answered."""
     try:
-        return normalize(body, request.app.state.registry)
+        return normalize_supported(body, request.app.state.registry)
     except SpecRejected as error:
         if is_recorded:
             await submitter.reject(DEFAULT_TENANT_NO, sender, error, key)

@@ -4,12 +4,23 @@ import json
 from pathlib import Path
 
 from domain.errors import FieldError, SpecRejected
+from domain.import_reading import NormalizedImport
+from domain.import_spec import ImportSpec, SourceType
 from domain.normalize import Normalized, normalize
 from domain.notes import Note
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
+from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
 from domain.spec import JobSpec
 
-REGISTRY = Registry(DEFAULT_REGIONS, DEFAULT_QUESTIONS)
+REGISTRY = Registry(
+    DEFAULT_REGIONS,
+    DEFAULT_QUESTIONS,
+    connections={
+        "erp": Connection(SourceType.SQL),
+        "erp_archive": Connection(SourceType.SQL),
+        "netsuite": Connection(SourceType.SUITEQL, frozenset({"transaction", "transactionline"})),
+    },
+    has_import_root=True,
+)
 SPECS = Path(__file__).parents[1] / "specs"
 
 
@@ -27,24 +38,39 @@ def benchmark(**changes: object) -> dict[str, object]:
     }
 
 
+def file_type(type_id: str, *depends_on: str, **changes: object) -> dict[str, object]:
+    source = {"type": "file", "path": f"{type_id}.csv"}
+    return {"id": type_id, "key": ["id"], "source": source, "depends_on": list(depends_on), **changes}
+
+
+def importing(*record_types: object, **changes: object) -> dict[str, object]:
+    return {
+        "kind": "import",
+        "name": "ledger",
+        "record_types": list(record_types or [file_type("customer")]),
+        **changes,
+    }
+
+
 def submitted(number: str) -> dict[str, object]:
     (path,) = SPECS.glob(f"{number}-*.json")
     body: dict[str, object] = json.loads(path.read_text())
     return body
 
 
-def read(body: object, registry: Registry = REGISTRY) -> Normalized:
+def read(body: object, registry: Registry = REGISTRY) -> Normalized | NormalizedImport:
     return normalize(body, registry)
 
 
-def again(spec: JobSpec, registry: Registry = REGISTRY) -> Normalized:
+def again(spec: JobSpec | ImportSpec, registry: Registry = REGISTRY) -> Normalized | NormalizedImport:
     return normalize(json.loads(json.dumps(spec.to_json())), registry)
 
 
 def errors_of(body: object, registry: Registry = REGISTRY) -> list[FieldError]:
     """Everything that keeps the body from becoming a new job."""
     try:
-        return list(normalize(body, registry).pauses)
+        refusal = normalize(body, registry).refusal
+        return list(refusal.errors) if refusal else []
     except SpecRejected as rejected:
         return list(rejected.errors)
 

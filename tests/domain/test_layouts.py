@@ -249,14 +249,14 @@ def test_null_counts_as_not_given(name):
     assert read(plain(**{name: None})).spec == read(plain()).spec
 
 
-def test_an_import_is_not_supported_yet():
-    (error,) = errors_of({"kind": "import", "name": "ledger", "record_types": []})
-    assert (error.pointer, error.code) == ("/kind", "kind_not_supported")
-
-
 def test_an_unknown_kind_is_told_the_kinds():
     (error,) = errors_of(plain(kind="cooking"))
-    assert (error.pointer, error.code, error.extra["allowed"]) == ("/kind", "unknown_choice", ["inference"])
+    assert (error.pointer, error.code, error.extra["allowed"]) == ("/kind", "unknown_choice", ["inference", "import"])
+
+
+@pytest.mark.parametrize("kind", ["", 0, False, [], {}, ["import"], "IMPORT"])
+def test_a_kind_must_be_spelled_exactly(kind):
+    assert refusals(plain(kind=kind)) == [("/kind", "unknown_choice")]
 
 
 def test_all_errors_are_told_at_once():
