@@ -1,0 +1,111 @@
+"""What a POST of an import takes. The schema describes; `domain/import_reading.py` decides."""
+
+from typing import Any
+
+from domain.import_policy import COUNT_BOUNDS, INTEGER_BOUNDS
+from domain.import_spec import ImportPolicy, SourceType
+from domain.reading import ID, MAX_ITEMS, MAX_LABEL_LENGTH
+from domain.record_types import MAX_KEY_COLUMNS
+from domain.sources import MAX_PATH_LENGTH, TABLE
+
+_ID = {"type": "string", "pattern": f"^{ID.pattern}$"}
+_NAME = {"type": "string", "minLength": 1, "maxLength": MAX_LABEL_LENGTH}
+_DEFAULTS = ImportPolicy().to_json()
+_MEANINGS = {
+    "batch_size": "Rows of a batch.",
+    "batches_per_wave": "Batches of a wave, at most.",
+    "max_concurrent": "Batches of the job at work at once, over all workers.",
+    "count_timeout_seconds": "How long the COUNT of one record type may take.",
+    "max_rejects": "Rows of one batch that may be refused before it fails.",
+    "max_attempts": "Tries of one batch.",
+}
+_NUMBERS = {
+    **{name: ("integer", bounds) for name, bounds in INTEGER_BOUNDS.items()},
+    "count_timeout_seconds": ("number", COUNT_BOUNDS),
+}
+
+
+def _object(properties: dict[str, Any], *, required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
+
+
+def _source(source_type: SourceType, **names: dict[str, Any]) -> dict[str, Any]:
+    return _object({"type": {"const": source_type.value}, **names}, required=["type", *names])
+
+
+_CONNECTION = {"type": "string", "description": "One of the configured connections of this type."}
+_SOURCE = {
+    "oneOf": [
+        _source(
+            SourceType.FILE,
+            path={
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_PATH_LENGTH,
+                "description": "Below the import root: relative, without `..`, names divided by `/`.",
+            },
+        ),
+        _source(
+            SourceType.SQL,
+            connection=_CONNECTION,
+            table={"type": "string", "pattern": f"^{TABLE.pattern}$", "description": "May name its schema."},
+        ),
+        _source(
+            SourceType.SUITEQL,
+            connection=_CONNECTION,
+            query={"type": "string", "description": "One of the connection's named queries."},
+        ),
+    ]
+}
+_POLICY = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        name: {
+            "type": number,
+            "minimum": low,
+            "maximum": high,
+            "default": _DEFAULTS[name],
+            "description": _MEANINGS[name],
+        }
+        for name, (number, (low, high)) in _NUMBERS.items()
+    },
+}
+_RECORD_TYPE = _object(
+    {
+        "id": _ID,
+        "key": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_KEY_COLUMNS,
+            "uniqueItems": True,
+            "items": _NAME,
+            "description": "The columns that tell its rows apart, as the source spells them.",
+        },
+        "source": _SOURCE,
+        "depends_on": {
+            "type": "array",
+            "maxItems": MAX_ITEMS,
+            "items": _ID,
+            "description": "Record types that are loaded before it. Duplicates are dropped; a cycle is refused.",
+        },
+    },
+    required=["id", "key", "source"],
+)
+IMPORT_SUBMISSION: dict[str, Any] = {
+    "description": "An import. Its record types are loaded by waves, what they depend on first.",
+    **_object(
+        {
+            "id": {**_ID, "description": "Yours, or left out."},
+            "kind": {"const": "import"},
+            "name": {**_NAME, "description": "What you call it; the dataset unless given."},
+            "dataset": {**_NAME, "description": "What its rows are kept under; the name unless given."},
+            "record_types": {"type": "array", "minItems": 1, "maxItems": MAX_ITEMS, "items": _RECORD_TYPE},
+            "policy": _POLICY,
+            "on_duplicate": {"enum": ["join", "reject", "create"], "default": "join"},
+            "metadata": {"type": "object", "description": "Kept and shown; no effect, not part of the spec's hash."},
+        },
+        required=["kind", "record_types"],
+    ),
+    "anyOf": [{"required": ["name"]}, {"required": ["dataset"]}],
+}
