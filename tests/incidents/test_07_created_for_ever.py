@@ -2,8 +2,11 @@
 
 import time
 
+from redis.exceptions import ResponseError
+
 from broker.envelopes import FIELD, GROUP, STREAM, Envelope
 from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, broker, seed, stream_is_empty, tallied
+from tests.waiting import eventually_async
 
 QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
 
@@ -25,9 +28,23 @@ async def test_a_message_whose_taker_died_before_it_wrote_anything(fleet: Fleet,
 
 
 async def test_a_job_that_nobody_was_told_of(fleet: Fleet, connection) -> None:
+    """Both workers have taken their first look, at everything, before the job is there; the count follows its bell."""
     fleet.start(2, **QUICK)
+    async with broker(fleet.redis_url) as client:
+
+        async def both_listen() -> bool:
+            try:
+                return len(await client.xinfo_consumers(STREAM, GROUP)) == 2
+            except ResponseError:
+                return False
+
+        await eventually_async(both_listen, what="both wait for doorbells")
     await seed(connection, [body(questions=3)])
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 3}
-    assert await tallied(connection, "breakwater_reconciled", reason="unannounced") == 1
+
+    async def is_counted() -> bool:
+        return await tallied(connection, "breakwater_reconciled", reason="unannounced") == 1
+
+    await eventually_async(is_counted, what="one announcement is counted")
     await assert_audit(connection)
