@@ -125,7 +125,7 @@ async def claim_calls(
     room_by_pool = await _count_room(connection, locked)
     with_room = [pool for pool, room in room_by_pool.items() if room is None or room > 0]
     limit = max(1, min(calls, MOST_AT_ONCE))
-    limits = await connection.fetch(statement("lock_job_limits"), *_columns(with_room, 2), limit)
+    limits = await connection.fetch(statement("lock_job_limits"), *_columns(with_room, 2), MOST_AT_ONCE)
     jobs = [row["job_no"] for row in limits]
     rows = await _find_due(connection, with_room, claimant, limit=limit, locked_jobs=jobs)
     due = [_due(row) for row in rows if row["job_no"] is not None]

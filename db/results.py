@@ -153,7 +153,7 @@ async def record(connection: Connection, settlements: Iterable[Settlement], *, s
             settled.append(one)
     await _write_cells(connection, settled)
     jobs = await _advance_jobs(connection, settled, source) if settled else []
-    await _move_gates(connection, settled)
+    await _move_gates(connection, ordered, settled)
     return Recorded(settled, stale, jobs)
 
 
@@ -202,14 +202,15 @@ def is_dead_letter(cell: EndedCell) -> bool:
     return cell.status == "failed" and (cell.error_retryable or cell.error_code == WORKER_LOST)
 
 
-async def _move_gates(connection: Connection, settled: Sequence[Settlement]) -> None:
+async def _move_gates(connection: Connection, reported: Sequence[Settlement], settled: Sequence[Settlement]) -> None:
+    """Move the gates as the calls tell. A refusal counts under a stale lease too: it speaks of the pool."""
     opened = {one.batch.pool for one in settled if one.opens_gate}
     if opened:
         await gates.open_gates(connection, opened)
-    untold = {one.batch.pool for one in settled if one.batch.is_probe and one.is_released} - opened
+    untold = {one.batch.pool for one in reported if one.batch.is_probe and one.is_released} - opened
     if untold:
         await gates.end_probes(connection, untold)
-    refusals = [one.refusal for one in settled if one.refusal is not None]
+    refusals = [one.refusal for one in reported if one.refusal is not None]
     if refusals:
         await gates.close_gates(connection, refusals)
 

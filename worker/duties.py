@@ -1,6 +1,7 @@
 """A worker's duties side by side, and the order in which they stop."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 
 from broker import envelopes
@@ -21,6 +22,7 @@ from worker.watch import Watch
 from worker.writer import Writer
 
 LEAVE_SECONDS = 1.0
+CANCEL_SECONDS = 0.2
 HAND_BACK_SECONDS = 2.0
 """Kept of the grace period for handing back what didn't end in time."""
 
@@ -63,13 +65,10 @@ class Worker:
                 ending.create_task(self._watch.listen(), name="notices"),
             ]
             await stopping.wait()
-            for task in takers:
-                task.cancel()
-            await asyncio.wait(takers)
+            await _end(takers)
             self._executor.drain()
             await self._end_in_time()
-            for task in enders:
-                task.cancel()
+            await _end(enders)
         await self._leave()
 
     def _on_recorded(self, recorded: Recorded) -> None:
@@ -118,3 +117,12 @@ class Worker:
                 await in_transaction(self._context.engine, stop)
                 await envelopes.forget(self._context.redis, self._context.worker_id)
         self._context.log.info("worker_stopped")
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel these until they have ended: on Python 3.11 a library's `wait_for` may swallow a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)

@@ -24,6 +24,8 @@ INSTANT_ROOM_CELLS = 4_000
 CELLS_PER_TURN = 1_000
 """Answers that need no waiting are given in turns of about so many: they share a flush, and nothing else waits long."""
 LOST_LEASES_LIMIT = 10
+CLOSED_SECONDS = 1.0
+"""How long no call is started here after a refusal: until the flush has closed the pool's gate for all workers."""
 
 
 class Executor:
@@ -73,13 +75,17 @@ class Executor:
         return [
             (run.batch, len(run.untried))
             for run in self.held.values()
-            if run.tasks and run.untried and run.spec.policy.max_concurrent is None and self._is_open(run)
+            if run.tasks
+            and run.untried
+            and not run.is_let_go
+            and run.spec.policy.max_concurrent is None
+            and self._is_open(run)
         ]
 
     def grow(self, batch: ClaimedBatch, slots: int) -> None:
-        """Make so many more calls of a held batch at once."""
+        """Make so many more calls of a held batch at once; one that is let go has no slots any more."""
         run = self.held.get(batch.key)
-        if run is not None and self._group is not None:
+        if run is not None and not run.is_let_go and self._group is not None:
             run.grow(slots)
             self._calls += slots
             self._start_calls(self._group, run, slots)
@@ -177,7 +183,7 @@ class Executor:
             outcome = await provider.answer(_call_of(run, index))
             tried = Try(started_us, run.clock_us(), provider.name)
             if isinstance(outcome, Failed) and outcome.closes_gate:
-                self._closed_until[run.batch.pool] = time.monotonic() + (outcome.retry_after_seconds or 1.0)
+                self._closed_until[run.batch.pool] = time.monotonic() + CLOSED_SECONDS
             settlement = Settlement(run.batch)
             run.add(settlement, index, outcome, tried)
             index = self._next(run)

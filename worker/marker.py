@@ -38,8 +38,9 @@ class Marker:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            taken, self._waiting = self._waiting, []
-            marked = await self._mark([(request.batch, request.cell) for request in taken])
+            taken = [request for request in self._waiting if not request.may_ask.done()]
+            self._waiting = []
+            marked = await self._mark([(request.batch, request.cell) for request in taken]) if taken else set()
             for request in taken:
                 if not request.may_ask.done():
                     request.may_ask.set_result(request.cell in marked)

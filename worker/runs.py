@@ -44,6 +44,7 @@ class BatchRun:
     _offset: float = field(init=False)
     _until: float = field(init=False)
     _told_slots: int = field(init=False)
+    is_let_go: bool = False
     _due_at: float | None = None
     _has_begun: bool = False
     _jitter: float = field(default_factory=random.random)
@@ -102,6 +103,7 @@ class BatchRun:
         settlement.freed_slots = self._told_slots - self.slots
         self._told_slots = self.slots
         settlement.is_released = self.slots == 0 and (self.counts_calls or self.untold == 0)
+        self.is_let_go = self.is_let_go or settlement.is_released
         settlement.is_yielded = settlement.is_released and bool(self.untried)
         if not self.untried and self._due_at is not None:
             settlement.due_in_seconds = max(0.0, self._due_at - time.monotonic())

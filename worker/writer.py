@@ -182,9 +182,12 @@ class Writer:
 
 
 def _drop(settlement: Settlement, terminal: set[tuple[int, ...]]) -> None:
+    results = settlement.results
     settlement.completed = [cell for cell in settlement.completed if cell[:4] not in terminal]
     settlement.ended = [cell for cell in settlement.ended if cell[:4] not in terminal]
     settlement.retried = [cell for cell in settlement.retried if cell[:4] not in terminal]
+    if settlement.results < results:
+        settlement.freed_slots = 0  # the flush that wrote them freed them
 
 
 def _tallies(recorded: Recorded) -> list[Tally]:
