@@ -36,6 +36,7 @@ from broker import envelopes
 from db.engine import create_engine
 from runtime.errors import StartError
 from runtime.settings import Settings, load_settings, registry
+from runtime.tasks import end_tasks
 
 VERSION = "0.1.0"
 CONNECTIONS = 10
@@ -122,8 +123,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             running = (submitter.run, announcer.run, registration.beat, pauses.run, pauses.listen)
             tasks = [duties.create_task(duty()) for duty in running]
             yield
-            for task in tasks:
-                task.cancel()
+            await end_tasks(tasks)
     finally:
         await registration.stop()
         await redis.aclose()

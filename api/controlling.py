@@ -97,8 +97,11 @@ def announce(announcer: Announcer, retried: Retried) -> None:
         announcer.announce_batch(retried.job_no, retried.batch_no, source="retry")
 
 
-async def tell_cancelled(broker: Client, job_no: int) -> None:
-    """Tell the workers to stop what they run of a job; those that don't hear look by themselves within two seconds."""
+async def tell_workers(broker: Client, job_no: int) -> None:
+    """Tell the workers to look whether they still hold what they run of a job.
+
+    Those that don't hear look by themselves within two seconds.
+    """
     try:
         async with asyncio.timeout(NOTICE_SECONDS):
             await notices.publish(broker, Notice("cancelled", job_no))

@@ -6,9 +6,8 @@ from datetime import datetime
 
 import asyncpg
 
-from db import gates
 from db.engine import Connection, statement
-from domain.limits import Due, grant_calls, grant_cells, room_left
+from domain.limits import Due, Grant, grant_calls, grant_cells
 
 PoolKey = tuple[str, str]
 MOST_AT_ONCE = 64
@@ -99,7 +98,7 @@ async def claim_cells(connection: Connection, pools: Sequence[PoolKey], claimant
     limit = max(1, min(cells, MOST_AT_ONCE))
     rows = await _find_due(connection, pools, claimant, limit=limit, locked_jobs=None)
     due = [_due(row) for row in rows if row["job_no"] is not None]
-    granted = [(one, 0) for one, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
+    granted = [Grant(one, 0) for one, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
     taken = await _take(connection, granted, claimant)
     return Claim(taken, [], _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
@@ -122,67 +121,61 @@ async def claim_calls(
     locked = await connection.fetch(statement("lock_pools"), *_columns(pools, 2), *_columns(grown_pools, 2))
     if not locked:
         return Claim(looked_at=await connection.fetchval("SELECT now()"))
-    room_by_pool = await _count_room(connection, locked)
-    with_room = [pool for pool, room in room_by_pool.items() if room is None or room > 0]
+    room_by_pool, with_expired = await _count_room(connection, locked)
+    with_room = [pool for pool, room in room_by_pool.items() if room is None or room > 0 or pool in with_expired]
+    probed = {(row["provider"], row["region"]) for row in locked if row["is_probed"]}
     limit = max(1, min(calls, MOST_AT_ONCE))
     limits = await connection.fetch(statement("lock_job_limits"), *_columns(with_room, 2), MOST_AT_ONCE)
     jobs = [row["job_no"] for row in limits]
     rows = await _find_due(connection, with_room, claimant, limit=limit, locked_jobs=jobs)
     due = [_due(row) for row in rows if row["job_no"] is not None]
-    granted = [(one, slots) for one, slots in zip(due, grant_calls(due, room_by_pool, calls), strict=True) if slots]
-    taken = await _take(connection, granted, claimant)
-    probed = {(row["provider"], row["region"]) for row in locked if row["is_probed"]}
-    for batch in taken:
-        batch.is_probe = batch.pool in probed
-    if begun := {batch.pool for batch in taken if batch.is_probe}:
-        await gates.begin_probes(connection, begun, claimant.lease_seconds)
-    open_room = {pool: room for pool, room in room_by_pool.items() if pool not in probed}
-    grown = await _grow(connection, growing, room_left(granted, open_room), calls - sum(n for _, n in granted))
+    granted, left_by_pool = grant_calls(due, room_by_pool, calls, probed=probed)
+    taken = await _take(connection, granted, claimant, probed=probed)
+    open_room = {pool: room for pool, room in left_by_pool.items() if pool not in probed}
+    grown = await _grow(connection, growing, open_room, calls - sum(one.slots for one in granted))
     return Claim(taken, grown, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
 async def claim_overdue(connection: Connection, claimant: Claimant, *, limit: int) -> list[ClaimedBatch]:
     """Claim batches that never began within their job's queue timeout, to end their cells."""
     rows = await connection.fetch(statement("find_overdue"), limit)
-    found = [(Due(row["job_no"], row["batch_no"], ("", ""), 0), 0) for row in rows]
-    taken = await _take(connection, found, claimant)
-    for batch in taken:
-        batch.is_overdue = True
-    return taken
+    found = [Grant(Due(row["job_no"], row["batch_no"], ("", ""), 0), 0) for row in rows]
+    return await _take(connection, found, claimant)
 
 
 async def _grow(
     connection: Connection,
     growing: Sequence[tuple[ClaimedBatch, int]],
-    left_by_pool: dict[PoolKey, int | None],
+    left_by_pool: Mapping[PoolKey, int | None],
     calls: int,
 ) -> list[tuple[ClaimedBatch, int]]:
     """Let held batches have the slots that are left; return those whose lease holds with how many more each has."""
-    wanted = [(batch, wants) for batch, wants in growing if batch.pool in left_by_pool]
-    due = [Due(batch.job_no, batch.batch_no, batch.pool, wants) for batch, wants in wanted]
-    granted = grant_calls(due, left_by_pool, calls)
-    more = {batch.key: (batch, slots) for (batch, _), slots in zip(wanted, granted, strict=True) if slots}
-    rows = (
-        await connection.fetch(
-            statement("grow_batches"), *_columns([(*key, slots) for key, (_, slots) in sorted(more.items())], 5)
-        )
-        if more
-        else []
-    )
+    batch_by_no = {(batch.job_no, batch.batch_no): batch for batch, _ in growing if batch.pool in left_by_pool}
+    due = [
+        Due(batch.job_no, batch.batch_no, batch.pool, wants) for batch, wants in growing if batch.pool in left_by_pool
+    ]
+    granted, _ = grant_calls(due, left_by_pool, calls)
+    if not granted:
+        return []
+    more = [(batch_by_no[one.due.job_no, one.due.batch_no], one.slots) for one in granted]
+    keys = sorted((*batch.key, slots) for batch, slots in more)
+    rows = await connection.fetch(statement("grow_batches"), *_columns(keys, 5))
     held = {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
-    return [one for key, one in more.items() if key[:3] in held]
+    return [(batch, slots) for batch, slots in more if batch.key[:3] in held]
 
 
-async def _count_room(connection: Connection, locked: Sequence[asyncpg.Record]) -> dict[PoolKey, int | None]:
-    pools = [(row["provider"], row["region"]) for row in locked]
-    rows = await connection.fetch(statement("count_slots"), *_columns(pools, 2))
-    used_by_pool = {(row["provider"], row["region"]): row["slots"] for row in rows}
+async def _count_room(
+    connection: Connection, locked: Sequence[asyncpg.Record]
+) -> tuple[dict[PoolKey, int | None], set[PoolKey]]:
+    """Return the room of each locked pool, and those pools in which a lease ran out."""
+    limit_by_pool = {(row["provider"], row["region"]): row["max_concurrent"] for row in locked}
+    rows = await connection.fetch(statement("count_slots"), *_columns(list(limit_by_pool), 2))
     room: dict[PoolKey, int | None] = {}
-    for pool, row in zip(pools, locked, strict=True):
-        most = row["max_concurrent"]
-        left = None if most is None else max(0, most - used_by_pool[pool])
-        room[pool] = left if not row["is_probed"] else 1 if left is None else min(1, left)
-    return room
+    for row in rows:
+        pool = (row["provider"], row["region"])
+        most = limit_by_pool[pool]
+        room[pool] = None if most is None else max(0, most - row["slots"])
+    return room, {(row["provider"], row["region"]) for row in rows if row["has_expired"]}
 
 
 async def _find_due(
@@ -203,20 +196,21 @@ def _may_take_more(rows: Sequence[asyncpg.Record], limit: int, taken: Sequence[C
 
 
 def _due(row: asyncpg.Record) -> Due:
-    return Due(row["job_no"], row["batch_no"], (row["provider"], row["region"]), row["open_cells"], row["job_room"])
+    pool = (row["provider"], row["region"])
+    return Due(row["job_no"], row["batch_no"], pool, row["open_cells"], row["job_room"], row["slots"])
 
 
-async def _take(connection: Connection, granted: Sequence[tuple[Due, int]], claimant: Claimant) -> list[ClaimedBatch]:
+async def _take(
+    connection: Connection, granted: Sequence[Grant], claimant: Claimant, *, probed: Collection[PoolKey] = ()
+) -> list[ClaimedBatch]:
     if not granted:
         return []
+    wanted = sorted((one.due.job_no, one.due.batch_no, one.slots, one.due.pool in probed) for one in granted)
+    *keys, is_probe = _columns(wanted, 4)
     rows = await connection.fetch(
-        statement("take_batches"),
-        *_columns(sorted((one.job_no, one.batch_no, slots) for one, slots in granted), 3),
-        claimant.holder,
-        claimant.worker_no,
-        claimant.lease_seconds,
+        statement("take_batches"), *keys, claimant.holder, claimant.worker_no, claimant.lease_seconds, is_probe
     )
-    order = {(one.job_no, one.batch_no): place for place, (one, _) in enumerate(granted)}
+    order = {(one.due.job_no, one.due.batch_no): place for place, one in enumerate(granted)}
     return sorted(
         (_claimed(row, claimant.holder) for row in rows), key=lambda batch: order[batch.job_no, batch.batch_no]
     )
@@ -246,6 +240,8 @@ def _claimed(row: asyncpg.Record, holder: int) -> ClaimedBatch:
         was_lost=row["was_lost"],
         planned_us=round(row["planned_at"] * 1_000_000),
         slots=row["slots"],
+        is_probe=row["is_probe"],
+        is_overdue=row["is_overdue"],
         next_due_seconds=row["next_due_seconds"],
     )
 

@@ -25,16 +25,6 @@ async def close_gates(connection: Connection, refusals: Sequence[Refusal]) -> No
     await connection.execute(statement("close_gates"), *zip(*rows, strict=True), GATE_BASE_SECONDS, GATE_CAP_SECONDS)
 
 
-async def begin_probes(connection: Connection, pools: Collection[tuple[str, str]], seconds: float) -> None:
-    """Keep others from probing these locked pools while a claim that lasts so long does."""
-    await connection.execute(statement("begin_probes"), *zip(*sorted(pools), strict=True), seconds)
-
-
-async def end_probes(connection: Connection, pools: Collection[tuple[str, str]]) -> None:
-    """Let these pools be probed again: their probing call ended, and nobody knows how it was taken. Locks the pools."""
-    await connection.execute(statement("end_probes"), *zip(*sorted(pools), strict=True))
-
-
 async def open_gates(connection: Connection, pools: Collection[tuple[str, str]]) -> None:
     """Open the gates of these pools, whose probing call was let through. Locks the pools."""
     providers, regions = zip(*sorted(pools), strict=True)

@@ -37,6 +37,7 @@ class CompletedCell(NamedTuple):
 class EndedCell(NamedTuple):
     """A cell that ended without an answer, `failed` or `unknown`. Times as CompletedCell.
 
+    It had `attempts_before` tries.
     One that ended without a try of its own has none (`tries` is 0), no start and nobody who was asked.
     """
 
@@ -51,7 +52,8 @@ class EndedCell(NamedTuple):
     error_code: str
     error_detail: str
     error_retryable: bool
-    status: str = "failed"
+    status: str
+    attempts_before: int
     tries: int = 1
 
 
@@ -207,9 +209,6 @@ async def _move_gates(connection: Connection, reported: Sequence[Settlement], se
     opened = {one.batch.pool for one in settled if one.opens_gate}
     if opened:
         await gates.open_gates(connection, opened)
-    untold = {one.batch.pool for one in reported if one.batch.is_probe and one.is_released} - opened
-    if untold:
-        await gates.end_probes(connection, untold)
     refusals = [one.refusal for one in reported if one.refusal is not None]
     if refusals:
         await gates.close_gates(connection, refusals)
@@ -262,10 +261,15 @@ def _job_row(job_no: int, settled: Sequence[Settlement]) -> tuple[int, int, int,
     return job_no, completed, failed, sum(one.unknown for one in settled), orjson.dumps(event).decode()
 
 
-async def terminal_cells(connection: Connection, settlements: Iterable[Settlement]) -> set[tuple[int, ...]]:
-    """Return the keys (job_no, region_no, model_no, question_no) among the reported cells that have a result."""
-    keys = [cell[:4] for one in settlements for cell in (*one.completed, *one.ended, *one.retried)]
-    rows = await connection.fetch(statement("find_terminal_cells"), *_columns(keys, 4))
+async def settled_cells(connection: Connection, settlements: Sequence[Settlement]) -> set[tuple[int, ...]]:
+    """Return the keys (job_no, region_no, model_no, question_no) of those reported cells that have moved on.
+
+    They have a result, or had another try than the reported one.
+    """
+    keys: list[tuple[object, ...]] = [(*cell[:4], None) for one in settlements for cell in one.completed]
+    keys += [(*cell[:4], cell.attempts_before) for one in settlements for cell in one.ended]
+    keys += [(*cell[:4], cell.attempts_before) for one in settlements for cell in one.retried]
+    rows = await connection.fetch(statement("find_settled_cells"), *_columns(keys, 5))
     return {tuple(row) for row in rows}
 
 

@@ -231,6 +231,7 @@ class Batch(SQLModel, table=True):
     started_at: MaybeTime
     finished_at: MaybeTime
     slots: int
+    is_probe: bool
     overdue_at: MaybeTime
 
 
@@ -361,7 +362,6 @@ class Pool(SQLModel, table=True):
     gate_code: MaybeWords
     gate_detail: MaybeWords
     gate_times: int
-    probed_until: MaybeTime
 
 
 class Pause(SQLModel, table=True):

@@ -1,49 +1,63 @@
 """Who may call next: grant calls in flight to batches by turns, within the limits of pools, jobs and the worker."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
+
+Pool: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A batch that is due, with its open cells; `job_room` is how many more calls its job may make, None: no limit."""
+    """A batch that is due, with its open cells; `job_room` is how many more calls its job may make, None: no limit.
+
+    One that is taken over from a lost holder brings `own_slots`, which its pool and job count already.
+    """
 
     job_no: int
     batch_no: int
-    pool: tuple[str, str]
+    pool: Pool
     open_cells: int
     job_room: int | None = None
+    own_slots: int = 0
 
 
-def grant_calls(due: Iterable[Due], room_by_pool: Mapping[tuple[str, str], int | None], calls: int) -> list[int]:
-    """Return, for each batch in turn order, how many calls it may have in flight; 0 where there is no room left.
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """How many calls of a batch may be in flight."""
 
-    A batch gets as many as it has cells. `room_by_pool` is None where nothing limits a pool; `calls` is the worker's.
+    due: Due
+    slots: int
+
+
+def grant_calls(
+    due: Iterable[Due], room_by_pool: Mapping[Pool, int | None], calls: int, *, probed: Collection[Pool] = ()
+) -> tuple[list[Grant], Mapping[Pool, int | None]]:
+    """Return what each batch gets, in turn order, of the room of its pool and job; and what is left of each pool's.
+
+    A batch gets as many calls as it has cells; one that would get none isn't granted. `room_by_pool` is None where
+    nothing limits a pool; `calls` is the worker's. Of a pool that is `probed`, one call in all is granted.
     """
     left_by_pool = dict(room_by_pool)
     left_by_job: dict[int, int | None] = {}
-    granted = []
+    untried = set(probed)
+    grants = []
     for one in due:
+        is_probed = one.pool in probed
+        if is_probed and one.pool not in untried:
+            continue
         in_job = left_by_job.setdefault(one.job_no, one.job_room)
         in_pool = left_by_pool[one.pool]
-        slots = min(n for n in (max(one.open_cells, 1), calls, in_job, in_pool) if n is not None)
+        wanted = 1 if is_probed else max(one.open_cells, 1)
+        slots = min(wanted, calls, *(room + one.own_slots for room in (in_job, in_pool) if room is not None))
+        if slots <= 0:
+            continue
         calls -= slots
-        left_by_job[one.job_no] = None if in_job is None else in_job - slots
-        left_by_pool[one.pool] = None if in_pool is None else in_pool - slots
-        granted.append(slots)
-    return granted
-
-
-def room_left(
-    granted: Iterable[tuple[Due, int]], room_by_pool: Mapping[tuple[str, str], int | None]
-) -> dict[tuple[str, str], int | None]:
-    """Return what these grants leave of each pool's room."""
-    left = dict(room_by_pool)
-    for one, slots in granted:
-        in_pool = left.get(one.pool)
-        if in_pool is not None:
-            left[one.pool] = in_pool - slots
-    return left
+        left_by_job[one.job_no] = None if in_job is None else in_job + one.own_slots - slots
+        left_by_pool[one.pool] = None if in_pool is None else in_pool + one.own_slots - slots
+        untried.discard(one.pool)
+        grants.append(Grant(one, slots))
+    return grants, left_by_pool
 
 
 def grant_cells(due: Iterable[Due], cells: int) -> list[bool]:

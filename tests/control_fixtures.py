@@ -131,13 +131,14 @@ def exhausted(batch: ClaimedBatch) -> Settlement:
 
 
 def _ended(batch: ClaimedBatch, code: str, *, status: str, retryable: bool, provider: str = "echo") -> Settlement:
-    cells = zip(batch.model_nos, batch.question_nos, strict=True)
+    cells = zip(batch.model_nos, batch.question_nos, batch.attempts, strict=True)
     ended = [
         EndedCell(
             *(batch.job_no, batch.region_no, model_no, question_no, *times(batch), provider, None, code, "Why."),
             error_retryable=retryable,
             status=status,
+            attempts_before=attempts,
         )
-        for model_no, question_no in cells
+        for model_no, question_no, attempts in cells
     ]
     return Settlement(batch, is_released=True, ended=ended)

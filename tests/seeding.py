@@ -210,8 +210,13 @@ def completed(batch: ClaimedBatch, *, first: int | None = None, output: str = "f
 def failed(batch: ClaimedBatch, *, provider: str = "echo") -> Settlement:
     """The last failure of every cell of a batch."""
     ended = [
-        EndedCell(*cell, *times(batch), provider, None, "busy", "Busy.", error_retryable=False)
-        for cell, _ in _cells(batch)
+        EndedCell(
+            *(*cell, *times(batch), provider, None, "busy", "Busy."),
+            error_retryable=False,
+            status="failed",
+            attempts_before=attempts,
+        )
+        for cell, attempts in _cells(batch)
     ]
     return Settlement(batch, is_released=True, ended=ended)
 

@@ -1,7 +1,6 @@
 """A worker's duties side by side, and the order in which they stop."""
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import suppress
 
 from broker import envelopes
@@ -9,6 +8,7 @@ from broker.envelopes import BrokerError
 from db import batches, workers
 from db.engine import GONE, Connection, in_transaction
 from db.results import Recorded
+from runtime.tasks import end_tasks
 from worker import heartbeat
 from worker.claimer import Claimer
 from worker.consumer import Consumer
@@ -22,7 +22,6 @@ from worker.watch import Watch
 from worker.writer import Writer
 
 LEAVE_SECONDS = 1.0
-CANCEL_SECONDS = 0.2
 HAND_BACK_SECONDS = 2.0
 """Kept of the grace period for handing back what didn't end in time."""
 
@@ -65,10 +64,10 @@ class Worker:
                 ending.create_task(self._watch.listen(), name="notices"),
             ]
             await stopping.wait()
-            await _end(takers)
+            await end_tasks(takers)
             self._executor.drain()
             await self._end_in_time()
-            await _end(enders)
+            await end_tasks(enders)
         await self._leave()
 
     def _on_recorded(self, recorded: Recorded) -> None:
@@ -117,12 +116,3 @@ class Worker:
                 await in_transaction(self._context.engine, stop)
                 await envelopes.forget(self._context.redis, self._context.worker_id)
         self._context.log.info("worker_stopped")
-
-
-async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel these until they have ended: on Python 3.11 a library's `wait_for` may swallow a cancellation."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)

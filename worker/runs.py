@@ -134,6 +134,7 @@ class BatchRun:
             detail,
             error_retryable=False,
             status="unknown",
+            attempts_before=self.batch.attempts[index],
         )
         settlement.ended.append(cell)
 
@@ -141,7 +142,17 @@ class BatchRun:
         """End a cell as failed without asking."""
         self.untold -= 1
         cell = EndedCell(
-            *self.cell(index), None, self.clock_us(), None, None, code, detail, error_retryable=False, tries=0
+            *self.cell(index),
+            None,
+            self.clock_us(),
+            None,
+            None,
+            code,
+            detail,
+            error_retryable=False,
+            status="failed",
+            attempts_before=self.batch.attempts[index],
+            tries=0,
         )
         settlement.ended.append(cell)
 
@@ -150,13 +161,24 @@ class BatchRun:
             detail = storable(failed.detail)
             # "Now" says as little of when as nothing at all: repeated at once, it would be refused for ever.
             settlement.refusal = Refusal(*self.batch.pool, failed.code, detail, failed.retry_after_seconds or None)
-        cell = self.cell(index)
         if self.must_mark and failed.end is End.AMBIGUOUS:
-            settlement.ended.append(_ended(cell, tried, failed, status="unknown"))
+            settlement.ended.append(self._ended(index, tried, failed, status="unknown"))
         elif failed.retryable and self._has_tries_left(index, failed):
             settlement.retried.append(self._retried(index, tried, failed))
         else:
-            settlement.ended.append(_ended(cell, tried, failed, status="failed"))
+            settlement.ended.append(self._ended(index, tried, failed, status="failed"))
+
+    def _ended(self, index: int, tried: Try, failed: Failed, *, status: str) -> EndedCell:
+        return EndedCell(
+            *self.cell(index),
+            *_tried(tried, failed),
+            failed.region_served,
+            failed.code,
+            storable(failed.detail),
+            failed.retryable,
+            status,
+            self.batch.attempts[index],
+        )
 
     def _has_tries_left(self, index: int, failed: Failed) -> bool:
         """Say whether the policy grants another try; one that met a closed gate doesn't count."""
@@ -200,15 +222,3 @@ def _tried(tried: Try, outcome: Outcome) -> tuple[int, int, str]:
 def _completed(cell: Cell, tried: Try, outcome: Completed) -> CompletedCell:
     usage = orjson.dumps(outcome.usage).decode() if outcome.usage else None
     return CompletedCell(*cell, *_tried(tried, outcome), outcome.region_served, storable(outcome.output), usage)
-
-
-def _ended(cell: Cell, tried: Try, failed: Failed, *, status: str) -> EndedCell:
-    return EndedCell(
-        *cell,
-        *_tried(tried, failed),
-        failed.region_served,
-        failed.code,
-        storable(failed.detail),
-        failed.retryable,
-        status,
-    )

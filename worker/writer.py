@@ -88,7 +88,7 @@ class Writer:
         try:
             recorded = await in_transaction(self._context.engine, lambda c: self._record(c, settlements))
         except CellsAlreadyTerminal:
-            return await self._drop_terminal_cells(settlements)
+            return await self._drop_settled_cells(settlements)
         except GONE as error:
             self._context.log.warning("flush_delayed", error=str(error), batches=len(settlements))
             await asyncio.sleep(PATIENCE_SECONDS)
@@ -116,28 +116,28 @@ class Writer:
         await tallies.add(connection, self._context.worker_no, _tallies(recorded))
         return recorded
 
-    async def _drop_terminal_cells(self, settlements: Sequence[Settlement]) -> bool:
-        """Leave out the cells that have a result already, and count them; return whether nothing can be repeated."""
+    async def _drop_settled_cells(self, settlements: Sequence[Settlement]) -> bool:
+        """Leave out the cells that have moved on, and count them; return whether nothing can be repeated."""
 
         async def find(connection: Connection) -> set[tuple[int, ...]]:
-            terminal = await results.terminal_cells(connection, settlements)
-            prevented = tally(DUPLICATES_PREVENTED.name, len(terminal), layer="execution", reason="already_terminal")
+            settled = await results.settled_cells(connection, settlements)
+            prevented = tally(DUPLICATES_PREVENTED.name, len(settled), layer="execution", reason="already_terminal")
             await tallies.add(connection, self._context.worker_no, [prevented])
-            return terminal
+            return settled
 
         try:
-            terminal = await in_transaction(self._context.engine, find)
+            settled = await in_transaction(self._context.engine, find)
         except GONE as error:
             self._context.log.warning("flush_delayed", error=str(error), batches=len(settlements))
             await asyncio.sleep(PATIENCE_SECONDS)
             return False
-        if not terminal:  # cells are missing, which nothing that this service does can bring about
+        if not settled:  # cells are missing, which nothing that this service does can bring about
             await self._record_each(settlements, RuntimeError("Cells of this batch are missing."))
             return True
         for settlement in settlements:
-            _drop(settlement, terminal)
+            _drop(settlement, settled)
         self._context.log.warning(
-            "duplicate_prevented", layer="execution", reason="already_terminal", cells=len(terminal)
+            "duplicate_prevented", layer="execution", reason="already_terminal", cells=len(settled)
         )
         return False
 
@@ -181,11 +181,11 @@ class Writer:
                 self._context.log.warning("dead_letter", execution_id=named, code=cell.error_code)
 
 
-def _drop(settlement: Settlement, terminal: set[tuple[int, ...]]) -> None:
+def _drop(settlement: Settlement, settled: set[tuple[int, ...]]) -> None:
     results = settlement.results
-    settlement.completed = [cell for cell in settlement.completed if cell[:4] not in terminal]
-    settlement.ended = [cell for cell in settlement.ended if cell[:4] not in terminal]
-    settlement.retried = [cell for cell in settlement.retried if cell[:4] not in terminal]
+    settlement.completed = [cell for cell in settlement.completed if cell[:4] not in settled]
+    settlement.ended = [cell for cell in settlement.ended if cell[:4] not in settled]
+    settlement.retried = [cell for cell in settlement.retried if cell[:4] not in settled]
     if settlement.results < results:
         settlement.freed_slots = 0  # the flush that wrote them freed them
 

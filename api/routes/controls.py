@@ -67,7 +67,7 @@ async def post_cancel(
     cancelled = await controlling.cancel(database, tenant, job_id, await actor_of(request, because))
     if cancelled.cells:
         response.status_code = 202
-        await controlling.tell_cancelled(broker, cancelled.job_no)
+        await controlling.tell_workers(broker, cancelled.job_no)
     if cancelled.batch_no is not None:
         request.app.state.announcer.announce_batch(cancelled.job_no, cancelled.batch_no)
     return CancelAnswer.of(job_id, cancelled)
@@ -161,6 +161,7 @@ async def post_release(
     batch_id: BatchId,
     request: Request,
     database: Database,
+    broker: Broker,
     tenant: Tenant,
     _: Annotated[NoParameters, Query()],
 ) -> ReleaseAnswer:
@@ -171,5 +172,6 @@ async def post_release(
     because = await read_because(request)
     released = await controlling.release(database, tenant, job_id, batch_id, await actor_of(request, because))
     if released.is_released:
+        await controlling.tell_workers(broker, released.job_no)
         request.app.state.announcer.announce_batch(released.job_no, batch_id)
     return ReleaseAnswer.of(released)

@@ -12,7 +12,6 @@ SET gate_until = CASE
     END,
     gate_code = i.code,
     gate_detail = i.detail,
-    probed_until = NULL,
     gate_times = p.gate_times + (p.gate_until IS NULL OR p.gate_until <= now())::int
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[]) AS i (provider, region, code, detail, seconds)
 WHERE p.provider = i.provider AND p.region = i.region

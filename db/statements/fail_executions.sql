@@ -1,5 +1,6 @@
 -- End cells without an answer, as failed or unknown, under a batch that this transaction has locked; return how many
--- were open. One that ends without a try of its own ($13 is 0) keeps what its row says of the tries before.
+-- were open. One that ends without a try of its own ($14 is 0) keeps what its row says of the tries before. A cell that
+-- was tried or planned anew since ($13) isn't written again by a flush that is repeated, its commit unheard of.
 WITH failed AS (
     UPDATE executions AS e
     SET status = i.status,
@@ -16,13 +17,13 @@ WITH failed AS (
         error_retryable = i.error_retryable
     FROM unnest(
         $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-        $9::text[], $10::text[], $11::boolean[], $12::text[], $13::smallint[]
+        $9::text[], $10::text[], $11::boolean[], $12::text[], $13::int[], $14::smallint[]
     ) AS i (
         job_no, region_no, model_no, question_no, started_us, finished_us, provider_used, region_served, error_code,
-        error_detail, error_retryable, status, tries
+        error_detail, error_retryable, status, attempts_before, tries
     )
     WHERE e.job_no = i.job_no AND e.region_no = i.region_no AND e.model_no = i.model_no
-        AND e.question_no = i.question_no AND e.finished_at IS NULL
+        AND e.question_no = i.question_no AND e.finished_at IS NULL AND e.attempts = i.attempts_before
     RETURNING 1
 )
 SELECT count(*)::int FROM failed

@@ -4,7 +4,8 @@
 -- whose batch is locked stays. A batch whose lease ran out is found too; not one of this worker itself ($4 are the
 -- holders it has in hand), which will renew the lease.
 -- Where calls are counted ($5), a job with a limit of its own is passed over unless this transaction has locked its
--- limit ($6) and it has room. OFFSET 0 keeps the planner from counting for jobs without one.
+-- limit ($6) and it has room; a batch that is taken over brings the slots it has. OFFSET 0 keeps the planner from
+-- counting for jobs without a limit. Turns are of one pool: pools are served by turns themselves, in any order.
 WITH due AS MATERIALIZED (
     SELECT r.job_no, r.batch_no, r.queued_at, r.turn, r.job_room
     FROM unnest($1::text[], $2::text[]) AS p (provider, region)
@@ -15,11 +16,24 @@ WITH due AS MATERIALIZED (
         LEFT JOIN LATERAL (
             SELECT coalesce(sum(b.slots), 0)::int AS slots
             FROM batches AS b
-            WHERE b.job_no = l.job_no AND b.slots > 0 AND b.lease_until >= now()
+            WHERE b.job_no = l.job_no AND b.slots > 0
             OFFSET 0
         ) AS used ON l.job_no IS NOT NULL
         WHERE w.provider = p.provider AND w.region = p.region AND w.not_before <= now()
-            AND (l.job_no IS NULL OR (l.job_no = ANY ($6::bigint[]) AND used.slots < l.max_concurrent))
+            AND (
+                l.job_no IS NULL
+                OR (
+                    l.job_no = ANY ($6::bigint[])
+                    AND (
+                        used.slots < l.max_concurrent
+                        OR EXISTS (
+                            SELECT
+                            FROM batches AS b
+                            WHERE b.job_no = w.job_no AND b.batch_no = w.batch_no AND b.slots > 0
+                        )
+                    )
+                )
+            )
         ORDER BY w.turn, w.job_no, w.batch_no
         LIMIT $3
         FOR NO KEY UPDATE OF w SKIP LOCKED
@@ -30,7 +44,7 @@ WITH due AS MATERIALIZED (
         WHERE x.is_paused AND ((x.kind = 'region' AND x.name = p.region) OR (x.kind = 'provider' AND x.name = p.provider))
     )
 ), claimable AS MATERIALIZED (
-    SELECT b.job_no, b.batch_no, b.provider, b.region, b.open_cells, d.queued_at, d.turn, d.job_room
+    SELECT b.job_no, b.batch_no, b.provider, b.region, b.open_cells, b.slots, d.queued_at, d.turn, d.job_room
     FROM due AS d
     JOIN batches AS b USING (job_no, batch_no)
     WHERE b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($4::bigint[]))
@@ -46,8 +60,10 @@ WITH due AS MATERIALIZED (
     RETURNING 1
 )
 SELECT
-    c.job_no, c.batch_no, c.provider, c.region, c.open_cells, c.queued_at, c.job_room,
+    c.job_no, c.batch_no, c.provider, c.region, c.open_cells, c.slots, c.queued_at, c.job_room,
     now() AS looked_at, (SELECT count(*) FROM cleared) AS cleared
 FROM (SELECT) AS always
 LEFT JOIN claimable AS c ON true
-ORDER BY c.turn, c.job_no, c.batch_no
+ORDER BY
+    row_number() OVER (PARTITION BY c.provider, c.region ORDER BY c.turn, c.job_no, c.batch_no),
+    CASE WHEN cardinality($1::text[]) > 1 THEN random() END

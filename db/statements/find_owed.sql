@@ -4,16 +4,21 @@ WITH held_pools AS MATERIALIZED (
     SELECT p.provider, p.region
     FROM pools AS p
     WHERE p.gate_until > now()
-        OR p.probed_until > now()
+        OR (p.gate_code IS NOT NULL AND EXISTS (
+            SELECT
+            FROM batches AS b
+            WHERE b.provider = p.provider AND b.region = p.region AND b.slots > 0 AND b.is_probe
+                AND b.lease_until >= now()
+        ))
         OR p.max_concurrent <= (
             SELECT coalesce(sum(b.slots), 0)
             FROM batches AS b
-            WHERE b.provider = p.provider AND b.region = p.region AND b.slots > 0 AND b.lease_until >= now()
+            WHERE b.provider = p.provider AND b.region = p.region AND b.slots > 0
         )
 ), held_jobs AS MATERIALIZED (
     SELECT l.job_no
     FROM job_limits AS l
-    JOIN batches AS b ON b.job_no = l.job_no AND b.slots > 0 AND b.lease_until >= now()
+    JOIN batches AS b ON b.job_no = l.job_no AND b.slots > 0
     GROUP BY l.job_no, l.max_concurrent
     HAVING sum(b.slots) >= l.max_concurrent
 )

@@ -4,7 +4,15 @@
 SELECT p.provider, p.region, p.max_concurrent, p.gate_code IS NOT NULL AS is_probed
 FROM unnest($1::text[], $2::text[]) AS i (provider, region)
 JOIN pools AS p USING (provider, region)
-WHERE (p.gate_until IS NULL OR (p.gate_until <= now() AND (p.probed_until IS NULL OR p.probed_until <= now())))
+WHERE (
+        p.gate_until IS NULL
+        OR (p.gate_until <= now() AND NOT EXISTS (
+            SELECT
+            FROM batches AS b
+            WHERE b.provider = p.provider AND b.region = p.region AND b.slots > 0 AND b.is_probe
+                AND b.lease_until >= now()
+        ))
+    )
     AND (
         EXISTS (
             SELECT

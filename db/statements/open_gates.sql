@@ -1,5 +1,5 @@
 -- Open the gates of pools in which a probing call was let through.
 UPDATE pools AS p
-SET gate_until = NULL, gate_code = NULL, gate_detail = NULL, gate_times = 0, probed_until = NULL
+SET gate_until = NULL, gate_code = NULL, gate_detail = NULL, gate_times = 0
 FROM unnest($1::text[], $2::text[]) AS i (provider, region)
 WHERE p.provider = i.provider AND p.region = i.region AND p.gate_until <= now()

@@ -1,6 +1,6 @@
 -- Let a job run again with the cells ($3 for each batch in $2) that were planned anew in this transaction, which has
--- locked the batches and their waves. A batch that is still open just has more to do, and stays as due as it
--- was. One that had ended waits as if it were new, in a chain of its own: of each provider and region the first $4 are
+-- locked the batches and their waves. A batch that is still open has more to do, and is due at once: the
+-- cells that wait for a later try go on waiting. One that had ended waits as if it were new, in a chain of its own: of each provider and region the first $4 are
 -- ready, the others are released by the ends of these, as the plan's were. A retried cell counts as $5 in its turn.
 WITH reopened_cells AS MATERIALIZED (
     SELECT c.batch_no, c.cells
@@ -36,7 +36,7 @@ WITH reopened_cells AS MATERIALIZED (
     RETURNING b.job_no, b.batch_no, b.wave_no, b.provider, b.region, b.turn, e.place, e.cells
 ), joined_batches AS (
     UPDATE batches AS b
-    SET open_cells = b.open_cells + c.cells
+    SET open_cells = b.open_cells + c.cells, not_before = least(b.not_before, now())
     FROM reopened_cells AS c
     WHERE b.job_no = $1 AND b.batch_no = c.batch_no AND b.finished_at IS NULL
     RETURNING b.job_no, b.batch_no, c.cells
@@ -63,7 +63,7 @@ WITH reopened_cells AS MATERIALIZED (
     VALUES ($1, 'retry', 'joined', $8, now())
 ), longer_ready AS (
     UPDATE ready AS r
-    SET cells = r.cells + b.cells
+    SET cells = r.cells + b.cells, not_before = least(r.not_before, now())
     FROM joined_batches AS b
     WHERE r.job_no = b.job_no AND r.batch_no = b.batch_no
 )

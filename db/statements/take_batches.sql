@@ -1,10 +1,11 @@
--- Claim batches that this transaction has locked ($1 jobs, $2 batches), with so many calls in flight each ($3): a lease
--- of $6 seconds for holder $4 of worker $5, and a fence one higher, which makes the one before stale.
+-- Claim batches that this transaction has locked ($1 jobs, $2 batches), with so many calls in flight each ($3), which
+-- may try a gate ($7): a lease of $6 seconds for holder $4 of worker $5, and a fence one higher, which makes the one
+-- before stale. One that never began in time keeps its mark of that, whoever claims it.
 -- Times are the clock's: this transaction may have begun before the one that made a batch ready. Returns each with its
 -- open cells that are due; where others wait for a later try, in how many seconds the first of them is due.
 WITH wanted AS MATERIALIZED (
-    SELECT i.job_no, i.batch_no, i.slots, r.queued_at, r.turn, b.status AS status_before
-    FROM unnest($1::bigint[], $2::int[], $3::int[]) AS i (job_no, batch_no, slots)
+    SELECT i.job_no, i.batch_no, i.slots, i.is_probe, r.queued_at, r.turn, b.status AS status_before
+    FROM unnest($1::bigint[], $2::int[], $3::int[], $7::boolean[]) AS i (job_no, batch_no, slots, is_probe)
     JOIN batches AS b USING (job_no, batch_no)
     LEFT JOIN ready AS r USING (job_no, batch_no)
 ), cleared AS (
@@ -19,9 +20,10 @@ WITH wanted AS MATERIALIZED (
         worker_no = $5::int,
         lease_until = now() + $6::float8 * interval '1 second',
         slots = w.slots,
+        is_probe = w.is_probe,
         lost_leases = b.lost_leases + (w.status_before = 'running')::int,
         not_before = NULL,
-        overdue_at = NULL,
+        overdue_at = CASE WHEN b.overdue_at <= now() THEN b.overdue_at END,
         queued_at = coalesce(b.queued_at, greatest(w.queued_at, b.created_at), now()),
         started_at = coalesce(b.started_at, clock_timestamp())
     FROM wanted AS w
@@ -29,11 +31,13 @@ WITH wanted AS MATERIALIZED (
     RETURNING
         b.job_no, b.batch_no, b.wave_no, b.next_batch_no, b.provider, b.region, b.region_no, b.first_model_no,
         b.first_question_no, b.last_model_no, b.last_question_no, b.fence, b.lost_leases, b.open_cells, b.slots,
+        b.is_probe, b.overdue_at IS NOT NULL AS is_overdue,
         w.status_before = 'running' AS was_lost, coalesce(w.queued_at, now()) AS queued_at, coalesce(w.turn, 0) AS turn,
         b.created_at
 )
 SELECT
-    c.job_no, c.batch_no, c.wave_no, c.next_batch_no, c.provider, c.region, c.region_no, c.fence, c.turn, c.slots,
+    c.job_no, c.batch_no, c.wave_no, c.next_batch_no, c.provider, c.region, c.region_no, c.fence, c.turn, c.slots, c.is_probe,
+    c.is_overdue,
     c.lost_leases, c.was_lost, extract(EPOCH FROM clock_timestamp() - c.queued_at)::float8 AS waited_seconds,
     extract(EPOCH FROM clock_timestamp())::float8 AS claimed_at, extract(EPOCH FROM c.created_at)::float8 AS planned_at,
     e.model_nos, e.question_nos, e.attempts, e.forgiven, e.key_nos, e.marked,

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db import batches, gates, results
+from db import batches, cancelling, gates, results, retrying
 from db.batches import Claim, Claimant, ClaimedBatch
+from db.controls import Actor
 from db.engine import Connection, Engine, create_engine, in_transaction
 from db.gates import Refusal
+from db.results import CellsAlreadyTerminal, EndedCell, Settlement
+from db.tenants import DEFAULT_TENANT_NO
 from tests.fleet import assert_audit, body, seed
 from tests.fleet_fixtures import connection
 from tests.ledger import answered, plan_queued
@@ -17,8 +20,13 @@ from tests.ledger import answered, plan_queued
 __all__ = ["connection"]
 
 POOL, OTHER_POOL = ("echo", "us-east"), ("echo", "eu-west")
-FLIGHT = "SELECT coalesce(sum(slots), 0)::int FROM batches WHERE slots > 0 AND lease_until >= now()"
+FLIGHT = "SELECT coalesce(sum(slots), 0)::int FROM batches"
 
+LEASES_RAN_OUT = "UPDATE batches SET lease_until = now() - interval '1 s' WHERE status = 'running'"
+HINT = """
+INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+SELECT b.job_no, b.batch_no, b.provider, b.region, 1, b.cells, 0 FROM batches AS b WHERE b.status = 'running'
+"""
 GATE_SECONDS = "SELECT extract(EPOCH FROM gate_until - now())::float8 FROM pools WHERE region = 'us-east'"
 GATE_IS_OVER = "UPDATE pools SET gate_until = now() - interval '1 ms' WHERE gate_code IS NOT NULL"
 
@@ -116,14 +124,118 @@ async def test_claims_of_a_limited_job_at_once_never_pass_its_limit(engine, conn
     await assert_audit(connection)
 
 
-async def test_calls_under_a_lease_that_ran_out_leave_their_room_to_others(engine, connection) -> None:
+async def test_calls_under_a_lease_that_ran_out_are_counted_until_their_batch_is_taken_over(engine, connection) -> None:
+    """Its holder may live and renew it: room that was given away meanwhile would be given twice."""
     await ready(connection, jobs=2, questions=5, batch_cells=5)
     await limit(connection, 5)
     (held,) = (await take(engine)).batches
+    await connection.execute(LEASES_RAN_OUT)
     assert (await take(engine)).batches == []
-    await connection.execute("UPDATE batches SET lease_until = now() - interval '1 s' WHERE status = 'running'")
-    (other,) = (await take(engine)).batches
-    assert other.job_no != held.job_no
+    await in_transaction(engine, lambda c: batches.renew(c, [held], 60))
+    assert await connection.fetchval(FLIGHT) == 5
+    await connection.execute(LEASES_RAN_OUT)
+    await connection.execute(HINT)
+    (taken,) = (await take(engine)).batches
+    assert (taken.job_no, taken.slots, taken.was_lost) == (held.job_no, 5, True)
+    assert await connection.fetchval(FLIGHT) == 5
+
+
+async def test_a_pool_that_dead_workers_filled_is_probed_all_the_same(engine, connection) -> None:
+    await ready(connection, questions=6, batch_cells=3)
+    await limit(connection, 6)
+    assert len((await take(engine)).batches) == 2
+    await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
+    await connection.execute(GATE_IS_OVER)
+    await connection.execute(LEASES_RAN_OUT)
+    await connection.execute(HINT)
+    (probe,) = (await take(engine)).batches
+    assert (probe.slots, probe.is_probe) == (1, True)
+
+
+async def test_a_probe_that_was_taken_away_leaves_the_pool_to_the_next(engine, connection) -> None:
+    await ready(connection, jobs=2)
+    await limit(connection, 10)
+    await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
+    await connection.execute(GATE_IS_OVER)
+    (probe,) = (await take(engine)).batches
+    job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", probe.job_no)
+    await in_transaction(engine, lambda c: cancelling.cancel(c, DEFAULT_TENANT_NO, job_id, Actor("a test", None, 1)))
+    (next_probe,) = (await take(engine)).batches
+    assert next_probe.is_probe
+
+
+async def test_a_refusal_under_a_lease_that_is_gone_closes_the_gate(engine, connection) -> None:
+    await ready(connection)
+    await limit(connection, 10)
+    batch, *_ = (await take(engine)).batches
+    await connection.execute("UPDATE batches SET fence = fence + 1")
+    late = Settlement(batch, is_released=True, refusal=Refusal(*POOL, "rate_limited", "Slow down.", 60))
+    recorded = await in_transaction(engine, lambda c: results.record(c, [late], source="a test"))
+    assert recorded.settled == []
+    assert await connection.fetchval(GATE_SECONDS) == pytest.approx(60, abs=5)
+
+
+async def test_a_gate_closes_for_a_second_at_least(connection) -> None:
+    await limit(connection, 10)
+    await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 0.001)])
+    assert await connection.fetchval(GATE_SECONDS) == pytest.approx(1, abs=0.5)
+
+
+async def test_a_new_pool_does_not_starve_one_that_is_far_on(engine, connection) -> None:
+    """Turns are of one pool: those of a new one start low, and stay low for long."""
+    await limit(connection, 50)
+    await ready(connection, questions=100, batch_cells=5)
+    await connection.execute("UPDATE ready SET turn = turn + 100000")
+    async with connection.transaction():
+        await seed(connection, [{**body(questions=100), "regions": ["eu-west"]}])
+        await plan_queued(connection, batch_cells=5, is_claimed=False)
+    regions = set()
+    for holder in range(20):
+        claimant = Claimant(holder, 1, 60)
+        claim = await in_transaction(
+            engine, lambda c, claimant=claimant: batches.claim_calls(c, [POOL, OTHER_POOL], claimant, calls=5)
+        )
+        regions |= {batch.region for batch in claim.batches}
+        for batch in claim.batches:
+            await end(engine, batch)
+    assert regions == {"us-east", "eu-west"}
+
+
+async def test_a_job_at_its_limit_does_not_hold_up_another_limited_one(engine, connection) -> None:
+    await limit(connection, None)
+    await ready(connection, max_concurrent=1)
+    assert len((await take(engine)).batches) == 1
+    await ready(connection, max_concurrent=5)
+    (other,) = (await take(engine, calls=1)).batches
+    assert other.slots == 1
+
+
+async def test_a_failure_whose_commit_nobody_heard_of_is_not_written_over_a_retry(engine, connection) -> None:
+    await ready(connection, questions=4, batch_cells=4)
+    await limit(connection, 10)
+    (batch,) = (await take(engine)).batches
+    failure = EndedCell(
+        *(batch.job_no, batch.region_no, batch.model_nos[0], batch.question_nos[0]),
+        *(batch.planned_us, batch.planned_us + 1, "echo", None, "provider_refused", "No."),
+        error_retryable=False,
+        status="failed",
+        attempts_before=0,
+    )
+
+    async def flush(connection: Connection) -> None:
+        await results.record(connection, [Settlement(batch, ended=[failure])], source="a test")
+
+    await in_transaction(engine, flush)
+    job_id = await connection.fetchval("SELECT id FROM jobs")
+    pressed = Actor("a test", None, 1)
+    await in_transaction(
+        engine, lambda c: retrying.retry_job(c, DEFAULT_TENANT_NO, job_id, retrying.RetryFilter(), pressed)
+    )
+    with pytest.raises(CellsAlreadyTerminal):
+        await in_transaction(engine, flush)
+    assert len(await results.settled_cells(connection, [Settlement(batch, ended=[failure])])) == 1
+    cell = await connection.fetchrow("SELECT status, attempts FROM executions WHERE question_no = 0")
+    assert tuple(cell) == ("planned", 1)
 
 
 async def test_a_flush_gives_back_the_calls_that_came_to_an_end(engine, connection) -> None:
@@ -199,6 +311,22 @@ async def test_a_batch_that_never_began_in_time_is_claimed_to_be_ended_whatever_
     overdue = await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100))
     assert len(overdue) == 10
     assert all(batch.is_overdue and batch.slots == 0 for batch in overdue)
+
+
+async def test_a_claim_to_end_a_batch_that_is_lost_is_repeated_and_the_cells_still_end(engine, connection) -> None:
+    await ready(connection, questions=3, queue_timeout_seconds=5)
+    await limit(connection, 10)
+    await connection.execute("UPDATE batches SET overdue_at = now() - interval '1 ms'")
+    claimant = Claimant(1, 1, 60)
+    assert len(await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100))) == 1
+    assert await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100)) == []
+    await connection.execute(LEASES_RAN_OUT)
+    (again,) = await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100))
+    assert again.is_overdue
+    await connection.execute(LEASES_RAN_OUT)
+    await connection.execute(HINT)
+    (by_turn,) = (await take(engine)).batches
+    assert by_turn.is_overdue
 
 
 async def test_a_batch_that_began_is_never_overdue(engine, connection) -> None:

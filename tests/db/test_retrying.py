@@ -203,7 +203,9 @@ async def test_a_batch_in_somebodys_hands_has_more_to_do_than_its_holder_knows(
     await assert_audit(connection)
 
 
-async def test_a_batch_that_waits_for_its_time_waits_on_with_more_to_do(seeds: Seeds, controls, connection) -> None:
+async def test_a_retried_cell_does_not_wait_for_the_later_try_of_its_neighbour(
+    seeds: Seeds, controls, connection
+) -> None:
     job = await seeds.submit(questions=FOUR[:2])
     await seeds.plan()
     [batch] = await seeds.claim()
@@ -211,11 +213,12 @@ async def test_a_batch_that_waits_for_its_time_waits_on_with_more_to_do(seeds: S
     mixed.retried.pop()
     mixed.ended.append(failed(batch).ended[1])
     await seeds.record(mixed)
-    not_before = await connection.fetchval("SELECT not_before FROM batches")
+    assert await seeds.claim() == []
     assert (await controls.retry(job.id)).retried == 1
-    row = await connection.fetchrow("SELECT status, open_cells, not_before FROM batches")
-    assert tuple(row) == ("pending", 2, not_before)
-    assert tuple(await connection.fetchrow("SELECT cells, not_before > now() FROM ready")) == (2, True)
+    [again] = await seeds.claim()
+    assert again.question_nos == batch.question_nos[1:]
+    assert again.next_due_seconds is not None
+    assert again.next_due_seconds > 3000
     await assert_audit(connection)
 
 

@@ -22,31 +22,48 @@ def due(batches_: list[tuple[int, tuple[str, str], int]], room_by_job: dict[int,
 def test_no_limit_is_passed_and_none_is_left_unused(found, room_by_job, pool_rooms, calls) -> None:
     waiting = due(found, room_by_job)
     room_by_pool = dict(zip(POOLS, pool_rooms, strict=True))
-    granted = grant_calls(waiting, room_by_pool, calls)
-    assert sum(granted) <= calls
+    granted, left = grant_calls(waiting, room_by_pool, calls)
+    slots_by_batch = {one.due.batch_no: one.slots for one in granted}
+    assert sum(slots_by_batch.values()) <= calls
     for pool, room in room_by_pool.items():
-        used = sum(slots for one, slots in zip(waiting, granted, strict=True) if one.pool == pool)
+        used = sum(one.slots for one in granted if one.due.pool == pool)
+        assert left[pool] == (None if room is None else room - used)
         assert room is None or used <= room
     for job_no, room in room_by_job.items():
-        used = sum(slots for one, slots in zip(waiting, granted, strict=True) if one.job_no == job_no)
-        assert room is None or used <= room
-    for one, slots in zip(waiting, granted, strict=True):
-        assert slots <= max(one.open_cells, 1)
+        assert room is None or sum(one.slots for one in granted if one.due.job_no == job_no) <= room
+    for one in waiting:
+        slots = slots_by_batch.get(one.batch_no, 0)
         if slots < max(one.open_cells, 1):  # something kept it from more: the worker, its pool or its job is full
-            full_pool = room_by_pool[one.pool] == sum(
-                s for o, s in zip(waiting, granted, strict=True) if o.pool == one.pool
-            )
-            full_job = one.job_room == sum(s for o, s in zip(waiting, granted, strict=True) if o.job_no == one.job_no)
-            assert full_pool or full_job or sum(granted) == calls
+            is_job_full = one.job_room == sum(x.slots for x in granted if x.due.job_no == one.job_no)
+            assert left[one.pool] == 0 or is_job_full or sum(slots_by_batch.values()) == calls
+        assert slots <= max(one.open_cells, 1)
 
 
 def test_the_first_in_turn_gets_what_is_left_first() -> None:
     waiting = due([(1, POOLS[0], 6), (2, POOLS[0], 6), (3, POOLS[0], 6)], {1: None, 2: None, 3: None})
-    assert grant_calls(waiting, {POOLS[0]: 10}, 100) == [6, 4, 0]
+    granted, _ = grant_calls(waiting, {POOLS[0]: 10}, 100)
+    assert [one.slots for one in granted] == [6, 4]
 
 
 def test_a_batch_that_has_no_cells_left_is_still_taken_to_be_ended() -> None:
-    assert grant_calls([Due(1, 1, POOLS[0], 0)], {POOLS[0]: 1}, 1) == [1]
+    (only,), _ = grant_calls([Due(1, 1, POOLS[0], 0)], {POOLS[0]: 1}, 1)
+    assert only.slots == 1
+
+
+def test_a_batch_that_is_taken_over_brings_its_slots_and_leaves_what_it_does_not_need() -> None:
+    lost = Due(1, 1, POOLS[0], open_cells=2, job_room=0, own_slots=5)
+    other = Due(2, 2, POOLS[0], open_cells=9)
+    granted, left = grant_calls([lost, other], {POOLS[0]: 0}, 100)
+    assert [one.slots for one in granted] == [2, 3]
+    assert left == {POOLS[0]: 0}
+
+
+@given(batches, st.integers(1, 40))
+def test_of_a_probed_pool_one_call_is_granted(found, calls) -> None:
+    waiting = due(found, {1: None, 2: None, 3: None})
+    granted, _ = grant_calls(waiting, dict.fromkeys(POOLS, 20), calls, probed={POOLS[0]})
+    probes = [one.slots for one in granted if one.due.pool == POOLS[0]]
+    assert probes in ([], [1])
 
 
 @given(st.lists(st.integers(1, 300), max_size=20), st.integers(0, 1000))

@@ -133,9 +133,14 @@ async def test_slow_calls_give_way_after_each_of_them(fleet: Fleet, connection, 
     fleet.start(CONFIG=configure(fleet, provider, max_concurrent=10), WORKER_CONCURRENCY=1)
     await ring(fleet.redis_url, await seed(connection, [body(questions=20)]))
     eventually(lambda: len(provider.calls) >= 1, what="the large job runs")
-    await ring(fleet.redis_url, await seed(connection, [body(models=["small"])]))
+    (small,) = await seed(connection, [body(models=["small"])])
+    await ring(fleet.redis_url, [small])
+    await eventually_async(
+        lambda: connection.fetchval("SELECT count(*) FROM ready WHERE job_no = $1", small), what="the small one is due"
+    )
+    before = len(provider.calls)
     eventually(lambda: any(call.model == "small" for call in provider.calls), seconds=20, what="the small one is asked")
-    assert [call.model for call in provider.calls].index("small") <= 2
+    assert [call.model for call in provider.calls].index("small") <= before + 1
 
 
 async def test_first_runs_go_before_retries(fleet: Fleet, connection, provider: ProviderServer) -> None:
@@ -169,4 +174,22 @@ async def test_calls_that_become_free_reach_a_batch_that_runs(
     provider.release()
     await all_ended(connection)
     assert await connection.fetchval("SELECT count(*) FROM batches WHERE slots > 0") == 0
+    await assert_audit(connection)
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "at_most_once"])
+async def test_a_batch_that_is_let_go_while_it_is_offered_more_calls_nothing_twice(
+    fleet: Fleet, connection, provider: ProviderServer, delivery: str
+) -> None:
+    """Its last call ends just after others have freed theirs, so that a claim offers it what it gives back."""
+    fleet.start(CONFIG=configure(fleet, provider, max_concurrent=6))
+    for n in range(6):
+        provider.behave = by_model({"late": after(0.604 + 0.004 * n, answer())}, after(0.6, answer()))
+        policy = {"delivery": delivery}
+        jobs = [body(models=["first"], questions=5), body(models=["late"], questions=6, policy=policy)]
+        await ring(fleet.redis_url, await seed(connection, jobs))
+        await all_ended(connection)
+    assert len(provider.calls) == len(set(provider.keys())) == 66
+    assert await connection.fetchval("SELECT count(*) FROM executions WHERE status <> 'completed'") == 0
+    assert provider.peak == 6
     await assert_audit(connection)

@@ -1,8 +1,7 @@
 -- Limits, gates, pauses, start marks, dead letters, and what a person's retry or resolve leaves behind.
 
 -- A provider in a region: how many calls it may be asked at once, and until when it asked for none. A claim that counts
--- calls locks the row first. NULL as limit: only the workers bound it. A gate stays (gate_code) until a call passes it;
--- `probed_until` keeps a second one from being tried while the first is under way.
+-- calls locks the row first. NULL as limit: only the workers bound it. A gate stays (gate_code) until a call passes it.
 CREATE TABLE pools (
     provider text NOT NULL,
     region text NOT NULL,
@@ -11,7 +10,6 @@ CREATE TABLE pools (
     gate_code text,
     gate_detail text,
     gate_times int NOT NULL DEFAULT 0,
-    probed_until timestamptz,
     CONSTRAINT pools_key PRIMARY KEY (provider, region),
     CONSTRAINT pool_gate_says_why CHECK ((gate_until IS NULL) = (gate_code IS NULL) AND (gate_code IS NULL) = (gate_times = 0))
 ) WITH (fillfactor = 50);
@@ -47,9 +45,11 @@ CREATE TABLE job_limits (
     max_concurrent int NOT NULL CONSTRAINT job_limit_is_positive CHECK (max_concurrent > 0)
 );
 
--- `slots` is how many calls the holder may have in flight; `overdue_at` when a batch that never began fails instead.
+-- `slots` is how many calls the holder may have in flight, `is_probe` whether they try a gate; `overdue_at` when a batch
+-- that never began fails instead.
 ALTER TABLE batches
     ADD COLUMN slots int NOT NULL DEFAULT 0,
+    ADD COLUMN is_probe boolean NOT NULL DEFAULT false,
     ADD COLUMN overdue_at timestamptz,
     ADD CONSTRAINT batch_slots_are_of_a_lease CHECK (slots >= 0 AND (slots = 0 OR status = 'running'));
 CREATE INDEX batches_with_slots ON batches (provider, region) WHERE slots > 0;
