@@ -188,8 +188,10 @@ class ProviderServer:
         except (ConnectionError, asyncio.CancelledError, ValueError):
             pass  # what comes over a connection that no HTTP is spoken on is nobody's call
         finally:
-            self._connections.discard(task)
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()  # before that, the caller may still find the connection open
+            self._connections.discard(task)
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve one call; return whether the connection goes on."""
