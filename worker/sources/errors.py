@@ -1,0 +1,118 @@
+"""What keeps a source from being read, as one tree; each has a stable `code` and says what to do.
+
+SourceError
+├── SourceMissing          no such file, table or named query
+├── SourceForbidden        the path leaves the import root, or is no file
+├── UnknownColumn          the key names a column that the source lacks
+├── Unreadable             it is there and makes no sense: not of its format, or of a format we don't read
+├── KeyMissing             too many rows have no key
+├── KeyUnusable            the key can't be ordered, or too many rows share one
+├── SourceChanged          it is no longer what was surveyed
+├── SourceRefused          the service takes neither these credentials nor this query
+└── SourceUnavailable      away for the moment: the same call may succeed later
+    ├── SourceBusy             it takes no more calls now
+    └── SourceTimeout          no answer within the limit
+"""
+
+import difflib
+from collections.abc import Iterable
+
+ECHO_LIMIT = 100
+"""Characters of a name that an error may echo; values are never echoed."""
+
+
+class SourceError(Exception):
+    """The source can't be read; one that is `retryable` may be tried again unchanged."""
+
+    code = "source_error"
+    retryable = False
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class SourceMissing(SourceError):
+    """There is no such file, table or named query."""
+
+    code = "source_missing"
+
+
+class SourceForbidden(SourceError):
+    """The path leaves the import root, or names something that is no file."""
+
+    code = "source_forbidden"
+
+
+class UnknownColumn(SourceError):
+    """The key names a column that the source lacks."""
+
+    code = "unknown_column"
+
+
+class Unreadable(SourceError):
+    """What is there isn't of its format, or of no format that can be read."""
+
+    code = "unreadable"
+
+
+class KeyMissing(SourceError):
+    """More rows have no value in a column of the key than one batch can hold."""
+
+    code = "key_missing"
+
+
+class KeyUnusable(SourceError):
+    """The key can't be ordered, or more rows share one key than one batch can hold."""
+
+    code = "key_unusable"
+
+
+class SourceChanged(SourceError):
+    """The source is no longer what was surveyed."""
+
+    code = "source_changed"
+
+
+class SourceRefused(SourceError):
+    """The service takes neither these credentials nor this query."""
+
+    code = "source_refused"
+
+
+class SourceUnavailable(SourceError):
+    """The source is away; the same call may succeed later."""
+
+    code = "source_unavailable"
+    retryable = True
+
+
+class SourceBusy(SourceUnavailable):
+    """The source takes no more calls for now; it may say for how long."""
+
+    code = "source_busy"
+
+    def __init__(self, detail: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class SourceTimeout(SourceUnavailable):
+    """The source gave no answer within the limit."""
+
+    code = "source_timeout"
+
+
+def echoed(name: str) -> str:
+    """Return a name as it may stand in an error."""
+    return f'"{name[:ECHO_LIMIT]}"'
+
+
+def refuse_unknown_columns(key: Iterable[str], columns: Iterable[str]) -> None:
+    """Raise UnknownColumn for the first part of the key that is no column, naming the nearest one that is."""
+    known = list(columns)
+    for name in key:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {echoed(near[0])}?" if near else f"it has {', '.join(map(echoed, known[:20]))}."
+            raise UnknownColumn(f"The source has no column {echoed(name)}: {hint}")

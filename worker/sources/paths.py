@@ -1,0 +1,73 @@
+"""Opening a file to import: only inside the import root, and the very file that was looked at."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from worker.sources.errors import SourceForbidden, SourceMissing, SourceRefused, SourceUnavailable, echoed
+
+
+@contextmanager
+def open_inside(root: Path, path: str) -> Iterator[int]:
+    """Lend a descriptor, for reading, of the regular file at `path` below `root`.
+
+    A link may lead to another place below the root. Whoever swaps a folder or a file for a link while this looks gets
+    a refusal: the way is resolved first, and then walked without following any link. Raises SourceForbidden for what
+    leaves the root or is no file, SourceMissing for what isn't there.
+    """
+    parts = _parts_below_root(root, path)
+    try:
+        file = _walk(root, parts)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise SourceMissing(f"There is no file {echoed(path)} in the import root.") from None
+    except OSError as error:
+        raise _refusal(path, error) from None
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise SourceForbidden(f"{echoed(path)} is no file: name a file below the import root.")
+        yield file
+    finally:
+        os.close(file)
+
+
+def _parts_below_root(root: Path, path: str) -> tuple[str, ...]:
+    """Return the way from the root to the file without any link in it, as it is at this moment."""
+    if "\0" in path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise SourceForbidden(f"{echoed(path)} leaves the import root: name a file below it, without a leading / or ..")
+    try:
+        real_root = root.resolve(strict=True)
+        real = (real_root / path).resolve()
+    except (OSError, RuntimeError, ValueError):  # no root; links that lead in circles; what can't be a name
+        raise SourceMissing(f"The way to {echoed(path)} can't be followed: is the import root there?") from None
+    if not real.is_relative_to(real_root):
+        raise SourceForbidden(f"{echoed(path)} leaves the import root through a link: name a file that lies below it.")
+    return real.relative_to(real_root).parts
+
+
+def _walk(root: Path, parts: tuple[str, ...]) -> int:
+    """Open each folder of the way from the one before it, then the file; no step follows a link or waits for a pipe."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        name = parts[-1] if parts else "."
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _refusal(path: str, error: OSError) -> SourceForbidden | SourceRefused | SourceUnavailable:
+    match error.errno:
+        case errno.ELOOP:
+            return SourceForbidden(f"{echoed(path)} became a link while it was opened: try again once nobody moves it.")
+        case errno.ENXIO | errno.ENODEV:
+            return SourceForbidden(f"{echoed(path)} is no file: name a file below the import root.")
+        case errno.EACCES | errno.EPERM:
+            return SourceRefused(f"{echoed(path)} may not be read by the worker: give its account the right to.")
+        case _:
+            return SourceUnavailable(f"{echoed(path)} can't be opened ({error.strerror}).")

@@ -1,0 +1,76 @@
+"""What a source is to the worker: it tells its columns, counts, cuts its rows into ranges once, and reads a range."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+RANGE_ROWS = 10_000
+
+
+def most_rows(batch_size: int) -> int:
+    """Return how many rows a range may come to hold: equal keys stay together, and a worker's memory has an end."""
+    return max(RANGE_ROWS, 2 * batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRange:
+    """A part of a source's rows. `range` is a small JSON object that any worker can read the same rows by, later."""
+
+    range: Mapping[str, Any]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All rows of a source at one moment, cut into ranges without a gap and without an overlap.
+
+    `rows` is what the source holds, so it is the sum over the ranges only where the survey `is_complete`. `detail` says
+    what can't be read, with numbers, or what will make reading slow.
+    """
+
+    rows: int
+    ranges: Sequence[SourceRange]
+    is_complete: bool = True
+    detail: str | None = None
+
+
+class SourceRow(NamedTuple):
+    """One row. `position` counts from 0 over the whole source, in the order of the survey.
+
+    `payload` holds JSON values only. A row with a `defect` is to be rejected for that reason; its payload then lacks
+    the values that JSON or the database can't hold, or is empty where nothing could be read.
+    """
+
+    position: int
+    payload: dict[str, Any]
+    defect: str | None = None
+
+
+class Source(Protocol):
+    """Rows of one record type. Every method may be cancelled at any moment, and none blocks the event loop.
+
+    All raise SourceError, whose code, detail and `retryable` say what became of it.
+    """
+
+    async def columns(self) -> tuple[str, ...]:
+        """Return the names that the source's rows really have."""
+        ...
+
+    async def count(self) -> int:
+        """Return how many rows there are; may take minutes."""
+        ...
+
+    async def ranges(self, key: Sequence[str], batch_size: int) -> Survey:
+        """Count the rows and cut them into ranges of about `batch_size` rows, both over one snapshot.
+
+        Rows that share a key are never in two ranges. Raises UnknownColumn for a key that the source lacks.
+        """
+        ...
+
+    async def read(self, source_range: Mapping[str, Any]) -> list[SourceRow]:
+        """Return the rows of a range that a survey gave; costs the same wherever the range lies."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what this source alone held open."""
+        ...

@@ -1,0 +1,158 @@
+"""What a PostgreSQL source really has. Only names of tables, columns, types and collations found here are ever used."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.sources.errors import SourceMissing, SourceRefused, echoed
+from worker.sources.sql_session import Connection
+from worker.sources.values import Kind
+
+_TABLE = """
+SELECT c.oid, n.nspname AS schema, c.relname AS name, has_table_privilege(c.oid, 'SELECT') AS is_readable
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+  AND (n.nspname || '.' || c.relname = $1 OR (c.relname = $1 AND pg_catalog.pg_table_is_visible(c.oid)))
+ORDER BY c.relname = $1 DESC, c.oid
+LIMIT 1
+"""
+_COLUMNS = """
+SELECT
+    a.attname AS name,
+    pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
+    base.typname AS base,
+    base.typtype::text AS base_type,
+    element.typname AS element,
+    a.attcollation <> 0 AS is_collated
+FROM pg_catalog.pg_attribute AS a
+JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+JOIN pg_catalog.pg_type AS base ON base.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
+LEFT JOIN pg_catalog.pg_type AS element ON element.oid = base.typelem AND base.typcategory = 'A'
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+# One row per index that orders its columns as their types do; what a row comparison can scan.
+_INDEXES = """
+SELECT
+    array_agg(a.attname::text ORDER BY k.place) AS columns,
+    array_agg(
+        -- null where the type has no collation
+        pg_catalog.quote_ident(ln.nspname) || '.' || pg_catalog.quote_ident(l.collname) ORDER BY k.place
+    ) AS collations
+FROM pg_catalog.pg_index AS i
+JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_am AS m ON m.oid = c.relam AND m.amname = 'btree'
+CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indcollation::oid[], i.indclass::oid[], i.indoption::int2[])
+    WITH ORDINALITY AS k (attnum, collation_oid, class_oid, options, place)
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+JOIN pg_catalog.pg_opclass AS o ON o.oid = k.class_oid
+LEFT JOIN pg_catalog.pg_collation AS l ON l.oid = k.collation_oid
+LEFT JOIN pg_catalog.pg_namespace AS ln ON ln.oid = l.collnamespace
+WHERE i.indrelid = $1 AND i.indisvalid AND i.indpred IS NULL AND k.place <= i.indnkeyatts
+GROUP BY i.indexrelid, i.indnkeyatts, i.indisprimary, i.indisunique
+HAVING count(*) = i.indnkeyatts AND bool_and(o.opcdefault) AND count(DISTINCT k.options) = 1
+ORDER BY i.indisprimary DESC, i.indisunique DESC, i.indexrelid
+"""
+_COLLATIONS = """
+SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(l.collname) AS name
+FROM pg_catalog.pg_collation AS l
+JOIN pg_catalog.pg_namespace AS n ON n.oid = l.collnamespace
+WHERE pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(l.collname) = ANY ($1::text[])
+"""
+BYTEWISE = 'pg_catalog."C"'
+"""The collation of text where no index says otherwise: it needs no rules that a library could change."""
+
+_CARRIED: Mapping[str, tuple[str, Kind]] = {
+    **dict.fromkeys(["int2", "int4", "int8", "bool", "text", "varchar", "bpchar"], ("{}", Kind.PLAIN)),
+    "float8": ("{}", Kind.FLOAT),
+    "float4": ("{}::text::float8", Kind.FLOAT),  # by its shortest digits, not by those of the double that holds it
+    "numeric": ("{}::text", Kind.NUMBER),
+    # As text, since Python's types hold less: no infinity, no years before 1.
+    **dict.fromkeys(["date", "time", "timetz", "timestamp", "timestamptz"], ("{}::text", Kind.MOMENT)),
+    **dict.fromkeys(["json", "jsonb"], ("{}::text", Kind.JSON)),
+    "bytea": ("{}", Kind.NESTED),
+}
+"""How a type's values travel, and what they need then; those of another type travel as text."""
+_JSON_ELEMENTS = frozenset({"int2", "int4", "int8", "bool", "float4", "float8"})
+"""Types whose arrays hold what JSON can hold; the elements of other arrays travel as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column. `expression` gives its value, of the table as `t`, in a form that `kind` says how to turn into JSON."""
+
+    name: str
+    quoted: str
+    type: str
+    is_collated: bool
+    expression: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index by which a row comparison over its first columns can be scanned."""
+
+    columns: tuple[str, ...]
+    collations: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table or view, as it was looked up."""
+
+    quoted: str
+    columns: tuple[Column, ...]
+    indexes: tuple[Index, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names, in the table's order."""
+        return tuple(column.name for column in self.columns)
+
+
+async def find_table(connection: Connection, name: str) -> Table:
+    """Look a table or view up by `schema.table`, or by `table` on the search path; upper and lower case differ.
+
+    Raises SourceMissing if there is none, SourceRefused if the account may not read it. The system's own are none.
+    """
+    found = await connection.fetch(_TABLE, name) if "\0" not in name else []
+    if not found:
+        raise SourceMissing(f"The connection has no table {echoed(name)}: name it as table or schema.table.")
+    if not found[0]["is_readable"]:
+        raise SourceRefused(f"The account of the connection may not read {echoed(name)}: grant it SELECT.")
+    oid = found[0]["oid"]
+    indexes = await connection.fetch(_INDEXES, oid)
+    return Table(
+        quoted=f"{quoted(found[0]['schema'])}.{quoted(found[0]['name'])}",
+        columns=tuple(_column(row) for row in await connection.fetch(_COLUMNS, oid)),
+        indexes=tuple(Index(tuple(index["columns"]), tuple(index["collations"])) for index in indexes),
+    )
+
+
+async def existing_collations(connection: Connection, names: Sequence[str | None]) -> set[str]:
+    """Return those of the quoted names that are collations here."""
+    found = await connection.fetch(_COLLATIONS, [name for name in names if name])
+    return {row["name"] for row in found}
+
+
+def quoted(name: str) -> str:
+    """Return a name as an identifier, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _column(row: Any) -> Column:
+    name = quoted(row["name"])
+    expression, kind = _carried(f"t.{name}", base=row["base"], base_type=row["base_type"], element=row["element"])
+    return Column(row["name"], name, row["type"], row["is_collated"], expression, kind)
+
+
+def _carried(name: str, *, base: str, base_type: str, element: str | None) -> tuple[str, Kind]:
+    if element is not None:
+        return f"to_jsonb({name}{'' if element in _JSON_ELEMENTS else '::text[]'})::text", Kind.JSON
+    if base_type == "c":
+        return f"to_jsonb({name})::text", Kind.JSON
+    template, kind = _CARRIED.get(base, ("{}::text", Kind.PLAIN))
+    return template.format(name), kind

@@ -1,0 +1,195 @@
+"""Connections to a PostgreSQL source: read-only, bounded in time, never idle in a transaction for long."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from worker.sources.errors import (
+    KeyUnusable,
+    SourceChanged,
+    SourceError,
+    SourceRefused,
+    SourceTimeout,
+    SourceUnavailable,
+    Unreadable,
+)
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+
+APPLICATION_NAME = "breakwater import"
+IDLE_IN_TRANSACTION_SECONDS = 60
+"""A worker that is paused while it surveys keeps the source's snapshot for so long at most."""
+_WORK_MEM = "64MB"
+# How values are written as text: keys must come back as the same values, moments as ISO 8601.
+_SPELLING = {
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+}
+
+
+class SqlConnection:
+    """A configured connection to a PostgreSQL database; at most `size` sessions, opened when needed.
+
+    `read_seconds` bounds reading one range, `survey_seconds` a count or a survey, on both ends of the connection.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        size: int = 4,
+        connect_seconds: float = 10,
+        read_seconds: float = 60,
+        survey_seconds: float = 600,
+    ) -> None:
+        self._url = url
+        self._size = size
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
+        self._survey_seconds = survey_seconds
+        self._opened: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """Lend a session for single statements, each its own transaction. Raises SourceError for what goes wrong."""
+        with _Telling():
+            pool = await self._pool()
+            async with pool.acquire(timeout=self._connect_seconds) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """Lend a session in a transaction that sees one moment and writes nothing; it ends with the block."""
+        async with (
+            self.reading() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await connection.execute(
+                f"""
+                SELECT
+                    set_config('statement_timeout', '{_milliseconds(self._survey_seconds)}', true),
+                    set_config('work_mem', '{_WORK_MEM}', true);
+                -- A count whose worker died ends by itself, where the server can look (14 and newer).
+                SELECT set_config(name, '5000', true)
+                FROM pg_catalog.pg_settings
+                WHERE name = 'client_connection_check_interval'
+                """
+            )
+            yield connection
+
+    @property
+    def survey_seconds(self) -> float:
+        """What a statement within `snapshot` may take, to be given to it as its timeout."""
+        return self._survey_seconds + 1  # the server's own limit is the one to be met first
+
+    async def aclose(self) -> None:
+        """End every session, those in use too."""
+        if self._opened is not None:
+            self._opened.terminate()
+            self._opened = None
+
+    async def _pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        async with self._opening:
+            if self._opened is None:
+                self._opened = await asyncpg.create_pool(
+                    self._url,
+                    min_size=0,  # so nothing connects yet
+                    max_size=self._size,
+                    max_inactive_connection_lifetime=60,
+                    timeout=self._connect_seconds,
+                    command_timeout=self._read_seconds + 1,
+                    reset=_keep_as_it_is,
+                    server_settings=self._server_settings(),
+                )
+            return self._opened
+
+    def _server_settings(self) -> dict[str, str]:
+        return {
+            "application_name": APPLICATION_NAME,
+            "default_transaction_read_only": "on",
+            "statement_timeout": _milliseconds(self._read_seconds),
+            "idle_in_transaction_session_timeout": _milliseconds(IDLE_IN_TRANSACTION_SECONDS),
+            "jit": "off",
+            **_SPELLING,
+        }
+
+
+async def _keep_as_it_is(_: object) -> None:
+    """A session carries nothing from one use to the next: settings end with their transaction."""
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))
+
+
+class _Telling:
+    """Turns what the driver raises into errors of ours. The server's words may show values: only its code is told."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, SourceError) and (told := _told(error)):
+            raise told from error
+
+
+def _told(error: Exception) -> SourceError | None:
+    for kinds, told, detail in _TOLD:
+        if isinstance(error, kinds):
+            return told(f"{detail} ({_code(error)}).")
+    return None
+
+
+def _code(error: Exception) -> str:
+    return str(getattr(error, "sqlstate", None) or type(error).__name__)
+
+
+# The first that fits.
+_TOLD: Sequence[tuple[tuple[type[Exception], ...], type[SourceError], str]] = (
+    ((asyncpg.QueryCanceledError, TimeoutError), SourceTimeout, "The source gave no answer within the limit"),
+    ((asyncpg.UndefinedFunctionError,), KeyUnusable, "The key has a column whose type has no order"),
+    (
+        (
+            asyncpg.InvalidAuthorizationSpecificationError,
+            asyncpg.InsufficientPrivilegeError,
+            asyncpg.InvalidCatalogNameError,
+        ),
+        SourceRefused,
+        "The source refused the connection's account or database",
+    ),
+    (
+        (
+            asyncpg.UndefinedTableError,
+            asyncpg.UndefinedColumnError,
+            asyncpg.UndefinedObjectError,
+            asyncpg.InvalidTextRepresentationError,
+            asyncpg.InvalidCachedStatementError,
+        ),
+        SourceChanged,
+        "The table is no longer what was surveyed",
+    ),
+    (
+        (
+            asyncpg.PostgresConnectionError,
+            asyncpg.InternalClientError,
+            asyncpg.OperatorInterventionError,
+            asyncpg.InsufficientResourcesError,
+            asyncpg.TransactionRollbackError,
+            asyncpg.IdleInTransactionSessionTimeoutError,
+            asyncpg.ObjectInUseError,
+            asyncpg.InterfaceError,
+            OSError,
+        ),
+        SourceUnavailable,
+        "The source is away or in trouble",
+    ),
+    ((asyncpg.PostgresError, UnicodeDecodeError), Unreadable, "The source can't give these rows"),
+)

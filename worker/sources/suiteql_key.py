@@ -1,0 +1,99 @@
+"""A key in SuiteQL: whether the service orders by it as it compares, and the conditions that cut along it."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from worker.sources.errors import KeyUnusable
+
+Values: TypeAlias = tuple[Any, ...]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+MAX_COLUMNS = 4
+
+
+@dataclass(slots=True)
+class KeyOrder:
+    """The columns of a key, and in which ways the keys seen so far are ascending.
+
+    The service may order text by the rules of a language and compare it byte by byte; ranges cut along such a key
+    would overlap and leave gaps. So each column is taken as numbers or as text in code points, and what the keys
+    contradict is struck off.
+    """
+
+    columns: tuple[str, ...]
+    ways: list[tuple[bool, ...]] = field(default_factory=list)
+    """For each way that is left: whether each column is a number. Numbers come first."""
+    _last: Values | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.columns) > MAX_COLUMNS or not all(map(_NAME.fullmatch, self.columns)):
+            raise KeyUnusable("The key has a column whose name can't stand in a condition, or too many columns.")
+        self.ways = list(itertools.product((True, False), repeat=len(self.columns)))
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Which columns are compared as numbers, for all that is known."""
+        return self.ways[0]
+
+    def follow(self, key: Values) -> None:
+        """Take note of the next key in the service's order; raises KeyUnusable if no way is left."""
+        if self._last != key:
+            last = self._last
+            self.ways = [way for way in self.ways if _is_ascending(last, key, way)]
+            self._last = key
+        if not self.ways:
+            raise KeyUnusable("The service doesn't order the key's values as it compares them.")
+
+    def key_of(self, item: dict[str, Any]) -> Values:
+        """Return a row's key; raises KeyUnusable for values that no condition can name."""
+        key = tuple(item.get(column) for column in self.columns)
+        if not all(isinstance(value, str | int) and not isinstance(value, bool) for value in key):
+            raise KeyUnusable("The key has values that are neither text nor whole numbers.")
+        return key
+
+    @property
+    def listed(self) -> str:
+        """The columns, in order."""
+        return ", ".join(self.columns)
+
+    @property
+    def has_key(self) -> str:
+        """The condition that no part of a row's key is null."""
+        return " AND ".join(f"{column} IS NOT NULL" for column in self.columns)
+
+
+def compared(columns: Sequence[str], operator: str, values: Sequence[Any], numeric: Sequence[bool]) -> str:
+    """Return the condition that a key stands in this relation (`>=`, `<`, `<=`) to another, column by column.
+
+    SuiteQL compares no rows, so `(a, b) >= (1, 2)` becomes `a > 1 OR (a = 1 AND b >= 2)`.
+    """
+    column, value = columns[0], literal(values[0], is_number=numeric[0])
+    if len(columns) == 1:
+        return f"{column} {operator} {value}"
+    rest = compared(columns[1:], operator, values[1:], numeric[1:])
+    return f"({column} {operator[0]} {value} OR ({column} = {value} AND {rest}))"
+
+
+def literal(value: Any, *, is_number: bool) -> str:
+    """Return a value as it stands in a query: digits, or text in quotes; raises KeyUnusable for what is neither."""
+    text = str(value)
+    if is_number:
+        if not _NUMBER.fullmatch(text):
+            raise KeyUnusable("A key that was a number is none.")
+        return text
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _is_ascending(last: Values | None, key: Values, way: tuple[bool, ...]) -> bool:
+    if any(is_number and not _NUMBER.fullmatch(str(value)) for value, is_number in zip(key, way, strict=True)):
+        return False
+    return last is None or _sortable(last, way) < _sortable(key, way)
+
+
+def _sortable(key: Values, way: tuple[bool, ...]) -> tuple[Any, ...]:
+    return tuple(Decimal(str(value)) if is_number else str(value) for value, is_number in zip(key, way, strict=True))
