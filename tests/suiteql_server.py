@@ -1,8 +1,8 @@
-"""A server that behaves like NetSuite's SuiteQL service over REST, on loopback, with SQLite behind it; it logs its calls.
+"""A server that behaves like NetSuite's SuiteQL service over REST, on loopback, with SQLite behind it; it logs calls.
 
 As documented: POST with `Prefer: transient` and `{"q": …}`; at most 1,000 rows a page; an offset is a multiple of the
-limit; nothing behind the offset cap; too many calls at once are 429 CONCURRENCY_LIMIT_EXCEEDED. Values are strings, what
-is null is left out, and every item has `links`.
+limit; nothing behind the offset cap; too many calls at once are 429 CONCURRENCY_LIMIT_EXCEEDED. Values are strings,
+what is null is left out, and every item has `links`.
 """
 
 import json
@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-TOKEN = "token-of-the-tests"
+TOKEN = "token-of-the-tests"  # noqa: S105
 OFFSET_CAP_ROWS = 99_000
 PAGE_ROWS = 1000
 PATH = "/services/rest/query/v1/suiteql"

@@ -132,9 +132,7 @@ async def test_below_the_cap_positions_cut_all_rows(server, connection, rows, ba
 
 
 async def test_a_key_that_the_service_orders_by_other_rules_than_it_compares_is_not_cut_along(server, connection):
-    server.database.executemany(
-        "INSERT INTO customer VALUES (?, ?, NULL)", enumerate(["b", "B", "a", "A", "c", "C"])
-    )
+    server.database.executemany("INSERT INTO customer VALUES (?, ?, NULL)", enumerate(["b", "B", "a", "A", "c", "C"]))
     server.orders_text_by_rules = True
     survey = await SuiteqlSource(connection, "customer").ranges(["name"], 2)
     assert survey.is_complete
@@ -207,10 +205,10 @@ async def test_a_query_that_the_service_refuses_is_told_without_its_words(connec
 
 
 async def test_a_wrong_token_is_refused_at_once_and_not_shown(server):
-    connection = SuiteqlConnection(server.url, token="geheim", queries=QUERIES)
+    connection = SuiteqlConnection(server.url, token=TOKEN[::-1], queries=QUERIES)
     with pytest.raises(SourceRefused, match="401 INVALID_LOGIN") as refused:
         await SuiteqlSource(connection, "customer").count()
-    assert "geheim" not in str(refused.value)
+    assert TOKEN[::-1] not in str(refused.value)
     assert len(server.calls) == 1
     await connection.aclose()
 

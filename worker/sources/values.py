@@ -79,9 +79,7 @@ def parse_json(text: str | bytes) -> Any:
     return to_json_value(value) if b"\\u0000" in encoded or _holds_a_wide_number(value) else value
 
 
-def to_rows(
-    records: Iterable[Any], *, names: Sequence[str], kinds: Sequence[Kind], first: int
-) -> list[SourceRow]:
+def to_rows(records: Iterable[Any], *, names: Sequence[str], kinds: Sequence[Kind], first: int) -> list[SourceRow]:
     """Return records, sequences of values in the order of `names`, as rows whose positions count from `first`."""
     converting = [
         (number, name, CONVERT[kind])
