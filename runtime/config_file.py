@@ -82,10 +82,34 @@ class ProviderSettings(_Table):
         return self
 
 
-class ConnectionSettings(_Table):
-    """A source of imports; its URL stays in the environment."""
+class ConnectionType(StrEnum):
+    """What imports read over a connection."""
 
+    POSTGRESQL = "postgresql"
+    SUITEQL = "suiteql"
+
+
+class ConnectionSettings(_Table):
+    """A source of imports; its URL and its token stay in the environment. A spec names one of `queries`, never SQL."""
+
+    type: ConnectionType = Field(default=ConnectionType.POSTGRESQL, description="postgresql or suiteql")
     url_env: EnvironmentName = Field(description="the name of an environment variable")
+    token_env: EnvironmentName | None = Field(default=None, description="the name of an environment variable")
+    queries: Mapping[Name, Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = Field(
+        default={}, description="the text of a SuiteQL query in quotes"
+    )
+
+    @model_validator(mode="after")
+    def _has_what_its_type_needs(self) -> Self:
+        if self.type is ConnectionType.POSTGRESQL and (self.token_env or self.queries):
+            raise PydanticCustomError(
+                "contradiction", "is of type postgresql, which takes no token_env and no queries: remove them"
+            )
+        if self.type is ConnectionType.SUITEQL and not (self.token_env and self.queries):
+            raise PydanticCustomError(
+                "contradiction", "is of type suiteql: add token_env and a table queries with at least one query"
+            )
+        return self
 
 
 class ImportSettings(_Table):

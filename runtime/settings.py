@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Region, Registry
-from runtime.config_file import ConfigFile, ProviderType, read_config_file
+from domain.import_spec import SourceType
+from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Region, Registry
+from runtime.config_file import ConfigFile, ConnectionType, ProviderType, read_config_file
 from runtime.errors import SettingError
 from runtime.wrong_settings import sentence, unknown
 
@@ -32,6 +33,7 @@ class LogLevel(StrEnum):
 
 _SECONDS = "a number of seconds above 0, such as 5 or 0.5"
 _SENDABLE = re.compile(r"[!-~]+")
+_SOURCE_TYPES = {ConnectionType.POSTGRESQL: SourceType.SQL, ConnectionType.SUITEQL: SourceType.SUITEQL}
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
@@ -67,7 +69,7 @@ class Settings(BaseSettings):
     file: ConfigFile = Field(default=ConfigFile(), exclude=True, description="set by BREAKWATER_CONFIG only")
 
     secrets: Mapping[str, SecretStr] = Field(default={}, exclude=True, repr=False)
-    """The values of the variables that `api_key_env` and `url_env` name."""
+    """The values of the variables that `api_key_env`, `url_env` and `token_env` name."""
 
 
 def load_settings() -> Settings:
@@ -103,6 +105,11 @@ def registry(settings: Settings) -> Registry:
             if provider.type is not ProviderType.ECHO
         },
         max_cells=settings.max_cells,
+        connections={
+            name: Connection(_SOURCE_TYPES[connection.type], frozenset(connection.queries))
+            for name, connection in file.connections.items()
+        },
+        has_import_root=file.imports is not None,
     )
 
 
@@ -157,15 +164,34 @@ def _refuse_wrong_nesting(settings: Settings) -> None:
 
 
 def _secrets(file: ConfigFile) -> dict[str, SecretStr]:
-    named = {f"providers.{name}.api_key_env": provider.api_key_env for name, provider in file.providers.items()}
-    named |= {f"connections.{name}.url_env": connection.url_env for name, connection in file.connections.items()}
+    keys = {f"providers.{name}.api_key_env": provider.api_key_env for name, provider in file.providers.items()}
+    keys |= {f"connections.{name}.token_env": connection.token_env for name, connection in file.connections.items()}
+    urls = {f"connections.{name}.url_env": connection.url_env for name, connection in file.connections.items()}
     secrets = {}
-    for place, variable in named.items():
+    for place, variable in (keys | urls).items():
         if variable is None:
             continue
         if not os.environ.get(variable):
             raise SettingError(f"{place} names {variable}, which isn't in the environment: set {variable}.")
-        if place.startswith("providers.") and not _SENDABLE.fullmatch(os.environ[variable]):
+        if place in keys and not _SENDABLE.fullmatch(os.environ[variable]):
             raise SettingError(f"{variable} can't be sent as a key: set it to the key alone, in visible ASCII.")
         secrets[variable] = SecretStr(os.environ[variable])
+    _refuse_wrong_connections(file)
     return secrets
+
+
+def _refuse_wrong_connections(file: ConfigFile) -> None:
+    """Refuse a URL of another scheme than its connection's type speaks; a URL may hold a password, so none is shown."""
+    for name, connection in file.connections.items():
+        url = urlsplit(os.environ[connection.url_env])
+        match connection.type:
+            case ConnectionType.POSTGRESQL:
+                is_right, wanted = url.scheme in _POSTGRES_SCHEMES, "postgresql://user:password@host/database"
+            case ConnectionType.SUITEQL:
+                is_right = url.scheme in {"http", "https"} and bool(url.hostname) and "@" not in url.netloc
+                wanted = "https://account.suitetalk.api.netsuite.com, without a path, a user or a password"
+        if not is_right:
+            raise SettingError(
+                f"connections.{name}.url_env names {connection.url_env}, which isn't a URL of type {connection.type}: "
+                f"set it to {wanted}."
+            )

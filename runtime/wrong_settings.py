@@ -26,6 +26,8 @@ def sentence(error: ValidationError, model: type[BaseModel], *, name: Callable[[
             return f"{setting} is missing: set it to {_wanted(field)}."
         case "base_urls_missing":
             return f"{setting} has nowhere to call: {first['msg']}."
+        case "contradiction":
+            return f"{setting} {first['msg']}."
         case _:
             given = first["input"]
             is_shown = field is not None and field.repr and isinstance(given, str | int | float | bool)

@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS
+from domain.import_spec import SourceType
+from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection
 from runtime.errors import SettingError
 from runtime.settings import load_settings, redacted, registry
 
@@ -97,6 +98,15 @@ def test_an_empty_variable_counts_as_unset_and_levels_are_taken_in_any_case(monk
         ("[providers.h]\ntype = 'echo'\nmax_concurrent = 0", "providers.h.max_concurrent"),
         ("[providers.h]\ntype = 'echo'\napi_key_env = 'NOT_THERE'", "NOT_THERE"),
         ("[connections.erp]\nurl_env = 'NOT_THERE'", "NOT_THERE"),
+        ("[connections.erp]\ntype = 'mysql'\nurl_env = 'HOME'", "connections.erp.type"),
+        ("[connections.erp]\nurl_env = 'HOME'\ntoken_env = 'HOME'", "connections.erp"),
+        ("[connections.erp]\nurl_env = 'HOME'\n[connections.erp.queries]\na = 'SELECT 1'", "takes no token_env"),
+        ("[connections.ns]\ntype = 'suiteql'\nurl_env = 'HOME'\ntoken_env = 'HOME'", "add token_env and a table"),
+        ("[connections.ns]\ntype = 'suiteql'\nurl_env = 'HOME'\n[connections.ns.queries]\na = 'b'", "add token_env"),
+        (
+            "[connections.n]\ntype = 'suiteql'\nurl_env = 'HOME'\ntoken_env = 'HOME'\n[connections.n.queries]\na = ''",
+            "connections.n.queries.a",
+        ),
         ("[regions.a]\naliases = ['X']\n[regions.b]\naliases = [' x']", "regions.a"),
         ("[regions.a]\naliases = ['B']\n[regions.b]", "regions.b"),
         ("[questions]\nq = ''", "questions.q"),
@@ -176,3 +186,40 @@ def test_the_import_root_is_relative_to_the_file(configure, tmp_path):
 )
 def test_no_password_is_shown(url, shown):
     assert redacted(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        ("", "https://host/db"),
+        ("type = 'suiteql'\ntoken_env = 'TOKEN'\n[connections.x.queries]\nq = 'SELECT 1'", "postgresql://h/d"),
+        ("type = 'suiteql'\ntoken_env = 'TOKEN'\n[connections.x.queries]\nq = 'SELECT 1'", "https://u:geheim@h"),
+    ],
+)
+def test_a_connection_whose_url_is_of_another_type_is_refused_without_showing_it(configure, monkeypatch, kind, url):
+    monkeypatch.setenv("X_URL", url)
+    monkeypatch.setenv("TOKEN", "geheim")
+    configure(f"[connections.x]\nurl_env = 'X_URL'\n{kind}")
+    with pytest.raises(SettingError, match=r"connections\.x\.url_env names X_URL") as refused:
+        load_settings()
+    assert url not in str(refused.value)
+
+
+def test_connections_are_what_specs_may_name_and_their_secrets_stay_hidden(configure, monkeypatch):
+    monkeypatch.setenv("ERP_URL", "postgresql://u:geheim@h/d")
+    monkeypatch.setenv("NS_URL", "https://1.suitetalk.api.netsuite.com")
+    monkeypatch.setenv("NS_TOKEN", "geheim")
+    configure(
+        "[connections.erp]\nurl_env = 'ERP_URL'\n[connections.ns]\ntype = 'suiteql'\nurl_env = 'NS_URL'\n"
+        "token_env = 'NS_TOKEN'\n[connections.ns.queries]\ncustomer = 'SELECT id FROM customer'\n"
+        "[imports]\nroot = 'x'\n"
+    )
+    settings = load_settings()
+    allowed = registry(settings)
+    assert allowed.connections == {
+        "erp": Connection(SourceType.SQL),
+        "ns": Connection(SourceType.SUITEQL, frozenset({"customer"})),
+    }
+    assert allowed.has_import_root
+    assert settings.secrets["NS_TOKEN"].get_secret_value() == "geheim"
+    assert "geheim" not in repr(settings)
