@@ -136,6 +136,11 @@ async def claim_calls(
     return Claim(taken, grown, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
+async def free_slots(connection: Connection, batches: Sequence[ClaimedBatch]) -> None:
+    """Let others read in place of these batches of imports, which were read and wait to be written."""
+    await connection.execute(statement("free_slots"), *_lease_columns(batches))
+
+
 async def claim_overdue(connection: Connection, claimant: Claimant, *, limit: int) -> list[ClaimedBatch]:
     """Claim batches that never began within their job's queue timeout, to end their cells."""
     rows = await connection.fetch(statement("find_overdue"), limit)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from db.controls import Actor, lock_job
 from db.engine import Connection, statement
+from domain.spec import Kind
 from domain.status import TERMINAL_JOB_STATUSES
 
 WAITING = ("queued", "coordinating")
@@ -12,15 +13,16 @@ WAITING = ("queued", "coordinating")
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What a cancel found or made: the job's state now, and how many cells it ended; 0 where the job had ended before.
+    """What a cancel found or made: the job's state now, and how many cells it ended; of an import, how many batches.
 
-    `cells_by_pool` counts those with a row by (provider, region); a job that was never planned has none.
-    `batch_no` is one of the batches that ended, None if there was none. `failed_triggers` are the sources of triggers
-    that waited for the job's coordination.
+    `is_done` unless the job had ended before. `cells_by_pool` counts those with a row by (provider, region); a job that
+    was never planned has none. `batch_no` is one of the batches that ended, None if there was none. `failed_triggers`
+    are the sources of triggers that waited for the job's coordination.
     """
 
     job_no: int
     status: str
+    is_done: bool = False
     cells: int = 0
     cells_by_pool: Mapping[tuple[str, str], int] = field(default_factory=dict)
     batch_no: int | None = None
@@ -35,10 +37,11 @@ async def cancel(connection: Connection, tenant_no: int, job_id: str, actor: Act
     """
     job_no = await lock_job(connection, tenant_no, job_id)
     while True:  # a job only moves on: it is planned meanwhile, and it ends meanwhile
-        status = await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no)
+        status, kind = await connection.fetchrow("SELECT status, kind FROM jobs WHERE job_no = $1", job_no) or ("", "")
         if status in TERMINAL_JOB_STATUSES:
             return Cancelled(job_no, status)
-        end = _cancel_waiting if status in WAITING else _cancel_running
+        running = _cancel_import if kind == Kind.IMPORT else _cancel_running
+        end = _cancel_waiting if status in WAITING else running
         if cancelled := await end(connection, job_no, actor):
             return cancelled
 
@@ -48,7 +51,7 @@ async def _cancel_waiting(connection: Connection, job_no: int, actor: Actor) -> 
     if cells is None:
         return None
     failed = await connection.fetch(statement("fail_open_triggers"), job_no, actor.worker_no)
-    return Cancelled(job_no, "cancelled", cells, failed_triggers=[row["source"] for row in failed])
+    return Cancelled(job_no, "cancelled", is_done=True, cells=cells, failed_triggers=[row["source"] for row in failed])
 
 
 async def _cancel_running(connection: Connection, job_no: int, actor: Actor) -> Cancelled | None:
@@ -58,4 +61,19 @@ async def _cancel_running(connection: Connection, job_no: int, actor: Actor) -> 
     if not rows:
         return None
     cells_by_pool = {(row["provider"], row["region"]): row["cells"] for row in rows}
-    return Cancelled(job_no, "cancelled", sum(cells_by_pool.values()), cells_by_pool, locked[0]["batch_no"])
+    return Cancelled(
+        job_no,
+        "cancelled",
+        is_done=True,
+        cells=sum(cells_by_pool.values()),
+        cells_by_pool=cells_by_pool,
+        batch_no=locked[0]["batch_no"],
+    )
+
+
+async def _cancel_import(connection: Connection, job_no: int, actor: Actor) -> Cancelled | None:
+    locked = await connection.fetch(statement("lock_open_batches"), job_no)
+    batches = await connection.fetchval(statement("cancel_import"), job_no, actor.by, actor.reason)
+    if not batches:
+        return None
+    return Cancelled(job_no, "cancelled", is_done=True, cells=batches, batch_no=locked[0]["batch_no"])

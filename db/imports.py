@@ -34,15 +34,16 @@ class Coordination:
 
 @dataclass(frozen=True, slots=True)
 class FoundRecordType:
-    """What was found out about a record type; `detail` says why it can't be read to its end, if so.
+    """What was found out about a record type: how many rows it has, and whether batches read all of them.
 
-    `rows_expected` is None where nobody could count them.
+    `detail` says what a person should know of it; why it isn't complete, if so.
     """
 
     record_type_no: int
     id: str
     level: int
-    rows_expected: int | None
+    rows_expected: int
+    is_complete: bool = True
     detail: str | None = None
 
 
@@ -195,7 +196,7 @@ async def _enter_record_sets(connection: Connection, tenant_no: int, plan: Impor
 
 def _record_type_columns(plan: ImportPlan, set_by_type: Mapping[str, int]) -> Sequence[Sequence[object]]:
     rows = [
-        (one.record_type_no, one.id, set_by_type[one.id], one.level, one.rows_expected, one.detail is None, one.detail)
+        (one.record_type_no, one.id, set_by_type[one.id], one.level, one.rows_expected, one.is_complete, one.detail)
         for one in plan.record_types
     ]
     return _columns(rows, 7)

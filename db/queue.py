@@ -26,8 +26,8 @@ class QueueRead:
 class StuckWork:
     """A job or batch that nobody took for a while, and what keeps it from being claimed.
 
-    `finding` is job_owed, batch_owed or lease_expired. `…_calls` are in flight, `…_limit` as many as may be (None: no
-    such limit).
+    `finding` is job_owed, batch_owed, lease_expired or coordination_expired (of an import). `…_calls` are in flight,
+    `…_limit` as many as may be (None: no such limit).
     """
 
     job_id: str

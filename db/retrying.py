@@ -1,12 +1,13 @@
 """Retry: failed cells are planned anew, by filter or one by one; their tries are kept, and nothing else is touched."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from db.controls import Actor, lock_job, lock_job_no
 from db.engine import Connection, Engine, connect, statement
 from db.executions import CellKey, absent_execution, execution_id, number_of, parse_execution_id
+from db.import_retrying import count_failed, reopen_import
 from db.jobs import absent_job, find_job
 from db.results import RETRY_WEIGHT
 from domain.errors import JobCancelled
@@ -32,7 +33,8 @@ class RetryFilter:
 class Retried:
     """How many cells were planned anew of those that were asked about, and the job's state after it.
 
-    `batch_no` is a batch with such cells, None if there are none.
+    `batch_no` is a batch with such cells, None if there are none. Of an import batches are counted; one that could not
+    be coordinated `is_queued` to be.
     """
 
     job_no: int
@@ -40,6 +42,7 @@ class Retried:
     retried: int
     untouched: int
     batch_no: int | None = None
+    is_queued: bool = False
 
 
 class _Narrowed(NamedTuple):
@@ -58,6 +61,8 @@ async def retry_job(connection: Connection, tenant_no: int, job_id: str, wanted:
     Raises NotFound, JobCancelled and HELD_UP.
     """
     job_no = await lock_job(connection, tenant_no, job_id)
+    if await _is_import(connection, job_no):
+        return await _retry_import(connection, job_no, wanted, actor)
     narrowed = await _narrow(connection, job_no, wanted)
     retried = await _reopen(connection, job_no, narrowed, actor, filtered=wanted.told())
     return await _result(connection, job_no, retried)
@@ -68,9 +73,29 @@ async def preview_retry(engine: Engine, tenant_no: int, job_id: str, wanted: Ret
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
         await _refuse_cancelled(connection, job_no)
+        if await _is_import(connection, job_no):
+            return await _result(connection, job_no, {0: await _failed_batches(connection, job_no, wanted)})
         narrowed = await _narrow(connection, job_no, wanted)
         failed = await connection.fetchval(statement("count_failed_executions"), job_no, *narrowed)
         return await _result(connection, job_no, {0: failed})
+
+
+async def _retry_import(connection: Connection, job_no: int, wanted: RetryFilter, actor: Actor) -> Retried:
+    await _refuse_cancelled(connection, job_no)
+    if wanted.region or wanted.model:  # no batch of an import has either
+        return await _result(connection, job_no, {})
+    reopened = await reopen_import(connection, job_no, wanted.error_code, actor, filtered=wanted.told())
+    result = await _result(connection, job_no, {reopened.batch_no: reopened.batches} if reopened.batch_no else {})
+    return replace(result, is_queued=reopened.is_queued)
+
+
+async def _failed_batches(connection: Connection, job_no: int, wanted: RetryFilter) -> int:
+    return 0 if wanted.region or wanted.model else await count_failed(connection, job_no, wanted.error_code)
+
+
+async def _is_import(connection: Connection, job_no: int) -> bool:
+    is_import: bool = await connection.fetchval("SELECT kind = 'import' FROM jobs WHERE job_no = $1", job_no)
+    return is_import
 
 
 async def retry_execution(connection: Connection, tenant_no: int, given_id: str, actor: Actor) -> Retried:

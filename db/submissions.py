@@ -59,21 +59,24 @@ class SubmittedJob:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to store. Pairs are (model_no, region_no); `submitted`, `spec` and `normalization` are JSON text."""
+    """A job to store. Pairs are (model_no, region_no); `submitted`, `spec` and `normalization` are JSON text.
+
+    Nothing is known of the plan of an import before it is coordinated.
+    """
 
     id: str
     kind: str
     name: str
     spec_hash: str
-    planned: int
-    min_success_rate: float
-    model_ids: Sequence[str]
-    region_ids: Sequence[str]
-    question_ids: Sequence[str]
-    pairs: Sequence[tuple[int, int]]
     submitted: str
     spec: str
     normalization: str
+    planned: int = 0
+    min_success_rate: float = 1.0
+    model_ids: Sequence[str] = ()
+    region_ids: Sequence[str] = ()
+    question_ids: Sequence[str] = ()
+    pairs: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)

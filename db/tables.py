@@ -469,6 +469,7 @@ class Import(SQLModel, table=True):
     attempts: int
     not_before: MaybeTime
     planned_at: MaybeTime
+    ready_window: int | None
 
 
 class RecordType(SQLModel, table=True):
@@ -484,7 +485,7 @@ class RecordType(SQLModel, table=True):
     id: Words
     record_set_no: int
     level: int
-    rows_expected: MaybeBig
+    rows_expected: Big
     is_complete: bool
     detail: MaybeWords
 

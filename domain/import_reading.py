@@ -34,6 +34,10 @@ class PlannedImport:
         """Return the `planned` member of an answer."""
         return asdict(self)
 
+    def told(self) -> dict[str, int]:
+        """Return what the log says of it."""
+        return {"record_types": self.record_types, "levels": self.levels}
+
 
 @dataclass(frozen=True, slots=True)
 class NormalizedImport:

@@ -40,6 +40,10 @@ class Planned:
         """Return the `planned` member of an answer."""
         return asdict(self)
 
+    def told(self) -> dict[str, int]:
+        """Return what the log says of it."""
+        return {"total_executions": self.executions}
+
 
 @dataclass(frozen=True, slots=True)
 class Normalized:

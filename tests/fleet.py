@@ -107,6 +107,7 @@ class Fleet:
     redis_url: str
     folder: Path
     settings: Mapping[str, object] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
     workers: list[RunningWorker] = field(default_factory=list)
 
     def start(self, count: int = 1, **settings: object) -> list[RunningWorker]:
@@ -125,7 +126,7 @@ class Fleet:
             **self.settings,
             **settings,
         }
-        environment = {f"BREAKWATER_{name}": str(value) for name, value in given.items()}
+        environment = {f"BREAKWATER_{name}": str(value) for name, value in given.items()} | self.environment
         output = self.folder / f"worker-{len(self.workers)}.log"
         output.touch()
         process = _forks.Process(target=_run, args=(environment, output), daemon=True)

@@ -3,6 +3,8 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -13,6 +15,10 @@ from db.importing import ImportRange, ImportRecorded, ImportSettlement, ReadRow
 from db.imports import IMPORT_POOL, Coordination, FoundRecordType, ImportPlan, PlannedRange, Settled
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
+from domain.import_spec import SourceType
+from domain.normalize import normalize
+from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
+from domain.regions import Connection as ConfiguredConnection
 
 WORKER_NO = 7
 WINDOW = 4
@@ -31,12 +37,6 @@ class Imports:
             kind="import",
             name="ledger",
             spec_hash=secrets.token_hex(8),
-            planned=0,
-            min_success_rate=1.0,
-            model_ids=[],
-            region_ids=[],
-            question_ids=[],
-            pairs=[],
             submitted="{}",
             spec=orjson.dumps(spec or {}).decode(),
             normalization="[]",
@@ -63,6 +63,12 @@ class Imports:
             lambda c: imports.write_plan(c, mine, plan, source="a test", event="{}", worker_no=WORKER_NO),
         )
 
+    async def fail(self, mine: Coordination, code: str, detail: str) -> Settled | None:
+        """End the import: it can't be coordinated."""
+        return await in_transaction(
+            self.engine, lambda c: imports.fail(c, mine, code, detail, source="a test", worker_no=WORKER_NO)
+        )
+
     async def coordinate(self, plan: ImportPlan) -> int:
         """Submit and plan an import; return its key."""
         job_no = await self.submit()
@@ -84,9 +90,7 @@ class Imports:
 
     async def record(self, *settlements: ImportSettlement) -> ImportRecorded:
         """Write rows and end batches."""
-        return await in_transaction(
-            self.engine, lambda c: importing.record(c, settlements, source="a test", window=WINDOW)
-        )
+        return await in_transaction(self.engine, lambda c: importing.record(c, settlements, source="a test"))
 
     async def run_all(self) -> None:
         """Claim and complete until nothing is due."""
@@ -116,7 +120,7 @@ def plan_of(*waves: Sequence[int], rows: int = 3, detail: str | None = None) -> 
     for wave_no, counts in enumerate(waves, 1):
         for count in counts:
             type_no = len(types)
-            types.append(FoundRecordType(type_no, f"type-{type_no}", wave_no - 1, count * rows, detail))
+            types.append(FoundRecordType(type_no, f"type-{type_no}", wave_no - 1, count * rows, detail is None, detail))
             ranges += [
                 PlannedRange(wave_no, type_no, n + 1, {"first": n * rows, "last": (n + 1) * rows}, rows)
                 for n in range(count)
@@ -129,3 +133,51 @@ def plan_of(*waves: Sequence[int], rows: int = 3, detail: str | None = None) -> 
         max_concurrent=10,
         window=WINDOW,
     )
+
+
+REGISTRY = Registry(
+    regions=DEFAULT_REGIONS,
+    questions=DEFAULT_QUESTIONS,
+    connections={"erp": ConfiguredConnection(SourceType.SQL)},
+    has_import_root=True,
+)
+
+
+def import_body(*record_types: dict[str, Any], **members: Any) -> dict[str, Any]:
+    """An import as a client would post it."""
+    return {"kind": "import", "name": "ledger", "record_types": list(record_types), **members}
+
+
+def csv_type(type_id: str, *, key: Sequence[str] = ("id",), depends_on: Sequence[str] = ()) -> dict[str, Any]:
+    """A record type that is read from `<its id>.csv`."""
+    source = {"type": "file", "path": f"{type_id}.csv"}
+    return {"id": type_id, "key": list(key), "source": source, "depends_on": list(depends_on)}
+
+
+def table_type(type_id: str, *, key: Sequence[str] = ("id",), depends_on: Sequence[str] = ()) -> dict[str, Any]:
+    """A record type that is read from the table with its id."""
+    source = {"type": "sql", "connection": "erp", "table": type_id}
+    return {"id": type_id, "key": list(key), "source": source, "depends_on": list(depends_on)}
+
+
+async def seed_import(connection: Connection, body: dict[str, Any]) -> int:
+    """Store an import as a POST would; return its key. Nobody is told."""
+    normalized = normalize(body, REGISTRY)
+    job = NewJob(
+        id=f"import-{secrets.token_hex(6)}",
+        kind=normalized.spec.kind,
+        name=normalized.spec.name,
+        spec_hash=normalized.spec_hash,
+        submitted="{}",
+        spec=orjson.dumps(normalized.spec.to_json()).decode(),
+        normalization="[]",
+    )
+    return (await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, [job]))[job.id]
+
+
+def configured(folder: Path) -> Path:
+    """A configuration with an import root, `folder / "data"`, and a connection whose URL is in ERP_URL."""
+    (folder / "data").mkdir(exist_ok=True)
+    path = folder / "breakwater.toml"
+    path.write_text('[imports]\nroot = "data"\n\n[connections.erp]\nurl_env = "ERP_URL"\n')
+    return path

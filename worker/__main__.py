@@ -14,8 +14,10 @@ import uvloop
 from broker import envelopes
 from db import batches, workers
 from db.engine import connect, create_engine, in_transaction
+from db.imports import IMPORT_POOL
 from db.pauses import configured_pauses, enter_pauses
 from runtime.settings import Settings, registry
+from worker.configured_sources import ConfiguredSources
 from worker.context import Context
 from worker.duties import Worker
 from worker.providers import configured
@@ -46,6 +48,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     if settings.database_url is None or settings.redis_url is None:
         raise ValueError("A worker needs BREAKWATER_DATABASE_URL and BREAKWATER_REDIS_URL.")
     serving = configured.serve(settings)
+    sources = ConfiguredSources(settings)
     worker_id = f"worker-{secrets.token_hex(6)}"
     engine = create_engine(settings.database_url, size=CONNECTIONS, pinned_plans=True, name=worker_id)
     claims = create_engine(settings.database_url, size=2, pinned_plans=True, waits_for_disk=False, name=worker_id)
@@ -57,7 +60,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 connection, worker_id=worker_id, role="worker", pid=os.getpid(), host=socket.gethostname()
             )
             await enter_pauses(connection, configured_pauses(registry(settings)))
-        await in_transaction(engine, lambda c: batches.enter_pools(c, serving.limits))
+        await in_transaction(engine, lambda c: batches.enter_pools(c, {**serving.limits, IMPORT_POOL: None}))
         yield Context(
             engine=engine,
             claims=claims,
@@ -74,10 +77,11 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             pool_of=serving.pool_of,
             limits=serving.limits,
             instant_pools=serving.instant_pools,
+            open_source=sources.open,
             log=log,
         )
     finally:
-        for close in (serving.aclose, redis.aclose, claims.dispose, engine.dispose):
+        for close in (serving.aclose, sources.aclose, redis.aclose, claims.dispose, engine.dispose):
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await close()

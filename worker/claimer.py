@@ -8,7 +8,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
 
 from broker import envelopes
@@ -16,10 +15,12 @@ from broker.envelopes import BrokerError, Envelope
 from db import batches, tallies
 from db.batches import Claim, Claimant, ClaimedBatch
 from db.engine import GONE, Connection, in_transaction
+from db.imports import IMPORT_POOL
 from db.tallies import tally
 from runtime.metrics import LEASES_LOST
 from worker.context import Context
 from worker.executor import Executor
+from worker.importer import Importer
 from worker.specs import Specs
 
 PATIENCE_SECONDS = 0.2
@@ -29,29 +30,43 @@ STARVED_SECONDS = 0.2
 
 
 class Claimer:
-    """Claims due batches for the executor; one claim at a time."""
+    """Claims due batches for the executor and the importer; one claim at a time."""
 
-    def __init__(self, context: Context, executor: Executor, specs: Specs) -> None:
+    def __init__(self, context: Context, executor: Executor, importer: Importer, specs: Specs) -> None:
         self._context = context
         self._executor = executor
+        self._importer = importer
         self._specs = specs
         self._wake = asyncio.Event()
         self._wake.set()
+        self._ranges_may_be_due = True
         self._one_at_a_time = asyncio.Lock()
         self._looked_at: datetime | None = None
 
     def wake(self) -> None:
         """Say that something may be due."""
+        self._ranges_may_be_due = True
+        self._wake.set()
+
+    def wake_for_cells(self) -> None:
+        """Say that cells may be due, or that there is room for some: nothing of an import was heard of."""
         self._wake.set()
 
     async def look(self) -> None:
         """Claim what is due, as far as there is room."""
+        self._ranges_may_be_due = True
+        await self._look_around()
+
+    async def _look_around(self) -> None:
         async with self._one_at_a_time:
             looked_at = []
             if self._executor.room_for_calls:
                 looked_at.append(await self._look(self._claim_calls))
             if self._executor.room_for_cells:
                 looked_at.append(await self._look(self._claim_cells))
+            if self._ranges_may_be_due and self._importer.room:
+                self._ranges_may_be_due = False
+                looked_at.append(await self._look(self._claim_ranges))
             self._looked_at = min((at for at in looked_at if at is not None), default=None)
             if not self._executor.has_room.is_set():
                 await self.ring()
@@ -61,7 +76,7 @@ class Claimer:
         while True:
             try:
                 self._wake.clear()
-                await self.look()
+                await self._look_around()
                 await self._sleep()
             except (*GONE, BrokerError) as error:
                 self._context.log.warning("claim_delayed", error=str(error))
@@ -86,9 +101,11 @@ class Claimer:
         if self._executor.starved():  # whoever frees their slots, perhaps elsewhere, doesn't know of them
             timeout = STARVED_SECONDS if timeout is None else min(timeout, STARVED_SECONDS)
         # Not wait_for: until Python 3.12 it swallows a cancellation that comes with what it waits for.
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
+        except TimeoutError:
+            self._ranges_may_be_due = True
 
     async def _look(self, claim: Callable[[Connection, Claimant], Awaitable[Claim]]) -> datetime | None:
         """Claim until nothing more can be taken; return when the queue was looked at last."""
@@ -107,6 +124,11 @@ class Claimer:
         room = self._executor.room_for_cells
         return await batches.claim_cells(connection, self._context.instant_pools, claimant, cells=room)
 
+    async def _claim_ranges(self, connection: Connection, claimant: Claimant) -> Claim:
+        if read := self._importer.read:
+            await batches.free_slots(connection, read)
+        return await batches.claim_calls(connection, [IMPORT_POOL], claimant, calls=self._importer.room)
+
     async def _claim_overdue(self, connection: Connection, claimant: Claimant) -> Claim:
         return Claim(await batches.claim_overdue(connection, claimant, limit=OVERDUE_AT_ONCE))
 
@@ -116,7 +138,10 @@ class Claimer:
             holder=secrets.randbits(63),
             worker_no=self._context.worker_no,
             lease_seconds=self._context.lease_seconds,
-            in_hand={run.batch.holder for run in self._executor.held.values()},
+            in_hand={
+                *(run.batch.holder for run in self._executor.held.values()),
+                *(batch.holder for batch in self._importer.held),
+            },
         )
 
         async def unit(connection: Connection) -> Claim:
@@ -137,6 +162,9 @@ class Claimer:
         for batch in claimed:
             if batch.was_lost:
                 self._context.log.warning("lease_lost", **_named(batch), times=batch.lost_leases)
+        if ranges := [batch for batch in claimed if batch.pool == IMPORT_POOL]:
+            await self._importer.start(ranges)
+            claimed = [batch for batch in claimed if batch.pool != IMPORT_POOL]
         specs = await self._specs.load(batch.job_no for batch in claimed)
         for batch in claimed:
             if batch.job_no not in specs:

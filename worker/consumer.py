@@ -14,6 +14,7 @@ from worker.claimer import Claimer
 from worker.context import Context
 from worker.coordinator import Coordinator
 from worker.executor import Executor
+from worker.import_coordinator import ImportCoordinator
 from worker.specs import Specs
 
 ENVELOPES_AT_ONCE = 500
@@ -27,10 +28,18 @@ class Consumer:
     """Reads the stream while there is room, plans the jobs it names and claims the batches."""
 
     def __init__(
-        self, context: Context, *, coordinator: Coordinator, claimer: Claimer, executor: Executor, specs: Specs
+        self,
+        context: Context,
+        *,
+        coordinator: Coordinator,
+        imports: ImportCoordinator,
+        claimer: Claimer,
+        executor: Executor,
+        specs: Specs,
     ) -> None:
         self._context = context
         self._coordinator = coordinator
+        self._imports = imports
         self._claimer = claimer
         self._executor = executor
         self._specs = specs
@@ -70,6 +79,8 @@ class Consumer:
                 else:
                     self._in_hand[one.envelope.job].append(one)
             await self._coordinate()
+            if self._in_hand:
+                self._imports.wake()
             is_late = await self._settle()
             if others or is_late:
                 await self._claimer.look()

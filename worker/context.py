@@ -10,6 +10,7 @@ from db.batches import PoolKey
 from db.engine import Engine
 from domain.plan import Pool
 from runtime.metrics import Histograms
+from worker.open_sources import OpenSource
 from worker.providers.protocol import Provider
 
 
@@ -19,7 +20,7 @@ class Context:
 
     `pool_of` maps a model's provider name to who serves it. `limits` are the (provider, region) this worker serves
     whose provider makes calls, with how many the whole fleet may have in flight (None: no limit); `instant_pools` are
-    the others.
+    the others. `open_source` opens what an import reads.
     """
 
     engine: Engine
@@ -37,6 +38,7 @@ class Context:
     pool_of: Callable[[str], Pool]
     limits: Mapping[PoolKey, int | None]
     instant_pools: tuple[PoolKey, ...]
+    open_source: OpenSource
     log: structlog.stdlib.BoundLogger
     histograms: Histograms = field(default_factory=Histograms)
 

@@ -7,6 +7,7 @@ from broker import envelopes
 from broker.envelopes import BrokerError
 from db import batches, workers
 from db.engine import GONE, Connection, in_transaction
+from db.importing import ImportRecorded
 from db.results import Recorded
 from runtime.tasks import end_tasks
 from worker import heartbeat
@@ -15,6 +16,9 @@ from worker.consumer import Consumer
 from worker.context import Context
 from worker.coordinator import Coordinator
 from worker.executor import Executor
+from worker.import_coordinator import ImportCoordinator
+from worker.importer import Importer
+from worker.loader import Loader
 from worker.marker import Marker
 from worker.reconciler import Reconciler
 from worker.specs import Specs
@@ -35,16 +39,20 @@ class Worker:
         self._writer = Writer(context, self._on_recorded, self._on_refused)
         self._marker = Marker(context)
         self._executor = Executor(context, self._writer, self._marker)
-        self._claimer = Claimer(context, self._executor, specs)
-        self._watch = Watch(context, self._executor, self._claimer.wake)
+        self._loader = Loader(context, self._on_loaded)
+        self._importer = Importer(context, self._loader, self._on_half_read)
+        self._claimer = Claimer(context, self._executor, self._importer, specs)
+        self._import_coordinator = ImportCoordinator(context, self._claimer.wake)
+        self._watch = Watch(context, self._executor, self._importer, self._claimer.wake)
         self._consumer = Consumer(
             context,
             coordinator=Coordinator(context),
+            imports=self._import_coordinator,
             claimer=self._claimer,
             executor=self._executor,
             specs=specs,
         )
-        self._reconciler = Reconciler(context, self._consumer, self._claimer.wake)
+        self._reconciler = Reconciler(context, self._consumer, self._on_repaired)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then end or hand back what is in hand."""
@@ -54,18 +62,22 @@ class Worker:
                 taking.create_task(self._consumer.run(), name="consumer"),
                 taking.create_task(self._claimer.run(), name="claimer"),
                 taking.create_task(self._reconciler.run(), name="reconciler"),
+                taking.create_task(self._import_coordinator.run(), name="import coordinator"),
             ]
             enders = [
                 ending.create_task(self._executor.run(), name="executor"),
                 ending.create_task(self._writer.run(), name="writer"),
                 ending.create_task(self._marker.run(), name="marker"),
-                ending.create_task(heartbeat.beat(self._context, self._executor), name="heartbeat"),
+                ending.create_task(self._importer.run(), name="importer"),
+                ending.create_task(self._loader.run(), name="loader"),
+                ending.create_task(heartbeat.beat(self._context, self._executor, self._importer), name="heartbeat"),
                 ending.create_task(self._watch.run(), name="watch"),
                 ending.create_task(self._watch.listen(), name="notices"),
             ]
             await stopping.wait()
             await end_tasks(takers)
             self._executor.drain()
+            self._importer.drain()
             await self._end_in_time()
             await end_tasks(enders)
         await self._leave()
@@ -78,7 +90,20 @@ class Worker:
         for settlement in recorded.stale:
             self._executor.release(settlement.batch)
         if recorded.stale or any(one.freed_slots or one.status != "running" for one in recorded.settled):
-            self._claimer.wake()
+            self._claimer.wake_for_cells()
+
+    def _on_loaded(self, recorded: ImportRecorded) -> None:
+        """Let go of batches whose end is recorded, and of stale ones; look for more."""
+        for settlement in (*recorded.settled, *recorded.stale):
+            self._importer.release(settlement.batch)
+        self._claimer.wake()
+
+    def _on_half_read(self) -> None:
+        self._claimer.wake()
+
+    def _on_repaired(self) -> None:
+        self._claimer.wake()
+        self._import_coordinator.wake()
 
     def _on_refused(self, batch: batches.ClaimedBatch) -> None:
         """Leave a batch whose results can't be recorded to its lease."""
@@ -90,8 +115,11 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._executor.emptied()
+                await self._importer.emptied()
         for run in list(self._executor.held.values()):
             self._executor.release(run.batch)
+        for batch in self._importer.held:
+            self._importer.release(batch)
         try:
             async with asyncio.timeout(HAND_BACK_SECONDS):
                 await self._hand_back()

@@ -10,6 +10,7 @@ from db import batches
 from db.engine import GONE, connect
 from worker.context import Context
 from worker.executor import Executor
+from worker.importer import Importer
 
 LOOK_SECONDS = 2.0
 PATIENCE_SECONDS = 0.5
@@ -21,9 +22,10 @@ class Watch:
     `on_notice` hears of each notice after that: what was cancelled leaves room.
     """
 
-    def __init__(self, context: Context, executor: Executor, on_notice: Callable[[], None]) -> None:
+    def __init__(self, context: Context, executor: Executor, importer: Importer, on_notice: Callable[[], None]) -> None:
         self._context = context
         self._executor = executor
+        self._importer = importer
         self._on_notice = on_notice
         self._told = asyncio.Event()
 
@@ -50,7 +52,7 @@ class Watch:
                 await self._look()
 
     async def _look(self) -> None:
-        in_hand = [run.batch for run in self._executor.held.values() if run.counts_calls]
+        in_hand = [run.batch for run in self._executor.held.values() if run.counts_calls] + self._importer.held
         if not in_hand:
             return
         async with connect(self._context.engine) as connection:
@@ -58,3 +60,4 @@ class Watch:
         for batch in in_hand:
             if batch.key[:3] not in held:
                 self._executor.lose(batch)
+                self._importer.lose(batch)

@@ -1,6 +1,6 @@
 -- Carry ended batches of imports up: waves first ($1 to $5), then jobs ($6 to $9), each by the counts it now has under its
 -- row lock, so that of two transactions that end a wave's last batches exactly one sees the end, opens the next wave and
--- makes its first $20 batches ready, or gives the job its verdict. A failed wave opens nothing: later ones stay pending.
+-- makes its first batches ready, or gives the job its verdict. A failed wave opens nothing: later ones stay pending.
 -- Then the event of this transaction ($10 tells it), the batches released by ended ones ($11 to $13), and those due
 -- again ($14 to $19).
 WITH advanced_waves AS (
@@ -75,19 +75,21 @@ WITH advanced_waves AS (
         virtual_time(b.provider, b.region) + 1 + b.batch_no - o.first_batch_no
     FROM opened_waves AS o
     JOIN advanced_jobs AS a USING (job_no)
+    JOIN imports AS i USING (job_no)
     JOIN batches AS b ON b.job_no = o.job_no
         AND b.batch_no >= o.first_batch_no
-        AND b.batch_no < o.first_batch_no + least($20::int, o.total_batches)
+        AND b.batch_no < o.first_batch_no + least(i.ready_window, o.total_batches)
     WHERE b.status = 'pending'
     ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
 ), released AS (
     INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
     SELECT
         b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, b.cells,
-        greatest(i.turn + $20 * b.cells, virtual_time(b.provider, b.region) + b.cells)
+        greatest(i.turn + m.ready_window * b.cells, virtual_time(b.provider, b.region) + b.cells)
     FROM unnest($11::bigint[], $12::int[], $13::bigint[]) AS i (job_no, batch_no, turn)
     JOIN batches AS b USING (job_no, batch_no)
     JOIN advanced_jobs AS a USING (job_no)
+    JOIN imports AS m USING (job_no)
     WHERE b.status = 'pending' AND b.queued_at IS NULL
     ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
 ), due_again AS (

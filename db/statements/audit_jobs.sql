@@ -4,7 +4,7 @@
 -- where somebody was asked: not while it waits, not when it was cancelled, given up or resolved by a person.
 WITH audited_jobs AS MATERIALIZED (
     SELECT
-        j.job_no, j.id, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, s.pairs,
+        j.job_no, j.id, j.kind, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, s.pairs,
         cardinality(s.question_ids) AS questions,
         EXISTS (SELECT FROM waves AS w WHERE w.job_no = j.job_no) AS is_coordinated
     FROM jobs AS j
@@ -45,6 +45,14 @@ WITH audited_jobs AS MATERIALIZED (
     FROM tried_cells AS e
     JOIN audited_jobs AS a USING (job_no)
     GROUP BY e.job_no, e.batch_no, e.region_no, e.model_no, a.questions
+    UNION ALL
+    SELECT
+        i.job_no, i.batch_no, 0, 0, 1, 0, 0,
+        (b.finished_at IS NULL)::int, (b.status = 'completed')::int, (b.status = 'failed')::int,
+        (b.status = 'cancelled')::int, 0, coalesce(b.attempts, 0), 0, 0
+    FROM import_batches AS i
+    JOIN audited_jobs AS a USING (job_no)
+    LEFT JOIN batches AS b USING (job_no, batch_no)
 ), counted_pairs AS (
     SELECT
         c.job_no, c.model_no * 256 + c.region_no AS pair,
@@ -57,7 +65,7 @@ WITH audited_jobs AS MATERIALIZED (
         sum(CASE WHEN p.pair = ANY (a.pairs) THEN p.cells_past_plan ELSE p.cells END)::int AS out_of_plan,
         coalesce(sum(p.questions_in_plan) FILTER (WHERE p.pair = ANY (a.pairs)), 0)::int AS in_plan
     FROM counted_pairs AS p
-    JOIN audited_jobs AS a USING (job_no)
+    JOIN audited_jobs AS a ON a.job_no = p.job_no AND a.kind = 'inference'
     GROUP BY p.job_no
 ), duplicates AS (
     SELECT twins.job_no, count(*)::int AS duplicates
@@ -104,6 +112,7 @@ WITH audited_jobs AS MATERIALIZED (
 ), counted_jobs AS (
     SELECT
         c.job_no,
+        sum(c.cells)::int AS cells,
         sum(c.open)::int AS open,
         sum(c.completed)::int AS completed,
         sum(c.failed)::int AS failed,
@@ -126,6 +135,7 @@ SELECT
     coalesce(d.duplicates, 0) AS duplicates,
     coalesce(s.out_of_plan, 0)
     + CASE
+        WHEN a.is_coordinated AND a.kind = 'import' THEN abs(a.planned - coalesce(c.cells, 0))
         WHEN a.is_coordinated THEN greatest(0, cardinality(a.pairs) * a.questions - coalesce(s.in_plan, 0))
         ELSE 0
     END AS out_of_plan,
@@ -143,6 +153,7 @@ SELECT
     coalesce(kb.differing, 0) AS batches_differ,
     coalesce(kw.differing, 0) AS waves_differ,
     CASE
+        WHEN a.kind = 'import' AND a.status = 'failed' THEN 0
         WHEN a.status IN ('completed', 'partial', 'failed', 'cancelled') THEN coalesce(c.open, 0)
         ELSE 0
     END AS open_in_terminal

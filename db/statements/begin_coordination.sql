@@ -42,7 +42,6 @@ WITH taken AS (
 ), begun_job AS (
     UPDATE jobs AS j
     SET status = 'coordinating',
-        delivered = true,
         started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.queued_at)),
         last_event_no = j.last_event_no + 1
     FROM taken AS i

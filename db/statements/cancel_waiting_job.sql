@@ -1,4 +1,5 @@
 -- End a job that nobody has planned; no row where somebody has meanwhile. It has no cells, but counts them as cancelled.
+-- Whoever coordinates it, an import, finds its fence gone.
 WITH cancelled_job AS (
     UPDATE jobs AS j
     SET status = 'cancelled',
@@ -7,6 +8,11 @@ WITH cancelled_job AS (
         last_event_no = j.last_event_no + 1
     WHERE j.job_no = $1 AND j.status IN ('queued', 'coordinating')
     RETURNING j.job_no, j.last_event_no, j.cancelled
+), released_lease AS (
+    UPDATE imports AS i
+    SET fence = i.fence + 1, holder = NULL, lease_until = NULL
+    FROM cancelled_job AS c
+    WHERE i.job_no = c.job_no
 ), inserted_event AS (
     INSERT INTO events (job_no, event_no, type, at, source, data)
     SELECT

@@ -1,4 +1,5 @@
--- List what has been due for at least $1 seconds: queued jobs and ready batches, longest first. What is held on purpose
+-- List what has been due for at least $1 seconds: queued jobs, imports whose coordinator's lease ran out (nobody looks at
+-- how long it has been at work) and ready batches, longest first. What is held on purpose
 -- isn't owed: paused, behind a closed gate, or at a limit of calls in flight, whose freed calls wake somebody.
 WITH held_pools AS MATERIALIZED (
     SELECT p.provider, p.region
@@ -28,7 +29,16 @@ FROM (
         SELECT j.job_no, NULL::int AS batch_no, extract(EPOCH FROM now() - j.queued_at)::float8 AS seconds
         FROM jobs AS j
         WHERE j.status = 'queued' AND j.queued_at < now() - $1::float8 * interval '1 second'
+            AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = j.job_no AND i.not_before > now())
         ORDER BY j.turn, j.job_no
+        LIMIT $2
+    )
+    UNION ALL
+    (
+        SELECT i.job_no, NULL, extract(EPOCH FROM now() - i.lease_until)::float8
+        FROM imports AS i
+        WHERE i.holder IS NOT NULL AND i.lease_until < now() - $1::float8 * interval '1 second'
+        ORDER BY i.lease_until
         LIMIT $2
     )
     UNION ALL

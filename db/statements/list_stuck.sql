@@ -20,7 +20,19 @@ FROM (
             FROM jobs AS j
             JOIN specs AS s USING (job_no)
             WHERE j.tenant_no = $3 AND j.status = 'queued' AND j.queued_at < now() - $1::float8 * interval '1 second'
+                AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = j.job_no AND i.not_before > now())
             ORDER BY j.turn, j.job_no
+            LIMIT $2
+        )
+        UNION ALL
+        (
+            SELECT
+                i.job_no, j.id, NULL, 'coordination_expired', extract(EPOCH FROM now() - i.lease_until)::float8,
+                0, NULL, NULL, false, false, false
+            FROM imports AS i
+            JOIN jobs AS j USING (job_no)
+            WHERE j.tenant_no = $3 AND i.holder IS NOT NULL AND i.lease_until < now()
+            ORDER BY i.lease_until
             LIMIT $2
         )
         UNION ALL

@@ -1,7 +1,11 @@
--- Tell, for each job in $1, whether it still waits to be planned; mark the first delivery of those in $2 that don't.
+-- Tell, for each job in $1, whether it still waits to be planned; mark the first delivery of those in $2 that don't. An
+-- import waits until somebody has begun to coordinate it.
 -- A delivery of a job that is neither waiting nor marked by this statement came before: it is a duplicate.
 WITH delivered_jobs AS MATERIALIZED (
-    SELECT j.job_no, j.status = 'queued' AS is_waiting, j.delivered
+    SELECT
+        j.job_no,
+        j.status = 'queued' AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = j.job_no) AS is_waiting,
+        j.delivered
     FROM jobs AS j
     WHERE j.job_no = ANY ($1::bigint[])
 ), marked_jobs AS (

@@ -9,7 +9,7 @@ import pytest
 from db import imports
 from db.engine import Connection, create_engine, in_transaction
 from tests.fleet_fixtures import connection
-from tests.imports import WORKER_NO, Imports, plan_of
+from tests.imports import Imports, plan_of
 
 __all__ = ["connection"]
 
@@ -108,10 +108,7 @@ async def test_who_waits_for_a_coordination_joins_it(ledger, connection) -> None
 async def test_a_failed_coordination_ends_the_job_with_its_reason(ledger, connection) -> None:
     job_no = await ledger.submit()
     mine = await ledger.begin(job_no)
-    settled = await in_transaction(
-        ledger.engine,
-        lambda c: imports.fail(c, mine, "count_timeout", "It took too long.", source="a test", worker_no=WORKER_NO),
-    )
+    settled = await ledger.fail(mine, "count_timeout", "It took too long.")
     assert settled == [("initial", "failed")]
     job = await connection.fetchrow("SELECT status, error_code, planned FROM jobs WHERE job_no = $1", job_no)
     assert tuple(job) == ("failed", "count_timeout", 0)

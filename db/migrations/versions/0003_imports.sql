@@ -10,7 +10,8 @@ CREATE TABLE record_sets (
 );
 
 -- The right to coordinate an import, from the first time somebody takes it: a lease, a fence and a holder, as batches
--- have them. Rows are made and their fence is raised under the job's row lock.
+-- have them. Rows are made and their fence is raised under the job's row lock. `ready_window` batches of a wave may be
+-- ready or running at once.
 CREATE TABLE imports (
     job_no bigint NOT NULL CONSTRAINT imports_key PRIMARY KEY
         CONSTRAINT import_belongs_to_job REFERENCES jobs ON DELETE CASCADE,
@@ -22,19 +23,20 @@ CREATE TABLE imports (
     attempts int NOT NULL DEFAULT 0,
     not_before timestamptz,
     planned_at timestamptz,
+    ready_window int,
     CONSTRAINT import_is_held_under_a_lease CHECK ((holder IS NULL) = (lease_until IS NULL))
 ) WITH (fillfactor = 50);
 CREATE INDEX imports_by_lease ON imports (lease_until) WHERE holder IS NOT NULL;
 
--- What coordination found out about the record types of an import. `rows_expected` is NULL where nobody could count. One
--- that is not complete can't be read to its end, and `detail` says why.
+-- What coordination found out about the record types of an import. Of one that is not complete batches read only a part;
+-- `detail` says what a person should know, and why then.
 CREATE TABLE record_types (
     job_no bigint NOT NULL CONSTRAINT record_type_belongs_to_job REFERENCES jobs ON DELETE CASCADE,
     record_type_no smallint NOT NULL,
     id text NOT NULL,
     record_set_no int NOT NULL,
     level int NOT NULL,
-    rows_expected bigint,
+    rows_expected bigint NOT NULL,
     is_complete boolean NOT NULL,
     detail text,
     CONSTRAINT unique_record_type_per_job PRIMARY KEY (job_no, record_type_no),

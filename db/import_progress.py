@@ -1,0 +1,113 @@
+"""How far an import is: by record type, who coordinates it, and what its batches read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.engine import Engine, connect, statement
+from db.jobs import find_job
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTypeRead:
+    """A record type of a coordinated import. Rows count once their batch has ended."""
+
+    id: str
+    level: int
+    rows_expected: int
+    is_complete: bool
+    detail: str | None
+    batches: int
+    batches_completed: int
+    batches_failed: int
+    rows_read: int
+    rows_inserted: int
+    rows_updated: int
+    rows_unchanged: int
+    rows_rejected: int
+    first_started_at: datetime | None
+    last_finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinationRead:
+    """Who coordinates an import, while somebody does (`lease_until`), and the waves once it is coordinated."""
+
+    fence: int
+    attempts: int
+    lease_until: datetime | None
+    heartbeat_at: datetime | None
+    not_before: datetime | None
+    worker: str | None
+    waves: int
+    running_wave_no: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRead:
+    """How far an import is; `coordination` is None while nobody has taken it."""
+
+    coordination: CoordinationRead | None
+    record_types: Sequence[RecordTypeRead]
+
+    @property
+    def rows_expected(self) -> int:
+        """How many rows were counted."""
+        return sum(one.rows_expected for one in self.record_types)
+
+    @property
+    def rows_read(self) -> int:
+        """How many rows of ended batches were read."""
+        return sum(one.rows_read for one in self.record_types)
+
+    @property
+    def rows_per_second(self) -> float | None:
+        """The rate from the first batch's start to the last one's end so far; None before any ended."""
+        started = [one.first_started_at for one in self.record_types if one.first_started_at]
+        ended = [one.last_finished_at for one in self.record_types if one.last_finished_at]
+        if not started or not ended:
+            return None
+        seconds = (max(ended) - min(started)).total_seconds()
+        return self.rows_read / seconds if seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rows that are still to be read take at that rate."""
+        rate = self.rows_per_second
+        return max(0, self.rows_expected - self.rows_read) / rate if rate else None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportBatchRead:
+    """What a batch of an import read; the counts are 0 until it has ended."""
+
+    batch_no: int
+    record_type: str
+    rows_expected: int
+    rows_read: int
+    rows_inserted: int
+    rows_updated: int
+    rows_unchanged: int
+    rows_rejected: int
+    error_code: str | None
+    error_detail: str | None
+
+
+async def read_import(engine: Engine, job_no: int) -> ImportRead:
+    """Return how far the import with this key is."""
+    async with connect(engine) as connection:
+        coordination = await connection.fetchrow(statement("read_coordination"), job_no)
+        rows = await connection.fetch(statement("read_import"), job_no)
+    return ImportRead(
+        CoordinationRead(**coordination) if coordination else None, [RecordTypeRead(**row) for row in rows]
+    )
+
+
+async def read_import_batches(
+    engine: Engine, tenant_no: int, job_id: str, batch_nos: Sequence[int]
+) -> Mapping[int, ImportBatchRead]:
+    """Return what these batches of a job read, by batch_no; none of a job that is no import."""
+    job_no = await find_job(engine, tenant_no, job_id)
+    async with connect(engine) as connection:
+        rows = await connection.fetch(statement("list_import_batches"), job_no, batch_nos)
+    return {row["batch_no"]: ImportBatchRead(**row) for row in rows}

@@ -1,0 +1,53 @@
+"""Retry of imports: failed batches are read again, and an import that could not be coordinated is coordinated anew."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from db.controls import Actor
+from db.engine import Connection, statement
+from db.results import RETRY_WEIGHT
+from domain.status import TERMINAL_JOB_STATUSES
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenedImport:
+    """How many batches are read again, and one of them; or that the import waits for its coordination."""
+
+    batches: int
+    batch_no: int | None = None
+    is_queued: bool = False
+
+
+async def reopen_import(
+    connection: Connection, job_no: int, error_code: str | None, actor: Actor, *, filtered: Mapping[str, object]
+) -> ReopenedImport:
+    """Let an import run again with its failed batches, in the caller's transaction; nothing where none failed.
+
+    The job is locked against other actions. Locks batches, waves and the job.
+    """
+    if error_code is None and await _requeue(connection, job_no, actor):
+        return ReopenedImport(0, is_queued=True)
+    locked = await connection.fetch(statement("lock_failed_import_batches"), job_no, error_code)
+    batch_nos = [row["batch_no"] for row in locked]
+    if not batch_nos:
+        return ReopenedImport(0)
+    waves = await connection.fetch(statement("lock_waves_of_batches"), job_no, batch_nos)
+    before = await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1 FOR NO KEY UPDATE", job_no)
+    await connection.execute(statement("reopen_waves"), job_no, [row["wave_no"] for row in waves])
+    verdict = before if before in TERMINAL_JOB_STATUSES else None
+    event = actor.told(filter=filtered, verdict=verdict, batches=[{"batch_id": one} for one in batch_nos])
+    await connection.execute(
+        statement("reopen_import"), job_no, batch_nos, RETRY_WEIGHT, actor.by, event, actor.worker_no
+    )
+    return ReopenedImport(len(batch_nos), batch_nos[0])
+
+
+async def count_failed(connection: Connection, job_no: int, error_code: str | None) -> int:
+    """Return how many batches `reopen_import` would let run again."""
+    failed: int = await connection.fetchval(statement("count_failed_import_batches"), job_no, error_code)
+    return failed
+
+
+async def _requeue(connection: Connection, job_no: int, actor: Actor) -> bool:
+    event = actor.told(verdict="failed")
+    return await connection.fetchval(statement("requeue_import"), job_no, actor.by, event) is not None

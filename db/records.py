@@ -1,0 +1,92 @@
+"""Imported rows, and those that could not be taken."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.engine import Connection, Engine, connect, statement
+from db.jobs import find_job
+from db.reading import Slice, columns_of, sliced, snapshot
+from domain.errors import NotFound
+
+PAGE_RECORDS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRead:
+    """A row as it was imported last; `payload` is JSON text. `job_id` is None once that job is deleted."""
+
+    record_key: str
+    payload: str
+    updated_at: datetime
+    job_id: str | None
+    batch_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class RejectRead:
+    """A row that could not be taken; `position` counts from 0 over its whole source."""
+
+    batch_no: int
+    record_type: str
+    position: int
+    record_key: str | None
+    code: str
+    detail: str
+
+
+class Records:
+    """The rows of a record set as they are at one moment, a page after the other."""
+
+    def __init__(self, connection: Connection, record_set_no: int) -> None:
+        self._connection = connection
+        self._record_set_no = record_set_no
+        self._after = ""
+
+    async def following(self) -> Sequence[RecordRead]:
+        """Return the next page; empty at the end."""
+        page = await _page(self._connection, self._record_set_no, after=self._after, limit=PAGE_RECORDS)
+        if page:
+            self._after = page[-1].record_key
+        return page
+
+
+async def list_records(
+    engine: Engine, tenant_no: int, dataset: str, record_type: str, *, after: str, limit: int
+) -> Slice[RecordRead]:
+    """Return the rows of a record type by their keys, from above `after` on; raise NotFound where there are none."""
+    async with connect(engine) as connection:
+        record_set_no = await _find_record_set(connection, tenant_no, dataset, record_type)
+        rows = await _page(connection, record_set_no, after=after, limit=limit + 1)
+    return Slice(rows[:limit], is_last=len(rows) <= limit)
+
+
+@asynccontextmanager
+async def all_records(engine: Engine, *, tenant_no: int, dataset: str, record_type: str) -> AsyncIterator[Records]:
+    """Lend all rows of a record type, of one moment. Raises as `list_records`."""
+    async with snapshot(engine) as connection:
+        yield Records(connection, await _find_record_set(connection, tenant_no, dataset, record_type))
+
+
+async def list_rejects(
+    engine: Engine, tenant_no: int, job_id: str, *, after: tuple[int, int], limit: int
+) -> Slice[RejectRead]:
+    """Return an import's rejects by batch and position, from above `after` on; raise NotFound for an unknown job."""
+    job_no = await find_job(engine, tenant_no, job_id)
+    async with connect(engine) as connection:
+        rows = await connection.fetch(statement("list_rejects"), job_no, *after, limit + 1)
+    return sliced(rows, limit, columns_of(RejectRead))
+
+
+async def _find_record_set(connection: Connection, tenant_no: int, dataset: str, record_type: str) -> int:
+    rows = await connection.fetch(statement("find_record_sets"), tenant_no, dataset, [record_type])
+    if not rows:
+        raise NotFound("Nothing was imported into this dataset under this record type.")
+    record_set_no: int = rows[0]["record_set_no"]
+    return record_set_no
+
+
+async def _page(connection: Connection, record_set_no: int, *, after: str, limit: int) -> list[RecordRead]:
+    rows = await connection.fetch(statement("list_records"), record_set_no, after, limit)
+    return [RecordRead(**row) for row in rows]

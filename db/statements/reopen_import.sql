@@ -1,0 +1,67 @@
+-- Let an import run again with its failed batches ($2), which this transaction has locked with their waves and the job.
+-- They wait as if they were new, in a chain of their own, with as many tries as the policy grants. A retried batch counts
+-- as $3 in its turn. $4 asked for it; $5 is the event's data.
+WITH reopened_ranges AS (
+    UPDATE import_batches AS i
+    SET forgiven = b.attempts,
+        rows_read = 0, rows_inserted = 0, rows_updated = 0, rows_unchanged = 0, rows_rejected = 0,
+        error_code = NULL,
+        error_detail = NULL
+    FROM batches AS b
+    WHERE i.job_no = $1 AND i.batch_no = ANY ($2::int[]) AND b.job_no = i.job_no AND b.batch_no = i.batch_no
+), places AS MATERIALIZED (
+    SELECT
+        b.batch_no,
+        row_number() OVER (ORDER BY b.batch_no) AS place,
+        lead(b.batch_no, m.ready_window) OVER (ORDER BY b.batch_no) AS next_batch_no,
+        m.ready_window
+    FROM unnest($2::int[]) AS b (batch_no)
+    CROSS JOIN imports AS m
+    WHERE m.job_no = $1
+), reopened_batches AS (
+    UPDATE batches AS b
+    SET status = 'pending',
+        open_cells = 1,
+        next_batch_no = p.next_batch_no,
+        turn = virtual_time(b.provider, b.region) + $3::int * p.place,
+        lost_leases = 0,
+        not_before = NULL,
+        queued_at = NULL,
+        started_at = NULL,
+        finished_at = NULL
+    FROM places AS p
+    WHERE b.job_no = $1 AND b.batch_no = p.batch_no
+    RETURNING b.job_no, b.batch_no, b.wave_no, b.provider, b.region, b.turn, p.place, p.ready_window
+), running_waves AS (
+    UPDATE waves AS w
+    SET status = 'running',
+        open_batches = w.open_batches + r.batches,
+        failed_batches = w.failed_batches - r.batches
+    FROM (SELECT b.wave_no, count(*)::int AS batches FROM reopened_batches AS b GROUP BY b.wave_no) AS r
+    WHERE w.job_no = $1 AND w.wave_no = r.wave_no
+    RETURNING 1
+), running_job AS (
+    UPDATE jobs AS j
+    SET status = 'running',
+        failed = j.failed - cardinality($2),
+        error_code = NULL,
+        error_detail = NULL,
+        finished_at = NULL,
+        last_event_no = j.last_event_no + 1
+    WHERE j.job_no = $1 AND (SELECT count(*) FROM running_waves) >= 0
+    RETURNING j.job_no, j.tenant_no, j.last_event_no
+), inserted_event AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT j.job_no, j.last_event_no, 'retried', clock_timestamp(), $4::text, $5::text::json
+    FROM running_job AS j
+), inserted_trigger AS (
+    INSERT INTO triggers (job_no, source, outcome, worker_no, finished_at)
+    VALUES ($1, 'retry', 'joined', $6, now())
+)
+INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, lane, cells, turn)
+SELECT b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, 1, 1, b.turn
+FROM reopened_batches AS b
+JOIN running_job AS j USING (job_no)
+WHERE b.place <= b.ready_window
+ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE
+SET lane = excluded.lane, turn = excluded.turn, not_before = excluded.not_before, queued_at = excluded.queued_at

@@ -1,0 +1,28 @@
+-- Let an import that could not be coordinated ($1) wait for its coordination anew, with as many tries as the policy
+-- grants; no row where it has waves, or didn't fail. $2 asked for it; $3 is the event's data.
+WITH waiting_job AS (
+    UPDATE jobs AS j
+    SET status = 'queued',
+        queued_at = clock_timestamp(),
+        started_at = NULL,
+        error_code = NULL,
+        error_detail = NULL,
+        finished_at = NULL,
+        last_event_no = j.last_event_no + 1
+    WHERE j.job_no = $1 AND j.kind = 'import' AND j.status = 'failed'
+        AND NOT EXISTS (SELECT FROM waves AS w WHERE w.job_no = j.job_no)
+    RETURNING j.job_no, j.last_event_no
+), forgiven AS (
+    UPDATE imports AS i
+    SET attempts = 0, not_before = NULL
+    FROM waiting_job AS j
+    WHERE i.job_no = j.job_no
+), inserted_event AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT j.job_no, j.last_event_no, 'retried', clock_timestamp(), $2::text, $3::text::json
+    FROM waiting_job AS j
+)
+INSERT INTO triggers (job_no, source)
+SELECT j.job_no, 'retry'
+FROM waiting_job AS j
+RETURNING job_no

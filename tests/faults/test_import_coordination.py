@@ -1,0 +1,224 @@
+"""Coordination of imports under whatever triggers it and whatever befalls it: one set of waves, and a whole ledger."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from db import triggers as db_triggers
+from db.engine import Connection
+from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
+from tests.fleet import all_ended, broker, connected, ring, tallied
+from tests.import_fixtures import SCHEMA, erp
+from tests.imports import import_body, seed_import, table_type
+from tests.waiting import eventually_async
+
+__all__ = ["erp"]
+
+DUPLICATES = DUPLICATES_PREVENTED.name
+TRIGGERED = COORDINATION.name
+
+
+def body() -> dict:
+    return import_body(
+        {**table_type("line", depends_on=["customer"]), "source": _source("line")},
+        {**table_type("customer"), "source": _source("customer")},
+        policy={"batch_size": 100},
+    )
+
+
+def _source(table: str) -> dict:
+    return {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.{table}"}
+
+
+@asynccontextmanager
+async def held(database_url: str, table: str) -> AsyncIterator[None]:
+    """Nobody can count this table meanwhile."""
+    async with connected(database_url) as (locker,), locker.transaction():
+        await locker.execute(f"LOCK TABLE {SCHEMA}.{table} IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+async def fence(connection: Connection, job_no: int) -> int:
+    return await connection.fetchval("SELECT coalesce(max(fence), 0) FROM imports WHERE job_no = $1", job_no)
+
+
+async def ledger(connection: Connection, job_no: int) -> list[tuple[str, str | None]]:
+    rows = await connection.fetch("SELECT source, outcome FROM triggers WHERE job_no = $1 ORDER BY trigger_no", job_no)
+    return [tuple(row) for row in rows]
+
+
+async def assert_imported_once(connection: Connection, job_no: int) -> None:
+    """One set of waves, contiguous, whose batches partition the rows; and every row as the source has it."""
+    job = await connection.fetchrow("SELECT status, planned, completed FROM jobs WHERE job_no = $1", job_no)
+    assert tuple(job) == ("completed", 12, 12)
+    waves = await connection.fetch(
+        "SELECT wave_no, level, total_batches, status FROM waves WHERE job_no = $1 ORDER BY wave_no", job_no
+    )
+    assert [tuple(row) for row in waves] == [(1, 0, 6, "completed"), (2, 1, 6, "completed")]
+    for table in ("customer", "line"):
+        differing = await connection.fetchval(
+            f"""
+            SELECT count(*)
+            FROM {SCHEMA}.{table} AS t
+            FULL JOIN (
+                SELECT r.* FROM imported_records AS r JOIN record_sets AS s USING (record_set_no)
+                WHERE s.record_type = '{table}'
+            ) AS r ON r.record_key = t.id::text
+            WHERE t.id IS NULL OR r.record_key IS NULL OR r.payload ->> 'name' <> t.name
+            """
+        )
+        assert differing == 0
+
+
+@pytest.fixture
+async def job_no(erp, connection) -> int:
+    """An import of two tables of 600 rows, queued."""
+    await erp.tables(["customer", "line"], 600)
+    return await seed_import(connection, body())
+
+
+async def test_a_count_that_outlasts_the_lease_is_not_begun_again_whoever_triggers(
+    fleet, connection, job_no, redis_url
+) -> None:
+    async with held(fleet.database_url, "customer"):
+        fleet.start(2)
+        await ring(redis_url, [job_no])
+        await eventually_async(lambda: fence(connection, job_no))
+        for _ in range(15):  # three leases long
+            await ring(redis_url, [job_no], source="fallback")
+            await connection.execute("SELECT pg_sleep(0.2)")
+        await ring(redis_url, [job_no], source="retry")
+        async with connection.transaction():
+            tenant, job_id = await connection.fetchrow("SELECT tenant_no, id FROM jobs WHERE job_no = $1", job_no)
+            triggered = await db_triggers.trigger_manually(connection, tenant, job_id, 1)
+        assert triggered.is_open
+        fleet.start(1)
+    await all_ended(connection)
+    await assert_imported_once(connection, job_no)
+    found = await ledger(connection, job_no)
+    assert found[0] == ("initial", "won")
+    assert sorted(set(found[1:])) == [("fallback", "joined"), ("manual", "joined"), ("retry", "joined")]
+    assert found.count(("fallback", "joined")) == 15
+    assert await fence(connection, job_no) == 1
+    assert await tallied(connection, TRIGGERED, source="initial", outcome="won") == 1
+    assert await tallied(connection, TRIGGERED, source="fallback", outcome="joined") == 15
+    assert await tallied(connection, DUPLICATES, layer="coordination", reason="manual_joined") == 1
+
+
+async def test_a_coordinator_that_is_paused_past_its_lock_and_lease_is_fenced_off(
+    fleet, connection, job_no, redis_url
+) -> None:
+    (first,) = fleet.start(1)
+    async with held(fleet.database_url, "customer"):
+        await ring(redis_url, [job_no])
+        first.wait_for("coordination_started", fence=1)
+        first.pause()
+        (second,) = fleet.start(1)
+        second.wait_for("coordination_started", fence=2, source="fallback")
+    await all_ended(connection)
+    first.go_on()
+    first.wait_for("duplicate_prevented", layer="coordination", reason="stale_fence")
+    await assert_imported_once(connection, job_no)
+    found = await ledger(connection, job_no)
+    assert found[0] == ("initial", "fenced")
+    assert ("fallback", "won") in found
+    assert await tallied(connection, TRIGGERED, source="initial", outcome="fenced") == 1
+
+    async def counted() -> bool:
+        return await tallied(connection, DUPLICATES, layer="coordination", reason="stale_fence") == 1
+
+    await eventually_async(counted)
+
+
+async def test_a_coordinator_that_is_killed_is_followed_by_another(fleet, connection, job_no, redis_url) -> None:
+    (first,) = fleet.start(1)
+    async with held(fleet.database_url, "customer"):
+        await ring(redis_url, [job_no])
+        first.wait_for("coordination_started", fence=1)
+        first.kill()
+        (second,) = fleet.start(1)
+        second.wait_for("coordination_started", fence=2, source="fallback")
+    await all_ended(connection)
+    await assert_imported_once(connection, job_no)
+    assert (await ledger(connection, job_no))[0] == ("initial", "fenced")
+
+
+async def test_a_coordinator_that_stops_in_order_gives_the_import_back_at_once(
+    fleet, connection, job_no, redis_url
+) -> None:
+    (first,) = fleet.start(1, LEASE_SECONDS=60, HEARTBEAT_SECONDS=5)
+    async with held(fleet.database_url, "customer"):
+        await ring(redis_url, [job_no])
+        first.wait_for("coordination_started", fence=1)
+        first.stop()
+        (second,) = fleet.start(1)
+        second.wait_for("coordination_started", fence=2)
+    await all_ended(connection)
+    await assert_imported_once(connection, job_no)
+
+
+async def test_without_redis_locks_it_is_still_coordinated_once(fleet, connection, job_no, redis_url) -> None:
+    async with broker(redis_url) as client, held(fleet.database_url, "customer"):
+        fleet.start(3)
+        await ring(redis_url, [job_no])
+        await eventually_async(lambda: fence(connection, job_no))
+        for _ in range(10):
+            await client.flushall()
+            await ring(redis_url, [job_no], source="fallback")
+            await connection.execute("SELECT pg_sleep(0.1)")
+        assert await fence(connection, job_no) == 1
+    await all_ended(connection)
+    await assert_imported_once(connection, job_no)
+
+
+async def test_a_count_that_takes_too_long_fails_the_job_with_the_reason(fleet, erp, connection, redis_url) -> None:
+    await erp.tables(["customer", "line"], 10)
+    given = body()
+    given["policy"] = {"count_timeout_seconds": 1}
+    job_no = await seed_import(connection, given)
+    async with held(fleet.database_url, "customer"):
+        fleet.start(1)
+        await ring(redis_url, [job_no])
+        await all_ended(connection)
+    job = await connection.fetchrow("SELECT status, error_code, error_detail FROM jobs WHERE job_no = $1", job_no)
+    assert (job["status"], job["error_code"]) == ("failed", "count_timeout")
+    assert "customer" in job["error_detail"]
+
+
+async def test_an_import_whose_doorbell_was_lost_is_coordinated(fleet, connection, job_no) -> None:
+    fleet.start(1)
+    await all_ended(connection)
+    await assert_imported_once(connection, job_no)
+
+
+async def test_batches_survive_kills_while_they_run(fleet, erp, connection, redis_url) -> None:
+    await erp.tables(["customer", "line"], 20_000)
+    given = body()
+    job_no = await seed_import(connection, given)
+    fleet.start(2)
+    await ring(redis_url, [job_no])
+
+    async def done() -> int:
+        return await connection.fetchval("SELECT completed FROM jobs WHERE job_no = $1", job_no)
+
+    for goal in (20, 120, 250):
+        await eventually_async(lambda goal=goal: _past(done, goal), seconds=60)
+        fleet.workers[-1].kill()
+        fleet.start(1)
+    await all_ended(connection, seconds=90)
+    assert await done() == 400
+    rows = await connection.fetch("SELECT record_set_no, count(*) FROM imported_records GROUP BY 1")
+    assert [row["count"] for row in rows] == [20_000, 20_000]
+    kept = await connection.fetchrow(
+        """
+        SELECT sum(rows_read) AS read, sum(rows_inserted) AS inserted, sum(rows_unchanged) AS unchanged
+        FROM import_batches WHERE job_no = $1
+        """,
+        job_no,
+    )
+    assert tuple(kept) == (40_000, 40_000, 0)
+
+
+async def _past(done, goal: int) -> bool:
+    return await done() >= goal

@@ -1,0 +1,52 @@
+"""Imports as real workers run them: surveyed once, loaded wave by wave, every row where it belongs."""
+
+from pathlib import Path
+
+import pytest
+
+from db.engine import Connection
+from tests.fleet import Fleet, all_ended, ring
+from tests.imports import configured, csv_type, import_body, seed_import
+
+CUSTOMERS = "id,name\n" + "".join(f"{n},Customer {n}\n" for n in range(1, 1201))
+ORDERS = "customer,line,amount\n" + "".join(f"{1 + n % 1200},{n},{n}.50\n" for n in range(2500))
+
+
+@pytest.fixture
+def files(fleet: Fleet, tmp_path: Path) -> Path:
+    """The import root of the fleet's workers, with two files."""
+    fleet.settings = {**fleet.settings, "CONFIG": configured(tmp_path), "DATA_DIR": tmp_path / "state"}
+    fleet.environment = {"ERP_URL": fleet.database_url}
+    (tmp_path / "data" / "customer.csv").write_text(CUSTOMERS)
+    (tmp_path / "data" / "order.csv").write_text(ORDERS)
+    return tmp_path / "data"
+
+
+async def status(connection: Connection, job_no: int) -> tuple[str, str | None]:
+    row = await connection.fetchrow("SELECT status, error_code, error_detail FROM jobs WHERE job_no = $1", job_no)
+    assert row is not None
+    return row["status"], row["error_code"]
+
+
+async def test_two_files_of_which_one_depends_on_the_other_are_imported_in_two_waves(
+    fleet, connection, files, redis_url
+) -> None:
+    job_no = await seed_import(
+        connection,
+        import_body(csv_type("order", key=["customer", "line"], depends_on=["customer"]), csv_type("customer")),
+    )
+    fleet.start(1)
+    await ring(redis_url, [job_no])
+    await all_ended(connection)
+    assert await status(connection, job_no) == ("completed", None)
+    waves = await connection.fetch("SELECT wave_no, level, status, total_batches FROM waves ORDER BY wave_no")
+    assert [tuple(row) for row in waves] == [(1, 0, "completed", 3), (2, 1, "completed", 5)]
+    rows = await connection.fetch(
+        """
+        SELECT s.record_type, count(*) AS rows, min(r.record_key) AS first_key
+        FROM imported_records AS r JOIN record_sets AS s USING (record_set_no) GROUP BY 1 ORDER BY 1
+        """
+    )
+    assert [tuple(row) for row in rows] == [("customer", 1200, "1"), ("order", 2500, '["1","0"]')]
+    triggers = await connection.fetch("SELECT source, outcome FROM triggers WHERE job_no = $1", job_no)
+    assert [tuple(row) for row in triggers] == [("initial", "won")]

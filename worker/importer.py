@@ -1,0 +1,156 @@
+"""Running batches of imports: each reads its range of its source, and what it read goes to the loader."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from db.batches import ClaimedBatch
+from db.engine import connect
+from db.importing import BatchKey, ImportRange, ImportSettlement, read_ranges
+from db.specs import load_specs
+from domain.import_spec import ImportSpec
+from runtime.metrics import QUEUE_WAIT
+from worker import settlements
+from worker.context import Context
+from worker.executor import LOST_LEASES_LIMIT
+from worker.loader import Loader
+from worker.open_sources import OpenSources
+from worker.sources.errors import SourceError
+
+ROOM_BATCHES = 30
+"""Batches of imports in hand: those that are read while two loads of ten are under way."""
+KEPT_SPECS = 100
+
+
+@dataclass(slots=True)
+class _Held:
+    batch: ClaimedBatch
+    is_read: bool = False
+    task: "asyncio.Task[None] | None" = None
+
+
+class Importer:
+    """Holds this worker's claimed batches of imports, and reads them side by side.
+
+    `on_half_read` hears when half of what there was to read is read: more may be claimed then, while that is loaded.
+    """
+
+    def __init__(self, context: Context, loader: Loader, on_half_read: Callable[[], None]) -> None:
+        self._context = context
+        self._loader = loader
+        self._on_half_read = on_half_read
+        self._unread = 0
+        self._unread_at_start = 0
+        self._starting: asyncio.Queue[tuple[ClaimedBatch, ImportRange, ImportSpec]] = asyncio.Queue()
+        self._specs: OrderedDict[int, ImportSpec] = OrderedDict()
+        self._sources = OpenSources(context.open_source)
+        self._held: dict[tuple[int, int, int, int], _Held] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def room(self) -> int:
+        """How many more batches may be claimed."""
+        return max(0, ROOM_BATCHES - len(self._held))
+
+    @property
+    def held(self) -> list[ClaimedBatch]:
+        """The batches in hand, whose leases are this worker's to renew."""
+        return [one.batch for one in self._held.values()]
+
+    @property
+    def read(self) -> list[ClaimedBatch]:
+        """Those of them that were read, and wait to be written."""
+        return [one.batch for one in self._held.values() if one.is_read]
+
+    async def start(self, batches: Sequence[ClaimedBatch]) -> None:
+        """Take these claimed batches in hand. One whose spec can't be read is left to its lease."""
+        ranges, specs = await self._look_up(batches)
+        for batch in batches:
+            spec = specs.get(batch.job_no)
+            if spec is None:
+                self._context.log.error("spec_not_readable", job_no=batch.job_no, batch_no=batch.batch_no)
+                continue
+            self._held[batch.key] = _Held(batch)
+            self._unread += 1
+            self._empty.clear()
+            self._context.histograms[QUEUE_WAIT].observe(batch.waited_seconds)
+            self._starting.put_nowait((batch, ranges[batch.job_no, batch.batch_no], spec))
+        self._unread_at_start = self._unread
+
+    def release(self, batch: ClaimedBatch) -> None:
+        """Let go of a batch whose end is recorded, or whose lease is lost: reading it is given up."""
+        held = self._held.pop(batch.key, None)
+        if held is not None and not held.is_read:
+            self._unread -= 1
+            if held.task is not None:
+                held.task.cancel()
+        if not self._held:
+            self._empty.set()
+
+    def lose(self, batch: ClaimedBatch) -> None:
+        """Let go of a batch whose lease is gone, unless it was read to the end: the loader will hear of that."""
+        held = self._held.get(batch.key)
+        if held is not None and not held.is_read:
+            self._context.log.warning("lease_gone", job_no=batch.job_no, batch_no=batch.batch_no, fence=batch.fence)
+            self.release(batch)
+
+    def drain(self) -> None:
+        """Read nothing more; what was read is still loaded, the rest is handed back."""
+        for one in list(self._held.values()):
+            if not one.is_read:
+                self.release(one.batch)
+
+    async def emptied(self) -> None:
+        """Wait until nothing is in hand."""
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        """Read batches as they are started, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    batch, given, spec = await self._starting.get()
+                    held = self._held.get(batch.key)
+                    if held is not None:  # else its lease was lost before anything began
+                        held.task = group.create_task(self._run(held, given, spec))
+        finally:
+            await self._sources.aclose()
+
+    async def _look_up(
+        self, batches: Sequence[ClaimedBatch]
+    ) -> tuple[Mapping[BatchKey, ImportRange], Mapping[int, ImportSpec]]:
+        wanted = {one.job_no for one in batches}
+        found = {job_no: self._specs[job_no] for job_no in wanted if job_no in self._specs}
+        async with connect(self._context.engine) as connection:
+            ranges = await read_ranges(connection, batches)
+            missing = sorted(wanted - found.keys())
+            stored = await load_specs(connection, missing) if missing else {}
+        for job_no, spec in stored.items():
+            with suppress(LookupError, ValueError, TypeError, AttributeError):  # another version stored it
+                found[job_no] = self._specs[job_no] = ImportSpec.from_json(spec)
+        while len(self._specs) > KEPT_SPECS:
+            self._specs.popitem(last=False)
+        return ranges, found
+
+    async def _run(self, held: _Held, given: ImportRange, spec: ImportSpec) -> None:
+        settlement = await self._settle(held.batch, given, spec)
+        held.is_read = True
+        self._unread -= 1
+        self._loader.submit(settlement)
+        if 2 * self._unread <= self._unread_at_start:
+            self._unread_at_start = 0
+            self._on_half_read()
+
+    async def _settle(self, batch: ClaimedBatch, given: ImportRange, spec: ImportSpec) -> ImportSettlement:
+        if batch.lost_leases >= LOST_LEASES_LIMIT:
+            return settlements.lost(batch, given)
+        record_type = spec.record_types[given.record_type_no]
+        try:
+            async with self._sources.open(batch.job_no, record_type.source) as source:
+                rows = await source.read(given.range)
+        except SourceError as error:
+            return settlements.unread(batch, given, error, policy=spec.policy)
+        return settlements.read(batch, given, rows, key=record_type.key, policy=spec.policy)

@@ -1,0 +1,54 @@
+"""Sources that are open in this worker, so that a batch doesn't open its source again."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from domain.import_spec import Source as SourceSpec
+from worker.sources.protocol import Source
+
+OpenSource: TypeAlias = Callable[[SourceSpec], Source]
+KEPT = 3
+"""Sources that stay open though nobody reads them: an engine for files takes tens of megabytes."""
+
+
+@dataclass(slots=True)
+class _Opened:
+    source: Source
+    readers: int = 0
+
+
+class OpenSources:
+    """A bounded cache of open sources by job, least recently used out first; one that is being read stays."""
+
+    def __init__(self, open_source: OpenSource) -> None:
+        self._open_source = open_source
+        self._opened: OrderedDict[tuple[int, SourceSpec], _Opened] = OrderedDict()
+
+    @asynccontextmanager
+    async def open(self, job_no: int, spec: SourceSpec) -> AsyncIterator[Source]:
+        """Lend the source of a job, opened if it isn't. Raises SourceError."""
+        key = job_no, spec
+        opened = self._opened.get(key)
+        if opened is None:
+            opened = self._opened[key] = _Opened(self._open_source(spec))
+        self._opened.move_to_end(key)
+        opened.readers += 1
+        try:
+            yield opened.source
+        finally:
+            opened.readers -= 1
+            await self._close_unused()
+
+    async def aclose(self) -> None:
+        """Close all of them."""
+        while self._opened:
+            _, opened = self._opened.popitem()
+            await opened.source.aclose()
+
+    async def _close_unused(self) -> None:
+        unused = [key for key, opened in self._opened.items() if not opened.readers]
+        for key in unused[: max(0, len(self._opened) - KEPT)]:
+            await self._opened.pop(key).source.aclose()

@@ -1,0 +1,79 @@
+"""What becomes of a batch of an import that was read, or that couldn't be."""
+
+import random
+from collections.abc import Collection, Sequence
+
+from db.batches import ClaimedBatch
+from db.importing import ImportRange, ImportSettlement
+from domain.import_spec import ImportPolicy
+from domain.outcome import WORKER_LOST, backoff_seconds, storable
+from worker.records import duplicate, to_records
+from worker.sources.errors import SourceError
+from worker.sources.protocol import SourceRow
+
+TOO_MANY_REJECTS = "too_many_rejects"
+ROWS_REFUSED = "rows_refused"
+
+
+def read(
+    batch: ClaimedBatch, given: ImportRange, rows: Sequence[SourceRow], *, key: tuple[str, ...], policy: ImportPolicy
+) -> ImportSettlement:
+    """Return the end of a batch whose rows were read: completed, or failed if too many of them can't be taken."""
+    records = to_records(rows, key)
+    settlement = ImportSettlement(
+        batch,
+        given,
+        "completed",
+        records=records.taken,
+        rejected=records.rejected,
+        max_rejects=policy.max_rejects,
+    )
+    _refuse_too_many(settlement)
+    return settlement
+
+
+def unread(batch: ClaimedBatch, given: ImportRange, error: SourceError, *, policy: ImportPolicy) -> ImportSettlement:
+    """Return what becomes of a batch that couldn't be read: it is tried again later, or it failed."""
+    settlement = _failed(batch, given, error.code, error.detail)
+    counted = given.attempts + 1 - given.forgiven
+    if error.retryable and counted < policy.max_attempts:
+        settlement.status = "pending"
+        settlement.due_in_seconds = backoff_seconds(counted, random.random())  # noqa: S311 - jitter needs no secrecy
+    return settlement
+
+
+def lost(batch: ClaimedBatch, given: ImportRange) -> ImportSettlement:
+    """Return the end of a batch whose workers were lost too often."""
+    detail = f"The workers that ran this batch were lost {batch.lost_leases} times in a row."
+    return _failed(batch, given, WORKER_LOST, detail)
+
+
+def reject_duplicates(settlement: ImportSettlement, keys: Collection[str]) -> None:
+    """Take out the rows whose keys another batch of the import wrote."""
+    twice = [duplicate(row.position, row.record_key) for row in settlement.records if row.record_key in keys]
+    settlement.records = [row for row in settlement.records if row.record_key not in keys]
+    settlement.rejected = [*settlement.rejected, *twice]
+    _refuse_too_many(settlement)
+
+
+def refuse_rows(settlement: ImportSettlement) -> None:
+    """Let a batch fail whose rows the database won't take."""
+    settlement.status = "failed"
+    settlement.records = ()
+    settlement.rejected = ()
+    settlement.error_code = ROWS_REFUSED
+    settlement.error_detail = "The database refuses rows of this batch; the worker's log says which rule."
+
+
+def _refuse_too_many(settlement: ImportSettlement) -> None:
+    """Let a batch fail, with none of its rows, if more of them were rejected than its policy allows."""
+    rejects = len(settlement.rejected)
+    if rejects > settlement.max_rejects:
+        settlement.status = "failed"
+        settlement.records = ()
+        settlement.error_code = TOO_MANY_REJECTS
+        settlement.error_detail = f"{rejects} of its rows can't be taken; max_rejects is {settlement.max_rejects}."
+
+
+def _failed(batch: ClaimedBatch, given: ImportRange, code: str, detail: str) -> ImportSettlement:
+    return ImportSettlement(batch, given, "failed", error_code=code, error_detail=storable(detail))

@@ -1,0 +1,83 @@
+"""Finding out what there is to import: every record type is counted and cut into ranges, then laid out in waves."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+
+from db.imports import FoundRecordType, ImportPlan, PlannedRange
+from domain.import_spec import ImportSpec, RecordType
+from domain.waves import level_by_id, number_batches, plan_waves
+from worker.open_sources import OpenSource
+from worker.sources.protocol import Survey
+
+WRITTEN_BATCHES = 60
+"""Batches of a job that may be read and not yet written, over all workers, about."""
+SURVEYS_AT_ONCE = 4
+"""Record types counted at the same time: each COUNT is a scan of somebody else's database."""
+
+
+class CountTimeout(Exception):
+    """A record type took longer to count than the policy allows; the argument is its id."""
+
+
+async def survey(spec: ImportSpec, open_source: OpenSource) -> ImportPlan:
+    """Count all record types and cut them into batches, within the policy's limits. May take minutes.
+
+    Raises SourceError and CountTimeout for the first record type that can't be surveyed.
+    """
+    room = asyncio.Semaphore(min(SURVEYS_AT_ONCE, spec.policy.max_concurrent))
+
+    async def one(record_type: RecordType) -> Survey:
+        async with room:
+            return await _survey_one(record_type, spec, open_source)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {record_type.id: group.create_task(one(record_type)) for record_type in spec.record_types}
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return _plan(spec, {record_type_id: task.result() for record_type_id, task in tasks.items()})
+
+
+async def _survey_one(record_type: RecordType, spec: ImportSpec, open_source: OpenSource) -> Survey:
+    async with aclosing(open_source(record_type.source)) as source:
+        deadline = asyncio.timeout(spec.policy.count_timeout_seconds)
+        try:
+            async with deadline:
+                return await source.ranges(record_type.key, spec.policy.batch_size)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise CountTimeout(record_type.id) from error
+
+
+def _plan(spec: ImportSpec, surveys: Mapping[str, Survey]) -> ImportPlan:
+    waves = plan_waves(
+        spec.record_types,
+        {record_type_id: len(one.ranges) for record_type_id, one in surveys.items()},
+        batches_per_wave=spec.policy.batches_per_wave,
+    )
+    levels = level_by_id({one.id: one.depends_on for one in spec.record_types})
+    no_by_id = {one.id: number for number, one in enumerate(spec.record_types)}
+    batches = []
+    for _, wave_no, record_type, range_no in number_batches(waves):
+        found = surveys[record_type].ranges[range_no]
+        batches.append(PlannedRange(wave_no, no_by_id[record_type], range_no + 1, found.range, found.rows))
+    return ImportPlan(
+        dataset=spec.dataset,
+        record_types=[_found(no_by_id[name], name, levels[name], one) for name, one in surveys.items()],
+        levels=[wave.level for wave in waves],
+        batches=batches,
+        max_concurrent=spec.policy.max_concurrent,
+        window=window(spec),
+    )
+
+
+def window(spec: ImportSpec) -> int:
+    """Return how many batches of a wave may be ready or running at once: those that are read, and what is written."""
+    return spec.policy.max_concurrent + WRITTEN_BATCHES
+
+
+def _found(number: int, record_type_id: str, level: int, one: Survey) -> FoundRecordType:
+    incomplete = None if one.is_complete else one.detail or "The source can't be read to its end."
+    return FoundRecordType(number, record_type_id, level, one.rows, one.is_complete, incomplete or one.detail)
