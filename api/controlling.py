@@ -36,7 +36,7 @@ async def cancel(engine: Engine, tenant_no: int, job_id: str, actor: Actor) -> C
     cancelled = await _act(
         engine, actor, lambda c: cancelling.cancel(c, tenant_no, job_id, actor), counted=_cancel_tallies
     )
-    if cancelled.cells:
+    if cancelled.is_done:
         log.info("job_cancelled", job_id=job_id, cells=cancelled.cells, who=actor.by, reason=actor.reason)
     return cancelled
 
@@ -93,6 +93,8 @@ async def release(engine: Engine, tenant_no: int, job_id: str, batch_no: int, ac
 
 def announce(announcer: Announcer, retried: Retried) -> None:
     """Ring for what runs again, if anything does. An envelope of the batch: the trigger is in the ledger already."""
+    if retried.is_queued:
+        announcer.announce([retried.job_no], source="manual")  # its trigger is in the ledger already
     if retried.batch_no is not None:
         announcer.announce_batch(retried.job_no, retried.batch_no, source="retry")
 
@@ -144,7 +146,7 @@ def _cancel_tallies(cancelled: Cancelled) -> Sequence[Tally]:
 
 def _retry_tallies(retried: Retried) -> Sequence[Tally]:
     if not retried.retried:
-        return ()
+        return ()  # an import that waits for its coordination counts its trigger with that
     return [
         tally(RETRIES.name, retried.retried, reason="user"),
         tally(COORDINATION.name, 1, source="retry", outcome="joined"),

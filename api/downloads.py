@@ -7,6 +7,7 @@ client may take for each page are bounded.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
 
 import structlog
 from fastapi import Request
@@ -15,9 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.execution_files import FileKind
 from api.methods import is_head
-from api.schemas.executions import Execution as Shown
 from db.engine import Engine
-from db.executions import Cells, Execution
 from domain.errors import Overloaded
 
 AT_ONCE = 4
@@ -63,8 +62,16 @@ class Downloads:
             self._room.release()
 
 
+class Pages(Protocol):
+    """The facts of a list, a page after the other."""
+
+    async def following(self) -> Sequence[Any]:
+        """Return the next page; empty at the end."""
+        ...
+
+
 class Download(Response):
-    """All of a job's cells that match, as a file; `cells` opens them.
+    """All facts of a list that match, as a file; `opened` opens them.
 
     Unless all of it went out, the connection is closed before the end: a part never looks like the whole.
     """
@@ -72,7 +79,7 @@ class Download(Response):
     def __init__(
         self,
         downloads: Downloads,
-        cells: Callable[[Engine], AbstractAsyncContextManager[Cells]],
+        opened: Callable[[Engine], AbstractAsyncContextManager[Pages]],
         kind: FileKind,
         name: str,
     ) -> None:
@@ -88,28 +95,28 @@ class Download(Response):
             }
         )
         self._downloads = downloads
-        self._cells = cells
+        self._opened = opened
         self._kind = kind
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, as far as the client takes it. What goes wrong before the first page is a problem."""
         client = _Client(scope, receive, send, self._downloads.page_seconds)
-        async with self._downloads.room() as engine, self._cells(engine) as cells:
-            page = await cells.following()
+        async with self._downloads.room() as engine, self._opened(engine) as pages:
+            page = await pages.following()
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            is_whole = is_head(scope) or await self._send(client, page, cells)
+            is_whole = is_head(scope) or await self._send(client, page, pages)
         if is_whole:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send(self, client: "_Client", page: Sequence[Execution], cells: Cells) -> bool:
+    async def _send(self, client: "_Client", page: Sequence[Any], pages: Pages) -> bool:
         """Send the file from its first page on; return whether the client took all of it."""
         text = self._kind.head
         while page or text:
-            text += "".join(self._kind.line(Shown.of(cell)) for cell in page)
+            text += "".join(map(self._kind.line, page))
             if not await client.takes(text):
                 return False
             text = ""
-            page = await cells.following() if page else []
+            page = await pages.following() if page else []
         return True
 
 

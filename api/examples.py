@@ -21,3 +21,17 @@ BENCHMARK_EXAMPLE: dict[str, Any] = {
     "metadata": {"models": ["llama3.2-1b", "qwen2.5-1.5b", "llama3.2-1b"], "expected_executions": 2},
     "questions": ["What is 2+2?"],
 }
+
+IMPORT_EXAMPLE: dict[str, Any] = {
+    "kind": "import",
+    "name": "shop",
+    "record_types": [
+        {"id": "customer", "key": ["id"], "source": {"type": "file", "path": "customer.csv"}},
+        {
+            "id": "order",
+            "key": ["customer", "line"],
+            "source": {"type": "file", "path": "order.csv"},
+            "depends_on": ["customer"],
+        },
+    ],
+}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from api.schemas.executions import Execution
+from db.executions import Execution as ExecutionRead
 
 COLUMNS = (
     "id",
@@ -38,34 +39,35 @@ _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 class FileKind(NamedTuple):
-    """How cells stand in a file. `head` is what comes before the first line."""
+    """How the facts of a list stand in a file. `head` is what comes before the first line."""
 
     media_type: str
     description: str
     ending: str
     head: str
-    line: Callable[[Execution], str]
+    line: Callable[[Any], str]
 
 
-def ndjson_line(cell: Execution) -> str:
+def ndjson_line(cell: ExecutionRead) -> str:
     """Return a cell as a line of JSON, as it stands in a list."""
-    return cell.model_dump_json() + "\n"
+    return Execution.of(cell).model_dump_json() + "\n"
 
 
-def csv_line(cell: Execution) -> str:
+def csv_line(cell: ExecutionRead) -> str:
     """Return a cell as a record of RFC 4180, in the order of COLUMNS.
 
     Null is nothing between two commas and the empty text is "", as PostgreSQL has it. What a provider said may be a
     formula to the spreadsheet that opens the file, so text that could be one gets an apostrophe before it; a number
     doesn't. Text that begins with an apostrophe gets one too: whoever takes one off has every text as it was.
     """
-    members = cell.model_dump(mode="json")
+    members = Execution.of(cell).model_dump(mode="json")
     error = members.pop("error") or {}
     members |= {f"error_{name}": error.get(name) for name in ("code", "detail", "retryable")}
-    return _record([members[name] for name in COLUMNS])
+    return csv_record([members[name] for name in COLUMNS])
 
 
-def _record(values: Sequence[Any]) -> str:
+def csv_record(values: Sequence[Any]) -> str:
+    """Return these values as a record of RFC 4180, none of which is a formula to a spreadsheet."""
     return ",".join(map(_field, values)) + "\r\n"
 
 
@@ -97,6 +99,6 @@ CSV = FileKind(
     "`+`, `-` or `@` and it is no number, or it begins with a tab or a line end) and text that begins with an "
     "apostrophe have an apostrophe put before them: take one off and every text is as it was.",
     "csv",
-    _record(COLUMNS),
+    csv_record(COLUMNS),
     csv_line,
 )

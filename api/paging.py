@@ -34,6 +34,7 @@ TRIGGERS = ListKind("triggers", (BIGGEST_BIGINT,))
 EVENTS = ListKind("events", (BIGGEST_INT,))
 SUBMISSIONS = ListKind("submissions", (BIGGEST_BIGINT,))
 AUDITS = ListKind("audits", (BIGGEST_BIGINT,))
+REJECTS = ListKind("rejects", (BIGGEST_INT, BIGGEST_BIGINT))
 DEAD_LETTERS = ListKind("dead_letters", (BIGGEST_BIGINT,))
 OPERATIONS = ListKind("operations", (BIGGEST_BIGINT,))
 REGIONS = ListKind("regions", (BIGGEST_INT,))
@@ -88,15 +89,16 @@ def _decode(cursor: str, kind: ListKind) -> tuple[int, ...]:
     try:
         version, name, *key = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, TypeError):
-        raise _invalid() from None
+        raise invalid_cursor() from None
     is_ours = version == VERSION and name == kind.name and len(key) == len(kind.biggest)
     if not is_ours or not all(
         type(part) is int and 0 <= part <= most for part, most in zip(key, kind.biggest, strict=True)
     ):
-        raise _invalid()
+        raise invalid_cursor()
     return tuple(key)
 
 
-def _invalid() -> ParametersRejected:
+def invalid_cursor() -> ParametersRejected:
+    """Return the error for a cursor that no page of this list gave."""
     detail = "`cursor` isn't one of this list; take `next_cursor` of its last page, or leave it out."
     return ParametersRejected([ParameterError("cursor", "cursor_invalid", detail)])

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -27,6 +28,7 @@ from domain.fingerprint import body_hash
 from domain.notes import Action
 from domain.plan import pairs
 from domain.redaction import redacted
+from domain.spec import JobSpec
 from runtime.metrics import DUPLICATES_PREVENTED, JOBS_SUBMITTED
 
 GROUP = 128
@@ -186,7 +188,7 @@ class Submitter:
 
     async def _put_off(self, looked: Sequence[Looked]) -> list[Looked]:
         """Refuse the new ones that the backlog has no room for."""
-        new = [one for one, verdict in looked if verdict is None and not one.normalized.pauses]
+        new = [one for one, verdict in looked if verdict is None and one.normalized.refusal is None]
         room = await self._backlog.take(self._engine, len(new)) if new else 0
         beyond = {id(one) for one in new[room:]}
         refusal = self._backlog.refusal() if beyond else None
@@ -275,7 +277,7 @@ class Submitter:
                     "job_submitted",
                     job_id=job_id,
                     request_id=one.sender.request_id,
-                    total_executions=one.normalized.planned.executions,
+                    **one.normalized.planned.told(),
                 )
                 if dropped := _dropped(one):
                     self._log_duplicate(one, job_id, layer="spec", reason="dropped_duplicate", count=dropped)
@@ -320,20 +322,27 @@ async def _times_seen(connection: Connection, verdicts: Sequence[Verdict]) -> di
 
 def _new_job(one: Submission) -> NewJob:
     spec = one.normalized.spec
-    return NewJob(
+    job = NewJob(
         id=spec.id or _new_id(),
         kind=spec.kind,
         name=spec.name,
         spec_hash=one.normalized.spec_hash,
+        submitted=_dump(redacted(one.body)),
+        spec=one.spec_text.decode(),
+        normalization=one.notes_text.decode(),
+    )
+    return _planned(job, spec) if isinstance(spec, JobSpec) else job
+
+
+def _planned(job: NewJob, spec: JobSpec) -> NewJob:
+    return replace(
+        job,
         planned=spec.planned,
         min_success_rate=spec.policy.min_success_rate,
         model_ids=[model.id for model in spec.models],
         region_ids=spec.regions,
         question_ids=[question.id for question in spec.questions],
         pairs=pairs(spec),
-        submitted=_dump(redacted(one.body)),
-        spec=one.spec_text.decode(),
-        normalization=one.notes_text.decode(),
     )
 
 

@@ -13,6 +13,7 @@ from api.job_links import job_json
 from db.submissions import Known, SubmittedJob, Wanted, lock_key
 from domain.errors import BreakwaterError, DuplicateJob, JobIdConflict, KeyReused, Overloaded, SpecRejected
 from domain.fingerprint import MAX_DIFFERENCES, body_hash, differences
+from domain.import_reading import NormalizedImport
 from domain.normalize import Normalized
 from domain.redaction import redacted, secret_pointers
 from domain.spec import OnDuplicate
@@ -38,7 +39,7 @@ class Submission:
 
     tenant_no: int
     body: Any
-    normalized: Normalized
+    normalized: Normalized | NormalizedImport
     key: str | None
     sender: Sender
     deadline: float = 0.0

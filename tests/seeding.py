@@ -27,6 +27,7 @@ from api.routes import (
     providers,
     questions,
     queue,
+    records,
     regions,
     stories,
     waves,
@@ -65,6 +66,7 @@ ROUTERS = [
         questions,
         operations,
         queue,
+        records,
         probes,
         metrics,
     )

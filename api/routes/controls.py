@@ -65,7 +65,7 @@ async def post_cancel(
     """
     because = await read_because(request)
     cancelled = await controlling.cancel(database, tenant, job_id, await actor_of(request, because))
-    if cancelled.cells:
+    if cancelled.is_done:
         response.status_code = 202
         await controlling.tell_workers(broker, cancelled.job_no)
     if cancelled.batch_no is not None:

@@ -11,6 +11,7 @@ from api.filters import Moment, NameFilter, canonical_region
 from api.paging import JOBS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.jobs import Job, JobList, JobSummary
+from db.import_progress import read_import
 from db.jobs import JobFilter, list_jobs, read_job
 from domain.spec import Kind
 from domain.status import JobStatus
@@ -71,4 +72,6 @@ async def get_job(
     if_none_match: IfNoneMatch = None,
 ) -> Any:
     """Return a job with its spec as submitted and as it runs, and its progress of this moment."""
-    return tagged(Job.of(await read_job(database, tenant, job_id)), if_none_match, untagged=CLOCK)
+    job = await read_job(database, tenant, job_id)
+    import_ = await read_import(database, job.job_no) if job.kind == Kind.IMPORT else None
+    return tagged(Job.of(job, import_), if_none_match, untagged=CLOCK)

@@ -9,17 +9,18 @@ from pydantic import Field
 
 from api.bodies import KEY_HEADER, read_idempotency_key, read_json
 from api.dependencies import ONE_OF_EACH, NoParameters
-from api.examples import BENCHMARK_EXAMPLE, INFERENCE_EXAMPLE
+from api.examples import BENCHMARK_EXAMPLE, IMPORT_EXAMPLE, INFERENCE_EXAMPLE
 from api.headers import LOCATION, REPLAYED
-from api.kinds import normalize_supported
 from api.problems import problem_responses
 from api.request_ids import request_id_of
+from api.schemas.imports import IMPORT_SUBMISSION
 from api.schemas.submissions import JOB_SUBMISSION, SubmissionAnswer
 from api.submitting import Submitter
 from api.verdicts import Sender, Submission
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import SpecRejected
-from domain.normalize import Normalized
+from domain.import_reading import NormalizedImport
+from domain.normalize import Normalized, normalize
 
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
 
@@ -55,9 +56,10 @@ class SubmitParameters(NoParameters):
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": JOB_SUBMISSION,
+                    "schema": {"oneOf": [JOB_SUBMISSION, IMPORT_SUBMISSION]},
                     "examples": {
                         "inference": {"summary": "Models × regions × questions", "value": INFERENCE_EXAMPLE},
+                        "import": {"summary": "Files, one of which depends on the other", "value": IMPORT_EXAMPLE},
                         "benchmark": {"summary": "The benchmark layout, with duplicates", "value": BENCHMARK_EXAMPLE},
                     },
                 }
@@ -101,10 +103,10 @@ async def submit_job(
 
 async def _normalize(
     request: Request, body: Any, submitter: Submitter, sender: Sender, key: str | None, *, is_recorded: bool
-) -> Normalized:
+) -> Normalized | NormalizedImport:
     """Return what the body means; a refusal is entered into the ledger before it is answered."""
     try:
-        return normalize_supported(body, request.app.state.registry)
+        return normalize(body, request.app.state.registry)
     except SpecRejected as error:
         if is_recorded:
             await submitter.reject(DEFAULT_TENANT_NO, sender, error, key)

@@ -9,6 +9,7 @@ from api.etags import TAGGED, IfNoneMatch, tagged
 from api.paging import BATCHES, WAVES, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.waves import Batch, BatchList, Wave, WaveList
+from db.import_progress import read_import_batches
 from db.reading import BIGGEST_INT
 from db.waves import list_batches, list_waves
 
@@ -59,6 +60,8 @@ async def get_batches(
     key = parameters.key(BATCHES)
     page = await list_batches(database, tenant, job_id, wave_number, after=key[0] if key else 0, limit=parameters.limit)
     cursor = next_cursor(BATCHES, page, lambda batch: [batch.batch_no])
-    answer = tagged(BatchList(items=[Batch.of(batch) for batch in page.facts], next_cursor=cursor), if_none_match)
+    read = await read_import_batches(database, tenant, job_id, [batch.batch_no for batch in page.facts])
+    items = [Batch.of(batch, read.get(batch.batch_no)) for batch in page.facts]
+    answer = tagged(BatchList(items=items, next_cursor=cursor), if_none_match)
     link_next(request, answer, cursor)
     return answer

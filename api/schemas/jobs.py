@@ -1,5 +1,6 @@
 """A job as it is shown: in a list, and alone with its spec."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 
@@ -7,10 +8,13 @@ from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, field_seri
 
 from api.job_links import job_links
 from api.paging import Listed
-from api.schemas.submissions import NormalizationNote, PlannedCounts
+from api.schemas.import_progress import ImportProgress
+from api.schemas.submissions import NormalizationNote, PlannedCounts, PlannedImportCounts
+from db.import_progress import ImportRead
 from db.jobs import MOST_COUNTED_BEFORE, Counts, JobListed, JobRead
 from domain.spec import Kind
 from domain.status import JobStatus
+from domain.waves import level_by_id
 
 
 class Progress(BaseModel):
@@ -121,8 +125,9 @@ class Job(BaseModel):
     spec: dict[str, Any] | None = Field(description="As it runs; null once purged.")
     submitted: Any = Field(description="The body as it came; null once purged.")
     normalization: list[NormalizationNote] = Field(description="What was understood differently from how it came.")
-    planned: PlannedCounts
-    progress: Progress
+    planned: PlannedCounts | PlannedImportCounts
+    progress: Progress = Field(description="Of an import, its batches are counted.")
+    import_progress: ImportProgress | None = Field(description="Of an import: rows, waves, record types.")
     times_seen: int = Field(description="How often it was submitted: created, joined and replayed.")
     error: JobError | None
     links: dict[str, str]
@@ -132,8 +137,8 @@ class Job(BaseModel):
         return [{name: value for name, value in note.items() if value is not None} for note in shown(notes)]
 
     @classmethod
-    def of(cls, job: JobRead) -> Self:
-        """Return the job as it is shown alone."""
+    def of(cls, job: JobRead, import_: ImportRead | None = None) -> Self:
+        """Return the job as it is shown alone; `import_` is how far it is, if it is an import."""
         return cls(
             id=job.id,
             kind=Kind(job.kind),
@@ -148,11 +153,29 @@ class Job(BaseModel):
             spec=job.spec,
             submitted=job.submitted,
             normalization=[NormalizationNote.model_validate(note) for note in job.normalization or ()],
-            planned=PlannedCounts(
-                models=job.models, regions=job.regions, questions=job.questions, executions=job.planned
-            ),
+            planned=_planned(job, import_),
             progress=Progress.of(job.counts),
+            import_progress=None if import_ is None else ImportProgress.of(import_),
             times_seen=job.times_seen,
             error=JobError.of(job),
             links=job_links(job.id),
         )
+
+
+def _planned(job: JobRead, import_: ImportRead | None) -> PlannedCounts | PlannedImportCounts:
+    if import_ is None:
+        return PlannedCounts(models=job.models, regions=job.regions, questions=job.questions, executions=job.planned)
+    types = job.spec["record_types"] if job.spec else import_.record_types
+    is_planned = bool(import_.record_types)
+    return PlannedImportCounts(
+        record_types=len(types),
+        levels=1 + max((one.level for one in import_.record_types), default=-1) if is_planned else _levels(types),
+        waves=import_.coordination.waves if is_planned and import_.coordination else None,
+        batches=job.planned if is_planned else None,
+        rows=import_.rows_expected if is_planned else None,
+    )
+
+
+def _levels(record_types: Sequence[Any]) -> int:
+    """Return how many levels the record types of a stored spec have."""
+    return 1 + max(level_by_id({one["id"]: one["depends_on"] for one in record_types}).values(), default=-1)

@@ -116,6 +116,16 @@ class PlannedCounts(BaseModel):
     executions: int
 
 
+class PlannedImportCounts(BaseModel):
+    """How much is imported; what only a count tells is null until the import is coordinated."""
+
+    record_types: int
+    levels: int
+    waves: int | None
+    batches: int | None
+    rows: int | None
+
+
 class DedupDecision(BaseModel):
     """Why this is a new job or not."""
 
@@ -133,5 +143,5 @@ class SubmissionAnswer(BaseModel):
     job: JobInShort | None = Field(description="Null for a dry run.")
     spec: dict[str, Any] | None = Field(description="As it will run; null once purged.")
     normalization: list[NormalizationNote]
-    planned: PlannedCounts
+    planned: PlannedCounts | PlannedImportCounts
     dedup: DedupDecision

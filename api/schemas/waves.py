@@ -6,9 +6,20 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field
 
 from api.paging import Listed
+from db.import_progress import ImportBatchRead
 from db.triggers import TriggerRead
 from db.waves import BatchRead, WaveRead
 from domain.status import BatchStatus, WaveStatus
+
+ROWS = (
+    "record_type",
+    "rows_expected",
+    "rows_read",
+    "rows_inserted",
+    "rows_updated",
+    "rows_unchanged",
+    "rows_rejected",
+)
 
 
 class BatchCounts(BaseModel):
@@ -57,12 +68,19 @@ class WaveList(Listed[Wave]):
     """A job's waves, in order."""
 
 
+class BatchError(BaseModel):
+    """Why the last try of a batch failed."""
+
+    code: str
+    detail: str
+
+
 class Batch(BaseModel):
-    """A unit of dispatch: cells of one provider and region, or a range of source rows (imports, not built yet)."""
+    """A unit of dispatch: cells of one provider and region, or a range of source rows."""
 
     batch_id: str
     wave_number: int
-    record_type: str | None = Field(default=None, description="Imports only, as the `rows_` members.")
+    record_type: str | None = Field(default=None, description="Of imports only, as the `rows_` members and `error`.")
     status: BatchStatus
     attempts: int = Field(description="Runs that came to an end; a lost lease is none.")
     provider: str = Field(description="Who runs it.")
@@ -75,6 +93,7 @@ class Batch(BaseModel):
     rows_updated: int | None = None
     rows_unchanged: int | None = None
     rows_rejected: int | None = None
+    error: BatchError | None = None
     fence: int = Field(description="Rises with every claim; who holds an older one can't write any more.")
     lease_until: datetime | None = Field(description="While running; past it, another worker may take over.")
     lost_leases: int = Field(description="Taken over in a row without a result; the tenth time its cells fail.")
@@ -85,9 +104,13 @@ class Batch(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, batch: BatchRead) -> Self:
-        """Return the batch as it is shown."""
+    def of(cls, batch: BatchRead, read: ImportBatchRead | None = None) -> Self:
+        """Return the batch as it is shown; `read` is what one of an import read."""
+        counts = {name: getattr(read, name) for name in ROWS} if read else {}
+        error = BatchError(code=read.error_code, detail=read.error_detail or "") if read and read.error_code else None
         return cls(
+            **counts,
+            error=error,
             batch_id=str(batch.batch_no),
             wave_number=batch.wave_no,
             status=BatchStatus(batch.status),

@@ -1,0 +1,102 @@
+"""How far an import is, as its job shows it."""
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from db.import_progress import ImportRead
+
+
+class RowCounts(BaseModel):
+    """What became of the rows of batches that have ended; `read` is the sum of the others."""
+
+    expected: int = Field(description="As coordination counted them.")
+    read: int
+    inserted: int
+    updated: int
+    unchanged: int
+    rejected: int
+
+
+class RecordTypeProgress(BaseModel):
+    """How far a record type is."""
+
+    id: str
+    level: int = Field(description="How deep in the graph of dependencies.")
+    batches: int
+    batches_completed: int
+    batches_failed: int
+    rows: RowCounts
+    is_complete: bool = Field(description="Whether its source can be read to its end; if not, the job ends `partial`.")
+    detail: str | None = Field(description="What coordination found out about its source, and why it isn't complete.")
+
+
+class CoordinationState(BaseModel):
+    """Who coordinates the import, while somebody does."""
+
+    fence: int = Field(description="Rises with every worker that took it up; who holds an older one can't write.")
+    worker: str | None
+    heartbeat_at: datetime | None
+    lease_until: datetime | None
+    failed_tries: int
+    not_before: datetime | None = Field(description="When it is tried again after a failed try.")
+
+
+class ImportProgress(BaseModel):
+    """How far an import is, in all and by record type. Rows count once their batch has ended."""
+
+    coordination: CoordinationState | None = Field(description="Null until a worker first took it up.")
+    waves: int
+    running_wave: int | None
+    rows: RowCounts
+    rows_per_second: float | None = Field(description="From the first batch's start to the last end so far.")
+    seconds_left: float | None = Field(description="What is still to be read, at that rate.")
+    record_types: list[RecordTypeProgress]
+
+    @classmethod
+    def of(cls, read: ImportRead) -> Self:
+        """Return the progress as it is shown."""
+        types = [
+            RecordTypeProgress(
+                id=one.id,
+                level=one.level,
+                batches=one.batches,
+                batches_completed=one.batches_completed,
+                batches_failed=one.batches_failed,
+                rows=RowCounts(
+                    expected=one.rows_expected,
+                    read=one.rows_read,
+                    inserted=one.rows_inserted,
+                    updated=one.rows_updated,
+                    unchanged=one.rows_unchanged,
+                    rejected=one.rows_rejected,
+                ),
+                is_complete=one.is_complete,
+                detail=one.detail,
+            )
+            for one in read.record_types
+        ]
+        state = read.coordination
+        return cls(
+            coordination=None
+            if state is None
+            else CoordinationState(
+                fence=state.fence,
+                worker=state.worker,
+                heartbeat_at=state.heartbeat_at if state.lease_until else None,
+                lease_until=state.lease_until,
+                failed_tries=state.attempts,
+                not_before=state.not_before,
+            ),
+            waves=state.waves if state else 0,
+            running_wave=state.running_wave_no if state else None,
+            rows=_total([one.rows for one in types]),
+            rows_per_second=None if read.rows_per_second is None else round(read.rows_per_second, 1),
+            seconds_left=None if read.seconds_left is None else round(read.seconds_left, 1),
+            record_types=types,
+        )
+
+
+def _total(rows: list[RowCounts]) -> RowCounts:
+    return RowCounts(**{name: sum(getattr(one, name) for one in rows) for name in RowCounts.model_fields})

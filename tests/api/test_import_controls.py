@@ -1,0 +1,139 @@
+"""Cancel, retry and triggers of imports: what a person may do at any time, twice too."""
+
+import asyncio
+
+import pytest
+
+from db.engine import create_engine
+from tests.api.test_imports import get
+from tests.imports import Imports, failed, plan_of, read
+from tests.service import Client, connected
+
+
+@pytest.fixture
+async def client(start_api, database_url, redis_url):
+    async with connected(start_api(database_url, redis_url), database_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def ledger(database_url):
+    engine = create_engine(database_url, size=4, pinned_plans=True)
+    yield Imports(engine)
+    await engine.dispose()
+
+
+async def id_of(client: Client, job_no: int) -> str:
+    return await client.database.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
+
+
+async def test_a_cancel_ends_what_is_open_and_what_was_read_changes_nothing(ledger, client) -> None:
+    job_no = await ledger.coordinate(plan_of([3], [2]))
+    first, second, third = await ledger.claim()
+    await ledger.record(read(*first))
+    job_id = await id_of(client, job_no)
+    answer = await client.http.post(f"/jobs/{job_id}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
+    recorded = await ledger.record(read(*second), read(*third))
+    assert len(recorded.stale) == 2
+    job = await get(client, f"/jobs/{job_id}")
+    assert (job["progress"]["completed"], job["progress"]["cancelled"]) == (1, 4)
+    assert await client.database.fetchval("SELECT count(*) FROM imported_records") == 3
+    again = await client.http.post(f"/jobs/{job_id}/cancel")
+    assert again.status_code == 200
+    refused = await client.http.post(f"/jobs/{job_id}/retry")
+    assert (refused.status_code, refused.json()["code"]) == (409, "job_cancelled")
+
+
+async def test_a_cancel_while_it_is_coordinated_fences_the_coordinator_off(ledger, client) -> None:
+    job_no = await ledger.submit()
+    mine = await ledger.begin(job_no)
+    job_id = await id_of(client, job_no)
+    answer = await client.http.post(f"/jobs/{job_id}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
+    assert await ledger.write(mine, plan_of([3])) is None
+    triggers = (await get(client, f"/jobs/{job_id}/coordination"))["items"]
+    assert [one["outcome"] for one in triggers] == ["failed"]
+
+
+async def test_cancels_and_plans_that_race_leave_no_running_job(ledger, client) -> None:
+    for _ in range(20):
+        job_no = await ledger.submit()
+        mine = await ledger.begin(job_no)
+        job_id = await id_of(client, job_no)
+        await asyncio.gather(client.http.post(f"/jobs/{job_id}/cancel"), ledger.write(mine, plan_of([3], [1])))
+        states = await client.database.fetch(
+            """
+            SELECT j.status, array_agg(DISTINCT b.status) AS batches
+            FROM jobs AS j LEFT JOIN batches AS b USING (job_no) WHERE j.job_no = $1 GROUP BY j.status
+            """,
+            job_no,
+        )
+        assert [tuple(row) for row in states] in ([("cancelled", [None])], [("cancelled", ["cancelled"])])
+
+
+async def test_a_retry_reopens_failed_batches_only_and_the_waves_go_on(ledger, client) -> None:
+    job_no = await ledger.coordinate(plan_of([3], [2]))
+    first, second, third = await ledger.claim()
+    await ledger.record(read(*first), failed(*second), failed(*third))
+    job_id = await id_of(client, job_no)
+    preview = await client.http.post(f"/jobs/{job_id}/retry?dry_run=true")
+    assert preview.json()["retried"] == 2
+    answers = await asyncio.gather(*(client.http.post(f"/jobs/{job_id}/retry") for _ in range(5)))
+    assert sorted(one.json()["retried"] for one in answers) == [0, 0, 0, 0, 2]
+    assert {one.json()["untouched"] for one in answers} == {3, 5}
+    claimed = await ledger.claim()
+    assert [(one.batch_no, given.attempts, given.forgiven) for one, given in claimed] == [(2, 1, 1), (3, 1, 1)]
+    await ledger.record(*(read(*one) for one in claimed))
+    await ledger.run_all()
+    job = await get(client, f"/jobs/{job_id}")
+    assert (job["status"], job["error"], job["progress"]["completed"]) == ("completed", None, 5)
+    triggers = (await get(client, f"/jobs/{job_id}/coordination"))["items"]
+    assert [(one["source"], one["outcome"]) for one in triggers] == [("initial", "won"), ("retry", "joined")]
+    events = (await get(client, f"/jobs/{job_id}/events"))["items"]
+    assert [one["data"]["verdict"] for one in events if one["type"] == "retried"] == ["failed"]
+
+
+async def test_a_retry_while_the_wave_still_runs(ledger, client) -> None:
+    job_no = await ledger.coordinate(plan_of([2], [1]))
+    first, second = await ledger.claim()
+    await ledger.record(failed(*first))
+    job_id = await id_of(client, job_no)
+    assert (await client.http.post(f"/jobs/{job_id}/retry")).json()["retried"] == 1
+    await ledger.record(read(*second))
+    await ledger.run_all()
+    assert (await get(client, f"/jobs/{job_id}"))["status"] == "completed"
+
+
+async def test_a_retry_of_what_could_not_be_coordinated_coordinates_it_anew(ledger, client) -> None:
+    job_no = await ledger.submit()
+    mine = await ledger.begin(job_no)
+    await ledger.fail(mine, "source_missing", "There is no such file.")
+    job_id = await id_of(client, job_no)
+    answer = await client.http.post(f"/jobs/{job_id}/retry")
+    assert (answer.status_code, answer.json()["retried"]) == (200, 0)
+    again = await ledger.begin(job_no)
+    assert (again.source, again.fence) == ("retry", 2)
+    await ledger.write(again, plan_of([1]))
+    await ledger.run_all()
+    assert (await get(client, f"/jobs/{job_id}"))["status"] == "completed"
+    triggers = (await get(client, f"/jobs/{job_id}/coordination"))["items"]
+    assert [(one["source"], one["outcome"]) for one in triggers] == [("initial", "failed"), ("retry", "won")]
+
+
+async def test_the_audit_recounts_imports_in_any_state(ledger, client) -> None:
+    waiting = await ledger.submit()
+    running = await ledger.coordinate(plan_of([2], [1]))
+    await ledger.record(read(*(await ledger.claim())[0]))
+    done = await ledger.coordinate(plan_of([2], [1]))
+    await ledger.run_all()
+    broken = await ledger.coordinate(plan_of([1], [1]))
+    await ledger.record(failed(*(await ledger.claim())[-1]))
+    for job_no, counts in ((waiting, (0, 0, 0)), (running, None), (done, (3, 3, 0)), (broken, (2, 1, 1))):
+        audit = await get(client, f"/jobs/{await id_of(client, job_no)}/audit")
+        assert audit["holds"], audit
+        if counts:
+            assert (audit["planned"], audit["terminal"], audit["open"]) == counts
+    await client.database.execute("UPDATE import_batches SET batch_no = 99 WHERE job_no = $1 AND batch_no = 3", done)
+    audit = await get(client, f"/jobs/{await id_of(client, done)}/audit")
+    assert not audit["holds"]

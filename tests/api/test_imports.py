@@ -1,0 +1,174 @@
+"""Imports over HTTP: posted, run by a worker, shown, and read back."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.imports import configured, csv_type, import_body
+from tests.service import Client, Json, connected
+from tests.waiting import eventually_async
+
+CUSTOMERS = "id,name\n" + "".join(f"{n:05},Customer {n}\n" for n in range(1, 1201))
+ORDERS = "customer,line,amount\n" + "".join(f"{1 + n % 1200:05},{n:05},{n}.50\n" for n in range(2500))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Json:
+    """Of processes that may import the files of a folder, two of which are there."""
+    path = configured(tmp_path)
+    monkeypatch.setenv("ERP_URL", database_url)
+    (tmp_path / "data" / "customer.csv").write_text(CUSTOMERS)
+    (tmp_path / "data" / "order.csv").write_text(ORDERS)
+    return {"config": path, "data_dir": tmp_path / "state"}
+
+
+@pytest.fixture
+async def client(start_api: Callable[..., Any], database_url: str, redis_url: str, settings: Json) -> Any:
+    """A client of an API under those settings."""
+    async with connected(start_api(database_url, redis_url, **settings), database_url) as client:
+        yield client
+
+
+def body(**members: Any) -> Json:
+    return import_body(
+        csv_type("order", key=["customer", "line"], depends_on=["customer"]), csv_type("customer"), **members
+    )
+
+
+async def ended(client: Client, job_id: str) -> Json:
+    """The job, once it is terminal."""
+
+    async def look() -> Json | None:
+        job = (await client.http.get(f"/jobs/{job_id}")).json()
+        return job if job["finished_at"] else None
+
+    return await eventually_async(look, seconds=30)
+
+
+async def get(client: Client, path: str, **parameters: object) -> Json:
+    answer = await client.http.get(path, params=parameters)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_two_files_are_posted_imported_and_read_back(
+    client, start_worker, database_url, redis_url, settings
+) -> None:
+    answer = await client.post(body())
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["planned"] == {"record_types": 2, "levels": 2, "waves": None, "batches": None, "rows": None}
+    job_id = answer.json()["job"]["id"]
+    waiting = await get(client, f"/jobs/{job_id}")
+    assert (waiting["status"], waiting["import_progress"]["coordination"]) == ("queued", None)
+    start_worker(database_url, redis_url, **settings)
+    job = await ended(client, job_id)
+    assert (job["status"], job["kind"], job["error"]) == ("completed", "import", None)
+    assert job["planned"] == {"record_types": 2, "levels": 2, "waves": 2, "batches": 8, "rows": 3700}
+    assert job["progress"]["completed"] == 8
+    progress = job["import_progress"]
+    assert progress["rows"] == {
+        "expected": 3700,
+        "read": 3700,
+        "inserted": 3700,
+        "updated": 0,
+        "unchanged": 0,
+        "rejected": 0,
+    }
+    assert progress["rows_per_second"] > 0
+    assert progress["seconds_left"] == 0
+    assert [(one["id"], one["level"], one["batches"]) for one in progress["record_types"]] == [
+        ("order", 1, 5),
+        ("customer", 0, 3),
+    ]
+    batches = (await get(client, f"/jobs/{job_id}/waves/2/batches"))["items"]
+    assert [(one["record_type"], one["rows_expected"], one["rows_inserted"]) for one in batches] == [
+        ("order", 500, 500)
+    ] * 5
+    first = await get(client, "/datasets/ledger/records", record_type="customer", limit=2)
+    assert [(one["record_key"], one["payload"]) for one in first["items"]] == [
+        ("00001", {"id": "00001", "name": "Customer 1"}),
+        ("00002", {"id": "00002", "name": "Customer 2"}),
+    ]
+    second = await get(client, "/datasets/ledger/records", record_type="customer", limit=2, cursor=first["next_cursor"])
+    assert [one["record_key"] for one in second["items"]] == ["00003", "00004"]
+
+
+async def test_imported_rows_are_downloaded_whole(client, start_worker, database_url, redis_url, settings) -> None:
+    job_id = (await client.post(body())).json()["job"]["id"]
+    start_worker(database_url, redis_url, **settings)
+    await ended(client, job_id)
+    rows = "/datasets/ledger/records?record_type=customer"
+    ndjson = await client.http.get(rows, headers={"Accept": "application/x-ndjson"})
+    assert len(ndjson.text.splitlines()) == 1200
+    assert ndjson.text.startswith('{"record_key":"00001","payload":{"id":"00001","name":"Customer 1"}}\n')
+    csv = await client.http.get(rows, headers={"Accept": "text/csv"})
+    assert csv.text.splitlines()[:2] == ["record_key,payload", '00001,"{""id"":""00001"",""name"":""Customer 1""}"']
+    assert len(csv.text.splitlines()) == 1201
+
+
+async def test_what_nobody_imported_is_not_there(client) -> None:
+    answer = await client.http.get("/datasets/ledger/records", params={"record_type": "customer"})
+    assert answer.status_code == 404
+    assert (await client.http.get("/jobs/nothing/rejects")).status_code == 404
+
+
+async def test_rejected_rows_are_listed_and_fail_their_batch_past_max_rejects(
+    client, start_worker, database_url, redis_url, settings
+) -> None:
+    (settings["config"].parent / "data" / "customer.csv").write_text("id,name\n1,A\n1,B\n,C\n2,D\n")
+    start_worker(database_url, redis_url, **settings)
+    lenient = import_body(csv_type("customer"), policy={"max_rejects": 2})
+    job_id = (await client.post(lenient)).json()["job"]["id"]
+    assert (await ended(client, job_id))["status"] == "completed"
+    rejects = (await get(client, f"/jobs/{job_id}/rejects"))["items"]
+    assert [(one["position"], one["record_key"], one["code"]) for one in rejects] == [
+        (1, "1", "duplicate_key"),
+        (2, None, "key_missing"),
+    ]
+    strict = import_body(csv_type("customer"), name="strict", policy={"max_rejects": 1})
+    job_id = (await client.post(strict)).json()["job"]["id"]
+    job = await ended(client, job_id)
+    assert (job["status"], job["error"]["code"]) == ("failed", "wave_failed")
+    (batch,) = (await get(client, f"/jobs/{job_id}/waves/1/batches"))["items"]
+    assert (batch["status"], batch["error"]["code"], batch["rows_rejected"]) == ("failed", "too_many_rejects", 2)
+    assert (await client.http.get("/datasets/strict/records", params={"record_type": "customer"})).json()["items"] == []
+
+
+async def test_the_same_import_again_rewrites_nothing(client, start_worker, database_url, redis_url, settings) -> None:
+    start_worker(database_url, redis_url, **settings)
+    for inserted in (3700, 0):
+        job_id = (await client.post(body(on_duplicate="create"))).json()["job"]["id"]
+        rows = (await ended(client, job_id))["import_progress"]["rows"]
+        assert (rows["inserted"], rows["updated"], rows["unchanged"]) == (inserted, 0, 3700 - inserted)
+
+
+async def test_a_file_that_is_not_there_fails_the_job_with_the_reason(
+    client, start_worker, database_url, redis_url, settings
+) -> None:
+    start_worker(database_url, redis_url, **settings)
+    job_id = (await client.post(import_body(csv_type("nothing")))).json()["job"]["id"]
+    job = await ended(client, job_id)
+    assert (job["status"], job["error"]["code"]) == ("failed", "source_missing")
+    assert job["progress"]["planned"] == 0
+
+
+async def test_any_trigger_at_any_time_answers_the_same_waves(
+    client, start_worker, database_url, redis_url, settings
+) -> None:
+    job_id = (await client.post(body())).json()["job"]["id"]
+    waiting = await client.http.post(f"/jobs/{job_id}/coordinate")
+    assert (waiting.status_code, waiting.json()["waves"]) == (202, [])
+    start_worker(database_url, redis_url, **settings)
+    await ended(client, job_id)
+    for _ in range(2):
+        again = await client.http.post(f"/jobs/{job_id}/coordinate")
+        assert (again.status_code, len(again.json()["waves"]), again.json()["trigger"]["outcome"]) == (200, 2, "joined")
+    triggers = (await get(client, f"/jobs/{job_id}/coordination"))["items"]
+    assert [(one["source"], one["outcome"]) for one in triggers] == [
+        ("manual", "joined"),
+        ("initial", "won"),
+        ("manual", "joined"),
+        ("manual", "joined"),
+    ]
