@@ -34,6 +34,7 @@ class Place:
         self._engines.start()
         self.database_url = self._engines.postgres.url
         self.redis_url = self._engines.valkey.url
+        self.folder = self._folder.path
         upgrade(self.database_url)
         return self
 
@@ -45,18 +46,7 @@ class Place:
     @contextmanager
     def processes(self, *commands: tuple[list[str], Mapping[str, str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
         """Run these commands (arguments after python, extra environment) until the block ends."""
-        log = (self._folder.path / "bench.log").open("ab")
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("BREAKWATER_")},
-            "BREAKWATER_DATABASE_URL": self.database_url,
-            "BREAKWATER_REDIS_URL": self.redis_url,
-        }
-        running = [
-            subprocess.Popen(
-                [sys.executable, *arguments], env={**environment, **extra}, stdout=log, stderr=log, cwd=ROOT
-            )
-            for arguments, extra in commands
-        ]
+        running = [self.start(arguments, extra) for arguments, extra in commands]
         try:
             yield running
         finally:
@@ -64,7 +54,18 @@ class Place:
                 process.send_signal(signal.SIGTERM)
             for process in running:
                 process.wait(timeout=30)
-            log.close()
+
+    def start(self, arguments: list[str], extra: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+        """Start a command; its output goes to a file of this place."""
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("BREAKWATER_")},
+            "BREAKWATER_DATABASE_URL": self.database_url,
+            "BREAKWATER_REDIS_URL": self.redis_url,
+        }
+        with (self._folder.path / "bench.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, *arguments], env={**environment, **extra}, stdout=log, stderr=log, cwd=ROOT
+            )
 
     async def audit(self) -> None:
         """Recount everything that ran; say so, and stop with an error if anything doesn't add up."""
