@@ -4,12 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.imports import configured, csv_type, import_body
 from tests.service import Client, Json, connected
 from tests.waiting import eventually_async
 
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "import"
 CUSTOMERS = "id,name\n" + "".join(f"{n:05},Customer {n}\n" for n in range(1, 1201))
 ORDERS = "customer,line,amount\n" + "".join(f"{1 + n % 1200:05},{n:05},{n}.50\n" for n in range(2500))
 
@@ -172,3 +174,15 @@ async def test_any_trigger_at_any_time_answers_the_same_waves(
         ("manual", "joined"),
         ("manual", "joined"),
     ]
+
+
+async def test_the_example_of_the_readme_imports_what_it_says(start_api, start_worker, database_url, redis_url) -> None:
+    settings = {"config": EXAMPLE / "breakwater.toml"}
+    start_worker(database_url, redis_url, **settings)
+    async with connected(start_api(database_url, redis_url, **settings), database_url) as client:
+        job_id = (await client.post(orjson.loads((EXAMPLE / "shop.json").read_bytes()))).json()["job"]["id"]
+        assert (await ended(client, job_id))["status"] == "completed"
+        rows = await client.http.get(
+            "/datasets/shop/records?record_type=order", headers={"Accept": "application/x-ndjson"}
+        )
+    assert rows.text.strip() in (EXAMPLE.parent.parent / "README.md").read_text()
