@@ -51,8 +51,8 @@ class RejectedRow(NamedTuple):
 class ImportSettlement:
     """What became of a claimed batch: `completed` with rows, `failed`, or to be tried again (`pending`).
 
-    `records` hold no key twice. `rows_read` counts them and the rejected ones. `record` sets what was inserted, updated
-    and left unchanged.
+    `records` hold no key twice. `rows_read` counts them and the rejected ones. `record` sets what was inserted,
+    what was known before, and what of that was updated.
     """
 
     batch: ClaimedBatch
@@ -66,6 +66,7 @@ class ImportSettlement:
     due_in_seconds: float = 0.0
     inserted: int = 0
     updated: int = 0
+    known: int = 0
 
     @property
     def rows_read(self) -> int:
@@ -75,7 +76,7 @@ class ImportSettlement:
     @property
     def unchanged(self) -> int:
         """How many rows were as they are."""
-        return len(self.records) - self.inserted - self.updated
+        return self.known - self.updated
 
     @property
     def is_short(self) -> bool:
@@ -132,11 +133,14 @@ async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -
     }
 
 
-async def record(connection: Connection, settlements: Iterable[ImportSettlement], *, source: str) -> ImportRecorded:
+async def record(
+    connection: Connection, settlements: Iterable[ImportSettlement], *, source: str, is_known: bool = False
+) -> ImportRecorded:
     """Write the rows of batches and end them, in the caller's transaction: batches, rows, waves, jobs.
 
     A batch whose lease was lost changes nothing and is returned as stale. Raises DuplicateKeys, and the transaction
-    must be undone, where another batch of the same import wrote a key first.
+    must be undone, where another batch of the same import wrote a key first. What `is_known` for the
+    most part is looked up before it is inserted, which is faster then.
     """
     given = sorted(settlements, key=lambda one: one.batch.key)
     held = await _settle_batches(connection, given)
@@ -144,7 +148,7 @@ async def record(connection: Connection, settlements: Iterable[ImportSettlement]
     stale = [one for one in given if one.batch.key[:3] not in held]
     if not settled:
         return ImportRecorded(stale=stale)
-    await _write_records(connection, [one for one in settled if one.records])
+    await _write_records(connection, [one for one in settled if one.records], is_known=is_known)
     ended = [one for one in settled if one.status != "pending"]
     if ended:
         await _write_counts(connection, ended)
@@ -160,17 +164,27 @@ async def _settle_batches(connection: Connection, settlements: Sequence[ImportSe
     return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
 
 
-async def _write_records(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
-    """Insert the rows; where some were there before, update those that differ."""
+async def _write_records(connection: Connection, settled: Sequence[ImportSettlement], *, is_known: bool) -> None:
+    """Write the rows that there are not and those that differ, looking first for what there is more of.
+
+    What isn't accounted for then is a key that two batches of this transaction hold, which the last look tells.
+    """
     if not settled:
         return
     await _stage(connection, settled)
+    for one in settled:
+        one.inserted = one.updated = one.known = 0
+    steps = (_update_records, _insert_records) if is_known else (_insert_records, _update_records)
+    for write in (*steps, _update_records):
+        if any(one.inserted + one.known < len(one.records) for one in settled):
+            await write(connection, settled)
+
+
+async def _insert_records(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
     rows = await connection.fetch(statement("insert_records"))
     inserted = {(row["job_no"], row["batch_no"]): row["inserted"] for row in rows}
     for one in settled:
-        one.inserted, one.updated = inserted.get((one.batch.job_no, one.batch.batch_no), 0), 0
-    if any(one.unchanged for one in settled):
-        await _update_records(connection, settled)
+        one.inserted = inserted.get((one.batch.job_no, one.batch.batch_no), 0)
 
 
 async def _stage(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
@@ -189,17 +203,23 @@ async def _stage(connection: Connection, settled: Sequence[ImportSettlement]) ->
     )
 
 
-async def _update_records(connection: Connection, known: Sequence[ImportSettlement]) -> None:
+async def _update_records(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
     rows = await connection.fetch(statement("update_records"))
     twice: dict[BatchKey, set[str]] = {}
+    known: Counter[BatchKey] = Counter()
+    updated: Counter[BatchKey] = Counter()
     for row in rows:
+        key = row["job_no"], row["batch_no"]
         if row["record_key"] is not None:
-            twice.setdefault((row["job_no"], row["batch_no"]), set()).add(row["record_key"])
+            twice.setdefault(key, set()).add(row["record_key"])
+        known[key] += row["known"]
+        updated[key] += row["updated"]
     if twice:
         raise DuplicateKeys(twice)
-    updated = {(row["job_no"], row["batch_no"]): row["updated"] for row in rows}
-    for one in known:
-        one.updated = updated.get((one.batch.job_no, one.batch.batch_no), 0)
+    for one in settled:
+        key = one.batch.job_no, one.batch.batch_no
+        one.known = known[key] - one.inserted
+        one.updated += updated[key]
 
 
 async def _write_counts(connection: Connection, ended: Sequence[ImportSettlement]) -> None:

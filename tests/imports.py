@@ -88,9 +88,11 @@ class Imports:
 
         return await in_transaction(self.engine, take)
 
-    async def record(self, *settlements: ImportSettlement) -> ImportRecorded:
-        """Write rows and end batches."""
-        return await in_transaction(self.engine, lambda c: importing.record(c, settlements, source="a test"))
+    async def record(self, *settlements: ImportSettlement, is_known: bool = False) -> ImportRecorded:
+        """Write rows and end batches; what `is_known` is looked up first."""
+        return await in_transaction(
+            self.engine, lambda c: importing.record(c, settlements, source="a test", is_known=is_known)
+        )
 
     async def run_all(self) -> None:
         """Claim and complete until nothing is due."""

@@ -29,6 +29,7 @@ class Loader:
         self._on_recorded = on_recorded
         self._waiting: list[ImportSettlement] = []
         self._arrived = asyncio.Event()
+        self._is_known = False
 
     def submit(self, settlement: ImportSettlement) -> None:
         """Hand over what became of a batch."""
@@ -74,9 +75,17 @@ class Loader:
                 await self._load_each(taken, error)
                 return
             else:
+                self._learn(recorded)
                 self._log(recorded)
                 self._on_recorded(recorded)
                 return
+
+    def _learn(self, recorded: ImportRecorded) -> None:
+        """Expect of the next rows what the last ones were, for the most part: new, or known."""
+        inserted = sum(one.inserted for one in recorded.settled)
+        known = sum(one.known for one in recorded.settled)
+        if inserted or known:
+            self._is_known = known > inserted
 
     async def _load_each(self, taken: Sequence[ImportSettlement], error: Exception) -> None:
         """Record one batch at a time, so that one that the database refuses harms no other; that one fails."""
@@ -93,7 +102,7 @@ class Loader:
         await self._load(taken)
 
     async def _record(self, connection: Connection, taken: Sequence[ImportSettlement]) -> ImportRecorded:
-        recorded = await importing.record(connection, taken, source=self._context.worker_id)
+        recorded = await importing.record(connection, taken, source=self._context.worker_id, is_known=self._is_known)
         await tallies.add(connection, self._context.worker_no, _tallies(recorded))
         return recorded
 

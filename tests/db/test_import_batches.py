@@ -118,13 +118,14 @@ async def test_stale_and_current_holders_that_record_at_once_write_the_current_o
         await connection.execute("DELETE FROM ready")
 
 
-async def test_rows_that_are_as_they_were_are_not_rewritten(ledger, connection) -> None:
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_rows_that_are_as_they_were_are_not_rewritten(ledger, connection, is_known) -> None:
     await ledger.coordinate(plan_of([2]))
     await ledger.run_all()
     before = await connection.fetch("SELECT xmin, ctid, record_key FROM imported_records ORDER BY record_key")
     again = await ledger.coordinate(plan_of([2]))
     first, second = await ledger.claim()
-    await ledger.record(read(*first), read(*second, payload='{"changed":1}'))
+    await ledger.record(read(*first), read(*second, payload='{"changed":1}'), is_known=is_known)
     after = await connection.fetch("SELECT xmin, ctid, record_key FROM imported_records ORDER BY record_key")
     assert after[:3] == before[:3]
     counts = await connection.fetch(
@@ -226,11 +227,30 @@ async def test_a_key_that_another_batch_of_the_import_wrote_is_told_and_nothing_
     assert await job(connection, job_no) == ("running", 1, 0, None)
 
 
-async def test_two_batches_of_one_transaction_with_one_key_are_told_too(ledger, connection) -> None:
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_two_batches_of_one_transaction_with_one_key_are_told_too(ledger, connection, is_known) -> None:
     await ledger.coordinate(plan_of([2]))
     first, second = await ledger.claim()
     same = read(*second)
     same.records = [ReadRow("000000001", "{}", 4)]
     with pytest.raises(DuplicateKeys):
-        await ledger.record(read(*first), same)
+        await ledger.record(read(*first), same, is_known=is_known)
     assert await connection.fetchval("SELECT count(*) FROM imported_records") == 0
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_new_changed_and_unchanged_rows_in_one_transaction_are_counted_apart(
+    ledger, connection, is_known
+) -> None:
+    await ledger.coordinate(plan_of([1]))
+    await ledger.run_all()
+    again = await ledger.coordinate(plan_of([2]))
+    first, second = await ledger.claim()
+    mixed = read(*first)
+    mixed.records = [*mixed.records[:2], ReadRow("000000002", '{"changed":1}', 2)]
+    await ledger.record(mixed, read(*second), is_known=is_known)
+    counts = await connection.fetch(
+        "SELECT rows_inserted, rows_updated, rows_unchanged FROM import_batches WHERE job_no = $1 ORDER BY batch_no",
+        again,
+    )
+    assert [tuple(row) for row in counts] == [(0, 1, 2), (3, 0, 0)]
