@@ -71,7 +71,7 @@ class Pages(Protocol):
 
 
 class Download(Response):
-    """All facts of a list that match, as a file; `opened` opens them.
+    """All facts of a list that match, as a file; `opened` opens them, and `shown` is how one stands in the list.
 
     Unless all of it went out, the connection is closed before the end: a part never looks like the whole.
     """
@@ -82,6 +82,8 @@ class Download(Response):
         opened: Callable[[Engine], AbstractAsyncContextManager[Pages]],
         kind: FileKind,
         name: str,
+        *,
+        shown: Callable[[Any], Any],
     ) -> None:
         self.status_code = 200
         self.media_type = kind.media_type
@@ -97,6 +99,7 @@ class Download(Response):
         self._downloads = downloads
         self._opened = opened
         self._kind = kind
+        self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, as far as the client takes it. What goes wrong before the first page is a problem."""
@@ -112,7 +115,7 @@ class Download(Response):
         """Send the file from its first page on; return whether the client took all of it."""
         text = self._kind.head
         while page or text:
-            text += "".join(map(self._kind.line, page))
+            text += "".join(self._kind.line(self._shown(fact)) for fact in page)
             if not await client.takes(text):
                 return False
             text = ""

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from api.schemas.executions import Execution
-from db.executions import Execution as ExecutionRead
 
 COLUMNS = (
     "id",
@@ -39,7 +38,7 @@ _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 class FileKind(NamedTuple):
-    """How the facts of a list stand in a file. `head` is what comes before the first line."""
+    """How the items of a list stand in a file. `head` is what comes before the first line."""
 
     media_type: str
     description: str
@@ -48,19 +47,19 @@ class FileKind(NamedTuple):
     line: Callable[[Any], str]
 
 
-def ndjson_line(cell: ExecutionRead) -> str:
+def ndjson_line(cell: Execution) -> str:
     """Return a cell as a line of JSON, as it stands in a list."""
-    return Execution.of(cell).model_dump_json() + "\n"
+    return cell.model_dump_json() + "\n"
 
 
-def csv_line(cell: ExecutionRead) -> str:
+def csv_line(cell: Execution) -> str:
     """Return a cell as a record of RFC 4180, in the order of COLUMNS.
 
     Null is nothing between two commas and the empty text is "", as PostgreSQL has it. What a provider said may be a
     formula to the spreadsheet that opens the file, so text that could be one gets an apostrophe before it; a number
     doesn't. Text that begins with an apostrophe gets one too: whoever takes one off has every text as it was.
     """
-    members = Execution.of(cell).model_dump(mode="json")
+    members = cell.model_dump(mode="json")
     error = members.pop("error") or {}
     members |= {f"error_{name}": error.get(name) for name in ("code", "detail", "retryable")}
     return csv_record([members[name] for name in COLUMNS])

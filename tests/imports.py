@@ -140,7 +140,10 @@ def plan_of(*waves: Sequence[int], rows: int = 3, detail: str | None = None) -> 
 REGISTRY = Registry(
     regions=DEFAULT_REGIONS,
     questions=DEFAULT_QUESTIONS,
-    connections={"erp": ConfiguredConnection(SourceType.SQL)},
+    connections={
+        "erp": ConfiguredConnection(SourceType.SQL),
+        "netsuite": ConfiguredConnection(SourceType.SUITEQL, frozenset({"line"})),
+    },
     has_import_root=True,
 )
 

@@ -76,7 +76,8 @@ async def get_executions(
     if kind is not None:
         _refuse_paging(parameters)
         cells = partial(all_executions, tenant_no=tenant, job_id=job_id, wanted=wanted)
-        return Download(request.app.state.downloads, cells, kind, f"{job_id.replace(':', '-')}-executions")
+        name = f"{job_id.replace(':', '-')}-executions"
+        return Download(request.app.state.downloads, cells, kind, name, shown=Execution.of)
     key = parameters.key(EXECUTIONS)
     after = CellKey(*key) if key else FIRST
     page = await list_executions(database, tenant, job_id, wanted, after=after, limit=parameters.limit)

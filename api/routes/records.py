@@ -61,7 +61,7 @@ async def get_records(
     if kind is not None:
         _refuse_paging(parameters)
         rows = partial(all_records, tenant_no=tenant, dataset=dataset, record_type=parameters.record_type)
-        return Download(request.app.state.downloads, rows, kind, "records")
+        return Download(request.app.state.downloads, rows, kind, "records", shown=lambda record: record)
     page = await list_records(
         database, tenant, dataset, parameters.record_type, after=parameters.after(), limit=parameters.limit
     )

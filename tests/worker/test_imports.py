@@ -1,5 +1,6 @@
 """Imports as real workers run them: surveyed once, loaded wave by wave, every row where it belongs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from db.engine import Connection
 from tests.fleet import Fleet, all_ended, ring
 from tests.imports import configured, csv_type, import_body, seed_import
+from tests.suiteql_server import TOKEN, SuiteqlServer, suiteql_server
 
 CUSTOMERS = "id,name\n" + "".join(f"{n},Customer {n}\n" for n in range(1, 1201))
 ORDERS = "customer,line,amount\n" + "".join(f"{1 + n % 1200},{n},{n}.50\n" for n in range(2500))
@@ -20,6 +22,36 @@ def files(fleet: Fleet, tmp_path: Path) -> Path:
     (tmp_path / "data" / "customer.csv").write_text(CUSTOMERS)
     (tmp_path / "data" / "order.csv").write_text(ORDERS)
     return tmp_path / "data"
+
+
+@pytest.fixture
+def service() -> Iterator[SuiteqlServer]:
+    """A SuiteQL service."""
+    with suiteql_server() as server:
+        yield server
+
+
+async def test_a_named_query_of_a_suiteql_service_is_imported_behind_its_cap(
+    fleet, connection, service, tmp_path, redis_url
+) -> None:
+    service.database.execute("CREATE TABLE line (id INTEGER PRIMARY KEY, memo TEXT)")
+    rows = ((n, f"Line {n}") for n in range(1, 100_501))
+    service.database.executemany("INSERT INTO line VALUES (?, ?)", rows)
+    (tmp_path / "suiteql.toml").write_text(
+        '[connections.netsuite]\ntype = "suiteql"\nurl_env = "NETSUITE_URL"\ntoken_env = "NETSUITE_TOKEN"\n'
+        '[connections.netsuite.queries]\nline = "SELECT id, memo FROM line"\n'
+    )
+    fleet.settings = {"CONFIG": tmp_path / "suiteql.toml"}
+    fleet.environment = {"NETSUITE_URL": service.url, "NETSUITE_TOKEN": TOKEN}
+    source = {"type": "suiteql", "connection": "netsuite", "query": "line"}
+    given = import_body({"id": "line", "key": ["id"], "source": source}, policy={"batch_size": 1000})
+    job_no = await seed_import(connection, given)
+    fleet.start(1)
+    await ring(redis_url, [job_no])
+    await all_ended(connection, seconds=90)
+    assert await status(connection, job_no) == ("completed", None)
+    assert await connection.fetchval("SELECT count(*) FROM imported_records") == 100_500
+    assert service.most_in_flight <= service.concurrency
 
 
 async def status(connection: Connection, job_no: int) -> tuple[str, str | None]:
