@@ -1,16 +1,41 @@
 """Incident 40: at the service's cap of 99,000 rows a type was marked complete. What can't be read makes it partial."""
 
-from db.engine import create_engine
-from tests.imports import Imports, plan_of
+from tests.fleet import all_ended, ring
+from tests.imports import import_body, seed_import
+from tests.suiteql_server import OFFSET_CAP_ROWS, TOKEN, suiteql_server
+
+CONFIG = """
+[connections.netsuite]
+type = "suiteql"
+url_env = "NETSUITE_URL"
+token_env = "NETSUITE_TOKEN"
+
+[connections.netsuite.queries]
+line = "SELECT id, memo FROM line"
+"""
 
 
-async def test_what_can_not_be_read_makes_the_job_partial_with_the_numbers(database_url, connection) -> None:
-    engine = create_engine(database_url)
-    ledger = Imports(engine)
-    told = "The service shows 99000 of 120000 rows."
-    job_no = await ledger.coordinate(plan_of([3], [1], detail=told))
-    await ledger.run_all()
-    assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "partial"
-    details = await connection.fetch("SELECT DISTINCT detail FROM record_types WHERE job_no = $1", job_no)
-    assert [row["detail"] for row in details] == [told]
-    await engine.dispose()
+async def test_what_lies_behind_the_cap_makes_the_job_partial_with_the_numbers(
+    fleet, connection, tmp_path, redis_url
+) -> None:
+    (tmp_path / "suiteql.toml").write_text(CONFIG)
+    with suiteql_server() as service:
+        service.takes_wrapped_queries = False  # so that it can't be asked to go on behind a key
+        service.database.execute("CREATE TABLE line (id INTEGER PRIMARY KEY, memo TEXT)")
+        rows = ((n, f"Line {n}") for n in range(OFFSET_CAP_ROWS + 500))
+        service.database.executemany("INSERT INTO line VALUES (?, ?)", rows)
+        fleet.environment = {"NETSUITE_URL": service.url, "NETSUITE_TOKEN": TOKEN}
+        source = {"type": "suiteql", "connection": "netsuite", "query": "line"}
+        given = import_body({"id": "line", "key": ["id"], "source": source}, policy={"batch_size": 1000})
+        job_no = await seed_import(connection, given)
+        fleet.start(1, CONFIG=tmp_path / "suiteql.toml")
+        await ring(redis_url, [job_no])
+        await all_ended(connection, seconds=90)
+    job = await connection.fetchrow("SELECT status, planned, completed FROM jobs WHERE job_no = $1", job_no)
+    assert tuple(job) == ("partial", 99, 99)
+    told = await connection.fetchrow(
+        "SELECT rows_expected, is_complete, detail FROM record_types WHERE job_no = $1", job_no
+    )
+    assert (told["rows_expected"], told["is_complete"]) == (99_500, False)
+    assert "99000" in told["detail"].replace(",", "")
+    assert await connection.fetchval("SELECT sum(rows_read) FROM import_batches WHERE job_no = $1", job_no) == 99_000
