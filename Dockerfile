@@ -16,6 +16,7 @@ COPY cli cli
 COPY db db
 COPY domain domain
 COPY runtime runtime
+COPY sources sources
 COPY worker worker
 # Nothing from outside the lock: neither a library that it lacks (then `pip check` fails) nor a build tool.
 RUN /opt/breakwater/bin/pip install --no-deps --no-build-isolation . \

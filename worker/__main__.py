@@ -17,7 +17,7 @@ from db.engine import connect, create_engine, in_transaction
 from db.imports import IMPORT_POOL
 from db.pauses import configured_pauses, enter_pauses
 from runtime.settings import Settings, registry
-from worker.configured_sources import ConfiguredSources
+from sources.configured import ConfiguredSources
 from worker.context import Context
 from worker.duties import Worker
 from worker.providers import configured

@@ -10,7 +10,7 @@ from db.batches import PoolKey
 from db.engine import Engine
 from domain.plan import Pool
 from runtime.metrics import Histograms
-from worker.open_sources import OpenSource
+from sources.opened import OpenSource
 from worker.providers.protocol import Provider
 
 

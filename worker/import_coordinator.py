@@ -22,9 +22,9 @@ from db.tallies import Tally, tally
 from domain.import_spec import ImportSpec
 from domain.outcome import backoff_seconds, storable
 from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVENTED, RETRIES
+from sources.errors import SourceError
+from sources.survey import CountTimeout, survey
 from worker.context import Context
-from worker.sources.errors import SourceError
-from worker.survey import CountTimeout, survey
 
 AT_ONCE = 4
 """Imports that one worker coordinates at the same time."""

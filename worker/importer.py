@@ -12,12 +12,12 @@ from db.importing import BatchKey, ImportRange, ImportSettlement, read_ranges
 from db.specs import load_specs
 from domain.import_spec import ImportSpec
 from runtime.metrics import QUEUE_WAIT
+from sources.errors import SourceError
+from sources.opened import OpenSources
 from worker import settlements
 from worker.context import Context
 from worker.executor import LOST_LEASES_LIMIT
 from worker.loader import Loader
-from worker.open_sources import OpenSources
-from worker.sources.errors import SourceError
 
 ROOM_BATCHES = 30
 """Batches of imports in hand: those that are read while two loads of ten are under way."""

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from db.importing import ReadRow, RejectedRow
-from worker.sources.protocol import SourceRow
+from sources.protocol import SourceRow
 
 MAX_KEY_CHARACTERS = 500
 """PostgreSQL's indexes hold no entry above some 2,700 bytes, and a key travels in cursors."""

@@ -7,9 +7,9 @@ from db.batches import ClaimedBatch
 from db.importing import ImportRange, ImportSettlement
 from domain.import_spec import ImportPolicy
 from domain.outcome import WORKER_LOST, backoff_seconds, storable
+from sources.errors import SourceError
+from sources.protocol import SourceRow
 from worker.records import duplicate, to_records
-from worker.sources.errors import SourceError
-from worker.sources.protocol import SourceRow
 
 TOO_MANY_REJECTS = "too_many_rejects"
 ROWS_REFUSED = "rows_refused"

@@ -2,10 +2,8 @@ import asyncio
 
 import pytest
 
-from tests.suiteql_server import TOKEN, suiteql_server
-from tests.waiting import eventually_async
-from worker.sources import suiteql_service
-from worker.sources.errors import (
+from sources import suiteql_service
+from sources.errors import (
     KeyMissing,
     SourceBusy,
     SourceChanged,
@@ -15,8 +13,10 @@ from worker.sources.errors import (
     SourceUnavailable,
     UnknownColumn,
 )
-from worker.sources.suiteql import SuiteqlSource
-from worker.sources.suiteql_service import OFFSET_CAP_ROWS, SuiteqlConnection
+from sources.suiteql import SuiteqlSource
+from sources.suiteql_service import OFFSET_CAP_ROWS, SuiteqlConnection
+from tests.suiteql_server import TOKEN, suiteql_server
+from tests.waiting import eventually_async
 
 QUERIES = {
     "customer": "SELECT id, name, memo FROM customer -- all of them",

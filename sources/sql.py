@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from worker.sources.errors import KeyMissing, KeyUnusable, SourceChanged, echoed, refuse_unknown_columns
-from worker.sources.protocol import SourceRange, SourceRow, Survey, most_rows
-from worker.sources.sql_catalog import Table, existing_collations, find_table
-from worker.sources.sql_order import (
+from sources.errors import KeyMissing, KeyUnusable, SourceChanged, echoed, refuse_unknown_columns
+from sources.protocol import SourceRange, SourceRow, Survey, most_rows
+from sources.sql_catalog import Table, existing_collations, find_table
+from sources.sql_order import (
     Order,
     count_rows_and_keys,
     cut_into_ranges,
@@ -17,8 +17,8 @@ from worker.sources.sql_order import (
     read_range,
     read_without_key,
 )
-from worker.sources.sql_session import Connection, SqlConnection
-from worker.sources.values import to_rows
+from sources.sql_session import Connection, SqlConnection
+from sources.values import to_rows
 
 
 class SqlSource:

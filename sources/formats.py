@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from worker.sources.errors import Unreadable, echoed
+from sources.errors import Unreadable, echoed
 
 
 class Layout(StrEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from domain.import_spec import Source as SourceSpec
-from worker.sources.protocol import Source
+from sources.protocol import Source
 
 OpenSource: TypeAlias = Callable[[SourceSpec], Source]
 KEPT = 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from worker.sources.errors import SourceError, SourceUnavailable, Unreadable
+from sources.errors import SourceError, SourceUnavailable, Unreadable
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from worker.sources.errors import KeyUnusable
-from worker.sources.protocol import SourceRange
-from worker.sources.suiteql_key import Values
+from sources.errors import KeyUnusable
+from sources.protocol import SourceRange
+from sources.suiteql_key import Values
 
 
 @dataclass(slots=True)

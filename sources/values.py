@@ -12,7 +12,7 @@ from uuid import UUID
 
 import jiter
 
-from worker.sources.protocol import SourceRow
+from sources.protocol import SourceRow
 
 INTEGER_LIMIT = 2**63
 """Integers from here on (and below minus this) become text: many readers of JSON would round them."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.sources.errors import SourceMissing, SourceRefused, echoed
-from worker.sources.sql_session import Connection
-from worker.sources.values import Kind
+from sources.errors import SourceMissing, SourceRefused, echoed
+from sources.sql_session import Connection
+from sources.values import Kind
 
 _TABLE = """
 SELECT c.oid, n.nspname AS schema, c.relname AS name, has_table_privilege(c.oid, 'SELECT') AS is_readable

@@ -11,11 +11,11 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from worker.sources.conversion import Content, convert
-from worker.sources.duck import Session
-from worker.sources.errors import SourceUnavailable
-from worker.sources.formats import Format
-from worker.sources.values import Kind
+from sources.conversion import Content, convert
+from sources.duck import Session
+from sources.errors import SourceUnavailable
+from sources.formats import Format
+from sources.values import Kind
 
 VERSION = 1
 """Raised whenever the same bytes are staged in another way, so that nobody reads the old form as the new one."""

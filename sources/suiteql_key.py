@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from worker.sources.errors import KeyUnusable
+from sources.errors import KeyUnusable
 
 Values: TypeAlias = tuple[Any, ...]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from domain.import_spec import FileSource, Source, SqlSource, SuiteqlSource
 from runtime.config_file import ConnectionSettings, ConnectionType
 from runtime.settings import Settings
-from worker.sources import file, sql, suiteql
-from worker.sources.errors import SourceMissing, echoed
-from worker.sources.protocol import Source as OpenedSource
-from worker.sources.sql_session import SqlConnection
-from worker.sources.suiteql_service import SuiteqlConnection
+from sources import file, sql, suiteql
+from sources.errors import SourceMissing, echoed
+from sources.protocol import Source as OpenedSource
+from sources.sql_session import SqlConnection
+from sources.suiteql_service import SuiteqlConnection
 
 STAGING = "breakwater-staging"
 

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from db.imports import FoundRecordType, ImportPlan, PlannedRange
 from domain.import_spec import ImportSpec, RecordType
 from domain.waves import level_by_id, number_batches, plan_waves
-from worker.open_sources import OpenSource
-from worker.sources.protocol import Survey
+from sources.opened import OpenSource
+from sources.protocol import Survey
 
 WRITTEN_BATCHES = 60
 """Batches of a job that may be read and not yet written, over all workers, about."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.sources.duck import Session
-from worker.sources.errors import Unreadable
-from worker.sources.formats import Compression, Format, Layout
-from worker.sources.values import Kind
+from sources.duck import Session
+from sources.errors import Unreadable
+from sources.formats import Compression, Format, Layout
+from sources.values import Kind
 
 ROW_GROUP_ROWS = 8192
 """A read decodes the groups it touches whole, and looks at all groups' headers: 500 rows of 1,000,000 took 5.7 ms with

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx2
 
-from worker.sources.errors import SourceBusy, SourceError, SourceRefused, SourceTimeout, SourceUnavailable, Unreadable
-from worker.sources.values import NotJson, raw_json
+from sources.errors import SourceBusy, SourceError, SourceRefused, SourceTimeout, SourceUnavailable, Unreadable
+from sources.values import NotJson, raw_json
 
 PATH = "/services/rest/query/v1/suiteql"
 MAX_CONCURRENT = 5

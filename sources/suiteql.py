@@ -5,8 +5,8 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from worker.sources.cuts import Cuts
-from worker.sources.errors import (
+from sources.cuts import Cuts
+from sources.errors import (
     KeyMissing,
     KeyUnusable,
     SourceChanged,
@@ -15,10 +15,10 @@ from worker.sources.errors import (
     echoed,
     refuse_unknown_columns,
 )
-from worker.sources.protocol import SourceRange, SourceRow, Survey, most_rows
-from worker.sources.suiteql_key import KeyOrder, Values, compared
-from worker.sources.suiteql_service import OFFSET_CAP_ROWS, PAGE_ROWS, Page, QueryRefused, SuiteqlConnection
-from worker.sources.values import NotJson, to_json_value
+from sources.protocol import SourceRange, SourceRow, Survey, most_rows
+from sources.suiteql_key import KeyOrder, Values, compared
+from sources.suiteql_service import OFFSET_CAP_ROWS, PAGE_ROWS, Page, QueryRefused, SuiteqlConnection
+from sources.values import NotJson, to_json_value
 
 
 class SuiteqlSource:

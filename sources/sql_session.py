@@ -8,7 +8,7 @@ from typing import TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from worker.sources.errors import (
+from sources.errors import (
     KeyUnusable,
     SourceChanged,
     SourceError,

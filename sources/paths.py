@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from worker.sources.errors import SourceForbidden, SourceMissing, SourceRefused, SourceUnavailable, echoed
+from sources.errors import SourceForbidden, SourceMissing, SourceRefused, SourceUnavailable, echoed
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from worker.sources.duck import Duck, Session
-from worker.sources.errors import SourceChanged, echoed, refuse_unknown_columns
-from worker.sources.formats import format_of
-from worker.sources.paths import open_inside
-from worker.sources.protocol import SourceRange, SourceRow, Survey
-from worker.sources.staging import Staged, stage, staged
-from worker.sources.values import NotJson, parse_json, to_rows
+from sources.duck import Duck, Session
+from sources.errors import SourceChanged, echoed, refuse_unknown_columns
+from sources.formats import format_of
+from sources.paths import open_inside
+from sources.protocol import SourceRange, SourceRow, Survey
+from sources.staging import Staged, stage, staged
+from sources.values import NotJson, parse_json, to_rows
 
 
 class FileSource:
@@ -19,7 +19,7 @@ class FileSource:
     A range names the staged form, so any worker that shares the staging folder reads the same rows, even once the file
     is gone; one that doesn't share it stages the file again and refuses another content with SourceChanged.
 
-    Values of a CSV are text, whatever they look like; see `worker/sources/values.py` for the others.
+    Values of a CSV are text, whatever they look like; see `sources/values.py` for the others.
     """
 
     def __init__(self, *, root: Path, path: str, staging_folder: Path, memory_limit: str = "128MB") -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.sources.sql_catalog import BYTEWISE, Column, Table
+from sources.sql_catalog import BYTEWISE, Column, Table
 
 
 @dataclass(frozen=True, slots=True)
