@@ -69,16 +69,17 @@ def _convert_csv(session: Session, path: str, compression: Compression, to: Path
     """
     names, separator = _header(session, path, compression)
     columns = {f"c{number}": "VARCHAR" for number in range(len(names))}
-    # A blank line is no record; only where there is a single column would it look like one.
+    # The first line is read as a record, so that one that isn't text comes among the malformed. A blank line is none;
+    # only where there is a single column would it look like one.
     condition = "WHERE c0 IS NOT NULL" if len(names) == 1 else ""
     rows = _write(
         session,
         f"""
         SELECT * FROM read_csv(
-            $path, compression = $compression, columns = $columns, header = true, auto_detect = false,
+            $path, compression = $compression, columns = $columns, header = false, auto_detect = false,
             delim = $separator, quote = '"', escape = '"', nullstr = '', allow_quoted_nulls = false,
             store_rejects = true, rejects_limit = {MAX_MALFORMED + 1}
-        ) {condition}
+        ) {condition} OFFSET 1
         """,
         {"path": path, "compression": compression, "columns": columns, "separator": separator},
         to,
@@ -87,12 +88,15 @@ def _convert_csv(session: Session, path: str, compression: Compression, to: Path
 
 
 def _header(session: Session, path: str, compression: Compression) -> tuple[list[str], str]:
-    """Return the names in the first line, and the separator that stands in it most often outside quotes."""
+    """Return the names in the first line, and the separator that stands in it most often outside quotes.
+
+    A first line that isn't text is passed over here, and found to be malformed when all is read.
+    """
     found = session.connection.execute(
         """
         SELECT line FROM read_csv(
             $path, compression = $compression, columns = {line: 'VARCHAR'}, header = false, auto_detect = false,
-            delim = chr(31), quote = '', escape = ''
+            delim = chr(31), quote = '', escape = '', ignore_errors = true
         ) LIMIT 1
         """,
         {"path": path, "compression": compression},
@@ -114,6 +118,8 @@ def _malformed_records(session: Session) -> tuple[str, ...]:
         "SELECT line - 1, error_type, split_part(error_message, chr(10), 1) FROM reject_errors ORDER BY line"
     ).fetchall()
     for record, kind, text in rejects:
+        if record == 0:
+            raise Unreadable(f"The first line must name the columns: {text}")
         if kind in _FATAL:
             raise Unreadable(f"Record {record} has a stray quote, so what follows it can't be told apart: {text}")
     if len(rejects) > MAX_MALFORMED:

@@ -1,6 +1,7 @@
 """DuckDB in a thread of its own: imported when first used, with little memory, and stopped when its caller is."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _INTERRUPT_AGAIN_SECONDS = 0.05
+_DESCRIPTOR = re.compile(r"['\"]?/dev/fd/\d+['\"]?")
+"""The name that an open file goes by here; it says nothing to anybody."""
 
 
 class Stopped(Exception):
@@ -101,7 +104,7 @@ class Duck:
 
 def _told(error: Exception) -> SourceError:
     """Return what DuckDB refused as an error of ours. Only its first line: the others show what a file holds."""
-    first_line = str(error).splitlines()[0]
+    first_line = _DESCRIPTOR.sub("the file", str(error).splitlines()[0])
     if "No space left" in first_line or "Disk quota" in first_line:
         return SourceUnavailable("The disk of the staging folder is full.")
     return Unreadable(f"DuckDB can't read it: {first_line}")

@@ -1,0 +1,107 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from worker.sources import paths
+from worker.sources.errors import SourceError, SourceForbidden, SourceMissing
+from worker.sources.paths import open_inside
+
+
+def read(root, path):
+    with open_inside(root, path) as file:
+        return os.pread(file, 100, 0)
+
+
+@pytest.fixture
+def outside(tmp_path):
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "secret.csv").write_text("geheim")
+    return folder
+
+
+def test_a_file_below_the_root_is_opened_through_links_that_stay_inside(root):
+    (root / "a" / "b").mkdir(parents=True)
+    (root / "a" / "b" / "rows.csv").write_bytes(b"rows")
+    (root / "folder").symlink_to("a/b")
+    (root / "link.csv").symlink_to(root / "a" / "b" / "rows.csv")
+    for path in ("a/b/rows.csv", "folder/rows.csv", "link.csv", "a/./b/rows.csv"):
+        assert read(root, path) == b"rows"
+
+
+def test_the_root_itself_may_be_a_link(root, tmp_path):
+    (root / "rows.csv").write_bytes(b"rows")
+    (tmp_path / "elsewhere").symlink_to(root)
+    assert read(tmp_path / "elsewhere", "rows.csv") == b"rows"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "../outside/secret.csv",
+        "a/../../outside/secret.csv",
+        "link.csv",
+        "folder/secret.csv",
+        "up/outside/secret.csv",
+        "..",
+    ],
+)
+def test_no_path_leaves_the_root(root, outside, path):
+    (root / "a").mkdir()
+    (root / "link.csv").symlink_to(outside / "secret.csv")
+    (root / "folder").symlink_to(outside)
+    (root / "up").symlink_to("..")
+    with pytest.raises(SourceForbidden) as refused:
+        read(root, path)
+    assert "outside/" not in str(refused.value).replace(path, "")
+
+
+@pytest.mark.parametrize("path", ["", ".", "folder", "pipe.csv", "socket.csv", "/", "nul\0.csv", "folder/"])
+def test_what_is_no_file_is_refused_at_once(root, path):
+    (root / "folder").mkdir()
+    os.mkfifo(root / "pipe.csv")
+    with socket.socket(socket.AF_UNIX) as listening:
+        here = Path.cwd()
+        os.chdir(root)  # a socket's path must be short
+        try:
+            listening.bind("socket.csv")
+        finally:
+            os.chdir(here)
+        with pytest.raises(SourceForbidden):
+            read(root, path)
+
+
+@pytest.mark.parametrize("path", ["nothing.csv", "rows.csv/more.csv", "circle.csv", "\ud800.csv", "x" * 300 + ".csv"])
+def test_what_is_not_there_is_missing(root, path):
+    (root / "rows.csv").write_text("rows")
+    (root / "circle.csv").symlink_to("circle.csv")
+    with pytest.raises(SourceError) as missing:
+        read(root, path)
+    assert missing.value.code in {"source_missing", "source_unavailable"}
+
+
+def test_a_missing_root_is_told(tmp_path):
+    with pytest.raises(SourceMissing, match="import root"):
+        read(tmp_path / "nowhere", "rows.csv")
+
+
+@pytest.mark.parametrize("swapped", ["folder", "folder/rows.csv"])
+def test_a_link_that_appears_after_the_way_was_resolved_is_not_followed(root, outside, monkeypatch, swapped):
+    (root / "folder").mkdir()
+    (root / "folder" / "rows.csv").write_text("rows")
+    (outside / "rows.csv").write_text("geheim")
+    resolve = paths._parts_below_root
+
+    def resolve_and_swap(*arguments):
+        parts = resolve(*arguments)
+        (root / swapped).rename(root / "moved")
+        (root / swapped).symlink_to(outside / ("rows.csv" if swapped.endswith(".csv") else ""))
+        return parts
+
+    monkeypatch.setattr(paths, "_parts_below_root", resolve_and_swap)
+    with pytest.raises(SourceError) as refused:
+        read(root, "folder/rows.csv")
+    assert refused.value.code in {"source_forbidden", "source_missing"}
