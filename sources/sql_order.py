@@ -101,11 +101,15 @@ def find_last_key(order: Order) -> str:
 
 
 def read_range(order: Order, *, is_last: bool) -> str:
-    """Return the statement that reads from one key on and before another; in the last range through another."""
+    """Return the statement that reads from one key on and before another; in the last range through another.
+
+    A row without a whole key may compare as lying between (its first columns decide), but belongs to no such range.
+    """
     return f"""
         SELECT {_carried(order.table)} FROM {order.table.quoted} AS t
         WHERE ({order.listed}) >= {order.given(1)}
           AND ({order.listed}) {"<=" if is_last else "<"} {order.given(1 + len(order.columns))}
+          AND {order.has_key}
         ORDER BY {order.listed}
         LIMIT ${1 + 2 * len(order.columns)}
     """
