@@ -68,10 +68,15 @@ class SqlConnection:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
         """Lend a session in a transaction that sees one moment and writes nothing; it ends with the block."""
-        async with (
-            self.reading() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with self.reading() as connection:
+            # A statement prepared before somebody altered the table can't be prepared again within a transaction.
+            await connection.reload_schema_state()
+            async with self._transaction(connection):
+                yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, connection: Connection) -> AsyncIterator[None]:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute(
                 f"""
                 SELECT
@@ -83,7 +88,7 @@ class SqlConnection:
                 WHERE name = 'client_connection_check_interval'
                 """
             )
-            yield connection
+            yield
 
     @property
     def survey_seconds(self) -> float:

@@ -1,6 +1,8 @@
 import asyncio
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sources import suiteql_service
 from sources.errors import (
@@ -22,6 +24,7 @@ QUERIES = {
     "customer": "SELECT id, name, memo FROM customer -- all of them",
     "transactionline": "SELECT transactionid, line, amount FROM transactionline;",
     "nowhere": "SELECT id FROM nowhere",
+    "any_keys": "SELECT * FROM any_keys",
 }
 
 
@@ -162,6 +165,34 @@ async def test_equal_keys_stay_in_one_range(server, connection):
     assert [one.count("m") for one in rows if "m" in one] == [14]
 
 
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    keys=st.lists(
+        st.tuples(
+            st.none() | st.integers(-20, 2000),
+            st.none() | st.text(st.sampled_from("aAb'é0-% "), min_size=1, max_size=3),
+        ),
+        max_size=50,
+    ),
+    batch_size=st.integers(1, 20),
+)
+async def test_ranges_partition_the_rows_whatever_their_keys_look_like(server, connection, keys, batch_size):
+    server.forget()
+    server.database.execute("DROP TABLE IF EXISTS any_keys")
+    server.database.execute("CREATE TABLE any_keys (row_no INTEGER, number INTEGER, word TEXT)")
+    server.database.executemany("INSERT INTO any_keys VALUES (?, ?, ?)", ((no, *key) for no, key in enumerate(keys)))
+    source = SuiteqlSource(connection, "any_keys")
+    for key in (["number", "word"], ["word"], ["number"]) if keys else ():
+        if not set(key) <= set(await source.columns()):
+            continue
+        survey = await source.ranges(key, batch_size)
+        assert survey.is_complete
+        read = [await source.read(one.range) for one in survey.ranges]
+        assert [len(rows) for rows in read] == [one.rows for one in survey.ranges]
+        assert sorted(int(row.payload["row_no"]) for rows in read for row in rows) == list(range(len(keys)))
+        assert [row.position for rows in read for row in rows] == list(range(len(keys)))
+
+
 async def test_rows_without_a_key_are_a_range_of_their_own(server, connection):
     fill_customers(server, 100)
     source = SuiteqlSource(connection, "customer")
@@ -194,7 +225,7 @@ async def test_columns_are_those_that_rows_show(server, connection):
 
 
 async def test_a_spec_can_only_name_a_configured_query(connection):
-    with pytest.raises(SourceMissing, match='"customer", "nowhere", "transactionline"'):
+    with pytest.raises(SourceMissing, match='"any_keys", "customer", "nowhere"'):
         SuiteqlSource(connection, "SELECT 1")
 
 
