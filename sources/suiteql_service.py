@@ -60,6 +60,7 @@ class SuiteqlConnection:
         self.queries = queries
         self._patience_seconds = patience_seconds
         self._call_seconds = call_seconds
+        # The only bound: the client's own would count the wait for a place as part of a call's time.
         self._places = asyncio.Semaphore(min(max_concurrent, MAX_CONCURRENT))
         self._url = base_url.rstrip("/") + PATH
         self._client = httpx2.AsyncClient(
@@ -72,7 +73,7 @@ class SuiteqlConnection:
             },
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
-            limits=httpx2.Limits(max_connections=MAX_CONCURRENT, keepalive_expiry=KEEP_ALIVE_SECONDS),
+            limits=httpx2.Limits(max_keepalive_connections=MAX_CONCURRENT, keepalive_expiry=KEEP_ALIVE_SECONDS),
             timeout=httpx2.Timeout(call_seconds, connect=min(CONNECT_SECONDS, call_seconds)),
             trust_env=False,
         )

@@ -31,6 +31,14 @@ def test_a_file_below_the_root_is_opened_through_links_that_stay_inside(root):
         assert read(root, path) == b"rows"
 
 
+def test_a_path_that_leaves_the_root_and_comes_back_is_refused_too(root):
+    (root / "a").mkdir()
+    (root / "rows.csv").write_bytes(b"rows")
+    for path in ("a/../rows.csv", str(root / "rows.csv"), "../imports/rows.csv"):
+        with pytest.raises(SourceForbidden):
+            read(root, path)
+
+
 def test_the_root_itself_may_be_a_link(root, tmp_path):
     (root / "rows.csv").write_bytes(b"rows")
     (tmp_path / "elsewhere").symlink_to(root)
