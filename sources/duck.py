@@ -107,4 +107,6 @@ def _told(error: Exception) -> SourceError:
     first_line = _DESCRIPTOR.sub("the file", str(error).splitlines()[0])
     if "No space left" in first_line or "Disk quota" in first_line:
         return SourceUnavailable("The disk of the staging folder is full.")
+    if first_line.startswith("Out of Memory"):
+        return Unreadable("DuckDB needs more than its limit of memory: write the file with smaller row groups.")
     return Unreadable(f"DuckDB can't read it: {first_line}")

@@ -22,7 +22,7 @@ class FileSource:
     Values of a CSV are text, whatever they look like; see `sources/values.py` for the others.
     """
 
-    def __init__(self, *, root: Path, path: str, staging_folder: Path, memory_limit: str = "128MB") -> None:
+    def __init__(self, *, root: Path, path: str, staging_folder: Path, memory_limit: str = "512MB") -> None:
         """Raises Unreadable if the path's ending tells no format that can be imported."""
         self._root = root
         self._path = path
