@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from worker.sources.protocol import Source, SourceRow, Survey
+from sources.protocol import Source, SourceRow, Survey
 
 
 def make(path: Path, query: str, options: str = "") -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.sources.file import FileSource
+from sources.file import FileSource
 
 OpenFile = Callable[[str], FileSource]
 

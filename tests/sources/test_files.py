@@ -12,10 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.reading_sources import compress, held_loop_at_most, make, payloads, read_all
-from tests.waiting import eventually_async
-from worker.sources import conversion
-from worker.sources.errors import (
+from sources import conversion
+from sources.errors import (
     SourceChanged,
     SourceForbidden,
     SourceMissing,
@@ -23,8 +21,10 @@ from worker.sources.errors import (
     UnknownColumn,
     Unreadable,
 )
-from worker.sources.file import FileSource
-from worker.sources.staging import prune
+from sources.file import FileSource
+from sources.staging import prune
+from tests.reading_sources import compress, held_loop_at_most, make, payloads, read_all
+from tests.waiting import eventually_async
 
 CSV = b'id,name,note\n007,Ann,"a\nb"\n010,"","D""q"\n011,,\n'
 CSV_ROWS = [
@@ -308,7 +308,7 @@ async def test_a_file_that_changes_while_it_is_staged_is_not_taken(root, staging
             appended.write(b"012,x,y\n")
         return content
 
-    monkeypatch.setattr("worker.sources.staging.convert", convert_and_append)
+    monkeypatch.setattr("sources.staging.convert", convert_and_append)
     with pytest.raises(SourceUnavailable, match="changed while it was read") as changed:
         await open_file("rows.csv").count()
     assert changed.value.retryable
@@ -367,9 +367,7 @@ def _first_rows(path):
 
 
 def test_duckdb_is_loaded_only_when_a_file_is_read():
-    program = (
-        "import sys, worker.sources.file, worker.sources.sql, worker.sources.suiteql; print('duckdb' in sys.modules)"
-    )
+    program = "import sys, sources.file, sources.sql, sources.suiteql; print('duckdb' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
 

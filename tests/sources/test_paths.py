@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.sources import paths
-from worker.sources.errors import SourceError, SourceForbidden, SourceMissing
-from worker.sources.paths import open_inside
+from sources import paths
+from sources.errors import SourceError, SourceForbidden, SourceMissing
+from sources.paths import open_inside
 
 
 def read(root, path):

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.reading_sources import held_loop_at_most, payloads, read_all
-from tests.waiting import eventually_async
-from worker.sources.errors import (
+from sources.errors import (
     KeyMissing,
     KeyUnusable,
     SourceChanged,
@@ -22,9 +20,11 @@ from worker.sources.errors import (
     UnknownColumn,
     Unreadable,
 )
-from worker.sources.sql import SqlSource
-from worker.sources.sql_order import order_by, read_range
-from worker.sources.sql_session import APPLICATION_NAME, SqlConnection
+from sources.sql import SqlSource
+from sources.sql_order import order_by, read_range
+from sources.sql_session import APPLICATION_NAME, SqlConnection
+from tests.reading_sources import held_loop_at_most, payloads, read_all
+from tests.waiting import eventually_async
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.sources.values import CONVERT, Kind, NotJson, parse_json, to_json_value, to_rows
+from sources.values import CONVERT, Kind, NotJson, parse_json, to_json_value, to_rows
 
 
 @pytest.mark.parametrize(
