@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from api import downloads, errors
 from api.announcing import Announcer
+from api.import_previews import ImportPreviews
 from api.pausing import Pauses
 from api.registration import Registration
 from api.routes import (
@@ -38,6 +39,7 @@ from db.engine import create_engine
 from runtime.errors import StartError
 from runtime.settings import Settings, load_settings, registry
 from runtime.tasks import end_tasks
+from sources.configured import ConfiguredSources
 
 VERSION = "0.1.0"
 CONNECTIONS = 10
@@ -110,6 +112,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         refresh_seconds=settings.heartbeat_seconds,
         on_read=partial(setattr, app.state, "registry"),
     )
+    sources = ConfiguredSources(settings)
     app.state.settings = settings
     app.state.registry = registry(settings)
     app.state.pauses = pauses
@@ -118,6 +121,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.worker_no = registration.worker_no
     app.state.announcer = announcer
     app.state.submitter = submitter
+    app.state.import_previews = ImportPreviews(sources)
     app.state.downloads = downloads.Downloads(download_engine)
     try:
         await pauses.start()
@@ -128,6 +132,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await end_tasks(tasks)
     finally:
         await registration.stop()
+        await sources.aclose()
         await redis.aclose()
         await download_engine.dispose()
         await engine.dispose()

@@ -1,12 +1,14 @@
 """Finding out what there is to import: every record type is counted and cut into ranges, then laid out in waves."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from db.imports import FoundRecordType, ImportPlan, PlannedRange
 from domain.import_spec import ImportSpec, RecordType
-from domain.waves import level_by_id, number_batches, plan_waves
+from domain.waves import PlannedWave, level_by_id, number_batches, plan_waves
+from sources.errors import SourceError
 from sources.opened import OpenSource
 from sources.protocol import Survey
 
@@ -20,12 +22,28 @@ class CountTimeout(Exception):
     """A record type took longer to count than the policy allows; the argument is its id."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a record type wasn't counted."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a survey found within its time: by record type, and the waves, None where any of them is missing."""
+
+    by_record_type: Mapping[str, Survey | Trouble]
+    waves: int | None
+
+
 async def survey(spec: ImportSpec, open_source: OpenSource) -> ImportPlan:
     """Count all record types and cut them into batches, within the policy's limits. May take minutes.
 
     Raises SourceError and CountTimeout for the first record type that can't be surveyed.
     """
-    room = asyncio.Semaphore(min(SURVEYS_AT_ONCE, spec.policy.max_concurrent))
+    room = _room(spec)
 
     async def one(record_type: RecordType) -> Survey:
         async with room:
@@ -37,6 +55,31 @@ async def survey(spec: ImportSpec, open_source: OpenSource) -> ImportPlan:
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return _plan(spec, {record_type_id: task.result() for record_type_id, task in tasks.items()})
+
+
+async def preview(spec: ImportSpec, open_source: OpenSource, *, seconds: float) -> Preview:
+    """Survey what can be surveyed within so many seconds in all. A source that can't be read is told, not raised."""
+    room = _room(spec)
+    deadline = asyncio.get_running_loop().time() + seconds
+
+    async def one(record_type: RecordType) -> Survey | Trouble:
+        try:
+            async with asyncio.timeout_at(deadline), room, aclosing(open_source(record_type.source)) as source:
+                return await source.ranges(record_type.key, spec.policy.batch_size)
+        except TimeoutError:
+            return Trouble("count_timeout", f"It wasn't counted within {seconds:g} seconds.")
+        except SourceError as error:
+            return Trouble(error.code, error.detail)
+
+    found = dict(
+        zip((x.id for x in spec.record_types), await asyncio.gather(*map(one, spec.record_types)), strict=True)
+    )
+    surveys = {record_type: one for record_type, one in found.items() if isinstance(one, Survey)}
+    return Preview(found, len(_waves(spec, surveys)) if len(surveys) == len(found) else None)
+
+
+def _room(spec: ImportSpec) -> asyncio.Semaphore:
+    return asyncio.Semaphore(min(SURVEYS_AT_ONCE, spec.policy.max_concurrent))
 
 
 async def _survey_one(record_type: RecordType, spec: ImportSpec, open_source: OpenSource) -> Survey:
@@ -52,11 +95,7 @@ async def _survey_one(record_type: RecordType, spec: ImportSpec, open_source: Op
 
 
 def _plan(spec: ImportSpec, surveys: Mapping[str, Survey]) -> ImportPlan:
-    waves = plan_waves(
-        spec.record_types,
-        {record_type_id: len(one.ranges) for record_type_id, one in surveys.items()},
-        batches_per_wave=spec.policy.batches_per_wave,
-    )
+    waves = _waves(spec, surveys)
     levels = level_by_id({one.id: one.depends_on for one in spec.record_types})
     no_by_id = {one.id: number for number, one in enumerate(spec.record_types)}
     batches = []
@@ -70,6 +109,14 @@ def _plan(spec: ImportSpec, surveys: Mapping[str, Survey]) -> ImportPlan:
         batches=batches,
         max_concurrent=spec.policy.max_concurrent,
         window=window(spec),
+    )
+
+
+def _waves(spec: ImportSpec, surveys: Mapping[str, Survey]) -> Sequence[PlannedWave]:
+    return plan_waves(
+        spec.record_types,
+        {record_type_id: len(one.ranges) for record_type_id, one in surveys.items()},
+        batches_per_wave=spec.policy.batches_per_wave,
     )
 
 

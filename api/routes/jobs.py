@@ -11,6 +11,7 @@ from api.bodies import KEY_HEADER, read_idempotency_key, read_json
 from api.dependencies import ONE_OF_EACH, NoParameters
 from api.examples import BENCHMARK_EXAMPLE, IMPORT_EXAMPLE, INFERENCE_EXAMPLE
 from api.headers import LOCATION, REPLAYED
+from api.import_previews import ImportPreviews
 from api.problems import problem_responses
 from api.request_ids import request_id_of
 from api.schemas.imports import IMPORT_SUBMISSION
@@ -30,7 +31,9 @@ MAX_LEDGER_TEXT = 200
 class SubmitParameters(NoParameters):
     """How a spec is submitted."""
 
-    dry_run: bool = Field(default=False, description="Say what a POST would do and store nothing.")
+    dry_run: bool = Field(
+        default=False, description="Say what a POST would do, counting what an import would read, and store nothing."
+    )
 
 
 @router.post(
@@ -95,6 +98,9 @@ async def submit_job(
     normalized = await _normalize(request, body, submitter, sender, key, is_recorded=not dry_run)
     submission = Submission(tenant_no=DEFAULT_TENANT_NO, body=body, normalized=normalized, key=key, sender=sender)
     answer = await (submitter.preview(submission) if dry_run else submitter.submit(submission))
+    if dry_run and isinstance(normalized, NormalizedImport):
+        previews: ImportPreviews = request.app.state.import_previews
+        answer = await previews.counted(answer, normalized)
     headers = {"Idempotent-Replayed": "true"} if answer.is_replayed else {}
     if answer.body["job"] is not None:
         headers["Location"] = answer.body["job"]["links"]["self"]

@@ -126,6 +126,30 @@ class PlannedImportCounts(BaseModel):
     rows: int | None
 
 
+class NotCounted(BaseModel):
+    """Why a record type wasn't counted."""
+
+    code: str = Field(description="As the job would fail with; `count_timeout` after 5 seconds in all.")
+    detail: str
+
+
+class PreviewedRecordType(BaseModel):
+    """What a dry run found of a record type: its rows and batches, or why they weren't counted."""
+
+    id: str
+    level: int = Field(description="How deep in the graph of dependencies.")
+    rows: int | None
+    batches: int | None
+    detail: str | None = Field(description="What a person should know of its source.")
+    error: NotCounted | None
+
+
+class PreviewedImportCounts(PlannedImportCounts):
+    """How much a dry run found; what it couldn't count within 5 seconds is null."""
+
+    by_record_type: list[PreviewedRecordType]
+
+
 class DedupDecision(BaseModel):
     """Why this is a new job or not."""
 
@@ -143,5 +167,5 @@ class SubmissionAnswer(BaseModel):
     job: JobInShort | None = Field(description="Null for a dry run.")
     spec: dict[str, Any] | None = Field(description="As it will run; null once purged.")
     normalization: list[NormalizationNote]
-    planned: PlannedCounts | PlannedImportCounts
+    planned: PlannedCounts | PreviewedImportCounts | PlannedImportCounts
     dedup: DedupDecision

@@ -1,0 +1,66 @@
+"""What an import would read: counted for a dry run within seconds, and stored nowhere."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from api.answers import Answer
+from domain.import_reading import NormalizedImport
+from domain.waves import level_by_id
+from sources.configured import ConfiguredSources
+from sources.protocol import Survey
+from sources.survey import Preview, Trouble, preview
+
+PREVIEW_SECONDS = 5.0
+AT_ONCE = 2
+"""Dry runs of imports that count at the same time in one process; others wait within their own seconds."""
+
+
+class ImportPreviews:
+    """Counts what imports would read."""
+
+    def __init__(self, sources: ConfiguredSources, *, seconds: float = PREVIEW_SECONDS) -> None:
+        self._sources = sources
+        self._seconds = seconds
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    async def counted(self, answer: Answer, given: NormalizedImport) -> Answer:
+        """Return a dry run's answer with the counts that its time sufficed for; what it can't tell is null."""
+        began = asyncio.get_running_loop().time()
+        async with self._room:
+            left = self._seconds - (asyncio.get_running_loop().time() - began)
+            found = await preview(given.spec, self._sources.open, seconds=max(0.0, left))
+        return replace(answer, body={**answer.body, "planned": _planned(given, found)})
+
+
+def _planned(given: NormalizedImport, found: Preview) -> Mapping[str, Any]:
+    levels = level_by_id({one.id: one.depends_on for one in given.spec.record_types})
+    shown = [_shown(one, levels[record_type], record_type) for record_type, one in found.by_record_type.items()]
+    return {
+        **given.planned.to_json(),
+        "waves": found.waves,
+        "batches": _total([one["batches"] for one in shown]),
+        "rows": _total([one["rows"] for one in shown]),
+        "by_record_type": shown,
+    }
+
+
+def _shown(found: Survey | Trouble, level: int, record_type: str) -> dict[str, Any]:
+    if isinstance(found, Trouble):
+        error = {"code": found.code, "detail": found.detail}
+        return {"id": record_type, "level": level, "rows": None, "batches": None, "detail": None, "error": error}
+    batches = len(found.ranges)
+    return {
+        "id": record_type,
+        "level": level,
+        "rows": found.rows,
+        "batches": batches,
+        "detail": found.detail,
+        "error": None,
+    }
+
+
+def _total(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
