@@ -19,6 +19,8 @@ from sources.values import Kind
 
 VERSION = 1
 """Raised whenever the same bytes are staged in another way, so that nobody reads the old form as the new one."""
+UNUSED_SECONDS = 7 * 86_400
+"""What no import read for that long goes when something else is staged; read again, it is staged again."""
 ROWS = "rows.parquet"
 _ABOUT = "about.json"
 _UNFINISHED = ".unfinished"
@@ -70,13 +72,13 @@ def stage(session: Session, *, file: int, format_: Format, folder: Path) -> Stag
         _keep(unfinished, folder / staged_id)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+    _prune(folder)
     return Staged(staged_id, folder / staged_id / ROWS, content)
 
 
-def prune(folder: Path, *, unused_seconds: float) -> int:
-    """Remove what nobody used for that long, and what was left unfinished as long ago; return how many."""
-    removed = 0
-    oldest = time.time() - unused_seconds
+def _prune(folder: Path) -> None:
+    """Remove what nobody used for long, and what was left unfinished as long ago."""
+    oldest = time.time() - UNUSED_SECONDS
     for found in folder.glob("v*-*-*"):
         if _last_used(found) < oldest:
             # Renamed first: a folder under its own name is always whole.
@@ -88,8 +90,6 @@ def prune(folder: Path, *, unused_seconds: float) -> int:
             with suppress(FileNotFoundError):
                 found.rename(doomed)
                 shutil.rmtree(doomed)
-                removed += 1
-    return removed
 
 
 def _content_hash(session: Session, file: int) -> str:

@@ -22,7 +22,6 @@ from sources.errors import (
     Unreadable,
 )
 from sources.file import FileSource
-from sources.staging import prune
 from tests.reading_sources import compress, held_loop_at_most, make, payloads, read_all
 from tests.waiting import eventually_async
 
@@ -347,17 +346,19 @@ async def _any(found):
     return list(found)
 
 
-async def test_what_nobody_used_for_long_is_pruned(root, staging, open_file):
-    for name in ("old.csv", "new.csv"):
+async def test_what_nobody_used_for_long_goes_when_something_is_staged(root, staging, open_file):
+    for name in ("old.csv", "new.csv", "newest.csv"):
         (root / name).write_bytes(CSV + name.encode() + b",,\n")
+    for name in ("old.csv", "new.csv"):
         await open_file(name).count()
     (staging / "v1-csv-dead.0.unfinished").mkdir()
     old = next(path for path in staging.glob("v*-*") if "old.csv" in _first_rows(path))
     for path in (old / "about.json", staging / "v1-csv-dead.0.unfinished"):
         os.utime(path, (0, 0))
-    assert prune(staging, unused_seconds=3600) == 2
-    (kept,) = staging.glob("v*")
-    assert kept != old
+    await open_file("newest.csv").count()
+    assert len(list(staging.glob("v*"))) == 2
+    assert not old.exists()
+    assert not list(staging.glob("*.unfinished"))
 
 
 def _first_rows(path):
