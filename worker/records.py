@@ -1,17 +1,12 @@
 """Rows of a source become records: a key that tells them apart, and their payload as JSON text."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from db.importing import ReadRow, RejectedRow
+from sources.keys import MAX_KEY_CHARACTERS, json_text, key_text
 from sources.protocol import SourceRow
-
-MAX_KEY_CHARACTERS = 500
-"""PostgreSQL's indexes hold no entry above some 2,700 bytes, and a key travels in cursors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +18,10 @@ class Records:
 
 
 def to_records(rows: Iterable[SourceRow], key: tuple[str, ...]) -> Records:
-    """Sort the rows of a batch into records and rejects; of equal keys the first is taken.
-
-    The key of one column is its value as text; of several, their values as a JSON list.
-    """
+    """Sort the rows of a batch into records and rejects; of equal keys the first is taken."""
     records = Records()
     seen: set[str] = set()
-    key_of = _only(key[0]) if len(key) == 1 else _several(key)
+    key_of = key_text(key)
     for position, payload, defect in rows:
         text = None if defect is not None else key_of(payload)
         if defect is not None:
@@ -43,7 +35,7 @@ def to_records(rows: Iterable[SourceRow], key: tuple[str, ...]) -> Records:
             records.rejected.append(duplicate(position, text))
         else:
             seen.add(text)
-            records.taken.append(ReadRow(text, _dump(payload), position))
+            records.taken.append(ReadRow(text, json_text(payload), position))
     return records
 
 
@@ -52,29 +44,6 @@ def duplicate(position: int, key: str) -> RejectedRow:
     return RejectedRow(position, key, "duplicate_key", "Another row of this import has the same key.")
 
 
-def _only(name: str) -> Callable[[Mapping[str, Any]], str | None]:
-    def key_of(payload: Mapping[str, Any]) -> str | None:
-        value = payload.get(name)
-        return value if value is None or type(value) is str else _dump(value)
-
-    return key_of
-
-
-def _several(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], str | None]:
-    def key_of(payload: Mapping[str, Any]) -> str | None:
-        values = [payload.get(name) for name in names]
-        return None if None in values else _dump(values)
-
-    return key_of
-
-
 def _missing(payload: Mapping[str, Any], key: tuple[str, ...]) -> str:
     name = next(name for name in key if payload.get(name) is None)
     return f"The row has no value in {name[:100]}."
-
-
-def _dump(value: object) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # an integer of more than 64 bits; the other is 10x as slow
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
