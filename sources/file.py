@@ -1,6 +1,7 @@
 """Files as sources: CSV, JSON lines and Parquet below the import root, staged once and then read by row number."""
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ from sources.duck import Duck, Session
 from sources.errors import SourceChanged, echoed, refuse_unknown_columns
 from sources.formats import format_of
 from sources.paths import open_inside
-from sources.protocol import SourceRange, SourceRow, Survey
+from sources.protocol import SourceRange, SourceRow, Survey, most_rows
+from sources.repeats import find_repeated
+from sources.staged_rows import stored_columns, to_source_rows
 from sources.staging import Staged, stage, staged
-from sources.values import NotJson, parse_json, to_rows
 
 
 class FileSource:
@@ -40,17 +42,18 @@ class FileSource:
         return (await self._now_staged()).rows
 
     async def ranges(self, key: Sequence[str], batch_size: int) -> Survey:
-        """Cut the rows by their number. Rows that share a key, or lack one, are where they are."""
+        """Cut the rows by their number. Rows that lack a key stay where they are, and so do those that share one.
+
+        A range names those of its rows whose key an earlier row of the file has, and `read` marks them. Raises
+        UnknownColumn, KeyUnusable where more rows share one key than a range may hold, or too many share any.
+        """
         now = await self._now_staged()
-        if now.rows:
-            refuse_unknown_columns(key, now.content.columns)
-        ranges = [
-            SourceRange({"staged": now.id, "from": first, "before": before}, before - first)
-            for first in range(0, now.rows, batch_size)
-            for before in [min(first + batch_size, now.rows)]
-        ]
-        detail = f"{len(now.content.malformed)} records make no sense." if now.content.malformed else None
-        return Survey(now.rows, ranges, detail=detail)
+        if not now.rows:
+            return Survey(0, [])
+        refuse_unknown_columns(key, now.content.columns)
+        most = most_rows(batch_size)
+        repeated = await self._duck.run(lambda session: find_repeated(session, now, key, most=most))
+        return Survey(now.rows, _ranges(now, repeated, batch_size), detail=_remarks(now, repeated))
 
     async def read(self, source_range: Mapping[str, Any]) -> list[SourceRow]:
         """Return the rows of a range. `position` is the row's number in the file; malformed records come last."""
@@ -64,9 +67,11 @@ class FileSource:
                 f"{echoed(self._path)} is no longer the file that was surveyed: start the import again."
             )
         self._staged = now = found
-        return await self._duck.run(
+        rows = await self._duck.run(
             lambda session: _rows(session, now, first=source_range["from"], before=source_range["before"])
         )
+        repeated = source_range.get("repeated")
+        return _mark(rows, repeated) if repeated else rows
 
     async def aclose(self) -> None:
         """Let go of DuckDB; what is staged stays."""
@@ -82,32 +87,39 @@ class FileSource:
             return stage(session, file=file, format_=self._format, folder=self._folder)
 
 
+def _ranges(now: Staged, repeated: Sequence[int], batch_size: int) -> list[SourceRange]:
+    ranges = []
+    for first in range(0, now.rows, batch_size):
+        before = min(first + batch_size, now.rows)
+        range_: dict[str, Any] = {"staged": now.id, "from": first, "before": before}
+        if positions := repeated[bisect_left(repeated, first) : bisect_left(repeated, before)]:
+            range_["repeated"] = positions
+        ranges.append(SourceRange(range_, before - first))
+    return ranges
+
+
+def _remarks(now: Staged, repeated: Sequence[int]) -> str | None:
+    remarks = []
+    if now.content.malformed:
+        remarks.append(f"{len(now.content.malformed)} records make no sense.")
+    if repeated:
+        remarks.append(f"{len(repeated)} rows have the key of a row before them.")
+    return " ".join(remarks) or None
+
+
 def _rows(session: Session, now: Staged, *, first: int, before: int) -> list[SourceRow]:
-    names, kinds = now.content.columns, now.content.kinds
-    columns = ", ".join(f"c{number}" for number in range(len(kinds)))
     records = session.connection.execute(
         f"""
-        SELECT {columns} FROM read_parquet($path, file_row_number = true)
+        SELECT {stored_columns(now.content)} FROM read_parquet($path, file_row_number = true)
         WHERE file_row_number >= $first AND file_row_number < $before ORDER BY file_row_number
         """,
         {"path": str(now.parquet), "first": first, "before": before},
     ).fetchall()
-    if now.content.holds_documents:
-        rows = [_document(position, text) for position, (text,) in enumerate(records, first)]
-    else:
-        rows = to_rows(records, names=names, kinds=kinds, first=first)
+    rows = to_source_rows(now.content, records, first=first)
     malformed = enumerate(now.content.malformed, now.content.rows)
     return rows + [SourceRow(position, {}, text) for position, text in malformed if first <= position < before]
 
 
-def _document(position: int, text: str | None) -> SourceRow:
-    """Return one JSON line as a row. Only an object has members; anything else is a defect."""
-    if text is None:
-        return SourceRow(position, {}, "the line isn't valid JSON")
-    try:
-        payload = parse_json(text)
-    except NotJson as error:
-        return SourceRow(position, {}, f"the line {error}")
-    if not isinstance(payload, dict):
-        return SourceRow(position, {}, "the line is no JSON object")
-    return SourceRow(position, payload)
+def _mark(rows: Iterable[SourceRow], repeated: Sequence[int]) -> list[SourceRow]:
+    positions = set(repeated)
+    return [row._replace(is_repeated=True) if row.position in positions else row for row in rows]

@@ -38,12 +38,14 @@ class SourceRow(NamedTuple):
     """One row. `position` counts from 0 over the whole source, in the order of the survey.
 
     `payload` holds JSON values only. A row with a `defect` is to be rejected for that reason; its payload then lacks
-    the values that JSON or the database can't hold, or is empty where nothing could be read.
+    the values that JSON or the database can't hold, or is empty where nothing could be read. A row that `is_repeated`
+    has the key of an earlier one, which may lie in another range; of others in its own range nothing is said.
     """
 
     position: int
     payload: dict[str, Any]
     defect: str | None = None
+    is_repeated: bool = False
 
 
 class Source(Protocol):
@@ -63,7 +65,9 @@ class Source(Protocol):
     async def ranges(self, key: Sequence[str], batch_size: int) -> Survey:
         """Count the rows and cut them into ranges of about `batch_size` rows, both over one snapshot.
 
-        Rows that share a key are never in two ranges. Raises UnknownColumn for a key that the source lacks.
+        Rows that share a key lie in one range, or all but the first that can be taken are read as `is_repeated`; only
+        where rows are cut by position in a service that gives no other order, neither holds. Raises UnknownColumn for a
+        key that the source lacks.
         """
         ...
 

@@ -18,11 +18,11 @@ class Records:
 
 
 def to_records(rows: Iterable[SourceRow], key: tuple[str, ...]) -> Records:
-    """Sort the rows of a batch into records and rejects; of equal keys the first is taken."""
+    """Sort the rows of a batch into records and rejects; of equal keys the first is taken, unless it is repeated."""
     records = Records()
     seen: set[str] = set()
     key_of = key_text(key)
-    for position, payload, defect in rows:
+    for position, payload, defect, is_repeated in rows:
         text = None if defect is not None else key_of(payload)
         if defect is not None:
             records.rejected.append(RejectedRow(position, None, "unusable_row", f"This row can't be taken: {defect}."))
@@ -31,7 +31,7 @@ def to_records(rows: Iterable[SourceRow], key: tuple[str, ...]) -> Records:
         elif len(text) > MAX_KEY_CHARACTERS:
             detail = f"The row's key is longer than {MAX_KEY_CHARACTERS} characters."
             records.rejected.append(RejectedRow(position, None, "key_too_long", detail))
-        elif text in seen:
+        elif is_repeated or text in seen:
             records.rejected.append(duplicate(position, text))
         else:
             seen.add(text)

@@ -1,5 +1,6 @@
 """Imports over HTTP: posted, run by a worker, shown, and read back."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,39 @@ async def test_the_same_import_again_rewrites_nothing(client, start_worker, data
         job_id = (await client.post(body(on_duplicate="create"))).json()["job"]["id"]
         rows = (await ended(client, job_id))["import_progress"]["rows"]
         assert (rows["inserted"], rows["updated"], rows["unchanged"]) == (inserted, 0, 3700 - inserted)
+
+
+async def test_rows_that_share_a_key_in_a_file_are_told_apart_alike_by_each_import(
+    client, start_worker, database_url, redis_url, settings
+) -> None:
+    """Rows 0 to 99 come again as 150 to 249 with other names, in other batches; row 5 can't be taken, so 155 is."""
+    rows = [{"id": f"{n % 150:05}", "line": n % 150, "name": "\0" if n == 5 else f"Customer {n}"} for n in range(250)]
+    folder = settings["config"].parent / "data"
+    lines = "".join(f"{row['id']},{row['line']},{row['name']}\n" for row in rows)
+    (folder / "customer.csv").write_text("id,line,name\n" + lines)
+    (folder / "order.jsonl.gz").write_bytes(gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in rows)))
+    order = {"id": "order", "key": ["id", "line"], "source": {"type": "file", "path": "order.jsonl.gz"}}
+    policy = {"batch_size": 20, "max_rejects": 20}
+    for _ in range(2):
+        start_worker(database_url, redis_url, **settings)
+    repeated = [n for n in range(150, 250) if n != 155]
+    for inserted in (300, 0, 0):
+        given = import_body(csv_type("customer"), order, policy=policy, on_duplicate="create")
+        job_id = (await client.post(given)).json()["job"]["id"]
+        job = await ended(client, job_id)
+        assert job["status"] == "completed"
+        counts = job["import_progress"]["rows"]
+        assert (counts["inserted"], counts["updated"], counts["rejected"]) == (inserted, 0, 200)
+        rejects = (await get(client, f"/jobs/{job_id}/rejects", limit=200))["items"]
+        for record_type, key in (("customer", "{0:05}"), ("order", '["{0:05}",{0}]')):
+            assert {
+                (one["position"], one["code"], one["record_key"])
+                for one in rejects
+                if one["record_type"] == record_type
+            } == {(5, "unusable_row", None), *((n, "duplicate_key", key.format(n - 150)) for n in repeated)}
+            found = (await get(client, "/datasets/ledger/records", record_type=record_type, limit=200))["items"]
+            names = [f"Customer {155 if n == 5 else n}" for n in range(150)]
+            assert [one["payload"]["name"] for one in found] == names
 
 
 async def test_a_file_that_is_not_there_fails_the_job_with_the_reason(
