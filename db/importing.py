@@ -51,13 +51,14 @@ class RejectedRow(NamedTuple):
 class ImportSettlement:
     """What became of a claimed batch: `completed` with rows, `failed`, or to be tried again (`pending`).
 
-    `records` hold no key twice. `rows_read` counts them and the rejected ones. `record` sets what was inserted,
-    what was known before, and what of that was updated.
+    `records` hold no key twice. `rows_read` counts them, the rejected ones, and those that a failed batch doesn't write.
+    `record` sets what was inserted, what was known before, and what of that was updated.
     """
 
     batch: ClaimedBatch
     range: ImportRange
     status: str
+    rows_read: int = 0
     records: Sequence[ReadRow] = ()
     rejected: Sequence[RejectedRow] = ()
     max_rejects: int = 0
@@ -67,11 +68,6 @@ class ImportSettlement:
     inserted: int = 0
     updated: int = 0
     known: int = 0
-
-    @property
-    def rows_read(self) -> int:
-        """How many rows were read."""
-        return len(self.records) + len(self.rejected)
 
     @property
     def unchanged(self) -> int:

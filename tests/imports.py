@@ -106,9 +106,8 @@ def read(
     """What became of a batch that read its rows, or so many of them."""
     first, last = given.range["first"], given.range["last"]
     keys = [f"{number:09}" for number in range(first, last)][:rows]
-    return ImportSettlement(
-        batch, given, status, records=[ReadRow(key, payload, first + n) for n, key in enumerate(keys)]
-    )
+    records = [ReadRow(key, payload, first + n) for n, key in enumerate(keys)]
+    return ImportSettlement(batch, given, status, rows_read=len(records), records=records)
 
 
 def failed(batch: ClaimedBatch, given: ImportRange) -> ImportSettlement:

@@ -24,6 +24,7 @@ def read(
         batch,
         given,
         "completed",
+        rows_read=len(rows),
         records=records.taken,
         rejected=records.rejected,
         max_rejects=policy.max_rejects,

@@ -9,10 +9,10 @@ from db.import_progress import ImportRead
 
 
 class RowCounts(BaseModel):
-    """What became of the rows of batches that have ended; `read` is the sum of the others."""
+    """What became of the rows of batches that have ended; of a failed batch none is written, whatever was read."""
 
     expected: int = Field(description="As coordination counted them.")
-    read: int
+    read: int = Field(description="Written, unchanged or rejected, and those of failed batches.")
     inserted: int
     updated: int
     unchanged: int

@@ -191,6 +191,7 @@ async def test_rejects_are_kept_and_replaced_by_those_of_the_next_try(ledger, co
         RejectedRow(2, None, "key_missing", "No key."),
         RejectedRow(3, "k", "duplicate_key", "Twice."),
     ]
+    settlement.rows_read = 4
     await ledger.record(settlement)
     rows = await connection.fetch("SELECT position, record_key, code FROM rejects WHERE job_no = $1", job_no)
     assert [tuple(row) for row in rows] == [(2, None, "key_missing"), (3, "k", "duplicate_key")]

@@ -63,6 +63,7 @@ CREATE TABLE import_batches (
     CONSTRAINT unique_import_batch PRIMARY KEY (job_no, batch_no),
     CONSTRAINT import_batch_counts_each_row_once CHECK (
         rows_read = rows_inserted + rows_updated + rows_unchanged + rows_rejected
+        OR (error_code IS NOT NULL AND rows_inserted + rows_updated + rows_unchanged = 0 AND rows_read > rows_rejected)
     )
 ) WITH (fillfactor = 70);
 
