@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -31,12 +32,41 @@ def _source(table: str) -> dict:
     return {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.{table}"}
 
 
+@dataclass(frozen=True)
+class Hold:
+    """What keeps a table from being counted."""
+
+    locker: Connection
+
+    async def release(self) -> None:
+        """Let it be counted before the block ends."""
+        await self.locker.execute("COMMIT")
+
+
 @asynccontextmanager
-async def held(database_url: str, table: str) -> AsyncIterator[None]:
+async def held(database_url: str, table: str) -> AsyncIterator[Hold]:
     """Nobody can count this table meanwhile."""
-    async with connected(database_url) as (locker,), locker.transaction():
+    async with connected(database_url) as (locker,):
+        await locker.execute("BEGIN")
         await locker.execute(f"LOCK TABLE {SCHEMA}.{table} IN ACCESS EXCLUSIVE MODE")
-        yield
+        yield Hold(locker)
+
+
+async def spend(connection: Connection, job_no: int, *, seconds: float) -> None:
+    """Wait until a coordination has been under way for so long, renewed by the first who began it."""
+
+    async def look() -> bool:
+        return await connection.fetchval(
+            """
+            SELECT i.heartbeat_at - j.started_at >= $2::float8 * interval '1 second' AND i.fence = 1
+            FROM imports AS i JOIN jobs AS j USING (job_no)
+            WHERE i.job_no = $1
+            """,
+            job_no,
+            seconds,
+        )
+
+    await eventually_async(look, seconds=2 * seconds + 10, what=f"a coordination of {seconds} s")
 
 
 async def fence(connection: Connection, job_no: int) -> int:
