@@ -52,6 +52,17 @@ async def held(database_url: str, table: str) -> AsyncIterator[Hold]:
         yield Hold(locker)
 
 
+async def beaten(connection: Connection, job_no: int) -> None:
+    """Wait until whoever coordinates an import has renewed its lease once more."""
+    beat = "SELECT heartbeat_at FROM imports WHERE job_no = $1"
+    before = await connection.fetchval(beat, job_no)
+
+    async def look() -> bool:
+        return await connection.fetchval(beat, job_no) != before
+
+    await eventually_async(look, what="the lease is renewed")
+
+
 async def spend(connection: Connection, job_no: int, *, seconds: float) -> None:
     """Wait until a coordination has been under way for so long, renewed by the first who began it."""
 
@@ -117,7 +128,7 @@ async def test_a_count_that_outlasts_the_lease_is_not_begun_again_whoever_trigge
         await eventually_async(lambda: fence(connection, job_no))
         for _ in range(15):  # three leases long
             await ring(redis_url, [job_no], source="fallback")
-            await connection.execute("SELECT pg_sleep(0.2)")
+            await beaten(connection, job_no)
         await ring(redis_url, [job_no], source="retry")
         async with connection.transaction():
             tenant, job_id = await connection.fetchrow("SELECT tenant_no, id FROM jobs WHERE job_no = $1", job_no)
@@ -196,7 +207,7 @@ async def test_without_redis_locks_it_is_still_coordinated_once(fleet, connectio
         for _ in range(10):
             await client.flushall()
             await ring(redis_url, [job_no], source="fallback")
-            await connection.execute("SELECT pg_sleep(0.1)")
+            await beaten(connection, job_no)
         assert await fence(connection, job_no) == 1
     await all_ended(connection)
     await assert_imported_once(connection, job_no)
