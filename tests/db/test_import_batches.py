@@ -7,6 +7,7 @@ import pytest
 
 from db.engine import Connection, create_engine
 from db.importing import DuplicateKeys, ReadRow, RejectedRow
+from tests.fleet import connected
 from tests.fleet_fixtures import connection
 from tests.imports import WINDOW, Imports, failed, plan_of, read
 from tests.waiting import eventually_async
@@ -62,17 +63,31 @@ async def test_a_wave_longer_than_its_window_runs_to_its_end(ledger, connection)
     assert await job(connection, job_no) == ("completed", 5 * WINDOW + 1, 0, None)
 
 
-async def test_two_last_batches_that_end_at_the_same_moment_open_the_next_wave_once(ledger, connection) -> None:
-    for _ in range(200):
-        await ledger.coordinate(plan_of([2], [1]))
-        claimed = await ledger.claim()
-        both = await asyncio.gather(*(ledger.record(read(*one)) for one in claimed))
-        assert sorted(one.jobs[0].opened_wave_no or 0 for one in both) == [0, 2]
-        await ledger.run_all()
+async def test_two_last_batches_that_end_at_the_same_moment_open_the_next_wave_once(
+    ledger, connection, database_url
+) -> None:
+    async with connected(database_url) as (locker,):
+        for _ in range(200):
+            job_no = await ledger.coordinate(plan_of([2], [1]))
+            claimed = await ledger.claim()
+            async with locker.transaction():
+                await locker.execute("SELECT FROM waves WHERE job_no = $1 AND wave_no = 1 FOR UPDATE", job_no)
+                ends = asyncio.gather(*(ledger.record(read(*one)) for one in claimed))
+                await both_wait(connection)  # each has its snapshot, and neither sees the other's end in it
+            assert sorted(one.jobs[0].opened_wave_no or 0 for one in await ends) == [0, 2]
+            await ledger.run_all()
     rows = await connection.fetch("SELECT status, count(*) FROM jobs GROUP BY status")
     assert [tuple(row) for row in rows] == [("completed", 200)]
     opened = "SELECT count(*) FROM events WHERE (data ->> 'wave_opened')::int = 2"
     assert await connection.fetchval(opened) == 200
+
+
+async def both_wait(connection: Connection) -> None:
+    """Wait until two transactions wait for a row."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(10):
+        while await connection.fetchval(waiting) < 2:
+            pass  # asking gives the two their turn
 
 
 async def test_a_batch_whose_lease_was_taken_changes_nothing(ledger, connection) -> None:
