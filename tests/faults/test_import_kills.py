@@ -1,7 +1,5 @@
 """Imports of many record types while workers are killed at random: waves in order, batches that partition the rows."""
 
-import asyncio
-import contextlib
 import random
 
 import pytest
@@ -10,11 +8,13 @@ from db.engine import Connection
 from tests.fleet import Fleet, all_ended, ring
 from tests.import_fixtures import SCHEMA, Erp, erp
 from tests.imports import import_body, seed_import, table_type
+from tests.waiting import eventually_async
 
 __all__ = ["erp"]
 
 BATCH_ROWS = 10
 BATCHES = 34
+KILLS = 8
 LEVELS = (3, 3, 2, 2, 2)
 
 
@@ -45,18 +45,19 @@ async def run(fleet: Fleet, erp: Erp, connection: Connection, redis_url: str, se
     job_no = await seed_import(connection, import_body(*types, policy=policy))
     fleet.start(4)
     await ring(redis_url, [job_no])
-    killer = asyncio.create_task(_kill(fleet, dice))
+    await kill_now_and_then(fleet, connection, dice, job_no)
     await all_ended(connection, seconds=100)
-    killer.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await killer
     await assert_sound(connection, job_no)
 
 
-async def _kill(fleet: Fleet, dice: random.Random) -> None:
-    """Kill one of the workers now and then, and start another."""
-    while True:
-        await asyncio.sleep(dice.uniform(0.2, 0.8))  # the moment is what is random here
+async def kill_now_and_then(fleet: Fleet, connection: Connection, dice: random.Random, job_no: int) -> None:
+    """Kill a worker and start another each time so many more batches have ended; how many is what is random here."""
+    for goal in sorted(dice.sample(range(12 * BATCHES), KILLS)):
+
+        async def is_reached(goal: int = goal) -> bool:
+            return await connection.fetchval("SELECT completed >= $2 FROM jobs WHERE job_no = $1", job_no, goal)
+
+        await eventually_async(is_reached, seconds=60)
         victim = dice.choice([worker for worker in fleet.workers if worker.is_alive])
         victim.kill()
         fleet.spawn()
