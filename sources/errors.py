@@ -7,6 +7,7 @@ SourceError
 ├── Unreadable             it is there and makes no sense: not of its format, or of a format we don't read
 ├── KeyMissing             too many rows have no key
 ├── KeyUnusable            the key can't be ordered, or too many rows share one
+├── TooManyBatches         cut into batches of this size, it would be more than an import may have
 ├── SourceChanged          it is no longer what was surveyed
 ├── SourceRefused          the service takes neither these credentials nor this query
 └── SourceUnavailable      away for the moment: the same call may succeed later
@@ -16,6 +17,8 @@ SourceError
 
 import difflib
 from collections.abc import Iterable
+
+from domain.import_policy import MAX_BATCHES, least_batch_size
 
 ECHO_LIMIT = 100
 """Characters of a name that an error may echo; values are never echoed."""
@@ -68,6 +71,21 @@ class KeyUnusable(SourceError):
     code = "key_unusable"
 
 
+class TooManyBatches(SourceError):
+    """So many `rows`, in batches of this size, would be more batches than an import may have."""
+
+    code = "too_many_batches"
+
+    def __init__(self, rows: int, batch_size: int, *, record_types: int = 1) -> None:
+        enough = least_batch_size(rows, record_types)
+        remedy = f"give policy.batch_size {enough} or more" if enough else "import them in several parts"
+        super().__init__(
+            f"{rows} rows in batches of {batch_size} are more than the {MAX_BATCHES} batches that an import may have: "
+            f"{remedy}."
+        )
+        self.rows = rows
+
+
 class SourceChanged(SourceError):
     """The source is no longer what was surveyed."""
 
@@ -116,3 +134,9 @@ def refuse_unknown_columns(key: Iterable[str], columns: Iterable[str]) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {echoed(near[0])}?" if near else f"it has {', '.join(map(echoed, known[:20]))}."
             raise UnknownColumn(f"The source has no column {echoed(name)}: {hint}")
+
+
+def refuse_too_many_batches(rows: int, batch_size: int) -> None:
+    """Raise TooManyBatches where a record type alone would have more than an import may, before it is cut."""
+    if rows > MAX_BATCHES * batch_size:
+        raise TooManyBatches(rows, batch_size)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sources.duck import Duck, Session
-from sources.errors import SourceChanged, echoed, refuse_unknown_columns
+from sources.errors import SourceChanged, echoed, refuse_too_many_batches, refuse_unknown_columns
 from sources.formats import format_of
 from sources.paths import open_inside
 from sources.protocol import SourceRange, SourceRow, Survey, most_rows
@@ -51,6 +51,7 @@ class FileSource:
         if not now.rows:
             return Survey(0, [])
         refuse_unknown_columns(key, now.content.columns)
+        refuse_too_many_batches(now.rows, batch_size)
         most = most_rows(batch_size)
         repeated = await self._duck.run(lambda session: find_repeated(session, now, key, most=most))
         return Survey(now.rows, _ranges(now, repeated, batch_size), detail=_remarks(now, repeated))

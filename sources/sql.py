@@ -5,7 +5,14 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from sources.errors import KeyMissing, KeyUnusable, SourceChanged, echoed, refuse_unknown_columns
+from sources.errors import (
+    KeyMissing,
+    KeyUnusable,
+    SourceChanged,
+    echoed,
+    refuse_too_many_batches,
+    refuse_unknown_columns,
+)
 from sources.protocol import SourceRange, SourceRow, Survey, most_rows
 from sources.sql_catalog import Table, existing_collations, find_table
 from sources.sql_order import (
@@ -60,6 +67,7 @@ class SqlSource:
             order = order_by(table, key)
             counted = await connection.fetchrow(count_rows_and_keys(order), timeout=limit)
             rows, keys = counted or (0, 0)
+            refuse_too_many_batches(rows, batch_size)
             cuts = await connection.fetch(cut_into_ranges(order), batch_size, timeout=limit)
             last_key = await connection.fetchval(find_last_key(order), timeout=limit)
         most = most_rows(batch_size)

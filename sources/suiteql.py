@@ -13,6 +13,7 @@ from sources.errors import (
     SourceMissing,
     Unreadable,
     echoed,
+    refuse_too_many_batches,
     refuse_unknown_columns,
 )
 from sources.protocol import SourceRange, SourceRow, Survey, most_rows
@@ -101,6 +102,7 @@ class SuiteqlSource:
         most = most_rows(batch_size)
         if keyless > most:
             raise KeyMissing(f"{keyless} of {rows} rows have no value in the key ({order.listed}): choose another key.")
+        refuse_too_many_batches(rows, batch_size)
         cuts = Cuts(batch_size)
         async for key in self._keys(order):
             order.follow(key)

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from db.imports import FoundRecordType, ImportPlan, PlannedRange
+from domain.import_policy import MAX_BATCHES
 from domain.import_spec import ImportSpec, RecordType
 from domain.waves import PlannedWave, level_by_id, number_batches, plan_waves
-from sources.errors import SourceError
+from sources.errors import SourceError, TooManyBatches
 from sources.opened import OpenSource
 from sources.protocol import Survey
 
@@ -41,20 +42,33 @@ class Preview:
 async def survey(spec: ImportSpec, open_source: OpenSource) -> ImportPlan:
     """Count all record types and cut them into batches, within the policy's limits. May take minutes.
 
-    Raises SourceError and CountTimeout for the first record type that can't be surveyed.
+    Raises SourceError and CountTimeout for the first record type that can't be surveyed, and TooManyBatches once all
+    are counted.
     """
     room = _room(spec)
+    batches = 0
 
     async def one(record_type: RecordType) -> Survey:
+        nonlocal batches
         async with room:
-            return await _survey_one(record_type, spec, open_source)
+            try:
+                found = await _survey_one(record_type, spec, open_source)
+                batches += len(found.ranges)
+            except TooManyBatches as refused:
+                found = Survey(refused.rows, [])
+                batches += MAX_BATCHES + 1
+        return found if batches <= MAX_BATCHES else replace(found, ranges=[])  # nobody will need them
 
     try:
         async with asyncio.TaskGroup() as group:
             tasks = {record_type.id: group.create_task(one(record_type)) for record_type in spec.record_types}
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    return _plan(spec, {record_type_id: task.result() for record_type_id, task in tasks.items()})
+    surveys = {record_type_id: task.result() for record_type_id, task in tasks.items()}
+    if batches > MAX_BATCHES:
+        rows = sum(one.rows for one in surveys.values())
+        raise TooManyBatches(rows, spec.policy.batch_size, record_types=len(surveys))
+    return _plan(spec, surveys)
 
 
 async def preview(spec: ImportSpec, open_source: OpenSource, *, seconds: float) -> Preview:

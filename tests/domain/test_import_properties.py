@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.errors import SpecRejected
+from domain.import_policy import MAX_BATCH_SIZE, MAX_BATCHES, least_batch_size
 from domain.import_reading import NormalizedImport
 from domain.import_spec import ImportSpec
 from domain.waves import level_by_id
@@ -202,3 +203,13 @@ def test_no_source_at_random_is_taken_unless_all_its_names_are_known(source):
     assert isinstance(reading, NormalizedImport)
     stated = reading.spec.to_json()["record_types"][0]["source"]
     assert {name: value for name, value in source.items() if value is not None} == stated
+
+
+@given(st.lists(st.integers(0, 2 * MAX_BATCHES * MAX_BATCH_SIZE), min_size=1, max_size=200))
+def test_a_batch_size_that_is_named_as_enough_is(rows_by_type):
+    enough = least_batch_size(sum(rows_by_type), len(rows_by_type))
+    if enough is None:
+        assert sum(rows_by_type) > (MAX_BATCHES - 2 * len(rows_by_type)) * MAX_BATCH_SIZE
+    else:
+        assert 1 <= enough <= MAX_BATCH_SIZE
+        assert sum(-(-rows // enough) + 1 for rows in rows_by_type) <= MAX_BATCHES

@@ -18,6 +18,7 @@ from sources.errors import (
     SourceForbidden,
     SourceMissing,
     SourceUnavailable,
+    TooManyBatches,
     UnknownColumn,
     Unreadable,
 )
@@ -340,6 +341,15 @@ async def test_a_cancelled_read_leaves_the_others_alone(root, open_file):
     read = await asyncio.gather(*reads, return_exceptions=True)
     assert all(isinstance(one, asyncio.CancelledError) for one in read[2::2])
     assert [row.payload["id"] for one in read[1::2] for row in one] == [i for i in range(50_000) if i // 500 % 2]
+
+
+async def test_a_file_of_too_many_batches_is_not_cut(root, open_file):
+    make(root / "rows.parquet", "SELECT i AS id FROM range(300_001) AS r (i)")
+    source = open_file("rows.parquet")
+    with pytest.raises(TooManyBatches, match=r"give policy\.batch_size 4 or more") as raised:
+        await source.ranges(["id"], 3)
+    assert raised.value.rows == 300_001
+    assert len((await source.ranges(["id"], 4)).ranges) == 75_001
 
 
 async def _any(found):

@@ -17,6 +17,7 @@ from sources.errors import (
     SourceRefused,
     SourceTimeout,
     SourceUnavailable,
+    TooManyBatches,
     UnknownColumn,
     Unreadable,
 )
@@ -51,6 +52,13 @@ async def make_lines(database, rows, *, primary_key=True):
         ANALYZE line;
         """
     )
+
+
+async def test_a_table_of_too_many_batches_is_not_cut(database, connection):
+    await database.execute("CREATE TABLE line AS SELECT i AS id FROM generate_series(1, 100_001) AS g (i)")
+    source = SqlSource(connection, "line")
+    with pytest.raises(TooManyBatches, match=r"100001 rows in batches of 1 .* give policy\.batch_size 2 or more"):
+        await source.ranges(["id"], 1)
 
 
 async def test_ranges_partition_the_rows_and_are_read_again_the_same(database, connection):

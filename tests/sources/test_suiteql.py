@@ -13,6 +13,7 @@ from sources.errors import (
     SourceRefused,
     SourceTimeout,
     SourceUnavailable,
+    TooManyBatches,
     UnknownColumn,
 )
 from sources.suiteql import SuiteqlSource
@@ -107,6 +108,13 @@ async def test_beyond_the_cap_all_rows_are_reached_by_the_key(server, connection
     assert {call.status for call in server.calls} == {200}
     assert max(call.offset for call in server.calls) < OFFSET_CAP_ROWS
     assert server.most_in_flight <= 5
+
+
+async def test_a_query_of_too_many_batches_is_counted_and_not_paged(server, connection):
+    fill_customers(server, 100_001)
+    with pytest.raises(TooManyBatches, match=r"give policy\.batch_size 2 or more"):
+        await SuiteqlSource(connection, "customer").ranges(["id"], 1)
+    assert len(server.calls) < 10
 
 
 async def test_where_the_key_cannot_be_paged_by_the_survey_is_incomplete_with_numbers(server, connection):

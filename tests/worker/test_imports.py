@@ -9,6 +9,7 @@ from db.engine import Connection
 from tests.fleet import Fleet, all_ended, ring
 from tests.imports import configured, csv_type, import_body, seed_import
 from tests.suiteql_server import TOKEN, SuiteqlServer, suiteql_server
+from tests.waiting import eventually_async
 
 CUSTOMERS = "id,name\n" + "".join(f"{n},Customer {n}\n" for n in range(1, 1201))
 ORDERS = "customer,line,amount\n" + "".join(f"{1 + n % 1200},{n},{n}.50\n" for n in range(2500))
@@ -58,6 +59,35 @@ async def status(connection: Connection, job_no: int) -> tuple[str, str | None]:
     row = await connection.fetchrow("SELECT status, error_code, error_detail FROM jobs WHERE job_no = $1", job_no)
     assert row is not None
     return row["status"], row["error_code"]
+
+
+@pytest.mark.parametrize("rows", [60_000, 120_000])
+async def test_an_import_of_too_many_batches_fails_before_anything_is_written_and_says_what_would_do(
+    fleet, connection, files, redis_url, rows
+) -> None:
+    (files / "customer.csv").write_text("id\n" + "".join(f"{n}\n" for n in range(rows)))
+    (files / "order.csv").write_text("customer,line\n" + "".join(f"1,{n}\n" for n in range(rows)))
+    types = [csv_type("order", key=["customer", "line"], depends_on=["customer"]), csv_type("customer")]
+    job_no = await seed_import(connection, import_body(*types, policy={"batch_size": 1}))
+    fleet.start(1)
+    await ring(redis_url, [job_no])
+    await all_ended(connection)
+    assert await status(connection, job_no) == ("failed", "too_many_batches")
+    detail = await connection.fetchval("SELECT error_detail FROM jobs WHERE job_no = $1", job_no)
+    enough = -(-2 * rows // 99_996)
+    assert f"{2 * rows} rows in batches of 1" in detail
+    assert f"give policy.batch_size {enough} or more" in detail
+    for table in ("waves", "batches", "record_types", "record_sets"):
+        assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
+    job_no = await seed_import(
+        connection, import_body(*types, policy={"batch_size": enough, "batches_per_wave": 10_000})
+    )
+    await ring(redis_url, [job_no])
+
+    async def planned() -> int:
+        return await connection.fetchval("SELECT planned FROM jobs WHERE job_no = $1", job_no)
+
+    assert 2 * rows / enough <= await eventually_async(planned, seconds=30) <= 100_000
 
 
 async def test_two_files_of_which_one_depends_on_the_other_are_imported_in_two_waves(
