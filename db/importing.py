@@ -51,7 +51,7 @@ class RejectedRow(NamedTuple):
 class ImportSettlement:
     """What became of a claimed batch: `completed` with rows, `failed`, or to be tried again (`pending`).
 
-    `records` hold no key twice. `rows_read` counts them, the rejected ones, and those that a failed batch doesn't write.
+    `records` hold no key twice. `rows_read` counts them, the rejected ones, and what a failed batch doesn't write.
     `record` sets what was inserted, what was known before, and what of that was updated.
     """
 

@@ -1,0 +1,23 @@
+"""Sources that stay open between batches: several readers at once, and closing, which takes its time."""
+
+import asyncio
+
+from domain.import_spec import FileSource as FileSpec
+from sources.file import FileSource
+from sources.opened import KEPT, OpenSources
+
+FILES = 3 * KEPT
+
+
+async def test_readers_that_begin_and_end_together_close_no_source_twice_nor_while_it_is_read(root, staging) -> None:
+    for number in range(FILES):
+        (root / f"{number}.csv").write_text("id\n" + "x\n" * number)
+    sources = OpenSources(lambda spec: FileSource(root=root, path=spec.path, staging_folder=staging))
+
+    async def count(number: int) -> int:
+        async with sources.open(number, FileSpec(f"{number}.csv")) as source:
+            return await source.count()
+
+    for _ in range(5):
+        assert await asyncio.gather(*map(count, range(FILES))) == list(range(FILES))
+    await sources.aclose()
