@@ -1,4 +1,14 @@
 -- Lock the limits of the jobs whose batches are next in these pools ($3 of each); pass over those another claim counts.
+-- Jobs that are at their limit aren't looked at, except for batches that bring the slots they have: what of theirs is
+-- ready would hide the jobs behind them.
+WITH held_jobs AS MATERIALIZED (
+    SELECT l.job_no
+    FROM batches AS b
+    JOIN job_limits AS l USING (job_no)
+    WHERE b.slots > 0
+    GROUP BY l.job_no, l.max_concurrent
+    HAVING sum(b.slots) >= l.max_concurrent
+)
 SELECT l.job_no
 FROM job_limits AS l
 WHERE l.job_no = ANY (ARRAY(
@@ -8,9 +18,17 @@ WHERE l.job_no = ANY (ARRAY(
         SELECT w.job_no
         FROM ready AS w
         WHERE w.provider = p.provider AND w.region = p.region AND w.not_before <= now()
+            AND (
+                NOT EXISTS (SELECT FROM held_jobs AS h WHERE h.job_no = w.job_no)
+                OR EXISTS (
+                    SELECT
+                    FROM batches AS b
+                    WHERE b.job_no = w.job_no AND b.batch_no = w.batch_no AND b.slots > 0
+                )
+            )
         ORDER BY w.turn, w.job_no, w.batch_no
         LIMIT $3
     ) AS r
 ))
 ORDER BY l.job_no
-FOR NO KEY UPDATE SKIP LOCKED
+FOR NO KEY UPDATE OF l SKIP LOCKED
