@@ -13,14 +13,14 @@ from broker.envelopes import Client
 
 VERSION = 1
 CHANNEL = "breakwater:notices"
-ABOUT = ("cancelled", "pauses")
+ABOUT = ("cancelled", "pauses", "imports")
 LISTEN_SECONDS = 1.0
 """How long one wait for a notice is; below the client's own time limit, which would take silence for a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Look at this: `about` is `cancelled`, with the job's internal key, or `pauses`."""
+    """Look at this: `about` is `cancelled`, with the job's internal key, `pauses`, or `imports`: some are due."""
 
     about: str
     job: int | None = None

@@ -1,7 +1,8 @@
 """Imports written straight through `db/`: submitted, coordinated, claimed and recorded, one transaction a step."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import orjson
 
 from db import batches, importing, imports, submissions
 from db.batches import Claimant, ClaimedBatch
-from db.engine import Connection, Engine, in_transaction
+from db.engine import Connection, Engine, create_engine, in_transaction
 from db.importing import ImportRange, ImportRecorded, ImportSettlement, ReadRow
 from db.imports import IMPORT_POOL, Coordination, FoundRecordType, ImportPlan, PlannedRange, Settled
 from db.submissions import NewJob
@@ -98,6 +99,14 @@ class Imports:
         """Claim and complete until nothing is due."""
         while claimed := await self.claim():
             await self.record(*(read(*one) for one in claimed))
+
+
+@asynccontextmanager
+async def own_ledger(database_url: str) -> AsyncIterator[Imports]:
+    """Imports under the settings of a worker's connections."""
+    engine = create_engine(database_url, size=8, pinned_plans=True)
+    yield Imports(engine)
+    await engine.dispose()
 
 
 def read(

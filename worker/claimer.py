@@ -1,19 +1,22 @@
 """Claiming: takes what is due while there is room, woken by a doorbell, by freed room, or by a batch's own time.
 
 Whoever leaves due work behind for lack of room rings once: a worker that has room looks, and rings in its turn. So a
-stream with any entry in it means that somebody will look at everything that is due.
+stream with any entry in it means that somebody will look at everything that is due. Batches of imports have room of
+their own, so whoever leaves those behind tells all workers: a bell might be answered by one without room for them.
 """
 
 import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
-from broker import envelopes
+from broker import envelopes, notices
 from broker.envelopes import BrokerError, Envelope
+from broker.notices import Notice
 from db import batches, tallies
-from db.batches import Claim, Claimant, ClaimedBatch
+from db.batches import Claim, Claimant, ClaimedBatch, PoolKey
 from db.engine import GONE, Connection, in_transaction
 from db.imports import IMPORT_POOL
 from db.tallies import tally
@@ -40,11 +43,19 @@ class Claimer:
         self._wake = asyncio.Event()
         self._wake.set()
         self._ranges_may_be_due = True
+        self._others_know = False
         self._one_at_a_time = asyncio.Lock()
         self._looked_at: datetime | None = None
 
     def wake(self) -> None:
         """Say that something may be due."""
+        self._ranges_may_be_due = True
+        self._others_know = False
+        self._wake.set()
+
+    def wake_by_another(self) -> None:
+        """Say that another worker leaves batches of imports behind, and told all."""
+        self._others_know = self._others_know or not self._ranges_may_be_due
         self._ranges_may_be_due = True
         self._wake.set()
 
@@ -55,6 +66,7 @@ class Claimer:
     async def look(self) -> None:
         """Claim what is due, as far as there is room."""
         self._ranges_may_be_due = True
+        self._others_know = False
         await self._look_around()
 
     async def _look_around(self) -> None:
@@ -64,12 +76,32 @@ class Claimer:
                 looked_at.append(await self._look(self._claim_calls))
             if self._executor.room_for_cells:
                 looked_at.append(await self._look(self._claim_cells))
-            if self._ranges_may_be_due and self._importer.room:
-                self._ranges_may_be_due = False
-                looked_at.append(await self._look(self._claim_ranges))
+            if self._ranges_may_be_due:
+                looked_at.append(await self._look_for_ranges())
             self._looked_at = min((at for at in looked_at if at is not None), default=None)
             if not self._executor.has_room.is_set():
-                await self.ring()
+                await self.ring(self._context.pools)
+
+    async def _look_for_ranges(self) -> datetime | None:
+        """Claim batches of imports. What there is no room for is told to all, unless all know and none was taken."""
+        room, others_know = self._importer.room, self._others_know
+        self._ranges_may_be_due = self._others_know = False
+        looked_at = await self._look(self._claim_ranges) if room else None
+        if not self._importer.room and (room or not others_know):
+            await self._tell_others()
+        return looked_at
+
+    async def _tell_others(self) -> None:
+        """Tell all workers of batches of imports that are due and that their jobs' limits let others take."""
+
+        async def unit(connection: Connection) -> tuple[int, int] | None:
+            if read := self._importer.read:
+                await batches.free_slots(connection, read)
+            return await batches.first_due(connection, [IMPORT_POOL])
+
+        if await in_transaction(self._context.claims, unit) is not None:
+            with suppress(BrokerError):  # the reconciler rings where this can't
+                await notices.publish(self._context.redis, Notice("imports"))
 
     async def run(self) -> None:
         """Claim until cancelled; sleep while nothing is due. A look without room rings for somebody who has some."""
@@ -83,9 +115,9 @@ class Claimer:
                 await asyncio.sleep(PATIENCE_SECONDS)
                 self._wake.set()
 
-    async def ring(self) -> None:
-        """Ring for what is due and unclaimed, if anything is."""
-        left = await in_transaction(self._context.claims, lambda c: batches.first_due(c, self._context.pools))
+    async def ring(self, pools: Sequence[PoolKey]) -> None:
+        """Ring for what is due and unclaimed in these pools, if anything is."""
+        left = await in_transaction(self._context.claims, lambda c: batches.first_due(c, pools))
         if left is not None:
             job_no, batch_no = left
             bell = Envelope(job=job_no, batch=batch_no, source="initial", enqueued_at=time.time())

@@ -8,6 +8,7 @@ from broker.envelopes import BrokerError
 from db import batches, workers
 from db.engine import GONE, Connection, in_transaction
 from db.importing import ImportRecorded
+from db.imports import IMPORT_POOL
 from db.results import Recorded
 from runtime.tasks import end_tasks
 from worker import heartbeat
@@ -43,7 +44,13 @@ class Worker:
         self._importer = Importer(context, self._loader, self._on_half_read)
         self._claimer = Claimer(context, self._executor, self._importer, specs)
         self._import_coordinator = ImportCoordinator(context, self._claimer.wake)
-        self._watch = Watch(context, self._executor, self._importer, self._claimer.wake)
+        self._watch = Watch(
+            context,
+            self._executor,
+            self._importer,
+            on_notice=self._claimer.wake,
+            on_imports=self._claimer.wake_by_another,
+        )
         self._consumer = Consumer(
             context,
             coordinator=Coordinator(context),
@@ -133,7 +140,7 @@ class Worker:
         if returned:
             self._context.log.info("handed_back", batches=len(returned))
         with suppress(BrokerError):  # the reconciler rings where this can't
-            await self._claimer.ring()
+            await self._claimer.ring((*self._context.pools, IMPORT_POOL))
 
     async def _leave(self) -> None:
         async def stop(connection: Connection) -> None:

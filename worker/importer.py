@@ -66,12 +66,17 @@ class Importer:
         return [one.batch for one in self._held.values() if one.is_read]
 
     async def start(self, batches: Sequence[ClaimedBatch]) -> None:
-        """Take these claimed batches in hand. One whose spec can't be read is left to its lease."""
+        """Take these claimed batches in hand. One whose spec can't be read is left to its lease, and to ten."""
         ranges, specs = await self._look_up(batches)
         for batch in batches:
             spec = specs.get(batch.job_no)
             if spec is None:
                 self._context.log.error("spec_not_readable", job_no=batch.job_no, batch_no=batch.batch_no)
+                if batch.lost_leases < LOST_LEASES_LIMIT:
+                    continue
+                self._held[batch.key] = _Held(batch, is_read=True)
+                self._empty.clear()
+                self._loader.submit(settlements.lost(batch, ranges[batch.job_no, batch.batch_no]))
                 continue
             self._held[batch.key] = _Held(batch)
             self._unread += 1

@@ -19,14 +19,24 @@ PATIENCE_SECONDS = 0.5
 class Watch:
     """Looks at least every two seconds, and at once when a notice says that something was cancelled or resumed.
 
-    `on_notice` hears of each notice after that: what was cancelled leaves room.
+    `on_notice` hears of each notice after that: what was cancelled leaves room. `on_imports` hears when another worker
+    leaves batches of imports behind.
     """
 
-    def __init__(self, context: Context, executor: Executor, importer: Importer, on_notice: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        executor: Executor,
+        importer: Importer,
+        *,
+        on_notice: Callable[[], None],
+        on_imports: Callable[[], None],
+    ) -> None:
         self._context = context
         self._executor = executor
         self._importer = importer
         self._on_notice = on_notice
+        self._on_imports = on_imports
         self._told = asyncio.Event()
 
     async def listen(self) -> None:
@@ -34,7 +44,10 @@ class Watch:
         while True:
             try:
                 async with aclosing(notices.listen(self._context.redis)) as heard:
-                    async for _ in heard:
+                    async for notice in heard:
+                        if notice.about == "imports":
+                            self._on_imports()
+                            continue
                         self._told.set()
                         self._on_notice()
             except BrokerError as error:

@@ -1,12 +1,21 @@
--- Name one batch of these pools that is due and that nobody is claiming right now.
+-- Name one batch of these pools that is due, that nobody is claiming right now, and whose job isn't at its limit.
+WITH held_jobs AS MATERIALIZED (
+    SELECT l.job_no
+    FROM batches AS b
+    JOIN job_limits AS l USING (job_no)
+    WHERE b.slots > 0
+    GROUP BY l.job_no, l.max_concurrent
+    HAVING sum(b.slots) >= l.max_concurrent
+)
 SELECT r.job_no, r.batch_no
 FROM unnest($1::text[], $2::text[]) AS p (provider, region)
 CROSS JOIN LATERAL (
     SELECT d.job_no, d.batch_no
     FROM ready AS d
     WHERE d.provider = p.provider AND d.region = p.region AND d.not_before <= now()
+        AND NOT EXISTS (SELECT FROM held_jobs AS h WHERE h.job_no = d.job_no)
     ORDER BY d.turn, d.job_no, d.batch_no
     LIMIT 1
-    FOR NO KEY UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE OF d SKIP LOCKED
 ) AS r
 LIMIT 1

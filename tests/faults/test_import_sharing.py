@@ -1,0 +1,93 @@
+"""Imports over several workers: what one can't take, or gives back, another takes at once and not at some timer."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from db.engine import Connection
+from tests.fleet import all_ended, ring
+from tests.import_fixtures import SCHEMA, erp
+from tests.imports import Imports, import_body, own_ledger, plan_of, seed_import, table_type
+from tests.waiting import eventually_async
+
+__all__ = ["erp"]
+
+SLOW_TIMERS = {"LEASE_SECONDS": 60, "HEARTBEAT_SECONDS": 5, "RECONCILE_SECONDS": 60, "SHUTDOWN_SECONDS": 1}
+
+
+@pytest.fixture
+async def ledger(fleet) -> AsyncIterator[Imports]:
+    """Imports written straight through the stores."""
+    async with own_ledger(fleet.database_url) as imports:
+        yield imports
+
+
+async def started(fleet, erp, connection: Connection, redis_url: str, *, max_concurrent: int) -> int:
+    """Ring for an import of many batches, and wait until it runs."""
+    await erp.table("line", 20_000)
+    source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
+    policy = {"batch_size": 10, "max_concurrent": max_concurrent, "batches_per_wave": 5000}
+    job_no = await seed_import(connection, import_body({**table_type("line"), "source": source}, policy=policy))
+    await ring(redis_url, [job_no])
+
+    async def running() -> bool:
+        return await connection.fetchval("SELECT status = 'running' FROM jobs WHERE job_no = $1", job_no)
+
+    await eventually_async(running)
+    return job_no
+
+
+async def holders(connection: Connection) -> set[int]:
+    rows = await connection.fetch("SELECT DISTINCT worker_no FROM batches WHERE status = 'running'")
+    return {row["worker_no"] for row in rows}
+
+
+async def reading(connection: Connection, batches: int) -> bool:
+    return await connection.fetchval("SELECT count(*) FROM batches WHERE slots > 0") == batches
+
+
+async def test_batches_that_a_worker_gives_back_are_taken_by_another_at_once(
+    fleet, erp, connection, redis_url
+) -> None:
+    fleet.start(2, **SLOW_TIMERS)
+    job_no = await started(fleet, erp, connection, redis_url, max_concurrent=10)
+    async with connection.transaction():
+        await connection.execute(f"LOCK TABLE {SCHEMA}.line IN ACCESS EXCLUSIVE MODE")
+        await eventually_async(lambda: reading(connection, 10))
+        before = await holders(connection)
+        assert len(before) == 1  # the other one, which has looked, found the import at its limit
+        first = next(worker for worker in fleet.workers if worker.events("job_coordinated"))
+        first.stop()
+        assert first.events("handed_back")
+
+        async def taken() -> bool:
+            now = await holders(connection)
+            return bool(now) and now.isdisjoint(before)
+
+        await eventually_async(taken, seconds=5)
+    await all_ended(connection)
+    assert await connection.fetchval("SELECT completed FROM jobs WHERE job_no = $1", job_no) == 2000
+
+
+async def test_a_wide_import_is_shared_by_workers_that_heard_no_bell(fleet, erp, connection, redis_url) -> None:
+    fleet.start(2, **SLOW_TIMERS)
+    await started(fleet, erp, connection, redis_url, max_concurrent=60)
+    async with connection.transaction():
+        await connection.execute(f"LOCK TABLE {SCHEMA}.line IN ACCESS EXCLUSIVE MODE")
+
+        async def shared() -> bool:
+            return len(await holders(connection)) == 2
+
+        await eventually_async(shared, seconds=5)
+    await all_ended(connection)
+
+
+async def test_a_batch_whose_spec_nobody_can_read_fails_after_ten_lost_leases(fleet, ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of([1]))  # of a spec that is no import's
+    await connection.execute("UPDATE batches SET lost_leases = 10 WHERE job_no = $1", job_no)
+    (worker,) = fleet.start(1)
+    worker.wait_for("spec_not_readable")
+    await all_ended(connection)
+    failed = await connection.fetchrow("SELECT status, error_code FROM jobs WHERE job_no = $1", job_no)
+    assert tuple(failed) == ("failed", "wave_failed")
+    assert await connection.fetchval("SELECT error_code FROM import_batches") == "worker_lost"
