@@ -6,6 +6,7 @@ their own, so whoever leaves those behind tells all workers: a bell might be ans
 """
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -43,6 +44,7 @@ class Claimer:
         self._wake = asyncio.Event()
         self._wake.set()
         self._ranges_may_be_due = True
+        self._ranges_due_at = math.inf
         self._others_know = False
         self._one_at_a_time = asyncio.Lock()
         self._looked_at: datetime | None = None
@@ -76,7 +78,7 @@ class Claimer:
                 looked_at.append(await self._look(self._claim_calls))
             if self._executor.room_for_cells:
                 looked_at.append(await self._look(self._claim_cells))
-            if self._ranges_may_be_due:
+            if self._ranges_may_be_due or time.monotonic() >= self._ranges_due_at:
                 looked_at.append(await self._look_for_ranges())
             self._looked_at = min((at for at in looked_at if at is not None), default=None)
             if not self._executor.has_room.is_set():
@@ -86,6 +88,7 @@ class Claimer:
         """Claim batches of imports. What there is no room for is told to all, unless all know and none was taken."""
         room, others_know = self._importer.room, self._others_know
         self._ranges_may_be_due = self._others_know = False
+        self._ranges_due_at = math.inf
         looked_at = await self._look(self._claim_ranges) if room else None
         if not self._importer.room and (room or not others_know):
             await self._tell_others()
@@ -130,6 +133,8 @@ class Claimer:
         if due_in_seconds is not None and due_in_seconds <= 0:
             await self._take(self._claim_overdue)
         timeout = None if due_in_seconds is None else max(0.001, due_in_seconds)
+        if timeout is not None:  # cells may wake this just before, and what is due then would be nobody's news any more
+            self._ranges_due_at = min(self._ranges_due_at, time.monotonic() + timeout)
         if self._executor.starved():  # whoever frees their slots, perhaps elsewhere, doesn't know of them
             timeout = STARVED_SECONDS if timeout is None else min(timeout, STARVED_SECONDS)
         # Not wait_for: until Python 3.12 it swallows a cancellation that comes with what it waits for.

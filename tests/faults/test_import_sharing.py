@@ -46,9 +46,7 @@ async def reading(connection: Connection, batches: int) -> bool:
     return await connection.fetchval("SELECT count(*) FROM batches WHERE slots > 0") == batches
 
 
-async def test_batches_that_a_worker_gives_back_are_taken_by_another_at_once(
-    fleet, erp, connection, redis_url
-) -> None:
+async def test_batches_that_a_worker_gives_back_are_taken_by_another_at_once(fleet, erp, connection, redis_url) -> None:
     fleet.start(2, **SLOW_TIMERS)
     job_no = await started(fleet, erp, connection, redis_url, max_concurrent=10)
     async with connection.transaction():
