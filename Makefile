@@ -10,7 +10,7 @@ PIP_INSTALL := $(PY) $(PIP)
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-kills test-real-server check bench format openapi lock install install-dev clean
+.PHONY: help run test test-long test-kills test-large-files test-real-server check bench format openapi lock install install-dev clean
 MAKEFLAGS += --no-print-directory
 
 help: ## show this list
@@ -27,6 +27,9 @@ test-long: .venv/dev.stamp ## run the tests that take minutes or a machine of th
 
 test-kills: .venv/dev.stamp ## kill workers in the middle of calls, 24 times under each promise, and count calls at the provider
 	@$(PY) -m pytest -m long -s tests/faults/test_kills_mid_call.py $(ARGS)
+
+test-large-files: .venv/dev.stamp ## import a CSV and a JSON-lines file of a million rows, compare every row, and time first and last batches
+	@$(PY) -m pytest -m long -s tests/worker/test_large_files.py tests/sources/test_files.py $(ARGS)
 
 test-real-server: .venv/dev.stamp .real-server/$(SERVER).stamp ## let a real model server answer a job (SERVER=transformers or llama-cpp)
 	@BREAKWATER_TEST_REAL_SERVER=$(SERVER) BREAKWATER_TEST_REAL_SERVER_PYTHON=$(CURDIR)/.real-server/$(SERVER)/bin/python \
