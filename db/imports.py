@@ -36,11 +36,12 @@ class Coordination:
 class FoundRecordType:
     """What was found out about a record type: how many rows it has, and whether batches read all of them.
 
-    `detail` says what a person should know of it; why it isn't complete, if so.
+    `key` names the columns of its key. `detail` says what a person should know of it; why it isn't complete, if so.
     """
 
     record_type_no: int
     id: str
+    key: Sequence[str]
     level: int
     rows_expected: int
     is_complete: bool = True
@@ -71,6 +72,17 @@ class ImportPlan:
     batches: Sequence[PlannedRange]
     max_concurrent: int
     window: int
+
+
+class KeyChanged(Exception):
+    """A record type of the dataset is kept under another key; `wanted` would bring its rows in a second time."""
+
+    def __init__(self, dataset: str, record_type: str, *, kept: Sequence[str], wanted: Sequence[str]) -> None:
+        super().__init__(dataset, record_type, kept, wanted)
+        self.dataset = dataset
+        self.record_type = record_type
+        self.kept = kept
+        self.wanted = wanted
 
 
 Settled = Sequence[tuple[str, str]]
@@ -118,6 +130,7 @@ async def write_plan(
     """Write an import's waves and batches and start it, in the caller's transaction; None, and nothing, if fenced off.
 
     Locks the job, then its coordination by fence and holder. `event` is the event's data as JSON.
+    Raises KeyChanged, and the transaction must be undone.
     """
     if not await _still_mine(connection, mine):
         return None
@@ -188,9 +201,14 @@ async def _still_mine(connection: Connection, mine: Coordination) -> bool:
 
 async def _enter_record_sets(connection: Connection, tenant_no: int, plan: ImportPlan) -> Mapping[str, int]:
     ids = [one.id for one in plan.record_types]
-    await connection.execute(statement("enter_record_sets"), tenant_no, plan.dataset, ids)
+    keys = [orjson.dumps(one.key).decode() for one in plan.record_types]
+    await connection.execute(statement("enter_record_sets"), tenant_no, plan.dataset, ids, keys)
     # A statement of its own: it sees what another import entered while this one waited for it.
     rows = await connection.fetch(statement("find_record_sets"), tenant_no, plan.dataset, ids)
+    kept_by_type = {row["record_type"]: row["key"] for row in rows}
+    for one in plan.record_types:
+        if kept_by_type[one.id] != list(one.key):
+            raise KeyChanged(plan.dataset, one.id, kept=kept_by_type[one.id], wanted=one.key)
     return {row["record_type"]: row["record_set_no"] for row in rows}
 
 

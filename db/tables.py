@@ -449,6 +449,7 @@ class RecordSet(SQLModel, table=True):
     tenant_no: int
     dataset: Words
     record_type: Words
+    key: Names
 
 
 class Import(SQLModel, table=True):

@@ -118,7 +118,10 @@ def _plan(spec: ImportSpec, surveys: Mapping[str, Survey]) -> ImportPlan:
         batches.append(PlannedRange(wave_no, no_by_id[record_type], range_no + 1, found.range, found.rows))
     return ImportPlan(
         dataset=spec.dataset,
-        record_types=[_found(no_by_id[name], name, levels[name], one) for name, one in surveys.items()],
+        record_types=[
+            _found(no_by_id[name], spec.record_types[no_by_id[name]], levels[name], one)
+            for name, one in surveys.items()
+        ],
         levels=[wave.level for wave in waves],
         batches=batches,
         max_concurrent=spec.policy.max_concurrent,
@@ -139,6 +142,6 @@ def window(spec: ImportSpec) -> int:
     return spec.policy.max_concurrent + WRITTEN_BATCHES
 
 
-def _found(number: int, record_type_id: str, level: int, one: Survey) -> FoundRecordType:
+def _found(number: int, given: RecordType, level: int, one: Survey) -> FoundRecordType:
     incomplete = None if one.is_complete else one.detail or "The source can't be read to its end."
-    return FoundRecordType(number, record_type_id, level, one.rows, one.is_complete, incomplete or one.detail)
+    return FoundRecordType(number, given.id, given.key, level, one.rows, one.is_complete, incomplete or one.detail)

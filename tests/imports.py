@@ -124,13 +124,17 @@ def failed(batch: ClaimedBatch, given: ImportRange) -> ImportSettlement:
     return ImportSettlement(batch, given, "failed", error_code="source_unreadable", error_detail="It is gone.")
 
 
-def plan_of(*waves: Sequence[int], rows: int = 3, detail: str | None = None) -> ImportPlan:
+def plan_of(
+    *waves: Sequence[int], rows: int = 3, detail: str | None = None, key: Sequence[str] = ("id",)
+) -> ImportPlan:
     """A plan of these waves, each a list of how many batches of record types of a level of its own it has."""
     types, ranges = [], []
     for wave_no, counts in enumerate(waves, 1):
         for count in counts:
             type_no = len(types)
-            types.append(FoundRecordType(type_no, f"type-{type_no}", wave_no - 1, count * rows, detail is None, detail))
+            types.append(
+                FoundRecordType(type_no, f"type-{type_no}", key, wave_no - 1, count * rows, detail is None, detail)
+            )
             ranges += [
                 PlannedRange(wave_no, type_no, n + 1, {"first": n * rows, "last": (n + 1) * rows}, rows)
                 for n in range(count)

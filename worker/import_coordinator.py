@@ -17,7 +17,7 @@ from broker import locks
 from broker.envelopes import BrokerError
 from db import imports, tallies
 from db.engine import GONE, REFUSED, Connection, in_transaction
-from db.imports import Coordination, ImportPlan, Settled
+from db.imports import Coordination, ImportPlan, KeyChanged, Settled
 from db.tallies import Tally, tally
 from domain.import_spec import ImportSpec
 from domain.outcome import backoff_seconds, storable
@@ -31,6 +31,7 @@ AT_ONCE = 4
 PATIENCE_SECONDS = 0.5
 LEAVE_SECONDS = 1.0
 UNPLANNABLE = "unplannable_spec"
+KEY_CHANGED = "key_changed"
 
 
 class _Fenced(Exception):
@@ -175,6 +176,8 @@ class ImportCoordinator:
             except GONE as error:
                 self._context.log.warning("coordination_delayed", job_id=mine.id, error=str(error))
                 await asyncio.sleep(PATIENCE_SECONDS)
+            except KeyChanged as changed:
+                found = _Failure(KEY_CHANGED, _told(changed))
             except REFUSED:
                 if isinstance(found, _Failure):
                     raise
@@ -283,3 +286,11 @@ class ImportCoordinator:
         with suppress(*GONE, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 await in_transaction(self._context.engine, unit)
+
+
+def _told(changed: KeyChanged) -> str:
+    kept, wanted = (orjson.dumps(key).decode() for key in (changed.kept, changed.wanted))
+    return (
+        f"Dataset {changed.dataset} keeps record type {changed.record_type} by the key {kept}; this import's key is"
+        f" {wanted}, which would bring the same rows in a second time. Import into another `dataset`, or by {kept}."
+    )

@@ -8,6 +8,7 @@ import pytest
 
 from db import imports
 from db.engine import Connection, create_engine, in_transaction
+from db.imports import KeyChanged
 from tests.fleet_fixtures import connection
 from tests.imports import Imports, plan_of
 
@@ -142,6 +143,34 @@ async def test_an_import_of_nothing_is_complete(ledger, connection) -> None:
 async def test_an_import_of_which_nothing_can_be_read_is_partial(ledger, connection) -> None:
     job_no = await ledger.coordinate(plan_of([0], detail="It is too long."))
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "partial"
+
+
+async def test_another_key_for_rows_that_are_kept_plans_nothing(ledger, connection) -> None:
+    await ledger.coordinate(plan_of([1], key=["a", "b"]))
+    for key in (["b"], ["b", "a"], []):
+        job_no = await ledger.submit()
+        mine = await ledger.begin(job_no)
+        with pytest.raises(KeyChanged) as raised:
+            await ledger.write(mine, plan_of([1], [1], key=key))
+        assert (raised.value.dataset, raised.value.record_type) == ("ledger", "type-0")
+        assert (raised.value.kept, raised.value.wanted) == (["a", "b"], key)
+        assert await counts(connection, job_no) == (0, 0, 0)
+    assert await connection.fetchval("SELECT count(*) FROM record_sets") == 1  # of type-1 nobody decided anything
+    await ledger.coordinate(plan_of([1], [1], key=["a", "b"]))
+    assert await connection.fetchval("SELECT count(*) FROM record_sets WHERE key = '{a,b}'") == 2
+
+
+async def test_of_imports_that_race_for_a_record_type_one_decides_its_key(ledger, connection) -> None:
+    for _ in range(20):
+        keys = [["a"], ["b"]] * 3
+        held = [await ledger.begin(await ledger.submit()) for _ in keys]
+        written = await asyncio.gather(
+            *(ledger.write(one, plan_of([1], key=key)) for one, key in zip(held, keys, strict=True)),
+            return_exceptions=True,
+        )
+        kept = await connection.fetchval("SELECT key FROM record_sets")
+        assert [isinstance(one, KeyChanged) for one in written] == [key != kept for key in keys]
+        await connection.execute("TRUNCATE record_sets")
 
 
 async def test_9625_batches_are_planned_quickly(ledger, connection) -> None:

@@ -112,3 +112,21 @@ async def test_two_files_of_which_one_depends_on_the_other_are_imported_in_two_w
     assert [tuple(row) for row in rows] == [("customer", 1200, "1"), ("order", 2500, '["1","0"]')]
     triggers = await connection.fetch("SELECT source, outcome FROM triggers WHERE job_no = $1", job_no)
     assert [tuple(row) for row in triggers] == [("initial", "won")]
+
+
+async def test_rows_that_are_kept_by_another_key_do_not_come_twice(fleet, connection, files, redis_url) -> None:
+    fleet.start(1)
+    jobs = []
+    for key in (["customer", "line"], ["line"]):
+        jobs.append(await seed_import(connection, import_body(csv_type("order", key=key), csv_type("customer"))))
+        await ring(redis_url, jobs[-1:])
+        await all_ended(connection)
+    assert [await status(connection, one) for one in jobs] == [("completed", None), ("failed", "key_changed")]
+    assert await connection.fetchval("SELECT count(*) FROM imported_records") == 3700
+    assert await connection.fetchval("SELECT count(*) FROM batches WHERE job_no = $1", jobs[1]) == 0
+    detail = await connection.fetchval("SELECT error_detail FROM jobs WHERE job_no = $1", jobs[1])
+    assert detail.startswith('Dataset ledger keeps record type order by the key ["customer","line"]')
+    assert '["line"]' in detail
+    assert "another `dataset`" in detail
+    triggers = await connection.fetch("SELECT source, outcome FROM triggers WHERE job_no = $1", jobs[1])
+    assert [tuple(row) for row in triggers] == [("initial", "failed")]

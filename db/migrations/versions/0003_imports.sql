@@ -1,11 +1,13 @@
 -- Imports: who coordinates one, what its record types hold, which rows a batch reads, and what was read.
 
--- Where the rows of a record type of a tenant's dataset lie: one number, so that every row carries four bytes of it.
+-- Where the rows of a record type of a tenant's dataset lie: one number, so that every row carries four bytes of it. Its
+-- key is that of whoever was planned first: under another one the same rows would come a second time.
 CREATE TABLE record_sets (
     record_set_no int GENERATED ALWAYS AS IDENTITY CONSTRAINT record_sets_key PRIMARY KEY,
     tenant_no int NOT NULL CONSTRAINT record_set_belongs_to_tenant REFERENCES tenants,
     dataset text NOT NULL,
     record_type text NOT NULL,
+    key text[] NOT NULL,
     CONSTRAINT unique_record_set UNIQUE (tenant_no, dataset, record_type)
 );
 
