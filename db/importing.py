@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from db import failed_waves
 from db.batches import ClaimedBatch
 from db.engine import Connection, statement
 from db.results import RETRY_WEIGHT
@@ -249,7 +250,11 @@ async def _advance(connection: Connection, settled: Sequence[ImportSettlement], 
         *_columns(_released(settled), 3),
         *_columns(_due_again(settled), 6),
     )
-    return [ImportAdvanced(*row) for row in rows]
+    advanced = [ImportAdvanced(*row) for row in rows]
+    for job in advanced:
+        if job.status == "failed" and job.ended_wave_no is not None:
+            await failed_waves.explain(connection, job.job_no, job.id, job.ended_wave_no)
+    return advanced
 
 
 def _wave_rows(settled: Sequence[ImportSettlement]) -> list[tuple[int, ...]]:

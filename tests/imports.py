@@ -119,9 +119,9 @@ def read(
     return ImportSettlement(batch, given, status, rows_read=len(records), records=records)
 
 
-def failed(batch: ClaimedBatch, given: ImportRange) -> ImportSettlement:
+def failed(batch: ClaimedBatch, given: ImportRange, *, code: str = "source_unreadable") -> ImportSettlement:
     """A batch that can't be read."""
-    return ImportSettlement(batch, given, "failed", error_code="source_unreadable", error_detail="It is gone.")
+    return ImportSettlement(batch, given, "failed", error_code=code, error_detail="It is gone.")
 
 
 def plan_of(

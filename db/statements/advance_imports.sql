@@ -1,6 +1,7 @@
 -- Carry ended batches of imports up: waves first ($1 to $5), then jobs ($6 to $9), each by the counts it now has under its
 -- row lock, so that of two transactions that end a wave's last batches exactly one sees the end, opens the next wave and
--- makes its first batches ready, or gives the job its verdict. A failed wave opens nothing: later ones stay pending.
+-- makes its first batches ready, or gives the job its verdict. A failed wave opens nothing: later ones stay pending, and what
+-- failed is told by another statement.
 -- Then the event of this transaction ($10 tells it), the batches released by ended ones ($11 to $13), and those due
 -- again ($14 to $19).
 WITH advanced_waves AS (
@@ -35,10 +36,6 @@ WITH advanced_waves AS (
         last_event_no = j.last_event_no + 1,
         status = coalesce(i.verdict, j.status),
         error_code = CASE i.verdict WHEN 'failed' THEN 'wave_failed' ELSE j.error_code END,
-        error_detail = CASE i.verdict
-            WHEN 'failed' THEN format('Batches of wave %s failed; the waves after it were not begun.', i.ended_wave_no)
-            ELSE j.error_detail
-        END,
         finished_at = CASE WHEN i.verdict IS NOT NULL THEN greatest(clock_timestamp(), j.started_at) END
     FROM (
         SELECT

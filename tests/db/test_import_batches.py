@@ -185,6 +185,44 @@ async def test_a_failed_batch_fails_its_wave_and_the_job_once_the_wave_ended_and
     assert await ledger.claim() == []
 
 
+async def detail(connection: Connection, job_no: int) -> str:
+    return await connection.fetchval("SELECT error_detail FROM jobs WHERE job_no = $1", job_no)
+
+
+async def test_a_failed_wave_says_how_much_of_what_failed_and_what_to_do(ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of([1, 2, 1], [1], [1]))
+    claimed = await ledger.claim()
+    codes = ["unreadable", "too_many_rejects", "too_many_rejects"]
+    await ledger.record(
+        *(failed(*one, code=code) for one, code in zip(claimed[:3], codes, strict=True)), read(*claimed[3])
+    )
+    job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
+    assert await detail(connection, job_no) == (
+        "3 of 4 batches of wave 1 failed, of record types type-1, type-0; most often with too_many_rejects (2)."
+        f" The 2 waves after it were not begun. Correct the source; POST /jobs/{job_id}/retry then reads the failed"
+        " batches again and goes on from there (a file that was changed needs a new import)."
+    )
+
+
+async def test_of_many_record_types_in_a_failed_wave_a_few_are_named(ledger, connection) -> None:
+    job_no = await ledger.coordinate(plan_of([1], [1] * 8))
+    await ledger.record(read(*(await ledger.claim())[0]))
+    while claimed := await ledger.claim():
+        await ledger.record(*(failed(*one) for one in claimed))
+    found = await detail(connection, job_no)
+    assert found.startswith(
+        "8 of 8 batches of wave 2 failed, of record types type-1, type-2, type-3, type-4, type-5 and 3 more;"
+        " most often with source_unreadable (8). Correct the source;"
+    )
+
+
+async def test_batches_that_fail_at_the_same_moment_are_all_told(ledger, connection) -> None:
+    for _ in range(50):
+        job_no = await ledger.coordinate(plan_of([2], [1]))
+        await asyncio.gather(*(ledger.record(failed(*one)) for one in await ledger.claim()))
+        assert "with source_unreadable (2). The wave after it was not begun." in await detail(connection, job_no)
+
+
 async def test_a_try_that_failed_is_due_again_later(ledger, connection) -> None:
     job_no = await ledger.coordinate(plan_of([1]))
     ((batch, given),) = await ledger.claim()
