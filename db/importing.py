@@ -29,6 +29,8 @@ class ImportRange:
     rows_expected: int
     attempts: int
     forgiven: int
+    job_id: str
+    record_type: str
 
 
 class ReadRow(NamedTuple):
@@ -89,6 +91,7 @@ class ImportAdvanced:
     id: str
     status: str
     ended_wave_no: int | None
+    ended_wave_status: str | None
     opened_wave_no: int | None
 
 
@@ -125,6 +128,8 @@ async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -
             row["rows_expected"],
             row["attempts"],
             row["forgiven"],
+            row["job_id"],
+            row["record_type"],
         )
         for row in rows
     }

@@ -89,6 +89,14 @@ Settled = Sequence[tuple[str, str]]
 """(source, outcome) of triggers that got their outcome."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What writing a plan came to: the triggers it settled, and the job's verdict where there was nothing to do."""
+
+    settled: Settled
+    verdict: str | None = None
+
+
 async def find_imports(
     connection: Connection, *, limit: int, but_not: Collection[int] = ()
 ) -> Sequence[tuple[int, str]]:
@@ -126,7 +134,7 @@ async def renew(connection: Connection, mine: Coordination, lease_seconds: float
 
 async def write_plan(
     connection: Connection, mine: Coordination, plan: ImportPlan, *, source: str, event: str, worker_no: int
-) -> Settled | None:
+) -> Written | None:
     """Write an import's waves and batches and start it, in the caller's transaction; None, and nothing, if fenced off.
 
     Locks the job, then its coordination by fence and holder. `event` is the event's data as JSON.
@@ -149,9 +157,15 @@ async def write_plan(
         mine.trigger_no,
         worker_no,
     )
-    if not plan.batches:
-        await connection.fetchval(statement("finish_empty_import"), mine.job_no, source)
-    return _settled(rows)
+    if plan.batches:
+        return Written(_settled(rows))
+    return Written(_settled(rows), await connection.fetchval(statement("finish_empty_import"), mine.job_no, source))
+
+
+async def was_taken_over(connection: Connection, mine: Coordination) -> bool:
+    """Return whether somebody else took the right that was `mine`; else the job ended meanwhile."""
+    outcome = await connection.fetchval("SELECT outcome FROM triggers WHERE trigger_no = $1", mine.trigger_no)
+    return bool(outcome == "fenced")
 
 
 async def fail(

@@ -58,11 +58,12 @@ class Imports:
         )
 
     async def write(self, mine: Coordination, plan: ImportPlan) -> Settled | None:
-        """Write the plan."""
-        return await in_transaction(
+        """Write the plan; return the triggers that this settled."""
+        written = await in_transaction(
             self.engine,
             lambda c: imports.write_plan(c, mine, plan, source="a test", event="{}", worker_no=WORKER_NO),
         )
+        return written.settled if written else None
 
     async def fail(self, mine: Coordination, code: str, detail: str) -> Settled | None:
         """End the import: it can't be coordinated."""

@@ -197,7 +197,7 @@ class Claimer:
     async def _start(self, claimed: Sequence[ClaimedBatch]) -> None:
         """Start what was claimed. A batch whose spec can't be read is left to its lease, and fails after ten."""
         for batch in claimed:
-            if batch.was_lost:
+            if batch.was_lost and batch.pool != IMPORT_POOL:  # the importer knows more of its own
                 self._context.log.warning("lease_lost", **_named(batch), times=batch.lost_leases)
         if ranges := [batch for batch in claimed if batch.pool == IMPORT_POOL]:
             await self._importer.start(ranges)

@@ -80,36 +80,36 @@ class ImportCoordinator:
         found = await in_transaction(
             self._context.engine, lambda c: imports.find_imports(c, limit=room, but_not=self._mine)
         )
-        for job_no, _ in found:
+        for job_no, job_id in found:
             self._mine.add(job_no)
-            group.create_task(self._coordinate(job_no), name=f"coordination-{job_no}")
+            group.create_task(self._coordinate(job_no, job_id), name=f"coordination-{job_no}")
 
     async def _next_due(self) -> float | None:
         """Return how long to sleep unless somebody rings; a job that others hold is looked at again soon."""
         seconds = await in_transaction(self._context.engine, imports.next_due_seconds)
         return None if seconds is None else max(0.01, seconds)
 
-    async def _coordinate(self, job_no: int) -> None:
+    async def _coordinate(self, job_no: int, job_id: str) -> None:
         """Coordinate one import if nobody else does. Whatever befalls it befalls this import alone."""
         token = secrets.token_hex(8)
         try:
-            if await self._locked(job_no, token):
+            if await self._locked(job_no, job_id, token):
                 await self._coordinate_alone(job_no, token)
             else:
                 await asyncio.sleep(PATIENCE_SECONDS)
         except GONE as error:
-            self._context.log.warning("coordination_delayed", job_no=job_no, error=str(error))
+            self._context.log.warning("coordination_delayed", job_id=job_id, error=str(error))
             await asyncio.sleep(PATIENCE_SECONDS)
         finally:
             self._mine.discard(job_no)
             self._wake.set()
 
-    async def _locked(self, job_no: int, token: str) -> bool:
+    async def _locked(self, job_no: int, job_id: str, token: str) -> bool:
         """Take the lock. A broker that is away locks nobody out: the lease in PostgreSQL is enough."""
         try:
             return await locks.acquire(self._context.redis, job_no, token, self._context.lease_seconds)
         except BrokerError as error:
-            self._context.log.warning("lock_unavailable", job_no=job_no, error=str(error))
+            self._context.log.warning("lock_unavailable", job_id=job_id, error=str(error))
             return True
 
     async def _coordinate_alone(self, job_no: int, token: str) -> None:
@@ -145,12 +145,15 @@ class ImportCoordinator:
         self._context.histograms[COORDINATION_SECONDS].observe(time.monotonic() - began)
 
     async def _plan_kept(self, mine: Coordination, token: str) -> None:
+        is_fenced = False
         try:
             async with asyncio.TaskGroup() as group:
                 beat = group.create_task(self._keep(mine, token))
                 await self._plan(mine)
                 beat.cancel()
         except* _Fenced:
+            is_fenced = True
+        if is_fenced:  # out of the group, which would wrap what a store that is away raises
             await self._tell_fenced(mine)
 
     async def _keep(self, mine: Coordination, token: str) -> None:
@@ -206,15 +209,18 @@ class ImportCoordinator:
             "batches": len(plan.batches),
         }
 
-        async def unit(connection: Connection) -> Settled:
+        async def unit(connection: Connection) -> str | None:
             worker_no = self._context.worker_no
             event = orjson.dumps({**facts, "fence": mine.fence}).decode()
-            return await self._settle(
-                connection,
-                await imports.write_plan(connection, mine, plan, source=mine.source, event=event, worker_no=worker_no),
+            written = await imports.write_plan(
+                connection, mine, plan, source=mine.source, event=event, worker_no=worker_no
             )
+            if written is None:
+                raise _Fenced
+            await self._count(connection, written.settled)
+            return written.verdict
 
-        await in_transaction(self._context.engine, unit)
+        verdict = await in_transaction(self._context.engine, unit)
         self._context.log.info(
             "job_coordinated",
             job_id=mine.id,
@@ -224,6 +230,8 @@ class ImportCoordinator:
             max_concurrent=spec.policy.max_concurrent,
             **facts,
         )
+        if verdict is not None:
+            self._context.log.info("job_finished", job_id=mine.id, status=verdict)
         self._on_planned()
 
     async def _fail(self, mine: Coordination, failure: _Failure) -> None:
@@ -267,12 +275,20 @@ class ImportCoordinator:
         await tallies.add(connection, self._context.worker_no, counted)
 
     async def _tell_fenced(self, mine: Coordination) -> None:
-        """Count a coordinator that came back too late: what it found out was thrown away."""
-        prevented = tally(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason="stale_fence")
-        self._context.log.warning(
-            "duplicate_prevented", layer="coordination", reason="stale_fence", job_id=mine.id, fence=mine.fence
-        )
-        await in_transaction(self._context.engine, lambda c: tallies.add(c, self._context.worker_no, [prevented]))
+        """Count a coordinator that came back too late: what it found out was thrown away. A cancel is no such thing."""
+
+        async def unit(connection: Connection) -> bool:
+            is_late = await imports.was_taken_over(connection, mine)
+            if is_late:
+                prevented = tally(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason="stale_fence")
+                await tallies.add(connection, self._context.worker_no, [prevented])
+            return is_late
+
+        told = {"job_id": mine.id, "fence": mine.fence}
+        if await in_transaction(self._context.engine, unit):
+            self._context.log.warning("duplicate_prevented", layer="coordination", reason="stale_fence", **told)
+        else:
+            self._context.log.info("coordination_stopped", **told)
 
     async def _give_back(self, mine: Coordination) -> None:
         """Let another worker begin at once; this one stops."""

@@ -17,6 +17,7 @@ from sources.opened import OpenSources
 from worker import settlements
 from worker.context import Context
 from worker.executor import LOST_LEASES_LIMIT
+from worker.load_logs import named
 from worker.loader import Loader
 
 ROOM_BATCHES = 30
@@ -27,6 +28,7 @@ KEPT_SPECS = 100
 @dataclass(slots=True)
 class _Held:
     batch: ClaimedBatch
+    given: ImportRange
     is_read: bool = False
     task: "asyncio.Task[None] | None" = None
 
@@ -43,7 +45,7 @@ class Importer:
         self._on_half_read = on_half_read
         self._unread = 0
         self._unread_at_start = 0
-        self._starting: asyncio.Queue[tuple[ClaimedBatch, ImportRange, ImportSpec]] = asyncio.Queue()
+        self._starting: asyncio.Queue[tuple[ClaimedBatch, ImportSpec]] = asyncio.Queue()
         self._specs: OrderedDict[int, ImportSpec] = OrderedDict()
         self._sources = OpenSources(context.open_source)
         self._held: dict[tuple[int, int, int, int], _Held] = {}
@@ -69,20 +71,22 @@ class Importer:
         """Take these claimed batches in hand. One whose spec can't be read is left to its lease, and to ten."""
         ranges, specs = await self._look_up(batches)
         for batch in batches:
-            spec = specs.get(batch.job_no)
+            given, spec = ranges[batch.job_no, batch.batch_no], specs.get(batch.job_no)
+            if batch.was_lost:
+                self._log_lease("lease_lost", batch, given, times=batch.lost_leases)
             if spec is None:
-                self._context.log.error("spec_not_readable", job_no=batch.job_no, batch_no=batch.batch_no)
+                self._context.log.error("spec_not_readable", **named(batch, given))
                 if batch.lost_leases < LOST_LEASES_LIMIT:
                     continue
-                self._held[batch.key] = _Held(batch, is_read=True)
+                self._held[batch.key] = _Held(batch, given, is_read=True)
                 self._empty.clear()
-                self._loader.submit(settlements.lost(batch, ranges[batch.job_no, batch.batch_no]))
+                self._loader.submit(settlements.lost(batch, given))
                 continue
-            self._held[batch.key] = _Held(batch)
+            self._held[batch.key] = _Held(batch, given)
             self._unread += 1
             self._empty.clear()
             self._context.histograms[QUEUE_WAIT].observe(batch.waited_seconds)
-            self._starting.put_nowait((batch, ranges[batch.job_no, batch.batch_no], spec))
+            self._starting.put_nowait((batch, spec))
         self._unread_at_start = self._unread
 
     def release(self, batch: ClaimedBatch) -> None:
@@ -99,7 +103,7 @@ class Importer:
         """Let go of a batch whose lease is gone, unless it was read to the end: the loader will hear of that."""
         held = self._held.get(batch.key)
         if held is not None and not held.is_read:
-            self._context.log.warning("lease_gone", job_no=batch.job_no, batch_no=batch.batch_no, fence=batch.fence)
+            self._log_lease("lease_gone", batch, held.given)
             self.release(batch)
 
     def drain(self) -> None:
@@ -117,12 +121,15 @@ class Importer:
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    batch, given, spec = await self._starting.get()
+                    batch, spec = await self._starting.get()
                     held = self._held.get(batch.key)
                     if held is not None:  # else its lease was lost before anything began
-                        held.task = group.create_task(self._run(held, given, spec))
+                        held.task = group.create_task(self._run(held, spec))
         finally:
             await self._sources.aclose()
+
+    def _log_lease(self, event: str, batch: ClaimedBatch, given: ImportRange, **more: int) -> None:
+        self._context.log.warning(event, **named(batch, given), fence=batch.fence, **more)
 
     async def _look_up(
         self, batches: Sequence[ClaimedBatch]
@@ -140,8 +147,8 @@ class Importer:
             self._specs.popitem(last=False)
         return ranges, found
 
-    async def _run(self, held: _Held, given: ImportRange, spec: ImportSpec) -> None:
-        settlement = await self._settle(held.batch, given, spec)
+    async def _run(self, held: _Held, spec: ImportSpec) -> None:
+        settlement = await self._settle(held.batch, held.given, spec)
         held.is_read = True
         self._unread -= 1
         self._loader.submit(settlement)

@@ -12,7 +12,7 @@ from db.engine import GONE, REFUSED, Connection, in_transaction
 from db.importing import DuplicateKeys, ImportRecorded, ImportSettlement
 from db.tallies import Tally, tally
 from runtime.metrics import DUPLICATES_PREVENTED, RETRIES
-from worker import settlements
+from worker import load_logs, settlements
 from worker.context import Context
 
 LOAD_ROWS = 5_000
@@ -69,14 +69,15 @@ class Loader:
                     if keys := twice.keys_by_batch.get((one.batch.job_no, one.batch.batch_no)):
                         settlements.reject_duplicates(one, keys)
             except GONE as error:
-                self._context.log.warning("load_delayed", error=str(error), batches=len(taken))
+                jobs = load_logs.job_ids(taken)
+                self._context.log.warning("load_delayed", error=str(error), batches=len(taken), job_ids=jobs)
                 await asyncio.sleep(PATIENCE_SECONDS)
             except REFUSED as error:
                 await self._load_each(taken, error)
                 return
             else:
                 self._learn(recorded)
-                self._log(recorded)
+                load_logs.tell(self._context.log, recorded)
                 self._on_recorded(recorded)
                 return
 
@@ -93,46 +94,18 @@ class Loader:
             for one in taken:
                 await self._load([one])
             return
-        batch = taken[0].batch
-        self._context.log.error("rows_refused", job_no=batch.job_no, batch_no=batch.batch_no, error=str(error))
-        if taken[0].error_code == settlements.ROWS_REFUSED:  # not even its end is taken: its lease will run out
+        [one] = taken
+        self._context.log.error("rows_refused", **load_logs.named(one.batch, one.range), error=str(error))
+        if one.error_code == settlements.ROWS_REFUSED:  # not even its end is taken: its lease will run out
             self._on_recorded(ImportRecorded(stale=taken))
             return
-        settlements.refuse_rows(taken[0])
+        settlements.refuse_rows(one)
         await self._load(taken)
 
     async def _record(self, connection: Connection, taken: Sequence[ImportSettlement]) -> ImportRecorded:
         recorded = await importing.record(connection, taken, source=self._context.worker_id, is_known=self._is_known)
         await tallies.add(connection, self._context.worker_no, _tallies(recorded))
         return recorded
-
-    def _log(self, recorded: ImportRecorded) -> None:
-        for one in recorded.stale:
-            self._context.log.warning(
-                "duplicate_prevented",
-                layer="fence",
-                reason="stale_lease",
-                job_no=one.batch.job_no,
-                batch_no=one.batch.batch_no,
-                fence=one.batch.fence,
-                rows=one.rows_read,
-            )
-        for one in recorded.settled:
-            if one.error_code is not None:
-                self._context.log.warning(
-                    "batch_failed" if one.status == "failed" else "batch_put_off",
-                    job_no=one.batch.job_no,
-                    batch_no=one.batch.batch_no,
-                    code=one.error_code,
-                    detail=one.error_detail,
-                )
-        for job in recorded.jobs:
-            if job.ended_wave_no is not None:
-                self._context.log.info(
-                    "wave_ended", job_id=job.id, wave=job.ended_wave_no, opened_wave=job.opened_wave_no
-                )
-            if job.status != "running":
-                self._context.log.info("job_finished", job_id=job.id, status=job.status)
 
 
 def _tallies(recorded: ImportRecorded) -> list[Tally]:

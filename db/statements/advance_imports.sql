@@ -39,7 +39,8 @@ WITH advanced_waves AS (
         finished_at = CASE WHEN i.verdict IS NOT NULL THEN greatest(clock_timestamp(), j.started_at) END
     FROM (
         SELECT
-            g.job_no, g.completed, g.failed, g.event, e.wave_no AS ended_wave_no, o.wave_no AS opened_wave_no,
+            g.job_no, g.completed, g.failed, g.event, e.wave_no AS ended_wave_no,
+            e.status AS ended_wave_status, o.wave_no AS opened_wave_no,
             CASE
                 WHEN e.job_no IS NULL OR o.job_no IS NOT NULL THEN NULL
                 WHEN e.status = 'failed' THEN 'failed'
@@ -55,7 +56,8 @@ WITH advanced_waves AS (
         WHERE (SELECT count(*) FROM advanced_waves) >= 0
     ) AS i
     WHERE j.job_no = i.job_no
-    RETURNING j.job_no, j.id, j.tenant_no, j.status, j.last_event_no, i.event, i.ended_wave_no, i.opened_wave_no
+    RETURNING j.job_no, j.id, j.tenant_no, j.status, j.last_event_no, i.event, i.ended_wave_no,
+        i.ended_wave_status, i.opened_wave_no
 ), inserted_events AS (
     INSERT INTO events (job_no, event_no, type, at, source, data)
     SELECT
@@ -106,5 +108,5 @@ WITH advanced_waves AS (
         not_before = excluded.not_before,
         queued_at = excluded.queued_at
 )
-SELECT a.job_no, a.id, a.status, a.ended_wave_no, a.opened_wave_no
+SELECT a.job_no, a.id, a.status, a.ended_wave_no, a.ended_wave_status, a.opened_wave_no
 FROM advanced_jobs AS a

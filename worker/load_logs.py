@@ -1,0 +1,70 @@
+"""What a load says in the logs: a line per job and code, however many of its batches failed, and per wave and job."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from db.batches import ClaimedBatch
+from db.importing import ImportRange, ImportRecorded, ImportSettlement
+
+NAMED_BATCHES = 10
+NAMED_RECORD_TYPES = 5
+NAMED_JOBS = 5
+
+
+def named(batch: ClaimedBatch, given: ImportRange) -> Mapping[str, object]:
+    """Return what a line about one batch calls it."""
+    return {
+        "job_id": given.job_id,
+        "job_no": batch.job_no,
+        "batch_no": batch.batch_no,
+        "record_type": given.record_type,
+    }
+
+
+def job_ids(batches: Sequence[ImportSettlement]) -> Sequence[str]:
+    """Return the jobs that these batches are of, a few at most."""
+    return sorted({one.range.job_id for one in batches})[:NAMED_JOBS]
+
+
+def tell(log: structlog.stdlib.BoundLogger, recorded: ImportRecorded) -> None:
+    """Log what a load did."""
+    for one in recorded.stale:
+        log.warning(
+            "duplicate_prevented",
+            layer="fence",
+            reason="stale_lease",
+            **named(one.batch, one.range),
+            fence=one.batch.fence,
+            rows=one.rows_read,
+        )
+    _tell_errors(log, recorded.settled)
+    for job in recorded.jobs:
+        if job.ended_wave_no is not None:
+            log.info(
+                "wave_ended",
+                job_id=job.id,
+                wave=job.ended_wave_no,
+                status=job.ended_wave_status,
+                opened_wave=job.opened_wave_no,
+            )
+        if job.status != "running":
+            log.info("job_finished", job_id=job.id, status=job.status)
+
+
+def _tell_errors(log: structlog.stdlib.BoundLogger, settled: Sequence[ImportSettlement]) -> None:
+    groups: dict[tuple[str, str, str], list[ImportSettlement]] = defaultdict(list)
+    for one in settled:
+        if one.error_code is not None:
+            groups[one.status, one.range.job_id, one.error_code].append(one)
+    for (status, job_id, code), batches in groups.items():
+        log.warning(
+            "batch_failed" if status == "failed" else "batch_put_off",
+            job_id=job_id,
+            code=code,
+            batches=len(batches),
+            batch_nos=[one.batch.batch_no for one in batches[:NAMED_BATCHES]],
+            record_types=sorted({one.range.record_type for one in batches})[:NAMED_RECORD_TYPES],
+            detail=batches[0].error_detail,
+        )
