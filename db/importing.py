@@ -150,6 +150,8 @@ async def record(
     stale = [one for one in given if one.batch.key[:3] not in held]
     if not settled:
         return ImportRecorded(stale=stale)
+    for one in settled:  # of a transaction that was undone
+        one.inserted = one.updated = one.known = 0
     await _write_records(connection, [one for one in settled if one.records], is_known=is_known)
     ended = [one for one in settled if one.status != "pending"]
     if ended:
@@ -174,8 +176,6 @@ async def _write_records(connection: Connection, settled: Sequence[ImportSettlem
     if not settled:
         return
     await _stage(connection, settled)
-    for one in settled:
-        one.inserted = one.updated = one.known = 0
     steps = (_update_records, _insert_records) if is_known else (_insert_records, _update_records)
     for write in (*steps, _update_records):
         if any(one.inserted + one.known < len(one.records) for one in settled):

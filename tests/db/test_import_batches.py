@@ -11,6 +11,7 @@ from tests.fleet import connected
 from tests.fleet_fixtures import connection
 from tests.imports import WINDOW, Imports, failed, plan_of, read
 from tests.waiting import eventually_async
+from worker import settlements
 
 __all__ = ["connection"]
 
@@ -279,6 +280,24 @@ async def test_a_key_that_another_batch_of_the_import_wrote_is_told_and_nothing_
     assert raised.value.keys_by_batch == {(job_no, 2): {"000000001"}}
     assert await connection.fetchval("SELECT count(*) FROM imported_records") == 3
     assert await job(connection, job_no) == ("running", 1, 0, None)
+
+
+async def test_a_batch_that_fails_for_keys_that_came_twice_counts_none_of_the_rows_it_had_written(
+    ledger, connection
+) -> None:
+    job_no = await ledger.coordinate(plan_of([2]))
+    first, second = await ledger.claim()
+    await ledger.record(read(*first))
+    settlement = read(*second)
+    settlement.records = [*settlement.records[:2], ReadRow("000000001", "{}", 5)]
+    with pytest.raises(DuplicateKeys) as raised:
+        await ledger.record(settlement)
+    settlements.reject_duplicates(settlement, raised.value.keys_by_batch[job_no, 2])
+    await ledger.record(settlement)
+    counts = await connection.fetchrow(
+        "SELECT rows_read, rows_inserted, rows_rejected, error_code FROM import_batches WHERE batch_no = 2"
+    )
+    assert tuple(counts) == (3, 0, 1, "too_many_rejects")
 
 
 @pytest.mark.parametrize("is_known", [False, True])
