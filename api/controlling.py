@@ -22,7 +22,7 @@ from db.resolving import Resolution, Resolved
 from db.retrying import Retried, RetryFilter
 from db.tallies import Tally, tally
 from domain.errors import Overloaded
-from runtime.metrics import COORDINATION, EXECUTIONS, RETRIES
+from runtime.metrics import COORDINATION, EXECUTIONS, IMPORT_BATCHES, RETRIES
 
 NOTICE_SECONDS = 0.5
 HELD_UP_RETRY_SECONDS = 1
@@ -140,6 +140,8 @@ def _cancel_tallies(cancelled: Cancelled) -> Sequence[Tally]:
         tally(EXECUTIONS.name, cells, status="cancelled", provider=provider, region=region)
         for (provider, region), cells in cancelled.cells_by_pool.items()
     ]
+    if cancelled.import_batches:
+        ended.append(tally(IMPORT_BATCHES.name, cancelled.import_batches, status="cancelled"))
     failed = [tally(COORDINATION.name, 1, source=source, outcome="failed") for source in cancelled.failed_triggers]
     return [*ended, *failed]
 

@@ -16,8 +16,8 @@ class Cancelled:
     """What a cancel found or made: the job's state now, and how many cells it ended; of an import, how many batches.
 
     `is_done` unless the job had ended before. `cells_by_pool` counts those with a row by (provider, region); a job that
-    was never planned has none. `batch_no` is one of the batches that ended, None if there was none. `failed_triggers`
-    are the sources of triggers that waited for the job's coordination.
+    was never planned has none. `import_batches` of an import ended. `batch_no` is one of the batches that ended, None
+    if there was none. `failed_triggers` are the sources of triggers that waited for the job's coordination.
     """
 
     job_no: int
@@ -25,6 +25,7 @@ class Cancelled:
     is_done: bool = False
     cells: int = 0
     cells_by_pool: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    import_batches: int = 0
     batch_no: int | None = None
     failed_triggers: Sequence[str] = ()
 
@@ -76,4 +77,6 @@ async def _cancel_import(connection: Connection, job_no: int, actor: Actor) -> C
     batches = await connection.fetchval(statement("cancel_import"), job_no, actor.by, actor.reason)
     if not batches:
         return None
-    return Cancelled(job_no, "cancelled", is_done=True, cells=batches, batch_no=locked[0]["batch_no"])
+    return Cancelled(
+        job_no, "cancelled", is_done=True, cells=batches, import_batches=batches, batch_no=locked[0]["batch_no"]
+    )

@@ -31,12 +31,25 @@ DUPLICATES_PREVENTED = Series(
     "breakwater_duplicates_prevented", "Duplicate work that was not done, by what stopped it.", ("layer", "reason")
 )
 EXECUTIONS = Series("breakwater_executions", "Cells that ended.", ("status", "provider", "region"))
+IMPORT_BATCHES = Series("breakwater_import_batches", "Batches of imports that ended.", ("status",))
+IMPORT_ROWS = Series("breakwater_import_rows", "Rows of those batches, by what became of them.", ("result",))
 COORDINATION = Series("breakwater_coordination", "Triggers of coordination.", ("source", "outcome"))
 RETRIES = Series("breakwater_retries", "Tries that failed and are repeated.", ("reason",))
 LEASES_LOST = Series("breakwater_leases_lost", "Batches taken over after their lease ran out.")
 RECONCILED = Series("breakwater_reconciled", "Owed work that was announced again.", ("reason",))
 REPEATS = Series("breakwater_transactions_repeated", "Transactions run again after a conflict.", ("reason",))
-TALLIES = (JOBS_SUBMITTED, DUPLICATES_PREVENTED, EXECUTIONS, COORDINATION, RETRIES, LEASES_LOST, RECONCILED, REPEATS)
+TALLIES = (
+    JOBS_SUBMITTED,
+    DUPLICATES_PREVENTED,
+    EXECUTIONS,
+    IMPORT_BATCHES,
+    IMPORT_ROWS,
+    COORDINATION,
+    RETRIES,
+    LEASES_LOST,
+    RECONCILED,
+    REPEATS,
+)
 
 EXECUTION_DURATION = Series("breakwater_execution_duration_seconds", "From a try's start to its end.")
 QUEUE_WAIT = Series("breakwater_queue_wait_seconds", "From when a batch was due to its claim.")

@@ -11,7 +11,7 @@ from db import importing, tallies
 from db.engine import GONE, REFUSED, Connection, in_transaction
 from db.importing import DuplicateKeys, ImportRecorded, ImportSettlement
 from db.tallies import Tally, tally
-from runtime.metrics import DUPLICATES_PREVENTED, RETRIES
+from runtime.metrics import DUPLICATES_PREVENTED, IMPORT_BATCHES, IMPORT_ROWS, RETRIES
 from worker import load_logs, settlements
 from worker.context import Context
 
@@ -109,9 +109,30 @@ class Loader:
 
 
 def _tallies(recorded: ImportRecorded) -> list[Tally]:
-    stale = len(recorded.stale)
-    reasons = Counter(one.error_code for one in recorded.settled if one.status == "pending" and one.error_code)
-    counted = [tally(RETRIES.name, count, reason=reason) for reason, count in reasons.items()]
-    if stale:
-        counted.append(tally(DUPLICATES_PREVENTED.name, stale, layer="batch", reason="stale_lease"))
-    return counted
+    return [*_end_tallies(recorded.settled), *_retry_tallies(recorded.settled), *_stale_tallies(recorded.stale)]
+
+
+def _end_tallies(settled: Sequence[ImportSettlement]) -> list[Tally]:
+    ended = [one for one in settled if one.status != "pending"]
+    rows = {
+        "inserted": sum(one.inserted for one in ended),
+        "updated": sum(one.updated for one in ended),
+        "unchanged": sum(one.unchanged for one in ended),
+        "rejected": sum(len(one.rejected) for one in ended),
+    }
+    batches = Counter(one.status for one in ended)
+    return [
+        *(tally(IMPORT_BATCHES.name, count, status=status) for status, count in batches.items()),
+        *(tally(IMPORT_ROWS.name, count, result=result) for result, count in rows.items() if count),
+    ]
+
+
+def _retry_tallies(settled: Sequence[ImportSettlement]) -> list[Tally]:
+    reasons = Counter(one.error_code for one in settled if one.status == "pending" and one.error_code)
+    return [tally(RETRIES.name, count, reason=reason) for reason, count in reasons.items()]
+
+
+def _stale_tallies(stale: Sequence[ImportSettlement]) -> list[Tally]:
+    if not stale:
+        return []
+    return [tally(DUPLICATES_PREVENTED.name, len(stale), layer="batch", reason="stale_lease")]

@@ -1,0 +1,73 @@
+"""The loader: what a transaction that is repeated counts, it counts once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+
+from broker import envelopes
+from db.engine import create_engine
+from db.importing import ReadRow
+from domain.plan import Pool
+from runtime.metrics import IMPORT_BATCHES, IMPORT_ROWS
+from sources.opened import OpenSource
+from tests.fleet import tallied
+from tests.imports import WORKER_NO, Imports, plan_of, read
+from tests.waiting import eventually_async
+from worker.context import Context
+from worker.loader import Loader
+
+
+def nothing_to_open(_: object) -> OpenSource:
+    raise AssertionError("A loader opens nothing.")
+
+
+@pytest.fixture
+async def context(database_url: str, redis_url: str) -> AsyncIterator[Context]:
+    """The surroundings of a loader."""
+    engine = create_engine(database_url, size=4, pinned_plans=True)
+    broker = envelopes.connect(redis_url)
+    yield Context(
+        engine=engine,
+        claims=engine,
+        redis=broker,
+        worker_no=WORKER_NO,
+        worker_id="a test",
+        lease_seconds=60,
+        heartbeat_seconds=5,
+        reconcile_seconds=5,
+        shutdown_seconds=5,
+        idempotency_hours=1,
+        concurrency=1,
+        providers={},
+        pool_of=lambda _: Pool("echo", 1),
+        limits={},
+        instant_pools=(),
+        open_source=nothing_to_open,
+        log=structlog.stdlib.get_logger(),
+    )
+    await broker.aclose()
+    await engine.dispose()
+
+
+async def test_what_is_written_again_after_a_key_that_came_twice_is_counted_once(context, connection) -> None:
+    job_no = await Imports(context.engine).coordinate(plan_of([3]))
+    first, second, third = await Imports(context.engine).claim()
+    lenient, strict = read(*second), read(*third)
+    lenient.records = [*lenient.records[:2], ReadRow("000000001", "{}", 5)]
+    lenient.max_rejects = 1
+    strict.records = [*strict.records[:2], ReadRow("000000002", "{}", 8)]
+    loader = Loader(context, lambda _: None)
+    for one in (read(*first), lenient, strict):
+        loader.submit(one)
+    running = asyncio.create_task(loader.run())
+    query = "SELECT status FROM jobs WHERE job_no = $1 AND finished_at IS NOT NULL"
+    assert await eventually_async(lambda: connection.fetchval(query, job_no)) == "failed"
+    running.cancel()
+    inserted, rejected = await connection.fetchrow("SELECT sum(rows_inserted), sum(rows_rejected) FROM import_batches")
+    assert rejected >= 2  # of rows that share a key, the transaction decides which is the first
+    assert await tallied(connection, IMPORT_ROWS.name, result="inserted") == inserted
+    assert await tallied(connection, IMPORT_ROWS.name, result="rejected") == rejected
+    assert await tallied(connection, IMPORT_BATCHES.name, status="completed") == 2
+    assert await tallied(connection, IMPORT_BATCHES.name, status="failed") == 1
