@@ -1,6 +1,7 @@
 """Why work is stuck, in words, what happens next, and what a person may press. No I/O."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ def explain(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Settin
         _overdue(work, live, settings)
         or _paused(work)
         or _lease_expired(work, live, settings)
+        or _put_off(work, live)
         or _gate_closed(work)
         or _workers_away(live, settings)
         or _limit_reached(work)
@@ -77,12 +79,21 @@ def _lease_expired(work: db.StuckWork, live: Sequence[dict[str, Any]], settings:
     return Finding("lease_expired", detail, then if live else f"{then} No worker is alive: start one.", path)
 
 
+def _put_off(work: db.StuckWork, live: Sequence[dict[str, Any]]) -> Finding | None:
+    if work.due_at is None:
+        return None
+    detail = f"Its coordination failed with {work.error_code}: {work.error_detail}"
+    then = f"It is tried again at {_shown(work.due_at)}, or at once when you trigger it."
+    path = f"/jobs/{work.job_id}/coordinate"
+    return Finding("put_off", detail, then if live else f"{then} No worker is alive: start one.", path)
+
+
 def _gate_closed(work: db.StuckWork) -> Finding | None:
     if work.gate_code is None or work.gate_until is None:
         return None
     detail = f"Provider {work.provider} took no more calls in {work.region} ({work.gate_code})."
-    at = work.gate_until.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Finding("gate_closed", detail, f"From {at} on one call is let through; unless it is refused, all go on.")
+    then = f"From {_shown(work.gate_until)} on one call is let through; unless it is refused, all go on."
+    return Finding("gate_closed", detail, then)
 
 
 def _workers_away(live: Sequence[dict[str, Any]], settings: Settings) -> Finding | None:
@@ -122,3 +133,7 @@ def _workers_busy(work: db.StuckWork, settings: Settings) -> Finding:
         f"It is taken by turns once there is room; unheard work is announced every {settings.reconcile_seconds:g} s.",
         f"/jobs/{work.job_id}/coordinate" if work.batch_no is None else None,
     )
+
+
+def _shown(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -31,13 +31,18 @@ class RecordTypeRead:
 
 @dataclass(frozen=True, slots=True)
 class CoordinationRead:
-    """Who coordinates an import, while somebody does (`lease_until`), and the waves once it is coordinated."""
+    """Who coordinates an import, while somebody does (`lease_until`), and the waves once it is coordinated.
+
+    The error is that of the last try that failed, until it is coordinated.
+    """
 
     fence: int
     attempts: int
     lease_until: datetime | None
     heartbeat_at: datetime | None
     not_before: datetime | None
+    error_code: str | None
+    error_detail: str | None
     worker: str | None
     waves: int
     running_wave_no: int | None

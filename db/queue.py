@@ -26,8 +26,8 @@ class QueueRead:
 class StuckWork:
     """A job or batch that nobody took for a while, and what keeps it from being claimed.
 
-    `finding` is job_owed, batch_owed, lease_expired or coordination_expired (of an import). `…_calls` are in flight,
-    `…_limit` as many as may be (None: no such limit).
+    `finding` is job_owed, batch_owed, lease_expired, coordination_expired or coordination_put_off (of an import: until
+    `due_at`, for the error). `…_calls` are in flight, `…_limit` as many as may be (None: no such limit).
     """
 
     job_id: str
@@ -40,6 +40,9 @@ class StuckWork:
     is_overdue: bool
     is_region_paused: bool
     is_provider_paused: bool
+    error_code: str | None
+    error_detail: str | None
+    due_at: datetime | None
     gate_code: str | None
     gate_until: datetime | None
     pool_limit: int | None
@@ -55,7 +58,7 @@ async def read_queue(connection: Connection) -> QueueRead:
 
 
 async def list_stuck(connection: Connection, tenant_no: int, *, min_seconds: float) -> Sequence[StuckWork]:
-    """Return the tenant's work that is owed for at least `min_seconds` or whose lease ran out, longest first.
+    """Return the tenant's work that waits for at least `min_seconds` or whose lease ran out, longest first.
 
     What is paused comes last.
     """

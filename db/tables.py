@@ -471,6 +471,8 @@ class Import(SQLModel, table=True):
     not_before: MaybeTime
     planned_at: MaybeTime
     ready_window: int | None
+    error_code: MaybeWords
+    error_detail: MaybeWords
 
 
 class RecordType(SQLModel, table=True):

@@ -61,13 +61,18 @@ async def list_triggers(engine: Engine, tenant_no: int, job_id: str, *, after: i
 async def trigger_manually(connection: Connection, tenant_no: int, job_id: str, worker_no: int) -> Triggered | None:
     """Record a manual trigger under its job's lock, in the caller's transaction; None where there is no such job.
 
-    The lock makes it wait for a coordination that is being written, which it then joins.
+    The lock makes it wait for a coordination that is being written, which it then joins. An import that was put off is
+    due at once.
     """
     job = await connection.fetchrow(
         "SELECT job_no, status FROM jobs WHERE tenant_no = $1 AND id = $2 FOR NO KEY UPDATE", tenant_no, job_id
     )
     if job is None:
         return None
+    if job["status"] in WAITING:
+        await connection.execute(
+            "UPDATE imports SET not_before = NULL WHERE job_no = $1 AND not_before IS NOT NULL", job["job_no"]
+        )
     [trigger] = await connection.fetch(
         statement("insert_manual_trigger"), job["job_no"], job["status"] in WAITING, worker_no
     )

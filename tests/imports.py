@@ -65,6 +65,16 @@ class Imports:
         )
         return written.settled if written else None
 
+    async def put_off(self, mine: Coordination, code: str, detail: str, *, seconds: float = 3600) -> Settled | None:
+        """Give the import back after a try that failed; it is due again in so many seconds."""
+        event = {"code": code, "detail": detail}
+        return await in_transaction(
+            self.engine,
+            lambda c: imports.put_off(
+                c, mine, tries=1, due_in_seconds=seconds, source="a test", event=event, outcome="failed"
+            ),
+        )
+
     async def fail(self, mine: Coordination, code: str, detail: str) -> Settled | None:
         """End the import: it can't be coordinated."""
         return await in_transaction(

@@ -51,7 +51,10 @@ async def post_coordinate(
     tenant: Tenant,
     _: Annotated[NoParameters, Query()],
 ) -> ManualTrigger:
-    """Trigger coordination by hand. Safe at any time and any number of times: there is one set of waves."""
+    """Trigger coordination by hand. Safe at any time and any number of times: there is one set of waves.
+
+    An import that was put off, since its source was away, is tried at once.
+    """
     await read_asked(request, NoParameters)  # anything else would be ignored
     worker_no = await request.app.state.worker_no()
     triggered = await coordinate(database, tenant, job_id, worker_no)

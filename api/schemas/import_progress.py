@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from db.import_progress import ImportRead
+from db.import_progress import CoordinationRead, ImportRead
 
 
 class RowCounts(BaseModel):
@@ -32,6 +32,13 @@ class RecordTypeProgress(BaseModel):
     detail: str | None = Field(description="What coordination found out about its source, and why it isn't complete.")
 
 
+class CoordinationError(BaseModel):
+    """Why a try to coordinate it failed."""
+
+    code: str
+    detail: str
+
+
 class CoordinationState(BaseModel):
     """Who coordinates the import, while somebody does."""
 
@@ -41,6 +48,7 @@ class CoordinationState(BaseModel):
     lease_until: datetime | None
     failed_tries: int
     not_before: datetime | None = Field(description="When it is tried again after a failed try.")
+    error: CoordinationError | None = Field(description="Of the last try that failed, until the import is planned.")
 
 
 class ImportProgress(BaseModel):
@@ -79,16 +87,7 @@ class ImportProgress(BaseModel):
         ]
         state = read.coordination
         return cls(
-            coordination=None
-            if state is None
-            else CoordinationState(
-                fence=state.fence,
-                worker=state.worker,
-                heartbeat_at=state.heartbeat_at if state.lease_until else None,
-                lease_until=state.lease_until,
-                failed_tries=state.attempts,
-                not_before=state.not_before,
-            ),
+            coordination=None if state is None else _coordination(state),
             waves=state.waves if state else 0,
             running_wave=state.running_wave_no if state else None,
             rows=_total([one.rows for one in types]),
@@ -96,6 +95,19 @@ class ImportProgress(BaseModel):
             seconds_left=None if read.seconds_left is None else round(read.seconds_left, 1),
             record_types=types,
         )
+
+
+def _coordination(state: CoordinationRead) -> CoordinationState:
+    code, detail = state.error_code, state.error_detail
+    return CoordinationState(
+        fence=state.fence,
+        worker=state.worker,
+        heartbeat_at=state.heartbeat_at if state.lease_until else None,
+        lease_until=state.lease_until,
+        failed_tries=state.attempts,
+        not_before=state.not_before,
+        error=None if code is None else CoordinationError(code=code, detail=detail or ""),
+    )
 
 
 def _total(rows: list[RowCounts]) -> RowCounts:

@@ -24,6 +24,7 @@ class StuckWork(BaseModel):
         "overdue",
         "paused",
         "lease_expired",
+        "put_off",
         "gate_closed",
         "no_worker",
         "workers_silent",

@@ -11,7 +11,7 @@ WITH ended_job AS (
     RETURNING j.job_no, j.last_event_no
 ), released_lease AS (
     UPDATE imports AS i
-    SET holder = NULL, lease_until = NULL, attempts = i.attempts + 1
+    SET holder = NULL, lease_until = NULL, attempts = i.attempts + 1, error_code = $2, error_detail = $3
     WHERE i.job_no = $1
 ), inserted_event AS (
     INSERT INTO events (job_no, event_no, type, at, source, data)

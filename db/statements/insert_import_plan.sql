@@ -45,7 +45,12 @@ WITH started_job AS (
     WHERE b.wave_no = 1 AND b.batch_no <= $19::int
 ), released_lease AS (
     UPDATE imports AS i
-    SET holder = NULL, lease_until = NULL, planned_at = now(), ready_window = $19
+    SET holder = NULL,
+        lease_until = NULL,
+        planned_at = now(),
+        ready_window = $19,
+        error_code = NULL,
+        error_detail = NULL
     WHERE i.job_no = $1
 ), inserted_event AS (
     INSERT INTO events (job_no, event_no, type, at, source, data)

@@ -2,8 +2,8 @@
 -- what is paused last: it can be very much, and whoever paused it knows. With each, what keeps it from being claimed.
 SELECT
     stuck.job_id, stuck.batch_no, stuck.finding, stuck.seconds, stuck.lost_leases, stuck.provider, stuck.region,
-    stuck.is_overdue, stuck.is_region_paused, stuck.is_provider_paused, p.gate_code, p.gate_until,
-    p.max_concurrent AS pool_limit, in_pool.calls AS pool_calls, l.max_concurrent AS job_limit, in_job.calls AS job_calls
+    stuck.is_overdue, stuck.is_region_paused, stuck.is_provider_paused, stuck.error_code, stuck.error_detail,
+    stuck.due_at, p.gate_code, p.gate_until, p.max_concurrent AS pool_limit, in_pool.calls AS pool_calls, l.max_concurrent AS job_limit, in_job.calls AS job_calls
 FROM (
     SELECT found.*
     FROM (
@@ -16,7 +16,8 @@ FROM (
                     j.queued_at + (s.spec->'policy'->>'queue_timeout_seconds')::float8 * interval '1 second' < now(),
                     false
                 ) AS is_overdue,
-                false AS is_region_paused, false AS is_provider_paused
+                false AS is_region_paused, false AS is_provider_paused,
+                NULL::text AS error_code, NULL::text AS error_detail, NULL::timestamptz AS due_at
             FROM jobs AS j
             JOIN specs AS s USING (job_no)
             WHERE j.tenant_no = $3 AND j.status = 'queued' AND j.queued_at < now() - $1::float8 * interval '1 second'
@@ -27,8 +28,21 @@ FROM (
         UNION ALL
         (
             SELECT
+                j.job_no, j.id, NULL, 'coordination_put_off', extract(EPOCH FROM now() - j.queued_at)::float8,
+                0, NULL, NULL, false, false, false, i.error_code, i.error_detail, i.not_before
+            FROM jobs AS j
+            JOIN imports AS i USING (job_no)
+            WHERE j.tenant_no = $3 AND j.kind = 'import' AND j.status = 'queued'
+                AND j.queued_at < now() - $1::float8 * interval '1 second'
+                AND i.not_before > now() AND i.error_code IS NOT NULL
+            ORDER BY j.turn, j.job_no
+            LIMIT $2
+        )
+        UNION ALL
+        (
+            SELECT
                 i.job_no, j.id, NULL, 'coordination_expired', extract(EPOCH FROM now() - i.lease_until)::float8,
-                0, NULL, NULL, false, false, false
+                0, NULL, NULL, false, false, false, NULL, NULL, NULL
             FROM imports AS i
             JOIN jobs AS j USING (job_no)
             WHERE j.tenant_no = $3 AND i.holder IS NOT NULL AND i.lease_until < now()
@@ -41,7 +55,7 @@ FROM (
                 r.job_no, j.id, r.batch_no, CASE WHEN b.status = 'running' THEN 'lease_expired' ELSE 'batch_owed' END,
                 extract(EPOCH FROM now() - greatest(r.queued_at, r.not_before))::float8,
                 b.lost_leases, r.provider, r.region, coalesce(b.overdue_at < now(), false),
-                in_region.name IS NOT NULL, of_provider.name IS NOT NULL
+                in_region.name IS NOT NULL, of_provider.name IS NOT NULL, NULL, NULL, NULL
             FROM ready AS r
             JOIN batches AS b USING (job_no, batch_no)
             JOIN jobs AS j USING (job_no)
@@ -59,7 +73,8 @@ FROM (
         (
             SELECT
                 b.job_no, j.id, b.batch_no, 'lease_expired', extract(EPOCH FROM now() - b.lease_until)::float8,
-                b.lost_leases, b.provider, b.region, false, in_region.name IS NOT NULL, of_provider.name IS NOT NULL
+                b.lost_leases, b.provider, b.region, false, in_region.name IS NOT NULL, of_provider.name IS NOT NULL,
+                NULL, NULL, NULL
             FROM batches AS b
             JOIN jobs AS j USING (job_no)
             LEFT JOIN pauses AS in_region

@@ -1,5 +1,6 @@
 -- Give an import, its job and coordination locked, back to the queue: after a try that failed ($2 is 1) or none (0), due
--- again in $3 seconds, with what happened as an event ($5, told by $4). The trigger of whoever held it ends as $6.
+-- again in $3 seconds, with what happened as an event ($5, told by $4), whose code and detail are kept where it has them.
+-- The trigger of whoever held it ends as $6.
 WITH waiting_job AS (
     UPDATE jobs AS j
     SET status = 'queued', last_event_no = j.last_event_no + 1
@@ -10,7 +11,9 @@ WITH waiting_job AS (
     SET holder = NULL,
         lease_until = NULL,
         attempts = i.attempts + $2::int,
-        not_before = clock_timestamp() + $3::float8 * interval '1 second'
+        not_before = clock_timestamp() + $3::float8 * interval '1 second',
+        error_code = coalesce($5::text::json ->> 'code', i.error_code),
+        error_detail = coalesce($5::text::json ->> 'detail', i.error_detail)
     WHERE i.job_no = $1
 ), inserted_event AS (
     INSERT INTO events (job_no, event_no, type, at, source, data)

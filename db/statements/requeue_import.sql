@@ -14,7 +14,7 @@ WITH waiting_job AS (
     RETURNING j.job_no, j.last_event_no
 ), forgiven AS (
     UPDATE imports AS i
-    SET attempts = 0, not_before = NULL
+    SET attempts = 0, not_before = NULL, error_code = NULL, error_detail = NULL
     FROM waiting_job AS j
     WHERE i.job_no = j.job_no
 ), inserted_event AS (

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from db import imports
 from db.engine import create_engine
 from tests.api.test_imports import get
 from tests.imports import Imports, failed, plan_of, read
@@ -119,6 +120,61 @@ async def test_a_retry_of_what_could_not_be_coordinated_coordinates_it_anew(ledg
     assert (await get(client, f"/jobs/{job_id}"))["status"] == "completed"
     triggers = (await get(client, f"/jobs/{job_id}/coordination"))["items"]
     assert [(one["source"], one["outcome"]) for one in triggers] == [("initial", "failed"), ("retry", "won")]
+
+
+AWAY = {"code": "source_away", "detail": "Nobody answers."}
+
+
+async def put_off(ledger: Imports) -> int:
+    job_no = await ledger.submit()
+    await ledger.put_off(await ledger.begin(job_no), **AWAY)
+    return job_no
+
+
+async def error(client: Client, job_id: str) -> object:
+    return (await get(client, f"/jobs/{job_id}"))["import_progress"]["coordination"]["error"]
+
+
+async def test_an_import_that_was_put_off_says_why_until_it_is_planned(ledger, client) -> None:
+    job_no = await put_off(ledger)
+    job_id = await id_of(client, job_no)
+    job = await get(client, f"/jobs/{job_id}")
+    assert (job["status"], job["error"], job["import_progress"]["coordination"]["error"]) == ("queued", None, AWAY)
+    assert (await client.http.post(f"/jobs/{job_id}/coordinate")).status_code == 202
+    mine = await ledger.begin(job_no)
+    assert await error(client, job_id) == AWAY
+    await ledger.write(mine, plan_of([1]))
+    assert await error(client, job_id) is None
+
+
+async def test_what_ended_an_import_is_its_last_try_until_it_is_retried(ledger, client) -> None:
+    job_no = await put_off(ledger)
+    job_id = await id_of(client, job_no)
+    await client.http.post(f"/jobs/{job_id}/coordinate")
+    gone = {"code": "source_missing", "detail": "There is no such file."}
+    await ledger.fail(await ledger.begin(job_no), **gone)
+    job = await get(client, f"/jobs/{job_id}")
+    assert job["error"] == job["import_progress"]["coordination"]["error"] == gone
+    await client.http.post(f"/jobs/{job_id}/retry")
+    assert await error(client, job_id) is None
+
+
+async def test_an_import_that_was_put_off_is_stuck_and_may_be_tried_at_once(ledger, client) -> None:
+    job_no = await put_off(ledger)
+    job_id = await id_of(client, job_no)
+    assert (await get(client, "/queue"))["stuck"] == []
+    await client.database.execute(
+        "UPDATE jobs SET created_at = now() - interval '1 hour', queued_at = now() - interval '1 hour',"
+        " started_at = now() - interval '1 hour'"
+    )
+    (one,) = (await get(client, "/queue"))["stuck"]
+    assert (one["job_id"], one["batch_id"], one["reason"]) == (job_id, None, "put_off")
+    assert one["detail"] == "Its coordination failed with source_away: Nobody answers."
+    assert one["next"].startswith("It is tried again at 20")
+    assert await imports.find_imports(client.database, limit=5) == []
+    assert (await client.http.post(one["action"]["path"])).status_code == 202
+    assert await imports.find_imports(client.database, limit=5) == [(job_no, job_id)]
+    assert [one["reason"] for one in (await get(client, "/queue"))["stuck"]] != ["put_off"]
 
 
 async def test_the_audit_recounts_imports_in_any_state(ledger, client) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from db.engine import Connection
+from db.engine import Connection, create_engine
+from db.triggers import trigger_manually
 from tests.fleet import Fleet, all_ended, ring
-from tests.imports import configured, csv_type, import_body, seed_import
+from tests.imports import Imports, configured, csv_type, import_body, seed_import
 from tests.suiteql_server import TOKEN, SuiteqlServer, suiteql_server
 from tests.waiting import eventually_async
 
@@ -130,3 +131,22 @@ async def test_rows_that_are_kept_by_another_key_do_not_come_twice(fleet, connec
     assert "another `dataset`" in detail
     triggers = await connection.fetch("SELECT source, outcome FROM triggers WHERE job_no = $1", jobs[1])
     assert [tuple(row) for row in triggers] == [("initial", "failed")]
+
+
+async def test_an_import_that_was_put_off_is_tried_at_once_when_somebody_triggers_it(
+    fleet, connection, files, redis_url, database_url
+) -> None:
+    job_no = await seed_import(connection, import_body(csv_type("customer")))
+    engine = create_engine(database_url, size=2, pinned_plans=True)
+    ledger = Imports(engine)
+    await ledger.put_off(await ledger.begin(job_no), "source_away", "Nobody answers.", seconds=3600)
+    await engine.dispose()
+    fleet.start(1)
+    async with connection.transaction():
+        tenant_no, job_id = await connection.fetchrow("SELECT tenant_no, id FROM jobs WHERE job_no = $1", job_no)
+        await trigger_manually(connection, tenant_no, job_id, 1)
+    await ring(redis_url, [job_no], source="manual")
+    await all_ended(connection)
+    assert await status(connection, job_no) == ("completed", None)
+    triggers = await connection.fetch("SELECT source, outcome FROM triggers WHERE job_no = $1 ORDER BY 1", job_no)
+    assert [tuple(row) for row in triggers] == [("fallback", "won"), ("initial", "failed"), ("manual", "joined")]

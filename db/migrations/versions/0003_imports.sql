@@ -13,7 +13,7 @@ CREATE TABLE record_sets (
 
 -- The right to coordinate an import, from the first time somebody takes it: a lease, a fence and a holder, as batches
 -- have them. Rows are made and their fence is raised under the job's row lock. `ready_window` batches of a wave may be
--- ready or running at once.
+-- ready or running at once. The error is that of the last try that failed, until it is planned.
 CREATE TABLE imports (
     job_no bigint NOT NULL CONSTRAINT imports_key PRIMARY KEY
         CONSTRAINT import_belongs_to_job REFERENCES jobs ON DELETE CASCADE,
@@ -26,6 +26,8 @@ CREATE TABLE imports (
     not_before timestamptz,
     planned_at timestamptz,
     ready_window int,
+    error_code text,
+    error_detail text,
     CONSTRAINT import_is_held_under_a_lease CHECK ((holder IS NULL) = (lease_until IS NULL))
 ) WITH (fillfactor = 50);
 CREATE INDEX imports_by_lease ON imports (lease_until) WHERE holder IS NOT NULL;
