@@ -11,7 +11,7 @@ from sources.formats import format_of
 from sources.paths import open_inside
 from sources.protocol import SourceRange, SourceRow, Survey, most_rows
 from sources.repeats import find_repeated
-from sources.staged_rows import stored_columns, to_source_rows
+from sources.staged_rows import stored_columns, to_reject, to_source_rows
 from sources.staging import Staged, stage, staged
 
 
@@ -39,7 +39,7 @@ class FileSource:
 
     async def count(self) -> int:
         """Return how many rows there are, malformed ones included."""
-        return (await self._now_staged()).rows
+        return (await self._now_staged()).content.records
 
     async def ranges(self, key: Sequence[str], batch_size: int) -> Survey:
         """Cut the rows by their number. Rows that lack a key stay where they are, and so do those that share one.
@@ -48,18 +48,20 @@ class FileSource:
         UnknownColumn, KeyUnusable where more rows share one key than a range may hold, or too many share any.
         """
         now = await self._now_staged()
-        if not now.rows:
+        if not now.content.records:
             return Survey(0, [])
         refuse_unknown_columns(key, now.content.columns)
-        refuse_too_many_batches(now.rows, batch_size)
+        refuse_too_many_batches(now.content.records, batch_size)
         most = most_rows(batch_size)
         repeated = await self._duck.run(lambda session: find_repeated(session, now, key, most=most))
-        return Survey(now.rows, _ranges(now, repeated, batch_size), detail=_remarks(now, repeated))
+        return Survey(now.content.records, _ranges(now, repeated, batch_size), detail=_remarks(now, repeated))
 
     async def read(self, source_range: Mapping[str, Any]) -> list[SourceRow]:
-        """Return the rows of a range. `position` is the row's number in the file; malformed records come last."""
+        """Return the rows of a range, malformed records among them. `position` is the record's number in the file."""
         wanted = source_range["staged"]
-        found = self._staged if self._staged and self._staged.id == wanted else staged(self._folder, wanted)
+        found = self._staged
+        if found is None or found.id != wanted:
+            found = await self._duck.run(lambda _: staged(self._folder, wanted))
         if found is None or not found.parquet.exists():
             self._staged = None
             found = await self._now_staged()
@@ -90,8 +92,8 @@ class FileSource:
 
 def _ranges(now: Staged, repeated: Sequence[int], batch_size: int) -> list[SourceRange]:
     ranges = []
-    for first in range(0, now.rows, batch_size):
-        before = min(first + batch_size, now.rows)
+    for first in range(0, now.content.records, batch_size):
+        before = min(first + batch_size, now.content.records)
         range_: dict[str, Any] = {"staged": now.id, "from": first, "before": before}
         if positions := repeated[bisect_left(repeated, first) : bisect_left(repeated, before)]:
             range_["repeated"] = positions
@@ -109,16 +111,22 @@ def _remarks(now: Staged, repeated: Sequence[int]) -> str | None:
 
 
 def _rows(session: Session, now: Staged, *, first: int, before: int) -> list[SourceRow]:
+    content = now.content
+    row_numbers = range(content.rows_before(first), content.rows_before(before))
     records = session.connection.execute(
         f"""
-        SELECT {stored_columns(now.content)} FROM read_parquet($path, file_row_number = true)
+        SELECT {stored_columns(content)} FROM read_parquet($path, file_row_number = true)
         WHERE file_row_number >= $first AND file_row_number < $before ORDER BY file_row_number
         """,
-        {"path": str(now.parquet), "first": first, "before": before},
+        {"path": str(now.parquet), "first": row_numbers.start, "before": row_numbers.stop},
     ).fetchall()
-    rows = to_source_rows(now.content, records, first=first)
-    malformed = enumerate(now.content.malformed, now.content.rows)
-    return rows + [SourceRow(position, {}, text) for position, text in malformed if first <= position < before]
+    rows = to_source_rows(content, records, row_numbers)
+    malformed = content.malformed_between(first, before)
+    return sorted([*rows, *map(to_reject, malformed)], key=_position) if malformed else rows
+
+
+def _position(row: SourceRow) -> int:
+    return row.position
 
 
 def _mark(rows: Iterable[SourceRow], repeated: Sequence[int]) -> list[SourceRow]:

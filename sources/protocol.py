@@ -39,13 +39,15 @@ class SourceRow(NamedTuple):
 
     `payload` holds JSON values only. A row with a `defect` is to be rejected for that reason; its payload then lacks
     the values that JSON or the database can't hold, or is empty where nothing could be read. A row that `is_repeated`
-    has the key of an earlier one, which may lie in another range; of others in its own range nothing is said.
+    has the key of an earlier one, which may lie in another range; of others in its own range nothing is said. `line` is
+    where it stands in a file of lines, from 1, if that is known.
     """
 
     position: int
     payload: dict[str, Any]
     defect: str | None = None
     is_repeated: bool = False
+    line: int | None = None
 
 
 class Source(Protocol):

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
-from sources.conversion import Content
+from sources.content import Content
 from sources.duck import Session
 from sources.errors import KeyUnusable, echoed
 from sources.keys import key_text
@@ -35,12 +35,12 @@ def find_repeated(session: Session, now: Staged, key: Sequence[str], *, most: in
     text_of = key_text(key)
     seen: set[bytes] = set()  # digests: a million keys may be long
     repeated = []
-    for position, row in _rows_that_share(session, now, key):
+    for row in _rows_that_share(session, now, key):
         text = None if row.defect is not None else text_of(row.payload)
         if text is not None:
             digest = blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
             if digest in seen:
-                repeated.append(position)
+                repeated.append(row.position)
             seen.add(digest)
     return repeated
 
@@ -66,18 +66,18 @@ def _count_repeated(session: Session, now: Staged, key: Sequence[str], *, most: 
         raise KeyUnusable(f"Too many rows share one value of {named}, up to {longest}.")
     if repeated > MAX_REPEATED:
         raise KeyUnusable(
-            f"{repeated} of {now.rows} rows have the same value of {named} as a row before them, and at most "
-            f"{MAX_REPEATED} may: choose another key."
+            f"{repeated} of {now.content.records} rows have the same value of {named} as a row before them, and at "
+            f"most {MAX_REPEATED} may: choose another key."
         )
     return int(repeated)
 
 
-def _rows_that_share(session: Session, now: Staged, key: Sequence[str]) -> Iterator[tuple[int, SourceRow]]:
-    """Yield the rows whose hash others have too, with their positions and in their order."""
-    positions = _positions_that_share(session, now, key)
-    for first in range(0, len(positions), _ROWS_AT_ONCE):
+def _rows_that_share(session: Session, now: Staged, key: Sequence[str]) -> Iterator[SourceRow]:
+    """Yield the rows whose hash others have too, in their order."""
+    row_numbers = _row_numbers_that_share(session, now, key)
+    for first in range(0, len(row_numbers), _ROWS_AT_ONCE):
         session.go_on()
-        wanted = positions[first : first + _ROWS_AT_ONCE]
+        wanted = row_numbers[first : first + _ROWS_AT_ONCE]
         records = session.connection.execute(
             f"""
             SELECT {stored_columns(now.content)} FROM read_parquet($path, file_row_number = true)
@@ -86,11 +86,11 @@ def _rows_that_share(session: Session, now: Staged, key: Sequence[str]) -> Itera
             """,
             {"path": str(now.parquet), "first": wanted[0], "last": wanted[-1], "wanted": wanted.tolist()},
         ).fetchall()
-        yield from zip(wanted, to_source_rows(now.content, records, first=0), strict=True)
+        yield from to_source_rows(now.content, records, wanted)
 
 
-def _positions_that_share(session: Session, now: Staged, key: Sequence[str]) -> "array[int]":
-    positions = array("q")
+def _row_numbers_that_share(session: Session, now: Staged, key: Sequence[str]) -> "array[int]":
+    row_numbers = array("q")
     found = session.connection.execute(
         f"""
         SELECT file_row_number FROM ({_hashed(now.content, key)})
@@ -100,8 +100,8 @@ def _positions_that_share(session: Session, now: Staged, key: Sequence[str]) -> 
         _parameters(now, key),
     )
     while records := found.fetchmany(_ROWS_AT_ONCE):
-        positions.extend(position for (position,) in records)
-    return positions
+        row_numbers.extend(number for (number,) in records)
+    return row_numbers
 
 
 def _hashed(content: Content, key: Sequence[str]) -> str:

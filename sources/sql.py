@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 from sources.errors import (
@@ -99,7 +99,7 @@ class SqlSource:
         if len(records) > most:
             raise SourceChanged(f"A range of {echoed(self._name)} grew beyond {most} rows: start the import again.")
         kinds = [column.kind for column in table.columns]
-        return to_rows(records, names=table.names, kinds=kinds, first=source_range["first"])
+        return to_rows(records, names=table.names, kinds=kinds, positions=count(source_range["first"]))
 
     async def aclose(self) -> None:
         """Hold nothing open: the connection is its owner's."""

@@ -1,9 +1,9 @@
 """Turning what the staged form of a file holds into rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sources.conversion import Content
+from sources.content import Content, Malformed
 from sources.protocol import SourceRow
 from sources.values import NotJson, parse_json, to_rows
 
@@ -13,21 +13,30 @@ def stored_columns(content: Content) -> str:
     return ", ".join(f"c{number}" for number in range(len(content.kinds)))
 
 
-def to_source_rows(content: Content, records: Sequence[Any], *, first: int) -> list[SourceRow]:
-    """Return stored records as rows whose positions count from `first`."""
+def to_source_rows(content: Content, records: Sequence[Any], row_numbers: Iterable[int]) -> list[SourceRow]:
+    """Return stored records, whose numbers in Parquet are given, as rows of the file."""
+    positions = content.positions(row_numbers)
     if content.holds_documents:
-        return [_document(position, text) for position, (text,) in enumerate(records, first)]
-    return to_rows(records, names=content.columns, kinds=content.kinds, first=first)
+        return [
+            _document(position, text, content.line(position))
+            for position, (text,) in zip(positions, records, strict=True)
+        ]
+    return to_rows(records, names=content.columns, kinds=content.kinds, positions=positions)
 
 
-def _document(position: int, text: str | None) -> SourceRow:
+def to_reject(malformed: Malformed) -> SourceRow:
+    """Return a record that made no sense as a row that is to be rejected."""
+    return SourceRow(malformed.position, {}, malformed.text, line=malformed.line)
+
+
+def _document(position: int, text: str | None, line: int | None) -> SourceRow:
     """Return one JSON line as a row. Only an object has members; anything else is a defect."""
     if text is None:
-        return SourceRow(position, {}, "the line isn't valid JSON")
+        return SourceRow(position, {}, "the line isn't valid JSON", line=line)
     try:
         payload = parse_json(text)
     except NotJson as error:
-        return SourceRow(position, {}, f"the line {error}")
+        return SourceRow(position, {}, f"the line {error}", line=line)
     if not isinstance(payload, dict):
-        return SourceRow(position, {}, "the line is no JSON object")
-    return SourceRow(position, payload)
+        return SourceRow(position, {}, "the line is no JSON object", line=line)
+    return SourceRow(position, payload, line=line)

@@ -11,13 +11,14 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from sources.conversion import Content, convert
+from sources.content import Content, Malformed
+from sources.conversion import convert
 from sources.duck import Session
 from sources.errors import SourceUnavailable
 from sources.formats import Format
 from sources.values import Kind
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same bytes are staged in another way, so that nobody reads the old form as the new one."""
 UNUSED_SECONDS = 7 * 86_400
 """What no import read for that long goes when something else is staged; read again, it is staged again."""
@@ -29,16 +30,11 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A file as it was when it was staged. Its rows stand in `parquet`; after them come those that made no sense."""
+    """A file as it was when it was staged. Its rows stand in `parquet`, without the records that made no sense."""
 
     id: str
     parquet: Path
     content: Content
-
-    @property
-    def rows(self) -> int:
-        """All rows, malformed ones included."""
-        return self.content.rows + len(self.content.malformed)
 
 
 def staged(folder: Path, staged_id: str) -> Staged | None:
@@ -134,6 +130,7 @@ def _content(told: dict[str, Any]) -> Content:
         columns=tuple(told["columns"]),
         kinds=tuple(Kind(kind) for kind in told["kinds"]),
         rows=told["rows"],
-        malformed=tuple(told["malformed"]),
+        malformed=tuple(Malformed(*one) for one in told["malformed"]),
         holds_documents=told["holds_documents"],
+        blank_lines=None if told["blank_lines"] is None else tuple(told["blank_lines"]),
     )

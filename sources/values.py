@@ -79,15 +79,17 @@ def parse_json(text: str | bytes) -> Any:
     return to_json_value(value) if b"\\u0000" in encoded or _holds_a_wide_number(value) else value
 
 
-def to_rows(records: Iterable[Any], *, names: Sequence[str], kinds: Sequence[Kind], first: int) -> list[SourceRow]:
-    """Return records, sequences of values in the order of `names`, as rows whose positions count from `first`."""
+def to_rows(
+    records: Iterable[Any], *, names: Sequence[str], kinds: Sequence[Kind], positions: Iterable[int]
+) -> list[SourceRow]:
+    """Return records, sequences of values in the order of `names`, as rows; `positions` may go on behind them."""
     converting = [
         (number, name, CONVERT[kind])
         for number, (name, kind) in enumerate(zip(names, kinds, strict=True))
         if kind is not Kind.PLAIN
     ]
     rows = []
-    for position, record in enumerate(records, first):
+    for record, position in zip(records, positions, strict=False):
         payload = dict(zip(names, record, strict=True))
         defect = None
         for number, name, convert in converting:

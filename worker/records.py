@@ -22,26 +22,32 @@ def to_records(rows: Iterable[SourceRow], key: tuple[str, ...]) -> Records:
     records = Records()
     seen: set[str] = set()
     key_of = key_text(key)
-    for position, payload, defect, is_repeated in rows:
+    for position, payload, defect, is_repeated, line in rows:
         text = None if defect is not None else key_of(payload)
         if defect is not None:
-            records.rejected.append(RejectedRow(position, None, "unusable_row", f"This row can't be taken: {defect}."))
+            detail = _placed(line, f"This row can't be taken: {defect}.")
+            records.rejected.append(RejectedRow(position, None, "unusable_row", detail))
         elif text is None:
-            records.rejected.append(RejectedRow(position, None, "key_missing", _missing(payload, key)))
+            records.rejected.append(RejectedRow(position, None, "key_missing", _placed(line, _missing(payload, key))))
         elif len(text) > MAX_KEY_CHARACTERS:
-            detail = f"The row's key is longer than {MAX_KEY_CHARACTERS} characters."
+            detail = _placed(line, f"The row's key is longer than {MAX_KEY_CHARACTERS} characters.")
             records.rejected.append(RejectedRow(position, None, "key_too_long", detail))
         elif is_repeated or text in seen:
-            records.rejected.append(duplicate(position, text))
+            records.rejected.append(duplicate(position, text, line))
         else:
             seen.add(text)
             records.taken.append(ReadRow(text, json_text(payload), position))
     return records
 
 
-def duplicate(position: int, key: str) -> RejectedRow:
+def duplicate(position: int, key: str, line: int | None = None) -> RejectedRow:
     """Return the reject of a row whose key another row of the same import has."""
-    return RejectedRow(position, key, "duplicate_key", "Another row of this import has the same key.")
+    detail = _placed(line, "Another row of this import has the same key.")
+    return RejectedRow(position, key, "duplicate_key", detail)
+
+
+def _placed(line: int | None, detail: str) -> str:
+    return detail if line is None else f"Line {line}: {detail}"
 
 
 def _missing(payload: Mapping[str, Any], key: tuple[str, ...]) -> str:
