@@ -11,7 +11,8 @@ from db.reading import Slice
 from db.records import RecordRead
 
 LIST = "records"
-LONGEST = 4_000
+LONGEST = 4_100
+"""Characters of the longest cursor: of a key of 500 control characters, which JSON writes with six each."""
 
 
 class RecordPageParameters(NoParameters):
@@ -22,10 +23,10 @@ class RecordPageParameters(NoParameters):
         default=None, max_length=LONGEST, description="`next_cursor` of the page before; left out for the first."
     )
 
-    def after(self) -> str:
-        """Return the key that the cursor holds, "" on the first page; raise ParametersRejected for any other text."""
+    def after(self) -> str | None:
+        """Return the key that the cursor holds, None on the first page; raise ParametersRejected for any other text."""
         if self.cursor is None:
-            return ""
+            return None
         try:
             version, name, key = orjson.loads(urlsafe_b64decode(self.cursor + "=" * (-len(self.cursor) % 4)))
         except (ValueError, TypeError):

@@ -11,6 +11,8 @@ from db.reading import Slice, columns_of, sliced, snapshot
 from domain.errors import NotFound
 
 PAGE_RECORDS = 1_000
+LEAST_CHARACTER = "\x01"
+"""Text holds no NUL, so that of all keys above one, this added to it is the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Records:
     def __init__(self, connection: Connection, record_set_no: int) -> None:
         self._connection = connection
         self._record_set_no = record_set_no
-        self._after = ""
+        self._after: str | None = None
 
     async def following(self) -> Sequence[RecordRead]:
         """Return the next page; empty at the end."""
@@ -53,9 +55,12 @@ class Records:
 
 
 async def list_records(
-    engine: Engine, tenant_no: int, dataset: str, record_type: str, *, after: str, limit: int
+    engine: Engine, tenant_no: int, dataset: str, record_type: str, *, after: str | None, limit: int
 ) -> Slice[RecordRead]:
-    """Return the rows of a record type by their keys, from above `after` on; raise NotFound where there are none."""
+    """Return the rows of a record type by their keys, from above `after` on; raise NotFound where nobody imported it.
+
+    None is below every key, the empty one too.
+    """
     async with connect(engine) as connection:
         record_set_no = await _find_record_set(connection, tenant_no, dataset, record_type)
         rows = await _page(connection, record_set_no, after=after, limit=limit + 1)
@@ -87,6 +92,7 @@ async def _find_record_set(connection: Connection, tenant_no: int, dataset: str,
     return record_set_no
 
 
-async def _page(connection: Connection, record_set_no: int, *, after: str, limit: int) -> list[RecordRead]:
-    rows = await connection.fetch(statement("list_records"), record_set_no, after, limit)
+async def _page(connection: Connection, record_set_no: int, *, after: str | None, limit: int) -> list[RecordRead]:
+    first = "" if after is None else after + LEAST_CHARACTER
+    rows = await connection.fetch(statement("list_records"), record_set_no, first, limit)
     return [RecordRead(**row) for row in rows]

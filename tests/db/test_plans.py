@@ -142,6 +142,23 @@ async def test_plans_go_by_key_however_little_was_known(worker: Connection) -> N
     assert (empty, cached, unknown, known) == ([], [], [], [])
 
 
+async def test_a_page_of_imported_rows_is_a_range_of_their_keys(worker: Connection) -> None:
+    await worker.execute(
+        """
+        INSERT INTO imported_records (record_set_no, record_key, payload, job_no, batch_no)
+        SELECT n % 3, n::text, '{}', 1, 1 FROM generate_series(1, 30000) AS n
+        """
+    )
+    await worker.execute("ANALYZE imported_records")
+    await worker.execute("SET enable_seqscan = on; SET enable_hashjoin = on; SET enable_mergejoin = on")  # as the API
+    await prepare(worker, "list_records")
+    plan = await plan_of(worker, "list_records")
+    (scan,) = (node for node in nodes(plan) if node.get("Relation Name") == "imported_records")
+    assert scan["Index Name"] == "unique_imported_record"
+    assert re.search(r"record_set_no = .*record_key >= ", scan["Index Cond"])
+    assert "Sort" not in {node["Node Type"] for node in nodes(plan)}
+
+
 async def seconds_of_finish(worker: Connection, batch: ClaimedBatch) -> float:
     """The time of recording a batch's answers."""
     settlement = answered(batch)
