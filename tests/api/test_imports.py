@@ -1,6 +1,9 @@
 """Imports over HTTP: posted, run by a worker, shown, and read back."""
 
+import asyncio
 import gzip
+import re
+from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,8 @@ from tests.imports import configured, csv_type, import_body
 from tests.service import Client, Json, connected
 from tests.waiting import eventually_async
 
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "import"
+PROJECT = Path(__file__).parent.parent.parent
+EXAMPLE = PROJECT / "examples" / "import"
 CUSTOMERS = "id,name\n" + "".join(f"{n:05},Customer {n}\n" for n in range(1, 1201))
 ORDERS = "customer,line,amount\n" + "".join(f"{1 + n % 1200:05},{n:05},{n}.50\n" for n in range(2500))
 
@@ -211,13 +215,20 @@ async def test_any_trigger_at_any_time_answers_the_same_waves(
     ]
 
 
-async def test_the_example_of_the_readme_imports_what_it_says(start_api, start_worker, database_url, redis_url) -> None:
+async def test_what_the_readme_lets_one_paste_waits_for_the_rows_and_prints_them(
+    start_api, start_worker, database_url, redis_url
+) -> None:
+    told = (PROJECT / "README.md").read_text().partition("## A first import")[2]
+    pasted = re.findall(r"```sh\n(.*?)```", told, re.DOTALL)[1]
+    (printed,) = re.findall(r"The last line prints\n\n```\n(.*?)```", told, re.DOTALL)
     settings = {"config": EXAMPLE / "breakwater.toml"}
-    start_worker(database_url, redis_url, **settings)
     async with connected(start_api(database_url, redis_url, **settings), database_url) as client:
-        job_id = (await client.post(orjson.loads((EXAMPLE / "shop.json").read_bytes()))).json()["job"]["id"]
-        assert (await ended(client, job_id))["status"] == "completed"
-        rows = await client.http.get(
-            "/datasets/shop/records?record_type=order", headers={"Accept": "application/x-ndjson"}
-        )
-    assert rows.text.strip() in (EXAMPLE.parent.parent / "README.md").read_text()
+        commands = pasted.replace("http://127.0.0.1:8000", str(client.http.base_url).rstrip("/"))
+        shell = await asyncio.create_subprocess_exec("sh", "-c", commands, cwd=PROJECT, stdout=PIPE, stderr=PIPE)
+        await eventually_async(lambda: client.jobs("shop"), what="the import is there")
+        start_worker(database_url, redis_url, **settings)
+        output, errors = await asyncio.wait_for(shell.communicate(), 30)
+    assert errors == b""
+    shown, _, rows = output.decode().rpartition("\n}\n")
+    assert orjson.loads(shown + "}")["status"] == "completed"
+    assert rows == printed
