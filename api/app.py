@@ -30,6 +30,7 @@ from api.routes import (
     queue,
     records,
     regions,
+    rejects,
     stories,
     waves,
 )
@@ -59,6 +60,7 @@ NOUNS = (
     operations,
     queue,
     records,
+    rejects,
     probes,
     metrics,
     pages,

@@ -3,12 +3,15 @@
 from typing import Any
 
 from db.submissions import SubmittedJob
+from domain.spec import Kind
 
 
-def job_links(job_id: str) -> dict[str, str]:
+def job_links(job_id: str, kind: str) -> dict[str, str]:
     """Return where a job and what belongs to it are shown."""
     at = f"/jobs/{job_id}"
-    parts = ("executions", "waves", "coordination", "events", "submissions", "audit")
+    parts: tuple[str, ...] = ("executions", "waves", "coordination", "events", "submissions", "audit")
+    if kind == Kind.IMPORT:
+        parts = (*parts, "rejects")
     return {"self": at, **{part: f"{at}/{part}" for part in parts}}
 
 
@@ -19,5 +22,5 @@ def job_json(job: SubmittedJob) -> dict[str, Any]:
         "kind": job.kind,
         "status": job.status,
         "created_at": job.created_at.isoformat().replace("+00:00", "Z"),
-        "links": job_links(job.id),
+        "links": job_links(job.id, job.kind),
     }

@@ -1,9 +1,12 @@
-"""Imported rows as lines of a file."""
+"""Imported rows, and those that could not be taken, as lines of a file."""
 
 import orjson
 
 from api.execution_files import FileKind, csv_record
+from api.schemas.records import Reject
 from db.records import RecordRead
+
+REJECT_COLUMNS = ("batch_id", "record_type", "position", "record_key", "code", "detail")
 
 
 def ndjson_line(record: RecordRead) -> str:
@@ -16,6 +19,16 @@ def csv_line(record: RecordRead) -> str:
     return csv_record([record.record_key, record.payload])
 
 
+def reject_ndjson_line(reject: Reject) -> str:
+    """Return a reject as a line of JSON, as it stands in a list."""
+    return reject.model_dump_json() + "\n"
+
+
+def reject_csv_line(reject: Reject) -> str:
+    """Return a reject as a record of RFC 4180, in the order of REJECT_COLUMNS."""
+    return csv_record([getattr(reject, name) for name in REJECT_COLUMNS])
+
+
 NDJSON = FileKind("application/x-ndjson", "One row per line: `record_key` and `payload`.", "ndjson", "", ndjson_line)
 CSV = FileKind(
     "text/csv",
@@ -24,4 +37,15 @@ CSV = FileKind(
     "csv",
     csv_record(["record_key", "payload"]),
     csv_line,
+)
+REJECTS_NDJSON = FileKind(
+    "application/x-ndjson", "One reject per line, each as in `items` of the list.", "ndjson", "", reject_ndjson_line
+)
+REJECTS_CSV = FileKind(
+    "text/csv",
+    f"RFC 4180 in UTF-8. The first record names the columns: {', '.join(REJECT_COLUMNS)}. A row without a key has "
+    "nothing there. A text that a spreadsheet could take for a formula has an apostrophe put before it.",
+    "csv",
+    csv_record(REJECT_COLUMNS),
+    reject_csv_line,
 )

@@ -1,4 +1,4 @@
-"""Imported rows, and those that could not be taken."""
+"""Imported rows, by pages or all."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from db.engine import Connection, Engine, connect, statement
-from db.jobs import find_job
-from db.reading import Slice, columns_of, sliced, snapshot
+from db.reading import Slice, snapshot
 from domain.errors import NotFound
 
 PAGE_RECORDS = 1_000
@@ -24,18 +23,6 @@ class RecordRead:
     updated_at: datetime
     job_id: str | None
     batch_no: int
-
-
-@dataclass(frozen=True, slots=True)
-class RejectRead:
-    """A row that could not be taken; `position` counts from 0 over its whole source."""
-
-    batch_no: int
-    record_type: str
-    position: int
-    record_key: str | None
-    code: str
-    detail: str
 
 
 class Records:
@@ -72,16 +59,6 @@ async def all_records(engine: Engine, *, tenant_no: int, dataset: str, record_ty
     """Lend all rows of a record type, of one moment. Raises as `list_records`."""
     async with snapshot(engine) as connection:
         yield Records(connection, await _find_record_set(connection, tenant_no, dataset, record_type))
-
-
-async def list_rejects(
-    engine: Engine, tenant_no: int, job_id: str, *, after: tuple[int, int], limit: int
-) -> Slice[RejectRead]:
-    """Return an import's rejects by batch and position, from above `after` on; raise NotFound for an unknown job."""
-    job_no = await find_job(engine, tenant_no, job_id)
-    async with connect(engine) as connection:
-        rows = await connection.fetch(statement("list_rejects"), job_no, *after, limit + 1)
-    return sliced(rows, limit, columns_of(RejectRead))
 
 
 async def _find_record_set(connection: Connection, tenant_no: int, dataset: str, record_type: str) -> int:

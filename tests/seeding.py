@@ -29,6 +29,7 @@ from api.routes import (
     queue,
     records,
     regions,
+    rejects,
     stories,
     waves,
 )
@@ -67,6 +68,7 @@ ROUTERS = [
         operations,
         queue,
         records,
+        rejects,
         probes,
         metrics,
     )

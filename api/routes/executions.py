@@ -6,28 +6,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
-from api.accepting import preferred
 from api.dependencies import ONE_OF_EACH, Database, ExecutionId, JobId, NoParameters, Tenant
 from api.downloads import Download
-from api.errors import BadRequest
 from api.etags import TAGGED, IfNoneMatch, tagged
-from api.execution_files import CSV, NDJSON, FileKind
+from api.execution_files import CSV, NDJSON
 from api.filters import NameFilter, canonical_region
+from api.forms import Forms
 from api.headers import DISPOSITION, ETAG
 from api.paging import EXECUTIONS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.executions import Execution, ExecutionList, ExecutionWithAttempts
 from db.executions import FIRST, CellKey, ExecutionFilter, all_executions, list_executions, read_execution
-from domain.errors import ParameterError, ParametersRejected
 from domain.status import ExecutionStatus
 
 router = APIRouter(tags=["executions"], dependencies=ONE_OF_EACH)
 
-FILES = {kind.media_type: kind for kind in (NDJSON, CSV)}
-OFFERED = ("application/json", *FILES)
-DOWNLOADED: dict[str, Any] = {
-    kind.media_type: {"schema": {"type": "string", "description": kind.description}} for kind in FILES.values()
-}
+FORMS = Forms(NDJSON, CSV)
 LIST_HEADERS: dict[str, Any] = {"ETag": {**ETAG, "required": False}, "Content-Disposition": DISPOSITION}
 """A page has a tag, a file a name."""
 
@@ -46,7 +40,7 @@ class ExecutionListParameters(PageParameters):
     summary="List or download a job's executions",
     response_model=ExecutionList,
     responses={
-        200: {"headers": LIST_HEADERS, "content": DOWNLOADED},
+        200: {"headers": LIST_HEADERS, "content": FORMS.content},
         304: TAGGED[304],
         **problem_responses(404, 406, 422),
     },
@@ -72,9 +66,8 @@ async def get_executions(
         region=canonical_region(parameters.region, request.app.state.registry),
         question=parameters.question,
     )
-    kind = _kind_of(request)
+    kind = FORMS.asked(request, parameters)
     if kind is not None:
-        _refuse_paging(parameters)
         cells = partial(all_executions, tenant_no=tenant, job_id=job_id, wanted=wanted)
         name = f"{job_id.replace(':', '-')}-executions"
         return Download(request.app.state.downloads, cells, kind, name, shown=Execution.of)
@@ -94,20 +87,3 @@ async def get_execution(
 ) -> ExecutionWithAttempts:
     """Return a planned cell and every try of it that came to an end."""
     return ExecutionWithAttempts.with_attempts(*await read_execution(database, tenant, execution_id))
-
-
-def _kind_of(request: Request) -> FileKind | None:
-    """Return which file is asked for, None for a page of the list; raise BadRequest where it's something else."""
-    accept = ",".join(request.headers.getlist("Accept"))
-    media_type = preferred(accept, OFFERED)
-    if media_type is None:
-        raise BadRequest(406, "not_acceptable", f"Accept one of {', '.join(OFFERED)}.", header="Accept")
-    return FILES.get(media_type)
-
-
-def _refuse_paging(parameters: ExecutionListParameters) -> None:
-    """Refuse what would make a page of a file that holds everything."""
-    given = [name for name in PageParameters.model_fields if name in parameters.model_fields_set]
-    if given:
-        detail = "A download has no pages: leave `{}` out, or accept application/json."
-        raise ParametersRejected([ParameterError(name, "not_with_downloads", detail.format(name)) for name in given])

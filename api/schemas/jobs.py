@@ -99,7 +99,7 @@ class JobSummary(BaseModel):
             started_at=job.started_at,
             finished_at=job.finished_at,
             progress=Progress.of(job.counts),
-            links=job_links(job.id),
+            links=job_links(job.id, job.kind),
         )
 
 
@@ -158,7 +158,7 @@ class Job(BaseModel):
             import_progress=None if import_ is None else ImportProgress.of(import_),
             times_seen=job.times_seen,
             error=JobError.of(job),
-            links=job_links(job.id),
+            links=job_links(job.id, job.kind),
         )
 
 

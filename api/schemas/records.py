@@ -7,7 +7,8 @@ import orjson
 from pydantic import BaseModel, Field
 
 from api.paging import Listed
-from db.records import RecordRead, RejectRead
+from db.records import RecordRead
+from db.rejects import RejectRead
 
 
 class Record(BaseModel):

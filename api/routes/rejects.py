@@ -1,0 +1,67 @@
+"""GET /jobs/{id}/rejects: the rows of an import that could not be taken, by pages or as a file."""
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from api.dependencies import ONE_OF_EACH, Database, JobId, Tenant
+from api.downloads import Download
+from api.filters import NameFilter
+from api.forms import Forms
+from api.headers import DISPOSITION
+from api.paging import REJECTS, PageParameters, link_next, next_cursor
+from api.problems import problem_responses
+from api.record_files import REJECTS_CSV, REJECTS_NDJSON
+from api.schemas.records import Reject, RejectList
+from db.rejects import FIRST, RejectFilter, all_rejects, list_rejects
+
+router = APIRouter(tags=["imports"], dependencies=ONE_OF_EACH)
+
+FORMS = Forms(REJECTS_NDJSON, REJECTS_CSV)
+
+
+class RejectListParameters(PageParameters):
+    """What an import's rejects are narrowed to; all of it must hold."""
+
+    record_type: NameFilter | None = Field(default=None, description="A record type's id.")
+    code: NameFilter | None = Field(default=None, description="Why they could not be taken, such as `key_missing`.")
+
+
+@router.get(
+    "/jobs/{job_id}/rejects",
+    summary="List or download rejected rows",
+    response_model=RejectList,
+    responses={
+        200: {"headers": {"Content-Disposition": DISPOSITION}, "content": FORMS.content},
+        **problem_responses(404, 406, 422),
+    },
+)
+async def get_rejects(
+    *,
+    job_id: JobId,
+    request: Request,
+    response: Response,
+    database: Database,
+    tenant: Tenant,
+    parameters: Annotated[RejectListParameters, Query()],
+) -> Any:
+    """Return the rows of an import that could not be taken, with the reason and the position in their source.
+
+    With `Accept: application/x-ndjson` or `text/csv`: all of them that match, as they are at one moment, in a file;
+    `limit` and `cursor` don't go with that.
+    """
+    wanted = RejectFilter(record_type=parameters.record_type, code=parameters.code)
+    kind = FORMS.asked(request, parameters)
+    if kind is not None:
+        rows = partial(all_rejects, tenant_no=tenant, job_id=job_id, wanted=wanted)
+        name = f"{job_id.replace(':', '-')}-rejects"
+        return Download(request.app.state.downloads, rows, kind, name, shown=Reject.of)
+    key = parameters.key(REJECTS)
+    after = (key[0], key[1]) if key else FIRST
+    page = await list_rejects(database, tenant, job_id, wanted, after=after, limit=parameters.limit)
+    cursor = next_cursor(REJECTS, page, lambda reject: [reject.batch_no, reject.position])
+    response.headers["Vary"] = "Accept"
+    link_next(request, response, cursor)
+    return RejectList(items=[Reject.of(reject) for reject in page.facts], next_cursor=cursor)
