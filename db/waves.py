@@ -67,9 +67,12 @@ async def read_waves(connection: Connection, job_no: int, *, after: int, limit: 
 
 
 async def list_batches(
-    engine: Engine, tenant_no: int, job_id: str, wave_no: int, *, after: int, limit: int
+    engine: Engine, tenant_no: int, job_id: str, wave_no: int, *, after: int, limit: int, status: str | None = None
 ) -> Slice[BatchRead]:
-    """Return a wave's batches in order; raise NotFound where there is no such job or wave."""
+    """Return a wave's batches in order, those in one state if one is given.
+
+    Raises NotFound where there is no such job or wave.
+    """
     job_no = await find_job(engine, tenant_no, job_id)
     batches = (
         select(Batch)
@@ -77,6 +80,8 @@ async def list_batches(
         .order_by(col(Batch.batch_no))
         .limit(limit + 1)
     )
+    if status is not None:
+        batches = batches.where(col(Batch.status) == status)
     async with reading(engine) as session:
         if await session.get(Wave, (job_no, wave_no)) is None:
             raise NotFound("The job has no wave with this number.")

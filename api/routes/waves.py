@@ -12,8 +12,15 @@ from api.schemas.waves import Batch, BatchList, Wave, WaveList
 from db.import_progress import read_import_batches
 from db.reading import BIGGEST_INT
 from db.waves import list_batches, list_waves
+from domain.status import BatchStatus
 
 router = APIRouter(tags=["coordination"], dependencies=ONE_OF_EACH)
+
+
+class BatchListParameters(PageParameters):
+    """What a wave's batches are narrowed to."""
+
+    status: BatchStatus | None = None
 
 
 @router.get(
@@ -53,12 +60,20 @@ async def get_batches(
     request: Request,
     database: Database,
     tenant: Tenant,
-    parameters: Annotated[PageParameters, Query()],
+    parameters: Annotated[BatchListParameters, Query()],
     if_none_match: IfNoneMatch = None,
 ) -> Any:
     """Return a wave's batches in order, with lease and fence."""
     key = parameters.key(BATCHES)
-    page = await list_batches(database, tenant, job_id, wave_number, after=key[0] if key else 0, limit=parameters.limit)
+    page = await list_batches(
+        database,
+        tenant,
+        job_id,
+        wave_number,
+        after=key[0] if key else 0,
+        limit=parameters.limit,
+        status=parameters.status,
+    )
     cursor = next_cursor(BATCHES, page, lambda batch: [batch.batch_no])
     read = await read_import_batches(database, tenant, job_id, [batch.batch_no for batch in page.facts])
     items = [Batch.of(batch, read.get(batch.batch_no)) for batch in page.facts]

@@ -90,6 +90,22 @@ async def test_triggers_tell_who_won(reader: httpx2.AsyncClient, seeds: Seeds) -
     ]
 
 
+async def test_batches_are_narrowed_by_their_state(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    seeds.batch_cells = 1
+    job = await seeds.submit(models=["a", "b", "c", "d"])
+    await seeds.plan()
+    first, second, _ = await seeds.claim(cells=3)
+    await seeds.record(completed(first), completed(second))
+    path = f"/jobs/{job.id}/waves/1/batches"
+    for status, count in (("completed", 2), ("running", 1), ("pending", 1), ("failed", 0)):
+        found = await every_item(reader, f"{path}?status={status}", limit=1)
+        assert [one["status"] for one in found] == [status] * count
+    for status in ("done", "planned", ""):
+        answer = await reader.get(path, params={"status": status})
+        assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "status")
+        assert "'completed', 'failed' or 'cancelled'" in answer.json()["detail"]
+
+
 async def test_events_name_batches_as_the_waves_do(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     seeds.batch_cells = 1
     job = await seeds.submit(questions=["One?", "Two?"])

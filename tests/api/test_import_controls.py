@@ -78,6 +78,11 @@ async def test_a_retry_reopens_failed_batches_only_and_the_waves_go_on(ledger, c
     first, second, third = await ledger.claim()
     await ledger.record(read(*first), failed(*second), failed(*third))
     job_id = await id_of(client, job_no)
+    batches = (await get(client, f"/jobs/{job_id}/waves/1/batches", status="failed"))["items"]
+    assert [(one["batch_id"], one["error"]["code"]) for one in batches] == [
+        ("2", "source_unreadable"),
+        ("3", "source_unreadable"),
+    ]
     preview = await client.http.post(f"/jobs/{job_id}/retry?dry_run=true")
     assert preview.json()["retried"] == 2
     answers = await asyncio.gather(*(client.http.post(f"/jobs/{job_id}/retry") for _ in range(5)))
