@@ -64,7 +64,9 @@ async def all_records(engine: Engine, *, tenant_no: int, dataset: str, record_ty
 async def _find_record_set(connection: Connection, tenant_no: int, dataset: str, record_type: str) -> int:
     rows = await connection.fetch(statement("find_record_sets"), tenant_no, dataset, [record_type])
     if not rows:
-        raise NotFound("Nothing was imported into this dataset under this record type.")
+        raise NotFound(
+            "Nothing was imported into this dataset under this record type; GET /datasets lists what there is."
+        )
     record_set_no: int = rows[0]["record_set_no"]
     return record_set_no
 

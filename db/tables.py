@@ -481,6 +481,7 @@ class RecordType(SQLModel, table=True):
     __tablename__: ClassVar[str] = "record_types"
     __table_args__ = (
         ForeignKeyConstraint(["job_no"], ["jobs.job_no"], name="record_type_belongs_to_job", ondelete="CASCADE"),
+        Index("record_types_by_record_set", "record_set_no", "job_no"),
     )
 
     job_no: BigKey

@@ -4,34 +4,44 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.dependencies import ONE_OF_EACH, Database, Tenant
 from api.downloads import Download
-from api.filters import NameFilter
+from api.filters import NameFilter, refuse_nul
 from api.forms import Forms
 from api.headers import DISPOSITION
 from api.paging import link_next
 from api.problems import problem_responses
-from api.record_cursors import RecordPageParameters, next_cursor
 from api.record_files import CSV, NDJSON
 from api.schemas.records import Record, RecordList
+from api.text_cursors import RECORDS, TextPageParameters, next_cursor
+from db.datasets import list_record_types
+from db.engine import Engine
 from db.records import all_records, list_records
+from domain.errors import ParameterError, ParametersRejected
 
 router = APIRouter(tags=["imports"], dependencies=ONE_OF_EACH)
 
 FORMS = Forms(NDJSON, CSV)
-Dataset = Annotated[str, Path(min_length=1, max_length=200, description="As the import named it.", examples=["erp"])]
+NAMED_TYPES = 100
+Dataset = Annotated[
+    str,
+    Path(min_length=1, max_length=200, description="As the import named it, percent-encoded.", examples=["erp"]),
+    AfterValidator(refuse_nul),
+]
 
 
-class RecordListParameters(RecordPageParameters):
+class RecordListParameters(TextPageParameters):
     """Which rows of a dataset are asked for."""
 
-    record_type: NameFilter = Field(description="A record type's id.")
+    record_type: NameFilter | None = Field(
+        default=None, description="A record type's id; has to be given, and an answer without it names those there are."
+    )
 
 
 @router.get(
-    "/datasets/{dataset}/records",
+    "/datasets/{dataset:path}/records",
     summary="List or download imported rows",
     response_model=RecordList,
     responses={
@@ -53,14 +63,22 @@ async def get_records(
     With `Accept: application/x-ndjson` or `text/csv`: all of them, as they are at one moment, in a file; `limit` and
     `cursor` don't go with that.
     """
+    if parameters.record_type is None:
+        raise await _record_type_missing(database, tenant, dataset)
     kind = FORMS.asked(request, parameters)
     if kind is not None:
         rows = partial(all_records, tenant_no=tenant, dataset=dataset, record_type=parameters.record_type)
         return Download(request.app.state.downloads, rows, kind, "records", shown=lambda record: record)
     page = await list_records(
-        database, tenant, dataset, parameters.record_type, after=parameters.after(), limit=parameters.limit
+        database, tenant, dataset, parameters.record_type, after=parameters.after(RECORDS), limit=parameters.limit
     )
-    cursor = next_cursor(page)
+    cursor = next_cursor(RECORDS, page, lambda record: record.record_key)
     response.headers["Vary"] = "Accept"
     link_next(request, response, cursor)
     return RecordList(items=[Record.of(record) for record in page.facts], next_cursor=cursor)
+
+
+async def _record_type_missing(database: Engine, tenant_no: int, dataset: str) -> ParametersRejected:
+    allowed = await list_record_types(database, tenant_no, dataset, limit=NAMED_TYPES)
+    detail = f"Give one `record_type` of this dataset: {', '.join(allowed)}."
+    return ParametersRejected([ParameterError("record_type", "record_type_missing", detail, {"allowed": allowed})])

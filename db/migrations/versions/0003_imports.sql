@@ -46,6 +46,7 @@ CREATE TABLE record_types (
     CONSTRAINT unique_record_type_per_job PRIMARY KEY (job_no, record_type_no),
     CONSTRAINT incomplete_record_type_says_why CHECK (is_complete OR detail IS NOT NULL)
 );
+CREATE INDEX record_types_by_record_set ON record_types (record_set_no, job_no);
 
 -- Which rows a batch of an import reads, and what became of them; status, lease and fence are those of its batch. Tries
 -- before a person's retry are `forgiven`: they don't count against max_attempts.

@@ -1,0 +1,49 @@
+"""Datasets: which there are, what they hold, and who imported that last."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from db.engine import Engine, connect, statement
+from db.reading import Slice
+from domain.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetTypeRead:
+    """A record type of a dataset, and the job that was planned last to import it; None once that is deleted."""
+
+    record_type: str
+    job_id: str | None
+    status: str | None
+    planned_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRead:
+    """A dataset with its record types, by name."""
+
+    name: str
+    record_types: Sequence[DatasetTypeRead]
+
+
+async def list_datasets(engine: Engine, tenant_no: int, *, after: str | None, limit: int) -> Slice[DatasetRead]:
+    """Return a tenant's datasets by name, from above `after` on; None is below all of them."""
+    async with connect(engine) as connection:
+        rows = await connection.fetch(statement("list_datasets"), tenant_no, after or "", limit + 1)  # none is nameless
+    found = [
+        DatasetRead(name, [DatasetTypeRead(*row[1:]) for row in map(tuple, group)])
+        for name, group in groupby(rows, key=lambda row: str(row["dataset"]))
+    ]
+    return Slice(found[:limit], is_last=len(found) <= limit)
+
+
+async def list_record_types(engine: Engine, tenant_no: int, dataset: str, *, limit: int) -> Sequence[str]:
+    """Return the record types of a dataset, up to `limit`; raise NotFound where nothing was imported into it."""
+    async with connect(engine) as connection:
+        rows = await connection.fetch(statement("list_record_types"), tenant_no, dataset, limit)
+    if not rows:
+        raise NotFound("Nothing was imported into this dataset; GET /datasets lists those that there are.")
+    return [row["record_type"] for row in rows]

@@ -1,0 +1,78 @@
+"""Datasets: found whatever they are called, with what they hold."""
+
+from urllib.parse import quote
+
+import httpx2
+import pytest
+
+from db.engine import Engine
+from tests.api.test_records import import_keys
+from tests.imports import Imports
+from tests.seeding import Seeds, every_item
+
+ODD_NAMES = ("a/b", "a", "/", "a/records", "50% of it?", "a b#c", "größe", "x" * 200)
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Imports:
+    return Imports(engine)
+
+
+async def test_datasets_are_listed_with_their_record_types_and_who_imported_them_last(
+    reader: httpx2.AsyncClient, ledger: Imports, rows
+) -> None:
+    assert (await reader.get("/datasets")).json() == {"items": [], "next_cursor": None}
+    await import_keys(ledger, ["1"], dataset="shop")
+    last = await import_keys(ledger, ["1"], dataset="shop")
+    gone = await import_keys(ledger, ["1"], dataset="erp")
+    await rows.execute("DELETE FROM jobs WHERE job_no = $1", gone)
+    erp, shop = (await reader.get("/datasets")).json()["items"]
+    assert (erp["name"], erp["record_types"][0]["last_import"]) == ("erp", None)
+    (one,) = shop["record_types"]
+    assert (shop["name"], one["id"]) == ("shop", "type-0")
+    job = await rows.fetchrow("SELECT id FROM jobs WHERE job_no = $1", last)
+    assert (one["last_import"]["job_id"], one["last_import"]["status"]) == (job["id"], "completed")
+    assert one["last_import"]["planned_at"] < one["last_import"]["finished_at"]
+
+
+async def test_every_dataset_is_on_one_page_and_leads_to_its_rows(reader: httpx2.AsyncClient, ledger: Imports) -> None:
+    for name in ODD_NAMES:
+        await import_keys(ledger, [f"of {name}"], dataset=name)
+    found = await every_item(reader, "/datasets", limit=3)
+    assert sorted(one["name"] for one in found) == sorted(ODD_NAMES)
+    for one in found:
+        (record,) = (await reader.get(one["record_types"][0]["records"])).json()["items"]
+        assert record["record_key"] == f"of {one['name']}"
+
+
+async def test_another_tenants_datasets_are_not_there(reader: httpx2.AsyncClient, ledger: Imports, rows) -> None:
+    await import_keys(ledger, ["1"], dataset="shop")
+    await rows.execute("INSERT INTO tenants (name) VALUES ('other')")
+    await rows.execute("UPDATE record_sets SET tenant_no = (SELECT tenant_no FROM tenants WHERE name = 'other')")
+    assert (await reader.get("/datasets")).json()["items"] == []
+    assert (await reader.get("/datasets/shop/records")).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["shop", "a/b"])
+async def test_rows_without_a_record_type_name_those_that_there_are(
+    reader: httpx2.AsyncClient, ledger: Imports, name: str
+) -> None:
+    await import_keys(ledger, ["1"], dataset=name)
+    answer = await reader.get(f"/datasets/{quote(name, safe='')}/records")
+    assert (answer.status_code, answer.json()["code"]) == (422, "record_type_missing")
+    (error,) = answer.json()["errors"]
+    assert (error["parameter"], error["allowed"]) == ("record_type", ["type-0"])
+    assert "type-0" in error["detail"]
+
+
+async def test_what_no_dataset_can_be_called_is_refused(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    for path, status in (
+        ("/datasets/nothing/records", 404),
+        ("/datasets/nothing/records?record_type=a", 404),
+        ("/datasets//records?record_type=a", 422),
+        ("/datasets/%00/records?record_type=a", 422),
+        (f"/datasets/{'x' * 201}/records?record_type=a", 422),
+        ("/datasets?cursor=WzEsInJlY29yZHMiLCJhIl0", 422),
+        ("/datasets/nothing", 404),
+    ):
+        assert (await reader.get(path)).status_code == status, path
