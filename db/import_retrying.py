@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from db.controls import Actor
 from db.engine import Connection, statement
 from db.results import RETRY_WEIGHT
+from domain.errors import FieldError, ParametersRejected
 from domain.status import TERMINAL_JOB_STATUSES
 
 
@@ -23,9 +24,11 @@ async def reopen_import(
 ) -> ReopenedImport:
     """Let an import run again with its failed batches, in the caller's transaction; nothing where none failed.
 
+    One that failed before it had batches is coordinated anew. With an `error_code`, only what failed with that.
     The job is locked against other actions. Locks batches, waves and the job.
     """
-    if error_code is None and await _requeue(connection, job_no, actor):
+    event = actor.told(filter=filtered, verdict="failed")
+    if await connection.fetchval(statement("requeue_import"), job_no, actor.by, event, error_code) is not None:
         return ReopenedImport(0, is_queued=True)
     locked = await connection.fetch(statement("lock_failed_import_batches"), job_no, error_code)
     batch_nos = [row["batch_no"] for row in locked]
@@ -42,12 +45,23 @@ async def reopen_import(
     return ReopenedImport(len(batch_nos), batch_nos[0])
 
 
-async def count_failed(connection: Connection, job_no: int, error_code: str | None) -> int:
-    """Return how many batches `reopen_import` would let run again."""
-    failed: int = await connection.fetchval(statement("count_failed_import_batches"), job_no, error_code)
-    return failed
+async def preview_import(connection: Connection, job_no: int, error_code: str | None) -> ReopenedImport:
+    """Say what `reopen_import` would do now, and do nothing."""
+    if await connection.fetchval(statement("find_import_to_requeue"), job_no, error_code) is not None:
+        return ReopenedImport(0, is_queued=True)
+    return ReopenedImport(await connection.fetchval(statement("count_failed_import_batches"), job_no, error_code))
 
 
-async def _requeue(connection: Connection, job_no: int, actor: Actor) -> bool:
-    event = actor.told(verdict="failed")
-    return await connection.fetchval(statement("requeue_import"), job_no, actor.by, event) is not None
+def refuse_cell_filters(given: Mapping[str, object]) -> None:
+    """Raise ParametersRejected for a filter by what no batch of an import has."""
+    errors = [
+        FieldError(
+            f"/{name}",
+            "misplaced_field",
+            f"A batch of an import has no {name}: take it out. `error_code` narrows the retry of an import.",
+        )
+        for name in ("region", "model")
+        if name in given
+    ]
+    if errors:
+        raise ParametersRejected(errors)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from db.controls import Actor, lock_job, lock_job_no
 from db.engine import Connection, Engine, connect, statement
 from db.executions import CellKey, absent_execution, execution_id, number_of, parse_execution_id
-from db.import_retrying import count_failed, reopen_import
+from db.import_retrying import ReopenedImport, preview_import, refuse_cell_filters, reopen_import
 from db.jobs import absent_job, find_job
 from db.results import RETRY_WEIGHT
 from domain.errors import JobCancelled
@@ -58,7 +58,7 @@ async def retry_job(connection: Connection, tenant_no: int, job_id: str, wanted:
     """Plan a job's failed cells anew in the caller's transaction; the other planned cells are the untouched ones.
 
     Locks the job against other actions, then batches, cells, waves and the job. Pressed again, it finds nothing failed.
-    Raises NotFound, JobCancelled and HELD_UP.
+    Raises NotFound, JobCancelled and HELD_UP, and ParametersRejected for a region or model of an import.
     """
     job_no = await lock_job(connection, tenant_no, job_id)
     if await _is_import(connection, job_no):
@@ -69,28 +69,36 @@ async def retry_job(connection: Connection, tenant_no: int, job_id: str, wanted:
 
 
 async def preview_retry(engine: Engine, tenant_no: int, job_id: str, wanted: RetryFilter) -> Retried:
-    """Say what `retry_job` would do now, and do nothing. Raises NotFound and JobCancelled."""
+    """Say what `retry_job` would do now, with the job's state after it, and do nothing. Raises as that."""
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
         await _refuse_cancelled(connection, job_no)
         if await _is_import(connection, job_no):
-            return await _result(connection, job_no, {0: await _failed_batches(connection, job_no, wanted)})
+            refuse_cell_filters(wanted.told())
+            reopened = await preview_import(connection, job_no, wanted.error_code)
+            return _foreseen(await _import_result(connection, job_no, reopened))
         narrowed = await _narrow(connection, job_no, wanted)
         failed = await connection.fetchval(statement("count_failed_executions"), job_no, *narrowed)
-        return await _result(connection, job_no, {0: failed})
+        return _foreseen(await _result(connection, job_no, {0: failed}))
 
 
 async def _retry_import(connection: Connection, job_no: int, wanted: RetryFilter, actor: Actor) -> Retried:
     await _refuse_cancelled(connection, job_no)
-    if wanted.region or wanted.model:  # no batch of an import has either
-        return await _result(connection, job_no, {})
+    refuse_cell_filters(wanted.told())
     reopened = await reopen_import(connection, job_no, wanted.error_code, actor, filtered=wanted.told())
-    result = await _result(connection, job_no, {reopened.batch_no: reopened.batches} if reopened.batch_no else {})
-    return replace(result, is_queued=reopened.is_queued)
+    return await _import_result(connection, job_no, reopened)
 
 
-async def _failed_batches(connection: Connection, job_no: int, wanted: RetryFilter) -> int:
-    return 0 if wanted.region or wanted.model else await count_failed(connection, job_no, wanted.error_code)
+async def _import_result(connection: Connection, job_no: int, reopened: ReopenedImport) -> Retried:
+    result = await _result(connection, job_no, {reopened.batch_no or 0: reopened.batches} if reopened.batches else {})
+    return replace(result, batch_no=reopened.batch_no, is_queued=reopened.is_queued)
+
+
+def _foreseen(result: Retried) -> Retried:
+    """Return what a retry comes to, given what it would find."""
+    if result.is_queued:
+        return replace(result, status="queued")
+    return replace(result, status="running") if result.retried else result
 
 
 async def _is_import(connection: Connection, job_no: int) -> bool:

@@ -75,7 +75,7 @@ async def post_cancel(
 
 @router.post(
     "/jobs/{job_id}/retry",
-    summary="Retry a job's failed executions",
+    summary="Retry a job's failed executions, or batches",
     responses=PROBLEMS_AND_CONFLICT,
     openapi_extra=body_of(RetryRequest, RETRY_EXAMPLES),
 )
@@ -89,6 +89,9 @@ async def post_retry(
     parameters: Annotated[RetryParameters, Query()],
 ) -> RetryAnswer:
     """Plan failed executions anew, with as many tries as the policy grants; a job that had ended runs again.
+
+    Of an import, failed batches are read again, and one that failed before it had batches is coordinated anew; only
+    `error_code` narrows that.
 
     The others stay as they are, whatever they are. Pressed again, nothing has failed, and nothing happens. A cancelled
     job is refused: 409 `job_cancelled`.

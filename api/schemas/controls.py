@@ -16,11 +16,14 @@ DRY_RUN = "Say what a POST would do and change nothing."
 
 
 class RetryRequest(Because):
-    """Which failed cells are planned anew; all of it must hold. Without any of it, all that failed."""
+    """Which failed cells, or batches of an import, run again: what all of it holds for, else all that failed."""
 
-    region: NameFilter | None = Field(default=None, description="A region, by name or alias.")
-    model: NameFilter | None = Field(default=None, description="A model's id.")
-    error_code: NameFilter | None = Field(default=None, description="The code of the error that they failed with.")
+    region: NameFilter | None = Field(default=None, description="A region, by name or alias; not of an import.")
+    model: NameFilter | None = Field(default=None, description="A model's id; not of an import.")
+    error_code: NameFilter | None = Field(
+        default=None,
+        description="The code of the error that they failed with; of an import without batches, that it failed with.",
+    )
 
 
 class ResolveRequest(Because):
@@ -57,10 +60,13 @@ class CancelAnswer(BaseModel):
 
 
 class RetryAnswer(BaseModel):
-    """How many executions run again, of those that were asked about."""
+    """How many executions, or batches of an import, run again, of those that were asked about."""
 
-    status: JobStatus = Field(description="The job's, after this.")
-    retried: int = Field(description="Failed executions that are planned anew; of a dry run, that would be.")
+    status: JobStatus = Field(
+        description="The job's, after this; of a dry run, after the POST that it stands for. `queued`: an import that "
+        "had failed before it had batches is coordinated anew."
+    )
+    retried: int = Field(description="Failed ones that run again; of a dry run, that would.")
     untouched: int = Field(description="The others: of a job, all that it plans; of an execution, itself.")
 
     @classmethod

@@ -1,5 +1,6 @@
 -- Let an import that could not be coordinated ($1) wait for its coordination anew, with as many tries as the policy
--- grants; no row where it has waves, or didn't fail. $2 asked for it; $3 is the event's data.
+-- grants; no row where it has waves, didn't fail, or failed with another code than $4, unless that is NULL. $2 asked for
+-- it; $3 is the event's data.
 WITH waiting_job AS (
     UPDATE jobs AS j
     SET status = 'queued',
@@ -10,6 +11,7 @@ WITH waiting_job AS (
         finished_at = NULL,
         last_event_no = j.last_event_no + 1
     WHERE j.job_no = $1 AND j.kind = 'import' AND j.status = 'failed'
+        AND ($4::text IS NULL OR j.error_code = $4)
         AND NOT EXISTS (SELECT FROM waves AS w WHERE w.job_no = j.job_no)
     RETURNING j.job_no, j.last_event_no
 ), forgiven AS (

@@ -84,7 +84,7 @@ async def test_a_retry_reopens_failed_batches_only_and_the_waves_go_on(ledger, c
         ("3", "source_unreadable"),
     ]
     preview = await client.http.post(f"/jobs/{job_id}/retry?dry_run=true")
-    assert preview.json()["retried"] == 2
+    assert preview.json() == {"status": "running", "retried": 2, "untouched": 3}
     answers = await asyncio.gather(*(client.http.post(f"/jobs/{job_id}/retry") for _ in range(5)))
     assert sorted(one.json()["retried"] for one in answers) == [0, 0, 0, 0, 2]
     assert {one.json()["untouched"] for one in answers} == {3, 5}
@@ -116,8 +116,11 @@ async def test_a_retry_of_what_could_not_be_coordinated_coordinates_it_anew(ledg
     mine = await ledger.begin(job_no)
     await ledger.fail(mine, "source_missing", "There is no such file.")
     job_id = await id_of(client, job_no)
+    foreseen = await client.http.post(f"/jobs/{job_id}/retry?dry_run=true")
+    assert (await get(client, f"/jobs/{job_id}"))["status"] == "failed"
     answer = await client.http.post(f"/jobs/{job_id}/retry")
-    assert (answer.status_code, answer.json()["retried"]) == (200, 0)
+    assert (answer.status_code, answer.json()) == (200, {"status": "queued", "retried": 0, "untouched": 0})
+    assert foreseen.json() == answer.json()
     again = await ledger.begin(job_no)
     assert (again.source, again.fence) == ("retry", 2)
     await ledger.write(again, plan_of([1]))
@@ -180,6 +183,26 @@ async def test_an_import_that_was_put_off_is_stuck_and_may_be_tried_at_once(ledg
     assert (await client.http.post(one["action"]["path"])).status_code == 202
     assert await imports.find_imports(client.database, limit=5) == [(job_no, job_id)]
     assert [one["reason"] for one in (await get(client, "/queue"))["stuck"]] != ["put_off"]
+
+
+async def test_the_code_of_a_failed_coordination_narrows_its_retry(ledger, client) -> None:
+    job_no = await ledger.submit()
+    await ledger.fail(await ledger.begin(job_no), "source_missing", "There is no such file.")
+    path = f"/jobs/{await id_of(client, job_no)}/retry"
+    for code, status in (("source_unreadable", "failed"), ("source_missing", "queued")):
+        for query in ("?dry_run=true", ""):
+            answer = await client.http.post(path + query, json={"error_code": code})
+            assert (answer.status_code, answer.json()["status"]) == (200, status)
+
+
+async def test_a_retry_of_an_import_by_region_or_model_is_refused(ledger, client) -> None:
+    job_no = await ledger.coordinate(plan_of([1]))
+    await ledger.record(failed(*(await ledger.claim())[0]))
+    path = f"/jobs/{await id_of(client, job_no)}/retry"
+    for query in ("?dry_run=true", ""):
+        answer = await client.http.post(path + query, json={"region": "EU", "model": "m"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "misplaced_field")
+        assert [one["pointer"] for one in answer.json()["errors"]] == ["/region", "/model"]
 
 
 async def test_the_audit_recounts_imports_in_any_state(ledger, client) -> None:
