@@ -7,10 +7,16 @@ from datetime import datetime
 from db.engine import Engine, connect, statement
 from db.jobs import find_job
 
+RECENT_SECONDS = 60.0
+"""How far back from the last end of a batch the rate is taken: it tells of now, not of a night between two tries."""
+
 
 @dataclass(frozen=True, slots=True)
 class RecordTypeRead:
-    """A record type of a coordinated import. Rows count once their batch has ended."""
+    """A record type of a coordinated import. Rows count once their batch has ended; `rows_open` are those to come.
+
+    `recent_rows` were read by the batches that ended within RECENT_SECONDS of the import's last end.
+    """
 
     id: str
     level: int
@@ -25,7 +31,9 @@ class RecordTypeRead:
     rows_updated: int
     rows_unchanged: int
     rows_rejected: int
-    first_started_at: datetime | None
+    rows_open: int
+    recent_rows: int
+    recent_started_at: datetime | None
     last_finished_at: datetime | None
 
 
@@ -67,19 +75,19 @@ class ImportRead:
 
     @property
     def rows_per_second(self) -> float | None:
-        """The rate from the first batch's start to the last one's end so far; None before any ended."""
-        started = [one.first_started_at for one in self.record_types if one.first_started_at]
+        """The rate of the batches that ended last, over RECENT_SECONDS at most; None before any ended."""
+        started = [one.recent_started_at for one in self.record_types if one.recent_rows and one.recent_started_at]
         ended = [one.last_finished_at for one in self.record_types if one.last_finished_at]
         if not started or not ended:
             return None
         seconds = (max(ended) - min(started)).total_seconds()
-        return self.rows_read / seconds if seconds > 0 else None
+        return sum(one.recent_rows for one in self.record_types) / seconds if seconds > 0 else None
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rows that are still to be read take at that rate."""
+        """How long the rows of batches that are open take at that rate."""
         rate = self.rows_per_second
-        return max(0, self.rows_expected - self.rows_read) / rate if rate else None
+        return sum(one.rows_open for one in self.record_types) / rate if rate else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ async def read_import(engine: Engine, job_no: int) -> ImportRead:
     """Return how far the import with this key is."""
     async with connect(engine) as connection:
         coordination = await connection.fetchrow(statement("read_coordination"), job_no)
-        rows = await connection.fetch(statement("read_import"), job_no)
+        rows = await connection.fetch(statement("read_import"), job_no, RECENT_SECONDS)
     return ImportRead(
         CoordinationRead(**coordination) if coordination else None, [RecordTypeRead(**row) for row in rows]
     )

@@ -58,13 +58,18 @@ class ImportProgress(BaseModel):
     waves: int
     running_wave: int | None
     rows: RowCounts
-    rows_per_second: float | None = Field(description="From the first batch's start to the last end so far.")
-    seconds_left: float | None = Field(description="What is still to be read, at that rate.")
+    rows_per_second: float | None = Field(
+        description="Of the batches that ended last, over a minute at most; null before any has."
+    )
+    seconds_left: float | None = Field(
+        description="What is still to be read, at that rate; null once the job has ended."
+    )
     record_types: list[RecordTypeProgress]
 
     @classmethod
-    def of(cls, read: ImportRead) -> Self:
-        """Return the progress as it is shown."""
+    def of(cls, read: ImportRead, *, is_terminal: bool) -> Self:
+        """Return the progress as it is shown, of a job that has ended or hasn't."""
+        seconds_left = None if is_terminal else read.seconds_left
         types = [
             RecordTypeProgress(
                 id=one.id,
@@ -92,7 +97,7 @@ class ImportProgress(BaseModel):
             running_wave=state.running_wave_no if state else None,
             rows=_total([one.rows for one in types]),
             rows_per_second=None if read.rows_per_second is None else round(read.rows_per_second, 1),
-            seconds_left=None if read.seconds_left is None else round(read.seconds_left, 1),
+            seconds_left=None if seconds_left is None else round(seconds_left, 1),
             record_types=types,
         )
 

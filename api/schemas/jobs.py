@@ -13,7 +13,7 @@ from api.schemas.submissions import NormalizationNote, PlannedCounts, PlannedImp
 from db.import_progress import ImportRead
 from db.jobs import MOST_COUNTED_BEFORE, Counts, JobListed, JobRead
 from domain.spec import Kind
-from domain.status import JobStatus
+from domain.status import TERMINAL_JOB_STATUSES, JobStatus
 from domain.waves import level_by_id
 
 
@@ -155,11 +155,15 @@ class Job(BaseModel):
             normalization=[NormalizationNote.model_validate(note) for note in job.normalization or ()],
             planned=_planned(job, import_),
             progress=Progress.of(job.counts),
-            import_progress=None if import_ is None else ImportProgress.of(import_),
+            import_progress=None if import_ is None else _progress(job, import_),
             times_seen=job.times_seen,
             error=JobError.of(job),
             links=job_links(job.id, job.kind),
         )
+
+
+def _progress(job: JobRead, import_: ImportRead) -> ImportProgress:
+    return ImportProgress.of(import_, is_terminal=job.status in TERMINAL_JOB_STATUSES)
 
 
 def _planned(job: JobRead, import_: ImportRead | None) -> PlannedCounts | PlannedImportCounts:
