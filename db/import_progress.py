@@ -13,9 +13,10 @@ RECENT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class RecordTypeRead:
-    """A record type of a coordinated import. Rows count once their batch has ended; `rows_open` are those to come.
+    """A record type of a coordinated import. Rows count once their batch has ended.
 
-    `recent_rows` were read by the batches that ended within RECENT_SECONDS of the import's last end.
+    `rows_open` are to come; `rows_gone` were counted and not there to be read; `recent_rows` were read by the
+    batches that ended within RECENT_SECONDS of the import's last end.
     """
 
     id: str
@@ -32,6 +33,7 @@ class RecordTypeRead:
     rows_unchanged: int
     rows_rejected: int
     rows_open: int
+    rows_gone: int
     recent_rows: int
     recent_started_at: datetime | None
     last_finished_at: datetime | None

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from db.import_progress import CoordinationRead, ImportRead
+from db.import_progress import CoordinationRead, ImportRead, RecordTypeRead
 
 
 class RowCounts(BaseModel):
@@ -28,8 +28,12 @@ class RecordTypeProgress(BaseModel):
     batches_completed: int
     batches_failed: int
     rows: RowCounts
-    is_complete: bool = Field(description="Whether its source can be read to its end; if not, the job ends `partial`.")
-    detail: str | None = Field(description="What coordination found out about its source, and why it isn't complete.")
+    is_complete: bool = Field(
+        description="Whether all that there was to read can be read, or was; if not, the job ends `partial`."
+    )
+    detail: str | None = Field(
+        description="What coordination found out about its source, and why it isn't complete: with numbers."
+    )
 
 
 class CoordinationError(BaseModel):
@@ -85,8 +89,8 @@ class ImportProgress(BaseModel):
                     unchanged=one.rows_unchanged,
                     rejected=one.rows_rejected,
                 ),
-                is_complete=one.is_complete,
-                detail=one.detail,
+                is_complete=one.is_complete and not one.rows_gone,
+                detail=_detail(one),
             )
             for one in read.record_types
         ]
@@ -113,6 +117,11 @@ def _coordination(state: CoordinationRead) -> CoordinationState:
         not_before=state.not_before,
         error=None if code is None else CoordinationError(code=code, detail=detail or ""),
     )
+
+
+def _detail(one: RecordTypeRead) -> str | None:
+    gone = f"{one.rows_gone} of {one.rows_expected} rows that were counted were gone when they were read."
+    return " ".join(part for part in (one.detail, gone if one.rows_gone else None) if part) or None
 
 
 def _total(rows: list[RowCounts]) -> RowCounts:

@@ -11,6 +11,9 @@ SELECT
     coalesce(sum(b.rows_unchanged), 0)::bigint AS rows_unchanged,
     coalesce(sum(b.rows_rejected), 0)::bigint AS rows_rejected,
     coalesce(sum(b.rows_expected) FILTER (WHERE b.status IN ('pending', 'running')), 0)::bigint AS rows_open,
+    coalesce(
+        sum(b.rows_expected - b.rows_read) FILTER (WHERE b.status = 'completed' AND b.rows_read < b.rows_expected), 0
+    )::bigint AS rows_gone,
     coalesce(sum(b.rows_read) FILTER (WHERE b.finished_at >= b.recent_since), 0)::bigint AS recent_rows,
     greatest(
         min(b.started_at) FILTER (WHERE b.finished_at >= b.recent_since), min(b.recent_since)

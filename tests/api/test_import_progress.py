@@ -61,3 +61,16 @@ async def test_an_import_that_has_ended_has_no_time_left(ledger, progress_of, ro
     await lay_back(rows, job_no, seconds=0)
     status, progress = await progress_of(job_no)
     assert (status, progress["rows_per_second"], progress["seconds_left"]) == ("failed", 10.0, None)
+
+
+@pytest.mark.parametrize("detail", [None, "Its view has no key."])
+async def test_rows_that_were_gone_are_told_where_they_are_missed(ledger, progress_of, detail) -> None:
+    job_no = await ledger.coordinate(plan_of([2, 1], rows=100, detail=detail))
+    first, second, third = await ledger.claim()
+    await ledger.record(read(*first, rows=70), read(*third))
+    await ledger.record(read(*second, rows=95))
+    status, progress = await progress_of(job_no)
+    short, whole = progress["record_types"]
+    gone = "35 of 200 rows that were counted were gone when they were read."
+    assert (status, short["detail"]) == ("partial", f"{detail} {gone}" if detail else gone)
+    assert (short["is_complete"], whole["is_complete"], whole["detail"]) == (False, detail is None, detail)
