@@ -1,4 +1,4 @@
-"""Worked examples for /docs: each runs as it is."""
+"""Worked examples for /docs: each runs as it is, the import with the configuration in `examples/import/`."""
 
 from typing import Any
 
@@ -26,12 +26,12 @@ IMPORT_EXAMPLE: dict[str, Any] = {
     "kind": "import",
     "name": "shop",
     "record_types": [
-        {"id": "customer", "key": ["id"], "source": {"type": "file", "path": "customer.csv"}},
         {
             "id": "order",
-            "key": ["customer", "line"],
-            "source": {"type": "file", "path": "order.csv"},
+            "key": ["customer", "number"],
             "depends_on": ["customer"],
+            "source": {"type": "file", "path": "order.csv"},
         },
+        {"id": "customer", "key": ["id"], "source": {"type": "file", "path": "customer.csv"}},
     ],
 }

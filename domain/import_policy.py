@@ -32,8 +32,8 @@ def read_import_policy(part: Part | None, findings: Findings) -> ImportPolicy:
         return ImportPolicy()
     members = read_object(part, findings)
     refuse_misplaced(members, MISPLACED_IN_POLICY, part.at, findings)
-    known = POLICY_FIELDS | MISPLACED_IN_POLICY.keys()
-    refuse_unknown(members, known, part.at, findings, homes=POLICY_HOMES)
+    refused = MISPLACED_IN_POLICY.keys()
+    refuse_unknown(members, POLICY_FIELDS, part.at, findings, homes=POLICY_HOMES, refused=refused)
     read: dict[str, Any] = {
         name: _read_member(name, Part(value, f"{part.at}/{name}"), findings)
         for name, value in members.items()

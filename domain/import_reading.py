@@ -61,7 +61,7 @@ def normalize_import(body: Mapping[str, Any], registry: Registry) -> NormalizedI
     """
     findings = Findings()
     refuse_misplaced(body, MISPLACED_AT_TOP, "", findings)
-    refuse_unknown(body, TOP_FIELDS | MISPLACED_AT_TOP.keys(), "", findings, homes=TOP_HOMES)
+    refuse_unknown(body, TOP_FIELDS, "", findings, homes=TOP_HOMES, refused=MISPLACED_AT_TOP.keys())
     parts = {name: Part(body[name], f"/{name}") for name in TOP_FIELDS if body.get(name) is not None}
     name, dataset = _read_names(parts, findings)
     spec = ImportSpec(

@@ -153,7 +153,7 @@ def read_number(part: Part, low: float, high: float, findings: Findings) -> floa
 
 
 def _out_of_range(part: Part, low: float, high: float, findings: Findings) -> None:
-    findings.error(part.at, "out_of_range", f"Give a number from {low:g} to {high:g}.", min=low, max=high)
+    findings.error(part.at, "out_of_range", f"Give a number from {low:.12g} to {high:.12g}.", min=low, max=high)
 
 
 def refuse_misplaced(members: Mapping[str, Any], details: Mapping[str, str], at: str, findings: Findings) -> None:
@@ -171,15 +171,17 @@ def refuse_unknown(
     *,
     homes: Mapping[str, str],
     root: str = "",
+    refused: AbstractSet[str] = frozenset(),
 ) -> None:
     """Add an error for each member that isn't known, naming the nearest known name or where its home is.
 
-    `homes` maps names that belong elsewhere to pointers below `root`. In the order of the body.
+    `homes` maps names that belong elsewhere to pointers below `root`. Names that are `refused` already are passed over,
+    and suggested to nobody. In the order of the body.
     """
     if members.keys() <= known:
         return
     for name in members:
-        if name not in known:
+        if name not in known and name not in refused:
             _refuse_unknown_member(name, known, point(at, name), findings, home=homes.get(name), root=root)
 
 

@@ -28,8 +28,10 @@ def read_source(part: Part, scope: Scope) -> Source | None:
     if source_type is None:
         return None
     refuse_misplaced(members, MISPLACED_IN_SOURCE, part.at, scope.findings)
-    known = SOURCE_FIELDS[source_type] | MISPLACED_IN_SOURCE.keys()
-    refuse_unknown(members, known, part.at, scope.findings, homes=SOURCE_HOMES, root=part.at)
+    known = SOURCE_FIELDS[source_type]
+    homes = {name: home for name, home in SOURCE_HOMES.items() if home.removeprefix("/") in known}
+    refused = MISPLACED_IN_SOURCE.keys()
+    refuse_unknown(members, known, part.at, scope.findings, homes=homes, root=part.at, refused=refused)
     match source_type:
         case SourceType.FILE:
             return _read_file(members, part.at, scope)

@@ -83,8 +83,8 @@ class Batch(BaseModel):
     record_type: str | None = Field(default=None, description="Of imports only, as the `rows_` members and `error`.")
     status: BatchStatus
     attempts: int = Field(description="Runs that came to an end; a lost lease is none.")
-    provider: str = Field(description="Who runs it.")
-    region: str
+    provider: str | None = Field(description="Who runs it; null of an import, whose batches ask nobody.")
+    region: str | None
     cells: int
     open_cells: int
     rows_expected: int | None = None
@@ -115,8 +115,8 @@ class Batch(BaseModel):
             wave_number=batch.wave_no,
             status=BatchStatus(batch.status),
             attempts=batch.attempts,
-            provider=batch.provider,
-            region=batch.region,
+            provider=None if read else batch.provider,
+            region=None if read else batch.region,
             cells=batch.cells,
             open_cells=batch.open_cells,
             fence=batch.fence,

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from api.examples import IMPORT_EXAMPLE
 from tests.imports import configured, csv_type, import_body
 from tests.service import Client, Json, connected
 from tests.waiting import eventually_async
@@ -93,6 +94,7 @@ async def test_two_files_are_posted_imported_and_read_back(
     assert [(one["record_type"], one["rows_expected"], one["rows_inserted"]) for one in batches] == [
         ("order", 500, 500)
     ] * 5
+    assert {(one["provider"], one["region"]) for one in batches} == {(None, None)}
     first = await get(client, "/datasets/ledger/records", record_type="customer", limit=2)
     assert [(one["record_key"], one["payload"]) for one in first["items"]] == [
         ("00001", {"id": "00001", "name": "Customer 1"}),
@@ -228,6 +230,7 @@ async def test_what_the_readme_lets_one_paste_waits_for_the_rows_and_prints_them
         await eventually_async(lambda: client.jobs("shop"), what="the import is there")
         start_worker(database_url, redis_url, **settings)
         output, errors = await asyncio.wait_for(shell.communicate(), 30)
+    assert orjson.loads((EXAMPLE / "shop.json").read_bytes()) == IMPORT_EXAMPLE  # which /docs shows
     assert errors == b""
     shown, _, rows = output.decode().rpartition("\n}\n")
     assert orjson.loads(shown + "}")["status"] == "completed"

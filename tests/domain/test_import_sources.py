@@ -112,6 +112,13 @@ def test_a_named_query_of_a_connection_is_taken():
     )
 
 
+@pytest.mark.parametrize("name", ["query", "path", "file", "users", "passwort"])
+def test_a_field_of_other_sources_is_refused_with_those_that_this_one_takes(name):
+    (error,) = errors_of(with_source(type="sql", connection="erp", table="a", **{name: "x"}))
+    assert (error.pointer, error.code) == (f"{AT}/{name}", "unknown_field")
+    assert error.extra == {"allowed": ["connection", "table", "type"]}
+
+
 def test_an_unknown_connection_is_refused_with_those_of_its_type():
     (error,) = errors_of(with_source(type="sql", connection="epr", table="a"))
     assert (error.pointer, error.code, error.extra["allowed"], error.extra["nearest"]) == (

@@ -221,6 +221,11 @@ def test_a_policy_outside_its_bounds_is_refused(name, value, code):
     assert refusals(importing(policy={name: value})) == [(f"/policy/{name}", code)]
 
 
+def test_the_bounds_of_a_policy_are_told_in_plain_digits():
+    (error,) = errors_of(importing(policy={"max_rejects": -1}))
+    assert error.detail == "Give a number from 0 to 1000000."
+
+
 def test_a_policy_must_be_an_object():
     assert refusals(importing(policy=[])) == [("/policy", "wrong_type")]
 
