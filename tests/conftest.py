@@ -21,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from runtime.accounts import account_for_engines
 from runtime.embedded import Engines, engines_in
@@ -28,6 +29,10 @@ from runtime.folder import DataFolder
 from runtime.guard import Guard
 from runtime.postgres import Postgres
 from runtime.valkey import Valkey
+
+# How long examples take to draw tells how loaded the machine is.
+settings.register_profile("shared machine", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 # A test that crashes the server still finds its data (the kernel has it); only a machine that loses power would not.
 TEST_POSTGRES_SETTINGS = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB"}

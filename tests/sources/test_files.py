@@ -236,7 +236,9 @@ async def test_paths_that_leave_the_root_are_refused(root, staging, open_file, t
 cells = st.text(st.sampled_from('ab0",;\n|\t \u00e9\u65e5'), max_size=4)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(rows=st.lists(st.lists(cells, min_size=3, max_size=3), max_size=30), batch_size=st.integers(1, 12))
 async def test_ranges_partition_any_csv(root, staging, rows, batch_size):
     text = io.StringIO()
@@ -251,7 +253,9 @@ async def test_ranges_partition_any_csv(root, staging, rows, batch_size):
     assert [row.position for row in read] == list(range(len(rows)))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(rows=st.integers(0, 200), batch_size=st.integers(1, 70), group=st.sampled_from([2048, 4096]))
 async def test_ranges_partition_any_parquet(root, staging, rows, batch_size, group):
     make(root / "rows.parquet", f"SELECT i * 97 AS n FROM range({rows * 50}) AS r (i)", f"(ROW_GROUP_SIZE {group})")

@@ -68,7 +68,9 @@ csv_records = {
 }
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     data=st.data(),
     columns=st.sampled_from([1, 2, 3]),
@@ -140,7 +142,9 @@ json_lines = st.sampled_from(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     written=st.lists(json_lines, max_size=30),
     line_break=st.sampled_from([b"\n", b"\r\n"]),

@@ -124,7 +124,9 @@ cells = st.none() | texts
 values = st.one_of(texts, st.integers(-2, 2), st.floats(-2, 2, width=16), st.booleans(), st.none(), st.just([1]))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(rows=st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=30), key=st.sampled_from(["x", "xy", "zx"]))
 async def test_any_csv_is_taken_apart_as_one_batch_would_be(root, staging, rows, key):
     lines = [",".join("" if cell is None else '"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
@@ -134,7 +136,9 @@ async def test_any_csv_is_taken_apart_as_one_batch_would_be(root, staging, rows,
     await source.aclose()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from("xyz"), values), max_size=30), key=st.sampled_from(["x", "xy", "zx"])
 )
