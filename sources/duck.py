@@ -1,23 +1,42 @@
 """DuckDB in a thread of its own: imported when first used, with little memory, and stopped when its caller is."""
 
 import asyncio
+import errno
+import os
 import re
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from sources.errors import SourceError, SourceUnavailable, Unreadable
+from sources.errors import SourceError, SourceTimeout, SourceUnavailable, Unreadable
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 T = TypeVar("T")
+Setting: TypeAlias = str | bool | int | float | list[str]
 _INTERRUPT_AGAIN_SECONDS = 0.05
-_DESCRIPTOR = re.compile(r"['\"]?/dev/fd/\d+['\"]?")
-"""The name that an open file goes by here; it says nothing to anybody."""
+_PATH = re.compile(r"""/dev/fd/\d+|"/[^"]*"|'/[^']*'""")
+"""The name that an open file goes by here, which says nothing to anybody, or a path of the worker's machine."""
+_DISK_TROUBLES = tuple(
+    os.strerror(number)
+    for number in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.ESTALE,
+        errno.EACCES,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.EMFILE,
+        errno.ENFILE,
+    )
+)
+"""What the disk may say that DuckDB passes on: none of it is the file's fault."""
 
 
 class Stopped(Exception):
@@ -37,11 +56,53 @@ class Session:
             raise Stopped
 
 
-class Duck:
-    """One engine, one thread. `memory_limit` is in DuckDB's spelling and bounds its buffers, not the process."""
+class _Engine:
+    """DuckDB, opened when first used; `is_abandoned` once somebody waited for it in vain."""
 
-    def __init__(self, *, memory_limit: str, spill_folder: Path) -> None:
-        self._config: dict[str, str | bool | int | float | list[str]] = {
+    def __init__(self, config: Mapping[str, Setting]) -> None:
+        self._config = dict(config)
+        self._connection: DuckDBPyConnection | None = None
+        self.is_abandoned = False
+
+    def work(self, work: Callable[[Session], T], stop: threading.Event, sessions: list[Session]) -> T:
+        """Return what the work returns; for one thread at a time. Raises SourceError."""
+        import duckdb  # noqa: PLC0415 (it costs 40 MB, and most workers never import a file)
+
+        if stop.is_set():
+            raise Stopped
+        try:
+            if self._connection is None:
+                self._connection = duckdb.connect(":memory:", config=self._config)
+                self._connection.execute("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL parquet_metadata_cache = true")
+            with self._connection.cursor() as connection:
+                sessions.append(Session(connection, stop))
+                return work(sessions[0])
+        except duckdb.InterruptException:
+            raise Stopped from None
+        except duckdb.Error as error:
+            raise _told(error) from error
+        except OSError as error:
+            raise _away(error.strerror or type(error).__name__) from error
+        finally:
+            sessions.clear()
+            if self.is_abandoned:
+                self.close()
+
+    def close(self) -> None:
+        """Let go of its memory."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class Duck:
+    """One engine, one thread at a time. `memory_limit` is in DuckDB's spelling and bounds its buffers, not the process.
+
+    The threads are daemons: one that a file system holds mustn't keep the process from ending.
+    """
+
+    def __init__(self, *, memory_limit: str, spill_folder: Path, patience_seconds: float = 5) -> None:
+        self._config: dict[str, Setting] = {
             "memory_limit": memory_limit,
             "threads": 1,
             "temp_directory": str(spill_folder),
@@ -49,64 +110,82 @@ class Duck:
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="duckdb")
-        self._engine: DuckDBPyConnection | None = None
+        self._patience_seconds = patience_seconds
+        self._engine = _Engine(self._config)
+        self._one_at_a_time = asyncio.Lock()
 
-    async def run(self, work: Callable[[Session], T]) -> T:
-        """Return what `work` returns; one at a time. When the caller is cancelled the work is stopped within moments.
+    async def run(self, work: Callable[[Session], T], *, limit_seconds: float | None = None) -> T:
+        """Return what `work` returns; one at a time, and waiting for the others doesn't count against the limit.
 
-        Raises SourceError: Unreadable for what DuckDB refuses, SourceUnavailable for what the disk refuses.
+        When the caller is cancelled the work is stopped within moments. What doesn't stop, since a file system hangs,
+        is left behind after `patience_seconds`, with its engine.
+
+        Raises SourceError: Unreadable for what DuckDB refuses, SourceUnavailable for what the disk refuses,
+        SourceTimeout past the limit.
         """
-        stop = threading.Event()
-        sessions: list[Session] = []
-        running = asyncio.get_running_loop().run_in_executor(self._thread, self._work, work, stop, sessions)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            stop.set()
-            # An interrupt that comes just before a statement starts is forgotten by it, hence again and again.
-            while not running.done():
-                for session in sessions:
-                    session.connection.interrupt()
-                await asyncio.wait({running}, timeout=_INTERRUPT_AGAIN_SECONDS)
-            running.exception()
-            raise
+        async with self._one_at_a_time:
+            stop = threading.Event()
+            sessions: list[Session] = []
+            engine = self._engine
+            running = _in_thread(lambda: engine.work(work, stop, sessions))
+            try:
+                await asyncio.wait({running}, timeout=limit_seconds)
+            finally:
+                if not running.done():
+                    stop.set()
+                    await self._stopped(running, sessions)
+            if stop.is_set():
+                raise SourceTimeout(f"The file gave no answer within {limit_seconds:g} seconds.")
+            return running.result()
 
     async def aclose(self) -> None:
-        """Let go of the engine and its thread."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown(wait=False)
+        """Let go of the engine."""
+        async with self._one_at_a_time:
+            await _in_thread(self._engine.close)
 
-    def _work(self, work: Callable[[Session], T], stop: threading.Event, sessions: list[Session]) -> T:
-        import duckdb  # noqa: PLC0415 (it costs 40 MB, and most workers never import a file)
+    async def _stopped(self, running: "asyncio.Future[T]", sessions: Sequence[Session]) -> None:
+        """Interrupt the work until it ends, or until patience has run out; then go on without it."""
+        deadline = time.monotonic() + self._patience_seconds
+        try:
+            # An interrupt that comes just before a statement starts is forgotten by it, hence again and again.
+            while not running.done() and time.monotonic() < deadline:
+                for session in list(sessions):
+                    session.connection.interrupt()
+                await asyncio.wait({running}, timeout=_INTERRUPT_AGAIN_SECONDS)
+        finally:
+            if running.done():
+                running.exception()
+            else:
+                self._engine.is_abandoned = True
+                self._engine = _Engine(self._config)
+                running.cancel()
 
-        if stop.is_set():
-            raise Stopped
-        if self._engine is None:
-            self._engine = duckdb.connect(":memory:", config=self._config)
-            self._engine.execute("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL parquet_metadata_cache = true")
-        with self._engine.cursor() as connection:
-            sessions.append(Session(connection, stop))
-            try:
-                return work(sessions[0])
-            except duckdb.InterruptException:
-                raise Stopped from None
-            except duckdb.Error as error:
-                raise _told(error) from error
-            finally:
-                sessions.clear()
 
-    def _close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+def _in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
+    """Run this in a thread of its own, which the process doesn't wait for at its end."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the result gets it
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="duckdb", daemon=True).start()
+    return asyncio.wrap_future(future)
 
 
 def _told(error: Exception) -> SourceError:
     """Return what DuckDB refused as an error of ours. Only its first line: the others show what a file holds."""
-    first_line = _DESCRIPTOR.sub("the file", str(error).splitlines()[0])
-    if "No space left" in first_line or "Disk quota" in first_line:
-        return SourceUnavailable("The disk of the staging folder is full.")
+    first_line = _PATH.sub("the file", str(error).splitlines()[0])
+    for trouble in _DISK_TROUBLES:
+        if trouble in first_line:
+            return _away(trouble)
     if first_line.startswith("Out of Memory"):
         return Unreadable("DuckDB needs more than its limit of memory: write the file with smaller row groups.")
     return Unreadable(f"DuckDB can't read it: {first_line}")
+
+
+def _away(trouble: str) -> SourceUnavailable:
+    return SourceUnavailable(f"The file, or the folder it is staged in, can't be used for the moment ({trouble}).")

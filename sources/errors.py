@@ -12,6 +12,7 @@ SourceError
 ├── SourceRefused          the service takes neither these credentials nor this query
 └── SourceUnavailable      away for the moment: the same call may succeed later
     ├── SourceBusy             it takes no more calls now
+    ├── SourceNotConfigured    this process's configuration doesn't have it; another's may
     └── SourceTimeout          no answer within the limit
 """
 
@@ -25,10 +26,14 @@ ECHO_LIMIT = 100
 
 
 class SourceError(Exception):
-    """The source can't be read; one that is `retryable` may be tried again unchanged."""
+    """The source can't be read; one that is `retryable` may be tried again unchanged.
+
+    One that `is_away` says nothing of what was asked, so it counts as no try until it has lasted.
+    """
 
     code = "source_error"
     retryable = False
+    is_away = False
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -103,6 +108,7 @@ class SourceUnavailable(SourceError):
 
     code = "source_unavailable"
     retryable = True
+    is_away = True
 
 
 class SourceBusy(SourceUnavailable):
@@ -115,10 +121,17 @@ class SourceBusy(SourceUnavailable):
         self.retry_after_seconds = retry_after_seconds
 
 
+class SourceNotConfigured(SourceUnavailable):
+    """This process can't open the source, since its configuration doesn't name it; another worker's may."""
+
+    code = "source_not_configured"
+
+
 class SourceTimeout(SourceUnavailable):
-    """The source gave no answer within the limit."""
+    """The source gave no answer within the limit: what was asked may be too much for it."""
 
     code = "source_timeout"
+    is_away = False
 
 
 def echoed(name: str) -> str:

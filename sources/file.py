@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from sources.duck import Duck, Session
-from sources.errors import SourceChanged, echoed, refuse_too_many_batches, refuse_unknown_columns
+from sources.errors import SourceChanged, SourceUnavailable, echoed, refuse_too_many_batches, refuse_unknown_columns
 from sources.formats import format_of
 from sources.paths import open_inside
 from sources.protocol import SourceRange, SourceRow, Survey, most_rows
 from sources.repeats import find_repeated
 from sources.staged_rows import stored_columns, to_reject, to_source_rows
 from sources.staging import Staged, stage, staged
+
+READ_SECONDS = 60.0
+STAGE_SECONDS = 3600.0
+"""A read that has to stage the file again may take so long; past either a file system hangs."""
 
 
 class FileSource:
@@ -58,20 +62,12 @@ class FileSource:
 
     async def read(self, source_range: Mapping[str, Any]) -> list[SourceRow]:
         """Return the rows of a range, malformed records among them. `position` is the record's number in the file."""
-        wanted = source_range["staged"]
-        found = self._staged
-        if found is None or found.id != wanted:
-            found = await self._duck.run(lambda _: staged(self._folder, wanted))
-        if found is None or not found.parquet.exists():
-            self._staged = None
-            found = await self._now_staged()
-        if found.id != wanted:
-            raise SourceChanged(
-                f"{echoed(self._path)} is no longer the file that was surveyed: start the import again."
-            )
-        self._staged = now = found
+        now = await self._duck.run(
+            lambda session: self._find(session, source_range["staged"]), limit_seconds=STAGE_SECONDS
+        )
         rows = await self._duck.run(
-            lambda session: _rows(session, now, first=source_range["from"], before=source_range["before"])
+            lambda session: self._rows(session, now, first=source_range["from"], before=source_range["before"]),
+            limit_seconds=READ_SECONDS,
         )
         repeated = source_range.get("repeated")
         return _mark(rows, repeated) if repeated else rows
@@ -88,6 +84,25 @@ class FileSource:
     def _stage(self, session: Session) -> Staged:
         with open_inside(self._root, self._path) as file:
             return stage(session, file=file, format_=self._format, folder=self._folder)
+
+    def _find(self, session: Session, wanted: str) -> Staged:
+        """Return what was surveyed, staged again if it isn't there. Raises SourceChanged."""
+        if self._staged is None or self._staged.id != wanted:
+            self._staged = staged(self._folder, wanted) or self._stage(session)
+        if self._staged.id != wanted:
+            raise SourceChanged(
+                f"{echoed(self._path)} is no longer the file that was surveyed: start the import again."
+            )
+        return self._staged
+
+    def _rows(self, session: Session, now: Staged, *, first: int, before: int) -> list[SourceRow]:
+        try:
+            return _rows(session, now, first=first, before=before)
+        except Exception:
+            if now.parquet.exists():
+                raise
+            self._staged = None
+            raise SourceUnavailable("The staged form of the file went away: it is staged again.") from None
 
 
 def _ranges(now: Staged, repeated: Sequence[int], batch_size: int) -> list[SourceRange]:

@@ -38,12 +38,14 @@ class Staged:
 
 
 def staged(folder: Path, staged_id: str) -> Staged | None:
-    """Return what is staged under this id, None if nothing is; marks it as used."""
+    """Return what is staged under this id, None if nothing is or not all of it; marks it as used."""
     about = folder / staged_id / _ABOUT
     try:
         told = json.loads(about.read_text())
         os.utime(about)
     except FileNotFoundError:
+        return None
+    if not (folder / staged_id / ROWS).exists():  # somebody tidied up file by file
         return None
     return Staged(staged_id, folder / staged_id / ROWS, _content(told))
 
@@ -114,8 +116,10 @@ def _keep(unfinished: Path, final: Path) -> None:
     try:
         unfinished.rename(final)
     except OSError:
-        if not (final / _ABOUT).exists():
-            raise
+        if (final / _ABOUT).exists() and (final / ROWS).exists():
+            return
+        shutil.rmtree(final, ignore_errors=True)
+        unfinished.rename(final)
 
 
 def _last_used(path: Path) -> float:
