@@ -5,12 +5,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from api.answers import Answer
 from domain.import_reading import NormalizedImport
 from domain.waves import level_by_id
 from sources.configured import ConfiguredSources
 from sources.protocol import Survey
-from sources.survey import Preview, Trouble, preview
+from sources.survey import Found, Trouble, survey, waves_of
+
+log = structlog.stdlib.get_logger()
 
 PREVIEW_SECONDS = 5.0
 AT_ONCE = 2
@@ -30,16 +34,19 @@ class ImportPreviews:
         began = asyncio.get_running_loop().time()
         async with self._room:
             left = self._seconds - (asyncio.get_running_loop().time() - began)
-            found = await preview(given.spec, self._sources.open, seconds=max(0.0, left))
+            found = await survey(given.spec, self._sources.open, seconds=max(0.0, left))
+        for record_type, one in found.items():
+            if isinstance(one, Trouble) and one.cause is not None:
+                log.error("source_failed", record_type=record_type, exc_info=one.cause)
         return replace(answer, body={**answer.body, "planned": _planned(given, found)})
 
 
-def _planned(given: NormalizedImport, found: Preview) -> Mapping[str, Any]:
+def _planned(given: NormalizedImport, found: Found) -> Mapping[str, Any]:
     levels = level_by_id({one.id: one.depends_on for one in given.spec.record_types})
-    shown = [_shown(one, levels[record_type], record_type) for record_type, one in found.by_record_type.items()]
+    shown = [_shown(one, levels[record_type], record_type) for record_type, one in found.items()]
     return {
         **given.planned.to_json(),
-        "waves": found.waves,
+        "waves": waves_of(given.spec, found),
         "batches": _total([one["batches"] for one in shown]),
         "rows": _total([one["rows"] for one in shown]),
         "by_record_type": shown,

@@ -7,7 +7,7 @@ from domain.import_spec import FileSource, Source, SqlSource, SuiteqlSource
 from runtime.config_file import ConnectionSettings, ConnectionType
 from runtime.settings import Settings
 from sources import file, sql, suiteql
-from sources.errors import SourceMissing, echoed
+from sources.errors import SourceNotConfigured, echoed
 from sources.protocol import Source as OpenedSource
 from sources.sql_session import SqlConnection
 from sources.suiteql_service import SuiteqlConnection
@@ -24,7 +24,7 @@ class ConfiguredSources:
         self._services: dict[str, SuiteqlConnection] = {}
 
     def open(self, source: Source) -> OpenedSource:
-        """Return a source to read. Raises SourceError for one that is no longer configured."""
+        """Return a source to read. Raises SourceNotConfigured for one that only others may know."""
         match source:
             case FileSource(path):
                 return self._file(path)
@@ -43,7 +43,7 @@ class ConfiguredSources:
     def _file(self, path: str) -> OpenedSource:
         imports = self._settings.file.imports
         if imports is None:
-            raise SourceMissing("No root of imports is configured: set [imports] root.")
+            raise SourceNotConfigured("No root of imports is configured where this was tried: set [imports] root.")
         folder = (self._settings.data_dir or Path(tempfile.gettempdir())) / STAGING
         return file.FileSource(root=imports.root, path=path, staging_folder=folder)
 
@@ -66,7 +66,7 @@ class ConfiguredSources:
     def _configured(self, name: str, kind: ConnectionType) -> ConnectionSettings:
         configured = self._settings.file.connections.get(name)
         if configured is None or configured.type is not kind:
-            raise SourceMissing(f"No {kind} connection {echoed(name)} is configured any more.")
+            raise SourceNotConfigured(f"No {kind} connection {echoed(name)} is configured where this was tried.")
         return configured
 
     def _secret(self, variable: str) -> str:

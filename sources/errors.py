@@ -23,6 +23,7 @@ from domain.import_policy import MAX_BATCHES, least_batch_size
 
 ECHO_LIMIT = 100
 """Characters of a name that an error may echo; values are never echoed."""
+UNFORESEEN = "Reading the source failed in a way that nobody foresaw; the log says more"
 
 
 class SourceError(Exception):

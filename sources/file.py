@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ class FileSource:
         self._folder = staging_folder
         self._duck = Duck(memory_limit=memory_limit, spill_folder=staging_folder / "spill")
         self._staged: Staged | None = None
+
+    @property
+    def survey_turn(self) -> AbstractAsyncContextManager[object]:
+        """Nobody is waited for: each source has its own engine."""
+        return nullcontext()
 
     async def columns(self) -> tuple[str, ...]:
         """Return the names in the CSV's first line, the Parquet's schema, or all of the JSON lines' members."""

@@ -1,6 +1,7 @@
 """What a source is to the worker: it tells its columns, counts, cuts its rows into ranges once, and reads a range."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -55,6 +56,11 @@ class Source(Protocol):
 
     All raise SourceError, whose code, detail and `retryable` say what became of it.
     """
+
+    @property
+    def survey_turn(self) -> AbstractAsyncContextManager[object]:
+        """To be held while `ranges` is asked; waiting for it, and so for others' surveys, is no part of the survey."""
+        ...
 
     async def columns(self) -> tuple[str, ...]:
         """Return the names that the source's rows really have."""

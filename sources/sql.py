@@ -1,6 +1,7 @@
 """PostgreSQL tables and views as sources, cut along their key in one snapshot and read by ranges of it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from itertools import count, pairwise
 from typing import Any
@@ -40,6 +41,11 @@ class SqlSource:
         self._name = table
         self._table: Table | None = None
         self._order_by_survey: dict[str, Order] = {}
+
+    @property
+    def survey_turn(self) -> AbstractAsyncContextManager[object]:
+        """One of the connection's few."""
+        return self._connection.survey_turn
 
     async def columns(self) -> tuple[str, ...]:
         """Return the names of the columns, in the table's order."""

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from domain.policy import MAX_CALL_SECONDS
 from sources.errors import (
     KeyUnusable,
     SourceChanged,
@@ -18,11 +19,14 @@ from sources.errors import (
     Unreadable,
 )
 
-Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 
 APPLICATION_NAME = "breakwater import"
 IDLE_IN_TRANSACTION_SECONDS = 60
 """A worker that is paused while it surveys keeps the source's snapshot for so long at most."""
+SURVEYS_AT_ONCE = 4
+"""Tables of one connection that a worker counts at the same time, over all imports."""
+CLOSE_SECONDS = 5.0
 _WORK_MEM = "64MB"
 # How values are written as text: keys must come back as the same values, moments as ISO 8601.
 _SPELLING = {
@@ -35,9 +39,12 @@ _SPELLING = {
 
 
 class SqlConnection:
-    """A configured connection to a PostgreSQL database; at most `size` sessions, opened when needed.
+    """A configured connection to a PostgreSQL database: at most `size` sessions that read, opened when needed.
 
-    `read_seconds` bounds reading one range, `survey_seconds` a count or a survey, on both ends of the connection.
+    Waiting for one of them has no limit: what they are busy with is no failure of whoever waits. Surveys have sessions
+    of their own, so that no COUNT keeps a batch waiting, as many as hold `survey_turn`. `read_seconds` bounds reading
+    one range, `survey_seconds` a statement of a survey, on both ends of the connection; whoever asked for the survey
+    is the one to bound it.
     """
 
     def __init__(
@@ -47,32 +54,50 @@ class SqlConnection:
         size: int = 4,
         connect_seconds: float = 10,
         read_seconds: float = 60,
-        survey_seconds: float = 600,
+        survey_seconds: float = MAX_CALL_SECONDS,
     ) -> None:
+        self.survey_turn = asyncio.Semaphore(SURVEYS_AT_ONCE)
         self._url = url
         self._size = size
+        self._places = asyncio.Semaphore(size)
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._survey_seconds = survey_seconds
         self._opened: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
+        self._surveying: set[asyncpg.Connection[asyncpg.Record]] = set()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
         """Lend a session for single statements, each its own transaction. Raises SourceError for what goes wrong."""
-        with _Telling():
-            pool = await self._pool()
-            async with pool.acquire(timeout=self._connect_seconds) as connection:
-                yield connection
+        async with self._places:
+            with _Telling():
+                pool = await self._pool()
+                async with pool.acquire(timeout=self._connect_seconds) as connection:
+                    yield connection
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
-        """Lend a session in a transaction that sees one moment and writes nothing; it ends with the block."""
-        async with self.reading() as connection:
-            # A statement prepared before somebody altered the table can't be prepared again within a transaction.
-            await connection.reload_schema_state()
-            async with self._transaction(connection):
-                yield connection
+        """Lend a session in a transaction that sees one moment and writes nothing; both end with the block."""
+        with _Telling():
+            connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+                self._url,
+                timeout=self._connect_seconds,
+                command_timeout=self._read_seconds + 1,
+                server_settings=self._server_settings(),
+            )
+            self._surveying.add(connection)
+            try:
+                async with self._transaction(connection):
+                    yield connection
+            finally:
+                self._surveying.discard(connection)
+                await self._close(connection)
+
+    async def _close(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """End a session, which waits for a statement that is being cancelled, though not for a server that is gone."""
+        with suppress(TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await connection.close(timeout=CLOSE_SECONDS)
 
     @asynccontextmanager
     async def _transaction(self, connection: Connection) -> AsyncIterator[None]:
@@ -97,6 +122,8 @@ class SqlConnection:
 
     async def aclose(self) -> None:
         """End every session, those in use too."""
+        for connection in self._surveying:
+            connection.terminate()
         if self._opened is not None:
             self._opened.terminate()
             self._opened = None

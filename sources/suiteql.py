@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from sources.cuts import Cuts
@@ -10,7 +11,7 @@ from sources.errors import (
     KeyMissing,
     KeyUnusable,
     SourceChanged,
-    SourceMissing,
+    SourceNotConfigured,
     Unreadable,
     echoed,
     refuse_too_many_batches,
@@ -30,14 +31,19 @@ class SuiteqlSource:
     """
 
     def __init__(self, connection: SuiteqlConnection, query: str) -> None:
-        """Raises SourceMissing if the connection has no such named query."""
+        """Raises SourceNotConfigured if the connection has no such named query."""
         if query not in connection.queries:
             known = ", ".join(map(echoed, sorted(connection.queries))) or "none"
-            raise SourceMissing(f"The connection has no query {echoed(query)}: it has {known}.")
+            raise SourceNotConfigured(f"The connection has no query {echoed(query)}: it has {known}.")
         self._connection = connection
         self._query = connection.queries[query].strip().rstrip(";")
         self._name = query
         self._columns: tuple[str, ...] | None = None
+
+    @property
+    def survey_turn(self) -> AbstractAsyncContextManager[object]:
+        """Nobody is waited for: calls of all are made by turns."""
+        return nullcontext()
 
     async def columns(self) -> tuple[str, ...]:
         """Return the names that the first page shows: the service leaves out what is null."""

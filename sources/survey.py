@@ -1,15 +1,17 @@
 """Finding out what there is to import: every record type is counted and cut into ranges, then laid out in waves."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from db.imports import FoundRecordType, ImportPlan, PlannedRange
 from domain.import_policy import MAX_BATCHES
-from domain.import_spec import ImportSpec, RecordType
+from domain.import_spec import FileSource, ImportSpec, RecordType, Source, SqlSource, SuiteqlSource
 from domain.waves import PlannedWave, level_by_id, number_batches, plan_waves
-from sources.errors import SourceError, TooManyBatches
+from sources.errors import UNFORESEEN, SourceError, TooManyBatches, echoed
 from sources.opened import OpenSource
 from sources.protocol import Survey
 
@@ -19,103 +21,130 @@ SURVEYS_AT_ONCE = 4
 """Record types counted at the same time: each COUNT is a scan of somebody else's database."""
 
 
-class CountTimeout(Exception):
-    """A record type took longer to count than the policy allows; the argument is its id."""
+TOLD_TROUBLES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a record type wasn't counted."""
+    """Why a record type wasn't counted. `cause` is an error that nobody foresaw, for the log.
+
+    A `retryable` one may be gone the next time; one that `is_away` says nothing of what was asked. `rows` are known of
+    one that is only too large.
+    """
 
     code: str
     detail: str
+    retryable: bool = False
+    is_away: bool = False
+    rows: int | None = None
+    cause: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a survey found within its time: by record type, and the waves, None where any of them is missing."""
-
-    by_record_type: Mapping[str, Survey | Trouble]
-    waves: int | None
+Found: TypeAlias = Mapping[str, Survey | Trouble]
+"""What a survey found out, by record type, in the spec's order."""
 
 
-async def survey(spec: ImportSpec, open_source: OpenSource) -> ImportPlan:
-    """Count all record types and cut them into batches, within the policy's limits. May take minutes.
+async def survey(spec: ImportSpec, open_source: OpenSource, *, seconds: float = math.inf) -> Found:
+    """Count all record types and cut them into batches, within the policy's limits; may take minutes.
 
-    Raises SourceError and CountTimeout for the first record type that can't be surveyed, and TooManyBatches once all
-    are counted.
+    What can't be surveyed is told, not raised. `seconds` bound all of it together, waiting included; the policy's
+    `count_timeout_seconds` each by itself, from when its turn has come.
     """
-    room = _room(spec)
+    room = asyncio.Semaphore(min(SURVEYS_AT_ONCE, spec.policy.max_concurrent))
+    deadline = None if math.isinf(seconds) else asyncio.get_running_loop().time() + seconds
     batches = 0
 
-    async def one(record_type: RecordType) -> Survey:
-        nonlocal batches
-        async with room:
-            try:
-                found = await _survey_one(record_type, spec, open_source)
-                batches += len(found.ranges)
-            except TooManyBatches as refused:
-                found = Survey(refused.rows, [])
-                batches += MAX_BATCHES + 1
-        return found if batches <= MAX_BATCHES else replace(found, ranges=[])  # nobody will need them
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = {record_type.id: group.create_task(one(record_type)) for record_type in spec.record_types}
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    surveys = {record_type_id: task.result() for record_type_id, task in tasks.items()}
-    if batches > MAX_BATCHES:
-        rows = sum(one.rows for one in surveys.values())
-        raise TooManyBatches(rows, spec.policy.batch_size, record_types=len(surveys))
-    return _plan(spec, surveys)
-
-
-async def preview(spec: ImportSpec, open_source: OpenSource, *, seconds: float) -> Preview:
-    """Survey what can be surveyed within so many seconds in all. A source that can't be read is told, not raised."""
-    room = _room(spec)
-    deadline = asyncio.get_running_loop().time() + seconds
-
     async def one(record_type: RecordType) -> Survey | Trouble:
+        nonlocal batches
+        in_all, counting = asyncio.timeout_at(deadline), asyncio.timeout(None)
         try:
-            async with asyncio.timeout_at(deadline), room, aclosing(open_source(record_type.source)) as source:
-                return await source.ranges(record_type.key, spec.policy.batch_size)
-        except TimeoutError:
-            return Trouble("count_timeout", f"It wasn't counted within {seconds:g} seconds.")
+            async with in_all, room, aclosing(open_source(record_type.source)) as source, source.survey_turn, counting:
+                counting.reschedule(asyncio.get_running_loop().time() + spec.policy.count_timeout_seconds)
+                found = await source.ranges(record_type.key, spec.policy.batch_size)
         except SourceError as error:
-            return Trouble(error.code, error.detail)
+            return _trouble(error)
+        except Exception as error:  # noqa: BLE001 - whatever a source raises befalls its record type alone
+            if in_all.expired() or counting.expired():
+                limit = min(seconds, spec.policy.count_timeout_seconds)
+                return Trouble("count_timeout", f"It wasn't counted within {limit:g} seconds.")
+            return Trouble(SourceError.code, f"{UNFORESEEN} ({type(error).__name__}).", cause=error)
+        batches += len(found.ranges)
+        return found if batches <= MAX_BATCHES else _too_many(found.rows)  # nobody will need its ranges
 
-    found = dict(
-        zip((x.id for x in spec.record_types), await asyncio.gather(*map(one, spec.record_types)), strict=True)
+    surveyed = await asyncio.gather(*map(one, spec.record_types))
+    return _told_of_all(dict(zip((one.id for one in spec.record_types), surveyed, strict=True)), spec)
+
+
+def trouble_of(spec: ImportSpec, found: Found) -> Trouble | None:
+    """Return why the import can't be planned, naming each record type that stands in its way; None if none does.
+
+    It is worth another try only where nothing definite is wrong with any of them.
+    """
+    troubles = [(one, found[one.id]) for one in spec.record_types]
+    told = [(one, trouble) for one, trouble in troubles if isinstance(trouble, Trouble)]
+    if not told:
+        return None
+    _, first = told[0]
+    if all(trouble.code == TooManyBatches.code for _, trouble in told):  # said of all of them together
+        return first
+    lines = [f"{one.id} ({_named(one.source)}): {trouble.detail}" for one, trouble in told[:TOLD_TROUBLES]]
+    if len(told) > TOLD_TROUBLES:
+        lines.append(f"and {len(told) - TOLD_TROUBLES} more.")
+    return Trouble(
+        first.code,
+        " ".join(lines),
+        retryable=all(trouble.retryable for _, trouble in told),
+        is_away=all(trouble.is_away for _, trouble in told),
     )
+
+
+def waves_of(spec: ImportSpec, found: Found) -> int | None:
+    """Return how many waves the import has; None where not all of it was counted."""
     surveys = {record_type: one for record_type, one in found.items() if isinstance(one, Survey)}
-    return Preview(found, len(_waves(spec, surveys)) if len(surveys) == len(found) else None)
+    return len(_waves(spec, surveys)) if len(surveys) == len(found) else None
 
 
-def _room(spec: ImportSpec) -> asyncio.Semaphore:
-    return asyncio.Semaphore(min(SURVEYS_AT_ONCE, spec.policy.max_concurrent))
+def _trouble(error: SourceError) -> Trouble:
+    if isinstance(error, TooManyBatches):
+        return _too_many(error.rows)
+    return Trouble(error.code, error.detail, error.retryable, error.is_away)
 
 
-async def _survey_one(record_type: RecordType, spec: ImportSpec, open_source: OpenSource) -> Survey:
-    async with aclosing(open_source(record_type.source)) as source:
-        deadline = asyncio.timeout(spec.policy.count_timeout_seconds)
-        try:
-            async with deadline:
-                return await source.ranges(record_type.key, spec.policy.batch_size)
-        except TimeoutError as error:
-            if not deadline.expired():
-                raise
-            raise CountTimeout(record_type.id) from error
+def _too_many(rows: int) -> Trouble:
+    """Return what is said of all once all are counted."""
+    return Trouble(TooManyBatches.code, "", rows=rows)
 
 
-def _plan(spec: ImportSpec, surveys: Mapping[str, Survey]) -> ImportPlan:
+def _told_of_all(found: Found, spec: ImportSpec) -> Found:
+    """Say of what is too large how large all of it is, and what would do."""
+    rows = sum(one.rows or 0 for one in found.values())
+    detail = TooManyBatches(rows, spec.policy.batch_size, record_types=len(found)).detail
+    return {
+        record_type: replace(one, detail=detail) if isinstance(one, Trouble) and one.rows is not None else one
+        for record_type, one in found.items()
+    }
+
+
+def _named(source: Source) -> str:
+    match source:
+        case FileSource(path):
+            return f"file {echoed(path)}"
+        case SqlSource(connection, table):
+            return f"table {echoed(table)} of {echoed(connection)}"
+        case SuiteqlSource(connection, query):
+            return f"query {echoed(query)} of {echoed(connection)}"
+
+
+def plan(spec: ImportSpec, found: Found) -> ImportPlan:
+    """Lay out in waves what was found out, of which nothing may be in trouble."""
+    surveys = {record_type: one for record_type, one in found.items() if isinstance(one, Survey)}
     waves = _waves(spec, surveys)
     levels = level_by_id({one.id: one.depends_on for one in spec.record_types})
     no_by_id = {one.id: number for number, one in enumerate(spec.record_types)}
     batches = []
     for _, wave_no, record_type, range_no in number_batches(waves):
-        found = surveys[record_type].ranges[range_no]
-        batches.append(PlannedRange(wave_no, no_by_id[record_type], range_no + 1, found.range, found.rows))
+        one = surveys[record_type].ranges[range_no]
+        batches.append(PlannedRange(wave_no, no_by_id[record_type], range_no + 1, one.range, one.rows))
     return ImportPlan(
         dataset=spec.dataset,
         record_types=[

@@ -22,8 +22,7 @@ from db.tallies import Tally, tally
 from domain.import_spec import ImportSpec
 from domain.outcome import backoff_seconds, storable
 from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVENTED, RETRIES
-from sources.errors import SourceError
-from sources.survey import CountTimeout, survey
+from sources.survey import Trouble, plan, survey, trouble_of
 from worker.context import Context
 
 AT_ONCE = 4
@@ -192,14 +191,17 @@ class ImportCoordinator:
     async def _survey(self, mine: Coordination) -> tuple[ImportSpec, ImportPlan] | _Failure:
         try:
             spec = ImportSpec.from_json(mine.spec)
-            return spec, await survey(spec, self._context.open_source)
-        except CountTimeout as timeout:
-            return _Failure("count_timeout", f"Record type {timeout} took longer than count_timeout_seconds to count.")
-        except SourceError as error:
-            is_retryable = error.retryable and mine.attempts + 1 < spec.policy.max_attempts
-            return _Failure(error.code, storable(error.detail), is_retryable)
         except (LookupError, ValueError, TypeError, AttributeError) as error:  # another version stored it
             return _Failure(UNPLANNABLE, f"This version can't plan the stored spec: {type(error).__name__}.")
+        found = await survey(spec, self._context.open_source)
+        for record_type, one in found.items():
+            if isinstance(one, Trouble) and one.cause is not None:
+                self._context.log.error("source_failed", job_id=mine.id, record_type=record_type, exc_info=one.cause)
+        trouble = trouble_of(spec, found)
+        if trouble is None:
+            return spec, plan(spec, found)
+        is_retryable = trouble.retryable and mine.attempts + 1 < spec.policy.max_attempts
+        return _Failure(trouble.code, storable(trouble.detail), is_retryable)
 
     async def _write(self, mine: Coordination, spec: ImportSpec, plan: ImportPlan) -> None:
         facts = {

@@ -582,3 +582,24 @@ async def cost(source, one):
     before = time.perf_counter()
     await source.read(one.range)
     return time.perf_counter() - before
+
+
+async def test_reading_and_surveying_have_sessions_of_their_own_and_waiting_for_one_is_no_failure(
+    database, empty_database_url
+):
+    await make_lines(database, 10)
+    await database.execute(SLOW)
+    connection = SqlConnection(empty_database_url, size=1, connect_seconds=1, read_seconds=30)
+    line = SqlSource(connection, "line")
+    survey = await line.ranges(["transaction", "line"], 5)
+    counting = [asyncio.create_task(SqlSource(connection, "slow").count()) for _ in range(4)]
+    async with connection.reading() as session:  # for longer than connecting may take
+        waiting = [asyncio.create_task(line.read(one.range)) for one in survey.ranges]
+        await session.execute("SELECT pg_sleep(1.5)")
+        assert not any(one.done() for one in waiting)
+    assert [len(await one) for one in waiting] == [5, 5]
+    for one in counting:
+        one.cancel()
+    await asyncio.gather(*counting, return_exceptions=True)
+    await eventually_async(lambda: _none(active(database)))
+    await connection.aclose()

@@ -9,7 +9,7 @@ from sources.errors import (
     KeyMissing,
     SourceBusy,
     SourceChanged,
-    SourceMissing,
+    SourceNotConfigured,
     SourceRefused,
     SourceTimeout,
     SourceUnavailable,
@@ -233,7 +233,7 @@ async def test_columns_are_those_that_rows_show(server, connection):
 
 
 async def test_a_spec_can_only_name_a_configured_query(connection):
-    with pytest.raises(SourceMissing, match='"any_keys", "customer", "nowhere"'):
+    with pytest.raises(SourceNotConfigured, match='"any_keys", "customer", "nowhere"'):
         SuiteqlSource(connection, "SELECT 1")
 
 
