@@ -66,13 +66,15 @@ class ClaimedBatch:
 class Claimant:
     """Who claims: `holder`, random for each claim, tells apart a fence number that was issued again after a crash.
 
-    What the holders `in_hand` hold isn't taken, though its lease may have run out: this worker will renew it.
+    What the holders `in_hand` hold isn't taken, though its lease may have run out: this worker will renew it. Nothing
+    of `but_not_jobs` is taken either.
     """
 
     holder: int
     worker_no: int
     lease_seconds: float
     in_hand: Collection[int] = ()
+    but_not_jobs: Collection[int] = ()
 
 
 @dataclass(slots=True)
@@ -193,6 +195,7 @@ async def _find_due(
         list(claimant.in_hand),
         locked_jobs is not None,
         locked_jobs or [],
+        list(claimant.but_not_jobs),
     )
 
 

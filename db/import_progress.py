@@ -53,6 +53,7 @@ class CoordinationRead:
     not_before: datetime | None
     error_code: str | None
     error_detail: str | None
+    away_since: datetime | None
     worker: str | None
     waves: int
     running_wave_no: int | None

@@ -20,7 +20,8 @@ BatchKey = tuple[int, int]
 class ImportRange:
     """What a claimed batch is to read: `range` is its source's.
 
-    `attempts` tries ended before this one; `forgiven` of them don't count against the policy's.
+    `attempts` tries ended before this one; `forgiven` of them don't count against the policy's. The source was away
+    for `away_seconds` until now, if it was.
     """
 
     record_type_no: int
@@ -31,6 +32,7 @@ class ImportRange:
     forgiven: int
     job_id: str
     record_type: str
+    away_seconds: float | None = None
 
 
 class ReadRow(NamedTuple):
@@ -55,7 +57,8 @@ class ImportSettlement:
     """What became of a claimed batch: `completed` with rows, `failed`, or to be tried again (`pending`).
 
     `records` hold no key twice. `rows_read` counts them, the rejected ones, and what a failed batch doesn't write.
-    `record` sets what was inserted, what was known before, and what of that was updated.
+    `record` sets what was inserted, what was known before, and what of that was updated. A try of one to be read again
+    `is_forgiven` if it doesn't count, as where its source `is_away`.
     """
 
     batch: ClaimedBatch
@@ -68,6 +71,8 @@ class ImportSettlement:
     error_code: str | None = None
     error_detail: str | None = None
     due_in_seconds: float = 0.0
+    is_away: bool = False
+    is_forgiven: bool = False
     inserted: int = 0
     updated: int = 0
     known: int = 0
@@ -130,6 +135,7 @@ async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -
             row["forgiven"],
             row["job_id"],
             row["record_type"],
+            row["away_seconds"],
         )
         for row in rows
     }
@@ -156,6 +162,8 @@ async def record(
     ended = [one for one in settled if one.status != "pending"]
     if ended:
         await _write_counts(connection, ended)
+    if len(ended) < len(settled):
+        await _put_off(connection, [one for one in settled if one.status == "pending"])
     jobs = await _advance(connection, settled, source=source)
     return ImportRecorded(settled, stale, jobs)
 
@@ -244,6 +252,11 @@ async def _write_counts(connection: Connection, ended: Sequence[ImportSettlement
     repeated = [(one.batch.job_no, one.batch.batch_no) for one in ended if one.rejected or one.range.attempts]
     if repeated:
         await connection.execute(statement("replace_rejects"), *_columns(repeated, 2), *_columns(rejects, 6))
+
+
+async def _put_off(connection: Connection, waiting: Sequence[ImportSettlement]) -> None:
+    reasons = [(*one.batch.key[:2], one.is_away, one.is_forgiven, one.error_code, one.error_detail) for one in waiting]
+    await connection.execute(statement("put_off_import_batches"), *_columns(reasons, 6))
 
 
 async def _advance(connection: Connection, settled: Sequence[ImportSettlement], *, source: str) -> list[ImportAdvanced]:

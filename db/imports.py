@@ -17,6 +17,7 @@ IMPORT_POOL: PoolKey = ("import", "")
 class Coordination:
     """The right to coordinate an import: fence and holder name its lease. `attempts` tries failed before.
 
+    `lost_leases` ran out in a row before this one; a source was away for `away_seconds` until now, if it was.
     `fenced_sources` are the triggers of those whose lease ran out.
     """
 
@@ -30,6 +31,8 @@ class Coordination:
     trigger_no: int
     source: str
     fenced_sources: Sequence[str]
+    lost_leases: int = 0
+    away_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +191,12 @@ async def put_off(
     source: str,
     event: Mapping[str, object],
     outcome: str,
+    is_away: bool | None = None,
 ) -> Settled | None:
-    """Give an import back to the queue, after `tries` (0 or 1) that failed; None, and nothing, if fenced off."""
+    """Give an import back to the queue, after `tries` (0 or 1) that count; None, and nothing, if fenced off.
+
+    `is_away` says whether a source was found away, None that nothing was found out.
+    """
     if not await _still_mine(connection, mine):
         return None
     return _settled(
@@ -201,6 +208,7 @@ async def put_off(
             source,
             orjson.dumps(event).decode(),
             outcome,
+            is_away,
         )
     )
 

@@ -468,6 +468,8 @@ class Import(SQLModel, table=True):
     lease_until: MaybeTime
     heartbeat_at: MaybeTime
     attempts: int
+    lost_leases: int
+    away_since: MaybeTime
     not_before: MaybeTime
     planned_at: MaybeTime
     ready_window: int | None
@@ -506,6 +508,7 @@ class ImportBatch(SQLModel, table=True):
     range: Json
     rows_expected: int
     forgiven: int
+    away_since: MaybeTime
     rows_read: int
     rows_inserted: int
     rows_updated: int

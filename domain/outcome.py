@@ -10,6 +10,10 @@ BACKOFF_CAP_SECONDS = 60.0
 GATE_BASE_SECONDS = 1.0
 GATE_CAP_SECONDS = 30.0
 """A closed gate whose provider doesn't say for how long: from base to cap, twice as long each time in a row."""
+AWAY_SECONDS = 300.0
+"""A source that is away says nothing of what was asked: for so long no try that finds it away counts."""
+AWAY_BASE_SECONDS = 1.0
+AWAY_CAP_SECONDS = 15.0
 WORKER_LOST = "worker_lost"
 CALL_INTERRUPTED = "call_interrupted"
 QUEUE_TIMEOUT = "queue_timeout"
@@ -64,6 +68,16 @@ Outcome: TypeAlias = Completed | Failed
 def backoff_seconds(attempts: int, jitter: float) -> float:
     """Return the wait after `attempts` failed tries: exponential with full jitter, `jitter` drawn from [0, 1)."""
     return jitter * min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(attempts, 16))
+
+
+def is_forgiven(away_seconds: float | None) -> bool:
+    """Return whether a try that found its source away counts against nothing, `away_seconds` after the first one."""
+    return (away_seconds or 0.0) < AWAY_SECONDS
+
+
+def away_backoff_seconds(away_seconds: float | None, jitter: float) -> float:
+    """Return the wait for a source that is away: about as long as it has been, within bounds, half of it jitter."""
+    return (1 + jitter) / 2 * min(AWAY_CAP_SECONDS, AWAY_BASE_SECONDS + (away_seconds or 0.0))
 
 
 def storable(text: str) -> str:

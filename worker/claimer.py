@@ -179,6 +179,7 @@ class Claimer:
                 *(run.batch.holder for run in self._executor.held.values()),
                 *(batch.holder for batch in self._importer.held),
             },
+            but_not_jobs=self._importer.left_to_others.job_nos,
         )
 
         async def unit(connection: Connection) -> Claim:

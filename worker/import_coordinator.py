@@ -20,10 +20,13 @@ from db.engine import GONE, REFUSED, Connection, in_transaction
 from db.imports import Coordination, ImportPlan, KeyChanged, Settled
 from db.tallies import Tally, tally
 from domain.import_spec import ImportSpec
-from domain.outcome import backoff_seconds, storable
+from domain.outcome import WORKER_LOST, away_backoff_seconds, backoff_seconds, is_forgiven, storable
 from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVENTED, RETRIES
+from sources.errors import SourceNotConfigured
 from sources.survey import Trouble, plan, survey, trouble_of
 from worker.context import Context
+from worker.executor import LOST_LEASES_LIMIT
+from worker.leaving import LeftToOthers
 
 AT_ONCE = 4
 """Imports that one worker coordinates at the same time."""
@@ -42,6 +45,8 @@ class _Failure:
     code: str
     detail: str
     is_retryable: bool = False
+    is_away: bool = False
+    is_forgiven: bool = False
 
 
 class ImportCoordinator:
@@ -52,6 +57,7 @@ class ImportCoordinator:
         self._on_planned = on_planned
         self._wake = asyncio.Event()
         self._mine: set[int] = set()
+        self._left_to_others = LeftToOthers()
 
     def wake(self) -> None:
         """Say that an import may wait."""
@@ -76,8 +82,9 @@ class ImportCoordinator:
         room = AT_ONCE - len(self._mine)
         if room <= 0:
             return
+        but_not = self._mine | self._left_to_others.job_nos
         found = await in_transaction(
-            self._context.engine, lambda c: imports.find_imports(c, limit=room, but_not=self._mine)
+            self._context.engine, lambda c: imports.find_imports(c, limit=room, but_not=but_not)
         )
         for job_no, job_id in found:
             self._mine.add(job_no)
@@ -86,7 +93,8 @@ class ImportCoordinator:
     async def _next_due(self) -> float | None:
         """Return how long to sleep unless somebody rings; a job that others hold is looked at again soon."""
         seconds = await in_transaction(self._context.engine, imports.next_due_seconds)
-        return None if seconds is None else max(0.01, seconds)
+        known = [one for one in (seconds, self._left_to_others.seconds) if one is not None]
+        return max(0.01, min(known)) if known else None
 
     async def _coordinate(self, job_no: int, job_id: str) -> None:
         """Coordinate one import if nobody else does. Whatever befalls it befalls this import alone."""
@@ -98,6 +106,9 @@ class ImportCoordinator:
                 await asyncio.sleep(PATIENCE_SECONDS)
         except GONE as error:
             self._context.log.warning("coordination_delayed", job_id=job_id, error=str(error))
+            await asyncio.sleep(PATIENCE_SECONDS)
+        except Exception:  # its lease runs out, and that is counted
+            self._context.log.exception("coordination_failed", job_id=job_id)
             await asyncio.sleep(PATIENCE_SECONDS)
         finally:
             self._mine.discard(job_no)
@@ -189,6 +200,9 @@ class ImportCoordinator:
                 return
 
     async def _survey(self, mine: Coordination) -> tuple[ImportSpec, ImportPlan] | _Failure:
+        if mine.lost_leases >= LOST_LEASES_LIMIT:
+            detail = f"The workers that coordinated this import were lost {mine.lost_leases} times in a row."
+            return _Failure(WORKER_LOST, detail)
         try:
             spec = ImportSpec.from_json(mine.spec)
         except (LookupError, ValueError, TypeError, AttributeError) as error:  # another version stored it
@@ -200,8 +214,9 @@ class ImportCoordinator:
         trouble = trouble_of(spec, found)
         if trouble is None:
             return spec, plan(spec, found)
-        is_retryable = trouble.retryable and mine.attempts + 1 < spec.policy.max_attempts
-        return _Failure(trouble.code, storable(trouble.detail), is_retryable)
+        is_free = trouble.is_away and is_forgiven(mine.away_seconds)
+        is_retryable = is_free or (trouble.retryable and mine.attempts + 1 < spec.policy.max_attempts)
+        return _Failure(trouble.code, storable(trouble.detail), is_retryable, trouble.is_away, is_free)
 
     async def _write(self, mine: Coordination, spec: ImportSpec, plan: ImportPlan) -> None:
         facts = {
@@ -240,9 +255,15 @@ class ImportCoordinator:
         async def unit(connection: Connection) -> Settled:
             told = {"code": failure.code, "detail": failure.detail}
             if failure.is_retryable:
-                wait = backoff_seconds(mine.attempts + 1, random.random())  # noqa: S311 - jitter needs no secrecy
                 settled = await imports.put_off(
-                    connection, mine, tries=1, due_in_seconds=wait, source=mine.source, event=told, outcome="failed"
+                    connection,
+                    mine,
+                    tries=int(not failure.is_forgiven),
+                    due_in_seconds=_wait_seconds(mine, failure),
+                    source=mine.source,
+                    event=told,
+                    outcome="failed",
+                    is_away=failure.is_away,
                 )
                 retried = [tally(RETRIES.name, 1, reason=failure.code)]
                 await tallies.add(connection, self._context.worker_no, retried)
@@ -253,6 +274,8 @@ class ImportCoordinator:
             return await self._settle(connection, settled)
 
         await in_transaction(self._context.engine, unit)
+        if failure.code == SourceNotConfigured.code:
+            self._left_to_others.leave(mine.job_no)
         self._context.log.warning(
             "coordination_put_off" if failure.is_retryable else "job_not_coordinated",
             job_id=mine.id,
@@ -312,3 +335,10 @@ def _told(changed: KeyChanged) -> str:
         f"Dataset {changed.dataset} keeps record type {changed.record_type} by the key {kept}; this import's key is"
         f" {wanted}, which would bring the same rows in a second time. Import into another `dataset`, or by {kept}."
     )
+
+
+def _wait_seconds(mine: Coordination, failure: _Failure) -> float:
+    jitter = random.random()  # noqa: S311 - it needs no secrecy
+    if failure.is_away:
+        return away_backoff_seconds(mine.away_seconds, jitter)
+    return backoff_seconds(mine.attempts + 1, jitter)

@@ -12,11 +12,12 @@ from db.importing import BatchKey, ImportRange, ImportSettlement, read_ranges
 from db.specs import load_specs
 from domain.import_spec import ImportSpec
 from runtime.metrics import QUEUE_WAIT
-from sources.errors import SourceError
+from sources.errors import UNFORESEEN, SourceError, SourceNotConfigured
 from sources.opened import OpenSources
 from worker import settlements
 from worker.context import Context
 from worker.executor import LOST_LEASES_LIMIT
+from worker.leaving import LeftToOthers
 from worker.load_logs import named
 from worker.loader import Loader
 
@@ -48,6 +49,7 @@ class Importer:
         self._starting: asyncio.Queue[tuple[ClaimedBatch, ImportSpec]] = asyncio.Queue()
         self._specs: OrderedDict[int, ImportSpec] = OrderedDict()
         self._sources = OpenSources(context.open_source)
+        self.left_to_others = LeftToOthers()
         self._held: dict[tuple[int, int, int, int], _Held] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -163,6 +165,12 @@ class Importer:
         try:
             async with self._sources.open(batch.job_no, record_type.source) as source:
                 rows = await source.read(given.range)
+            return settlements.read(batch, given, rows, key=record_type.key, policy=spec.policy)
         except SourceError as error:
+            if isinstance(error, SourceNotConfigured):
+                self.left_to_others.leave(batch.job_no)
             return settlements.unread(batch, given, error, policy=spec.policy)
-        return settlements.read(batch, given, rows, key=record_type.key, policy=spec.policy)
+        except Exception as error:
+            self._context.log.exception("source_failed", **named(batch, given))
+            unforeseen = SourceError(f"{UNFORESEEN} ({type(error).__name__}).")
+            return settlements.unread(batch, given, unforeseen, policy=spec.policy)

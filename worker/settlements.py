@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from db.batches import ClaimedBatch
 from db.importing import ImportRange, ImportSettlement
 from domain.import_spec import ImportPolicy
-from domain.outcome import WORKER_LOST, backoff_seconds, storable
+from domain.outcome import WORKER_LOST, away_backoff_seconds, backoff_seconds, is_forgiven, storable
 from sources.errors import SourceError
 from sources.protocol import SourceRow
 from worker.records import duplicate, to_records
@@ -37,9 +37,13 @@ def unread(batch: ClaimedBatch, given: ImportRange, error: SourceError, *, polic
     """Return what becomes of a batch that couldn't be read: it is tried again later, or it failed."""
     settlement = _failed(batch, given, error.code, error.detail)
     counted = given.attempts + 1 - given.forgiven
-    if error.retryable and counted < policy.max_attempts:
+    jitter = random.random()  # noqa: S311 - it needs no secrecy
+    settlement.is_away = error.is_away
+    settlement.is_forgiven = error.is_away and is_forgiven(given.away_seconds)
+    if settlement.is_forgiven or (error.retryable and counted < policy.max_attempts):
         settlement.status = "pending"
-        settlement.due_in_seconds = backoff_seconds(counted, random.random())  # noqa: S311 - jitter needs no secrecy
+        away = away_backoff_seconds(given.away_seconds, jitter)
+        settlement.due_in_seconds = away if error.is_away else backoff_seconds(counted, jitter)
     return settlement
 
 

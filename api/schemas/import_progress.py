@@ -53,6 +53,9 @@ class CoordinationState(BaseModel):
     failed_tries: int
     not_before: datetime | None = Field(description="When it is tried again after a failed try.")
     error: CoordinationError | None = Field(description="Of the last try that failed, until the import is planned.")
+    away_since: datetime | None = Field(
+        description="Since when a source is away, if the last try found it so; for five minutes such tries don't count."
+    )
 
 
 class ImportProgress(BaseModel):
@@ -115,6 +118,7 @@ def _coordination(state: CoordinationRead) -> CoordinationState:
         lease_until=state.lease_until,
         failed_tries=state.attempts,
         not_before=state.not_before,
+        away_since=state.away_since,
         error=None if code is None else CoordinationError(code=code, detail=detail or ""),
     )
 

@@ -10,9 +10,10 @@ WITH taken AS (
         worker_no = excluded.worker_no,
         lease_until = excluded.lease_until,
         heartbeat_at = excluded.heartbeat_at,
+        lost_leases = imports.lost_leases + (imports.holder IS NOT NULL)::int,
         not_before = NULL
     WHERE imports.lease_until IS NULL OR imports.lease_until < now()
-    RETURNING job_no, fence, attempts
+    RETURNING job_no, fence, attempts, lost_leases, extract(EPOCH FROM now() - away_since)::float8 AS away_seconds
 ), fenced_triggers AS (
     UPDATE triggers AS t
     SET outcome = 'fenced', finished_at = clock_timestamp()
@@ -55,7 +56,8 @@ WITH taken AS (
     CROSS JOIN own_trigger AS o
 )
 SELECT
-    j.job_no, j.id, j.tenant_no, s.spec, i.fence, i.attempts, o.trigger_no, o.source,
+    j.job_no, j.id, j.tenant_no, s.spec, i.fence, i.attempts, i.lost_leases, i.away_seconds,
+    o.trigger_no, o.source,
     ARRAY(SELECT f.source FROM fenced_triggers AS f) AS fenced_sources
 FROM begun_job AS j
 CROSS JOIN taken AS i

@@ -2,7 +2,7 @@
 -- what is paused is passed over. One row tells how many ready rows were taken away; without a batch it is otherwise null.
 -- Locks ready and batch rows only, passing over locked ones. A ready row whose batch can't be claimed is dropped; one
 -- whose batch is locked stays. A batch whose lease ran out is found too; not one of this worker itself ($4 are the
--- holders it has in hand), which will renew the lease.
+-- holders it has in hand), which will renew the lease; and nothing of the jobs ($7) that it leaves to others.
 -- Where calls are counted ($5), a job with a limit of its own is passed over unless this transaction has locked its
 -- limit ($6) and it has room; a batch that is taken over brings the slots it has. OFFSET 0 keeps the planner from
 -- counting for jobs without a limit. Turns are of one pool: pools are served by turns themselves, in any order.
@@ -20,6 +20,7 @@ WITH due AS MATERIALIZED (
             OFFSET 0
         ) AS used ON l.job_no IS NOT NULL
         WHERE w.provider = p.provider AND w.region = p.region AND w.not_before <= now()
+            AND w.job_no <> ALL ($7::bigint[])
             AND (
                 l.job_no IS NULL
                 OR (

@@ -1,6 +1,6 @@
--- Give an import, its job and coordination locked, back to the queue: after a try that failed ($2 is 1) or none (0), due
--- again in $3 seconds, with what happened as an event ($5, told by $4), whose code and detail are kept where it has them.
--- The trigger of whoever held it ends as $6.
+-- Give an import, its job and coordination locked, back to the queue, due again in $3 seconds, with what happened as an
+-- event ($5, told by $4), whose code and detail are kept where it has them. $2 tries count; $7 is whether a source was
+-- found away, NULL where nothing was found out. The trigger of whoever held it ends as $6.
 WITH waiting_job AS (
     UPDATE jobs AS j
     SET status = 'queued', last_event_no = j.last_event_no + 1
@@ -11,6 +11,8 @@ WITH waiting_job AS (
     SET holder = NULL,
         lease_until = NULL,
         attempts = i.attempts + $2::int,
+        lost_leases = CASE WHEN $7::boolean IS NULL THEN i.lost_leases ELSE 0 END,
+        away_since = CASE WHEN $7 IS NULL THEN i.away_since WHEN $7 THEN coalesce(i.away_since, now()) END,
         not_before = clock_timestamp() + $3::float8 * interval '1 second',
         error_code = coalesce($5::text::json ->> 'code', i.error_code),
         error_detail = coalesce($5::text::json ->> 'detail', i.error_detail)

@@ -16,7 +16,7 @@ WITH waiting_job AS (
     RETURNING j.job_no, j.last_event_no
 ), forgiven AS (
     UPDATE imports AS i
-    SET attempts = 0, not_before = NULL, error_code = NULL, error_detail = NULL
+    SET attempts = 0, lost_leases = 0, away_since = NULL, not_before = NULL, error_code = NULL, error_detail = NULL
     FROM waiting_job AS j
     WHERE i.job_no = j.job_no
 ), inserted_event AS (

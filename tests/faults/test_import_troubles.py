@@ -1,10 +1,15 @@
 """Imports that meet what nobody foresaw: the trouble stays theirs, it is named, and it has an end."""
 
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-from tests.fleet import all_ended, connected, ring
+import pytest
+
+from db.engine import create_engine
+from tests.fleet import Fleet, all_ended, connected, ring
 from tests.import_fixtures import SCHEMA, erp
-from tests.imports import csv_type, import_body, seed_import, table_type
+from tests.imports import Imports, csv_type, import_body, seed_import, table_type
+from tests.sources_away import Gateway, gateway_to
 from tests.waiting import eventually_async
 
 __all__ = ["erp"]
@@ -63,3 +68,202 @@ async def test_what_is_wrong_with_each_record_type_is_named_at_once(fleet, erp, 
     assert 'missing_3 (file "missing_3.csv"): There is no file' in detail
     assert "missing_4" not in detail
     assert detail.endswith("and 2 more.")
+
+
+async def test_a_staging_folder_that_cannot_be_written_keeps_its_import_waiting_and_no_worker_from_working(
+    fleet, erp, connection, redis_url, tmp_path
+) -> None:
+    (tmp_path / "state").mkdir()
+    blocked = tmp_path / "state" / "breakwater-staging"
+    blocked.write_text("no folder")
+    (erp.data / "customer.csv").write_text("id\n1\n")
+    await erp.table("line", 10)
+    job_no = await seed_import(connection, import_body(csv_type("customer"), policy={"max_attempts": 1}))
+    (worker,) = fleet.start(1)
+    await ring(redis_url, [job_no])
+    put_off = worker.wait_for("coordination_put_off", code="source_unavailable")
+    assert str(tmp_path) not in put_off["detail"]
+    other = await seed_import(connection, import_body(erp_type("line")))
+    await ring(redis_url, [other])
+    await eventually_async(
+        lambda: connection.fetchval("SELECT status = 'completed' FROM jobs WHERE job_no = $1", other)
+    )
+    blocked.unlink()
+    await all_ended(connection)
+    assert await job(connection, job_no) == ("completed", None, None)
+    assert worker.is_alive
+
+
+async def test_what_nobody_foresaw_while_reading_fails_its_batch_alone(fleet, erp, connection, redis_url) -> None:
+    await erp.table("line", 40)
+    job_no = await seed_import(connection, import_body(erp_type("line"), policy={"batch_size": 1}))
+    await connection.execute(
+        """
+        CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NEW.batch_no = 20 THEN NEW.range := '{}'; END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER spoil BEFORE INSERT ON import_batches FOR EACH ROW EXECUTE FUNCTION spoil();
+        """
+    )
+    (worker,) = fleet.start(1)
+    await ring(redis_url, [job_no])
+    await all_ended(connection)
+    assert worker.is_alive
+    assert worker.wait_for("source_failed", batch_no=20)["exception"]
+    failed = await connection.fetch("SELECT batch_no, error_code FROM import_batches WHERE error_code IS NOT NULL")
+    assert [tuple(row) for row in failed] == [(20, "source_error")]
+    assert await connection.fetchval("SELECT count(*) FROM imported_records") == 39
+
+
+async def test_a_coordination_whose_workers_are_always_lost_ends(fleet, erp, connection, redis_url) -> None:
+    (erp.data / "customer.csv").write_text("id\n1\n")
+    job_no = await seed_import(connection, import_body(csv_type("customer")))
+    engine = create_engine(fleet.database_url, size=2, pinned_plans=True)
+    ledger = Imports(engine)
+    for lost in range(10):
+        begun = await ledger.begin(job_no, lease_seconds=0)
+        assert begun is not None
+        assert begun.lost_leases == lost
+    await engine.dispose()
+    fleet.start(1)
+    await ring(redis_url, [job_no])
+    await all_ended(connection)
+    status, code, detail = await job(connection, job_no)
+    assert (status, code) == ("failed", "worker_lost")
+    assert detail is not None
+    assert "10 times in a row" in detail
+
+
+async def test_an_import_that_cannot_even_be_begun_keeps_no_other_from_it(fleet, erp, connection, redis_url) -> None:
+    (erp.data / "customer.csv").write_text("id\n1\n")
+    doomed, other = [await seed_import(connection, import_body(csv_type("customer"))) for _ in range(2)]
+    await connection.execute(
+        f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON imports FOR EACH ROW
+        WHEN (NEW.job_no = {doomed}) EXECUTE FUNCTION refuse();
+        """
+    )
+    (worker,) = fleet.start(1)
+    await ring(redis_url, [doomed, other])
+    job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", doomed)
+    worker.wait_for("coordination_failed", job_id=job_id)
+    await eventually_async(
+        lambda: connection.fetchval("SELECT status = 'completed' FROM jobs WHERE job_no = $1", other)
+    )
+    assert worker.is_alive
+    await connection.execute("DROP TRIGGER refuse ON imports")
+    await all_ended(connection)
+    assert await job(connection, doomed) == ("completed", None, None)
+
+
+# Sources that are away
+
+
+@pytest.fixture
+async def gateway(fleet: Fleet, erp) -> AsyncIterator[Gateway]:
+    """The way to a source with a table `line` of 400 rows, open at first."""
+    await erp.table("line", 400)
+    async with gateway_to(fleet.database_url) as gateway:
+        fleet.environment = {"ERP_URL": gateway.url}
+        yield gateway
+
+
+async def test_a_source_that_is_away_for_a_while_costs_coordination_no_try(
+    fleet, connection, gateway, redis_url
+) -> None:
+    gateway.shut()
+    job_no = await seed_import(connection, import_body(erp_type("line"), policy={"max_attempts": 1}))
+    (worker,) = fleet.start(1)
+    await ring(redis_url, [job_no])
+    await eventually_async(
+        lambda: connection.fetchval("SELECT fence >= 3 AND attempts = 0 FROM imports WHERE job_no = $1", job_no)
+    )
+    assert worker.wait_for("coordination_put_off", code="source_unavailable")["detail"].startswith("line (table ")
+    gateway.open()
+    await all_ended(connection)
+    assert await job(connection, job_no) == ("completed", None, None)
+
+
+async def test_a_source_that_is_away_while_batches_are_read_costs_them_no_try(
+    fleet, connection, gateway, redis_url
+) -> None:
+    policy = {"max_attempts": 1, "batch_size": 1, "max_concurrent": 2}
+    job_no = await seed_import(connection, import_body(erp_type("line"), policy=policy))
+    fleet.start(1)
+    await ring(redis_url, [job_no])
+    done = "SELECT count(*) > 20 FROM batches WHERE job_no = $1 AND status = 'completed'"
+    await eventually_async(lambda: connection.fetchval(done, job_no))
+    gateway.shut()
+    waiting = (
+        "SELECT max(forgiven) FROM import_batches WHERE away_since IS NOT NULL AND error_code = 'source_unavailable'"
+    )
+    await eventually_async(lambda: _at_least(connection.fetchval(waiting), 2))
+    gateway.open()
+    await all_ended(connection, seconds=60)
+    assert await job(connection, job_no) == ("completed", None, None)
+    assert await connection.fetchval("SELECT count(*) FROM import_batches WHERE error_code IS NOT NULL") == 0
+
+
+async def _at_least(asked, number: int) -> bool:
+    return (await asked or 0) >= number
+
+
+@pytest.mark.parametrize("found_by", ["coordination", "batches"])
+async def test_a_source_that_stays_away_fails_the_import_in_the_end(
+    fleet, connection, gateway, redis_url, found_by
+) -> None:
+    policy = {"max_attempts": 1, "batch_size": 4, "max_concurrent": 1}
+    job_no = await seed_import(connection, import_body(erp_type("line"), policy=policy))
+    if found_by == "coordination":
+        gateway.shut()
+    fleet.start(1)
+    await ring(redis_url, [job_no])
+    if found_by == "batches":
+        done = "SELECT count(*) > 20 FROM batches WHERE job_no = $1 AND status = 'completed'"
+        await eventually_async(lambda: connection.fetchval(done, job_no))
+        gateway.shut()
+    table = "imports" if found_by == "coordination" else "import_batches"
+    await eventually_async(
+        lambda: connection.fetchval(f"SELECT count(*) > 0 FROM {table} WHERE away_since IS NOT NULL")
+    )
+    await connection.execute(
+        f"""
+        CREATE FUNCTION long_ago() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            NEW.away_since := NEW.away_since - interval '5 minutes';
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER long_ago BEFORE UPDATE ON {table} FOR EACH ROW
+        WHEN (NEW.away_since > now() - interval '5 minutes') EXECUTE FUNCTION long_ago();
+        UPDATE {table} SET job_no = job_no;
+        """
+    )
+    await all_ended(connection, seconds=90)
+    status, code, _ = await job(connection, job_no)
+    assert (status, code) == ("failed", "source_unavailable" if found_by == "coordination" else "wave_failed")
+    codes = await connection.fetch("SELECT DISTINCT error_code FROM import_batches WHERE error_code IS NOT NULL")
+    assert [row[0] for row in codes] == ([] if found_by == "coordination" else ["source_unavailable"])
+
+
+# Sources that only some workers know
+
+
+async def test_a_worker_without_the_connection_leaves_the_import_to_one_that_has_it(
+    fleet, erp, connection, redis_url, tmp_path
+) -> None:
+    await erp.table("line", 3000)
+    (tmp_path / "ignorant.toml").write_text("")
+    job_no = await seed_import(connection, import_body(erp_type("line"), policy={"batch_size": 10, "max_attempts": 1}))
+    (ignorant,) = fleet.start(1, CONFIG=tmp_path / "ignorant.toml")
+    await ring(redis_url, [job_no])
+    ignorant.wait_for("coordination_put_off", code="source_not_configured")
+    (knowing,) = fleet.start(1)
+    knowing.wait_for("job_coordinated")
+    await all_ended(connection)
+    assert await job(connection, job_no) == ("completed", None, None)
+    handed_back = await connection.fetchval("SELECT coalesce(sum(forgiven), 0) FROM import_batches")
+    assert handed_back <= 30, handed_back
+    assert len(ignorant.events("coordination_put_off")) == 1

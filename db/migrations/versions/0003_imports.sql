@@ -14,6 +14,7 @@ CREATE TABLE record_sets (
 -- The right to coordinate an import, from the first time somebody takes it: a lease, a fence and a holder, as batches
 -- have them. Rows are made and their fence is raised under the job's row lock. `ready_window` batches of a wave may be
 -- ready or running at once. The error is that of the last try that failed, until it is planned.
+-- `away_since` is when a source was found away, if each try since found it so.
 CREATE TABLE imports (
     job_no bigint NOT NULL CONSTRAINT imports_key PRIMARY KEY
         CONSTRAINT import_belongs_to_job REFERENCES jobs ON DELETE CASCADE,
@@ -23,6 +24,8 @@ CREATE TABLE imports (
     lease_until timestamptz,
     heartbeat_at timestamptz,
     attempts int NOT NULL DEFAULT 0,
+    lost_leases int NOT NULL DEFAULT 0,
+    away_since timestamptz,
     not_before timestamptz,
     planned_at timestamptz,
     ready_window int,
@@ -49,7 +52,8 @@ CREATE TABLE record_types (
 CREATE INDEX record_types_by_record_set ON record_types (record_set_no, job_no);
 
 -- Which rows a batch of an import reads, and what became of them; status, lease and fence are those of its batch. Tries
--- before a person's retry are `forgiven`: they don't count against max_attempts.
+-- before a person's retry are `forgiven`, and so are those that found the source away, for a while: they don't count
+-- against max_attempts. `away_since` is as that of imports.
 CREATE TABLE import_batches (
     job_no bigint NOT NULL,
     batch_no int NOT NULL,
@@ -58,6 +62,7 @@ CREATE TABLE import_batches (
     range json NOT NULL,
     rows_expected int NOT NULL,
     forgiven int NOT NULL DEFAULT 0,
+    away_since timestamptz,
     rows_read int NOT NULL DEFAULT 0,
     rows_inserted int NOT NULL DEFAULT 0,
     rows_updated int NOT NULL DEFAULT 0,

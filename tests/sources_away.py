@@ -1,0 +1,74 @@
+"""A database that can be away: what reads it goes through a gateway of the test, which can be shut."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+
+class Gateway:
+    """Passes bytes to a PostgreSQL server while it is open; shut, it ends every connection at once."""
+
+    def __init__(self, database_url: str) -> None:
+        self._parts = urlsplit(database_url)
+        given = {name: values[0] for name, values in parse_qs(self._parts.query).items()}
+        self._host = given.get("host") or self._parts.hostname or "127.0.0.1"
+        self._port = int(given.get("port") or self._parts.port or 5432)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._is_open = True
+        self.url = ""
+
+    def shut(self) -> None:
+        """Be away from now on."""
+        self._is_open = False
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def open(self) -> None:
+        """Be there again."""
+        self._is_open = True
+
+    async def serve(self) -> asyncio.Server:
+        """Listen on a port of this machine, which `url` then names."""
+        server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        netloc = f"{self._parts.username or ''}@127.0.0.1:{port}"
+        self.url = urlunsplit(self._parts._replace(netloc=netloc, query="sslmode=disable"))
+        return server
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._is_open:
+            writer.transport.abort()
+            return
+        there, back = await self._connect()
+        self._writers |= {writer, back}
+        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        self._writers -= {writer, back}
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
+        return await asyncio.open_connection(self._host, self._port)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while content := await reader.read(65_536):
+            writer.write(content)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def gateway_to(database_url: str) -> AsyncIterator[Gateway]:
+    """A gateway to a database, open at first."""
+    gateway = Gateway(database_url)
+    server = await gateway.serve()
+    try:
+        yield gateway
+    finally:
+        gateway.shut()
+        server.close()

@@ -1,0 +1,30 @@
+"""Jobs that this worker leaves to others for a while, since its configuration doesn't know their sources."""
+
+import time
+
+LEFT_SECONDS = 15.0
+
+
+class LeftToOthers:
+    """Forgets each after a while, so that one whose source nobody knows is still tried until it has failed."""
+
+    def __init__(self, seconds: float = LEFT_SECONDS) -> None:
+        self._seconds = seconds
+        self._until_by_job: dict[int, float] = {}
+
+    def leave(self, job_no: int) -> None:
+        """Leave this job alone from now on."""
+        self._until_by_job[job_no] = time.monotonic() + self._seconds
+
+    @property
+    def job_nos(self) -> frozenset[int]:
+        """Those that are left alone now."""
+        now = time.monotonic()
+        self._until_by_job = {job_no: until for job_no, until in self._until_by_job.items() if until > now}
+        return frozenset(self._until_by_job)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long until the first of them is looked at again; None where there is none."""
+        first = min(self._until_by_job.values(), default=None)
+        return None if first is None else max(0.0, first - time.monotonic())
