@@ -4,12 +4,10 @@ The lock in Redis saves the others the work. The fence, checked in the transacti
 """
 
 import asyncio
-import random
 import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import orjson
 
@@ -20,11 +18,12 @@ from db.engine import GONE, REFUSED, Connection, in_transaction
 from db.imports import Coordination, ImportPlan, KeyChanged, Settled
 from db.tallies import Tally, tally
 from domain.import_spec import ImportSpec
-from domain.outcome import WORKER_LOST, away_backoff_seconds, backoff_seconds, is_forgiven, storable
 from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVENTED, RETRIES
 from sources.errors import SourceNotConfigured
 from sources.survey import Trouble, plan, survey, trouble_of
+from worker import coordination_failures
 from worker.context import Context
+from worker.coordination_failures import UNPLANNABLE, Failure
 from worker.executor import LOST_LEASES_LIMIT
 from worker.leaving import LeftToOthers
 
@@ -32,21 +31,10 @@ AT_ONCE = 4
 """Imports that one worker coordinates at the same time."""
 PATIENCE_SECONDS = 0.5
 LEAVE_SECONDS = 1.0
-UNPLANNABLE = "unplannable_spec"
-KEY_CHANGED = "key_changed"
 
 
 class _Fenced(Exception):
     """The lease is somebody else's, or the job ended; nothing may be written."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    code: str
-    detail: str
-    is_retryable: bool = False
-    is_away: bool = False
-    is_forgiven: bool = False
 
 
 class ImportCoordinator:
@@ -182,7 +170,7 @@ class ImportCoordinator:
         found = await self._survey(mine)
         while True:
             try:
-                if isinstance(found, _Failure):
+                if isinstance(found, Failure):
                     await self._fail(mine, found)
                 else:
                     await self._write(mine, *found)
@@ -190,33 +178,30 @@ class ImportCoordinator:
                 self._context.log.warning("coordination_delayed", job_id=mine.id, error=str(error))
                 await asyncio.sleep(PATIENCE_SECONDS)
             except KeyChanged as changed:
-                found = _Failure(KEY_CHANGED, _told(changed))
+                found = coordination_failures.key_changed(changed)
             except REFUSED:
-                if isinstance(found, _Failure):
+                if isinstance(found, Failure):
                     raise
                 self._context.log.exception("plan_refused", job_id=mine.id)
-                found = _Failure(UNPLANNABLE, "The database refuses the plan of the stored spec.")
+                found = Failure(UNPLANNABLE, "The database refuses the plan of the stored spec.")
             else:
                 return
 
-    async def _survey(self, mine: Coordination) -> tuple[ImportSpec, ImportPlan] | _Failure:
+    async def _survey(self, mine: Coordination) -> tuple[ImportSpec, ImportPlan] | Failure:
         if mine.lost_leases >= LOST_LEASES_LIMIT:
-            detail = f"The workers that coordinated this import were lost {mine.lost_leases} times in a row."
-            return _Failure(WORKER_LOST, detail)
+            return coordination_failures.lost(mine)
         try:
             spec = ImportSpec.from_json(mine.spec)
         except (LookupError, ValueError, TypeError, AttributeError) as error:  # another version stored it
-            return _Failure(UNPLANNABLE, f"This version can't plan the stored spec: {type(error).__name__}.")
+            return Failure(UNPLANNABLE, f"This version can't plan the stored spec: {type(error).__name__}.")
         found = await survey(spec, self._context.open_source)
         for record_type, one in found.items():
             if isinstance(one, Trouble) and one.cause is not None:
                 self._context.log.error("source_failed", job_id=mine.id, record_type=record_type, exc_info=one.cause)
         trouble = trouble_of(spec, found)
-        if trouble is None:
-            return spec, plan(spec, found)
-        is_free = trouble.is_away and is_forgiven(mine.away_seconds)
-        is_retryable = is_free or (trouble.retryable and mine.attempts + 1 < spec.policy.max_attempts)
-        return _Failure(trouble.code, storable(trouble.detail), is_retryable, trouble.is_away, is_free)
+        if trouble is not None:
+            return coordination_failures.unread(mine, trouble, policy=spec.policy)
+        return spec, plan(spec, found)
 
     async def _write(self, mine: Coordination, spec: ImportSpec, plan: ImportPlan) -> None:
         facts = {
@@ -251,7 +236,7 @@ class ImportCoordinator:
             self._context.log.info("job_finished", job_id=mine.id, status=verdict)
         self._on_planned()
 
-    async def _fail(self, mine: Coordination, failure: _Failure) -> None:
+    async def _fail(self, mine: Coordination, failure: Failure) -> None:
         async def unit(connection: Connection) -> Settled:
             told = {"code": failure.code, "detail": failure.detail}
             if failure.is_retryable:
@@ -259,7 +244,7 @@ class ImportCoordinator:
                     connection,
                     mine,
                     tries=int(not failure.is_forgiven),
-                    due_in_seconds=_wait_seconds(mine, failure),
+                    due_in_seconds=coordination_failures.wait_seconds(mine, failure),
                     source=mine.source,
                     event=told,
                     outcome="failed",
@@ -327,18 +312,3 @@ class ImportCoordinator:
         with suppress(*GONE, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 await in_transaction(self._context.engine, unit)
-
-
-def _told(changed: KeyChanged) -> str:
-    kept, wanted = (orjson.dumps(key).decode() for key in (changed.kept, changed.wanted))
-    return (
-        f"Dataset {changed.dataset} keeps record type {changed.record_type} by the key {kept}; this import's key is"
-        f" {wanted}, which would bring the same rows in a second time. Import into another `dataset`, or by {kept}."
-    )
-
-
-def _wait_seconds(mine: Coordination, failure: _Failure) -> float:
-    jitter = random.random()  # noqa: S311 - it needs no secrecy
-    if failure.is_away:
-        return away_backoff_seconds(mine.away_seconds, jitter)
-    return backoff_seconds(mine.attempts + 1, jitter)

@@ -1,0 +1,56 @@
+"""Why an import couldn't be coordinated, and whether that is tried again. No I/O."""
+
+import random
+from dataclasses import dataclass
+
+import orjson
+
+from db.imports import Coordination, KeyChanged
+from domain.import_spec import ImportPolicy
+from domain.outcome import WORKER_LOST, away_backoff_seconds, backoff_seconds, is_forgiven, storable
+from sources.survey import Trouble
+
+UNPLANNABLE = "unplannable_spec"
+KEY_CHANGED = "key_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is told of a coordination that failed. The try of one that `is_forgiven`, its source away, doesn't count."""
+
+    code: str
+    detail: str
+    is_retryable: bool = False
+    is_away: bool = False
+    is_forgiven: bool = False
+
+
+def unread(mine: Coordination, trouble: Trouble, *, policy: ImportPolicy) -> Failure:
+    """Return what becomes of an import whose sources couldn't all be counted."""
+    is_free = trouble.is_away and is_forgiven(mine.away_seconds)
+    is_retryable = is_free or (trouble.retryable and mine.attempts + 1 < policy.max_attempts)
+    return Failure(trouble.code, storable(trouble.detail), is_retryable, trouble.is_away, is_free)
+
+
+def lost(mine: Coordination) -> Failure:
+    """Return the end of an import whose coordinators were lost too often."""
+    detail = f"The workers that coordinated this import were lost {mine.lost_leases} times in a row."
+    return Failure(WORKER_LOST, detail)
+
+
+def key_changed(changed: KeyChanged) -> Failure:
+    """Return the end of an import by another key than its dataset has."""
+    kept, wanted = (orjson.dumps(key).decode() for key in (changed.kept, changed.wanted))
+    return Failure(
+        KEY_CHANGED,
+        f"Dataset {changed.dataset} keeps record type {changed.record_type} by the key {kept}; this import's key is"
+        f" {wanted}, which would bring the same rows in a second time. Import into another `dataset`, or by {kept}.",
+    )
+
+
+def wait_seconds(mine: Coordination, failure: Failure) -> float:
+    """Return how long to wait for the next try."""
+    jitter = random.random()  # noqa: S311 - it needs no secrecy
+    if failure.is_away:
+        return away_backoff_seconds(mine.away_seconds, jitter)
+    return backoff_seconds(mine.attempts + 1, jitter)
