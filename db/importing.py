@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from sys import getsizeof
 from typing import Any, NamedTuple
 
 import orjson
@@ -76,6 +77,11 @@ class ImportSettlement:
     inserted: int = 0
     updated: int = 0
     known: int = 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its rows take of this process's memory, about."""
+        return sum(getsizeof(row.payload) for row in self.records)
 
     @property
     def unchanged(self) -> int:

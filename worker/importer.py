@@ -23,15 +23,26 @@ from worker.loader import Loader
 
 ROOM_BATCHES = 30
 """Batches of imports in hand: those that are read while two loads of ten are under way."""
+ROOM_BYTES = 64 * 1024 * 1024
+"""What their rows may take of memory, about; one batch is read whatever it takes."""
+UNKNOWN_BYTES = ROOM_BYTES // 4
+"""What the first batch of a record type is taken to be, which is read before others of it."""
 KEPT_SPECS = 100
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Held:
     batch: ClaimedBatch
     given: ImportRange
+    spec: ImportSpec | None
     is_read: bool = False
+    bytes: int = 0
     task: "asyncio.Task[None] | None" = None
+
+    @property
+    def record_type(self) -> tuple[int, int]:
+        """Its job and its record type there."""
+        return self.batch.job_no, self.given.record_type_no
 
 
 class Importer:
@@ -46,7 +57,8 @@ class Importer:
         self._on_half_read = on_half_read
         self._unread = 0
         self._unread_at_start = 0
-        self._starting: asyncio.Queue[tuple[ClaimedBatch, ImportSpec]] = asyncio.Queue()
+        self._may_begin = asyncio.Event()
+        self._row_bytes: dict[tuple[int, int], float] = {}
         self._specs: OrderedDict[int, ImportSpec] = OrderedDict()
         self._sources = OpenSources(context.open_source)
         self.left_to_others = LeftToOthers()
@@ -57,6 +69,8 @@ class Importer:
     @property
     def room(self) -> int:
         """How many more batches may be claimed."""
+        if sum(map(self._bytes_of, self._held.values())) >= ROOM_BYTES:
+            return 0
         return max(0, ROOM_BATCHES - len(self._held))
 
     @property
@@ -80,16 +94,16 @@ class Importer:
                 self._context.log.error("spec_not_readable", **named(batch, given))
                 if batch.lost_leases < LOST_LEASES_LIMIT:
                     continue
-                self._held[batch.key] = _Held(batch, given, is_read=True)
+                self._held[batch.key] = _Held(batch, given, spec, is_read=True)
                 self._empty.clear()
                 self._loader.submit(settlements.lost(batch, given))
                 continue
-            self._held[batch.key] = _Held(batch, given)
+            self._held[batch.key] = _Held(batch, given, spec)
             self._unread += 1
             self._empty.clear()
             self._context.histograms[QUEUE_WAIT].observe(batch.waited_seconds)
-            self._starting.put_nowait((batch, spec))
         self._unread_at_start = self._unread
+        self._may_begin.set()
 
     def release(self, batch: ClaimedBatch) -> None:
         """Let go of a batch whose end is recorded, or whose lease is lost: reading it is given up."""
@@ -98,6 +112,7 @@ class Importer:
             self._unread -= 1
             if held.task is not None:
                 held.task.cancel()
+        self._may_begin.set()
         if not self._held:
             self._empty.set()
 
@@ -123,15 +138,43 @@ class Importer:
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    batch, spec = await self._starting.get()
-                    held = self._held.get(batch.key)
-                    if held is not None:  # else its lease was lost before anything began
+                    await self._may_begin.wait()
+                    self._may_begin.clear()
+                    while begun := self._next_to_read():
+                        held, spec = begun
                         held.task = group.create_task(self._run(held, spec))
         finally:
             await self._sources.aclose()
 
     def _log_lease(self, event: str, batch: ClaimedBatch, given: ImportRange, **more: int) -> None:
         self._context.log.warning(event, **named(batch, given), fence=batch.fence, **more)
+
+    def _next_to_read(self) -> tuple[_Held, ImportSpec] | None:
+        """Return the first batch that isn't begun, with its spec, if there is memory for it.
+
+        Passed over are those of a record type whose first batch is being read: how wide its rows are isn't known yet.
+        """
+        begun = [one for one in self._held.values() if one.task is not None or one.is_read]
+        unknown = {one.record_type for one in begun if not one.is_read} - self._row_bytes.keys()
+        for one in self._held.values():
+            if one.spec is not None and one not in begun and one.record_type not in unknown:
+                fits = sum(map(self._bytes_of, (*begun, one))) <= ROOM_BYTES
+                return (one, one.spec) if fits or not begun else None
+        return None
+
+    def _bytes_of(self, held: _Held) -> float:
+        """Return what its rows take, or are expected to."""
+        if held.is_read:
+            return held.bytes
+        row_bytes = self._row_bytes.get(held.record_type)
+        return UNKNOWN_BYTES if row_bytes is None else row_bytes * held.given.rows_expected
+
+    def _learn(self, held: _Held, settlement: ImportSettlement) -> None:
+        """Expect the widest rows of a record type that there were."""
+        held.bytes = settlement.memory_bytes
+        if settlement.records:
+            row_bytes = held.bytes / len(settlement.records)
+            self._row_bytes[held.record_type] = max(row_bytes, self._row_bytes.get(held.record_type, 0))
 
     async def _look_up(
         self, batches: Sequence[ClaimedBatch]
@@ -147,11 +190,14 @@ class Importer:
                 found[job_no] = self._specs[job_no] = ImportSpec.from_json(spec)
         while len(self._specs) > KEPT_SPECS:
             self._specs.popitem(last=False)
+        self._row_bytes = {key: width for key, width in self._row_bytes.items() if key[0] in self._specs}
         return ranges, found
 
     async def _run(self, held: _Held, spec: ImportSpec) -> None:
         settlement = await self._settle(held.batch, held.given, spec)
         held.is_read = True
+        self._learn(held, settlement)
+        self._may_begin.set()
         self._unread -= 1
         self._loader.submit(settlement)
         if 2 * self._unread <= self._unread_at_start:

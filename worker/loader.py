@@ -17,6 +17,7 @@ from worker.context import Context
 
 LOAD_ROWS = 5_000
 """Rows of one transaction, about: ten batches of 500 went 1.3 to 3 times as fast as one."""
+LOAD_BYTES = 16 * 1024 * 1024
 LOADS_AT_ONCE = 2
 PATIENCE_SECONDS = 0.2
 
@@ -45,17 +46,26 @@ class Loader:
     async def _load_all(self) -> None:
         while True:
             await self._arrived.wait()
-            taken = self._take()
-            if taken:
-                await self._load(taken)
+            if self._waiting:
+                await self._load(self._take())
 
     def _take(self) -> list[ImportSettlement]:
+        """Take what makes a transaction. Of jobs that load into the same rows it takes one; the others' come later."""
         taken: list[ImportSettlement] = []
-        rows = 0
-        while self._waiting and rows < LOAD_ROWS:
-            taken.append(self._waiting.pop(0))
-            rows += taken[-1].rows_read
-        if not self._waiting:
+        left: list[ImportSettlement] = []
+        job_by_record_set: dict[int, int] = {}
+        rows = size = 0
+        for one in self._waiting:
+            job_no = one.batch.job_no
+            has_room = rows < LOAD_ROWS and size < LOAD_BYTES
+            if has_room and job_by_record_set.setdefault(one.range.record_set_no, job_no) == job_no:
+                taken.append(one)
+                rows += one.rows_read
+                size += one.memory_bytes
+            else:
+                left.append(one)
+        self._waiting = left
+        if not left:
             self._arrived.clear()
         return taken
 
