@@ -116,7 +116,9 @@ class ImportRecorded:
 
 
 class DuplicateKeys(Exception):
-    """Batches hold keys that another batch of the same import wrote; the caller rejects those rows and records again.
+    """Batches hold keys that another batch of the same import wrote, or writes in the same transaction before them.
+
+    The caller rejects those rows and records again.
 
     `keys_by_batch` names them by (job_no, batch_no).
     """
@@ -152,9 +154,9 @@ async def record(
 ) -> ImportRecorded:
     """Write the rows of batches and end them, in the caller's transaction: batches, rows, waves, jobs.
 
-    A batch whose lease was lost changes nothing and is returned as stale. Raises DuplicateKeys, and the transaction
-    must be undone, where another batch of the same import wrote a key first. What `is_known` for the
-    most part is looked up before it is inserted, which is faster then.
+    No two jobs' batches may be given of one record set. A batch whose lease was lost changes nothing and is returned as
+    stale. Raises DuplicateKeys, and the transaction must be undone. What `is_known` for the most part is
+    looked up before it is inserted, which is faster then.
     """
     given = sorted(settlements, key=lambda one: one.batch.key)
     held = await _settle_batches(connection, given)
@@ -183,24 +185,55 @@ async def _settle_batches(connection: Connection, settlements: Sequence[ImportSe
 
 
 async def _write_records(connection: Connection, settled: Sequence[ImportSettlement], *, is_known: bool) -> None:
-    """Write the rows that there are not and those that differ, looking first for what there is more of.
+    """Write the rows that there are not, then those that differ: in one order, so that no two loads meet in a circle.
 
-    What isn't accounted for then is a key that two batches of this transaction hold, which the last look tells.
+    What differed and wasn't updated was written by another batch meanwhile, which the next look tells.
     """
     if not settled:
         return
+    if repeated := _repeated(settled):
+        raise DuplicateKeys(repeated)
     await _stage(connection, settled)
-    steps = (_update_records, _insert_records) if is_known else (_insert_records, _update_records)
-    for write in (*steps, _update_records):
-        if any(one.inserted + one.known < len(one.records) for one in settled):
-            await write(connection, settled)
+    differing = await _count_known(connection, settled) if is_known else 0
+    while differing or _has_missing(settled):
+        if _has_missing(settled):
+            await _insert_records(connection, settled)
+        if differing or _has_missing(settled):
+            differing = await _update_records(connection, settled)
+
+
+def _repeated(settled: Sequence[ImportSettlement]) -> Mapping[BatchKey, set[str]]:
+    """Return the keys of each batch that one before it holds too, by (job_no, batch_no)."""
+    seen: dict[tuple[int, int], set[str]] = {}
+    repeated: dict[BatchKey, set[str]] = {}
+    for one in settled:
+        keys = {row.record_key for row in one.records}
+        before = seen.setdefault((one.batch.job_no, one.range.record_set_no), set())
+        if twice := before & keys:
+            repeated[one.batch.job_no, one.batch.batch_no] = twice
+        before |= keys
+    return repeated
+
+
+def _has_missing(settled: Sequence[ImportSettlement]) -> bool:
+    return any(one.inserted + one.known < len(one.records) for one in settled)
+
+
+async def _count_known(connection: Connection, settled: Sequence[ImportSettlement]) -> int:
+    """Set how many rows there are already; return how many of them can't stay as they are."""
+    rows = await connection.fetch(statement("count_known_records"))
+    known = {(row["job_no"], row["batch_no"]): row["known"] for row in rows}
+    for one in settled:
+        one.known = known.get((one.batch.job_no, one.batch.batch_no), 0)
+    differing: int = sum(row["differing"] for row in rows)
+    return differing
 
 
 async def _insert_records(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
     rows = await connection.fetch(statement("insert_records"))
     inserted = {(row["job_no"], row["batch_no"]): row["inserted"] for row in rows}
     for one in settled:
-        one.inserted = inserted.get((one.batch.job_no, one.batch.batch_no), 0)
+        one.inserted += inserted.get((one.batch.job_no, one.batch.batch_no), 0)
 
 
 async def _stage(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
@@ -219,7 +252,8 @@ async def _stage(connection: Connection, settled: Sequence[ImportSettlement]) ->
     )
 
 
-async def _update_records(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
+async def _update_records(connection: Connection, settled: Sequence[ImportSettlement]) -> int:
+    """Rewrite the rows that differ; return how many of them another transaction wrote first."""
     rows = await connection.fetch(statement("update_records"))
     twice: dict[BatchKey, set[str]] = {}
     known: Counter[BatchKey] = Counter()
@@ -236,6 +270,8 @@ async def _update_records(connection: Connection, settled: Sequence[ImportSettle
         key = one.batch.job_no, one.batch.batch_no
         one.known = known[key] - one.inserted
         one.updated += updated[key]
+    differing: int = sum(row["differing"] for row in rows)
+    return differing - updated.total()
 
 
 async def _write_counts(connection: Connection, ended: Sequence[ImportSettlement]) -> None:

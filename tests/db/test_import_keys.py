@@ -1,0 +1,136 @@
+"""Keys that come twice: the count is exact and the first one stays, whoever writes beside whom."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from db import importing
+from db.batches import ClaimedBatch
+from db.engine import Connection, create_engine, in_transaction, repeats
+from db.importing import DuplicateKeys, ImportRange, ImportRecorded, ImportSettlement, ReadRow
+from tests.fleet import connected
+from tests.fleet_fixtures import connection
+from tests.imports import Imports, plan_of
+from tests.waiting import eventually_async
+from worker import settlements
+
+__all__ = ["connection"]
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[Imports]:
+    """Imports under the settings of a worker's connections."""
+    engine = create_engine(database_url, size=8, pinned_plans=True)
+    yield Imports(engine)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize("payload", ['{"v": "old"}', '{"v": "first"}', '{"v": "second"}'])
+async def test_of_two_batches_of_a_load_the_first_keeps_a_key_that_was_known(
+    ledger, connection, payload: str, *, is_known: bool
+) -> None:
+    await know(ledger, k=payload)
+    job_no = await ledger.coordinate(plan_of([2], rows=1))
+    first, second = await ledger.claim()
+    await load(ledger, holding(*first, k='{"v": "first"}'), holding(*second, k='{"v": "second"}'), is_known=is_known)
+    is_updated = payload != '{"v": "first"}'
+    assert await counts(connection, job_no) == [(0, is_updated, not is_updated, 0), (0, 0, 0, 1)]
+    assert await payloads(connection) == {"k": '{"v": "first"}'}
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_of_two_loads_at_once_the_second_rejects_a_key_that_the_first_updates(
+    ledger, connection, *, is_known: bool
+) -> None:
+    await know(ledger, k='{"v": "old"}')
+    job_no = await ledger.coordinate(plan_of([2], rows=1))
+    first, second = await ledger.claim()
+    wrote, may_commit = asyncio.Event(), asyncio.Event()
+
+    async def write_and_wait(c: Connection) -> ImportRecorded:
+        recorded = await importing.record(c, [holding(*first, k='{"v": "first"}')], source="a test", is_known=is_known)
+        wrote.set()
+        await may_commit.wait()
+        return recorded
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(in_transaction(ledger.engine, write_and_wait))
+        await wrote.wait()
+        group.create_task(load(ledger, holding(*second, k='{"v": "second"}'), is_known=is_known))
+        await waiting(connection, 1)
+        may_commit.set()
+    assert await counts(connection, job_no) == [(0, 1, 0, 0), (0, 0, 0, 1)]
+    assert await payloads(connection) == {"k": '{"v": "first"}'}
+
+
+async def test_loads_of_the_same_rows_wait_for_each_other_in_one_order(ledger, connection, database_url) -> None:
+    """One inserts `new`, then stands before `a`; the other would update `b`, then wait for `new`: a circle."""
+    await know(ledger, a="{}", b="{}")
+    for _ in range(2):
+        await ledger.coordinate(plan_of([1], rows=1))
+    one, other = await ledger.claim()
+    met_before = repeats["DeadlockDetectedError"]
+    async with connected(database_url) as (locker,), asyncio.TaskGroup() as group, locker.transaction():
+        await locker.execute("SELECT FROM imported_records WHERE record_key = 'a' FOR UPDATE")
+        rows = {"new": "[1]", "a": "[1]", "b": "[1]"}
+        group.create_task(ledger.record(holding(*one, **rows), is_known=False))
+        await waiting(connection, 1)
+        group.create_task(ledger.record(holding(*other, new="[2]", b="[2]"), is_known=True))
+        await waiting(connection, 2)
+    assert repeats["DeadlockDetectedError"] == met_before
+    assert await payloads(connection) == {"a": "[1]", "b": "[2]", "new": "[2]"}
+
+
+async def know(ledger: Imports, **payload_by_key: str) -> None:
+    """Let an earlier import have written these rows."""
+    await ledger.coordinate(plan_of([1], rows=1))
+    [before] = await ledger.claim()
+    await ledger.record(holding(*before, **payload_by_key))
+
+
+def holding(batch: ClaimedBatch, given: ImportRange, **payload_by_key: str) -> ImportSettlement:
+    rows = [ReadRow(key, payload, n) for n, (key, payload) in enumerate(payload_by_key.items())]
+    return ImportSettlement(batch, given, "completed", rows_read=len(rows), records=rows, max_rejects=1)
+
+
+async def load(ledger: Imports, *given: ImportSettlement, is_known: bool = False) -> None:
+    """Record as the loader does: keys that came twice are rejected."""
+    while True:
+        try:
+            await ledger.record(*given, is_known=is_known)
+        except DuplicateKeys as twice:
+            for one in given:
+                if keys := twice.keys_by_batch.get((one.batch.job_no, one.batch.batch_no)):
+                    settlements.reject_duplicates(one, keys)
+        else:
+            return
+
+
+async def waiting(connection: Connection, count: int) -> None:
+    """Wait until so many transactions wait for locks."""
+
+    async def look() -> bool:
+        return count == await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+
+    await eventually_async(look, what=f"{count} wait for a lock")
+
+
+async def counts(connection: Connection, job_no: int) -> list[tuple[int, int, int, int]]:
+    """What the batches of a job inserted, updated, left as it was and rejected."""
+    rows = await connection.fetch(
+        """
+        SELECT rows_inserted, rows_updated, rows_unchanged, rows_rejected
+        FROM import_batches WHERE job_no = $1 ORDER BY batch_no
+        """,
+        job_no,
+    )
+    return [tuple(row) for row in rows]
+
+
+async def payloads(connection: Connection) -> dict[str, str]:
+    rows = await connection.fetch("SELECT record_key, payload::text AS payload FROM imported_records")
+    return {row["record_key"]: row["payload"] for row in rows}
