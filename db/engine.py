@@ -23,7 +23,7 @@ PINNED_PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_merge
 STATEMENTS = Path(__file__).parent / "statements"
 RETRIES = 8
 COMMAND_SECONDS = 60.0
-"""No statement takes nearly as long; past that the server hangs or can't be heard."""
+"""No statement but a load into a slow database takes nearly as long; past that the server hangs or can't be heard."""
 
 
 def driver_url(database_url: str) -> str:
@@ -40,6 +40,7 @@ def create_engine(
     size: int = 5,
     pinned_plans: bool = False,
     waits_for_disk: bool = True,
+    command_seconds: float = COMMAND_SECONDS,
     name: str = "breakwater",
 ) -> Engine:
     """Return the engine of a process; `size` connections at most. Nothing connects before the first use.
@@ -56,7 +57,7 @@ def create_engine(
         json_deserializer=orjson.loads,
         pool_timeout=5,
         pool_use_lifo=True,
-        connect_args={"server_settings": settings, "timeout": 5, "command_timeout": COMMAND_SECONDS},
+        connect_args={"server_settings": settings, "timeout": 5, "command_timeout": command_seconds},
     )
 
 
@@ -126,6 +127,13 @@ GONE = (
 """What a caller meets while the server is away, going, coming back or in trouble: try again later."""
 REFUSED = (asyncpg.PostgresError, Unstorable)
 """What a caller meets whose statement the server won't take, whenever it is tried."""
+UNFIT = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    Unstorable,
+)
+"""Those of them that are about the values; others may be about the moment, or about the server's settings."""
 
 
 async def in_transaction(engine: Engine, unit: Callable[[Connection], Awaitable[Result]]) -> Result:

@@ -15,6 +15,8 @@ from db.engine import Connection, statement
 from db.results import RETRY_WEIGHT
 
 BatchKey = tuple[int, int]
+IDLE_SECONDS = 30
+"""How long a process that stands still may keep rows locked that others wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class ImportSettlement:
     records: Sequence[ReadRow] = ()
     rejected: Sequence[RejectedRow] = ()
     max_rejects: int = 0
+    max_attempts: int = 1
     error_code: str | None = None
     error_detail: str | None = None
     due_in_seconds: float = 0.0
@@ -149,17 +152,21 @@ async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -
     }
 
 
+class LeasesLost(Exception):
+    """Leases were lost while rows were written under them; the caller records again, and those will be stale."""
+
+
 async def record(
     connection: Connection, settlements: Iterable[ImportSettlement], *, source: str, is_known: bool = False
 ) -> ImportRecorded:
-    """Write the rows of batches and end them, in the caller's transaction: batches, rows, waves, jobs.
+    """Write the rows of batches and end them, in the caller's transaction: rows, batches, waves, jobs.
 
     No two jobs' batches may be given of one record set. A batch whose lease was lost changes nothing and is returned as
-    stale. Raises DuplicateKeys, and the transaction must be undone. What `is_known` for the most part is
+    stale. Raises LeasesLost and DuplicateKeys, and the transaction must be undone. What `is_known` for the most part is
     looked up before it is inserted, which is faster then.
     """
     given = sorted(settlements, key=lambda one: one.batch.key)
-    held = await _settle_batches(connection, given)
+    held = await _begin(connection, given)
     settled = [one for one in given if one.batch.key[:3] in held]
     stale = [one for one in given if one.batch.key[:3] not in held]
     if not settled:
@@ -167,6 +174,7 @@ async def record(
     for one in settled:  # of a transaction that was undone
         one.inserted = one.updated = one.known = 0
     await _write_records(connection, [one for one in settled if one.records], is_known=is_known)
+    await _settle_batches(connection, settled)
     ended = [one for one in settled if one.status != "pending"]
     if ended:
         await _write_counts(connection, ended)
@@ -176,12 +184,21 @@ async def record(
     return ImportRecorded(settled, stale, jobs)
 
 
-async def _settle_batches(connection: Connection, settlements: Sequence[ImportSettlement]) -> set[tuple[int, int, int]]:
+async def _begin(connection: Connection, settlements: Sequence[ImportSettlement]) -> set[tuple[int, int, int]]:
     rows = await connection.fetch(
-        statement("settle_import_batches"),
-        *_columns([(*one.batch.key, one.status, one.due_in_seconds) for one in settlements], 6),
+        statement("begin_load"), *_columns([one.batch.key for one in settlements], 4), f"{IDLE_SECONDS}s"
     )
     return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
+
+
+async def _settle_batches(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
+    """Lock and end the batches once their rows are written: whoever cancels one meanwhile needn't wait for its rows."""
+    rows = await connection.fetch(
+        statement("settle_import_batches"),
+        *_columns([(*one.batch.key, one.status, one.due_in_seconds) for one in settled], 6),
+    )
+    if len(rows) < len(settled):
+        raise LeasesLost
 
 
 async def _write_records(connection: Connection, settled: Sequence[ImportSettlement], *, is_known: bool) -> None:

@@ -117,9 +117,11 @@ class Importer:
             self._empty.set()
 
     def lose(self, batch: ClaimedBatch) -> None:
-        """Let go of a batch whose lease is gone, unless it was read to the end: the loader will hear of that."""
+        """Let go of a batch whose lease is gone; if it was read to the end, the loader does that."""
         held = self._held.get(batch.key)
-        if held is not None and not held.is_read:
+        if held is not None and held.is_read:
+            self._loader.lose(batch)
+        elif held is not None:
             self._log_lease("lease_gone", batch, held.given)
             self.release(batch)
 

@@ -4,12 +4,14 @@ No timer: a load takes what was read while the ones before were under way, so li
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from db import importing, tallies
-from db.engine import GONE, REFUSED, Connection, in_transaction
-from db.importing import DuplicateKeys, ImportRecorded, ImportSettlement
+from db.batches import ClaimedBatch
+from db.engine import GONE, REFUSED, UNFIT, Connection, in_transaction
+from db.importing import DuplicateKeys, ImportRecorded, ImportSettlement, LeasesLost
 from db.tallies import Tally, tally
 from runtime.metrics import DUPLICATES_PREVENTED, IMPORT_BATCHES, IMPORT_ROWS, RETRIES
 from worker import load_logs, settlements
@@ -18,6 +20,8 @@ from worker.context import Context
 LOAD_ROWS = 5_000
 """Rows of one transaction, about: ten batches of 500 went 1.3 to 3 times as fast as one."""
 LOAD_BYTES = 16 * 1024 * 1024
+LOAD_SECONDS = 2.0
+"""How long a transaction may take at the speed of the one before: fewer rows go into it where the database is slow."""
 LOADS_AT_ONCE = 2
 PATIENCE_SECONDS = 0.2
 
@@ -31,11 +35,19 @@ class Loader:
         self._waiting: list[ImportSettlement] = []
         self._arrived = asyncio.Event()
         self._is_known = False
+        self._most_rows = LOAD_ROWS
+        self._limit_by_batch: dict[tuple[int, int, int, int], asyncio.Timeout] = {}
 
     def submit(self, settlement: ImportSettlement) -> None:
         """Hand over what became of a batch."""
         self._waiting.append(settlement)
         self._arrived.set()
+
+    def lose(self, batch: ClaimedBatch) -> None:
+        """Undo the load that writes this batch under a lease that is gone, without waiting for its end."""
+        limit = self._limit_by_batch.get(batch.key)
+        if limit is not None and limit.when() is None:
+            limit.reschedule(0)
 
     async def run(self) -> None:
         """Record until cancelled. A database that is away or in trouble delays rows, it doesn't lose them."""
@@ -57,7 +69,7 @@ class Loader:
         rows = size = 0
         for one in self._waiting:
             job_no = one.batch.job_no
-            has_room = rows < LOAD_ROWS and size < LOAD_BYTES
+            has_room = rows < self._most_rows and size < LOAD_BYTES
             if has_room and job_by_record_set.setdefault(one.range.record_set_no, job_no) == job_no:
                 taken.append(one)
                 rows += one.rows_read
@@ -72,50 +84,97 @@ class Loader:
     async def _load(self, taken: Sequence[ImportSettlement]) -> None:
         """Record these, whatever it takes: a key that came twice becomes a reject, what is refused fails alone."""
         while True:
+            began = time.monotonic()
             try:
                 recorded = await in_transaction(self._context.engine, lambda c: self._record(c, taken))
+            except LeasesLost:
+                continue  # the next look tells which
             except DuplicateKeys as twice:
-                for one in taken:
-                    if keys := twice.keys_by_batch.get((one.batch.job_no, one.batch.batch_no)):
-                        settlements.reject_duplicates(one, keys)
-            except GONE as error:
-                jobs = load_logs.job_ids(taken)
-                self._context.log.warning("load_delayed", error=str(error), batches=len(taken), job_ids=jobs)
-                await asyncio.sleep(PATIENCE_SECONDS)
-            except REFUSED as error:
-                await self._load_each(taken, error)
-                return
+                _reject(taken, twice)
+            except (_TooSlow, *UNFIT) as error:
+                if len(taken) > 1:
+                    await self._load_each(taken)
+                    return
+                if not await self._give_up(taken[0], error):
+                    return
+            except (*GONE, *REFUSED) as error:
+                await self._wait(taken, error)
             else:
-                self._learn(recorded)
+                self._learn(recorded, time.monotonic() - began)
                 load_logs.tell(self._context.log, recorded)
                 self._on_recorded(recorded)
                 return
 
-    def _learn(self, recorded: ImportRecorded) -> None:
-        """Expect of the next rows what the last ones were, for the most part: new, or known."""
+    def _learn(self, recorded: ImportRecorded, seconds: float) -> None:
+        """Expect of the next rows what the last ones were, for the most part: new or known, fast or slow to write."""
+        if rows := sum(one.rows_read for one in recorded.settled):
+            self._most_rows = min(LOAD_ROWS, max(1, int(rows / seconds * LOAD_SECONDS)))
         inserted = sum(one.inserted for one in recorded.settled)
         known = sum(one.known for one in recorded.settled)
         if inserted or known:
             self._is_known = known > inserted
 
-    async def _load_each(self, taken: Sequence[ImportSettlement], error: Exception) -> None:
-        """Record one batch at a time, so that one that the database refuses harms no other; that one fails."""
-        if len(taken) > 1:
-            for one in taken:
-                await self._load([one])
-            return
-        [one] = taken
+    async def _load_each(self, taken: Sequence[ImportSettlement]) -> None:
+        """Record one batch at a time, so that one that the database won't or can't take harms no other."""
+        for one in taken:
+            await self._load([one])
+
+    async def _give_up(self, one: ImportSettlement, error: Exception) -> bool:
+        """Let a batch go without its rows; return whether that is still to be recorded.
+
+        One that can't be written in time has used up a try; one whose rows the database refuses fails.
+        """
+        if isinstance(error, _TooSlow):
+            if one.error_code == settlements.LOAD_TIMEOUT:  # not even this is written: the database hangs
+                await self._wait([one], error)
+            settlements.put_off(one)
+            return True
         self._context.log.error("rows_refused", **load_logs.named(one.batch, one.range), error=str(error))
         if one.error_code == settlements.ROWS_REFUSED:  # not even its end is taken: its lease will run out
-            self._on_recorded(ImportRecorded(stale=taken))
-            return
+            self._on_recorded(ImportRecorded(stale=[one]))
+            return False
         settlements.refuse_rows(one)
-        await self._load(taken)
+        return True
+
+    async def _wait(self, taken: Sequence[ImportSettlement], error: Exception) -> None:
+        self._context.log.warning(
+            "load_delayed",
+            error=str(error),
+            error_type=type(error).__name__,
+            batches=len(taken),
+            job_ids=load_logs.job_ids(taken),
+        )
+        await asyncio.sleep(PATIENCE_SECONDS)
 
     async def _record(self, connection: Connection, taken: Sequence[ImportSettlement]) -> ImportRecorded:
-        recorded = await importing.record(connection, taken, source=self._context.worker_id, is_known=self._is_known)
-        await tallies.add(connection, self._context.worker_no, _tallies(recorded))
-        return recorded
+        """Write these in a transaction. Raises LeasesLost, as soon as it is known; DuplicateKeys; _TooSlow."""
+        limit = asyncio.timeout(None)
+        leases = [one.batch.key for one in taken]
+        self._limit_by_batch.update(dict.fromkeys(leases, limit))
+        try:
+            async with limit:
+                source = self._context.worker_id
+                recorded = await importing.record(connection, taken, source=source, is_known=self._is_known)
+                await tallies.add(connection, self._context.worker_no, _tallies(recorded))
+                return recorded
+        except TimeoutError as error:
+            if limit.expired():
+                raise LeasesLost from error
+            self._most_rows = 1
+            raise _TooSlow from error
+        finally:
+            for lease in leases:
+                del self._limit_by_batch[lease]
+
+
+def _reject(taken: Sequence[ImportSettlement], twice: DuplicateKeys) -> None:
+    for one in taken:
+        if keys := twice.keys_by_batch.get((one.batch.job_no, one.batch.batch_no)):
+            settlements.reject_duplicates(one, keys)
+
+
+class _TooSlow(Exception):
+    """A statement of the load took longer than any may."""
 
 
 def _tallies(recorded: ImportRecorded) -> list[Tally]:

@@ -13,6 +13,7 @@ from worker.records import duplicate, to_records
 
 TOO_MANY_REJECTS = "too_many_rejects"
 ROWS_REFUSED = "rows_refused"
+LOAD_TIMEOUT = "load_timeout"
 
 
 def read(
@@ -28,6 +29,7 @@ def read(
         records=records.taken,
         rejected=records.rejected,
         max_rejects=policy.max_rejects,
+        max_attempts=policy.max_attempts,
     )
     _refuse_too_many(settlement)
     return settlement
@@ -68,6 +70,19 @@ def refuse_rows(settlement: ImportSettlement) -> None:
     settlement.rejected = ()
     settlement.error_code = ROWS_REFUSED
     settlement.error_detail = "The database refuses rows of this batch; the worker's log says which rule."
+
+
+def put_off(settlement: ImportSettlement) -> None:
+    """Give up writing a batch that the database didn't get done: it is tried again later, or it failed."""
+    settlement.status = "failed"
+    settlement.records = ()
+    settlement.rejected = ()
+    settlement.error_code = LOAD_TIMEOUT
+    settlement.error_detail = "The database didn't write the rows of this batch within the time of a statement."
+    counted = settlement.range.attempts + 1 - settlement.range.forgiven
+    if counted < settlement.max_attempts:
+        settlement.status = "pending"
+        settlement.due_in_seconds = backoff_seconds(counted, random.random())  # noqa: S311 - it needs no secrecy
 
 
 def _refuse_too_many(settlement: ImportSettlement) -> None:

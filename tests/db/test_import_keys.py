@@ -7,7 +7,7 @@ import pytest
 
 from db import importing
 from db.batches import ClaimedBatch
-from db.engine import Connection, create_engine, in_transaction, repeats
+from db.engine import GONE, Connection, create_engine, in_transaction, repeats
 from db.importing import DuplicateKeys, ImportRange, ImportRecorded, ImportSettlement, ReadRow
 from tests.fleet import connected
 from tests.fleet_fixtures import connection
@@ -81,6 +81,23 @@ async def test_loads_of_the_same_rows_wait_for_each_other_in_one_order(ledger, c
         await waiting(connection, 2)
     assert repeats["DeadlockDetectedError"] == met_before
     assert await payloads(connection) == {"a": "[1]", "b": "[2]", "new": "[2]"}
+
+
+async def test_a_process_that_stands_still_in_a_load_keeps_its_rows_from_others_for_so_long_only(
+    ledger, connection, monkeypatch
+) -> None:
+    monkeypatch.setattr(importing, "IDLE_SECONDS", 1)
+    for _ in range(2):
+        await ledger.coordinate(plan_of([1], rows=1))
+    still, other = await ledger.claim()
+
+    async def write_and_stand_still(c: Connection) -> None:
+        await importing.record(c, [holding(*still, k="[1]")], source="a test")
+        assert await ledger.record(holding(*other, k="[2]"))
+
+    with pytest.raises(GONE):
+        await in_transaction(ledger.engine, write_and_stand_still)
+    assert await payloads(connection) == {"k": "[2]"}
 
 
 async def know(ledger: Imports, **payload_by_key: str) -> None:

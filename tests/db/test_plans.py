@@ -55,6 +55,7 @@ HOT = (
     "next_due",
     "mark_started",
     "find_held",
+    "begin_load",
     "settle_batches",
     "complete_executions",
     "fail_executions",

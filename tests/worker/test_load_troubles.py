@@ -1,0 +1,188 @@
+"""Loading beside trouble: a database that is slow or in the way costs time, and what fails fails alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from db.engine import create_engine
+from db.importing import ImportRecorded, ImportSettlement
+from tests.imports import WORKER_NO, Imports, plan_of, read
+from tests.waiting import eventually_async
+from worker.context import Context
+from worker.loader import Loader
+
+
+@dataclass
+class Loading:
+    """A loader at work, and what it said and did."""
+
+    loader: Loader
+    ledger: Imports
+    logs: LogCapture
+    recorded: list[ImportRecorded] = field(default_factory=list)
+
+    async def ended(self, count: int) -> list[ImportSettlement]:
+        """Wait until so many batches are settled; return them in that order."""
+
+        async def look() -> list[ImportSettlement] | None:
+            settled = [one for recorded in self.recorded for one in recorded.settled]
+            return settled if len(settled) >= count else None
+
+        found = await eventually_async(look, seconds=20, what=f"{count} settled")
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+async def loading(database_url: str) -> AsyncIterator[Callable[..., Loading]]:
+    """Make a loader whose statements may take so long, on its own database."""
+    engines = []
+
+    def make(*, command_seconds: float = 60) -> Loading:
+        engine = create_engine(database_url, size=4, pinned_plans=True, command_seconds=command_seconds)
+        engines.append(engine)
+        logs = LogCapture()
+        log = structlog.wrap_logger(None, processors=[logs])
+        recorded: list[ImportRecorded] = []
+        loader = Loader(context(engine, log), recorded.append)
+        made = Loading(loader, Imports(create_engine(database_url, size=2)), logs, recorded)
+        engines.append(made.ledger.engine)
+        return made
+
+    yield make
+    for engine in engines:
+        await engine.dispose()
+
+
+def context(engine: Any, log: Any) -> Context:
+    unused: Any = None
+    return Context(
+        engine=engine,
+        claims=engine,
+        redis=unused,
+        worker_no=WORKER_NO,
+        worker_id="a test",
+        lease_seconds=60,
+        heartbeat_seconds=10,
+        reconcile_seconds=10,
+        shutdown_seconds=10,
+        idempotency_hours=24,
+        concurrency=1,
+        providers={},
+        pool_of=unused,
+        limits={},
+        instant_pools=(),
+        open_source=unused,
+        log=log,
+    )
+
+
+async def test_jobs_that_load_the_same_rows_at_once_load_them_one_after_the_other(loading, connection) -> None:
+    made = loading()
+    await made.ledger.coordinate(plan_of([1], rows=1))
+    await made.ledger.run_all()
+    jobs = [await made.ledger.coordinate(plan_of([1], rows=1)) for _ in range(3)]
+    for one in await made.ledger.claim():
+        made.loader.submit(read(*one, payload=f'{{"job":{one[0].job_no}}}'))
+    async with working(made):
+        await made.ended(3)
+    counts = await connection.fetch(
+        "SELECT rows_updated, rows_unchanged FROM import_batches WHERE job_no = ANY($1)", jobs
+    )
+    assert [tuple(row) for row in counts] == [(1, 0)] * 3
+
+
+async def test_a_load_that_outlasts_a_statement_is_repeated_batch_by_batch(loading, connection) -> None:
+    made = loading(command_seconds=1)
+    await slow_down(connection, seconds=0.02)
+    job_no = await made.ledger.coordinate(plan_of([4], rows=25))
+    for one in await made.ledger.claim():
+        made.loader.submit(read(*one))
+    async with working(made):
+        settled = await made.ended(4)
+    assert [(one.status, one.inserted, one.error_code) for one in settled] == [("completed", 25, None)] * 4
+    assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "completed"
+
+
+async def test_a_batch_that_outlasts_a_statement_alone_has_used_up_a_try(loading, connection) -> None:
+    made = loading(command_seconds=0.5)
+    await slow_down(connection, seconds=1)
+    await made.ledger.coordinate(plan_of([2], rows=1))
+    for tries, one in enumerate(await made.ledger.claim(), 1):
+        settlement = read(*one)
+        settlement.max_attempts = tries
+        made.loader.submit(settlement)
+    async with working(made):
+        settled = await made.ended(2)
+    assert {(one.max_attempts, one.status, one.error_code) for one in settled} == {
+        (1, "failed", "load_timeout"),
+        (2, "pending", "load_timeout"),
+    }
+
+
+@pytest.mark.parametrize("code", ["55P03", "25P04", "0A000", "42501"])
+async def test_what_the_database_refuses_for_the_moment_is_put_off_and_fails_nothing(
+    loading, connection, code: str
+) -> None:
+    made = loading()
+    await refuse(connection, code)
+    await made.ledger.coordinate(plan_of([1], rows=1))
+    [one] = await made.ledger.claim()
+    made.loader.submit(read(*one))
+    async with working(made):
+        await eventually_async(lambda: said(made, "load_delayed"), what="it is put off")
+        await connection.execute("DROP TRIGGER refuse ON imported_records")
+        [settled] = await made.ended(1)
+    assert (settled.status, settled.inserted) == ("completed", 1)
+
+
+@pytest.mark.parametrize("code", ["22P02", "23514", "54000"])
+async def test_rows_that_the_database_never_takes_fail_their_batch(loading, connection, code: str) -> None:
+    made = loading()
+    await refuse(connection, code)
+    await made.ledger.coordinate(plan_of([1], rows=1))
+    [one] = await made.ledger.claim()
+    made.loader.submit(read(*one))
+    async with working(made):
+        [settled] = await made.ended(1)
+    assert (settled.status, settled.error_code) == ("failed", "rows_refused")
+
+
+@asynccontextmanager
+async def working(made: Loading) -> AsyncIterator[None]:
+    """Let a loader run for the length of a block."""
+    task = asyncio.create_task(made.loader.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def said(made: Loading, event: str) -> bool:
+    return any(line["event"] == event for line in made.logs.entries)
+
+
+async def slow_down(connection, *, seconds: float) -> None:
+    """Let the database take so long for each new row."""
+    await trigger(connection, "slow_down", f"PERFORM pg_sleep({seconds}); RETURN NEW;")
+
+
+async def refuse(connection, code: str) -> None:
+    """Let the database refuse new rows with this code."""
+    await trigger(connection, "refuse", f"RAISE EXCEPTION USING ERRCODE = '{code}';")
+
+
+async def trigger(connection, name: str, does: str) -> None:
+    await connection.execute(
+        f"""
+        CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {does} END $$;
+        CREATE TRIGGER {name} BEFORE INSERT ON imported_records FOR EACH ROW EXECUTE FUNCTION {name}()
+        """
+    )
