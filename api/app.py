@@ -97,7 +97,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = load_settings()
     database_url, redis_url = _urls(settings)
     engine = create_engine(database_url, size=CONNECTIONS, name="breakwater-api")
-    download_engine = create_engine(database_url, size=downloads.AT_ONCE, name="breakwater-api-downloads")
+    download_engine = create_engine(
+        database_url,
+        size=downloads.AT_ONCE,
+        idle_seconds=downloads.IDLE_SECONDS,
+        name="breakwater-api-downloads",
+    )
     redis = envelopes.connect(redis_url)
     announcer = Announcer(redis)
     registration = Registration(engine, settings.heartbeat_seconds)

@@ -21,6 +21,8 @@ from domain.errors import Overloaded
 
 AT_ONCE = 4
 PAGE_SECONDS = 30.0
+IDLE_SECONDS = 60
+"""What a download's transaction may stand still: longer than a client may take for a page."""
 PATIENCE_SECONDS = 5.0
 RETRY_SECONDS = 5
 

@@ -24,6 +24,8 @@ STATEMENTS = Path(__file__).parent / "statements"
 RETRIES = 8
 COMMAND_SECONDS = 60.0
 """No statement but a load into a slow database takes nearly as long; past that the server hangs or can't be heard."""
+IDLE_SECONDS = 10
+"""A process that stands still in the midst of a transaction keeps rows locked; the server ends its session then."""
 
 
 def driver_url(database_url: str) -> str:
@@ -41,13 +43,20 @@ def create_engine(
     pinned_plans: bool = False,
     waits_for_disk: bool = True,
     command_seconds: float = COMMAND_SECONDS,
+    idle_seconds: int = IDLE_SECONDS,
     name: str = "breakwater",
 ) -> Engine:
     """Return the engine of a process; `size` connections at most. Nothing connects before the first use.
 
     One that doesn't wait for the disk may forget its last commits when the server is killed: for claims only.
+    The server ends a session that says nothing for `idle_seconds` within a transaction.
     """
-    settings = {"application_name": name, "jit": "off", **(PINNED_PLANS if pinned_plans else {})}
+    settings = {
+        "application_name": name,
+        "jit": "off",
+        "idle_in_transaction_session_timeout": f"{idle_seconds}s",
+        **(PINNED_PLANS if pinned_plans else {}),
+    }
     if not waits_for_disk:
         settings["synchronous_commit"] = "off"
     return create_async_engine(

@@ -15,8 +15,6 @@ from db.engine import Connection, statement
 from db.results import RETRY_WEIGHT
 
 BatchKey = tuple[int, int]
-IDLE_SECONDS = 30
-"""How long a process that stands still may keep rows locked that others wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +183,7 @@ async def record(
 
 
 async def _begin(connection: Connection, settlements: Sequence[ImportSettlement]) -> set[tuple[int, int, int]]:
-    rows = await connection.fetch(
-        statement("begin_load"), *_columns([one.batch.key for one in settlements], 4), f"{IDLE_SECONDS}s"
-    )
+    rows = await connection.fetch(statement("begin_load"), *_columns([one.batch.key for one in settlements], 4))
     return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from db.engine import Connection, Engine, connect, statement
+from db.engine import IDLE_SECONDS, Connection, Engine, connect, statement
 
 LEADER_LOCK = 0x7265636F6E  # "recon": one reconciler at a time per database
 PAGE = 500
@@ -13,10 +13,14 @@ PAGE = 500
 async def leadership(engine: Engine) -> AsyncIterator["Connection | None"]:
     """Lend a connection to the one leader; None to everybody else. The lock ends with the connection or the block."""
     async with connect(engine) as connection:
+        # A leader that stands still holds no transaction open, so the server asks this of its session for now.
+        await connection.execute(f"SET idle_session_timeout = '{IDLE_SECONDS}s'")
         is_leader = await connection.fetchval("SELECT pg_try_advisory_lock($1)", LEADER_LOCK)
         try:
             yield connection if is_leader else None
         finally:
+            if not connection.is_closed():
+                await connection.execute("RESET idle_session_timeout")
             if is_leader and not connection.is_closed():
                 await connection.execute("SELECT pg_advisory_unlock($1)", LEADER_LOCK)
 

@@ -84,9 +84,9 @@ async def test_loads_of_the_same_rows_wait_for_each_other_in_one_order(ledger, c
 
 
 async def test_a_process_that_stands_still_in_a_load_keeps_its_rows_from_others_for_so_long_only(
-    ledger, connection, monkeypatch
+    ledger, connection, database_url
 ) -> None:
-    monkeypatch.setattr(importing, "IDLE_SECONDS", 1)
+    engine = create_engine(database_url, size=1, pinned_plans=True, idle_seconds=1)
     for _ in range(2):
         await ledger.coordinate(plan_of([1], rows=1))
     still, other = await ledger.claim()
@@ -96,7 +96,8 @@ async def test_a_process_that_stands_still_in_a_load_keeps_its_rows_from_others_
         assert await ledger.record(holding(*other, k="[2]"))
 
     with pytest.raises(GONE):
-        await in_transaction(ledger.engine, write_and_stand_still)
+        await in_transaction(engine, write_and_stand_still)
+    await engine.dispose()
     assert await payloads(connection) == {"k": "[2]"}
 
 
