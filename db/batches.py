@@ -127,7 +127,8 @@ async def claim_calls(
     with_room = [pool for pool, room in room_by_pool.items() if room is None or room > 0 or pool in with_expired]
     probed = {(row["provider"], row["region"]) for row in locked if row["is_probed"]}
     limit = max(1, min(calls, MOST_AT_ONCE))
-    limits = await connection.fetch(statement("lock_job_limits"), *_columns(with_room, 2), MOST_AT_ONCE)
+    left = list(claimant.but_not_jobs)
+    limits = await connection.fetch(statement("lock_job_limits"), *_columns(with_room, 2), MOST_AT_ONCE, left)
     jobs = [row["job_no"] for row in limits]
     rows = await _find_due(connection, with_room, claimant, limit=limit, locked_jobs=jobs)
     due = [_due(row) for row in rows if row["job_no"] is not None]

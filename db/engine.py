@@ -136,6 +136,8 @@ GONE = (
 """What a caller meets while the server is away, going, coming back or in trouble: try again later."""
 REFUSED = (asyncpg.PostgresError, Unstorable)
 """What a caller meets whose statement the server won't take, whenever it is tried."""
+TOO_SLOW = (TimeoutError, asyncpg.QueryCanceledError)
+"""Those of them that say that a statement outlasted our limit, or the server's own."""
 UNFIT = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,

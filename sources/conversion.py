@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from pathlib import Path
 
 from sources.content import Content
@@ -12,6 +12,7 @@ from sources.duck import Session, Stopped
 from sources.formats import Compression, Format, Layout
 from sources.lines import NOT_BYTES, find_blank_lines, open_bytes
 from sources.parquet import write_rows
+from sources.threads import begin
 from sources.values import Kind
 
 MAX_NAMES = 10_000
@@ -63,22 +64,22 @@ def _write_documents(
 ) -> tuple[int, tuple[int, ...] | None]:
     """Write the rows and look for blank lines meanwhile; return how many rows there are, and `Content.blank_lines`."""
     failed = threading.Event()
-    with ThreadPoolExecutor(1, thread_name_prefix="lines") as beside:
-        looking = beside.submit(_blank_lines, session, path, compression, failed)
-        try:
-            rows = write_rows(
-                session,
-                """
-                SELECT CAST(json AS VARCHAR) AS c0 FROM read_json_objects(
-                    $path, compression = $compression, format = 'newline_delimited', ignore_errors = true
-                )
-                """,
-                {"path": path, "compression": compression},
-                to,
+    looking = begin("lines", lambda: _blank_lines(session, path, compression, failed))
+    try:
+        rows = write_rows(
+            session,
+            """
+            SELECT CAST(json AS VARCHAR) AS c0 FROM read_json_objects(
+                $path, compression = $compression, format = 'newline_delimited', ignore_errors = true
             )
-        except BaseException:
-            failed.set()
-            raise
+            """,
+            {"path": path, "compression": compression},
+            to,
+        )
+    except BaseException:
+        failed.set()
+        wait([looking])
+        raise
     counted, blank_lines = looking.result()
     # Who counts other rows than DuckDB can't say where one stands.
     return rows, tuple(blank_lines) if blank_lines is not None and counted == rows else None

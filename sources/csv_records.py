@@ -8,7 +8,7 @@ them, by the same parser, so that nobody else's idea of CSV matters.
 import csv
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -20,6 +20,7 @@ from sources.errors import Unreadable
 from sources.formats import Compression
 from sources.lines import NOT_BYTES, mark_records, open_bytes
 from sources.parquet import write_rows
+from sources.threads import begin
 from sources.values import Kind
 
 MAX_MALFORMED = 100_000
@@ -158,12 +159,14 @@ def _marked(session: Session, file: _Csv, rejects: Sequence[_Reject]) -> tuple[M
     mark = token_hex(16)
     line = (mark + file.separator * (len(file.names) - 1)).encode()
     reader, writer = os.pipe()
-    with source, ThreadPoolExecutor(1, thread_name_prefix="marks") as beside:
-        marking = beside.submit(_write_marked, source, [one.offset for one in rejects], line, writer)
+    offsets = [one.offset for one in rejects]
+    with source:
+        marking = begin("marks", lambda: _write_marked(source, offsets, line, writer))
         try:
             positions = _marked_positions(session, file, f"/dev/fd/{reader}", mark)
         finally:
             os.close(reader)  # who writes for a reader that failed ends by this
+            wait([marking])
     if isinstance(marking.exception(), NOT_BYTES) or len(positions) != len(rejects):
         return None
     return tuple(

@@ -7,12 +7,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from sources.errors import SourceError, SourceTimeout, SourceUnavailable, Unreadable
+from sources.threads import begin
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -76,7 +77,10 @@ class _Engine:
                 self._connection.execute("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL parquet_metadata_cache = true")
             with self._connection.cursor() as connection:
                 sessions.append(Session(connection, stop))
-                return work(sessions[0])
+                try:
+                    return work(sessions[0])
+                finally:
+                    sessions.clear()  # before the cursor is closed, which then takes no interrupt
         except duckdb.InterruptException:
             raise Stopped from None
         except duckdb.Error as error:
@@ -84,7 +88,6 @@ class _Engine:
         except OSError as error:
             raise _away(error.strerror or type(error).__name__) from error
         finally:
-            sessions.clear()
             if self.is_abandoned:
                 self.close()
 
@@ -127,7 +130,7 @@ class Duck:
             stop = threading.Event()
             sessions: list[Session] = []
             engine = self._engine
-            running = _in_thread(lambda: engine.work(work, stop, sessions))
+            running = asyncio.wrap_future(begin("duckdb", lambda: engine.work(work, stop, sessions)))
             try:
                 await asyncio.wait({running}, timeout=limit_seconds)
             finally:
@@ -141,7 +144,7 @@ class Duck:
     async def aclose(self) -> None:
         """Let go of the engine."""
         async with self._one_at_a_time:
-            await _in_thread(self._engine.close)
+            await asyncio.wrap_future(begin("duckdb", self._engine.close))
 
     async def _stopped(self, running: "asyncio.Future[T]", sessions: Sequence[Session]) -> None:
         """Interrupt the work until it ends, or until patience has run out; then go on without it."""
@@ -150,7 +153,8 @@ class Duck:
             # An interrupt that comes just before a statement starts is forgotten by it, hence again and again.
             while not running.done() and time.monotonic() < deadline:
                 for session in list(sessions):
-                    session.connection.interrupt()
+                    with suppress(Exception):  # it may be closed by now
+                        session.connection.interrupt()
                 await asyncio.wait({running}, timeout=_INTERRUPT_AGAIN_SECONDS)
         finally:
             if running.done():
@@ -159,21 +163,6 @@ class Duck:
                 self._engine.is_abandoned = True
                 self._engine = _Engine(self._config)
                 running.cancel()
-
-
-def _in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
-    """Run this in a thread of its own, which the process doesn't wait for at its end."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        future.set_running_or_notify_cancel()
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the result gets it
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="duckdb", daemon=True).start()
-    return asyncio.wrap_future(future)
 
 
 def _told(error: Exception) -> SourceError:

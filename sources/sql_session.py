@@ -1,8 +1,8 @@
 """Connections to a PostgreSQL source: read-only, bounded in time, never idle in a transaction for long."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeAlias
 
 import asyncpg
@@ -73,19 +73,24 @@ class SqlConnection:
         async with self._places:
             with _Telling():
                 pool = await self._pool()
-                async with pool.acquire(timeout=self._connect_seconds) as connection:
+                with _reaching():
+                    connection = await pool.acquire(timeout=self._connect_seconds)
+                try:
                     yield connection
+                finally:
+                    await pool.release(connection)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
         """Lend a session in a transaction that sees one moment and writes nothing; both end with the block."""
         with _Telling():
-            connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-                self._url,
-                timeout=self._connect_seconds,
-                command_timeout=self._read_seconds + 1,
-                server_settings=self._server_settings(),
-            )
+            with _reaching():
+                connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+                    self._url,
+                    timeout=self._connect_seconds,
+                    command_timeout=self._read_seconds + 1,
+                    server_settings=self._server_settings(),
+                )
             self._surveying.add(connection)
             try:
                 async with self._transaction(connection):
@@ -160,6 +165,15 @@ async def _keep_as_it_is(_: object) -> None:
 
 def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Around connecting alone: a host that doesn't answer there is away, it isn't slow."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise SourceUnavailable("The source can't be reached: no answer to connecting within the limit.") from error
 
 
 class _Telling:

@@ -112,6 +112,8 @@ class SuiteqlConnection:
                 ) as answer,
             ):
                 content = await _content(answer)
+        except httpx2.ConnectTimeout:
+            raise SourceUnavailable("The SuiteQL service can't be reached (ConnectTimeout).") from None
         except (TimeoutError, httpx2.TimeoutException):
             raise SourceTimeout("The SuiteQL service gave no answer within the limit.") from None
         except httpx2.TransportError as error:

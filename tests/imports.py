@@ -89,11 +89,13 @@ class Imports:
         await self.write(mine, plan)
         return job_no
 
-    async def claim(self, *, calls: int = 100, lease_seconds: float = 60) -> list[tuple[ClaimedBatch, ImportRange]]:
-        """Claim what is due, with what it is to read."""
+    async def claim(
+        self, *, calls: int = 100, lease_seconds: float = 60, but_not: Sequence[int] = ()
+    ) -> list[tuple[ClaimedBatch, ImportRange]]:
+        """Claim what is due, but not of some jobs, with what it is to read."""
 
         async def take(connection: Connection) -> list[tuple[ClaimedBatch, ImportRange]]:
-            claimant = Claimant(secrets.randbits(62), WORKER_NO, lease_seconds)
+            claimant = Claimant(secrets.randbits(62), WORKER_NO, lease_seconds, but_not_jobs=but_not)
             claimed = (await batches.claim_calls(connection, [IMPORT_POOL], claimant, calls=calls)).batches
             ranges = await importing.read_ranges(connection, claimed)
             return [(one, ranges[one.job_no, one.batch_no]) for one in claimed]

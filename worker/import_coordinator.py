@@ -68,9 +68,9 @@ class ImportCoordinator:
 
     async def _take(self, group: asyncio.TaskGroup) -> None:
         room = AT_ONCE - len(self._mine)
+        but_not = self._mine | self._left_to_others.job_nos  # read first: this forgets those whose time is over
         if room <= 0:
             return
-        but_not = self._mine | self._left_to_others.job_nos
         found = await in_transaction(
             self._context.engine, lambda c: imports.find_imports(c, limit=room, but_not=but_not)
         )

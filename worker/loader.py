@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from db import importing, tallies
 from db.batches import ClaimedBatch
-from db.engine import GONE, REFUSED, UNFIT, Connection, in_transaction
+from db.engine import GONE, REFUSED, TOO_SLOW, UNFIT, Connection, in_transaction
 from db.importing import DuplicateKeys, ImportRecorded, ImportSettlement, LeasesLost
 from db.tallies import Tally, tally
 from runtime.metrics import DUPLICATES_PREVENTED, IMPORT_BATCHES, IMPORT_ROWS, RETRIES
@@ -125,9 +125,10 @@ class Loader:
         One that can't be written in time has used up a try; one whose rows the database refuses fails.
         """
         if isinstance(error, _TooSlow):
-            if one.error_code == settlements.LOAD_TIMEOUT:  # not even this is written: the database hangs
+            if one.records:
+                settlements.put_off(one)
+            else:  # there is nothing more to let go of: the database hangs, or somebody holds the batch
                 await self._wait([one], error)
-            settlements.put_off(one)
             return True
         self._context.log.error("rows_refused", **load_logs.named(one.batch, one.range), error=str(error))
         if one.error_code == settlements.ROWS_REFUSED:  # not even its end is taken: its lease will run out
@@ -157,7 +158,7 @@ class Loader:
                 recorded = await importing.record(connection, taken, source=source, is_known=self._is_known)
                 await tallies.add(connection, self._context.worker_no, _tallies(recorded))
                 return recorded
-        except TimeoutError as error:
+        except TOO_SLOW as error:
             if limit.expired():
                 raise LeasesLost from error
             self._most_rows = 1

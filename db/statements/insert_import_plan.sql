@@ -49,6 +49,7 @@ WITH started_job AS (
         lease_until = NULL,
         planned_at = now(),
         ready_window = $19,
+        away_since = NULL,
         error_code = NULL,
         error_detail = NULL
     WHERE i.job_no = $1

@@ -1,4 +1,5 @@
--- Lock the limits of the jobs whose batches are next in these pools ($3 of each); pass over those another claim counts.
+-- Lock the limits of the jobs whose batches are next in these pools ($3 of each); pass over those another claim counts,
+-- and those that this worker leaves to others ($4).
 -- Jobs that are at their limit aren't looked at, except for batches that bring the slots they have: what of theirs is
 -- ready would hide the jobs behind them.
 WITH held_jobs AS MATERIALIZED (
@@ -18,6 +19,7 @@ WHERE l.job_no = ANY (ARRAY(
         SELECT w.job_no
         FROM ready AS w
         WHERE w.provider = p.provider AND w.region = p.region AND w.not_before <= now()
+            AND w.job_no <> ALL ($4::bigint[])
             AND (
                 NOT EXISTS (SELECT FROM held_jobs AS h WHERE h.job_no = w.job_no)
                 OR EXISTS (

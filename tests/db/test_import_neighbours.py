@@ -27,3 +27,14 @@ async def test_imports_at_their_limit_keep_nobody_else_waiting(ledger) -> None:
         claimed = [one for one in await ledger.claim(calls=30) if one[0].job_no == quick]
         assert claimed, "the quick import gets nothing, though it has ready batches and room"
         await ledger.record(*(read(*one) for one in claimed))
+
+
+async def test_what_a_worker_leaves_to_others_hides_nothing_from_it(ledger) -> None:
+    quick = await ledger.coordinate(replace(plan_of([300]), dataset="quick", window=70))
+    for _ in range(9):
+        await ledger.record(*(read(*one) for one in await ledger.claim(calls=10)))
+    left = await ledger.coordinate(replace(plan_of([100]), dataset="left", window=70))
+    for _ in range(10):
+        claimed = await ledger.claim(calls=10, but_not=[left])
+        assert [batch.job_no for batch, _ in claimed] == [quick] * 10
+        await ledger.record(*(read(*one) for one in claimed))

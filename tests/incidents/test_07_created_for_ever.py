@@ -4,6 +4,7 @@ import time
 
 from redis.exceptions import ResponseError
 
+from broker import envelopes
 from broker.envelopes import FIELD, GROUP, STREAM, Envelope
 from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, broker, seed, stream_is_empty, tallied
 from tests.waiting import eventually_async
@@ -11,10 +12,18 @@ from tests.waiting import eventually_async
 QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
 
 
+async def both_listen(client: envelopes.Client) -> bool:
+    try:
+        return len(await client.xinfo_consumers(STREAM, GROUP)) == 2
+    except ResponseError:
+        return False
+
+
 async def test_a_message_whose_taker_died_before_it_wrote_anything(fleet: Fleet, connection) -> None:
     fleet.start(2, **QUICK)
     (job_no,) = await seed(connection, [body(questions=3)])
     async with broker(fleet.redis_url) as client:
+        await eventually_async(lambda: both_listen(client), what="both wait for doorbells")
         taken = client.pipeline(transaction=True)  # so that no living worker can be faster
         taken.xadd(STREAM, {FIELD: Envelope(job=job_no, source="initial", enqueued_at=time.time()).to_bytes()})
         taken.xreadgroup(GROUP, "dead", {STREAM: ">"})
@@ -31,14 +40,7 @@ async def test_a_job_that_nobody_was_told_of(fleet: Fleet, connection) -> None:
     """Both workers have taken their first look, at everything, before the job is there; the count follows its bell."""
     fleet.start(2, **QUICK)
     async with broker(fleet.redis_url) as client:
-
-        async def both_listen() -> bool:
-            try:
-                return len(await client.xinfo_consumers(STREAM, GROUP)) == 2
-            except ResponseError:
-                return False
-
-        await eventually_async(both_listen, what="both wait for doorbells")
+        await eventually_async(lambda: both_listen(client), what="both wait for doorbells")
     await seed(connection, [body(questions=3)])
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 3}

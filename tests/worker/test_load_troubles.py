@@ -12,8 +12,11 @@ from structlog.testing import LogCapture
 
 from db.engine import create_engine
 from db.importing import ImportRecorded, ImportSettlement
+from domain.import_spec import ImportPolicy
+from sources.errors import SourceUnavailable
 from tests.imports import WORKER_NO, Imports, plan_of, read
 from tests.waiting import eventually_async
+from worker import settlements
 from worker.context import Context
 from worker.loader import Loader
 
@@ -124,6 +127,35 @@ async def test_a_batch_that_outlasts_a_statement_alone_has_used_up_a_try(loading
         (1, "failed", "load_timeout"),
         (2, "pending", "load_timeout"),
     }
+
+
+async def test_a_load_that_outlasts_the_limit_of_the_server_itself_is_repeated_batch_by_batch(
+    loading, connection
+) -> None:
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '1s'")
+    made = loading()
+    await slow_down(connection, seconds=0.02)
+    await made.ledger.coordinate(plan_of([4], rows=25))
+    for one in await made.ledger.claim():
+        made.loader.submit(read(*one))
+    async with working(made):
+        settled = await made.ended(4)
+    assert [(one.status, one.inserted) for one in settled] == [("completed", 25)] * 4
+
+
+async def test_a_batch_that_only_waits_for_its_source_fails_for_no_slow_database(loading, connection) -> None:
+    made = loading(command_seconds=0.5)
+    job_no = await made.ledger.coordinate(plan_of([1], rows=1))
+    [one] = await made.ledger.claim()
+    made.loader.submit(settlements.unread(*one, SourceUnavailable("It is away."), policy=ImportPolicy()))
+    async with connection.transaction():
+        await connection.execute("SELECT FROM batches WHERE job_no = $1 FOR UPDATE", job_no)
+        loader = asyncio.create_task(made.loader.run())
+        await eventually_async(lambda: said(made, "load_delayed"), what="it outlasted a statement")
+    [settled] = await made.ended(1)
+    loader.cancel()
+    assert (settled.status, settled.error_code) == ("pending", "source_unavailable")
 
 
 @pytest.mark.parametrize("code", ["55P03", "25P04", "0A000", "42501"])

@@ -1,0 +1,23 @@
+"""Threads that the process doesn't wait for at its end: a file system that hangs holds whoever reads from it."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def begin(name: str, work: Callable[[], T]) -> "Future[T]":
+    """Run this in a thread of its own."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the result gets it
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
