@@ -3,12 +3,14 @@
 An entry is acknowledged and deleted in one step, so the stream holds what is undelivered or in somebody's hands.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import orjson
 from redis import asyncio as redis
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
 VERSION = 1
@@ -58,12 +60,30 @@ class StreamState:
 
 def connect(redis_url: str, *, connections: int = 8) -> Client:
     """Return a client; nothing connects before the first command."""
-    return redis.Redis.from_url(
+    pool = redis.ConnectionPool.from_url(
         redis_url,
         max_connections=connections,
         socket_connect_timeout=TIMEOUT_SECONDS,
         socket_timeout=TIMEOUT_SECONDS,
     )
+    pool.connection_class = type("Heeding", (_Heeding, pool.connection_class), {})
+    return redis.Redis.from_pool(pool)
+
+
+class _Heeding(AbstractConnection):
+    """Hears a cancellation at any time.
+
+    The client sends with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that comes in the turn of
+    the loop in which the sending has ended.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task else 0
+        await super().send_packed_command(command, check_health)
+        if task and task.cancelling() > cancellations:
+            await self.disconnect(nowait=True)  # an answer is on its way that nobody will read
+            raise asyncio.CancelledError
 
 
 async def publish(client: Client, envelopes: Iterable[Envelope]) -> None:

@@ -64,22 +64,22 @@ class Worker:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then end or hand back what is in hand."""
         self._context.log.info("worker_started", worker_no=self._context.worker_no)
-        async with asyncio.TaskGroup() as ending, asyncio.TaskGroup() as taking:
+        async with asyncio.TaskGroup() as duties:  # one for all: when one fails, no heart goes on to beat for the rest
             takers = [
-                taking.create_task(self._consumer.run(), name="consumer"),
-                taking.create_task(self._claimer.run(), name="claimer"),
-                taking.create_task(self._reconciler.run(), name="reconciler"),
-                taking.create_task(self._import_coordinator.run(), name="import coordinator"),
+                duties.create_task(self._consumer.run(), name="consumer"),
+                duties.create_task(self._claimer.run(), name="claimer"),
+                duties.create_task(self._reconciler.run(), name="reconciler"),
+                duties.create_task(self._import_coordinator.run(), name="import coordinator"),
             ]
             enders = [
-                ending.create_task(self._executor.run(), name="executor"),
-                ending.create_task(self._writer.run(), name="writer"),
-                ending.create_task(self._marker.run(), name="marker"),
-                ending.create_task(self._importer.run(), name="importer"),
-                ending.create_task(self._loader.run(), name="loader"),
-                ending.create_task(heartbeat.beat(self._context, self._executor, self._importer), name="heartbeat"),
-                ending.create_task(self._watch.run(), name="watch"),
-                ending.create_task(self._watch.listen(), name="notices"),
+                duties.create_task(self._executor.run(), name="executor"),
+                duties.create_task(self._writer.run(), name="writer"),
+                duties.create_task(self._marker.run(), name="marker"),
+                duties.create_task(self._importer.run(), name="importer"),
+                duties.create_task(self._loader.run(), name="loader"),
+                duties.create_task(heartbeat.beat(self._context, self._executor, self._importer), name="heartbeat"),
+                duties.create_task(self._watch.run(), name="watch"),
+                duties.create_task(self._watch.listen(), name="notices"),
             ]
             await stopping.wait()
             await end_tasks(takers)

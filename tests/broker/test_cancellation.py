@@ -1,0 +1,45 @@
+"""A task that is cancelled while Redis answers it ends, at whatever turn of the event loop the cancellation comes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from broker import envelopes, locks, notices
+from broker.envelopes import Client
+from tests.broker.test_envelopes import bell
+from tests.fleet import broker
+
+OPERATIONS: dict[str, Callable[[Client], Awaitable[object]]] = {
+    "publish": lambda client: envelopes.publish(client, [bell(1)]),
+    "reserve": lambda client: envelopes.reserve(client, "one", count=1, block_seconds=0.001),
+    "acknowledge": lambda client: envelopes.acknowledge(client, [b"1-1"]),
+    "notice": lambda client: notices.publish(client, notices.Notice("pauses")),
+    "lock": lambda client: locks.acquire(client, 1, "token", 1.0),
+}
+
+
+async def is_heard(operation: Callable[[], Awaitable[object]], turn: int) -> bool:
+    """Cancel a task at this turn of the loop, in the operation or after it; say whether the task ended."""
+
+    async def run() -> None:
+        await operation()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(run())
+    for _ in range(turn):
+        await asyncio.sleep(0)
+    task.cancel()
+    _, pending = await asyncio.wait((task,), timeout=0.5)
+    if pending:
+        task.cancel()
+        await asyncio.wait((task,))
+    return not pending
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+async def test_a_cancellation_is_heard_at_every_turn(redis_url: str, operation) -> None:
+    async with broker(redis_url) as client:
+        await envelopes.reserve(client, "one", count=1, block_seconds=0.001)
+        unheard = [turn for turn in range(100) if not await is_heard(lambda: operation(client), turn)]
+    assert unheard == []
