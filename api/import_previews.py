@@ -57,12 +57,11 @@ def _shown(found: Survey | Trouble, level: int, record_type: str) -> dict[str, A
     if isinstance(found, Trouble):
         error = {"code": found.code, "detail": found.detail}
         return {"id": record_type, "level": level, "rows": None, "batches": None, "detail": None, "error": error}
-    batches = len(found.ranges)
     return {
         "id": record_type,
         "level": level,
         "rows": found.rows,
-        "batches": batches,
+        "batches": len(found.ranges),
         "detail": found.detail,
         "error": None,
     }

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import asyncpg
 
+from db.columns import columns
 from db.engine import Connection, statement
 from domain.limits import Due, Grant, grant_calls, grant_cells
 
@@ -120,7 +121,7 @@ async def claim_calls(
     both are counted after they are locked. Then as `claim_cells`.
     """
     grown_pools = sorted({batch.pool for batch, _ in growing})
-    locked = await connection.fetch(statement("lock_pools"), *_columns(pools, 2), *_columns(grown_pools, 2))
+    locked = await connection.fetch(statement("lock_pools"), *columns(pools, 2), *columns(grown_pools, 2))
     if not locked:
         return Claim(looked_at=await connection.fetchval("SELECT now()"))
     room_by_pool, with_expired = await _count_room(connection, locked)
@@ -128,7 +129,7 @@ async def claim_calls(
     probed = {(row["provider"], row["region"]) for row in locked if row["is_probed"]}
     limit = max(1, min(calls, MOST_AT_ONCE))
     left = list(claimant.but_not_jobs)
-    limits = await connection.fetch(statement("lock_job_limits"), *_columns(with_room, 2), MOST_AT_ONCE, left)
+    limits = await connection.fetch(statement("lock_job_limits"), *columns(with_room, 2), MOST_AT_ONCE, left)
     jobs = [row["job_no"] for row in limits]
     rows = await _find_due(connection, with_room, claimant, limit=limit, locked_jobs=jobs)
     due = [_due(row) for row in rows if row["job_no"] is not None]
@@ -167,7 +168,7 @@ async def _grow(
         return []
     more = [(batch_by_no[one.due.job_no, one.due.batch_no], one.slots) for one in granted]
     keys = sorted((*batch.key, slots) for batch, slots in more)
-    rows = await connection.fetch(statement("grow_batches"), *_columns(keys, 5))
+    rows = await connection.fetch(statement("grow_batches"), *columns(keys, 5))
     held = {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
     return [(batch, slots) for batch, slots in more if batch.key[:3] in held]
 
@@ -177,7 +178,7 @@ async def _count_room(
 ) -> tuple[dict[PoolKey, int | None], set[PoolKey]]:
     """Return the room of each locked pool, and those pools in which a lease ran out."""
     limit_by_pool = {(row["provider"], row["region"]): row["max_concurrent"] for row in locked}
-    rows = await connection.fetch(statement("count_slots"), *_columns(list(limit_by_pool), 2))
+    rows = await connection.fetch(statement("count_slots"), *columns(list(limit_by_pool), 2))
     room: dict[PoolKey, int | None] = {}
     for row in rows:
         pool = (row["provider"], row["region"])
@@ -191,7 +192,7 @@ async def _find_due(
 ) -> list[asyncpg.Record]:
     return await connection.fetch(
         statement("find_due"),
-        *_columns(pools, 2),
+        *columns(pools, 2),
         limit,
         list(claimant.in_hand),
         locked_jobs is not None,
@@ -215,7 +216,7 @@ async def _take(
     if not granted:
         return []
     wanted = sorted((one.due.job_no, one.due.batch_no, one.slots, one.due.pool in probed) for one in granted)
-    *keys, is_probe = _columns(wanted, 4)
+    *keys, is_probe = columns(wanted, 4)
     rows = await connection.fetch(
         statement("take_batches"), *keys, claimant.holder, claimant.worker_no, claimant.lease_seconds, is_probe
     )
@@ -257,7 +258,7 @@ def _claimed(row: asyncpg.Record, holder: int) -> ClaimedBatch:
 
 async def first_due(connection: Connection, pools: Sequence[PoolKey]) -> tuple[int, int] | None:
     """Return (job_no, batch_no) of a batch of these pools that is due and unclaimed, or None."""
-    row = await connection.fetchrow(statement("first_due"), *_columns(pools, 2))
+    row = await connection.fetchrow(statement("first_due"), *columns(pools, 2))
     return (row["job_no"], row["batch_no"]) if row else None
 
 
@@ -292,12 +293,8 @@ async def hand_back(connection: Connection, worker_no: int) -> list[tuple[int, i
 
 async def enter_pools(connection: Connection, limits: Mapping[PoolKey, int | None]) -> None:
     """Enter the pools whose calls are counted, with their limits (None: only the workers bound it)."""
-    await connection.execute(statement("enter_pools"), *_columns([(*pool, n) for pool, n in limits.items()], 3))
+    await connection.execute(statement("enter_pools"), *columns([(*pool, n) for pool, n in limits.items()], 3))
 
 
 def _lease_columns(batches: Iterable[ClaimedBatch]) -> list[Sequence[object]]:
-    return _columns(sorted(batch.key for batch in batches), 4)
-
-
-def _columns(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[object]]:
-    return list(zip(*rows, strict=True)) if rows else [[] for _ in range(width)]
+    return columns(sorted(batch.key for batch in batches), 4)

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from db.batches import PoolKey
+from db.columns import columns
 from db.engine import Connection, statement
 
 IMPORT_POOL: PoolKey = ("import", "")
@@ -239,7 +240,7 @@ def _record_type_columns(plan: ImportPlan, set_by_type: Mapping[str, int]) -> Se
         (one.record_type_no, one.id, set_by_type[one.id], one.level, one.rows_expected, one.is_complete, one.detail)
         for one in plan.record_types
     ]
-    return _columns(rows, 7)
+    return columns(rows, 7)
 
 
 def _wave_columns(plan: ImportPlan) -> Sequence[Sequence[object]]:
@@ -247,7 +248,7 @@ def _wave_columns(plan: ImportPlan) -> Sequence[Sequence[object]]:
     rows = [
         (wave_no, level, count_by_wave[wave_no], first_by_wave[wave_no]) for wave_no, level in enumerate(plan.levels, 1)
     ]
-    return _columns(rows, 4)
+    return columns(rows, 4)
 
 
 def _batch_columns(plan: ImportPlan) -> Sequence[Sequence[object]]:
@@ -266,7 +267,7 @@ def _batch_columns(plan: ImportPlan) -> Sequence[Sequence[object]]:
                 one.rows_expected,
             )
         )
-    return _columns(rows, 6)
+    return columns(rows, 6)
 
 
 def _extents(plan: ImportPlan) -> tuple[dict[int, int], dict[int, int]]:
@@ -281,7 +282,3 @@ def _extents(plan: ImportPlan) -> tuple[dict[int, int], dict[int, int]]:
 
 def _settled(rows: Sequence[Any]) -> Settled:
     return [(row["source"], row["outcome"]) for row in rows]
-
-
-def _columns(rows: Sequence[Sequence[object]], width: int) -> Sequence[Sequence[object]]:
-    return list(zip(*rows, strict=True)) if rows else [[] for _ in range(width)]

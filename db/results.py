@@ -10,6 +10,7 @@ import orjson
 
 from db import gates
 from db.batches import ClaimedBatch
+from db.columns import columns
 from db.engine import Connection, statement
 from db.gates import Refusal
 from domain.outcome import WORKER_LOST
@@ -165,7 +166,7 @@ async def _settle_batches(
     """Return (status, open_cells) of each batch whose lease holds, by (job_no, batch_no, fence)."""
     rows = await connection.fetch(
         statement("settle_batches"),
-        *_columns(
+        *columns(
             [
                 (
                     *one.batch.key,
@@ -229,11 +230,11 @@ async def _advance_jobs(connection: Connection, settled: Sequence[Settlement], s
     ]
     rows = await connection.fetch(
         statement("advance_jobs"),
-        *_columns([(*key, count) for key, count in sorted(ended.items())], 3),
-        *_columns(jobs, 5),
+        *columns([(*key, count) for key, count in sorted(ended.items())], 3),
+        *columns(jobs, 5),
         source,
-        *_columns(released, 3),
-        *_columns(due_again, 6),
+        *columns(released, 3),
+        *columns(due_again, 6),
         READY_WINDOW,
     )
     return [JobAdvanced(row["job_no"], row["id"], row["status"]) for row in rows]
@@ -269,9 +270,5 @@ async def settled_cells(connection: Connection, settlements: Sequence[Settlement
     keys: list[tuple[object, ...]] = [(*cell[:4], None) for one in settlements for cell in one.completed]
     keys += [(*cell[:4], cell.attempts_before) for one in settlements for cell in one.ended]
     keys += [(*cell[:4], cell.attempts_before) for one in settlements for cell in one.retried]
-    rows = await connection.fetch(statement("find_settled_cells"), *_columns(keys, 5))
+    rows = await connection.fetch(statement("find_settled_cells"), *columns(keys, 5))
     return {tuple(row) for row in rows}
-
-
-def _columns(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[object]]:
-    return list(zip(*rows, strict=True)) if rows else [[] for _ in range(width)]

@@ -19,9 +19,8 @@ WRITTEN_BATCHES = 60
 """Batches of a job that may be read and not yet written, over all workers, about."""
 SURVEYS_AT_ONCE = 4
 """Record types counted at the same time: each COUNT is a scan of somebody else's database."""
-
-
 TOLD_TROUBLES = 5
+"""Record types that one error names."""
 
 
 @dataclass(frozen=True, slots=True)

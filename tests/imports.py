@@ -12,7 +12,8 @@ import orjson
 from db import batches, importing, imports, submissions
 from db.batches import Claimant, ClaimedBatch
 from db.engine import Connection, Engine, create_engine, in_transaction
-from db.importing import ImportRange, ImportRecorded, ImportSettlement, ReadRow
+from db.import_settlements import ImportRange, ImportSettlement, ReadRow, read_ranges
+from db.importing import ImportRecorded
 from db.imports import IMPORT_POOL, Coordination, FoundRecordType, ImportPlan, PlannedRange, Settled
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
@@ -97,7 +98,7 @@ class Imports:
         async def take(connection: Connection) -> list[tuple[ClaimedBatch, ImportRange]]:
             claimant = Claimant(secrets.randbits(62), WORKER_NO, lease_seconds, but_not_jobs=but_not)
             claimed = (await batches.claim_calls(connection, [IMPORT_POOL], claimant, calls=calls)).batches
-            ranges = await importing.read_ranges(connection, claimed)
+            ranges = await read_ranges(connection, claimed)
             return [(one, ranges[one.job_no, one.batch_no]) for one in claimed]
 
         return await in_transaction(self.engine, take)

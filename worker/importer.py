@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from db.batches import ClaimedBatch
 from db.engine import connect
-from db.importing import BatchKey, ImportRange, ImportSettlement, read_ranges
+from db.import_settlements import BatchKey, ImportRange, ImportSettlement, read_ranges
 from db.specs import load_specs
 from domain.import_spec import ImportSpec
 from runtime.metrics import QUEUE_WAIT

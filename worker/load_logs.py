@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from db.batches import ClaimedBatch
-from db.importing import ImportRange, ImportRecorded, ImportSettlement
+from db.import_settlements import ImportRange, ImportSettlement
+from db.importing import ImportRecorded
 
 NAMED_BATCHES = 10
 NAMED_RECORD_TYPES = 5

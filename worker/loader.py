@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from db import importing, tallies
 from db.batches import ClaimedBatch
 from db.engine import GONE, REFUSED, TOO_SLOW, UNFIT, Connection, in_transaction
-from db.importing import DuplicateKeys, ImportRecorded, ImportSettlement, LeasesLost
+from db.import_settlements import ImportSettlement
+from db.importing import ImportRecorded, LeasesLost
+from db.record_writing import DuplicateKeys
 from db.tallies import Tally, tally
 from runtime.metrics import DUPLICATES_PREVENTED, IMPORT_BATCHES, IMPORT_ROWS, RETRIES
 from worker import load_logs, settlements

@@ -4,7 +4,7 @@ import random
 from collections.abc import Collection, Sequence
 
 from db.batches import ClaimedBatch
-from db.importing import ImportRange, ImportSettlement
+from db.import_settlements import ImportRange, ImportSettlement
 from domain.import_spec import ImportPolicy
 from domain.outcome import WORKER_LOST, away_backoff_seconds, backoff_seconds, is_forgiven, storable
 from sources.errors import SourceError
@@ -65,20 +65,15 @@ def reject_duplicates(settlement: ImportSettlement, keys: Collection[str]) -> No
 
 def refuse_rows(settlement: ImportSettlement) -> None:
     """Let a batch fail whose rows the database won't take."""
-    settlement.status = "failed"
-    settlement.records = ()
     settlement.rejected = ()
-    settlement.error_code = ROWS_REFUSED
-    settlement.error_detail = "The database refuses rows of this batch; the worker's log says which rule."
+    _give_up(settlement, ROWS_REFUSED, "The database refuses rows of this batch; the worker's log says which rule.")
 
 
 def put_off(settlement: ImportSettlement) -> None:
     """Give up writing a batch that the database didn't get done: it is tried again later, or it failed."""
-    settlement.status = "failed"
-    settlement.records = ()
     settlement.rejected = ()
-    settlement.error_code = LOAD_TIMEOUT
-    settlement.error_detail = "The database didn't write the rows of this batch within the time of a statement."
+    detail = "The database didn't write the rows of this batch within the time of a statement."
+    _give_up(settlement, LOAD_TIMEOUT, detail)
     counted = settlement.range.attempts + 1 - settlement.range.forgiven
     if counted < settlement.max_attempts:
         settlement.status = "pending"
@@ -89,10 +84,16 @@ def _refuse_too_many(settlement: ImportSettlement) -> None:
     """Let a batch fail, with none of its rows, if more of them were rejected than its policy allows."""
     rejects = len(settlement.rejected)
     if rejects > settlement.max_rejects:
-        settlement.status = "failed"
-        settlement.records = ()
-        settlement.error_code = TOO_MANY_REJECTS
-        settlement.error_detail = f"{rejects} of its rows can't be taken; max_rejects is {settlement.max_rejects}."
+        detail = f"{rejects} of its rows can't be taken; max_rejects is {settlement.max_rejects}."
+        _give_up(settlement, TOO_MANY_REJECTS, detail)
+
+
+def _give_up(settlement: ImportSettlement, code: str, detail: str) -> None:
+    """Let a batch fail with none of its rows."""
+    settlement.status = "failed"
+    settlement.records = ()
+    settlement.error_code = code
+    settlement.error_detail = detail
 
 
 def _failed(batch: ClaimedBatch, given: ImportRange, code: str, detail: str) -> ImportSettlement:

@@ -17,11 +17,7 @@ WITH held_pools AS MATERIALIZED (
             WHERE b.provider = p.provider AND b.region = p.region AND b.slots > 0
         )
 ), held_jobs AS MATERIALIZED (
-    SELECT l.job_no
-    FROM job_limits AS l
-    JOIN batches AS b ON b.job_no = l.job_no AND b.slots > 0
-    GROUP BY l.job_no, l.max_concurrent
-    HAVING sum(b.slots) >= l.max_concurrent
+    SELECT l.job_no FROM jobs_at_limit AS l
 )
 SELECT owed.job_no, owed.batch_no, owed.seconds
 FROM (

@@ -1,11 +1,6 @@
 -- Name one batch of these pools that is due, that nobody is claiming right now, and whose job isn't at its limit.
 WITH held_jobs AS MATERIALIZED (
-    SELECT l.job_no
-    FROM batches AS b
-    JOIN job_limits AS l USING (job_no)
-    WHERE b.slots > 0
-    GROUP BY l.job_no, l.max_concurrent
-    HAVING sum(b.slots) >= l.max_concurrent
+    SELECT l.job_no FROM jobs_at_limit AS l
 )
 SELECT r.job_no, r.batch_no
 FROM unnest($1::text[], $2::text[]) AS p (provider, region)

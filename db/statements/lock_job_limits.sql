@@ -3,12 +3,7 @@
 -- Jobs that are at their limit aren't looked at, except for batches that bring the slots they have: what of theirs is
 -- ready would hide the jobs behind them.
 WITH held_jobs AS MATERIALIZED (
-    SELECT l.job_no
-    FROM batches AS b
-    JOIN job_limits AS l USING (job_no)
-    WHERE b.slots > 0
-    GROUP BY l.job_no, l.max_concurrent
-    HAVING sum(b.slots) >= l.max_concurrent
+    SELECT l.job_no FROM jobs_at_limit AS l
 )
 SELECT l.job_no
 FROM job_limits AS l

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from db.engine import Engine, connect
-from db.importing import ReadRow, RejectedRow
+from db.import_settlements import ReadRow, RejectedRow
 from tests.imports import Imports, plan_of, read
 from tests.seeding import Seeds, every_item
 

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.engine import Connection, create_engine
-from db.importing import DuplicateKeys, ReadRow, RejectedRow
+from db.engine import Connection
+from db.import_settlements import ReadRow, RejectedRow
+from db.record_writing import DuplicateKeys
 from tests.fleet import connected
 from tests.fleet_fixtures import connection
-from tests.imports import WINDOW, Imports, failed, plan_of, read
+from tests.imports import WINDOW, Imports, failed, own_ledger, plan_of, read
 from tests.waiting import eventually_async
 from worker import settlements
 
@@ -18,10 +19,9 @@ __all__ = ["connection"]
 
 @pytest.fixture
 async def ledger(database_url: str) -> AsyncIterator[Imports]:
-    """Imports under the settings of a worker's connections."""
-    engine = create_engine(database_url, size=8, pinned_plans=True)
-    yield Imports(engine)
-    await engine.dispose()
+    """Imports written straight through the stores."""
+    async with own_ledger(database_url) as imports:
+        yield imports
 
 
 async def waves(connection: Connection, job_no: int) -> list[str]:

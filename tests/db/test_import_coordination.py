@@ -7,20 +7,19 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db import imports
-from db.engine import Connection, create_engine, in_transaction
+from db.engine import Connection, in_transaction
 from db.imports import KeyChanged
 from tests.fleet_fixtures import connection
-from tests.imports import Imports, plan_of
+from tests.imports import Imports, own_ledger, plan_of
 
 __all__ = ["connection"]
 
 
 @pytest.fixture
 async def ledger(database_url: str) -> AsyncIterator[Imports]:
-    """Imports under the settings of a worker's connections."""
-    engine = create_engine(database_url, size=8, pinned_plans=True)
-    yield Imports(engine)
-    await engine.dispose()
+    """Imports written straight through the stores."""
+    async with own_ledger(database_url) as imports:
+        yield imports
 
 
 async def triggers(connection: Connection, job_no: int) -> list[tuple[str, str | None, int | None]]:

@@ -8,10 +8,12 @@ import pytest
 from db import importing
 from db.batches import ClaimedBatch
 from db.engine import GONE, Connection, create_engine, in_transaction, repeats
-from db.importing import DuplicateKeys, ImportRange, ImportRecorded, ImportSettlement, ReadRow
+from db.import_settlements import ImportRange, ImportSettlement, ReadRow
+from db.importing import ImportRecorded
+from db.record_writing import DuplicateKeys
 from tests.fleet import connected
 from tests.fleet_fixtures import connection
-from tests.imports import Imports, plan_of
+from tests.imports import Imports, own_ledger, plan_of
 from tests.waiting import eventually_async
 from worker import settlements
 
@@ -20,10 +22,9 @@ __all__ = ["connection"]
 
 @pytest.fixture
 async def ledger(database_url: str) -> AsyncIterator[Imports]:
-    """Imports under the settings of a worker's connections."""
-    engine = create_engine(database_url, size=8, pinned_plans=True)
-    yield Imports(engine)
-    await engine.dispose()
+    """Imports written straight through the stores."""
+    async with own_ledger(database_url) as imports:
+        yield imports
 
 
 @pytest.mark.parametrize("is_known", [False, True])

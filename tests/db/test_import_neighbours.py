@@ -5,16 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from db.engine import create_engine
-from tests.imports import Imports, plan_of, read
+from tests.imports import Imports, own_ledger, plan_of, read
 
 
 @pytest.fixture
 async def ledger(database_url: str) -> AsyncIterator[Imports]:
-    """Imports under the settings of a worker's connections."""
-    engine = create_engine(database_url, size=8, pinned_plans=True)
-    yield Imports(engine)
-    await engine.dispose()
+    """Imports written straight through the stores."""
+    async with own_ledger(database_url) as imports:
+        yield imports
 
 
 async def test_imports_at_their_limit_keep_nobody_else_waiting(ledger) -> None:

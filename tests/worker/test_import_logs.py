@@ -7,7 +7,8 @@ from structlog.testing import capture_logs
 from db import cancelling
 from db.batches import ClaimedBatch
 from db.controls import Actor
-from db.importing import ImportAdvanced, ImportRange, ImportRecorded, ImportSettlement
+from db.import_settlements import ImportRange, ImportSettlement
+from db.importing import ImportAdvanced, ImportRecorded
 from runtime.metrics import DUPLICATES_PREVENTED
 from tests.faults.test_import_coordination import held
 from tests.fleet import all_ended, ring, tallied

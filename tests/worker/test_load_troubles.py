@@ -11,7 +11,8 @@ import structlog
 from structlog.testing import LogCapture
 
 from db.engine import create_engine
-from db.importing import ImportRecorded, ImportSettlement
+from db.import_settlements import ImportSettlement
+from db.importing import ImportRecorded
 from domain.import_spec import ImportPolicy
 from sources.errors import SourceUnavailable
 from tests.imports import WORKER_NO, Imports, plan_of, read

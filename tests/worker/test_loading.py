@@ -8,7 +8,7 @@ import structlog
 
 from broker import envelopes
 from db.engine import create_engine
-from db.importing import ReadRow
+from db.import_settlements import ReadRow
 from domain.plan import Pool
 from runtime.metrics import IMPORT_BATCHES, IMPORT_ROWS
 from sources.opened import OpenSource

@@ -107,6 +107,15 @@ ALTER TABLE waves
 
 CREATE INDEX jobs_to_coordinate ON jobs (turn, job_no) WHERE kind = 'import' AND status IN ('queued', 'coordinating');
 
+-- Jobs whose batches hold as many calls as the job may have in flight.
+CREATE VIEW jobs_at_limit AS
+SELECT l.job_no
+FROM batches AS b
+JOIN job_limits AS l USING (job_no)
+WHERE b.slots > 0
+GROUP BY l.job_no, l.max_concurrent
+HAVING sum(b.slots) >= l.max_concurrent;
+
 -- Whether batches belong to waves is checked as a set: a foreign key takes half the time of planning 9,625 of them. Both
 -- are written under their job's row lock, which whoever deletes the job needs too.
 ALTER TABLE batches DROP CONSTRAINT batch_belongs_to_wave;

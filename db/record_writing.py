@@ -1,0 +1,110 @@
+"""Writing the rows of an import: new ones, then those that differ, in one order; what is as it was isn't touched."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from db.engine import Connection, statement
+from db.import_settlements import BatchKey, ImportSettlement
+
+
+class DuplicateKeys(Exception):
+    """Batches hold keys that another batch of the same import wrote, or writes in the same transaction before them.
+
+    The caller rejects those rows and records again.
+
+    `keys_by_batch` names them by (job_no, batch_no).
+    """
+
+    def __init__(self, keys_by_batch: Mapping[BatchKey, set[str]]) -> None:
+        super().__init__(f"{sum(map(len, keys_by_batch.values()))} keys came twice.")
+        self.keys_by_batch = keys_by_batch
+
+
+async def write_records(connection: Connection, settled: Sequence[ImportSettlement], *, is_known: bool) -> None:
+    """Write the rows that there are not, then those that differ: in one order, so that no two loads meet in a circle.
+
+    What differed and wasn't updated was written by another batch meanwhile, which the next look tells.
+    """
+    if not settled:
+        return
+    if repeated := _repeated(settled):
+        raise DuplicateKeys(repeated)
+    await _stage(connection, settled)
+    differing = await _count_known(connection, settled) if is_known else 0
+    while differing or _has_missing(settled):
+        if _has_missing(settled):
+            await _insert_records(connection, settled)
+        if differing or _has_missing(settled):
+            differing = await _update_records(connection, settled)
+
+
+def _repeated(settled: Sequence[ImportSettlement]) -> Mapping[BatchKey, set[str]]:
+    """Return the keys of each batch that one before it holds too, by (job_no, batch_no)."""
+    seen: dict[tuple[int, int], set[str]] = {}
+    repeated: dict[BatchKey, set[str]] = {}
+    for one in settled:
+        keys = {row.record_key for row in one.records}
+        before = seen.setdefault((one.batch.job_no, one.range.record_set_no), set())
+        if twice := before & keys:
+            repeated[one.batch.job_no, one.batch.batch_no] = twice
+        before |= keys
+    return repeated
+
+
+def _has_missing(settled: Sequence[ImportSettlement]) -> bool:
+    return any(one.inserted + one.known < len(one.records) for one in settled)
+
+
+async def _count_known(connection: Connection, settled: Sequence[ImportSettlement]) -> int:
+    """Set how many rows there are already; return how many of them can't stay as they are."""
+    rows = await connection.fetch(statement("count_known_records"))
+    known = {(row["job_no"], row["batch_no"]): row["known"] for row in rows}
+    for one in settled:
+        one.known = known.get((one.batch.job_no, one.batch.batch_no), 0)
+    differing: int = sum(row["differing"] for row in rows)
+    return differing
+
+
+async def _insert_records(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
+    rows = await connection.fetch(statement("insert_records"))
+    inserted = {(row["job_no"], row["batch_no"]): row["inserted"] for row in rows}
+    for one in settled:
+        one.inserted += inserted.get((one.batch.job_no, one.batch.batch_no), 0)
+
+
+async def _stage(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
+    """Copy the rows to this connection's own table: arrays of as many parameters take the driver twice as long."""
+    if await connection.fetchval("SELECT to_regclass('pg_temp.staged_records')") is None:
+        await connection.execute(statement("stage_records"))
+    await connection.copy_records_to_table(
+        "staged_records",
+        schema_name="pg_temp",
+        columns=("record_set_no", "record_key", "payload", "job_no", "batch_no"),
+        records=[
+            (one.range.record_set_no, key, payload, one.batch.job_no, one.batch.batch_no)
+            for one in settled
+            for key, payload, _ in one.records
+        ],
+    )
+
+
+async def _update_records(connection: Connection, settled: Sequence[ImportSettlement]) -> int:
+    """Rewrite the rows that differ; return how many of them another transaction wrote first."""
+    rows = await connection.fetch(statement("update_records"))
+    twice: dict[BatchKey, set[str]] = {}
+    known: Counter[BatchKey] = Counter()
+    updated: Counter[BatchKey] = Counter()
+    for row in rows:
+        key = row["job_no"], row["batch_no"]
+        if row["record_key"] is not None:
+            twice.setdefault(key, set()).add(row["record_key"])
+        known[key] += row["known"]
+        updated[key] += row["updated"]
+    if twice:
+        raise DuplicateKeys(twice)
+    for one in settled:
+        key = one.batch.job_no, one.batch.batch_no
+        one.known = known[key] - one.inserted
+        one.updated += updated[key]
+    differing: int = sum(row["differing"] for row in rows)
+    return differing - updated.total()
