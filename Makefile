@@ -3,6 +3,7 @@
 PYTHON ?= python3
 UV ?= uv
 ARGS ?=
+PROCESSES ?= 2
 SERVER ?= transformers
 PY := .venv/bin/python
 PIP := -m pip --disable-pip-version-check --quiet install --root-user-action=ignore
@@ -19,8 +20,8 @@ help: ## show this list
 run: .venv/run.stamp ## run everything here: engines, API and worker (BREAKWATER_PORT, BREAKWATER_WORKERS …)
 	@$(PY) -m cli run
 
-test: .venv/dev.stamp ## run the tests (ARGS="tests/db -k fence -x")
-	@$(PY) -m pytest $(ARGS)
+test: .venv/dev.stamp ## run the tests, two at a time (ARGS="tests/db -k fence -x", PROCESSES=0 for one by one in front of you)
+	@$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
 
 test-long: .venv/dev.stamp ## run the tests that take minutes or a machine of their own (ARGS=-s shows what they measured)
 	@$(PY) -m pytest -m long $(ARGS)

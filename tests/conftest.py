@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,6 +47,12 @@ _numbers = itertools.count(1)
 def pytest_configure(config: pytest.Config) -> None:
     # Every async fixture here is of function scope, so the default that the plugin warns about doesn't matter.
     warnings.filterwarnings("ignore", message='The configuration option "asyncio_default_fixture_loop_scope" is unset')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse tests of the same id: when several processes share the tests, only one of them would run."""
+    if repeated := [node_id for node_id, count in Counter(item.nodeid for item in items).items() if count > 1]:
+        raise pytest.UsageError(f"Several tests have the same id: {', '.join(repeated)}")
 
 
 @dataclass(frozen=True)
