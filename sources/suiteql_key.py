@@ -12,7 +12,8 @@ from sources.errors import KeyUnusable
 Values: TypeAlias = tuple[Any, ...]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"0|-?[1-9]\d*|-?(?:0|[1-9]\d*)\.\d+")
+"""A number as a service shows one. `00` and `-0` are text, which equals no number."""
 MAX_COLUMNS = 4
 
 

@@ -39,7 +39,7 @@ class SuiteqlServer:
 
     database: sqlite3.Connection
     url: str = ""
-    calls: list[Call] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list, repr=False)
     most_in_flight: int = 0
     in_flight: int = 0
     concurrency: int = 5
@@ -51,7 +51,7 @@ class SuiteqlServer:
     let_go: threading.Event = field(default_factory=threading.Event)
     """While it is clear, calls are held before they are answered."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _totals: dict[str, int] = field(default_factory=dict)
+    _totals: dict[str, int] = field(default_factory=dict, repr=False)
 
     def enter(self) -> bool:
         """Take note of a call; whether there is room for it."""

@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sources import suiteql_service
@@ -184,6 +184,9 @@ async def test_equal_keys_stay_in_one_range(server, connection):
     ),
     batch_size=st.integers(1, 20),
 )
+@example(keys=[(None, "00")], batch_size=1)
+@example(keys=[(None, "-0"), (1, "-0")], batch_size=1)
+@example(keys=[(None, "0"), (2, "7"), (10, "8")], batch_size=1)
 async def test_ranges_partition_the_rows_whatever_their_keys_look_like(server, connection, keys, batch_size):
     server.forget()
     server.database.execute("DROP TABLE IF EXISTS any_keys")
