@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+import structlog
 from fastapi import FastAPI
 
 from api import downloads, errors
@@ -42,6 +44,8 @@ from runtime.errors import StartError
 from runtime.settings import Settings, load_settings, registry
 from runtime.tasks import end_tasks
 from sources.configured import ConfiguredSources
+
+log = structlog.stdlib.get_logger()
 
 VERSION = "0.1.0"
 CONNECTIONS = 10
@@ -134,10 +138,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.downloads = downloads.Downloads(download_engine)
     try:
         await pauses.start()
-        async with asyncio.TaskGroup() as duties:
-            running = (submitter.run, announcer.run, registration.beat, pauses.run, pauses.listen)
-            tasks = [duties.create_task(duty()) for duty in running]
+        running = (submitter.run, announcer.run, registration.beat, pauses.run, pauses.listen)
+        tasks = [asyncio.create_task(_carry(duty)) for duty in running]
+        try:
             yield
+        finally:
             await end_tasks(tasks)
     finally:
         await registration.stop()
@@ -145,6 +150,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await redis.aclose()
         await download_engine.dispose()
         await engine.dispose()
+
+
+async def _carry(duty: Callable[[], Awaitable[None]]) -> None:
+    """Do a duty until cancelled. If it fails the process ends, as on SIGTERM: requests would wait for it for ever."""
+    try:
+        await duty()
+    except Exception:
+        log.exception("duty_failed", duty=duty.__qualname__)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _urls(settings: Settings) -> tuple[str, str]:
