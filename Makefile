@@ -11,7 +11,7 @@ PIP_INSTALL := $(PY) $(PIP)
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-kills test-large-files test-real-server check bench format openapi lock install install-dev clean
+.PHONY: help run test test-properties test-long test-kills test-large-files test-real-server check bench format openapi lock install install-dev clean
 MAKEFLAGS += --no-print-directory
 
 help: ## show this list
@@ -22,6 +22,9 @@ run: .venv/run.stamp ## run everything here: engines, API and worker (BREAKWATER
 
 test: .venv/dev.stamp ## run the tests, two at a time (ARGS="tests/db -k fence -x", PROCESSES=0 for one by one in front of you)
 	@$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
+
+test-properties: .venv/dev.stamp ## run the property tests on examples that nobody saw yet
+	@$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile --hypothesis-profile "new examples" -m hypothesis $(ARGS)
 
 test-long: .venv/dev.stamp ## run the tests that take minutes or a machine of their own (ARGS=-s shows what they measured)
 	@$(PY) -m pytest -m long $(ARGS)
