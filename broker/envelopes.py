@@ -74,16 +74,18 @@ class _Heeding(AbstractConnection):
     """Hears a cancellation at any time.
 
     The client sends with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that comes in the turn of
-    the loop in which the sending has ended.
+    the loop in which the sending has ended or failed.
     """
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
         task = asyncio.current_task()
         cancellations = task.cancelling() if task else 0
-        await super().send_packed_command(command, check_health)
-        if task and task.cancelling() > cancellations:
-            await self.disconnect(nowait=True)  # an answer is on its way that nobody will read
-            raise asyncio.CancelledError
+        try:
+            await super().send_packed_command(command, check_health)
+        finally:
+            if task and task.cancelling() > cancellations:
+                await self.disconnect(nowait=True)  # an answer is on its way that nobody will read
+                raise asyncio.CancelledError
 
 
 async def publish(client: Client, envelopes: Iterable[Envelope]) -> None:

@@ -12,8 +12,8 @@ from sources.errors import KeyUnusable
 Values: TypeAlias = tuple[Any, ...]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NUMBER = re.compile(r"0|-?[1-9]\d*|-?(?:0|[1-9]\d*)\.\d+")
-"""A number as a service shows one. `00` and `-0` are text, which equals no number."""
+_NUMBER = re.compile(r"(?=.{1,16}$)(?:0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])")
+"""A number as a service shows one, of no more digits than a double holds. `00`, `1.50` and 20 digits are text."""
 MAX_COLUMNS = 4
 
 

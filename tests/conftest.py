@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +51,20 @@ def pytest_configure(config: pytest.Config) -> None:
     warnings.filterwarnings("ignore", message='The configuration option "asyncio_default_fixture_loop_scope" is unset')
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not hasattr(config, "workerinput"):  # which is told by who shares out the tests
+        _refuse_repeated(item.nodeid for item in items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
+    _refuse_repeated(ids)
+
+
+def _refuse_repeated(node_ids: Iterable[str]) -> None:
     """Refuse tests of the same id: when several processes share the tests, only one of them would run."""
-    if repeated := [node_id for node_id, count in Counter(item.nodeid for item in items).items() if count > 1]:
-        raise pytest.UsageError(f"Several tests have the same id: {', '.join(repeated)}")
+    if repeated := [node_id for node_id, count in Counter(node_ids).items() if count > 1]:
+        pytest.exit(f"Several tests have the same id: {', '.join(repeated)}", pytest.ExitCode.USAGE_ERROR)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
+import redis
 
 from broker import envelopes, locks, notices
-from broker.envelopes import Client
+from broker.envelopes import BrokerError, Client
 from tests.broker.test_envelopes import bell
 from tests.fleet import broker
 
@@ -19,15 +21,20 @@ OPERATIONS: dict[str, Callable[[Client], Awaitable[object]]] = {
 }
 
 
-async def is_heard(operation: Callable[[], Awaitable[object]], turn: int) -> bool:
+async def is_heard(
+    operation: Callable[[], Awaitable[object]], turn: int, meanwhile: Callable[[int], None] | None = None
+) -> bool:
     """Cancel a task at this turn of the loop, in the operation or after it; say whether the task ended."""
 
     async def run() -> None:
-        await operation()
+        with suppress(BrokerError):
+            await operation()
         await asyncio.Event().wait()
 
     task = asyncio.create_task(run())
-    for _ in range(turn):
+    for earlier in range(turn):
+        if meanwhile:
+            meanwhile(earlier)
         await asyncio.sleep(0)
     task.cancel()
     _, pending = await asyncio.wait((task,), timeout=0.5)
@@ -42,4 +49,22 @@ async def test_a_cancellation_is_heard_at_every_turn(redis_url: str, operation) 
     async with broker(redis_url) as client:
         await envelopes.reserve(client, "one", count=1, block_seconds=0.001)
         unheard = [turn for turn in range(100) if not await is_heard(lambda: operation(client), turn)]
+    assert unheard == []
+
+
+@pytest.mark.parametrize("cut_at", range(6))
+async def test_a_cancellation_is_heard_though_the_connection_breaks(redis_url: str, cut_at: int) -> None:
+    """The server closes the connection while the client sends, so that what ends the sending is an error."""
+    async with broker(redis_url) as client:
+        with redis.Redis.from_url(redis_url) as other:
+
+            def cut(turn: int) -> None:
+                if turn == cut_at:
+                    other.client_kill_filter(_type="normal", skipme=True)
+
+            unheard = []
+            for turn in range(12):
+                await client.ping()
+                if not await is_heard(lambda: envelopes.publish(client, [bell(1)]), turn, cut):
+                    unheard.append(turn)
     assert unheard == []

@@ -36,6 +36,7 @@ OTHERWISE = {
     "find_owed": {"jobs_queued_by_turn", "batches_with_slots", "batches_of_a_job_with_slots"},
     "lock_pools": {"pauses_key", "batches_with_slots", "batches_of_a_job_with_slots"},
     "count_slots": {"batches_with_slots", "batches_of_a_job_with_slots"},
+    "first_due": {"batches_with_slots", "batches_of_a_job_with_slots"},
     "lock_job_limits": {"job_limits_key", "batches_with_slots", "batches_of_a_job_with_slots"},
     "find_overdue": {"batches_by_overdue"},
     "next_due": {"ready_by_time", "batches_by_overdue"},
@@ -46,6 +47,7 @@ OTHERWISE = {
 HOT = (
     "insert_plans",
     "find_due",
+    "first_due",
     "take_batches",
     "lock_pools",
     "count_slots",

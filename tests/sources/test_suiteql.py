@@ -178,7 +178,7 @@ async def test_equal_keys_stay_in_one_range(server, connection):
     keys=st.lists(
         st.tuples(
             st.none() | st.integers(-20, 2000),
-            st.none() | st.text(st.sampled_from("aAb'é0-% "), min_size=1, max_size=3),
+            st.none() | st.text(st.sampled_from("aAb'é0-% ") | st.sampled_from("015.-"), min_size=1, max_size=5),
         ),
         max_size=50,
     ),
@@ -186,6 +186,9 @@ async def test_equal_keys_stay_in_one_range(server, connection):
 )
 @example(keys=[(None, "00")], batch_size=1)
 @example(keys=[(None, "-0"), (1, "-0")], batch_size=1)
+@example(keys=[(None, "1.10"), (2, "1.20"), (3, "1.30")], batch_size=1)
+@example(keys=[(None, "-0.0")], batch_size=1)
+@example(keys=[(None, "1\u0663"), (None, "12345678901234567890123")], batch_size=1)
 @example(keys=[(None, "0"), (2, "7"), (10, "8")], batch_size=1)
 async def test_ranges_partition_the_rows_whatever_their_keys_look_like(server, connection, keys, batch_size):
     server.forget()
