@@ -89,9 +89,13 @@ class Claimer:
         room, others_know = self._importer.room, self._others_know
         self._ranges_may_be_due = self._others_know = False
         self._ranges_due_at = math.inf
-        looked_at = await self._look(self._claim_ranges) if room else None
-        if not self._importer.room and (room or not others_know):
-            await self._tell_others()
+        try:
+            looked_at = await self._look(self._claim_ranges) if room else None
+            if not self._importer.room and (room or not others_know):
+                await self._tell_others()
+        except BaseException:
+            self._ranges_may_be_due = True
+            raise
         return looked_at
 
     async def _tell_others(self) -> None:

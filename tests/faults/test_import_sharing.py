@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.engine import Connection
-from tests.fleet import all_ended, ring
+from tests.fleet import all_ended, connected, ring
 from tests.import_fixtures import SCHEMA, erp
 from tests.imports import Imports, import_body, own_ledger, plan_of, seed_import, table_type
 from tests.waiting import eventually_async
@@ -22,18 +22,24 @@ async def ledger(fleet) -> AsyncIterator[Imports]:
         yield imports
 
 
-async def started(fleet, erp, connection: Connection, redis_url: str, *, max_concurrent: int) -> int:
+async def started(erp, connection: Connection, redis_url: str, *, max_concurrent: int) -> int:
     """Ring for an import of many batches, and wait until it runs."""
-    await erp.table("line", 20_000)
-    source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
-    policy = {"batch_size": 10, "max_concurrent": max_concurrent, "batches_per_wave": 5000}
-    job_no = await seed_import(connection, import_body({**table_type("line"), "source": source}, policy=policy))
-    await ring(redis_url, [job_no])
+    job_no = await rung(erp, connection, redis_url, max_concurrent=max_concurrent)
 
     async def running() -> bool:
         return await connection.fetchval("SELECT status = 'running' FROM jobs WHERE job_no = $1", job_no)
 
     await eventually_async(running)
+    return job_no
+
+
+async def rung(erp, connection: Connection, redis_url: str, *, max_concurrent: int) -> int:
+    """Ring for an import of many batches."""
+    await erp.table("line", 20_000)
+    source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
+    policy = {"batch_size": 10, "max_concurrent": max_concurrent, "batches_per_wave": 5000}
+    job_no = await seed_import(connection, import_body({**table_type("line"), "source": source}, policy=policy))
+    await ring(redis_url, [job_no])
     return job_no
 
 
@@ -48,7 +54,7 @@ async def reading(connection: Connection, batches: int) -> bool:
 
 async def test_batches_that_a_worker_gives_back_are_taken_by_another_at_once(fleet, erp, connection, redis_url) -> None:
     fleet.start(2, **SLOW_TIMERS)
-    job_no = await started(fleet, erp, connection, redis_url, max_concurrent=10)
+    job_no = await started(erp, connection, redis_url, max_concurrent=10)
     async with connection.transaction():
         await connection.execute(f"LOCK TABLE {SCHEMA}.line IN ACCESS EXCLUSIVE MODE")
         await eventually_async(lambda: reading(connection, 10))
@@ -69,7 +75,7 @@ async def test_batches_that_a_worker_gives_back_are_taken_by_another_at_once(fle
 
 async def test_a_wide_import_is_shared_by_workers_that_heard_no_bell(fleet, erp, connection, redis_url) -> None:
     fleet.start(2, **SLOW_TIMERS)
-    await started(fleet, erp, connection, redis_url, max_concurrent=60)
+    await started(erp, connection, redis_url, max_concurrent=60)
     async with connection.transaction():
         await connection.execute(f"LOCK TABLE {SCHEMA}.line IN ACCESS EXCLUSIVE MODE")
 
@@ -78,6 +84,21 @@ async def test_a_wide_import_is_shared_by_workers_that_heard_no_bell(fleet, erp,
 
         await eventually_async(shared, seconds=5)
     await all_ended(connection)
+
+
+async def test_batches_whose_claim_broke_off_are_claimed_once_the_database_is_back(
+    fleet, erp, connection, redis_url
+) -> None:
+    fleet.start(1, **SLOW_TIMERS)
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))"
+    async with connected(fleet.database_url) as (other,):
+        pid = await other.fetchval("SELECT pg_backend_pid()")
+        async with other.transaction():
+            await other.execute("SELECT FROM pools WHERE provider = 'import' FOR NO KEY UPDATE")
+            await rung(erp, connection, redis_url, max_concurrent=10)
+            await eventually_async(lambda: connection.fetch(cut, pid), what="a claim waits, and its connection is cut")
+    await all_ended(connection)
+    assert fleet.workers[0].events("claim_delayed")
 
 
 async def test_a_batch_whose_spec_nobody_can_read_fails_after_ten_lost_leases(fleet, ledger, connection) -> None:
