@@ -19,6 +19,8 @@ from worker.specs import Specs
 
 ENVELOPES_AT_ONCE = 500
 IDLE_SECONDS = 1.0
+AGAIN_SECONDS = 0.01
+"""Until jobs are looked at again whose doorbells are in hand, since somebody is at them; twice as long each time."""
 PATIENCE_SECONDS = 0.5
 SUBMISSION = "initial"
 """The source whose second envelope is a duplicate; a fallback or manual one says by itself that it repeats."""
@@ -49,6 +51,7 @@ class Consumer:
     async def run(self) -> None:
         """Answer doorbells until cancelled. Without the broker the queue itself is looked at, which is slower."""
         await self._guarded(self.answer([]))
+        pause = AGAIN_SECONDS
         while True:
             await self._executor.has_room.wait()
             try:
@@ -56,7 +59,7 @@ class Consumer:
                     self._context.redis,
                     self._context.worker_id,
                     count=ENVELOPES_AT_ONCE,
-                    block_seconds=0.01 if self._in_hand else IDLE_SECONDS,
+                    block_seconds=pause if self._in_hand else IDLE_SECONDS,
                 )
             except BrokerError as error:
                 self._context.log.warning("broker_unavailable", error=str(error))
@@ -64,6 +67,7 @@ class Consumer:
                 await self._guarded(self.answer([]))
                 self._claimer.wake()
             else:
+                pause = AGAIN_SECONDS if deliveries else min(2 * pause, IDLE_SECONDS)
                 if deliveries or self._in_hand:
                     await self._guarded(self.answer(deliveries))
 

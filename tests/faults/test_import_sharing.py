@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.engine import Connection
-from tests.fleet import all_ended, connected, ring
+from tests.fleet import all_ended, broker, connected, ring
 from tests.import_fixtures import SCHEMA, erp
 from tests.imports import Imports, import_body, own_ledger, plan_of, seed_import, table_type
 from tests.waiting import eventually_async
@@ -83,6 +83,32 @@ async def test_a_wide_import_is_shared_by_workers_that_heard_no_bell(fleet, erp,
             return len(await holders(connection)) == 2
 
         await eventually_async(shared, seconds=5)
+    await all_ended(connection)
+
+
+async def test_an_import_that_waits_for_its_turn_is_looked_at_ever_more_seldom(
+    fleet, erp, connection, redis_url
+) -> None:
+    """A worker coordinates four imports at a time; the fifth's bell stays in its hands while the sources count."""
+    fleet.start(1, **{**SLOW_TIMERS, "HEARTBEAT_SECONDS": 0.5})
+    await erp.table("line", 10)
+
+    async def beats(since: object) -> bool:
+        return await connection.fetchval("SELECT heartbeat_at > $1::timestamptz + interval '2 s' FROM workers", since)
+
+    async with connected(fleet.database_url) as (other,), broker(redis_url) as client:
+        async with other.transaction():
+            await other.execute(f"LOCK TABLE {SCHEMA}.line IN ACCESS EXCLUSIVE MODE")
+            source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
+            body = import_body({**table_type("line"), "source": source})
+            await ring(redis_url, [await seed_import(connection, body) for _ in range(5)])
+            coordinating = "SELECT count(*) = 4 FROM jobs WHERE status = 'coordinating'"
+            await eventually_async(lambda: connection.fetchval(coordinating))
+            await client.config_resetstat()
+            began = await connection.fetchval("SELECT now()")
+            await eventually_async(lambda: beats(began), what="two seconds have gone by")
+            looks = (await client.info("commandstats"))["cmdstat_xreadgroup"]["calls"]
+        assert looks < 20
     await all_ended(connection)
 
 
