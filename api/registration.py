@@ -46,8 +46,8 @@ class Registration:
         )
 
     async def _beat(self, connection: Connection) -> None:
-        if self._worker_no is not None:
-            await workers.beat(connection, self._worker_no, running=0, metrics={})
+        if self._worker_no is not None and not await workers.beat(connection, self._worker_no, running=0, metrics={}):
+            await workers.start_over(connection, self._worker_no)
 
     async def _stop(self, connection: Connection) -> None:
         if self._worker_no is not None:

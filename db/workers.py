@@ -1,5 +1,6 @@
-"""The processes that serve: their numbers, heartbeats and histogram snapshots."""
+"""The processes that serve: numbers, heartbeats, snapshots of histograms; and the sums of those that stopped."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,12 @@ from db.engine import Connection, repeats, statement
 
 REPEATS = "repeats"
 """Where a snapshot holds how often a unit was repeated, by conflict."""
+
+
+FOLDED_NO = 0
+"""The number under which stopped processes are summed up; it is no process'."""
+FOLDED = '{"folded":true}'
+"""In place of the snapshot of a process that was added to these sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +38,26 @@ async def register(connection: Connection, *, worker_id: str, role: str, pid: in
     return Registered(worker_no, worker_id)
 
 
-async def beat(connection: Connection, worker_no: int, *, running: int, metrics: dict[str, Any]) -> None:
-    """Say that this process is alive, how many cells it has in hand, and what it measured so far."""
-    await connection.execute(
+async def beat(connection: Connection, worker_no: int, *, running: int, metrics: dict[str, Any]) -> bool:
+    """Say that this process is alive, how many cells it has in hand, and what it measured so far.
+
+    Return False, having kept no measures, if the process was silent for so long that those it reported are in the sums
+    of the stopped: it has to forget what it measured, and `start_over` before the transaction ends.
+    """
+    is_folded = await connection.fetchval(
         statement("beat_worker"),
         worker_no,
         running,
         _measured(metrics),
+        FOLDED,
     )
+    return not is_folded
+
+
+async def start_over(connection: Connection, worker_no: int) -> None:
+    """Let the process report measures again, from nothing on; forgets the repeats that this process counted."""
+    repeats.clear()
+    await connection.execute("UPDATE workers SET metrics = '{}' WHERE worker_no = $1", worker_no)
 
 
 async def stop(connection: Connection, worker_no: int, *, metrics: dict[str, Any]) -> None:
@@ -47,13 +66,46 @@ async def stop(connection: Connection, worker_no: int, *, metrics: dict[str, Any
         statement("stop_worker"),
         worker_no,
         _measured(metrics),
+        FOLDED,
     )
 
 
 async def snapshots(connection: Connection) -> list[dict[str, Any]]:
-    """Return what each process measured, dead ones included."""
-    rows = await connection.fetch("SELECT metrics FROM workers WHERE metrics::text <> '{}'")
+    """Return what each process measured, and the sums of those that stopped."""
+    rows = await connection.fetch("SELECT metrics FROM workers WHERE metrics::text NOT IN ('{}', $1)", FOLDED)
     return [row["metrics"] for row in rows]
+
+
+async def lock_stopped(connection: Connection, *, silent_seconds: float, limit: int) -> Mapping[int, dict[str, Any]]:
+    """Lock processes that ended in order or gave no sign of life for so long; return what each measured, by number.
+
+    Passes over those that somebody else has locked.
+    """
+    rows = await connection.fetch(statement("lock_stopped_workers"), silent_seconds, limit, FOLDED)
+    return {row["worker_no"]: row["metrics"] for row in rows}
+
+
+async def lock_folded(connection: Connection) -> dict[str, Any]:
+    """Lock the sums of stopped processes and return them; waits for who changes them just now."""
+    await connection.execute(statement("enter_folded_worker"))
+    metrics: dict[str, Any] = await connection.fetchval(
+        "SELECT metrics FROM workers WHERE worker_no = $1 FOR NO KEY UPDATE", FOLDED_NO
+    )
+    return metrics
+
+
+async def fold(connection: Connection, worker_nos: Sequence[int], *, metrics: dict[str, Any]) -> None:
+    """Add the counters of these processes to the sums of the stopped, and store `metrics` as what all those measured.
+
+    Expects the locks of `lock_stopped` and `lock_folded`.
+    """
+    await connection.execute(statement("fold_tallies"), worker_nos, FOLDED_NO)
+    await connection.execute(
+        "UPDATE workers SET metrics = $2::text::json WHERE worker_no = ANY($1)", worker_nos, FOLDED
+    )
+    await connection.execute(
+        "UPDATE workers SET metrics = $2::text::json WHERE worker_no = $1", FOLDED_NO, orjson.dumps(metrics).decode()
+    )
 
 
 async def live(connection: Connection, *, silent_seconds: float) -> list[dict[str, Any]]:

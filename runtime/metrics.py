@@ -93,9 +93,53 @@ BUCKETS = {
 }
 HISTOGRAMS = (EXECUTION_DURATION, QUEUE_WAIT, COORDINATION_SECONDS)
 
-QUEUE_DEPTH = Series("breakwater_queue_depth", "Entries of the stream that are not acknowledged.")
-QUEUE_OLDEST_AGE = Series("breakwater_queue_oldest_age_seconds", "Age of the oldest of them.")
-DEAD_LETTERS = Series("breakwater_dead_letters", "Cells whose tries were used up and that nobody has had retried.")
+JOBS = Series("breakwater_jobs", "Jobs that have not ended; counting stops at 100,000 of a status.", ("status",))
+OLDEST_QUEUED_JOB = Series(
+    "breakwater_oldest_queued_job_seconds",
+    "How long the oldest queued job has waited to be planned, but for imports that wait for their source.",
+)
+BATCHES_DUE = Series(
+    "breakwater_batches_due",
+    "Batches that could be worked on; those due first are counted, up to 100,000.",
+    ("provider", "region"),
+)
+OLDEST_DUE_BATCH = Series(
+    "breakwater_oldest_due_batch_seconds", "How long the oldest of them has been due.", ("provider", "region")
+)
+BATCHES_WAITING = Series("breakwater_batches_waiting", "Batches that become due later; counting stops at 100,000.")
+BATCHES_RUNNING = Series("breakwater_batches_running", "Batches that a worker holds.")
+LEASES_EXPIRED = Series("breakwater_leases_expired", "Those of them whose lease ran out and that nobody took over yet.")
+CELLS_RUNNING = Series("breakwater_cells_running", "Cells and import batches that live workers have in hand.")
+CALLS_IN_FLIGHT = Series(
+    "breakwater_calls_in_flight", "Calls that the leases in force allow their workers.", ("provider", "region")
+)
+CALLS_LIMIT = Series("breakwater_calls_limit", "Calls that may be in flight.", ("provider", "region"))
+GATE_CLOSED = Series(
+    "breakwater_gate_closed",
+    "1 while a provider takes no calls in a region, until a call passes.",
+    ("provider", "region"),
+)
+REGION_PAUSED = Series("breakwater_region_paused", "1 while a region is paused.", ("region",))
+PROVIDER_PAUSED = Series("breakwater_provider_paused", "1 while a provider is paused.", ("provider",))
+STUCK = Series(
+    "breakwater_stuck",
+    "Jobs and batches that nobody took for two reconcile periods, as GET /queue explains them; of each finding, and of"
+    " batches for each provider and region, up to 50 are counted.",
+    ("reason",),
+)
+DEAD_LETTERS = Series(
+    "breakwater_dead_letters",
+    "Cells whose tries were used up and that nobody has had retried; counting stops at 10,000.",
+)
+QUEUE_DEPTH = Series(
+    "breakwater_queue_depth",
+    "Envelopes of the Redis stream that are not acknowledged; they wake workers. breakwater_jobs counts what waits.",
+)
+QUEUE_OLDEST_AGE = Series("breakwater_queue_oldest_age_seconds", "Age of the oldest of these envelopes.")
+STORE_AVAILABLE = Series(
+    "breakwater_store_available", "1 if a store answered this scrape, else 0 and its series are left out.", ("store",)
+)
+WORKERS_ALIVE = Series("breakwater_workers_alive", "Workers that gave a sign of life within the last lease.")
 WORKER_HEARTBEAT_AGE = Series(
     "breakwater_worker_heartbeat_age_seconds", "Since a live worker's last heartbeat.", ("worker",)
 )
@@ -103,7 +147,30 @@ INVARIANT_VIOLATIONS = Series(
     "breakwater_invariant_violations", "Violations that the last audit found; anything but 0 is a bug.", ("invariant",)
 )
 BUILD_INFO = Series("breakwater_build_info", "The version that serves.", ("version",))
-GAUGES = (QUEUE_DEPTH, QUEUE_OLDEST_AGE, DEAD_LETTERS, WORKER_HEARTBEAT_AGE, INVARIANT_VIOLATIONS, BUILD_INFO)
+GAUGES = (
+    JOBS,
+    OLDEST_QUEUED_JOB,
+    BATCHES_DUE,
+    OLDEST_DUE_BATCH,
+    BATCHES_WAITING,
+    BATCHES_RUNNING,
+    LEASES_EXPIRED,
+    CELLS_RUNNING,
+    CALLS_IN_FLIGHT,
+    CALLS_LIMIT,
+    GATE_CLOSED,
+    REGION_PAUSED,
+    PROVIDER_PAUSED,
+    STUCK,
+    DEAD_LETTERS,
+    QUEUE_DEPTH,
+    QUEUE_OLDEST_AGE,
+    STORE_AVAILABLE,
+    WORKERS_ALIVE,
+    WORKER_HEARTBEAT_AGE,
+    INVARIANT_VIOLATIONS,
+    BUILD_INFO,
+)
 
 
 class Histogram:
@@ -126,10 +193,14 @@ class Histograms:
     """The histograms of one process, and of any processes whose snapshots were added."""
 
     def __init__(self) -> None:
-        self._by_name = {series.name: Histogram(BUCKETS[series.name]) for series in HISTOGRAMS}
+        self.clear()
 
     def __getitem__(self, series: Series) -> Histogram:
         return self._by_name[series.name]
+
+    def clear(self) -> None:
+        """Forget every observation."""
+        self._by_name = {series.name: Histogram(BUCKETS[series.name]) for series in HISTOGRAMS}
 
     def snapshot(self) -> dict[str, Any]:
         """Return what a heartbeat carries: counts per bucket and the sum, by name."""

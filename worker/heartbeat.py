@@ -36,4 +36,7 @@ async def _beat_once(context: Context, executor: Executor, importer: Importer) -
 
 
 async def _say_alive(connection: Connection, context: Context, running: int) -> None:
-    await workers.beat(connection, context.worker_no, running=running, metrics=context.histograms.snapshot())
+    histograms = context.histograms
+    if not await workers.beat(connection, context.worker_no, running=running, metrics=histograms.snapshot()):
+        histograms.clear()
+        await workers.start_over(connection, context.worker_no)

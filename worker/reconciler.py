@@ -15,6 +15,7 @@ from db.tallies import tally
 from runtime.metrics import RECONCILED
 from worker.consumer import Consumer
 from worker.context import Context
+from worker.folding import fold_stopped_processes
 
 BOUND_SECONDS = 1.0
 """How long a doorbell may take from commit to stream before its work counts as unannounced."""
@@ -33,7 +34,7 @@ class Reconciler:
         """Compare every `reconcile_seconds` until cancelled."""
         while True:
             await asyncio.sleep(self._context.reconcile_seconds)
-            for step in (self._repair, self._take_over, self._announce_what_is_owed):
+            for step in (self._repair, self._take_over, self._announce_what_is_owed, self._fold):
                 try:
                     await step()
                 except (*GONE, BrokerError) as error:
@@ -77,6 +78,10 @@ class Reconciler:
                 bells = [Envelope(job=job, batch=batch, source="fallback", enqueued_at=now) for job, batch in owed]
                 await envelopes.publish(self._context.redis, bells)
                 await self._count(connection, "unannounced", len(bells))
+
+    async def _fold(self) -> None:
+        """Sum up processes that stopped; every worker may, since their rows are locked."""
+        await fold_stopped_processes(self._context.engine)
 
     async def _count(self, connection: Connection, reason: str, count: int) -> None:
         if count:
