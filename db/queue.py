@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from db.engine import Connection, statement
+from db.reading import in_index_order
 
 SHOWN_STUCK = 50
 
@@ -57,10 +58,14 @@ async def read_queue(connection: Connection) -> QueueRead:
     return QueueRead(**row)
 
 
-async def list_stuck(connection: Connection, tenant_no: int, *, min_seconds: float) -> Sequence[StuckWork]:
-    """Return the tenant's work that waits for at least `min_seconds` or whose lease ran out, longest first.
+async def list_stuck(
+    connection: Connection, tenant_no: int, *, min_seconds: float, limit: int = SHOWN_STUCK
+) -> Sequence[StuckWork]:
+    """Return up to `limit` of the tenant's work that waits for at least `min_seconds` or whose lease ran out.
 
-    What is paused comes last.
+    Longest first, what is paused last. Of each finding, and of batches for each provider and region, the SHOWN_STUCK
+    whose turn is next are looked at.
     """
-    rows = await connection.fetch(statement("list_stuck"), min_seconds, SHOWN_STUCK, tenant_no)
+    async with in_index_order(connection):
+        rows = await connection.fetch(statement("list_stuck"), min_seconds, SHOWN_STUCK, tenant_no, limit)
     return [StuckWork(**row) for row in rows]

@@ -38,8 +38,8 @@ async def metrics(request: Request, _: Annotated[NoParameters, Query()]) -> Resp
         state.fleet_view = FleetView(
             state.engine,
             state.redis,
+            state.settings,
             tenant_no=DEFAULT_TENANT_NO,
-            silent_seconds=state.settings.lease_seconds,
             version=request.app.version,
         )
     fleet = await state.fleet_view.look()

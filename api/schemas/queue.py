@@ -5,6 +5,18 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+StuckReason = Literal[
+    "overdue",
+    "paused",
+    "lease_expired",
+    "put_off",
+    "gate_closed",
+    "no_worker",
+    "workers_silent",
+    "limit_reached",
+    "workers_busy",
+]
+
 
 class Action(BaseModel):
     """A request that a person may send; safe to send twice."""
@@ -20,17 +32,7 @@ class StuckWork(BaseModel):
     batch_id: str | None = Field(description="Null for a job that waits to be planned.")
     provider: str | None
     region: str | None
-    reason: Literal[
-        "overdue",
-        "paused",
-        "lease_expired",
-        "put_off",
-        "gate_closed",
-        "no_worker",
-        "workers_silent",
-        "limit_reached",
-        "workers_busy",
-    ]
+    reason: StuckReason
     detail: str
     next: str = Field(description="What happens next, by itself or by a person.")
     action: Action | None = Field(description="What a person may do about it; null where there is nothing to press.")

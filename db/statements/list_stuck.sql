@@ -1,9 +1,34 @@
--- List work that has been owed for at least $1 seconds, and batches whose lease ran out; longest first, up to $2, but
--- what is paused last: it can be very much, and whoever paused it knows. With each, what keeps it from being claimed.
+-- List work that has been owed for at least $1 seconds, and batches whose lease ran out; longest first, but what is paused
+-- last: it can be very much, and whoever paused it knows. With each, what keeps it from being claimed. Up to $4, and of a
+-- finding (of ready batches: of a provider in a region) the $2 whose turn is next: however much waits, few rows are read.
+WITH RECURSIVE waiting AS (
+    (SELECT r.provider, r.region FROM ready AS r ORDER BY r.provider, r.region LIMIT 1)
+    UNION ALL
+    SELECT next.provider, next.region
+    FROM waiting AS w
+    CROSS JOIN LATERAL (
+        SELECT r.provider, r.region
+        FROM ready AS r
+        WHERE (r.provider, r.region) > (w.provider, w.region)
+        ORDER BY r.provider, r.region
+        LIMIT 1
+    ) AS next
+), calls_of_pools AS MATERIALIZED (
+    SELECT b.provider, b.region, sum(b.slots)::int AS calls
+    FROM batches AS b
+    WHERE b.slots > 0 AND b.lease_until > now()
+    GROUP BY b.provider, b.region
+), calls_of_jobs AS MATERIALIZED (
+    SELECT b.job_no, sum(b.slots)::int AS calls
+    FROM batches AS b
+    WHERE b.slots > 0 AND b.lease_until > now()
+    GROUP BY b.job_no
+)
 SELECT
     stuck.job_id, stuck.batch_no, stuck.finding, stuck.seconds, stuck.lost_leases, stuck.provider, stuck.region,
     stuck.is_overdue, stuck.is_region_paused, stuck.is_provider_paused, stuck.error_code, stuck.error_detail,
-    stuck.due_at, p.gate_code, p.gate_until, p.max_concurrent AS pool_limit, in_pool.calls AS pool_calls, l.max_concurrent AS job_limit, in_job.calls AS job_calls
+    stuck.due_at, p.gate_code, p.gate_until, p.max_concurrent AS pool_limit, coalesce(in_pool.calls, 0) AS pool_calls,
+    l.max_concurrent AS job_limit, coalesce(in_job.calls, 0) AS job_calls
 FROM (
     SELECT found.*
     FROM (
@@ -51,23 +76,29 @@ FROM (
         )
         UNION ALL
         (
-            SELECT
-                r.job_no, j.id, r.batch_no, CASE WHEN b.status = 'running' THEN 'lease_expired' ELSE 'batch_owed' END,
-                extract(EPOCH FROM now() - greatest(r.queued_at, r.not_before))::float8,
-                b.lost_leases, r.provider, r.region, coalesce(b.overdue_at < now(), false),
-                in_region.name IS NOT NULL, of_provider.name IS NOT NULL, NULL, NULL, NULL
-            FROM ready AS r
-            JOIN batches AS b USING (job_no, batch_no)
-            JOIN jobs AS j USING (job_no)
+            SELECT next.*
+            FROM waiting AS w
             LEFT JOIN pauses AS in_region
-                ON in_region.kind = 'region' AND in_region.name = r.region AND in_region.is_paused
+                ON in_region.kind = 'region' AND in_region.name = w.region AND in_region.is_paused
             LEFT JOIN pauses AS of_provider
-                ON of_provider.kind = 'provider' AND of_provider.name = r.provider AND of_provider.is_paused
-            WHERE r.tenant_no = $3
-                AND greatest(r.queued_at, r.not_before) < now() - $1::float8 * interval '1 second'
-                AND (b.status = 'pending' OR b.lease_until < now())
-            ORDER BY coalesce(in_region.name, of_provider.name) IS NOT NULL, r.turn, r.job_no, r.batch_no
-            LIMIT $2
+                ON of_provider.kind = 'provider' AND of_provider.name = w.provider AND of_provider.is_paused
+            CROSS JOIN LATERAL (
+                SELECT
+                    r.job_no, j.id, r.batch_no,
+                    CASE WHEN b.status = 'running' THEN 'lease_expired' ELSE 'batch_owed' END,
+                    extract(EPOCH FROM now() - greatest(r.queued_at, r.not_before))::float8,
+                    b.lost_leases, r.provider, r.region, coalesce(b.overdue_at < now(), false),
+                    in_region.name IS NOT NULL, of_provider.name IS NOT NULL,
+                    NULL::text, NULL::text, NULL::timestamptz
+                FROM ready AS r
+                JOIN batches AS b USING (job_no, batch_no)
+                JOIN jobs AS j USING (job_no)
+                WHERE r.provider = w.provider AND r.region = w.region AND r.tenant_no = $3
+                    AND greatest(r.queued_at, r.not_before) < now() - $1::float8 * interval '1 second'
+                    AND (b.status = 'pending' OR b.lease_until < now())
+                ORDER BY r.turn, r.job_no, r.batch_no
+                LIMIT $2
+            ) AS next
         )
         UNION ALL
         (
@@ -93,18 +124,10 @@ FROM (
         )
     ) AS found
     ORDER BY found.is_region_paused OR found.is_provider_paused, found.seconds DESC, found.job_id, found.batch_no
-    LIMIT $2
+    LIMIT $4
 ) AS stuck
 LEFT JOIN pools AS p USING (provider, region)
 LEFT JOIN job_limits AS l USING (job_no)
-CROSS JOIN LATERAL (
-    SELECT coalesce(sum(b.slots), 0)::int AS calls
-    FROM batches AS b
-    WHERE b.provider = stuck.provider AND b.region = stuck.region AND b.slots > 0 AND b.lease_until > now()
-) AS in_pool
-CROSS JOIN LATERAL (
-    SELECT coalesce(sum(b.slots), 0)::int AS calls
-    FROM batches AS b
-    WHERE b.job_no = stuck.job_no AND b.slots > 0 AND b.lease_until > now()
-) AS in_job
+LEFT JOIN calls_of_pools AS in_pool USING (provider, region)
+LEFT JOIN calls_of_jobs AS in_job USING (job_no)
 ORDER BY stuck.is_region_paused OR stuck.is_provider_paused, stuck.seconds DESC, stuck.job_id, stuck.batch_no

@@ -1,0 +1,91 @@
+"""Gauges from what the stores say, and the value each has while nothing is wrong. No I/O."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
+
+from api.schemas.queue import StuckReason
+from broker.envelopes import StreamState
+from db.gauges import DueMeasured, WorkMeasured
+from db.pauses import Kind, Pause, Paused
+from db.pools import PoolRead
+from runtime.metrics import (
+    BATCHES_DUE,
+    BATCHES_RUNNING,
+    BATCHES_WAITING,
+    CALLS_IN_FLIGHT,
+    CALLS_LIMIT,
+    CELLS_RUNNING,
+    GATE_CLOSED,
+    JOBS,
+    LEASES_EXPIRED,
+    OLDEST_DUE_BATCH,
+    OLDEST_QUEUED_JOB,
+    PROVIDER_PAUSED,
+    QUEUE_DEPTH,
+    QUEUE_OLDEST_AGE,
+    REGION_PAUSED,
+    STUCK,
+    WORKER_HEARTBEAT_AGE,
+    WORKERS_ALIVE,
+    Series,
+)
+
+Gauge = tuple[Series, Mapping[str, str], float]
+
+PAUSED = {Kind.REGION: REGION_PAUSED, Kind.PROVIDER: PROVIDER_PAUSED}
+
+
+def of_work(work: WorkMeasured) -> list[Gauge]:
+    """Return how much waits and runs."""
+    return [
+        (JOBS, {"status": "queued"}, work.jobs_queued),
+        (JOBS, {"status": "coordinating"}, work.jobs_coordinating),
+        (JOBS, {"status": "running"}, work.jobs_running),
+        (OLDEST_QUEUED_JOB, {}, work.oldest_queued_job_seconds),
+        (BATCHES_WAITING, {}, work.batches_waiting),
+        (BATCHES_RUNNING, {}, work.batches_running),
+        (LEASES_EXPIRED, {}, work.leases_expired),
+    ]
+
+
+def of_pools(pools: Iterable[PoolRead], due: Sequence[DueMeasured]) -> list[Gauge]:
+    """Return what is due, in flight and refused, for each provider and region that has a pool or anything due."""
+    due_by_pool = {(one.provider, one.region): one for one in due}
+    pool_by_key = {(one.provider, one.region): one for one in pools}
+    gauges: list[Gauge] = []
+    for key in sorted(due_by_pool.keys() | pool_by_key.keys()):
+        labels = dict(zip(("provider", "region"), key, strict=True))
+        waits, pool = due_by_pool.get(key), pool_by_key.get(key)
+        gauges.append((BATCHES_DUE, labels, waits.batches if waits else 0))
+        gauges.append((OLDEST_DUE_BATCH, labels, waits.oldest_seconds if waits else 0))
+        gauges.append((CALLS_IN_FLIGHT, labels, pool.in_flight if pool else 0))
+        gauges.append((GATE_CLOSED, labels, 1 if pool and pool.gate_code else 0))
+        if pool and pool.max_concurrent is not None:
+            gauges.append((CALLS_LIMIT, labels, pool.max_concurrent))
+    return gauges
+
+
+def of_pauses(pauses: Mapping[Paused, Pause]) -> list[Gauge]:
+    """Return which regions and providers are paused."""
+    return [(PAUSED[key.kind], {key.kind.value: key.name}, int(one.is_paused)) for key, one in pauses.items()]
+
+
+def of_stuck(reasons: Iterable[str]) -> list[Gauge]:
+    """Return how much is stuck for each reason there is."""
+    counts = Counter(reasons)
+    return [(STUCK, {"reason": reason}, counts[reason]) for reason in get_args(StuckReason)]
+
+
+def of_workers(live: Sequence[Mapping[str, Any]]) -> list[Gauge]:
+    """Return how many workers are alive, what they have in hand and when each was heard of last."""
+    return [
+        (WORKERS_ALIVE, {}, len(live)),
+        (CELLS_RUNNING, {}, sum(one["running"] for one in live)),
+        *((WORKER_HEARTBEAT_AGE, {"worker": one["id"]}, one["heartbeat_age_seconds"]) for one in live),
+    ]
+
+
+def of_stream(stream: StreamState) -> list[Gauge]:
+    """Return how many envelopes there are and how old they are."""
+    return [(QUEUE_DEPTH, {}, stream.depth), (QUEUE_OLDEST_AGE, {}, stream.oldest_age_seconds)]
