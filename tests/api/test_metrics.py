@@ -1,5 +1,6 @@
 """GET /metrics: each series moves when its event happens and says what the database says."""
 
+import itertools
 import time
 from typing import Any
 
@@ -77,6 +78,23 @@ async def test_histograms_sum_up_every_worker_dead_ones_too(reader: httpx2.Async
         assert value(samples, f"{series.name}_sum") == pytest.approx(0.12)
         assert value(samples, f"{series.name}_bucket", le="+Inf") == 6
         assert value(samples, f"{series.name}_bucket", le="0.005") == 0
+
+
+async def test_a_repeated_transaction_shows_with_the_next_heartbeat(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    tries = itertools.count()
+
+    async def meet_a_conflict_once(connection: Any) -> None:
+        if next(tries) == 0:
+            await connection.execute("DO $$ BEGIN RAISE EXCEPTION 'met' USING ERRCODE = '40001'; END $$")
+
+    async def shown() -> float:
+        await in_transaction(seeds.engine, lambda c: workers.beat(c, seeds.worker_no, running=0, metrics={}))
+        found = value(await scrape(reader), "breakwater_transactions_repeated_total", reason="SerializationError")
+        return found or 0
+
+    before = await shown()
+    await in_transaction(seeds.engine, meet_a_conflict_once)
+    assert await shown() == before + 1
 
 
 async def test_the_queue_is_measured(reader: httpx2.AsyncClient, redis_client: Client) -> None:

@@ -1,0 +1,113 @@
+"""The Grafana board and the alert rules against a real Prometheus that scrapes a running service."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from runtime.metrics import GAUGES, HISTOGRAMS, TALLIES
+from tests.api.test_metrics_of_events import FAST, ended
+from tests.deploy.test_alerts import ROOT, RULES, alerts
+from tests.prometheus_server import Prometheus, prometheus
+from tests.service import StartProcess, connected, unique
+from tests.waiting import eventually, eventually_async
+
+BOARD = ROOT / "deploy" / "grafana" / "breakwater.json"
+SERIES = re.compile(r"\b(?:breakwater|http|process)_[a-z0-9_]+\b")
+ONCE = """
+WITH gone AS (
+    INSERT INTO workers (id, role, pid, host, stopped_at) VALUES ('gone', 'worker', 1, 'h', now()) RETURNING worker_no
+)
+INSERT INTO tallies (worker_no, series, labels, value) SELECT worker_no, $1, $2, 1 FROM gone
+"""
+
+
+def panels() -> Iterator[Any]:
+    """The board's panels that show something."""
+    return (panel for panel in json.loads(BOARD.read_text())["panels"] if panel["type"] != "row")
+
+
+def queries() -> list[tuple[str, str]]:
+    """The (title of the panel, query) of everything that the board asks for."""
+    return [
+        (panel["title"], target["expr"].replace("$__rate_interval", "30s"))
+        for panel in panels()
+        for target in panel["targets"]
+    ]
+
+
+def test_the_board_asks_whichever_data_source_is_chosen() -> None:
+    board = json.loads(BOARD.read_text())
+    [variable] = board["templating"]["list"]
+    assert (variable["name"], variable["type"], variable["query"]) == ("datasource", "datasource", "prometheus")
+    asked = [panel["datasource"] for panel in panels()]
+    asked += [target["datasource"] for panel in panels() for target in panel["targets"]]
+    assert all(one == {"type": "prometheus", "uid": "${datasource}"} for one in asked)
+    assert "id" not in board
+
+
+def test_no_two_panels_of_the_board_lie_on_each_other() -> None:
+    cells = [
+        (x, y)
+        for panel in json.loads(BOARD.read_text())["panels"]
+        for place in [panel["gridPos"]]
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+    ids = [panel["id"] for panel in json.loads(BOARD.read_text())["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_board_shows_every_series_that_the_fleet_has() -> None:
+    shown = set(SERIES.findall(" ".join(query for _, query in queries())))
+    ours = {f"{one.name}_total" for one in TALLIES} | {one.name for one in GAUGES}
+    ours |= {f"{one.name}_bucket" for one in HISTOGRAMS}
+    assert ours - shown == set()
+
+
+async def count_what_takes_a_crash_or_an_import(database: "asyncpg.Connection[Any]", seen: set[str]) -> None:
+    """Let a process that is gone have counted once whatever didn't happen here."""
+    for series in TALLIES:
+        if f"{series.name}_total" not in seen:
+            labels = json.dumps({label: f"some_{label}" for label in series.labels}, separators=(",", ":"))
+            await database.execute(ONCE.replace("'gone'", f"'gone-{series.name}'"), series.name, labels)
+
+
+def scraped(server: Prometheus) -> set[str]:
+    return set(server.get("label/__name__/values"))
+
+
+async def test_each_panel_and_each_rule_finds_data_in_a_prometheus_that_scrapes_a_service(
+    database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess, tmp_path: Any
+) -> None:
+    api = start_api(database_url, redis_url, **FAST)
+    start_worker(database_url, redis_url, **FAST, echo_failure_rate=0.5)
+    async with connected(api, database_url) as client:
+        with prometheus(tmp_path, target=api.url, rules=RULES) as server:
+            eventually(lambda: server.get("query", query="max(breakwater_workers_alive) == 1")["result"], seconds=30)
+            body = unique(questions=[f"Question {number}?" for number in range(40)], policy={"max_attempts": 2})
+            job_id = (await client.post(body)).json()["job"]["id"]
+            assert (await client.post(body)).json()["outcome"] == "joined"
+            await eventually_async(lambda: ended(client, job_id), seconds=30)
+            await client.http.post("/regions/us-east/pause")
+            await client.database.execute("INSERT INTO pools (provider, region, max_concurrent) VALUES ('p', 'r', 4)")
+            await count_what_takes_a_crash_or_an_import(client.database, scraped(server))
+            needed = set(SERIES.findall(RULES.read_text() + json.dumps(queries())))
+            eventually(lambda: needed <= scraped(server), seconds=20, what="every series that is named")
+
+            def without_data() -> list[tuple[str, str]]:
+                return [one for one in queries() if not server.samples(one[1])]
+
+            eventually(lambda: not without_data(), seconds=20, what="data for each panel")
+            assert server.samples("breakwater_absent") == []
+            with pytest.raises(AssertionError, match="parse error"):
+                server.samples("sum(breakwater_jobs")
+            rules = server.get("rules")["groups"][0]["rules"]
+            assert [(rule["name"], rule["health"]) for rule in rules] == [(name, "ok") for name in alerts()]
+            [alert] = server.get("query", query='ALERTS{alertname="BreakwaterDeadLetters"}')["result"]
+            assert alert["metric"]["alertstate"] == "pending"
