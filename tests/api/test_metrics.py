@@ -1,6 +1,8 @@
 """GET /metrics: each series moves when its event happens and says what the database says."""
 
+import asyncio
 import itertools
+import subprocess
 import time
 from typing import Any
 
@@ -24,6 +26,7 @@ from runtime.metrics import (
     Histograms,
 )
 from tests.seeding import Seeds, reading_app
+from tests.tools import needs_tool
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -164,3 +167,19 @@ async def test_without_either_store_there_is_still_an_answer(redis_client: Clien
     assert value(samples, "breakwater_queue_depth") is None
     await absent.aclose()
     await engine.dispose()
+
+
+async def test_a_linter_of_metrics_has_nothing_to_say(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    await seeds.submit()
+    await seeds.run_all()
+    await reader.get("/jobs")
+    text = (await reader.get("/metrics")).text
+    linted = await asyncio.to_thread(
+        subprocess.run,
+        [needs_tool("promtool"), "check", "metrics"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")

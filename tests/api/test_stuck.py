@@ -190,3 +190,32 @@ async def test_a_lease_that_ran_out_may_be_released(reader: httpx2.AsyncClient, 
     await rows.execute("UPDATE batches SET lease_until = now() - interval '1 hour'")
     [one] = await stuck(reader)
     assert said(one) == ("lease_expired", f"/jobs/{job.id}/batches/1/release")
+
+
+async def test_what_waits_for_each_provider_and_region_is_listed(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    job = await seeds.submit(regions=["us-east", "eu-west", "asia-pacific"])
+    await seeds.plan()
+    await rows.execute("UPDATE ready SET provider = 'another' WHERE region = 'eu-west'")
+    await age(rows)
+    found = [(one["job_id"], one["provider"], one["region"]) for one in await stuck(reader)]
+    assert sorted(found) == [
+        (job.id, "another", "eu-west"),
+        (job.id, "echo", "asia-pacific"),
+        (job.id, "echo", "us-east"),
+    ]
+
+
+async def test_hundreds_that_wait_in_a_paused_region_hide_nothing(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    for _ in range(60):
+        await seeds.submit()
+    free = await seeds.submit(regions=["eu-west"])
+    await seeds.plan()
+    await reader.post("/regions/us-east/pause")
+    await age(rows)
+    found = await stuck(reader)
+    assert (found[0]["job_id"], found[0]["reason"]) == (free.id, "workers_busy")
+    assert [one["reason"] for one in found[1:]] == ["paused"] * 49
