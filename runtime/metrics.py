@@ -8,6 +8,7 @@ that a query over several scraped APIs takes the maximum, not the sum, of them.
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,25 +20,74 @@ FLEET = "fleet"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series: its name without `_total`, what it says, and its labels but for `scope`."""
+    """One series: its name without `_total`, what it says, and its labels but for `scope`.
+
+    A counter shows 0 for the label values in `zeros` before anything happened: a rate doesn't see the increment with
+    which a sample comes into being.
+    """
 
     name: str
     help: str
     labels: tuple[str, ...] = ()
+    zeros: tuple[tuple[str, ...], ...] = ()
 
 
-JOBS_SUBMITTED = Series("breakwater_jobs_submitted", "Submissions in the ledger.", ("kind", "outcome"))
+JOBS_SUBMITTED = Series(
+    "breakwater_jobs_submitted",
+    "Submissions in the ledger.",
+    ("kind", "outcome"),
+    zeros=(*product(("inference", "import"), ("created", "joined", "replayed", "rejected")), ("unknown", "rejected")),
+)
 DUPLICATES_PREVENTED = Series(
-    "breakwater_duplicates_prevented", "Duplicate work that was not done, by what stopped it.", ("layer", "reason")
+    "breakwater_duplicates_prevented",
+    "Duplicate work that was not done, by what stopped it.",
+    ("layer", "reason"),
+    zeros=(
+        ("submission", "same_key"),
+        ("submission", "same_id"),
+        ("submission", "same_spec_active"),
+        ("submission", "same_spec_recent"),
+        ("spec", "dropped_duplicate"),
+        ("coordination", "manual_joined"),
+        ("delivery", "already_coordinated"),
+        ("execution", "already_terminal"),
+        ("batch", "stale_lease"),
+        ("fence", "stale_lease"),
+    ),
 )
 EXECUTIONS = Series("breakwater_executions", "Cells that ended.", ("status", "provider", "region"))
-IMPORT_BATCHES = Series("breakwater_import_batches", "Batches of imports that ended.", ("status",))
-IMPORT_ROWS = Series("breakwater_import_rows", "Rows of those batches, by what became of them.", ("result",))
-COORDINATION = Series("breakwater_coordination", "Triggers of coordination.", ("source", "outcome"))
-RETRIES = Series("breakwater_retries", "Tries that failed and are repeated.", ("reason",))
-LEASES_LOST = Series("breakwater_leases_lost", "Batches taken over after their lease ran out.")
-RECONCILED = Series("breakwater_reconciled", "Owed work that was announced again.", ("reason",))
-REPEATS = Series("breakwater_transactions_repeated", "Transactions run again after a conflict.", ("reason",))
+IMPORT_BATCHES = Series(
+    "breakwater_import_batches",
+    "Batches of imports that ended.",
+    ("status",),
+    zeros=(("completed",), ("failed",), ("cancelled",)),
+)
+IMPORT_ROWS = Series(
+    "breakwater_import_rows",
+    "Rows of those batches, by what became of them.",
+    ("result",),
+    zeros=(("inserted",), ("updated",), ("unchanged",), ("rejected",)),
+)
+COORDINATION = Series(
+    "breakwater_coordination",
+    "Triggers of coordination.",
+    ("source", "outcome"),
+    zeros=tuple(product(("initial", "fallback", "retry", "manual"), ("won", "joined", "fenced", "failed"))),
+)
+RETRIES = Series("breakwater_retries", "Tries that failed and are repeated.", ("reason",), zeros=(("user",),))
+LEASES_LOST = Series("breakwater_leases_lost", "Batches taken over after their lease ran out.", zeros=((),))
+RECONCILED = Series(
+    "breakwater_reconciled",
+    "Owed work that was announced again.",
+    ("reason",),
+    zeros=(("lease_expired",), ("stranded",), ("unannounced",)),
+)
+REPEATS = Series(
+    "breakwater_transactions_repeated",
+    "Transactions run again after a conflict.",
+    ("reason",),
+    zeros=(("DeadlockDetectedError",), ("SerializationError",)),
+)
 TALLIES = (
     JOBS_SUBMITTED,
     DUPLICATES_PREVENTED,
@@ -241,14 +291,15 @@ class _FleetCollector(Collector):
         yield from self._histograms()
 
     def _counters(self) -> Iterator[Metric]:
-        families = {series.name: (series, _family(CounterMetricFamily, series)) for series in TALLIES}
+        counts = {series.name: {(*values, FLEET): 0.0 for values in series.zeros} for series in TALLIES}
+        series_by_name = {series.name: series for series in TALLIES}
         for name, labels, value in self._fleet.tallies:
-            if name in families:
-                series, family = families[name]
-                family.add_metric(_values(series, labels), value)
-        for series, family in families.values():
-            if not series.labels and not family.samples:  # from 0 on, or a query misses the first
-                family.add_metric([FLEET], 0)
+            if name in counts:
+                counts[name][_values(series_by_name[name], labels)] = value
+        for name, series in series_by_name.items():
+            family = _family(CounterMetricFamily, series)
+            for values, value in counts[name].items():
+                family.add_metric(values, value)
             yield family
 
     def _gauges(self) -> Iterator[Metric]:
@@ -274,5 +325,5 @@ def _family(kind: type[Any], series: Series) -> Any:
     return kind(series.name, series.help, labels=[*series.labels, "scope"])
 
 
-def _values(series: Series, labels: Mapping[str, str]) -> list[str]:
-    return [*(labels.get(label, "") for label in series.labels), FLEET]
+def _values(series: Series, labels: Mapping[str, str]) -> tuple[str, ...]:
+    return (*(labels.get(label, "") for label in series.labels), FLEET)

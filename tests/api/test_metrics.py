@@ -62,6 +62,15 @@ async def test_each_counter_says_what_is_tallied(reader: httpx2.AsyncClient, see
         assert value(await scrape(reader), f"{counter.name}_total", **labels) == 4 * times
 
 
+async def test_counters_are_0_before_they_first_move(reader: httpx2.AsyncClient) -> None:
+    samples = await scrape(reader)
+    for series in TALLIES:
+        for values in series.zeros:
+            labels = dict(zip(series.labels, values, strict=True))
+            assert value(samples, f"{series.name}_total", **labels) == 0
+    assert [series.name for series in TALLIES if not series.zeros] == ["breakwater_executions"]
+
+
 async def test_histograms_sum_up_every_worker_dead_ones_too(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     histograms = Histograms()
     for series in HISTOGRAMS:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import asyncpg
 import pytest
 
 from runtime.metrics import GAUGES, HISTOGRAMS, TALLIES
@@ -17,12 +16,6 @@ from tests.waiting import eventually, eventually_async
 
 BOARD = ROOT / "deploy" / "grafana" / "breakwater.json"
 SERIES = re.compile(r"\b(?:breakwater|http|process)_[a-z0-9_]+\b")
-ONCE = """
-WITH gone AS (
-    INSERT INTO workers (id, role, pid, host, stopped_at) VALUES ('gone', 'worker', 1, 'h', now()) RETURNING worker_no
-)
-INSERT INTO tallies (worker_no, series, labels, value) SELECT worker_no, $1, $2, 1 FROM gone
-"""
 
 
 def panels() -> Iterator[Any]:
@@ -70,14 +63,6 @@ def test_the_board_shows_every_series_that_the_fleet_has() -> None:
     assert ours - shown == set()
 
 
-async def count_what_takes_a_crash_or_an_import(database: "asyncpg.Connection[Any]", seen: set[str]) -> None:
-    """Let a process that is gone have counted once whatever didn't happen here."""
-    for series in TALLIES:
-        if f"{series.name}_total" not in seen:
-            labels = json.dumps({label: f"some_{label}" for label in series.labels}, separators=(",", ":"))
-            await database.execute(ONCE.replace("'gone'", f"'gone-{series.name}'"), series.name, labels)
-
-
 def scraped(server: Prometheus) -> set[str]:
     return set(server.get("label/__name__/values"))
 
@@ -96,7 +81,6 @@ async def test_each_panel_and_each_rule_finds_data_in_a_prometheus_that_scrapes_
             await eventually_async(lambda: ended(client, job_id), seconds=30)
             await client.http.post("/regions/us-east/pause")
             await client.database.execute("INSERT INTO pools (provider, region, max_concurrent) VALUES ('p', 'r', 4)")
-            await count_what_takes_a_crash_or_an_import(client.database, scraped(server))
             needed = set(SERIES.findall(RULES.read_text() + json.dumps(queries())))
             eventually(lambda: needed <= scraped(server), seconds=20, what="every series that is named")
 
