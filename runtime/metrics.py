@@ -34,7 +34,7 @@ class Series:
 
 JOBS_SUBMITTED = Series(
     "breakwater_jobs_submitted",
-    "Submissions in the ledger.",
+    "Submissions, by what became of them.",
     ("kind", "outcome"),
     zeros=(*product(("inference", "import"), ("created", "joined", "replayed", "rejected")), ("unknown", "rejected")),
 )
@@ -47,8 +47,11 @@ DUPLICATES_PREVENTED = Series(
         ("submission", "same_id"),
         ("submission", "same_spec_active"),
         ("submission", "same_spec_recent"),
+        ("submission", "duplicate_job"),
         ("spec", "dropped_duplicate"),
-        ("coordination", "manual_joined"),
+        *product(
+            ("coordination",), ("initial_joined", "fallback_joined", "retry_joined", "manual_joined", "stale_fence")
+        ),
         ("delivery", "already_coordinated"),
         ("execution", "already_terminal"),
         ("batch", "stale_lease"),
@@ -64,7 +67,7 @@ IMPORT_BATCHES = Series(
 )
 IMPORT_ROWS = Series(
     "breakwater_import_rows",
-    "Rows of those batches, by what became of them.",
+    "Rows of import batches that ended, by what became of them.",
     ("result",),
     zeros=(("inserted",), ("updated",), ("unchanged",), ("rejected",)),
 )
@@ -154,11 +157,15 @@ BATCHES_DUE = Series(
     ("provider", "region"),
 )
 OLDEST_DUE_BATCH = Series(
-    "breakwater_oldest_due_batch_seconds", "How long the oldest of them has been due.", ("provider", "region")
+    "breakwater_oldest_due_batch_seconds",
+    "How long the batch that became due first has been due.",
+    ("provider", "region"),
 )
 BATCHES_WAITING = Series("breakwater_batches_waiting", "Batches that become due later; counting stops at 100,000.")
 BATCHES_RUNNING = Series("breakwater_batches_running", "Batches that a worker holds.")
-LEASES_EXPIRED = Series("breakwater_leases_expired", "Those of them whose lease ran out and that nobody took over yet.")
+LEASES_EXPIRED = Series(
+    "breakwater_leases_expired", "Running batches whose lease ran out and that nobody took over yet."
+)
 CELLS_RUNNING = Series("breakwater_cells_running", "Cells and import batches that live workers have in hand.")
 CALLS_IN_FLIGHT = Series(
     "breakwater_calls_in_flight", "Calls that the leases in force allow their workers.", ("provider", "region")
@@ -185,7 +192,7 @@ QUEUE_DEPTH = Series(
     "breakwater_queue_depth",
     "Envelopes of the Redis stream that are not acknowledged; they wake workers. breakwater_jobs counts what waits.",
 )
-QUEUE_OLDEST_AGE = Series("breakwater_queue_oldest_age_seconds", "Age of the oldest of these envelopes.")
+QUEUE_OLDEST_AGE = Series("breakwater_queue_oldest_age_seconds", "Age of the oldest envelope that is not acknowledged.")
 STORE_AVAILABLE = Series(
     "breakwater_store_available", "1 if a store answered this scrape, else 0 and its series are left out.", ("store",)
 )
