@@ -150,6 +150,8 @@ class Writer:
         for microseconds, count in durations.items():
             histogram.observe(microseconds / 1_000_000, count)
         for settlement in recorded.stale:
+            if not settlement.results:  # slots of a batch that ended with its last cell
+                continue
             self._context.log.warning(
                 "duplicate_prevented",
                 layer="fence",

@@ -1,7 +1,9 @@
 -- Carry ended batches and cells up: waves first, then jobs, each by the counts it now has under its row lock, so that
 -- of two flushes that end a job's last batches exactly one sees the end. Then the event of this flush, the batches
 -- released by ended ones ($19 batches of their job further on), and those due again. Ends are told by the clock, under the
--- row's lock: the transaction that ends a job may have begun before another one that ended a batch of it.
+-- row's lock: the transaction that ends a job may have begun before another one that ended a batch of it. A job that has
+-- ended stays as it is: a worker of an older version may have ended one before its last batch. It is told in a way that no
+-- partial index answers, which would be read to its end for each job.
 WITH advanced_waves AS (
     UPDATE waves AS w
     SET open_batches = w.open_batches - i.ended,
@@ -29,7 +31,8 @@ WITH advanced_waves AS (
         END
     FROM unnest($4::bigint[], $5::int[], $6::int[], $7::int[], $8::text[])
         AS i (job_no, completed, failed, unknown, event)
-    WHERE j.job_no = i.job_no AND (SELECT count(*) FROM advanced_waves) >= 0
+    WHERE j.job_no = i.job_no AND coalesce(j.finished_at, 'infinity') = 'infinity'
+        AND (SELECT count(*) FROM advanced_waves) >= 0
     RETURNING j.job_no, j.id, j.tenant_no, j.status, j.last_event_no, i.event
 ), inserted_events AS (
     INSERT INTO events (job_no, event_no, type, at, source, data)

@@ -1,5 +1,6 @@
--- Lock the batches of a flush by fence and holder, and settle them: still running, ended, or due again. The row itself
--- decides which of the two a released batch is: a person's retry may have opened cells that its holder doesn't know of.
+-- Lock the batches of a flush by fence and holder, and settle them: ended, due again, or still running. The row itself
+-- decides: a batch ends in the transaction that ends its last cell, released or not, so that no job gets its verdict
+-- while a batch of it runs; and a released one has open cells where a person's retry opened some.
 -- A batch that another holder took since is not returned: its results are stale. This lock comes before any cell is
 -- written; a join on the fence alone would not stop a writer that raced with the new holder's claim. Only a running
 -- batch has a holder, so status needs no predicate here; one would let the planner start from the running ones.
@@ -7,18 +8,19 @@
 -- slots are told as a difference: a claim may have granted more since.
 UPDATE batches AS b
 SET open_cells = greatest(b.open_cells - i.ended_cells, 0),
-    attempts = b.attempts + (i.is_released AND NOT i.is_yielded)::int,
+    attempts = b.attempts + (b.open_cells <= i.ended_cells OR (i.is_released AND NOT i.is_yielded))::int,
     status = CASE
-        WHEN NOT i.is_released THEN 'running'
-        WHEN b.open_cells > i.ended_cells THEN 'pending'
-        ELSE 'completed'
+        WHEN b.open_cells <= i.ended_cells THEN 'completed'
+        WHEN i.is_released THEN 'pending'
+        ELSE 'running'
     END,
-    finished_at = CASE
-        WHEN i.is_released AND b.open_cells <= i.ended_cells THEN greatest(now(), b.started_at)
+    finished_at = CASE WHEN b.open_cells <= i.ended_cells THEN greatest(now(), b.started_at) END,
+    lease_until = CASE WHEN NOT i.is_released AND b.open_cells > i.ended_cells THEN b.lease_until END,
+    holder = CASE WHEN NOT i.is_released AND b.open_cells > i.ended_cells THEN b.holder END,
+    slots = CASE
+        WHEN NOT i.is_released AND b.open_cells > i.ended_cells THEN greatest(0, b.slots - i.freed_slots)
+        ELSE 0
     END,
-    lease_until = CASE WHEN NOT i.is_released THEN b.lease_until END,
-    holder = CASE WHEN NOT i.is_released THEN b.holder END,
-    slots = CASE WHEN i.is_released THEN 0 ELSE greatest(0, b.slots - i.freed_slots) END,
     not_before = CASE
         WHEN i.is_released AND b.open_cells > i.ended_cells THEN now() + i.due_in_seconds * interval '1 second'
     END,

@@ -12,7 +12,7 @@ from domain.status import BatchStatus, ExecutionStatus, JobStatus, WaveStatus
 
 Rows = Any
 
-ENDED = "finished_at = now()"
+ENDED = "finished_at = coalesce(finished_at, now())"
 OPEN = "finished_at = NULL"
 NO_LEASE = "lease_until = NULL, holder = NULL"
 IN_STATE: Mapping[str, Mapping[str, str]] = {
