@@ -176,15 +176,23 @@ async def _grow(
 async def _count_room(
     connection: Connection, locked: Sequence[asyncpg.Record]
 ) -> tuple[dict[PoolKey, int | None], set[PoolKey]]:
-    """Return the room of each locked pool, and those pools in which a lease ran out."""
-    limit_by_pool = {(row["provider"], row["region"]): row["max_concurrent"] for row in locked}
-    rows = await connection.fetch(statement("count_slots"), *columns(list(limit_by_pool), 2))
+    """Return the room of each locked pool, and those pools in which a lease ran out.
+
+    A pool whose gate is being probed is left out: it has no room until the probe is answered.
+    """
+    lock_by_pool = {(row["provider"], row["region"]): row for row in locked}
+    rows = await connection.fetch(statement("count_slots"), *columns(list(lock_by_pool), 2))
     room: dict[PoolKey, int | None] = {}
+    with_expired = set()
     for row in rows:
         pool = (row["provider"], row["region"])
-        most = limit_by_pool[pool]
+        if lock_by_pool[pool]["is_probed"] and row["is_being_probed"]:
+            continue
+        most = lock_by_pool[pool]["max_concurrent"]
         room[pool] = None if most is None else max(0, most - row["slots"])
-    return room, {(row["provider"], row["region"]) for row in rows if row["has_expired"]}
+        if row["has_expired"]:
+            with_expired.add(pool)
+    return room, with_expired
 
 
 async def _find_due(

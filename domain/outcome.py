@@ -7,9 +7,13 @@ from typing import Any, TypeAlias
 
 BACKOFF_BASE_SECONDS = 0.5
 BACKOFF_CAP_SECONDS = 60.0
-GATE_BASE_SECONDS = 1.0
+GATE_BASE_SECONDS = 0.25
 GATE_CAP_SECONDS = 30.0
-"""A closed gate whose provider doesn't say for how long: from base to cap, twice as long each time in a row."""
+"""A closed gate whose provider doesn't say for how long: from base to cap, twice as long after each refused probe."""
+GATE_LEAST_SECONDS = 1.0
+"""One whose provider does say: some ask for milliseconds as long as they are overloaded."""
+OWN_REFUSALS = 30
+"""So many refusals that may be about one call alone cost that call no try: 12 minutes of a gate that only it probes."""
 AWAY_SECONDS = 300.0
 """A source that is away says nothing of what was asked: for so long no try that finds it away counts."""
 AWAY_BASE_SECONDS = 1.0
@@ -49,7 +53,9 @@ class Failed:
     """The try failed; a `retryable` one is repeated while the policy has attempts left.
 
     One that `closes_gate` tells that the provider takes no calls in this region for `retry_after_seconds` (None: it
-    doesn't say how long); it doesn't count against the policy's attempts. `provider_used` as in Completed.
+    doesn't say how long); it doesn't count against the policy's attempts, or only after OWN_REFUSALS where it
+    `may_be_own`: about this call and not about the provider. Any other is repeated no sooner than after those seconds.
+    `provider_used` as in Completed.
     """
 
     code: str
@@ -59,6 +65,7 @@ class Failed:
     region_served: str | None = None
     provider_used: str | None = None
     closes_gate: bool = False
+    may_be_own: bool = False
     retry_after_seconds: float | None = None
 
 

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http import HTTPStatus
+from http.client import responses
 from typing import Any, TypeAlias
 
 import pytest
@@ -354,7 +354,7 @@ def by_question(behaviours: Mapping[str, Behaviour], otherwise: Behaviour | None
 
 def head(status: int, headers: Mapping[str, str]) -> bytes:
     """Return the head of an answer."""
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines = [f"HTTP/1.1 {status} {responses.get(status, 'Unassigned')}"]
     lines += [f"{name}: {value}" for name, value in {"Content-Type": "application/json", **headers}.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 

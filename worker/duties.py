@@ -91,6 +91,9 @@ class Worker:
 
     def _on_recorded(self, recorded: Recorded) -> None:
         """Let go of batches whose end is recorded, and of stale ones; look for more."""
+        for settlement in (*recorded.settled, *recorded.stale):
+            if settlement.refusal is not None:
+                self._executor.hear_of_gate(settlement.batch.pool)
         for settlement in recorded.settled:
             if settlement.status != "running":
                 self._executor.release(settlement.batch)
@@ -114,6 +117,7 @@ class Worker:
 
     def _on_refused(self, batch: batches.ClaimedBatch) -> None:
         """Leave a batch whose results can't be recorded to its lease."""
+        self._executor.hear_of_gate(batch.pool)
         self._executor.release(batch)
         self._claimer.wake()
 

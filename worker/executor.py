@@ -5,7 +5,6 @@ quantum, so that others get their turn however long calls take.
 """
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping
 
 from db.batches import ClaimedBatch, PoolKey
@@ -24,8 +23,6 @@ INSTANT_ROOM_CELLS = 4_000
 CELLS_PER_TURN = 1_000
 """Answers that need no waiting are given in turns of about so many: they share a flush, and nothing else waits long."""
 LOST_LEASES_LIMIT = 10
-CLOSED_SECONDS = 1.0
-"""How long no call is started here after a refusal: until the flush has closed the pool's gate for all workers."""
 
 
 class Executor:
@@ -41,7 +38,7 @@ class Executor:
         self._starting: asyncio.Queue[BatchRun] = asyncio.Queue()
         self._cells = 0
         self._calls = 0
-        self._closed_until: dict[PoolKey, float] = {}
+        self._refused_pools: set[PoolKey] = set()
         self._is_draining = False
         self._group: asyncio.TaskGroup | None = None
         self.held: dict[tuple[int, int, int, int], BatchRun] = {}
@@ -101,6 +98,10 @@ class Executor:
             self._context.histograms[QUEUE_WAIT].observe(batch.waited_seconds)
             self._starting.put_nowait(run)
         self._update_room()
+
+    def hear_of_gate(self, pool: PoolKey) -> None:
+        """Hear that a refusal by this pool is recorded, or never will be: from now on its gate decides."""
+        self._refused_pools.discard(pool)
 
     def release(self, batch: ClaimedBatch) -> None:
         """Let go of a batch whose end is recorded, or whose lease is lost: what still runs of it is stopped."""
@@ -183,7 +184,7 @@ class Executor:
             outcome = await provider.answer(_call_of(run, index))
             tried = Try(started_us, run.clock_us(), provider.name)
             if isinstance(outcome, Failed) and outcome.closes_gate:
-                self._closed_until[run.batch.pool] = time.monotonic() + CLOSED_SECONDS
+                self._close(run.batch.pool)
             settlement = Settlement(run.batch)
             run.add(settlement, index, outcome, tried)
             index = self._next(run)
@@ -196,8 +197,15 @@ class Executor:
             self._give_back(run, 1)
         return index
 
+    def _close(self, pool: PoolKey) -> None:
+        """Start no more calls of a pool that refused one: of none in hand, and of none until its gate is closed."""
+        self._refused_pools.add(pool)
+        for run in self.held.values():
+            if run.batch.pool == pool:
+                run.start_no_more()
+
     def _is_open(self, run: BatchRun) -> bool:
-        return self._closed_until.get(run.batch.pool, 0.0) <= time.monotonic()
+        return run.batch.pool not in self._refused_pools
 
     def _give_back(self, run: BatchRun, slots: int) -> None:
         run.slots -= slots

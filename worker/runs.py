@@ -13,7 +13,16 @@ from db.batches import ClaimedBatch
 from db.gates import Refusal
 from db.results import CompletedCell, EndedCell, RetriedCell, Settlement
 from domain.calls import Cell
-from domain.outcome import CALL_INTERRUPTED, Completed, End, Failed, Outcome, backoff_seconds, storable
+from domain.outcome import (
+    CALL_INTERRUPTED,
+    OWN_REFUSALS,
+    Completed,
+    End,
+    Failed,
+    Outcome,
+    backoff_seconds,
+    storable,
+)
 from domain.spec import Delivery, JobSpec
 
 QUANTUM_SECONDS = 0.5
@@ -32,7 +41,8 @@ class Try(NamedTuple):
 class BatchRun:
     """A claimed batch under way. `untold` of its cells have no outcome yet; `slots` calls of it may be in flight.
 
-    `untried` are the indices, into the batch's lists, of cells that nobody asked yet.
+    `untried` are the indices, into the batch's lists, of cells that nobody asked yet. Those with the fewest tries come
+    first: one that is refused again and again must not be each probe of a closed gate.
     """
 
     batch: ClaimedBatch
@@ -54,7 +64,8 @@ class BatchRun:
         batch = self.batch
         self.slots = self._told_slots = batch.slots
         self.untold = len(batch.model_nos)
-        self.untried = deque(index for index, is_marked in enumerate(batch.marked) if not is_marked)
+        unmarked = (index for index, is_marked in enumerate(batch.marked) if not is_marked)
+        self.untried = deque(sorted(unmarked, key=lambda index: batch.attempts[index]))
         self._offset = batch.claimed_at - now
         self._until = now + QUANTUM_SECONDS
         if batch.next_due_seconds is not None:
@@ -97,6 +108,11 @@ class BatchRun:
         self.slots += slots
         self._told_slots += slots
         self._until = time.monotonic() + QUANTUM_SECONDS
+
+    def start_no_more(self) -> None:
+        """Let the calls in flight be the last of this turn: the provider takes no more."""
+        self._has_begun = True
+        self._until = time.monotonic()
 
     def tell(self, settlement: Settlement) -> None:
         """Say in a settlement how the batch stands: what still runs of it, and when it is due again."""
@@ -159,8 +175,8 @@ class BatchRun:
     def _add_failure(self, settlement: Settlement, index: int, failed: Failed, tried: Try) -> None:
         if failed.closes_gate:
             detail = storable(failed.detail)
-            # "Now" says as little of when as nothing at all: repeated at once, it would be refused for ever.
-            settlement.refusal = Refusal(*self.batch.pool, failed.code, detail, failed.retry_after_seconds or None)
+            seconds = failed.retry_after_seconds
+            settlement.refusal = Refusal(*self.batch.pool, failed.code, detail, seconds, self.batch.is_probe)
         if self.must_mark and failed.end is End.AMBIGUOUS:
             settlement.ended.append(self._ended(index, tried, failed, status="unknown"))
         elif failed.retryable and self._has_tries_left(index, failed):
@@ -181,16 +197,21 @@ class BatchRun:
         )
 
     def _has_tries_left(self, index: int, failed: Failed) -> bool:
-        """Say whether the policy grants another try; one that met a closed gate doesn't count."""
+        """Say whether the policy grants another try."""
         counted = self.batch.attempts[index] + 1 - self.batch.forgiven[index]
-        return failed.closes_gate or counted < self.spec.policy.max_attempts
+        return self._is_forgiven(index, failed) or counted < self.spec.policy.max_attempts
+
+    def _is_forgiven(self, index: int, failed: Failed) -> bool:
+        """Say whether a try counts against nothing: it met a provider that takes no calls."""
+        return failed.closes_gate and not (failed.may_be_own and self.batch.forgiven[index] >= OWN_REFUSALS)
 
     def _retried(self, index: int, tried: Try, failed: Failed) -> RetriedCell:
         attempts = self.batch.attempts[index]
         counted = attempts + 1 - self.batch.forgiven[index]
         # What was answered on the spot fails together, and waits together: one claim repeats all of it.
         jitter = _draw() if self.counts_calls else self._jitter
-        wait = 0.0 if failed.closes_gate else backoff_seconds(counted, jitter)
+        is_forgiven = self._is_forgiven(index, failed)
+        wait = 0.0 if is_forgiven else max(backoff_seconds(counted, jitter), failed.retry_after_seconds or 0.0)
         due_at = time.monotonic() + wait
         self._due_at = due_at if self._due_at is None else min(self._due_at, due_at)
         return RetriedCell(
@@ -200,7 +221,7 @@ class BatchRun:
             failed.code,
             storable(failed.detail),
             attempts,
-            failed.closes_gate,
+            is_forgiven,
             failed.end is End.ANSWERED,
             wait,
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from db import results, tallies
 from db.batches import ClaimedBatch
 from db.engine import GONE, REFUSED, Connection, in_transaction
+from db.gates import longer_refusal
 from db.results import CellsAlreadyTerminal, Recorded, Settlement, is_dead_letter
 from db.tallies import Tally, tally
 from runtime.metrics import DUPLICATES_PREVENTED, EXECUTION_DURATION, EXECUTIONS, RETRIES
@@ -49,7 +50,7 @@ class Writer:
             waiting.is_yielded = settlement.is_yielded
             waiting.due_in_seconds = settlement.due_in_seconds
             waiting.freed_slots += settlement.freed_slots
-            waiting.refusal = settlement.refusal or waiting.refusal
+            waiting.refusal = longer_refusal(waiting.refusal, settlement.refusal)
             waiting.opens_gate = settlement.opens_gate or waiting.opens_gate
         self._idle.clear()
         self._arrived.set()

@@ -1,18 +1,10 @@
 -- Lock the pools ($1 providers, $2 regions) in which something is due, or has begun and could make more calls ($3, $4),
--- and tell their limits. Pools that are paused or whose gate is closed are passed over, and so is one that is being
--- probed; one whose gate may open has room for one call, the probe.
+-- and tell their limits. Pools that are paused or whose gate is closed are passed over; one whose gate may open has room
+-- for one call, the probe. Whether it is being probed is for the next statement: this one's snapshot is from before the lock.
 SELECT p.provider, p.region, p.max_concurrent, p.gate_code IS NOT NULL AS is_probed
 FROM unnest($1::text[], $2::text[]) AS i (provider, region)
 JOIN pools AS p USING (provider, region)
-WHERE (
-        p.gate_until IS NULL
-        OR (p.gate_until <= now() AND NOT EXISTS (
-            SELECT
-            FROM batches AS b
-            WHERE b.provider = p.provider AND b.region = p.region AND b.slots > 0 AND b.is_probe
-                AND b.lease_until >= now()
-        ))
-    )
+WHERE (p.gate_until IS NULL OR p.gate_until <= now())
     AND (
         EXISTS (
             SELECT

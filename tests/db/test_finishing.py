@@ -66,9 +66,7 @@ async def test_a_batch_goes_on_running_while_one_of_its_cells_is_open(engine, co
     await assert_audit(connection)
 
 
-async def test_last_answers_that_race_with_their_batchs_release_finish_each_job_once(
-    engine, connection
-) -> None:
+async def test_last_answers_that_race_with_their_batchs_release_finish_each_job_once(engine, connection) -> None:
     jobs = await plan_and_claim(connection, [body(questions=2)] * 200, batch_cells=2)
     for [batch] in jobs:
         every = answered(batch)

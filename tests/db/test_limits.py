@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -263,20 +264,59 @@ async def test_a_closed_gate_keeps_calls_back_and_then_lets_one_through(engine, 
     assert sum(batch.slots for batch in (await take(engine)).batches) == 9
 
 
-async def test_a_gate_whose_provider_does_not_say_for_how_long_closes_for_longer_each_time(connection) -> None:
+async def test_a_gate_whose_provider_does_not_say_for_how_long_closes_for_longer_after_each_probe(connection) -> None:
     await limit(connection, 10)
     refusal = Refusal(*POOL, "billing_limit", "Pay first.", None)
     waits = []
-    for _ in range(7):
-        await gates.close_gates(connection, [refusal, refusal])
+    for is_probed in [False] + [True] * 9:
+        await gates.close_gates(connection, [refusal, replace(refusal, by_probe=is_probed), refusal])
         await gates.close_gates(connection, [refusal])  # the rest of the same burst
-        waits.append(
-            await connection.fetchval(
-                "SELECT extract(EPOCH FROM gate_until - now())::float8 FROM pools WHERE region = 'us-east'"
-            )
-        )
+        waits.append(await connection.fetchval(GATE_SECONDS))
         await connection.execute(GATE_IS_OVER)
-    assert waits == pytest.approx([1, 2, 4, 8, 16, 30, 30], abs=0.5)
+    assert waits == pytest.approx([0.25, 0.5, 1, 2, 4, 8, 16, 30, 30, 30], abs=0.2)
+
+
+async def test_claimers_at_the_same_moment_send_one_probe(engine, connection) -> None:
+    await ready(connection, jobs=8)
+    await limit(connection, 10)
+    for _ in range(10):
+        await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
+        await connection.execute(GATE_IS_OVER)
+        claims = await asyncio.gather(*(take(engine, holder=holder) for holder in range(1, 9)))
+        (probe,) = [batch for claim in claims for batch in claim.batches]
+        assert (probe.slots, probe.is_probe) == (1, True)
+        await end(engine, probe)
+
+
+async def test_calls_from_before_the_gate_closed_make_no_pause_longer(connection) -> None:
+    """Ten calls in flight are refused one after the other, each when the pause of the one before is over."""
+    await limit(connection, 10)
+    refusal = Refusal(*POOL, "rate_limited", "Slow down.", None)
+    for _ in range(10):
+        await gates.close_gates(connection, [refusal])
+        await connection.execute(GATE_IS_OVER)
+    assert await connection.fetchval("SELECT gate_times FROM pools WHERE region = 'us-east'") == 1
+    await gates.close_gates(connection, [replace(refusal, by_probe=True)])
+    assert await connection.fetchval(GATE_SECONDS) == pytest.approx(0.5, abs=0.2)
+
+
+async def test_calls_from_before_the_gate_closed_may_say_more_of_how_long(connection) -> None:
+    await limit(connection, 10)
+    refusal = Refusal(*POOL, "rate_limited", "Slow down.", None)
+    for seconds in (None, 20, 5, None):
+        await gates.close_gates(connection, [replace(refusal, seconds=seconds)])
+    assert await connection.fetchval(GATE_SECONDS) == pytest.approx(20, abs=2)
+
+
+async def test_a_passed_probe_forgets_how_long_the_pauses_had_grown(connection) -> None:
+    await limit(connection, 10)
+    refusal = Refusal(*POOL, "rate_limited", "Slow down.", None)
+    for is_probed in [False] + [True] * 5:
+        await gates.close_gates(connection, [replace(refusal, by_probe=is_probed)])
+        await connection.execute(GATE_IS_OVER)
+    await gates.open_gates(connection, [POOL])
+    await gates.close_gates(connection, [refusal])
+    assert await connection.fetchval(GATE_SECONDS) == pytest.approx(0.25, abs=0.2)
 
 
 async def test_of_several_refusals_the_longest_counts(connection) -> None:

@@ -113,7 +113,8 @@ def test_a_billing_limit_that_only_the_words_tell_closes_the_gate():
 @pytest.mark.parametrize("code", ["RATE_LIMITED", "rate-limit-exceeded", "429", "too_many_requests"])
 def test_a_rate_limit_closes_the_gate_for_as_long_as_the_router_says(code):
     silent = outcome_of(answered(_failure(code)))
-    assert (silent.code, silent.retryable, silent.closes_gate) == ("rate_limited", True, False)
+    assert (silent.code, silent.retryable, silent.closes_gate) == ("rate_limited", True, True)
+    assert silent.retry_after_seconds is None
     telling = outcome_of(answered(_failure(code), retry_after="7"))
     assert (telling.closes_gate, telling.retry_after_seconds) == (True, 7)
 
@@ -121,8 +122,14 @@ def test_a_rate_limit_closes_the_gate_for_as_long_as_the_router_says(code):
 async def test_a_failure_may_come_with_a_status_too(provider, router):
     provider.behave = refuse(503, "NO_PROVIDER", "Nothing free.")
     outcome = await router.answer(call())
-    assert (outcome.code, outcome.retryable) == ("provider_error", True)
+    assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("provider_unavailable", True, True)
     assert outcome.detail == "HTTP 503 (NO_PROVIDER): Nothing free."
+
+
+@pytest.mark.parametrize("code", ["OVERLOADED", "provider_overloaded", "529", "503", "SERVICE_UNAVAILABLE"])
+def test_overload_behind_the_router_closes_the_gate(code):
+    outcome = outcome_of(answered(_failure(code)))
+    assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("provider_unavailable", True, True)
 
 
 async def test_what_a_web_framework_refuses_is_told(provider, router):

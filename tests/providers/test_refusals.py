@@ -8,37 +8,50 @@ from pydantic import SecretStr
 from domain.outcome import End, Failed
 from tests.provider_server import body, drip, head, raw, refuse, truncated
 from tests.providers.calls import answered, call
-from worker.providers.refusals import RETRY_AFTER_CAP_SECONDS, refused, retry_after_seconds
+from worker.providers.refusals import refused
 
 KEY = "sk-geheim-1234567890"
+
+
+OPEN, CLOSED = False, True
 
 
 @pytest.mark.parametrize(
     ("status", "headers", "expected"),
     [
-        (429, {"Retry-After": "2"}, ("rate_limited", 2)),
-        (429, {}, ("rate_limited", None)),
-        (429, {"Retry-After": "soon"}, ("rate_limited", None)),
-        (503, {"Retry-After": "2"}, ("provider_unavailable", 2)),
-        (503, {}, ("provider_error", None)),
-        (500, {}, ("provider_error", None)),
-        (500, {"Retry-After": "2"}, ("provider_error", None)),
-        (502, {}, ("provider_error", None)),
-        (504, {}, ("provider_error", None)),
-        (408, {}, ("provider_error", None)),
-        (425, {}, ("provider_error", None)),
-        (409, {}, ("call_in_flight", None)),
-        (400, {}, ("provider_refused", None)),
-        (401, {}, ("provider_refused", None)),
-        (404, {}, ("provider_refused", None)),
-        (413, {"Retry-After": "2"}, ("provider_refused", None)),
-        (422, {}, ("provider_refused", None)),
-        (302, {"Location": "/elsewhere"}, ("provider_redirects", None)),
-        (307, {"Location": "/elsewhere"}, ("provider_redirects", None)),
+        (429, {"Retry-After": "2"}, ("rate_limited", CLOSED, 2)),
+        (429, {}, ("rate_limited", CLOSED, None)),
+        (429, {"Retry-After": "soon"}, ("rate_limited", CLOSED, None)),
+        (429, {"Retry-After": "0"}, ("rate_limited", CLOSED, None)),
+        (503, {"Retry-After": "2"}, ("provider_unavailable", CLOSED, 2)),
+        (503, {"retry-after-ms": "1500"}, ("provider_unavailable", CLOSED, 1.5)),
+        (503, {}, ("provider_unavailable", CLOSED, None)),
+        (529, {"Retry-After": "3"}, ("provider_unavailable", CLOSED, 3)),
+        (529, {}, ("provider_unavailable", CLOSED, None)),
+        (498, {}, ("provider_unavailable", CLOSED, None)),
+        (500, {}, ("provider_error", OPEN, None)),
+        (500, {"Retry-After": "2"}, ("provider_error", OPEN, 2)),
+        (502, {}, ("provider_error", OPEN, None)),
+        (502, {"Retry-After": "2"}, ("provider_unavailable", CLOSED, 2)),
+        (504, {}, ("provider_error", OPEN, None)),
+        (520, {}, ("provider_error", OPEN, None)),
+        (522, {"Retry-After": "2"}, ("provider_unavailable", CLOSED, 2)),
+        (524, {}, ("provider_error", OPEN, None)),
+        (408, {}, ("provider_error", OPEN, None)),
+        (425, {}, ("provider_error", OPEN, None)),
+        (409, {}, ("call_in_flight", OPEN, None)),
+        (409, {"Retry-After": "2"}, ("call_in_flight", OPEN, 2)),
+        (400, {}, ("provider_refused", OPEN, None)),
+        (401, {}, ("provider_refused", OPEN, None)),
+        (404, {}, ("provider_refused", OPEN, None)),
+        (413, {"Retry-After": "2"}, ("provider_refused", OPEN, None)),
+        (422, {}, ("provider_refused", OPEN, None)),
+        (302, {"Location": "/elsewhere"}, ("provider_redirects", OPEN, None)),
+        (307, {"Location": "/elsewhere"}, ("provider_redirects", OPEN, None)),
     ],
 )
 async def test_the_status_decides(provider, chat, status, headers, expected):
-    code, gate_seconds = expected
+    code, closes_gate, seconds = expected
     provider.behave = refuse(status, "some_code", "Some reason.", headers=headers)
     outcome = await chat.answer(call())
     assert outcome == Failed(
@@ -46,10 +59,93 @@ async def test_the_status_decides(provider, chat, status, headers, expected):
         f"HTTP {status} (some_code): Some reason.",
         retryable=code not in {"provider_refused", "provider_redirects"},
         end=End.AMBIGUOUS if code == "call_in_flight" else End.ANSWERED,
-        closes_gate=gate_seconds is not None,
-        retry_after_seconds=gate_seconds,
+        closes_gate=closes_gate,
+        may_be_own=status == 503 and not headers,
+        retry_after_seconds=seconds,
     )
     assert len(provider.calls) == 1  # a redirect isn't followed, and nothing is repeated behind our back
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (200, {"code": 429, "message": "Rate limited upstream."}),
+        (400, {"code": "ThrottlingException", "message": "Rate exceeded"}),
+        (403, {"code": "rateLimitExceeded", "message": "Too many."}),
+        (429, {"code": "429", "type": "RateLimitReached", "message": "Please retry after 26 seconds."}),
+        (500, {"code": 429, "message": "litellm.RateLimitError"}),
+        (500, {"type": "RESOURCE_EXHAUSTED", "message": "Quota"}),
+        (503, {"code": "SlowDown", "message": "Reduce your request rate."}),
+    ],
+)
+def test_a_rate_limit_is_one_whatever_status_says_it(status, error):
+    outcome = refused(answered({"error": error}, status))
+    assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("rate_limited", True, CLOSED)
+    assert not outcome.may_be_own
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (200, {"type": "overloaded_error", "message": "Overloaded"}),
+        (400, {"code": "engine_overloaded", "message": "No."}),
+        (424, {"type": "overloaded", "message": "Model is overloaded"}),
+        (500, {"type": "overloaded_error", "message": "Overloaded"}),
+        (500, {"code": "529", "message": "No."}),
+        (502, {"code": "capacity_exceeded", "message": "No."}),
+        (503, {"code": "ServerOverloaded", "message": "No."}),
+        (529, {"message": "Overloaded"}),
+    ],
+)
+def test_overload_is_overload_whatever_status_says_it(status, error):
+    outcome = refused(answered({"error": error}, status))
+    assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("provider_unavailable", True, CLOSED)
+    assert not outcome.may_be_own
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (500, {"code": 503, "message": "No."}),
+        (500, {"code": "service_unavailable", "message": "No."}),
+        (500, {"message": "The engine is currently overloaded, please try again later."}),
+        (502, {"message": "no healthy upstream"}),
+        (503, {"type": "ServiceUnavailableError", "message": "No."}),
+        (503, {"message": "Something"}),
+    ],
+)
+def test_a_refusal_that_may_be_about_this_call_alone_says_so(status, error):
+    outcome = refused(answered({"error": error}, status))
+    assert (outcome.code, outcome.closes_gate, outcome.may_be_own) == ("provider_unavailable", CLOSED, True)
+    telling = refused(answered({"error": error}, status, retry_after="5"))
+    assert (telling.code, telling.closes_gate, telling.may_be_own) == ("provider_unavailable", CLOSED, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"code": "bad_request", "message": "Your prompt `why is it overloaded` is too long."}),
+        (500, {"message": "Error while answering: explain overloaded functions"}),
+        (500, {"type": "server_error", "message": "The server had an error processing your request."}),
+        (500, {"code": "model_error", "message": "Out of memory."}),
+    ],
+)
+def test_words_that_a_question_may_hold_close_no_gate(status, error):
+    assert not refused(answered({"error": error}, status)).closes_gate
+
+
+@pytest.mark.parametrize("status", [413, 429])
+def test_a_call_larger_than_its_whole_limit_is_not_waited_for(status):
+    """No wait makes room for it: a gate that it probes would stay closed for everybody."""
+    text = "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 41000. Please try again in 8s."
+    outcome = refused(answered({"error": {"message": text, "code": "rate_limit_exceeded", "type": "tokens"}}, status))
+    assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("provider_refused", False, OPEN)
+
+
+def test_the_words_say_how_long_where_no_header_does():
+    text = "Rate limit reached for gpt-4o on requests per min. Please try again in 6m0s."
+    assert refused(answered({"error": {"message": text}}, 429)).retry_after_seconds == 360
+    assert refused(answered({"error": {"message": text}}, 429, retry_after="7")).retry_after_seconds == 7
 
 
 @pytest.mark.parametrize(
@@ -85,41 +181,6 @@ def test_a_type_tells_a_billing_limit_as_well_as_a_code():
 )
 def test_words_about_billing_alone_are_no_billing_limit(status, text):
     assert refused(answered({"error": {"message": text, "code": "other"}}, status)).code != "billing_limit"
-
-
-@pytest.mark.parametrize(
-    ("given", "seconds"),
-    [
-        ("0", 0),
-        ("2", 2),
-        (" 2 ", 2),
-        ("1.5", 1.5),
-        ("86400", RETRY_AFTER_CAP_SECONDS),
-        ("9" * 5000, RETRY_AFTER_CAP_SECONDS),
-        ("Tue, 24 Nov 2026 12:00:02 GMT", 2),
-        ("Tuesday, 24-Nov-26 12:00:02 GMT", 2),
-        ("Tue, 24 Nov 2026 11:59:00 GMT", 0),
-        ("Tue, 24 Nov 2099 12:00:00 GMT", RETRY_AFTER_CAP_SECONDS),
-        ("-1", None),
-        ("", None),
-        ("soon", None),
-        ("2s", None),
-        ("inf", None),
-        ("Tue, 42 Nov 2026 12:00:00 GMT", None),
-        ("Tue, 24 Nov 99999999999999999999 12:00:00 GMT", None),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date(given, seconds):
-    assert retry_after_seconds(answered({}, 429, retry_after=given)) == seconds
-
-
-def test_a_date_is_compared_with_the_clock_of_who_sent_it():
-    theirs = {"date": "Tue, 24 Nov 2026 15:00:00 GMT", "retry_after": "Tue, 24 Nov 2026 15:00:05 GMT"}
-    assert retry_after_seconds(answered({}, 429, **theirs)) == 5
-
-
-def test_no_retry_after_asks_for_nothing():
-    assert retry_after_seconds(answered({}, 429)) is None
 
 
 async def test_the_key_goes_to_the_provider_and_into_no_detail(provider, at):

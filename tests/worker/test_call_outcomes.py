@@ -67,7 +67,12 @@ CASES = {
         in_turn(drip(b"{" + b" " * 500, seconds=0.05), answer()), "completed", 2, None, SAME, ("timeout",)
     ),
     "an ambiguous end, an answer, an answer": Case(
-        in_turn(reset(), refuse(503), answer()), "completed", 3, None, (0, 0, 1), ("connection_reset", "provider_error")
+        in_turn(reset(), refuse(503), answer()),
+        "completed",
+        3,
+        None,
+        (0, 0, 1),
+        ("connection_reset", "provider_unavailable"),
     ),
     "400": Case(refuse(400, "bad", "No such model."), "failed", 1, "provider_refused", (0,)),
     "401": Case(refuse(401), "failed", 1, "provider_refused", (0,)),

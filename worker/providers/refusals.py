@@ -1,15 +1,18 @@
-"""What an answer that isn't a success means for the cell: asked again or not, under which key, behind a gate or not."""
+"""What an answer that isn't a success means for the cell: asked again or not, under which key, behind a gate or not.
+
+What speaks of the provider's state (a rate limit, overload, an unpaid bill) closes the gate and costs no try; what may
+speak of this call alone costs one.
+"""
 
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import NamedTuple
 
 from domain.outcome import End, Failed
 from worker.providers.answers import Answer, Trouble, read_trouble
+from worker.providers.waits import retry_after_seconds, seconds_in_words
 
-RETRY_AFTER_CAP_SECONDS = 3600.0
-"""A gate that stays closed for longer would hide a provider that came back."""
+__all__ = ["failed", "refused", "retry_after_seconds"]
 
 _BILLING_CODE = re.compile(
     r"billing|insufficient[_ -](quota|balance|credit|fund)|spend(ing)?[_ -]limit|payment[_ -]required", re.IGNORECASE
@@ -20,8 +23,39 @@ _BILLING_WORDS = re.compile(
     re.IGNORECASE,
 )
 """Phrases, since the words of an ordinary rate limit may link to a page about billing."""
+_RATE_CODE = re.compile(
+    r"429|.*(rate[_ -]?limit|too[_ -]?many[_ -]?requests|throttl|resource[_ -]?exhausted|slow[_ -]?down).*",
+    re.IGNORECASE,
+)
+_OVERLOAD_CODE = re.compile(
+    r"529|.*(overload|capacity[_ -]?exceeded|(at|no|out[_ -]?of)[_ -]?capacity).*", re.IGNORECASE
+)
+_UNAVAILABLE_CODE = re.compile(
+    r"503|(service|server|model|engine|provider)[_ -]?(temporarily[_ -]?)?(unavailable|busy)([_ -]?(error|exception))?",
+    re.IGNORECASE,
+)
+_OVERLOAD_WORDS = re.compile(
+    r"^\W*overloaded\b"
+    r"|\b(is|are|currently|temporarily) (currently |temporarily )?(overloaded|unavailable|at capacity)\b"
+    r"|\bno healthy upstream\b|\btoo many requests\b",
+    re.IGNORECASE,
+)
+_TOO_LARGE_WORDS = re.compile(r"^\W*request too large\b|\btokens must be reduced\b", re.IGNORECASE)
+"""A call that asks for more than a whole limit, which some providers refuse as if the limit were used up."""
+
+_OVERLOADED = 529
+_CAPACITY_EXCEEDED = 498
 _REPEATABLE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 _SERVER_ERRORS = 500
+_PROXY_ERRORS = frozenset({502, 504, *range(520, 528), 530})
+"""What a proxy or CDN says in place of a server behind it."""
+
+
+class _Verdict(NamedTuple):
+    code: str
+    is_retryable: bool
+    closes_gate: bool = False
+    may_be_own: bool = False
 
 
 def refused(answer: Answer) -> Failed:
@@ -31,56 +65,62 @@ def refused(answer: Answer) -> Failed:
 
 
 def failed(status: int, trouble: Trouble, said: str, *, retry_after: float | None) -> Failed:
-    """Return the failure for a status of HTTP and what the provider says about it; `said` begins the detail."""
-    code, is_retryable, closes_gate = _classify(status, trouble, has_retry_after=retry_after is not None)
+    """Return the failure for a status of HTTP and what the provider says about it; `said` begins the detail.
+
+    `retry_after` are the seconds that its headers ask for. A wait of none says as little of when as nothing at all:
+    repeated at once, the call would be refused for ever.
+    """
+    seconds = retry_after or seconds_in_words(trouble.text) or None
+    verdict = _classify(status, trouble, says_when=seconds is not None)
     return Failed(
-        code,
+        verdict.code,
         _detail(said, trouble),
-        retryable=is_retryable,
+        retryable=verdict.is_retryable,
         end=End.AMBIGUOUS if status == HTTPStatus.CONFLICT else End.ANSWERED,
-        closes_gate=closes_gate,
-        retry_after_seconds=retry_after if closes_gate else None,
+        closes_gate=verdict.closes_gate,
+        may_be_own=verdict.may_be_own,
+        retry_after_seconds=seconds if verdict.is_retryable else None,
         provider_used=trouble.provider_used,
     )
 
 
-def retry_after_seconds(answer: Answer) -> float | None:
-    """Return the seconds that `Retry-After` asks for, a number or a date, from 0 to an hour; None if it doesn't.
-
-    A date is compared with the answer's own `Date` where there is one: the clocks of the two machines may differ.
-    """
-    given = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", given):
-        return min(RETRY_AFTER_CAP_SECONDS, float(given))
-    until = _date(given)
-    if until is None:
-        return None
-    since = _date(answer.headers.get("date", "")) or answer.received_at
-    return min(RETRY_AFTER_CAP_SECONDS, max(0.0, (until - since).total_seconds()))
-
-
-def _classify(status: int, trouble: Trouble, *, has_retry_after: bool) -> tuple[str, bool, bool]:
-    """Return (code, whether to ask again, whether to close the gate).
+def _classify(status: int, trouble: Trouble, *, says_when: bool) -> _Verdict:
+    """Return what is to be done; docs/providers.md shows it as a table.
 
     409 is what a provider that honours the Idempotency-Key answers while an earlier call under it is still running.
-    503 closes the gate only with `Retry-After`: then it speaks of the provider's state, else perhaps of this call.
     """
+    if _is_billing(status, trouble):
+        return _Verdict("billing_limit", is_retryable=True, closes_gate=True)
+    if _is_too_large(status, trouble):
+        return _Verdict("provider_refused", is_retryable=False)
+    return _closed(status, trouble, says_when=says_when) or _of_one_call(status)
+
+
+def _closed(status: int, trouble: Trouble, *, says_when: bool) -> _Verdict | None:
+    """Return the verdict on what the provider says of its own state, None if it speaks of the call."""
+    if status == HTTPStatus.TOO_MANY_REQUESTS or _has_code(trouble, _RATE_CODE):
+        return _Verdict("rate_limited", is_retryable=True, closes_gate=True)
+    if status in (_OVERLOADED, _CAPACITY_EXCEEDED) or _has_code(trouble, _OVERLOAD_CODE):
+        return _Verdict("provider_unavailable", is_retryable=True, closes_gate=True)
+    is_server_error = status >= _SERVER_ERRORS
+    has_words = is_server_error and bool(_OVERLOAD_WORDS.search(trouble.text))
+    if status == HTTPStatus.SERVICE_UNAVAILABLE or _has_code(trouble, _UNAVAILABLE_CODE) or has_words:
+        return _Verdict("provider_unavailable", is_retryable=True, closes_gate=True, may_be_own=not says_when)
+    if status in _PROXY_ERRORS and says_when:
+        return _Verdict("provider_unavailable", is_retryable=True, closes_gate=True)
+    return None
+
+
+def _of_one_call(status: int) -> _Verdict:
     match status:
-        case _ if _is_billing(status, trouble):
-            verdict = "billing_limit", True, True
-        case HTTPStatus.TOO_MANY_REQUESTS:
-            verdict = "rate_limited", True, has_retry_after
-        case HTTPStatus.SERVICE_UNAVAILABLE if has_retry_after:
-            verdict = "provider_unavailable", True, True
         case HTTPStatus.CONFLICT:
-            verdict = "call_in_flight", True, False
+            return _Verdict("call_in_flight", is_retryable=True)
         case _ if status >= _SERVER_ERRORS or status in _REPEATABLE:
-            verdict = "provider_error", True, False
+            return _Verdict("provider_error", is_retryable=True)
         case _ if status in range(300, 400):
-            verdict = "provider_redirects", False, False
+            return _Verdict("provider_redirects", is_retryable=False)
         case _:
-            verdict = "provider_refused", False, False
-    return verdict
+            return _Verdict("provider_refused", is_retryable=False)
 
 
 def _is_billing(status: int, trouble: Trouble) -> bool:
@@ -90,14 +130,16 @@ def _is_billing(status: int, trouble: Trouble) -> bool:
     return status == HTTPStatus.TOO_MANY_REQUESTS and bool(_BILLING_WORDS.search(trouble.text))
 
 
+def _is_too_large(status: int, trouble: Trouble) -> bool:
+    """Tell whether no wait would help: whatever else a 413 says, and a rate limit that the call alone exceeds."""
+    is_limit = status == HTTPStatus.TOO_MANY_REQUESTS or _has_code(trouble, _RATE_CODE)
+    return status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (is_limit and bool(_TOO_LARGE_WORDS.search(trouble.text)))
+
+
+def _has_code(trouble: Trouble, pattern: re.Pattern[str]) -> bool:
+    return any(pattern.fullmatch(code) for code in trouble.codes)
+
+
 def _detail(said: str, trouble: Trouble) -> str:
     codes = f" ({', '.join(trouble.codes)})" if trouble.codes else ""
     return f"{said}{codes}: {trouble.text}" if trouble.text else f"{said}{codes}"
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
