@@ -125,6 +125,8 @@ class Submitter:
         try:
             await self._worker_no()  # entered into the register before any transaction needs it
             return await self._store(group)
+        except BLOCKED as error:  # of a group perhaps one alone is held up
+            return await self._answer_apart(group, error, _held_up())
         except GONE as error:
             self._log.warning("database_unavailable", error=f"{type(error).__name__}: {error}")
             _fail(group, Overloaded("The database can't be reached; repeat this request.", retry_after_seconds=1))
@@ -132,11 +134,17 @@ class Submitter:
         except RACED:
             return list(group)
         except Exception as error:  # noqa: BLE001 - answered to whoever sent it; the loop must go on
-            if len(group) == 1:
-                _fail(group, _held_up() if isinstance(error, BLOCKED) else error)
-                return []
-            self._log.exception("submission_group_failed", submissions=len(group))
-            return await self._answer_one_by_one(group)
+            return await self._answer_apart(group, error, error)
+
+    async def _answer_apart(
+        self, group: Sequence[Submission], failure: Exception, answer: Exception
+    ) -> list[Submission]:
+        """Answer each of a group that failed on its own; one that is alone gets the answer."""
+        if len(group) == 1:
+            _fail(group, answer)
+            return []
+        self._log.error("submission_group_failed", submissions=len(group), exc_info=failure)
+        return await self._answer_one_by_one(group)
 
     async def _answer_one_by_one(self, group: Sequence[Submission]) -> list[Submission]:
         """Answer each alone, as long as it is patient: where all are held up, they aren't so one after the other."""

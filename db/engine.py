@@ -88,7 +88,8 @@ async def connect(engine: Engine) -> AsyncIterator[Connection]:
                 # What can't be encoded isn't a connection that broke, though the driver derives both from one error.
                 raise Unstorable(str(error)) from error
             # After a refusal by the server the connection is sound; after anything else what was under way is unknown.
-            if not isinstance(error, asyncpg.PostgresError) or isinstance(error, GONE):
+            is_sound = isinstance(error, asyncpg.LockNotAvailableError)
+            if not is_sound and (not isinstance(error, asyncpg.PostgresError) or isinstance(error, GONE)):
                 await borrowed.invalidate()
             raise
 
@@ -130,10 +131,13 @@ GONE = (
     asyncpg.InsufficientResourcesError,  # no room on its disk, no memory, no connection left
     asyncpg.ReadOnlySQLTransactionError,  # it became a standby
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
+    asyncpg.PostgresSystemError,  # an error of its disk
+    asyncpg.LockNotAvailableError,  # its lock_timeout, or ours, was over; the connection is sound
     *CONFLICTS,  # met in every one of many tries
     OSError,
 )
-"""What a caller meets while the server is away, going, coming back or in trouble: try again later."""
+"""What a caller meets while the server is away, going, coming back, in trouble or held up: try again later."""
 REFUSED = (asyncpg.PostgresError, Unstorable)
 """What a caller meets whose statement the server won't take, whenever it is tried."""
 TOO_SLOW = (TimeoutError, asyncpg.QueryCanceledError)

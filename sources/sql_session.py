@@ -231,6 +231,7 @@ _TOLD: Sequence[tuple[tuple[type[Exception], ...], type[SourceError], str]] = (
             asyncpg.TransactionRollbackError,
             asyncpg.IdleInTransactionSessionTimeoutError,
             asyncpg.ObjectInUseError,
+            asyncpg.LockNotAvailableError,
             asyncpg.InterfaceError,
             OSError,
         ),

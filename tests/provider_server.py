@@ -148,6 +148,10 @@ class ProviderServer:
         """Let those calls go on that `held` holds, and all later ones."""
         self._loop.call_soon_threadsafe(self._released.set)
 
+    def hold(self) -> None:
+        """Hold the calls from now on until the next release."""
+        self._released = asyncio.Event()
+
     @property
     def is_released(self) -> bool:
         return self._released.is_set()

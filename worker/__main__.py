@@ -52,6 +52,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     worker_id = f"worker-{secrets.token_hex(6)}"
     engine = create_engine(settings.database_url, size=CONNECTIONS, pinned_plans=True, name=worker_id)
     claims = create_engine(settings.database_url, size=2, pinned_plans=True, waits_for_disk=False, name=worker_id)
+    heartbeats = create_engine(settings.database_url, size=2, pinned_plans=True, name=worker_id)
     redis = envelopes.connect(settings.redis_url)
     log = structlog.stdlib.get_logger().bind(worker=worker_id)
     try:
@@ -64,6 +65,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         yield Context(
             engine=engine,
             claims=claims,
+            heartbeats=heartbeats,
             redis=redis,
             worker_no=registered.worker_no,
             worker_id=worker_id,
@@ -81,7 +83,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             log=log,
         )
     finally:
-        for close in (serving.aclose, sources.aclose, redis.aclose, claims.dispose, engine.dispose):
+        for close in (serving.aclose, sources.aclose, redis.aclose, heartbeats.dispose, claims.dispose, engine.dispose):
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await close()

@@ -16,8 +16,10 @@ from worker.providers.protocol import Provider
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A worker's surroundings. `engine` waits for the disk on commit, `claims` doesn't.
+    """A worker's surroundings.
 
+    `engine` waits for the disk on commit, `claims` doesn't; `heartbeats` is for those alone, so that no work keeps them
+    waiting for a connection.
     `pool_of` maps a model's provider name to who serves it. `limits` are the (provider, region) this worker serves
     whose provider makes calls, with how many the whole fleet may have in flight (None: no limit); `instant_pools` are
     the others. `open_source` opens what an import reads.
@@ -25,6 +27,7 @@ class Context:
 
     engine: Engine
     claims: Engine
+    heartbeats: Engine
     redis: Client
     worker_no: int
     worker_id: str

@@ -77,7 +77,10 @@ class Worker:
                 duties.create_task(self._marker.run(), name="marker"),
                 duties.create_task(self._importer.run(), name="importer"),
                 duties.create_task(self._loader.run(), name="loader"),
-                duties.create_task(heartbeat.beat(self._context, self._executor, self._importer), name="heartbeat"),
+                duties.create_task(heartbeat.keep_leases(self._context, self._executor, self._importer), name="leases"),
+                duties.create_task(
+                    heartbeat.say_alive(self._context, self._executor, self._importer), name="heartbeat"
+                ),
                 duties.create_task(self._watch.run(), name="watch"),
                 duties.create_task(self._watch.listen(), name="notices"),
             ]

@@ -1,6 +1,7 @@
 """Staying alive: renews the leases in hand and says so, at a beat that no work can hold up for long."""
 
 import asyncio
+from collections.abc import Coroutine
 
 from db import batches, workers
 from db.engine import GONE, Connection, in_transaction
@@ -9,34 +10,47 @@ from worker.executor import Executor
 from worker.importer import Importer
 
 
-async def beat(context: Context, executor: Executor, importer: Importer) -> None:
-    """Renew leases and write the heartbeat every `heartbeat_seconds`, until cancelled.
+async def keep_leases(context: Context, executor: Executor, importer: Importer) -> None:
+    """Renew the leases in hand every `heartbeat_seconds`, until cancelled; what a lost one still runs is stopped.
 
-    What a lost lease still runs is stopped. While the database is away leases run out, and others take over.
+    While the database is away leases run out, and others take over.
     """
     while True:
-        try:
-            await _beat_once(context, executor, importer)
-        except GONE as error:
-            context.log.warning("heartbeat_delayed", error=str(error))
+        await _guarded(context, _renew(context, executor, importer))
         await asyncio.sleep(context.heartbeat_seconds)
 
 
-async def _beat_once(context: Context, executor: Executor, importer: Importer) -> None:
-    running = executor.running + len(importer.held)
-    await in_transaction(context.engine, lambda c: _say_alive(c, context, running))
+async def say_alive(context: Context, executor: Executor, importer: Importer) -> None:
+    """Write the heartbeat every `heartbeat_seconds`, until cancelled; leases don't wait for it."""
+    while True:
+        await _guarded(context, _say_alive(context, executor.running + len(importer.held)))
+        await asyncio.sleep(context.heartbeat_seconds)
+
+
+async def _guarded(context: Context, step: Coroutine[None, None, None]) -> None:
+    try:
+        await step
+    except GONE as error:
+        context.log.warning("heartbeat_delayed", error=str(error), error_type=type(error).__name__)
+
+
+async def _renew(context: Context, executor: Executor, importer: Importer) -> None:
     held = [*(run.batch for run in executor.held.values()), *importer.held]
     if not held:
         return
-    renewed = await in_transaction(context.engine, lambda c: batches.renew(c, held, context.lease_seconds))
+    renewed = await in_transaction(context.heartbeats, lambda c: batches.renew(c, held, context.lease_seconds))
     for batch in held:
         if batch.key[:3] not in renewed:
             executor.lose(batch)
             importer.lose(batch)
 
 
-async def _say_alive(connection: Connection, context: Context, running: int) -> None:
+async def _say_alive(context: Context, running: int) -> None:
     histograms = context.histograms
-    if not await workers.beat(connection, context.worker_no, running=running, metrics=histograms.snapshot()):
-        histograms.clear()
-        await workers.start_over(connection, context.worker_no)
+
+    async def unit(connection: Connection) -> None:
+        if not await workers.beat(connection, context.worker_no, running=running, metrics=histograms.snapshot()):
+            histograms.clear()
+            await workers.start_over(connection, context.worker_no)
+
+    await in_transaction(context.heartbeats, unit)

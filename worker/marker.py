@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from db import marks
 from db.batches import ClaimedBatch
-from db.engine import GONE, REFUSED, in_transaction
+from db.engine import GONE, REFUSED, UNFIT, in_transaction
 from domain.calls import Cell
 from worker.context import Context
 
@@ -49,9 +49,9 @@ class Marker:
         while True:
             try:
                 return await in_transaction(self._context.engine, lambda c: marks.mark_started(c, cells))
-            except GONE as error:
-                self._context.log.warning("marks_delayed", error=str(error), cells=len(cells))
-                await asyncio.sleep(PATIENCE_SECONDS)
-            except REFUSED:
+            except UNFIT:
                 self._context.log.exception("marks_refused", cells=len(cells))
                 return set()
+            except (*GONE, *REFUSED) as error:
+                self._context.log.warning("marks_delayed", error=str(error), cells=len(cells))
+                await asyncio.sleep(PATIENCE_SECONDS)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from db import results, tallies
 from db.batches import ClaimedBatch
-from db.engine import GONE, REFUSED, Connection, in_transaction
+from db.engine import GONE, REFUSED, TOO_SLOW, UNFIT, Connection, in_transaction
 from db.gates import longer_refusal
 from db.results import CellsAlreadyTerminal, Recorded, Settlement, is_dead_letter
 from db.tallies import Tally, tally
@@ -90,19 +90,27 @@ class Writer:
             recorded = await in_transaction(self._context.engine, lambda c: self._record(c, settlements))
         except CellsAlreadyTerminal:
             return await self._drop_settled_cells(settlements)
-        except GONE as error:
-            self._context.log.warning("flush_delayed", error=str(error), batches=len(settlements))
-            await asyncio.sleep(PATIENCE_SECONDS)
-            return False
-        except REFUSED as error:
+        except UNFIT as error:
             await self._record_each(settlements, error)
             return True
+        except (*GONE, *REFUSED) as error:  # about the moment: a paid answer is kept until it can be recorded
+            await self._wait(settlements, error)
+            if len(settlements) > 1 and isinstance(error, TOO_SLOW):  # all at once may never be done in time
+                await self._record_each(settlements, error)
+                return True
+            return False
         self._observe(recorded)
         self._on_recorded(recorded)
         return True
 
+    async def _wait(self, settlements: Sequence[Settlement], error: Exception) -> None:
+        self._context.log.warning(
+            "flush_delayed", error=str(error), error_type=type(error).__name__, batches=len(settlements)
+        )
+        await asyncio.sleep(PATIENCE_SECONDS)
+
     async def _record_each(self, settlements: Sequence[Settlement], error: Exception) -> None:
-        """Record one batch at a time, so that one that the database refuses harms no other; set that one aside."""
+        """Record one batch at a time, so that one whose values the database refuses harms no other; set that aside."""
         if len(settlements) == 1:
             batch = settlements[0].batch
             self._context.log.error("results_refused", job_no=batch.job_no, batch_no=batch.batch_no, error=str(error))
@@ -128,9 +136,8 @@ class Writer:
 
         try:
             settled = await in_transaction(self._context.engine, find)
-        except GONE as error:
-            self._context.log.warning("flush_delayed", error=str(error), batches=len(settlements))
-            await asyncio.sleep(PATIENCE_SECONDS)
+        except (*GONE, *REFUSED) as error:
+            await self._wait(settlements, error)
             return False
         if not settled:  # cells are missing, which nothing that this service does can bring about
             await self._record_each(settlements, RuntimeError("Cells of this batch are missing."))

@@ -69,6 +69,7 @@ def context(engine: Any, log: Any) -> Context:
     return Context(
         engine=engine,
         claims=engine,
+        heartbeats=engine,
         redis=unused,
         worker_no=WORKER_NO,
         worker_id="a test",

@@ -31,6 +31,7 @@ async def context(database_url: str, redis_url: str) -> AsyncIterator[Context]:
     yield Context(
         engine=engine,
         claims=engine,
+        heartbeats=engine,
         redis=broker,
         worker_no=WORKER_NO,
         worker_id="a test",

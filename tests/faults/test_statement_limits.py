@@ -1,0 +1,198 @@
+"""A database whose administrator set `lock_timeout` or `statement_timeout`, and a lock that outlasts it: work waits.
+
+Judged by the provider's own log: each cell was asked once, and its answer is what was recorded.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+
+from db.engine import Connection
+from tests.fleet import Fleet, RunningWorker, all_ended, assert_audit, attempts, body, connected, ring, seed, tallied
+from tests.provider_server import ProviderServer, answer, held
+from tests.service import StartProcess, unique
+from tests.waiting import eventually, eventually_async
+
+LIMITS = ["lock_timeout", "statement_timeout"]
+QUICK = {"LEASE_SECONDS": 1.5, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.4}
+TABLES = ["executions", "batches", "waves", "jobs", "events", "ready", "pools", "tallies", "workers"]
+CELLS = 4
+DELAYS = ("flush_delayed", "heartbeat_delayed", "claim_delayed", "reconcile_delayed", "doorbells_delayed")
+
+SLOW_ROWS = """
+CREATE FUNCTION slow_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END $$;
+CREATE TRIGGER slow_row BEFORE UPDATE ON executions FOR EACH ROW EXECUTE FUNCTION slow_row();
+"""
+
+
+@pytest.fixture
+def limited(connection: Connection) -> Callable[[str, str], Awaitable[None]]:
+    async def limit(name: str, value: str) -> None:
+        database = await connection.fetchval("SELECT current_database()")
+        await connection.execute(f"ALTER DATABASE \"{database}\" SET {name} = '{value}'")
+
+    return limit
+
+
+@asynccontextmanager
+async def locked(database_url: str, table: str) -> AsyncIterator[None]:
+    """Somebody else's lock of a table, as an ALTER TABLE takes it."""
+    async with connected(database_url, lock_timeout="0", statement_timeout="0") as (other,), other.transaction():
+        await other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+def delays(worker: RunningWorker) -> int:
+    return sum(len(worker.events(event)) for event in DELAYS)
+
+
+async def seconds_pass(connection, seconds: float) -> None:
+    began = await connection.fetchval("SELECT clock_timestamp()")
+    passed = "SELECT clock_timestamp() > $1::timestamptz + $2::float8 * interval '1 s'"
+    await eventually_async(
+        lambda: connection.fetchval(passed, began, seconds), seconds=seconds + 10, what="time passed"
+    )
+
+
+def start(fleet: Fleet, provider: ProviderServer, *, max_concurrent: int = 10, **settings: object) -> RunningWorker:
+    config = fleet.folder / "breakwater.toml"
+    config.write_text(provider.config(max_concurrent=max_concurrent))
+    (worker,) = fleet.start(CONFIG=config, **settings)
+    return worker
+
+
+async def answered_under_lock(
+    fleet: Fleet, connection, provider: ProviderServer, *, table: str, seconds: float = 0.0
+) -> None:
+    """Let a job's cells be answered while a table is locked: for so long, and until the worker met the limit."""
+    worker = fleet.workers[0]
+    provider.behave = held(answer("four"))
+    provider.hold()
+    await ring(fleet.redis_url, await seed(connection, [body(questions=CELLS)]))
+    eventually(lambda: provider.in_flight == CELLS, what="all cells are asked")
+    before = delays(worker)
+    async with locked(fleet.database_url, table):
+        provider.release()
+        await seconds_pass(connection, seconds)
+        eventually(lambda: delays(worker) > before, what=f"the limit is met: {table}")
+    await all_ended(connection)
+
+
+async def assert_nothing_lost(connection, provider: ProviderServer, worker: RunningWorker, *, jobs: int) -> None:
+    assert worker.is_alive, worker.output.read_text()[-3000:]
+    assert not worker.events("results_refused")
+    assert await attempts(connection) == {("completed", 1): jobs * CELLS}
+    assert len(provider.calls) == jobs * CELLS
+    assert await tallied(connection, "breakwater_leases_lost") == 0
+    await assert_audit(connection)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_no_paid_answer_is_lost_to_a_limit_of_the_server(
+    fleet: Fleet, connection, provider: ProviderServer, limited, limit: str
+) -> None:
+    await limited(limit, "200ms")
+    worker = start(fleet, provider, LEASE_SECONDS=30, HEARTBEAT_SECONDS=0.2, RECONCILE_SECONDS=0.4)
+    for table in TABLES:
+        await answered_under_lock(fleet, connection, provider, table=table)
+    await assert_nothing_lost(connection, provider, worker, jobs=len(TABLES))
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_a_lock_that_outlasts_the_leases_ends_no_worker(
+    fleet: Fleet, connection, provider: ProviderServer, limited, limit: str
+) -> None:
+    await limited(limit, "200ms")
+    worker = start(fleet, provider, **QUICK)
+    await answered_under_lock(fleet, connection, provider, table="batches", seconds=2.0)
+    await assert_nothing_lost(connection, provider, worker, jobs=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_locks_of_4_and_14_seconds_lose_nothing_under_a_limit_of_1_second(
+    fleet: Fleet, connection, provider: ProviderServer, limited, limit: str
+) -> None:
+    await limited(limit, "1s")
+    worker = start(fleet, provider, LEASE_SECONDS=5, HEARTBEAT_SECONDS=1, RECONCILE_SECONDS=1)
+    for table in TABLES:
+        await answered_under_lock(fleet, connection, provider, table=table, seconds=4.0)
+    for table in ("batches", "executions"):
+        await answered_under_lock(fleet, connection, provider, table=table, seconds=14.0)
+    await assert_nothing_lost(connection, provider, worker, jobs=len(TABLES) + 2)
+
+
+async def test_a_call_that_must_not_repeat_waits_for_its_start_to_be_recorded(
+    fleet: Fleet, connection, provider: ProviderServer, limited
+) -> None:
+    await limited("lock_timeout", "200ms")
+    worker = start(fleet, provider, LEASE_SECONDS=30, HEARTBEAT_SECONDS=0.2, RECONCILE_SECONDS=0.4)
+    policy = {"delivery": "at_most_once", "max_concurrent": 1}
+    provider.behave = held(answer("four"))
+    await ring(fleet.redis_url, await seed(connection, [body(questions=CELLS, policy=policy)]))
+    eventually(lambda: provider.in_flight == 1, what="the first cell is asked")
+    async with locked(fleet.database_url, "executions"):
+        provider.release()
+        worker.wait_for("marks_delayed")
+        assert len(provider.calls) == 1
+    await all_ended(connection)
+    assert not worker.events("marks_refused")
+    await assert_nothing_lost(connection, provider, worker, jobs=1)
+
+
+async def test_a_post_under_a_lock_is_told_to_come_back(
+    database_url: str, redis_url: str, connection, limited, start_api: StartProcess
+) -> None:
+    await limited("lock_timeout", "200ms")
+    api = start_api(database_url, redis_url)
+    async with httpx2.AsyncClient(base_url=api.url, timeout=20) as client:
+        for table in ("jobs", "tallies"):
+            async with locked(database_url, table):
+                refused = await client.post("/jobs", json=unique())
+                assert (refused.status_code, refused.json()["code"]) == (503, "overloaded"), table
+                assert int(refused.headers["Retry-After"]) >= 1
+        async with locked(database_url, "jobs"):
+            for path in ("/jobs", "/jobs/j", "/queue"):
+                assert (await client.get(path)).status_code == 503, path
+            assert (await client.post("/jobs/j/cancel")).status_code == 503
+        assert (await client.post("/jobs", json=unique())).status_code == 202
+    assert api.popen.poll() is None
+
+
+async def test_results_that_take_longer_together_than_a_statement_may_are_recorded_apart(
+    fleet: Fleet, connection, provider: ProviderServer, limited
+) -> None:
+    """40 rows of 20 ms each, and statements of half a second: of a batch of 8 they take a third of that."""
+    await limited("statement_timeout", "500ms")
+    await connection.execute(SLOW_ROWS)
+    worker = start(fleet, provider, max_concurrent=50, LEASE_SECONDS=30, HEARTBEAT_SECONDS=5, RECONCILE_SECONDS=5)
+    provider.behave = held(answer("four"))
+    await ring(fleet.redis_url, await seed(connection, [body(questions=8)] * 5))
+    eventually(lambda: provider.in_flight == 40, what="all cells are asked")
+    async with locked(fleet.database_url, "executions"):
+        provider.release()
+        worker.wait_for("flush_delayed")
+        eventually(lambda: not provider.in_flight, what="all are answered")
+    await all_ended(connection)
+    assert worker.events("flush_delayed", batches=5)
+    assert await attempts(connection) == {("completed", 1): 40}
+    await assert_audit(connection)
+
+
+async def test_leases_are_renewed_while_the_table_of_workers_is_locked(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
+    worker = start(fleet, provider, **QUICK)
+    other = start(fleet, provider, **QUICK)
+    provider.behave = held(answer("four"))
+    await ring(fleet.redis_url, await seed(connection, [body(questions=CELLS)]))
+    eventually(lambda: provider.in_flight == CELLS, what="all cells are asked")
+    async with locked(fleet.database_url, "workers"):
+        await seconds_pass(connection, 3.0)
+    provider.release()
+    await all_ended(connection)
+    assert other.is_alive
+    await assert_nothing_lost(connection, provider, worker, jobs=1)

@@ -1,0 +1,73 @@
+"""Staying alive: leases are renewed whatever else the worker's connections are busy with."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import structlog
+
+from db.engine import Engine, connect, create_engine
+from domain.normalize import normalize
+from tests.fleet import REGISTRY, body
+from tests.ledger import plan_and_claim
+from tests.waiting import eventually_async
+from worker import heartbeat
+from worker.context import Context
+from worker.executor import Executor
+from worker.importer import Importer
+from worker.loader import Loader
+from worker.marker import Marker
+from worker.writer import Writer
+
+CONNECTIONS = 2
+
+
+@pytest.fixture
+async def pair(database_url: str) -> AsyncIterator[tuple[Engine, Engine]]:
+    """The connections of a worker's work, and those of its heartbeats."""
+    both = create_engine(database_url, size=CONNECTIONS), create_engine(database_url, size=2)
+    yield both
+    for one in both:
+        await one.dispose()
+
+
+def context(work: Engine, heartbeats: Engine) -> Context:
+    unused: Any = None
+    return Context(
+        engine=work,
+        claims=work,
+        heartbeats=heartbeats,
+        redis=unused,
+        worker_no=1,
+        worker_id="a test",
+        lease_seconds=60,
+        heartbeat_seconds=0.05,
+        reconcile_seconds=5,
+        shutdown_seconds=5,
+        idempotency_hours=1,
+        concurrency=10,
+        providers={},
+        pool_of=unused,
+        limits={("echo", "us-east"): None},
+        instant_pools=(),
+        open_source=unused,
+        log=structlog.stdlib.get_logger(),
+    )
+
+
+async def test_leases_are_renewed_while_every_connection_of_the_work_is_taken(pair, connection) -> None:
+    given = context(*pair)
+    [[batch]] = await plan_and_claim(connection, [body(questions=3)], batch_cells=3)
+    executor = Executor(given, Writer(given, lambda _: None, lambda _: None), Marker(given))
+    importer = Importer(given, Loader(given, lambda _: None), lambda: None)
+    executor.start([batch], {batch.job_no: normalize(body(questions=3), REGISTRY).spec})
+    await connection.execute("UPDATE batches SET lease_until = now() + interval '1 s'")
+    async with AsyncExitStack() as taken, asyncio.TaskGroup() as group:
+        for _ in range(CONNECTIONS):
+            await taken.enter_async_context(connect(given.engine))
+        beating = group.create_task(heartbeat.keep_leases(given, executor, importer))
+        renewed = "SELECT lease_until > now() + interval '30 s' FROM batches"
+        await eventually_async(lambda: connection.fetchval(renewed), seconds=3, what="the lease is renewed")
+        beating.cancel()
