@@ -1,5 +1,6 @@
 -- Store new jobs and their specs, and tell their numbers. A job's turn is the queue's virtual time plus its cells, so
--- that small jobs are planned soon and large ones get their share. $1 is the tenant.
+-- that small jobs are planned soon and large ones get their share. $1 is the tenant. Each kind has a queue of its own:
+-- they are taken apart. An import that waits for its source takes no turns, or time would stand still meanwhile.
 WITH submitted AS MATERIALIZED (
     SELECT nextval(pg_get_serial_sequence('jobs', 'job_no')) AS job_no, s.*
     FROM unnest(
@@ -13,7 +14,24 @@ WITH submitted AS MATERIALIZED (
     INSERT INTO jobs (job_no, tenant_no, id, kind, name, spec_hash, turn, planned, min_success_rate)
     SELECT
         s.job_no, $1, s.id, s.kind, s.name, s.spec_hash,
-        coalesce((SELECT min(q.turn) FROM jobs AS q WHERE q.status = 'queued'), 0) + s.planned,
+        s.planned + coalesce(
+            CASE s.kind
+                WHEN 'import' THEN (
+                    SELECT min(q.turn)
+                    FROM jobs AS q
+                    LEFT JOIN imports AS i USING (job_no)
+                    WHERE q.status = 'queued' AND q.kind = 'import' AND (i.not_before IS NULL OR i.not_before <= now())
+                )
+                ELSE (
+                    SELECT q.turn
+                    FROM jobs AS q
+                    WHERE q.status = 'queued' AND q.kind = 'inference'
+                    ORDER BY q.turn
+                    LIMIT 1
+                )
+            END,
+            0
+        ),
         s.planned, s.min_success_rate
     FROM submitted AS s
 ), inserted_specs AS (

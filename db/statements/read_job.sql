@@ -23,7 +23,7 @@ SELECT
         FROM (
             SELECT
             FROM jobs AS q
-            WHERE q.status = 'queued' AND (q.turn, q.job_no) < (j.turn, j.job_no)
+            WHERE q.status = 'queued' AND q.kind = j.kind AND (q.turn, q.job_no) < (j.turn, j.job_no)
             LIMIT $3::int
         ) AS before
     ) END AS queued_before,
