@@ -97,7 +97,7 @@ async def overload(fleet: Fleet, connection, servers: dict[str, ProviderServer],
 
 
 async def test_a_short_overload_fails_nothing_and_is_hardly_asked(fleet: Fleet, connection, servers) -> None:
-    await overload(fleet, connection, servers, seconds=3, cells=30)
+    await overload(fleet, connection, servers, seconds=2, cells=30)
 
 
 @pytest.mark.long
@@ -118,8 +118,8 @@ async def test_a_provider_that_takes_fewer_calls_at_once_than_its_limit_fails_no
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(max_concurrent=LIMIT))
     fleet.start(2, CONFIG=config, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=50, policy=NEVER_AGAIN)]))
+    await ring(fleet.redis_url, await seed(connection, [body(questions=30, policy=NEVER_AGAIN)]))
     await all_ended(connection)
     assert await statuses(connection) == {"completed": 1}
-    assert sum(call.status == 200 for call in provider.calls) == 50
+    assert sum(call.status == 200 for call in provider.calls) == 30
     await assert_audit(connection)
