@@ -12,7 +12,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from api.hosts import Hosts
 from api.methods import Heads, allowed_methods
 from api.problems import describe_problems, problem_response, problem_responses
 from api.request_ids import RequestIds, request_id_of
@@ -86,6 +88,10 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     500: ("internal_error", "Something failed here. It is logged under the request id."),
     503: ("unavailable", "This can't be served now; try again."),
 }
+CLIENT_LEFT = 499
+"""Counted where a client closed the connection within its request; nobody receives it."""
+SERVER = "*"
+"""The path of an OPTIONS that asks about the server, not about one of its paths."""
 KEY_RETRY_SECONDS = 1
 DATABASE_RETRY_SECONDS = 1
 
@@ -95,8 +101,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(BreakwaterError, _answer_domain_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(ClientDisconnect, _note_client_left)
     for gone in GONE:
         app.add_exception_handler(gone, _answer_without_database)
+    app.add_middleware(Hosts)
     app.add_middleware(RequestIds, problem_of=_plain_problem)
     app.add_middleware(Heads)
     describe_problems(app)
@@ -148,11 +156,26 @@ async def _answer_without_database(request: Request, error: Exception) -> Respon
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's signature is wider than its calls
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(allowed_methods(request, error))
+    if request.method == "OPTIONS" and ("Allow" in headers or request.scope["path"] == SERVER):
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
     response = _plain_problem(error.status_code, request_id_of(request.scope))
-    response.headers.update(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := allowed_methods(request)):
-        response.headers["Allow"] = ", ".join(methods)  # the framework names those of the first route only
+    response.headers.update(headers)
     return response
+
+
+async def _note_client_left(request: Request, _: Exception) -> Response:
+    """Log a request that was broken off; what is returned reaches only the metrics."""
+    log.info("request_abandoned", method=request.method)
+    return problem_response(
+        request_id=request_id_of(request.scope),
+        status=CLIENT_LEFT,
+        title="The client left",
+        detail="The connection was closed before the request had been sent to its end.",
+        code="client_closed_request",
+    )
 
 
 def _plain_problem(status: int, request_id: str) -> Response:

@@ -1,6 +1,9 @@
-"""Methods: HEAD on every route that answers GET, and the whole list of what a path takes."""
+"""Methods: HEAD on every route that answers GET, OPTIONS on all, and the whole list of what a path takes."""
+
+from collections.abc import Collection
 
 from fastapi import Request
+from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,13 +35,20 @@ def is_head(scope: Scope) -> bool:
     return _WAS_HEAD in scope
 
 
-def allowed_methods(request: Request) -> list[str]:
-    """Return the methods that the path takes, by whichever route; none below a mount, which tells its own."""
+def allowed_methods(request: Request, refusal: HTTPException) -> list[str]:
+    """Return the methods that the path of a request takes, by whichever route; `refusal` is its 405.
+
+    A mount names its own in the refusal; of several routes with one path the framework names only the first one's.
+    """
+    asked = {"type": "http", "path": request.scope["path"], "headers": []}
     routes = [route for route in request.app.router.routes if not isinstance(route, Mount)]
-    asked = {"type": "http", "path": request.url.path, "headers": []}
-    taken = [
-        method
-        for method in METHODS
-        if any(route.matches({**asked, "method": method})[0] is Match.FULL for route in routes)
-    ]
-    return ["GET", "HEAD", *taken[1:]] if "GET" in taken else taken
+    taken = {
+        method for method in METHODS for route in routes if route.matches({**asked, "method": method})[0] is Match.FULL
+    }
+    return _in_order(taken or set((refusal.headers or {}).get("Allow", "").split(", ")))
+
+
+def _in_order(methods: Collection[str]) -> list[str]:
+    """Return these methods with what every path takes beside them: HEAD wherever GET is taken, and OPTIONS."""
+    named = [method for method in METHODS if method in methods]
+    return ["GET", "HEAD", *named[1:], "OPTIONS"] if "GET" in methods else [*named, "OPTIONS"]

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import uvicorn
 
+from api.connections import Connection
 from tests.service import free_port
 from tests.waiting import eventually_async
 
@@ -18,7 +19,9 @@ SMALL_BUFFER = 4096
 async def listening(app: Any) -> AsyncIterator[str]:
     """Serve the app by real HTTP; its lifespan isn't run."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="off", log_config=None, http="httptools"))
+    # No client of a test is idle for so long: none sends on a connection that is being closed.
+    config = uvicorn.Config(app, port=port, lifespan="off", log_config=None, http=Connection, timeout_keep_alive=75)
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
 
     async def has_started() -> bool:

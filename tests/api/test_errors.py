@@ -216,11 +216,11 @@ async def test_an_unknown_path_is_a_problem(client: httpx2.AsyncClient) -> None:
 async def test_a_wrong_method_names_the_right_ones(client: httpx2.AsyncClient) -> None:
     answer = await client.delete("/list")
     assert problem(answer)["code"] == "method_not_allowed"
-    assert answer.headers["Allow"] == "GET, HEAD"
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 async def test_a_wrong_method_names_those_of_every_route_of_the_path(client: httpx2.AsyncClient) -> None:
-    assert (await client.delete("/both")).headers["Allow"] == "GET, HEAD, POST"
+    assert (await client.delete("/both")).headers["Allow"] == "GET, HEAD, POST, OPTIONS"
 
 
 @pytest.mark.parametrize("path", ["/list", "/both", "/raise/absent", "/nowhere", "/list?limit=x"])

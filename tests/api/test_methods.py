@@ -36,12 +36,12 @@ async def test_a_connection_goes_on_after_head(client: Client) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/jobs", "GET, HEAD, POST"),
-        ("/jobs/a", "GET, HEAD"),
-        ("/jobs/a/coordinate", "POST"),
-        ("/", "GET, HEAD"),
-        ("/openapi.json", "GET, HEAD"),
-        ("/static/site.css", "GET, HEAD"),
+        ("/jobs", "GET, HEAD, POST, OPTIONS"),
+        ("/jobs/a", "GET, HEAD, OPTIONS"),
+        ("/jobs/a/coordinate", "POST, OPTIONS"),
+        ("/", "GET, HEAD, OPTIONS"),
+        ("/openapi.json", "GET, HEAD, OPTIONS"),
+        ("/static/site.css", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_a_wrong_method_names_all_right_ones(client: Client, path: str, allowed: str) -> None:

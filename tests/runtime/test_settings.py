@@ -32,6 +32,10 @@ def test_defaults_serve_one_machine():
     assert registry(settings).providers is None
 
 
+def test_idle_connections_are_kept_longer_than_load_balancers_and_pools_keep_them():
+    assert load_settings().keep_alive_seconds > 60
+
+
 def test_settings_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         load_settings().port = 1
