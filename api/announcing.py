@@ -1,6 +1,7 @@
 """Announcing: new jobs ring on the stream after their commit, without holding up the answer.
 
-A bell that is lost (Redis away, process killed) is rung again by the reconciler; the job is in PostgreSQL.
+An envelope that is lost (Redis away, process killed) is published again by the reconciler; the job is in PostgreSQL.
+While Redis refuses writes the workers find that out by themselves and look there.
 """
 
 import asyncio
@@ -10,10 +11,12 @@ from collections.abc import Sequence
 import structlog
 
 from broker import envelopes
-from broker.envelopes import BrokerError, Client, Envelope
+from broker.envelopes import BrokerError, Client, Envelope, NotPublished
+from broker.health import describe
 
 KEPT = 10_000
 """Bells that may wait while Redis is away; past that the reconciler rings."""
+AT_ONCE = 500
 PATIENCE_SECONDS = 0.5
 
 
@@ -45,12 +48,17 @@ class Announcer:
         """Ring until cancelled."""
         while True:
             await self._arrived.wait()
-            bells, self._waiting = self._waiting, []
-            self._arrived.clear()
+            bells, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            if not self._waiting:
+                self._arrived.clear()
             try:
                 await envelopes.publish(self._redis, bells)
             except BrokerError as error:
-                self._log.warning("announcement_delayed", error=str(error), envelopes=len(bells))
+                unpublished = error.envelopes if isinstance(error, NotPublished) else bells
+                waiting = len(unpublished) + len(self._waiting)
+                self._log.warning(
+                    "announcement_delayed", error=str(error), code=describe(error).code, envelopes=waiting
+                )
                 await asyncio.sleep(PATIENCE_SECONDS)
-                self._waiting = [*bells, *self._waiting][:KEPT]
+                self._waiting = [*unpublished, *self._waiting][:KEPT]
                 self._arrived.set()

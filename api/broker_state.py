@@ -1,15 +1,35 @@
 """What Redis says of itself and its stream, within a bound: whoever asks is answered without it too."""
 
 import asyncio
+from dataclasses import dataclass
 
 from broker import envelopes, health
 from broker.envelopes import BrokerError, Client, StreamState
+from broker.health import Fault, State
 
 PATIENCE_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found: the server's version where it answers, and what is wrong, if anything is."""
+
+    version: str | None
+    fault: Fault | None
+
+    @property
+    def state(self) -> State:
+        """What Redis can be used for."""
+        return self.fault.state if self.fault else State.AVAILABLE
+
+    @property
+    def detail(self) -> str | None:
+        """What is wrong and what to do about it, in words."""
+        return self.fault.detail if self.fault else None
+
+
 async def look(client: Client) -> StreamState | None:
-    """Return the stream's state, or None while Redis is away."""
+    """Return the stream's state, or None while Redis doesn't show it."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await envelopes.look(client)
@@ -17,10 +37,13 @@ async def look(client: Client) -> StreamState | None:
         return None
 
 
-async def version(client: Client) -> str | None:
-    """Return the server's name and version, or None while Redis is away."""
+async def check(client: Client) -> Checked:
+    """Try whether Redis answers and takes every kind of write that the service makes."""
+    version = None
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return await health.version(client)
-    except (BrokerError, OSError):
-        return None
+            version = await health.version(client)
+            await health.probe(client)
+    except (BrokerError, OSError) as error:
+        return Checked(version, health.describe(error))
+    return Checked(version, None)

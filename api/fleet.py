@@ -22,6 +22,7 @@ from db.pauses import read_pauses
 from db.pools import read_pools
 from db.reading import in_index_order, snapshot
 from runtime.metrics import (
+    BROKER_WRITABLE,
     BUILD_INFO,
     DEAD_LETTERS,
     INVARIANT_VIOLATIONS,
@@ -64,8 +65,8 @@ class FleetView:
 
     async def look(self) -> Fleet:
         """Return what the fleet shows now. What a store that is away would say is left out."""
-        stream, ledger, violations = await asyncio.gather(
-            broker_state.look(self._broker), self._read(), self._recount()
+        stream, broker, ledger, violations = await asyncio.gather(
+            broker_state.look(self._broker), broker_state.check(self._broker), self._read(), self._recount()
         )
         histograms = Histograms()
         repeats: Counter[str] = Counter()
@@ -78,6 +79,7 @@ class FleetView:
             (STORE_AVAILABLE, {"store": "redis"}, float(stream is not None)),
             *(ledger.gauges if ledger else ()),
             *(gauges.of_stream(stream) if stream else ()),
+            (BROKER_WRITABLE, {}, float(broker.fault is None)),
             *((INVARIANT_VIOLATIONS, {"invariant": name}, count) for name, count in violations.items()),
         ]
         repeated = [(REPEATS.name, {"reason": conflict}, count) for conflict, count in repeats.items()]

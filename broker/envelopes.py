@@ -4,6 +4,7 @@ An entry is acknowledged and deleted in one step, so the stream holds what is un
 """
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -17,7 +18,8 @@ VERSION = 1
 STREAM = "breakwater:{0}:envelopes"  # partition 0; the braces keep a partition's keys on one node
 GROUP = "workers"
 FIELD = b"envelope"
-TIMEOUT_SECONDS = 5.0
+TIMEOUT_SECONDS = 2.0
+"""For a connection, for an answer, and for a free connection: a healthy Redis needs milliseconds."""
 SOURCES = ("initial", "fallback", "retry", "manual")
 
 Client: TypeAlias = "redis.Redis"
@@ -41,6 +43,17 @@ class Envelope:
         return orjson.dumps(self)
 
 
+class NotPublished(BrokerError):
+    """Redis refused these envelopes, for the reason that is the cause."""
+
+    def __init__(self, envelopes: Sequence[Envelope]) -> None:
+        super().__init__(f"{len(envelopes)} refused")
+        self.envelopes = envelopes
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}: {self.__cause__}"
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """An entry in this consumer's hands; `envelope` is None where its version or form is unknown."""
@@ -59,10 +72,14 @@ class StreamState:
 
 
 def connect(redis_url: str, *, connections: int = 8) -> Client:
-    """Return a client; nothing connects before the first command."""
-    pool = redis.ConnectionPool.from_url(
-        redis_url,
+    """Return a client; nothing connects before the first command. Whoever finds all connections in use waits for one.
+
+    `valkey://` and `valkeys://` are other names for `redis://` and `rediss://`.
+    """
+    pool = redis.BlockingConnectionPool.from_url(
+        re.sub("^valkey", "redis", redis_url),
         max_connections=connections,
+        timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
         socket_timeout=TIMEOUT_SECONDS,
     )
@@ -89,15 +106,19 @@ class _Heeding(AbstractConnection):
 
 
 async def publish(client: Client, envelopes: Iterable[Envelope]) -> None:
-    """Append these envelopes in one round trip."""
+    """Append these envelopes in one round trip. Raises NotPublished where some are refused; the others are appended."""
+    given = list(envelopes)
     pipeline = client.pipeline(transaction=False)
-    for envelope in envelopes:
+    for envelope in given:
         pipeline.xadd(STREAM, {FIELD: envelope.to_bytes()})
-    await pipeline.execute()
+    answers = await pipeline.execute(raise_on_error=False)
+    refused = [(one, answer) for one, answer in zip(given, answers, strict=True) if isinstance(answer, BrokerError)]
+    if refused:
+        raise NotPublished([one for one, _ in refused]) from refused[0][1]
 
 
 async def reserve(client: Client, consumer: str, *, count: int, block_seconds: float) -> list[Delivery]:
-    """Take up to `count` entries that nobody has; wait up to `block_seconds` (under 5) for the first.
+    """Take up to `count` entries that nobody has; wait up to `block_seconds` (under 2) for the first.
 
     Makes the consumer group anew where it is gone, from the stream's beginning.
     """

@@ -1,10 +1,113 @@
-"""Whether Redis answers, and which version of it."""
+"""Whether Redis answers, whether it takes writes, which version it is, and in words what is wrong.
 
-from broker.envelopes import Client
+A server that is read may still refuse writes: when it is full, a replica, or told by its rules. Only writing shows it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from redis.exceptions import ConnectionError as NotConnected
+from redis.exceptions import TimeoutError as TimedOut
+
+from broker import locks, notices
+from broker.envelopes import GROUP, STREAM, BrokerError, Client, NotPublished
+
+PROBE = "breakwater:{0}:probe"
+NO_ENTRY = "0-1"
+"""An entry that no stream of ours holds: to acknowledge or delete it changes nothing."""
+
+
+class State(StrEnum):
+    """What Redis can be used for."""
+
+    AVAILABLE = "available"
+    REFUSES_WRITES = "refuses_writes"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong: `code` is stable, `detail` is a sentence that says what to do."""
+
+    state: State
+    code: str
+    detail: str
+
+
+_REFUSED, _AWAY = State.REFUSES_WRITES, State.UNAVAILABLE
+_FAULTS: Mapping[str, Fault] = {
+    "OOM": Fault(_REFUSED, "full", "Redis is full and its maxmemory-policy evicts nothing: give it more memory."),
+    "READONLY": Fault(_REFUSED, "read_only", "This Redis is a read-only replica: connect to its primary."),
+    "MASTERDOWN": Fault(_REFUSED, "read_only", "This Redis is a replica without its primary: connect to the primary."),
+    "MISCONF": Fault(_REFUSED, "disk", "Redis can't save to its disk and takes no writes: see its log."),
+    "NOREPLICAS": Fault(
+        _REFUSED, "replicas", "Redis has fewer replicas than its min-replicas-to-write: start them or lower it."
+    ),
+    "WRONGTYPE": Fault(
+        _REFUSED, "wrong_type", f"A key of the service (such as {STREAM}) holds something else: delete that key."
+    ),
+    **dict.fromkeys(
+        ("MOVED", "ASK", "CLUSTERDOWN", "CROSSSLOT", "TRYAGAIN"),
+        Fault(
+            _REFUSED,
+            "cluster",
+            "This is a node of a Redis Cluster, which isn't supported: connect to a single primary.",
+        ),
+    ),
+    "LOADING": Fault(_AWAY, "loading", "Redis still reads its data from disk: wait until it has."),
+    "BUSY": Fault(_AWAY, "busy", "Redis is held up by a script: see SCRIPT KILL."),
+    **dict.fromkeys(
+        ("NOAUTH", "WRONGPASS"),
+        Fault(_AWAY, "unauthenticated", "Redis refuses the user or the password: correct the URL."),
+    ),
+}
+_CODES = re.compile(rf"\b({'|'.join((*_FAULTS, 'NOPERM'))})\b")
+_LONGEST = 200
+
+
+def describe(error: BaseException) -> Fault:
+    """Return what an error of Redis, or of the way there, means."""
+    if isinstance(error, NotPublished) and error.__cause__ is not None:
+        return describe(error.__cause__)
+    named = _CODES.search(str(getattr(error, "status_code", None) or error))
+    found = named.group() if named else ""
+    if found in _FAULTS:
+        return _FAULTS[found]
+    said = str(error)[:_LONGEST].rstrip(".")
+    if found == "NOPERM":
+        return Fault(_REFUSED, "forbidden", f"Redis forbids it ({said}): give its user the rules of docs/stores.md.")
+    if isinstance(error, TimedOut | TimeoutError):
+        return Fault(_AWAY, "timeout", "Redis doesn't answer in time.")
+    if isinstance(error, NotConnected | OSError):
+        return Fault(_AWAY, "unavailable", "Redis can't be reached.")
+    return Fault(_REFUSED, "refused", f"Redis refuses a command ({said}).")
+
+
+async def probe(client: Client) -> None:
+    """Make a write of each kind that the service makes; raises the BrokerError of the first that is refused.
+
+    Leaves one entry in a stream of its own, a lock for a millisecond, and a notice that everybody passes over.
+    """
+    pipeline = client.pipeline(transaction=False)
+    pipeline.xadd(PROBE, {"probe": b""}, maxlen=1, approximate=False)
+    pipeline.xack(STREAM, GROUP, NO_ENTRY)
+    pipeline.xdel(STREAM, NO_ENTRY)
+    pipeline.set(locks.COORDINATION.format(job="probe"), b"", px=1)
+    pipeline.publish(notices.CHANNEL, notices.Notice("probe").to_bytes())
+    for answer in await pipeline.execute(raise_on_error=False):
+        if isinstance(answer, BrokerError):
+            raise answer
 
 
 async def version(client: Client) -> str:
-    """Return the server's name and version; raises BrokerError where it doesn't answer."""
-    facts = await client.info("server")
-    name = facts.get("server_name", "redis")
-    return f"{name} {facts.get(f'{name}_version') or facts['redis_version']}"
+    """Return the server's name and version; raises BrokerError where it doesn't answer.
+
+    HELLO is allowed to every user, INFO isn't.
+    """
+    facts: Any = await client.execute_command("HELLO")  # type: ignore[no-untyped-call]
+    if not isinstance(facts, dict):  # protocol 2 answers with a flat list
+        facts = dict(zip(facts[::2], facts[1::2], strict=True))
+    return f"{facts[b'server'].decode()} {facts[b'version'].decode()}"

@@ -39,7 +39,7 @@ async def publish(client: Client, notice: Notice) -> None:
 async def listen(client: Client) -> AsyncGenerator[Notice, None]:
     """Yield what is published from now on; raises BrokerError when the connection breaks. Holds one connection.
 
-    Notices of an unknown version or form are passed over.
+    Notices of an unknown version or form are passed over, as are those that only try whether one can be published.
     """
     async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
         await pubsub.subscribe(CHANNEL)

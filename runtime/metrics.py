@@ -196,6 +196,9 @@ QUEUE_OLDEST_AGE = Series("breakwater_queue_oldest_age_seconds", "Age of the old
 STORE_AVAILABLE = Series(
     "breakwater_store_available", "1 if a store answered this scrape, else 0 and its series are left out.", ("store",)
 )
+BROKER_WRITABLE = Series(
+    "breakwater_broker_writable", "1 if Redis takes every kind of write the service makes, 0 if it refuses or is away."
+)
 WORKERS_ALIVE = Series("breakwater_workers_alive", "Workers that gave a sign of life within the last lease.")
 WORKER_HEARTBEAT_AGE = Series(
     "breakwater_worker_heartbeat_age_seconds", "Since a live worker's last heartbeat.", ("worker",)
@@ -223,6 +226,7 @@ GAUGES = (
     QUEUE_DEPTH,
     QUEUE_OLDEST_AGE,
     STORE_AVAILABLE,
+    BROKER_WRITABLE,
     WORKERS_ALIVE,
     WORKER_HEARTBEAT_AGE,
     INVARIANT_VIOLATIONS,

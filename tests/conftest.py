@@ -166,6 +166,19 @@ def own_engines() -> Iterator[OwnEngines]:
             pair.stop()
 
 
+@pytest.fixture(scope="module")
+def own_valkey() -> Iterator[Valkey]:
+    """A Valkey of a module alone, to be reconfigured."""
+    with _folder() as folder:
+        valkey = _engines_in(folder).valkey
+        valkey.create()
+        valkey.start()
+        try:
+            yield valkey
+        finally:
+            valkey.stop()
+
+
 class _folder:  # noqa: N801 (a context manager, used like a function)
     """A held and guarded data folder under the temporary one, removed at the end; a killed run leaves no server."""
 

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from broker import envelopes, notices
 from broker.envelopes import BrokerError, Envelope
+from broker.health import describe
 from broker.notices import Notice
 from db import batches, tallies
 from db.batches import Claim, Claimant, ClaimedBatch, PoolKey
@@ -28,6 +29,8 @@ from worker.importer import Importer
 from worker.specs import Specs
 
 PATIENCE_SECONDS = 0.2
+PUBLISH_SECONDS = 0.5
+"""How long a claim waits for a silent Redis before it goes on."""
 OVERDUE_AT_ONCE = 64
 STARVED_SECONDS = 0.2
 """How soon a batch with fewer slots than cells is offered what others left."""
@@ -107,8 +110,9 @@ class Claimer:
             return await batches.first_due(connection, [IMPORT_POOL])
 
         if await in_transaction(self._context.claims, unit) is not None:
-            with suppress(BrokerError):  # the reconciler rings where this can't
-                await notices.publish(self._context.redis, Notice("imports"))
+            with suppress(BrokerError, TimeoutError):  # others look by themselves while Redis refuses
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    await notices.publish(self._context.redis, Notice("imports"))
 
     async def run(self) -> None:
         """Claim until cancelled; sleep while nothing is due. A look without room rings for somebody who has some."""
@@ -117,18 +121,22 @@ class Claimer:
                 self._wake.clear()
                 await self._look_around()
                 await self._sleep()
-            except (*GONE, BrokerError) as error:
+            except GONE as error:
                 self._context.log.warning("claim_delayed", error=str(error))
                 await asyncio.sleep(PATIENCE_SECONDS)
                 self._wake.set()
 
     async def ring(self, pools: Sequence[PoolKey]) -> None:
-        """Ring for what is due and unclaimed in these pools, if anything is."""
+        """Publish an envelope if anything in these pools is due and unclaimed. While Redis refuses, the others look."""
         left = await in_transaction(self._context.claims, lambda c: batches.first_due(c, pools))
         if left is not None:
             job_no, batch_no = left
             bell = Envelope(job=job_no, batch=batch_no, source="initial", enqueued_at=time.time())
-            await envelopes.publish(self._context.redis, [bell])
+            try:
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    await envelopes.publish(self._context.redis, [bell])
+            except (BrokerError, TimeoutError) as error:
+                self._context.log.warning("announcement_delayed", error=str(error), code=describe(error).code)
 
     async def _sleep(self) -> None:
         due_in_seconds = await in_transaction(

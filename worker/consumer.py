@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 
 from broker import envelopes
 from broker.envelopes import BrokerError, Delivery
+from broker.health import describe
 from db import coordination, tallies
 from db.engine import GONE, Connection, in_transaction
 from db.tallies import Tally, tally
@@ -18,6 +19,8 @@ from worker.import_coordinator import ImportCoordinator
 from worker.specs import Specs
 
 ENVELOPES_AT_ONCE = 500
+ENTRIES_KEPT = 10_000
+"""Answered entries that may wait for their acknowledgement."""
 IDLE_SECONDS = 1.0
 AGAIN_SECONDS = 0.01
 """Until jobs are looked at again whose doorbells are in hand, since somebody is at them; twice as long each time."""
@@ -47,6 +50,7 @@ class Consumer:
         self._specs = specs
         self._one_at_a_time = asyncio.Lock()
         self._in_hand: dict[int, list[Delivery]] = defaultdict(list)
+        self._answered: list[bytes] = []
 
     async def run(self) -> None:
         """Answer doorbells until cancelled. Without the broker the queue itself is looked at, which is slower."""
@@ -62,14 +66,20 @@ class Consumer:
                     block_seconds=pause if self._in_hand else IDLE_SECONDS,
                 )
             except BrokerError as error:
-                self._context.log.warning("broker_unavailable", error=str(error))
+                self._context.log.warning("broker_unavailable", error=str(error), code=describe(error).code)
                 await asyncio.sleep(PATIENCE_SECONDS)
-                await self._guarded(self.answer([]))
-                self._claimer.wake()
+                await self.look()
             else:
                 pause = AGAIN_SECONDS if deliveries else min(2 * pause, IDLE_SECONDS)
                 if deliveries or self._in_hand:
                     await self._guarded(self.answer(deliveries))
+                await self._acknowledge_late()
+
+    async def look(self) -> None:
+        """Look at everything that waits in PostgreSQL, as an envelope would have it: jobs, imports and batches."""
+        await self._guarded(self.answer([]))
+        self._imports.wake()
+        self._claimer.wake()
 
     async def answer(self, deliveries: Sequence[Delivery]) -> None:
         """Look at everything that waits, then acknowledge these doorbells; those of jobs still waiting stay in hand."""
@@ -152,7 +162,19 @@ class Consumer:
             )
 
     async def _acknowledge(self, entry_ids: Sequence[bytes]) -> None:
-        await envelopes.acknowledge(self._context.redis, entry_ids)
+        """Take answered entries off the stream; those that Redis refuses to take off are kept for later."""
+        if not entry_ids:
+            return
+        try:
+            await envelopes.acknowledge(self._context.redis, entry_ids)
+        except BrokerError as error:
+            self._context.log.warning("acknowledgement_delayed", error=str(error), entries=len(entry_ids))
+            self._answered = [*self._answered, *entry_ids][-ENTRIES_KEPT:]
+
+    async def _acknowledge_late(self) -> None:
+        """Take off the stream what Redis refused to take off before; forgotten entries are answered again, in vain."""
+        late, self._answered = self._answered, []
+        await self._acknowledge(late)
 
     async def _guarded(self, step: Coroutine[None, None, None]) -> None:
         """Run a step; a store that is away delays it. What it didn't acknowledge stays in hand or comes back."""

@@ -12,6 +12,7 @@ from db.imports import IMPORT_POOL
 from db.results import Recorded
 from runtime.tasks import end_tasks
 from worker import heartbeat
+from worker.broker_watch import BrokerWatch
 from worker.claimer import Claimer
 from worker.consumer import Consumer
 from worker.context import Context
@@ -60,6 +61,7 @@ class Worker:
             specs=specs,
         )
         self._reconciler = Reconciler(context, self._consumer, self._on_repaired)
+        self._broker_watch = BrokerWatch(context, self._consumer.look)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then end or hand back what is in hand."""
@@ -69,6 +71,7 @@ class Worker:
                 duties.create_task(self._consumer.run(), name="consumer"),
                 duties.create_task(self._claimer.run(), name="claimer"),
                 duties.create_task(self._reconciler.run(), name="reconciler"),
+                duties.create_task(self._broker_watch.run(), name="broker watch"),
                 duties.create_task(self._import_coordinator.run(), name="import coordinator"),
             ]
             enders = [
@@ -146,8 +149,7 @@ class Worker:
         returned = await in_transaction(self._context.engine, lambda c: batches.hand_back(c, self._context.worker_no))
         if returned:
             self._context.log.info("handed_back", batches=len(returned))
-        with suppress(BrokerError):  # the reconciler rings where this can't
-            await self._claimer.ring((*self._context.pools, IMPORT_POOL))
+        await self._claimer.ring((*self._context.pools, IMPORT_POOL))
 
     async def _leave(self) -> None:
         async def stop(connection: Connection) -> None:

@@ -1,6 +1,6 @@
 """GET /livez, /readyz and /healthz: is the process alive, can it serve, and with what.
 
-PostgreSQL and its schema decide. Without Redis jobs are still accepted, so that only degrades.
+PostgreSQL and its schema decide. Without a Redis that takes writes jobs are accepted and run later: that degrades.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api import broker_state
+from api.broker_state import Checked
 from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters
 from api.problems import problem_response, problem_responses
 from api.request_ids import request_id_of
@@ -40,27 +41,27 @@ async def livez(_: Annotated[NoParameters, Query()]) -> Alive:
 
 @router.get("/readyz", summary="Can it serve?", response_model=Ready, responses=problem_responses(422))
 async def readyz(request: Request, database: Database, broker: Broker, _: Annotated[NoParameters, Query()]) -> Any:
-    """Answer 200 if PostgreSQL is there with this version's schema; `degraded` while Redis is away."""
-    state, version = await asyncio.gather(_look(database), broker_state.version(broker))
+    """Answer 200 if PostgreSQL is there with this version's schema; `degraded` unless Redis takes writes."""
+    state, checked = await asyncio.gather(_look(database), broker_state.check(broker))
     if (problem := _unready(request, state)) or state is None:
         return problem
-    return _ready(state, version)
+    return _ready(state, checked)
 
 
 @router.get("/healthz", summary="How is it?", response_model=Healthy, responses=problem_responses(422))
 async def healthz(request: Request, database: Database, broker: Broker, _: Annotated[NoParameters, Query()]) -> Any:
     """Answer as /readyz does, with the versions of everything involved."""
-    state, version = await asyncio.gather(_look(database), broker_state.version(broker))
+    state, checked = await asyncio.gather(_look(database), broker_state.check(broker))
     if (problem := _unready(request, state)) or state is None:
         return problem
     versions = Versions(
         breakwater=request.app.version,
         python=platform.python_version(),
         postgresql=state.version,
-        broker=version,
+        broker=checked.version,
         schema_revision=_head(),
     )
-    return Healthy(**_ready(state, version).model_dump(), versions=versions)
+    return Healthy(**_ready(state, checked).model_dump(), versions=versions)
 
 
 async def _look(database: Engine) -> DatabaseState | None:
@@ -73,12 +74,19 @@ async def _look(database: Engine) -> DatabaseState | None:
         return None
 
 
-def _ready(state: DatabaseState, broker_version: str | None) -> Ready:
+def _ready(state: DatabaseState, broker: Checked) -> Ready:
     return Ready(
-        status="ready" if broker_version else "degraded",
+        status="degraded" if broker.fault else "ready",
         database=DatabaseCheck(status="ok", schema_revision=state.revision or ""),
-        broker=BrokerCheck(status="ok" if broker_version else "unavailable"),
+        broker=_checked(broker),
     )
+
+
+def _checked(broker: Checked) -> BrokerCheck:
+    if broker.fault is None:
+        return BrokerCheck()
+    found = {"status": broker.fault.state.value, "code": broker.fault.code, "detail": broker.fault.detail}
+    return BrokerCheck.model_validate(found)
 
 
 def _unready(request: Request, state: DatabaseState | None) -> Response | None:

@@ -1,5 +1,6 @@
 """GET /queue: what waits, what runs, what is stuck and why, and who works."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -23,13 +24,14 @@ async def get_queue(
 ) -> Queue:
     """Return the queue of this moment. PostgreSQL tells what is owed; the stream's facts are null without Redis."""
     settings: Settings = request.app.state.settings
-    stream = await broker_state.look(broker)
+    stream, checked = await asyncio.gather(broker_state.look(broker), broker_state.check(broker))
     async with connect(database) as connection:
         counts = await db.read_queue(connection)
         stuck = await db.list_stuck(connection, tenant, min_seconds=2 * settings.reconcile_seconds)
         live = await workers.live(connection, silent_seconds=settings.lease_seconds)
     return Queue(
-        broker="available" if stream else "unavailable",
+        broker=checked.state.value,
+        broker_detail=checked.detail,
         depth=stream.depth if stream else None,
         undelivered=stream.undelivered if stream else None,
         lag=stream.undelivered if stream else None,

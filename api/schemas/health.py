@@ -19,13 +19,17 @@ class DatabaseCheck(BaseModel):
 
 
 class BrokerCheck(BaseModel):
-    """Redis; without it jobs are accepted and run, only later."""
+    """Redis; without it, or without its taking writes, jobs are accepted and run, only later."""
 
-    status: Literal["ok", "unavailable"]
+    status: Literal["ok", "refuses_writes", "unavailable"] = "ok"
+    code: str | None = Field(
+        default=None, description="What is wrong, for programs, such as `full` or `read_only`; null where nothing is."
+    )
+    detail: str | None = Field(default=None, description="What is wrong and what to do about it.")
 
 
 class Ready(BaseModel):
-    """Whether requests can be served; `degraded` without the broker."""
+    """Whether requests can be served; `degraded` without the broker, or while it refuses writes."""
 
     status: Literal["ready", "degraded"]
     database: DatabaseCheck
@@ -38,7 +42,7 @@ class Versions(BaseModel):
     breakwater: str
     python: str
     postgresql: str
-    broker: str | None = Field(description="Null while the broker is away.")
+    broker: str | None = Field(description="Null while the broker doesn't answer.")
     schema_revision: str
 
 

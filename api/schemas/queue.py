@@ -53,7 +53,12 @@ class Worker(BaseModel):
 class Queue(BaseModel):
     """What waits, what runs and what is stuck, over all tenants; `stuck` lists the tenant's own."""
 
-    broker: Literal["available", "unavailable"]
+    broker: Literal["available", "refuses_writes", "unavailable"] = Field(
+        description="Unless it is available, workers look for work in PostgreSQL, and it begins a little later."
+    )
+    broker_detail: str | None = Field(
+        description="What is wrong with the broker and what to do; null where nothing is."
+    )
     depth: int | None = Field(description="Entries of the stream that aren't acknowledged; null without the broker.")
     undelivered: int | None = Field(description="Those of them that no worker has read.")
     lag: int | None = Field(description="The same as `undelivered`.")

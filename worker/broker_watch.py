@@ -1,0 +1,50 @@
+"""Trying Redis: each worker makes every kind of write once a period, and works from PostgreSQL while one is refused.
+
+That a stream can be read says nothing of whether anybody can write to it: a full server, a replica or a user without
+the right lets XREADGROUP wait for ever, and no envelope ever comes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from broker import health
+from broker.envelopes import BrokerError
+from broker.health import Fault
+from worker.context import Context
+
+AGAIN_SECONDS = 0.5
+"""How often PostgreSQL is looked at while Redis refuses writes, unless the period is shorter."""
+
+
+class BrokerWatch:
+    """One of these runs in every worker. `look` looks at all that waits in PostgreSQL."""
+
+    def __init__(self, context: Context, look: Callable[[], Awaitable[None]]) -> None:
+        self._context = context
+        self._look = look
+        self._fault: Fault | None = None
+
+    async def run(self) -> None:
+        """Try the broker until cancelled. A fault is found within two periods, whether Redis refuses or is silent."""
+        period = self._context.reconcile_seconds
+        while True:
+            self._note(await self._try(period))
+            if self._fault is not None:
+                await self._look()
+            await asyncio.sleep(period if self._fault is None else min(period, AGAIN_SECONDS))
+
+    async def _try(self, seconds: float) -> Fault | None:
+        try:
+            async with asyncio.timeout(seconds):
+                await health.probe(self._context.redis)
+        except (BrokerError, OSError) as error:
+            return health.describe(error)
+        return None
+
+    def _note(self, fault: Fault | None) -> None:
+        """Keep what was found; log it where it is news."""
+        if fault is not None and fault != self._fault:
+            self._context.log.warning("broker_not_writable", code=fault.code, detail=fault.detail)
+        if fault is None and self._fault is not None:
+            self._context.log.info("broker_writable")
+        self._fault = fault
