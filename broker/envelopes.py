@@ -13,6 +13,7 @@ import orjson
 from redis import asyncio as redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
 
 VERSION = 1
 STREAM = "breakwater:{0}:envelopes"  # partition 0; the braces keep a partition's keys on one node
@@ -80,6 +81,7 @@ def connect(redis_url: str, *, connections: int = 8) -> Client:
         re.sub("^valkey", "redis", redis_url),
         max_connections=connections,
         timeout=TIMEOUT_SECONDS,
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),  # asks for a right that few users have
         socket_connect_timeout=TIMEOUT_SECONDS,
         socket_timeout=TIMEOUT_SECONDS,
     )

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.import_spec import SourceType
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Region, Registry
+from runtime import redis_urls
 from runtime.config_file import ConfigFile, ConnectionType, ProviderType, read_config_file
 from runtime.errors import SettingError
 from runtime.wrong_settings import sentence, unknown
@@ -35,7 +36,6 @@ _SECONDS = "a number of seconds above 0, such as 5 or 0.5"
 _SENDABLE = re.compile(r"[!-~]+")
 _SOURCE_TYPES = {ConnectionType.POSTGRESQL: SourceType.SQL, ConnectionType.SUITEQL: SourceType.SUITEQL}
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
 class Settings(BaseSettings):
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     )
     port: int = Field(default=8000, ge=1, le=65535, description="a port from 1 to 65535")
     database_url: str | None = Field(default=None, repr=False, description="postgresql://user:password@host/database")
-    redis_url: str | None = Field(default=None, repr=False, description="redis://host:port/0")
+    redis_url: str | None = Field(default=None, repr=False, description=redis_urls.WANTED)
     data_dir: Path | None = Field(default=None, description="a folder for the data of the embedded engines")
     config: Path | None = Field(default=None, description="the path of a TOML file")
     workers: int = Field(default=1, ge=0, le=64, description="a number of worker processes from 0 to 64")
@@ -140,14 +140,12 @@ def _refuse_unknown_names() -> None:
 
 
 def _refuse_wrong_urls(settings: Settings) -> None:
-    urls = (
-        ("database_url", settings.database_url, _POSTGRES_SCHEMES),
-        ("redis_url", settings.redis_url, _REDIS_SCHEMES),
-    )
-    for name, url, schemes in urls:
-        if url is not None and url.partition("://")[0] not in schemes:
-            wanted = Settings.model_fields[name].description
-            raise SettingError(f"{PREFIX}{name.upper()} isn't a URL of this kind: set it to {wanted}, or unset it.")
+    database_url, redis_url = settings.database_url, settings.redis_url
+    if database_url is not None and database_url.partition("://")[0] not in _POSTGRES_SCHEMES:
+        wanted = Settings.model_fields["database_url"].description
+        raise SettingError(f"{PREFIX}DATABASE_URL isn't a URL of this kind: set it to {wanted}, or unset it.")
+    if redis_url is not None and (fault := redis_urls.fault(redis_url)):
+        raise SettingError(f"{PREFIX}REDIS_URL {fault}")
 
 
 def _refuse_wrong_nesting(settings: Settings) -> None:

@@ -68,3 +68,29 @@ async def test_a_cancellation_is_heard_though_the_connection_breaks(redis_url: s
                 if not await is_heard(lambda: envelopes.publish(client, [bell(1)]), turn, cut):
                     unheard.append(turn)
     assert unheard == []
+
+
+async def test_a_cancellation_is_heard_while_all_connections_are_in_use(redis_url: str) -> None:
+    """Those who wait for a connection leave it to the others when they are cancelled."""
+    client = envelopes.connect(redis_url, connections=1)
+    try:
+        await envelopes.reserve(client, "one", count=1, block_seconds=0.001)
+        unheard = []
+        for turn in range(0, 40, 4):
+            holder = asyncio.create_task(envelopes.reserve(client, "one", count=1, block_seconds=0.02))
+            await asyncio.sleep(0)
+            if not await is_heard(lambda: envelopes.publish(client, [bell(1)]), turn):
+                unheard.append(turn)
+            await holder
+            await client.ping()
+    finally:
+        await client.aclose()
+    assert unheard == []
+
+
+async def test_who_finds_all_connections_in_use_waits_for_one(redis_url: str) -> None:
+    client = envelopes.connect(redis_url, connections=2)
+    try:
+        await asyncio.gather(*(notices.publish(client, notices.Notice("pauses")) for _ in range(100)))
+    finally:
+        await client.aclose()
