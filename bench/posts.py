@@ -18,7 +18,7 @@ UVICORN = [
     "--loop",
     "uvloop",
     "--http",
-    "httptools",
+    "api.connections:Connection",
     "--no-access-log",
     "--log-level",
     "warning",
