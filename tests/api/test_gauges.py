@@ -110,6 +110,10 @@ async def publish_and_wait(house: House) -> None:
     await house.redis.xadd(envelopes.STREAM, fields, id=f"{int((time.time() - 3600) * 1000)}-0")  # type: ignore[arg-type]
 
 
+async def block_the_stream(house: House) -> None:
+    await house.redis.set(envelopes.STREAM, "no stream")
+
+
 async def fall_silent(house: House) -> None:
     await house.execute("UPDATE workers SET heartbeat_at = now() - interval '10 seconds'")
 
@@ -151,6 +155,7 @@ MOVES = {
     "breakwater_queue_depth": Move(publish, 2, {}),
     "breakwater_queue_oldest_age_seconds": Move(publish_and_wait, AN_HOUR, {}),
     "breakwater_store_available": Move(nothing, 1, {"store": "postgresql"}, before=1),
+    "breakwater_broker_writable": Move(block_the_stream, 0, {}, before=1),
     "breakwater_workers_alive": Move(stop_working, 0, {}, before=1),
     "breakwater_worker_heartbeat_age_seconds": Move(
         fall_silent, pytest.approx(10, abs=8), {"worker": "w-seeds"}, before=pytest.approx(0, abs=8)
