@@ -40,6 +40,7 @@ from api.routes import (
 from api.submitting import Submitter
 from broker import envelopes
 from db.engine import create_engine
+from runtime.databases import Reminder
 from runtime.errors import StartError
 from runtime.settings import Settings, load_settings, registry
 from runtime.tasks import end_tasks
@@ -109,7 +110,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     )
     redis = envelopes.connect(redis_url)
     announcer = Announcer(redis)
-    registration = Registration(engine, settings.heartbeat_seconds)
+    registration = Registration(engine, settings.heartbeat_seconds, Reminder(database_url))
     submitter = Submitter(
         engine,
         worker_no=registration.worker_no,

@@ -3,7 +3,7 @@
 import time
 
 from db import submissions
-from db.engine import Engine, connect
+from db.engine import QUICK_SECONDS, Engine, connect
 from domain.errors import Overloaded
 
 RETRY_SECONDS = 5
@@ -21,7 +21,7 @@ class Backlog:
         """Return how many of `jobs` more may be stored within the limit, and count them in."""
         now = time.monotonic()
         if now - self._counted_at > 1 or (self._estimate + jobs) * 2 > self._limit:
-            async with connect(engine) as connection:
+            async with connect(engine, seconds=QUICK_SECONDS) as connection:
                 self._estimate = await submissions.count_backlog(connection, self._limit)
             self._counted_at = now
         taken = max(0, min(jobs, self._limit - self._estimate))

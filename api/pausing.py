@@ -4,6 +4,7 @@ It is read again after each press of its own, at every notice of somebody else's
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -14,9 +15,10 @@ from broker import notices
 from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
 from db import batches, pauses
-from db.engine import GONE, REFUSED, Connection, Engine, connect, in_transaction
+from db.engine import GONE, QUICK_SECONDS, REFUSED, Connection, Engine, connect, in_transaction
 from db.pauses import Kind, Pause, Paused
 from domain.regions import Registry
+from runtime.databases import REMIND_SECONDS
 
 ABOUT = "pauses"
 START_SECONDS = 2.0
@@ -44,6 +46,7 @@ class Pauses:
         self._refresh_seconds = refresh_seconds
         self._on_read = on_read
         self._is_entered = False
+        self._next_log_at = 0.0
         self._one_at_a_time = asyncio.Lock()
         self._log = structlog.stdlib.get_logger()
 
@@ -83,7 +86,7 @@ class Pauses:
 
     async def read(self) -> Mapping[Paused, Pause]:
         """Return the pauses of now: of everything configured, and perhaps of more."""
-        found = await in_transaction(self._engine, self._read)
+        found = await in_transaction(self._engine, self._read, seconds=QUICK_SECONDS)
         self._is_entered = True
         return found
 
@@ -97,7 +100,7 @@ class Pauses:
         async def unit(connection: Connection) -> bool:
             return await pauses.press(connection, one, is_paused=is_paused, who=who, reason=reason)
 
-        if await in_transaction(self._engine, unit):
+        if await in_transaction(self._engine, unit, seconds=QUICK_SECONDS):
             event = f"{one.kind}_{'paused' if is_paused else 'resumed'}"
             self._log.info(event, **{one.kind.value: one.name}, who=who, reason=reason)
         await self.follow()
@@ -131,8 +134,11 @@ class Pauses:
         providers = [one.name] if one.kind is Kind.PROVIDER else self._registry.serving_providers
         regions = [one.name] if one.kind is Kind.REGION else self._registry.allowed_regions
         pools = [(provider, region) for provider in providers for region in regions]
-        async with connect(self._engine) as connection:
+        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
             return await batches.first_due(connection, pools)
 
     def _log_delay(self, error: BaseException) -> None:
-        self._log.warning("pauses_delayed", error=f"{type(error).__name__}: {error}")
+        """Say it once per `REMIND_SECONDS`: while a store is away, `listen` tries twice a second."""
+        if time.monotonic() >= self._next_log_at:
+            self._next_log_at = time.monotonic() + REMIND_SECONDS
+            self._log.warning("pauses_delayed", error=f"{type(error).__name__}: {error}")

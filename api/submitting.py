@@ -20,7 +20,7 @@ from api.answers import Answer, answer_created, answer_known, answer_preview
 from api.backlog import Backlog
 from api.verdicts import Sender, Submission, Verdict, judge, keeps_key, refuse_paused
 from db import submissions, tallies
-from db.engine import GONE, Connection, Engine, connect, in_transaction
+from db.engine import GONE, QUICK_SECONDS, Connection, Engine, connect, in_transaction
 from db.submissions import BLOCKED, RACED, KeptAnswer, LedgerRow, NewJob
 from db.tallies import Tally, tally
 from domain.errors import BreakwaterError, DuplicateJob, KeyInFlight, Overloaded
@@ -35,6 +35,7 @@ GROUP = 128
 PATIENCE_SECONDS = 1.0
 """How long a submission with a key goes round for a lock that another one holds."""
 STORE_PATIENCE_SECONDS = 5.0
+SILENT_SECONDS = 0.5
 PAUSE_SECONDS = 0.004
 
 Looked: TypeAlias = tuple[Submission, Verdict | None]
@@ -76,7 +77,7 @@ class Submitter:
 
     async def preview(self, submission: Submission) -> Answer:
         """Say what a POST would do, by the same steps, and store nothing. Raises what it would be refused with."""
-        async with connect(self._engine) as connection:
+        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
             verdict = (await self._judge(connection, [submission]))[0] or refuse_paused(submission)
             matched = [verdict.job_no] if verdict is not None and verdict.job_no is not None else []
             seen = await submissions.count_submissions(connection, matched) if matched else {}
@@ -107,7 +108,7 @@ class Submitter:
             counted = tally(JOBS_SUBMITTED.name, 1, kind="unknown", outcome="rejected")
             await tallies.add(connection, worker_no, [counted])
 
-        await in_transaction(self._engine, unit)
+        await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
 
     async def run(self) -> None:
         """Answer groups until cancelled."""
@@ -122,6 +123,7 @@ class Submitter:
 
     async def _answer(self, group: Sequence[Submission]) -> list[Submission]:
         """Answer a group; return those that must go round again. One that fails fails alone."""
+        began = time.monotonic()
         try:
             await self._worker_no()  # entered into the register before any transaction needs it
             return await self._store(group)
@@ -129,6 +131,9 @@ class Submitter:
             return await self._answer_apart(group, error, _held_up())
         except GONE as error:
             self._log.warning("database_unavailable", error=f"{type(error).__name__}: {error}")
+            if time.monotonic() - began > SILENT_SECONDS:  # those that waited meanwhile would wait as long again
+                group = [*group, *self._waiting]
+                self._waiting = []
             _fail(group, Overloaded("The database can't be reached; repeat this request.", retry_after_seconds=1))
             return []
         except RACED:
@@ -176,7 +181,7 @@ class Submitter:
         error = KeyInFlight("The first request with this Idempotency-Key hasn't ended; repeat this one in a second.")
         verdict = Verdict("rejected", error.code, error=error)
         try:
-            await in_transaction(self._engine, lambda c: self._enter(c, [(one, verdict)]))
+            await in_transaction(self._engine, lambda c: self._enter(c, [(one, verdict)]), seconds=QUICK_SECONDS)
         except Exception as failure:  # noqa: BLE001 - the answer stands without its row; the loop must go on
             self._log.warning(
                 "ledger_row_missing", request_id=one.sender.request_id, error=f"{type(failure).__name__}: {failure}"
@@ -184,10 +189,12 @@ class Submitter:
         _fail([one], error)
 
     async def _store(self, group: Sequence[Submission]) -> list[Submission]:
-        async with connect(self._engine) as connection:
+        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
             looked = list(zip(group, await self._judge(connection, group), strict=True))
         looked = await self._put_off(looked)
-        answers, left = await in_transaction(self._engine, lambda c: self._store_looked(c, looked))
+        answers, left = await in_transaction(
+            self._engine, lambda c: self._store_looked(c, looked), seconds=QUICK_SECONDS
+        )
         self._on_created([answer.created for _, answer in answers if isinstance(answer, Answer) and answer.created])
         for one, answer in answers:
             _settle(one, answer)

@@ -3,7 +3,7 @@
 import structlog
 
 from db import tallies
-from db.engine import Connection, Engine, in_transaction
+from db.engine import QUICK_SECONDS, Connection, Engine, in_transaction
 from db.jobs import absent_job, refuse_impossible
 from db.tallies import tally
 from db.triggers import Triggered, trigger_manually
@@ -22,7 +22,7 @@ async def coordinate(engine: Engine, tenant_no: int, job_id: str, worker_no: int
             await _count_joined(connection, worker_no)
         return triggered
 
-    triggered = await in_transaction(engine, record)
+    triggered = await in_transaction(engine, record, seconds=QUICK_SECONDS)
     if triggered is None:
         raise absent_job()
     log.info("coordination_triggered", job_id=job_id, source="manual", outcome=triggered.trigger.outcome)

@@ -1,10 +1,12 @@
 """The commands that run the service: all of it, or one process of it."""
 
+import asyncio
 import math
 import os
 
 from runtime import supervisor
 from runtime.accounts import account_for_engines
+from runtime.databases import Reminder, unusable
 from runtime.errors import StartError
 from runtime.folder import choose_folder, read_connections
 from runtime.logs import configure_logs
@@ -27,6 +29,7 @@ def api() -> None:
 
     settings = _settings_of("api")
     supervisor.refuse_taken_port(settings)
+    _look_at_database(settings)
     uvicorn.run(
         "api.app:create_app",
         factory=True,
@@ -54,9 +57,12 @@ def worker() -> None:
 def migrate() -> None:
     """Bring the database to this version's schema; safe to repeat and to race."""
     settings = _settings_of("migrate")
+    from db.engine import probe
     from db.migrate import upgrade
 
     url = settings.database_url or ""
+    if failure := asyncio.run(probe(url)):
+        raise unusable(url, failure.reason)
     try:
         upgrade(url)
     except Exception as error:
@@ -64,6 +70,18 @@ def migrate() -> None:
         raise StartError(
             f"The database at {redacted(url)} can't be migrated ({reason}): look at BREAKWATER_DATABASE_URL."
         ) from error
+
+
+def _look_at_database(settings: Settings) -> None:
+    """Refuse a database that waiting doesn't make usable; one that is away is waited for, and POST answers 503."""
+    from db.engine import probe
+
+    url = settings.database_url or ""
+    failure = asyncio.run(probe(url))
+    if failure and not failure.heals:
+        raise unusable(url, failure.reason)
+    if failure:
+        Reminder(url).warn(failure.reason)
 
 
 def _settings_of(process: str) -> Settings:

@@ -13,6 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from db.connecting import Dialer, Session
+from db.connection_info import read_connection_info
+from db.failures import Failure, describe_failure
+from db.sessions import Sessions
+from domain.postgres_url import WrongConnectionString
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Engine: TypeAlias = AsyncEngine
 Result = TypeVar("Result")
@@ -24,16 +30,12 @@ STATEMENTS = Path(__file__).parent / "statements"
 RETRIES = 8
 COMMAND_SECONDS = 60.0
 """No statement but a load into a slow database takes nearly as long; past that the server hangs or can't be heard."""
+QUICK_SECONDS = 4.0
+"""For units of a few rows that a client or a lease waits for: 503, or another try, after it."""
+POOL_SECONDS = 4.0
+"""How long a connection is waited for while all are in use."""
 IDLE_SECONDS = 10
 """A process that stands still in the midst of a transaction keeps rows locked; the server ends its session then."""
-
-
-def driver_url(database_url: str) -> str:
-    """Return a plain `postgresql://` URL as SQLAlchemy wants it for asyncpg."""
-    scheme, _, rest = database_url.partition("://")
-    if scheme.partition("+")[0] not in {"postgres", "postgresql"}:
-        raise ValueError("The database URL must start with postgresql://")
-    return f"postgresql+asyncpg://{rest}"
 
 
 def create_engine(
@@ -49,7 +51,7 @@ def create_engine(
     """Return the engine of a process; `size` connections at most. Nothing connects before the first use.
 
     One that doesn't wait for the disk may forget its last commits when the server is killed: for claims only.
-    The server ends a session that says nothing for `idle_seconds` within a transaction.
+    The server ends a session that says nothing for `idle_seconds` within a transaction. Raises WrongConnectionString.
     """
     settings = {
         "application_name": name,
@@ -59,39 +61,71 @@ def create_engine(
     }
     if not waits_for_disk:
         settings["synchronous_commit"] = "off"
+    sessions = Sessions(Dialer(read_connection_info(database_url)), settings=settings, command_seconds=command_seconds)
     return create_async_engine(
-        driver_url(database_url),
+        "postgresql+asyncpg://",
+        async_creator=sessions.open,
         pool_size=size,
         max_overflow=0,
         json_deserializer=orjson.loads,
-        pool_timeout=5,
+        pool_timeout=POOL_SECONDS,
         pool_use_lifo=True,
-        connect_args={"server_settings": settings, "timeout": 5, "command_timeout": command_seconds},
     )
 
 
 @asynccontextmanager
-async def connect(engine: Engine) -> AsyncIterator[Connection]:
-    """Lend the driver's connection, outside any transaction. One that broke is not given back to the pool.
+async def connect(engine: Engine, *, seconds: float | None = None) -> AsyncIterator[Connection]:
+    """Lend the driver's connection, outside any transaction, with a limit for each statement in `seconds`.
 
-    Raises one of GONE when there is none to be had.
+    A connection about which something is unknown afterwards isn't given back to the pool; one that served while
+    something else failed is. Raises one of GONE when there is none to be had.
     """
-    async with _borrowed(engine) as borrowed:
-        driver = await _driver_of(borrowed)
-        while driver.is_closed():  # the server ended it while it lay in the pool
-            await borrowed.invalidate()
-            driver = await _driver_of(borrowed)
-        try:
-            yield driver
-        except BaseException as error:
-            if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-                # What can't be encoded isn't a connection that broke, though the driver derives both from one error.
-                raise Unstorable(str(error)) from error
-            # After a refusal by the server the connection is sound; after anything else what was under way is unknown.
-            is_sound = isinstance(error, asyncpg.LockNotAvailableError)
-            if not is_sound and (not isinstance(error, asyncpg.PostgresError) or isinstance(error, GONE)):
-                await borrowed.invalidate()
-            raise
+    async with _borrowed(engine) as borrowed, lent(borrowed, seconds=seconds) as session:
+        yield session
+
+
+@asynccontextmanager
+async def lent(borrowed: AsyncConnection, *, seconds: float | None = None) -> AsyncIterator[Session]:
+    """Lend the driver's connection of a borrowed one, replaced if it gave no sign of life; drop it if need be."""
+    session = await _session_of(borrowed)
+    while not await session.sessions.is_sound(session):
+        await _drop(borrowed, session)
+        session = await _session_of(borrowed)
+    session.sessions.lend(session, seconds)
+    try:
+        yield session
+    except BaseException as error:
+        if isinstance(error, TimeoutError):
+            session.sessions.suspect()
+        if _is_unsound_after(error, session):
+            await _drop(borrowed, session)
+        if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+            # What can't be encoded isn't a connection that broke, though the driver derives both from one error.
+            raise Unstorable(str(error)) from error
+        raise
+    finally:
+        session.sessions.take_back(session)
+
+
+def _is_unsound_after(error: BaseException, session: Session) -> bool:
+    """Say whether what a connection does is unknown after an error that left its block.
+
+    A refusal by the server and a failure of our own leave it as it was, outside any transaction. A cancellation may
+    have come in the midst of a statement, and so may a group of errors, which ends those beside it.
+    """
+    if session.is_closed() or session.is_in_transaction():
+        return True
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return False
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        return False
+    return isinstance(error, (*GONE, BaseExceptionGroup)) or not isinstance(error, Exception)
+
+
+async def _drop(borrowed: AsyncConnection, session: Session) -> None:
+    """Leave a connection without a farewell, which a silent peer would hold up."""
+    session.terminate()
+    await borrowed.invalidate()
 
 
 @asynccontextmanager
@@ -104,10 +138,25 @@ async def _borrowed(engine: Engine) -> AsyncIterator[AsyncConnection]:
         raise ConnectionError(str(error.__cause__ or error)) from error
 
 
-async def _driver_of(borrowed: AsyncConnection) -> Connection:
+async def _session_of(borrowed: AsyncConnection) -> Session:
     raw = await borrowed.get_raw_connection()
-    driver: Connection = raw.driver_connection  # type: ignore[assignment]
-    return driver
+    session: Session = raw.driver_connection  # type: ignore[assignment]
+    return session
+
+
+async def probe(database_url: str) -> Failure | None:
+    """Return why a database can't be used at this moment, or None. Raises nothing about the database."""
+    try:
+        engine = create_engine(database_url, size=1, name="breakwater-probe")
+    except WrongConnectionString as error:
+        return describe_failure(error)
+    try:
+        async with connect(engine):
+            return None
+    except (*GONE, *REFUSED) as error:
+        return describe_failure(error)
+    finally:
+        await engine.dispose()
 
 
 @cache
@@ -151,16 +200,18 @@ UNFIT = (
 """Those of them that are about the values; others may be about the moment, or about the server's settings."""
 
 
-async def in_transaction(engine: Engine, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
+async def in_transaction(
+    engine: Engine, unit: Callable[[Connection], Awaitable[Result]], *, seconds: float | None = None
+) -> Result:
     """Run `unit` in a transaction and commit; run it again, whole, when it met a conflict (40P01, 40001).
 
-    `unit` must not keep effects outside the transaction, for it may run several times.
+    `unit` must not keep effects outside the transaction, for it may run several times. `seconds` limits each statement.
     """
     for _ in range(RETRIES):
         try:
-            async with connect(engine) as connection, connection.transaction():
+            async with connect(engine, seconds=seconds) as connection, connection.transaction():
                 return await unit(connection)
         except CONFLICTS as conflict:
             repeats[type(conflict).__name__] += 1
-    async with connect(engine) as connection, connection.transaction():
+    async with connect(engine, seconds=seconds) as connection, connection.transaction():
         return await unit(connection)

@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from db.engine import driver_url
+from db.connecting import Dialer
+from db.connection_info import read_connection_info
 
 MIGRATION_LOCK = 0x627265616B77  # "breakw": one migrator at a time per database
 
@@ -26,7 +27,12 @@ def upgrade(database_url: str) -> None:
 
 
 async def _upgrade(database_url: str) -> None:
-    engine = create_async_engine(driver_url(database_url), poolclass=NullPool)
+    dialer = Dialer(read_connection_info(database_url))
+
+    async def open_session() -> asyncpg.Connection:
+        return await dialer.open(settings={"application_name": "breakwater-migrate"}, command_seconds=None)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_session, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")

@@ -1,5 +1,6 @@
 """How reads borrow a connection: one statement at a time, or several that see one snapshot; and pages of lists."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
@@ -7,10 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.engine import Connection, Engine, connect
+from db.engine import Connection, Engine, connect, lent
 
 Fact = TypeVar("Fact")
 BIGGEST_INT = 2**31 - 1
@@ -29,11 +29,13 @@ class Slice(Generic[Fact]):
 async def reading(engine: Engine) -> AsyncIterator[AsyncSession]:
     """Lend a session whose every statement is its own transaction. Errors are the driver's, as in `db.engine.GONE`."""
     try:
-        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            while await _is_closed(connection):  # the server ended it while it lay in the pool
-                await connection.invalidate()
-            async with AsyncSession(connection) as session:
-                yield session
+        async with (
+            engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection,
+            lent(connection) as driver,
+            AsyncSession(connection) as session,
+        ):
+            driver.waits_since = time.monotonic()  # the toolkit asks through prepared statements, which don't note it
+            yield session
     except DBAPIError as error:
         raise _driver_error(error) from error
     except PoolTimeoutError as error:
@@ -80,12 +82,6 @@ def columns_of(kind: type[Any]) -> Callable[[Any], Any]:
         return kind(**values)
 
     return make
-
-
-async def _is_closed(connection: AsyncConnection) -> bool:
-    raw = await connection.get_raw_connection()
-    driver: Connection = raw.driver_connection  # type: ignore[assignment]
-    return driver.is_closed()
 
 
 def _driver_error(error: DBAPIError) -> BaseException:

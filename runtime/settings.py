@@ -12,6 +12,8 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.import_spec import SourceType
+from domain.postgres_url import SCHEMES as POSTGRES_SCHEMES
+from domain.postgres_url import WrongConnectionString, hide_passwords, parse_connection_string
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Region, Registry
 from runtime import redis_urls
 from runtime.config_file import ConfigFile, ConnectionType, ProviderType, read_config_file
@@ -35,7 +37,6 @@ class LogLevel(StrEnum):
 _SECONDS = "a number of seconds above 0, such as 5 or 0.5"
 _SENDABLE = re.compile(r"[!-~]+")
 _SOURCE_TYPES = {ConnectionType.POSTGRESQL: SourceType.SQL, ConnectionType.SUITEQL: SourceType.SUITEQL}
-_POSTGRES_SCHEMES = ("postgresql", "postgres")
 
 
 class Settings(BaseSettings):
@@ -115,8 +116,10 @@ def registry(settings: Settings) -> Registry:
 
 
 def redacted(url: str) -> str:
-    """Return a URL without its password, wherever it stands."""
+    """Return a URL, or a PostgreSQL connection string, without its password, wherever it stands."""
     parts = urlsplit(url)
+    if parts.scheme in POSTGRES_SCHEMES or not parts.scheme:
+        return hide_passwords(url)
     account, at, host = parts.netloc.rpartition("@")
     user, colon, _ = account.partition(":")
     query = [
@@ -140,12 +143,17 @@ def _refuse_unknown_names() -> None:
 
 
 def _refuse_wrong_urls(settings: Settings) -> None:
-    database_url, redis_url = settings.database_url, settings.redis_url
-    if database_url is not None and database_url.partition("://")[0] not in _POSTGRES_SCHEMES:
-        wanted = Settings.model_fields["database_url"].description
-        raise SettingError(f"{PREFIX}DATABASE_URL isn't a URL of this kind: set it to {wanted}, or unset it.")
-    if redis_url is not None and (fault := redis_urls.fault(redis_url)):
+    if settings.database_url is not None:
+        _refuse_wrong_connection_string(settings.database_url, f"{PREFIX}DATABASE_URL")
+    if settings.redis_url is not None and (fault := redis_urls.fault(settings.redis_url)):
         raise SettingError(f"{PREFIX}REDIS_URL {fault}")
+
+
+def _refuse_wrong_connection_string(text: str, name: str) -> None:
+    try:
+        parse_connection_string(text)
+    except WrongConnectionString as error:
+        raise SettingError(f"{name} can't be used: {error}") from None
 
 
 def _refuse_wrong_nesting(settings: Settings) -> None:
@@ -182,15 +190,18 @@ def _secrets(file: ConfigFile) -> dict[str, SecretStr]:
 def _refuse_wrong_connections(file: ConfigFile) -> None:
     """Refuse a URL of another scheme than its connection's type speaks; a URL may hold a password, so none is shown."""
     for name, connection in file.connections.items():
-        url = urlsplit(os.environ[connection.url_env])
+        given, place = os.environ[connection.url_env], f"connections.{name}.url_env names {connection.url_env}, which"
         match connection.type:
             case ConnectionType.POSTGRESQL:
-                is_right, wanted = url.scheme in _POSTGRES_SCHEMES, "postgresql://user:password@host/database"
+                _refuse_wrong_connection_string(given, place)
             case ConnectionType.SUITEQL:
-                is_right = url.scheme in {"http", "https"} and bool(url.hostname) and "@" not in url.netloc
-                wanted = "https://account.suitetalk.api.netsuite.com, without a path, a user or a password"
-        if not is_right:
-            raise SettingError(
-                f"connections.{name}.url_env names {connection.url_env}, which isn't a URL of type {connection.type}: "
-                f"set it to {wanted}."
-            )
+                _refuse_wrong_service(given, place)
+
+
+def _refuse_wrong_service(given: str, place: str) -> None:
+    url = urlsplit(given)
+    if url.scheme not in {"http", "https"} or not url.hostname or "@" in url.netloc:
+        raise SettingError(
+            f"{place} isn't a URL of type {ConnectionType.SUITEQL}: "
+            "set it to https://account.suitetalk.api.netsuite.com, without a path, a user or a password."
+        )

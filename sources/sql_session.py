@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from db.connecting import Dialer
+from db.connection_info import read_connection_info
 from domain.policy import MAX_CALL_SECONDS
+from domain.postgres_url import WrongConnectionString
 from sources.errors import (
     KeyUnusable,
     SourceChanged,
@@ -58,6 +61,7 @@ class SqlConnection:
     ) -> None:
         self.survey_turn = asyncio.Semaphore(SURVEYS_AT_ONCE)
         self._url = url
+        self._dialer: Dialer | None = None
         self._size = size
         self._places = asyncio.Semaphore(size)
         self._connect_seconds = connect_seconds
@@ -74,7 +78,7 @@ class SqlConnection:
             with _Telling():
                 pool = await self._pool()
                 with _reaching():
-                    connection = await pool.acquire(timeout=self._connect_seconds)
+                    connection = await pool.acquire()  # `_open` has limits of its own, one for each address
                 try:
                     yield connection
                 finally:
@@ -85,12 +89,7 @@ class SqlConnection:
         """Lend a session in a transaction that sees one moment and writes nothing; both end with the block."""
         with _Telling():
             with _reaching():
-                connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-                    self._url,
-                    timeout=self._connect_seconds,
-                    command_timeout=self._read_seconds + 1,
-                    server_settings=self._server_settings(),
-                )
+                connection: asyncpg.Connection[asyncpg.Record] = await self._open()
             self._surveying.add(connection)
             try:
                 async with self._transaction(connection):
@@ -137,16 +136,18 @@ class SqlConnection:
         async with self._opening:
             if self._opened is None:
                 self._opened = await asyncpg.create_pool(
-                    self._url,
                     min_size=0,  # so nothing connects yet
                     max_size=self._size,
                     max_inactive_connection_lifetime=60,
-                    timeout=self._connect_seconds,
-                    command_timeout=self._read_seconds + 1,
+                    connect=self._open,
                     reset=_keep_as_it_is,
-                    server_settings=self._server_settings(),
                 )
             return self._opened
+
+    async def _open(self, *_: Any, **__: Any) -> "asyncpg.Connection[asyncpg.Record]":
+        if self._dialer is None:
+            self._dialer = Dialer(read_connection_info(self._url), connect_seconds=self._connect_seconds)
+        return await self._dialer.open(settings=self._server_settings(), command_seconds=self._read_seconds + 1)
 
     def _server_settings(self) -> dict[str, str]:
         return {
@@ -172,8 +173,11 @@ def _reaching() -> Iterator[None]:
     """Around connecting alone: a host that doesn't answer there is away, it isn't slow."""
     try:
         yield
-    except TimeoutError as error:
-        raise SourceUnavailable("The source can't be reached: no answer to connecting within the limit.") from error
+    except OSError as error:
+        if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
+            detail = "The source can't be reached: no answer to connecting within the limit."
+            raise SourceUnavailable(detail) from error
+        raise
 
 
 class _Telling:
@@ -202,6 +206,7 @@ def _code(error: Exception) -> str:
 _TOLD: Sequence[tuple[tuple[type[Exception], ...], type[SourceError], str]] = (
     ((asyncpg.QueryCanceledError, TimeoutError), SourceTimeout, "The source gave no answer within the limit"),
     ((asyncpg.UndefinedFunctionError,), KeyUnusable, "The key has a column whose type has no order"),
+    ((WrongConnectionString,), SourceRefused, "The connection's URL can't be used"),
     (
         (
             asyncpg.InvalidAuthorizationSpecificationError,

@@ -1,13 +1,17 @@
-"""A database that can be away: what reads it goes through a gateway of the test, which can be shut."""
+"""A database that can be away or silent: what reads it goes through a gateway of the test, which can be shut."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 
 class Gateway:
-    """Passes bytes to a PostgreSQL server while it is open; shut, it ends every connection at once."""
+    """Passes bytes to a PostgreSQL server while it is open; shut, it ends every connection at once.
+
+    Silent, it keeps every connection and takes new ones, and passes nothing on: those never hear anything again, also
+    once it passes others on.
+    """
 
     def __init__(self, database_url: str) -> None:
         self._parts = urlsplit(database_url)
@@ -16,6 +20,10 @@ class Gateway:
         self._port = int(given.get("port") or self._parts.port or 5432)
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_open = True
+        self._lost_before = 0
+        self._count = 0
+        self._is_silent = False
+        self.refused = 0
         self.url = ""
 
     def shut(self) -> None:
@@ -28,6 +36,15 @@ class Gateway:
         """Be there again."""
         self._is_open = True
 
+    def fall_silent(self) -> None:
+        """Pass nothing on from now on, and say so to nobody."""
+        self._is_silent = True
+
+    def heal(self) -> None:
+        """Pass on what new connections say; those that there are stay silent."""
+        self._is_silent = False
+        self._lost_before = self._count
+
     async def serve(self) -> asyncio.Server:
         """Listen on a port of this machine, which `url` then names."""
         server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
@@ -38,11 +55,17 @@ class Gateway:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._is_open:
+            self.refused += 1
             writer.transport.abort()
             return
+        number, self._count = self._count, self._count + 1
         there, back = await self._connect()
         self._writers |= {writer, back}
-        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+
+        def is_heard() -> bool:
+            return not self._is_silent and number >= self._lost_before
+
+        await asyncio.gather(_pump(reader, back, is_heard), _pump(there, writer, is_heard))
         self._writers -= {writer, back}
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -51,11 +74,12 @@ class Gateway:
         return await asyncio.open_connection(self._host, self._port)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_heard: Callable[[], bool]) -> None:
     try:
         while content := await reader.read(65_536):
-            writer.write(content)
-            await writer.drain()
+            if is_heard():
+                writer.write(content)
+                await writer.drain()
     except OSError:
         pass
     finally:

@@ -13,9 +13,11 @@ import uvloop
 
 from broker import envelopes
 from db import batches, workers
-from db.engine import connect, create_engine, in_transaction
+from db.engine import GONE, REFUSED, connect, create_engine, in_transaction, probe
+from db.failures import describe_failure
 from db.imports import IMPORT_POOL
 from db.pauses import configured_pauses, enter_pauses
+from runtime.databases import Reminder, unusable
 from runtime.settings import Settings, registry
 from sources.configured import ConfiguredSources
 from worker.context import Context
@@ -23,6 +25,10 @@ from worker.duties import Worker
 from worker.providers import configured
 
 CONNECTIONS = 8
+CLAIM_SECONDS = 10.0
+"""A claim takes milliseconds; one that isn't answered for so long is tried on another connection."""
+RETRY_SECONDS = 1.0
+"""Between two looks for a database that isn't there at the start."""
 CLOSE_SECONDS = 1.0
 """For each of them at the end: a database that hangs mustn't hold up the process."""
 
@@ -38,8 +44,24 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with open_context(settings) as context:
-        await Worker(context).run(stopping)
+    await _reach_database(settings.database_url or "", stopping)
+    if not stopping.is_set():
+        async with open_context(settings) as context:
+            await Worker(context).run(stopping)
+
+
+async def _reach_database(database_url: str, stopping: asyncio.Event) -> None:
+    """Wait until the database is there or the worker is told to stop. Raises StartError where waiting can't help."""
+    reminder = Reminder(database_url)
+    while failure := await probe(database_url):
+        if not failure.heals:
+            raise unusable(database_url, failure.reason)
+        reminder.warn(failure.reason)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_SECONDS):
+                await stopping.wait()
+                return
+    reminder.reset()
 
 
 @asynccontextmanager
@@ -51,17 +73,27 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     sources = ConfiguredSources(settings)
     worker_id = f"worker-{secrets.token_hex(6)}"
     engine = create_engine(settings.database_url, size=CONNECTIONS, pinned_plans=True, name=worker_id)
-    claims = create_engine(settings.database_url, size=2, pinned_plans=True, waits_for_disk=False, name=worker_id)
+    claims = create_engine(
+        settings.database_url,
+        size=2,
+        pinned_plans=True,
+        waits_for_disk=False,
+        command_seconds=CLAIM_SECONDS,
+        name=worker_id,
+    )
     heartbeats = create_engine(settings.database_url, size=2, pinned_plans=True, name=worker_id)
     redis = envelopes.connect(settings.redis_url)
     log = structlog.stdlib.get_logger().bind(worker=worker_id)
     try:
-        async with connect(engine) as connection:
-            registered = await workers.register(
-                connection, worker_id=worker_id, role="worker", pid=os.getpid(), host=socket.gethostname()
-            )
-            await enter_pauses(connection, configured_pauses(registry(settings)))
-        await in_transaction(engine, lambda c: batches.enter_pools(c, {**serving.limits, IMPORT_POOL: None}))
+        try:
+            async with connect(engine) as connection:
+                registered = await workers.register(
+                    connection, worker_id=worker_id, role="worker", pid=os.getpid(), host=socket.gethostname()
+                )
+                await enter_pauses(connection, configured_pauses(registry(settings)))
+            await in_transaction(engine, lambda c: batches.enter_pools(c, {**serving.limits, IMPORT_POOL: None}))
+        except (*GONE, *REFUSED) as error:
+            raise unusable(settings.database_url, describe_failure(error).reason) from error
         yield Context(
             engine=engine,
             claims=claims,

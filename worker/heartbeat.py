@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 
 from db import batches, workers
-from db.engine import GONE, Connection, in_transaction
+from db.engine import GONE, QUICK_SECONDS, Connection, in_transaction
 from worker.context import Context
 from worker.executor import Executor
 from worker.importer import Importer
@@ -38,7 +38,9 @@ async def _renew(context: Context, executor: Executor, importer: Importer) -> No
     held = [*(run.batch for run in executor.held.values()), *importer.held]
     if not held:
         return
-    renewed = await in_transaction(context.heartbeats, lambda c: batches.renew(c, held, context.lease_seconds))
+    renewed = await in_transaction(
+        context.heartbeats, lambda c: batches.renew(c, held, context.lease_seconds), seconds=QUICK_SECONDS
+    )
     for batch in held:
         if batch.key[:3] not in renewed:
             executor.lose(batch)
@@ -53,4 +55,4 @@ async def _say_alive(context: Context, running: int) -> None:
             histograms.clear()
             await workers.start_over(connection, context.worker_no)
 
-    await in_transaction(context.heartbeats, unit)
+    await in_transaction(context.heartbeats, unit, seconds=QUICK_SECONDS)

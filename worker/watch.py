@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from broker import notices
 from broker.envelopes import BrokerError
 from db import batches
-from db.engine import GONE, connect
+from db.engine import GONE, QUICK_SECONDS, connect
 from worker.context import Context
 from worker.executor import Executor
 from worker.importer import Importer
@@ -68,7 +68,7 @@ class Watch:
         in_hand = [run.batch for run in self._executor.held.values() if run.counts_calls] + self._importer.held
         if not in_hand:
             return
-        async with connect(self._context.engine) as connection:
+        async with connect(self._context.engine, seconds=QUICK_SECONDS) as connection:
             held = await batches.still_held(connection, in_hand)
         for batch in in_hand:
             if batch.key[:3] not in held:

@@ -1,12 +1,20 @@
 """The pool: a session that the server ended is replaced or told as GONE, and a conflict repeats the whole unit."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import asyncpg
 import pytest
+from sqlmodel import select
 
+from db.coordination import PlanRefused
 from db.engine import GONE, RETRIES, Connection, Engine, connect, create_engine, in_transaction
+from db.importing import LeasesLost
+from db.reading import reading, snapshot
+from db.record_writing import DuplicateKeys
+from domain.errors import NotFound
 from tests.fleet_fixtures import connection
 from tests.waiting import eventually_async
 
@@ -91,3 +99,70 @@ async def test_a_refusal_leaves_the_connection_sound(engine) -> None:
         await in_transaction(engine, lambda c: c.execute("SELECT 1 / 0"))
     async with connect(engine) as connection:
         assert connection.get_server_pid() == pid
+
+
+OURS = [
+    NotFound("Nothing."),
+    DuplicateKeys({(1, 1): {"k"}}),
+    LeasesLost(),
+    PlanRefused(1, "it doesn't fit"),
+    KeyError("a bug of ours"),
+]
+
+
+@pytest.mark.parametrize("error", OURS, ids=lambda error: type(error).__name__)
+async def test_an_error_of_ours_gives_its_connection_back(engine: Engine, error: Exception) -> None:
+    async def fail(connection: Connection) -> None:
+        await one(connection)
+        raise error
+
+    async with connect(engine) as lent:
+        pid = lent.get_server_pid()
+    for attempt in (
+        lambda: in_transaction(engine, fail),
+        lambda: within(connect(engine), fail),
+        lambda: within(snapshot(engine), fail),
+    ):
+        with pytest.raises(type(error)):
+            await attempt()
+    with pytest.raises(type(error)):
+        await fail_reading(engine, error)
+    async with connect(engine) as lent:
+        assert lent.get_server_pid() == pid
+        assert not lent.is_in_transaction()
+
+
+async def fail_reading(engine: Engine, error: Exception) -> None:
+    async with reading(engine) as session:
+        await session.exec(select(1))
+        raise error
+
+
+async def within(borrowed: AbstractAsyncContextManager[Connection], unit: Callable[[Connection], Any]) -> None:
+    async with borrowed as connection:
+        await unit(connection)
+
+
+async def begin_and_fail(connection: Connection) -> None:
+    await connection.execute("BEGIN; CREATE TABLE half_done (n int)")
+    raise NotFound("Nothing.")
+
+
+async def fail_beside_a_statement(connection: Connection) -> None:
+    async def fail() -> None:
+        raise NotFound("Nothing.")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(connection.execute("SELECT pg_sleep(60)"))
+        group.create_task(fail())
+
+
+@pytest.mark.parametrize("unit", [begin_and_fail, fail_beside_a_statement])
+async def test_a_connection_in_the_midst_of_something_is_not_handed_on(engine: Engine, unit) -> None:
+    async with connect(engine) as lent:
+        pid = lent.get_server_pid()
+    with pytest.raises((NotFound, ExceptionGroup)):
+        await within(connect(engine), unit)
+    async with connect(engine) as lent:
+        assert lent.get_server_pid() != pid
+        assert await lent.fetchval("SELECT to_regclass('half_done')") is None

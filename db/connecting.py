@@ -1,0 +1,206 @@
+"""Opening sessions: each address of each host in turn, each under a limit of its own, as libpq does.
+
+The driver spends one limit on a whole list, knows no `hostaddr` and sets no options on its sockets, so it is given one
+address at a time (docs/decisions/0020).
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+import asyncpg
+
+from db.connection_info import ConnectionInfo, Host
+from db.tls import tls_ladder
+from domain.postgres_url import WrongConnectionString
+
+CONNECT_SECONDS = 3.0
+"""The limit per address unless `connect_timeout` says another: eight round trips of 200 ms, and room."""
+CLOSE_SECONDS = 0.5
+AVOID_SECONDS = 30.0
+"""How long an address that didn't answer is tried last."""
+_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
+_USER_TIMEOUT_MILLISECONDS = 30_000
+"""Not less: a server that is busy with a load may leave what was sent unread for a while."""
+_UNREACHABLE = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
+_WITHOUT_TLS = (ssl.SSLError, ConnectionError, asyncpg.InvalidAuthorizationSpecificationError)
+
+
+def _noted(method: Any) -> Any:
+    """Return a method of a session that notes since when it waits for the server."""
+
+    @wraps(method)
+    async def noted(self: "Session", *arguments: Any, **options: Any) -> Any:
+        self.waits_since = time.monotonic()
+        try:
+            return await method(self, *arguments, **options)
+        finally:
+            self.waits_since = None
+
+    return noted
+
+
+class Session(asyncpg.Connection):
+    """A session of the driver whose socket and time limit can be reached, and which knows whether it waits."""
+
+    execute = _noted(asyncpg.Connection.execute)
+    executemany = _noted(asyncpg.Connection.executemany)
+    fetch = _noted(asyncpg.Connection.fetch)
+    fetchrow = _noted(asyncpg.Connection.fetchrow)
+    fetchval = _noted(asyncpg.Connection.fetchval)
+    copy_records_to_table = _noted(asyncpg.Connection.copy_records_to_table)
+
+    def __init__(self, protocol: Any, transport: asyncio.Transport, *rest: Any) -> None:
+        super().__init__(protocol, transport, *rest)
+        self._config: Any
+        self.sessions: Any = None
+        self.socket: socket.socket = transport.get_extra_info("socket")
+        self.opened_at = self.idle_since = time.monotonic()
+        self.waits_since: float | None = None
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's own signature
+        """End the session with a farewell, though not wait for long where nobody hears it."""
+        try:
+            await super().close(timeout=min(timeout or CLOSE_SECONDS, CLOSE_SECONDS))
+        except TimeoutError:
+            self.terminate()
+
+    def limit_statements(self, seconds: float) -> None:
+        """Set the limit of statements that are given none of their own."""
+        self._config = self._config._replace(command_timeout=seconds)
+
+
+@dataclass
+class Dialer:
+    """Opens sessions by one connection string; remembers which addresses were silent."""
+
+    info: ConnectionInfo
+    connect_seconds: float = CONNECT_SECONDS
+    _avoided: dict[tuple[str, int], float] = field(default_factory=dict)
+
+    async def open(self, *, settings: Mapping[str, str], command_seconds: float | None) -> Session:
+        """Open a session with the first server that answers and is of the kind that is wanted.
+
+        Raises ConnectionError that names each server that wasn't reached, and what the server raises that was.
+        """
+        failures: list[str] = []
+        last: BaseException | None = None
+        for target in _targets(self.info.target, settings):
+            async with aclosing(self._addresses(failures)) as addresses:
+                async for host, address in addresses:
+                    try:
+                        async with asyncio.timeout(self._limit):
+                            return await self._try(host, address, target, settings, command_seconds)
+                    except _UNREACHABLE as error:
+                        last = error
+                        failures.append(f"{host}: {self._describe(error)}")
+                        if isinstance(error, TimeoutError):
+                            self._avoided[address, host.port] = time.monotonic() + AVOID_SECONDS
+                    except WrongConnectionString as error:
+                        raise ConnectionError(str(error)) from error
+        raise ConnectionError("; ".join(dict.fromkeys(failures)) or "there is no server to try") from last
+
+    @property
+    def _limit(self) -> float:
+        return self.info.connect_seconds or self.connect_seconds
+
+    def _describe(self, error: BaseException) -> str:
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self._limit:g} s"
+        return str(error).strip() or type(error).__name__
+
+    async def _addresses(self, failures: list[str]) -> AsyncGenerator[tuple[Host, str]]:
+        """Give each address of each host in order; those that were silent lately come last."""
+        now = time.monotonic()
+        put_off: list[tuple[Host, str]] = []
+        for host in self.info.in_order():
+            for address in await self._resolve(host, failures):
+                if self._avoided.get((address, host.port), 0) > now:
+                    put_off.append((host, address))
+                else:
+                    yield host, address
+        for host, address in put_off:
+            yield host, address
+
+    async def _resolve(self, host: Host, failures: list[str]) -> Sequence[str]:
+        if host.is_socket or host.address:
+            return [host.address or host.name]
+        try:
+            async with asyncio.timeout(self._limit):
+                found = await asyncio.get_running_loop().getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            failures.append(f"{host}: {self._describe(error)}")
+            return []
+        return list(dict.fromkeys(str(place[0]) for *_, place in found))
+
+    async def _try(
+        self, host: Host, address: str, target: str, settings: Mapping[str, str], command_seconds: float | None
+    ) -> Session:
+        parameters = self.info.parameters
+        ladder = tls_ladder(self.info, host)
+        options: dict[str, Any] = {
+            "user": self.info.user,
+            "database": self.info.database,
+            "direct_tls": parameters.get("sslnegotiation") == "direct" and not host.is_socket,
+            "krbsrvname": parameters.get("krbsrvname"),
+            "gsslib": parameters.get("gsslib"),
+            "target_session_attrs": target,
+            "server_settings": {**settings, **self.info.server_settings()},
+            "timeout": self._limit,
+            "command_timeout": command_seconds,
+            "connection_class": Session,
+        }
+        for tls in ladder:
+            try:
+                session: Session = await asyncpg.connect(
+                    **options,
+                    host=address,
+                    port=host.port,
+                    ssl=tls or False,
+                    password=self.info.password_for(host) or "",
+                )
+            except _WITHOUT_TLS as error:
+                if tls is ladder[-1] or isinstance(error, asyncpg.InvalidPasswordError):
+                    raise
+            else:
+                _set_options(session.socket, parameters)
+                return session
+        raise AssertionError("The last way returns or raises.")
+
+
+def _targets(wanted: str, settings: Mapping[str, str]) -> Sequence[str]:
+    """Return the kinds of server to look for in turn, for the driver, which is given one server at a time.
+
+    A session that we make read-only says nothing of its server.
+    """
+    if wanted == "prefer-standby":
+        return ["standby", "any"]
+    if settings.get("default_transaction_read_only") == "on":
+        return [{"read-write": "primary", "read-only": "standby"}.get(wanted, wanted)]
+    return [wanted]
+
+
+def _set_options(opened: socket.socket, parameters: Mapping[str, str]) -> None:
+    """Let the kernel find a peer that is gone: one that is silent costs what is set here, not hours."""
+    if opened.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    user_timeout = int(parameters.get("tcp_user_timeout") or _USER_TIMEOUT_MILLISECONDS)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(0, user_timeout))
+    if int(parameters.get("keepalives") or 1) == 0:
+        return
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, option in (
+        ("keepalives_idle", "TCP_KEEPIDLE"),
+        ("keepalives_interval", "TCP_KEEPINTVL"),
+        ("keepalives_count", "TCP_KEEPCNT"),
+    ):
+        seconds = int(parameters.get(name) or 0)
+        if hasattr(socket, option):
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds if seconds > 0 else _KEEPALIVE[name])

@@ -1,0 +1,70 @@
+"""Why a database can't be used, in words for who set it up, and whether waiting can help."""
+
+import ssl
+from dataclasses import dataclass
+
+import asyncpg
+
+from domain.postgres_url import WrongConnectionString
+
+OLDEST_VERSION = 15
+
+
+class ServerTooOld(ConnectionError):
+    """The server is older than this version can work with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`reason` says what is wrong and what to do; where `heals`, the same may work later."""
+
+    reason: str
+    heals: bool
+
+
+def describe_failure(error: BaseException) -> Failure:
+    """Return what an error at the start of a connection means. Its text shows no password."""
+    for cause in _causes(error):
+        if isinstance(cause, WrongConnectionString | ServerTooOld):
+            return Failure(_first_line(cause), heals=False)
+        for kinds, remedy in _REMEDIES:
+            if isinstance(cause, kinds):
+                return Failure(f"{_first_line(cause)}: {remedy}", heals=False)
+        if isinstance(cause, ConnectionError) and "rejected SSL upgrade" in str(cause):
+            return Failure("the server offers no TLS: turn it on there, or set sslmode=prefer.", heals=False)
+    return Failure(f"{_first_line(error)}: start it, or name one that can be reached.", heals=True)
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__
+    return found
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return (text.splitlines()[0] if text else type(error).__name__).rstrip(".") + (
+        "." if isinstance(error, WrongConnectionString | ServerTooOld) else ""
+    )
+
+
+_Kinds = tuple[type[BaseException], ...]
+_REMEDIES: tuple[tuple[_Kinds, str], ...] = (
+    ((asyncpg.InvalidPasswordError,), "set the right user and password."),
+    ((asyncpg.InvalidAuthorizationSpecificationError,), "let this account in (pg_hba.conf), or name another."),
+    ((asyncpg.InvalidCatalogNameError,), "create it, or name another database."),
+    (
+        (ssl.SSLCertVerificationError,),
+        "set sslrootcert to the certificate that signed the server's, and its host name.",
+    ),
+    ((ssl.SSLError,), "look at sslmode, sslcert and sslkey, and at what the server demands."),
+    ((asyncpg.UndefinedTableError,), "run `breakwater migrate` first."),
+    ((asyncpg.InsufficientPrivilegeError,), "grant it to this account, or name another."),
+    (
+        (asyncpg.ProtocolViolationError, asyncpg.SyntaxOrAccessError, asyncpg.DataError),
+        "the server, or a pooler before it, refuses what a session starts with: look at options and its settings.",
+    ),
+)
+"""The first that fits."""

@@ -1,0 +1,120 @@
+"""The sessions of one pool: how they open, and how one that went silent is found before it costs a minute.
+
+A connection whose peer vanished (NAT, a load balancer, a host that is gone) looks like one whose statement is slow.
+Three things tell: a session that lay idle is asked for a sign of life before it is lent, statements that are quick by
+nature have a limit of seconds, and after either failed, the server is asked what it does for the others.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+from weakref import WeakSet
+
+import asyncpg
+
+from db.connecting import Dialer, Session
+from db.failures import OLDEST_VERSION, ServerTooOld
+
+IDLE_CHECK_SECONDS = 1.0
+"""A session that was used so lately is taken for alive."""
+ANSWER_SECONDS = 1.0
+STUCK_SECONDS = 2.0
+"""For so long the server has waited for us, and we for it, before a session counts as silent."""
+_ACTIVE = """
+SELECT pid
+FROM pg_stat_activity
+WHERE pid = ANY($1) AND (state = 'active' OR state_change > clock_timestamp() - $2::float8 * interval '1 second')
+"""
+
+
+_pools: "WeakSet[Sessions]" = WeakSet()
+"""All of this process: what one of them finds silent, those beside it at the same server are likely to be."""
+
+
+class Sessions:
+    """Opens the sessions of one pool and watches over them. `settings` go to the server with each."""
+
+    def __init__(self, dialer: Dialer, *, settings: dict[str, str], command_seconds: float) -> None:
+        self.dialer = dialer
+        self._settings = settings
+        self._command_seconds = command_seconds
+        self.opened: WeakSet[Session] = WeakSet()
+        self.suspect_since = 0.0
+        self._asking: asyncio.Task[None] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        _pools.add(self)
+
+    async def open(self) -> Session:
+        """Open a session. Raises ConnectionError, ServerTooOld too, and what the server refuses it with."""
+        session = await self.dialer.open(settings=self._settings, command_seconds=self._command_seconds)
+        if session.get_server_version().major < OLDEST_VERSION:
+            version = session.get_settings().server_version
+            session.terminate()
+            raise ServerTooOld(f"the server is PostgreSQL {version}: it must be {OLDEST_VERSION} or newer.")
+        session.sessions = self
+        self.opened.add(session)
+        self.loop = asyncio.get_running_loop()
+        return session
+
+    async def is_sound(self, session: Session) -> bool:
+        """Say whether a session may be lent; one that lay idle is asked."""
+        if session.is_closed() or session.opened_at < self.suspect_since:
+            return False
+        if time.monotonic() - session.idle_since < IDLE_CHECK_SECONDS:
+            return True
+        try:
+            await session.execute("SELECT 1", timeout=ANSWER_SECONDS)
+        except TimeoutError:
+            self.suspect()
+            return False
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            return False
+        except asyncio.CancelledError:
+            session.terminate()  # the answer may still come, to whoever is next
+            raise
+        return True
+
+    def lend(self, session: Session, seconds: float | None) -> None:
+        """Set the limit of a session's statements for as long as it is lent."""
+        session.limit_statements(seconds or self._command_seconds)
+
+    def take_back(self, session: Session) -> None:
+        """Note that a session is no longer in use."""
+        session.waits_since = None
+        session.idle_since = time.monotonic()
+
+    def suspect(self) -> None:
+        """Replace every session that is open by now, since one of them gave no sign of life.
+
+        Those of other pools of this process at the same server are replaced too. One in use goes on where the server
+        says that it is at work for it.
+        """
+        pools = [one for one in _pools if one.loop is self.loop and one.dialer.info == self.dialer.info]
+        for one in pools:
+            one.suspect_since = time.monotonic()
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._end_stuck(pools))
+
+    async def _end_stuck(self, pools: "list[Sessions]") -> None:
+        suspected = {
+            one.get_server_pid(): one
+            for pool in pools
+            for one in pool.opened
+            if one.opened_at < self.suspect_since and not one.is_closed()
+        }
+        active = await self._ask_for_active(list(suspected))
+        now = time.monotonic()
+        for pid, session in suspected.items():
+            is_stuck = session.waits_since is not None and now - session.waits_since > STUCK_SECONDS
+            if is_stuck and pid not in active:
+                session.terminate()
+
+    async def _ask_for_active(self, pids: list[int]) -> set[int]:
+        """Return those that the server works for, or worked for lately; none where it can't be asked."""
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            asked = await self.dialer.open(settings=self._settings, command_seconds=ANSWER_SECONDS)
+            try:
+                return {row["pid"] for row in await asked.fetch(_ACTIVE, pids, STUCK_SECONDS)}
+            finally:
+                asked.terminate()
+        return set()

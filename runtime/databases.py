@@ -1,0 +1,46 @@
+"""What is said about the database that the settings name, while it can't be used."""
+
+import time
+
+import structlog
+
+from runtime.errors import StartError
+from runtime.settings import PREFIX, redacted
+
+REMIND_SECONDS = 10.0
+"""How often the log says the same."""
+
+log = structlog.stdlib.get_logger()
+
+
+class DatabaseUnusable(StartError):
+    """The database can't be used, and waiting doesn't help."""
+
+
+def unusable(database_url: str, reason: str) -> DatabaseUnusable:
+    """Return the error that ends a start: the setting, its value without passwords, and what to do."""
+    return DatabaseUnusable(_sentence(database_url, reason))
+
+
+class Reminder:
+    """Logs that the database is away: at once, then every `REMIND_SECONDS` as long as that lasts."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
+        self._next_at = 0.0
+
+    def warn(self, reason: str) -> None:
+        """Say it, unless that was said just now."""
+        if time.monotonic() >= self._next_at:
+            self._next_at = time.monotonic() + REMIND_SECONDS
+            log.warning("database_unreachable", detail=_sentence(self._database_url, reason))
+
+    def reset(self) -> None:
+        """Note that the database is there."""
+        if self._next_at:
+            self._next_at = 0.0
+            log.info("database_reached")
+
+
+def _sentence(database_url: str, reason: str) -> str:
+    return f"{PREFIX}DATABASE_URL names {redacted(database_url)}, which can't be used: {reason}"

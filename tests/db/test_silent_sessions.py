@@ -1,0 +1,99 @@
+"""Sessions whose other end went silent are found by a sign of life, and no slow statement is taken for one of them."""
+
+import asyncio
+import time
+
+import pytest
+
+from db import sessions
+from db.engine import GONE, Engine, connect, create_engine
+from db.reading import reading
+from tests.fleet_fixtures import connection
+from tests.sources_away import gateway_to
+from tests.waiting import eventually_async
+
+__all__ = ["connection"]
+
+
+async def pid_of(engine: Engine, query: str = "SELECT pg_backend_pid()") -> int:
+    async with connect(engine) as connection:
+        pid: int = await connection.fetchval(query)
+        return pid
+
+
+async def test_idle_connections_that_a_nat_forgot_are_all_replaced_for_the_price_of_one(
+    database_url: str, monkeypatch
+) -> None:
+    """New connections work, and nobody said that the old ones don't."""
+    monkeypatch.setattr(sessions, "IDLE_CHECK_SECONDS", 0)
+    async with gateway_to(database_url) as gateway:
+        engine = create_engine(gateway.url, size=4)
+        slow = "SELECT pg_backend_pid() FROM pg_sleep(0.1)"
+        before = await asyncio.gather(*(pid_of(engine, slow) for _ in range(4)))
+        gateway.fall_silent()
+        gateway.heal()
+        began = time.monotonic()
+        after = [await pid_of(engine)]
+        async with reading(engine):
+            pass
+        after += await asyncio.gather(*(pid_of(engine, slow) for _ in range(4)))
+        assert time.monotonic() - began < 2 * sessions.ANSWER_SECONDS
+        assert not set(before) & set(after)
+        await engine.dispose()
+
+
+async def test_a_statement_without_an_answer_is_given_up_once_another_one_found_the_silence(
+    database_url: str, monkeypatch
+) -> None:
+    """It has a limit of a minute, and a pool of its own."""
+    monkeypatch.setattr(sessions, "STUCK_SECONDS", 0.2)
+    async with gateway_to(database_url) as gateway:
+        quick, slow = create_engine(gateway.url, size=1), create_engine(gateway.url, size=1)
+        await asyncio.gather(pid_of(quick), pid_of(slow))
+        gateway.fall_silent()
+        waiting = asyncio.create_task(pid_of(slow))
+        with pytest.raises(GONE):
+            async with connect(quick, seconds=0.5) as connection:
+                await connection.execute("SELECT 1")
+        gateway.heal()
+        with pytest.raises(GONE):
+            await asyncio.wait_for(waiting, 10)
+        for engine in (quick, slow):
+            assert await pid_of(engine)
+            await engine.dispose()
+
+
+async def test_a_slow_statement_goes_on_while_another_connection_is_found_silent(
+    database_url: str, connection, monkeypatch
+) -> None:
+    monkeypatch.setattr(sessions, "STUCK_SECONDS", 0.2)
+    engine = create_engine(database_url, size=2)
+    sleeping = asyncio.create_task(pid_of(engine, "SELECT pg_backend_pid() FROM pg_sleep(1.5)"))
+    with pytest.raises(GONE):
+        async with connect(engine, seconds=0.5) as lent:
+            await lent.execute("SELECT pg_sleep(60)")
+    assert await sleeping
+    await engine.dispose()
+
+
+async def test_a_process_ends_at_once_though_its_connections_are_silent(database_url: str) -> None:
+    async with gateway_to(database_url) as gateway:
+        engine = create_engine(gateway.url, size=2)
+        await asyncio.gather(*(pid_of(engine, "SELECT pg_backend_pid() FROM pg_sleep(0.1)") for _ in range(2)))
+        gateway.fall_silent()
+        await asyncio.wait_for(engine.dispose(), 3)
+
+
+async def test_a_cancelled_statement_leaves_no_connection_in_an_unknown_state(database_url: str, connection) -> None:
+    engine = create_engine(database_url, size=1, name="cancelled")
+    slow = asyncio.create_task(pid_of(engine, "SELECT pg_backend_pid() FROM pg_sleep(60)"))
+
+    async def runs() -> bool:
+        return bool(await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
+
+    await eventually_async(runs)
+    slow.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await slow
+    assert await pid_of(engine)
+    await engine.dispose()
