@@ -64,6 +64,15 @@ class Session(asyncpg.Connection):
         self.opened_at = self.idle_since = time.monotonic()
         self.waits_since: float | None = None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether the server owes an answer."""
+        return self.waits_since is not None and not self.is_closed()
+
+    def is_waiting_before(self, moment: float) -> bool:
+        """Say whether it has owed one since before a moment of the monotonic clock."""
+        return self.is_waiting and self.waits_since is not None and self.waits_since < moment
+
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's own signature
         """End the session with a farewell, though not wait for long where nobody hears it."""
         try:

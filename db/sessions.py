@@ -20,6 +20,8 @@ IDLE_CHECK_SECONDS = 1.0
 ANSWER_SECONDS = 1.0
 STUCK_SECONDS = 2.0
 """For so long the server has waited for us, and we for it, before a session counts as silent."""
+LONGEST_PAUSE_SECONDS = 15.0
+"""Between two questions what the server does for a statement that is slow."""
 _ACTIVE = """
 SELECT pid
 FROM pg_stat_activity
@@ -96,18 +98,20 @@ class Sessions:
             self._asking = asyncio.get_running_loop().create_task(self._end_stuck(pools))
 
     async def _end_stuck(self, pools: "list[Sessions]") -> None:
-        suspected = {
-            one.get_server_pid(): one
-            for pool in pools
-            for one in pool.opened
-            if one.opened_at < self.suspect_since and not one.is_closed()
-        }
-        active = await self._ask_for_active(list(suspected))
-        now = time.monotonic()
-        for pid, session in suspected.items():
-            is_stuck = session.waits_since is not None and now - session.waits_since > STUCK_SECONDS
-            if is_stuck and pid not in active:
-                session.terminate()
+        """Ask until none of those that wait by now waits any longer: a statement may just have begun."""
+        pause = STUCK_SECONDS
+        suspected = [one for pool in pools for one in pool.opened if one.opened_at < self.suspect_since]
+        while True:
+            await asyncio.sleep(pause)
+            since = time.monotonic() - STUCK_SECONDS
+            waiting = {one.get_server_pid(): one for one in suspected if one.is_waiting}
+            if not waiting:
+                return
+            active = await self._ask_for_active(list(waiting))
+            for pid, session in waiting.items():
+                if pid not in active and session.is_waiting_before(since):
+                    session.terminate()
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _ask_for_active(self, pids: list[int]) -> set[int]:
         """Return those that the server works for, or worked for lately; none where it can't be asked."""

@@ -46,7 +46,7 @@ async def test_a_statement_without_an_answer_is_given_up_once_another_one_found_
     database_url: str, monkeypatch
 ) -> None:
     """It has a limit of a minute, and a pool of its own."""
-    monkeypatch.setattr(sessions, "STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(sessions, "STUCK_SECONDS", 0.7)
     async with gateway_to(database_url) as gateway:
         quick, slow = create_engine(gateway.url, size=1), create_engine(gateway.url, size=1)
         await asyncio.gather(pid_of(quick), pid_of(slow))
@@ -66,7 +66,7 @@ async def test_a_statement_without_an_answer_is_given_up_once_another_one_found_
 async def test_a_slow_statement_goes_on_while_another_connection_is_found_silent(
     database_url: str, connection, monkeypatch
 ) -> None:
-    monkeypatch.setattr(sessions, "STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(sessions, "STUCK_SECONDS", 0.7)
     engine = create_engine(database_url, size=2)
     sleeping = asyncio.create_task(pid_of(engine, "SELECT pg_backend_pid() FROM pg_sleep(1.5)"))
     with pytest.raises(GONE):
