@@ -74,11 +74,16 @@ class Session(asyncpg.Connection):
         return self.is_waiting and self.waits_since is not None and self.waits_since < moment
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's own signature
-        """End the session with a farewell, though not wait for long where nobody hears it."""
+        """End the session with a farewell, unless nobody hears it: then this one, and those like it, end at once."""
+        if self.sessions is not None and self.opened_at < self.sessions.suspect_since:
+            self.terminate()
+            return
         try:
             await super().close(timeout=min(timeout or CLOSE_SECONDS, CLOSE_SECONDS))
         except TimeoutError:
             self.terminate()
+            if self.sessions is not None:
+                self.sessions.suspect_since = time.monotonic()
 
     def limit_statements(self, seconds: float) -> None:
         """Set the limit of statements that are given none of their own."""

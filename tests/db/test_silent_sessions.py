@@ -79,8 +79,8 @@ async def test_a_slow_statement_goes_on_while_another_connection_is_found_silent
 
 async def test_a_process_ends_at_once_though_its_connections_are_silent(database_url: str) -> None:
     async with gateway_to(database_url) as gateway:
-        engine = create_engine(gateway.url, size=2)
-        await asyncio.gather(*(pid_of(engine, "SELECT pg_backend_pid() FROM pg_sleep(0.1)") for _ in range(2)))
+        engine = create_engine(gateway.url, size=8)
+        await asyncio.gather(*(pid_of(engine, "SELECT pg_backend_pid() FROM pg_sleep(0.1)") for _ in range(8)))
         gateway.fall_silent()
         await asyncio.wait_for(engine.dispose(), 3)
 
