@@ -30,7 +30,8 @@ RECENT_CELLS = 100_000
 class JobAudit:
     """One job recounted. `out_of_plan` counts cells outside the plan and, once coordinated, planned ones that lack.
 
-    `tries_differ` counts cells that have other tries recorded than they count.
+    `tries_differ` counts cells that have other tries recorded than they count, `incomplete` those whose answer isn't
+    whole, `unconfirmed_region` completed ones whose provider didn't say which region served.
     """
 
     job_no: int
@@ -50,6 +51,8 @@ class JobAudit:
     waves_differ: int
     open_in_terminal: int
     tries_differ: int
+    incomplete: int
+    unconfirmed_region: int
 
     @property
     def violations(self) -> list[str]:

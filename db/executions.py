@@ -21,6 +21,18 @@ PAGE_BYTES = 256 * 1024
 """What is read at once of all cells: so much of what providers said, and one more cell's."""
 
 
+RESPONSES_BYTES = 4 * 2**20
+"""What is read at once of the answers to earlier tries of a cell: a person may have retried it any number of times."""
+_LAST_RESPONSE = """
+    SELECT r.body
+    FROM executions AS e
+    JOIN responses AS r
+        ON r.job_no = e.job_no AND r.region_no = e.region_no AND r.model_no = e.model_no
+        AND r.question_no = e.question_no AND r.attempt_no = e.attempts
+    WHERE e.job_no = $1 AND e.region_no = $2 AND e.model_no = $3 AND e.question_no = $4
+"""
+
+
 class CellKey(NamedTuple):
     """Where a cell stands in its job's plan order."""
 
@@ -36,7 +48,8 @@ FIRST = CellKey(-1, -1, -1)
 class Execution:
     """One planned cell. `provider` is whom its model names, `provider_used` who answered.
 
-    `usage` is what the answer told of tokens, seconds and cost. `retry_at` is when a failed try may be repeated, while
+    `usage` is what the answer told of tokens, seconds and cost, `finish_reason` why it ended, in the provider's word,
+    and `model_used` which model gave it. `retry_at` is when a failed try may be repeated, while
     that is to come.
     """
 
@@ -53,6 +66,9 @@ class Execution:
     region_served: str | None
     output: str | None
     usage: Any
+    finish_reason: str | None
+    is_complete: bool | None
+    model_used: str | None
     error_code: str | None
     error_detail: str | None
     error_retryable: bool | None
@@ -65,7 +81,10 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try that came to an end; `status` is what it made of the cell, `failed` also where it was repeated."""
+    """One try that came to an end; `status` is what it made of the cell, `failed` also where it was repeated.
+
+    `response` is all that it was answered, if that was JSON. One that `ended_cell` is told by the cell's own row.
+    """
 
     attempt_no: int
     status: str
@@ -76,6 +95,8 @@ class Attempt:
     error_code: str | None
     error_detail: str | None
     error_retryable: bool | None
+    response: Any
+    ended_cell: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +178,13 @@ async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> t
     async with snapshot(engine) as connection:
         names = await _read_names(connection, tenant_no, job_no)
         found = await connection.fetch(statement("list_executions"), job_no, *before, None, *key, 1, BIGGEST_BIGINT)
-        tries = await connection.fetch(statement("list_attempts"), job_no, *key)
+        tries = await connection.fetch(statement("list_attempts"), job_no, *key, RESPONSES_BYTES)
+        response = await connection.fetchval(_LAST_RESPONSE, job_no, *key)
     if not names or not found:
         raise absent_execution()
     execution = _execution(dict(found[0]), names[0])
     recorded = [Attempt(**row) for row in tries]
-    return execution, [*recorded, *_last_try(execution, recorded)]
+    return execution, [*recorded, *_last_try(execution, recorded, response)]
 
 
 async def _read_names(connection: Connection, tenant_no: int, job_no: int) -> list[_Names]:
@@ -202,7 +224,7 @@ def _execution(row: Mapping[str, Any], names: _Names) -> Execution:
     return Execution(**resolved, **stored)
 
 
-def _last_try(execution: Execution, recorded: Sequence[Attempt]) -> list[Attempt]:
+def _last_try(execution: Execution, recorded: Sequence[Attempt], response: Any) -> list[Attempt]:
     """Return the try that ended the cell, which its own row tells.
 
     There is none where all that are counted are recorded: the cell waits, was cancelled or given up without a call, or
@@ -222,6 +244,8 @@ def _last_try(execution: Execution, recorded: Sequence[Attempt]) -> list[Attempt
             error_code=execution.error_code,
             error_detail=execution.error_detail,
             error_retryable=execution.error_retryable,
+            response=response,
+            ended_cell=True,
         )
     ]
 

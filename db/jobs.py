@@ -33,7 +33,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class JobListed:
-    """A job as a list shows it."""
+    """A job as a list shows it; `incomplete` counts cells whose answer was cut, filtered or refused."""
 
     job_no: int
     id: str
@@ -48,6 +48,7 @@ class JobListed:
     failed: int
     cancelled: int
     unknown: int
+    incomplete: int
     running: int
 
     @property
@@ -73,6 +74,7 @@ class JobRead:
     failed: int
     cancelled: int
     unknown: int
+    incomplete: int
     last_event_no: int
     error_code: str | None
     error_detail: str | None

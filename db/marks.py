@@ -1,6 +1,7 @@
-"""Start marks: committed before a call that must not be made twice."""
+"""Starts of calls: marks, committed before a call that must not be made twice, and what is shown of the others."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from db.batches import ClaimedBatch
 from db.engine import Connection, statement
@@ -17,3 +18,29 @@ async def mark_started(connection: Connection, cells: Sequence[tuple[ClaimedBatc
     keys = sorted((cell.job_no, batch.batch_no, *cell[1:]) for batch, cell in cells)
     rows = await connection.fetch(statement("mark_started"), *zip(*leases, strict=True), *zip(*keys, strict=True))
     return {Cell(*row) for row in rows}
+
+
+class ShownCall(NamedTuple):
+    """A cell whose call is out since `started_us`, microseconds since the epoch by the database's clock.
+
+    None where none is out. It had `attempts_before` tries.
+    """
+
+    batch: ClaimedBatch
+    cell: Cell
+    started_us: int | None
+    attempts_before: int
+
+
+async def show_calls(connection: Connection, calls: Sequence[ShownCall]) -> set[Cell]:
+    """Let these cells show since when their calls are out; return those that do.
+
+    A hint for people, which nothing else rests on: batches that are locked are passed over, and the commit may be
+    asynchronous. Safe to repeat.
+    """
+    leases = sorted({call.batch.key for call in calls})
+    rows = [
+        (call.cell.job_no, call.batch.batch_no, *call.cell[1:], call.started_us, call.attempts_before) for call in calls
+    ]
+    shown = await connection.fetch(statement("show_calls"), *zip(*leases, strict=True), *zip(*rows, strict=True))
+    return {Cell(*row) for row in shown}

@@ -13,6 +13,7 @@ from db.batches import ClaimedBatch
 from db.columns import columns
 from db.engine import Connection, statement
 from db.gates import Refusal
+from db.responses import ResponseRow, keep_responses
 from domain.outcome import WORKER_LOST
 from domain.plan import READY_WINDOW
 
@@ -33,6 +34,9 @@ class CompletedCell(NamedTuple):
     region_served: str | None
     output: str
     usage: str | None = None
+    finish_reason: str | None = None
+    is_complete: bool | None = None
+    model_used: str | None = None
 
 
 class EndedCell(NamedTuple):
@@ -56,6 +60,10 @@ class EndedCell(NamedTuple):
     status: str
     attempts_before: int
     tries: int = 1
+    usage: str | None = None
+    finish_reason: str | None = None
+    is_complete: bool | None = None
+    model_used: str | None = None
 
 
 class RetriedCell(NamedTuple):
@@ -79,7 +87,7 @@ class RetriedCell(NamedTuple):
 
 @dataclass(slots=True)
 class Settlement:
-    """What a flush says of one batch: its cells that ended, and its tries that will be repeated.
+    """What a flush says of one batch: its cells that ended, its tries that will be repeated, what both were answered.
 
     A batch `is_released` once nobody works on it; if it has open cells then, it is due again in `due_in_seconds`. One
     that `is_yielded` gave up its turn with cells that it hadn't tried. `freed_slots` fewer of its calls may be in
@@ -95,6 +103,7 @@ class Settlement:
     completed: list[CompletedCell] = field(default_factory=list)
     ended: list[EndedCell] = field(default_factory=list)
     retried: list[RetriedCell] = field(default_factory=list)
+    responses: list[ResponseRow] = field(default_factory=list)
     refusal: Refusal | None = None
     opens_gate: bool = False
     status: str = "running"
@@ -109,6 +118,11 @@ class Settlement:
     def failed(self) -> int:
         """How many of its cells failed."""
         return sum(cell.status == "failed" for cell in self.ended)
+
+    @property
+    def incomplete(self) -> int:
+        """How many of its cells ended with an answer that isn't whole."""
+        return sum(cell.is_complete is False for cells in (self.completed, self.ended) for cell in cells)
 
     @property
     def unknown(self) -> int:
@@ -195,6 +209,7 @@ async def _write_cells(connection: Connection, settlements: Sequence[Settlement]
             written += await connection.fetchval(statement(name), *zip(*rows, strict=True))
     if written != len(completed) + len(ended) + len(retried):
         raise CellsAlreadyTerminal
+    await keep_responses(connection, [row for one in settlements for row in one.responses])
     dead = [(*cell[:4], cell.error_code, cell.error_detail) for cell in ended if is_dead_letter(cell)]
     if dead:
         await connection.execute(statement("insert_dead_letters"), *zip(*dead, strict=True))
@@ -217,7 +232,8 @@ async def _move_gates(connection: Connection, reported: Sequence[Settlement], se
 
 async def _advance_jobs(connection: Connection, settled: Sequence[Settlement], source: str) -> list[JobAdvanced]:
     ended = Counter((one.batch.job_no, one.batch.wave_no) for one in settled if one.status == "completed")
-    jobs = [_job_row(job_no, list(batches)) for job_no, batches in groupby(settled, key=lambda one: one.batch.job_no)]
+    by_job = [(job_no, list(batches)) for job_no, batches in groupby(settled, key=lambda one: one.batch.job_no)]
+    jobs = [_job_row(job_no, batches) for job_no, batches in by_job]
     released = [
         (one.batch.job_no, one.batch.next_batch_no, one.batch.turn)
         for one in settled
@@ -236,6 +252,7 @@ async def _advance_jobs(connection: Connection, settled: Sequence[Settlement], s
         *columns(released, 3),
         *columns(due_again, 6),
         READY_WINDOW,
+        [sum(one.incomplete for one in batches) for _, batches in by_job],
     )
     return [JobAdvanced(row["job_no"], row["id"], row["status"]) for row in rows]
 

@@ -135,7 +135,8 @@ async def _reopen(
         return {}
     rows = await connection.fetch(statement("reopen_executions"), job_no, *narrowed, batch_nos, actor.by)
     cells_by_batch = {row["batch_no"]: row["cells"] for row in rows}
-    await _reopen_above(connection, job_no, cells_by_batch, actor, filtered=filtered)
+    incomplete = sum(row["incomplete"] for row in rows)
+    await _reopen_above(connection, job_no, cells_by_batch, incomplete, actor, filtered=filtered)
     return cells_by_batch
 
 
@@ -143,6 +144,7 @@ async def _reopen_above(
     connection: Connection,
     job_no: int,
     cells_by_batch: Mapping[int, int],
+    incomplete: int,
     actor: Actor,
     *,
     filtered: Mapping[str, object],
@@ -169,6 +171,7 @@ async def _reopen_above(
         actor.by,
         event,
         actor.worker_no,
+        incomplete,
     )
 
 

@@ -82,6 +82,7 @@ class Job(SQLModel, table=True):
     failed: int
     cancelled: int
     unknown: int
+    incomplete: int
     min_success_rate: Real
     last_event_no: int
     delivered: bool
@@ -286,6 +287,23 @@ class Execution(SQLModel, table=True):
     forgiven: Small
     not_before: MaybeTime
     usage: MaybeJson
+    finish_reason: MaybeWords
+    is_complete: bool | None
+    model_used: MaybeWords
+
+
+class Response(SQLModel, table=True):
+    """What a try of a cell was answered, all of it."""
+
+    __tablename__: ClassVar[str] = "responses"
+
+    job_no: BigKey
+    region_no: SmallKey
+    model_no: SmallKey
+    question_no: SmallKey
+    attempt_no: SmallKey
+    bytes: int
+    body: Json
 
 
 class Attempt(SQLModel, table=True):

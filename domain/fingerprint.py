@@ -7,7 +7,6 @@ stored hashes would no longer match; golden vectors in the tests hold it still.
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
 from hashlib import sha256
 from itertools import islice
 from operator import attrgetter
@@ -20,7 +19,6 @@ from domain.spec import JobSpec, Model, Policy, Question
 
 MAX_DIFFERENCES = 20
 _INTEGER_LIMIT = 2**63
-_POLICY_FIELDS = tuple(field.name for field in fields(Policy))
 _ID = attrgetter("id")
 _quote = json.encoder.encode_basestring
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
@@ -89,7 +87,7 @@ def _question_json(question: Question) -> str:
 
 
 def _policy_json(policy: Policy) -> str:
-    return canonical_json({name: getattr(policy, name) for name in _POLICY_FIELDS})
+    return canonical_json(policy.to_json())
 
 
 def import_identity_json(spec: ImportSpec) -> str:

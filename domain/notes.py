@@ -27,6 +27,7 @@ class Action(StrEnum):
     KEPT_UNUSED = "kept_unused"  # it has no effect; `to` points to where the normalized spec keeps it, if elsewhere
     KEPT_AS_TEXT = "kept_as_text"  # it looks like a question id but the bank has none such
     CONTRADICTED = "contradicted"  # it disagrees with what runs
+    PARTLY_SHOWN = "partly_shown"  # of what it brings, lists and files show a part
 
 
 class Note(NamedTuple):

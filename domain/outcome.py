@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+from domain.completeness import Ending, is_whole
+from domain.spec import Incomplete
 
 BACKOFF_BASE_SECONDS = 0.5
 BACKOFF_CAP_SECONDS = 60.0
@@ -20,6 +23,7 @@ AWAY_BASE_SECONDS = 1.0
 AWAY_CAP_SECONDS = 15.0
 WORKER_LOST = "worker_lost"
 CALL_INTERRUPTED = "call_interrupted"
+INCOMPLETE_ANSWER = "incomplete_answer"
 QUEUE_TIMEOUT = "queue_timeout"
 
 
@@ -34,18 +38,48 @@ class End(StrEnum):
     ANSWERED = "answered"
 
 
+class KeptResponse(NamedTuple):
+    """A provider's answer as JSON text, shortened if it was too large; `size` counts the bytes that came."""
+
+    size: int
+    json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an answer tells of itself beside its text.
+
+    `ending` and `finish_reason` say why it ended, `model_used` which model answered; None where the provider doesn't
+    say. `usage` is what it tells of tokens, seconds and cost, `response` the whole of it.
+    """
+
+    finish_reason: str | None = None
+    ending: Ending | None = None
+    model_used: str | None = None
+    usage: Mapping[str, Any] | None = None
+    response: KeptResponse | None = None
+
+    @property
+    def is_complete(self) -> bool | None:
+        """Whether the answer is whole; None where nobody knows."""
+        return is_whole(self.ending)
+
+
+NO_REPLY = Reply()
+
+
 @dataclass(frozen=True, slots=True)
 class Completed:
     """The provider answered; an empty answer is an answer.
 
-    `region_served` is None where the provider doesn't say, `usage` what the answer tells of tokens, seconds and cost.
-    `provider_used` is who answered, where that is somebody behind the provider that was asked.
+    `region_served` is None where the provider doesn't say. `provider_used` is who answered, where that is somebody
+    behind the provider that was asked.
     """
 
     output: str
     region_served: str | None = None
-    usage: Mapping[str, Any] | None = None
     provider_used: str | None = None
+    reply: Reply = NO_REPLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +89,7 @@ class Failed:
     One that `closes_gate` tells that the provider takes no calls in this region for `retry_after_seconds` (None: it
     doesn't say how long); it doesn't count against the policy's attempts, or only after OWN_REFUSALS where it
     `may_be_own`: about this call and not about the provider. Any other is repeated no sooner than after those seconds.
-    `provider_used` as in Completed.
+    `provider_used` as in Completed; `reply` is what an answer told that makes the try fail all the same.
     """
 
     code: str
@@ -67,9 +101,25 @@ class Failed:
     closes_gate: bool = False
     may_be_own: bool = False
     retry_after_seconds: float | None = None
+    reply: Reply = NO_REPLY
 
 
 Outcome: TypeAlias = Completed | Failed
+
+
+def held_to(outcome: Outcome, incomplete: Incomplete) -> Outcome:
+    """Return what the policy makes of an outcome: an answer that isn't whole may be kept, fail, or be asked again."""
+    if incomplete is Incomplete.KEEP or isinstance(outcome, Failed) or outcome.reply.is_complete is not False:
+        return outcome
+    said = f" (finish_reason: {outcome.reply.finish_reason})" if outcome.reply.finish_reason else ""
+    return Failed(
+        INCOMPLETE_ANSWER,
+        f"The answer is {outcome.reply.ending}{said}, and policy.incomplete is {incomplete}; `response` keeps it.",
+        retryable=incomplete is Incomplete.RETRY,
+        region_served=outcome.region_served,
+        provider_used=outcome.provider_used,
+        reply=outcome.reply,
+    )
 
 
 def backoff_seconds(attempts: int, jitter: float) -> float:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from domain.notes import Findings, Part, cut, nearest, point
+from domain.notes import Action, Findings, Note, Part, cut, nearest, point
 from domain.reading import MAX_ITEMS, read_choice, read_integer, read_number, read_object
-from domain.spec import Delivery, OnPaused, Policy
+from domain.spec import Delivery, Incomplete, OnPaused, Policy
 
 MAX_CALL_SECONDS = 86_400
 MAX_QUEUE_SECONDS = 30 * 86_400
@@ -45,6 +45,10 @@ def _on_paused(part: Part, findings: Findings) -> OnPaused | None:
     return read_choice(part, OnPaused, findings)
 
 
+def _incomplete(part: Part, findings: Findings) -> Incomplete | None:
+    return read_choice(part, Incomplete, findings)
+
+
 _READ_BY_FIELD: Mapping[str, Callable[[Part, Findings], Any]] = {
     "max_concurrent": _max_concurrent,
     "timeout_seconds": _timeout_seconds,
@@ -53,6 +57,7 @@ _READ_BY_FIELD: Mapping[str, Callable[[Part, Findings], Any]] = {
     "min_success_rate": _min_success_rate,
     "delivery": _delivery,
     "on_paused": _on_paused,
+    "incomplete": _incomplete,
 }
 
 
@@ -102,7 +107,15 @@ def read_parameters(part: Part | None, findings: Findings) -> Mapping[str, Any]:
         return {}
     for name, value in parameters.items():
         _check_parameter(name, Part(value, point(part.at, name)), findings)
+    _note_further_choices(parameters.get("n"), part, findings)
     return parameters
+
+
+def _note_further_choices(choices: object, part: Part, findings: Findings) -> None:
+    """Note that an execution has one `output`, however many answers its call asks for and pays."""
+    if isinstance(choices, int) and not isinstance(choices, bool) and choices > 1:
+        detail = f"Each call asks for {choices} answers: `output` is the first, an execution's `response` keeps all."
+        findings.notes.append(Note(Action.PARTLY_SHOWN, point(part.at, "n"), detail=detail))
 
 
 def _check_parameter(name: str, part: Part, findings: Findings) -> None:

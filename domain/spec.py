@@ -38,6 +38,14 @@ class OnPaused(StrEnum):
     WAIT = "wait"
 
 
+class Incomplete(StrEnum):
+    """What an answer is that was cut, filtered or refused: kept as one, a failure, or a try to repeat."""
+
+    KEEP = "keep"
+    FAIL = "fail"
+    RETRY = "retry"
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """One model and the canonical regions it runs in, in submitted order."""
@@ -67,10 +75,17 @@ class Policy:
     min_success_rate: float = 0.67
     delivery: Delivery = Delivery.AT_LEAST_ONCE
     on_paused: OnPaused = OnPaused.REFUSE
+    incomplete: Incomplete = Incomplete.KEEP
 
     def to_json(self) -> dict[str, Any]:
-        """Return the policy as the API shows it. Not `asdict`, which copies what can't change and takes 8x as long."""
-        return {name: getattr(self, name) for name in _POLICY_FIELDS}
+        """Return the policy as the API shows it. Not `asdict`, which copies what can't change and takes 8x as long.
+
+        `incomplete` at its default is absent, as in the specs and hashes from before there was one.
+        """
+        members = {name: getattr(self, name) for name in _POLICY_FIELDS}
+        if self.incomplete is Incomplete.KEEP:
+            del members["incomplete"]
+        return members
 
 
 _POLICY_FIELDS = tuple(one.name for one in fields(Policy))
@@ -135,6 +150,7 @@ class JobSpec:
                     **policy,
                     "delivery": Delivery(policy["delivery"]),
                     "on_paused": OnPaused(policy["on_paused"]),
+                    "incomplete": Incomplete(policy.get("incomplete", Incomplete.KEEP)),
                 }
             ),
             on_duplicate=OnDuplicate(stored["on_duplicate"]),

@@ -17,6 +17,7 @@ WITH planned AS (
         count(*) FILTER (WHERE e.status = 'cancelled') AS cancelled,
         count(*) FILTER (WHERE e.status = 'unknown') AS unknown,
         count(*) FILTER (WHERE e.finished_at IS NULL) AS open,
+        count(*) FILTER (WHERE e.is_complete IS FALSE) AS incomplete,
         max(e.finished_at) AS last_finished_at
     FROM executions AS e
     GROUP BY e.job_no
@@ -67,8 +68,8 @@ UNION ALL
 SELECT 'kept counts equal the recount', j.job_no, j::text
 FROM jobs AS j
 JOIN cells AS c USING (job_no)
-WHERE (j.planned, j.completed, j.failed, j.cancelled, j.unknown)
-    <> (c.planned, c.completed, c.failed, c.cancelled, c.unknown)
+WHERE (j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete)
+    <> (c.planned, c.completed, c.failed, c.cancelled, c.unknown, c.incomplete)
 UNION ALL
 SELECT 'a job has ended once its last cell has', j.job_no, j::text
 FROM jobs AS j

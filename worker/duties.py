@@ -13,6 +13,7 @@ from db.results import Recorded
 from runtime.tasks import end_tasks
 from worker import heartbeat
 from worker.broker_watch import BrokerWatch
+from worker.call_starts import show_call_starts
 from worker.claimer import Claimer
 from worker.consumer import Consumer
 from worker.context import Context
@@ -84,6 +85,7 @@ class Worker:
                 duties.create_task(
                     heartbeat.say_alive(self._context, self._executor, self._importer), name="heartbeat"
                 ),
+                duties.create_task(show_call_starts(self._context, self._executor), name="call starts"),
                 duties.create_task(self._watch.run(), name="watch"),
                 duties.create_task(self._watch.listen(), name="notices"),
             ]

@@ -180,7 +180,7 @@ class Executor:
             if run.must_mark and not await self._marker.mark(run.batch, run.cell(index)):
                 self.release(run.batch)
                 return
-            started_us = run.clock_us()
+            started_us = run.asked[index] = run.clock_us()
             outcome = await provider.answer(_call_of(run, index))
             tried = Try(started_us, run.clock_us(), provider.name)
             if isinstance(outcome, Failed) and outcome.closes_gate:

@@ -11,16 +11,20 @@ import orjson
 
 from db.batches import ClaimedBatch
 from db.gates import Refusal
+from db.responses import ResponseRow
 from db.results import CompletedCell, EndedCell, RetriedCell, Settlement
 from domain.calls import Cell
 from domain.outcome import (
     CALL_INTERRUPTED,
+    NO_REPLY,
     OWN_REFUSALS,
     Completed,
     End,
     Failed,
     Outcome,
+    Reply,
     backoff_seconds,
+    held_to,
     storable,
 )
 from domain.spec import Delivery, JobSpec
@@ -42,7 +46,9 @@ class BatchRun:
     """A claimed batch under way. `untold` of its cells have no outcome yet; `slots` calls of it may be in flight.
 
     `untried` are the indices, into the batch's lists, of cells that nobody asked yet. Those with the fewest tries come
-    first: one that is refused again and again must not be each probe of a closed gate.
+    first: one that is refused again and again must not be each probe of a closed gate. `asked` are those whose call is
+    out, with its start in microseconds since the epoch; `shown` ones have it in the database. It `is_cleared` once
+    nothing is shown there any more of calls of earlier holders.
     """
 
     batch: ClaimedBatch
@@ -51,6 +57,9 @@ class BatchRun:
     untold: int = field(init=False)
     untried: deque[int] = field(init=False)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    asked: dict[int, int] = field(default_factory=dict)
+    shown: set[int] = field(default_factory=set)
+    is_cleared: bool = False
     _offset: float = field(init=False)
     _until: float = field(init=False)
     _told_slots: int = field(init=False)
@@ -127,6 +136,8 @@ class BatchRun:
     def add(self, settlement: Settlement, index: int, outcome: Outcome, tried: Try) -> None:
         """Add the outcome of one cell's try to a settlement."""
         self.untold -= 1
+        self.asked.pop(index, None)
+        outcome = held_to(outcome, self.spec.policy.incomplete)
         match outcome:
             case Completed():
                 settlement.completed.append(_completed(self.cell(index), tried, outcome))
@@ -135,6 +146,9 @@ class BatchRun:
             case _:
                 assert_never(outcome)
         settlement.opens_gate = self.batch.is_probe and _passes_gate(outcome)
+        if outcome.reply.response is not None:
+            attempt_no = self.batch.attempts[index] + 1
+            settlement.responses.append(ResponseRow(*self.cell(index), attempt_no, *outcome.reply.response))
 
     def add_interrupted(self, settlement: Settlement, index: int, provider: str) -> None:
         """End a cell that an earlier holder had started."""
@@ -194,6 +208,10 @@ class BatchRun:
             failed.retryable,
             status,
             self.batch.attempts[index],
+            usage=_usage(failed.reply),
+            finish_reason=failed.reply.finish_reason,
+            is_complete=failed.reply.is_complete,
+            model_used=failed.reply.model_used,
         )
 
     def _has_tries_left(self, index: int, failed: Failed) -> bool:
@@ -241,5 +259,20 @@ def _tried(tried: Try, outcome: Outcome) -> tuple[int, int, str]:
 
 
 def _completed(cell: Cell, tried: Try, outcome: Completed) -> CompletedCell:
-    usage = orjson.dumps(outcome.usage).decode() if outcome.usage else None
-    return CompletedCell(*cell, *_tried(tried, outcome), outcome.region_served, storable(outcome.output), usage)
+    output, reply = storable(outcome.output), outcome.reply
+    if reply is NO_REPLY:
+        return CompletedCell(*cell, *_tried(tried, outcome), outcome.region_served, output)
+    return CompletedCell(
+        *cell,
+        *_tried(tried, outcome),
+        outcome.region_served,
+        output,
+        usage=_usage(reply),
+        finish_reason=reply.finish_reason,
+        is_complete=reply.is_complete,
+        model_used=reply.model_used,
+    )
+
+
+def _usage(reply: Reply) -> str | None:
+    return orjson.dumps(reply.usage).decode() if reply.usage else None

@@ -25,6 +25,11 @@ class AuditCounts(BaseModel):
         description="Those of them that asked a provider other than `echo`. A call whose end nobody recorded (a crash,"
         " a cancel or a release came between) is in no attempt."
     )
+    incomplete: int = Field(description="Cells whose answer was cut or filtered, or is a refusal.")
+    unconfirmed_region: int = Field(
+        description="Completed cells whose provider didn't say which region served: they were asked where the plan"
+        " says, and nobody confirmed it."
+    )
     holds: bool = Field(description="Whether all that must be 0 is, and the kept progress is what was counted.")
     violations: list[str] = Field(description="Which of it doesn't hold; empty, or there is a bug.")
 
@@ -96,4 +101,15 @@ class FleetAudit(Listed[AuditInWindow]):
         )
 
 
-_COUNTED = ("planned", "terminal", "open", "duplicates", "out_of_plan", "orphans", "attempts", "external_calls")
+_COUNTED = (
+    "planned",
+    "terminal",
+    "open",
+    "duplicates",
+    "out_of_plan",
+    "orphans",
+    "attempts",
+    "external_calls",
+    "incomplete",
+    "unconfirmed_region",
+)

@@ -9,6 +9,10 @@ from api.paging import Listed
 from db import executions as db
 from domain.status import ExecutionStatus
 
+_RESPONSE = (
+    "All that the provider answered, as JSON: further choices, tool calls, log probabilities, thoughts. Of more than"
+    ' 1 MiB `{"truncated": true, "bytes": n, "text": "…"}`; null without an answer in JSON, and of `echo`.'
+)
 _SERVED = "The region that the provider says it answered from."
 
 
@@ -38,18 +42,28 @@ class Execution(BaseModel):
     status: ExecutionStatus = Field(description="`running`: without a result, in a batch that a worker holds.")
     attempts: int = Field(description="Tries that came to an end; giving up without a call is none.")
     provider: str = Field(description="Whom the spec names for the model.")
-    provider_used: str | None = Field(description="Who was asked.")
+    provider_used: str | None = Field(description="Who was asked, or is being asked.")
     region_served: str | None = Field(description=_SERVED)
     output: str | None
     output_empty: bool | None = Field(description="Whether the answer is the empty text; null without an answer.")
     usage: dict[str, Any] | None = Field(
         description="What the provider told of tokens, seconds and cost; null where it told nothing."
     )
+    finish_reason: str | None = Field(
+        description="Why the answer ended, in the provider's word; null where it said none."
+    )
+    is_complete: bool | None = Field(
+        description="Whether the answer is whole: not if it was cut or filtered, or is a refusal. Null where the"
+        " provider doesn't say, or says what isn't known here."
+    )
+    model_used: str | None = Field(description="Which model the provider says answered.")
     error: ExecutionError | None
     retry_at: datetime | None = Field(description="When a failed try may be repeated; null unless that is to come.")
     created_at: datetime
     queued_at: datetime | None
-    started_at: datetime | None = Field(description="Of the try that ended the cell.")
+    started_at: datetime | None = Field(
+        description="Of the call that is out, once it takes more than a second; then of the try that ended the cell."
+    )
     finished_at: datetime | None
 
     @classmethod
@@ -68,6 +82,7 @@ class Attempt(BaseModel):
     started_at: datetime
     finished_at: datetime
     error: ExecutionError | None
+    response: Any = Field(description=_RESPONSE)
 
     @classmethod
     def of(cls, tried: db.Attempt) -> Self:
@@ -80,18 +95,22 @@ class Attempt(BaseModel):
             started_at=tried.started_at,
             finished_at=tried.finished_at,
             error=ExecutionError.of(tried),
+            response=tried.response,
         )
 
 
 class ExecutionWithAttempts(Execution):
     """One planned cell with every try, oldest first."""
 
+    response: Any = Field(description=f"Of the try that ended the cell. {_RESPONSE}")
     attempt_history: list[Attempt] = Field(description="As many as `attempts`.")
 
     @classmethod
     def with_attempts(cls, cell: db.Execution, tries: Any) -> Self:
         """Return the cell with its tries as it is shown."""
-        return cls(**_members(cell), attempt_history=[Attempt.of(tried) for tried in tries])
+        history = [Attempt.of(tried) for tried in tries]
+        response = next((tried.response for tried in tries if tried.ended_cell), None)
+        return cls(**_members(cell), response=response, attempt_history=history)
 
 
 class ExecutionList(Listed[Execution]):
@@ -113,6 +132,9 @@ def _members(cell: db.Execution) -> dict[str, Any]:
         "output": cell.output,
         "output_empty": None if cell.output is None else cell.output == "",
         "usage": cell.usage,
+        "finish_reason": cell.finish_reason,
+        "is_complete": cell.is_complete,
+        "model_used": cell.model_used,
         "error": ExecutionError.of(cell),
         "retry_at": cell.retry_at,
         "created_at": cell.created_at,

@@ -16,6 +16,8 @@ from domain.spec import Kind
 from domain.status import TERMINAL_JOB_STATUSES, JobStatus
 from domain.waves import level_by_id
 
+_INCOMPLETE = "Executions whose `is_complete` is false: their answer was cut or filtered, or is a refusal."
+
 
 class Progress(BaseModel):
     """Cells by state, of one moment. `planned` is the total and the sum of the others."""
@@ -85,6 +87,7 @@ class JobSummary(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     progress: Progress
+    incomplete: int = Field(description=_INCOMPLETE)
     links: dict[str, str]
 
     @classmethod
@@ -99,6 +102,7 @@ class JobSummary(BaseModel):
             started_at=job.started_at,
             finished_at=job.finished_at,
             progress=Progress.of(job.counts),
+            incomplete=job.incomplete,
             links=job_links(job.id, job.kind),
         )
 
@@ -128,6 +132,7 @@ class Job(BaseModel):
     planned: PlannedCounts | PlannedImportCounts
     progress: Progress = Field(description="Of an import, its batches are counted.")
     import_progress: ImportProgress | None = Field(description="Of an import: rows, waves, record types.")
+    incomplete: int = Field(description=_INCOMPLETE)
     times_seen: int = Field(description="How often it was submitted: created, joined and replayed.")
     error: JobError | None
     links: dict[str, str]
@@ -156,6 +161,7 @@ class Job(BaseModel):
             planned=_planned(job, import_),
             progress=Progress.of(job.counts),
             import_progress=None if import_ is None else _progress(job, import_),
+            incomplete=job.incomplete,
             times_seen=job.times_seen,
             error=JobError.of(job),
             links=job_links(job.id, job.kind),

@@ -35,6 +35,12 @@ _POLICY = {
             "default": "refuse",
             "description": "Whether a spec that names a paused region or provider is refused, or waits to be resumed.",
         },
+        "incomplete": {
+            "enum": ["keep", "fail", "retry"],
+            "default": "keep",
+            "description": "What an answer is that was cut, filtered or refused: `completed` with `is_complete: false`,"
+            " `failed`, or asked for again while there are attempts left.",
+        },
     },
 }
 JOB_SUBMISSION: dict[str, Any] = {
@@ -98,7 +104,14 @@ class NormalizationNote(BaseModel):
 
     path: str = Field(description="Into the body as it was submitted.")
     action: Literal[
-        "dropped_duplicate", "canonicalized", "defaulted", "moved", "kept_unused", "kept_as_text", "contradicted"
+        "dropped_duplicate",
+        "canonicalized",
+        "defaulted",
+        "moved",
+        "kept_unused",
+        "kept_as_text",
+        "contradicted",
+        "partly_shown",
     ]
     from_: str | None = Field(default=None, alias="from")
     to: str | int | None = None

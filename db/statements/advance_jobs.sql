@@ -17,6 +17,7 @@ WITH advanced_waves AS (
     SET completed = j.completed + i.completed,
         failed = j.failed + i.failed,
         unknown = j.unknown + i.unknown,
+        incomplete = j.incomplete + i.incomplete,
         last_event_no = j.last_event_no + 1,
         status = CASE
             WHEN j.completed + j.failed + j.cancelled + j.unknown + i.completed + i.failed + i.unknown < j.planned
@@ -29,8 +30,8 @@ WITH advanced_waves AS (
             WHEN j.completed + j.failed + j.cancelled + j.unknown + i.completed + i.failed + i.unknown = j.planned
                 THEN greatest(clock_timestamp(), j.started_at)
         END
-    FROM unnest($4::bigint[], $5::int[], $6::int[], $7::int[], $8::text[])
-        AS i (job_no, completed, failed, unknown, event)
+    FROM unnest($4::bigint[], $5::int[], $6::int[], $7::int[], $8::text[], $20::int[])
+        AS i (job_no, completed, failed, unknown, event, incomplete)
     WHERE j.job_no = i.job_no AND coalesce(j.finished_at, 'infinity') = 'infinity'
         AND (SELECT count(*) FROM advanced_waves) >= 0
     RETURNING j.job_no, j.id, j.tenant_no, j.status, j.last_event_no, i.event

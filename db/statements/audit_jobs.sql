@@ -1,10 +1,11 @@
 -- Count what the jobs in $1 hold, from their executions, and compare it with what is kept. Everything but planned,
--- terminal, open, attempts and external_calls must be 0. A job that ended before it was planned has no cells. A twin
+-- terminal, open, attempts, external_calls, incomplete and unconfirmed_region must be 0. A job that ended before it was planned has no cells. A twin
 -- may stand in for a missing cell in out_of_plan, but not in duplicates. The last try of a cell is told by its own row
 -- where somebody was asked: not while it waits, not when it was cancelled, given up or resolved by a person.
 WITH audited_jobs AS MATERIALIZED (
     SELECT
-        j.job_no, j.id, j.kind, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, s.pairs,
+        j.job_no, j.id, j.kind, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete,
+        s.pairs,
         cardinality(s.question_ids) AS questions,
         EXISTS (SELECT FROM waves AS w WHERE w.job_no = j.job_no) AS is_coordinated
     FROM jobs AS j
@@ -41,7 +42,11 @@ WITH audited_jobs AS MATERIALIZED (
         sum(e.recorded_calls + (e.tells_last_try AND e.provider_used <> 'echo')::int)::int AS calls,
         count(*) FILTER (
             WHERE e.attempts <> e.tries + e.tells_last_try::int OR e.last_no <> e.tries
-        )::int AS tries_differ
+        )::int AS tries_differ,
+        count(*) FILTER (WHERE NOT e.is_complete)::int AS incomplete,
+        count(*) FILTER (
+            WHERE e.status = 'completed' AND e.provider_used IS NOT NULL AND e.region_served IS NULL
+        )::int AS unconfirmed_region
     FROM tried_cells AS e
     JOIN audited_jobs AS a USING (job_no)
     GROUP BY e.job_no, e.batch_no, e.region_no, e.model_no, a.questions
@@ -49,7 +54,7 @@ WITH audited_jobs AS MATERIALIZED (
     SELECT
         i.job_no, i.batch_no, 0, 0, 1, 0, 0,
         (b.finished_at IS NULL)::int, (b.status = 'completed')::int, (b.status = 'failed')::int,
-        (b.status = 'cancelled')::int, 0, coalesce(b.attempts, 0), 0, 0
+        (b.status = 'cancelled')::int, 0, coalesce(b.attempts, 0), 0, 0, 0, 0
     FROM import_batches AS i
     JOIN audited_jobs AS a USING (job_no)
     LEFT JOIN batches AS b USING (job_no, batch_no)
@@ -120,7 +125,9 @@ WITH audited_jobs AS MATERIALIZED (
         sum(c.unknown)::int AS unknown,
         sum(c.attempts)::int AS attempts,
         sum(c.calls)::int AS calls,
-        sum(c.tries_differ)::int AS tries_differ
+        sum(c.tries_differ)::int AS tries_differ,
+        sum(c.incomplete)::int AS incomplete,
+        sum(c.unconfirmed_region)::int AS unconfirmed_region
     FROM counted_batches AS c
     GROUP BY c.job_no
 )
@@ -143,12 +150,15 @@ SELECT
     coalesce(c.attempts, 0) AS attempts,
     coalesce(c.calls, 0) AS external_calls,
     coalesce(c.tries_differ, 0) AS tries_differ,
+    coalesce(c.incomplete, 0) AS incomplete,
+    coalesce(c.unconfirmed_region, 0) AS unconfirmed_region,
     CASE
         WHEN a.is_coordinated OR c.job_no IS NOT NULL THEN (
             abs(a.completed - coalesce(c.completed, 0)) + abs(a.failed - coalesce(c.failed, 0))
             + abs(a.cancelled - coalesce(c.cancelled, 0)) + abs(a.unknown - coalesce(c.unknown, 0))
+            + abs(a.incomplete - coalesce(c.incomplete, 0))
         )
-        ELSE a.completed + a.failed + a.unknown
+        ELSE a.completed + a.failed + a.unknown + a.incomplete
     END AS progress_differs,
     coalesce(kb.differing, 0) AS batches_differ,
     coalesce(kw.differing, 0) AS waves_differ,

@@ -1,11 +1,12 @@
 -- End cells without an answer, as failed or unknown, under a batch that this transaction has locked; return how many
--- were open. One that ends without a try of its own ($14 is 0) keeps what its row says of the tries before. A cell that
--- was tried or planned anew since ($13) isn't written again by a flush that is repeated, its commit unheard of.
+-- were open. One that ends without a try of its own ($14 is 0) never started; one whose start is unknown here started
+-- when its row says. A cell that was tried or planned anew since ($13) isn't written again by a flush that is repeated, its commit unheard of.
 WITH failed AS (
     UPDATE executions AS e
     SET status = i.status,
         attempts = e.attempts + i.tries,
         started_at = CASE
+            WHEN i.tries = 0 THEN NULL
             WHEN i.started_us IS NULL THEN e.started_at
             ELSE least('epoch'::timestamptz + i.started_us * interval '1 microsecond', now())
         END,
@@ -14,13 +15,18 @@ WITH failed AS (
         region_served = i.region_served,
         error_code = i.error_code,
         error_detail = i.error_detail,
-        error_retryable = i.error_retryable
+        error_retryable = i.error_retryable,
+        usage = i.usage::json,
+        finish_reason = i.finish_reason,
+        is_complete = i.is_complete,
+        model_used = i.model_used
     FROM unnest(
         $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-        $9::text[], $10::text[], $11::boolean[], $12::text[], $13::int[], $14::smallint[]
+        $9::text[], $10::text[], $11::boolean[], $12::text[], $13::int[], $14::smallint[], $15::text[], $16::text[],
+        $17::boolean[], $18::text[]
     ) AS i (
         job_no, region_no, model_no, question_no, started_us, finished_us, provider_used, region_served, error_code,
-        error_detail, error_retryable, status, attempts_before, tries
+        error_detail, error_retryable, status, attempts_before, tries, usage, finish_reason, is_complete, model_used
     )
     WHERE e.job_no = i.job_no AND e.region_no = i.region_no AND e.model_no = i.model_no
         AND e.question_no = i.question_no AND e.finished_at IS NULL AND e.attempts = i.attempts_before

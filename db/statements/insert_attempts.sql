@@ -1,13 +1,15 @@
 -- Record tries that ended without ending their cells, and count them on the cells; return how many cells were open.
--- A try that is recorded already (a flush repeated, its commit unheard of) isn't counted again. A start mark goes: the
--- cell is planned again, due in `wait_seconds`. A definitive answer gives the next call a new key.
+-- A try that is recorded already (a flush repeated, its commit unheard of) isn't counted again. A start mark goes, and
+-- whom it asked: the cell is planned again, due in `wait_seconds`. A definitive answer gives the next call a new key.
 WITH counted AS (
     UPDATE executions AS e
     SET status = 'planned',
         attempts = e.attempts + 1,
         forgiven = e.forgiven + i.is_forgiven::int,
         key_no = e.key_no + i.is_answered::int,
-        not_before = now() + i.wait_seconds * interval '1 second'
+        not_before = now() + i.wait_seconds * interval '1 second',
+        started_at = NULL,
+        provider_used = NULL
     FROM unnest(
         $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
         $9::text[], $10::text[], $11::int[], $12::boolean[], $13::boolean[], $14::float8[]

@@ -1,18 +1,22 @@
 -- List a job's cells in plan order, after the key ($2, $3, $4). A cell of a running batch runs, unless it has ended.
 -- The times of a cell that waits are its batch's; a cell that has started was created and queued by then. A failed try
--- is told when it may be repeated until it is; a running batch may hold cells whose time hasn't come.
+-- is told when it may be repeated until it is; a running batch may hold cells whose time hasn't come. An open cell shows
+-- the call that is out; what its row tells of one whose worker was lost isn't shown while nobody holds the batch.
 -- $5 is the state to show, $6 to $8 the region, model and question; NULL for any. $9 bounds the rows, $10 the bytes of
 -- what providers said in all rows but the last; a text's length is known without reading it.
 SELECT
     e.job_no, e.region_no, e.model_no, e.question_no, e.attempts, e.provider_used, e.region_served, e.output,
-    e.usage, e.error_code, e.error_detail, e.error_retryable, e.started_at, e.finished_at, e.status, e.provider,
+    e.usage, e.finish_reason, e.is_complete, e.model_used, e.error_code, e.error_detail, e.error_retryable,
+    e.started_at, e.finished_at, e.status, e.provider,
     CASE WHEN e.finished_at IS NULL AND (e.status <> 'running' OR e.not_before > now()) THEN e.not_before END AS retry_at,
     least(e.planned_at, e.started_at) AS created_at,
     least(e.queued_at, e.started_at) AS queued_at
 FROM (
     SELECT
-        x.job_no, x.region_no, x.model_no, x.question_no, x.attempts, x.provider_used, x.region_served, x.output,
-        x.usage, x.error_code, x.error_detail, x.error_retryable, x.started_at, x.finished_at, x.not_before,
+        x.job_no, x.region_no, x.model_no, x.question_no, x.attempts, x.region_served, x.output, x.usage, x.finish_reason,
+        x.is_complete, x.model_used, x.error_code, x.error_detail, x.error_retryable, x.finished_at, x.not_before,
+        CASE WHEN x.finished_at IS NOT NULL OR 'running' IN (x.status, b.status) THEN x.started_at END AS started_at,
+        CASE WHEN x.finished_at IS NOT NULL OR 'running' IN (x.status, b.status) THEN x.provider_used END AS provider_used,
         CASE WHEN x.status = 'planned' AND b.status = 'running' THEN 'running' ELSE x.status END AS status,
         b.provider, b.created_at AS planned_at, b.queued_at,
         sum(coalesce(octet_length(x.output), 0) + coalesce(octet_length(x.error_detail), 0)) OVER (

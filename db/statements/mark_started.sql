@@ -2,7 +2,7 @@
 -- first, so that no claim comes between. Returns the cells that may be asked. A mark whose commit nobody heard of is set
 -- again by the same holder; under another lease a claim finds it, and such a cell is never asked again.
 WITH held AS MATERIALIZED (
-    SELECT b.job_no, b.batch_no
+    SELECT b.job_no, b.batch_no, b.provider
     FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) AS i (job_no, batch_no, fence, holder)
     JOIN batches AS b USING (job_no, batch_no)
     WHERE b.fence = i.fence AND b.holder = i.holder
@@ -10,7 +10,7 @@ WITH held AS MATERIALIZED (
     FOR NO KEY UPDATE OF b
 )
 UPDATE executions AS e
-SET status = 'running', started_at = clock_timestamp()
+SET status = 'running', started_at = clock_timestamp(), provider_used = h.provider
 FROM unnest($5::bigint[], $6::int[], $7::smallint[], $8::smallint[], $9::smallint[])
     AS c (job_no, batch_no, region_no, model_no, question_no)
 JOIN held AS h USING (job_no, batch_no)

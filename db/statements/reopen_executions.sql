@@ -1,7 +1,8 @@
 -- Plan failed cells anew, in batches ($6) that this transaction has locked; narrowed as in count_failed_executions.
 -- The last try of a cell is kept with the others; a cell that failed without one (it was never called, or a person said
 -- so) has none. No earlier try counts against the policy's attempts any more, and the next call carries a new key.
--- The cells' open dead letters are replayed with this, by $7. Return how many cells each batch got back.
+-- The cells' open dead letters are replayed with this, by $7. Return how many cells each batch got back, and how many of
+-- them had an answer that wasn't whole.
 WITH failed_cells AS MATERIALIZED (
     SELECT e.*
     FROM executions AS e
@@ -31,13 +32,16 @@ WITH failed_cells AS MATERIALIZED (
         provider_used = NULL,
         region_served = NULL,
         usage = NULL,
+        finish_reason = NULL,
+        is_complete = NULL,
+        model_used = NULL,
         error_code = NULL,
         error_detail = NULL,
         error_retryable = NULL
     FROM failed_cells AS f
     WHERE e.job_no = f.job_no AND e.region_no = f.region_no AND e.model_no = f.model_no
         AND e.question_no = f.question_no
-    RETURNING e.batch_no
+    RETURNING e.batch_no, f.is_complete
 ), replayed AS (
     UPDATE dead_letters AS d
     SET replayed_at = now(), replayed_by = $7
@@ -45,7 +49,7 @@ WITH failed_cells AS MATERIALIZED (
     WHERE d.job_no = f.job_no AND d.region_no = f.region_no AND d.model_no = f.model_no
         AND d.question_no = f.question_no AND d.replayed_at IS NULL
 )
-SELECT r.batch_no, count(*)::int AS cells
+SELECT r.batch_no, count(*)::int AS cells, count(*) FILTER (WHERE NOT r.is_complete)::int AS incomplete
 FROM reopened AS r
 GROUP BY r.batch_no
 ORDER BY r.batch_no

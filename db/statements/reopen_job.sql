@@ -1,7 +1,8 @@
 -- Let a job run again with the cells ($3 for each batch in $2) that were planned anew in this transaction, which has
 -- locked the batches and their waves. A batch that is still open has more to do, and is due at once: the
 -- cells that wait for a later try go on waiting. One that had ended waits as if it were new, in a chain of its own: of each provider and region the first $4 are
--- ready, the others are released by the ends of these, as the plan's were. A retried cell counts as $5 in its turn.
+-- ready, the others are released by the ends of these, as the plan's were. A retried cell counts as $5 in its turn. $9 of
+-- the cells had an answer that wasn't whole.
 WITH reopened_cells AS MATERIALIZED (
     SELECT c.batch_no, c.cells
     FROM unnest($2::int[], $3::int[]) AS c (batch_no, cells)
@@ -50,6 +51,7 @@ WITH reopened_cells AS MATERIALIZED (
     UPDATE jobs AS j
     SET status = 'running',
         failed = j.failed - (SELECT sum(c.cells) FROM reopened_cells AS c),
+        incomplete = j.incomplete - $9::int,
         finished_at = NULL,
         last_event_no = j.last_event_no + 1
     WHERE j.job_no = $1 AND (SELECT count(*) FROM running_waves) >= 0

@@ -98,6 +98,7 @@ async def test_a_cell_tells_every_try(reader: httpx2.AsyncClient, seeds: Seeds) 
     await seeds.record(*(failed(batch) for batch in await seeds.claim()))
     found = (await reader.get(f"/executions/{waiting['id']}")).json()
     history = found.pop("attempt_history")
+    assert found.pop("response") is None
     assert found == (await only(reader, job.id))[0]
     assert found["error"] == {"code": "busy", "detail": "Busy.", "retryable": False}
     assert [(one["attempt"], one["status"], one["error"]["retryable"]) for one in history] == [

@@ -36,3 +36,8 @@ def answered(document, status=200, **headers):
     body = document if isinstance(document, bytes) else orjson.dumps(document)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, httpx2.Headers(named), body, NOW)
+
+
+def read(dialect, document, **headers):
+    """What a dialect makes of a JSON answer."""
+    return dialect.outcome_of(document, answered(document, **headers))

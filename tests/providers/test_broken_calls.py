@@ -81,7 +81,7 @@ async def test_the_limit_is_of_all_of_a_call_not_of_each_byte(provider, chat):
 
 async def test_a_slow_answer_within_the_limit_is_taken(provider, chat):
     provider.behave = drip(b'{"choices": [{"message": {"content": "4"}}]}', seconds=0.005)
-    assert await chat.answer(call()) == Completed("4")
+    assert (await chat.answer(call())).output == "4"
 
 
 async def test_a_caller_that_gives_up_hangs_up(provider, chat):

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import httpx2
-import orjson
 
 from domain.notes import cut
-from domain.outcome import Failed, storable
+from domain.outcome import NO_REPLY, Failed, Reply, storable
+from worker.providers.documents import parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +37,7 @@ class Trouble(NamedTuple):
     provider_used: str | None = None
 
 
-def read_json(body: bytes) -> Any:
-    """Return the value of a JSON text; raises ValueError for anything else.
-
-    Leniently, since an answer is paid for: models are cut off in the middle of a character, which leaves a lone
-    surrogate, and some servers write `NaN` among their figures.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        try:
-            return json.loads(body)
-        except RecursionError:
-            raise ValueError("too deep") from None
+_CODE_NAMES = ("code", "type", "status", "status_code")
 
 
 def dig(value: Any, *path: Any) -> Any:
@@ -75,35 +63,103 @@ def usage(**members: Any) -> Mapping[str, float] | None:
     return numbers or None
 
 
+def token_counts(given: Any) -> dict[str, Any]:
+    """Return the tokens that an answer's `usage` counts, by our names.
+
+    `cached_tokens` are those of the prompt that were read from a cache, `reasoning_tokens` those of the completion that
+    were thoughts. They stand in details (OpenAI, OpenRouter, vLLM), beside the others (DeepSeek, Moonshot, Anthropic),
+    or nowhere.
+    """
+    return {
+        "prompt_tokens": _first(given, ("prompt_tokens",), ("input_tokens",)),
+        "completion_tokens": _first(given, ("completion_tokens",), ("output_tokens",)),
+        "cached_tokens": _first(
+            given,
+            ("prompt_tokens_details", "cached_tokens"),
+            ("input_tokens_details", "cached_tokens"),
+            ("prompt_cache_hit_tokens",),
+            ("cache_read_input_tokens",),
+            ("cached_tokens",),
+        ),
+        "reasoning_tokens": _first(
+            given,
+            ("completion_tokens_details", "reasoning_tokens"),
+            ("output_tokens_details", "reasoning_tokens"),
+            ("reasoning_tokens",),
+        ),
+    }
+
+
+def _first(value: Any, *paths: tuple[str, ...]) -> Any:
+    return next((found for path in paths if (found := dig(value, *path)) is not None), None)
+
+
 def read_trouble(answer: Answer) -> Trouble:
     """Return what an answer says went wrong, in any of the usual shapes; its text as it is if it has none."""
     try:
-        document = read_json(answer.body)
+        document = parse(answer.body)
     except ValueError:
         return Trouble((), _one_line(answer.body.decode("utf-8", "replace")))
     return trouble_in(document)
 
 
+def has_error(document: Any) -> bool:
+    """Say whether a JSON answer, or one of its choices, tells of an error, whatever else stands in it.
+
+    Members that are there for form's sake, such as `"error": {"code": "", "message": ""}`, tell of none.
+    """
+    one = _unpacked(document)
+    error = dig(one, "error")
+    tells = any(error.values()) if isinstance(error, dict) else bool(error)
+    return tells or "error" in (dig(one, "object"), dig(one, "type")) or bool(dig(one, "base_resp", "status_code"))
+
+
 def trouble_in(document: Any) -> Trouble:
     """Return what a JSON answer says went wrong.
 
-    Known are `{"error": {"message", "code", "type"}}`, `{"error", "error_code"}`, `{"detail"}` and `{"message"}`.
+    Known are `{"error": {"message", "code", "type", "status", "metadata"}}`, also in a list (Gemini) or within another
+    error, `{"error", "error_code"}`, `{"object": "error", "message", "type", "code"}` (vLLM), `{"detail"}` (FastAPI),
+    `{"message"}`, `{"errors": [{"message", "code"}]}` (Cloudflare) and `{"base_resp"}` (MiniMax).
     """
-    error = dig(document, "error")
-    holder = error if isinstance(error, dict) else document
-    codes = (dig(holder, "code"), dig(holder, "type"), dig(document, "error_code"))
-    words = (dig(error, "message"), error, dig(document, "detail"), dig(document, "message"), document)
-    text = next(word for word in words if word or word is document)
+    one = _unpacked(document)
+    error = dig(one, "error")
+    first = dig(one, "errors", 0)
+    holder = error if isinstance(error, dict) else one
+    codes = (
+        *(dig(holder, name) for name in _CODE_NAMES),
+        *(dig(within, name) for within in (dig(error, "error"), dig(error, "metadata"), first) for name in _CODE_NAMES),
+        dig(one, "error_code"),
+        dig(one, "base_resp", "status_code"),
+    )
+    words = (
+        dig(error, "message"),
+        dig(error, "error", "message"),
+        error,
+        dig(one, "detail"),
+        dig(one, "message"),
+        dig(first, "message"),
+        dig(one, "base_resp", "status_msg"),
+        one,
+    )
+    text = next(word for word in words if word or word is one)
     return Trouble(
-        tuple(dict.fromkeys(str(code) for code in codes if isinstance(code, str | int) and code != "")),
+        tuple(dict.fromkeys(str(code) for code in codes if _is_code(code))),
         _one_line(text if isinstance(text, str) else json.dumps(text)),
-        label(dig(document, "provider_used")),
+        label(dig(one, "provider_used")),
     )
 
 
-def bad_answer(detail: str, *, provider_used: str | None = None) -> Failed:
+def _unpacked(document: Any) -> Any:
+    return document[0] if isinstance(document, list) and document and isinstance(document[0], dict) else document
+
+
+def _is_code(code: Any) -> bool:
+    return isinstance(code, str | int) and not isinstance(code, bool) and code not in ("", "None")
+
+
+def bad_answer(detail: str, *, provider_used: str | None = None, reply: Reply = NO_REPLY) -> Failed:
     """Return the failure of an answer that can't be read; asking again would only be paid for again."""
-    return Failed("bad_answer", detail, retryable=False, provider_used=provider_used)
+    return Failed("bad_answer", detail, retryable=False, provider_used=provider_used, reply=reply)
 
 
 def _one_line(text: str) -> str:

@@ -46,6 +46,11 @@ class Exchange:
         return self.headers.get("content-encoding", "identity").lower() not in ("", "identity")
 
     @property
+    def is_length_known(self) -> bool:
+        """Whether the sender said how long its answer is; without that, any end of it looks like the end."""
+        return "content-length" in self.headers
+
+    @property
     def is_refused(self) -> bool:
         """Whether the provider refused the call, which stands whatever came of the rest of its answer."""
         return self.status != 0 and not self.answer.is_success

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import httpx2
 import orjson
@@ -15,10 +15,12 @@ from pydantic import SecretStr
 from domain.outcome import Completed, Failed, Outcome
 from domain.redaction import REDACTED
 from worker.providers.answers import Answer, bad_answer, label, read_trouble
+from worker.providers.documents import Document, EndedEarly, kept, parse
 from worker.providers.exchange import ANSWER_BYTES, Exchange
 from worker.providers.protocol import Call
 from worker.providers.refusals import refused
-from worker.providers.unanswered import broken_off, unexpected
+from worker.providers.streams import is_stream, read_stream
+from worker.providers.unanswered import broken_off, ended_early, unexpected
 
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 3.0
@@ -37,8 +39,8 @@ class Dialect(Protocol):
         """Return what is posted for a call."""
         ...
 
-    def outcome_of(self, answer: Answer) -> Outcome:
-        """Return what a 2xx answer means; raises ValueError for one that isn't JSON."""
+    def outcome_of(self, document: Any, answer: Answer) -> Outcome:
+        """Return what the JSON of a 2xx answer means."""
         ...
 
 
@@ -79,6 +81,7 @@ class HttpProvider:
         self._dialect = dialect
         self._address = address
         self._client = client
+        self._secret = address.api_key.get_secret_value() if address.api_key is not None else None
         self._url_by_region = {
             region: base.copy_with(path=base.path.rstrip("/") + dialect.PATH)
             for region, base in address.base_urls.items()
@@ -128,8 +131,8 @@ class HttpProvider:
             "Idempotency-Key": call.idempotency_key,
             "traceparent": call.new_traceparent(),
         }
-        if self._address.api_key is not None:
-            headers["Authorization"] = f"Bearer {self._address.api_key.get_secret_value()}"
+        if self._secret is not None:
+            headers["Authorization"] = f"Bearer {self._secret}"
         return headers
 
     def _read(self, exchange: Exchange) -> Outcome:
@@ -140,10 +143,19 @@ class HttpProvider:
             return Failed("answer_too_large", f"The answer has more than {ANSWER_BYTES} bytes.", retryable=False)
         if exchange.is_encoded:
             return bad_answer("The answer is packed (Content-Encoding), which wasn't asked for.")
+        return self._understood(exchange, answer)
+
+    def _understood(self, exchange: Exchange, answer: Answer) -> Outcome:
+        """Return what the JSON of an answer means, and keep all of it."""
         try:
-            return self._dialect.outcome_of(answer)
-        except ValueError:
+            document = read_stream(answer.body) if is_stream(answer.body) else _whole(parse(answer.body))
+        except ValueError as error:
+            if isinstance(error, EndedEarly) and not exchange.is_length_known:
+                return ended_early(error)
             return bad_answer(f"The answer isn't JSON: {read_trouble(answer).text}")
+        outcome = self._dialect.outcome_of(document.value, answer)
+        response = kept(document.whole, answer.body, self._secret)
+        return replace(outcome, reply=replace(outcome.reply, response=response))
 
     def _placed(self, outcome: Outcome, exchange: Exchange, call: Call) -> Outcome:
         """Return the outcome with the region that served; a completed one from elsewhere than asked is none."""
@@ -153,14 +165,35 @@ class HttpProvider:
         served = self._address.canonical(reported) or reported
         if isinstance(outcome, Completed) and served != call.region:
             detail = f"It was asked in {call.region} and says that {reported} served."
-            outcome = Failed("region_mismatch", detail, retryable=False, provider_used=outcome.provider_used)
+            used, reply = outcome.provider_used, outcome.reply
+            outcome = Failed("region_mismatch", detail, retryable=False, provider_used=used, reply=reply)
         return replace(outcome, region_served=served)
 
     def _shown(self, outcome: Outcome) -> Outcome:
-        """Return the outcome without the key, which a provider's words may repeat, and no longer than a page."""
+        """Return the outcome without the key, which a provider may repeat; a detail is no longer than a page."""
+        provider_used, region_served = self._redacted(outcome.provider_used), self._redacted(outcome.region_served)
+        outcome = replace(outcome, provider_used=provider_used, region_served=region_served)
+        reply = replace(
+            outcome.reply,
+            finish_reason=self._redacted(outcome.reply.finish_reason),
+            model_used=self._redacted(outcome.reply.model_used),
+        )
         if isinstance(outcome, Completed):
-            return outcome
-        detail = outcome.detail
-        if self._address.api_key is not None:
-            detail = detail.replace(self._address.api_key.get_secret_value(), REDACTED)
-        return replace(outcome, detail=detail[:DETAIL_CHARACTERS])
+            return replace(outcome, output=self._redacted(outcome.output), reply=reply)
+        return replace(outcome, detail=self._redacted(outcome.detail)[:DETAIL_CHARACTERS], reply=reply)
+
+    @overload
+    def _redacted(self, text: str) -> str: ...
+
+    @overload
+    def _redacted(self, text: None) -> None: ...
+
+    @overload
+    def _redacted(self, text: str | None) -> str | None: ...
+
+    def _redacted(self, text: str | None) -> str | None:
+        return text.replace(self._secret, REDACTED) if text and self._secret else text
+
+
+def _whole(value: Any) -> Document:
+    return Document(value, value)

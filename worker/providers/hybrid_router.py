@@ -1,43 +1,16 @@
 """The dialect of a hybrid router: one `/inference` that picks a provider of its own, and says which."""
 
-import re
-from http import HTTPStatus
+from dataclasses import replace
 from typing import Any
 
-from domain.outcome import Completed, Failed, Outcome
-from worker.providers.answers import Answer, Trouble, bad_answer, dig, label, read_json, trouble_in, usage
+from domain.completeness import Ending, ending_of
+from domain.outcome import Completed, Outcome, Reply
+from worker.providers.answers import Answer, Trouble, bad_answer, dig, has_error, label, token_counts, trouble_in, usage
+from worker.providers.messages import said_in
 from worker.providers.protocol import Call
-from worker.providers.refusals import failed, retry_after_seconds
+from worker.providers.refusals import failed_within
 
 PATH = "/inference"
-
-_STATUS_CODE = re.compile(r"(?:http_?)?([45][0-9]{2})")
-_RATE_LIMIT = re.compile(r"rate_?limit|too_many_requests|quota|throttl")
-_CLIENT_FAULTS = frozenset(
-    {
-        "authentication_error",
-        "bad_request",
-        "content_filter",
-        "content_policy_violation",
-        "context_length_exceeded",
-        "forbidden",
-        "invalid_api_key",
-        "invalid_model",
-        "invalid_parameter",
-        "invalid_parameters",
-        "invalid_prompt",
-        "invalid_request",
-        "invalid_request_error",
-        "model_not_found",
-        "permission_denied",
-        "prompt_too_long",
-        "unauthorized",
-        "unknown_model",
-        "unsupported_model",
-        "validation_error",
-    }
-)
-"""Codes after which the same call can only fail again; whatever else goes wrong behind a router may pass."""
 
 
 def body_of(call: Call) -> dict[str, Any]:
@@ -51,45 +24,42 @@ def body_of(call: Call) -> dict[str, Any]:
     }
 
 
-def outcome_of(answer: Answer) -> Outcome:
+def outcome_of(document: Any, answer: Answer) -> Outcome:
     """Return the response's text, null as an empty one, or how the router says it failed."""
-    document = read_json(answer.body)
-    success, response = dig(document, "success"), dig(document, "response")
-    provider_used = label(dig(document, "provider_used"))
-    if success is False:
-        return _failed(trouble_in(document), answer)
-    if success is not True or not isinstance(response, str | None):
-        return bad_answer(f"It has no success and response: {trouble_in(document).text}", provider_used=provider_used)
+    success, provider_used = dig(document, "success"), label(dig(document, "provider_used"))
+    if success is False or has_error(document) or dig(document, "detail"):
+        return failed_within(answer, trouble_in(document))
+    said = said_in(dig(document, "response"))
+    told = _reply(document)
+    if success is not True or said is None:
+        detail = f"It has no success and response: {trouble_in(document).text}"
+        return bad_answer(detail, provider_used=provider_used, reply=told)
+    if told.ending is Ending.BROKEN:
+        trouble = Trouble((told.finish_reason or "",), "The router broke the answer off.", provider_used)
+        return failed_within(answer, trouble, reply=replace(told, ending=None))
     return Completed(
-        response or "",
+        said.text or said.refusal,
         region_served=label(dig(document, "metadata", "region")),
-        usage=_usage(document),
         provider_used=provider_used,
+        reply=replace(told, ending=Ending.REFUSED) if said.refusal else told,
     )
 
 
-def _failed(trouble: Trouble, answer: Answer) -> Failed:
-    return failed(_status_of(trouble), trouble, "success: false", retry_after=retry_after_seconds(answer))
+def _reply(document: Any) -> Reply:
+    """Return what the router tells of the answer, beside the response or in its metadata."""
+    finish_reason = _told(document, "finish_reason", "stop_reason", "done_reason")
+    return Reply(finish_reason, ending_of(finish_reason), _told(document, "model_used", "model"), _usage(document))
 
 
-def _status_of(trouble: Trouble) -> int:
-    """Return the status of HTTP that says the same; the words count where no code does, as in "HTTP 429: …"."""
-    for code in trouble.codes:
-        plain = re.sub(r"[^a-z0-9]+", "_", code.lower())
-        if status := _STATUS_CODE.fullmatch(plain):
-            return int(status[1])
-        if plain in _CLIENT_FAULTS:
-            return HTTPStatus.BAD_REQUEST
-        if _RATE_LIMIT.search(plain):
-            return HTTPStatus.TOO_MANY_REQUESTS
-    says_so = re.search(r"\b429\b", trouble.text)
-    return HTTPStatus.TOO_MANY_REQUESTS if says_so else HTTPStatus.INTERNAL_SERVER_ERROR
+def _told(document: Any, *names: str) -> str | None:
+    metadata = dig(document, "metadata")
+    found = (label(dig(place, name)) for place in (document, metadata) for name in names)
+    return next((one for one in found if one), None)
 
 
 def _usage(document: Any) -> Any:
     return usage(
-        prompt_tokens=dig(document, "metadata", "usage", "prompt_tokens"),
-        completion_tokens=dig(document, "metadata", "usage", "completion_tokens"),
+        **token_counts(dig(document, "metadata", "usage") or dig(document, "usage")),
         seconds=dig(document, "inference_time"),
         cost=dig(document, "cost_estimate"),
     )

@@ -5,11 +5,13 @@ speak of this call alone costs one.
 """
 
 import re
+from dataclasses import replace
 from http import HTTPStatus
 from typing import NamedTuple
 
-from domain.outcome import End, Failed
+from domain.outcome import NO_REPLY, End, Failed, Reply
 from worker.providers.answers import Answer, Trouble, read_trouble
+from worker.providers.statuses import status_of
 from worker.providers.waits import retry_after_seconds, seconds_in_words
 
 __all__ = ["failed", "refused", "retry_after_seconds"]
@@ -62,6 +64,13 @@ def refused(answer: Answer) -> Failed:
     """Return the failure that an answer outside 2xx is."""
     said = f"HTTP {answer.status}"
     return failed(answer.status, read_trouble(answer), said, retry_after=retry_after_seconds(answer))
+
+
+def failed_within(answer: Answer, trouble: Trouble, *, said: str = "with an error", reply: Reply = NO_REPLY) -> Failed:
+    """Return the failure that an answer within 2xx tells of: the one of the status that says the same."""
+    detail = f"HTTP {answer.status} {said}"
+    outcome = failed(status_of(trouble), trouble, detail, retry_after=retry_after_seconds(answer))
+    return replace(outcome, reply=reply)
 
 
 def failed(status: int, trouble: Trouble, said: str, *, retry_after: float | None) -> Failed:

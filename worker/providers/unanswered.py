@@ -22,6 +22,12 @@ def broken_off(error: TimeoutError | httpx2.HTTPError, *, is_sent: bool, limit_s
     return Failed("connection_reset", detail, retryable=True, end=End.AMBIGUOUS)
 
 
+def ended_early(error: ValueError) -> Failed:
+    """Return the failure of an answer that ended before it was whole: the provider may have done all of it."""
+    detail = f"The connection ended before there was an answer in full: {error}"
+    return Failed("connection_reset", detail, retryable=True, end=End.AMBIGUOUS)
+
+
 def unexpected(error: Exception, *, is_sent: bool) -> Failed:
     """Return the failure of a call that this worker couldn't make or read, for a reason that nobody foresaw."""
     detail = f"This worker failed in the call ({type(error).__name__}); its log says more."

@@ -1,0 +1,41 @@
+"""Responses: all that providers answered, kept beside the tries; written with a try's end, read with one execution."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from db.columns import columns
+from db.engine import Connection, statement
+
+STATEMENT_BYTES = 16 * 2**20
+"""What one statement carries at most, and one response more: far below what a message to the server may hold."""
+
+
+class ResponseRow(NamedTuple):
+    """What a try of a cell was answered: JSON text, and how many bytes came."""
+
+    job_no: int
+    region_no: int
+    model_no: int
+    question_no: int
+    attempt_no: int
+    size: int
+    body: str
+
+
+async def keep_responses(connection: Connection, rows: Sequence[ResponseRow]) -> None:
+    """Write these in the caller's transaction, which also records their tries. Safe to repeat."""
+    for some in _portions(rows):
+        await connection.execute(statement("insert_responses"), *columns(some, 7))
+
+
+def _portions(rows: Sequence[ResponseRow]) -> Iterator[list[ResponseRow]]:
+    portion: list[ResponseRow] = []
+    size = 0
+    for row in rows:
+        portion.append(row)
+        size += len(row.body)
+        if size >= STATEMENT_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion

@@ -1,0 +1,58 @@
+"""Showing since when calls are out: of those that take a while, so that the quick ones cost nothing."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+from db import marks
+from db.engine import GONE, REFUSED, in_transaction
+from db.marks import ShownCall
+from domain.calls import Cell
+from worker.context import Context
+from worker.executor import Executor
+from worker.runs import BatchRun
+
+LOOK_SECONDS = 0.5
+SHOWN_SECONDS = 1.0
+"""A call that is out for so long is shown: writing it costs less than a thousandth of what the call takes."""
+
+
+async def show_call_starts(context: Context, executor: Executor) -> None:
+    """Show the starts of calls that are out, until cancelled. A database that is away is the heartbeat's to report."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        runs = [run for run in executor.held.values() if run.counts_calls and not run.must_mark]
+        calls = [call for run in runs for call in _to_show(run)]
+        if not calls:
+            continue
+        try:
+            with suppress(*GONE):
+                shown = await in_transaction(context.claims, partial(marks.show_calls, calls=calls))
+                _note(runs, shown & {call.cell for call in calls if call.started_us is not None})
+        except REFUSED as error:
+            context.log.warning("call_starts_refused", cells=len(calls), error=str(error))
+
+
+def _to_show(run: BatchRun) -> Sequence[ShownCall]:
+    """Return the calls of a batch that are out for a while and don't show it.
+
+    One that somebody held before may show calls of then; at the first look all of its other cells are cleared.
+    """
+    latest_us = run.clock_us() - round(SHOWN_SECONDS * 1_000_000)
+    starts = {
+        index: started_us
+        for index, started_us in run.asked.items()
+        if started_us <= latest_us and index not in run.shown
+    }
+    cleared = () if run.is_cleared or run.batch.fence == 1 else range(len(run.batch.attempts))
+    run.is_cleared = True
+    return [
+        ShownCall(run.batch, run.cell(index), starts.get(index), run.batch.attempts[index])
+        for index in sorted({*starts, *cleared})
+    ]
+
+
+def _note(runs: Sequence[BatchRun], shown: set[Cell]) -> None:
+    for run in runs:
+        run.shown.update(index for index in run.asked if run.cell(index) in shown)

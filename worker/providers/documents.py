@@ -1,0 +1,112 @@
+"""The JSON of an answer, whole or cut, and how much of it is kept beside the result."""
+
+import codecs
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from domain.outcome import KeptResponse, storable
+from domain.redaction import REDACTED
+
+RESPONSE_BYTES = 2**20
+"""Of an answer that is larger only so much is kept, as text; the log probabilities of a long one fit."""
+MOST_NESTED = 100
+"""Deeper ones are kept as text too: what reads JSON has its own, different limits."""
+_BIGGEST_INTEGER = 2**63
+_CUT_NUMBERS = frozenset({".", "e", "E", "e+", "e-", "E+", "E-"})
+_CUT_LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+
+
+class EndedEarly(ValueError):
+    """The JSON stops in the middle: what was sent isn't all that was meant to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What an answer says, as JSON: `value` to read it from, `whole` to keep."""
+
+    value: Any
+    whole: Any
+
+
+def parse(body: bytes) -> Any:
+    """Return the value of a JSON text; raises EndedEarly for one that is cut, ValueError for anything else.
+
+    Leniently, since an answer is paid for: models are cut off in the middle of a character, which leaves a lone
+    surrogate, and some servers write `NaN` among their figures.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    # What a cut leaves of a last character is no other error than the cut.
+    text = codecs.getincrementaldecoder(json.detect_encoding(body))("surrogatepass").decode(body)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        if _is_cut(text, error):
+            raise EndedEarly("The JSON stops in the middle.") from None
+        raise
+    except RecursionError:
+        raise ValueError("too deep") from None
+
+
+def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
+    """Say whether more text could have made it JSON: nothing was wrong before its end."""
+    rest = text[error.pos :].strip()
+    is_escape_cut = "escape" in error.msg and len(rest) < len("\\u0000")
+    is_open_text = error.msg.startswith("Unterminated string") or is_escape_cut
+    is_open_number = rest in _CUT_NUMBERS
+    return not rest or is_open_text or is_open_number or any(literal.startswith(rest) for literal in _CUT_LITERALS)
+
+
+def kept(whole: Any, body: bytes, secret: str | None) -> KeptResponse:
+    """Return what is kept of an answer's JSON that came in this body: all of it, or its beginning as text.
+
+    What a database can't hold is replaced, and so is `secret`, wherever the answer repeats it.
+    """
+    if _is_nested(whole, MOST_NESTED):
+        text = body.decode("utf-8", "replace")
+        return _shortened(text.replace(secret, REDACTED) if secret else text, body)
+    try:
+        text = orjson.dumps(whole if secret is None else _cleaned(whole, secret)).decode()
+    except TypeError:  # a lone surrogate, or a number past what JSON is read with elsewhere
+        text = orjson.dumps(_cleaned(whole, secret)).decode()
+    return KeptResponse(len(body), text) if len(text) <= RESPONSE_BYTES else _shortened(text, body)
+
+
+def _shortened(text: str, body: bytes) -> KeptResponse:
+    beginning = text.encode("utf-8", "replace")[:RESPONSE_BYTES].decode("utf-8", "ignore")
+    shown = {"truncated": True, "bytes": len(body), "text": storable(beginning)}
+    return KeptResponse(len(body), orjson.dumps(shown).decode())
+
+
+def _cleaned(value: Any, secret: str | None) -> Any:
+    match value:
+        case str():
+            return storable(value.replace(secret, REDACTED) if secret else value)
+        case dict():
+            return {_cleaned(name, secret): _cleaned(member, secret) for name, member in value.items()}
+        case list():
+            return [_cleaned(member, secret) for member in value]
+        case int() if abs(value) >= _BIGGEST_INTEGER:
+            return str(value)
+        case _:
+            return value
+
+
+def _is_nested(value: Any, levels: int) -> bool:
+    """Say whether a value has more than so many levels."""
+    members = [value]
+    for _ in range(levels):
+        members = [
+            inner
+            for member in members
+            if isinstance(member, dict | list)
+            for inner in (member.values() if isinstance(member, dict) else member)
+        ]
+        if not members:
+            return False
+    return any(isinstance(member, dict | list) for member in members)

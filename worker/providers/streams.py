@@ -1,0 +1,66 @@
+"""An answer that came as events (SSE) though none were asked for, put together to what it would have been without."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from worker.providers.answers import dig, has_error
+from worker.providers.documents import Document, EndedEarly, parse
+
+_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_DONE = b"[DONE]"
+
+
+def is_stream(body: bytes) -> bool:
+    """Say whether a body is a stream of events; no JSON text begins like one."""
+    return body.lstrip().startswith(_STARTS)
+
+
+def read_stream(body: bytes) -> Document:
+    """Return the answer that the events of a body give, an error of one of them first.
+
+    The whole of it are the events. Raises EndedEarly where they stop before the answer does, and ValueError where one
+    isn't JSON.
+    """
+    texts = [line[5:].strip() for line in body.splitlines() if line.startswith(b"data:")]
+    is_done = _DONE in texts
+    events = [_read_event(text, texts[-1]) for text in texts if text not in (b"", _DONE)]
+    failed = next((event for event in events if has_error(event) or has_error(dig(event, "choices", 0))), None)
+    if failed is not None:
+        return Document(failed, events)
+    document = _joined(events)
+    if not is_done and dig(document, "choices", 0, "finish_reason") is None:
+        raise EndedEarly("The events end before the answer does.")
+    return Document(document, events)
+
+
+def _read_event(text: bytes, last: bytes) -> Any:
+    try:
+        return parse(text)
+    except ValueError:
+        if text is last:
+            raise EndedEarly("The last event is cut.") from None
+        raise
+
+
+def _joined(events: Sequence[Any]) -> Any:
+    """Return the document of these chunks, or the one event that is a whole answer."""
+    whole = next((event for event in events if dig(event, "choices", 0, "message") is not None), None)
+    if whole is not None:
+        return whole
+    choices = [choice for event in events if isinstance(choice := dig(event, "choices", 0), dict)]
+    if not choices:
+        return next(iter(events), {})
+    message = {
+        name: "".join(piece for choice in choices if isinstance(piece := dig(choice, "delta", name), str))
+        for name in ("content", "refusal")
+    }
+    return {
+        "model": _last(events, "model"),
+        "choices": [{"message": message, "finish_reason": _last(choices, "finish_reason")}],
+        "usage": _last(events, "usage"),
+        "timings": _last(events, "timings"),
+    }
+
+
+def _last(members: Sequence[Any], name: str) -> Any:
+    return next((value for member in reversed(members) if (value := dig(member, name))), None)
