@@ -197,7 +197,6 @@ def _drop(settlement: Settlement, settled: set[tuple[int, ...]]) -> None:
     settlement.completed = [cell for cell in settlement.completed if cell[:4] not in settled]
     settlement.ended = [cell for cell in settlement.ended if cell[:4] not in settled]
     settlement.retried = [cell for cell in settlement.retried if cell[:4] not in settled]
-    settlement.responses = [row for row in settlement.responses if row[:4] not in settled]
     if settlement.results < results:
         settlement.freed_slots = 0  # the flush that wrote them freed them
 

@@ -10,7 +10,10 @@ WITH held AS MATERIALIZED (
     FOR NO KEY UPDATE OF b SKIP LOCKED
 )
 UPDATE executions AS e
-SET started_at = least('epoch'::timestamptz + c.started_us * interval '1 microsecond', now()),
+SET started_at = CASE
+        WHEN c.started_us IS NOT NULL
+            THEN least('epoch'::timestamptz + c.started_us * interval '1 microsecond', now())
+    END,
     provider_used = CASE WHEN c.started_us IS NOT NULL THEN h.provider END
 FROM unnest($5::bigint[], $6::int[], $7::smallint[], $8::smallint[], $9::smallint[], $10::bigint[], $11::int[])
     AS c (job_no, batch_no, region_no, model_no, question_no, started_us, attempts_before)
