@@ -182,6 +182,7 @@ class Executor:
                 return
             started_us = run.asked[index] = run.clock_us()
             outcome = await provider.answer(_call_of(run, index))
+            del run.asked[index]
             tried = Try(started_us, run.clock_us(), provider.name)
             if isinstance(outcome, Failed) and outcome.closes_gate:
                 self._close(run.batch.pool)

@@ -136,8 +136,8 @@ class BatchRun:
     def add(self, settlement: Settlement, index: int, outcome: Outcome, tried: Try) -> None:
         """Add the outcome of one cell's try to a settlement."""
         self.untold -= 1
-        self.asked.pop(index, None)
-        outcome = held_to(outcome, self.spec.policy.incomplete)
+        if outcome.reply is not NO_REPLY:
+            outcome = self._keep(settlement, index, outcome)
         match outcome:
             case Completed():
                 settlement.completed.append(_completed(self.cell(index), tried, outcome))
@@ -146,9 +146,13 @@ class BatchRun:
             case _:
                 assert_never(outcome)
         settlement.opens_gate = self.batch.is_probe and _passes_gate(outcome)
+
+    def _keep(self, settlement: Settlement, index: int, outcome: Outcome) -> Outcome:
+        """Add what a cell's try was answered to a settlement; return what the policy makes of it."""
         if outcome.reply.response is not None:
             attempt_no = self.batch.attempts[index] + 1
             settlement.responses.append(ResponseRow(*self.cell(index), attempt_no, *outcome.reply.response))
+        return held_to(outcome, self.spec.policy.incomplete)
 
     def add_interrupted(self, settlement: Settlement, index: int, provider: str) -> None:
         """End a cell that an earlier holder had started."""
