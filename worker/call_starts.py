@@ -13,9 +13,9 @@ from worker.context import Context
 from worker.executor import Executor
 from worker.runs import BatchRun
 
-LOOK_SECONDS = 0.5
-SHOWN_SECONDS = 1.0
-"""A call that is out for so long is shown: writing it costs less than a thousandth of what the call takes."""
+LOOK_SECONDS = 0.25
+SHOWN_SECONDS = 0.25
+"""A call that is out for so long is shown; one statement writes all of a look, 100 in 0.8 ms (2026-11-29)."""
 
 
 async def show_call_starts(context: Context, executor: Executor) -> None:

@@ -62,7 +62,7 @@ class Execution(BaseModel):
     created_at: datetime
     queued_at: datetime | None
     started_at: datetime | None = Field(
-        description="Of the call that is out, once it takes more than a second; then of the try that ended the cell."
+        description="Of the call that is out, once it takes half a second; then of the try that ended the cell."
     )
     finished_at: datetime | None
 
