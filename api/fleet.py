@@ -20,7 +20,7 @@ from db.engine import GONE, Connection, Engine, connect
 from db.gauges import measure_due, measure_work
 from db.pauses import read_pauses
 from db.pools import read_pools
-from db.reading import in_index_order, snapshot
+from db.reading import in_index_order
 from runtime.metrics import (
     BROKER_WRITABLE,
     BUILD_INFO,
@@ -103,15 +103,20 @@ class FleetView:
         stuck = await queue.list_stuck(
             connection, self._tenant_no, min_seconds=2 * settings.reconcile_seconds, limit=COUNTED_STUCK
         )
-        async with in_index_order(connection):
+
+        async def measure(connection: Connection) -> list[Gauge]:
             return [
-                *gauges.of_workers(live),
-                *gauges.of_stuck(explain(one, live, settings).reason for one in stuck),
                 *gauges.of_work(await measure_work(connection)),
                 *gauges.of_pools((await read_pools(connection)).values(), await measure_due(connection)),
                 *gauges.of_pauses(await read_pauses(connection)),
                 (DEAD_LETTERS, {}, await count_dead_letters(connection)),
             ]
+
+        return [
+            *gauges.of_workers(live),
+            *gauges.of_stuck(explain(one, live, settings).reason for one in stuck),
+            *await in_index_order(connection, measure),
+        ]
 
     async def _recount(self) -> Mapping[str, int]:
         """Return the violations of each invariant among recent jobs, counted at most AUDIT_SECONDS ago."""
@@ -123,8 +128,8 @@ class FleetView:
 
     async def _audit(self) -> Mapping[str, int] | None:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS), snapshot(self._engine) as connection:
-                audits = await audit_recent(connection, self._tenant_no)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                audits = await audit_recent(self._engine, self._tenant_no)
         except GONE as error:
             log.warning("scrape_incomplete", error=f"{type(error).__name__}: {error}")
             return None

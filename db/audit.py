@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from db.engine import Connection, Engine, statement
 from db.jobs import absent_job, refuse_impossible
-from db.reading import Slice, snapshot
+from db.reading import Slice, in_snapshot
 
 MUST_BE_ZERO = (
     "duplicates",
@@ -78,14 +78,17 @@ class WindowAudit:
 async def audit_job(engine: Engine, tenant_no: int, job_id: str) -> tuple[JobAudit, datetime]:
     """Recount one job; return it and the moment, by the database's clock. Raise NotFound for an unknown job."""
     refuse_impossible(job_id)
-    async with snapshot(engine) as connection:
+
+    async def recount(connection: Connection) -> tuple[JobAudit, datetime] | None:
         row = await connection.fetchrow(
             "SELECT job_no, now() AS checked_at FROM jobs WHERE tenant_no = $1 AND id = $2", tenant_no, job_id
         )
-        audits = await _audit(connection, [row["job_no"]] if row else [])
-    if row is None:
+        return ((await _audit(connection, [row["job_no"]]))[0], row["checked_at"]) if row else None
+
+    counted = await in_snapshot(engine, recount)
+    if counted is None:
         raise absent_job()
-    return audits[0], row["checked_at"]
+    return counted
 
 
 async def audit_window(
@@ -99,7 +102,8 @@ async def audit_window(
     limit: int,
 ) -> WindowAudit:
     """Recount the tenant's jobs created from `since` to before `until`, the last `window` if they aren't given."""
-    async with snapshot(engine) as connection:
+
+    async def recount(connection: Connection) -> WindowAudit:
         checked_at: datetime = await connection.fetchval("SELECT now()")
         end = until or checked_at
         start = since or end - window
@@ -108,23 +112,28 @@ async def audit_window(
         on_page = await _newest(connection, within, before=before, jobs=limit + 1, cells=None)
         audits = await _audit(connection, sorted({*counted, *on_page[:limit]}))
         is_complete = not counted or not await _newest(connection, within, before=counted[-1], jobs=1, cells=None)
-    by_no = {audit.job_no: audit for audit in audits}
-    return WindowAudit(
-        since=start,
-        until=end,
-        jobs=[by_no[job_no] for job_no in counted],
-        is_complete=is_complete,
-        page=Slice([by_no[job_no] for job_no in on_page[:limit]], is_last=len(on_page) <= limit),
-        checked_at=checked_at,
-    )
+        by_no = {audit.job_no: audit for audit in audits}
+        return WindowAudit(
+            since=start,
+            until=end,
+            jobs=[by_no[job_no] for job_no in counted],
+            is_complete=is_complete,
+            page=Slice([by_no[job_no] for job_no in on_page[:limit]], is_last=len(on_page) <= limit),
+            checked_at=checked_at,
+        )
+
+    return await in_snapshot(engine, recount)
 
 
-async def audit_recent(connection: Connection, tenant_no: int) -> Sequence[JobAudit]:
-    """Recount the tenant's newest jobs, few enough for a scrape. Expects a connection that `snapshot` lent."""
+async def audit_recent(engine: Engine, tenant_no: int) -> Sequence[JobAudit]:
+    """Recount the tenant's newest jobs, few enough for a scrape."""
     recent = (tenant_no, None, None)
-    return await _audit(
-        connection, await _newest(connection, recent, before=None, jobs=RECENT_JOBS, cells=RECENT_CELLS)
-    )
+
+    async def recount(connection: Connection) -> Sequence[JobAudit]:
+        newest = await _newest(connection, recent, before=None, jobs=RECENT_JOBS, cells=RECENT_CELLS)
+        return await _audit(connection, newest)
+
+    return await in_snapshot(engine, recount)
 
 
 async def _newest(

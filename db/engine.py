@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import asyncpg
 import orjson
@@ -169,7 +169,9 @@ class Unstorable(ValueError):
     """A value that the database's types can't hold reached a statement; a bug of whoever let it through."""
 
 
-CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+STALE_STATEMENTS = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+"""A statement was prepared before a table changed. The driver has dropped the connection's other statements by then."""
+CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, *STALE_STATEMENTS)
 repeats: Counter[str] = Counter()
 """Units of this process that were repeated, by the name of the conflict they met; it travels with the heartbeat."""
 GONE = (
@@ -200,18 +202,45 @@ UNFIT = (
 """Those of them that are about the values; others may be about the moment, or about the server's settings."""
 
 
-async def in_transaction(
-    engine: Engine, unit: Callable[[Connection], Awaitable[Result]], *, seconds: float | None = None
-) -> Result:
-    """Run `unit` in a transaction and commit; run it again, whole, when it met a conflict (40P01, 40001).
+Isolation: TypeAlias = Literal["read_committed", "repeatable_read"]
 
-    `unit` must not keep effects outside the transaction, for it may run several times. `seconds` limits each statement.
+
+async def in_transaction(
+    engine: Engine,
+    unit: Callable[[Connection], Awaitable[Result]],
+    *,
+    seconds: float | None = None,
+    isolation: Isolation = "read_committed",
+    readonly: bool = False,
+) -> Result:
+    """Run `unit` in a transaction and commit. Run it again, whole, when it met a conflict or a stale statement.
+
+    A conflict is 40P01 or 40001; a statement is stale that was prepared before its table changed. `unit` must not keep
+    effects outside the transaction, for it may run several times. `seconds` limits each statement.
     """
     for _ in range(RETRIES):
         try:
-            async with connect(engine, seconds=seconds) as connection, connection.transaction():
-                return await unit(connection)
+            async with connect(engine, seconds=seconds) as connection:
+                return await transact(connection, unit, isolation=isolation, readonly=readonly)
         except CONFLICTS as conflict:
             repeats[type(conflict).__name__] += 1
-    async with connect(engine, seconds=seconds) as connection, connection.transaction():
+    async with connect(engine, seconds=seconds) as connection:
+        return await transact(connection, unit, isolation=isolation, readonly=readonly)
+
+
+async def transact(
+    connection: Connection,
+    unit: Callable[[Connection], Awaitable[Result]],
+    *,
+    isolation: Isolation = "read_committed",
+    readonly: bool = False,
+) -> Result:
+    """Run `unit` in a transaction of a connection and commit; once again, whole, when it met a stale statement."""
+    try:
+        async with connection.transaction(isolation=isolation, readonly=readonly):
+            return await unit(connection)
+    except STALE_STATEMENTS as stale:
+        repeats[type(stale).__name__] += 1
+    # On this connection, which has dropped its statements: the pool's others still have their stale ones.
+    async with connection.transaction(isolation=isolation, readonly=readonly):
         return await unit(connection)

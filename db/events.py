@@ -8,7 +8,7 @@ from sqlmodel import col, select
 
 from db.engine import Engine, connect, statement
 from db.jobs import find_job
-from db.reading import Slice, columns_of, reading, sliced
+from db.reading import Slice, columns_of, read_all, sliced
 from db.tables import Submission
 
 
@@ -63,6 +63,5 @@ async def list_submissions(
         .order_by(col(Submission.submission_no))
         .limit(limit + 1)
     )
-    async with reading(engine) as session:
-        found = (await session.exec(submissions)).all()
+    found = await read_all(engine, submissions)
     return sliced(found, limit, columns_of(SubmissionRead))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from db.engine import Connection, Engine, connect, statement
 from db.jobs import find_job, look_up_job
-from db.reading import BIGGEST_BIGINT, Slice, sliced, snapshot
+from db.reading import BIGGEST_BIGINT, Slice, in_snapshot, sliced, snapshot
 from domain.errors import NotFound
 
 EXECUTION_ID = re.compile(r"(\d{1,19})-(\d{1,3})-(\d{1,3})-(\d{1,3})", re.ASCII)
@@ -175,11 +175,14 @@ async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> t
     """
     job_no, key = parse_execution_id(execution_id)
     before = CellKey(key.region_no, key.model_no, key.question_no - 1)
-    async with snapshot(engine) as connection:
+
+    async def look_up(connection: Connection) -> tuple[list[_Names], list[Any], list[Any], Any]:
         names = await _read_names(connection, tenant_no, job_no)
         found = await connection.fetch(statement("list_executions"), job_no, *before, None, *key, 1, BIGGEST_BIGINT)
         tries = await connection.fetch(statement("list_attempts"), job_no, *key, RESPONSES_BYTES)
-        response = await connection.fetchval(_LAST_RESPONSE, job_no, *key)
+        return names, found, tries, await connection.fetchval(_LAST_RESPONSE, job_no, *key)
+
+    names, found, tries, response = await in_snapshot(engine, look_up)
     if not names or not found:
         raise absent_execution()
     execution = _execution(dict(found[0]), names[0])

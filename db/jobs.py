@@ -1,15 +1,17 @@
 """Jobs: one as the API shows it, the list, and the key that everything below a job goes by."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, any_, func, literal, select
 from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import Connection, Engine, connect, statement
-from db.reading import Slice, columns_of, reading, sliced
+from db.reading import Slice, columns_of, read, sliced
 from db.tables import Batch, Job, Spec
 from domain.errors import NotFound
 
@@ -153,9 +155,13 @@ async def list_jobs(
     rows = _narrowed(_listed(tenant_no), wanted)
     if before is not None:
         rows = rows.where(col(Job.job_no) < before)
-    async with reading(engine) as session:
+
+    async def newest(session: AsyncSession) -> Sequence[Any]:
         connection = await session.connection()
-        found = (await connection.execute(rows.order_by(col(Job.job_no).desc()).limit(limit + 1))).all()
+        found = await connection.execute(rows.order_by(col(Job.job_no).desc()).limit(limit + 1))
+        return list(found)
+
+    found = await read(engine, newest)
     return sliced(found, limit, columns_of(JobListed))
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlmodel import col, select
 
 from db.engine import Connection, Engine, statement
-from db.reading import Slice, columns_of, reading, sliced
+from db.reading import Slice, columns_of, read_all, sliced
 from db.tables import Operation
 from domain.regions import Registry
 
@@ -89,6 +89,5 @@ async def list_operations(engine: Engine, *, before: int | None, limit: int) -> 
     operations = select(Operation).order_by(col(Operation.operation_no).desc()).limit(limit + 1)
     if before is not None:
         operations = operations.where(col(Operation.operation_no) < before)
-    async with reading(engine) as session:
-        found = (await session.exec(operations)).all()
+    found = await read_all(engine, operations)
     return sliced(found, limit, columns_of(OperationRead))

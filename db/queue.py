@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from db.engine import Connection, statement
 from db.reading import in_index_order
@@ -66,6 +67,9 @@ async def list_stuck(
     Longest first, what is paused last. Of each finding, and of batches for each provider and region, the SHOWN_STUCK
     whose turn is next are looked at.
     """
-    async with in_index_order(connection):
-        rows = await connection.fetch(statement("list_stuck"), min_seconds, SHOWN_STUCK, tenant_no, limit)
+
+    async def find(connection: Connection) -> Sequence[Any]:
+        return await connection.fetch(statement("list_stuck"), min_seconds, SHOWN_STUCK, tenant_no, limit)
+
+    rows = await in_index_order(connection, find)
     return [StuckWork(**row) for row in rows]

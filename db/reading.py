@@ -1,18 +1,22 @@
 """How reads borrow a connection: one statement at a time, or several that see one snapshot; and pages of lists."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
+from sqlalchemy import Executable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.engine import Connection, Engine, connect, lent
+from db.engine import STALE_STATEMENTS, Connection, Engine, connect, in_transaction, lent, transact
 
 Fact = TypeVar("Fact")
+Result = TypeVar("Result")
+PLAN_FREELY = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
+INDEX_ORDER = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
 BIGGEST_INT = 2**31 - 1
 BIGGEST_BIGINT = 2**63 - 1
 
@@ -25,9 +29,30 @@ class Slice(Generic[Fact]):
     is_last: bool
 
 
+async def read(engine: Engine, query: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
+    """Run `query` on a session whose every statement is its own transaction; again if its statements were stale.
+
+    Errors are the driver's, as in `db.engine.GONE`.
+    """
+    try:
+        async with _session(engine) as session:
+            return await query(session)
+    except STALE_STATEMENTS:  # the dialect drops them on all connections of the engine
+        async with _session(engine) as session:
+            return await query(session)
+
+
+async def read_all(engine: Engine, query: Executable) -> Sequence[Any]:
+    """Return all rows of one statement (of one column: its values), in the way of `read`."""
+
+    async def rows(session: AsyncSession) -> Sequence[Any]:
+        return (await session.exec(query)).all()  # type: ignore[call-overload, no-any-return]
+
+    return await read(engine, rows)
+
+
 @asynccontextmanager
-async def reading(engine: Engine) -> AsyncIterator[AsyncSession]:
-    """Lend a session whose every statement is its own transaction. Errors are the driver's, as in `db.engine.GONE`."""
+async def _session(engine: Engine) -> AsyncIterator[AsyncSession]:
     try:
         async with (
             engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection,
@@ -42,30 +67,44 @@ async def reading(engine: Engine) -> AsyncIterator[AsyncSession]:
         raise ConnectionError(str(error)) from error
 
 
+async def in_snapshot(engine: Engine, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
+    """Run `unit` in a transaction that only reads and sees one moment, whatever is written meanwhile.
+
+    It is repeated as `in_transaction` does. Whole tables are joined here, so it plans freely also where the pool's
+    other statements plan by index always.
+    """
+
+    async def planned_freely(connection: Connection) -> Result:
+        await connection.execute(PLAN_FREELY)
+        return await unit(connection)
+
+    return await in_transaction(engine, planned_freely, isolation="repeatable_read", readonly=True)
+
+
 @asynccontextmanager
 async def snapshot(engine: Engine) -> AsyncIterator[Connection]:
-    """Lend the driver's connection in a transaction that only reads and sees one moment, whatever is written meanwhile.
+    """Lend a connection in such a transaction for as long as the block, for what is read page by page.
 
-    Whole tables are joined here, so it plans freely also where the pool's other statements plan by index always.
+    Nothing in the block is repeated, so its statements are prepared anew: take an engine that runs no others.
     """
-    async with connect(engine) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-        await connection.execute(
-            "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
-        )
-        yield connection
+    async with connect(engine) as connection:
+        await connection.reload_schema_state()
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            await connection.execute(PLAN_FREELY)
+            yield connection
 
 
-@asynccontextmanager
-async def in_index_order(connection: Connection) -> AsyncIterator[None]:
-    """Let the block's statements find the first rows of an index, also while statistics are young.
+async def in_index_order(connection: Connection, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
+    """Run `unit` so that its statements find the first rows of an index, also while statistics are young.
 
     Read from a table that the planner takes for small, all that wait would be sorted for the few that come first.
     """
-    async with connection.transaction(readonly=True):
-        await connection.execute(
-            "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
-        )
-        yield
+
+    async def ordered(connection: Connection) -> Result:
+        await connection.execute(INDEX_ORDER)
+        return await unit(connection)
+
+    return await transact(connection, ordered, readonly=True)
 
 
 def sliced(rows: Sequence[Any], limit: int, fact: Callable[[Any], Fact]) -> Slice[Fact]:

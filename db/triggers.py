@@ -8,7 +8,7 @@ from sqlmodel import col, select
 
 from db.engine import Connection, Engine, statement
 from db.jobs import find_job
-from db.reading import Slice, reading, sliced
+from db.reading import Slice, read_all, sliced
 from db.tables import Process, Trigger
 from db.waves import WaveRead, read_waves
 
@@ -53,8 +53,7 @@ async def list_triggers(engine: Engine, tenant_no: int, job_id: str, *, after: i
         .order_by(col(Trigger.trigger_no))
         .limit(limit + 1)
     )
-    async with reading(engine) as session:
-        found = (await session.exec(triggers)).all()
+    found = await read_all(engine, triggers)
     return sliced(found, limit, lambda row: _trigger(*row))
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import Connection, Engine, connect, statement
 from db.jobs import find_job
-from db.reading import Slice, columns_of, reading, sliced
+from db.reading import Slice, columns_of, read, sliced
 from db.tables import Batch, Wave
 from domain.errors import NotFound
 
@@ -82,8 +83,11 @@ async def list_batches(
     )
     if status is not None:
         batches = batches.where(col(Batch.status) == status)
-    async with reading(engine) as session:
+
+    async def batches_of_wave(session: AsyncSession) -> Sequence[Batch]:
         if await session.get(Wave, (job_no, wave_no)) is None:
             raise NotFound("The job has no wave with this number.")
-        found = (await session.exec(batches)).all()
+        return (await session.exec(batches)).all()
+
+    found = await read(engine, batches_of_wave)
     return sliced(found, limit, columns_of(BatchRead))

@@ -8,11 +8,12 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.coordination import PlanRefused
 from db.engine import GONE, RETRIES, Connection, Engine, connect, create_engine, in_transaction
 from db.importing import LeasesLost
-from db.reading import reading, snapshot
+from db.reading import read, snapshot
 from db.record_writing import DuplicateKeys
 from domain.errors import NotFound
 from tests.fleet_fixtures import connection
@@ -133,9 +134,11 @@ async def test_an_error_of_ours_gives_its_connection_back(engine: Engine, error:
 
 
 async def fail_reading(engine: Engine, error: Exception) -> None:
-    async with reading(engine) as session:
+    async def fail_halfway(session: AsyncSession) -> None:
         await session.exec(select(1))
         raise error
+
+    await read(engine, fail_halfway)
 
 
 async def within(borrowed: AbstractAsyncContextManager[Connection], unit: Callable[[Connection], Any]) -> None:

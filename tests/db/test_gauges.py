@@ -69,10 +69,8 @@ async def test_few_rows_are_read_of_many(
         await connection.execute("ANALYZE")
     for name, arguments in STATEMENTS.items():
         with subtests.test(name):
-            async with in_index_order(connection):
-                [explained] = await connection.fetchval(
-                    f"EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) {statement(name)}", *arguments
-                )
+            explain = f"EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) {statement(name)}"
+            [explained] = await in_index_order(connection, lambda c: c.fetchval(explain, *arguments))  # noqa: B023
             read = {
                 f"{node['Node Type']} {node['Relation Name']}": rows_read(node) for node in scans(explained["Plan"])
             }

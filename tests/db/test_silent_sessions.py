@@ -4,10 +4,11 @@ import asyncio
 import time
 
 import pytest
+from sqlmodel import select
 
 from db import sessions
 from db.engine import GONE, Engine, connect, create_engine
-from db.reading import reading
+from db.reading import read_all
 from tests.fleet_fixtures import connection
 from tests.sources_away import gateway_to
 from tests.waiting import eventually_async
@@ -34,8 +35,7 @@ async def test_idle_connections_that_a_nat_forgot_are_all_replaced_for_the_price
         gateway.heal()
         began = time.monotonic()
         after = [await pid_of(engine)]
-        async with reading(engine):
-            pass
+        await read_all(engine, select(1))
         after += await asyncio.gather(*(pid_of(engine, slow) for _ in range(4)))
         assert time.monotonic() - began < 2 * sessions.ANSWER_SECONDS
         assert not set(before) & set(after)
