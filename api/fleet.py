@@ -18,6 +18,7 @@ from db.audit import MUST_BE_ZERO, audit_recent
 from db.dead_letters import count_dead_letters
 from db.engine import GONE, Connection, Engine, connect
 from db.gauges import measure_due, measure_work
+from db.leadership import RECONCILING, read_leader
 from db.pauses import read_pauses
 from db.pools import read_pools
 from db.reading import in_index_order
@@ -26,6 +27,7 @@ from runtime.metrics import (
     BUILD_INFO,
     DEAD_LETTERS,
     INVARIANT_VIOLATIONS,
+    LEADER_IDLE,
     REPEATS,
     STORE_AVAILABLE,
     Fleet,
@@ -112,8 +114,10 @@ class FleetView:
                 (DEAD_LETTERS, {}, await count_dead_letters(connection)),
             ]
 
+        leader = await read_leader(connection, RECONCILING)
         return [
             *gauges.of_workers(live),
+            *([(LEADER_IDLE, {}, leader.idle_seconds)] if leader else []),
             *gauges.of_stuck(explain(one, live, settings).reason for one in stuck),
             *await in_index_order(connection, measure),
         ]

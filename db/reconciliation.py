@@ -1,28 +1,11 @@
-"""What is owed: work that nobody was told of, and leases that ran out. Read and repaired in bounded pages."""
+"""What is owed: work that nobody was told of, and leases that ran out. Read and repaired in bounded pages.
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+The leader's: run these in `db.leadership.as_leader`.
+"""
 
-from db.engine import IDLE_SECONDS, Connection, Engine, connect, statement
+from db.engine import Connection, statement
 
-LEADER_LOCK = 0x7265636F6E  # "recon": one reconciler at a time per database
 PAGE = 500
-
-
-@asynccontextmanager
-async def leadership(engine: Engine) -> AsyncIterator["Connection | None"]:
-    """Lend a connection to the one leader; None to everybody else. The lock ends with the connection or the block."""
-    async with connect(engine) as connection:
-        # A leader that stands still holds no transaction open, so the server asks this of its session for now.
-        await connection.execute(f"SET idle_session_timeout = '{IDLE_SECONDS}s'")
-        is_leader = await connection.fetchval("SELECT pg_try_advisory_lock($1)", LEADER_LOCK)
-        try:
-            yield connection if is_leader else None
-        finally:
-            if not connection.is_closed():
-                await connection.execute("RESET idle_session_timeout")
-            if is_leader and not connection.is_closed():
-                await connection.execute("SELECT pg_advisory_unlock($1)", LEADER_LOCK)
 
 
 async def ready_expired_batches(connection: Connection) -> list[tuple[int, int]]:

@@ -357,6 +357,18 @@ class Process(SQLModel, table=True):
     metrics: Json
 
 
+class Leader(SQLModel, table=True):
+    """Which worker leads a duty, under which fence and until when; and when it last worked as the leader."""
+
+    __tablename__: ClassVar[str] = "leaders"
+
+    duty: WordsKey
+    worker_no: int
+    fence: Big
+    lease_until: Time
+    worked_at: Time
+
+
 class Tally(SQLModel, table=True):
     """A counter of one process that commits with what it counts."""
 

@@ -203,6 +203,7 @@ WORKERS_ALIVE = Series("breakwater_workers_alive", "Workers that gave a sign of 
 WORKER_HEARTBEAT_AGE = Series(
     "breakwater_worker_heartbeat_age_seconds", "Since a live worker's last heartbeat.", ("worker",)
 )
+LEADER_IDLE = Series("breakwater_leader_idle_seconds", "Since a worker last worked as the leader that reconciles.")
 INVARIANT_VIOLATIONS = Series(
     "breakwater_invariant_violations", "Violations that the last audit found; anything but 0 is a bug.", ("invariant",)
 )
@@ -229,6 +230,7 @@ GAUGES = (
     BROKER_WRITABLE,
     WORKERS_ALIVE,
     WORKER_HEARTBEAT_AGE,
+    LEADER_IDLE,
     INVARIANT_VIOLATIONS,
     BUILD_INFO,
 )

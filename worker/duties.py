@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from broker import envelopes
 from broker.envelopes import BrokerError
-from db import batches, workers
+from db import batches, leadership, workers
 from db.engine import GONE, Connection, in_transaction
 from db.importing import ImportRecorded
 from db.imports import IMPORT_POOL
@@ -155,6 +155,7 @@ class Worker:
 
     async def _leave(self) -> None:
         async def stop(connection: Connection) -> None:
+            await leadership.release(connection, self._context.worker_no)
             await workers.stop(connection, self._context.worker_no, metrics=self._context.histograms.snapshot())
 
         with suppress(*GONE, BrokerError):

@@ -5,14 +5,16 @@ It never decides throughput: everything it finds was lost by a crash, an emptied
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from broker import envelopes
 from broker.envelopes import BrokerError, Envelope
-from db import reconciliation, tallies
-from db.engine import GONE, Connection
+from db import leadership, reconciliation, tallies
+from db.engine import GONE, Connection, Result, in_transaction
+from db.leadership import RECONCILING, Leadership
 from db.tallies import tally
-from runtime.metrics import RECONCILED
+from runtime.metrics import DUPLICATES_PREVENTED, RECONCILED
 from worker.consumer import Consumer
 from worker.context import Context
 from worker.folding import fold_stopped_processes
@@ -20,36 +22,61 @@ from worker.folding import fold_stopped_processes
 BOUND_SECONDS = 1.0
 """How long a doorbell may take from commit to stream before its work counts as unannounced."""
 ENTRIES_AT_ONCE = 500
+PERIODS_LED = 3
+"""Periods that a leader which died keeps the others waiting; at most a lease."""
 
 
 class Reconciler:
-    """One of these runs in every worker; the advisory lock makes one of them work at a time."""
+    """One of these runs in every worker; those whose worker doesn't lead wait for their turn."""
 
     def __init__(self, context: Context, consumer: Consumer, on_repaired: Callable[[], None]) -> None:
         self._context = context
         self._on_repaired = on_repaired
         self._consumer = consumer
+        self._leadership: Leadership | None = None
 
     async def run(self) -> None:
         """Compare every `reconcile_seconds` until cancelled."""
         while True:
             await asyncio.sleep(self._context.reconcile_seconds)
-            for step in (self._repair, self._take_over, self._announce_what_is_owed, self._fold):
+            for step in (self._lead, self._repair, self._take_over, self._announce_what_is_owed, self._fold):
                 try:
                     await step()
                 except (*GONE, BrokerError) as error:
                     self._context.log.warning("reconcile_delayed", error=str(error))
 
+    async def _lead(self) -> None:
+        """Lead, or go on leading; say so where nobody has worked as the leader for longer than one takes to follow."""
+        self._leadership = None
+        context = self._context
+        lease_seconds = min(context.lease_seconds, PERIODS_LED * context.reconcile_seconds)
+        self._leadership = await leadership.lead(
+            context.engine, RECONCILING, context.worker_no, lease_seconds=lease_seconds
+        )
+        if self._leadership is not None:
+            return
+        leader = await in_transaction(context.engine, lambda c: leadership.read_leader(c, RECONCILING))
+        if leader and leader.idle_seconds > lease_seconds + 2 * context.reconcile_seconds:
+            context.log.warning("leader_missing", last=leader.worker, idle_seconds=leader.idle_seconds)
+
     async def _repair(self) -> None:
         """Offer what sits in leases that ran out and what nobody would release; needs no Redis."""
-        async with reconciliation.leadership(self._context.engine) as connection:
-            if connection is None:
-                return
-            await self._count(connection, "lease_expired", len(await reconciliation.ready_expired_batches(connection)))
-            await self._count(connection, "stranded", len(await reconciliation.ready_stranded_batches(connection)))
-            while await reconciliation.purge_idempotency_keys(connection, hours=self._context.idempotency_hours):
-                pass
-        self._on_repaired()
+        await self._ready("lease_expired", reconciliation.ready_expired_batches)
+        await self._ready("stranded", reconciliation.ready_stranded_batches)
+        while await self._as_leader(
+            partial(reconciliation.purge_idempotency_keys, hours=self._context.idempotency_hours)
+        ):
+            pass
+        if self._leadership is not None:
+            self._on_repaired()
+
+    async def _ready(self, reason: str, ready: Callable[[Connection], Awaitable[list[tuple[int, int]]]]) -> None:
+        async def unit(connection: Connection) -> int:
+            count = len(await ready(connection))
+            await self._count(connection, reason, count)
+            return count
+
+        self._log(reason, await self._as_leader(unit))
 
     async def _take_over(self) -> None:
         """Answer doorbells that a dead worker took and never acknowledged."""
@@ -69,21 +96,46 @@ class Reconciler:
         Whoever answers any doorbell looks at everything that waits, and rings again if it leaves something behind; so
         while somebody will answer an entry nothing is lost: a backlog is not a loss.
         """
-        async with reconciliation.leadership(self._context.engine) as connection:
-            if connection is None or await envelopes.has_answerable(self._context.redis):
-                return
-            owed = await reconciliation.find_owed(connection, min_seconds=BOUND_SECONDS)
-            if owed:
-                now = time.time()
-                bells = [Envelope(job=job, batch=batch, source="fallback", enqueued_at=now) for job, batch in owed]
-                await envelopes.publish(self._context.redis, bells)
-                await self._count(connection, "unannounced", len(bells))
+        if self._leadership is None or await envelopes.has_answerable(self._context.redis):
+            return
+        owed = await self._as_leader(partial(reconciliation.find_owed, min_seconds=BOUND_SECONDS))
+        if not owed:
+            return
+        now = time.time()
+        bells = [Envelope(job=job, batch=batch, source="fallback", enqueued_at=now) for job, batch in owed]
+        await envelopes.publish(self._context.redis, bells)
+
+        async def count(connection: Connection) -> int:
+            await self._count(connection, "unannounced", len(bells))
+            return len(bells)
+
+        self._log("unannounced", await self._as_leader(count))
 
     async def _fold(self) -> None:
         """Sum up processes that stopped; every worker may, since their rows are locked."""
         await fold_stopped_processes(self._context.engine)
 
+    async def _as_leader(self, unit: Callable[[Connection], Awaitable[Result]]) -> Result | None:
+        """Run `unit` in a transaction of the leader's; None where this worker doesn't lead, or no longer does."""
+        if self._leadership is None:
+            return None
+        found = await leadership.as_leader(self._context.engine, self._leadership, unit)
+        if found is None:
+            await self._step_down(self._leadership)
+        return found
+
+    async def _step_down(self, lost: Leadership) -> None:
+        """Stop leading: another worker took over while this one stood still. What it would have written is counted."""
+        self._leadership = None
+        prevented = tally(DUPLICATES_PREVENTED.name, 1, layer="leadership", reason="stale_fence")
+        worker_no = self._context.worker_no
+        await in_transaction(self._context.engine, lambda c: tallies.add(c, worker_no, [prevented]))
+        self._context.log.warning("duplicate_prevented", layer="leadership", reason="stale_fence", fence=lost.fence)
+
     async def _count(self, connection: Connection, reason: str, count: int) -> None:
         if count:
             await tallies.add(connection, self._context.worker_no, [tally(RECONCILED.name, count, reason=reason)])
+
+    def _log(self, reason: str, count: int | None) -> None:
+        if count:
             self._context.log.warning("reconciled", reason=reason, count=count)

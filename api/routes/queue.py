@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query, Request
 from api import broker_state
 from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, Tenant
 from api.problems import problem_responses
-from api.schemas.queue import Queue, Worker
+from api.schemas.queue import Leader, Queue, Worker
 from api.stuck import explain
 from db import queue as db
 from db import workers
 from db.engine import connect
+from db.leadership import RECONCILING, read_leader
 from runtime.settings import Settings
 
 router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
@@ -29,6 +30,7 @@ async def get_queue(
         counts = await db.read_queue(connection)
         stuck = await db.list_stuck(connection, tenant, min_seconds=2 * settings.reconcile_seconds)
         live = await workers.live(connection, silent_seconds=settings.lease_seconds)
+        leader = await read_leader(connection, RECONCILING)
     return Queue(
         broker=checked.state.value,
         broker_detail=checked.detail,
@@ -43,6 +45,7 @@ async def get_queue(
         leases_expired=counts.leases_expired,
         oldest_owed_seconds=counts.oldest_owed_seconds,
         stuck=[explain(one, live, settings) for one in stuck],
+        leader=Leader.model_validate(leader, from_attributes=True) if leader else None,
         workers=[Worker.model_validate(worker) for worker in live],
         checked_at=counts.checked_at,
     )

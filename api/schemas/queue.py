@@ -50,6 +50,16 @@ class Worker(BaseModel):
     running: int = Field(description="Cells in hand without a result.")
 
 
+class Leader(BaseModel):
+    """The worker that looks for what was missed: leases that ran out, work that nobody heard of."""
+
+    worker: str | None = Field(description="Its id; null if its entry is gone.")
+    fence: int = Field(description="One higher with each worker that takes over.")
+    is_leading: bool = Field(description="False once its lease ran out and no worker has taken over.")
+    worked_at: datetime
+    idle_seconds: float = Field(description="Since it last worked; much above RECONCILE_SECONDS, nobody leads.")
+
+
 class Queue(BaseModel):
     """What waits, what runs and what is stuck, over all tenants; `stuck` lists the tenant's own."""
 
@@ -70,5 +80,6 @@ class Queue(BaseModel):
     leases_expired: int = Field(description="Running batches whose lease ran out.")
     oldest_owed_seconds: float | None = Field(description="For how long the oldest job or batch could be worked on.")
     stuck: list[StuckWork] = Field(description="At most 50, longest first; what is paused comes last.")
+    leader: Leader | None = Field(description="Null if no worker ever led.")
     workers: list[Worker]
     checked_at: datetime

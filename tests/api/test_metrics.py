@@ -15,6 +15,7 @@ from broker.envelopes import Client, Envelope
 from db import tallies, workers
 from db.audit import MUST_BE_ZERO
 from db.engine import create_engine, in_transaction
+from db.leadership import RECONCILING, lead
 from db.tallies import tally
 from runtime.metrics import (
     COORDINATION_SECONDS,
@@ -123,6 +124,13 @@ async def test_the_age_of_a_live_workers_heartbeat_is_measured(
     await rows.execute("UPDATE workers SET heartbeat_at = now() - interval '10 seconds'")
     age = value(await scrape(reader), "breakwater_worker_heartbeat_age_seconds", worker="w-seeds")
     assert age == pytest.approx(10, abs=5)
+
+
+async def test_how_long_nobody_led_is_measured(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    assert value(await scrape(reader), "breakwater_leader_idle_seconds") is None
+    await lead(seeds.engine, RECONCILING, seeds.worker_no, lease_seconds=60)
+    await rows.execute("UPDATE leaders SET worked_at = now() - interval '90 seconds'")
+    assert value(await scrape(reader), "breakwater_leader_idle_seconds") == pytest.approx(90, abs=20)
 
 
 async def test_a_violation_shows_within_a_recount(

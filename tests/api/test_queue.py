@@ -10,6 +10,7 @@ from broker import envelopes
 from broker.envelopes import Client, Envelope
 from db import workers
 from db.engine import Engine, connect, create_engine
+from db.leadership import RECONCILING, lead
 from tests.seeding import Seeds, reading_app, retried
 
 NOBODY = "127.0.0.1:1"
@@ -51,6 +52,19 @@ async def test_an_empty_queue(reader: httpx2.AsyncClient) -> None:
     [worker] = found["workers"]
     assert (worker["id"], worker["pid"], worker["host"], worker["running"]) == ("w-seeds", 1, "here", 0)
     assert worker.keys() == {"id", "pid", "host", "started_at", "heartbeat_at", "running"}
+
+
+async def test_the_queue_says_who_leads_and_that_nobody_does_any_more(
+    reader: httpx2.AsyncClient, engine: Engine, seeds: Seeds, rows: Any
+) -> None:
+    assert (await queue(reader))["leader"] is None
+    assert await lead(engine, RECONCILING, seeds.worker_no, lease_seconds=60)
+    leader = (await queue(reader))["leader"]
+    assert (leader["worker"], leader["fence"], leader["is_leading"]) == ("w-seeds", 1, True)
+    await rows.execute("UPDATE leaders SET worked_at = now() - interval '90 s', lease_until = now() - interval '60 s'")
+    leader = (await queue(reader))["leader"]
+    assert (leader["worker"], leader["is_leading"]) == ("w-seeds", False)
+    assert leader["idle_seconds"] == pytest.approx(90, abs=20)
 
 
 async def test_the_stream_is_counted(reader: httpx2.AsyncClient, redis_client: Client) -> None:
