@@ -1,6 +1,11 @@
 -- Renew the lease of the leader of this fence ($2), and keep others from leading until the transaction's end. Finds nothing
--- once another worker led meanwhile. A lease that ran out and that nobody took is still held.
-UPDATE leaders
+-- once another worker led meanwhile, or while it takes over: waits for nobody. A lease that ran out and that nobody took
+-- is still held.
+WITH own AS (
+    SELECT l.duty FROM leaders AS l WHERE l.duty = $1 AND l.fence = $2 FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE leaders AS l
 SET lease_until = now() + $3::float8 * interval '1 second', worked_at = now()
-WHERE duty = $1 AND fence = $2
-RETURNING fence
+FROM own AS o
+WHERE l.duty = o.duty
+RETURNING l.fence
