@@ -1,11 +1,11 @@
 """The one pool of connections: SQLModel reads through it, hot statements take its driver connection."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import asyncpg
 import orjson
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from db.connecting import Dialer, Session
 from db.connection_info import read_connection_info
 from db.failures import Failure, describe_failure
+from db.poolers import Isolation, transaction
 from db.sessions import Sessions
 from domain.postgres_url import WrongConnectionString
 
@@ -54,14 +55,15 @@ def create_engine(
     The server ends a session that says nothing for `idle_seconds` within a transaction. Raises WrongConnectionString.
     """
     settings = {
-        "application_name": name,
         "jit": "off",
         "idle_in_transaction_session_timeout": f"{idle_seconds}s",
         **(PINNED_PLANS if pinned_plans else {}),
     }
     if not waits_for_disk:
         settings["synchronous_commit"] = "off"
-    sessions = Sessions(Dialer(read_connection_info(database_url)), settings=settings, command_seconds=command_seconds)
+    sessions = Sessions(
+        Dialer(read_connection_info(database_url)), name=name, settings=settings, command_seconds=command_seconds
+    )
     return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=sessions.open,
@@ -191,6 +193,22 @@ GONE = (
 """What a caller meets while the server is away, going, coming back, in trouble or held up: try again later."""
 REFUSED = (asyncpg.PostgresError, Unstorable)
 """What a caller meets whose statement the server won't take, whenever it is tried."""
+UNWRITTEN: Mapping[type[BaseException], str] = {
+    asyncpg.ReadOnlySQLTransactionError: "It is read-only: a standby, or `default_transaction_read_only` is on.",
+    asyncpg.DiskFullError: "Its disk is full.",
+    asyncpg.InsufficientResourcesError: "It has no room left: no memory, or no connection.",
+    TimeoutError: "It doesn't commit in time: a synchronous standby is gone, or its disk hangs.",
+}
+
+
+def why_not_written(error: BaseException) -> str:
+    """Return in words why a write met one of GONE."""
+    for kind, reason in UNWRITTEN.items():
+        if isinstance(error, kind):
+            return reason
+    return f"It can't be written to ({type(error).__name__})."
+
+
 TOO_SLOW = (TimeoutError, asyncpg.QueryCanceledError)
 """Those of them that say that a statement outlasted our limit, or the server's own."""
 UNFIT = (
@@ -200,9 +218,6 @@ UNFIT = (
     Unstorable,
 )
 """Those of them that are about the values; others may be about the moment, or about the server's settings."""
-
-
-Isolation: TypeAlias = Literal["read_committed", "repeatable_read"]
 
 
 async def in_transaction(
@@ -237,10 +252,10 @@ async def transact(
 ) -> Result:
     """Run `unit` in a transaction of a connection and commit; once again, whole, when it met a stale statement."""
     try:
-        async with connection.transaction(isolation=isolation, readonly=readonly):
+        async with transaction(connection, isolation=isolation, readonly=readonly):
             return await unit(connection)
     except STALE_STATEMENTS as stale:
         repeats[type(stale).__name__] += 1
     # On this connection, which has dropped its statements: the pool's others still have their stale ones.
-    async with connection.transaction(isolation=isolation, readonly=readonly):
+    async with transaction(connection, isolation=isolation, readonly=readonly):
         return await unit(connection)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from db.poolers import PoolerUnsupported
 from domain.postgres_url import WrongConnectionString
 
 OLDEST_VERSION = 15
@@ -25,7 +26,7 @@ class Failure:
 def describe_failure(error: BaseException) -> Failure:
     """Return what an error at the start of a connection means. Its text shows no password."""
     for cause in _causes(error):
-        if isinstance(cause, WrongConnectionString | ServerTooOld):
+        if isinstance(cause, WrongConnectionString | ServerTooOld | PoolerUnsupported):
             return Failure(_first_line(cause), heals=False)
         for kinds, remedy in _REMEDIES:
             if isinstance(cause, kinds):
@@ -46,7 +47,7 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return (text.splitlines()[0] if text else type(error).__name__).rstrip(".") + (
-        "." if isinstance(error, WrongConnectionString | ServerTooOld) else ""
+        "." if isinstance(error, WrongConnectionString | ServerTooOld | PoolerUnsupported) else ""
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import STALE_STATEMENTS, Connection, Engine, connect, in_transaction, lent, transact
+from db.poolers import transaction
 
 Fact = TypeVar("Fact")
 Result = TypeVar("Result")
@@ -89,7 +90,7 @@ async def snapshot(engine: Engine) -> AsyncIterator[Connection]:
     """
     async with connect(engine) as connection:
         await connection.reload_schema_state()
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
+        async with transaction(connection, isolation="repeatable_read", readonly=True):
             await connection.execute(PLAN_FREELY)
             yield connection
 

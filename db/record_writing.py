@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from db.engine import Connection, statement
 from db.import_settlements import BatchKey, ImportSettlement
+from db.poolers import is_pooled
 
 
 class DuplicateKeys(Exception):
@@ -74,7 +75,9 @@ async def _insert_records(connection: Connection, settled: Sequence[ImportSettle
 
 async def _stage(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
     """Copy the rows to this connection's own table: arrays of as many parameters take the driver twice as long."""
-    if await connection.fetchval("SELECT to_regclass('pg_temp.staged_records')") is None:
+    if is_pooled(connection):
+        await connection.execute(statement("stage_records_once"))
+    elif await connection.fetchval("SELECT to_regclass('pg_temp.staged_records')") is None:
         await connection.execute(statement("stage_records"))
     await connection.copy_records_to_table(
         "staged_records",

@@ -8,12 +8,14 @@ nature have a limit of seconds, and after either failed, the server is asked wha
 import asyncio
 import time
 from contextlib import suppress
+from functools import partial
 from weakref import WeakSet
 
 import asyncpg
 
 from db.connecting import Dialer, Session
 from db.failures import OLDEST_VERSION, ServerTooOld
+from db.poolers import EXAMINE_SECONDS, examine, is_pooled, settle
 
 IDLE_CHECK_SECONDS = 1.0
 """A session that was used so lately is taken for alive."""
@@ -34,11 +36,13 @@ _pools: "WeakSet[Sessions]" = WeakSet()
 
 
 class Sessions:
-    """Opens the sessions of one pool and watches over them. `settings` go to the server with each."""
+    """Opens the sessions of one pool and watches over them. `settings` hold in each of their transactions."""
 
-    def __init__(self, dialer: Dialer, *, settings: dict[str, str], command_seconds: float) -> None:
+    def __init__(self, dialer: Dialer, *, name: str, settings: dict[str, str], command_seconds: float) -> None:
         self.dialer = dialer
+        self._name = {"application_name": name}
         self._settings = settings
+        self._is_examined = False
         self._command_seconds = command_seconds
         self.opened: WeakSet[Session] = WeakSet()
         self.suspect_since = 0.0
@@ -47,16 +51,27 @@ class Sessions:
         _pools.add(self)
 
     async def open(self) -> Session:
-        """Open a session. Raises ConnectionError, ServerTooOld too, and what the server refuses it with."""
-        session = await self.dialer.open(settings=self._settings, command_seconds=self._command_seconds)
+        """Open a session. Raises ConnectionError, ServerTooOld and PoolerUnsupported too, and the server's refusals."""
+        session = await self.dialer.open(settings=self._name, command_seconds=self._command_seconds)
         if session.get_server_version().major < OLDEST_VERSION:
             version = session.get_settings().server_version
             session.terminate()
             raise ServerTooOld(f"the server is PostgreSQL {version}: it must be {OLDEST_VERSION} or newer.")
+        await self._settle(session)
         session.sessions = self
         self.opened.add(session)
         self.loop = asyncio.get_running_loop()
         return session
+
+    async def _settle(self, session: Session) -> None:
+        """Make the settings hold; examine the pooler if there is one, once."""
+        try:
+            if not await settle(session, self._settings) and not self._is_examined:
+                await examine(partial(self.dialer.open, settings=self._name, command_seconds=EXAMINE_SECONDS))
+                self._is_examined = True
+        except BaseException:
+            session.terminate()
+            raise
 
     async def is_sound(self, session: Session) -> bool:
         """Say whether a session may be lent; one that lay idle is asked."""
@@ -109,14 +124,15 @@ class Sessions:
                 return
             active = await self._ask_for_active(list(waiting))
             for pid, session in waiting.items():
-                if pid not in active and session.is_waiting_before(since):
+                # Behind a pooler the number isn't the server's, so the limit of the statement decides.
+                if pid not in active and session.is_waiting_before(since) and not is_pooled(session):
                     session.terminate()
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _ask_for_active(self, pids: list[int]) -> set[int]:
         """Return those that the server works for, or worked for lately; none where it can't be asked."""
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-            asked = await self.dialer.open(settings=self._settings, command_seconds=ANSWER_SECONDS)
+            asked = await self.dialer.open(settings=self._name, command_seconds=ANSWER_SECONDS)
             try:
                 return {row["pid"] for row in await asked.fetch(_ACTIVE, pids, STUCK_SECONDS)}
             finally:

@@ -1,0 +1,104 @@
+"""Sessions behind a pooler: what is set, where it may not stay set, and which poolers can't be worked with.
+
+A pooler may give each transaction another session of the server. So behind one, settings are made in each transaction.
+At the start of a session nothing is set but its name: PgBouncer refuses every other parameter unless it is configured
+to ignore it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias
+from weakref import WeakKeyDictionary
+
+import asyncpg
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Isolation: TypeAlias = Literal["read_committed", "repeatable_read"]
+
+SETTLE = (Path(__file__).parent / "statements" / "settle_session.sql").read_text()
+ROUNDS = 5
+"""How often another client tries to take the session that a statement was prepared on, before it counts as ours."""
+EXAMINE_SECONDS = 5.0
+NO_ROOM = "The pooler has no session of the server free: let it open more (PgBouncer: default_pool_size)."
+NO_STATEMENTS = (
+    "The pooler loses prepared statements between transactions: use session mode, or PgBouncer 1.21 or newer with "
+    "max_prepared_statements above 0."
+)
+NO_TRANSACTIONS = "The pooler is in statement mode, which has no transactions: use session or transaction mode."
+_in_each_transaction: "WeakKeyDictionary[Connection, str]" = WeakKeyDictionary()
+"""What to set in each transaction of a session behind a pooler."""
+
+
+class PoolerUnsupported(ConnectionError):
+    """A pooler stands before PostgreSQL that keeps no prepared statements, or no transactions, together."""
+
+
+async def settle(session: Connection, settings: Mapping[str, str]) -> bool:
+    """Make these settings for the session's life, or note them for each transaction; return whether it is direct.
+
+    Call it once for a new session. Raises PoolerUnsupported where even that statement isn't kept.
+    """
+    with _refusing():
+        found = await session.fetchrow(SETTLE, session.get_server_pid(), list(settings), list(settings.values()))
+    assert found is not None  # noqa: S101 - an aggregate is one row
+    if not found["is_direct"]:
+        _in_each_transaction[session] = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
+    return bool(found["is_direct"])
+
+
+def is_pooled(session: Connection) -> bool:
+    """Say whether the next transaction may run on another session of the server."""
+    return session in _in_each_transaction
+
+
+@asynccontextmanager
+async def transaction(
+    session: Connection, *, isolation: Isolation = "read_committed", readonly: bool = False
+) -> AsyncIterator[None]:
+    """Run a block in a transaction with the session's settings; commit at its end."""
+    async with session.transaction(isolation=isolation, readonly=readonly):
+        if settings := _in_each_transaction.get(session):
+            await session.execute(settings)
+        yield
+
+
+async def examine(open_session: Callable[[], Awaitable[Connection]]) -> None:
+    """Raise PoolerUnsupported unless transactions stay together and prepared statements follow their client.
+
+    A second client takes the server's session that the first one prepared a statement on, as far as the pooler gives
+    it away, and the first one executes its statement again. Raises ConnectionError where there is no room for both.
+    """
+    async with AsyncExitStack() as opened:
+        with _refusing():
+            async with asyncio.timeout(EXAMINE_SECONDS):
+                first, second = [await _opened(open_session, opened) for _ in range(2)]
+                own_pid = await first.prepare("SELECT pg_backend_pid()")
+                for _ in range(ROUNDS):
+                    before = await own_pid.fetchval()
+                    async with second.transaction():
+                        await second.execute("SELECT 1")
+                        if await own_pid.fetchval() != before:
+                            return
+
+
+async def _opened(open_session: Callable[[], Awaitable[Connection]], opened: AsyncExitStack) -> Connection:
+    session = await open_session()
+    opened.callback(session.terminate)
+    return session
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Say in words for who set the pooler up what its errors mean."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise ConnectionError(NO_ROOM) from error
+    except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError) as error:
+        raise PoolerUnsupported(NO_STATEMENTS) from error
+    except (asyncpg.ProtocolViolationError, asyncpg.ConnectionDoesNotExistError) as error:
+        if "statement pooling" in str(error):
+            raise PoolerUnsupported(NO_TRANSACTIONS) from error
+        raise
