@@ -110,7 +110,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     )
     redis = envelopes.connect(redis_url)
     announcer = Announcer(redis)
-    registration = Registration(engine, settings.heartbeat_seconds, Reminder(database_url))
+    heartbeat_engine = create_engine(database_url, size=1, name="breakwater-api-heartbeat")
+    registration = Registration(heartbeat_engine, settings.heartbeat_seconds, Reminder(database_url))
     submitter = Submitter(
         engine,
         worker_no=registration.worker_no,
@@ -133,6 +134,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.engine = engine
     app.state.redis = redis
     app.state.worker_no = registration.worker_no
+    app.state.registration = registration
     app.state.announcer = announcer
     app.state.submitter = submitter
     app.state.import_previews = ImportPreviews(sources)
@@ -149,6 +151,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await registration.stop()
         await sources.aclose()
         await redis.aclose()
+        await heartbeat_engine.dispose()
         await download_engine.dispose()
         await engine.dispose()
 

@@ -1,4 +1,7 @@
-"""This API process in the register of processes: its number shards the tallies it writes."""
+"""This API process in the register of processes: its number shards the tallies it writes.
+
+Its heartbeat is also what tells whether PostgreSQL commits: reads go on where it doesn't.
+"""
 
 import asyncio
 import os
@@ -6,16 +9,27 @@ import secrets
 import socket
 from contextlib import suppress
 
+import structlog
+
 from db import workers
-from db.engine import GONE, QUICK_SECONDS, Connection, Engine, in_transaction
+from db.engine import GONE, QUICK_SECONDS, UNWRITTEN, Connection, Engine, in_transaction, why_not_written
 from db.failures import describe_failure
 from runtime.databases import Reminder
 
+RETRY_SECONDS = 1.0
+
+log = structlog.stdlib.get_logger()
+
 
 class Registration:
-    """Enters the process when its number is first needed, so that it starts while the database is away."""
+    """Enters the process when its number is first needed, so that it starts while the database is away.
+
+    `engine` is its own, so that no request keeps a heartbeat waiting. `unwritten` says why the last heartbeat wasn't
+    committed, and is None if it was.
+    """
 
     def __init__(self, engine: Engine, heartbeat_seconds: float, reminder: Reminder) -> None:
+        self.unwritten: str | None = "Nothing was committed yet."
         self._engine = engine
         self._heartbeat_seconds = heartbeat_seconds
         self._reminder = reminder
@@ -33,19 +47,30 @@ class Registration:
     async def beat(self) -> None:
         """Write a heartbeat every `heartbeat_seconds`, until cancelled; log it while the database is away."""
         while True:
-            try:
-                await in_transaction(self._engine, self._beat, seconds=QUICK_SECONDS)
-            except GONE as error:
-                self._reminder.warn(describe_failure(error).reason)
-            else:
-                self._reminder.reset()
-            await asyncio.sleep(self._heartbeat_seconds)
+            self.unwritten = await self._beat_once()
+            seconds = self._heartbeat_seconds
+            await asyncio.sleep(min(RETRY_SECONDS, seconds) if self.unwritten else seconds)
 
     async def stop(self) -> None:
         """Say that the process ended in order."""
         if self._worker_no is not None:
             with suppress(*GONE):
                 await in_transaction(self._engine, self._stop, seconds=QUICK_SECONDS)
+
+    async def _beat_once(self) -> str | None:
+        """Write a heartbeat; return why it wasn't committed, or None."""
+        try:
+            await self.worker_no()
+            await in_transaction(self._engine, self._beat, seconds=QUICK_SECONDS)
+        except GONE as error:
+            reason = why_not_written(error)
+            if isinstance(error, TimeoutError) or not isinstance(error, tuple(UNWRITTEN)):  # it may be away, too
+                self._reminder.warn(describe_failure(error).reason)
+            if isinstance(error, tuple(UNWRITTEN)) and reason != self.unwritten:
+                log.warning("database_not_writable", detail=reason)
+            return reason
+        self._reminder.reset()
+        return None
 
     async def _register(self, connection: Connection) -> workers.Registered:
         return await workers.register(

@@ -14,6 +14,7 @@ from api import errors
 from api.announcing import Announcer
 from api.downloads import Downloads
 from api.pausing import Pauses
+from api.registration import Registration
 from api.routes import (
     audit,
     controls,
@@ -48,6 +49,7 @@ from domain.normalize import normalize
 from domain.plan import Pool, pairs, plan
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from domain.spec import JobSpec
+from runtime.databases import Reminder
 from runtime.settings import Settings
 
 REGISTRY = Registry(regions=DEFAULT_REGIONS, questions=DEFAULT_QUESTIONS)
@@ -278,6 +280,8 @@ async def reading_app(
     app.state.downloads = Downloads(engine)
     app.state.redis = redis
     app.state.worker_no = own_number
+    app.state.registration = Registration(engine, 5, Reminder(""))
+    app.state.registration.unwritten = None
     app.state.settings = settings or Settings()
     app.state.registry = registry
     app.state.announcer = Announcer(redis)

@@ -1,6 +1,7 @@
 """GET /livez, /readyz and /healthz: is the process alive, can it serve, and with what.
 
-PostgreSQL and its schema decide. Without a Redis that takes writes jobs are accepted and run later: that degrades.
+PostgreSQL and its schema decide, and whether this process's last heartbeat was committed. Without a Redis that takes
+writes jobs are accepted and run later: that degrades.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from api import broker_state
 from api.broker_state import Checked
 from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters
 from api.problems import problem_response, problem_responses
+from api.registration import Registration
 from api.request_ids import request_id_of
 from api.schemas.health import Alive, BrokerCheck, DatabaseCheck, Healthy, Ready, Versions
 from db import migrate
@@ -41,7 +43,7 @@ async def livez(_: Annotated[NoParameters, Query()]) -> Alive:
 
 @router.get("/readyz", summary="Can it serve?", response_model=Ready, responses=problem_responses(422))
 async def readyz(request: Request, database: Database, broker: Broker, _: Annotated[NoParameters, Query()]) -> Any:
-    """Answer 200 if PostgreSQL is there with this version's schema; `degraded` unless Redis takes writes."""
+    """Answer 200 if PostgreSQL commits and has this version's schema; `degraded` unless Redis takes writes."""
     state, checked = await asyncio.gather(_look(database), broker_state.check(broker))
     if (problem := _unready(request, state)) or state is None:
         return problem
@@ -96,6 +98,9 @@ def _unready(request: Request, state: DatabaseState | None) -> Response | None:
     if state.revision != _head():
         detail = "The database has another version's schema: run the migrations of this one (`breakwater migrate`)."
         return _problem(request, "schema_differs", detail, expected=_head(), found=state.revision)
+    registration: Registration = request.app.state.registration
+    if registration.unwritten is not None:
+        return _problem(request, "database_not_writable", f"The database takes no writes. {registration.unwritten}")
     return None
 
 
