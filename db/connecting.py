@@ -46,6 +46,16 @@ def _noted(method: Any) -> Any:
     return noted
 
 
+_cancelling: set[asyncio.Task[None]] = set()
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    """Let go of a request to cancel; where it failed, the server is away, which others find out."""
+    _cancelling.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
 class Session(asyncpg.Connection):
     """A session of the driver whose socket and time limit can be reached, and which knows whether it waits."""
 
@@ -59,6 +69,7 @@ class Session(asyncpg.Connection):
     def __init__(self, protocol: Any, transport: asyncio.Transport, *rest: Any) -> None:
         super().__init__(protocol, transport, *rest)
         self._config: Any
+        self._cancellations: set[asyncio.Task[None]]
         self.sessions: Any = None
         self.socket: socket.socket = transport.get_extra_info("socket")
         self.opened_at = self.idle_since = time.monotonic()
@@ -84,6 +95,17 @@ class Session(asyncpg.Connection):
             self.terminate()
             if self.sessions is not None:
                 self.sessions.suspect_since = time.monotonic()
+
+    def terminate(self) -> None:
+        """End the session at once. A request to cancel its statement still goes out, or the server would go on with it.
+
+        The driver sends it over a connection of its own, and gives it up when the session ends.
+        """
+        for task in self._cancellations:
+            _cancelling.add(task)
+            task.add_done_callback(_forget)
+        self._cancellations.clear()
+        super().terminate()
 
     def limit_statements(self, seconds: float) -> None:
         """Set the limit of statements that are given none of their own."""
