@@ -22,10 +22,13 @@ QUICK = {"LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.4}
 SETTINGS = ("jit", "enable_seqscan", "synchronous_commit", "idle_in_transaction_session_timeout")
 LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
 WORKS = [(None, "session"), *([(NEWER, "session"), (NEWER, "transaction")] if NEWER else [])]
+LOSES_STATEMENTS = "use session mode, or PgBouncer 1.21 or newer with max_prepared_statements above 0"
+HAS_NO_TRANSACTIONS = "The pooler is in statement mode, which has no transactions"
 IS_REFUSED = [
-    (None, "transaction", "use session mode, or PgBouncer 1.21 or newer with max_prepared_statements above 0"),
-    (None, "statement", "The pooler is in statement mode, which has no transactions"),
-    *([(NEWER, "statement", "The pooler is in statement mode, which has no transactions")] if NEWER else []),
+    (None, "transaction", "worker", LOSES_STATEMENTS),
+    (None, "transaction", "api", LOSES_STATEMENTS),
+    (None, "statement", "migrate", HAS_NO_TRANSACTIONS),
+    *([(NEWER, "statement", "worker", HAS_NO_TRANSACTIONS)] if NEWER else []),
 ]
 
 
@@ -97,10 +100,9 @@ async def test_nothing_of_a_dead_leader_or_migration_stays_behind(
     await assert_audit(connection)
 
 
-@pytest.mark.parametrize("command", ["worker", "api", "migrate"])
-@pytest.mark.parametrize(("program", "mode", "sentence"), IS_REFUSED, ids=lambda given: str(given)[:20])
+@pytest.mark.parametrize(("program", "mode", "command", "sentence"), IS_REFUSED, ids=lambda given: str(given)[:20])
 async def test_a_pooler_that_cannot_be_worked_with_is_refused_at_the_start(
-    database_url: str, redis_url: str, tmp_path: Path, *, command: str, program: str | None, mode: str, sentence: str
+    database_url: str, redis_url: str, tmp_path: Path, *, program: str | None, mode: str, command: str, sentence: str
 ) -> None:
     async with pgbouncer(database_url, tmp_path, program=program, mode=mode) as url:
         said = await asyncio.to_thread(start, command, url, redis_url)
