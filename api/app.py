@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -112,13 +112,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     announcer = Announcer(redis)
     heartbeat_engine = create_engine(database_url, size=1, name="breakwater-api-heartbeat")
     registration = Registration(heartbeat_engine, settings.heartbeat_seconds, Reminder(database_url))
+
+    def created(job_nos: Sequence[int]) -> None:
+        registration.note_commit()
+        announcer.announce(job_nos)
+
     submitter = Submitter(
         engine,
         worker_no=registration.worker_no,
         keep_hours=settings.idempotency_hours,
         recent_seconds=settings.dedup_seconds,
         backlog=settings.backlog,
-        on_created=announcer.announce,
+        on_created=created,
     )
     pauses = Pauses(
         engine,

@@ -7,6 +7,7 @@ import asyncio
 import os
 import secrets
 import socket
+import time
 from contextlib import suppress
 
 import structlog
@@ -25,11 +26,12 @@ class Registration:
     """Enters the process when its number is first needed, so that it starts while the database is away.
 
     `engine` is its own, so that no request keeps a heartbeat waiting. `unwritten` says why the last heartbeat wasn't
-    committed, and is None if it was.
+    committed, and is None if it was, or if anything else was since.
     """
 
     def __init__(self, engine: Engine, heartbeat_seconds: float, reminder: Reminder) -> None:
         self.unwritten: str | None = "Nothing was committed yet."
+        self._committed_at = float("-inf")
         self._engine = engine
         self._heartbeat_seconds = heartbeat_seconds
         self._reminder = reminder
@@ -47,9 +49,17 @@ class Registration:
     async def beat(self) -> None:
         """Write a heartbeat every `heartbeat_seconds`, until cancelled; log it while the database is away."""
         while True:
-            self.unwritten = await self._beat_once()
+            began = time.monotonic()
+            unwritten = await self._beat_once()
+            if unwritten is None or self._committed_at < began:
+                self.unwritten = unwritten
             seconds = self._heartbeat_seconds
             await asyncio.sleep(min(RETRY_SECONDS, seconds) if self.unwritten else seconds)
+
+    def note_commit(self) -> None:
+        """Note that another unit was committed just now: a heartbeat that began before says nothing any more."""
+        self._committed_at = time.monotonic()
+        self.unwritten = None
 
     async def stop(self) -> None:
         """Say that the process ended in order."""
