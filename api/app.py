@@ -14,6 +14,7 @@ from api import downloads, errors
 from api.announcing import Announcer
 from api.import_previews import ImportPreviews
 from api.pausing import Pauses
+from api.refusals import Refusals
 from api.registration import Registration
 from api.routes import (
     audit,
@@ -37,6 +38,7 @@ from api.routes import (
     stories,
     waves,
 )
+from api.storing import Store
 from api.submitting import Submitter
 from broker import envelopes
 from db.engine import create_engine
@@ -117,14 +119,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         registration.note_commit()
         announcer.announce(job_nos)
 
-    submitter = Submitter(
+    store = Store(
         engine,
         worker_no=registration.worker_no,
         keep_hours=settings.idempotency_hours,
         recent_seconds=settings.dedup_seconds,
         backlog=settings.backlog,
-        on_created=created,
     )
+    submitter = Submitter(store, on_created=created)
+    refusals = Refusals(engine, worker_no=registration.worker_no)
     pauses = Pauses(
         engine,
         redis,
@@ -142,11 +145,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.registration = registration
     app.state.announcer = announcer
     app.state.submitter = submitter
+    app.state.refusals = refusals
     app.state.import_previews = ImportPreviews(sources)
     app.state.downloads = downloads.Downloads(download_engine)
     try:
         await pauses.start()
-        running = (submitter.run, announcer.run, registration.beat, pauses.run, pauses.listen)
+        running = (submitter.run, refusals.run, announcer.run, registration.beat, pauses.run, pauses.listen)
         tasks = [asyncio.create_task(_carry(duty)) for duty in running]
         try:
             yield

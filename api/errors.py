@@ -34,6 +34,7 @@ from domain.errors import (
     ParameterError,
     ParametersRejected,
     SpecRejected,
+    SubmissionInFlight,
     shared_code,
 )
 from domain.notes import cut
@@ -68,11 +69,12 @@ ANSWERS: Mapping[type[BreakwaterError], Answer] = {
     ParametersRejected: Answer(422, "A parameter can't be taken"),
     JobIdConflict: Answer(409, "The job id is taken by another spec"),
     DuplicateJob: Answer(409, "The same job is active or recent"),
+    SubmissionInFlight: Answer(409, "The same job is being submitted"),
     KeyInFlight: Answer(409, "The first request with this Idempotency-Key hasn't ended"),
     JobCancelled: Answer(409, "The job was cancelled"),
     ExecutionNotUnknown: Answer(409, "There is nothing to resolve"),
     Conflict: Answer(409, "This contradicts what is stored"),
-    KeyReused: Answer(422, "The Idempotency-Key came with another body"),
+    KeyReused: Answer(422, "The Idempotency-Key came with another request"),
     NotFound: Answer(404, "There is no such thing"),
     Overloaded: Answer(503, "Come back later"),
     BreakwaterError: Answer(400, "The request can't be taken"),
@@ -92,7 +94,7 @@ CLIENT_LEFT = 499
 """Counted where a client closed the connection within its request; nobody receives it."""
 SERVER = "*"
 """The path of an OPTIONS that asks about the server, not about one of its paths."""
-KEY_RETRY_SECONDS = 1
+IN_FLIGHT_RETRY_SECONDS = 1
 DATABASE_RETRY_SECONDS = 1
 
 
@@ -136,8 +138,8 @@ def _retry_after(error: BreakwaterError) -> dict[str, str]:
     match error:
         case Overloaded():
             return {"Retry-After": str(error.retry_after_seconds)}
-        case KeyInFlight():
-            return {"Retry-After": str(KEY_RETRY_SECONDS)}
+        case KeyInFlight() | SubmissionInFlight():
+            return {"Retry-After": str(IN_FLIGHT_RETRY_SECONDS)}
         case _:
             return {}
 

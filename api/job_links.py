@@ -1,5 +1,6 @@
 """How a job is shown in short, and where to look on."""
 
+from datetime import datetime
 from typing import Any
 
 from db.submissions import SubmittedJob
@@ -21,6 +22,11 @@ def job_json(job: SubmittedJob) -> dict[str, Any]:
         "id": job.id,
         "kind": job.kind,
         "status": job.status,
-        "created_at": job.created_at.isoformat().replace("+00:00", "Z"),
+        "created_at": json_time(job.created_at),
         "links": job_links(job.id, job.kind),
     }
+
+
+def json_time(at: datetime) -> str:
+    """Return a moment as every answer shows it."""
+    return at.isoformat().replace("+00:00", "Z")

@@ -12,9 +12,10 @@ import orjson
 from api.job_links import job_json
 from db.submissions import Known, SubmittedJob, Wanted, lock_key
 from domain.errors import BreakwaterError, DuplicateJob, JobIdConflict, KeyReused, Overloaded, SpecRejected
-from domain.fingerprint import MAX_DIFFERENCES, body_hash, differences
+from domain.fingerprint import MAX_DIFFERENCES, body_hash, differences, is_same_body
 from domain.import_reading import NormalizedImport
 from domain.normalize import Normalized
+from domain.notes import cut
 from domain.redaction import redacted, secret_pointers
 from domain.spec import OnDuplicate
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from api.answers import Answer
 
 NAMED_DIFFERENCES = 3
+SUBMITTING = "POST /jobs"
+"""The request that keys of submissions belong to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,10 @@ class Sender:
 
 @dataclass
 class Submission:
-    """A well-formed POST: its body as parsed, what it means, and the key it came with. `answered` gets the answer."""
+    """A well-formed POST: its body as parsed, what it means, and the key it came with. `answered` gets the answer.
+
+    `waits_for` is which of its locks (`key`, `id`, `spec`) wasn't free at its last try, None if all were.
+    """
 
     tenant_no: int
     body: Any
@@ -43,6 +49,7 @@ class Submission:
     key: str | None
     sender: Sender
     deadline: float = 0.0
+    waits_for: str | None = None
     answered: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @cached_property
@@ -55,23 +62,28 @@ class Submission:
         """The notes as JSON, likewise."""
         return orjson.dumps([note.to_json() for note in self.normalized.notes])
 
+    @property
+    def goes_by_content(self) -> bool:
+        """Whether a job of the same content is an answer to this."""
+        spec = self.normalized.spec
+        return spec.id is None and spec.on_duplicate is not OnDuplicate.CREATE
+
     @cached_property
     def wanted(self) -> Wanted:
-        """What decides whether this is new."""
-        spec = self.normalized.spec
-        by_content = spec.id is None and spec.on_duplicate is not OnDuplicate.CREATE
-        return Wanted(self.key, spec.id, self.normalized.spec_hash if by_content else None)
+        """What decides whether this is new, and what ran before."""
+        return Wanted(self.key, self.normalized.spec.id, self.normalized.spec_hash)
 
-    def lock_keys(self) -> list[int]:
-        """Return the advisory locks that make this submission the only one of its kind."""
-        wanted = self.wanted
-        named = (("key", wanted.key), ("id", wanted.id), ("spec", wanted.spec_hash))
-        return [lock_key(kind, self.tenant_no, value) for kind, value in named if value is not None]
+    @cached_property
+    def locks(self) -> Mapping[int, str]:
+        """The advisory locks that make this submission the only one of its kind, each with what it is for."""
+        spec_hash = self.wanted.spec_hash if self.goes_by_content else None
+        named = (("key", self.key), ("id", self.wanted.id), ("spec", spec_hash))
+        return {lock_key(kind, self.tenant_no, value): kind for kind, value in named if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided: created, joined or replayed with a job, or rejected with an error."""
+    """What was decided: new, created, joined or replayed with a job, or rejected with an error."""
 
     outcome: str
     reason: str
@@ -80,6 +92,11 @@ class Verdict:
     error: BreakwaterError | None = None
     job: SubmittedJob | None = None
     known: Known | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this would become a job."""
+        return self.outcome == "new"
 
     @property
     def status_code(self) -> int:
@@ -97,21 +114,21 @@ class Verdict:
                 return 422 if isinstance(self.error, (KeyReused, SpecRejected)) else 409
 
 
-def judge(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Verdict | None:
-    """Return what committed rows make of a submission, None if it is new. `jobs` holds every job that `known` names."""
-    if known.key_job_no is not None:
+def judge(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Verdict:
+    """Return what committed rows make of a submission. `jobs` holds every job that `known` names."""
+    if known.key_body_hash is not None:
         return _by_key(one, known, jobs)
     if known.id_job_no is not None:
-        return _by_id(one, jobs[known.id_job_no])
-    if known.hash_job_no is not None:
-        return _by_hash(one, jobs[known.hash_job_no], is_active=known.hash_is_active)
-    return None
+        return _by_id(one, known, jobs[known.id_job_no])
+    if known.hash_job_no is not None and one.goes_by_content:
+        return _by_hash(one, known, jobs[known.hash_job_no])
+    return Verdict("new", "new", known=known)
 
 
-def refuse_paused(one: Submission) -> Verdict | None:
-    """Return what a submission that is new meets where it names something paused, None if it names nothing such."""
-    refusal = one.normalized.refusal
-    return Verdict("rejected", refusal.code, error=refusal) if refusal else None
+def refuse_paused(one: Submission, verdict: Verdict) -> Verdict:
+    """Return the verdict, or what a submission that is new meets where it names something paused."""
+    refusal = one.normalized.refusal if verdict.is_new else None
+    return Verdict("rejected", refusal.code, error=refusal) if refusal else verdict
 
 
 def keeps_key(one: Submission, verdict: Verdict) -> bool:
@@ -121,7 +138,10 @@ def keeps_key(one: Submission, verdict: Verdict) -> bool:
 
 def _by_key(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Verdict:
     job = jobs.get(known.key_job_no or 0)
-    if known.key_body_hash == body_hash(one.body):
+    if known.key_request != SUBMITTING:
+        error = other_request(known.key_request)
+        return Verdict("rejected", error.code, matched_on="idempotency_key", error=error)
+    if is_same_body(known.key_body_hash or "", one.body):
         return Verdict("replayed", "same_key", known.key_job_no, "idempotency_key", job=job, known=known)
     differing = _body_differences(known.key_submitted or (job.submitted if job else None), one.body)
     error = KeyReused(
@@ -131,9 +151,18 @@ def _by_key(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> 
     return Verdict("rejected", error.code, known.key_job_no, "idempotency_key", error=error)
 
 
-def _by_id(one: Submission, job: SubmittedJob) -> Verdict:
+def other_request(first: str | None) -> KeyReused:
+    """Return the error for a key that came with another request before: another route, or another thing of it."""
+    return KeyReused(
+        f"This Idempotency-Key came with another request before ({cut(first or '')})."
+        " Send a new key with a new request.",
+        request=first,
+    )
+
+
+def _by_id(one: Submission, known: Known, job: SubmittedJob) -> Verdict:
     if job.spec_hash == one.normalized.spec_hash or body_hash(job.submitted) == body_hash(redacted(one.body)):
-        return Verdict("joined", "same_id", job.job_no, "id", job=job)
+        return Verdict("joined", "same_id", job.job_no, "id", job=job, known=known)
     differing = _differences(job.spec, orjson.loads(one.spec_text))
     error = JobIdConflict(
         f"A job with this id exists and its spec differs{_named(differing)}; it is unchanged."
@@ -144,12 +173,12 @@ def _by_id(one: Submission, job: SubmittedJob) -> Verdict:
     return Verdict("rejected", error.code, job.job_no, "id", error=error)
 
 
-def _by_hash(one: Submission, job: SubmittedJob, *, is_active: bool) -> Verdict:
-    reason = "same_spec_active" if is_active else "same_spec_recent"
+def _by_hash(one: Submission, known: Known, job: SubmittedJob) -> Verdict:
+    reason = "same_spec_active" if known.hash_is_active else "same_spec_recent"
     if one.normalized.spec.on_duplicate is OnDuplicate.JOIN:
-        return Verdict("joined", reason, job.job_no, "spec_hash", job=job)
+        return Verdict("joined", reason, job.job_no, "spec_hash", job=job, known=known)
     error = DuplicateJob(
-        "The same spec is active or was submitted a moment ago. Join it, or send `on_duplicate: create` for a new job.",
+        "The same spec is active or was completed a moment ago. Join it, or send `on_duplicate: create` for a new job.",
         job=job_json(job),
         reason=reason,
     )

@@ -77,6 +77,7 @@ class JobRead:
     cancelled: int
     unknown: int
     incomplete: int
+    spec_hash: str
     last_event_no: int
     error_code: str | None
     error_detail: str | None
@@ -204,7 +205,7 @@ def _narrowed_by_spec(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
         return rows
     rows = rows.join(Spec, col(Spec.job_no) == col(Job.job_no)).where(col(Spec.tenant_no) == col(Job.tenant_no))
     if wanted.name is not None:
-        rows = rows.where(col(Spec.name) == wanted.name)
+        rows = rows.where(col(Job.name) == wanted.name)
     if wanted.model is not None:
         rows = rows.where(col(Spec.model_ids).contains([wanted.model]))
     if wanted.region is not None:

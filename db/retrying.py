@@ -192,7 +192,9 @@ async def _narrow(connection: Connection, job_no: int, wanted: RetryFilter) -> _
 
 async def _refuse_cancelled(connection: Connection, job_no: int) -> None:
     if await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "cancelled":
-        raise JobCancelled("The job was cancelled, and nothing of it runs again. Submit it again to have it run.")
+        raise JobCancelled(
+            "The job was cancelled, and nothing of it runs again. Submit it again, without its id or under another one."
+        )
 
 
 async def _is_planned(connection: Connection, job_no: int, key: CellKey) -> bool:

@@ -16,23 +16,27 @@ RACED = UniqueViolationError
 
 BLOCKED = LockNotAvailableError
 """What a caller sees who had to wait too long for a writer outside this protocol, or for a table."""
-LOCK_TIMEOUT = "2s"
-"""Nobody who keeps to the protocol is waited for at all, so this only bounds what others can hold up."""
+OWN_LOCK_TIMEOUT = "2s"
+"""For the rows that only this process writes: its other transactions hold them until they are committed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to look up: any of an Idempotency-Key, a job id and a spec hash."""
+    """What to look up: an Idempotency-Key and a job id if there are any, and a content."""
 
     key: str | None
     id: str | None
-    spec_hash: str | None
+    spec_hash: str
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was found: the key's first answer, the job with the id, the active or recent job with the spec hash."""
+    """What was found: the key's first answer, the job with the id, the active or recent job with the spec hash.
 
+    `previous_…` are of the last job with the spec hash that ended and isn't joined any more, without that with the id.
+    """
+
+    key_request: str | None
     key_job_no: int | None
     key_body_hash: str | None
     key_status_code: int | None
@@ -41,6 +45,9 @@ class Known:
     id_job_no: int | None
     hash_job_no: int | None
     hash_is_active: bool
+    previous_id: str | None
+    previous_status: str | None
+    previous_finished_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +104,15 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """The first answer under a key, without its spec; `submitted` only where it isn't the job's own submission."""
+    """The first answer to the `request` (method and path) that came with a key.
+
+    A submission's is kept without its spec, and `submitted` only where it isn't the job's own; only it names a job.
+    """
 
     key: str
+    request: str
     body_hash: str
-    job_no: int
+    job_no: int | None
     status_code: int
     answer: str
     submitted: str | None
@@ -134,15 +145,28 @@ async def look_up(
     return [Known(*row) for row in rows]
 
 
-async def try_locks(connection: Connection, keys: Iterable[int]) -> tuple[set[int], datetime]:
+async def try_locks(connection: Connection, keys: Iterable[int], lock_timeout: str) -> tuple[set[int], datetime]:
     """Take the advisory locks that are free, until the transaction's end; return them and the transaction's time.
 
     Never waits. A lock that isn't free tells nothing: look again once its holder has committed. Whatever else the
-    transaction then has to wait for raises BLOCKED after LOCK_TIMEOUT.
+    transaction then has to wait for raises BLOCKED after `lock_timeout`: who keeps to the protocol is never waited for.
     """
-    row = await connection.fetchrow(statement("lock_submission_keys"), sorted(set(keys)), LOCK_TIMEOUT)
+    row = await connection.fetchrow(statement("lock_submission_keys"), sorted(set(keys)), lock_timeout)
     assert row is not None  # noqa: S101 - the statement always gives one row
     return set(row["free"]), row["locked_at"]
+
+
+async def wait_for_own_rows(connection: Connection) -> None:
+    """Let the rest of the transaction wait as long as another one of this process may take to commit."""
+    await connection.execute(f"SET LOCAL lock_timeout = '{OWN_LOCK_TIMEOUT}'")
+
+
+def waited_for_a_row(error: BLOCKED) -> bool:
+    """Tell whether BLOCKED came of a row that one submission needs, not of a table that all need.
+
+    PostgreSQL says in which row of which relation it waited, and nothing of the kind about a table.
+    """
+    return getattr(error, "context", None) is not None
 
 
 async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[NewJob]) -> dict[str, int]:
@@ -196,7 +220,9 @@ async def keep_answers(
     connection: Connection, tenant_no: int, answers: Sequence[KeptAnswer], *, keep_hours: float
 ) -> set[str]:
     """Keep these first answers under their keys; return the keys that were taken (all, if their locks were held)."""
-    rows = [(one.key, one.body_hash, one.job_no, one.status_code, one.answer, one.submitted) for one in answers]
+    rows = [
+        (one.key, one.request, one.body_hash, one.job_no, one.status_code, one.answer, one.submitted) for one in answers
+    ]
     taken = await connection.fetch(
         statement("insert_idempotency_keys"), tenant_no, *zip(*rows, strict=True), keep_hours
     )

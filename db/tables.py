@@ -59,6 +59,23 @@ class Job(SQLModel, table=True):
         ForeignKeyConstraint(["tenant_no"], ["tenants.tenant_no"], name="job_belongs_to_tenant"),
         Index("jobs_queued_by_turn", "turn", "job_no", postgresql_where=text("status = 'queued'")),
         Index("jobs_active_by_hash", "tenant_no", "spec_hash", "job_no", postgresql_where=text("finished_at IS NULL")),
+        Index(
+            "jobs_completed_by_hash",
+            "tenant_no",
+            "spec_hash",
+            "finished_at",
+            postgresql_where=text("status IN ('completed', 'partial')"),
+        ),
+        Index(
+            "jobs_given_up_by_hash",
+            "tenant_no",
+            "spec_hash",
+            "finished_at",
+            postgresql_where=text("status IN ('failed', 'cancelled')"),
+        ),
+        Index("jobs_by_name", "tenant_no", "name", "job_no", postgresql_ops={"name": "text_pattern_ops"}),
+        Index("jobs_with_unknown", "tenant_no", "job_no", postgresql_where=text("unknown > 0")),
+        Index("jobs_with_failed", "tenant_no", "job_no", postgresql_where=text("failed > 0")),
         Index("jobs_by_creation", "created_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
         Index("jobs_by_status", "tenant_no", "status", "job_no"),
         Index(
@@ -101,7 +118,6 @@ class Spec(SQLModel, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["job_no"], ["jobs.job_no"], name="spec_belongs_to_job", ondelete="CASCADE"),
         Index("specs_by_hash", "tenant_no", "spec_hash", "job_no"),
-        Index("specs_by_name", "tenant_no", "name", "job_no"),
         Index("specs_by_model", "model_ids", postgresql_using="gin"),
     )
 
@@ -126,8 +142,9 @@ class IdempotencyKey(SQLModel, table=True):
 
     tenant_no: IntKey
     key: WordsKey
+    request: Words
     body_hash: Words
-    job_no: Big
+    job_no: MaybeBig
     status_code: Small
     answer: Json
     submitted: MaybeJson

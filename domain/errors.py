@@ -5,8 +5,9 @@ BreakwaterError
 ├── ParametersRejected    parameters, or members of an action's body, that can't be taken, with one error each
 ├── Conflict              what is asked contradicts what is stored
 │   ├── JobIdConflict         the id exists with another spec
-│   ├── DuplicateJob          `on_duplicate: reject` and the same spec is active or recent
+│   ├── DuplicateJob          `on_duplicate: reject` and the same spec is active or completed recently
 │   ├── KeyInFlight           the first request with this Idempotency-Key hasn't ended
+│   ├── SubmissionInFlight    another submission with this id or content hasn't ended
 │   ├── JobCancelled          nothing of a cancelled job runs again
 │   └── ExecutionNotUnknown   only what ended ambiguously can be resolved, and only once
 ├── KeyReused             the Idempotency-Key came with another body before
@@ -108,7 +109,7 @@ class JobIdConflict(Conflict):
 
 
 class DuplicateJob(Conflict):
-    """The same spec is active or was submitted a moment ago, and the spec says `on_duplicate: reject`."""
+    """The same spec is active or was completed a moment ago, and the spec says `on_duplicate: reject`."""
 
     code = "duplicate_job"
 
@@ -117,6 +118,12 @@ class KeyInFlight(Conflict):
     """The first request with this Idempotency-Key is still in flight; repeat this one in a second."""
 
     code = "idempotency_key_in_flight"
+
+
+class SubmissionInFlight(Conflict):
+    """Another submission with the same id or content is still in flight; repeat this one in a second."""
+
+    code = "submission_in_flight"
 
 
 class JobCancelled(Conflict):

@@ -91,10 +91,34 @@ class Client:
             "UPDATE jobs SET status = 'failed', error_code = 'ended_by_test', finished_at = now() WHERE id = $1", job_id
         )
 
-    async def age(self, job_id: str, seconds: float) -> None:
-        """Let a job have been created so much earlier."""
+    async def cancel(self, job_id: str) -> None:
+        """Cancel a job as a client does."""
+        assert (await self.http.post(f"/jobs/{job_id}/cancel")).status_code == 202
+
+    async def complete(self, job_id: str, *, failed: int = 0) -> None:
+        """Bring a job to its end with all of its cells; with some that failed it is `partial`."""
+        status = "partial" if failed else "completed"
+        await self.database.execute("UPDATE jobs SET status = 'running', started_at = now() WHERE id = $1", job_id)
         await self.database.execute(
-            "UPDATE jobs SET created_at = created_at - $2::float8 * interval '1 second' WHERE id = $1", job_id, seconds
+            "UPDATE jobs SET status = $2, completed = planned - $3, failed = $3, finished_at = now() WHERE id = $1",
+            job_id,
+            status,
+            failed,
+        )
+
+    async def age(self, job_id: str, seconds: float) -> None:
+        """Let a job have been created, and have ended, so much earlier."""
+        await self.database.execute(
+            """
+            UPDATE jobs
+            SET created_at = created_at - $2::float8 * interval '1 second',
+                queued_at = queued_at - $2::float8 * interval '1 second',
+                started_at = started_at - $2::float8 * interval '1 second',
+                finished_at = finished_at - $2::float8 * interval '1 second'
+            WHERE id = $1
+            """,
+            job_id,
+            seconds,
         )
 
 

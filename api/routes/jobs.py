@@ -95,7 +95,7 @@ async def submit_job(
     body = await read_json(request)
     submitter: Submitter = request.app.state.submitter
     sender = _sender(request)
-    normalized = await _normalize(request, body, submitter, sender, key, is_recorded=not dry_run)
+    normalized = await _normalize(request, body, sender, key, is_recorded=not dry_run)
     submission = Submission(tenant_no=DEFAULT_TENANT_NO, body=body, normalized=normalized, key=key, sender=sender)
     answer = await (submitter.preview(submission) if dry_run else submitter.submit(submission))
     if dry_run and isinstance(normalized, NormalizedImport):
@@ -108,14 +108,14 @@ async def submit_job(
 
 
 async def _normalize(
-    request: Request, body: Any, submitter: Submitter, sender: Sender, key: str | None, *, is_recorded: bool
+    request: Request, body: Any, sender: Sender, key: str | None, *, is_recorded: bool
 ) -> Normalized | NormalizedImport:
     """Return what the body means; a refusal is entered into the ledger before it is answered."""
     try:
         return normalize(body, request.app.state.registry)
     except SpecRejected as error:
         if is_recorded:
-            await submitter.reject(DEFAULT_TENANT_NO, sender, error, key)
+            await request.app.state.refusals.enter(DEFAULT_TENANT_NO, sender, error, key)
         raise
 
 

@@ -126,6 +126,7 @@ class Job(BaseModel):
     )
     finished_at: datetime | None
     queue: QueuePlace | None = Field(description="Its wait so far; null once anything of it has begun, or it ended.")
+    spec_hash: str = Field(description="Of its content: what makes two specs the same work.")
     spec: dict[str, Any] | None = Field(description="As it runs; null once purged.")
     submitted: Any = Field(description="The body as it came; null once purged.")
     normalization: list[NormalizationNote] = Field(description="What was understood differently from how it came.")
@@ -155,6 +156,7 @@ class Job(BaseModel):
             first_started_at=job.first_started_at,
             finished_at=job.finished_at,
             queue=QueuePlace.of(job),
+            spec_hash=job.spec_hash,
             spec=job.spec,
             submitted=job.submitted,
             normalization=[NormalizationNote.model_validate(note) for note in job.normalization or ()],

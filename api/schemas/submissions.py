@@ -163,14 +163,32 @@ class PreviewedImportCounts(PlannedImportCounts):
     by_record_type: list[PreviewedRecordType]
 
 
+class PreviousJob(BaseModel):
+    """A job with the same content that has ended and isn't joined any more."""
+
+    job_id: str
+    status: Literal["completed", "partial", "failed", "cancelled"]
+    finished_at: str = Field(description="RFC 3339, UTC.")
+
+
 class DedupDecision(BaseModel):
     """Why this is a new job or not."""
 
-    layer: str | None
-    reason: str
-    matched_on: str | None
-    spec_hash: str
+    layer: str | None = Field(description="`submission` where a job was found, null for a new one.")
+    reason: str = Field(
+        description="`new`, `same_id`, `same_spec_active`, `same_spec_recent`; of a dry run `same_key`."
+    )
+    matched_on: str | None = Field(description="`id`, `spec_hash`, or of a dry run `idempotency_key`.")
+    spec_hash: str = Field(description="Of the content; `GET /jobs?spec_hash=` lists its jobs.")
     times_seen: int = Field(description="How often the job was submitted, this time included.")
+    detail: str | None = Field(
+        default=None, description="What to do, where the job that the `id` stands for failed or was cancelled."
+    )
+    previous: PreviousJob | None = Field(
+        default=None,
+        description="The last job with this content that ended and isn't joined any more: it failed, was cancelled, or"
+        " completed too long ago.",
+    )
 
 
 class SubmissionAnswer(BaseModel):

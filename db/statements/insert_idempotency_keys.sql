@@ -1,14 +1,15 @@
 -- Keep the first answers under their keys; a key that has outlived its hours is taken anew. $1 is the tenant.
-INSERT INTO idempotency_keys (tenant_no, key, body_hash, job_no, status_code, answer, submitted)
-SELECT $1, k.key, k.body_hash, k.job_no, k.status_code, k.answer::json, k.submitted::json
-FROM unnest($2::text[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::text[])
-    AS k (key, body_hash, job_no, status_code, answer, submitted)
+INSERT INTO idempotency_keys (tenant_no, key, request, body_hash, job_no, status_code, answer, submitted)
+SELECT $1, k.key, k.request, k.body_hash, k.job_no, k.status_code, k.answer::json, k.submitted::json
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::smallint[], $7::text[], $8::text[])
+    AS k (key, request, body_hash, job_no, status_code, answer, submitted)
 ON CONFLICT ON CONSTRAINT unique_idempotency_key_per_tenant DO UPDATE
-SET body_hash = excluded.body_hash,
+SET request = excluded.request,
+    body_hash = excluded.body_hash,
     job_no = excluded.job_no,
     status_code = excluded.status_code,
     answer = excluded.answer,
     submitted = excluded.submitted,
     created_at = now()
-WHERE idempotency_keys.created_at <= now() - $8::float8 * interval '1 hour'
+WHERE idempotency_keys.created_at <= now() - $9::float8 * interval '1 hour'
 RETURNING key

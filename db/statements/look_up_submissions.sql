@@ -1,36 +1,72 @@
--- Tell, for each submission, what is known of its Idempotency-Key, its id, and its spec hash. Takes no lock.
--- A hash is joined to the newest job that is active, else to the newest job if that is recent. $1 is the tenant,
--- $5 the hours a key is kept, $6 the seconds a job counts as recent.
+-- Look up, for each submission, its Idempotency-Key, its id and its content (spec hash). Takes no lock.
+-- A content is joined to the newest job that is active, else to the job that completed (wholly or in part) last, if that
+-- was less than $6 seconds ago. `previous` is the last job of the content that ended and isn't joined any more. $1 is the
+-- tenant, $5 the hours a key is kept. Each look is a LATERAL with a LIMIT, so that it probes an index for each
+-- submission: the planner would hash all jobs of the tenant while the statistics are young.
 SELECT
+    k.request AS key_request,
     k.job_no AS key_job_no,
     k.body_hash AS key_body_hash,
     k.status_code AS key_status_code,
     k.answer AS key_answer,
     k.submitted AS key_submitted,
-    j.job_no AS id_job_no,
+    named.job_no AS id_job_no,
     coalesce(active.job_no, recent.job_no) AS hash_job_no,
-    active.job_no IS NOT NULL AS hash_is_active
+    active.job_no IS NOT NULL AS hash_is_active,
+    previous.id AS previous_id,
+    previous.status AS previous_status,
+    previous.finished_at AS previous_finished_at
 FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS i (key, id, spec_hash, n)
-LEFT JOIN idempotency_keys AS k
-    ON k.tenant_no = $1 AND k.key = i.key AND k.created_at > now() - $5::float8 * interval '1 hour'
-LEFT JOIN jobs AS j ON j.tenant_no = $1 AND j.id = i.id
 LEFT JOIN LATERAL (
-    SELECT a.job_no
-    FROM jobs AS a
-    WHERE a.tenant_no = $1 AND a.spec_hash = i.spec_hash AND a.finished_at IS NULL
-    ORDER BY a.job_no DESC
+    SELECT x.request, x.job_no, x.body_hash, x.status_code, x.answer, x.submitted
+    FROM idempotency_keys AS x
+    WHERE x.tenant_no = $1 AND x.key = i.key AND x.created_at > now() - $5::float8 * interval '1 hour'
+    LIMIT 1
+) AS k ON true
+LEFT JOIN LATERAL (
+    SELECT j.job_no
+    FROM jobs AS j
+    WHERE j.tenant_no = $1 AND j.id = i.id
+    LIMIT 1
+) AS named ON true
+LEFT JOIN LATERAL (
+    SELECT j.job_no
+    FROM jobs AS j
+    WHERE j.tenant_no = $1 AND j.spec_hash = i.spec_hash AND j.finished_at IS NULL
+    ORDER BY j.job_no DESC
     LIMIT 1
 ) AS active ON true
 LEFT JOIN LATERAL (
-    SELECT newest.job_no
-    FROM (
-        SELECT s.job_no
-        FROM specs AS s
-        WHERE s.tenant_no = $1 AND s.spec_hash = i.spec_hash
-        ORDER BY s.job_no DESC
-        LIMIT 1
-    ) AS newest
-    JOIN jobs AS r USING (job_no)
-    WHERE r.created_at > now() - $6::float8 * interval '1 second'
+    SELECT j.job_no
+    FROM jobs AS j
+    WHERE j.tenant_no = $1 AND j.spec_hash = i.spec_hash AND j.status IN ('completed', 'partial')
+        AND j.finished_at > now() - $6::float8 * interval '1 second'
+    ORDER BY j.finished_at DESC
+    LIMIT 1
 ) AS recent ON true
+LEFT JOIN LATERAL (
+    SELECT ended.id, ended.status, ended.finished_at
+    FROM (
+        (
+            SELECT j.id, j.status, j.finished_at
+            FROM jobs AS j
+            WHERE j.tenant_no = $1 AND j.spec_hash = i.spec_hash AND j.status IN ('failed', 'cancelled')
+                AND j.id IS DISTINCT FROM i.id
+            ORDER BY j.finished_at DESC
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT j.id, j.status, j.finished_at
+            FROM jobs AS j
+            WHERE j.tenant_no = $1 AND j.spec_hash = i.spec_hash AND j.status IN ('completed', 'partial')
+                AND j.finished_at <= now() - $6::float8 * interval '1 second'
+                AND j.id IS DISTINCT FROM i.id
+            ORDER BY j.finished_at DESC
+            LIMIT 1
+        )
+    ) AS ended
+    ORDER BY ended.finished_at DESC
+    LIMIT 1
+) AS previous ON true
 ORDER BY i.n

@@ -2,7 +2,7 @@
 -- changes only when it ends. $1 is the tenant, $2 the client's id. Of the queued jobs before it $3 are counted at most.
 SELECT
     j.job_no, j.id, j.kind, j.name, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete,
-    j.last_event_no, j.error_code, j.error_detail, j.created_at, j.queued_at, j.started_at, j.finished_at,
+    j.spec_hash, j.last_event_no, j.error_code, j.error_detail, j.created_at, j.queued_at, j.started_at, j.finished_at,
     cardinality(s.model_ids) AS models,
     (SELECT count(DISTINCT pair % 256)::int FROM unnest(s.pairs) AS pair) AS regions,
     cardinality(s.question_ids) AS questions,

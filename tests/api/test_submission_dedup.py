@@ -26,6 +26,8 @@ async def test_an_id_with_the_same_body_joins(client: Client) -> None:
         "matched_on": "id",
         "spec_hash": created.json()["dedup"]["spec_hash"],
         "times_seen": 2,
+        "detail": None,
+        "previous": None,
     }
 
 
@@ -96,20 +98,20 @@ async def test_the_same_spec_joins_an_active_job(client: Client) -> None:
     assert joined.json()["dedup"]["reason"] == "same_spec_active"
 
 
-async def test_the_same_spec_joins_a_recent_job_that_has_ended(client: Client) -> None:
+async def test_the_same_spec_joins_a_job_that_completed_a_moment_ago(client: Client) -> None:
     body = unique()
     created = await client.post(body)
-    await client.end(created.json()["job"]["id"])
+    await client.complete(created.json()["job"]["id"])
     joined = await client.post(body)
     assert (joined.status_code, joined.json()["dedup"]["reason"]) == (200, "same_spec_recent")
-    assert joined.json()["job"] == {**created.json()["job"], "status": "failed"}
+    assert joined.json()["job"] == {**created.json()["job"], "status": "completed"}
 
 
-async def test_the_same_spec_is_new_once_its_job_has_ended_and_is_not_recent(client: Client) -> None:
+async def test_the_same_spec_is_new_once_its_job_completed_and_is_not_recent(client: Client) -> None:
     body = unique()
     created = await client.post(body)
     job_id = created.json()["job"]["id"]
-    await client.end(job_id)
+    await client.complete(job_id)
     await client.age(job_id, 61)
     again = await client.post(body)
     assert (again.status_code, again.json()["dedup"]["times_seen"]) == (202, 1)
@@ -123,7 +125,7 @@ async def test_without_dedup_seconds_only_active_jobs_are_joined(
         body = unique()
         created = await client.post(body)
         assert (await client.post(body)).status_code == 200
-        await client.end(created.json()["job"]["id"])
+        await client.complete(created.json()["job"]["id"])
         assert (await client.post(body)).status_code == 202
 
 
@@ -132,7 +134,7 @@ async def test_a_duplicate_is_refused_for_those_who_ask_for_it(client: Client, r
     body = unique()
     created = (await client.post(body)).json()["job"]
     if reason == "same_spec_recent":
-        await client.end(created["id"])
+        await client.complete(created["id"])
     refused = await client.post({**body, "on_duplicate": "reject"})
     problem = refused.json()
     assert (refused.status_code, problem["code"], problem["reason"]) == (409, "duplicate_job", reason)
@@ -198,3 +200,29 @@ async def test_another_kind_of_work_is_another_spec(client: Client) -> None:
         assert answer.status_code == 202
         hashes.add(answer.json()["dedup"]["spec_hash"])
     assert len(hashes) == 4
+
+
+async def test_two_schemas_whose_order_a_provider_sees_are_two_jobs(client: Client) -> None:
+    properties = {"reason": {"type": "string"}, "answer": {"type": "string"}}
+    turned = dict(reversed(properties.items()))
+    body = unique()
+    bodies = [{**body, "parameters": {"response_format": {"properties": one}}} for one in (properties, turned)]
+    first, second = [await client.post(one) for one in bodies]
+    assert (first.status_code, second.status_code) == (202, 202)
+    (_, stored) = await client.jobs(body["name"])
+    spec = await client.database.fetchval("SELECT spec FROM specs WHERE job_no = $1", stored["job_no"])
+    assert spec.index('"answer"') < spec.index('"reason"')
+
+
+async def test_an_id_with_a_schema_in_another_order_is_a_conflict_that_names_it(client: Client) -> None:
+    body = unique(id=own_id(), parameters={"response_format": {"a": 1, "b": 2}})
+    await client.post(body)
+    refused = await client.post({**body, "parameters": {"response_format": {"b": 2, "a": 1}}})
+    assert (refused.status_code, refused.json()["differences"]) == (409, ["/parameters/response_format"])
+
+
+async def test_a_seed_that_is_null_joins_no_seed(client: Client) -> None:
+    body = unique()
+    created = await client.post(body)
+    joined = await client.post({**body, "parameters": {"seed": None}})
+    assert (joined.status_code, joined.json()["job"]["id"]) == (200, created.json()["job"]["id"])

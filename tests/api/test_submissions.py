@@ -28,7 +28,14 @@ async def test_the_decision_on_a_new_spec_is_told(client: Client) -> None:
     answer = await client.post(unique())
     dedup = answer.json()["dedup"]
     assert dedup.pop("spec_hash").startswith("h1:")
-    assert dedup == {"layer": None, "reason": "new", "matched_on": None, "times_seen": 1}
+    assert dedup == {
+        "layer": None,
+        "reason": "new",
+        "matched_on": None,
+        "times_seen": 1,
+        "detail": None,
+        "previous": None,
+    }
 
 
 async def test_the_answer_shows_the_time_that_is_stored(client: Client) -> None:

@@ -1,0 +1,20 @@
+-- Dedup: what ended under a content, keys of every action, and the filters of lists.
+
+-- Content is joined while a job completed a moment ago; what failed or was cancelled is named, never joined.
+CREATE INDEX jobs_completed_by_hash ON jobs (tenant_no, spec_hash, finished_at) WHERE status IN ('completed', 'partial');
+CREATE INDEX jobs_given_up_by_hash ON jobs (tenant_no, spec_hash, finished_at) WHERE status IN ('failed', 'cancelled');
+
+-- Serves whole names and their beginnings, whatever the database's collation is.
+CREATE INDEX jobs_by_name ON jobs (tenant_no, name text_pattern_ops, job_no);
+DROP INDEX specs_by_name;
+
+-- Cells that wait for a person are found through their jobs: an index on the state of cells would cost each result its
+-- cheap update.
+CREATE INDEX jobs_with_unknown ON jobs (tenant_no, job_no) WHERE unknown > 0;
+CREATE INDEX jobs_with_failed ON jobs (tenant_no, job_no) WHERE failed > 0;
+
+-- A key belongs to one request: `request` is its method and path. Only a submission names its job.
+ALTER TABLE idempotency_keys
+    ADD COLUMN request text NOT NULL DEFAULT 'POST /jobs',
+    ALTER COLUMN job_no DROP NOT NULL,
+    ADD CONSTRAINT submission_key_names_its_job CHECK (job_no IS NOT NULL OR request <> 'POST /jobs');
