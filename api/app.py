@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI
 
 from api import downloads, errors
+from api.acting import AT_ONCE
 from api.announcing import Announcer
 from api.import_previews import ImportPreviews
 from api.pausing import Pauses
@@ -146,6 +147,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.announcer = announcer
     app.state.submitter = submitter
     app.state.refusals = refusals
+    app.state.acting_room = asyncio.Semaphore(AT_ONCE)
     app.state.import_previews = ImportPreviews(sources)
     app.state.downloads = downloads.Downloads(download_engine)
     try:

@@ -5,94 +5,120 @@ Telling may fail: workers look at their leases by themselves, and the reconciler
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
 
 import structlog
+from fastapi.responses import Response
+from pydantic import BaseModel
 
+from api.acting import Acted, Acting, Reply
 from api.announcing import Announcer
+from api.schemas.controls import CancelAnswer, ReleaseAnswer, RetryAnswer
+from api.schemas.executions import ExecutionWithAttempts
 from broker import notices
 from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
-from db import cancelling, dead_letters, releasing, resolving, retrying, tallies
+from db import cancelling, dead_letters, releasing, resolving, retrying
 from db.cancelling import Cancelled
-from db.controls import HELD_UP, Actor
-from db.engine import Connection, Engine, in_transaction
+from db.controls import Actor
+from db.engine import Connection
+from db.executions import read_execution_on
 from db.releasing import Released
 from db.resolving import Resolution, Resolved
 from db.retrying import Retried, RetryFilter
 from db.tallies import Tally, tally
-from domain.errors import Overloaded
 from runtime.metrics import COORDINATION, EXECUTIONS, IMPORT_BATCHES, RETRIES
 
 NOTICE_SECONDS = 0.5
-HELD_UP_RETRY_SECONDS = 1
-Result = TypeVar("Result")
 
 log = structlog.stdlib.get_logger()
 
 
-async def cancel(engine: Engine, tenant_no: int, job_id: str, actor: Actor) -> Cancelled:
-    """Cancel a job unless it has ended. Raises NotFound, and Overloaded where somebody holds it up."""
-    cancelled = await _act(
-        engine, actor, lambda c: cancelling.cancel(c, tenant_no, job_id, actor), counted=_cancel_tallies
+async def cancel(acting: Acting, job_id: str, actor: Actor, asked: BaseModel) -> Acted[Cancelled]:
+    """Cancel a job unless it has ended. Raises NotFound and as `Acting.once`."""
+    acted = await acting.once(
+        asked,
+        lambda connection: cancelling.cancel(connection, acting.tenant_no, job_id, actor),
+        answer=lambda done: Reply(202 if done.is_done else 200, CancelAnswer.of(job_id, done)),
+        counted=_cancel_tallies,
     )
-    if cancelled.is_done:
-        log.info("job_cancelled", job_id=job_id, cells=cancelled.cells, who=actor.by, reason=actor.reason)
-    return cancelled
+    if acted.result is not None and acted.result.is_done:
+        log.info("job_cancelled", job_id=job_id, cells=acted.result.cells, who=actor.by, reason=actor.reason)
+    return acted
 
 
-async def retry_job(engine: Engine, tenant_no: int, job_id: str, wanted: RetryFilter, actor: Actor) -> Retried:
-    """Have a job's failed cells run again. Raises NotFound, JobCancelled, and Overloaded as `cancel`."""
-    retried = await _act(
-        engine, actor, lambda c: retrying.retry_job(c, tenant_no, job_id, wanted, actor), counted=_retry_tallies
-    )
-    _log_retry(retried, actor, job_id=job_id, **wanted.told())
-    return retried
-
-
-async def retry_execution(engine: Engine, tenant_no: int, execution_id: str, actor: Actor) -> Retried:
-    """Have one cell run again if it has failed. Raises as `retry_job`."""
-    retried = await _act(
-        engine, actor, lambda c: retrying.retry_execution(c, tenant_no, execution_id, actor), counted=_retry_tallies
-    )
-    _log_retry(retried, actor, execution_id=execution_id)
-    return retried
-
-
-async def replay(engine: Engine, tenant_no: int, dead_letter_no: int, actor: Actor) -> Retried:
-    """Have the cell of a dead letter run again, once. Raises as `retry_job`."""
-    retried = await _act(
-        engine, actor, lambda c: dead_letters.replay(c, tenant_no, dead_letter_no, actor), counted=_retry_tallies
-    )
-    _log_retry(retried, actor, dead_letter_id=dead_letter_no)
-    return retried
-
-
-async def resolve(engine: Engine, tenant_no: int, execution_id: str, resolution: Resolution, actor: Actor) -> Resolved:
-    """Give an unknown cell its result. Raises NotFound, ExecutionNotUnknown, and Overloaded as `cancel`."""
-    resolved = await _act(
-        engine,
+async def retry_job(acting: Acting, job_id: str, wanted: RetryFilter, actor: Actor, asked: BaseModel) -> Acted[Retried]:
+    """Have a job's failed cells run again. Raises NotFound, JobCancelled and as `Acting.once`."""
+    return await _retry(
+        acting,
+        asked,
+        lambda connection: retrying.retry_job(connection, acting.tenant_no, job_id, wanted, actor),
         actor,
-        lambda c: resolving.resolve(c, tenant_no, execution_id, resolution, actor),
-        counted=lambda done: _resolve_tallies(done, resolution),
+        job_id=job_id,
+        **wanted.told(),
     )
-    if resolved.pool:
+
+
+async def retry_execution(acting: Acting, execution_id: str, actor: Actor, asked: BaseModel) -> Acted[Retried]:
+    """Have one cell run again if it has failed. Raises as `retry_job`."""
+    return await _retry(
+        acting,
+        asked,
+        lambda connection: retrying.retry_execution(connection, acting.tenant_no, execution_id, actor),
+        actor,
+        execution_id=execution_id,
+    )
+
+
+async def replay(acting: Acting, dead_letter_no: int, actor: Actor, asked: BaseModel) -> Acted[Retried]:
+    """Have the cell of a dead letter run again, once. Raises as `retry_job`."""
+    return await _retry(
+        acting,
+        asked,
+        lambda connection: dead_letters.replay(connection, acting.tenant_no, dead_letter_no, actor),
+        actor,
+        dead_letter_id=dead_letter_no,
+    )
+
+
+async def resolve(
+    acting: Acting, execution_id: str, resolution: Resolution, actor: Actor, asked: BaseModel
+) -> Response:
+    """Give an unknown cell its result. Raises NotFound, ExecutionNotUnknown and as `Acting.once`."""
+
+    async def unit(connection: Connection) -> tuple[Resolved, ExecutionWithAttempts]:
+        resolved = await resolving.resolve(connection, acting.tenant_no, execution_id, resolution, actor)
+        shown = await read_execution_on(connection, acting.tenant_no, execution_id)
+        return resolved, ExecutionWithAttempts.with_attempts(*shown)
+
+    acted = await acting.once(
+        asked,
+        unit,
+        answer=lambda done: Reply(200, done[1]),
+        counted=lambda done: _resolve_tallies(done[0], resolution),
+    )
+    if acted.result is not None and acted.result[0].pool:
         status = resolution.status
         log.info("execution_resolved", execution_id=execution_id, status=status, who=actor.by, reason=actor.reason)
-    return resolved
+    return acted.response
 
 
-async def release(engine: Engine, tenant_no: int, job_id: str, batch_no: int, actor: Actor) -> Released:
-    """Take a batch from its holder. Raises NotFound, and Overloaded as `cancel`."""
-    released = await _act(engine, actor, lambda c: releasing.release(c, tenant_no, job_id, batch_no, actor))
-    if released.is_released:
-        held_by = released.held_by
+async def release(acting: Acting, job_id: str, batch_no: int, actor: Actor, asked: BaseModel) -> Acted[Released]:
+    """Take a batch from its holder. Raises NotFound and as `Acting.once`."""
+    acted = await acting.once(
+        asked,
+        lambda connection: releasing.release(connection, acting.tenant_no, job_id, batch_no, actor),
+        answer=lambda done: Reply(200, ReleaseAnswer.of(done)),
+    )
+    if acted.result is not None and acted.result.is_released:
+        held_by = acted.result.held_by
         log.info("lease_released", job_id=job_id, batch_no=batch_no, held_by=held_by, who=actor.by, reason=actor.reason)
-    return released
+    return acted
 
 
-def announce(announcer: Announcer, retried: Retried) -> None:
-    """Ring for what runs again, if anything does. An envelope of the batch: the trigger is in the ledger already."""
+def announce(announcer: Announcer, retried: Retried | None) -> None:
+    """Publish what runs again, if anything does. An envelope of the batch: the trigger is in the ledger already."""
+    if retried is None:
+        return
     if retried.is_queued:
         announcer.announce([retried.job_no], source="manual")  # its trigger is in the ledger already
     if retried.batch_no is not None:
@@ -111,23 +137,17 @@ async def tell_workers(broker: Client, job_no: int) -> None:
         log.warning("notice_not_told", about="cancelled", job_no=job_no, error=f"{type(error).__name__}: {error}")
 
 
-async def _act(
-    engine: Engine,
+async def _retry(
+    acting: Acting,
+    asked: BaseModel,
+    unit: Callable[[Connection], Awaitable[Retried]],
     actor: Actor,
-    unit: Callable[[Connection], Awaitable[Result]],
-    *,
-    counted: Callable[[Result], Sequence[Tally]] = lambda _: (),
-) -> Result:
-    async def act(connection: Connection) -> Result:
-        done = await unit(connection)
-        await tallies.add(connection, actor.worker_no, counted(done))
-        return done
-
-    try:
-        return await in_transaction(engine, act)
-    except HELD_UP as error:
-        detail = "Somebody holds what this would change for longer than it waits; nothing was changed. Try again."
-        raise Overloaded(detail, retry_after_seconds=HELD_UP_RETRY_SECONDS) from error
+    **about: object,
+) -> Acted[Retried]:
+    acted = await acting.once(asked, unit, answer=lambda done: Reply(200, RetryAnswer.of(done)), counted=_retry_tallies)
+    if acted.result is not None:
+        _log_retry(acted.result, actor, **about)
+    return acted
 
 
 def _log_retry(retried: Retried, actor: Actor, **asked: object) -> None:

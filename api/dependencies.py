@@ -6,7 +6,10 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
 
+from api.acting import Acting
+from api.bodies import read_idempotency_key
 from api.pausing import Pauses
+from api.request_ids import request_id_of
 from broker.envelopes import Client
 from db.engine import Engine
 from db.tenants import DEFAULT_TENANT_NO
@@ -47,6 +50,21 @@ async def _tenant_no() -> int:
     return DEFAULT_TENANT_NO
 
 
+async def _acting(request: Request, tenant_no: Annotated[int, Depends(_tenant_no)]) -> Acting:
+    """Return the request as an action. Raises BadRequest for a key that isn't one."""
+    state = request.app.state
+    return Acting(
+        engine=state.engine,
+        room=state.acting_room,
+        tenant_no=tenant_no,
+        key=read_idempotency_key(request),
+        name=f"{request.method} {request.url.path}",
+        request_id=request_id_of(request.scope),
+        keep_hours=state.settings.idempotency_hours,
+        worker_no=state.worker_no,
+    )
+
+
 async def _refuse_repeated(request: Request) -> None:
     """Refuse a query parameter that is given twice: no route takes a list, and all values but one would be ignored."""
     given = Counter(name for name, _ in request.query_params.multi_items())
@@ -62,6 +80,7 @@ Database = Annotated[Engine, Depends(_engine)]
 Broker = Annotated[Client, Depends(_broker)]
 Allowed = Annotated[Registry, Depends(_registry)]
 Pausing = Annotated[Pauses, Depends(_pausing)]
+Action = Annotated[Acting, Depends(_acting)]
 ONE_OF_EACH = [Depends(_refuse_repeated)]
 Tenant = Annotated[int, Depends(_tenant_no)]
 JobId = Annotated[

@@ -12,6 +12,17 @@ RETRY_AFTER: dict[str, Any] = {
     "schema": {"type": "integer", "minimum": 0},
 }
 LOCATION: dict[str, Any] = {"description": "Where the job is shown.", "schema": {"type": "string"}}
+KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "1 to 255 visible ASCII characters, quoted or bare. The same key with the same request gets the"
+    " first answer again; another request, on whatever route, gets 422 `idempotency_key_reused`; while the first"
+    " is under way, 409 `idempotency_key_in_flight`. Refusals aren't kept.",
+    "schema": {"type": "string", "pattern": '^("[!#-~]{1,255}"|[!#-~]{1,255})$'},
+    "example": "my-first-request",
+}
+"""The parameter of every POST."""
 REPLAYED: dict[str, Any] = {
     "description": "There if this is the first answer to the Idempotency-Key again.",
     "schema": {"enum": ["true"]},

@@ -5,12 +5,16 @@ It is read again after each press of its own, at every notice of somebody else's
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 
 import structlog
+from fastapi.responses import Response
+from pydantic import BaseModel
 
+from api.acting import Acting, Reply
+from api.actors import Because
 from broker import notices
 from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
@@ -90,22 +94,36 @@ class Pauses:
         self._is_entered = True
         return found
 
-    async def press(self, one: Paused, *, is_paused: bool, who: str, reason: str | None) -> tuple[int, int] | None:
-        """Pause or resume something configured; nothing changes where it is so already.
+    async def press(
+        self,
+        acting: Acting,
+        one: Paused,
+        because: Because,
+        *,
+        is_paused: bool,
+        who: str,
+        show: Callable[[Connection], Awaitable[BaseModel]],
+    ) -> tuple[Response, tuple[int, int] | None]:
+        """Pause or resume something configured; nothing changes where it is so already. `show` reads the answer.
 
-        Return (job_no, batch_no) of work that a resume lets go on and that is to be announced, or None.
+        Return the response, and (job_no, batch_no) of work that a resume lets go on and that is to be announced, or
+        None. Raises as `Acting.once`.
         """
         await self.read()  # enters what isn't yet
 
-        async def unit(connection: Connection) -> bool:
-            return await pauses.press(connection, one, is_paused=is_paused, who=who, reason=reason)
+        async def unit(connection: Connection) -> tuple[bool, BaseModel]:
+            changed = await pauses.press(connection, one, is_paused=is_paused, who=who, reason=because.reason)
+            return changed, await show(connection)
 
-        if await in_transaction(self._engine, unit, seconds=QUICK_SECONDS):
+        acted = await acting.once(because, unit, answer=lambda done: Reply(200, done[1]), seconds=QUICK_SECONDS)
+        if acted.result is None:
+            return acted.response, None
+        if acted.result[0]:
             event = f"{one.kind}_{'paused' if is_paused else 'resumed'}"
-            self._log.info(event, **{one.kind.value: one.name}, who=who, reason=reason)
+            self._log.info(event, **{one.kind.value: one.name}, who=who, reason=because.reason)
         await self.follow()
         await self._tell()
-        return None if is_paused else await self._find_held(one)
+        return acted.response, None if is_paused else await self._find_held(one)
 
     async def _read(self, connection: Connection) -> Mapping[Paused, Pause]:
         found = await pauses.read_pauses(connection) if self._is_entered else {}

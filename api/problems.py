@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.headers import LINK, REQUEST_ID, RETRY_AFTER
+from api.headers import KEY, LINK, REPLAYED, REQUEST_ID, RETRY_AFTER
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:breakwater:problem:"
@@ -117,6 +117,8 @@ def _mend(schema: dict[str, Any]) -> None:
         components.pop(name, None)
     reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
     for path in schema.get("paths", {}).values():
+        if "post" in path:
+            _describe_key(path["post"])
         for operation in path.values():
             is_list = any(parameter["name"] == "cursor" for parameter in operation.get("parameters", []))
             for status, answer in operation.get("responses", {}).items():
@@ -124,6 +126,15 @@ def _mend(schema: dict[str, Any]) -> None:
                     _define(components)
                     answer["content"] = {MEDIA_TYPE: reference}
                 answer["headers"] = {**answer.get("headers", {}), **_shared_headers(status, is_list=is_list)}
+
+
+def _describe_key(operation: dict[str, Any]) -> None:
+    """Say that an action takes an Idempotency-Key, and what becomes of it."""
+    operation.setdefault("parameters", []).append(KEY)
+    operation["responses"].setdefault("409", {"description": HTTPStatus.CONFLICT.phrase})
+    for status, answer in operation["responses"].items():
+        if status < "300":
+            answer["headers"] = {**answer.get("headers", {}), "Idempotent-Replayed": REPLAYED}
 
 
 def _shared_headers(status: str, *, is_list: bool) -> dict[str, Any]:

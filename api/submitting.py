@@ -26,8 +26,8 @@ STORE_PATIENCE_SECONDS = 5.0
 """How much longer one waits that has no key, or that somebody outside the protocol holds up."""
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.004, 0.064
 """Between two rounds of those that wait; twice as long after each that answered none."""
-GROUP_LOCK_TIMEOUT = "100ms"
-ALONE_LOCK_TIMEOUT = "30ms"
+GROUP_LOCK_TIMEOUT = "50ms"
+ALONE_LOCK_TIMEOUT = "10ms"
 """How long a transaction waits for a row that somebody outside the protocol holds: so long its lane is held up."""
 ALONE_AT_ONCE = 4
 HELD_BY = {"id": "the same id", "spec": "the same content"}
@@ -71,7 +71,7 @@ class Submitter:
             group = self._next_group()
             if not self._new:
                 self._arrived.clear()
-            self._put_aside(await self._answer(group) if group else [])
+            self._put_aside(await self._answer_first(group) if group else [])
 
     def _next_group(self) -> list[Submission]:
         """Take the next new ones, but for those that need what others wait for already: these join them."""
@@ -102,18 +102,31 @@ class Submitter:
         round_ = list(self._waiting)
         left: list[Submission] = []
         for first in range(0, len(round_), GROUP):
-            left += await self._answer(round_[first : first + GROUP])
+            left += await self._answer_again(round_[first : first + GROUP])
         left = await self._refuse_impatient(left)
         # What was put aside meanwhile follows; nothing leaves the list while its try is under way.
         self._waiting = [*left, *self._waiting[len(round_) :]]
 
+    async def _answer_first(self, group: Sequence[Submission]) -> list[Submission]:
+        """Answer a group of new ones; where it is held up, all of it goes to the lane of those that wait."""
+        try:
+            return await self._answer(group)
+        except BLOCKED:
+            return list(group)
+
+    async def _answer_again(self, group: Sequence[Submission]) -> list[Submission]:
+        """Answer a group of those that wait; where a row holds it up, each alone, to find whose it is."""
+        try:
+            return await self._answer(group)
+        except BLOCKED as error:
+            return await self._answer_each(group) if waited_for_a_row(error) else list(group)
+
     async def _answer(self, group: Sequence[Submission]) -> list[Submission]:
-        """Answer a group; return those that must try again. One that fails, or is held up, does so alone."""
+        """Answer a group; return those that must try again. One that fails does so alone. Raises BLOCKED."""
         try:
             return await self._answer_together(group, GROUP_LOCK_TIMEOUT)
-        except BLOCKED as error:
-            # Who waits for a table waits with everybody; a row is one submission's trouble.
-            return await self._answer_each(group) if waited_for_a_row(error) else list(group)
+        except BLOCKED:
+            raise
         except Exception as error:  # noqa: BLE001 - answered to whoever sent it; the loop must go on
             if len(group) == 1:
                 _fail(group, error)

@@ -1,39 +1,50 @@
 """Coordination set off by hand: recorded and counted in one transaction."""
 
-import structlog
+from collections.abc import Sequence
 
-from db import tallies
-from db.engine import QUICK_SECONDS, Connection, Engine, in_transaction
+import structlog
+from pydantic import BaseModel
+
+from api.acting import Acted, Acting, Reply
+from api.schemas.waves import ManualTrigger, Trigger, Wave
+from db.engine import QUICK_SECONDS, Connection
 from db.jobs import absent_job, refuse_impossible
-from db.tallies import tally
+from db.tallies import Tally, tally
 from db.triggers import Triggered, trigger_manually
 from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
 
 log = structlog.stdlib.get_logger()
 
 
-async def coordinate(engine: Engine, tenant_no: int, job_id: str, worker_no: int) -> Triggered:
-    """Record a manual trigger; one that `is_open` is to be announced. Raise NotFound where there is no such job."""
+async def coordinate(acting: Acting, job_id: str, asked: BaseModel) -> Acted[Triggered]:
+    """Record a manual trigger; one that `is_open` is to be announced. Raises NotFound and as `Acting.once`."""
     refuse_impossible(job_id)
+    worker_no = await acting.worker_no()
 
-    async def record(connection: Connection) -> Triggered | None:
-        triggered = await trigger_manually(connection, tenant_no, job_id, worker_no)
-        if triggered is not None and not triggered.is_open:
-            await _count_joined(connection, worker_no)
+    async def record(connection: Connection) -> Triggered:
+        triggered = await trigger_manually(connection, acting.tenant_no, job_id, worker_no)
+        if triggered is None:
+            raise absent_job()
         return triggered
 
-    triggered = await in_transaction(engine, record, seconds=QUICK_SECONDS)
-    if triggered is None:
-        raise absent_job()
-    log.info("coordination_triggered", job_id=job_id, source="manual", outcome=triggered.trigger.outcome)
-    if not triggered.is_open:
-        log.info("duplicate_prevented", layer="coordination", reason="manual_joined", job_id=job_id)
-    return triggered
+    acted = await acting.once(asked, record, answer=_reply, counted=_joined_tallies, seconds=QUICK_SECONDS)
+    if acted.result is not None:
+        log.info("coordination_triggered", job_id=job_id, source="manual", outcome=acted.result.trigger.outcome)
+        if not acted.result.is_open:
+            log.info("duplicate_prevented", layer="coordination", reason="manual_joined", job_id=job_id)
+    return acted
 
 
-async def _count_joined(connection: Connection, worker_no: int) -> None:
-    joined = [
+def _reply(triggered: Triggered) -> Reply:
+    waves = [Wave.of(wave) for wave in triggered.waves]
+    shown = ManualTrigger(trigger=Trigger.of(triggered.trigger), waves=waves)
+    return Reply(202 if triggered.is_open else 200, shown)
+
+
+def _joined_tallies(triggered: Triggered) -> Sequence[Tally]:
+    if triggered.is_open:
+        return ()
+    return [
         tally(COORDINATION.name, 1, source="manual", outcome="joined"),
         tally(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason="manual_joined"),
     ]
-    await tallies.add(connection, worker_no, joined)

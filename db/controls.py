@@ -28,6 +28,11 @@ class Actor:
         return orjson.dumps({"by": self.by, "reason": self.reason, **facts}).decode()
 
 
+async def wait_no_longer(connection: Connection) -> None:
+    """Let the transaction wait for no lock longer than LOCK_TIMEOUT; past that it raises HELD_UP."""
+    await connection.execute("SELECT set_config('lock_timeout', $1, true)", LOCK_TIMEOUT)
+
+
 async def lock_job(connection: Connection, tenant_no: int, job_id: str) -> int:
     """Make this the only action on the job until the transaction ends; return its key. Raises NotFound and HELD_UP."""
     refuse_impossible(job_id)

@@ -173,16 +173,20 @@ async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> t
 
     There are as many tries as the cell says `attempts`.
     """
+    async with snapshot(engine) as connection:
+        return await read_execution_on(connection, tenant_no, execution_id)
+
+
+async def read_execution_on(
+    connection: Connection, tenant_no: int, execution_id: str
+) -> tuple[Execution, Sequence[Attempt]]:
+    """Return the same on the caller's connection, whose transaction sees one moment or has locked the cell's job."""
     job_no, key = parse_execution_id(execution_id)
     before = CellKey(key.region_no, key.model_no, key.question_no - 1)
-
-    async def look_up(connection: Connection) -> tuple[list[_Names], list[Any], list[Any], Any]:
-        names = await _read_names(connection, tenant_no, job_no)
-        found = await connection.fetch(statement("list_executions"), job_no, *before, None, *key, 1, BIGGEST_BIGINT)
-        tries = await connection.fetch(statement("list_attempts"), job_no, *key, RESPONSES_BYTES)
-        return names, found, tries, await connection.fetchval(_LAST_RESPONSE, job_no, *key)
-
-    names, found, tries, response = await in_snapshot(engine, look_up)
+    names = await _read_names(connection, tenant_no, job_no)
+    found = await connection.fetch(statement("list_executions"), job_no, *before, None, *key, 1, BIGGEST_BIGINT)
+    tries = await connection.fetch(statement("list_attempts"), job_no, *key, RESPONSES_BYTES)
+    response = await connection.fetchval(_LAST_RESPONSE, job_no, *key)
     if not names or not found:
         raise absent_execution()
     execution = _execution(dict(found[0]), names[0])

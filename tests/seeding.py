@@ -1,5 +1,6 @@
 """Jobs in any state, made by the same db functions that the service uses; and an app of the routes that read."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ import orjson
 from fastapi import FastAPI
 
 from api import errors
+from api.acting import AT_ONCE
 from api.announcing import Announcer
 from api.downloads import Downloads
 from api.pausing import Pauses
@@ -284,6 +286,7 @@ async def reading_app(
     app.state.registration.unwritten = None
     app.state.settings = settings or Settings()
     app.state.registry = registry
+    app.state.acting_room = asyncio.Semaphore(AT_ONCE)
     app.state.announcer = Announcer(redis)
     app.state.pauses = Pauses(
         engine, redis, registry, refresh_seconds=5, on_read=lambda read: setattr(app.state, "registry", read)

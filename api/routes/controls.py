@@ -1,13 +1,13 @@
 """What a person does to a job, a cell or a batch: cancel, retry, resolve, release. Each is safe to press twice."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from api import controlling
 from api.actors import BECAUSE, actor_of, body_of, read_asked, read_because
-from api.dependencies import ONE_OF_EACH, Allowed, Broker, Database, ExecutionId, JobId, NoParameters, Tenant
+from api.dependencies import ONE_OF_EACH, Action, Allowed, Broker, Database, ExecutionId, JobId, NoParameters, Tenant
 from api.filters import canonical_region
 from api.problems import problem_responses
 from api.schemas.controls import (
@@ -21,7 +21,6 @@ from api.schemas.controls import (
     RetryRequest,
 )
 from api.schemas.executions import ExecutionWithAttempts
-from db.executions import read_execution
 from db.reading import BIGGEST_INT
 from db.resolving import Resolution
 from db.retrying import RetryFilter, preview_retry
@@ -42,6 +41,7 @@ class RetryParameters(NoParameters):
 @router.post(
     "/jobs/{job_id}/cancel",
     summary="Cancel a job",
+    response_model=CancelAnswer,
     responses={
         200: {"description": "The job had ended before, and is as it was."},
         202: {"model": CancelAnswer, "description": "The job is cancelled; calls in flight are given up."},
@@ -53,29 +53,28 @@ async def post_cancel(
     *,
     job_id: JobId,
     request: Request,
-    response: Response,
-    database: Database,
     broker: Broker,
-    tenant: Tenant,
+    acting: Action,
     _: Annotated[NoParameters, Query()],
-) -> CancelAnswer:
+) -> Response:
     """End everything that is open of a job, for good: what waits is never begun, what runs is given up within seconds.
 
     Results that were recorded before stay. What a worker reports afterwards changes nothing.
     """
     because = await read_because(request)
-    cancelled = await controlling.cancel(database, tenant, job_id, await actor_of(request, because))
-    if cancelled.is_done:
-        response.status_code = 202
+    acted = await controlling.cancel(acting, job_id, await actor_of(request, because), because)
+    cancelled = acted.result
+    if cancelled is not None and cancelled.is_done:
         await controlling.tell_workers(broker, cancelled.job_no)
-    if cancelled.batch_no is not None:
+    if cancelled is not None and cancelled.batch_no is not None:
         request.app.state.announcer.announce_batch(cancelled.job_no, cancelled.batch_no)
-    return CancelAnswer.of(job_id, cancelled)
+    return acted.response
 
 
 @router.post(
     "/jobs/{job_id}/retry",
     summary="Retry a job's failed executions, or batches",
+    response_model=RetryAnswer,
     responses=PROBLEMS_AND_CONFLICT,
     openapi_extra=body_of(RetryRequest, RETRY_EXAMPLES),
 )
@@ -85,9 +84,10 @@ async def post_retry(
     request: Request,
     database: Database,
     tenant: Tenant,
+    acting: Action,
     registry: Allowed,
     parameters: Annotated[RetryParameters, Query()],
-) -> RetryAnswer:
+) -> Any:
     """Plan failed executions anew, with as many tries as the policy grants; a job that had ended runs again.
 
     Of an import, failed batches are read again, and one that failed before it had batches is coordinated anew; only
@@ -101,14 +101,15 @@ async def post_retry(
     wanted = RetryFilter(region=region, model=asked.model, error_code=asked.error_code)
     if parameters.dry_run:
         return RetryAnswer.of(await preview_retry(database, tenant, job_id, wanted))
-    retried = await controlling.retry_job(database, tenant, job_id, wanted, await actor_of(request, asked))
-    controlling.announce(request.app.state.announcer, retried)
-    return RetryAnswer.of(retried)
+    acted = await controlling.retry_job(acting, job_id, wanted, await actor_of(request, asked), asked)
+    controlling.announce(request.app.state.announcer, acted.result)
+    return acted.response
 
 
 @router.post(
     "/executions/{execution_id}/retry",
     summary="Retry an execution",
+    response_model=RetryAnswer,
     responses=PROBLEMS_AND_CONFLICT,
     openapi_extra=BECAUSE,
 )
@@ -116,20 +117,20 @@ async def post_execution_retry(
     *,
     execution_id: ExecutionId,
     request: Request,
-    database: Database,
-    tenant: Tenant,
+    acting: Action,
     _: Annotated[NoParameters, Query()],
-) -> RetryAnswer:
+) -> Response:
     """Plan one execution anew if it has failed, as a retry of its job would; any other is left as it is."""
     because = await read_because(request)
-    retried = await controlling.retry_execution(database, tenant, execution_id, await actor_of(request, because))
-    controlling.announce(request.app.state.announcer, retried)
-    return RetryAnswer.of(retried)
+    acted = await controlling.retry_execution(acting, execution_id, await actor_of(request, because), because)
+    controlling.announce(request.app.state.announcer, acted.result)
+    return acted.response
 
 
 @router.post(
     "/executions/{execution_id}/resolve",
     summary="Resolve an execution",
+    response_model=ExecutionWithAttempts,
     responses=PROBLEMS_AND_CONFLICT,
     openapi_extra=body_of(ResolveRequest, RESOLUTION_EXAMPLES, required=True),
 )
@@ -137,10 +138,9 @@ async def post_resolve(
     *,
     execution_id: ExecutionId,
     request: Request,
-    database: Database,
-    tenant: Tenant,
+    acting: Action,
     _: Annotated[NoParameters, Query()],
-) -> ExecutionWithAttempts:
+) -> Response:
     """Say what became of an execution that is `unknown`; the job's verdict then follows from it.
 
     The ambiguous try stays in the history. The same resolution again changes nothing; another one, or one of an
@@ -148,13 +148,13 @@ async def post_resolve(
     """
     asked = await read_asked(request, ResolveRequest)
     resolution = Resolution(asked.status, asked.output)
-    await controlling.resolve(database, tenant, execution_id, resolution, await actor_of(request, asked))
-    return ExecutionWithAttempts.with_attempts(*await read_execution(database, tenant, execution_id))
+    return await controlling.resolve(acting, execution_id, resolution, await actor_of(request, asked), asked)
 
 
 @router.post(
     "/jobs/{job_id}/batches/{batch_id}/release",
     summary="Release a stuck lease",
+    response_model=ReleaseAnswer,
     responses=PROBLEMS,
     openapi_extra=BECAUSE,
 )
@@ -163,18 +163,17 @@ async def post_release(
     job_id: JobId,
     batch_id: BatchId,
     request: Request,
-    database: Database,
     broker: Broker,
-    tenant: Tenant,
+    acting: Action,
     _: Annotated[NoParameters, Query()],
-) -> ReleaseAnswer:
+) -> Response:
     """Take a running batch from its worker at once instead of waiting for its lease to run out.
 
     Another worker begins it anew; what the first one still reports changes nothing, though its calls were made.
     """
     because = await read_because(request)
-    released = await controlling.release(database, tenant, job_id, batch_id, await actor_of(request, because))
-    if released.is_released:
-        await controlling.tell_workers(broker, released.job_no)
-        request.app.state.announcer.announce_batch(released.job_no, batch_id)
-    return ReleaseAnswer.of(released)
+    acted = await controlling.release(acting, job_id, batch_id, await actor_of(request, because), because)
+    if acted.result is not None and acted.result.is_released:
+        await controlling.tell_workers(broker, acted.result.job_no)
+        request.app.state.announcer.announce_batch(acted.result.job_no, batch_id)
+    return acted.response

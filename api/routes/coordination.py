@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from api.actors import read_asked
-from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
+from api.dependencies import ONE_OF_EACH, Action, Database, JobId, NoParameters, Tenant
 from api.paging import TRIGGERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
-from api.schemas.waves import ManualTrigger, Trigger, TriggerList, Wave
+from api.schemas.waves import ManualTrigger, Trigger, TriggerList
 from api.triggering import coordinate
 from db.triggers import list_triggers
 
@@ -36,6 +36,7 @@ async def get_triggers(
 @router.post(
     "/jobs/{job_id}/coordinate",
     summary="Trigger a job's coordination",
+    response_model=ManualTrigger,
     responses={
         200: {"description": "The waves were there already; the trigger joined them."},
         202: {"model": ManualTrigger, "description": "The job waits to be planned; the trigger is recorded."},
@@ -46,19 +47,15 @@ async def post_coordinate(
     *,
     job_id: JobId,
     request: Request,
-    response: Response,
-    database: Database,
-    tenant: Tenant,
+    acting: Action,
     _: Annotated[NoParameters, Query()],
-) -> ManualTrigger:
+) -> Response:
     """Trigger coordination by hand. Safe at any time and any number of times: there is one set of waves.
 
     An import that was put off, since its source was away, is tried at once.
     """
-    await read_asked(request, NoParameters)  # anything else would be ignored
-    worker_no = await request.app.state.worker_no()
-    triggered = await coordinate(database, tenant, job_id, worker_no)
-    if triggered.is_open:
-        request.app.state.announcer.announce([triggered.job_no], source="manual")
-        response.status_code = 202
-    return ManualTrigger(trigger=Trigger.of(triggered.trigger), waves=[Wave.of(wave) for wave in triggered.waves])
+    asked = await read_asked(request, NoParameters)  # anything else would be ignored
+    acted = await coordinate(acting, job_id, asked)
+    if acted.result is not None and acted.result.is_open:
+        request.app.state.announcer.announce([acted.result.job_no], source="manual")
+    return acted.response

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api import controlling
 from api.actors import BECAUSE, actor_of, read_because
-from api.dependencies import ONE_OF_EACH, Database, NoParameters, Tenant
+from api.dependencies import ONE_OF_EACH, Action, Database, NoParameters, Tenant
 from api.paging import DEAD_LETTERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.controls import RetryAnswer
@@ -39,6 +39,7 @@ async def get_dead_letters(
 @router.post(
     "/queue/dead/{dead_letter_id}/replay",
     summary="Replay a dead letter",
+    response_model=RetryAnswer,
     responses=problem_responses(400, 404, 409, 413, 415, 422),
     openapi_extra=BECAUSE,
 )
@@ -46,12 +47,11 @@ async def post_replay(
     *,
     dead_letter_id: DeadLetterId,
     request: Request,
-    database: Database,
-    tenant: Tenant,
+    acting: Action,
     _: Annotated[NoParameters, Query()],
-) -> RetryAnswer:
+) -> Response:
     """Plan the dead letter's execution anew, once: if it fails again, that is another dead letter."""
     because = await read_because(request)
-    replayed = await controlling.replay(database, tenant, dead_letter_id, await actor_of(request, because))
-    controlling.announce(request.app.state.announcer, replayed)
-    return RetryAnswer.of(replayed)
+    acted = await controlling.replay(acting, dead_letter_id, await actor_of(request, because), because)
+    controlling.announce(request.app.state.announcer, acted.result)
+    return acted.response

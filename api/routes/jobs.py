@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from api.bodies import KEY_HEADER, read_idempotency_key, read_json
+from api.bodies import read_idempotency_key, read_json
 from api.dependencies import ONE_OF_EACH, NoParameters
 from api.examples import BENCHMARK_EXAMPLE, IMPORT_EXAMPLE, INFERENCE_EXAMPLE
-from api.headers import LOCATION, REPLAYED
+from api.headers import LOCATION
 from api.import_previews import ImportPreviews
 from api.problems import problem_responses
 from api.request_ids import request_id_of
@@ -45,12 +45,12 @@ class SubmitParameters(NoParameters):
         202: {
             "model": SubmissionAnswer,
             "description": "A new job.",
-            "headers": {"Location": {**LOCATION, "required": True}, "Idempotent-Replayed": REPLAYED},
+            "headers": {"Location": {**LOCATION, "required": True}},
         },
         200: {
             "model": SubmissionAnswer,
             "description": "Joined to a job that is the same, replayed under its Idempotency-Key, or a dry run.",
-            "headers": {"Location": LOCATION, "Idempotent-Replayed": REPLAYED},
+            "headers": {"Location": LOCATION},
         },
         **problem_responses(400, 409, 413, 415, 422),
     },
@@ -68,17 +68,6 @@ class SubmitParameters(NoParameters):
                 }
             },
         },
-        "parameters": [
-            {
-                "name": KEY_HEADER,
-                "in": "header",
-                "required": False,
-                "description": "1 to 255 visible ASCII characters, quoted or bare. The same key and body get the same "
-                "answer; the same key and another body get 422.",
-                "schema": {"type": "string", "pattern": '^("[!#-~]{1,255}"|[!#-~]{1,255})$'},
-                "example": "my-first-job",
-            }
-        ],
     },
 )
 async def submit_job(

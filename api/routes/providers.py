@@ -1,16 +1,18 @@
 """GET /providers, and pausing and resuming one."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from api.acting import Acting
 from api.actors import BECAUSE, read_because, who
-from api.dependencies import ONE_OF_EACH, Allowed, Database, NoParameters, Pausing
+from api.dependencies import ONE_OF_EACH, Action, Allowed, Database, NoParameters, Pausing
 from api.paging import PROVIDERS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.providers import Provider, ProviderList
-from db.engine import connect
-from db.pauses import Kind, Paused
+from db.engine import Connection, connect
+from db.pauses import Kind, Pause, Paused, read_pauses
 from db.pools import read_pools
 from domain.errors import NotFound
 from domain.notes import cut
@@ -38,62 +40,78 @@ async def get_providers(
     page = placed(registry.serving_providers, PROVIDERS, parameters)
     cursor = next_cursor(PROVIDERS, page, lambda one: one[:1])
     link_next(request, response, cursor)
-    shown = await _show(request, [name for _, name in page.facts], database, registry, pausing)
+    paused = await pausing.read()
+    async with connect(database) as connection:
+        shown = await _show(request, connection, [name for _, name in page.facts], paused, registry)
     return ProviderList(items=shown, next_cursor=cursor)
 
 
-@router.post("/providers/{name:path}/pause", summary="Pause a provider", responses=PROBLEMS, openapi_extra=BECAUSE)
+@router.post(
+    "/providers/{name:path}/pause",
+    summary="Pause a provider",
+    response_model=Provider,
+    responses=PROBLEMS,
+    openapi_extra=BECAUSE,
+)
 async def pause_provider(
     *,
     name: ProviderName,
     request: Request,
-    database: Database,
+    acting: Action,
     registry: Allowed,
     pausing: Pausing,
     _: Annotated[NoParameters, Query()],
-) -> Provider:
+) -> Response:
     """Ask the provider nothing more, and refuse new specs that name it unless they wait; calls in flight end.
 
     Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
     """
-    return await _press(request, name, database, registry, pausing, is_paused=True)
+    return await _press(request, acting, name, registry, pausing, is_paused=True)
 
 
-@router.post("/providers/{name:path}/resume", summary="Resume a provider", responses=PROBLEMS, openapi_extra=BECAUSE)
+@router.post(
+    "/providers/{name:path}/resume",
+    summary="Resume a provider",
+    response_model=Provider,
+    responses=PROBLEMS,
+    openapi_extra=BECAUSE,
+)
 async def resume_provider(
     *,
     name: ProviderName,
     request: Request,
-    database: Database,
+    acting: Action,
     registry: Allowed,
     pausing: Pausing,
     _: Annotated[NoParameters, Query()],
-) -> Provider:
+) -> Response:
     """Let the provider's work go on at once. Safe to press twice."""
-    return await _press(request, name, database, registry, pausing, is_paused=False)
+    return await _press(request, acting, name, registry, pausing, is_paused=False)
 
 
 async def _press(
-    request: Request, name: str, database: Database, registry: Registry, pausing: Pausing, *, is_paused: bool
-) -> Provider:
+    request: Request, acting: Acting, name: str, registry: Registry, pausing: Pausing, *, is_paused: bool
+) -> Response:
     if name not in registry.serving_providers:
         allowed = [cut(one) for one in registry.serving_providers]
         raise NotFound(f"There is no such provider; give one of {', '.join(allowed)}.", allowed=allowed)
     because = await read_because(request)
     one = Paused(Kind.PROVIDER, name)
-    held = await pausing.press(one, is_paused=is_paused, who=who(request), reason=because.reason)
+
+    async def show(connection: Connection) -> Provider:
+        return (await _show(request, connection, [name], await read_pauses(connection), registry))[0]
+
+    response, held = await pausing.press(acting, one, because, is_paused=is_paused, who=who(request), show=show)
     if held is not None:
         request.app.state.announcer.announce_batch(*held)
-    return (await _show(request, [name], database, registry, pausing))[0]
+    return response
 
 
 async def _show(
-    request: Request, names: list[str], database: Database, registry: Registry, pausing: Pausing
+    request: Request, connection: Connection, names: list[str], paused: Mapping[Paused, Pause], registry: Registry
 ) -> list[Provider]:
     settings: Settings = request.app.state.settings
-    paused = await pausing.read()
-    async with connect(database) as connection:
-        pools = await read_pools(connection)
+    pools = await read_pools(connection)
     shown = []
     for name in names:
         configured = settings.file.providers.get(name)

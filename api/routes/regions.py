@@ -4,12 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from api.acting import Acting
 from api.actors import BECAUSE, read_because, who
-from api.dependencies import ONE_OF_EACH, Allowed, NoParameters, Pausing
+from api.dependencies import ONE_OF_EACH, Action, Allowed, NoParameters, Pausing
 from api.paging import REGIONS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.regions import Region, RegionList
-from db.pauses import Kind, Paused
+from db.engine import Connection
+from db.pauses import Kind, Paused, read_pauses
 from domain import regions
 from domain.errors import NotFound
 from domain.notes import cut
@@ -39,32 +41,62 @@ async def get_regions(
     return RegionList(items=shown, next_cursor=cursor)
 
 
-@router.post("/regions/{name:path}/pause", summary="Pause a region", responses=PROBLEMS, openapi_extra=BECAUSE)
+@router.post(
+    "/regions/{name:path}/pause",
+    summary="Pause a region",
+    response_model=Region,
+    responses=PROBLEMS,
+    openapi_extra=BECAUSE,
+)
 async def pause_region(
-    *, name: RegionName, request: Request, registry: Allowed, pausing: Pausing, _: Annotated[NoParameters, Query()]
-) -> Region:
+    *,
+    name: RegionName,
+    request: Request,
+    acting: Action,
+    registry: Allowed,
+    pausing: Pausing,
+    _: Annotated[NoParameters, Query()],
+) -> Response:
     """Take up nothing more in the region, and refuse new specs that name it unless they wait; what runs ends.
 
     Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
     """
-    return await _press(request, _find(name, registry), pausing, is_paused=True)
+    return await _press(request, acting, _find(name, registry), pausing, is_paused=True)
 
 
-@router.post("/regions/{name:path}/resume", summary="Resume a region", responses=PROBLEMS, openapi_extra=BECAUSE)
+@router.post(
+    "/regions/{name:path}/resume",
+    summary="Resume a region",
+    response_model=Region,
+    responses=PROBLEMS,
+    openapi_extra=BECAUSE,
+)
 async def resume_region(
-    *, name: RegionName, request: Request, registry: Allowed, pausing: Pausing, _: Annotated[NoParameters, Query()]
-) -> Region:
+    *,
+    name: RegionName,
+    request: Request,
+    acting: Action,
+    registry: Allowed,
+    pausing: Pausing,
+    _: Annotated[NoParameters, Query()],
+) -> Response:
     """Let the region's work go on at once. Safe to press twice."""
-    return await _press(request, _find(name, registry), pausing, is_paused=False)
+    return await _press(request, acting, _find(name, registry), pausing, is_paused=False)
 
 
-async def _press(request: Request, region: regions.Region, pausing: Pausing, *, is_paused: bool) -> Region:
+async def _press(
+    request: Request, acting: Acting, region: regions.Region, pausing: Pausing, *, is_paused: bool
+) -> Response:
     because = await read_because(request)
     one = Paused(Kind.REGION, region.name)
-    held = await pausing.press(one, is_paused=is_paused, who=who(request), reason=because.reason)
+
+    async def show(connection: Connection) -> Region:
+        return Region.of(region, (await read_pauses(connection))[one])
+
+    response, held = await pausing.press(acting, one, because, is_paused=is_paused, who=who(request), show=show)
     if held is not None:
         request.app.state.announcer.announce_batch(*held)
-    return Region.of(region, (await pausing.read())[one])
+    return response
 
 
 def _find(spelling: str, registry: Registry) -> regions.Region:

@@ -156,6 +156,7 @@ async def test_those_whose_lock_is_held_elsewhere_wait_alone_and_not_for_ever(
         overloaded = await waiting[1]
         assert (overloaded.status_code, overloaded.json()["code"]) == (503, "overloaded")
         assert int(overloaded.headers["Retry-After"]) >= 1
+        assert "the same content" in overloaded.json()["detail"]
         assert time.monotonic() - started < 8
     assert await client.jobs(keyed["name"]) == await client.jobs(unkeyed["name"]) == []
     assert (await client.post(keyed, key=keyed["name"])).status_code == 202

@@ -1,0 +1,149 @@
+"""Actions of people: each takes effect once, however often it is sent under one Idempotency-Key.
+
+The effect, its record, its counters and its answer under the key are committed together, so that nothing can come
+between them. The same key with the same request gets the first answer again; with another one it is refused.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import orjson
+import structlog
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from api.verdicts import other_request
+from db import idempotency, tallies
+from db.controls import HELD_UP, wait_no_longer
+from db.engine import Connection, Engine, in_transaction
+from db.idempotency import FirstAnswer
+from db.tallies import Tally, tally
+from domain.errors import KeyInFlight, KeyReused, Overloaded
+from domain.fingerprint import body_hash
+from runtime.metrics import DUPLICATES_PREVENTED
+
+AT_ONCE = 6
+"""Actions may wait for locks of jobs: so many connections at most, which leaves some to those who read."""
+PATIENCE_SECONDS = 1.0
+PAUSE_SECONDS = 0.02
+HELD_UP_RETRY_SECONDS = 1
+Result = TypeVar("Result")
+
+log = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How an action is answered."""
+
+    status_code: int
+    body: BaseModel
+
+
+@dataclass(frozen=True, slots=True)
+class Acted(Generic[Result]):
+    """The response to an action, and what it did: None where the response is the first one again."""
+
+    response: Response
+    result: Result | None
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """A request that changes something; `key` is its Idempotency-Key, `name` its method and path."""
+
+    engine: Engine
+    room: asyncio.Semaphore
+    tenant_no: int
+    key: str | None
+    name: str
+    request_id: str
+    keep_hours: float
+    worker_no: Callable[[], Awaitable[int]]
+
+    async def once(
+        self,
+        asked: BaseModel,
+        unit: Callable[[Connection], Awaitable[Result]],
+        *,
+        answer: Callable[[Result], Reply],
+        counted: Callable[[Result], Sequence[Tally]] = lambda _: (),
+        seconds: float | None = None,
+    ) -> Acted[Result]:
+        """Do `unit` in a transaction and answer, or give the first answer under the key again.
+
+        `asked` is the body, `seconds` the limit of each statement. Raises KeyReused, KeyInFlight where another request with the key is under way for longer
+        than PATIENCE_SECONDS, Overloaded where somebody holds up what `unit` needs, and what that raises.
+        """
+        hashed = body_hash(asked.model_dump(mode="json"))
+        worker_no = await self.worker_no()  # entered into the register before any transaction needs it
+        deadline = time.monotonic() + PATIENCE_SECONDS
+
+        async def act(connection: Connection) -> Acted[Result] | None:
+            await wait_no_longer(connection)
+            if not await self._has_key_to_itself(connection):
+                return None
+            if (first := await self._first(connection)) is not None:
+                return await self._replay(connection, first, hashed, worker_no)
+            result = await unit(connection)
+            await tallies.add(connection, worker_no, counted(result))
+            reply = answer(result)
+            text = reply.body.model_dump_json(by_alias=True)
+            await self._keep(connection, FirstAnswer(self.name, hashed, reply.status_code, None), text)
+            return Acted(_response(reply.status_code, text), result)
+
+        while True:
+            acted = await self._try(act, seconds)
+            if acted is not None:
+                return acted
+            if time.monotonic() >= deadline:
+                detail = "The first request with this Idempotency-Key hasn't ended; repeat this one in a second."
+                raise KeyInFlight(detail)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _try(
+        self, act: Callable[[Connection], Awaitable[Acted[Result] | None]], seconds: float | None
+    ) -> Acted[Result] | None:
+        try:
+            async with self.room:
+                acted = await in_transaction(self.engine, act, seconds=seconds)
+        except HELD_UP as error:
+            detail = "Somebody holds what this would change for longer than it waits; nothing was changed. Try again."
+            raise Overloaded(detail, retry_after_seconds=HELD_UP_RETRY_SECONDS) from error
+        if acted is not None and acted.result is None:
+            log.info(
+                "duplicate_prevented", layer="action", reason="same_key", request=self.name, request_id=self.request_id
+            )
+        return acted
+
+    async def _has_key_to_itself(self, connection: Connection) -> bool:
+        return self.key is None or await idempotency.try_key(connection, self.tenant_no, self.key)
+
+    async def _first(self, connection: Connection) -> FirstAnswer | None:
+        if self.key is None:
+            return None
+        return await idempotency.read_first_answer(connection, self.tenant_no, self.key, keep_hours=self.keep_hours)
+
+    async def _replay(self, connection: Connection, first: FirstAnswer, hashed: str, worker_no: int) -> Acted[Result]:
+        if first.request != self.name:
+            raise other_request(first.request)
+        if first.body_hash != hashed:
+            raise KeyReused("This Idempotency-Key came with another body before. Send a new key with a new request.")
+        counted = tally(DUPLICATES_PREVENTED.name, 1, layer="action", reason="same_key")
+        await tallies.add(connection, worker_no, [counted])
+        response = _response(first.status_code, orjson.dumps(first.answer).decode())
+        response.headers["Idempotent-Replayed"] = "true"
+        return Acted(response, None)
+
+    async def _keep(self, connection: Connection, first: FirstAnswer, text: str) -> None:
+        if self.key is not None:
+            await idempotency.keep_first_answer(
+                connection, self.tenant_no, self.key, first, text=text, keep_hours=self.keep_hours
+            )
+
+
+def _response(status_code: int, text: str) -> Response:
+    return Response(text, status_code, media_type="application/json")
