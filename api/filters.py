@@ -1,7 +1,9 @@
 """The filters of lists: what their values may be, and the names that a region goes by."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
@@ -12,6 +14,7 @@ from domain.notes import cut
 from domain.regions import Registry, fold
 
 LONGEST_NAME = 500
+METADATA = "metadata."
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)?)?)(?: (\d\d:\d\d))?", re.ASCII
@@ -48,6 +51,30 @@ Moment = Annotated[
     Field(description="RFC 3339, such as 2026-01-31T12:00:00Z; without an offset it is UTC."),
     AfterValidator(_in_utc),
 ]
+
+
+def any_of(states: type[StrEnum]) -> Any:
+    """Return the type of a parameter that takes one of the states or several, separated by commas."""
+    one = "|".join(states)
+    return Annotated[str, StringConstraints(pattern=f"^({one})(,({one}))*$")]
+
+
+def metadata_filter(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what keys of the metadata must be, from the parameters `metadata.KEY`. Raises ParametersRejected."""
+    errors: list[ParameterError] = []
+    found: dict[str, str] = {}
+    for name, value in given.items():
+        key = name.removeprefix(METADATA)
+        if not name.startswith(METADATA) or not key:
+            errors.append(ParameterError(cut(name), "unknown_parameter", f"There is no parameter `{cut(name)}` here."))
+        elif max(len(key), len(value)) > LONGEST_NAME or "\0" in name + value:
+            detail = f"Give a key and a value of at most {LONGEST_NAME} characters, without NUL."
+            errors.append(ParameterError(cut(name), "invalid_parameter", detail))
+        else:
+            found[key] = value
+    if errors:
+        raise ParametersRejected(errors)
+    return found
 
 
 def canonical_region(spelling: str | None, registry: Registry, *, pointer: str | None = None) -> str | None:

@@ -28,6 +28,7 @@ class ListKind(NamedTuple):
 
 JOBS = ListKind("jobs", (BIGGEST_BIGINT,))
 EXECUTIONS = ListKind("executions", (BIGGEST_SMALLINT, BIGGEST_SMALLINT, BIGGEST_SMALLINT))
+ALL_EXECUTIONS = ListKind("all_executions", (BIGGEST_BIGINT, BIGGEST_SMALLINT, BIGGEST_SMALLINT, BIGGEST_SMALLINT))
 WAVES = ListKind("waves", (BIGGEST_INT,))
 BATCHES = ListKind("batches", (BIGGEST_INT,))
 TRIGGERS = ListKind("triggers", (BIGGEST_BIGINT,))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from db.engine import Connection, Engine, statement
 from db.jobs import absent_job, refuse_impossible
 from db.reading import Slice, in_snapshot
+from domain.errors import ParameterError, ParametersRejected
 
 MUST_BE_ZERO = (
     "duplicates",
@@ -101,12 +102,17 @@ async def audit_window(
     before: int | None,
     limit: int,
 ) -> WindowAudit:
-    """Recount the tenant's jobs created from `since` to before `until`, the last `window` if they aren't given."""
+    """Recount the tenant's jobs created from `since` to before `until`, the last `window` if they aren't given.
+
+    Raises ParametersRejected where the window ends before it begins.
+    """
 
     async def recount(connection: Connection) -> WindowAudit:
         checked_at: datetime = await connection.fetchval("SELECT now()")
         end = until or checked_at
         start = since or end - window
+        if start > end:
+            raise _reversed(start, end)
         within = (tenant_no, start, end)
         counted = await _newest(connection, within, before=None, jobs=MOST_JOBS, cells=MOST_CELLS)
         on_page = await _newest(connection, within, before=before, jobs=limit + 1, cells=None)
@@ -125,8 +131,18 @@ async def audit_window(
     return await in_snapshot(engine, recount)
 
 
+<<<<<<< HEAD
 async def audit_recent(engine: Engine, tenant_no: int) -> Sequence[JobAudit]:
     """Recount the tenant's newest jobs, few enough for a scrape."""
+=======
+def _reversed(start: datetime, end: datetime) -> ParametersRejected:
+    window = f"begins {start.isoformat()} and ends {end.isoformat()}"
+    detail = f"The window {window}, before it begins: give a `since` that is before `until`."
+    return ParametersRejected([ParameterError("since", "reversed_window", detail)])
+
+
+async def audit_recent(connection: Connection, tenant_no: int) -> Sequence[JobAudit]:
+    """Recount the tenant's newest jobs, few enough for a scrape. Expects a connection that `snapshot` lent."""
     recent = (tenant_no, None, None)
 
     async def recount(connection: Connection) -> Sequence[JobAudit]:

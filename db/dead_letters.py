@@ -8,7 +8,7 @@ from db.controls import Actor, lock_job_no
 from db.engine import Connection, Engine, connect, statement
 from db.executions import CellKey, execution_id
 from db.reading import Slice
-from db.retrying import Retried, retry_cell
+from db.retrying import Retried, retry_cell, untouched_cell
 from domain.errors import NotFound
 
 COUNTED = 10_000
@@ -68,8 +68,7 @@ async def replay(connection: Connection, tenant_no: int, dead_letter_no: int, ac
         "SELECT replayed_at IS NULL FROM dead_letters WHERE dead_letter_no = $1", dead_letter_no
     )
     if not is_open:
-        status = await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no)
-        return Retried(job_no, status, retried=0, untouched=1)
+        return await untouched_cell(connection, job_no)
     key = CellKey(*cell)
     asked = {"dead_letter_id": dead_letter_no, "execution_id": execution_id(job_no, key)}
     return await retry_cell(connection, job_no, key, actor, filtered=asked)

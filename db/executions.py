@@ -131,6 +131,17 @@ async def list_executions(
     return sliced(rows, limit, lambda row: _execution(row, names))
 
 
+async def read_cells(
+    connection: Connection, tenant_no: int, job_no: int, wanted: ExecutionFilter, *, after: CellKey, limit: int
+) -> Sequence[Execution]:
+    """Return the next cells of the tenant's job in plan order, on the caller's connection."""
+    [names] = await _read_names(connection, tenant_no, job_no)
+    rows = await connection.fetch(
+        statement("list_executions"), job_no, *after, *_numbers(names, wanted), limit, BIGGEST_BIGINT
+    )
+    return [_execution(dict(row), names) for row in rows]
+
+
 @dataclass(slots=True)
 class Cells:
     """What is left to read of a job's cells, all of them as they were at one moment."""
@@ -173,8 +184,7 @@ async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> t
 
     There are as many tries as the cell says `attempts`.
     """
-    async with snapshot(engine) as connection:
-        return await read_execution_on(connection, tenant_no, execution_id)
+    return await in_snapshot(engine, lambda connection: read_execution_on(connection, tenant_no, execution_id))
 
 
 async def read_execution_on(

@@ -1,22 +1,25 @@
 """Jobs: one as the API shows it, the list, and the key that everything below a job goes by."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, any_, func, literal, select
+from sqlalchemy import ColumnElement, Select, any_, exists, func, literal, or_, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import Connection, Engine, connect, statement
 from db.reading import Slice, columns_of, read, sliced
-from db.tables import Batch, Job, Spec
+from db.tables import Batch, Execution, ImportBatch, Job, Spec
 from domain.errors import NotFound
 
 MOST_COUNTED_BEFORE = 10_000
 """Queued jobs before one that are counted: further back a place is no longer told."""
+LAST_CHARACTER = "\U0010ffff"
+SUCCESS_RATE_MISSED = "success_rate_missed"
+"""The code of a job that failed since too few of its cells succeeded."""
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", re.ASCII)
 
 
@@ -110,11 +113,19 @@ class JobRead:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """What a list of jobs is narrowed to; `region` is canonical. Created from `created_after` on, before the other."""
+    """What a list of jobs is narrowed to; `region` is canonical. Created from `created_after` on, before the other.
 
-    status: str | None = None
+    `statuses` are any of these. `error_code` is the job's, or that of one of its cells or batches that failed.
+    `metadata` holds what each of these keys must be, as text.
+    """
+
+    statuses: Sequence[str] = ()
     kind: str | None = None
     name: str | None = None
+    name_prefix: str | None = None
+    spec_hash: str | None = None
+    error_code: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
     region: str | None = None
     created_after: datetime | None = None
@@ -189,8 +200,16 @@ def _listed(tenant_no: int) -> Select[Any]:
 
 
 def _narrowed(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
-    if wanted.status is not None:
-        rows = rows.where(col(Job.status) == wanted.status)
+    if wanted.statuses:
+        rows = rows.where(col(Job.status).in_(wanted.statuses))
+    if wanted.name is not None:
+        rows = rows.where(col(Job.name) == wanted.name)
+    if wanted.name_prefix is not None:
+        rows = rows.where(*_begins_with(col(Job.name), wanted.name_prefix))
+    if wanted.spec_hash is not None:
+        rows = rows.where(col(Job.spec_hash) == wanted.spec_hash)
+    if wanted.error_code is not None:
+        rows = rows.where(_failed_with(wanted.error_code))
     if wanted.kind is not None:
         rows = rows.where(col(Job.kind) == wanted.kind)
     if wanted.created_after is not None:
@@ -201,16 +220,31 @@ def _narrowed(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
 
 
 def _narrowed_by_spec(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
-    if (wanted.name, wanted.model, wanted.region) == (None, None, None):
+    if wanted.model is None and wanted.region is None and not wanted.metadata:
         return rows
     rows = rows.join(Spec, col(Spec.job_no) == col(Job.job_no)).where(col(Spec.tenant_no) == col(Job.tenant_no))
-    if wanted.name is not None:
-        rows = rows.where(col(Job.name) == wanted.name)
+    for name, value in wanted.metadata.items():
+        rows = rows.where(func.json_extract_path_text(col(Spec.spec), "metadata", name) == value)
     if wanted.model is not None:
         rows = rows.where(col(Spec.model_ids).contains([wanted.model]))
     if wanted.region is not None:
         rows = rows.where(literal(wanted.region) == any_(col(Spec.region_ids)))
     return rows
+
+
+def _begins_with(column: Any, prefix: str) -> list[ColumnElement[bool]]:
+    """Return that a text begins with `prefix`, as the index by names can be asked, whatever the collation is."""
+    return [column.op("~>=~")(prefix), column.op("~<~")(prefix + LAST_CHARACTER)]
+
+
+def _failed_with(code: str) -> ColumnElement[bool]:
+    """Return that a job, or anything of it, failed with the code; the code of the verdict is stored with no job."""
+    verdict = (col(Job.status) == "failed") & col(Job.error_code).is_(None) & (col(Job.failed) > 0)
+    cell = exists().where(col(Execution.job_no) == col(Job.job_no), col(Execution.error_code) == code)
+    batch = exists().where(col(ImportBatch.job_no) == col(Job.job_no), col(ImportBatch.error_code) == code)
+    of_cells = (col(Job.failed) > 0) & (cell | batch)
+    own = col(Job.error_code) == code
+    return or_(own, of_cells, verdict) if code == SUCCESS_RATE_MISSED else or_(own, of_cells)
 
 
 def _counts(job: JobListed | JobRead) -> Counts:

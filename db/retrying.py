@@ -33,14 +33,17 @@ class RetryFilter:
 class Retried:
     """How many cells were planned anew of those that were asked about, and the job's state after it.
 
+    `unknown` counts the job's cells whose end nobody knows.
     `batch_no` is a batch with such cells, None if there are none. Of an import batches are counted; one that could not
     be coordinated `is_queued` to be.
     """
 
     job_no: int
+    job_id: str
     status: str
     retried: int
     untouched: int
+    unknown: int
     batch_no: int | None = None
     is_queued: bool = False
 
@@ -121,7 +124,7 @@ async def retry_cell(
     narrowed = _Narrowed(key.region_no, key.model_no, key.question_no)
     retried = await _reopen(connection, job_no, narrowed, actor, filtered=filtered)
     result = await _result(connection, job_no, retried)
-    return Retried(job_no, result.status, result.retried, 1 - result.retried, result.batch_no)
+    return replace(result, untouched=1 - result.retried)
 
 
 async def _reopen(
@@ -211,8 +214,21 @@ async def _is_planned(connection: Connection, job_no: int, key: CellKey) -> bool
 
 
 async def _result(connection: Connection, job_no: int, cells_by_batch: Mapping[int, int]) -> Retried:
-    job = await connection.fetchrow("SELECT status, planned FROM jobs WHERE job_no = $1", job_no)
+    job = await connection.fetchrow("SELECT id, status, planned, unknown FROM jobs WHERE job_no = $1", job_no)
     if job is None:
         raise absent_job()
     retried = sum(cells_by_batch.values())
-    return Retried(job_no, job["status"], retried, job["planned"] - retried, next(iter(cells_by_batch), None))
+    return Retried(
+        job_no=job_no,
+        job_id=job["id"],
+        status=job["status"],
+        retried=retried,
+        untouched=job["planned"] - retried,
+        unknown=job["unknown"],
+        batch_no=next(iter(cells_by_batch), None),
+    )
+
+
+async def untouched_cell(connection: Connection, job_no: int) -> Retried:
+    """Return what comes of a retry that leaves the one cell that it asks about as it is."""
+    return replace(await _result(connection, job_no, {}), untouched=1)

@@ -1,9 +1,9 @@
-"""GET /jobs/{id}/executions and GET /executions/{id}: a job's cells, by pages or as a file, and one with its tries."""
+"""A job's cells, by pages or as a file; those of all jobs; and one with its tries."""
 
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.dependencies import ONE_OF_EACH, Database, ExecutionId, JobId, NoParameters, Tenant
@@ -13,9 +13,10 @@ from api.execution_files import CSV, NDJSON
 from api.filters import NameFilter, canonical_region
 from api.forms import Forms
 from api.headers import DISPOSITION, ETAG
-from api.paging import EXECUTIONS, PageParameters, link_next, next_cursor
+from api.paging import ALL_EXECUTIONS, EXECUTIONS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.executions import Execution, ExecutionList, ExecutionWithAttempts
+from db.all_executions import FIRST_OF_ALL, CellOfJob, list_all_executions
 from db.executions import FIRST, CellKey, ExecutionFilter, all_executions, list_executions, read_execution
 from domain.status import ExecutionStatus
 
@@ -79,6 +80,32 @@ async def get_executions(
     answer.headers["Vary"] = "Accept"
     link_next(request, answer, cursor)
     return answer
+
+
+class AllExecutionsParameters(PageParameters):
+    """Which executions of all jobs are listed."""
+
+    status: ExecutionStatus | None = Field(
+        default=None, description="`unknown` ones wait for a person: POST /executions/{id}/resolve."
+    )
+
+
+@router.get("/executions", summary="List executions of all jobs", responses=problem_responses(422))
+async def get_all_executions(
+    *,
+    request: Request,
+    response: Response,
+    database: Database,
+    tenant: Tenant,
+    parameters: Annotated[AllExecutionsParameters, Query()],
+) -> ExecutionList:
+    """Return planned cells of all jobs: those of the newest job first, each job's in plan order."""
+    key = parameters.key(ALL_EXECUTIONS)
+    after = CellOfJob(*key) if key else FIRST_OF_ALL
+    page, places = await list_all_executions(database, tenant, parameters.status, after=after, limit=parameters.limit)
+    cursor = next_cursor(ALL_EXECUTIONS, page, lambda _: places[-1])
+    link_next(request, response, cursor)
+    return ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor)
 
 
 @router.get("/executions/{execution_id}", summary="Show an execution", responses=problem_responses(404, 422))

@@ -3,11 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
 from api.etags import TAGGED, IfNoneMatch, tagged
-from api.filters import Moment, NameFilter, canonical_region
+from api.filters import Moment, NameFilter, any_of, canonical_region, metadata_filter
 from api.paging import JOBS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.jobs import Job, JobList, JobSummary
@@ -18,23 +18,43 @@ from domain.status import JobStatus
 
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
 
+METADATA_KEY: dict[str, Any] = {
+    "name": "metadata.KEY",
+    "in": "query",
+    "required": False,
+    "description": "What the member KEY of the metadata is: `metadata.team=search`. Numbers and booleans as JSON has"
+    " them. Every spec in question is read, so narrow it by other parameters where there are very many.",
+    "schema": {"type": "string", "maxLength": 500},
+    "example": "search",
+}
 CLOCK = {"queue": {"waited_seconds"}}
 """What of a job changes with every look, though nothing has happened."""
 
 
 class JobListParameters(PageParameters):
-    """What a list of jobs is narrowed to; all of it must hold."""
+    """What a list of jobs is narrowed to; all of it must hold. Other names are those of `metadata.KEY`."""
 
-    status: JobStatus | None = None
+    model_config = ConfigDict(extra="allow")
+
+    status: any_of(JobStatus) | None = Field(  # type: ignore[valid-type]
+        default=None, description="One state, or several separated by commas."
+    )
     kind: Kind | None = None
     name: NameFilter | None = Field(default=None, description="The whole name.")
+    name_prefix: NameFilter | None = Field(default=None, description="How the name begins.")
+    spec_hash: NameFilter | None = Field(default=None, description="Of its content, as a submission is told it.")
+    error_code: NameFilter | None = Field(
+        default=None, description="The code of its error, or of the error of one of its executions or batches."
+    )
     model: NameFilter | None = Field(default=None, description="The id of a model of the job.")
     region: NameFilter | None = Field(default=None, description="A region of the job, by name or alias.")
     created_after: Moment | None = Field(default=None, description="From this moment on; RFC 3339, else UTC.")
     created_before: Moment | None = Field(default=None, description="Before this moment; RFC 3339, else UTC.")
 
 
-@router.get("/jobs", summary="List jobs", responses=problem_responses(422))
+@router.get(
+    "/jobs", summary="List jobs", responses=problem_responses(422), openapi_extra={"parameters": [METADATA_KEY]}
+)
 async def get_jobs(
     *,
     request: Request,
@@ -45,9 +65,13 @@ async def get_jobs(
 ) -> JobList:
     """Return jobs, newest first."""
     wanted = JobFilter(
-        status=parameters.status,
+        statuses=parameters.status.split(",") if parameters.status else (),
         kind=parameters.kind,
         name=parameters.name,
+        name_prefix=parameters.name_prefix,
+        spec_hash=parameters.spec_hash,
+        error_code=parameters.error_code,
+        metadata=metadata_filter(parameters.model_extra or {}),
         model=parameters.model,
         region=canonical_region(parameters.region, request.app.state.registry),
         created_after=parameters.created_after,

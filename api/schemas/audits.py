@@ -10,6 +10,8 @@ from api.paging import Listed
 from db.audit import JobAudit, WindowAudit
 from domain.status import JobStatus
 
+NOTHING_CHECKED = "No job was created in this window, so nothing was checked."
+
 
 class AuditCounts(BaseModel):
     """Cells recounted from the executions."""
@@ -69,6 +71,8 @@ class AuditTotals(AuditCounts):
     """The jobs of a window, summed."""
 
     jobs: int
+    checked: int = Field(description="How many jobs were recounted: of 0, `holds` says nothing.")
+    detail: str | None = Field(description="Says so where the window holds no job.")
     complete: bool = Field(description="False if the window holds more than is summed; then the newest jobs are.")
 
     @classmethod
@@ -77,7 +81,15 @@ class AuditTotals(AuditCounts):
         found = list(audits)
         counts = {name: sum(getattr(audit, name) for audit in found) for name in _COUNTED}
         violations = sorted({name for audit in found for name in audit.violations})
-        return cls(jobs=len(found), complete=is_complete, **counts, holds=not violations, violations=violations)
+        return cls(
+            jobs=len(found),
+            checked=len(found),
+            detail=None if found else NOTHING_CHECKED,
+            complete=is_complete,
+            **counts,
+            holds=not violations,
+            violations=violations,
+        )
 
 
 class FleetAudit(Listed[AuditInWindow]):

@@ -12,6 +12,10 @@ from db.releasing import Released
 from db.retrying import Retried
 from domain.status import JobStatus
 
+UNKNOWN = (
+    "Nothing that was asked about has failed, and nobody knows how the unknown executions ended: "
+    "GET /jobs/{id}/executions?status=unknown lists them, POST /executions/{id}/resolve says what became of one."
+)
 DRY_RUN = "Say what a POST would do and change nothing."
 
 
@@ -62,17 +66,27 @@ class CancelAnswer(BaseModel):
 class RetryAnswer(BaseModel):
     """How many executions, or batches of an import, run again, of those that were asked about."""
 
+    id: str = Field(description="The job's.")
     status: JobStatus = Field(
         description="The job's, after this; of a dry run, after the POST that it stands for. `queued`: an import that "
         "had failed before it had batches is coordinated anew."
     )
     retried: int = Field(description="Failed ones that run again; of a dry run, that would.")
     untouched: int = Field(description="The others: of a job, all that it plans; of an execution, itself.")
+    unknown: int = Field(description="How many executions of the job are `unknown`: no retry touches these.")
+    detail: str | None = Field(description="What to do, where nothing runs again and some are `unknown`.")
 
     @classmethod
     def of(cls, retried: Retried) -> Self:
         """Return what came of a retry."""
-        return cls(status=JobStatus(retried.status), retried=retried.retried, untouched=retried.untouched)
+        return cls(
+            id=retried.job_id,
+            status=JobStatus(retried.status),
+            retried=retried.retried,
+            untouched=retried.untouched,
+            unknown=retried.unknown,
+            detail=UNKNOWN if retried.unknown and not retried.retried else None,
+        )
 
 
 class ReleaseAnswer(BaseModel):

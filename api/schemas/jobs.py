@@ -11,7 +11,7 @@ from api.paging import Listed
 from api.schemas.import_progress import ImportProgress
 from api.schemas.submissions import NormalizationNote, PlannedCounts, PlannedImportCounts
 from db.import_progress import ImportRead
-from db.jobs import MOST_COUNTED_BEFORE, Counts, JobListed, JobRead
+from db.jobs import MOST_COUNTED_BEFORE, SUCCESS_RATE_MISSED, Counts, JobListed, JobRead
 from domain.spec import Kind
 from domain.status import TERMINAL_JOB_STATUSES, JobStatus
 from domain.waves import level_by_id
@@ -23,7 +23,7 @@ class Progress(BaseModel):
     """Cells by state, of one moment. `planned` is the total and the sum of the others."""
 
     planned: int
-    pending: int = Field(description="Not running yet.")
+    pending: int = Field(description="Not running yet; these executions are `planned`.")
     running: int = Field(description="Without a result, in a batch that a worker holds.")
     completed: int
     failed: int
@@ -51,9 +51,9 @@ class JobError(BaseModel):
             return None
         told = f"{job.failed} of {job.planned} executions failed"
         if job.spec is None:
-            return cls(code="success_rate_missed", detail=f"{told}; min_success_rate was missed.")
+            return cls(code=SUCCESS_RATE_MISSED, detail=f"{told}; min_success_rate was missed.")
         rate = job.spec["policy"]["min_success_rate"]
-        return cls(code="success_rate_missed", detail=f"{told}; min_success_rate is {rate:g}.")
+        return cls(code=SUCCESS_RATE_MISSED, detail=f"{told}; min_success_rate is {rate:g}.")
 
 
 class QueuePlace(BaseModel):

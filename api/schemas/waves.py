@@ -78,12 +78,16 @@ class BatchError(BaseModel):
 class Batch(BaseModel):
     """A unit of dispatch: cells of one provider and region, or a range of source rows."""
 
-    batch_id: str
+    id: str = Field(description="Within its job.")
+    batch_id: str = Field(description="The same as `id`.")
     wave_number: int
     record_type: str | None = Field(default=None, description="Of imports only, as the `rows_` members and `error`.")
     status: BatchStatus
     attempts: int = Field(description="Runs that came to an end; a lost lease is none.")
-    provider: str | None = Field(description="Who runs it; null of an import, whose batches ask nobody.")
+    provider: str | None = Field(
+        description="Who runs it, as `GET /providers` names it: `echo` where that stands in for whom the spec names"
+        " (an execution's `provider`). Null of an import, whose batches ask nobody."
+    )
     region: str | None
     cells: int
     open_cells: int
@@ -111,6 +115,7 @@ class Batch(BaseModel):
         return cls(
             **counts,
             error=error,
+            id=str(batch.batch_no),
             batch_id=str(batch.batch_no),
             wave_number=batch.wave_no,
             status=BatchStatus(batch.status),

@@ -213,4 +213,4 @@ async def test_a_window_past_the_bound_says_so(reader: httpx2.AsyncClient, seeds
 async def test_wrong_windows_are_refused(reader: httpx2.AsyncClient) -> None:
     for query in ("since=x", "until=1", "limit=0", "cursor=x", "from=2026-01-01"):
         assert (query, (await reader.get(f"/audit?{query}")).status_code) == (query, 422)
-    assert (await reader.get("/audit?since=2026-02-01&until=2026-01-01")).json()["items"] == []
+    assert (await reader.get("/audit?since=2026-02-01&until=2026-01-01")).status_code == 422

@@ -146,9 +146,12 @@ async def test_without_redis_everything_is_done_all_the_same(engine: Engine, see
 async def test_a_retry_says_what_it_did_and_what_it_left(reader, seeds: Seeds, announced: Client) -> None:
     job = await ended(seeds, regions=["US", "EU"])
     assert await post(reader, f"/jobs/{job.id}/retry", {"region": "EUROPE", "reason": "it is back"}) == {
+        "id": job.id,
         "status": "running",
         "retried": 2,
         "untouched": 2,
+        "unknown": 0,
+        "detail": None,
     }
     assert await rung(announced) == [(job.job_no, 2, "retry")]
     *_, event = (await shown(reader, f"/jobs/{job.id}/events"))["items"]
@@ -165,7 +168,7 @@ async def test_a_retry_says_what_it_did_and_what_it_left(reader, seeds: Seeds, a
     assert await counted(seeds.engine, "retries") == {"user": 2}
     assert (await counted(seeds.engine, "coordination"))["joined/retry"] == 1
     again = await post(reader, f"/jobs/{job.id}/retry", {"region": "eu-west"})
-    assert again == {"status": "running", "retried": 0, "untouched": 4}
+    assert again == {"id": job.id, "status": "running", "retried": 0, "untouched": 4, "unknown": 0, "detail": None}
     assert await counted(seeds.engine, "retries") == {"user": 2}
     assert (await shown(reader, f"/jobs/{job.id}/audit"))["holds"]
 
@@ -174,7 +177,7 @@ async def test_a_dry_run_says_the_same_and_does_nothing(reader, seeds: Seeds) ->
     job = await ended(seeds, models=["m-a", "m-b"])
     before = await shown(reader, f"/jobs/{job.id}")
     planned = await post(reader, f"/jobs/{job.id}/retry?dry_run=true", {"model": "m-b", "error_code": "busy"})
-    assert planned == {"status": "running", "retried": 2, "untouched": 2}
+    assert planned == {"id": job.id, "status": "running", "retried": 2, "untouched": 2, "unknown": 0, "detail": None}
     assert await shown(reader, f"/jobs/{job.id}") == before
     done = await post(reader, f"/jobs/{job.id}/retry", {"model": "m-b", "error_code": "busy"})
     assert done == planned
@@ -203,7 +206,7 @@ async def test_an_execution_is_retried_by_the_id_that_is_shown(reader, seeds: Se
     job = await ended(seeds)
     first, second = (await shown(reader, f"/jobs/{job.id}/executions"))["items"]
     done = await post(reader, f"/executions/{first['id']}/retry", {"reason": "once more"})
-    assert done == {"status": "running", "retried": 1, "untouched": 0}
+    assert done == {"id": job.id, "status": "running", "retried": 1, "untouched": 0, "unknown": 0, "detail": None}
     assert await post(reader, f"/executions/{first['id']}/retry") == {**done, "retried": 0, "untouched": 1}
     assert await rung(announced) == [(job.job_no, 1, "retry")]
     assert (await shown(reader, f"/executions/{first['id']}"))["status"] == "planned"
@@ -309,7 +312,7 @@ async def test_dead_letters_are_listed_newest_first_and_replayed_one_by_one(read
     assert (newest["attempts"], newest["error"]) == (1, {"code": "busy", "detail": "Why."})
     assert (await shown(reader, f"/executions/{newest['execution_id']}"))["status"] == "failed"
     done = await post(reader, f"/queue/dead/{newest['id']}/replay", {"reason": "mended"})
-    assert done == {"status": "running", "retried": 1, "untouched": 0}
+    assert done == {"id": job.id, "status": "running", "retried": 1, "untouched": 0, "unknown": 0, "detail": None}
     assert await post(reader, f"/queue/dead/{newest['id']}/replay") == {**done, "retried": 0, "untouched": 1}
     assert await rung(announced) == [(job.job_no, 1, "retry")]
     assert [letter["id"] for letter in (await shown(reader, "/queue/dead"))["items"]] == [1]

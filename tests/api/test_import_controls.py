@@ -84,7 +84,11 @@ async def test_a_retry_reopens_failed_batches_only_and_the_waves_go_on(ledger, c
         ("3", "source_unreadable"),
     ]
     preview = await client.http.post(f"/jobs/{job_id}/retry?dry_run=true")
-    assert preview.json() == {"status": "running", "retried": 2, "untouched": 3}
+    assert {name: preview.json()[name] for name in ("status", "retried", "untouched")} == {
+        "status": "running",
+        "retried": 2,
+        "untouched": 3,
+    }
     answers = await asyncio.gather(*(client.http.post(f"/jobs/{job_id}/retry") for _ in range(5)))
     assert sorted(one.json()["retried"] for one in answers) == [0, 0, 0, 0, 2]
     assert {one.json()["untouched"] for one in answers} == {3, 5}
@@ -119,7 +123,10 @@ async def test_a_retry_of_what_could_not_be_coordinated_coordinates_it_anew(ledg
     foreseen = await client.http.post(f"/jobs/{job_id}/retry?dry_run=true")
     assert (await get(client, f"/jobs/{job_id}"))["status"] == "failed"
     answer = await client.http.post(f"/jobs/{job_id}/retry")
-    assert (answer.status_code, answer.json()) == (200, {"status": "queued", "retried": 0, "untouched": 0})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"id": job_id, "status": "queued", "retried": 0, "untouched": 0, "unknown": 0, "detail": None},
+    )
     assert foreseen.json() == answer.json()
     again = await ledger.begin(job_no)
     assert (again.source, again.fence) == ("retry", 2)

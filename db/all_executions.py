@@ -1,0 +1,56 @@
+"""Executions over all jobs: which cells are in a state, wherever they are."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+from db.engine import Connection, Engine, statement
+from db.executions import FIRST, CellKey, Execution, ExecutionFilter, read_cells
+from db.reading import BIGGEST_BIGINT, Slice, in_snapshot
+
+
+class CellOfJob(NamedTuple):
+    """Where a cell stands among those of all jobs: newest job first, plan order within each."""
+
+    job_no: int
+    region_no: int
+    model_no: int
+    question_no: int
+
+    @property
+    def key(self) -> CellKey:
+        """Where it stands in its job."""
+        return CellKey(*self[1:])
+
+
+FIRST_OF_ALL = CellOfJob(BIGGEST_BIGINT, *FIRST)
+
+
+async def list_all_executions(
+    engine: Engine, tenant_no: int, status: str | None, *, after: CellOfJob, limit: int
+) -> tuple[Slice[Execution], Sequence[CellOfJob]]:
+    """Return the tenant's cells in a state (any, if None) from above `after` on, and where each stands.
+
+    All of one moment. Of imports there are none.
+    """
+
+    async def look(connection: Connection) -> tuple[Slice[Execution], Sequence[CellOfJob]]:
+        rows = await connection.fetch(statement("find_cells_of_jobs"), tenant_no, status, *after, limit + 1)
+        found = [CellOfJob(*row) for row in rows]
+        shown = found[:limit]
+        cells = [
+            cell
+            for job_no, group in groupby(shown, key=itemgetter(0))
+            for cell in await read_cells(
+                connection,
+                tenant_no,
+                job_no,
+                ExecutionFilter(status=status),
+                after=after.key if after.job_no == job_no else FIRST,
+                limit=len(list(group)),
+            )
+        ]
+        return Slice(cells, is_last=len(found) <= limit), shown
+
+    return await in_snapshot(engine, look)
