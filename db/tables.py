@@ -409,6 +409,7 @@ class Pool(SQLModel, table=True):
     gate_code: MaybeWords
     gate_detail: MaybeWords
     gate_times: int
+    gate_closed_at: MaybeTime
 
 
 class Pause(SQLModel, table=True):

@@ -5,14 +5,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ConfigDict, Field
 
-from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
+from api.dependencies import ONE_OF_EACH, Allowed, Database, JobId, NoParameters, Tenant
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.filters import Moment, NameFilter, any_of, canonical_region, metadata_filter
+from api.holding import held_by, named_pools
 from api.paging import JOBS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
-from api.schemas.jobs import Job, JobList, JobSummary
+from api.schemas.jobs import Held, Job, JobList, JobSummary
+from db.engine import Engine
+from db.holds import read_holds
 from db.import_progress import read_import
-from db.jobs import JobFilter, list_jobs, read_job
+from db.jobs import JobFilter, JobRead, list_jobs, read_job
+from domain.regions import Registry
 from domain.spec import Kind
 from domain.status import JobStatus
 
@@ -92,10 +96,17 @@ async def get_job(
     job_id: JobId,
     database: Database,
     tenant: Tenant,
+    registry: Allowed,
     _: Annotated[NoParameters, Query()],
     if_none_match: IfNoneMatch = None,
 ) -> Any:
     """Return a job with its spec as submitted and as it runs, and its progress of this moment."""
     job = await read_job(database, tenant, job_id)
     import_ = await read_import(database, job.job_no) if job.kind == Kind.IMPORT else None
-    return tagged(Job.of(job, import_), if_none_match, untagged=CLOCK)
+    held = await _held(database, job, registry) if job.kind == Kind.INFERENCE and job.finished_at is None else None
+    return tagged(Job.of(job, import_, held=held), if_none_match, untagged=CLOCK)
+
+
+async def _held(database: Engine, job: JobRead, registry: Registry) -> Held | None:
+    named = named_pools(job.spec, registry) if job.started_at is None else []
+    return held_by(await read_holds(database, job.job_no, named), job.queued_at)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, field_serializer
 
@@ -76,6 +76,14 @@ class QueuePlace(BaseModel):
         return cls(position=position, waited_seconds=job.seconds_since_queued)
 
 
+class Held(BaseModel):
+    """Why nothing of a job may start."""
+
+    reason: Literal["region_paused", "provider_paused", "gate_closed"]
+    since: datetime
+    detail: str = Field(description="What holds it, and what lets it go on.")
+
+
 class JobSummary(BaseModel):
     """A job in a list."""
 
@@ -125,6 +133,9 @@ class Job(BaseModel):
         description="When a worker first took up cells of it: from `queued_at` to here it waited, from here on it runs."
     )
     finished_at: datetime | None
+    held: Held | None = Field(
+        description="What holds all of its open work; null while anything of it may start, and once it ended."
+    )
     queue: QueuePlace | None = Field(description="Its wait so far; null once anything of it has begun, or it ended.")
     spec_hash: str = Field(description="Of its content: what makes two specs the same work.")
     spec: dict[str, Any] | None = Field(description="As it runs; null once purged.")
@@ -143,7 +154,7 @@ class Job(BaseModel):
         return [{name: value for name, value in note.items() if value is not None} for note in shown(notes)]
 
     @classmethod
-    def of(cls, job: JobRead, import_: ImportRead | None = None) -> Self:
+    def of(cls, job: JobRead, import_: ImportRead | None = None, *, held: Held | None = None) -> Self:
         """Return the job as it is shown alone; `import_` is how far it is, if it is an import."""
         return cls(
             id=job.id,
@@ -155,6 +166,7 @@ class Job(BaseModel):
             started_at=job.started_at,
             first_started_at=job.first_started_at,
             finished_at=job.finished_at,
+            held=held,
             queue=QueuePlace.of(job),
             spec_hash=job.spec_hash,
             spec=job.spec,

@@ -18,3 +18,16 @@ ALTER TABLE idempotency_keys
     ADD COLUMN request text NOT NULL DEFAULT 'POST /jobs',
     ALTER COLUMN job_no DROP NOT NULL,
     ADD CONSTRAINT submission_key_names_its_job CHECK (job_no IS NOT NULL OR request <> 'POST /jobs');
+
+-- Since when a gate is closed, whoever closes it: a job that waits for it says so.
+ALTER TABLE pools ADD COLUMN gate_closed_at timestamptz;
+
+CREATE FUNCTION keep_gate_closed_at() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.gate_closed_at := CASE WHEN NEW.gate_until IS NOT NULL THEN coalesce(OLD.gate_closed_at, now()) END;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER gate_closed_at_follows_gate BEFORE UPDATE ON pools
+FOR EACH ROW WHEN (OLD.gate_until IS DISTINCT FROM NEW.gate_until) EXECUTE FUNCTION keep_gate_closed_at();

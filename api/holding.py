@@ -1,0 +1,59 @@
+"""Whether nothing of a job may start, and by what it is held. No I/O."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from api.job_links import json_time
+from api.schemas.jobs import Held
+from db.holds import PoolHold
+from domain.regions import Registry
+
+
+def named_pools(spec: Any, registry: Registry) -> list[tuple[str, str]]:
+    """Return the (provider, region) that a stored inference spec asks for, by whoever serves; none once purged."""
+    models = spec["models"] if spec else []
+    pools = {(registry.serving(model["provider"]), region) for model in models for region in model["regions"]}
+    return sorted(pools)
+
+
+def held_by(pools: Sequence[PoolHold], queued_at: datetime) -> Held | None:
+    """Return what holds a job whose open work is in these pools; None if anything of it may start.
+
+    Of several reasons the one that takes longest to go: what a person paused stays until a person resumes it.
+    """
+    holds = [_hold(pool) for pool in pools]
+    found = [hold for hold in holds if hold is not None]
+    if not found or len(found) < len(holds):
+        return None
+    since = max(queued_at, *(since for since, _, _ in found))
+    reason, detail = min(((reason, detail) for _, reason, detail in found), key=lambda one: _ORDER.index(one[0]))
+    return Held(reason=reason, since=since, detail=detail)
+
+
+_ORDER = ("region_paused", "provider_paused", "gate_closed")
+
+
+def _hold(pool: PoolHold) -> tuple[datetime, Any, str] | None:
+    """Return since when a pool is held, by what, and what lets it go on; None if it isn't."""
+    times = [at for at in (pool.region_paused_at, pool.provider_paused_at, pool.gate_closed_at) if at is not None]
+    if pool.region_paused_at is not None:
+        detail = _paused("region", pool.region, pool.region_paused_by, pool.region_reason)
+        return min(times), "region_paused", detail
+    if pool.provider_paused_at is not None:
+        detail = _paused("provider", pool.provider, pool.provider_paused_by, pool.provider_reason)
+        return min(times), "provider_paused", detail
+    if pool.gate_until is None or pool.gate_closed_at is None:
+        return None
+    detail = (
+        f"Provider {pool.provider} takes no calls in {pool.region} ({pool.gate_code}); at {json_time(pool.gate_until)}"
+        " one is tried."
+    )
+    return pool.gate_closed_at, "gate_closed", detail
+
+
+def _paused(kind: str, name: str, by: str | None, reason: str | None) -> str:
+    because = f": {reason}" if reason else ""
+    path = f"/{kind}s/{quote(name, safe='')}/resume"
+    return f"{kind.capitalize()} {name} was paused by {by}{because}. It goes on after POST {path}."

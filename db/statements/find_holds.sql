@@ -1,0 +1,23 @@
+-- Find what keeps a job's work from being started, for each provider in a region that it has open work for: those of
+-- its open batches ($1), or before it is planned those that its spec names ($2 providers, $3 regions).
+SELECT
+    open.provider, open.region,
+    in_region.changed_at AS region_paused_at, in_region.changed_by AS region_paused_by,
+    in_region.reason AS region_reason,
+    of_provider.changed_at AS provider_paused_at, of_provider.changed_by AS provider_paused_by,
+    of_provider.reason AS provider_reason,
+    p.gate_closed_at, p.gate_until, p.gate_code
+FROM (
+    SELECT DISTINCT b.provider, b.region
+    FROM batches AS b
+    WHERE b.job_no = $1 AND b.finished_at IS NULL
+    UNION
+    SELECT i.provider, i.region
+    FROM unnest($2::text[], $3::text[]) AS i (provider, region)
+) AS open
+LEFT JOIN pauses AS in_region
+    ON in_region.kind = 'region' AND in_region.name = open.region AND in_region.is_paused
+LEFT JOIN pauses AS of_provider
+    ON of_provider.kind = 'provider' AND of_provider.name = open.provider AND of_provider.is_paused
+LEFT JOIN pools AS p ON p.provider = open.provider AND p.region = open.region AND p.gate_until > now()
+ORDER BY open.provider, open.region
