@@ -124,7 +124,8 @@ def _mend(schema: dict[str, Any]) -> None:
             for status, answer in operation.get("responses", {}).items():
                 if status >= "400":
                     _define(components)
-                    answer["content"] = {MEDIA_TYPE: reference}
+                    examples = answer.get("content", {}).get(MEDIA_TYPE, {})
+                    answer["content"] = {MEDIA_TYPE: {**examples, **reference}}
                 answer["headers"] = {**answer.get("headers", {}), **_shared_headers(status, is_list=is_list)}
 
 

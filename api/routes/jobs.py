@@ -8,11 +8,12 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from api.bodies import read_idempotency_key, read_json
+from api.dedup_examples import CONFLICT_EXAMPLES, CREATED_EXAMPLES, JOINED_EXAMPLES
 from api.dependencies import ONE_OF_EACH, NoParameters
 from api.examples import BENCHMARK_EXAMPLE, IMPORT_EXAMPLE, INFERENCE_EXAMPLE
 from api.headers import LOCATION
 from api.import_previews import ImportPreviews
-from api.problems import problem_responses
+from api.problems import MEDIA_TYPE, problem_responses
 from api.request_ids import request_id_of
 from api.schemas.imports import IMPORT_SUBMISSION
 from api.schemas.submissions import JOB_SUBMISSION, SubmissionAnswer
@@ -26,6 +27,7 @@ from domain.normalize import Normalized, normalize
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
 
 MAX_LEDGER_TEXT = 200
+CONFLICTS: dict[str, Any] = {MEDIA_TYPE: {"examples": CONFLICT_EXAMPLES}}
 
 
 class SubmitParameters(NoParameters):
@@ -45,14 +47,17 @@ class SubmitParameters(NoParameters):
         202: {
             "model": SubmissionAnswer,
             "description": "A new job.",
+            "content": {"application/json": {"examples": CREATED_EXAMPLES}},
             "headers": {"Location": {**LOCATION, "required": True}},
         },
         200: {
             "model": SubmissionAnswer,
             "description": "Joined to a job that is the same, replayed under its Idempotency-Key, or a dry run.",
+            "content": {"application/json": {"examples": JOINED_EXAMPLES}},
             "headers": {"Location": LOCATION},
         },
         **problem_responses(400, 409, 413, 415, 422),
+        409: {"description": "What is in the way: `code` says which.", "content": CONFLICTS},
     },
     openapi_extra={
         "requestBody": {
@@ -76,8 +81,9 @@ async def submit_job(
 ) -> Response:
     """Validate, normalize and dedup a spec; answer with what will run and why.
 
-    The job is committed before the 202 leaves. A spec without an `id` joins an active or recent job with the same
-    content unless `on_duplicate` says otherwise.
+    The job is committed before the 202 leaves. A spec without an `id` joins a job with the same content that is active,
+    or `completed` or `partial` and ended a moment ago (`BREAKWATER_DEDUP_SECONDS`), unless `on_duplicate` says
+    otherwise; never one that failed or was cancelled. `dedup.previous` names the last job of this content that isn't joined.
     """
     dry_run = parameters.dry_run
     key = read_idempotency_key(request)
