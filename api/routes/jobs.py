@@ -83,7 +83,8 @@ async def submit_job(
 
     The job is committed before the 202 leaves. A spec without an `id` joins a job with the same content that is active,
     or `completed` or `partial` and ended a moment ago (`BREAKWATER_DEDUP_SECONDS`), unless `on_duplicate` says
-    otherwise; never one that failed or was cancelled. `dedup.previous` names the last job of this content that isn't joined.
+    otherwise; never one that failed or was cancelled. `dedup.previous` names the last job of this content that isn't
+    joined.
     """
     dry_run = parameters.dry_run
     key = read_idempotency_key(request)

@@ -45,7 +45,7 @@ async def test_a_preview_tells_a_join(client: Client) -> None:
     first = (await client.post(body)).json()
     dedup = planned(await client.post(body, dry_run=True))
     assert (dedup["layer"], dedup["reason"], dedup["matched_on"]) == ("submission", "same_spec_active", "spec_hash")
-    await client.end(first["job"]["id"])
+    await client.complete(first["job"]["id"])
     assert planned(await client.post(body, dry_run=True))["reason"] == "same_spec_recent"
 
 
