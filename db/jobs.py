@@ -206,8 +206,6 @@ def _narrowed(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
         rows = rows.where(col(Job.name) == wanted.name)
     if wanted.name_prefix is not None:
         rows = rows.where(*_begins_with(col(Job.name), wanted.name_prefix))
-    if wanted.spec_hash is not None:
-        rows = rows.where(col(Job.spec_hash) == wanted.spec_hash)
     if wanted.error_code is not None:
         rows = rows.where(_failed_with(wanted.error_code))
     if wanted.kind is not None:
@@ -220,9 +218,11 @@ def _narrowed(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
 
 
 def _narrowed_by_spec(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
-    if wanted.model is None and wanted.region is None and not wanted.metadata:
+    if (wanted.spec_hash, wanted.model, wanted.region) == (None, None, None) and not wanted.metadata:
         return rows
     rows = rows.join(Spec, col(Spec.job_no) == col(Job.job_no)).where(col(Spec.tenant_no) == col(Job.tenant_no))
+    if wanted.spec_hash is not None:
+        rows = rows.where(col(Spec.spec_hash) == wanted.spec_hash)
     for name, value in wanted.metadata.items():
         rows = rows.where(func.json_extract_path_text(col(Spec.spec), "metadata", name) == value)
     if wanted.model is not None:

@@ -73,7 +73,7 @@ class Job(SQLModel, table=True):
             "finished_at",
             postgresql_where=text("status IN ('failed', 'cancelled')"),
         ),
-        Index("jobs_by_name", "tenant_no", "name", "job_no", postgresql_ops={"name": "text_pattern_ops"}),
+        Index("jobs_by_name", "name", "tenant_no", "job_no", postgresql_ops={"name": "text_pattern_ops"}),
         Index("jobs_with_unknown", "tenant_no", "job_no", postgresql_where=text("unknown > 0")),
         Index("jobs_with_failed", "tenant_no", "job_no", postgresql_where=text("failed > 0")),
         Index("jobs_by_creation", "created_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),

@@ -1,8 +1,9 @@
 -- Look up, for each submission, its Idempotency-Key, its id and its content (spec hash). Takes no lock.
 -- A content is joined to the newest job that is active, else to the job that completed (wholly or in part) last, if that
 -- was less than $6 seconds ago. `previous` is the last job of the content that ended and isn't joined any more. $1 is the
--- tenant, $5 the hours a key is kept. Each look is a LATERAL with a LIMIT, so that it probes an index for each
--- submission: the planner would hash all jobs of the tenant while the statistics are young.
+-- tenant, $5 the hours a key is kept. Each look is a LATERAL with an order and a LIMIT, so that it probes the index that has
+-- this order, for each submission: while the statistics are young the planner would hash all jobs of the tenant, or take
+-- any index that begins with it (for an equal id, which has no order, a range of one).
 SELECT
     k.request AS key_request,
     k.job_no AS key_job_no,
@@ -26,7 +27,8 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT j.job_no
     FROM jobs AS j
-    WHERE j.tenant_no = $1 AND j.id = i.id
+    WHERE j.tenant_no = $1 AND j.id >= i.id AND j.id <= i.id
+    ORDER BY j.id
     LIMIT 1
 ) AS named ON true
 LEFT JOIN LATERAL (
