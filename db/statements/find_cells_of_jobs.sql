@@ -1,7 +1,7 @@
 -- Find the cells of a tenant ($1) in a state ($2, NULL for any) over all its jobs: the newest job first, in plan order
 -- within each, after the cell ($3 job, $4 region, $5 model, $6 question), up to $7. The counts that a job keeps say
 -- which jobs have such cells, so that those without are passed over by an index.
-SELECT cell.job_no, cell.region_no, cell.model_no, cell.question_no
+SELECT j.job_no, cell.region_no, cell.model_no, cell.question_no
 FROM (
     (
         SELECT j.job_no
@@ -30,17 +30,17 @@ FROM (
     )
 ) AS j
 CROSS JOIN LATERAL (
-    SELECT x.job_no, x.region_no, x.model_no, x.question_no
+    SELECT x.region_no, x.model_no, x.question_no
     FROM executions AS x
     LEFT JOIN batches AS b ON b.job_no = x.job_no AND b.batch_no = x.batch_no
     WHERE x.job_no = j.job_no
         AND (
-            x.job_no < $3
+            j.job_no < $3
             OR (x.region_no, x.model_no, x.question_no) > ($4::smallint, $5::smallint, $6::smallint)
         )
         AND ($2 IS NULL OR CASE WHEN x.status = 'planned' AND b.status = 'running' THEN 'running' ELSE x.status END = $2)
     ORDER BY x.region_no, x.model_no, x.question_no
     LIMIT $7
 ) AS cell
-ORDER BY cell.job_no DESC, cell.region_no, cell.model_no, cell.question_no
+ORDER BY j.job_no DESC, cell.region_no, cell.model_no, cell.question_no
 LIMIT $7
