@@ -75,8 +75,9 @@ class Acting:
     ) -> Acted[Result]:
         """Do `unit` in a transaction and answer, or give the first answer under the key again.
 
-        `asked` is the body, `seconds` the limit of each statement. Raises KeyReused, KeyInFlight where another request with the key is under way for longer
-        than PATIENCE_SECONDS, Overloaded where somebody holds up what `unit` needs, and what that raises.
+        `asked` is the body, `seconds` the limit of each statement. Raises KeyReused, KeyInFlight where another request
+        with the key is under way for longer than PATIENCE_SECONDS, Overloaded where somebody holds up what `unit`
+        needs, and what that raises.
         """
         hashed = body_hash(asked.model_dump(mode="json"))
         worker_no = await self.worker_no()  # entered into the register before any transaction needs it

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from api.verdicts import Sender
 from db import submissions, tallies
-from db.engine import Connection, Engine, in_transaction
+from db.engine import QUICK_SECONDS, Connection, Engine, in_transaction
 from db.submissions import LedgerRow
 from db.tallies import tally
 from domain.errors import BreakwaterError
@@ -65,7 +65,7 @@ class Refusals:
                 await submissions.insert_ledger_rows(connection, tenant_no, rows)
             await tallies.add(connection, worker_no, [counted])
 
-        await in_transaction(self._engine, unit)
+        await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
         for one in group:
             if not one.entered.done():
                 one.entered.set_result(None)

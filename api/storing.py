@@ -19,7 +19,7 @@ from api.backlog import Backlog
 from api.submission_ledger import ledger_row, submission_tallies
 from api.verdicts import SUBMITTING, Submission, Verdict, judge, keeps_key, refuse_paused
 from db import submissions, tallies
-from db.engine import Connection, Engine, connect, in_transaction
+from db.engine import QUICK_SECONDS, Connection, Engine, connect, in_transaction
 from db.submissions import KeptAnswer, NewJob
 from domain.errors import BreakwaterError, Overloaded
 from domain.fingerprint import body_hash
@@ -59,7 +59,7 @@ class Store:
 
     async def preview(self, one: Submission) -> Answer:
         """Say what storing would answer, and store nothing. Raises what it would be refused with."""
-        async with connect(self._engine) as connection:
+        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
             verdict = refuse_paused(one, (await self._judge(connection, [one]))[0])
             matched = [verdict.job_no] if verdict.job_no is not None else []
             seen = await submissions.count_submissions(connection, matched) if matched else {}
@@ -73,10 +73,12 @@ class Store:
         Raises BLOCKED and RACED, and whatever the database refuses; then nothing is stored.
         """
         await self._worker_no()  # entered into the register before any transaction needs it
-        async with connect(self._engine) as connection:
+        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
             looked = list(zip(group, await self._judge(connection, group), strict=True))
         looked = await self._put_off(looked)
-        return await in_transaction(self._engine, lambda c: self._store_looked(c, looked, lock_timeout))
+        return await in_transaction(
+            self._engine, lambda c: self._store_looked(c, looked, lock_timeout), seconds=QUICK_SECONDS
+        )
 
     async def enter_refusals(self, refused: Sequence[tuple[Submission, BreakwaterError]]) -> None:
         """Enter submissions that are refused without a look into the ledger, in one transaction."""
@@ -86,7 +88,7 @@ class Store:
             await self._enter(connection, rows)
             await self._count(connection, rows)
 
-        await in_transaction(self._engine, unit)
+        await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
 
     async def _put_off(self, looked: Sequence[Judged]) -> list[Judged]:
         """Refuse the new ones that the backlog has no room for."""

@@ -24,6 +24,7 @@ PATIENCE_SECONDS = 1.0
 """How long a submission with a key waits for an advisory lock that another one holds."""
 STORE_PATIENCE_SECONDS = 5.0
 """How much longer one waits that has no key, or that somebody outside the protocol holds up."""
+SILENT_SECONDS = 0.5
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.004, 0.064
 """Between two rounds of those that wait; twice as long after each that answered none."""
 GROUP_LOCK_TIMEOUT = "50ms"
@@ -151,10 +152,16 @@ class Submitter:
 
     async def _answer_together(self, group: Sequence[Submission], lock_timeout: str) -> list[Submission]:
         """Store a group in one transaction. Raises BLOCKED and what the database refuses; then none is answered."""
+        began = time.monotonic()
         try:
             stored = await self._store.store(group, lock_timeout=lock_timeout)
+        except BLOCKED:
+            raise
         except GONE as error:
             self._log.warning("database_unavailable", error=f"{type(error).__name__}: {error}")
+            if time.monotonic() - began > SILENT_SECONDS:  # those that came meanwhile would wait as long again
+                group = [*group, *self._new]
+                self._new = []
             _fail(group, Overloaded("The database can't be reached; repeat this request.", retry_after_seconds=1))
             return []
         except RACED:
