@@ -235,3 +235,20 @@ async def test_what_the_readme_lets_one_paste_waits_for_the_rows_and_prints_them
     shown, _, rows = output.decode().rpartition("\n}\n")
     assert orjson.loads(shown + "}")["status"] == "completed"
     assert rows == printed
+
+
+async def test_what_the_readme_lets_one_paste_ends_where_the_import_is_refused(
+    start_api, database_url, redis_url
+) -> None:
+    told = (PROJECT / "README.md").read_text().partition("## A first import")[2]
+    pasted = re.findall(r"```sh\n(.*?)```", told, re.DOTALL)[1]
+    without_imports = start_api(database_url, redis_url)
+    commands = pasted.replace("http://127.0.0.1:8000", without_imports.url)
+    shell = await asyncio.create_subprocess_exec("sh", "-c", commands, cwd=PROJECT, stdout=PIPE, stderr=PIPE)
+    try:
+        _, errors = await asyncio.wait_for(shell.communicate(), 10)
+    finally:
+        if shell.returncode is None:
+            shell.kill()
+            await shell.wait()
+    assert b"was refused" in errors
