@@ -131,18 +131,14 @@ async def audit_window(
     return await in_snapshot(engine, recount)
 
 
-<<<<<<< HEAD
-async def audit_recent(engine: Engine, tenant_no: int) -> Sequence[JobAudit]:
-    """Recount the tenant's newest jobs, few enough for a scrape."""
-=======
 def _reversed(start: datetime, end: datetime) -> ParametersRejected:
     window = f"begins {start.isoformat()} and ends {end.isoformat()}"
     detail = f"The window {window}, before it begins: give a `since` that is before `until`."
     return ParametersRejected([ParameterError("since", "reversed_window", detail)])
 
 
-async def audit_recent(connection: Connection, tenant_no: int) -> Sequence[JobAudit]:
-    """Recount the tenant's newest jobs, few enough for a scrape. Expects a connection that `snapshot` lent."""
+async def audit_recent(engine: Engine, tenant_no: int) -> Sequence[JobAudit]:
+    """Recount the tenant's newest jobs, few enough for a scrape."""
     recent = (tenant_no, None, None)
 
     async def recount(connection: Connection) -> Sequence[JobAudit]:
