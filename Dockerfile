@@ -13,6 +13,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY api api
 COPY broker broker
 COPY cli cli
+COPY configuration configuration
 COPY db db
 COPY domain domain
 COPY runtime runtime

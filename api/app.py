@@ -14,9 +14,9 @@ from api import downloads, errors
 from api.acting import AT_ONCE
 from api.announcing import Announcer
 from api.import_previews import ImportPreviews
-from api.pausing import Pauses
+from api.pausing import InForce, Pauses
 from api.refusals import Refusals
-from api.registration import Registration
+from api.registration import Agreeing, Registration
 from api.routes import (
     audit,
     controls,
@@ -45,7 +45,7 @@ from broker import envelopes
 from db.engine import create_engine
 from runtime.databases import Reminder
 from runtime.errors import StartError
-from runtime.settings import Settings, load_settings, registry
+from runtime.settings import Settings, load_settings
 from runtime.tasks import end_tasks
 from sources.configured import ConfiguredSources
 
@@ -93,6 +93,7 @@ def create_app() -> FastAPI:
     pages.mount_static(app)
     metrics.install(app)
     errors.install(app)
+    app.state.in_force = None
     return app
 
 
@@ -129,16 +130,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     )
     submitter = Submitter(store, on_created=created)
     refusals = Refusals(engine, worker_no=registration.worker_no)
-    pauses = Pauses(
-        engine,
-        redis,
-        registry(settings),
-        refresh_seconds=settings.heartbeat_seconds,
-        on_read=partial(setattr, app.state, "registry"),
-    )
-    sources = ConfiguredSources(settings)
+    sources = ConfiguredSources(settings.data_dir)
+    agreeing = Agreeing(settings, sources)
+    keep = partial(_keep, app, registration, agreeing)
+    pauses = Pauses(engine, redis, settings, refresh_seconds=settings.heartbeat_seconds, on_read=keep)
+    submitter.follow(partial(_follow, app, pauses), refusals)
     app.state.settings = settings
-    app.state.registry = registry(settings)
     app.state.pauses = pauses
     app.state.engine = engine
     app.state.redis = redis
@@ -165,6 +162,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await heartbeat_engine.dispose()
         await download_engine.dispose()
         await engine.dispose()
+
+
+def _keep(app: FastAPI, registration: Registration, agreeing: Agreeing, now: InForce) -> None:
+    """Serve this from now on, and say so in the register of processes."""
+    app.state.in_force = now
+    registration.standing = agreeing.standing_of(now.configuration)
+
+
+async def _follow(app: FastAPI, pauses: Pauses) -> InForce:
+    """Read the configuration in force and return it."""
+    await pauses.follow()
+    now: InForce = app.state.in_force
+    return now
 
 
 async def _carry(duty: Callable[[], Awaitable[None]]) -> None:

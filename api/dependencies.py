@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.acting import Acting
 from api.bodies import read_idempotency_key
-from api.pausing import Pauses
+from api.pausing import InForce, Pauses
 from api.request_ids import request_id_of
 from broker.envelopes import Client
 from db.engine import Engine
@@ -36,8 +36,15 @@ async def _broker(request: Request) -> Client:
 
 async def _registry(request: Request) -> Registry:
     """Return what a spec may ask for now: it changes while the process runs."""
-    registry: Registry = request.app.state.registry
-    return registry
+    return in_force(request).registry
+
+
+def in_force(request: Request) -> InForce:
+    """Return the configuration in force with its registry; raise ConnectionError until the database has told."""
+    now: InForce | None = request.app.state.in_force
+    if now is None:
+        raise ConnectionError("the configuration has not been read yet")
+    return now
 
 
 async def _pausing(request: Request) -> Pauses:

@@ -18,6 +18,7 @@ COLUMNS = (
     "attempts",
     "provider",
     "provider_used",
+    "simulated",
     "region_served",
     "output",
     "output_empty",

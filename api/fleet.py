@@ -15,6 +15,7 @@ from api.stuck import explain
 from broker.envelopes import Client
 from db import queue, tallies, workers
 from db.audit import MUST_BE_ZERO, audit_recent
+from db.configurations import read_current
 from db.dead_letters import count_dead_letters
 from db.engine import GONE, Connection, Engine, connect
 from db.gauges import measure_due, measure_work
@@ -102,6 +103,8 @@ class FleetView:
     async def _measure(self, connection: Connection) -> list[Gauge]:
         settings = self._settings
         live = await workers.live(connection, silent_seconds=settings.lease_seconds)
+        apis = await workers.live(connection, silent_seconds=settings.lease_seconds, role="api")
+        current = await read_current(connection)
         stuck = await queue.list_stuck(
             connection, self._tenant_no, min_seconds=2 * settings.reconcile_seconds, limit=COUNTED_STUCK
         )
@@ -117,6 +120,7 @@ class FleetView:
         leader = await read_leader(connection, RECONCILING)
         return [
             *gauges.of_workers(live),
+            *gauges.of_configuration(current, {"worker": live, "api": apis}),
             *([(LEADER_IDLE, {}, leader.idle_seconds)] if leader else []),
             *gauges.of_stuck(explain(one, live, settings).reason for one in stuck),
             *await in_index_order(connection, measure),

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from api.schemas.queue import StuckReason
 from broker.envelopes import StreamState
+from db.configurations import Committed
 from db.gauges import DueMeasured, WorkMeasured
 from db.pauses import Kind, Pause, Paused
 from db.pools import PoolRead
@@ -16,15 +17,20 @@ from runtime.metrics import (
     CALLS_IN_FLIGHT,
     CALLS_LIMIT,
     CELLS_RUNNING,
+    CONFIGURATION_BEHIND,
+    CONFIGURATION_DIFFERS,
+    CONFIGURATION_NUMBER,
     GATE_CLOSED,
     JOBS,
     LEASES_EXPIRED,
+    NOT_SERVED,
     OLDEST_DUE_BATCH,
     OLDEST_QUEUED_JOB,
     PROVIDER_PAUSED,
     QUEUE_DEPTH,
     QUEUE_OLDEST_AGE,
     REGION_PAUSED,
+    SIMULATING,
     STUCK,
     WORKER_HEARTBEAT_AGE,
     WORKERS_ALIVE,
@@ -89,3 +95,19 @@ def of_workers(live: Sequence[Mapping[str, Any]]) -> list[Gauge]:
 def of_stream(stream: StreamState) -> list[Gauge]:
     """Return how many envelopes there are and how old they are."""
     return [(QUEUE_DEPTH, {}, stream.depth), (QUEUE_OLDEST_AGE, {}, stream.oldest_age_seconds)]
+
+
+def of_configuration(current: Committed | None, live_by_role: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Gauge]:
+    """Return what there is to tell of the configuration in force, and of the live processes that serve it."""
+    if current is None:
+        return []
+    shown: list[Gauge] = [
+        (CONFIGURATION_NUMBER, {}, current.configuration_no),
+        (SIMULATING, {}, float(current.is_simulated)),
+    ]
+    for role, live in live_by_role.items():
+        labels = {"role": role}
+        shown.append((CONFIGURATION_DIFFERS, labels, sum(one["config_file"] == "differs" for one in live)))
+        shown.append((CONFIGURATION_BEHIND, labels, sum(not one["is_current"] for one in live)))
+        shown.append((NOT_SERVED, labels, sum(len(one["not_served"]) for one in live)))
+    return shown

@@ -34,7 +34,7 @@ class ImportPreviews:
         began = asyncio.get_running_loop().time()
         async with self._room:
             left = self._seconds - (asyncio.get_running_loop().time() - began)
-            found = await survey(given.spec, self._sources.open, seconds=max(0.0, left))
+            found = await survey(given.spec, self._sources.open_current, seconds=max(0.0, left))
         for record_type, one in found.items():
             if isinstance(one, Trouble) and one.cause is not None:
                 log.error("source_failed", record_type=record_type, exc_info=one.cause)

@@ -1,13 +1,14 @@
-"""Pausing and resuming: what this API refuses follows PostgreSQL, whoever pressed and through whichever process.
+"""What this API takes and refuses follows PostgreSQL: the configuration in force, and what is paused, whoever pressed.
 
 It is read again after each press of its own, at every notice of somebody else's, and at every heartbeat.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 from fastapi.responses import Response
@@ -18,38 +19,57 @@ from api.actors import Because
 from broker import notices
 from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
+from configuration.agreement import settle
+from configuration.content import Configuration, read_configuration, registry_of
 from db import batches, pauses
 from db.engine import GONE, QUICK_SECONDS, REFUSED, Connection, Engine, connect, in_transaction
 from db.pauses import Kind, Pause, Paused
+from domain.identities import IdentityKind
 from domain.regions import Registry
 from runtime.databases import REMIND_SECONDS
+from runtime.settings import Settings
 
-ABOUT = "pauses"
+ABOUT = ("pauses", "configuration")
 START_SECONDS = 2.0
 """How long a start waits for the database: without it nothing is accepted anyway."""
 PATIENCE_SECONDS = 0.5
 NOTICE_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What a spec may ask for now: the registry of a configuration, with the pauses of now."""
+
+    configuration: Configuration
+    registry: Registry
+
+    @property
+    def identity_nos(self) -> list[int]:
+        """The numbers of all that a job may be answered by."""
+        return list(self.configuration.identity_nos.values())
+
+
 class Pauses:
-    """Keeps `on_read` told of the registry with the pauses of now; `configured` is the one that the settings give."""
+    """Follows the configuration in force and the pauses; `on_read` hears of both, each time they are read.
+
+    Where nothing is committed yet, what `settings` give is.
+    """
 
     def __init__(
         self,
         engine: Engine,
         redis: Client,
-        configured: Registry,
+        settings: Settings,
         *,
         refresh_seconds: float,
-        on_read: Callable[[Registry], None],
+        on_read: Callable[[InForce], None],
     ) -> None:
         self._engine = engine
         self._redis = redis
-        self._registry = configured
-        self._configured = pauses.configured_pauses(configured)
+        self._settings = settings
         self._refresh_seconds = refresh_seconds
         self._on_read = on_read
-        self._is_entered = False
+        self._now: InForce | None = None
         self._next_log_at = 0.0
         self._one_at_a_time = asyncio.Lock()
         self._log = structlog.stdlib.get_logger()
@@ -77,7 +97,7 @@ class Pauses:
             try:
                 async with aclosing(notices.listen(self._redis)) as heard:
                     async for notice in heard:
-                        if notice.about == ABOUT:
+                        if notice.about in ABOUT:
                             await self.follow()
             except (BrokerError, *GONE, *REFUSED) as error:
                 self._log_delay(error)
@@ -85,13 +105,14 @@ class Pauses:
 
     async def follow(self) -> None:
         """Read what holds, and refuse accordingly from now on."""
-        async with self._one_at_a_time:  # of two readings the later one is told last
-            self._on_read(self._with(await self.read()))
+        await self.read()
 
     async def read(self) -> Mapping[Paused, Pause]:
         """Return the pauses of now: of everything configured, and perhaps of more."""
-        found = await in_transaction(self._engine, self._read, seconds=QUICK_SECONDS)
-        self._is_entered = True
+        async with self._one_at_a_time:  # of two readings the later one is heard of last
+            now, found = await in_transaction(self._engine, self._read, seconds=QUICK_SECONDS)
+            self._now = _with(now, found)
+            self._on_read(self._now)
         return found
 
     async def press(
@@ -125,38 +146,58 @@ class Pauses:
         await self._tell()
         return acted.response, None if is_paused else await self._find_held(one)
 
-    async def _read(self, connection: Connection) -> Mapping[Paused, Pause]:
-        found = await pauses.read_pauses(connection) if self._is_entered else {}
-        if not self._configured.keys() <= found.keys():
-            await pauses.enter_pauses(connection, self._configured)
+    async def _read(self, connection: Connection) -> tuple[InForce, Mapping[Paused, Pause]]:
+        now = await self._read_configuration(connection)
+        configured = pauses.configured_pauses(now.registry)
+        found = await pauses.read_pauses(connection)
+        if not configured.keys() <= found.keys():  # what this version brings and the one that applied it didn't
+            await pauses.enter_pauses(connection, configured)
             found = await pauses.read_pauses(connection)
-        return found
+        return now, found
 
-    def _with(self, found: Mapping[Paused, Pause]) -> Registry:
-        paused = {one for one in self._configured if found[one].is_paused}
-        return replace(
-            self._registry,
-            paused_regions=frozenset(name for kind, name in paused if kind is Kind.REGION),
-            paused_providers=frozenset(name for kind, name in paused if kind is Kind.PROVIDER),
-        )
+    async def _read_configuration(self, connection: Connection) -> InForce:
+        if self._now is None:
+            found = await settle(connection, self._settings, by=f"api on {socket.gethostname()}")
+        else:
+            newer = await read_configuration(connection, known_no=self._now.configuration.number)
+            if newer is None:
+                return self._now
+            found = newer
+        registry = registry_of(found.content, max_cells=self._settings.max_cells, number=found.number)
+        return InForce(found, registry)
 
     async def _tell(self) -> None:
         """Tell the other processes; those that don't hear look by themselves at their next heartbeat."""
         try:
             async with asyncio.timeout(NOTICE_SECONDS):
-                await notices.publish(self._redis, Notice(about=ABOUT))
+                await notices.publish(self._redis, Notice(about="pauses"))
         except (BrokerError, OSError) as error:
             self._log_delay(error)
 
     async def _find_held(self, one: Paused) -> tuple[int, int] | None:
-        providers = [one.name] if one.kind is Kind.PROVIDER else self._registry.serving_providers
-        regions = [one.name] if one.kind is Kind.REGION else self._registry.allowed_regions
-        pools = [(provider, region) for provider in providers for region in regions]
+        if self._now is None:
+            return None
+        identity_nos = [
+            number
+            for key, number in self._now.configuration.identity_nos.items()
+            if key.kind is IdentityKind.PROVIDER and one.name == (key.region if one.kind is Kind.REGION else key.name)
+        ]
         async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
-            return await batches.first_due(connection, pools)
+            return await batches.first_due(connection, identity_nos)
 
     def _log_delay(self, error: BaseException) -> None:
         """Say it once per `REMIND_SECONDS`: while a store is away, `listen` tries twice a second."""
         if time.monotonic() >= self._next_log_at:
             self._next_log_at = time.monotonic() + REMIND_SECONDS
             self._log.warning("pauses_delayed", error=f"{type(error).__name__}: {error}")
+
+
+def _with(now: InForce, found: Mapping[Paused, Pause]) -> InForce:
+    """Return the same with these pauses."""
+    paused = {one for one in pauses.configured_pauses(now.registry) if found[one].is_paused}
+    registry = replace(
+        now.registry,
+        paused_regions=frozenset(name for kind, name in paused if kind is Kind.REGION),
+        paused_providers=frozenset(name for kind, name in paused if kind is Kind.PROVIDER),
+    )
+    return InForce(now.configuration, registry)

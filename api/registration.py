@@ -1,4 +1,4 @@
-"""This API process in the register of processes: its number shards the tallies it writes.
+"""This API process in the register of processes: its number shards its tallies, its row says what it serves.
 
 Its heartbeat is also what tells whether PostgreSQL commits: reads go on where it doesn't.
 """
@@ -12,10 +12,14 @@ from contextlib import suppress
 
 import structlog
 
+from configuration.agreement import agree
+from configuration.content import Configuration
 from db import workers
 from db.engine import GONE, QUICK_SECONDS, UNWRITTEN, Connection, Engine, in_transaction, why_not_written
 from db.failures import describe_failure
 from runtime.databases import Reminder
+from runtime.settings import Settings, read_secrets
+from sources.configured import ConfiguredSources
 
 RETRY_SECONDS = 1.0
 
@@ -37,6 +41,7 @@ class Registration:
         self._reminder = reminder
         self._id = f"api-{secrets.token_hex(6)}"
         self._worker_no: int | None = None
+        self.standing = workers.UNKNOWN
         self._one_at_a_time = asyncio.Lock()
 
     async def worker_no(self) -> int:
@@ -84,13 +89,39 @@ class Registration:
 
     async def _register(self, connection: Connection) -> workers.Registered:
         return await workers.register(
-            connection, worker_id=self._id, role="api", pid=os.getpid(), host=socket.gethostname()
+            connection,
+            worker_id=self._id,
+            role="api",
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            standing=self.standing,
         )
 
     async def _beat(self, connection: Connection) -> None:
-        if self._worker_no is not None and not await workers.beat(connection, self._worker_no, running=0, metrics={}):
+        if self._worker_no is not None and not await workers.beat(
+            connection, self._worker_no, running=0, metrics={}, standing=self.standing
+        ):
             await workers.start_over(connection, self._worker_no)
 
     async def _stop(self, connection: Connection) -> None:
         if self._worker_no is not None:
             await workers.stop(connection, self._worker_no, metrics={})
+
+
+class Agreeing:
+    """Says how this process stands to each configuration that comes into force, once, and lets it read its sources."""
+
+    def __init__(self, settings: Settings, sources: ConfiguredSources) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._standing = workers.UNKNOWN
+
+    def standing_of(self, configuration: Configuration) -> workers.Standing:
+        """Return how it stands to this configuration; log it if it is another one than before."""
+        if configuration.number != self._standing.configuration_no:
+            secrets = read_secrets(configuration.content.file)
+            self._sources.serve(configuration, secrets)
+            # Providers are called by workers: that this process has no key for one matters to nobody.
+            missing = {name: reason for name, reason in secrets.reasons.items() if name.startswith("connections.")}
+            self._standing = agree(self._settings, configuration, missing)
+        return self._standing

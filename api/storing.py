@@ -218,6 +218,8 @@ def _new_job(one: Submission) -> NewJob:
         submitted=_dump(redacted(one.body)),
         spec=one.spec_text.decode(),
         normalization=one.notes_text.decode(),
+        configuration_no=one.in_force.configuration.number,
+        identity_nos=one.identity_nos,
     )
     return _planned(job, spec) if isinstance(spec, JobSpec) else job
 

@@ -23,6 +23,7 @@ def explain(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Settin
     """Return stuck work as it is shown; `live` are the workers that gave a sign of life."""
     found = (
         _overdue(work, live, settings)
+        or _unconfigured(work)
         or _paused(work)
         or _lease_expired(work, live, settings)
         or _put_off(work, live)
@@ -52,6 +53,17 @@ def _overdue(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Setti
     then = f"It ends with the error queue_timeout within {settings.reconcile_seconds:g} s."
     detail = "It didn't begin within its policy.queue_timeout_seconds."
     return Finding("overdue", detail, then if live else f"{then} No worker is alive: start one.")
+
+
+def _unconfigured(work: db.StuckWork) -> Finding | None:
+    if not work.is_unconfigured:
+        return None
+    of_what = f"provider {work.provider} in {work.region}" if work.region else "what it asks or reads"
+    return Finding(
+        "configuration_changed",
+        f"It was accepted under another address or type of {of_what} than is configured now.",
+        "It goes on when that is configured again, or is accepted anew: `breakwater config apply FILE --move-jobs`.",
+    )
 
 
 def _paused(work: db.StuckWork) -> Finding | None:

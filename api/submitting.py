@@ -7,17 +7,20 @@ which another one waits already goes to that lane at once.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
 from api.answers import Answer
+from api.pausing import InForce
+from api.refusals import Refusals
 from api.storing import Store, Stored
 from api.submission_ledger import log_answer
 from api.verdicts import Submission
-from db.engine import GONE
+from db.configurations import ConfigurationChanged
+from db.engine import GONE, REFUSED
 from db.submissions import BLOCKED, RACED, waited_for_a_row
-from domain.errors import BreakwaterError, KeyInFlight, Overloaded, SubmissionInFlight
+from domain.errors import BreakwaterError, KeyInFlight, Overloaded, SpecRejected, SubmissionInFlight
 
 GROUP = 128
 PATIENCE_SECONDS = 1.0
@@ -45,6 +48,11 @@ class Submitter:
         self._arrived = asyncio.Event()
         self._some_wait = asyncio.Event()
         self._log = structlog.stdlib.get_logger()
+
+    def follow(self, read_in_force: Callable[[], Awaitable[InForce]], refusals: Refusals) -> None:
+        """Ask this for the configuration in force where a submission was understood under another one."""
+        self._read_in_force = read_in_force
+        self._refusals = refusals
 
     async def submit(self, submission: Submission) -> Answer:
         """Answer one submission. Raises what it is refused with, and Overloaded when the database is away.
@@ -166,8 +174,28 @@ class Submitter:
             return []
         except RACED:
             return list(group)
+        except ConfigurationChanged:
+            return await self._understand_anew(group)
         self._tell(stored)
         return stored.left
+
+    async def _understand_anew(self, group: Sequence[Submission]) -> list[Submission]:
+        """Read these bodies under the configuration that came into force; return those that are still well-formed."""
+        left = []
+        try:
+            now = await self._read_in_force()
+            for one in group:
+                try:
+                    one.understand(now)
+                    left.append(one)
+                except SpecRejected as refusal:
+                    await self._refusals.enter(one.tenant_no, one.sender, refusal, one.key)
+                    _fail([one], refusal)
+        except (*GONE, *REFUSED) as error:
+            self._log.warning("database_unavailable", error=f"{type(error).__name__}: {error}")
+            _fail(group, Overloaded("The database can't be reached; repeat this request.", retry_after_seconds=1))
+            return []
+        return left
 
     def _tell(self, stored: Stored) -> None:
         self._on_created(

@@ -13,14 +13,16 @@ from api.job_links import job_json
 from db.submissions import Known, SubmittedJob, Wanted, lock_key
 from domain.errors import BreakwaterError, DuplicateJob, JobIdConflict, KeyReused, Overloaded, SpecRejected
 from domain.fingerprint import MAX_DIFFERENCES, body_hash, differences, is_same_body
+from domain.identities import wanted_by
 from domain.import_reading import NormalizedImport
-from domain.normalize import Normalized
+from domain.normalize import Normalized, normalize
 from domain.notes import cut
 from domain.redaction import redacted, secret_pointers
 from domain.spec import OnDuplicate
 
 if TYPE_CHECKING:
     from api.answers import Answer
+    from api.pausing import InForce
 
 NAMED_DIFFERENCES = 3
 SUBMITTING = "POST /jobs"
@@ -38,14 +40,16 @@ class Sender:
 
 @dataclass
 class Submission:
-    """A well-formed POST: its body as parsed, what it means, and the key it came with. `answered` gets the answer.
+    """A well-formed POST: its body as parsed, what it means under a configuration, and the key it came with.
 
+    `answered` gets the answer.
     `waits_for` is which of its locks (`key`, `id`, `spec`) wasn't free at its last try, None if all were.
     """
 
     tenant_no: int
     body: Any
     normalized: Normalized | NormalizedImport
+    in_force: "InForce"
     key: str | None
     sender: Sender
     deadline: float = 0.0
@@ -79,6 +83,19 @@ class Submission:
         spec_hash = self.wanted.spec_hash if self.goes_by_content else None
         named = (("key", self.key), ("id", self.wanted.id), ("spec", spec_hash))
         return {lock_key(kind, self.tenant_no, value): kind for kind, value in named if value is not None}
+
+    @property
+    def identity_nos(self) -> list[int]:
+        """The numbers of all that may answer this, in the configuration that it was understood under."""
+        wanted = wanted_by(self.normalized.spec, self.in_force.registry)
+        return sorted(self.in_force.configuration.identity_nos[key] for key in wanted)
+
+    def understand(self, now: "InForce") -> None:
+        """Read the body anew, under another configuration. Raises SpecRejected."""
+        self.normalized = normalize(self.body, now.registry)
+        self.in_force = now
+        for kept in ("spec_text", "notes_text", "wanted", "locks"):
+            self.__dict__.pop(kept, None)
 
 
 @dataclass(frozen=True, slots=True)

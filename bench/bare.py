@@ -8,10 +8,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from api.bodies import read_json
+from bench.jobs import REGISTRY
 from domain.normalize import normalize
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
-
-REGISTRY = Registry(DEFAULT_REGIONS, DEFAULT_QUESTIONS)
 
 
 class Spec(BaseModel):

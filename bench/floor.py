@@ -13,6 +13,7 @@ import orjson
 import uvloop
 
 from bench.jobs import SHAPES, store
+from configuration.content import Configuration, read_configuration
 from db import coordination, results
 from db.batches import ClaimedBatch
 from db.coordination import JobPlan, QueuedJob
@@ -36,22 +37,27 @@ async def measure(url: str, shape: str, jobs: int, connections: int) -> float:
     for lane in lanes:
         await lane.set_type_codec("json", encoder=str, decoder=orjson.loads, schema="pg_catalog")
     started = time.perf_counter()
-    cells = sum(await asyncio.gather(*(_run(lane) for lane in lanes)))
+    found = await read_configuration(lanes[0])
+    if found is None:
+        raise SystemExit("no configuration is committed in the place of this benchmark")
+    cells = sum(await asyncio.gather(*(_run(lane, found) for lane in lanes)))
     seconds = time.perf_counter() - started
     for lane in lanes:
         await lane.close()
     return cells / seconds
 
 
-async def _run(connection: Connection) -> int:
+async def _run(connection: Connection, found: Configuration) -> int:
     done = 0
     while True:
         async with connection.transaction():
-            jobs = await coordination.lock_queued_jobs(connection, 256)
+            jobs = await coordination.lock_queued_jobs(
+                connection, 256, configuration_no=found.number, identity_nos=found.identity_nos.values()
+            )
             chosen = _within(jobs)
             if not chosen:
                 return done
-            plans = [_plan(job) for job in chosen]
+            plans = [_plan(job, found) for job in chosen]
             await coordination.insert_plans(connection, plans, holder=1, worker_no=1, lease_seconds=600)
         settlements = [one for plan_ in plans for one in _settlements(plan_)]
         while settlements:
@@ -74,7 +80,7 @@ def _within(jobs: list[QueuedJob]) -> list[QueuedJob]:
     return chosen
 
 
-def _plan(job: QueuedJob) -> JobPlan:
+def _plan(job: QueuedJob, found: Configuration) -> JobPlan:
     batches = plan(JobSpec.from_json(job.spec), lambda _: POOL)
     return JobPlan(
         job_no=job.job_no,
@@ -84,6 +90,7 @@ def _plan(job: QueuedJob) -> JobPlan:
         batches=batches,
         claimed=frozenset(batch.batch_no for batch in batches),
         event="{}",
+        identity_by_pool={(key.name, key.region): number for key, number in found.identity_nos.items()},
     )
 
 
@@ -112,7 +119,10 @@ def _settlements(job: JobPlan) -> list[Settlement]:
             [],
         )
         cells = [
-            CompletedCell(job.job_no, batch.region_no, model_no, question_no, now, now, "echo", batch.region, OUTPUT)
+            CompletedCell(
+                *(job.job_no, batch.region_no, model_no, question_no, now, now, "echo", batch.region, OUTPUT),
+                identity_no=job.identity_by_pool[batch.pool],
+            )
             for model_no, question_no in batch.cell_nos()
         ]
         made.append(Settlement(claimed, is_released=True, completed=cells))

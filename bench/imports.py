@@ -18,11 +18,16 @@ import orjson
 from bench.place import Place, show
 from broker import envelopes
 from broker.envelopes import Envelope
+from configuration.applying import apply
+from configuration.content import Configuration, Content
+from db.engine import create_engine, in_transaction
 from db.submissions import NewJob, insert_jobs
 from db.tenants import DEFAULT_TENANT_NO
+from domain.identities import wanted_by
 from domain.import_spec import SourceType
 from domain.normalize import normalize
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
+from runtime.config_file import read_config_file
 
 ROWS = 4_812_213
 STAGED_ROWS = 5_000
@@ -45,18 +50,22 @@ async def measure(place: Place, *, rows: int, workers: int, kill_every_seconds: 
     await _make_source(connection, rows)
     folder = Path(place.folder)
     (folder / "import.toml").write_text(CONFIG)
+    engine = create_engine(place.database_url)
+    content = Content(read_config_file(folder / "import.toml"))
+    applied = await in_transaction(engine, lambda c: apply(c, content, by="bench"))
+    await engine.dispose()
     environment = {"BREAKWATER_CONFIG": str(folder / "import.toml"), "ERP_URL": place.database_url}
     if kill_every_seconds:
         environment |= {"BREAKWATER_LEASE_SECONDS": "2", "BREAKWATER_HEARTBEAT_SECONDS": "0.5"}
         environment |= {"BREAKWATER_RECONCILE_SECONDS": "0.5"}
     with place.processes(*[(WORKER, environment)] * workers) as processes:
         killer = asyncio.create_task(_kill(place, processes, environment, kill_every_seconds))
-        seconds = await _import(place, connection)
+        seconds = await _import(place, connection, applied.configuration)
         killer.cancel()
         first = show("first import", [rows / seconds], "rows/s", f"{seconds:.1f} s")
         await _print_planning(connection)
         print(f"  worker memory at its peak: {max(map(_peak_mib, processes)):.0f} MiB")
-        again = await _import(place, connection)
+        again = await _import(place, connection, applied.configuration)
         show("the same again, all unchanged", [rows / again], "rows/s", f"{again:.1f} s")
     await _print_batches(connection)
     differing = await connection.fetchval(DIFFERING)
@@ -82,13 +91,24 @@ async def _make_source(connection: "asyncpg.Connection[asyncpg.Record]", rows: i
     await connection.execute("VACUUM ANALYZE source.transactionline")
 
 
-async def _import(place: Place, connection: "asyncpg.Connection[asyncpg.Record]") -> float:
+async def _import(place: Place, connection: "asyncpg.Connection[asyncpg.Record]", found: Configuration) -> float:
     """Store an import, ring for it, and return the seconds until it is completed."""
     source = {"type": "sql", "connection": "erp", "table": "source.transactionline"}
     body = {"kind": "import", "name": "bench", "record_types": [{"id": "line", "key": ["line"], "source": source}]}
     normalized = normalize(body, REGISTRY)
     spec = orjson.dumps(normalized.spec.to_json()).decode()
-    job = NewJob(f"bench-{secrets.token_hex(8)}", "import", "bench", normalized.spec_hash, "{}", spec, "[]")
+    identity_nos = [found.identity_nos[key] for key in wanted_by(normalized.spec, REGISTRY)]
+    job = NewJob(
+        f"bench-{secrets.token_hex(8)}",
+        "import",
+        "bench",
+        normalized.spec_hash,
+        "{}",
+        spec,
+        "[]",
+        found.number,
+        identity_nos,
+    )
     job_no = (await insert_jobs(connection, DEFAULT_TENANT_NO, [job]))[job.id]
     redis = envelopes.connect(place.redis_url)
     started = time.perf_counter()

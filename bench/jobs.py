@@ -8,15 +8,18 @@ import orjson
 
 from broker import envelopes
 from broker.envelopes import Client, Envelope
+from configuration.content import Configuration, Content, read_configuration, registry_of
 from db import submissions
-from db.engine import Connection, Engine, in_transaction
+from db.engine import Connection, Engine, connect, in_transaction
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
+from domain.identities import wanted_by
 from domain.normalize import Normalized, normalize
 from domain.plan import pairs
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 
-REGISTRY = Registry(DEFAULT_REGIONS, DEFAULT_QUESTIONS)
+SIMULATED = Content(is_simulated=True)
+"""What a benchmark's place has committed: echo answers under every name."""
+REGISTRY = registry_of(SIMULATED, max_cells=10_000)
 SHAPES = {"10,000-cell": (20, 3, 166), "240-cell": (8, 3, 10), "one-cell": (1, 1, 1)}
 AT_ONCE = 500
 
@@ -36,9 +39,13 @@ def body_of(shape: tuple[int, int, int], number: int = 0) -> dict[str, Any]:
 async def store(engine: Engine, shape: tuple[int, int, int], count: int) -> list[int]:
     """Store `count` queued jobs of this shape; return their keys."""
     normalized = normalize(body_of(shape), REGISTRY)
+    async with connect(engine) as connection:
+        found = await read_configuration(connection)
+    if found is None:
+        raise SystemExit("no configuration is committed in the place of this benchmark")
     job_nos: list[int] = []
     for start in range(0, count, AT_ONCE):
-        jobs = [_new_job(normalized, shape) for _ in range(min(AT_ONCE, count - start))]
+        jobs = [_new_job(normalized, shape, found) for _ in range(min(AT_ONCE, count - start))]
 
         async def unit(connection: Connection, jobs: list[NewJob] = jobs) -> dict[str, int]:
             return await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, jobs)
@@ -55,7 +62,7 @@ async def ring(redis: Client, job_nos: list[int]) -> None:
         await envelopes.publish(redis, bells)
 
 
-def _new_job(normalized: Normalized, shape: tuple[int, int, int]) -> NewJob:
+def _new_job(normalized: Normalized, shape: tuple[int, int, int], found: Configuration) -> NewJob:
     spec = normalized.spec
     return NewJob(
         id=f"bench-{secrets.token_hex(8)}",
@@ -71,4 +78,6 @@ def _new_job(normalized: Normalized, shape: tuple[int, int, int]) -> NewJob:
         submitted=orjson.dumps(body_of(shape)).decode(),
         spec=orjson.dumps(spec.to_json()).decode(),
         normalization="[]",
+        configuration_no=found.number,
+        identity_nos=sorted(found.identity_nos[key] for key in wanted_by(spec, REGISTRY)),
     )

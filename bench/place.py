@@ -1,5 +1,6 @@
 """Where a benchmark runs: engines of its own in a temporary folder, and the service's processes on them."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -16,6 +17,10 @@ from typing import Self
 
 import asyncpg
 
+from bench.jobs import SIMULATED
+from configuration.applying import apply
+from configuration.content import Content
+from db.engine import create_engine, in_transaction
 from db.migrate import upgrade
 from runtime.accounts import account_for_engines
 from runtime.embedded import engines_in
@@ -36,12 +41,23 @@ class Place:
         self.redis_url = self._engines.valkey.url
         self.folder = self._folder.path
         upgrade(self.database_url)
+        self.apply(SIMULATED)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._engines.stop()
         self._folder.release()
         shutil.rmtree(self._folder.path, ignore_errors=True)
+
+    def apply(self, content: Content) -> None:
+        """Commit a configuration."""
+
+        async def run() -> None:
+            engine = create_engine(self.database_url)
+            await in_transaction(engine, lambda c: apply(c, content, by="bench"))
+            await engine.dispose()
+
+        asyncio.run(run())
 
     @contextmanager
     def processes(self, *commands: tuple[list[str], Mapping[str, str]]) -> Iterator[list[subprocess.Popen[bytes]]]:

@@ -13,14 +13,17 @@ from broker.envelopes import Client
 
 VERSION = 1
 CHANNEL = "breakwater:notices"
-ABOUT = ("cancelled", "pauses", "imports")
+ABOUT = ("cancelled", "pauses", "imports", "configuration")
 LISTEN_SECONDS = 1.0
 """How long one wait for a notice is; below the client's own time limit, which would take silence for a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Look at this: `about` is `cancelled`, with the job's internal key, `pauses`, or `imports`: some are due."""
+    """Look at this: `about` is `cancelled`, with the job's internal key, `pauses` or so.
+
+    Of `imports` some are due; another `configuration` was applied.
+    """
 
     about: str
     job: int | None = None

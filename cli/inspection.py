@@ -6,14 +6,20 @@ from typing import Any
 
 import typer
 
-from runtime.settings import PREFIX, Settings, load_settings, redacted, setting_names
+from runtime.config_file import ConfigFile
+from runtime.settings import PREFIX, Settings, load_settings, read_secrets, redacted, setting_names
 
 
-def config() -> None:
-    """Print the effective settings, without passwords and keys."""
+def print_settings() -> None:
+    """Print the effective settings and the file, without passwords and keys, and which variables it names in vain."""
     settings = load_settings()
-    for line in (*_variables(settings), *_tables(settings)):
+    for line in _variables(settings):
         typer.echo(line)
+    if settings.file is not None:
+        for name, reason in read_secrets(settings.file).reasons.items():
+            typer.echo(f"# {name} isn't served from here: {reason}")
+        for line in tables(settings.file):
+            typer.echo(line)
 
 
 def _variables(settings: Settings) -> Iterator[str]:
@@ -26,19 +32,26 @@ def _variables(settings: Settings) -> Iterator[str]:
 
 
 def _plain(value: Any) -> str:
-    return str(value).removesuffix(".0")
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return str(value).removesuffix(".0")
+        case _:
+            return str(value)
 
 
-def _tables(settings: Settings) -> Iterator[str]:
-    """Give the file's content as TOML, one table after the other."""
-    yield from _table((), settings.file.model_dump(mode="json", exclude_defaults=True))
+def tables(file: ConfigFile) -> Iterator[str]:
+    """Give a configuration as TOML, one table after the other."""
+    yield from _table((), file.model_dump(mode="json", exclude_defaults=True))
 
 
 def _table(path: tuple[str, ...], content: Mapping[str, Any]) -> Iterator[str]:
     values = {key: value for key, value in content.items() if not isinstance(value, Mapping)}
     if values:
         yield ""
-        yield f"[{'.'.join(_key(part) for part in path)}]"
+        if path:
+            yield f"[{'.'.join(_key(part) for part in path)}]"
         for key, value in values.items():
             yield f"{_key(key)} = {_value(path, value)}"
     for key, value in content.items():
@@ -53,4 +66,4 @@ def _key(part: str) -> str:
 
 def _value(path: tuple[str, ...], value: Any) -> str:
     # A TOML string, number, boolean or list of strings is written as in JSON.
-    return json.dumps(redacted(value) if path[-1] == "base_urls" else value, ensure_ascii=False)
+    return json.dumps(redacted(value) if path[-1:] == ("base_urls",) else value, ensure_ascii=False)

@@ -4,8 +4,8 @@ import sys
 
 import typer
 
+from cli.configuration import config
 from cli.contract import openapi
-from cli.inspection import config
 from cli.service import api, migrate, run, worker
 from runtime.errors import StartError
 
@@ -16,8 +16,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, api, worker, migrate, config, openapi):
+for command in (run, api, worker, migrate, openapi):
     app.command()(command)
+app.add_typer(config, name="config")
 
 
 def main() -> None:

@@ -27,9 +27,12 @@ def api() -> None:
     """Run the API alone."""
     import uvicorn
 
-    settings = _settings_of("api")
+    from configuration.agreement import check_at_start
+
+    settings = settings_of("api")
     supervisor.refuse_taken_port(settings)
     _look_at_database(settings)
+    check_at_start(settings)
     uvicorn.run(
         "api.app:create_app",
         factory=True,
@@ -48,7 +51,7 @@ def api() -> None:
 
 def worker() -> None:
     """Run one worker alone; it joins the engines of `breakwater run` if no URLs are set."""
-    settings = _settings_of("worker")
+    settings = settings_of("worker")
     from worker.__main__ import main
 
     main(settings)
@@ -56,7 +59,7 @@ def worker() -> None:
 
 def migrate() -> None:
     """Bring the database to this version's schema; safe to repeat and to race."""
-    settings = _settings_of("migrate")
+    settings = settings_of("migrate")
     from db.engine import probe
     from db.migrate import upgrade
 
@@ -84,7 +87,7 @@ def _look_at_database(settings: Settings) -> None:
         Reminder(url).warn(failure.reason)
 
 
-def _settings_of(process: str) -> Settings:
+def settings_of(process: str) -> Settings:
     """Return the settings of one process, with URLs; what it runs finds them in the environment too."""
     settings = load_settings()
     configure_logs(settings.log_level, process=process)

@@ -18,6 +18,7 @@ MUST_BE_ZERO = (
     "waves_differ",
     "open_in_terminal",
     "tries_differ",
+    "config_mismatches",
 )
 """The counts that anything but 0 of is a bug, by their fields in JobAudit."""
 MOST_JOBS = 5_000
@@ -32,7 +33,10 @@ class JobAudit:
     """One job recounted. `out_of_plan` counts cells outside the plan and, once coordinated, planned ones that lack.
 
     `tries_differ` counts cells that have other tries recorded than they count, `incomplete` those whose answer isn't
-    whole, `unconfirmed_region` completed ones whose provider didn't say which region served.
+    whole, `unconfirmed_region` completed ones whose provider didn't say which region served, `config_mismatches` tries
+    and batches of imports answered by what the job was never accepted under. Cells that the built-in `echo` completed
+    are `simulated`; of tries and batches of `unknown_configuration` nobody recorded who answered: they ran before there
+    was one.
     """
 
     job_no: int
@@ -54,6 +58,9 @@ class JobAudit:
     tries_differ: int
     incomplete: int
     unconfirmed_region: int
+    config_mismatches: int
+    simulated: int
+    unknown_configuration: int
 
     @property
     def violations(self) -> list[str]:

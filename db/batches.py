@@ -7,10 +7,13 @@ from datetime import datetime
 import asyncpg
 
 from db.columns import columns
+from db.configurations import ConfigurationChanged, current_no
 from db.engine import Connection, statement
 from domain.limits import Due, Grant, grant_calls, grant_cells
 
 PoolKey = tuple[str, str]
+Pools = Mapping[PoolKey, Sequence[int]]
+"""Pools that a worker serves, each with the numbers of the identities that it serves of it."""
 MOST_AT_ONCE = 64
 """Batches of a pool that one claim looks at."""
 
@@ -23,7 +26,7 @@ class ClaimedBatch:
     `claimed_at` is the database's clock at the claim, seconds since the epoch; `waited_seconds` how long it was due;
     `planned_us` when it was planned, microseconds since the epoch. `slots` calls of it may be in flight. Cells that
     wait for a later try aren't listed: the first of them is due in `next_due_seconds`. `marked` cells were started
-    under an earlier lease, whose holder is gone.
+    under an earlier lease, whose holder is gone, and served `identity_before`; this one must serve `identity_no`.
     """
 
     job_no: int
@@ -51,6 +54,8 @@ class ClaimedBatch:
     next_due_seconds: float | None = None
     is_probe: bool = False
     is_overdue: bool = False
+    identity_no: int | None = None
+    identity_before: int | None = None
 
     @property
     def key(self) -> tuple[int, int, int, int]:
@@ -67,13 +72,14 @@ class ClaimedBatch:
 class Claimant:
     """Who claims: `holder`, random for each claim, tells apart a fence number that was issued again after a crash.
 
-    What the holders `in_hand` hold isn't taken, though its lease may have run out: this worker will renew it. Nothing
-    of `but_not_jobs` is taken either.
+    It serves what configuration `configuration_no` says. What the holders `in_hand` hold isn't taken, though its lease
+    may have run out: this worker will renew it. Nothing of `but_not_jobs` is taken either.
     """
 
     holder: int
     worker_no: int
     lease_seconds: float
+    configuration_no: int
     in_hand: Collection[int] = ()
     but_not_jobs: Collection[int] = ()
 
@@ -92,11 +98,11 @@ class Claim:
     looked_at: datetime | None = None
 
 
-async def claim_cells(connection: Connection, pools: Sequence[PoolKey], claimant: Claimant, *, cells: int) -> Claim:
+async def claim_cells(connection: Connection, pools: Pools, claimant: Claimant, *, cells: int) -> Claim:
     """Claim due batches of pools whose provider makes no calls, by turns: `cells` open cells or one batch more at most.
 
     Locks ready and batch rows, passing over locked ones. Runs in the caller's transaction, whose commit may be
-    asynchronous.
+    asynchronous. Raises ConfigurationChanged where another configuration is in force than the claimant serves.
     """
     limit = max(1, min(cells, MOST_AT_ONCE))
     rows = await _find_due(connection, pools, claimant, limit=limit, locked_jobs=None)
@@ -108,7 +114,7 @@ async def claim_cells(connection: Connection, pools: Sequence[PoolKey], claimant
 
 async def claim_calls(
     connection: Connection,
-    pools: Sequence[PoolKey],
+    pools: Pools,
     claimant: Claimant,
     *,
     calls: int,
@@ -121,15 +127,23 @@ async def claim_calls(
     both are counted after they are locked. Then as `claim_cells`.
     """
     grown_pools = sorted({batch.pool for batch, _ in growing})
-    locked = await connection.fetch(statement("lock_pools"), *columns(pools, 2), *columns(grown_pools, 2))
+    served = [(*pool, identity_no) for pool, identity_nos in pools.items() for identity_no in identity_nos]
+    locked = await connection.fetch(
+        statement("lock_pools"), *columns(served, 3), *columns(grown_pools, 2), claimant.configuration_no
+    )
     if not locked:
+        await _refuse_changed(connection, claimant)
         return Claim(looked_at=await connection.fetchval("SELECT now()"))
     room_by_pool, with_expired = await _count_room(connection, locked)
-    with_room = [pool for pool, room in room_by_pool.items() if room is None or room > 0 or pool in with_expired]
+    with_room = {
+        pool: pools.get(pool, ())
+        for pool, room in room_by_pool.items()
+        if room is None or room > 0 or pool in with_expired
+    }
     probed = {(row["provider"], row["region"]) for row in locked if row["is_probed"]}
     limit = max(1, min(calls, MOST_AT_ONCE))
     left = list(claimant.but_not_jobs)
-    limits = await connection.fetch(statement("lock_job_limits"), *columns(with_room, 2), MOST_AT_ONCE, left)
+    limits = await connection.fetch(statement("lock_job_limits"), _identity_nos(with_room), MOST_AT_ONCE, left)
     jobs = [row["job_no"] for row in limits]
     rows = await _find_due(connection, with_room, claimant, limit=limit, locked_jobs=jobs)
     due = [_due(row) for row in rows if row["job_no"] is not None]
@@ -196,17 +210,30 @@ async def _count_room(
 
 
 async def _find_due(
-    connection: Connection, pools: Sequence[PoolKey], claimant: Claimant, *, limit: int, locked_jobs: list[int] | None
+    connection: Connection, pools: Pools, claimant: Claimant, *, limit: int, locked_jobs: list[int] | None
 ) -> list[asyncpg.Record]:
-    return await connection.fetch(
+    rows = await connection.fetch(
         statement("find_due"),
-        *columns(pools, 2),
+        _identity_nos(pools),
+        claimant.configuration_no,
         limit,
         list(claimant.in_hand),
         locked_jobs is not None,
         locked_jobs or [],
         list(claimant.but_not_jobs),
     )
+    if rows[0]["configuration_no"] != claimant.configuration_no:
+        raise ConfigurationChanged
+    return rows
+
+
+async def _refuse_changed(connection: Connection, claimant: Claimant) -> None:
+    if await current_no(connection) != claimant.configuration_no:
+        raise ConfigurationChanged
+
+
+def _identity_nos(pools: Pools) -> list[int]:
+    return [identity_no for identity_nos in pools.values() for identity_no in identity_nos]
 
 
 def _may_take_more(rows: Sequence[asyncpg.Record], limit: int, taken: Sequence[ClaimedBatch]) -> bool:
@@ -261,12 +288,14 @@ def _claimed(row: asyncpg.Record, holder: int) -> ClaimedBatch:
         is_probe=row["is_probe"],
         is_overdue=row["is_overdue"],
         next_due_seconds=row["next_due_seconds"],
+        identity_no=row["identity_no"],
+        identity_before=row["identity_before"],
     )
 
 
-async def first_due(connection: Connection, pools: Sequence[PoolKey]) -> tuple[int, int] | None:
-    """Return (job_no, batch_no) of a batch of these pools that is due and unclaimed, or None."""
-    row = await connection.fetchrow(statement("first_due"), *columns(pools, 2))
+async def first_due(connection: Connection, identity_nos: Iterable[int]) -> tuple[int, int] | None:
+    """Return (job_no, batch_no) of a batch of these identities that is due and unclaimed, or None."""
+    row = await connection.fetchrow(statement("first_due"), list(identity_nos))
     return (row["job_no"], row["batch_no"]) if row else None
 
 

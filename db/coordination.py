@@ -6,6 +6,7 @@ from typing import Any
 
 from asyncpg import IntegrityConstraintViolationError
 
+from db.configurations import ConfigurationChanged, current_no
 from db.engine import Connection, statement
 from domain.plan import PlannedBatch
 
@@ -15,7 +16,7 @@ UNRELEASED, READY, CLAIMED = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """A queued job that this transaction has locked.
+    """A queued job that this transaction has locked, accepted under `identity_nos`.
 
     It `has_backlog` where something else is due, or paused: what it plans is then claimed by turns, not at once.
     `locked_at` is the database's clock at the transaction's start, or when the job was queued if that is later; seconds
@@ -25,6 +26,7 @@ class QueuedJob:
     job_no: int
     id: str
     planned: int
+    identity_nos: Sequence[int]
     spec: Mapping[str, Any]
     waited_seconds: float
     locked_at: float
@@ -38,7 +40,8 @@ class JobPlan:
     """The plan of one locked job, who triggered it, and which of its batches this worker claims at once.
 
     A trigger that `is_recorded` has its row already (a manual one, by the API). `event` is the event's data as JSON.
-    `max_concurrent` and `queue_timeout_seconds` are the policy's, None where it sets none.
+    `max_concurrent` and `queue_timeout_seconds` are the policy's, None where it sets none. `identity_by_pool` says who
+    may run its batches.
     """
 
     job_no: int
@@ -48,6 +51,7 @@ class JobPlan:
     batches: Sequence[PlannedBatch]
     claimed: frozenset[int]
     event: str
+    identity_by_pool: Mapping[tuple[str, str], int]
     max_concurrent: int | None = None
     queue_timeout_seconds: float | None = None
 
@@ -64,12 +68,18 @@ class PlanRefused(Exception):
     """The database refused a plan among several; its argument is the rule's name."""
 
 
-async def lock_queued_jobs(connection: Connection, limit: int, cells: int = BIGGEST) -> list[QueuedJob]:
+async def lock_queued_jobs(
+    connection: Connection, limit: int, cells: int = BIGGEST, *, configuration_no: int, identity_nos: Iterable[int]
+) -> list[QueuedJob]:
     """Lock up to `limit` queued inference jobs by turns; return the first that together plan up to `cells`.
 
-    One is returned however many cells it has. Those that another worker is planning are passed over.
+    One is returned however many cells it has. Those that another worker is planning are passed over, and those accepted
+    under anything but `identity_nos`, which are all of configuration `configuration_no`. Raises ConfigurationChanged
+    where another one is in force.
     """
-    rows = await connection.fetch(statement("lock_queued_jobs"), limit, cells)
+    rows = await connection.fetch(statement("lock_queued_jobs"), limit, cells, configuration_no, list(identity_nos))
+    if not rows and await current_no(connection) != configuration_no:
+        raise ConfigurationChanged
     return [QueuedJob(*row) for row in rows]
 
 
@@ -81,6 +91,7 @@ async def insert_plans(
     Raises PlanRefused, and the transaction must be undone, when a plan isn't what its spec was accepted for.
     """
     batch_rows = [_batch_row(plan, batch) for plan in plans for batch in plan.batches]
+    identity_nos = [plan.identity_by_pool[batch.pool] for plan in plans for batch in plan.batches]
     run_rows = [
         (plan.job_no, batch.batch_no, batch.region_no, run.model_no, run.first_question_no, run.last_question_no)
         for plan in plans
@@ -99,6 +110,7 @@ async def insert_plans(
             *zip(*run_rows, strict=True),
             [p.queue_timeout_seconds for p in plans],
             [p.max_concurrent for p in plans],
+            identity_nos,
         )
     except IntegrityConstraintViolationError as error:
         raise PlanRefused(error.constraint_name) from error

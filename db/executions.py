@@ -49,8 +49,8 @@ class Execution:
     """One planned cell. `provider` is whom its model names, `provider_used` who answered.
 
     `usage` is what the answer told of tokens, seconds and cost, `finish_reason` why it ended, in the provider's word,
-    and `model_used` which model gave it. `retry_at` is when a failed try may be repeated, while
-    that is to come.
+    and `model_used` which model gave it. `retry_at` is when a failed try may be repeated, while that is to come. It is
+    `simulated` where the built-in echo answered in place of a provider.
     """
 
     id: str
@@ -63,6 +63,7 @@ class Execution:
     attempts: int
     provider: str
     provider_used: str | None
+    simulated: bool
     region_served: str | None
     output: str | None
     usage: Any

@@ -43,3 +43,9 @@ async def open_gates(connection: Connection, pools: Collection[tuple[str, str]])
     """Open the gates of these pools, whose probing call was let through. Locks the pools."""
     providers, regions = zip(*sorted(pools), strict=True)
     await connection.execute(statement("open_gates"), providers, regions)
+
+
+async def reset_gates(connection: Connection, pools: Collection[tuple[str, str]]) -> None:
+    """Open the gates of these pools, whose provider is another one now. Locks the pools."""
+    providers, regions = zip(*sorted(pools), strict=True)
+    await connection.execute(statement("reset_gates"), providers, regions)

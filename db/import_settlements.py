@@ -53,7 +53,7 @@ class ImportSettlement:
 
     `records` hold no key twice. `rows_read` counts them, the rejected ones, and what a failed batch doesn't write.
     `record` sets what was inserted, what was known before, and what of that was updated. A try of one to be read again
-    `is_forgiven` if it doesn't count, as where its source `is_away`.
+    `is_forgiven` if it doesn't count, as where its source `is_away`. `identity_no` is the source that was read.
     """
 
     batch: ClaimedBatch
@@ -69,6 +69,7 @@ class ImportSettlement:
     due_in_seconds: float = 0.0
     is_away: bool = False
     is_forgiven: bool = False
+    identity_no: int | None = None
     inserted: int = 0
     updated: int = 0
     known: int = 0

@@ -95,10 +95,11 @@ async def _write_counts(connection: Connection, ended: Sequence[ImportSettlement
             len(one.rejected),
             one.error_code,
             one.error_detail,
+            one.identity_no,
         )
         for one in ended
     ]
-    await connection.execute(statement("count_import_batches"), *columns(counts, 9))
+    await connection.execute(statement("count_import_batches"), *columns(counts, 10))
     rejects = [(one.batch.job_no, one.batch.batch_no, *row) for one in ended for row in one.rejected]
     repeated = [(one.batch.job_no, one.batch.batch_no) for one in ended if one.rejected or one.range.attempts]
     if repeated:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -12,6 +12,13 @@ from db.engine import Connection, statement
 
 IMPORT_POOL: PoolKey = ("import", "")
 """The pool of all batches of imports. No provider has this region, so no configuration can name it."""
+
+
+class Served(NamedTuple):
+    """A configuration, and the numbers of the identities that a worker serves of it."""
+
+    configuration_no: int
+    identity_nos: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,7 @@ class Coordination:
     job_no: int
     id: str
     tenant_no: int
+    identity_nos: Sequence[int]
     spec: Mapping[str, Any]
     fence: int
     holder: int
@@ -54,13 +62,14 @@ class FoundRecordType:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRange:
-    """A batch of an import: the rows of one record type that a source reads as `range`, its `record_batch_no`-th."""
+    """A batch of an import: the rows of one record type that the source `identity_no` reads as `range`."""
 
     wave_no: int
     record_type_no: int
     record_batch_no: int
     range: Mapping[str, Any]
     rows_expected: int
+    identity_no: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +111,10 @@ class Written:
 
 
 async def find_imports(
-    connection: Connection, *, limit: int, but_not: Collection[int] = ()
+    connection: Connection, served: Served, *, limit: int, but_not: Collection[int] = ()
 ) -> Sequence[tuple[int, str]]:
-    """Return (job_no, id) of imports that somebody may coordinate now. Locks nothing: `begin` decides."""
-    rows = await connection.fetch(statement("find_imports"), limit, list(but_not))
+    """Return (job_no, id) of imports that who serves this may coordinate now. Locks nothing: `begin` decides."""
+    rows = await connection.fetch(statement("find_imports"), limit, list(but_not), *served)
     return [(row["job_no"], row["id"]) for row in rows]
 
 
@@ -116,15 +125,16 @@ async def next_due_seconds(connection: Connection) -> float | None:
 
 
 async def begin(
-    connection: Connection, job_no: int, *, holder: int, worker_no: int, lease_seconds: float
+    connection: Connection, job_no: int, served: Served, *, holder: int, worker_no: int, lease_seconds: float
 ) -> Coordination | None:
     """Take the right to coordinate an import, in the caller's transaction; None where somebody has it, or it ended.
 
-    Locks the job. Whoever held the right before is fenced off, and its trigger ends as `fenced`.
+    None too where another configuration is in force than `served` says, or the import was accepted under what it
+    doesn't serve. Locks the job. Whoever held the right before is fenced off, and its trigger ends as `fenced`.
     """
     if not await connection.fetchval(statement("lock_import_job"), job_no):
         return None
-    row = await connection.fetchrow(statement("begin_coordination"), job_no, holder, worker_no, lease_seconds)
+    row = await connection.fetchrow(statement("begin_coordination"), job_no, holder, worker_no, lease_seconds, *served)
     return Coordination(holder=holder, **row) if row is not None else None
 
 
@@ -160,6 +170,7 @@ async def write_plan(
         event,
         mine.trigger_no,
         worker_no,
+        [one.identity_no for one in plan.batches],
     )
     if plan.batches:
         return Written(_settled(rows))

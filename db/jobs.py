@@ -67,6 +67,8 @@ class JobRead:
     """A job with its spec; `models`, `regions` and `questions` count what the plan names. Purged JSON is None.
 
     `queued_before` counts the queued jobs whose turn is nearer, up to `MOST_COUNTED_BEFORE`; None once it is planned.
+    It is `simulated` where `echo` answers for any of it. `held_by` names what isn't configured any more as it was when
+    the job was accepted, while nothing of it may start for that; None while it isn't held.
     """
 
     job_no: int
@@ -99,6 +101,9 @@ class JobRead:
     first_started_at: datetime | None
     seconds_since_queued: float
     queued_before: int | None
+    simulated: bool
+    held_since: datetime | None
+    held_by: Sequence[str] | None
 
     @property
     def counts(self) -> Counts:

@@ -29,7 +29,8 @@ class StuckWork:
     """A job or batch that nobody took for a while, and what keeps it from being claimed.
 
     `finding` is job_owed, batch_owed, lease_expired, coordination_expired or coordination_put_off (of an import: until
-    `due_at`, for the error). `…_calls` are in flight, `…_limit` as many as may be (None: no such limit).
+    `due_at`, for the error). It `is_unconfigured` where it was accepted under what isn't configured now. `…_calls` are
+    in flight, `…_limit` as many as may be (None: no such limit).
     """
 
     job_id: str
@@ -40,6 +41,7 @@ class StuckWork:
     provider: str | None
     region: str | None
     is_overdue: bool
+    is_unconfigured: bool
     is_region_paused: bool
     is_provider_paused: bool
     error_code: str | None
@@ -64,8 +66,8 @@ async def list_stuck(
 ) -> Sequence[StuckWork]:
     """Return up to `limit` of the tenant's work that waits for at least `min_seconds` or whose lease ran out.
 
-    Longest first, what is paused last. Of each finding, and of batches for each provider and region, the SHOWN_STUCK
-    whose turn is next are looked at.
+    Longest first; what is paused, or held for another configuration, last. Of each finding, and of batches for each
+    provider and region, the SHOWN_STUCK whose turn is next are looked at.
     """
 
     async def find(connection: Connection) -> Sequence[Any]:

@@ -22,7 +22,7 @@ RETRY_WEIGHT = 4
 
 
 class CompletedCell(NamedTuple):
-    """An answer. Times are microseconds since the epoch by the database's clock."""
+    """An answer of the identity that was asked. Times are microseconds since the epoch by the database's clock."""
 
     job_no: int
     region_no: int
@@ -37,6 +37,7 @@ class CompletedCell(NamedTuple):
     finish_reason: str | None = None
     is_complete: bool | None = None
     model_used: str | None = None
+    identity_no: int | None = None
 
 
 class EndedCell(NamedTuple):
@@ -64,6 +65,7 @@ class EndedCell(NamedTuple):
     finish_reason: str | None = None
     is_complete: bool | None = None
     model_used: str | None = None
+    identity_no: int | None = None
 
 
 class RetriedCell(NamedTuple):
@@ -83,6 +85,7 @@ class RetriedCell(NamedTuple):
     is_forgiven: bool
     is_answered: bool
     wait_seconds: float
+    identity_no: int | None = None
 
 
 @dataclass(slots=True)

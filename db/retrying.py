@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from db.configurations import adopt_jobs
 from db.controls import Actor, lock_job, lock_job_no
 from db.engine import Connection, Engine, connect, statement
 from db.executions import CellKey, absent_execution, execution_id, number_of, parse_execution_id
@@ -64,6 +65,7 @@ async def retry_job(connection: Connection, tenant_no: int, job_id: str, wanted:
     Raises NotFound, JobCancelled and HELD_UP, and ParametersRejected for a region or model of an import.
     """
     job_no = await lock_job(connection, tenant_no, job_id)
+    await adopt_jobs(connection, [job_no])
     if await _is_import(connection, job_no):
         return await _retry_import(connection, job_no, wanted, actor)
     narrowed = await _narrow(connection, job_no, wanted)
@@ -121,6 +123,7 @@ async def retry_cell(
     connection: Connection, job_no: int, key: CellKey, actor: Actor, *, filtered: Mapping[str, object]
 ) -> Retried:
     """Plan a cell anew if it has failed; its job is locked against other actions. `filtered` says what was asked."""
+    await adopt_jobs(connection, [job_no])
     narrowed = _Narrowed(key.region_no, key.model_no, key.question_no)
     retried = await _reopen(connection, job_no, narrowed, actor, filtered=filtered)
     result = await _result(connection, job_no, retried)

@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncpg import LockNotAvailableError, UniqueViolationError
 
+from db.configurations import CONFIGURATION_LOCK, ConfigurationChanged
 from db.engine import Connection, statement
 
 RACED = UniqueViolationError
@@ -68,7 +69,8 @@ class SubmittedJob:
 class NewJob:
     """A job to store. Pairs are (model_no, region_no); `submitted`, `spec` and `normalization` are JSON text.
 
-    Nothing is known of the plan of an import before it is coordinated.
+    Nothing is known of the plan of an import before it is coordinated. It was understood under `configuration_no` and
+    may be answered by `identity_nos`.
     """
 
     id: str
@@ -78,6 +80,8 @@ class NewJob:
     submitted: str
     spec: str
     normalization: str
+    configuration_no: int
+    identity_nos: Sequence[int]
     planned: int = 0
     min_success_rate: float = 1.0
     model_ids: Sequence[str] = ()
@@ -148,12 +152,15 @@ async def look_up(
 async def try_locks(connection: Connection, keys: Iterable[int], lock_timeout: str) -> tuple[set[int], datetime]:
     """Take the advisory locks that are free, until the transaction's end; return them and the transaction's time.
 
-    Never waits. A lock that isn't free tells nothing: look again once its holder has committed. Whatever else the
+    Never waits. A lock that isn't free tells nothing: look again once its holder has committed. None is free while
+    somebody applies a configuration; else the one in force stays so until the transaction's end. Whatever else the
     transaction then has to wait for raises BLOCKED after `lock_timeout`: who keeps to the protocol is never waited for.
     """
-    row = await connection.fetchrow(statement("lock_submission_keys"), sorted(set(keys)), lock_timeout)
+    row = await connection.fetchrow(
+        statement("lock_submission_keys"), sorted(set(keys)), lock_timeout, CONFIGURATION_LOCK
+    )
     assert row is not None  # noqa: S101 - the statement always gives one row
-    return set(row["free"]), row["locked_at"]
+    return set(row["free"]) if row["is_configuration_kept"] else set(), row["locked_at"]
 
 
 async def wait_for_own_rows(connection: Connection) -> None:
@@ -170,7 +177,11 @@ def waited_for_a_row(error: BLOCKED) -> bool:
 
 
 async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[NewJob]) -> dict[str, int]:
-    """Store these jobs as queued, in the caller's transaction; return their keys by id. Raises RACED if one exists."""
+    """Store these jobs as queued, in the caller's transaction; return their keys by id.
+
+    Raises RACED if one exists, and ConfigurationChanged where one was understood under another configuration than
+    that in force; the transaction must be undone then.
+    """
     rows = [
         (
             job.id,
@@ -182,14 +193,18 @@ async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[New
             _text_array(job.model_ids),
             _text_array(job.region_ids),
             _text_array(job.question_ids),
-            "{" + ",".join([str(model_no * 256 + region_no) for model_no, region_no in job.pairs]) + "}",
+            _int_array([model_no * 256 + region_no for model_no, region_no in job.pairs]),
             job.submitted,
             job.spec,
             job.normalization,
+            job.configuration_no,
+            _int_array(job.identity_nos),
         )
         for job in jobs
     ]
     stored = await connection.fetch(statement("insert_jobs"), tenant_no, *zip(*rows, strict=True))
+    if len(stored) < len(jobs):
+        raise ConfigurationChanged
     return {row["id"]: row["job_no"] for row in stored}
 
 
@@ -251,3 +266,8 @@ def _text_array(values: Sequence[str]) -> str:
     """Return the array's literal: arrays of arrays of different lengths can't be bound as one parameter."""
     quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
     return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
+
+
+def _int_array(values: Sequence[int]) -> str:
+    """Return the array's literal, likewise."""
+    return "{" + ",".join(map(str, values)) + "}"

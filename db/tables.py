@@ -27,6 +27,8 @@ Small = Annotated[int, Field(sa_type=SmallInteger)]
 Words = Annotated[str, Field(sa_type=Text)]
 Real = Annotated[float, Field(sa_type=Double)]
 Time = Annotated[datetime, Field(sa_type=DateTime(timezone=True))]
+MaybeNumbers = Annotated[list[int] | None, Field(sa_type=ARRAY(Integer), nullable=True)]
+Numbers = Annotated[list[int], Field(sa_type=ARRAY(Integer))]
 Names = Annotated[list[str], Field(sa_type=ARRAY(Text))]
 MaybeBig = Annotated[int | None, Field(sa_type=BigInteger)]
 MaybeSmall = Annotated[int | None, Field(sa_type=SmallInteger)]
@@ -84,6 +86,16 @@ class Job(SQLModel, table=True):
             "job_no",
             postgresql_where=text("kind = 'import' AND status IN ('queued', 'coordinating')"),
         ),
+        Index(
+            "jobs_accepted_anew",
+            "job_no",
+            postgresql_where=text("former_identity_nos IS NOT NULL AND finished_at IS NULL"),
+        ),
+        Index(
+            "jobs_accepted_unconfigured",
+            "job_no",
+            postgresql_where=text("identity_nos IS NULL AND finished_at IS NULL"),
+        ),
     )
 
     job_no: BigKey
@@ -109,6 +121,9 @@ class Job(SQLModel, table=True):
     queued_at: Time
     started_at: MaybeTime
     finished_at: MaybeTime
+    configuration_no: int | None
+    identity_nos: MaybeNumbers
+    former_identity_nos: MaybeNumbers
 
 
 class Spec(SQLModel, table=True):
@@ -211,6 +226,34 @@ class Wave(SQLModel, table=True):
     first_batch_no: int | None
 
 
+class StoredIdentity(SQLModel, table=True):
+    """What makes something that is called or read what it is."""
+
+    __tablename__: ClassVar[str] = "identities"
+    __table_args__ = (UniqueConstraint("kind", "name", "region", "digest", name="unique_identity"),)
+
+    identity_no: IntKey
+    kind: Words
+    name: Words
+    region: Words
+    content: Words
+    digest: Words
+    is_simulated: bool
+
+
+class StoredConfiguration(SQLModel, table=True):
+    """A configuration that was applied; the one with the highest number is in force."""
+
+    __tablename__: ClassVar[str] = "configurations"
+
+    configuration_no: IntKey
+    content: Json
+    is_simulated: bool
+    identity_nos: Numbers
+    applied_at: Time
+    applied_by: Words
+
+
 class Batch(SQLModel, table=True):
     """A unit of dispatch, lease and fence: cells of one provider and region."""
 
@@ -251,6 +294,7 @@ class Batch(SQLModel, table=True):
     slots: int
     is_probe: bool
     overdue_at: MaybeTime
+    identity_no: int | None
 
 
 class Ready(SQLModel, table=True):
@@ -259,6 +303,7 @@ class Ready(SQLModel, table=True):
     __tablename__: ClassVar[str] = "ready"
     __table_args__ = (
         Index("ready_by_turn", "provider", "region", "turn", "job_no", "batch_no"),
+        Index("ready_by_identity", "identity_no", "turn", "job_no", "batch_no"),
         Index("ready_by_time", "not_before"),
         ForeignKeyConstraint(
             ["job_no", "batch_no"],
@@ -278,6 +323,7 @@ class Ready(SQLModel, table=True):
     turn: Big
     not_before: Time
     queued_at: Time
+    identity_no: int | None
 
 
 class Execution(SQLModel, table=True):
@@ -307,6 +353,7 @@ class Execution(SQLModel, table=True):
     finish_reason: MaybeWords
     is_complete: bool | None
     model_used: MaybeWords
+    identity_no: int | None
 
 
 class Response(SQLModel, table=True):
@@ -341,6 +388,7 @@ class Attempt(SQLModel, table=True):
     status: Words
     error_retryable: bool
     region_served: MaybeWords
+    identity_no: int | None
 
 
 class Event(SQLModel, table=True):
@@ -372,6 +420,10 @@ class Process(SQLModel, table=True):
     heartbeat_at: Time
     stopped_at: MaybeTime
     metrics: Json
+    version: MaybeWords
+    configuration_no: int | None
+    config_file: MaybeWords
+    not_served: Json
 
 
 class Leader(SQLModel, table=True):
@@ -564,6 +616,7 @@ class ImportBatch(SQLModel, table=True):
     rows_rejected: int
     error_code: MaybeWords
     error_detail: MaybeWords
+    identity_no: int | None
 
 
 class ImportedRecord(SQLModel, table=True):

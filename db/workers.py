@@ -1,7 +1,7 @@
 """The processes that serve: numbers, heartbeats, snapshots of histograms; and the sums of those that stopped."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -26,30 +26,42 @@ class Registered:
     id: str
 
 
-async def register(connection: Connection, *, worker_id: str, role: str, pid: int, host: str) -> Registered:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a process tells of its configuration: `config_file` is none, same or differs; `not_served` why, by name."""
+
+    version: str | None = None
+    configuration_no: int | None = None
+    config_file: str = "none"
+    not_served: Mapping[str, str] = field(default_factory=dict)
+
+    def columns(self) -> tuple[str | None, int | None, str, str]:
+        """Return it as the statements take it."""
+        named = [{"name": name, "reason": reason} for name, reason in self.not_served.items()]
+        return self.version, self.configuration_no, self.config_file, orjson.dumps(named).decode()
+
+
+UNKNOWN = Standing()
+
+
+async def register(
+    connection: Connection, *, worker_id: str, role: str, pid: int, host: str, standing: Standing = UNKNOWN
+) -> Registered:
     """Enter this process, `role` api or worker, and return its number."""
-    worker_no = await connection.fetchval(
-        statement("register_worker"),
-        worker_id,
-        role,
-        pid,
-        host,
-    )
+    worker_no = await connection.fetchval(statement("register_worker"), worker_id, role, pid, host, *standing.columns())
     return Registered(worker_no, worker_id)
 
 
-async def beat(connection: Connection, worker_no: int, *, running: int, metrics: dict[str, Any]) -> bool:
-    """Say that this process is alive, how many cells it has in hand, and what it measured so far.
+async def beat(
+    connection: Connection, worker_no: int, *, running: int, metrics: dict[str, Any], standing: Standing = UNKNOWN
+) -> bool:
+    """Say that this process is alive, what it serves, how many cells it has in hand, and what it measured so far.
 
     Return False, having kept no measures, if the process was silent for so long that those it reported are in the sums
     of the stopped: it has to forget what it measured, and `start_over` before the transaction ends.
     """
     is_folded = await connection.fetchval(
-        statement("beat_worker"),
-        worker_no,
-        running,
-        _measured(metrics),
-        FOLDED,
+        statement("beat_worker"), worker_no, running, _measured(metrics), FOLDED, *standing.columns()
     )
     return not is_folded
 
@@ -108,9 +120,9 @@ async def fold(connection: Connection, worker_nos: Sequence[int], *, metrics: di
     )
 
 
-async def live(connection: Connection, *, silent_seconds: float) -> list[dict[str, Any]]:
-    """Return the workers that gave a sign of life within `silent_seconds`, oldest first."""
-    rows = await connection.fetch(statement("live_workers"), silent_seconds)
+async def live(connection: Connection, *, silent_seconds: float, role: str = "worker") -> list[dict[str, Any]]:
+    """Return the processes of this role that gave a sign of life within `silent_seconds`, oldest first."""
+    rows = await connection.fetch(statement("live_workers"), silent_seconds, role)
     return [dict(row) for row in rows]
 
 

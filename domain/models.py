@@ -7,10 +7,9 @@ from typing import Any
 from domain.notes import Action, Findings, Note, Part, cut, nearest, point
 from domain.reading import read_label, read_list, read_member_label, refuse_unknown
 from domain.redaction import redacted
-from domain.regions import Scope, read_regions
+from domain.regions import ECHO, Scope, read_regions
 from domain.spec import Model
 
-DEFAULT_PROVIDER = "hybrid"
 MODEL_FIELDS = frozenset({"id", "name", "provider", "regions"})
 _HOMES = {"model": "/id", "model_id": "/id", "region": "/regions", "providers": "/provider"}
 
@@ -89,7 +88,9 @@ def _finish(at: str, reading: ModelReading) -> None:
     """Say once what many models have in common: no provider, no regions."""
     if reading.without_provider:
         detail = f"{reading.without_provider} without a `provider`."
-        reading.findings.notes.append(Note(Action.DEFAULTED, at, to=DEFAULT_PROVIDER, detail=detail))
+        reading.findings.notes.append(
+            Note(Action.DEFAULTED, at, to=reading.scope.registry.default_provider, detail=detail)
+        )
     if reading.without_regions:
         refuse_missing_regions(reading)
 
@@ -152,7 +153,7 @@ def _read_provider(members: Mapping[str, Any], at: str, reading: ModelReading) -
 
 def _default_provider(at: str, reading: ModelReading) -> str | None:
     reading.without_provider += 1
-    return _known_provider(DEFAULT_PROVIDER, at, reading.scope)
+    return _known_provider(reading.scope.registry.default_provider, at, reading.scope)
 
 
 def _known_provider(provider: str, at: str, scope: Scope) -> str | None:
@@ -160,10 +161,22 @@ def _known_provider(provider: str, at: str, scope: Scope) -> str | None:
         _refuse_unknown_provider(provider, scope.registry.providers or frozenset(), at, scope.findings)
         return None
     scope.refuse_paused_provider(provider, at)
+    _note_simulated(provider, at, scope)
     return provider
 
 
+def _note_simulated(provider: str, at: str, scope: Scope) -> None:
+    """Say that nobody outside is asked under this name."""
+    if scope.registry.serving(provider) in scope.registry.simulated_providers:
+        detail = "The built-in echo answers with the question; no provider is asked."
+        scope.findings.notes.append(Note(Action.SIMULATED, at, value=cut(provider), to=ECHO, detail=detail))
+
+
 def _refuse_unknown_provider(provider: str, known: frozenset[str], at: str, findings: Findings) -> None:
+    if not known:
+        detail = "No provider is configured: apply a configuration with a table [providers.NAME], or simulate."
+        findings.error(at, "provider_not_configured", detail, allowed=[])
+        return
     allowed = sorted(known)
     detail = f"There is no provider `{cut(provider)}`; give one of {', '.join(allowed)}."
     guess = nearest(provider, allowed)

@@ -28,6 +28,7 @@ class Action(StrEnum):
     KEPT_AS_TEXT = "kept_as_text"  # it looks like a question id but the bank has none such
     CONTRADICTED = "contradicted"  # it disagrees with what runs
     PARTLY_SHOWN = "partly_shown"  # of what it brings, lists and files show a part
+    SIMULATED = "simulated"  # the built-in echo answers in place of this provider
 
 
 class Note(NamedTuple):

@@ -17,15 +17,6 @@ class Pool:
     batch_cells: int
 
 
-class NotServed(LookupError):
-    """Nobody serves what a stored spec asks for: the configuration changed after the job was accepted."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """Neighbouring cells of one model in one region: its questions from `first_question_no` to `last_question_no`."""

@@ -8,7 +8,9 @@ from domain.notes import Action, Findings, Note, Part, cut
 from domain.reading import clean, read_list
 
 ECHO = "echo"
-"""Who serves every provider name while no provider is configured."""
+"""Who serves every provider name while simulating."""
+DEFAULT_PROVIDER = "hybrid"
+"""Whom a model gets that names no provider, unless the configuration says another."""
 WAIT = "set policy.on_paused to wait"
 """What takes a spec that names what is paused."""
 
@@ -33,11 +35,13 @@ class Connection:
 class Registry:
     """Everything a submitted name is checked against.
 
-    `providers` is None while none is configured: every name is then served by `echo`. What is paused now is named in
+    `providers` is None while simulating: every name is then served by `echo`. Those that serve and ask nobody are
+    `simulated_providers`. A model that names no provider gets the `default_provider`. What is paused now is named in
     `paused_regions` (canonical) and `paused_providers` (those that serve). `regions_by_provider` holds the providers
     that serve some regions only, canonical and in configured order. `questions` maps the bank's ids to their texts.
     `max_cells` bounds a job's planned executions. `connections` are those that imports may read, by name; they may
-    read files only if it `has_import_root`.
+    read files only if it `has_import_root`. All of it is what configuration `configuration_no` says, 0 where none is
+    committed.
     """
 
     regions: tuple[Region, ...]
@@ -49,6 +53,9 @@ class Registry:
     max_cells: int = 10_000
     connections: Mapping[str, Connection] = field(default_factory=dict)
     has_import_root: bool = False
+    default_provider: str = DEFAULT_PROVIDER
+    simulated_providers: frozenset[str] = frozenset()
+    configuration_no: int = 0
     region_by_spelling: Mapping[str, Region] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 """What the TOML file may hold: regions, providers, questions, connections and the root of imports."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -119,8 +120,9 @@ class ImportSettings(_Table):
 
 
 class ConfigFile(_Table):
-    """The whole file. Every table may be left out."""
+    """The whole file. Everything may be left out. `default_provider` is who a model gets that names no provider."""
 
+    default_provider: Name | None = Field(default=None, description="the name of a provider that is configured")
     regions: Mapping[Name, RegionSettings] = Field(default={}, description="a table [regions.<name>] for each region")
     providers: Mapping[Name, ProviderSettings] = Field(
         default={}, description="a table [providers.<name>] for each provider"
@@ -135,12 +137,12 @@ class ConfigFile(_Table):
 
 
 def read_config_file(path: Path) -> ConfigFile:
-    """Read the file; raises SettingError, naming the place and what to set there."""
+    """Read and check the file; raises SettingError, naming the place and what to set there."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingError(
-            f"BREAKWATER_CONFIG names {path}, which can't be read ({error.strerror}): set it to a TOML file."
+            f"{path} can't be read ({error.strerror}): set BREAKWATER_CONFIG, or the argument, to a TOML file."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} isn't TOML: {error}.") from None
@@ -151,9 +153,10 @@ def read_config_file(path: Path) -> ConfigFile:
     _refuse_shared_spellings(file, path)
     _refuse_unknown_regions(file, path)
     _refuse_calls_as_echo(file, path)
+    _refuse_unknown_default(file, path)
     if file.imports is None:
         return file
-    imports = ImportSettings(root=path.absolute().parent / file.imports.root)
+    imports = ImportSettings(root=Path(os.path.normpath(path.absolute().parent / file.imports.root)))
     return file.model_copy(update={"imports": imports})
 
 
@@ -186,4 +189,12 @@ def _refuse_calls_as_echo(file: ConfigFile, path: Path) -> None:
     if echo is not None and echo.type is not ProviderType.ECHO:
         raise SettingError(
             f"providers.{ECHO}.type in {path} is {echo.type}, but {ECHO} names what calls nobody: give it another name."
+        )
+
+
+def _refuse_unknown_default(file: ConfigFile, path: Path) -> None:
+    if file.default_provider is not None and file.default_provider not in file.providers:
+        known = ", ".join(file.providers) or "none is configured"
+        raise SettingError(
+            f"default_provider in {path} is {file.default_provider}, which is no provider: name one of them ({known})."
         )

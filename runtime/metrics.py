@@ -208,6 +208,17 @@ INVARIANT_VIOLATIONS = Series(
     "breakwater_invariant_violations", "Violations that the last audit found; anything but 0 is a bug.", ("invariant",)
 )
 BUILD_INFO = Series("breakwater_build_info", "The version that serves.", ("version",))
+CONFIGURATION_NUMBER = Series("breakwater_configuration_number", "The number of the configuration in force.")
+CONFIGURATION_DIFFERS = Series(
+    "breakwater_configuration_differs", "Live processes that were given a file that says another thing.", ("role",)
+)
+CONFIGURATION_BEHIND = Series(
+    "breakwater_configuration_behind", "Live processes that don't serve the configuration in force yet.", ("role",)
+)
+NOT_SERVED = Series(
+    "breakwater_not_served", "What is configured and live processes lack a key or URL for, summed over them.", ("role",)
+)
+SIMULATING = Series("breakwater_simulating", "1 while the built-in echo answers in place of a provider.")
 GAUGES = (
     JOBS,
     OLDEST_QUEUED_JOB,
@@ -233,6 +244,11 @@ GAUGES = (
     LEADER_IDLE,
     INVARIANT_VIOLATIONS,
     BUILD_INFO,
+    CONFIGURATION_NUMBER,
+    CONFIGURATION_DIFFERS,
+    CONFIGURATION_BEHIND,
+    NOT_SERVED,
+    SIMULATING,
 )
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,18 +12,27 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from domain.import_spec import SourceType
 from domain.postgres_url import SCHEMES as POSTGRES_SCHEMES
 from domain.postgres_url import WrongConnectionString, hide_passwords, parse_connection_string
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Region, Registry
 from runtime import redis_urls
-from runtime.config_file import ConfigFile, ConnectionType, ProviderType, read_config_file
+from runtime.config_file import ConfigFile, ConnectionSettings, ConnectionType, read_config_file
 from runtime.errors import SettingError
 from runtime.wrong_settings import sentence, unknown
 
 PREFIX = "BREAKWATER_"
 TEST_PREFIX = "BREAKWATER_TEST_"
 """Names that only the tests read; they may stand in the environment of what a test starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What this process's environment has of a configuration's keys and URLs.
+
+    `values` are by variable; `reasons` say of `providers.NAME` and `connections.NAME` why it can't be served here.
+    """
+
+    values: Mapping[str, SecretStr]
+    reasons: Mapping[str, str]
 
 
 class LogLevel(StrEnum):
@@ -36,11 +46,10 @@ class LogLevel(StrEnum):
 
 _SECONDS = "a number of seconds above 0, such as 5 or 0.5"
 _SENDABLE = re.compile(r"[!-~]+")
-_SOURCE_TYPES = {ConnectionType.POSTGRESQL: SourceType.SQL, ConnectionType.SUITEQL: SourceType.SUITEQL}
 
 
 class Settings(BaseSettings):
-    """The effective settings; durations are in seconds. `file` is what the TOML file says."""
+    """The effective settings; durations are in seconds. `file` is what the TOML file says, if one is named."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
@@ -52,6 +61,7 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, repr=False, description=redis_urls.WANTED)
     data_dir: Path | None = Field(default=None, description="a folder for the data of the embedded engines")
     config: Path | None = Field(default=None, description="the path of a TOML file")
+    simulate: bool = Field(default=False, description="true or false")
     workers: int = Field(default=1, ge=0, le=64, description="a number of worker processes from 0 to 64")
     worker_concurrency: int = Field(default=100, ge=1, description="a number of calls in flight per worker, from 1")
     log_level: Annotated[LogLevel, BeforeValidator(str.lower)] = Field(
@@ -68,10 +78,7 @@ class Settings(BaseSettings):
     backlog: int = Field(default=100_000, ge=1, description="a number of jobs that may wait to be planned, from 1")
     echo_delay_seconds: float = Field(default=0, ge=0, allow_inf_nan=False, description="a number of seconds from 0")
     echo_failure_rate: float = Field(default=0, ge=0, le=1, description="a share from 0 to 1")
-    file: ConfigFile = Field(default=ConfigFile(), exclude=True, description="set by BREAKWATER_CONFIG only")
-
-    secrets: Mapping[str, SecretStr] = Field(default={}, exclude=True, repr=False)
-    """The values of the variables that `api_key_env`, `url_env` and `token_env` name."""
+    file: ConfigFile | None = Field(default=None, exclude=True, description="set by BREAKWATER_CONFIG only")
 
 
 def load_settings() -> Settings:
@@ -83,36 +90,8 @@ def load_settings() -> Settings:
         raise SettingError(sentence(error, Settings, name=lambda where: PREFIX + where.upper())) from None
     _refuse_wrong_urls(settings)
     _refuse_wrong_nesting(settings)
-    file = read_config_file(settings.config) if settings.config else ConfigFile()
-    return settings.model_copy(update={"file": file, "secrets": _secrets(file)})
-
-
-def registry(settings: Settings) -> Registry:
-    """Return what a spec may ask for, with the pauses that the file sets.
-
-    A list of regions or questions in the file replaces the default one.
-    """
-    file = settings.file
-    configured = tuple(Region(name, region.aliases) for name, region in file.regions.items())
-    regions = configured or DEFAULT_REGIONS
-    return Registry(
-        regions=regions,
-        questions=file.questions or DEFAULT_QUESTIONS,
-        providers=frozenset(file.providers) if file.providers else None,
-        paused_regions=frozenset(name for name, region in file.regions.items() if region.paused),
-        paused_providers=frozenset(name for name, provider in file.providers.items() if provider.paused),
-        regions_by_provider={
-            name: tuple(region.name for region in regions if region.name in provider.base_urls)
-            for name, provider in file.providers.items()
-            if provider.type is not ProviderType.ECHO
-        },
-        max_cells=settings.max_cells,
-        connections={
-            name: Connection(_SOURCE_TYPES[connection.type], frozenset(connection.queries))
-            for name, connection in file.connections.items()
-        },
-        has_import_root=file.imports is not None,
-    )
+    file = read_config_file(settings.config) if settings.config else None
+    return settings.model_copy(update={"file": file})
 
 
 def redacted(url: str) -> str:
@@ -132,7 +111,7 @@ def redacted(url: str) -> str:
 
 def setting_names() -> list[str]:
     """Return the fields of Settings that an environment variable sets."""
-    return [name for name in Settings.model_fields if name not in {"file", "secrets"}]
+    return [name for name in Settings.model_fields if name != "file"]
 
 
 def _refuse_unknown_names() -> None:
@@ -170,32 +149,45 @@ def _refuse_wrong_nesting(settings: Settings) -> None:
         )
 
 
-def _secrets(file: ConfigFile) -> dict[str, SecretStr]:
-    keys = {f"providers.{name}.api_key_env": provider.api_key_env for name, provider in file.providers.items()}
-    keys |= {f"connections.{name}.token_env": connection.token_env for name, connection in file.connections.items()}
-    urls = {f"connections.{name}.url_env": connection.url_env for name, connection in file.connections.items()}
-    secrets = {}
-    for place, variable in (keys | urls).items():
-        if variable is None:
-            continue
-        if not os.environ.get(variable):
-            raise SettingError(f"{place} names {variable}, which isn't in the environment: set {variable}.")
-        if place in keys and not _SENDABLE.fullmatch(os.environ[variable]):
-            raise SettingError(f"{variable} can't be sent as a key: set it to the key alone, in visible ASCII.")
-        secrets[variable] = SecretStr(os.environ[variable])
-    _refuse_wrong_connections(file)
-    return secrets
-
-
-def _refuse_wrong_connections(file: ConfigFile) -> None:
-    """Refuse a URL of another scheme than its connection's type speaks; a URL may hold a password, so none is shown."""
+def read_secrets(file: ConfigFile) -> Secrets:
+    """Look up the variables that a configuration names. What lacks one, or has one that can't be, isn't served here."""
+    values: dict[str, SecretStr] = {}
+    reasons: dict[str, str] = {}
+    for name, provider in file.providers.items():
+        if provider.api_key_env and (reason := _read(provider.api_key_env, values, is_key=True)):
+            reasons[f"providers.{name}"] = reason
     for name, connection in file.connections.items():
-        given, place = os.environ[connection.url_env], f"connections.{name}.url_env names {connection.url_env}, which"
+        found = [_read(connection.url_env, values), _wrong_url(connection)]
+        if connection.token_env:
+            found.append(_read(connection.token_env, values, is_key=True))
+        if reason := next(filter(None, found), None):
+            reasons[f"connections.{name}"] = reason
+    return Secrets(values, reasons)
+
+
+def _read(variable: str, values: dict[str, SecretStr], *, is_key: bool = False) -> str | None:
+    """Keep a variable's value, or return why there is none to keep."""
+    value = os.environ.get(variable)
+    if not value:
+        return f"{variable} isn't in the environment: set {variable}."
+    if is_key and not _SENDABLE.fullmatch(value):
+        return f"{variable} can't be sent as a key: set it to the key alone, in visible ASCII."
+    values[variable] = SecretStr(value)
+    return None
+
+
+def _wrong_url(connection: ConnectionSettings) -> str | None:
+    """Say that a URL isn't of the kind that its connection's type speaks; it may hold a password: none is shown."""
+    given = os.environ.get(connection.url_env, "")
+    try:
         match connection.type:
             case ConnectionType.POSTGRESQL:
-                _refuse_wrong_connection_string(given, place)
+                _refuse_wrong_connection_string(given, connection.url_env)
             case ConnectionType.SUITEQL:
-                _refuse_wrong_service(given, place)
+                _refuse_wrong_service(given, connection.url_env)
+    except SettingError as error:
+        return str(error)
+    return None
 
 
 def _refuse_wrong_service(given: str, place: str) -> None:

@@ -49,6 +49,7 @@ class Supervisor:
         self.connections = Connections(settings.database_url or "", settings.redis_url or "")
         self.stop_asked_at: float | None = None
         self.is_hurried = False
+        self.engines_are_own = not settings.database_url
 
     def run(self) -> None:
         """Start everything, keep it alive until a signal comes, end everything. Raises StartError if it can't start."""
@@ -65,7 +66,10 @@ class Supervisor:
     def _start(self) -> None:
         self._start_engines()
         self.folder.publish(self.connections)
-        self._migrate()
+        self._finish(
+            "migrate", failure="The database could not be brought to this version's schema; the reason stands above."
+        )
+        self._finish(*self._configure(), failure="The configuration could not be applied; the reason stands above.")
         self.services = [
             self._service("api", "api"),
             *(self._service(f"worker-{number}", "worker") for number in range(1, self.settings.workers + 1)),
@@ -101,8 +105,20 @@ class Supervisor:
     def _engines_gave_up(self) -> bool:
         return any(child.early_deaths > ENGINE_DEATHS_ALLOWED for child in self.engines)
 
-    def _migrate(self) -> None:
-        process = self._spawn("migrate")
+    def _configure(self) -> list[str]:
+        """Return the command that commits a configuration: CONFIG, on other stores only where there is none yet.
+
+        Without one that has providers, `echo` stands in for them.
+        """
+        file = self.settings.file
+        given = ["config", "apply", *([str(self.settings.config)] if file is not None else [])]
+        if self.settings.simulate or file is None or not file.providers:
+            given.append("--simulate")
+        return given if file is not None and self.engines_are_own else [*given, "--if-none"]
+
+    def _finish(self, *command: str, failure: str) -> None:
+        """Run a command to its end, and raise StartError if it fails."""
+        process = self._spawn(*command)
         try:
             self._wait(lambda: process.poll() is not None)
         finally:
@@ -110,13 +126,13 @@ class Supervisor:
                 process.kill()
             process.wait()
         if process.returncode != 0:
-            raise StartError("The database could not be brought to this version's schema; the reason stands above.")
+            raise StartError(failure)
 
     def _service(self, name: str, command: str) -> Child:
         return Child(name, lambda: self._spawn(command))
 
-    def _spawn(self, command: str) -> subprocess.Popen[bytes]:
-        arguments, environment = python_command("cli", command)
+    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
+        arguments, environment = python_command("cli", *command)
         environment[f"{PREFIX}DATABASE_URL"] = self.connections.database_url
         environment[f"{PREFIX}REDIS_URL"] = self.connections.redis_url
         return subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603

@@ -1,11 +1,16 @@
-"""The sources that the settings name: what an import's spec calls a file, a connection or a query."""
+"""The sources that configurations name, by the number of their identity: a job reads what it was accepted for."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from configuration.content import Configuration
+from domain.identities import IMPORT_ROOT, IdentityKey, IdentityKind, of_source
 from domain.import_spec import FileSource, Source, SqlSource, SuiteqlSource
 from runtime.config_file import ConnectionSettings, ConnectionType
-from runtime.settings import Settings
+from runtime.settings import Secrets
 from sources import file, sql, suiteql
 from sources.errors import SourceNotConfigured, echoed
 from sources.protocol import Source as OpenedSource
@@ -15,23 +20,61 @@ from sources.suiteql_service import SuiteqlConnection
 STAGING = "breakwater-staging"
 
 
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """A connection as it is reached from here."""
+
+    identity_no: int
+    settings: ConnectionSettings
+    url: str
+    token: SecretStr | None
+
+
 class ConfiguredSources:
-    """Opens sources; connections are shared by all of a worker."""
+    """Opens sources; connections are shared by all of a process, and stay open until it ends.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._databases: dict[str, SqlConnection] = {}
-        self._services: dict[str, SuiteqlConnection] = {}
+    What an earlier configuration named can still be opened: a batch in hand ends under what it was claimed for.
+    """
 
-    def open(self, source: Source) -> OpenedSource:
-        """Return a source to read. Raises SourceNotConfigured for one that only others may know."""
+    def __init__(self, data_dir: Path | None) -> None:
+        self._staging_folder = (data_dir or Path(tempfile.gettempdir())) / STAGING
+        self._current: dict[IdentityKey, int] = {}
+        self._roots: dict[int, Path] = {}
+        self._reached: dict[int, _Reached] = {}
+        self._databases: dict[int, SqlConnection] = {}
+        self._services: dict[tuple[int, str | None], SuiteqlConnection] = {}
+
+    def serve(self, configuration: Configuration, secrets: Secrets) -> None:
+        """Open what this configuration names from now on, as far as this process has the keys and URLs."""
+        self._current = {
+            key: number for key, number in configuration.identity_nos.items() if key.kind is not IdentityKind.PROVIDER
+        }
+        if configuration.content.file.imports is not None:
+            self._roots[self._current[IMPORT_ROOT]] = configuration.content.file.imports.root
+        for name, settings in configuration.content.file.connections.items():
+            if f"connections.{name}" not in secrets.reasons:
+                number = self._current[IdentityKey(IdentityKind.CONNECTION, name, "")]
+                url = secrets.values[settings.url_env].get_secret_value()
+                token = secrets.values[settings.token_env] if settings.token_env else None
+                self._reached[number] = _Reached(number, settings, url, token)
+
+    def open_current(self, source: Source) -> OpenedSource:
+        """Return a source to read as the configuration has it now. Raises SourceNotConfigured."""
+        return self.open(source, self._current.get(of_source(source)))
+
+    def open(self, source: Source, identity_no: int | None) -> OpenedSource:
+        """Return a source of this identity to read. Raises SourceNotConfigured for one that only others may know."""
         match source:
             case FileSource(path):
-                return self._file(path)
+                return self._file(path, identity_no)
             case SqlSource(connection, table):
-                return sql.SqlSource(self._database(connection), table)
+                return sql.SqlSource(
+                    self._database(self._found(connection, ConnectionType.POSTGRESQL, identity_no)), table
+                )
             case SuiteqlSource(connection, query):
-                return suiteql.SuiteqlSource(self._service(connection), query)
+                return suiteql.SuiteqlSource(
+                    self._service(self._found(connection, ConnectionType.SUITEQL, identity_no)), query
+                )
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -40,34 +83,26 @@ class ConfiguredSources:
         for service in self._services.values():
             await service.aclose()
 
-    def _file(self, path: str) -> OpenedSource:
-        imports = self._settings.file.imports
-        if imports is None:
+    def _file(self, path: str, identity_no: int | None) -> OpenedSource:
+        root = self._roots.get(identity_no or 0)
+        if root is None:
             raise SourceNotConfigured("No root of imports is configured where this was tried: set [imports] root.")
-        folder = (self._settings.data_dir or Path(tempfile.gettempdir())) / STAGING
-        return file.FileSource(root=imports.root, path=path, staging_folder=folder)
+        return file.FileSource(root=root, path=path, staging_folder=self._staging_folder)
 
-    def _database(self, name: str) -> SqlConnection:
-        if name not in self._databases:
-            configured = self._configured(name, ConnectionType.POSTGRESQL)
-            self._databases[name] = SqlConnection(self._secret(configured.url_env))
-        return self._databases[name]
-
-    def _service(self, name: str) -> SuiteqlConnection:
-        if name not in self._services:
-            configured = self._configured(name, ConnectionType.SUITEQL)
-            self._services[name] = SuiteqlConnection(
-                self._secret(configured.url_env),
-                token=self._secret(configured.token_env or ""),
-                queries=configured.queries,
-            )
-        return self._services[name]
-
-    def _configured(self, name: str, kind: ConnectionType) -> ConnectionSettings:
-        configured = self._settings.file.connections.get(name)
-        if configured is None or configured.type is not kind:
+    def _found(self, name: str, kind: ConnectionType, identity_no: int | None) -> _Reached:
+        found = self._reached.get(identity_no or 0)
+        if found is None or found.settings.type is not kind:
             raise SourceNotConfigured(f"No {kind} connection {echoed(name)} is configured where this was tried.")
-        return configured
+        return found
 
-    def _secret(self, variable: str) -> str:
-        return self._settings.secrets[variable].get_secret_value()
+    def _database(self, reached: _Reached) -> SqlConnection:
+        if reached.identity_no not in self._databases:
+            self._databases[reached.identity_no] = SqlConnection(reached.url)
+        return self._databases[reached.identity_no]
+
+    def _service(self, reached: _Reached) -> SuiteqlConnection:
+        key = reached.identity_no, reached.settings.token_env
+        if key not in self._services:
+            token = reached.token.get_secret_value() if reached.token else ""
+            self._services[key] = SuiteqlConnection(reached.url, token=token, queries=reached.settings.queries)
+        return self._services[key]

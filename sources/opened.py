@@ -10,6 +10,8 @@ from domain.import_spec import Source as SourceSpec
 from sources.protocol import Source
 
 OpenSource: TypeAlias = Callable[[SourceSpec], Source]
+OpenIdentity: TypeAlias = Callable[[SourceSpec, int | None], Source]
+"""Opens a source of the identity with this number, and no other."""
 KEPT = 3
 """Sources that stay open though nobody reads them: an engine for files takes tens of megabytes."""
 
@@ -23,17 +25,17 @@ class _Opened:
 class OpenSources:
     """A bounded cache of open sources by job, least recently used out first; one that is being read stays."""
 
-    def __init__(self, open_source: OpenSource) -> None:
+    def __init__(self, open_source: OpenIdentity) -> None:
         self._open_source = open_source
-        self._opened: OrderedDict[tuple[int, SourceSpec], _Opened] = OrderedDict()
+        self._opened: OrderedDict[tuple[int, SourceSpec, int | None], _Opened] = OrderedDict()
 
     @asynccontextmanager
-    async def open(self, job_no: int, spec: SourceSpec) -> AsyncIterator[Source]:
-        """Lend the source of a job, opened if it isn't. Raises SourceError."""
-        key = job_no, spec
+    async def open(self, job_no: int, spec: SourceSpec, identity_no: int | None) -> AsyncIterator[Source]:
+        """Lend the source of a job that this identity is, opened if it isn't. Raises SourceError."""
+        key = job_no, spec, identity_no
         opened = self._opened.get(key)
         if opened is None:
-            opened = self._opened[key] = _Opened(self._open_source(spec))
+            opened = self._opened[key] = _Opened(self._open_source(spec, identity_no))
         self._opened.move_to_end(key)
         opened.readers += 1
         try:

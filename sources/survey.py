@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from db.imports import FoundRecordType, ImportPlan, PlannedRange
+from domain.identities import IdentityKey, of_source
 from domain.import_policy import MAX_BATCHES
 from domain.import_spec import FileSource, ImportSpec, RecordType, Source, SqlSource, SuiteqlSource
 from domain.waves import PlannedWave, level_by_id, number_batches, plan_waves
@@ -134,8 +135,8 @@ def _named(source: Source) -> str:
             return f"query {echoed(query)} of {echoed(connection)}"
 
 
-def plan(spec: ImportSpec, found: Found) -> ImportPlan:
-    """Lay out in waves what was found out, of which nothing may be in trouble."""
+def plan(spec: ImportSpec, found: Found, identity_nos: Mapping[IdentityKey, int]) -> ImportPlan:
+    """Lay out in waves what was found out, of which nothing may be in trouble; batches read these identities."""
     surveys = {record_type: one for record_type, one in found.items() if isinstance(one, Survey)}
     waves = _waves(spec, surveys)
     levels = level_by_id({one.id: one.depends_on for one in spec.record_types})
@@ -143,7 +144,8 @@ def plan(spec: ImportSpec, found: Found) -> ImportPlan:
     batches = []
     for _, wave_no, record_type, range_no in number_batches(waves):
         one = surveys[record_type].ranges[range_no]
-        batches.append(PlannedRange(wave_no, no_by_id[record_type], range_no + 1, one.range, one.rows))
+        identity_no = identity_nos[of_source(spec.record_types[no_by_id[record_type]].source)]
+        batches.append(PlannedRange(wave_no, no_by_id[record_type], range_no + 1, one.range, one.rows, identity_no))
     return ImportPlan(
         dataset=spec.dataset,
         record_types=[

@@ -112,9 +112,10 @@ def engines() -> Iterator[SessionEngines]:
 
 @pytest.fixture(scope="session")
 def migrated_template(engines: SessionEngines) -> Iterator[str]:
-    """The name of a migrated database that nobody is connected to."""
+    """The name of a migrated database that nobody is connected to; `echo` stands in for every provider there."""
     with _database(engines.database_url, template="template1") as url:
         _in_thread(_migrate, url)
+        _simulate(url)
         yield urlsplit(url).path.lstrip("/")
 
 
@@ -140,6 +141,13 @@ def module_database_url(engines: SessionEngines, migrated_template: str) -> Iter
 
 
 @pytest.fixture
+def unconfigured_database_url(empty_database_url: str) -> str:
+    """The URL of a fresh, migrated database in which no configuration is committed."""
+    _in_thread(_migrate, empty_database_url)
+    return empty_database_url
+
+
+@pytest.fixture
 def empty_database_url(engines: SessionEngines) -> Iterator[str]:
     """The URL of a fresh database without any tables; dropped after the test."""
     with _database(engines.database_url, template="template1") as url:
@@ -161,6 +169,7 @@ def own_engines() -> Iterator[OwnEngines]:
         pair.start()
         try:
             _in_thread(_migrate, pair.postgres.url)
+            _simulate(pair.postgres.url)
             yield OwnEngines(postgres=pair.postgres, valkey=pair.valkey)
         finally:
             pair.stop()
@@ -225,6 +234,12 @@ def _migrate(url: str) -> None:
     from db.migrate import upgrade  # noqa: PLC0415 (tests that need no tables run without it)
 
     upgrade(url)
+
+
+def _simulate(url: str) -> None:
+    from tests.configuration import SIMULATED, commit_at  # noqa: PLC0415 (likewise)
+
+    commit_at(url, SIMULATED)
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -24,16 +24,18 @@ import orjson
 
 from broker import envelopes
 from broker.envelopes import Envelope
+from configuration.content import read_configuration, registry_of
 from db import submissions, tallies
 from db.engine import Connection
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
+from domain.identities import wanted_by
 from domain.normalize import Normalized, normalize
 from domain.plan import pairs
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
+from domain.regions import DEFAULT_REGIONS
+from tests.configuration import commit_file
 from tests.waiting import eventually, eventually_async
 
-REGISTRY = Registry(regions=DEFAULT_REGIONS, questions=DEFAULT_QUESTIONS)
 AUDIT = Path(__file__).with_name("audit.sql")
 
 _forks = multiprocessing.get_context("forkserver")
@@ -101,7 +103,10 @@ class RunningWorker:
 
 @dataclass
 class Fleet:
-    """Workers over one pair of stores; `settings` hold for all of them unless `start` says otherwise."""
+    """Workers over one pair of stores; `settings` hold for all of them unless `start` says otherwise.
+
+    A file that a worker is given is committed first, as `breakwater config apply` does.
+    """
 
     database_url: str
     redis_url: str
@@ -109,6 +114,7 @@ class Fleet:
     settings: Mapping[str, object] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     workers: list[RunningWorker] = field(default_factory=list)
+    applies_config: bool = True
 
     def start(self, count: int = 1, **settings: object) -> list[RunningWorker]:
         """Start so many workers and wait until they are at work; settings are named as in the environment."""
@@ -126,6 +132,8 @@ class Fleet:
             **self.settings,
             **settings,
         }
+        if self.applies_config and "CONFIG" in given:
+            commit_file(self.database_url, str(given["CONFIG"]))
         environment = {f"BREAKWATER_{name}": str(value) for name, value in given.items()} | self.environment
         output = self.folder / f"worker-{len(self.workers)}.log"
         output.touch()
@@ -178,13 +186,20 @@ def body_of(cells: int, **members: Any) -> dict[str, Any]:
 
 
 async def seed(connection: Connection, bodies: Iterable[Mapping[str, Any]]) -> list[int]:
-    """Store these jobs as a POST would; return their numbers, in order. Nobody is told."""
-    jobs = [_new_job(f"job-{time.time_ns():x}-{n}", normalize(given, REGISTRY)) for n, given in enumerate(bodies)]
+    """Store these jobs as a POST would under the configuration in force; return their numbers. Nobody is told."""
+    found = await read_configuration(connection)
+    assert found is not None
+    registry = registry_of(found.content, max_cells=10_000, number=found.number)
+    jobs = []
+    for n, given in enumerate(bodies):
+        normalized = normalize(given, registry)
+        identity_nos = sorted(found.identity_nos[key] for key in wanted_by(normalized.spec, registry))
+        jobs.append(_new_job(f"job-{time.time_ns():x}-{n}", normalized, found.number, identity_nos))
     stored = await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, jobs)
     return [stored[job.id] for job in jobs]
 
 
-def _new_job(job_id: str, normalized: Normalized) -> NewJob:
+def _new_job(job_id: str, normalized: Normalized, configuration_no: int, identity_nos: list[int]) -> NewJob:
     spec = normalized.spec
     return NewJob(
         id=job_id,
@@ -200,6 +215,8 @@ def _new_job(job_id: str, normalized: Normalized) -> NewJob:
         submitted="{}",
         spec=orjson.dumps(spec.to_json()).decode(),
         normalization="[]",
+        configuration_no=configuration_no,
+        identity_nos=identity_nos,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from db.engine import Connection
+from tests.configuration import commit_file
 from tests.fleet import Fleet
 from tests.imports import configured
 
@@ -49,4 +50,5 @@ def erp(fleet: Fleet, connection: Connection, tmp_path: Path) -> Erp:
         "DATA_DIR": tmp_path / "state",
     }
     fleet.environment = {"ERP_URL": fleet.database_url}
+    commit_file(fleet.database_url, configured(tmp_path))
     return Erp(connection, tmp_path / "data")

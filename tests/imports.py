@@ -3,27 +3,32 @@
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from db import batches, importing, imports, submissions
+from db import batches, configurations, importing, imports, submissions
 from db.batches import Claimant, ClaimedBatch
 from db.engine import Connection, Engine, create_engine, in_transaction
 from db.import_settlements import ImportRange, ImportSettlement, ReadRow, read_ranges
 from db.importing import ImportRecorded
-from db.imports import IMPORT_POOL, Coordination, FoundRecordType, ImportPlan, PlannedRange, Settled
+from db.imports import IMPORT_POOL, Coordination, FoundRecordType, ImportPlan, PlannedRange, Served, Settled
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
+from domain.identities import wanted_by
 from domain.import_spec import SourceType
 from domain.normalize import normalize
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from domain.regions import Connection as ConfiguredConnection
+from tests.configuration import CONFIGURATION_NO
 
 WORKER_NO = 7
 WINDOW = 4
+SOURCE_NO = 1
+"""An identity of the configuration that databases start with: which one, no statement asks."""
+SERVED = Served(CONFIGURATION_NO, [SOURCE_NO])
 
 
 @dataclass
@@ -42,21 +47,34 @@ class Imports:
             submitted="{}",
             spec=orjson.dumps(spec or {}).decode(),
             normalization="[]",
+            configuration_no=CONFIGURATION_NO,
+            identity_nos=[SOURCE_NO],
         )
 
         async def store(connection: Connection) -> int:
-            return (await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, [job]))[job.id]
+            number = await configurations.current_no(connection)
+            new = replace(job, configuration_no=number)
+            return (await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, [new]))[job.id]
 
         return await in_transaction(self.engine, store)
 
     async def begin(self, job_no: int, *, lease_seconds: float = 60) -> Coordination | None:
         """Take the right to coordinate."""
-        await in_transaction(self.engine, lambda c: batches.enter_pools(c, {IMPORT_POOL: None}))
-        holder = secrets.randbits(62)
-        return await in_transaction(
-            self.engine,
-            lambda c: imports.begin(c, job_no, holder=holder, worker_no=WORKER_NO, lease_seconds=lease_seconds),
-        )
+
+        async def unit(connection: Connection) -> Coordination | None:
+            number = await configurations.current_no(connection)
+            assert number is not None
+            everything = await connection.fetchval("SELECT array_agg(identity_no) FROM identities")
+            return await imports.begin(
+                connection,
+                job_no,
+                Served(number, everything),
+                holder=secrets.randbits(62),
+                worker_no=WORKER_NO,
+                lease_seconds=lease_seconds,
+            )
+
+        return await in_transaction(self.engine, unit)
 
     async def write(self, mine: Coordination, plan: ImportPlan) -> Settled | None:
         """Write the plan; return the triggers that this settled."""
@@ -96,8 +114,10 @@ class Imports:
         """Claim what is due, but not of some jobs, with what it is to read."""
 
         async def take(connection: Connection) -> list[tuple[ClaimedBatch, ImportRange]]:
-            claimant = Claimant(secrets.randbits(62), WORKER_NO, lease_seconds, but_not_jobs=but_not)
-            claimed = (await batches.claim_calls(connection, [IMPORT_POOL], claimant, calls=calls)).batches
+            number = await configurations.current_no(connection)
+            assert number is not None
+            claimant = Claimant(secrets.randbits(62), WORKER_NO, lease_seconds, number, but_not_jobs=but_not)
+            claimed = (await batches.claim_calls(connection, {IMPORT_POOL: [SOURCE_NO]}, claimant, calls=calls)).batches
             ranges = await read_ranges(connection, claimed)
             return [(one, ranges[one.job_no, one.batch_no]) for one in claimed]
 
@@ -150,7 +170,7 @@ def plan_of(
                 FoundRecordType(type_no, f"type-{type_no}", key, wave_no - 1, count * rows, detail is None, detail)
             )
             ranges += [
-                PlannedRange(wave_no, type_no, n + 1, {"first": n * rows, "last": (n + 1) * rows}, rows)
+                PlannedRange(wave_no, type_no, n + 1, {"first": n * rows, "last": (n + 1) * rows}, rows, SOURCE_NO)
                 for n in range(count)
             ]
     return ImportPlan(
@@ -194,6 +214,8 @@ def table_type(type_id: str, *, key: Sequence[str] = ("id",), depends_on: Sequen
 async def seed_import(connection: Connection, body: dict[str, Any]) -> int:
     """Store an import as a POST would; return its key. Nobody is told."""
     normalized = normalize(body, REGISTRY)
+    found = await configurations.read_current(connection)
+    assert found is not None
     job = NewJob(
         id=f"import-{secrets.token_hex(6)}",
         kind=normalized.spec.kind,
@@ -202,6 +224,8 @@ async def seed_import(connection: Connection, body: dict[str, Any]) -> int:
         submitted="{}",
         spec=orjson.dumps(normalized.spec.to_json()).decode(),
         normalization="[]",
+        configuration_no=found.configuration_no,
+        identity_nos=sorted(found.identity_nos[key] for key in wanted_by(normalized.spec, REGISTRY)),
     )
     return (await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, [job]))[job.id]
 

@@ -11,6 +11,7 @@ from db.engine import Connection
 from db.results import CompletedCell, Settlement
 from domain.plan import PlannedBatch, Pool, plan
 from domain.spec import JobSpec, Policy
+from tests.configuration import CONFIGURATION_NO, IDENTITY_BY_POOL, IDENTITY_NOS
 from tests.fleet import seed
 
 HOLDER = 41
@@ -30,7 +31,9 @@ async def plan_queued(
 ) -> list[list[ClaimedBatch]]:
     """Plan every queued job in the caller's transaction; return the batches of each, which are claimed or ready."""
     planned, plans = [], []
-    for job in await coordination.lock_queued_jobs(connection, 100_000):
+    for job in await coordination.lock_queued_jobs(
+        connection, 100_000, configuration_no=CONFIGURATION_NO, identity_nos=IDENTITY_NOS.values()
+    ):
         batches = plan(JobSpec.from_json(job.spec), lambda _name: Pool("echo", batch_cells))
         planned.append([_claimed(job.job_no, batch, holder, job.locked_at) for batch in batches])
         policy = JobSpec.from_json(job.spec).policy
@@ -48,6 +51,7 @@ def _plan(job_no: int, batches: tuple[PlannedBatch, ...], policy: Policy, *, is_
         batches=batches,
         claimed=frozenset(batch.batch_no for batch in batches if is_claimed),
         event="{}",
+        identity_by_pool=IDENTITY_BY_POOL,
         max_concurrent=policy.max_concurrent,
         queue_timeout_seconds=policy.queue_timeout_seconds,
     )
@@ -74,6 +78,7 @@ def _claimed(job_no: int, batch: PlannedBatch, holder: int, claimed_at: float) -
         forgiven=[0] * len(cells),
         key_nos=[0] * len(cells),
         marked=[False] * len(cells),
+        identity_no=IDENTITY_BY_POOL[batch.pool],
     )
 
 

@@ -38,6 +38,7 @@ from api.routes import (
     waves,
 )
 from broker.envelopes import Client
+from configuration.content import Content
 from db import batches, results, submissions
 from db import coordination as planning
 from db.batches import Claimant, ClaimedBatch
@@ -47,15 +48,14 @@ from db.results import CompletedCell, EndedCell, Recorded, RetriedCell, Settleme
 from db.submissions import LedgerRow, NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from domain.calls import Cell
+from domain.identities import wanted_by
 from domain.normalize import normalize
 from domain.plan import Pool, pairs, plan
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from domain.spec import JobSpec
 from runtime.databases import Reminder
 from runtime.settings import Settings
+from tests.configuration import CONFIGURATION_NO, IDENTITY_BY_POOL, IDENTITY_NOS, POOLS, REGISTRY, commit
 
-REGISTRY = Registry(regions=DEFAULT_REGIONS, questions=DEFAULT_QUESTIONS)
-POOLS = [("echo", region.name) for region in DEFAULT_REGIONS]
 ROUTERS = [
     module.router
     for module in (
@@ -124,6 +124,8 @@ class Seeds:
             submitted=orjson.dumps(spec).decode(),
             spec=orjson.dumps(normalized.spec.to_json()).decode(),
             normalization=orjson.dumps([note.to_json() for note in normalized.notes]).decode(),
+            configuration_no=CONFIGURATION_NO,
+            identity_nos=sorted(IDENTITY_NOS[key] for key in wanted_by(normalized.spec, REGISTRY)),
         )
 
         async def store(connection: Connection) -> int:
@@ -144,7 +146,9 @@ class Seeds:
         """Plan every queued job; nothing is claimed."""
 
         async def coordinate(connection: Connection) -> None:
-            queued = await planning.lock_queued_jobs(connection, 500)
+            queued = await planning.lock_queued_jobs(
+                connection, 500, configuration_no=CONFIGURATION_NO, identity_nos=IDENTITY_NOS.values()
+            )
             plans = [self._plan(one.job_no, JobSpec.from_json(one.spec)) for one in queued]
             if not plans:
                 return
@@ -166,13 +170,14 @@ class Seeds:
             batches=planned,
             claimed=frozenset(),
             event='{"waves": 1}',
+            identity_by_pool=IDENTITY_BY_POOL,
         )
 
     async def claim(self, *, cells: int = 10_000, lease_seconds: float = LEASE_SECONDS) -> list[ClaimedBatch]:
         """Claim what is due."""
 
         async def take(connection: Connection) -> list[ClaimedBatch]:
-            claimant = Claimant(secrets.randbits(62), self.worker_no, lease_seconds)
+            claimant = Claimant(secrets.randbits(62), self.worker_no, lease_seconds, CONFIGURATION_NO)
             return (await batches.claim_cells(connection, POOLS, claimant, cells=cells)).batches
 
         return await in_transaction(self.engine, take)
@@ -211,7 +216,10 @@ def completed(batch: ClaimedBatch, *, first: int | None = None, output: str = "f
     cells = list(zip(batch.model_nos, batch.question_nos, strict=True))[:first]
     left = len(batch.model_nos) - len(cells)
     answered = [
-        CompletedCell(batch.job_no, batch.region_no, model_no, question_no, *times(batch), "echo", batch.region, output)
+        CompletedCell(
+            *(batch.job_no, batch.region_no, model_no, question_no, *times(batch), "echo", batch.region, output),
+            identity_no=batch.identity_no,
+        )
         for model_no, question_no in cells
     ]
     return Settlement(batch, is_released=not left, completed=answered)
@@ -266,9 +274,14 @@ def _cells(batch: ClaimedBatch) -> list[tuple[Cell, int]]:
 
 @asynccontextmanager
 async def reading_app(
-    engine: Engine, redis: Client, worker_no: int, *, registry: Registry = REGISTRY, settings: Settings | None = None
+    engine: Engine,
+    redis: Client,
+    worker_no: int,
+    *,
+    content: Content | None = None,
+    settings: Settings | None = None,
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """Serve the routes that read, and those that pause, in this process; what `registry` pauses is configured."""
+    """Serve the routes that read, and those that pause, in this process; `content` is applied first."""
 
     async def own_number() -> int:
         return worker_no
@@ -285,12 +298,15 @@ async def reading_app(
     app.state.registration = Registration(engine, 5, Reminder(""))
     app.state.registration.unwritten = None
     app.state.settings = settings or Settings()
-    app.state.registry = registry
+    app.state.in_force = None
     app.state.acting_room = asyncio.Semaphore(AT_ONCE)
     app.state.announcer = Announcer(redis)
+    if content is not None:
+        await commit(engine, content)
     app.state.pauses = Pauses(
-        engine, redis, registry, refresh_seconds=5, on_read=lambda read: setattr(app.state, "registry", read)
+        engine, redis, app.state.settings, refresh_seconds=5, on_read=lambda now: setattr(app.state, "in_force", now)
     )
+    await app.state.pauses.start()  # which is patient where the database is away
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         client.app = app  # type: ignore[attr-defined]
         yield client

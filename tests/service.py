@@ -20,6 +20,7 @@ import orjson
 import pytest
 
 from runtime.processes import python_command
+from tests.configuration import commit_file
 from tests.domain.bodies import plain
 from tests.waiting import eventually
 
@@ -130,6 +131,8 @@ StartProcess: TypeAlias = Callable[..., Process]
 @contextmanager
 def running(role: str, output: Path, database_url: str, redis_url: str, **settings: object) -> Iterator[Process]:
     """Run `cli api` or `cli worker`; an API is awaited until it listens."""
+    if config := {name.upper(): value for name, value in settings.items()}.get("CONFIG"):
+        commit_file(database_url, str(config))
     port = free_port()
     given = {"PORT": port, "DATABASE_URL": database_url, "REDIS_URL": redis_url, **settings}
     command, environment = python_command("cli", role)

@@ -12,17 +12,18 @@ import structlog
 import uvloop
 
 from broker import envelopes
-from db import batches, workers
-from db.engine import GONE, REFUSED, connect, create_engine, in_transaction, probe
+from configuration.agreement import join_configuration
+from configuration.content import Configuration
+from db import workers
+from db.engine import GONE, REFUSED, connect, create_engine, probe
 from db.failures import describe_failure
-from db.imports import IMPORT_POOL
-from db.pauses import configured_pauses, enter_pauses
 from runtime.databases import Reminder, unusable
-from runtime.settings import Settings, registry
+from runtime.settings import Settings
 from sources.configured import ConfiguredSources
+from worker.configuration import Follower, Served, serving_of
 from worker.context import Context
 from worker.duties import Worker
-from worker.providers import configured
+from worker.providers.configured import Providers, Serving
 
 CONNECTIONS = 8
 CLAIM_SECONDS = 10.0
@@ -46,8 +47,8 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     await _reach_database(settings.database_url or "", stopping)
     if not stopping.is_set():
-        async with open_context(settings) as context:
-            await Worker(context).run(stopping)
+        async with open_context(settings) as (context, follower):
+            await Worker(context, follower).run(stopping)
 
 
 async def _reach_database(database_url: str, stopping: asyncio.Event) -> None:
@@ -65,12 +66,15 @@ async def _reach_database(database_url: str, stopping: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings) -> AsyncIterator[Context]:
-    """Open the worker's stores and providers and enter it into the register; close them at the end."""
+async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Follower]]:
+    """Open the worker's stores and providers and enter it into the register; close them at the end.
+
+    Raises StartError where nothing is configured. What it serves is the configuration in force, whatever file it has.
+    """
     if settings.database_url is None or settings.redis_url is None:
         raise ValueError("A worker needs BREAKWATER_DATABASE_URL and BREAKWATER_REDIS_URL.")
-    serving = configured.serve(settings)
-    sources = ConfiguredSources(settings)
+    providers = Providers(settings)
+    sources = ConfiguredSources(settings.data_dir)
     worker_id = f"worker-{secrets.token_hex(6)}"
     engine = create_engine(settings.database_url, size=CONNECTIONS, pinned_plans=True, name=worker_id)
     claims = create_engine(
@@ -85,16 +89,25 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     redis = envelopes.connect(settings.redis_url)
     log = structlog.stdlib.get_logger().bind(worker=worker_id)
     try:
+
+        def serve(configuration: Configuration) -> Serving:
+            return serving_of(settings, providers, sources, configuration)
+
         try:
+            configuration = await join_configuration(engine, settings, by=f"worker on {socket.gethostname()}")
+            served = Served(serve(configuration))
             async with connect(engine) as connection:
                 registered = await workers.register(
-                    connection, worker_id=worker_id, role="worker", pid=os.getpid(), host=socket.gethostname()
+                    connection,
+                    worker_id=worker_id,
+                    role="worker",
+                    pid=os.getpid(),
+                    host=socket.gethostname(),
+                    standing=served.now.standing,
                 )
-                await enter_pauses(connection, configured_pauses(registry(settings)))
-            await in_transaction(engine, lambda c: batches.enter_pools(c, {**serving.limits, IMPORT_POOL: None}))
         except (*GONE, *REFUSED) as error:
             raise unusable(settings.database_url, describe_failure(error).reason) from error
-        yield Context(
+        context = Context(
             engine=engine,
             claims=claims,
             heartbeats=heartbeats,
@@ -107,15 +120,20 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             shutdown_seconds=settings.shutdown_seconds,
             idempotency_hours=settings.idempotency_hours,
             concurrency=settings.worker_concurrency,
-            providers=serving.providers,
-            pool_of=serving.pool_of,
-            limits=serving.limits,
-            instant_pools=serving.instant_pools,
+            served=served,
             open_source=sources.open,
             log=log,
         )
+        yield context, Follower(engine, served, serve)
     finally:
-        for close in (serving.aclose, sources.aclose, redis.aclose, heartbeats.dispose, claims.dispose, engine.dispose):
+        for close in (
+            providers.aclose,
+            sources.aclose,
+            redis.aclose,
+            heartbeats.dispose,
+            claims.dispose,
+            engine.dispose,
+        ):
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await close()

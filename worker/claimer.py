@@ -18,7 +18,8 @@ from broker.envelopes import BrokerError, Envelope
 from broker.health import describe
 from broker.notices import Notice
 from db import batches, tallies
-from db.batches import Claim, Claimant, ClaimedBatch, PoolKey
+from db.batches import Claim, Claimant, ClaimedBatch
+from db.configurations import ConfigurationChanged
 from db.engine import GONE, Connection, in_transaction
 from db.imports import IMPORT_POOL
 from db.tallies import tally
@@ -85,7 +86,7 @@ class Claimer:
                 looked_at.append(await self._look_for_ranges())
             self._looked_at = min((at for at in looked_at if at is not None), default=None)
             if not self._executor.has_room.is_set():
-                await self.ring(self._context.pools)
+                await self.ring(self._context.serving.cell_identity_nos)
 
     async def _look_for_ranges(self) -> datetime | None:
         """Claim batches of imports. What there is no room for is told to all, unless all know and none was taken."""
@@ -107,7 +108,7 @@ class Claimer:
         async def unit(connection: Connection) -> tuple[int, int] | None:
             if read := self._importer.read:
                 await batches.free_slots(connection, read)
-            return await batches.first_due(connection, [IMPORT_POOL])
+            return await batches.first_due(connection, self._context.serving.import_identity_nos)
 
         if await in_transaction(self._context.claims, unit) is not None:
             with suppress(BrokerError, TimeoutError):  # others look by themselves while Redis refuses
@@ -126,9 +127,9 @@ class Claimer:
                 await asyncio.sleep(PATIENCE_SECONDS)
                 self._wake.set()
 
-    async def ring(self, pools: Sequence[PoolKey]) -> None:
-        """Publish an envelope if anything in these pools is due and unclaimed. While Redis refuses, the others look."""
-        left = await in_transaction(self._context.claims, lambda c: batches.first_due(c, pools))
+    async def ring(self, identity_nos: Sequence[int]) -> None:
+        """Publish an envelope if anything of these is due and unclaimed. While Redis refuses, the others look."""
+        left = await in_transaction(self._context.claims, lambda c: batches.first_due(c, identity_nos))
         if left is not None:
             job_no, batch_no = left
             bell = Envelope(job=job_no, batch=batch_no, source="initial", enqueued_at=time.time())
@@ -166,17 +167,17 @@ class Claimer:
     async def _claim_calls(self, connection: Connection, claimant: Claimant) -> Claim:
         room = self._executor.room_for_calls
         return await batches.claim_calls(
-            connection, tuple(self._context.limits), claimant, calls=room, growing=self._executor.starved()
+            connection, self._context.serving.called, claimant, calls=room, growing=self._executor.starved()
         )
 
     async def _claim_cells(self, connection: Connection, claimant: Claimant) -> Claim:
         room = self._executor.room_for_cells
-        return await batches.claim_cells(connection, self._context.instant_pools, claimant, cells=room)
+        return await batches.claim_cells(connection, self._context.serving.instant, claimant, cells=room)
 
     async def _claim_ranges(self, connection: Connection, claimant: Claimant) -> Claim:
         if read := self._importer.read:
             await batches.free_slots(connection, read)
-        return await batches.claim_calls(connection, [IMPORT_POOL], claimant, calls=self._importer.room)
+        return await batches.claim_calls(connection, self._context.serving.imports, claimant, calls=self._importer.room)
 
     async def _claim_overdue(self, connection: Connection, claimant: Claimant) -> Claim:
         return Claim(await batches.claim_overdue(connection, claimant, limit=OVERDUE_AT_ONCE))
@@ -187,6 +188,7 @@ class Claimer:
             holder=secrets.randbits(63),
             worker_no=self._context.worker_no,
             lease_seconds=self._context.lease_seconds,
+            configuration_no=self._context.serving.configuration.number,
             in_hand={
                 *(run.batch.holder for run in self._executor.held.values()),
                 *(batch.holder for batch in self._importer.held),
@@ -201,25 +203,40 @@ class Claimer:
                 await tallies.add(connection, self._context.worker_no, [tally(LEASES_LOST.name, lost)])
             return claimed
 
-        claimed = await in_transaction(self._context.claims, unit)
+        try:
+            claimed = await in_transaction(self._context.claims, unit)
+        except ConfigurationChanged:  # nothing was taken; the follower wakes this once it has read the other one
+            self._context.served.is_stale.set()
+            return Claim()
         for batch, slots in claimed.grown:
             self._executor.grow(batch, slots)
         await self._start(claimed.batches)
         return claimed
 
     async def _start(self, claimed: Sequence[ClaimedBatch]) -> None:
-        """Start what was claimed. A batch whose spec can't be read is left to its lease, and fails after ten."""
+        """Start what was claimed. A batch whose spec can't be read is left to its lease, and fails after ten.
+
+        So is one for an identity that this worker doesn't serve, whatever brought it here.
+        """
         for batch in claimed:
             if batch.was_lost and batch.pool != IMPORT_POOL:  # the importer knows more of its own
                 self._context.log.warning("lease_lost", **_named(batch), times=batch.lost_leases)
         if ranges := [batch for batch in claimed if batch.pool == IMPORT_POOL]:
             await self._importer.start(ranges)
             claimed = [batch for batch in claimed if batch.pool != IMPORT_POOL]
+        for batch in claimed:
+            if not self._can_answer(batch):
+                self._context.log.error("identity_not_served", **_named(batch), identity_no=batch.identity_no)
+        claimed = [batch for batch in claimed if self._can_answer(batch)]
         specs = await self._specs.load(batch.job_no for batch in claimed)
         for batch in claimed:
             if batch.job_no not in specs:
                 self._context.log.error("spec_not_readable", **_named(batch))
         self._executor.start([batch for batch in claimed if batch.job_no in specs], specs)
+
+    def _can_answer(self, batch: ClaimedBatch) -> bool:
+        """Say whether a batch can be begun here; one that is only to be ended asks nobody."""
+        return batch.is_overdue or self._context.provider_of(batch.identity_no) is not None
 
 
 def _named(batch: ClaimedBatch) -> dict[str, int]:

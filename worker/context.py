@@ -1,16 +1,15 @@
-"""What every duty of a worker shares: its stores, its name, its clockwork and what it may serve."""
+"""What every duty of a worker shares: its stores, its name, its clockwork and what it serves."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from broker.envelopes import Client
-from db.batches import PoolKey
 from db.engine import Engine
-from domain.plan import Pool
 from runtime.metrics import Histograms
-from sources.opened import OpenSource
+from sources.opened import OpenIdentity
+from worker.configuration import Served
+from worker.providers.configured import Serving
 from worker.providers.protocol import Provider
 
 
@@ -20,9 +19,7 @@ class Context:
 
     `engine` waits for the disk on commit, `claims` doesn't; `heartbeats` is for those alone, so that no work keeps them
     waiting for a connection.
-    `pool_of` maps a model's provider name to who serves it. `limits` are the (provider, region) this worker serves
-    whose provider makes calls, with how many the whole fleet may have in flight (None: no limit); `instant_pools` are
-    the others. `open_source` opens what an import reads.
+    `served` is what it serves, which follows the configuration in force. `open_source` opens what an import reads.
     """
 
     engine: Engine
@@ -37,15 +34,16 @@ class Context:
     shutdown_seconds: float
     idempotency_hours: float
     concurrency: int
-    providers: Mapping[str, Provider]
-    pool_of: Callable[[str], Pool]
-    limits: Mapping[PoolKey, int | None]
-    instant_pools: tuple[PoolKey, ...]
-    open_source: OpenSource
+    served: Served
+    open_source: OpenIdentity
     log: structlog.stdlib.BoundLogger
     histograms: Histograms = field(default_factory=Histograms)
 
     @property
-    def pools(self) -> tuple[PoolKey, ...]:
-        """Every (provider, region) this worker serves."""
-        return (*self.instant_pools, *self.limits)
+    def serving(self) -> Serving:
+        """What it serves now; another configuration may be served the next time this is asked."""
+        return self.served.now
+
+    def provider_of(self, identity_no: int | None) -> Provider | None:
+        """Return who answers for an identity, None for one that this worker never served."""
+        return None if identity_no is None else self.served.providers.get(identity_no)

@@ -10,14 +10,16 @@ import orjson
 
 from db import coordination, tallies
 from db.batches import ClaimedBatch
+from db.configurations import ConfigurationChanged
 from db.coordination import JobPlan, PlanRefused, QueuedJob
 from db.engine import Connection, in_transaction
 from db.tallies import Tally, tally
 from domain.outcome import QUEUE_TIMEOUT
-from domain.plan import NotServed, PlannedBatch, plan
+from domain.plan import PlannedBatch, plan
 from domain.spec import JobSpec
 from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVENTED
 from worker.context import Context
+from worker.providers.configured import Serving
 
 JOBS_AT_ONCE = 256
 CELLS_AT_ONCE = 2_000
@@ -60,7 +62,6 @@ class Coordinator:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._served = frozenset(context.pools)
 
     async def coordinate(self, sources: Mapping[int, str], room: int) -> Planned:
         """Plan queued jobs in one transaction; claim up to about `room` cells of them when nothing else is due.
@@ -77,9 +78,13 @@ class Coordinator:
             return await self._plan_queued(connection, self._insert_each, sources, room, holder)
 
         try:
-            planned = await in_transaction(self._context.engine, together)
-        except PlanRefused:
-            planned = await in_transaction(self._context.engine, each_by_itself)
+            try:
+                planned = await in_transaction(self._context.engine, together)
+            except PlanRefused:
+                planned = await in_transaction(self._context.engine, each_by_itself)
+        except ConfigurationChanged:  # nothing was taken; the follower has this repeated under the other one
+            self._context.served.is_stale.set()
+            return Planned()
         if planned.plans or planned.failures:
             self._context.histograms[COORDINATION_SECONDS].observe(time.monotonic() - started)
             self._log(planned)
@@ -88,11 +93,18 @@ class Coordinator:
     async def _plan_queued(
         self, connection: Connection, insert: Insert, sources: Mapping[int, str], room: int, holder: int
     ) -> Planned:
-        jobs = await coordination.lock_queued_jobs(connection, JOBS_AT_ONCE, CELLS_AT_ONCE)
+        serving = self._context.serving
+        jobs = await coordination.lock_queued_jobs(
+            connection,
+            JOBS_AT_ONCE,
+            CELLS_AT_ONCE,
+            configuration_no=serving.configuration.number,
+            identity_nos=serving.configuration.identity_nos.values(),
+        )
         waiting = jobs[0].waiting if jobs else 0
         planned = Planned(has_more=waiting > len(jobs) or waiting == JOBS_AT_ONCE)
         for job in jobs:
-            self._plan(job, planned, source=sources.get(job.job_no, ""), room=room, holder=holder)
+            self._plan(job, planned, serving, source=sources.get(job.job_no, ""), room=room, holder=holder)
         began_at = max((job.locked_at for job in jobs), default=0.0)
         for batch in planned.claimed:  # all begin together, none before its job was queued
             batch.claimed_at = began_at
@@ -122,11 +134,11 @@ class Coordinator:
             except PlanRefused as refused:
                 planned.set_aside(one, f"The plan of the stored spec breaks the rule {refused}.")
 
-    def _plan(self, job: QueuedJob, planned: Planned, *, source: str, room: int, holder: int) -> None:
+    def _plan(self, job: QueuedJob, planned: Planned, serving: Serving, *, source: str, room: int, holder: int) -> None:
         """Add a job's plan to `planned`; one that can't be planned is set aside with its reason."""
         planned.job_ids[job.job_no] = job.id
         try:
-            spec, batches = self._read(job)
+            spec, batches = _read(job, serving)
         except (LookupError, ValueError, TypeError, AttributeError) as error:
             planned.failures.append((job.job_no, source or "initial", *_reason(error)))
             return
@@ -134,11 +146,11 @@ class Coordinator:
             detail = f"It waited {job.waited_seconds:.1f} s, past its queue_timeout_seconds, and nothing of it began."
             planned.failures.append((job.job_no, source or "initial", QUEUE_TIMEOUT, detail))
             return
-        instant = [] if job.has_backlog else [one for one in batches if one.pool in self._context.instant_pools]
+        instant = [] if job.has_backlog else [one for one in batches if one.pool in serving.instant]
         claimed = _claimable(instant, room - planned.claimed_cells)
         planned.claimed_cells += sum(batch.cells for batch in claimed)
         planned.specs[job.job_no] = spec
-        planned.claimed += [_claim(job, batch, holder) for batch in claimed]
+        planned.claimed += [_claim(job, batch, holder, serving) for batch in claimed]
         claimed_nos = frozenset(batch.batch_no for batch in claimed)
         planned.ready += [
             (job.job_no, batch.batch_no) for batch in batches if batch.is_first and batch.batch_no not in claimed_nos
@@ -152,25 +164,11 @@ class Coordinator:
                 batches=batches,
                 claimed=claimed_nos,
                 event=_event(spec, batches),
+                identity_by_pool=serving.identity_by_pool,
                 max_concurrent=spec.policy.max_concurrent,
                 queue_timeout_seconds=spec.policy.queue_timeout_seconds,
             )
         )
-
-    def _read(self, job: QueuedJob) -> tuple[JobSpec, Sequence[PlannedBatch]]:
-        """Return a job's spec and batches.
-
-        Raises NotServed for what the configuration has lost, and whatever a spec that another version stored provokes.
-        """
-        spec = JobSpec.from_json(job.spec)
-        if spec.planned != job.planned:
-            raise ValueError(spec.planned)
-        batches = plan(spec, self._context.pool_of)
-        for batch in batches:
-            if batch.pool not in self._served:  # no worker would ever claim it
-                detail = f"Provider {batch.provider} doesn't serve {batch.region} any more: configure it there, and"
-                raise NotServed("region_not_served", f"{detail} submit this again.")
-        return spec, batches
 
     async def _settle_triggers(self, connection: Connection, jobs: Sequence[QueuedJob], planned: Planned) -> None:
         counted = [_trigger_tally(one.source, "won") for one in planned.plans if not one.is_recorded]
@@ -210,10 +208,22 @@ class Coordinator:
             )
 
 
+def _read(job: QueuedJob, serving: Serving) -> tuple[JobSpec, Sequence[PlannedBatch]]:
+    """Return a job's spec and batches, all of identities that it was accepted under.
+
+    Raises whatever a spec that another version stored provokes.
+    """
+    spec = JobSpec.from_json(job.spec)
+    if spec.planned != job.planned:
+        raise ValueError(spec.planned)
+    batches = plan(spec, serving.pool_of)
+    if not {serving.identity_by_pool[batch.pool] for batch in batches} <= set(job.identity_nos):
+        raise LookupError(job.identity_nos)
+    return spec, batches
+
+
 def _reason(error: Exception) -> tuple[str, str]:
     """Return the (code, detail) that a job fails with."""
-    if isinstance(error, NotServed):
-        return error.code, error.detail
     return UNPLANNABLE, f"This version can't plan the stored spec: {type(error).__name__}."
 
 
@@ -227,7 +237,7 @@ def _claimable(batches: Sequence[PlannedBatch], room: int) -> list[PlannedBatch]
     return chosen
 
 
-def _claim(job: QueuedJob, batch: PlannedBatch, holder: int) -> ClaimedBatch:
+def _claim(job: QueuedJob, batch: PlannedBatch, holder: int, serving: Serving) -> ClaimedBatch:
     cells = list(batch.cell_nos())
     return ClaimedBatch(
         job_no=job.job_no,
@@ -248,6 +258,7 @@ def _claim(job: QueuedJob, batch: PlannedBatch, holder: int) -> ClaimedBatch:
         forgiven=[0] * len(cells),
         key_nos=[0] * len(cells),
         marked=[False] * len(cells),
+        identity_no=serving.identity_by_pool[batch.pool],
     )
 
 

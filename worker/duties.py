@@ -8,13 +8,13 @@ from broker.envelopes import BrokerError
 from db import batches, leadership, workers
 from db.engine import GONE, Connection, in_transaction
 from db.importing import ImportRecorded
-from db.imports import IMPORT_POOL
 from db.results import Recorded
 from runtime.tasks import end_tasks
 from worker import heartbeat
 from worker.broker_watch import BrokerWatch
 from worker.call_starts import show_call_starts
 from worker.claimer import Claimer
+from worker.configuration import Follower
 from worker.consumer import Consumer
 from worker.context import Context
 from worker.coordinator import Coordinator
@@ -36,8 +36,9 @@ HAND_BACK_SECONDS = 2.0
 class Worker:
     """One worker. Duties that take work stop first; those that end it go on until it is recorded or handed back."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, follower: Follower) -> None:
         self._context = context
+        self._follower = follower
         specs = Specs(context.engine)
         self._writer = Writer(context, self._on_recorded, self._on_refused)
         self._marker = Marker(context)
@@ -52,6 +53,7 @@ class Worker:
             self._importer,
             on_notice=self._claimer.wake,
             on_imports=self._claimer.wake_by_another,
+            on_configuration=context.served.is_stale.set,
         )
         self._consumer = Consumer(
             context,
@@ -74,6 +76,10 @@ class Worker:
                 duties.create_task(self._reconciler.run(), name="reconciler"),
                 duties.create_task(self._broker_watch.run(), name="broker watch"),
                 duties.create_task(self._import_coordinator.run(), name="import coordinator"),
+                duties.create_task(
+                    self._follower.run(every_seconds=self._context.heartbeat_seconds, on_changed=self._look_anew),
+                    name="configuration",
+                ),
             ]
             enders = [
                 duties.create_task(self._executor.run(), name="executor"),
@@ -123,6 +129,12 @@ class Worker:
         self._claimer.wake()
         self._import_coordinator.wake()
 
+    async def _look_anew(self) -> None:
+        """Look at everything that waits: another configuration may let go on what was held."""
+        self._claimer.wake()
+        self._import_coordinator.wake()
+        await self._consumer.look()
+
     def _on_refused(self, batch: batches.ClaimedBatch) -> None:
         """Leave a batch whose results can't be recorded to its lease."""
         self._executor.hear_of_gate(batch.pool)
@@ -151,7 +163,8 @@ class Worker:
         returned = await in_transaction(self._context.engine, lambda c: batches.hand_back(c, self._context.worker_no))
         if returned:
             self._context.log.info("handed_back", batches=len(returned))
-        await self._claimer.ring((*self._context.pools, IMPORT_POOL))
+        serving = self._context.serving
+        await self._claimer.ring((*serving.cell_identity_nos, *serving.import_identity_nos))
 
     async def _leave(self) -> None:
         async def stop(connection: Connection) -> None:

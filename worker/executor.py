@@ -14,7 +14,7 @@ from domain.spec import JobSpec
 from runtime.metrics import QUEUE_WAIT
 from worker.context import Context
 from worker.marker import Marker
-from worker.providers.protocol import Call, Provider
+from worker.providers.protocol import Call
 from worker.runs import BatchRun, Try
 from worker.writer import Writer
 
@@ -50,12 +50,12 @@ class Executor:
     @property
     def room_for_cells(self) -> int:
         """How many more cells may be claimed whose provider makes no calls; 0 if this worker serves none."""
-        return max(0, INSTANT_ROOM_CELLS - self._cells) if self._context.instant_pools else 0
+        return max(0, INSTANT_ROOM_CELLS - self._cells) if self._context.serving.instant else 0
 
     @property
     def room_for_calls(self) -> int:
         """How many more calls may be in flight here; 0 if no provider makes any."""
-        return max(0, self._context.concurrency - self._calls) if self._context.limits else 0
+        return max(0, self._context.concurrency - self._calls) if self._context.serving.called else 0
 
     @property
     def running(self) -> int:
@@ -77,6 +77,7 @@ class Executor:
             and not run.is_let_go
             and run.spec.policy.max_concurrent is None
             and self._is_open(run)
+            and self._is_current(run)
         ]
 
     def grow(self, batch: ClaimedBatch, slots: int) -> None:
@@ -91,7 +92,7 @@ class Executor:
     def start(self, batches: Iterable[ClaimedBatch], specs: Mapping[int, JobSpec]) -> None:
         """Take these claimed batches in hand; their leases are this worker's to renew from now on."""
         for batch in batches:
-            run = BatchRun(batch, specs[batch.job_no])
+            run = BatchRun(batch, specs[batch.job_no], self._context.provider_of(batch.identity_no))
             self.held[batch.key] = run
             self._calls += run.slots
             self._cells += 0 if run.counts_calls else run.untold
@@ -157,7 +158,7 @@ class Executor:
         elif run.counts_calls:
             self._start_calls(group, run, run.slots)
         else:
-            await self._answer_all(run, settlement, self._context.providers[batch.provider])
+            await self._answer_all(run, settlement)
         told = 0 if run.counts_calls else before - run.untold
         self._cells -= told
         if settlement.results or not run.untried:
@@ -165,13 +166,12 @@ class Executor:
         return told
 
     def _start_calls(self, group: asyncio.TaskGroup, run: BatchRun, slots: int) -> None:
-        provider = self._context.providers[run.batch.provider]
         for _ in range(slots):
-            task = group.create_task(self._work(run, provider))
+            task = group.create_task(self._work(run))
             run.tasks.add(task)
             task.add_done_callback(run.tasks.discard)
 
-    async def _work(self, run: BatchRun, provider: Provider) -> None:
+    async def _work(self, run: BatchRun) -> None:
         """Fill one slot: ask one cell after another while the batch has any and its turn lasts."""
         index = self._next(run)
         if index is None:
@@ -181,13 +181,16 @@ class Executor:
                 self.release(run.batch)
                 return
             started_us = run.asked[index] = run.clock_us()
-            outcome = await provider.answer(_call_of(run, index))
+            outcome = await run.answering.answer(_call_of(run, index))
             del run.asked[index]
-            tried = Try(started_us, run.clock_us(), provider.name)
-            if isinstance(outcome, Failed) and outcome.closes_gate:
+            tried = Try(started_us, run.clock_us(), run.answering.name)
+            is_current = self._is_current(run)
+            if is_current and isinstance(outcome, Failed) and outcome.closes_gate:
                 self._close(run.batch.pool)
             settlement = Settlement(run.batch)
             run.add(settlement, index, outcome, tried)
+            if not is_current:  # what a former address says moves no gate of the one that is configured now
+                settlement.refusal, settlement.opens_gate = None, False
             index = self._next(run)
             self._submit(run, settlement)
 
@@ -205,6 +208,10 @@ class Executor:
             if run.batch.pool == pool:
                 run.start_no_more()
 
+    def _is_current(self, run: BatchRun) -> bool:
+        """Say whether a batch is of an identity that is still configured."""
+        return self._context.serving.identity_by_pool.get(run.batch.pool) == run.batch.identity_no
+
     def _is_open(self, run: BatchRun) -> bool:
         return run.batch.pool not in self._refused_pools
 
@@ -212,13 +219,13 @@ class Executor:
         run.slots -= slots
         self._calls -= slots
 
-    async def _answer_all(self, run: BatchRun, settlement: Settlement, provider: Provider) -> None:
+    async def _answer_all(self, run: BatchRun, settlement: Settlement) -> None:
         """Answer every cell on the spot; all of them count as asked at the same time."""
         started_us = run.clock_us()
         outcomes = []
         while (index := run.next_untried()) is not None:
-            outcomes.append((index, await provider.answer(_call_of(run, index))))
-        tried = Try(started_us, run.clock_us(), provider.name)
+            outcomes.append((index, await run.answering.answer(_call_of(run, index))))
+        tried = Try(started_us, run.clock_us(), run.answering.name)
         for index, outcome in outcomes:
             run.add(settlement, index, outcome, tried)
 

@@ -51,7 +51,13 @@ async def _say_alive(context: Context, running: int) -> None:
     histograms = context.histograms
 
     async def unit(connection: Connection) -> None:
-        if not await workers.beat(connection, context.worker_no, running=running, metrics=histograms.snapshot()):
+        if not await workers.beat(
+            connection,
+            context.worker_no,
+            running=running,
+            metrics=histograms.snapshot(),
+            standing=context.serving.standing,
+        ):
             histograms.clear()
             await workers.start_over(connection, context.worker_no)
 

@@ -15,8 +15,9 @@ from broker import locks
 from broker.envelopes import BrokerError
 from db import imports, tallies
 from db.engine import GONE, REFUSED, Connection, in_transaction
-from db.imports import Coordination, ImportPlan, KeyChanged, Settled
+from db.imports import Coordination, ImportPlan, KeyChanged, Served, Settled
 from db.tallies import Tally, tally
+from domain.identities import of_source
 from domain.import_spec import ImportSpec
 from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVENTED, RETRIES
 from sources.errors import SourceNotConfigured
@@ -47,6 +48,11 @@ class ImportCoordinator:
         self._mine: set[int] = set()
         self._left_to_others = LeftToOthers()
 
+    @property
+    def _served(self) -> Served:
+        serving = self._context.serving
+        return Served(serving.configuration.number, serving.import_identity_nos)
+
     def wake(self) -> None:
         """Say that an import may wait."""
         self._wake.set()
@@ -72,7 +78,7 @@ class ImportCoordinator:
         if room <= 0:
             return
         found = await in_transaction(
-            self._context.engine, lambda c: imports.find_imports(c, limit=room, but_not=but_not)
+            self._context.engine, lambda c: imports.find_imports(c, self._served, limit=room, but_not=but_not)
         )
         for job_no, job_id in found:
             self._mine.add(job_no)
@@ -124,6 +130,7 @@ class ImportCoordinator:
         mine = await imports.begin(
             connection,
             job_no,
+            self._served,
             holder=secrets.randbits(63),
             worker_no=self._context.worker_no,
             lease_seconds=self._context.lease_seconds,
@@ -194,14 +201,16 @@ class ImportCoordinator:
             spec = ImportSpec.from_json(mine.spec)
         except (LookupError, ValueError, TypeError, AttributeError) as error:  # another version stored it
             return Failure(UNPLANNABLE, f"This version can't plan the stored spec: {type(error).__name__}.")
-        found = await survey(spec, self._context.open_source)
+        numbers = self._context.serving.configuration.identity_nos
+        accepted = {key: number for key, number in numbers.items() if number in mine.identity_nos}
+        found = await survey(spec, lambda source: self._context.open_source(source, accepted.get(of_source(source))))
         for record_type, one in found.items():
             if isinstance(one, Trouble) and one.cause is not None:
                 self._context.log.error("source_failed", job_id=mine.id, record_type=record_type, exc_info=one.cause)
         trouble = trouble_of(spec, found)
         if trouble is not None:
             return coordination_failures.unread(mine, trouble, policy=spec.policy)
-        return spec, plan(spec, found)
+        return spec, plan(spec, found, accepted)
 
     async def _write(self, mine: Coordination, spec: ImportSpec, plan: ImportPlan) -> None:
         facts = {

@@ -211,7 +211,7 @@ class Importer:
             return settlements.lost(batch, given)
         record_type = spec.record_types[given.record_type_no]
         try:
-            async with self._sources.open(batch.job_no, record_type.source) as source:
+            async with self._sources.open(batch.job_no, record_type.source, batch.identity_no) as source:
                 rows = await source.read(given.range)
             return settlements.read(batch, given, rows, key=record_type.key, policy=spec.policy)
         except SourceError as error:

@@ -10,7 +10,7 @@ from functools import partial
 
 from broker import envelopes
 from broker.envelopes import BrokerError, Envelope
-from db import leadership, reconciliation, tallies
+from db import configurations, leadership, reconciliation, tallies
 from db.engine import GONE, Connection, Result, in_transaction
 from db.leadership import RECONCILING, Leadership
 from db.tallies import tally
@@ -63,6 +63,7 @@ class Reconciler:
         """Offer what sits in leases that ran out and what nobody would release; needs no Redis."""
         await self._ready("lease_expired", reconciliation.ready_expired_batches)
         await self._ready("stranded", reconciliation.ready_stranded_batches)
+        await self._ready("accepted_anew", configurations.follow_moved_jobs)
         while await self._as_leader(
             partial(reconciliation.purge_idempotency_keys, hours=self._context.idempotency_hours)
         ):

@@ -28,6 +28,7 @@ from domain.outcome import (
     storable,
 )
 from domain.spec import Delivery, JobSpec
+from worker.providers.protocol import Provider
 
 QUANTUM_SECONDS = 0.5
 """How long a batch goes on starting calls before it yields: handing slots over costs some 5 ms, 1 % of it."""
@@ -45,6 +46,7 @@ class Try(NamedTuple):
 class BatchRun:
     """A claimed batch under way. `untold` of its cells have no outcome yet; `slots` calls of it may be in flight.
 
+    `provider` answers for the identity that it was claimed for; None where its cells are only to be ended.
     `untried` are the indices, into the batch's lists, of cells that nobody asked yet. Those with the fewest tries come
     first: one that is refused again and again must not be each probe of a closed gate. `asked` are those whose call is
     out, with its start in microseconds since the epoch; `shown` ones have it in the database. It `is_cleared` once
@@ -53,6 +55,7 @@ class BatchRun:
 
     batch: ClaimedBatch
     spec: JobSpec
+    provider: Provider | None
     slots: int = field(init=False)
     untold: int = field(init=False)
     untried: deque[int] = field(init=False)
@@ -94,6 +97,13 @@ class BatchRun:
     def interrupted(self) -> list[int]:
         """The cells that an earlier holder had started: nobody knows whether they were done."""
         return [index for index, is_marked in enumerate(self.batch.marked) if is_marked]
+
+    @property
+    def answering(self) -> Provider:
+        """Who answers its cells."""
+        if self.provider is None:
+            raise LookupError(self.batch.identity_no)
+        return self.provider
 
     def cell(self, index: int) -> Cell:
         """Return where a cell stands."""
@@ -140,7 +150,7 @@ class BatchRun:
             outcome = self._keep(settlement, index, outcome)
         match outcome:
             case Completed():
-                settlement.completed.append(_completed(self.cell(index), tried, outcome))
+                settlement.completed.append(_completed(self.cell(index), tried, outcome, self.batch.identity_no))
             case Failed():
                 self._add_failure(settlement, index, outcome, tried)
             case _:
@@ -169,6 +179,7 @@ class BatchRun:
             error_retryable=False,
             status="unknown",
             attempts_before=self.batch.attempts[index],
+            identity_no=self.batch.identity_before,
         )
         settlement.ended.append(cell)
 
@@ -216,6 +227,7 @@ class BatchRun:
             finish_reason=failed.reply.finish_reason,
             is_complete=failed.reply.is_complete,
             model_used=failed.reply.model_used,
+            identity_no=self.batch.identity_no,
         )
 
     def _has_tries_left(self, index: int, failed: Failed) -> bool:
@@ -246,6 +258,7 @@ class BatchRun:
             is_forgiven,
             failed.end is End.ANSWERED,
             wait,
+            self.batch.identity_no,
         )
 
 
@@ -262,10 +275,10 @@ def _tried(tried: Try, outcome: Outcome) -> tuple[int, int, str]:
     return tried.started_us, tried.finished_us, outcome.provider_used or tried.provider_used
 
 
-def _completed(cell: Cell, tried: Try, outcome: Completed) -> CompletedCell:
+def _completed(cell: Cell, tried: Try, outcome: Completed, identity_no: int | None) -> CompletedCell:
     output, reply = storable(outcome.output), outcome.reply
     if reply is NO_REPLY:
-        return CompletedCell(*cell, *_tried(tried, outcome), outcome.region_served, output)
+        return CompletedCell(*cell, *_tried(tried, outcome), outcome.region_served, output, identity_no=identity_no)
     return CompletedCell(
         *cell,
         *_tried(tried, outcome),
@@ -275,6 +288,7 @@ def _completed(cell: Cell, tried: Try, outcome: Completed) -> CompletedCell:
         finish_reason=reply.finish_reason,
         is_complete=reply.is_complete,
         model_used=reply.model_used,
+        identity_no=identity_no,
     )
 
 

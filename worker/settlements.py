@@ -25,6 +25,7 @@ def read(
         batch,
         given,
         "completed",
+        identity_no=batch.identity_no,
         rows_read=len(rows),
         records=records.taken,
         rejected=records.rejected,

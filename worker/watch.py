@@ -20,7 +20,7 @@ class Watch:
     """Looks at least every two seconds, and at once when a notice says that something was cancelled or resumed.
 
     `on_notice` hears of each notice after that: what was cancelled leaves room. `on_imports` hears when another worker
-    leaves batches of imports behind.
+    leaves batches of imports behind, `on_configuration` when another configuration was applied.
     """
 
     def __init__(
@@ -31,12 +31,14 @@ class Watch:
         *,
         on_notice: Callable[[], None],
         on_imports: Callable[[], None],
+        on_configuration: Callable[[], None],
     ) -> None:
         self._context = context
         self._executor = executor
         self._importer = importer
         self._on_notice = on_notice
         self._on_imports = on_imports
+        self._on_configuration = on_configuration
         self._told = asyncio.Event()
 
     async def listen(self) -> None:
@@ -47,6 +49,9 @@ class Watch:
                     async for notice in heard:
                         if notice.about == "imports":
                             self._on_imports()
+                            continue
+                        if notice.about == "configuration":
+                            self._on_configuration()
                             continue
                         self._told.set()
                         self._on_notice()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from api.dependencies import ONE_OF_EACH, Database, ExecutionId, JobId, NoParameters, Tenant
+from api.dependencies import ONE_OF_EACH, Database, ExecutionId, JobId, NoParameters, Tenant, in_force
 from api.downloads import Download
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.execution_files import CSV, NDJSON
@@ -64,7 +64,7 @@ async def get_executions(
     wanted = ExecutionFilter(
         status=parameters.status,
         model=parameters.model,
-        region=canonical_region(parameters.region, request.app.state.registry),
+        region=canonical_region(parameters.region, in_force(request).registry),
         question=parameters.question,
     )
     kind = FORMS.asked(request, parameters)

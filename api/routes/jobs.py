@@ -9,10 +9,11 @@ from pydantic import Field
 
 from api.bodies import read_idempotency_key, read_json
 from api.dedup_examples import CONFLICT_EXAMPLES, CREATED_EXAMPLES, JOINED_EXAMPLES
-from api.dependencies import ONE_OF_EACH, NoParameters
+from api.dependencies import ONE_OF_EACH, NoParameters, in_force
 from api.examples import BENCHMARK_EXAMPLE, IMPORT_EXAMPLE, INFERENCE_EXAMPLE
 from api.headers import LOCATION
 from api.import_previews import ImportPreviews
+from api.pausing import InForce
 from api.problems import MEDIA_TYPE, problem_responses
 from api.request_ids import request_id_of
 from api.schemas.imports import IMPORT_SUBMISSION
@@ -91,8 +92,11 @@ async def submit_job(
     body = await read_json(request)
     submitter: Submitter = request.app.state.submitter
     sender = _sender(request)
-    normalized = await _normalize(request, body, sender, key, is_recorded=not dry_run)
-    submission = Submission(tenant_no=DEFAULT_TENANT_NO, body=body, normalized=normalized, key=key, sender=sender)
+    now = in_force(request)
+    normalized = await _normalize(request, now, body, sender, key, is_recorded=not dry_run)
+    submission = Submission(
+        tenant_no=DEFAULT_TENANT_NO, body=body, normalized=normalized, in_force=now, key=key, sender=sender
+    )
     answer = await (submitter.preview(submission) if dry_run else submitter.submit(submission))
     if dry_run and isinstance(normalized, NormalizedImport):
         previews: ImportPreviews = request.app.state.import_previews
@@ -104,11 +108,11 @@ async def submit_job(
 
 
 async def _normalize(
-    request: Request, body: Any, sender: Sender, key: str | None, *, is_recorded: bool
+    request: Request, now: InForce, body: Any, sender: Sender, key: str | None, *, is_recorded: bool
 ) -> Normalized | NormalizedImport:
     """Return what the body means; a refusal is entered into the ledger before it is answered."""
     try:
-        return normalize(body, request.app.state.registry)
+        return normalize(body, now.registry)
     except SpecRejected as error:
         if is_recorded:
             await request.app.state.refusals.enter(DEFAULT_TENANT_NO, sender, error, key)

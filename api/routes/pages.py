@@ -14,6 +14,8 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from api.pausing import InForce
+
 router = APIRouter(include_in_schema=False)
 
 _UI: Final = Path(__file__).resolve().parent.parent / "ui"
@@ -22,6 +24,10 @@ _HOME_POLICY: Final = f"{_NOWHERE_ELSE}; style-src 'self'"
 # Swagger UI draws its icons from data: URLs and colours the answer of a tried operation with style attributes.
 _DOCS_POLICY: Final = f"{_NOWHERE_ELSE} data:; style-src 'self' 'unsafe-inline'; script-src 'self'; connect-src 'self'"
 _ADDRESS: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?(?:/[A-Za-z0-9._~/-]*)?")
+_SIMULATED: Final = (
+    '<p class="simulated"><strong>This is a simulation.</strong> The built-in <code>echo</code> answers '
+    "with the question itself, in place of a provider.</p>\n"
+)
 _USUAL_ADDRESS: Final = "http://127.0.0.1:8000"
 
 
@@ -29,6 +35,8 @@ _USUAL_ADDRESS: Final = "http://127.0.0.1:8000"
 async def home(request: Request) -> HTMLResponse:
     """Return the page that says what Breakwater is and where to go on; its command works where it is read."""
     page = _home_page().replace("{{ base_url }}", escape(_base_url(request)))
+    now: InForce | None = getattr(request.app.state, "in_force", None)
+    page = page.replace("{{ simulated }}", _SIMULATED if now and now.registry.simulated_providers else "")
     return HTMLResponse(page, headers=_headers(_HOME_POLICY))
 
 

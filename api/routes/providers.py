@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.acting import Acting
 from api.actors import BECAUSE, read_because, who
-from api.dependencies import ONE_OF_EACH, Action, Allowed, Database, NoParameters, Pausing
+from api.dependencies import ONE_OF_EACH, Action, Allowed, Database, NoParameters, Pausing, in_force
 from api.paging import PROVIDERS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.providers import Provider, ProviderList
@@ -17,8 +17,6 @@ from db.pools import read_pools
 from domain.errors import NotFound
 from domain.notes import cut
 from domain.regions import Registry
-from runtime.config_file import ProviderType
-from runtime.settings import Settings
 
 router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
 
@@ -110,12 +108,13 @@ async def _press(
 async def _show(
     request: Request, connection: Connection, names: list[str], paused: Mapping[Paused, Pause], registry: Registry
 ) -> list[Provider]:
-    settings: Settings = request.app.state.settings
+    content = in_force(request).configuration.content
     pools = await read_pools(connection)
     shown = []
     for name in names:
-        configured = settings.file.providers.get(name)
-        kind = configured.type if configured else ProviderType.ECHO
+        configured = content.providers.get(name)
+        if configured is None:  # it went with the configuration, a moment ago
+            continue
         regions = registry.regions_by_provider.get(name, registry.allowed_regions)
-        shown.append(Provider.of(name, kind, paused[Paused(Kind.PROVIDER, name)], regions, pools))
+        shown.append(Provider.of(name, configured.type, paused[Paused(Kind.PROVIDER, name)], regions, pools))
     return shown

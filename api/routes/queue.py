@@ -31,6 +31,7 @@ async def get_queue(
         stuck = await db.list_stuck(connection, tenant, min_seconds=2 * settings.reconcile_seconds)
         live = await workers.live(connection, silent_seconds=settings.lease_seconds)
         leader = await read_leader(connection, RECONCILING)
+        apis = await workers.live(connection, silent_seconds=settings.lease_seconds, role="api")
     return Queue(
         broker=checked.state.value,
         broker_detail=checked.detail,
@@ -46,6 +47,7 @@ async def get_queue(
         oldest_owed_seconds=counts.oldest_owed_seconds,
         stuck=[explain(one, live, settings) for one in stuck],
         leader=Leader.model_validate(leader, from_attributes=True) if leader else None,
-        workers=[Worker.model_validate(worker) for worker in live],
+        workers=[Worker.of(worker) for worker in live],
+        apis=[Worker.of(api) for api in apis],
         checked_at=counts.checked_at,
     )

@@ -24,8 +24,15 @@ class AuditCounts(BaseModel):
     orphans: int = Field(description="Cells without a batch of their job and region. Must be 0.")
     attempts: int = Field(description="Tries that came to an end.")
     external_calls: int = Field(
-        description="Those of them that asked a provider other than `echo`. A call whose end nobody recorded (a crash,"
-        " a cancel or a release came between) is in no attempt."
+        description="Those of them that asked a provider, not the built-in `echo`. A call whose end nobody recorded (a"
+        " crash, a cancel or a release came between) is in no attempt."
+    )
+    simulated: int = Field(description="Completed cells that the built-in `echo` answered in place of a provider.")
+    config_mismatches: int = Field(
+        description="Tries, and batches of imports, answered by another type or address than the job's. Must be 0."
+    )
+    unknown_configuration: int = Field(
+        description="Tries, and batches of imports, from before there was a configuration to compare them with."
     )
     incomplete: int = Field(description="Cells whose answer was cut or filtered, or is a refusal.")
     unconfirmed_region: int = Field(
@@ -124,4 +131,7 @@ _COUNTED = (
     "external_calls",
     "incomplete",
     "unconfirmed_region",
+    "simulated",
+    "config_mismatches",
+    "unknown_configuration",
 )

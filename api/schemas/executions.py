@@ -43,6 +43,7 @@ class Execution(BaseModel):
     attempts: int = Field(description="Tries that came to an end; giving up without a call is none.")
     provider: str = Field(description="Whom the spec names for the model.")
     provider_used: str | None = Field(description="Who was asked, or is being asked.")
+    simulated: bool = Field(description="Whether the built-in `echo` answered in place of a provider.")
     region_served: str | None = Field(description=_SERVED)
     output: str | None
     output_empty: bool | None = Field(description="Whether the answer is the empty text; null without an answer.")
@@ -128,6 +129,7 @@ def _members(cell: db.Execution) -> dict[str, Any]:
         "attempts": cell.attempts,
         "provider": cell.provider,
         "provider_used": cell.provider_used,
+        "simulated": cell.simulated,
         "region_served": cell.region_served,
         "output": cell.output,
         "output_empty": None if cell.output is None else cell.output == "",

@@ -79,9 +79,22 @@ class QueuePlace(BaseModel):
 class Held(BaseModel):
     """Why nothing of a job may start."""
 
-    reason: Literal["region_paused", "provider_paused", "gate_closed"]
-    since: datetime
+    reason: Literal["region_paused", "provider_paused", "gate_closed", "configuration_changed"]
+    since: datetime | None
     detail: str = Field(description="What holds it, and what lets it go on.")
+
+    @classmethod
+    def by_configuration(cls, job: JobRead) -> Self | None:
+        """Return how a job is held that was accepted under what isn't configured now, None if it isn't."""
+        if job.held_by is None:
+            return None
+        named = ", ".join(job.held_by) or "what it asks for"
+        return cls(
+            reason="configuration_changed",
+            since=job.held_since,
+            detail=f"It was accepted under another configuration of {named}. It goes on when that is configured again, "
+            "or is accepted anew: `breakwater config apply FILE --move-jobs`. Or cancel it.",
+        )
 
 
 class JobSummary(BaseModel):
@@ -138,6 +151,7 @@ class Job(BaseModel):
     )
     queue: QueuePlace | None = Field(description="Its wait so far; null once anything of it has begun, or it ended.")
     spec_hash: str = Field(description="Of its content: what makes two specs the same work.")
+    simulated: bool = Field(description="Whether the built-in `echo` answers for any of it in place of a provider.")
     spec: dict[str, Any] | None = Field(description="As it runs; null once purged.")
     submitted: Any = Field(description="The body as it came; null once purged.")
     normalization: list[NormalizationNote] = Field(description="What was understood differently from how it came.")
@@ -166,9 +180,10 @@ class Job(BaseModel):
             started_at=job.started_at,
             first_started_at=job.first_started_at,
             finished_at=job.finished_at,
-            held=held,
+            held=Held.by_configuration(job) or held,
             queue=QueuePlace.of(job),
             spec_hash=job.spec_hash,
+            simulated=job.simulated,
             spec=job.spec,
             submitted=job.submitted,
             normalization=[NormalizationNote.model_validate(note) for note in job.normalization or ()],

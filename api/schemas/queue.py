@@ -1,13 +1,15 @@
 """The queue and the workers as they are shown."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
 StuckReason = Literal[
     "overdue",
     "paused",
+    "configuration_changed",
     "lease_expired",
     "put_off",
     "gate_closed",
@@ -39,15 +41,49 @@ class StuckWork(BaseModel):
     seconds: float = Field(description="For how long.")
 
 
+class NotServed(BaseModel):
+    """Something that is configured and that a process can't serve."""
+
+    name: str = Field(examples=["providers.hybrid"])
+    reason: str
+
+
+class ServedConfiguration(BaseModel):
+    """Which configuration a process serves, and what of it."""
+
+    number: int | None = Field(description="Null until it has read one.")
+    is_current: bool = Field(description="False for a moment after another one was applied: it takes no work then.")
+    file: Literal["none", "same", "differs"] = Field(
+        description="What a file that it was given says, compared with the configuration in force, which it serves."
+    )
+    not_served: list[NotServed] = Field(description="What it lacks a key or a URL for.")
+
+
 class Worker(BaseModel):
-    """A worker that gave a sign of life within the last lease."""
+    """A process that gave a sign of life within the last lease."""
 
     id: str
+    role: Literal["worker", "api"]
     pid: int
     host: str
+    version: str | None
     started_at: datetime
     heartbeat_at: datetime
+    heartbeat_age_seconds: float
     running: int = Field(description="Cells in hand without a result.")
+    configuration: ServedConfiguration
+
+    @classmethod
+    def of(cls, process: Mapping[str, Any]) -> Self:
+        """Return the process as it is shown."""
+        shown = {name: process[name] for name in cls.model_fields if name != "configuration"}
+        configuration = ServedConfiguration(
+            number=process["configuration_no"],
+            is_current=process["is_current"],
+            file=process["config_file"],
+            not_served=process["not_served"],
+        )
+        return cls(**shown, configuration=configuration)
 
 
 class Leader(BaseModel):
@@ -82,4 +118,5 @@ class Queue(BaseModel):
     stuck: list[StuckWork] = Field(description="At most 50, longest first; what is paused comes last.")
     leader: Leader | None = Field(description="Null if no worker ever led.")
     workers: list[Worker]
+    apis: list[Worker] = Field(description="The API processes, likewise.")
     checked_at: datetime

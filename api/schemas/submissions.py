@@ -112,6 +112,7 @@ class NormalizationNote(BaseModel):
         "kept_as_text",
         "contradicted",
         "partly_shown",
+        "simulated",
     ]
     from_: str | None = Field(default=None, alias="from")
     to: str | int | None = None

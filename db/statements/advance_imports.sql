@@ -68,10 +68,10 @@ WITH advanced_waves AS (
         )
     FROM advanced_jobs AS a
 ), opened_ready AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
     SELECT
-        b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, b.cells,
-        virtual_time(b.provider, b.region) + 1 + b.batch_no - o.first_batch_no
+        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, a.tenant_no, b.cells,
+        virtual_time(b.identity_no) + 1 + b.batch_no - o.first_batch_no
     FROM opened_waves AS o
     JOIN advanced_jobs AS a USING (job_no)
     JOIN imports AS i USING (job_no)
@@ -81,10 +81,10 @@ WITH advanced_waves AS (
     WHERE b.status = 'pending'
     ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
 ), released AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
     SELECT
-        b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, b.cells,
-        greatest(i.turn + m.ready_window * b.cells, virtual_time(b.provider, b.region) + b.cells)
+        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, a.tenant_no, b.cells,
+        greatest(i.turn + m.ready_window * b.cells, virtual_time(b.identity_no) + b.cells)
     FROM unnest($11::bigint[], $12::int[], $13::bigint[]) AS i (job_no, batch_no, turn)
     JOIN batches AS b USING (job_no, batch_no)
     JOIN advanced_jobs AS a USING (job_no)
@@ -92,10 +92,10 @@ WITH advanced_waves AS (
     WHERE b.status = 'pending' AND b.queued_at IS NULL
     ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
 ), due_again AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, lane, cells, turn, not_before)
+    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, lane, cells, turn, not_before)
     SELECT
-        b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, i.lane, i.cells,
-        virtual_time(b.provider, b.region) + i.weight * i.cells,
+        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, a.tenant_no, i.lane, i.cells,
+        virtual_time(b.identity_no) + i.weight * i.cells,
         now() + i.due_in_seconds * interval '1 second'
     FROM unnest($14::bigint[], $15::int[], $16::int[], $17::smallint[], $18::int[], $19::float8[])
         AS i (job_no, batch_no, cells, lane, weight, due_in_seconds)

@@ -43,20 +43,20 @@ WITH advanced_waves AS (
         json_build_object('status', a.status, 'batches', a.event::json)
     FROM advanced_jobs AS a
 ), released AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
     SELECT
-        b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, b.cells,
-        greatest(i.turn + $19::int * b.cells, virtual_time(b.provider, b.region) + b.cells)
+        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, a.tenant_no, b.cells,
+        greatest(i.turn + $19::int * b.cells, virtual_time(b.identity_no) + b.cells)
     FROM unnest($10::bigint[], $11::int[], $12::bigint[]) AS i (job_no, batch_no, turn)
     JOIN batches AS b USING (job_no, batch_no)
     JOIN advanced_jobs AS a USING (job_no)
     WHERE b.status = 'pending' AND b.queued_at IS NULL
     ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
 ), due_again AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, lane, cells, turn, not_before)
+    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, lane, cells, turn, not_before)
     SELECT
-        b.job_no, b.batch_no, b.provider, b.region, a.tenant_no, i.lane, i.cells,
-        virtual_time(b.provider, b.region) + i.weight * i.cells,
+        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, a.tenant_no, i.lane, i.cells,
+        virtual_time(b.identity_no) + i.weight * i.cells,
         now() + i.due_in_seconds * interval '1 second'
     FROM unnest($13::bigint[], $14::int[], $15::int[], $16::smallint[], $17::int[], $18::float8[])
         AS i (job_no, batch_no, cells, lane, weight, due_in_seconds)

@@ -1,5 +1,6 @@
 -- Count what the jobs in $1 hold, from their executions, and compare it with what is kept. Everything but planned,
--- terminal, open, attempts, external_calls, incomplete and unconfirmed_region must be 0. A job that ended before it was planned has no cells. A twin
+-- terminal, open, attempts, external_calls, incomplete, unconfirmed_region, simulated and unknown_configuration must be 0.
+-- A job that ended before it was planned has no cells. A twin
 -- may stand in for a missing cell in out_of_plan, but not in duplicates. The last try of a cell is told by its own row
 -- where somebody was asked: not while it waits, not when it was cancelled, given up or resolved by a person.
 WITH audited_jobs AS MATERIALIZED (
@@ -7,6 +8,7 @@ WITH audited_jobs AS MATERIALIZED (
         j.job_no, j.id, j.kind, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete,
         s.pairs,
         cardinality(s.question_ids) AS questions,
+        j.identity_nos || coalesce(j.former_identity_nos, '{}') AS accepted_nos,
         EXISTS (SELECT FROM waves AS w WHERE w.job_no = j.job_no) AS is_coordinated
     FROM jobs AS j
     JOIN specs AS s USING (job_no)
@@ -16,16 +18,25 @@ WITH audited_jobs AS MATERIALIZED (
         t.job_no, t.region_no, t.model_no, t.question_no,
         count(*)::int AS tries,
         max(t.attempt_no)::int AS last_no,
-        count(*) FILTER (WHERE t.provider_used <> 'echo')::int AS calls
+        count(*) FILTER (WHERE NOT coalesce(i.is_simulated, t.provider_used = 'echo'))::int AS calls,
+        count(*) FILTER (WHERE t.identity_no IS NULL)::int AS of_nobody_known,
+        count(*) FILTER (
+            WHERE t.identity_no IS NOT NULL AND NOT t.identity_no = ANY (coalesce(a.accepted_nos, '{}'))
+        )::int AS mismatches
     FROM attempts AS t
+    JOIN audited_jobs AS a USING (job_no)
+    LEFT JOIN identities AS i USING (identity_no)
     WHERE t.job_no = ANY ($1::bigint[])
     GROUP BY t.job_no, t.region_no, t.model_no, t.question_no
 ), tried_cells AS (
     SELECT
-        e.*, coalesce(t.tries, 0) AS tries, coalesce(t.last_no, 0) AS last_no, coalesce(t.calls, 0) AS recorded_calls,
+        e.*, coalesce(i.is_simulated, e.provider_used = 'echo') AS is_simulated,
+        coalesce(t.of_nobody_known, 0) AS of_nobody_known, coalesce(t.mismatches, 0) AS mismatches,
+        coalesce(t.tries, 0) AS tries, coalesce(t.last_no, 0) AS last_no, coalesce(t.calls, 0) AS recorded_calls,
         e.status IN ('completed', 'failed', 'unknown') AND e.provider_used IS NOT NULL AS tells_last_try
     FROM executions AS e
     LEFT JOIN recorded_tries AS t USING (job_no, region_no, model_no, question_no)
+    LEFT JOIN identities AS i USING (identity_no)
     WHERE e.job_no = ANY ($1::bigint[])
 ), counted_batches AS MATERIALIZED (
     SELECT
@@ -39,7 +50,16 @@ WITH audited_jobs AS MATERIALIZED (
         count(*) FILTER (WHERE e.status = 'cancelled')::int AS cancelled,
         count(*) FILTER (WHERE e.status = 'unknown')::int AS unknown,
         sum(e.attempts)::int AS attempts,
-        sum(e.recorded_calls + (e.tells_last_try AND e.provider_used <> 'echo')::int)::int AS calls,
+        sum(e.recorded_calls + (e.tells_last_try AND NOT e.is_simulated)::int)::int AS calls,
+        count(*) FILTER (WHERE e.status = 'completed' AND e.is_simulated)::int AS simulated,
+        sum(e.of_nobody_known + (e.tells_last_try AND e.identity_no IS NULL)::int)::int AS of_nobody_known,
+        sum(
+            e.mismatches
+            + (
+                e.tells_last_try AND e.identity_no IS NOT NULL
+                AND NOT e.identity_no = ANY (coalesce(a.accepted_nos, '{}'))
+            )::int
+        )::int AS mismatches,
         count(*) FILTER (
             WHERE e.attempts <> e.tries + e.tells_last_try::int OR e.last_no <> e.tries
         )::int AS tries_differ,
@@ -54,7 +74,10 @@ WITH audited_jobs AS MATERIALIZED (
     SELECT
         i.job_no, i.batch_no, 0, 0, 1, 0, 0,
         (b.finished_at IS NULL)::int, (b.status = 'completed')::int, (b.status = 'failed')::int,
-        (b.status = 'cancelled')::int, 0, coalesce(b.attempts, 0), 0, 0, 0, 0
+        (b.status = 'cancelled')::int, 0, coalesce(b.attempts, 0), 0,
+        0, (b.status = 'completed' AND i.identity_no IS NULL)::int,
+        (i.identity_no IS NOT NULL AND NOT i.identity_no = ANY (coalesce(a.accepted_nos, '{}')))::int,
+        0, 0, 0
     FROM import_batches AS i
     JOIN audited_jobs AS a USING (job_no)
     LEFT JOIN batches AS b USING (job_no, batch_no)
@@ -125,6 +148,9 @@ WITH audited_jobs AS MATERIALIZED (
         sum(c.unknown)::int AS unknown,
         sum(c.attempts)::int AS attempts,
         sum(c.calls)::int AS calls,
+        sum(c.simulated)::int AS simulated,
+        sum(c.of_nobody_known)::int AS of_nobody_known,
+        sum(c.mismatches)::int AS mismatches,
         sum(c.tries_differ)::int AS tries_differ,
         sum(c.incomplete)::int AS incomplete,
         sum(c.unconfirmed_region)::int AS unconfirmed_region
@@ -152,6 +178,9 @@ SELECT
     coalesce(c.tries_differ, 0) AS tries_differ,
     coalesce(c.incomplete, 0) AS incomplete,
     coalesce(c.unconfirmed_region, 0) AS unconfirmed_region,
+    coalesce(c.mismatches, 0) AS config_mismatches,
+    coalesce(c.simulated, 0) AS simulated,
+    coalesce(c.of_nobody_known, 0) AS unknown_configuration,
     CASE
         WHEN a.is_coordinated OR c.job_no IS NOT NULL THEN (
             abs(a.completed - coalesce(c.completed, 0)) + abs(a.failed - coalesce(c.failed, 0))

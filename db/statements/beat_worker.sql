@@ -1,8 +1,13 @@
--- Say that a process is alive; it is alive even if somebody thought that it had stopped. What it measured isn't stored where
--- its earlier snapshot is in the sums of the stopped ($4 stands in its place): it would count twice.
+-- Say that a process is alive, and what it serves; it is alive even if somebody thought that it had stopped. What it
+-- measured isn't stored where its earlier snapshot is in the sums of the stopped ($4 stands in its place): it would count
+-- twice.
 UPDATE workers
 SET
     heartbeat_at = now(), running = $2, stopped_at = NULL,
-    metrics = CASE WHEN metrics::text = $4 THEN metrics ELSE $3::text::json END
+    metrics = CASE WHEN metrics::text = $4 THEN metrics ELSE $3::text::json END,
+    version = $5,
+    configuration_no = $6,
+    config_file = $7,
+    not_served = $8::text::json
 WHERE worker_no = $1
 RETURNING metrics::text = $4 AS is_folded

@@ -1,9 +1,14 @@
 -- Take the lease of an import's coordination, its job locked, for holder $2 of worker $3 and $4 seconds; no row while
--- somebody else's holds. Whoever had it before is fenced off. The trigger is the retry that asked for it, if one did;
+-- somebody else's holds, while another configuration than $5 is in force, or where the job was accepted under an identity
+-- that this worker doesn't serve ($6). Whoever had it before is fenced off. The trigger is the retry that asked for it, if one did;
 -- else `initial` for the first coordination of all, and `fallback` for one that follows a lost lease or a failed try.
 WITH taken AS (
     INSERT INTO imports (job_no, fence, holder, worker_no, lease_until, heartbeat_at)
-    VALUES ($1, 1, $2::bigint, $3::int, now() + $4::float8 * interval '1 second', now())
+    SELECT j.job_no, 1, $2::bigint, $3::int, now() + $4::float8 * interval '1 second', now()
+    FROM jobs AS j
+    WHERE j.job_no = $1
+        AND j.identity_nos <@ $6::int[]
+        AND $5::int = (SELECT max(c.configuration_no) FROM configurations AS c)
     ON CONFLICT ON CONSTRAINT imports_key DO UPDATE
     SET fence = imports.fence + 1,
         holder = excluded.holder,
@@ -47,7 +52,7 @@ WITH taken AS (
         last_event_no = j.last_event_no + 1
     FROM taken AS i
     WHERE j.job_no = i.job_no
-    RETURNING j.job_no, j.id, j.tenant_no, j.last_event_no
+    RETURNING j.job_no, j.id, j.tenant_no, j.identity_nos, j.last_event_no
 ), inserted_event AS (
     INSERT INTO events (job_no, event_no, type, at, source, data)
     SELECT j.job_no, j.last_event_no, 'coordinating', clock_timestamp(), o.source, json_build_object('fence', i.fence)
@@ -56,7 +61,7 @@ WITH taken AS (
     CROSS JOIN own_trigger AS o
 )
 SELECT
-    j.job_no, j.id, j.tenant_no, s.spec, i.fence, i.attempts, i.lost_leases, i.away_seconds,
+    j.job_no, j.id, j.tenant_no, j.identity_nos, s.spec, i.fence, i.attempts, i.lost_leases, i.away_seconds,
     o.trigger_no, o.source,
     ARRAY(SELECT f.source FROM fenced_triggers AS f) AS fenced_sources
 FROM begun_job AS j

@@ -3,19 +3,20 @@
 -- A holder's fence and token are gone with this: what it reports later is stale. A cell whose start was committed may
 -- have been called: that try is kept, and nobody knows how it ended.
 WITH started_cells AS MATERIALIZED (
-    SELECT e.region_no, e.model_no, e.question_no, e.attempts + 1 AS attempt_no, e.started_at, b.provider
+    SELECT e.region_no, e.model_no, e.question_no, e.attempts + 1 AS attempt_no, e.started_at, b.provider, b.identity_no
     FROM executions AS e
     JOIN batches AS b USING (job_no, batch_no)
     WHERE e.job_no = $1 AND e.status = 'running'
 ), kept_tries AS (
     INSERT INTO attempts (
         job_no, region_no, model_no, question_no, attempt_no, started_at, finished_at, provider_used, error_code,
-        error_detail, status, error_retryable
+        error_detail, status, error_retryable, identity_no
     )
     SELECT
         $1, s.region_no, s.model_no, s.question_no, s.attempt_no, s.started_at,
         greatest(clock_timestamp(), s.started_at), s.provider, 'cancelled_in_call',
-        'The job was cancelled after this call had begun; whether the provider did it is unknown.', 'unknown', false
+        'The job was cancelled after this call had begun; whether the provider did it is unknown.', 'unknown', false,
+        s.identity_no
     FROM started_cells AS s
 ), cancelled_cells AS (
     UPDATE executions AS e

@@ -1,16 +1,17 @@
--- Find what is due by turns in the pools ($1 providers, $2 regions) this worker may serve, up to $3 batches of each;
--- what is paused is passed over. One row tells how many ready rows were taken away; without a batch it is otherwise null.
+-- Find what is due by turns of the identities ($1) that this worker serves under configuration $2, up to $3 batches of
+-- each; nothing where another configuration is in force. What is paused is passed over. One row tells how many ready rows were taken away; without a batch it is otherwise null.
 -- Locks ready and batch rows only, passing over locked ones. A ready row whose batch can't be claimed is dropped; one
 -- whose batch is locked stays. A batch whose lease ran out is found too; not one of this worker itself ($4 are the
 -- holders it has in hand), which will renew the lease; and nothing of the jobs ($7) that it leaves to others.
 -- Where calls are counted ($5), a job with a limit of its own is passed over unless this transaction has locked its
 -- limit ($6) and it has room; a batch that is taken over brings the slots it has. OFFSET 0 keeps the planner from
--- counting for jobs without a limit. Turns are of one pool: pools are served by turns themselves, in any order.
+-- counting for jobs without a limit. Turns are of one identity: those are served by turns themselves, in any order.
 WITH due AS MATERIALIZED (
-    SELECT r.job_no, r.batch_no, r.queued_at, r.turn, r.job_room
-    FROM unnest($1::text[], $2::text[]) AS p (provider, region)
+    SELECT r.job_no, r.batch_no, r.identity_no, r.queued_at, r.turn, r.job_room
+    FROM unnest($1::int[]) AS served (identity_no)
     CROSS JOIN LATERAL (
-        SELECT w.job_no, w.batch_no, w.turn, w.queued_at, l.max_concurrent - used.slots AS job_room
+        SELECT w.job_no, w.batch_no, w.identity_no, w.provider, w.region, w.turn, w.queued_at,
+            l.max_concurrent - used.slots AS job_room
         FROM ready AS w
         LEFT JOIN job_limits AS l ON $5::boolean AND l.job_no = w.job_no
         LEFT JOIN LATERAL (
@@ -19,7 +20,7 @@ WITH due AS MATERIALIZED (
             WHERE b.job_no = l.job_no AND b.slots > 0
             OFFSET 0
         ) AS used ON l.job_no IS NOT NULL
-        WHERE w.provider = p.provider AND w.region = p.region AND w.not_before <= now()
+        WHERE w.identity_no = served.identity_no AND w.not_before <= now()
             AND w.job_no <> ALL ($7::bigint[])
             AND (
                 l.job_no IS NULL
@@ -39,13 +40,15 @@ WITH due AS MATERIALIZED (
         LIMIT $3
         FOR NO KEY UPDATE OF w SKIP LOCKED
     ) AS r
-    WHERE NOT EXISTS (
-        SELECT
-        FROM pauses AS x
-        WHERE x.is_paused AND ((x.kind = 'region' AND x.name = p.region) OR (x.kind = 'provider' AND x.name = p.provider))
-    )
+    WHERE $2::int = (SELECT max(c.configuration_no) FROM configurations AS c)
+        AND NOT EXISTS (
+            SELECT
+            FROM pauses AS x
+            WHERE x.is_paused
+                AND ((x.kind = 'region' AND x.name = r.region) OR (x.kind = 'provider' AND x.name = r.provider))
+        )
 ), claimable AS MATERIALIZED (
-    SELECT b.job_no, b.batch_no, b.provider, b.region, b.open_cells, b.slots, d.queued_at, d.turn, d.job_room
+    SELECT b.job_no, b.batch_no, b.provider, b.region, d.identity_no, b.open_cells, b.slots, d.queued_at, d.turn, d.job_room
     FROM due AS d
     JOIN batches AS b USING (job_no, batch_no)
     WHERE b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($4::bigint[]))
@@ -62,9 +65,10 @@ WITH due AS MATERIALIZED (
 )
 SELECT
     c.job_no, c.batch_no, c.provider, c.region, c.open_cells, c.slots, c.queued_at, c.job_room,
-    now() AS looked_at, (SELECT count(*) FROM cleared) AS cleared
+    now() AS looked_at, (SELECT count(*) FROM cleared) AS cleared,
+    (SELECT max(f.configuration_no) FROM configurations AS f) AS configuration_no
 FROM (SELECT) AS always
 LEFT JOIN claimable AS c ON true
 ORDER BY
-    row_number() OVER (PARTITION BY c.provider, c.region ORDER BY c.turn, c.job_no, c.batch_no),
-    CASE WHEN cardinality($1::text[]) > 1 THEN random() END
+    row_number() OVER (PARTITION BY c.identity_no ORDER BY c.turn, c.job_no, c.batch_no),
+    CASE WHEN cardinality($1::int[]) > 1 THEN random() END

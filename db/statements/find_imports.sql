@@ -1,9 +1,12 @@
--- Find up to $1 imports that wait to be coordinated, or whose coordinator's lease ran out; not those in $2.
+-- Find up to $1 imports that wait to be coordinated, or whose coordinator's lease ran out; not those in $2, and
+-- only those whose identities this worker serves ($4), while configuration $3 is in force.
 -- Nothing is locked: whoever then takes the lease decides.
 SELECT j.job_no, j.id
 FROM jobs AS j
 LEFT JOIN imports AS i USING (job_no)
 WHERE j.kind = 'import' AND j.status IN ('queued', 'coordinating') AND j.job_no <> ALL ($2::bigint[])
+    AND j.identity_nos <@ $4::int[]
+    AND $3::int = (SELECT max(c.configuration_no) FROM configurations AS c)
     AND (i.lease_until IS NULL OR i.lease_until < now())
     AND (i.not_before IS NULL OR i.not_before <= now())
 ORDER BY j.turn, j.job_no

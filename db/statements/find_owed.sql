@@ -1,7 +1,9 @@
 -- List what has been due for at least $1 seconds: queued jobs, imports whose coordinator's lease ran out (nobody looks at
 -- how long it has been at work) and ready batches, longest first. What is held on purpose
--- isn't owed: paused, behind a closed gate, or at a limit of calls in flight, whose freed calls wake somebody.
-WITH held_pools AS MATERIALIZED (
+-- isn't owed: accepted under what isn't configured any more, paused, behind a closed gate, or at a limit of calls in flight, whose freed calls wake somebody.
+WITH current AS MATERIALIZED (
+    SELECT current_identities() AS identity_nos
+), held_pools AS MATERIALIZED (
     SELECT p.provider, p.region
     FROM pools AS p
     WHERE p.gate_until > now()
@@ -24,7 +26,8 @@ FROM (
     (
         SELECT j.job_no, NULL::int AS batch_no, extract(EPOCH FROM now() - j.queued_at)::float8 AS seconds
         FROM jobs AS j
-        WHERE j.status = 'queued' AND j.queued_at < now() - $1::float8 * interval '1 second'
+        WHERE j.status = 'queued' AND j.identity_nos <@ (SELECT c.identity_nos FROM current AS c)
+            AND j.queued_at < now() - $1::float8 * interval '1 second'
             AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = j.job_no AND i.not_before > now())
         ORDER BY j.turn, j.job_no
         LIMIT $2
@@ -33,7 +36,8 @@ FROM (
     (
         SELECT i.job_no, NULL, extract(EPOCH FROM now() - i.lease_until)::float8
         FROM imports AS i
-        WHERE i.holder IS NOT NULL AND i.lease_until < now() - $1::float8 * interval '1 second'
+        JOIN jobs AS j USING (job_no)
+        WHERE j.identity_nos <@ (SELECT c.identity_nos FROM current AS c) AND i.holder IS NOT NULL AND i.lease_until < now() - $1::float8 * interval '1 second'
         ORDER BY i.lease_until
         LIMIT $2
     )
@@ -41,7 +45,8 @@ FROM (
     (
         SELECT r.job_no, r.batch_no, extract(EPOCH FROM now() - greatest(r.queued_at, r.not_before))::float8
         FROM ready AS r
-        WHERE greatest(r.queued_at, r.not_before) < now() - $1::float8 * interval '1 second'
+        WHERE r.identity_no = ANY ((SELECT c.identity_nos FROM current AS c)::int[])
+            AND greatest(r.queued_at, r.not_before) < now() - $1::float8 * interval '1 second'
             AND NOT EXISTS (
                 SELECT
                 FROM pauses AS x

@@ -3,11 +3,12 @@ WITH handed_back AS (
     UPDATE batches AS b
     SET status = 'pending', fence = b.fence + 1, holder = NULL, lease_until = NULL, slots = 0
     WHERE b.worker_no = $1 AND b.status = 'running'
-    RETURNING b.job_no, b.batch_no, b.provider, b.region, b.open_cells
+    RETURNING b.job_no, b.batch_no, b.provider, b.region, b.identity_no, b.open_cells
 )
-INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
 SELECT
-    h.job_no, h.batch_no, h.provider, h.region, j.tenant_no, h.open_cells, virtual_time(h.provider, h.region)
+    h.job_no, h.batch_no, h.provider, h.region, h.identity_no, j.tenant_no, h.open_cells,
+    virtual_time(h.identity_no)
 FROM handed_back AS h
 JOIN jobs AS j USING (job_no)
 ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE

@@ -1,5 +1,5 @@
 -- Write the plan of an import ($1) whose job and coordination this transaction has locked: its record types ($2 to $8),
--- waves ($9 to $12) and batches ($13 to $18), and start it. Batches are numbered as they come, from 1; of the first wave
+-- waves ($9 to $12) and batches ($13 to $18, which read the identities $27), and start it. Batches are numbered as they come, from 1; of the first wave
 -- $19 are ready, and each that ends releases the one as many further on. Its pool is ($20, $21).
 WITH started_job AS (
     UPDATE jobs AS j
@@ -20,14 +20,17 @@ WITH started_job AS (
     FROM unnest($9::int[], $10::int[], $11::int[], $12::int[]) AS w (wave_no, level, batches, first_batch_no)
 ), planned_batches AS MATERIALIZED (
     SELECT b.*
-    FROM unnest($13::int[], $14::int[], $15::smallint[], $16::int[], $17::text[], $18::int[])
-        WITH ORDINALITY AS b (wave_no, next_batch_no, record_type_no, record_batch_no, range, rows_expected, batch_no)
+    FROM unnest(
+        $13::int[], $14::int[], $15::smallint[], $16::int[], $17::text[], $18::int[], $27::int[]
+    ) WITH ORDINALITY AS b (
+        wave_no, next_batch_no, record_type_no, record_batch_no, range, rows_expected, identity_no, batch_no
+    )
 ), inserted_batches AS (
     INSERT INTO batches (
-        job_no, batch_no, wave_no, next_batch_no, provider, region, region_no, first_model_no, first_question_no,
+        job_no, batch_no, wave_no, next_batch_no, provider, region, identity_no, region_no, first_model_no, first_question_no,
         last_model_no, last_question_no, cells, open_cells, status
     )
-    SELECT $1, b.batch_no, b.wave_no, b.next_batch_no, $20::text, $21::text, 0, 0, 0, 0, 0, 1, 1, 'pending'
+    SELECT $1, b.batch_no, b.wave_no, b.next_batch_no, $20::text, $21::text, b.identity_no, 0, 0, 0, 0, 0, 1, 1, 'pending'
     FROM planned_batches AS b
 ), inserted_ranges AS (
     INSERT INTO import_batches (job_no, batch_no, record_type_no, record_batch_no, range, rows_expected)
@@ -38,8 +41,8 @@ WITH started_job AS (
     SELECT $1, $22::int
     ON CONFLICT ON CONSTRAINT job_limits_key DO NOTHING
 ), inserted_ready AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
-    SELECT $1, b.batch_no, $20, $21, j.tenant_no, 1, virtual_time($20, $21) + b.batch_no
+    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
+    SELECT $1, b.batch_no, $20, $21, b.identity_no, j.tenant_no, 1, virtual_time(b.identity_no) + b.batch_no
     FROM planned_batches AS b
     CROSS JOIN started_job AS j
     WHERE b.wave_no = 1 AND b.batch_no <= $19::int

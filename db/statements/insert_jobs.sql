@@ -1,17 +1,21 @@
--- Store new jobs and their specs, and tell their numbers. A job's turn is the queue's virtual time plus its cells, so
+-- Store new jobs and their specs, and tell their numbers; none of those that were understood under another configuration
+-- than the one in force. A job's turn is the queue's virtual time plus its cells, so
 -- that small jobs are planned soon and large ones get their share. $1 is the tenant. Each kind has a queue of its own:
 -- they are taken apart. An import that waits for its source takes no turns, or time would stand still meanwhile.
+-- Neither does what is held because it was accepted under what isn't configured any more.
 WITH submitted AS MATERIALIZED (
     SELECT nextval(pg_get_serial_sequence('jobs', 'job_no')) AS job_no, s.*
     FROM unnest(
         $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::float8[], $8::text[], $9::text[], $10::text[],
-        $11::text[], $12::text[], $13::text[], $14::text[]
+        $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::text[]
     ) AS s (
         id, kind, name, spec_hash, planned, min_success_rate, model_ids, region_ids, question_ids, pairs, submitted,
-        spec, normalization
+        spec, normalization, configuration_no, identity_nos
     )
+    WHERE s.configuration_no = (SELECT max(c.configuration_no) FROM configurations AS c)
 ), inserted_jobs AS (
-    INSERT INTO jobs (job_no, tenant_no, id, kind, name, spec_hash, turn, planned, min_success_rate)
+    INSERT INTO jobs (job_no, tenant_no, id, kind, name, spec_hash, turn, planned, min_success_rate, configuration_no,
+        identity_nos)
     SELECT
         s.job_no, $1, s.id, s.kind, s.name, s.spec_hash,
         s.planned + coalesce(
@@ -21,18 +25,19 @@ WITH submitted AS MATERIALIZED (
                     FROM jobs AS q
                     LEFT JOIN imports AS i USING (job_no)
                     WHERE q.status = 'queued' AND q.kind = 'import' AND (i.not_before IS NULL OR i.not_before <= now())
+                        AND q.identity_nos <@ current_identities()
                 )
                 ELSE (
                     SELECT q.turn
                     FROM jobs AS q
-                    WHERE q.status = 'queued' AND q.kind = 'inference'
+                    WHERE q.status = 'queued' AND q.kind = 'inference' AND q.identity_nos <@ current_identities()
                     ORDER BY q.turn
                     LIMIT 1
                 )
             END,
             0
         ),
-        s.planned, s.min_success_rate
+        s.planned, s.min_success_rate, s.configuration_no, s.identity_nos::int[]
     FROM submitted AS s
 ), inserted_specs AS (
     INSERT INTO specs (

@@ -30,24 +30,24 @@ WITH planned_jobs AS MATERIALIZED (
     SELECT
         b.*,
         CASE WHEN b.state = 1 THEN
-            virtual_time(b.provider, b.region)
+            virtual_time(b.identity_no)
             + sum(b.cells) OVER (PARTITION BY b.job_no, b.provider, b.region_no ORDER BY b.batch_no)
         ELSE 0 END AS turn
     FROM unnest(
         $7::bigint[], $8::int[], $9::int[], $10::text[], $11::text[], $12::smallint[], $13::smallint[], $14::smallint[],
-        $15::smallint[], $16::smallint[], $17::int[], $18::smallint[]
+        $15::smallint[], $16::smallint[], $17::int[], $18::smallint[], $30::int[]
     ) AS b (
         job_no, batch_no, next_batch_no, provider, region, region_no, first_model_no, first_question_no,
-        last_model_no, last_question_no, cells, state
+        last_model_no, last_question_no, cells, state, identity_no
     )
 ), inserted_batches AS (
     INSERT INTO batches (
-        job_no, batch_no, wave_no, next_batch_no, provider, region, region_no, first_model_no, first_question_no,
+        job_no, batch_no, wave_no, next_batch_no, provider, region, identity_no, region_no, first_model_no, first_question_no,
         last_model_no, last_question_no, cells, open_cells, turn, status, fence, holder, worker_no, lease_until,
         created_at, queued_at, started_at, overdue_at
     )
     SELECT
-        b.job_no, b.batch_no, 1, b.next_batch_no, b.provider, b.region, b.region_no, b.first_model_no,
+        b.job_no, b.batch_no, 1, b.next_batch_no, b.provider, b.region, b.identity_no, b.region_no, b.first_model_no,
         b.first_question_no, b.last_model_no, b.last_question_no, b.cells, b.cells, b.turn,
         CASE WHEN b.state = 2 THEN 'running' ELSE 'pending' END,
         CASE WHEN b.state = 2 THEN 1 ELSE 0 END,
@@ -67,8 +67,8 @@ WITH planned_jobs AS MATERIALIZED (
     FROM planned_jobs AS p
     WHERE p.max_concurrent IS NOT NULL
 ), inserted_ready AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
-    SELECT b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, b.cells, b.turn
+    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
+    SELECT b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, b.cells, b.turn
     FROM planned_batches AS b
     JOIN started_jobs AS j USING (job_no)
     WHERE b.state = 1

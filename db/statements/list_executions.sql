@@ -8,6 +8,7 @@ SELECT
     e.job_no, e.region_no, e.model_no, e.question_no, e.attempts, e.provider_used, e.region_served, e.output,
     e.usage, e.finish_reason, e.is_complete, e.model_used, e.error_code, e.error_detail, e.error_retryable,
     e.started_at, e.finished_at, e.status, e.provider,
+    coalesce(i.is_simulated, e.provider_used = 'echo', false) AS simulated,
     CASE WHEN e.finished_at IS NULL AND (e.status <> 'running' OR e.not_before > now()) THEN e.not_before END AS retry_at,
     least(e.planned_at, e.started_at) AS created_at,
     least(e.queued_at, e.started_at) AS queued_at
@@ -15,6 +16,7 @@ FROM (
     SELECT
         x.job_no, x.region_no, x.model_no, x.question_no, x.attempts, x.region_served, x.output, x.usage, x.finish_reason,
         x.is_complete, x.model_used, x.error_code, x.error_detail, x.error_retryable, x.finished_at, x.not_before,
+        x.identity_no,
         CASE WHEN x.finished_at IS NOT NULL OR 'running' IN (x.status, b.status) THEN x.started_at END AS started_at,
         CASE WHEN x.finished_at IS NOT NULL OR 'running' IN (x.status, b.status) THEN x.provider_used END AS provider_used,
         CASE WHEN x.status = 'planned' AND b.status = 'running' THEN 'running' ELSE x.status END AS status,
@@ -37,5 +39,6 @@ FROM (
     ORDER BY x.region_no, x.model_no, x.question_no
     LIMIT $9
 ) AS e
+LEFT JOIN identities AS i USING (identity_no)
 WHERE coalesce(e.bytes_before, 0) < $10
 ORDER BY e.region_no, e.model_no, e.question_no

@@ -1,6 +1,7 @@
 -- List work that has been owed for at least $1 seconds, and batches whose lease ran out; longest first, but what is paused
--- last: it can be very much, and whoever paused it knows. With each, what keeps it from being claimed. Up to $4, and of a
--- finding (of ready batches: of a provider in a region) the $2 whose turn is next: however much waits, few rows are read.
+-- or held for another configuration last: it can be very much, and whoever paused or applied knows. With each, what keeps
+-- it from being claimed. Up to $4, and of a finding (of ready batches: of a provider in a region) the $2 whose turn is
+-- next: however much waits, few rows are read.
 WITH RECURSIVE waiting AS (
     (SELECT r.provider, r.region FROM ready AS r ORDER BY r.provider, r.region LIMIT 1)
     UNION ALL
@@ -26,9 +27,9 @@ WITH RECURSIVE waiting AS (
 )
 SELECT
     stuck.job_id, stuck.batch_no, stuck.finding, stuck.seconds, stuck.lost_leases, stuck.provider, stuck.region,
-    stuck.is_overdue, stuck.is_region_paused, stuck.is_provider_paused, stuck.error_code, stuck.error_detail,
-    stuck.due_at, p.gate_code, p.gate_until, p.max_concurrent AS pool_limit, coalesce(in_pool.calls, 0) AS pool_calls,
-    l.max_concurrent AS job_limit, coalesce(in_job.calls, 0) AS job_calls
+    stuck.is_overdue, stuck.is_unconfigured, stuck.is_region_paused, stuck.is_provider_paused, stuck.error_code,
+    stuck.error_detail, stuck.due_at, p.gate_code, p.gate_until, p.max_concurrent AS pool_limit,
+    coalesce(in_pool.calls, 0) AS pool_calls, l.max_concurrent AS job_limit, coalesce(in_job.calls, 0) AS job_calls
 FROM (
     SELECT found.*
     FROM (
@@ -41,6 +42,7 @@ FROM (
                     j.queued_at + (s.spec->'policy'->>'queue_timeout_seconds')::float8 * interval '1 second' < now(),
                     false
                 ) AS is_overdue,
+                NOT coalesce(j.identity_nos <@ current_identities(), false) AS is_unconfigured,
                 false AS is_region_paused, false AS is_provider_paused,
                 NULL::text AS error_code, NULL::text AS error_detail, NULL::timestamptz AS due_at
             FROM jobs AS j
@@ -54,7 +56,7 @@ FROM (
         (
             SELECT
                 j.job_no, j.id, NULL, 'coordination_put_off', extract(EPOCH FROM now() - j.queued_at)::float8,
-                0, NULL, NULL, false, false, false, i.error_code, i.error_detail, i.not_before
+                0, NULL, NULL, false, false, false, false, i.error_code, i.error_detail, i.not_before
             FROM jobs AS j
             JOIN imports AS i USING (job_no)
             WHERE j.tenant_no = $3 AND j.kind = 'import' AND j.status = 'queued'
@@ -67,7 +69,8 @@ FROM (
         (
             SELECT
                 i.job_no, j.id, NULL, 'coordination_expired', extract(EPOCH FROM now() - i.lease_until)::float8,
-                0, NULL, NULL, false, false, false, NULL, NULL, NULL
+                0, NULL, NULL, false, NOT coalesce(j.identity_nos <@ current_identities(), false), false, false,
+                NULL, NULL, NULL
             FROM imports AS i
             JOIN jobs AS j USING (job_no)
             WHERE j.tenant_no = $3 AND i.holder IS NOT NULL AND i.lease_until < now()
@@ -88,6 +91,7 @@ FROM (
                     CASE WHEN b.status = 'running' THEN 'lease_expired' ELSE 'batch_owed' END,
                     extract(EPOCH FROM now() - greatest(r.queued_at, r.not_before))::float8,
                     b.lost_leases, r.provider, r.region, coalesce(b.overdue_at < now(), false),
+                    NOT coalesce(r.identity_no = ANY (current_identities()), false),
                     in_region.name IS NOT NULL, of_provider.name IS NOT NULL,
                     NULL::text, NULL::text, NULL::timestamptz
                 FROM ready AS r
@@ -104,7 +108,8 @@ FROM (
         (
             SELECT
                 b.job_no, j.id, b.batch_no, 'lease_expired', extract(EPOCH FROM now() - b.lease_until)::float8,
-                b.lost_leases, b.provider, b.region, false, in_region.name IS NOT NULL, of_provider.name IS NOT NULL,
+                b.lost_leases, b.provider, b.region, false,
+                NOT coalesce(b.identity_no = ANY (current_identities()), false), in_region.name IS NOT NULL, of_provider.name IS NOT NULL,
                 NULL, NULL, NULL
             FROM batches AS b
             JOIN jobs AS j USING (job_no)
@@ -123,11 +128,13 @@ FROM (
             LIMIT $2
         )
     ) AS found
-    ORDER BY found.is_region_paused OR found.is_provider_paused, found.seconds DESC, found.job_id, found.batch_no
+    ORDER BY found.is_unconfigured OR found.is_region_paused OR found.is_provider_paused,
+        found.seconds DESC, found.job_id, found.batch_no
     LIMIT $4
 ) AS stuck
 LEFT JOIN pools AS p USING (provider, region)
 LEFT JOIN job_limits AS l USING (job_no)
 LEFT JOIN calls_of_pools AS in_pool USING (provider, region)
 LEFT JOIN calls_of_jobs AS in_job USING (job_no)
-ORDER BY stuck.is_region_paused OR stuck.is_provider_paused, stuck.seconds DESC, stuck.job_id, stuck.batch_no
+ORDER BY stuck.is_unconfigured OR stuck.is_region_paused OR stuck.is_provider_paused, stuck.seconds DESC,
+    stuck.job_id, stuck.batch_no

@@ -1,7 +1,9 @@
--- The workers that are alive, with the age of their last heartbeat.
+-- The processes of a role ($2) that are alive, with the age of their last heartbeat, and what they serve.
 SELECT
-    id, pid, host, started_at, heartbeat_at, running,
-    extract(EPOCH FROM now() - heartbeat_at)::float8 AS heartbeat_age_seconds
-FROM workers
-WHERE role = 'worker' AND stopped_at IS NULL AND heartbeat_at > now() - $1::float8 * interval '1 second'
-ORDER BY worker_no
+    w.id, w.role, w.pid, w.host, w.version, w.started_at, w.heartbeat_at, w.running,
+    extract(EPOCH FROM now() - w.heartbeat_at)::float8 AS heartbeat_age_seconds,
+    w.configuration_no, coalesce(w.config_file, 'none') AS config_file, w.not_served,
+    coalesce(w.configuration_no = (SELECT max(c.configuration_no) FROM configurations AS c), false) AS is_current
+FROM workers AS w
+WHERE w.role = $2 AND w.stopped_at IS NULL AND w.heartbeat_at > now() - $1::float8 * interval '1 second'
+ORDER BY w.worker_no

@@ -1,5 +1,5 @@
--- Lock the limits of the jobs whose batches are next in these pools ($3 of each); pass over those another claim counts,
--- and those that this worker leaves to others ($4).
+-- Lock the limits of the jobs whose batches are next of these identities ($1; $2 of each); pass over those another claim counts,
+-- and those that this worker leaves to others ($3).
 -- Jobs that are at their limit aren't looked at, except for batches that bring the slots they have: what of theirs is
 -- ready would hide the jobs behind them.
 WITH held_jobs AS MATERIALIZED (
@@ -9,12 +9,12 @@ SELECT l.job_no
 FROM job_limits AS l
 WHERE l.job_no = ANY (ARRAY(
     SELECT r.job_no
-    FROM unnest($1::text[], $2::text[]) AS p (provider, region)
+    FROM unnest($1::int[]) AS served (identity_no)
     CROSS JOIN LATERAL (
         SELECT w.job_no
         FROM ready AS w
-        WHERE w.provider = p.provider AND w.region = p.region AND w.not_before <= now()
-            AND w.job_no <> ALL ($4::bigint[])
+        WHERE w.identity_no = served.identity_no AND w.not_before <= now()
+            AND w.job_no <> ALL ($3::bigint[])
             AND (
                 NOT EXISTS (SELECT FROM held_jobs AS h WHERE h.job_no = w.job_no)
                 OR EXISTS (
@@ -24,7 +24,7 @@ WHERE l.job_no = ANY (ARRAY(
                 )
             )
         ORDER BY w.turn, w.job_no, w.batch_no
-        LIMIT $3
+        LIMIT $2
     ) AS r
 ))
 ORDER BY l.job_no

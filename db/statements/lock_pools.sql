@@ -1,19 +1,25 @@
--- Lock the pools ($1 providers, $2 regions) in which something is due, or has begun and could make more calls ($3, $4),
--- and tell their limits. Pools that are paused or whose gate is closed are passed over; one whose gate may open has room
--- for one call, the probe. Whether it is being probed is for the next statement: this one's snapshot is from before the lock.
+-- Lock the pools ($1 providers, $2 regions) in which something is due of an identity ($3) that this worker serves, or has
+-- begun and could make more calls ($4, $5), and tell their limits; none where another configuration than $6 is in force.
+-- Pools that are paused or whose gate is closed are passed over; one whose gate may open has room for one call, the probe.
+-- Whether it is being probed is for the next statement: this one's snapshot is from before the lock.
 SELECT p.provider, p.region, p.max_concurrent, p.gate_code IS NOT NULL AS is_probed
-FROM unnest($1::text[], $2::text[]) AS i (provider, region)
+FROM (
+    SELECT g.provider, g.region, array_agg(g.identity_no) AS identity_nos
+    FROM unnest($1::text[], $2::text[], $3::int[]) AS g (provider, region, identity_no)
+    GROUP BY g.provider, g.region
+) AS i
 JOIN pools AS p USING (provider, region)
-WHERE (p.gate_until IS NULL OR p.gate_until <= now())
+WHERE $6::int = (SELECT max(c.configuration_no) FROM configurations AS c)
+    AND (p.gate_until IS NULL OR p.gate_until <= now())
     AND (
         EXISTS (
             SELECT
             FROM ready AS r
-            WHERE r.provider = p.provider AND r.region = p.region AND r.not_before <= now()
+            WHERE r.identity_no = ANY (i.identity_nos) AND r.not_before <= now()
         )
         OR EXISTS (
             SELECT
-            FROM unnest($3::text[], $4::text[]) AS w (provider, region)
+            FROM unnest($4::text[], $5::text[]) AS w (provider, region)
             WHERE w.provider = p.provider AND w.region = p.region
         )
     )

@@ -1,25 +1,36 @@
 -- Take up to $1 queued inference jobs, nearest turn first, that together plan up to $2 cells, one at least; pass over
--- those that another worker is planning. Specs are read only of those; `waiting` tells how many there were in all.
+-- those that another worker is planning, and those that were accepted under an identity that isn't among $4, all of the
+-- configuration $3; over all of them where another one is in force. Specs are read only of those; `waiting` tells how many there were
+-- in all.
 -- OFFSET 0 keeps the planner from reading every trigger there is into a hash table.
 SELECT
     j.job_no,
     j.id,
     j.planned,
+    j.identity_nos,
     s.spec,
     extract(EPOCH FROM greatest(now(), j.queued_at) - j.queued_at)::float8 AS waited_seconds,
     extract(EPOCH FROM greatest(now(), j.queued_at))::float8 AS locked_at,
     EXISTS (SELECT FROM triggers AS t WHERE t.job_no = j.job_no AND t.outcome IS NULL OFFSET 0) AS has_open_triggers,
     (
-        SELECT EXISTS (SELECT FROM ready AS r WHERE r.not_before <= now())
+        SELECT EXISTS (
+                SELECT
+                FROM unnest($4::int[]) AS served (identity_no)
+                WHERE EXISTS (
+                    SELECT FROM ready AS r WHERE r.identity_no = served.identity_no AND r.not_before <= now()
+                )
+            )
             OR EXISTS (SELECT FROM pauses AS x WHERE x.is_paused)
     ) AS has_backlog,
     j.waiting
 FROM (
     SELECT l.*, sum(l.planned) OVER (ORDER BY l.turn, l.job_no) AS cells, count(*) OVER () AS waiting
     FROM (
-        SELECT q.job_no, q.id, q.planned, q.turn, q.queued_at
+        SELECT q.job_no, q.id, q.planned, q.identity_nos, q.turn, q.queued_at
         FROM jobs AS q
         WHERE q.status = 'queued' AND q.kind = 'inference'
+            AND q.identity_nos <@ $4::int[]
+            AND $3::int = (SELECT max(c.configuration_no) FROM configurations AS c)
         ORDER BY q.turn, q.job_no
         LIMIT $1
         FOR NO KEY UPDATE OF q SKIP LOCKED

@@ -1,5 +1,5 @@
 -- Read a job as the API shows it, in one snapshot. What runs is counted from its running batches: a cell's own row
--- changes only when it ends. $1 is the tenant, $2 the client's id. Of the queued jobs before it $3 are counted at most.
+-- changes only when it ends. It is held while all that is open of it was accepted under what isn't configured now. $1 is the tenant, $2 the client's id. Of the queued jobs before it $3 are counted at most.
 SELECT
     j.job_no, j.id, j.kind, j.name, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete,
     j.spec_hash, j.last_event_no, j.error_code, j.error_detail, j.created_at, j.queued_at, j.started_at, j.finished_at,
@@ -31,7 +31,41 @@ SELECT
         SELECT count(*)::int
         FROM submissions AS u
         WHERE u.job_no = j.job_no AND u.outcome <> 'rejected'
-    ) AS times_seen
+    ) AS times_seen,
+    CASE
+        WHEN j.identity_nos IS NULL
+            THEN EXISTS (SELECT FROM executions AS e WHERE e.job_no = j.job_no AND e.provider_used = 'echo')
+        ELSE EXISTS (
+            SELECT
+            FROM identities AS i
+            WHERE i.identity_no = ANY (j.identity_nos || coalesce(j.former_identity_nos, '{}')) AND i.is_simulated
+        )
+    END AS simulated,
+    h.held_since, h.held_by
 FROM jobs AS j
 JOIN specs AS s USING (job_no)
+LEFT JOIN LATERAL (
+    SELECT
+        (
+            SELECT min(c.applied_at)
+            FROM configurations AS c
+            WHERE c.configuration_no > (
+                SELECT max(f.configuration_no) FROM configurations AS f WHERE j.identity_nos <@ f.identity_nos
+            )
+        ) AS held_since,
+        ARRAY(
+            SELECT concat_ws(' in ', nullif(concat_ws(' ', i.kind, nullif(i.name, '')), ''), nullif(i.region, ''))
+            FROM identities AS i
+            WHERE i.identity_no = ANY (j.identity_nos) AND NOT i.identity_no = ANY (current_identities())
+            ORDER BY i.identity_no
+        ) AS held_by
+    WHERE j.finished_at IS NULL
+        AND NOT coalesce(j.identity_nos <@ current_identities(), false)
+        AND NOT EXISTS (
+            SELECT
+            FROM batches AS b
+            WHERE b.job_no = j.job_no
+                AND (b.status = 'running' OR (b.status = 'pending' AND b.identity_no = ANY (current_identities())))
+        )
+) AS h ON true
 WHERE j.tenant_no = $1 AND j.id = $2

@@ -1,11 +1,16 @@
--- Count what waits and what runs, over all tenants: the queue is one. Owed is what could be worked on now.
+-- Count what waits and what runs, over all tenants: the queue is one. Owed is what could be worked on now: not
+-- what is held because it was accepted under what isn't configured any more.
 SELECT
     (SELECT count(*)::int FROM jobs AS j WHERE j.status = 'queued') AS jobs_queued,
     due.batches_due, due.batches_waiting,
     running.batches_running, running.leases_expired,
     greatest(
         due.oldest_seconds,
-        (SELECT extract(EPOCH FROM now() - min(j.queued_at))::float8 FROM jobs AS j WHERE j.status = 'queued')
+        (
+            SELECT extract(EPOCH FROM now() - min(j.queued_at))::float8
+            FROM jobs AS j
+            WHERE j.status = 'queued' AND j.identity_nos <@ current_identities()
+        )
     ) AS oldest_owed_seconds,
     now() AS checked_at
 FROM (
@@ -13,7 +18,9 @@ FROM (
         count(*) FILTER (WHERE r.not_before <= now())::int AS batches_due,
         count(*) FILTER (WHERE r.not_before > now())::int AS batches_waiting,
         extract(
-            EPOCH FROM now() - min(greatest(r.queued_at, r.not_before)) FILTER (WHERE r.not_before <= now())
+            EPOCH FROM now() - min(greatest(r.queued_at, r.not_before)) FILTER (
+                WHERE r.not_before <= now() AND r.identity_no = ANY (current_identities())
+            )
         )::float8 AS oldest_seconds
     FROM ready AS r
 ) AS due

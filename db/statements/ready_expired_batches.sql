@@ -1,8 +1,8 @@
 -- Offer batches whose lease ran out, a page at a time. The batch's own row, at the claim, decides.
-INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
 SELECT
-    b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, greatest(b.open_cells, 1),
-    virtual_time(b.provider, b.region)
+    b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, greatest(b.open_cells, 1),
+    virtual_time(b.identity_no)
 FROM batches AS b
 JOIN jobs AS j USING (job_no)
 WHERE b.status = 'running' AND b.lease_until < now()

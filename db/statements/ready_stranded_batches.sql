@@ -1,7 +1,7 @@
 -- Offer the pending batches of running jobs in which nothing runs and nothing is ready: no end would release them.
-INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn, not_before)
+INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn, not_before)
 SELECT
-    b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, greatest(b.open_cells, 1), b.turn,
+    b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, greatest(b.open_cells, 1), b.turn,
     coalesce(b.not_before, now())
 FROM (
     SELECT x.job_no, x.tenant_no

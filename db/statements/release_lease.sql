@@ -9,7 +9,7 @@ WITH released_batch AS (
         slots = 0,
         not_before = NULL
     WHERE b.job_no = $1 AND b.batch_no = $2
-    RETURNING b.job_no, b.batch_no, b.provider, b.region, b.open_cells, b.worker_no
+    RETURNING b.job_no, b.batch_no, b.provider, b.region, b.identity_no, b.open_cells, b.worker_no
 ), told_job AS (
     UPDATE jobs AS j
     SET last_event_no = j.last_event_no + 1
@@ -27,9 +27,10 @@ WITH released_batch AS (
     JOIN released_batch AS b USING (job_no)
     LEFT JOIN workers AS w USING (worker_no)
 ), due_batch AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
+    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
     SELECT
-        b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, b.open_cells, virtual_time(b.provider, b.region)
+        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, b.open_cells,
+        virtual_time(b.identity_no)
     FROM released_batch AS b
     JOIN told_job AS j USING (job_no)
     ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE

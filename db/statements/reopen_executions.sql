@@ -14,11 +14,12 @@ WITH failed_cells AS MATERIALIZED (
 ), kept_tries AS (
     INSERT INTO attempts (
         job_no, region_no, model_no, question_no, attempt_no, started_at, finished_at, provider_used, error_code,
-        error_detail, status, error_retryable, region_served
+        error_detail, status, error_retryable, region_served, identity_no
     )
     SELECT
         f.job_no, f.region_no, f.model_no, f.question_no, f.attempts, f.started_at, f.finished_at, f.provider_used,
-        f.error_code, coalesce(f.error_detail, ''), 'failed', coalesce(f.error_retryable, false), f.region_served
+        f.error_code, coalesce(f.error_detail, ''), 'failed', coalesce(f.error_retryable, false), f.region_served,
+        f.identity_no
     FROM failed_cells AS f
     WHERE f.provider_used IS NOT NULL
 ), reopened AS (
@@ -30,6 +31,7 @@ WITH failed_cells AS MATERIALIZED (
         finished_at = NULL,
         not_before = NULL,
         provider_used = NULL,
+        identity_no = NULL,
         region_served = NULL,
         usage = NULL,
         finish_reason = NULL,

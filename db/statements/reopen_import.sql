@@ -24,7 +24,7 @@ WITH reopened_ranges AS (
     SET status = 'pending',
         open_cells = 1,
         next_batch_no = p.next_batch_no,
-        turn = virtual_time(b.provider, b.region) + $3::int * p.place,
+        turn = virtual_time(b.identity_no) + $3::int * p.place,
         lost_leases = 0,
         not_before = NULL,
         queued_at = NULL,
@@ -32,7 +32,7 @@ WITH reopened_ranges AS (
         finished_at = NULL
     FROM places AS p
     WHERE b.job_no = $1 AND b.batch_no = p.batch_no
-    RETURNING b.job_no, b.batch_no, b.wave_no, b.provider, b.region, b.turn, p.place, p.ready_window
+    RETURNING b.job_no, b.batch_no, b.wave_no, b.provider, b.region, b.identity_no, b.turn, p.place, p.ready_window
 ), running_waves AS (
     UPDATE waves AS w
     SET status = 'running',
@@ -59,8 +59,8 @@ WITH reopened_ranges AS (
     INSERT INTO triggers (job_no, source, outcome, worker_no, finished_at)
     VALUES ($1, 'retry', 'joined', $6, now())
 )
-INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, lane, cells, turn)
-SELECT b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, 1, 1, b.turn
+INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, lane, cells, turn)
+SELECT b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, 1, 1, b.turn
 FROM reopened_batches AS b
 JOIN running_job AS j USING (job_no)
 WHERE b.place <= b.ready_window

@@ -11,7 +11,7 @@ WITH reopened_cells AS MATERIALIZED (
         b.batch_no, b.wave_no, c.cells,
         row_number() OVER pool AS place,
         lead(b.batch_no, $4::int) OVER pool AS next_batch_no,
-        virtual_time(b.provider, b.region) + $5::int * sum(c.cells) OVER pool AS turn
+        virtual_time(b.identity_no) + $5::int * sum(c.cells) OVER pool AS turn
     FROM reopened_cells AS c
     JOIN batches AS b ON b.job_no = $1 AND b.batch_no = c.batch_no
     WHERE b.finished_at IS NOT NULL
@@ -34,7 +34,7 @@ WITH reopened_cells AS MATERIALIZED (
         finished_at = NULL
     FROM ended_batches AS e
     WHERE b.job_no = $1 AND b.batch_no = e.batch_no
-    RETURNING b.job_no, b.batch_no, b.wave_no, b.provider, b.region, b.turn, e.place, e.cells
+    RETURNING b.job_no, b.batch_no, b.wave_no, b.provider, b.region, b.identity_no, b.turn, e.place, e.cells
 ), joined_batches AS (
     UPDATE batches AS b
     SET open_cells = b.open_cells + c.cells, not_before = least(b.not_before, now())
@@ -69,8 +69,8 @@ WITH reopened_cells AS MATERIALIZED (
     FROM joined_batches AS b
     WHERE r.job_no = b.job_no AND r.batch_no = b.batch_no
 )
-INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, lane, cells, turn)
-SELECT b.job_no, b.batch_no, b.provider, b.region, j.tenant_no, 1, b.cells, b.turn
+INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, lane, cells, turn)
+SELECT b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, 1, b.cells, b.turn
 FROM reopened_batches AS b
 JOIN running_job AS j USING (job_no)
 WHERE b.place <= $4

@@ -19,12 +19,13 @@ WITH ambiguous AS MATERIALIZED (
 ), kept_try AS (
     INSERT INTO attempts (
         job_no, region_no, model_no, question_no, attempt_no, started_at, finished_at, provider_used, error_code,
-        error_detail, status, error_retryable, region_served
+        error_detail, status, error_retryable, region_served, identity_no
     )
     SELECT
         a.job_no, a.region_no, a.model_no, a.question_no, a.attempt_no, coalesce(a.started_at, a.finished_at),
         a.finished_at, coalesce(a.provider_used, a.provider), coalesce(a.error_code, 'outcome_unknown'),
-        coalesce(a.error_detail, ''), 'unknown', false, a.region_served
+        coalesce(a.error_detail, ''), 'unknown', false, a.region_served,
+        a.identity_no
     FROM ambiguous AS a
 )
 UPDATE executions AS e
@@ -36,6 +37,7 @@ SET status = $5,
     attempts = a.attempt_no,
     started_at = coalesce(a.started_at, a.finished_at),
     provider_used = NULL,
+    identity_no = NULL,
     region_served = NULL,
     usage = NULL
 FROM ambiguous AS a

@@ -1,10 +1,12 @@
 -- Claim batches that this transaction has locked ($1 jobs, $2 batches), with so many calls in flight each ($3), which
 -- may try a gate ($7): a lease of $6 seconds for holder $4 of worker $5, and a fence one higher, which makes the one
 -- before stale. One that never began in time keeps its mark of that, whoever claims it.
+-- Who takes over a batch serves the identity of its ready row, which may have been accepted anew since the last lease.
 -- Times are the clock's: this transaction may have begun before the one that made a batch ready. Returns each with its
 -- open cells that are due; where others wait for a later try, in how many seconds the first of them is due.
 WITH wanted AS MATERIALIZED (
-    SELECT i.job_no, i.batch_no, i.slots, i.is_probe, r.queued_at, r.turn, b.status AS status_before
+    SELECT i.job_no, i.batch_no, i.slots, i.is_probe, r.identity_no, r.queued_at, r.turn,
+        b.status AS status_before, b.identity_no AS identity_before
     FROM unnest($1::bigint[], $2::int[], $3::int[], $7::boolean[]) AS i (job_no, batch_no, slots, is_probe)
     JOIN batches AS b USING (job_no, batch_no)
     LEFT JOIN ready AS r USING (job_no, batch_no)
@@ -19,6 +21,7 @@ WITH wanted AS MATERIALIZED (
         holder = $4::bigint,
         worker_no = $5::int,
         lease_until = now() + $6::float8 * interval '1 second',
+        identity_no = coalesce(w.identity_no, b.identity_no),
         slots = w.slots,
         is_probe = w.is_probe,
         lost_leases = b.lost_leases + (w.status_before = 'running')::int,
@@ -29,15 +32,16 @@ WITH wanted AS MATERIALIZED (
     FROM wanted AS w
     WHERE b.job_no = w.job_no AND b.batch_no = w.batch_no
     RETURNING
-        b.job_no, b.batch_no, b.wave_no, b.next_batch_no, b.provider, b.region, b.region_no, b.first_model_no,
+        b.job_no, b.batch_no, b.wave_no, b.next_batch_no, b.provider, b.region, b.identity_no, b.region_no, b.first_model_no,
         b.first_question_no, b.last_model_no, b.last_question_no, b.fence, b.lost_leases, b.open_cells, b.slots,
         b.is_probe, b.overdue_at IS NOT NULL AS is_overdue,
-        w.status_before = 'running' AS was_lost, coalesce(w.queued_at, now()) AS queued_at, coalesce(w.turn, 0) AS turn,
+        w.identity_before, w.status_before = 'running' AS was_lost, coalesce(w.queued_at, now()) AS queued_at, coalesce(w.turn, 0) AS turn,
         b.created_at
 )
 SELECT
-    c.job_no, c.batch_no, c.wave_no, c.next_batch_no, c.provider, c.region, c.region_no, c.fence, c.turn, c.slots, c.is_probe,
-    c.is_overdue,
+    c.job_no, c.batch_no, c.wave_no, c.next_batch_no, c.provider, c.region, c.identity_no, c.identity_before, c.region_no, c.fence,
+    c.turn, c.slots,
+    c.is_probe, c.is_overdue,
     c.lost_leases, c.was_lost, extract(EPOCH FROM clock_timestamp() - c.queued_at)::float8 AS waited_seconds,
     extract(EPOCH FROM clock_timestamp())::float8 AS claimed_at, extract(EPOCH FROM c.created_at)::float8 AS planned_at,
     e.model_nos, e.question_nos, e.attempts, e.forgiven, e.key_nos, e.marked,

@@ -23,6 +23,7 @@ TAMPERED = {
     "UPDATE executions SET attempts = 2 WHERE question_no = 0": "tries_differ",
     "UPDATE executions SET attempts = 0 WHERE question_no = 0": "tries_differ",
     "UPDATE executions SET provider_used = NULL WHERE question_no = 0": "tries_differ",
+    "UPDATE executions SET identity_no = 2 WHERE question_no = 0": "config_mismatches",
 }
 
 

@@ -32,6 +32,7 @@ def cell(**members: Any) -> Execution:
         "attempts": 1,
         "provider": "hybrid",
         "provider_used": "hybrid",
+        "simulated": False,
         "region_served": None,
         "output": "four",
         "output_empty": False,

@@ -11,10 +11,13 @@ import pytest
 from api.schemas.queue import StuckReason
 from broker import envelopes
 from broker.envelopes import Client, Envelope
+from configuration.content import Content
 from db.engine import in_transaction
 from db.gates import Refusal, close_gates
+from runtime.config_file import ConfigFile
 from runtime.metrics import GAUGES
 from tests.api.test_metrics import Samples, scrape, value
+from tests.configuration import commit, content_of
 from tests.control_fixtures import exhausted
 from tests.seeding import Seeds, retried
 
@@ -128,6 +131,18 @@ async def miscount(house: House) -> None:
     await house.execute("UPDATE waves SET total_batches = 9")
 
 
+async def ask_another_question(house: House) -> None:
+    await commit(house.seeds.engine, Content(ConfigFile(questions={"q": "Why?"}), is_simulated=True))
+
+
+async def name_a_provider(house: House) -> None:
+    await commit(house.seeds.engine, content_of({"providers": {"hybrid": {"type": "echo"}}}))
+
+
+async def catch_up(house: House) -> None:
+    await house.execute("UPDATE workers SET configuration_no = (SELECT max(configuration_no) FROM configurations)")
+
+
 async def nothing(_: House) -> None:
     """What is so from the start."""
 
@@ -161,6 +176,17 @@ MOVES = {
         fall_silent, pytest.approx(10, abs=8), {"worker": "w-seeds"}, before=pytest.approx(0, abs=8)
     ),
     "breakwater_invariant_violations": Move(miscount, 1, {"invariant": "waves_differ"}),
+    "breakwater_configuration_number": Move(ask_another_question, 2, {}, before=1),
+    "breakwater_configuration_differs": Move(
+        lambda house: house.execute("UPDATE workers SET config_file = 'differs'"), 1, {"role": "worker"}
+    ),
+    "breakwater_configuration_behind": Move(catch_up, 0, {"role": "worker"}, before=1),
+    "breakwater_not_served": Move(
+        lambda house: house.execute("""UPDATE workers SET not_served = '[{"name": "a", "reason": "b"}]'"""),
+        1,
+        {"role": "worker"},
+    ),
+    "breakwater_simulating": Move(name_a_provider, 0, {}, before=1),
     "breakwater_build_info": Move(nothing, 1, {"version": "9.9.9"}, before=1),
 }
 
@@ -174,7 +200,9 @@ EMPTY = """
 SET session_replication_role = replica;
 DELETE FROM jobs; DELETE FROM specs; DELETE FROM waves; DELETE FROM batches; DELETE FROM ready; DELETE FROM executions;
 DELETE FROM dead_letters; DELETE FROM pools; DELETE FROM pauses;
-UPDATE workers SET heartbeat_at = now(), stopped_at = NULL, running = 0;
+UPDATE workers
+SET heartbeat_at = now(), stopped_at = NULL, running = 0, config_file = 'none', configuration_no = NULL,
+    not_served = '[]';
 SET session_replication_role = DEFAULT;
 """
 

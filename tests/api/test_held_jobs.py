@@ -75,21 +75,21 @@ async def test_a_job_before_a_closed_gate_says_until_when(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     job = await seeds.submit(**ONE)
-    await rows.execute("INSERT INTO pools (provider, region) VALUES ('echo', 'us-east')")
+    await rows.execute("INSERT INTO pools (provider, region) VALUES ('echo', 'us-east') ON CONFLICT DO NOTHING")
     await close_gate(seeds, "us-east")
     first = await held(reader, job)
     assert first["reason"] == "gate_closed"
     assert "rate_limited" in first["detail"]
     await close_gate(seeds, "us-east", 120)
     assert (await held(reader, job))["since"] == first["since"]
-    await rows.execute("UPDATE pools SET gate_until = now() - interval '1 second'")
+    await rows.execute("UPDATE pools SET gate_until = now() - interval '1 second' WHERE gate_code IS NOT NULL")
     assert await held(reader, job) is None
 
 
 async def test_of_a_pause_and_a_gate_the_pause_is_named_and_the_later_time(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    await rows.execute("INSERT INTO pools (provider, region) VALUES ('echo', 'us-east')")
+    await rows.execute("INSERT INTO pools (provider, region) VALUES ('echo', 'us-east') ON CONFLICT DO NOTHING")
     job = await seeds.submit(**BOTH)
     await reader.post("/regions/eu-west/pause")
     paused_at = await rows.fetchval("SELECT changed_at FROM pauses WHERE kind = 'region' AND name = 'eu-west'")

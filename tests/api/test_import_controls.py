@@ -7,7 +7,7 @@ import pytest
 from db import imports
 from db.engine import create_engine
 from tests.api.test_imports import get
-from tests.imports import Imports, failed, plan_of, read
+from tests.imports import SERVED, Imports, failed, plan_of, read
 from tests.service import Client, connected
 
 
@@ -186,9 +186,9 @@ async def test_an_import_that_was_put_off_is_stuck_and_may_be_tried_at_once(ledg
     assert (one["job_id"], one["batch_id"], one["reason"]) == (job_id, None, "put_off")
     assert one["detail"] == "Its coordination failed with source_away: Nobody answers."
     assert one["next"].startswith("It is tried again at 20")
-    assert await imports.find_imports(client.database, limit=5) == []
+    assert await imports.find_imports(client.database, SERVED, limit=5) == []
     assert (await client.http.post(one["action"]["path"])).status_code == 202
-    assert await imports.find_imports(client.database, limit=5) == [(job_no, job_id)]
+    assert await imports.find_imports(client.database, SERVED, limit=5) == [(job_no, job_id)]
     assert [one["reason"] for one in (await get(client, "/queue"))["stuck"]] != ["put_off"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from api.pausing import Pauses
 from broker import envelopes as broker
 from db.engine import Engine
-from tests.seeding import REGISTRY
+from runtime.settings import Settings
 from tests.service import Client, Json, Process, connected, unique
 from tests.waiting import eventually_async
 
@@ -112,7 +112,13 @@ CREATE VIEW pauses AS SELECT * FROM pressed WHERE is_shown();
 
 async def test_of_two_readings_the_later_one_counts(engine: Engine, redis_client: broker.Client, rows: Any) -> None:
     told: list[frozenset[str]] = []
-    pauses = Pauses(engine, redis_client, REGISTRY, refresh_seconds=5, on_read=lambda r: told.append(r.paused_regions))
+    pauses = Pauses(
+        engine,
+        redis_client,
+        Settings(),
+        refresh_seconds=5,
+        on_read=lambda now: told.append(now.registry.paused_regions),
+    )
     await pauses.follow()
     await rows.execute(LATE_FIRST_LOOK)
     await rows.execute("SELECT pg_advisory_lock(7)")

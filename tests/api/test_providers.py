@@ -1,6 +1,5 @@
 """GET /providers and its pause and resume: whom a model may name, how much each is asked, and its gate."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,9 +7,9 @@ import httpx2
 import pytest
 
 from broker.envelopes import Client
+from configuration.content import Content
 from db.engine import Engine
 from runtime.config_file import ConfigFile
-from runtime.settings import Settings, registry
 from tests.seeding import Seeds, every_item, reading_app
 
 FILE = ConfigFile.model_validate(
@@ -25,9 +24,7 @@ FILE = ConfigFile.model_validate(
 
 @pytest.fixture
 async def configured(engine: Engine, redis_client: Client) -> Any:
-    settings = Settings().model_copy(update={"file": FILE})
-    allowed = replace(registry(settings), regions_by_provider={"slow": ("us-east",)})
-    async with reading_app(engine, redis_client, 1, registry=allowed, settings=settings) as reader:
+    async with reading_app(engine, redis_client, 1, content=Content(FILE)) as reader:
         yield reader
 
 
@@ -57,10 +54,10 @@ async def test_the_configured_ones_are_listed_where_they_can_be_asked(configured
 
 async def test_limits_and_gates_are_shown(reader: httpx2.AsyncClient, rows: Any) -> None:
     until = datetime(2030, 1, 31, 12, tzinfo=UTC)
-    await rows.execute("INSERT INTO pools (provider, region, max_concurrent) VALUES ('echo', 'us-east', 10)")
+    await rows.execute("UPDATE pools SET max_concurrent = 10 WHERE region = 'us-east'")
     await rows.execute(
-        "INSERT INTO pools (provider, region, gate_until, gate_code, gate_detail, gate_times)"
-        " VALUES ('echo', 'eu-west', $1, 'rate_limited', 'Enough.', 3)",
+        "UPDATE pools SET gate_until = $1, gate_code = 'rate_limited', gate_detail = 'Enough.', gate_times = 3"
+        " WHERE region = 'eu-west'",
         until,
     )
     us, eu, asia = (await providers(reader))["echo"]["regions"]
@@ -95,7 +92,7 @@ async def test_a_provider_is_paused_and_resumed(reader: httpx2.AsyncClient) -> N
     answer = await reader.post("/providers/echo/pause", json={"reason": "It is down."})
     assert (answer.status_code, answer.json()) == (200, (await providers(reader))["echo"])
     assert (answer.json()["paused"], answer.json()["reason"]) == (True, "It is down.")
-    assert app.state.registry.paused_providers == {"echo"}
+    assert app.state.in_force.registry.paused_providers == {"echo"}
     assert (await reader.post("/providers/echo/pause")).json() == answer.json()
     assert (await reader.post("/providers/echo/resume")).json()["paused"] is False
     recorded = (await reader.get("/operations")).json()["items"]
@@ -118,8 +115,7 @@ async def test_an_unknown_provider_is_not_found(reader: httpx2.AsyncClient, name
 
 async def test_a_name_with_a_slash_can_be_paused(engine: Engine, redis_client: Client) -> None:
     file = ConfigFile.model_validate({"providers": {"house/echo": {"type": "echo"}}})
-    settings = Settings().model_copy(update={"file": file})
-    async with reading_app(engine, redis_client, 1, registry=registry(settings), settings=settings) as reader:
+    async with reading_app(engine, redis_client, 1, content=Content(file)) as reader:
         for path in ("/providers/house/echo/pause", "/providers/house%2Fecho/pause"):
             answer = await reader.post(path)
             assert (answer.status_code, answer.json()["name"]) == (200, "house/echo")

@@ -51,7 +51,7 @@ async def test_an_empty_queue(reader: httpx2.AsyncClient) -> None:
     assert (found["jobs_queued"], found["oldest_owed_seconds"], found["stuck"]) == (0, None, [])
     [worker] = found["workers"]
     assert (worker["id"], worker["pid"], worker["host"], worker["running"]) == ("w-seeds", 1, "here", 0)
-    assert worker.keys() == {"id", "pid", "host", "started_at", "heartbeat_at", "running"}
+    assert worker["configuration"] == {"number": None, "is_current": False, "file": "none", "not_served": []}
 
 
 async def test_the_queue_says_who_leads_and_that_nobody_does_any_more(

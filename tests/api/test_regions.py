@@ -1,7 +1,6 @@
 """GET /regions and its pause and resume: told as PostgreSQL has it, under any spelling, safe to press twice."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -9,8 +8,10 @@ import pytest
 
 from broker import envelopes
 from broker.envelopes import Client
+from configuration.content import Content
 from db.engine import Engine
-from tests.seeding import REGISTRY, Seeds, every_item, reading_app
+from runtime.config_file import ConfigFile
+from tests.seeding import Seeds, every_item, reading_app
 
 
 async def region(reader: httpx2.AsyncClient, name: str) -> Any:
@@ -43,8 +44,8 @@ async def test_the_list_pages_like_any_other(reader: httpx2.AsyncClient) -> None
 
 
 async def test_a_region_that_is_configured_as_paused_is_shown_so(engine: Engine, redis_client: Client) -> None:
-    registry = replace(REGISTRY, paused_regions=frozenset({"eu-west"}))
-    async with reading_app(engine, redis_client, 1, registry=registry) as reader:
+    file = ConfigFile.model_validate({"regions": {"us-east": {}, "eu-west": {"paused": True}}})
+    async with reading_app(engine, redis_client, 1, content=Content(file, is_simulated=True)) as reader:
         shown = await region(reader, "eu-west")
     assert (shown["paused"], shown["changed_by"]) == (True, "configuration")
 
@@ -80,9 +81,9 @@ async def test_of_fifty_presses_at_once_one_is_recorded(reader: httpx2.AsyncClie
 async def test_the_app_refuses_by_what_it_read_last(reader: httpx2.AsyncClient) -> None:
     app: Any = reader.app  # type: ignore[attr-defined]
     await press(reader, "/regions/EU/pause")
-    assert app.state.registry.paused_regions == {"eu-west"}
+    assert app.state.in_force.registry.paused_regions == {"eu-west"}
     await press(reader, "/regions/EU/resume")
-    assert app.state.registry.paused_regions == frozenset()
+    assert app.state.in_force.registry.paused_regions == frozenset()
 
 
 @pytest.mark.parametrize("name", ["mars", "us_east", "echo", "a/b", "%00"])

@@ -95,8 +95,8 @@ async def test_a_closed_gate_says_why_and_until_when(reader: httpx2.AsyncClient,
     await seeds.plan()
     await age(rows)
     await rows.execute(
-        "INSERT INTO pools (provider, region, gate_until, gate_code, gate_times)"
-        " VALUES ('echo', 'us-east', '2030-01-31T12:00:00Z', 'rate_limited', 1)"
+        "UPDATE pools SET gate_until = '2030-01-31T12:00:00Z', gate_code = 'rate_limited', gate_times = 1"
+        " WHERE provider = 'echo' AND region = 'us-east'"
     )
     [one] = await stuck(reader)
     assert said(one) == ("gate_closed", None)
@@ -111,6 +111,8 @@ async def test_a_gate_elsewhere_is_no_reason(reader: httpx2.AsyncClient, seeds: 
     await rows.execute(
         "INSERT INTO pools (provider, region, gate_until, gate_code, gate_times)"
         " VALUES ('echo', 'eu-west', now(), 'rate_limited', 1), ('other', 'us-east', now(), 'rate_limited', 1)"
+        " ON CONFLICT (provider, region) DO UPDATE"
+        " SET gate_until = excluded.gate_until, gate_code = excluded.gate_code, gate_times = excluded.gate_times"
     )
     assert [said(one) for one in await stuck(reader)] == [("workers_busy", None)]
 
@@ -125,7 +127,7 @@ async def test_a_pool_without_room_is_told(
     await seeds.submit()
     await seeds.plan()
     await age(rows)
-    await rows.execute("INSERT INTO pools (provider, region, max_concurrent) VALUES ('echo', 'us-east', 3)")
+    await rows.execute("UPDATE pools SET max_concurrent = 3 WHERE provider = 'echo' AND region = 'us-east'")
     await rows.execute("UPDATE batches SET slots = $1 WHERE status = 'running'", calls)
     [one] = await stuck(reader)
     assert said(one) == (reason, None)

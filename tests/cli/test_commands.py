@@ -39,7 +39,7 @@ def test_the_file_that_the_readme_shows_is_taken(tmp_path, monkeypatch):
     path.write_text(example)
     shown = breakwater("config", CONFIG=str(path))
     assert shown.returncode == 0, shown.stderr
-    assert tomllib.loads(shown.stdout[shown.stdout.index("[") :]) == tomllib.loads(example)
+    assert tomllib.loads(shown.stdout[shown.stdout.index("default_provider") :]) == tomllib.loads(example)
 
 
 def test_every_make_target_is_in_the_readme():

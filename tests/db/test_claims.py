@@ -6,21 +6,23 @@ import pytest
 
 from db.batches import Claimant, ClaimedBatch, claim_cells, next_due_seconds
 from db.engine import Connection
+from tests.configuration import CONFIGURATION_NO, POOLS
 from tests.fleet import body, connected, seed
 from tests.fleet_fixtures import connection
 from tests.ledger import plan_and_claim, plan_queued
 
 __all__ = ["connection"]
 
+US = {("echo", "us-east"): POOLS["echo", "us-east"]}
 HINT = """
-INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
-SELECT b.job_no, b.batch_no, b.provider, b.region, 1, b.cells, 0 FROM batches AS b
+INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
+SELECT b.job_no, b.batch_no, b.provider, b.region, b.identity_no, 1, b.cells, 0 FROM batches AS b
 """
 
 
 async def take(connection: Connection, *, cells: int = 1000, holder: int = 1) -> list[ClaimedBatch]:
     async with connection.transaction():
-        return (await claim_cells(connection, [("echo", "us-east")], Claimant(holder, 1, 60), cells=cells)).batches
+        return (await claim_cells(connection, US, Claimant(holder, 1, 60, CONFIGURATION_NO), cells=cells)).batches
 
 
 @pytest.fixture

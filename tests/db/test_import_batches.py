@@ -56,8 +56,8 @@ async def test_a_wave_longer_than_its_window_runs_to_its_end(ledger, connection)
     await connection.execute("UPDATE batches SET lease_until = now() - interval '1 s' WHERE status = 'running'")
     await connection.execute(
         """
-        INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
-        SELECT job_no, batch_no, provider, region, 1, 1, 0 FROM batches WHERE status = 'running'
+        INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
+        SELECT job_no, batch_no, provider, region, identity_no, 1, 1, 0 FROM batches WHERE status = 'running'
         """
     )
     await ledger.run_all()
@@ -96,8 +96,8 @@ async def test_a_batch_whose_lease_was_taken_changes_nothing(ledger, connection)
     ((batch, given),) = await ledger.claim(lease_seconds=0)
     await connection.execute(
         """
-        INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
-        VALUES ($1, 1, 'import', '', 1, 1, 0)
+        INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
+        VALUES ($1, 1, 'import', '', 1, 1, 1, 0)
         """,
         job_no,
     )
@@ -119,8 +119,8 @@ async def test_stale_and_current_holders_that_record_at_once_write_the_current_o
             held += await ledger.claim(lease_seconds=lease_seconds)
             await connection.execute(
                 """
-                INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
-                VALUES ($1, 1, 'import', '', 1, 1, 0)
+                INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
+                VALUES ($1, 1, 'import', '', 1, 1, 1, 0)
                 """,
                 job_no,
             )

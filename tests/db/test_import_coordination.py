@@ -10,7 +10,7 @@ from db import imports
 from db.engine import Connection, in_transaction
 from db.imports import KeyChanged
 from tests.fleet_fixtures import connection
-from tests.imports import Imports, own_ledger, plan_of
+from tests.imports import SERVED, Imports, own_ledger, plan_of
 
 __all__ = ["connection"]
 
@@ -124,12 +124,12 @@ async def test_a_coordination_that_is_put_off_is_found_again_later(ledger, conne
         )
 
     assert await in_transaction(ledger.engine, put_off) == [("initial", "failed")]
-    assert await imports.find_imports(connection, limit=5) == []
+    assert await imports.find_imports(connection, SERVED, limit=5) == []
     due = await imports.next_due_seconds(connection)
     assert due is not None
     assert 0 < due <= 30
     await connection.execute("UPDATE imports SET not_before = now() - interval '1 second'")
-    assert [found for found, _ in await imports.find_imports(connection, limit=5)] == [job_no]
+    assert [found for found, _ in await imports.find_imports(connection, SERVED, limit=5)] == [job_no]
     again = await ledger.begin(job_no)
     assert (again.source, again.fence, again.attempts) == ("fallback", 2, 1)
 

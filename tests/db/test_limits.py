@@ -14,6 +14,7 @@ from db.engine import Connection, Engine, create_engine, in_transaction
 from db.gates import Refusal
 from db.results import CellsAlreadyTerminal, EndedCell, Settlement
 from db.tenants import DEFAULT_TENANT_NO
+from tests.configuration import CONFIGURATION_NO, POOLS
 from tests.fleet import assert_audit, body, seed
 from tests.fleet_fixtures import connection
 from tests.ledger import answered, plan_queued
@@ -25,8 +26,10 @@ FLIGHT = "SELECT coalesce(sum(slots), 0)::int FROM batches"
 
 LEASES_RAN_OUT = "UPDATE batches SET lease_until = now() - interval '1 s' WHERE status = 'running'"
 HINT = """
-INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)
-SELECT b.job_no, b.batch_no, b.provider, b.region, 1, b.cells, 0 FROM batches AS b WHERE b.status = 'running'
+INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
+SELECT b.job_no, b.batch_no, b.provider, b.region, b.identity_no, 1, b.cells, 0
+FROM batches AS b
+WHERE b.status = 'running'
 """
 GATE_SECONDS = "SELECT extract(EPOCH FROM gate_until - now())::float8 FROM pools WHERE region = 'us-east'"
 GATE_IS_OVER = "UPDATE pools SET gate_until = now() - interval '1 ms' WHERE gate_code IS NOT NULL"
@@ -53,8 +56,8 @@ async def limit(connection: Connection, most: int | None) -> None:
 
 
 async def take(engine: Engine, *, calls: int = 100, holder: int = 1, pool: tuple[str, str] = POOL) -> Claim:
-    claimant = Claimant(holder, 1, lease_seconds=60)
-    return await in_transaction(engine, lambda c: batches.claim_calls(c, [pool], claimant, calls=calls))
+    claimant = Claimant(holder, 1, 60, CONFIGURATION_NO)
+    return await in_transaction(engine, lambda c: batches.claim_calls(c, {pool: POOLS[pool]}, claimant, calls=calls))
 
 
 async def end(engine: Engine, batch: ClaimedBatch) -> None:
@@ -116,8 +119,9 @@ async def test_claims_of_a_limited_job_at_once_never_pass_its_limit(engine, conn
 
     while await connection.fetchval("SELECT count(*) FROM jobs WHERE finished_at IS NULL"):
         await connection.execute(
-            "INSERT INTO ready (job_no, batch_no, provider, region, tenant_no, cells, turn)"
-            " SELECT job_no, batch_no, provider, region, 1, cells, 0 FROM batches WHERE status = 'pending'"
+            "INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)"
+            " SELECT job_no, batch_no, provider, region, identity_no, 1, cells, 0 FROM batches"
+            " WHERE status = 'pending'"
             " ON CONFLICT DO NOTHING"
         )
         await asyncio.gather(*(work(holder) for holder in range(8)))
@@ -192,9 +196,9 @@ async def test_a_new_pool_does_not_starve_one_that_is_far_on(engine, connection)
         await plan_queued(connection, batch_cells=5, is_claimed=False)
     regions = set()
     for holder in range(20):
-        claimant = Claimant(holder, 1, 60)
+        claimant = Claimant(holder, 1, 60, CONFIGURATION_NO)
         claim = await in_transaction(
-            engine, lambda c, claimant=claimant: batches.claim_calls(c, [POOL, OTHER_POOL], claimant, calls=5)
+            engine, lambda c, claimant=claimant: batches.claim_calls(c, POOLS, claimant, calls=5)
         )
         regions |= {batch.region for batch in claim.batches}
         for batch in claim.batches:
@@ -333,10 +337,10 @@ async def test_of_several_refusals_the_longest_counts(connection) -> None:
 async def test_what_is_paused_is_passed_over(engine, connection, kind: str, name: str) -> None:
     await ready(connection)
     await limit(connection, 10)
-    await connection.execute("INSERT INTO pauses VALUES ($1, $2, true, false, now(), 'a test', NULL)", kind, name)
-    claimant = Claimant(1, 1, 60)
+    await connection.execute("UPDATE pauses SET is_paused = true WHERE kind = $1 AND name = $2", kind, name)
+    claimant = Claimant(1, 1, 60, CONFIGURATION_NO)
     assert (await take(engine)).batches == []
-    assert (await in_transaction(engine, lambda c: batches.claim_cells(c, [POOL], claimant, cells=100))).batches == []
+    assert (await in_transaction(engine, lambda c: batches.claim_cells(c, POOLS, claimant, cells=100))).batches == []
     await connection.execute("UPDATE pauses SET is_paused = false")
     assert (await take(engine)).batches
 
@@ -347,7 +351,7 @@ async def test_a_batch_that_never_began_in_time_is_claimed_to_be_ended_whatever_
     await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 3600)])
     assert await batches.next_due_seconds(connection, None) == pytest.approx(5, abs=2)
     await connection.execute("UPDATE batches SET overdue_at = now() - interval '1 ms'")
-    claimant = Claimant(1, 1, 60)
+    claimant = Claimant(1, 1, 60, CONFIGURATION_NO)
     overdue = await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100))
     assert len(overdue) == 10
     assert all(batch.is_overdue and batch.slots == 0 for batch in overdue)
@@ -357,7 +361,7 @@ async def test_a_claim_to_end_a_batch_that_is_lost_is_repeated_and_the_cells_sti
     await ready(connection, questions=3, queue_timeout_seconds=5)
     await limit(connection, 10)
     await connection.execute("UPDATE batches SET overdue_at = now() - interval '1 ms'")
-    claimant = Claimant(1, 1, 60)
+    claimant = Claimant(1, 1, 60, CONFIGURATION_NO)
     assert len(await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100))) == 1
     assert await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100)) == []
     await connection.execute(LEASES_RAN_OUT)

@@ -19,6 +19,7 @@ from db.pauses import (
 )
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 
+ASIA = Paused(Kind.REGION, "asia-pacific")
 US, EU, ECHO = Paused(Kind.REGION, "us-east"), Paused(Kind.REGION, "eu-west"), Paused(Kind.PROVIDER, "echo")
 OPEN = {US: False, EU: False, ECHO: False}
 
@@ -55,6 +56,7 @@ async def test_what_is_configured_is_entered_once(engine: Engine) -> None:
         US: (False, "configuration"),
         EU: (True, "configuration"),
         ECHO: (False, "configuration"),
+        ASIA: (False, "configuration"),
     }
     assert await operations(engine) == [("pause", "region", "eu-west", "configuration", None)]
 

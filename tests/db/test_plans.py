@@ -22,7 +22,8 @@ BY_KEY = {
     "waves": {"unique_job_wave"},
     "batches": {"unique_job_batch"},
     "executions": {"unique_execution_per_job_region_model_question"},
-    "ready": {"unique_ready_batch", "ready_by_turn"},
+    "ready": {"unique_ready_batch", "ready_by_identity"},
+    "configurations": {"configurations_key"},
 }
 OTHERWISE = {
     "lock_queued_jobs": {"jobs_queued_by_turn", "triggers_by_job"},

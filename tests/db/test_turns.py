@@ -6,6 +6,7 @@ import pytest
 
 from db import coordination
 from db.engine import Connection
+from tests.configuration import CONFIGURATION_NO, IDENTITY_NOS
 from tests.fleet import body_of, seed
 from tests.fleet_fixtures import connection
 from tests.imports import Imports, own_ledger
@@ -23,7 +24,9 @@ async def ledger(database_url: str) -> AsyncIterator[Imports]:
 async def plan_next(connection: Connection) -> int:
     """Plan the next job in turn; return its number."""
     async with connection.transaction():
-        (job, *_) = await coordination.lock_queued_jobs(connection, 1)
+        (job, *_) = await coordination.lock_queued_jobs(
+            connection, 1, configuration_no=CONFIGURATION_NO, identity_nos=IDENTITY_NOS.values()
+        )
         await connection.execute("UPDATE jobs SET status = 'running', started_at = now() WHERE job_no = $1", job.job_no)
     return job.job_no
 

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import structlog
 
 from db.engine import Engine, connect, create_engine
+from db.workers import UNKNOWN
 from domain.normalize import normalize
-from tests.fleet import REGISTRY, body
+from tests.configuration import REGISTRY
+from tests.fleet import body
 from tests.ledger import plan_and_claim
 from tests.waiting import eventually_async
 from worker import heartbeat
@@ -33,6 +36,14 @@ async def pair(database_url: str) -> AsyncIterator[tuple[Engine, Engine]]:
         await one.dispose()
 
 
+def served() -> Any:
+    """Something that serves one pool, as far as holding and renewing asks of it."""
+    serving = SimpleNamespace(
+        called={("echo", "us-east"): [1]}, instant={}, standing=UNKNOWN, identity_by_pool={("echo", "us-east"): 1}
+    )
+    return SimpleNamespace(now=serving, providers={})
+
+
 def context(work: Engine, heartbeats: Engine) -> Context:
     unused: Any = None
     return Context(
@@ -48,10 +59,7 @@ def context(work: Engine, heartbeats: Engine) -> Context:
         shutdown_seconds=5,
         idempotency_hours=1,
         concurrency=10,
-        providers={},
-        pool_of=unused,
-        limits={("echo", "us-east"): None},
-        instant_pools=(),
+        served=served(),
         open_source=unused,
         log=structlog.stdlib.get_logger(),
     )

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from configuration.content import Content
 from db.engine import Connection, create_engine
 from db.triggers import trigger_manually
+from runtime.config_file import read_config_file
+from tests.configuration import commit_at, commit_file
 from tests.fleet import Fleet, all_ended, ring
 from tests.imports import Imports, configured, csv_type, import_body, seed_import
 from tests.suiteql_server import TOKEN, SuiteqlServer, suiteql_server
@@ -21,6 +24,7 @@ def files(fleet: Fleet, tmp_path: Path) -> Path:
     """The import root of the fleet's workers, with two files."""
     fleet.settings = {**fleet.settings, "CONFIG": configured(tmp_path), "DATA_DIR": tmp_path / "state"}
     fleet.environment = {"ERP_URL": fleet.database_url}
+    commit_file(fleet.database_url, configured(tmp_path))
     (tmp_path / "data" / "customer.csv").write_text(CUSTOMERS)
     (tmp_path / "data" / "order.csv").write_text(ORDERS)
     return tmp_path / "data"
@@ -45,6 +49,7 @@ async def test_a_named_query_of_a_suiteql_service_is_imported_behind_its_cap(
     )
     fleet.settings = {"CONFIG": tmp_path / "suiteql.toml"}
     fleet.environment = {"NETSUITE_URL": service.url, "NETSUITE_TOKEN": TOKEN}
+    commit_at(fleet.database_url, Content(read_config_file(tmp_path / "suiteql.toml")))
     source = {"type": "suiteql", "connection": "netsuite", "query": "line"}
     given = import_body({"id": "line", "key": ["id"], "source": source}, policy={"batch_size": 1000})
     job_no = await seed_import(connection, given)

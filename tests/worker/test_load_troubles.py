@@ -79,10 +79,7 @@ def context(engine: Any, log: Any) -> Context:
         shutdown_seconds=10,
         idempotency_hours=24,
         concurrency=1,
-        providers={},
-        pool_of=unused,
-        limits={},
-        instant_pools=(),
+        served=unused,
         open_source=unused,
         log=log,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import structlog
@@ -9,17 +10,18 @@ import structlog
 from broker import envelopes
 from db.engine import create_engine
 from db.import_settlements import ReadRow
-from domain.plan import Pool
 from runtime.metrics import IMPORT_BATCHES, IMPORT_ROWS
-from sources.opened import OpenSource
+from sources.protocol import Source
 from tests.fleet import tallied
 from tests.imports import WORKER_NO, Imports, plan_of, read
 from tests.waiting import eventually_async
 from worker.context import Context
 from worker.loader import Loader
 
+UNUSED: Any = None
 
-def nothing_to_open(_: object) -> OpenSource:
+
+def nothing_to_open(*_: object) -> Source:
     raise AssertionError("A loader opens nothing.")
 
 
@@ -41,10 +43,7 @@ async def context(database_url: str, redis_url: str) -> AsyncIterator[Context]:
         shutdown_seconds=5,
         idempotency_hours=1,
         concurrency=1,
-        providers={},
-        pool_of=lambda _: Pool("echo", 1),
-        limits={},
-        instant_pools=(),
+        served=UNUSED,
         open_source=nothing_to_open,
         log=structlog.stdlib.get_logger(),
     )

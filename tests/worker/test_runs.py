@@ -8,7 +8,8 @@ from db.batches import ClaimedBatch
 from db.results import EndedCell, RetriedCell, Settlement
 from domain.normalize import normalize
 from domain.outcome import OWN_REFUSALS, Failed
-from tests.fleet import REGISTRY, body
+from tests.configuration import REGISTRY
+from tests.fleet import body
 from worker.runs import BatchRun, Try
 
 RATE_LIMIT = Failed("rate_limited", "Slow down.", retryable=True, closes_gate=True)
@@ -40,7 +41,7 @@ def run_of(attempts: list[int], forgiven: list[int], *, is_probe: bool = False) 
         slots=1,
         is_probe=is_probe,
     )
-    return BatchRun(batch, normalize(body(questions=cells, policy={"max_attempts": 3}), REGISTRY).spec)
+    return BatchRun(batch, normalize(body(questions=cells, policy={"max_attempts": 3}), REGISTRY).spec, None)
 
 
 def refused(failed: Failed, *, attempts: int, forgiven: int) -> tuple[list[RetriedCell], list[EndedCell]]:

@@ -1,16 +1,19 @@
-"""The providers that the settings name, and what of them a worker serves: its pools, their limits and batch sizes."""
+"""What a worker serves of a configuration: its pools with their identities, batch sizes, and who answers for each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx2
 
-from db.batches import PoolKey
-from domain.notes import cut
-from domain.plan import NotServed, Pool
-from domain.regions import Registry
+from configuration.content import Configuration, regions_of, regions_served, registry_of
+from db.batches import PoolKey, Pools
+from db.imports import IMPORT_POOL
+from db.workers import Standing
+from domain.identities import IdentityKind, of_provider
+from domain.plan import Pool
+from domain.regions import ECHO
 from runtime.config_file import ProviderSettings, ProviderType
-from runtime.settings import Settings, registry
+from runtime.settings import Secrets, Settings
 from worker.providers import hybrid_router, openai
 from worker.providers.echo import Echo
 from worker.providers.http import Address, Dialect, HttpProvider, open_client
@@ -27,82 +30,112 @@ DIALECTS: Mapping[ProviderType, Dialect] = {
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What a worker serves.
+    """What a worker serves under a configuration.
 
-    `pool_of` maps a model's provider name to who serves it and raises LookupError for one that isn't configured.
-    `limits` are the (provider, region) whose provider makes calls, with how many the whole fleet may have in flight
-    (None: no limit); `instant_pools` are the others.
+    All of the configuration's pools are in `identity_by_pool`, for any worker may plan for them. Those that this worker
+    has what it needs for are `called` (calls are counted) or `instant`, and `imports`. `providers` answer for
+    identities, by number.
     """
 
-    providers: Mapping[str, Provider]
-    pool_of: Callable[[str], Pool]
-    limits: Mapping[PoolKey, int | None]
-    instant_pools: tuple[PoolKey, ...]
+    configuration: Configuration
+    pool_by_provider: Mapping[str, Pool]
+    identity_by_pool: Mapping[PoolKey, int]
+    called: Pools
+    instant: Pools
+    imports: Pools
+    providers: Mapping[int, Provider]
+    standing: Standing
+
+    def pool_of(self, provider: str) -> Pool:
+        """Return the pool of a model that names this provider; raises LookupError for one that isn't configured."""
+        return self.pool_by_provider[ECHO if self.configuration.content.is_simulated else provider]
+
+    @property
+    def cell_identity_nos(self) -> list[int]:
+        """The numbers of the providers' identities that this worker serves."""
+        return [identity_no for pools in (self.called, self.instant) for (identity_no,) in pools.values()]
+
+    @property
+    def import_identity_nos(self) -> Sequence[int]:
+        """The numbers of what this worker can import from."""
+        return self.imports[IMPORT_POOL]
+
+
+class Providers:
+    """Makes the providers of configurations. All that call share one client, which lives as long as the worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._echo = Echo(delay_seconds=settings.echo_delay_seconds, failure_rate=settings.echo_failure_rate)
+        self._client: httpx2.AsyncClient | None = None
+
+    def serve(self, configuration: Configuration, secrets: Secrets, standing: Standing) -> Serving:
+        """Return what this worker serves under a configuration, as far as it has the keys and URLs."""
+        regions = regions_of(configuration.content)
+        by_provider = configuration.content.providers
+        is_simulated = configuration.content.is_simulated
+        identity_by_pool = {
+            (name, region): configuration.identity_nos[of_provider(name, region)]
+            for name, provider in by_provider.items()
+            for region in regions_served(provider, regions)
+        }
+        served = {
+            pool: number for pool, number in identity_by_pool.items() if f"providers.{pool[0]}" not in secrets.reasons
+        }
+        providers = {
+            number: self._provider(configuration, pool, by_provider[pool[0]], secrets)
+            for pool, number in served.items()
+        }
+        return Serving(
+            configuration=configuration,
+            pool_by_provider={
+                name: _pool(name, None if is_simulated else provider.max_concurrent, calls=self._calls(provider))
+                for name, provider in by_provider.items()
+            },
+            identity_by_pool=identity_by_pool,
+            called={pool: [number] for pool, number in served.items() if providers[number].makes_calls},
+            instant={pool: [number] for pool, number in served.items() if not providers[number].makes_calls},
+            imports={IMPORT_POOL: _import_identities(configuration, secrets)},
+            providers=providers,
+            standing=standing,
+        )
 
     async def aclose(self) -> None:
         """Let go of what the providers hold open."""
-        for provider in self.providers.values():
-            await provider.aclose()
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _calls(self, provider: ProviderSettings) -> bool:
+        return provider.type is not ProviderType.ECHO or self._echo.makes_calls
+
+    def _provider(
+        self, configuration: Configuration, pool: PoolKey, provider: ProviderSettings, secrets: Secrets
+    ) -> Provider:
+        if provider.type is ProviderType.ECHO:
+            return self._echo
+        if self._client is None:
+            self._client = open_client(self._settings.worker_concurrency)
+        name, region = pool
+        canonical = registry_of(configuration.content, max_cells=self._settings.max_cells).canonical
+        address = Address(
+            base_urls={region: httpx2.URL(str(provider.base_urls[region]))},
+            timeout_seconds=provider.timeout_seconds,
+            api_key=secrets.values[provider.api_key_env] if provider.api_key_env else None,
+            canonical=canonical,
+        )
+        return HttpProvider(name, DIALECTS[provider.type], address, self._client)
 
 
-def serve(settings: Settings) -> Serving:
-    """Return what the settings let a worker serve: `echo` under every name while no provider is configured."""
-    allowed = registry(settings)
-    providers = _providers(settings, allowed)
-    limit_by_provider = {name: one.max_concurrent for name, one in settings.file.providers.items()}
-    pools = tuple(
-        (name, region)
-        for name in providers
-        for region in allowed.allowed_regions
-        if not allowed.unserved(name, [region])
-    )
-    pool_by_provider = {name: _pool(name, one, limit_by_provider.get(name)) for name, one in providers.items()}
-    return Serving(
-        providers=providers,
-        pool_of=_named(pool_by_provider) if settings.file.providers else lambda _name: pool_by_provider[Echo.name],
-        limits={pool: limit_by_provider.get(pool[0]) for pool in pools if providers[pool[0]].makes_calls},
-        instant_pools=tuple(pool for pool in pools if not providers[pool[0]].makes_calls),
-    )
+def _import_identities(configuration: Configuration, secrets: Secrets) -> list[int]:
+    return [
+        number
+        for key, number in configuration.identity_nos.items()
+        if key.kind is not IdentityKind.PROVIDER and f"connections.{key.name}" not in secrets.reasons
+    ]
 
 
-def _providers(settings: Settings, allowed: Registry) -> Mapping[str, Provider]:
-    echo = Echo(delay_seconds=settings.echo_delay_seconds, failure_rate=settings.echo_failure_rate)
-    configured = settings.file.providers
-    if not configured:
-        return {echo.name: echo}
-    if all(one.type is ProviderType.ECHO for one in configured.values()):
-        return dict.fromkeys(configured, echo)
-    client = open_client(settings.worker_concurrency)
-    return {
-        name: echo
-        if one.type is ProviderType.ECHO
-        else HttpProvider(name, DIALECTS[one.type], _address(one, settings, allowed), client)
-        for name, one in configured.items()
-    }
-
-
-def _address(configured: ProviderSettings, settings: Settings, allowed: Registry) -> Address:
-    return Address(
-        base_urls={region: httpx2.URL(str(url)) for region, url in configured.base_urls.items()},
-        timeout_seconds=configured.timeout_seconds,
-        api_key=settings.secrets[configured.api_key_env] if configured.api_key_env else None,
-        canonical=allowed.canonical,
-    )
-
-
-def _named(pool_by_provider: Mapping[str, Pool]) -> Callable[[str], Pool]:
-    def pool_of(provider: str) -> Pool:
-        pool = pool_by_provider.get(provider)
-        if pool is None:
-            detail = f"Provider {cut(provider)} isn't configured any more: configure it, and submit this again."
-            raise NotServed("provider_not_configured", detail)
-        return pool
-
-    return pool_of
-
-
-def _pool(name: str, provider: Provider, limit: int | None) -> Pool:
+def _pool(name: str, limit: int | None, *, calls: bool) -> Pool:
     """Return a provider's pool; a batch of calls is as many as may be in flight, so that it takes about one of them."""
-    if not provider.makes_calls:
+    if not calls:
         return Pool(name, INSTANT_BATCH_CELLS)
     return Pool(name, UNLIMITED_BATCH_CELLS if limit is None else min(limit, MOST_CALLED_BATCH_CELLS))

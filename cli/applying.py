@@ -1,0 +1,139 @@
+"""What the commands of `config` do: apply, show and compare, over the database that the settings name."""
+
+import asyncio
+import getpass
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from broker import envelopes, notices
+from broker.envelopes import BrokerError
+from broker.notices import Notice
+from cli.inspection import tables
+from cli.service import settings_of
+from configuration import applying
+from configuration.agreement import refuse_simulating
+from configuration.applying import Applied, Change, compare
+from configuration.content import Content, read_configuration
+from db.engine import GONE, REFUSED, Connection, create_engine, in_transaction
+from runtime.config_file import ConfigFile, read_config_file
+from runtime.errors import StartError
+from runtime.settings import Settings, redacted
+
+Result = TypeVar("Result")
+
+NOTICE_SECONDS = 2.0
+
+
+def content_of(file: Path | None, *, simulate: bool) -> Content:
+    """Return what the arguments say. Raises StartError for a file that can't be, and for none at all."""
+    if file is None and not simulate:
+        raise StartError("Name a TOML file, or give --simulate.")
+    return Content(read_config_file(file) if file else ConfigFile(), simulate)
+
+
+def apply_now(content: Content, *, moves_jobs: bool) -> Iterator[str]:
+    """Commit this content, and say what that changed."""
+    settings = settings_of("config")
+    if settings.simulate and not content.is_simulated:
+        raise StartError("BREAKWATER_SIMULATE is true: unset it, or give --simulate.")
+    applied = _run(settings, lambda c: applying.apply(c, content, by=_who(), moves_jobs=moves_jobs))
+    if applied.is_new or applied.moved or applied.adopted:
+        asyncio.run(_notify(settings))
+    return _told(applied)
+
+
+def apply_first(content: Content) -> Iterator[str]:
+    """Commit this content where nothing is committed, and say what is in force."""
+    settings = settings_of("config")
+    found = _run(settings, lambda c: applying.apply_first(c, content, by=_who()))
+    refuse_simulating(settings, found)
+    yield f"Configuration {found.number} is in force{', simulated' if found.content.is_simulated else ''}."
+
+
+def show() -> Iterator[str]:
+    """Give the configuration in force, with its number, when and by whom it was applied."""
+    found = _run(settings_of("config"), read_configuration)
+    if found is None:
+        raise StartError("No configuration is committed: `breakwater config apply FILE` commits one.")
+    yield f"# configuration {found.number}, applied {found.applied_at.isoformat()} by {found.applied_by}"
+    if found.content.is_simulated:
+        yield "# simulated: the built-in echo stands in for every provider"
+    yield from tables(found.content.file)
+
+
+def changes(content: Content) -> list[str]:
+    """Return what applying this content would change, line by line."""
+    found = _run(settings_of("config"), read_configuration)
+    change = compare(found, content)
+    return [] if change.is_none else list(_changes(change)) or ["It would be the first one."]
+
+
+def _run(settings: Settings, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
+    """Run a transaction; raises StartError where the database can't be reached or isn't migrated."""
+    url = settings.database_url or ""
+
+    async def run() -> Result:
+        engine = create_engine(url, size=1, name="breakwater-config")
+        try:
+            return await in_transaction(engine, unit)
+        finally:
+            await engine.dispose()
+
+    try:
+        return asyncio.run(run())
+    except (*GONE, *REFUSED) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise StartError(
+            f"The database at {redacted(url)} can't be asked ({reason}): look at BREAKWATER_DATABASE_URL, "
+            "and run `breakwater migrate` first."
+        ) from error
+
+
+async def _notify(settings: Settings) -> None:
+    """Let every process follow at once; without Redis each looks at its next heartbeat."""
+    redis = envelopes.connect(settings.redis_url or "")
+    try:
+        with suppress(BrokerError, OSError):
+            async with asyncio.timeout(NOTICE_SECONDS):
+                await notices.publish(redis, Notice(about="configuration"))
+    finally:
+        await redis.aclose()
+
+
+def _told(applied: Applied) -> Iterator[str]:
+    number = applied.configuration.number
+    if applied.is_new:
+        yield f"Configuration {number} is in force."
+        yield from _changes(applied.change)
+    else:
+        yield f"Nothing changes: configuration {number} says the same."
+    if applied.adopted:
+        yield f"{applied.adopted} open jobs from before there was a configuration run under configuration 1."
+    if applied.moved:
+        yield f"{applied.moved} open jobs were accepted anew."
+    if applied.held.count:
+        named = ", ".join(applied.held.ids) + (", …" if applied.held.count > len(applied.held.ids) else "")
+        yield (
+            f"{applied.held.count} open jobs are held, accepted under what isn't configured now: {named}. "
+            "Apply what they need, accept them anew with --move-jobs where that is still configured, or cancel them."
+        )
+
+
+def _changes(change: Change) -> Iterator[str]:
+    for sign, keys in (("+", change.appeared), ("-", change.vanished), ("~", change.changed)):
+        for key in keys:
+            yield f"{sign} {key}"
+    for place in change.settings:
+        yield f"  {place}"
+
+
+def _who() -> str:
+    """Return who applies: the account and the machine."""
+    try:
+        account = getpass.getuser()
+    except (KeyError, OSError):  # an account that the machine has no name for, as in a container
+        account = "somebody"
+    return f"{account} on {socket.gethostname()}"

@@ -1,0 +1,124 @@
+"""Applying a configuration: one transaction commits it with its limits and pauses, and moves jobs if asked to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from configuration.content import (
+    Configuration,
+    Content,
+    identities_of,
+    limits_of,
+    parse,
+    read_configuration,
+    registry_of,
+)
+from db import batches, configurations, gates, pauses
+from db.configurations import HeldJobs
+from db.engine import Connection
+from domain.identities import IdentityKey, IdentityKind
+
+NONE_HELD = HeldJobs(0, ())
+ANY_CELLS = 1
+"""A registry's limit of cells where nothing is planned with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a configuration changes of the one before: identities by name, and the other settings by their place."""
+
+    appeared: Sequence[IdentityKey] = ()
+    vanished: Sequence[IdentityKey] = ()
+    changed: Sequence[IdentityKey] = ()
+    settings: Sequence[str] = ()
+    is_first: bool = False
+
+    @property
+    def is_none(self) -> bool:
+        """Whether everything stays as it is."""
+        return not (self.is_first or self.appeared or self.vanished or self.changed or self.settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The configuration in force after an application, what that changed, and what became of open jobs."""
+
+    configuration: Configuration
+    change: Change
+    adopted: int = 0
+    moved: int = 0
+    held: HeldJobs = NONE_HELD
+
+    @property
+    def is_new(self) -> bool:
+        """Whether a configuration was committed."""
+        return not self.change.is_none
+
+
+async def apply(connection: Connection, content: Content, *, by: str, moves_jobs: bool = False) -> Applied:
+    """Commit a configuration in the caller's transaction, unless it is the one in force; with it the fleet's limits.
+
+    Takes the configuration's lock: applications follow each other, and no submission is half under one of them.
+    With `moves_jobs` open jobs that were accepted under what isn't configured any more are accepted anew.
+    """
+    await configurations.lock(connection)
+    before = await read_configuration(connection)
+    change = compare(before, content)
+    if not change.is_none:
+        await configurations.commit(
+            connection, content.to_json(), identities_of(content), is_simulated=content.is_simulated, by=by
+        )
+        await batches.enter_pools(connection, limits_of(content))
+        await _open_gates(connection, change)
+        await pauses.enter_pauses(connection, pauses.configured_pauses(registry_of(content, max_cells=ANY_CELLS)))
+    adopted = await configurations.adopt_jobs(connection)
+    moved = await configurations.move_jobs(connection, by) if moves_jobs else 0
+    held = await configurations.read_held_jobs(connection)
+    committed = await configurations.read_current(connection)
+    assert committed is not None  # noqa: S101 - it was committed here, or before
+    return Applied(parse(committed), change, adopted, moved, held)
+
+
+async def apply_first(connection: Connection, content: Content, *, by: str) -> Configuration:
+    """Commit this configuration if none is yet, and return the one in force. One of many that race does it."""
+    found = await read_configuration(connection)
+    if found is not None:
+        return found
+    await configurations.lock(connection)
+    found = await read_configuration(connection)  # what another one committed while this one waited
+    return found if found is not None else (await apply(connection, content, by=by)).configuration
+
+
+def compare(before: Configuration | None, content: Content) -> Change:
+    """Return what this content changes of the configuration in force."""
+    wanted = {one.key: one.digest for one in identities_of(content)}
+    if before is None:
+        return Change(appeared=list(wanted), is_first=True)
+    known = {one.key: one.digest for one in identities_of(before.content)}
+    return Change(
+        appeared=[key for key in wanted if key not in known],
+        vanished=[key for key in known if key not in wanted],
+        changed=[key for key in wanted if key in known and wanted[key] != known[key]],
+        settings=_differing(before.content, content),
+    )
+
+
+async def _open_gates(connection: Connection, change: Change) -> None:
+    """Open the gates of what is another one now: what closed them was said by the one before."""
+    others = [key for key in (*change.appeared, *change.changed) if key.kind is IdentityKind.PROVIDER]
+    if others:
+        await gates.reset_gates(connection, [(key.name, key.region) for key in others])
+
+
+def _differing(before: Content, content: Content) -> list[str]:
+    """Return the places at which the two say another thing, as `providers.NAME.max_concurrent`."""
+    places = _places(before.to_json(), content.to_json(), "")
+    return ["simulated", *places] if before.is_simulated != content.is_simulated else places
+
+
+def _places(before: object, after: object, at: str) -> list[str]:
+    if before == after:
+        return []
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return [at]
+    names = [*before, *(name for name in after if name not in before)]
+    return [place for name in names for place in _places(before.get(name), after.get(name), f"{at}.{name}".lstrip("."))]

@@ -1,0 +1,162 @@
+"""The configuration in force: what its content means. Read from PostgreSQL; a file is only what is applied."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from db.batches import PoolKey
+from db.configurations import Committed, read_current
+from db.engine import Connection
+from db.imports import IMPORT_POOL
+from domain.identities import IMPORT_ROOT, Identity, IdentityKey, IdentityKind, of_provider
+from domain.import_spec import SourceType
+from domain.regions import DEFAULT_PROVIDER, DEFAULT_QUESTIONS, DEFAULT_REGIONS, ECHO, Region, Registry
+from domain.regions import Connection as ImportConnection
+from runtime.config_file import ConfigFile, ConnectionType, ProviderSettings, ProviderType
+from runtime.errors import SettingError
+
+_SOURCE_TYPES = {ConnectionType.POSTGRESQL: SourceType.SQL, ConnectionType.SUITEQL: SourceType.SUITEQL}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a configuration says: a checked file, and whether `echo` stands in for every provider."""
+
+    file: ConfigFile = field(default_factory=ConfigFile)
+    is_simulated: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the file as JSON, without what it leaves at its default. No secret is in it."""
+        return self.file.model_dump(mode="json", exclude_defaults=True)
+
+    @property
+    def providers(self) -> Mapping[str, ProviderSettings]:
+        """Those that serve, by name; `echo` alone while simulating."""
+        return {ECHO: ProviderSettings(type=ProviderType.ECHO)} if self.is_simulated else self.file.providers
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A committed configuration, with the numbers of its identities."""
+
+    number: int
+    content: Content
+    applied_at: datetime
+    applied_by: str
+    identity_nos: Mapping[IdentityKey, int]
+
+
+async def read_configuration(connection: Connection, *, known_no: int | None = None) -> Configuration | None:
+    """Return the configuration in force; None where it is `known_no`, or where none was committed yet."""
+    found = await read_current(connection, known_no=known_no)
+    return None if found is None else parse(found)
+
+
+def parse(committed: Committed) -> Configuration:
+    """Return what was committed as this version understands it; raises SettingError where another version wrote it."""
+    try:
+        file = ConfigFile.model_validate_json(json.dumps(committed.content))
+    except ValidationError:
+        raise SettingError(
+            f"This version doesn't understand configuration {committed.configuration_no}, which another one applied: "
+            "apply one with this version, or start the other."
+        ) from None
+    return Configuration(
+        committed.configuration_no,
+        Content(file, committed.is_simulated),
+        committed.applied_at,
+        committed.applied_by,
+        committed.identity_nos,
+    )
+
+
+def identities_of(content: Content) -> list[Identity]:
+    """Return everything that a job may be answered by under this configuration."""
+    regions = regions_of(content)
+    found = [
+        Identity(of_provider(name, region), _json(_provider_content(provider, region)), _is_echo(provider))
+        for name, provider in content.providers.items()
+        for region in regions_served(provider, regions)
+    ]
+    for name, connection in content.file.connections.items():
+        key = IdentityKey(IdentityKind.CONNECTION, name, "")
+        told = {"type": connection.type, "url_env": connection.url_env, "queries": dict(connection.queries)}
+        found.append(Identity(key, _json(told)))
+    if content.file.imports is not None:
+        found.append(Identity(IMPORT_ROOT, _json({"root": str(content.file.imports.root)})))
+    return found
+
+
+def registry_of(content: Content, *, max_cells: int, number: int = 0) -> Registry:
+    """Return what a spec may ask for, with the pauses that the file sets.
+
+    A list of regions or questions in the file replaces the default one.
+    """
+    file = content.file
+    regions = tuple(Region(name, region.aliases) for name, region in file.regions.items()) or DEFAULT_REGIONS
+    names = [region.name for region in regions]
+    return Registry(
+        regions=regions,
+        questions=file.questions or DEFAULT_QUESTIONS,
+        providers=None if content.is_simulated else frozenset(file.providers),
+        paused_regions=frozenset(name for name, region in file.regions.items() if region.paused),
+        paused_providers=frozenset(name for name, provider in content.providers.items() if provider.paused),
+        regions_by_provider={
+            name: tuple(regions_served(provider, names))
+            for name, provider in content.providers.items()
+            if not _is_echo(provider)
+        },
+        max_cells=max_cells,
+        connections={
+            name: ImportConnection(_SOURCE_TYPES[connection.type], frozenset(connection.queries))
+            for name, connection in file.connections.items()
+        },
+        has_import_root=file.imports is not None,
+        default_provider=file.default_provider or DEFAULT_PROVIDER,
+        simulated_providers=frozenset(name for name, provider in content.providers.items() if _is_echo(provider)),
+        configuration_no=number,
+    )
+
+
+def limits_of(content: Content) -> dict[PoolKey, int | None]:
+    """Return how many calls the whole fleet may have in flight in each pool; None: only the workers bound it."""
+    regions = regions_of(content)
+    limits: dict[PoolKey, int | None] = {
+        (name, region): None if content.is_simulated else provider.max_concurrent
+        for name, provider in content.providers.items()
+        for region in regions_served(provider, regions)
+    }
+    return {**limits, IMPORT_POOL: None}
+
+
+def regions_of(content: Content) -> list[str]:
+    """Return the canonical names of the regions, in configured order."""
+    return list(content.file.regions) or [region.name for region in DEFAULT_REGIONS]
+
+
+def regions_served(provider: ProviderSettings, regions: Sequence[str]) -> list[str]:
+    """Return those of the regions that a provider serves: `echo` all, any other those with an address."""
+    return [region for region in regions if _is_echo(provider) or region in provider.base_urls]
+
+
+def simulating(content: Content) -> Content:
+    """Return the same, with `echo` in place of every provider."""
+    return replace(content, is_simulated=True)
+
+
+def _is_echo(provider: ProviderSettings) -> bool:
+    return provider.type is ProviderType.ECHO
+
+
+def _provider_content(provider: ProviderSettings, region: str) -> Mapping[str, object]:
+    if _is_echo(provider):
+        return {"type": provider.type}
+    return {"type": provider.type, "url": str(provider.base_urls[region])}
+
+
+def _json(content: Mapping[str, object]) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False)

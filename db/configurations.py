@@ -1,0 +1,124 @@
+"""Configurations: what was committed, numbered, with the identities that jobs are accepted under. Never changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from db.columns import columns
+from db.engine import Connection, statement
+from domain.identities import Identity, IdentityKey, IdentityKind
+
+CONFIGURATION_LOCK = 0x636F6E666967
+"""Number of the advisory lock ("config") that whoever applies takes alone, and a submission shares."""
+
+
+class ConfigurationChanged(Exception):
+    """Another configuration is in force than the one that a statement named; it did nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A configuration as it was committed. `content` is the checked file as JSON."""
+
+    configuration_no: int
+    content: Mapping[str, Any]
+    is_simulated: bool
+    applied_at: datetime
+    applied_by: str
+    identity_nos: Mapping[IdentityKey, int]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJobs:
+    """Open jobs that were accepted under what isn't configured now: how many, and the ids of the first of them."""
+
+    count: int
+    ids: Sequence[str]
+
+
+async def lock(connection: Connection) -> None:
+    """Be the only one to apply a configuration until the transaction ends; submissions wait for that, or go before."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", CONFIGURATION_LOCK)
+
+
+async def read_current(connection: Connection, *, known_no: int | None = None) -> Committed | None:
+    """Return the configuration in force; None where it is `known_no`, or none was committed yet."""
+    row = await connection.fetchrow(statement("read_configuration"), known_no)
+    if row is None:
+        return None
+    identity_nos = {
+        IdentityKey(IdentityKind(kind), name, region): number for kind, name, region, number in _json(row["identities"])
+    }
+    return Committed(
+        row["configuration_no"],
+        _json(row["content"]),
+        row["is_simulated"],
+        row["applied_at"],
+        row["applied_by"],
+        identity_nos,
+    )
+
+
+async def current_no(connection: Connection) -> int | None:
+    """Return the number of the configuration in force, None where none was committed yet."""
+    number: int | None = await connection.fetchval("SELECT max(configuration_no) FROM configurations")
+    return number
+
+
+async def commit(
+    connection: Connection, content: Mapping[str, Any], identities: Sequence[Identity], *, is_simulated: bool, by: str
+) -> int:
+    """Put a configuration in force, in the caller's transaction, which holds the lock; return its number."""
+    rows = [(*one.key, one.content, one.digest, one.is_simulated) for one in identities]
+    numbers = await connection.fetch(statement("enter_identities"), *columns(rows, 6))
+    number: int = await connection.fetchval(
+        statement("insert_configuration"),
+        orjson.dumps(content).decode(),
+        is_simulated,
+        sorted({row["identity_no"] for row in numbers}),
+        by,
+    )
+    return number
+
+
+async def adopt_jobs(connection: Connection, job_nos: Sequence[int] | None = None) -> int:
+    """Let jobs from before there was a configuration run under the first one: these, or all open ones. Return how many.
+
+    Locks the jobs, then their batches, which no worker holds while no configuration says what it serves.
+    """
+    adopted = [row["job_no"] for row in await connection.fetch(statement("adopt_jobs"), job_nos)]
+    if adopted:
+        await connection.execute(statement("adopt_batches"), adopted)
+    return len(adopted)
+
+
+async def move_jobs(connection: Connection, by: str) -> int:
+    """Accept open jobs anew under the configuration in force, each with an event; return how many.
+
+    One that asks for what is no longer configured at all stays held. Locks jobs, then batches: the order of nobody
+    else, so that this may be repeated after a deadlock.
+    """
+    moved = await connection.fetch(statement("move_jobs"), by)
+    if moved:
+        await follow_moved_jobs(connection)
+    return len(moved)
+
+
+async def follow_moved_jobs(connection: Connection) -> list[tuple[int, int]]:
+    """Let what waits of jobs accepted anew be run under their identities of now; return (job_no, batch_no) of each."""
+    rows = await connection.fetch(statement("follow_moved_jobs"))
+    return [(row["job_no"], row["batch_no"]) for row in rows]
+
+
+async def read_held_jobs(connection: Connection) -> HeldJobs:
+    """Return the open jobs that the configuration in force holds."""
+    rows = await connection.fetch(statement("list_held_jobs"))
+    return HeldJobs(rows[0]["jobs"] if rows else 0, [row["id"] for row in rows])
+
+
+def _json(value: Any) -> Any:
+    """Return a JSON value, which a plain connection gives as text."""
+    return orjson.loads(value) if isinstance(value, str) else value

@@ -1,0 +1,49 @@
+-- Let jobs that were accepted before there was a configuration run under the first one: those in $1, or all open ones where
+-- that is NULL. One that asks for what the first one doesn't have is left as it is: nobody may run it.
+WITH first AS MATERIALIZED (
+    SELECT c.configuration_no, c.is_simulated, c.identity_nos
+    FROM configurations AS c
+    ORDER BY c.configuration_no
+    LIMIT 1
+), known AS MATERIALIZED (
+    SELECT i.identity_no, i.kind, i.name, i.region
+    FROM first AS f
+    JOIN identities AS i ON i.identity_no = ANY (f.identity_nos)
+), unconfigured_jobs AS MATERIALIZED (
+    SELECT j.job_no, j.kind, s.spec
+    FROM jobs AS j
+    JOIN specs AS s USING (job_no)
+    WHERE j.identity_nos IS NULL AND s.spec IS NOT NULL
+        AND (j.job_no = ANY ($1::bigint[]) OR ($1::bigint[] IS NULL AND j.finished_at IS NULL))
+    ORDER BY j.job_no
+    FOR NO KEY UPDATE OF j
+), wanted AS (
+    SELECT DISTINCT
+        j.job_no, 'provider' AS kind, CASE WHEN f.is_simulated THEN 'echo' ELSE m ->> 'provider' END AS name, r AS region
+    FROM unconfigured_jobs AS j
+    CROSS JOIN first AS f
+    CROSS JOIN LATERAL json_array_elements(j.spec -> 'models') AS m
+    CROSS JOIN LATERAL json_array_elements_text(m -> 'regions') AS r
+    WHERE j.kind = 'inference'
+    UNION
+    SELECT
+        j.job_no,
+        CASE WHEN t #>> '{source,type}' = 'file' THEN 'import_root' ELSE 'connection' END,
+        coalesce(t #>> '{source,connection}', ''),
+        ''
+    FROM unconfigured_jobs AS j
+    CROSS JOIN LATERAL json_array_elements(j.spec -> 'record_types') AS t
+    WHERE j.kind = 'import'
+), accepted AS (
+    SELECT w.job_no, array_agg(k.identity_no ORDER BY k.identity_no) AS identity_nos
+    FROM wanted AS w
+    LEFT JOIN known AS k USING (kind, name, region)
+    GROUP BY w.job_no
+    HAVING count(*) = count(k.identity_no)
+)
+UPDATE jobs AS j
+SET configuration_no = f.configuration_no, identity_nos = a.identity_nos
+FROM accepted AS a
+CROSS JOIN first AS f
+WHERE j.job_no = a.job_no
+RETURNING j.job_no

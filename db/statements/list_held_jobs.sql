@@ -1,0 +1,6 @@
+-- Count the open jobs that were accepted under what isn't configured now, and name the first of them.
+SELECT count(*) OVER ()::int AS jobs, j.id
+FROM jobs AS j
+WHERE j.finished_at IS NULL AND NOT coalesce(j.identity_nos <@ current_identities(), false)
+ORDER BY j.job_no
+LIMIT 20

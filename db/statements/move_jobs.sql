@@ -1,0 +1,57 @@
+-- Accept open jobs anew that were accepted under an identity that is no longer configured: under the one of the same name,
+-- and of a provider the same region, in the configuration in force. Only those of which every identity has such a
+-- successor. An import that is being coordinated is coordinated again: whoever is at it reads the former source. $1 is who
+-- asked for it.
+WITH current AS MATERIALIZED (
+    SELECT c.configuration_no, c.identity_nos FROM current_configuration AS c
+), touched_jobs AS MATERIALIZED (
+    SELECT j.job_no, j.identity_nos, j.configuration_no
+    FROM jobs AS j
+    WHERE j.finished_at IS NULL AND NOT j.identity_nos <@ (SELECT c.identity_nos FROM current AS c)
+    ORDER BY j.job_no
+    FOR NO KEY UPDATE OF j
+), successors AS (
+    SELECT t.job_no, array_agg(n.identity_no ORDER BY n.identity_no) AS identity_nos
+    FROM touched_jobs AS t
+    CROSS JOIN LATERAL unnest(t.identity_nos) AS former (identity_no)
+    JOIN identities AS o ON o.identity_no = former.identity_no
+    CROSS JOIN current AS c
+    LEFT JOIN identities AS n
+        ON n.identity_no = ANY (c.identity_nos) AND n.kind = o.kind AND n.name = o.name AND n.region = o.region
+    GROUP BY t.job_no
+    HAVING count(*) = count(n.identity_no)
+), moved_jobs AS (
+    UPDATE jobs AS j
+    SET configuration_no = c.configuration_no,
+        identity_nos = s.identity_nos,
+        former_identity_nos = coalesce(j.former_identity_nos, '{}') || t.identity_nos,
+        status = CASE WHEN j.status = 'coordinating' THEN 'queued' ELSE j.status END,
+        last_event_no = j.last_event_no + 1
+    FROM successors AS s
+    JOIN touched_jobs AS t USING (job_no)
+    CROSS JOIN current AS c
+    WHERE j.job_no = s.job_no
+    RETURNING j.job_no, j.last_event_no, t.configuration_no AS accepted_before, j.configuration_no, t.identity_nos AS former, j.identity_nos
+), fenced_coordinations AS (
+    UPDATE imports AS i
+    SET fence = i.fence + 1, holder = NULL, lease_until = NULL
+    FROM moved_jobs AS m
+    WHERE i.job_no = m.job_no AND i.holder IS NOT NULL
+), inserted_events AS (
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT
+        m.job_no, m.last_event_no, 'accepted_anew', clock_timestamp(), $1::text,
+        json_build_object(
+            'by', $1::text,
+            'from_configuration', m.accepted_before,
+            'to_configuration', m.configuration_no,
+            'changed', (
+                SELECT json_agg(json_build_object('kind', o.kind, 'name', o.name, 'region', nullif(o.region, '')))
+                FROM identities AS o
+                WHERE o.identity_no = ANY (m.former) AND NOT o.identity_no = ANY (m.identity_nos)
+            )
+        )
+    FROM moved_jobs AS m
+)
+SELECT m.job_no
+FROM moved_jobs AS m

@@ -1,0 +1,82 @@
+"""Identities: what makes something that is called or read what it is; a job names those that may answer it.
+
+Limits, time limits, names of key variables, pauses and spellings are none of it: they may change under a running job.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from typing import NamedTuple
+
+from domain.import_spec import FileSource, ImportSpec, Source
+from domain.regions import Registry
+from domain.spec import JobSpec
+
+
+class IdentityKind(StrEnum):
+    """What an identity is of."""
+
+    PROVIDER = "provider"
+    CONNECTION = "connection"
+    IMPORT_ROOT = "import_root"
+
+
+class IdentityKey(NamedTuple):
+    """What a configuration has one identity of: a provider in a region, a connection, or the root of imports."""
+
+    kind: IdentityKind
+    name: str
+    region: str
+
+    def __str__(self) -> str:
+        """Return it as a sentence names it."""
+        match self.kind:
+            case IdentityKind.PROVIDER:
+                return f"provider {self.name} in {self.region}"
+            case IdentityKind.CONNECTION:
+                return f"connection {self.name}"
+            case IdentityKind.IMPORT_ROOT:
+                return "the root of imports"
+
+
+IMPORT_ROOT = IdentityKey(IdentityKind.IMPORT_ROOT, "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An identity: `content` is JSON with its keys sorted. One that `is_simulated` asks nobody."""
+
+    key: IdentityKey
+    content: str
+    is_simulated: bool = False
+
+    @property
+    def digest(self) -> str:
+        """The content's SHA-256 in hexadecimal digits."""
+        return sha256(self.content.encode()).hexdigest()
+
+
+def of_provider(name: str, region: str) -> IdentityKey:
+    """Return the key of a provider in a canonical region."""
+    return IdentityKey(IdentityKind.PROVIDER, name, region)
+
+
+def of_source(source: Source) -> IdentityKey:
+    """Return the key of what an import reads."""
+    if isinstance(source, FileSource):
+        return IMPORT_ROOT
+    return IdentityKey(IdentityKind.CONNECTION, source.connection, "")
+
+
+def wanted_by(spec: JobSpec | ImportSpec, registry: Registry) -> list[IdentityKey]:
+    """Return what a normalized spec asks for, each once and in the spec's order."""
+    if isinstance(spec, ImportSpec):
+        return _unique(of_source(one.source) for one in spec.record_types)
+    return _unique(
+        of_provider(registry.serving(model.provider), region) for model in spec.models for region in model.regions
+    )
+
+
+def _unique(keys: Iterable[IdentityKey]) -> list[IdentityKey]:
+    return list(dict.fromkeys(keys))

@@ -1,0 +1,52 @@
+"""`make run` and its configuration: a demonstration while there is none, the file at each start, and what stays."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.runtime.conftest import Run
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(300)
+FILE = '[providers.chat]\ntype = "openai"\n\n[providers.chat.base_urls]\nus-east = "http://127.0.0.1:9/v1"\n'
+
+
+async def committed(data_dir: Path) -> list[tuple[int, bool, list[str]]]:
+    """The configurations: number, whether it is simulated, and its providers."""
+    connections = json.loads((data_dir / "connections.json").read_text())
+    connection = await asyncpg.connect(connections["database_url"])
+    rows = await connection.fetch("SELECT * FROM configurations ORDER BY configuration_no")
+    await connection.close()
+    providers = [list(json.loads(row["content"]).get("providers", {})) for row in rows]
+    return [(row["configuration_no"], row["is_simulated"], one) for row, one in zip(rows, providers, strict=True)]
+
+
+def ready(run: Run) -> None:
+    eventually(lambda: run.events("service_ready"), seconds=90, what=run.output.read_text()[-2000:])
+
+
+async def test_a_run_simulates_until_it_is_given_a_file_and_goes_on_with_that(
+    start_run: Callable[..., Run], data_dir: Path, tmp_path: Path
+) -> None:
+    first = start_run()
+    ready(first)
+    assert first.events("simulating")
+    assert await committed(data_dir) == [(1, True, [])]
+    first.stop()
+    path = tmp_path / "b.toml"
+    path.write_text(FILE)
+    second = start_run(CONFIG=str(path))
+    ready(second)
+    assert await committed(data_dir) == [(1, True, []), (2, False, ["chat"])]
+    second.stop()
+    third = start_run()
+    ready(third)
+    assert not third.events("simulating")
+    assert len(await committed(data_dir)) == 2
+    third.stop()
+    fourth = start_run(SIMULATE="true")
+    assert fourth.process.wait(90) == 1
+    assert "BREAKWATER_SIMULATE is true, but configuration 2" in fourth.output.read_text()

@@ -1,0 +1,88 @@
+"""The configuration that a worker serves, and how it follows another one: at a notice, a refused claim, or a beat."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from configuration.agreement import agree
+from configuration.content import Configuration, read_configuration
+from db.engine import GONE, Engine, connect
+from runtime.errors import SettingError
+from runtime.settings import Settings, read_secrets
+from sources.configured import ConfiguredSources
+from worker.providers.configured import Providers, Serving
+from worker.providers.protocol import Provider
+
+PATIENCE_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Served:
+    """What a worker serves now, and who answers for every identity that it served since its start, by number.
+
+    A call in hand ends with whoever it began with; what was claimed for an identity is answered by that one.
+    """
+
+    now: Serving
+    providers: dict[int, Provider] = field(default_factory=dict)
+    is_stale: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.providers.update(self.now.providers)
+
+    def replace(self, serving: Serving) -> None:
+        """Serve this from now on."""
+        self.now = serving
+        self.providers.update(serving.providers)
+
+
+class Follower:
+    """Keeps `served` with the configuration in force. `on_changed` is awaited after each change: work may be due."""
+
+    def __init__(self, engine: Engine, served: Served, serve: Callable[[Configuration], Serving]) -> None:
+        self._engine = engine
+        self._served = served
+        self._serve = serve
+        self._one_at_a_time = asyncio.Lock()
+        self._log = structlog.stdlib.get_logger()
+
+    async def run(self, *, every_seconds: float, on_changed: Callable[[], Awaitable[None]]) -> None:
+        """Follow until cancelled: at once where somebody found another configuration in force, else every beat."""
+        while True:
+            try:
+                async with asyncio.timeout(every_seconds):
+                    await self._served.is_stale.wait()
+            except TimeoutError:
+                pass
+            self._served.is_stale.clear()
+            try:
+                if await self.follow():
+                    await on_changed()
+            except GONE as error:
+                self._log.warning("configuration_delayed", error=str(error))
+                await asyncio.sleep(PATIENCE_SECONDS)
+            except SettingError as error:  # another version applied it: this one goes on taking nothing
+                self._log.error("configuration_not_understood", error=str(error))
+                await asyncio.sleep(PATIENCE_SECONDS)
+
+    async def follow(self) -> bool:
+        """Serve the configuration in force; return whether that is another one than before."""
+        async with self._one_at_a_time, connect(self._engine) as connection:
+            known = self._served.now.configuration.number
+            found = await read_configuration(connection, known_no=known)
+        if found is None:
+            return False
+        self._served.replace(self._serve(found))
+        self._log.info("configuration_followed", configuration=found.number, before=known)
+        return True
+
+
+def serving_of(
+    settings: Settings, providers: Providers, sources: ConfiguredSources, configuration: Configuration
+) -> Serving:
+    """Return what this worker serves of a configuration."""
+    secrets = read_secrets(configuration.content.file)
+    sources.serve(configuration, secrets)
+    return providers.serve(configuration, secrets, agree(settings, configuration, secrets.reasons))
