@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from db.batches import ClaimedBatch, PoolKey
 from db.results import Settlement
-from domain.outcome import QUEUE_TIMEOUT, WORKER_LOST, Failed
+from domain.outcome import QUEUE_TIMEOUT, WORKER_LOST
 from domain.spec import JobSpec
 from runtime.metrics import QUEUE_WAIT
 from worker.context import Context
@@ -184,13 +184,12 @@ class Executor:
             outcome = await run.answering.answer(_call_of(run, index))
             del run.asked[index]
             tried = Try(started_us, run.clock_us(), run.answering.name)
-            is_current = self._is_current(run)
-            if is_current and isinstance(outcome, Failed) and outcome.closes_gate:
-                self._close(run.batch.pool)
             settlement = Settlement(run.batch)
             run.add(settlement, index, outcome, tried)
-            if not is_current:  # what a former address says moves no gate of the one that is configured now
+            if not self._is_current(run):  # what a former address says moves no gate of the one that is configured now
                 settlement.refusal, settlement.opens_gate = None, False
+            if settlement.refusal is not None:
+                self._close(run.batch.pool)
             index = self._next(run)
             self._submit(run, settlement)
 

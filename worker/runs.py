@@ -50,7 +50,7 @@ class BatchRun:
     `untried` are the indices, into the batch's lists, of cells that nobody asked yet. Those with the fewest tries come
     first: one that is refused again and again must not be each probe of a closed gate. `asked` are those whose call is
     out, with its start in microseconds since the epoch; `shown` ones have it in the database. It `is_cleared` once
-    nothing is shown there any more of calls of earlier holders.
+    nothing is shown there any more of calls of earlier holders. It `is_probing` a closed gate until its first call ends.
     """
 
     batch: ClaimedBatch
@@ -63,6 +63,7 @@ class BatchRun:
     asked: dict[int, int] = field(default_factory=dict)
     shown: set[int] = field(default_factory=set)
     is_cleared: bool = False
+    is_probing: bool = field(init=False)
     _offset: float = field(init=False)
     _until: float = field(init=False)
     _told_slots: int = field(init=False)
@@ -76,6 +77,7 @@ class BatchRun:
         batch = self.batch
         self.slots = self._told_slots = batch.slots
         self.untold = len(batch.model_nos)
+        self.is_probing = batch.is_probe
         unmarked = (index for index, is_marked in enumerate(batch.marked) if not is_marked)
         self.untried = deque(sorted(unmarked, key=lambda index: batch.attempts[index]))
         self._offset = batch.claimed_at - now
@@ -155,7 +157,8 @@ class BatchRun:
                 self._add_failure(settlement, index, outcome, tried)
             case _:
                 assert_never(outcome)
-        settlement.opens_gate = self.batch.is_probe and _passes_gate(outcome)
+        settlement.opens_gate = self.is_probing and _passes_gate(outcome)
+        self.is_probing = False
 
     def _keep(self, settlement: Settlement, index: int, outcome: Outcome) -> Outcome:
         """Add what a cell's try was answered to a settlement; return what the policy makes of it."""
@@ -202,10 +205,10 @@ class BatchRun:
         settlement.ended.append(cell)
 
     def _add_failure(self, settlement: Settlement, index: int, failed: Failed, tried: Try) -> None:
-        if failed.closes_gate:
+        if failed.closes_gate or (self.is_probing and not _passes_gate(failed)):
             detail = storable(failed.detail)
             seconds = failed.retry_after_seconds
-            settlement.refusal = Refusal(*self.batch.pool, failed.code, detail, seconds, self.batch.is_probe)
+            settlement.refusal = Refusal(*self.batch.pool, failed.code, detail, seconds, self.is_probing)
         if self.must_mark and failed.end is End.AMBIGUOUS:
             settlement.ended.append(self._ended(index, tried, failed, status="unknown"))
         elif failed.retryable and self._has_tries_left(index, failed):

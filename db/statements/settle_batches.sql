@@ -5,7 +5,7 @@
 -- written; a join on the fence alone would not stop a writer that raced with the new holder's claim. Only a running
 -- batch has a holder, so status needs no predicate here; one would let the planner start from the running ones.
 -- A flush that is repeated, its commit unheard of, would count cells twice: the cells themselves then undo it. Freed
--- slots are told as a difference: a claim may have granted more since.
+-- slots are told as a difference: a claim may have granted more since. A batch that was tried probes its gate no more.
 UPDATE batches AS b
 SET open_cells = greatest(b.open_cells - i.ended_cells, 0),
     attempts = b.attempts + (b.open_cells <= i.ended_cells OR (i.is_released AND NOT i.is_yielded))::int,
@@ -24,6 +24,7 @@ SET open_cells = greatest(b.open_cells - i.ended_cells, 0),
     not_before = CASE
         WHEN i.is_released AND b.open_cells > i.ended_cells THEN now() + i.due_in_seconds * interval '1 second'
     END,
+    is_probe = b.is_probe AND i.tries = 0,
     lost_leases = CASE WHEN i.tries > 0 THEN 0 ELSE b.lost_leases END
 FROM unnest(
     $1::bigint[], $2::int[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::boolean[], $8::boolean[], $9::int[],

@@ -292,6 +292,23 @@ async def test_claimers_at_the_same_moment_send_one_probe(engine, connection) ->
         await end(engine, probe)
 
 
+async def test_a_batch_whose_probe_was_let_through_holds_up_no_later_one(engine, connection) -> None:
+    """Its further calls may be out for minutes when the gate closes again."""
+    await ready(connection, jobs=2)
+    await limit(connection, 10)
+    refusal = Refusal(*POOL, "rate_limited", "Slow down.", None)
+    await gates.close_gates(connection, [refusal])
+    await connection.execute(GATE_IS_OVER)
+    (probe,) = (await take(engine)).batches
+    first = answered(probe)
+    first.completed, first.is_released, first.opens_gate = first.completed[:1], False, True
+    await in_transaction(engine, lambda c: results.record(c, [first], source="a test"))
+    await gates.close_gates(connection, [refusal])
+    await connection.execute(GATE_IS_OVER)
+    (later_probe,) = (await take(engine, holder=2)).batches
+    assert (later_probe.slots, later_probe.is_probe) == (1, True)
+
+
 async def test_calls_from_before_the_gate_closed_make_no_pause_longer(connection) -> None:
     """Ten calls in flight are refused one after the other, each when the pause of the one before is over."""
     await limit(connection, 10)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed, statuses
-from tests.provider_server import Behaviour, Exchange, ProviderServer, after, answer, provider_server, refuse
+from tests.provider_server import Behaviour, Exchange, ProviderServer, after, answer, provider_server, refuse, reset
 
 QUICK = {"LEASE_SECONDS": 5, "HEARTBEAT_SECONDS": 0.5, "RECONCILE_SECONDS": 1}
 LIMIT = 10
@@ -122,4 +122,28 @@ async def test_a_provider_that_takes_fewer_calls_at_once_than_its_limit_fails_no
     await all_ended(connection)
     assert await statuses(connection) == {"completed": 1}
     assert sum(call.status == 200 for call in provider.calls) == 30
+    await assert_audit(connection)
+
+
+async def test_a_closed_gate_is_probed_by_one_call_after_another_pause_where_the_provider_hangs_up(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
+    """It refuses ten calls, and then breaks each off until two seconds after the first."""
+
+    async def behave(exchange: Exchange) -> None:
+        first = exchange.server.calls[0].started_at
+        if exchange.call.number <= LIMIT:
+            await refuse(429)(exchange)
+        else:
+            await (answer() if exchange.call.started_at > first + 2 else reset())(exchange)
+
+    provider.behave = behave
+    config = fleet.folder / "breakwater.toml"
+    config.write_text(provider.config(max_concurrent=LIMIT))
+    fleet.start(CONFIG=config, **QUICK)
+    await ring(fleet.redis_url, await seed(connection, [body(questions=40, policy={"max_attempts": 2})]))
+    await all_ended(connection)
+    assert await statuses(connection) == {"completed": 1}
+    broken = [call for call in provider.calls if call.status == 0]
+    assert 2 <= len(broken) <= 4, "after 0.25, 0.5 and 1 seconds"
     await assert_audit(connection)

@@ -7,7 +7,7 @@ import pytest
 from db.batches import ClaimedBatch
 from db.results import EndedCell, RetriedCell, Settlement
 from domain.normalize import normalize
-from domain.outcome import OWN_REFUSALS, Failed
+from domain.outcome import OWN_REFUSALS, Completed, End, Failed
 from tests.configuration import REGISTRY
 from tests.fleet import body
 from worker.runs import BatchRun, Try
@@ -96,3 +96,27 @@ def test_a_refusal_says_whether_it_answers_a_probe() -> None:
         run.add(settlement, 0, RATE_LIMIT, Try(0, 1, "p"))
         said.append(settlement.refusal and settlement.refusal.by_probe)
     assert said == [True, False]
+
+
+def test_of_a_batch_that_probes_only_the_first_call_speaks_for_the_gate() -> None:
+    """Those after it are many at once: each refusal would make the pause twice as long, each answer open the gate."""
+    run = run_of([0, 0, 0], [0, 0, 0], is_probe=True)
+    said = []
+    for index, outcome in enumerate((Completed("yes"), RATE_LIMIT, Completed("no"))):
+        settlement = Settlement(run.batch)
+        run.add(settlement, index, outcome, Try(0, 1, "p"))
+        said.append((settlement.opens_gate, settlement.refusal and settlement.refusal.by_probe))
+    assert said == [(True, None), (False, False), (False, None)]
+
+
+def test_a_probe_that_got_no_answer_keeps_the_gate_closed_and_costs_a_try() -> None:
+    broken = Failed("connection_reset", "It broke.", retryable=True, end=End.AMBIGUOUS)
+    run = run_of([0, 0], [0, 0], is_probe=True)
+    settlements = [Settlement(run.batch), Settlement(run.batch)]
+    for index, settlement in enumerate(settlements):
+        run.add(settlement, index, broken, Try(0, 1, "p"))
+    refusal = settlements[0].refusal
+    assert refusal is not None
+    assert (refusal.code, refusal.seconds, refusal.by_probe) == ("connection_reset", None, True)
+    assert not settlements[0].retried[0].is_forgiven
+    assert settlements[1].refusal is None
