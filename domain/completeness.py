@@ -2,7 +2,7 @@
 
 The words are those of OpenAI's chat completions and of the servers and gateways that answer in that form with their
 own: Anthropic, Bedrock, Cohere, DeepSeek, Gemini, Mistral, text-generation-inference, vLLM, Zhipu. They are compared
-in lower case, with `_` for whatever else stands between letters.
+in lower case, with `_` for whatever else stands between words, and without the name of their enumeration.
 """
 
 import re
@@ -21,10 +21,10 @@ class Ending(StrEnum):
 
 _WHOLE = (
     "stop stop_sequence stop_word stop_token stop_str eos eos_token eos_token_id end_of_text endoftext end_turn"
-    " end_of_turn complete completed finished tool_call tool_calls tool_use function_call function_calls"
+    " end_of_turn complete completed finish finished stop_criteria_met tool_call tool_calls tool_use function_call function_calls"
 )
 _CUT = (
-    "length max_tokens max_token max_length max_output_tokens max_completion_tokens model_length limit token_limit"
+    "length max_tokens maximum_tokens max_token max_length max_output_tokens max_completion_tokens model_length limit token_limit"
     " context_length context_length_exceeded context_window_exceeded model_context_window_exceeded incomplete"
     " pause_turn interrupt malformed_function_call unexpected_tool_call cancelled canceled user_cancel time_limit"
 )
@@ -52,7 +52,9 @@ def ending_of(finish_reason: str | None) -> Ending | None:
     if finish_reason is None:
         return None
     word, _, _ = finish_reason.partition(":")  # what follows is which filter it was
-    return _ENDING_BY_WORD.get(re.sub(r"[^a-z0-9]+", "_", word.lower()).strip("_"))
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word)
+    plain = re.sub(r"[^a-z0-9]+", "_", parted.lower()).strip("_")
+    return _ENDING_BY_WORD.get(plain.removeprefix("finish_reason_"))
 
 
 def is_whole(ending: Ending | None) -> bool | None:

@@ -50,7 +50,7 @@ class BatchRun:
     `untried` are the indices, into the batch's lists, of cells that nobody asked yet. Those with the fewest tries come
     first: one that is refused again and again must not be each probe of a closed gate. `asked` are those whose call is
     out, with its start in microseconds since the epoch; `shown` ones have it in the database. It `is_cleared` once
-    nothing is shown there any more of calls of earlier holders. It `is_probing` a closed gate until its first call ends.
+    nothing is shown there of calls of earlier holders, and `is_probing` a closed gate until its first call ends.
     """
 
     batch: ClaimedBatch

@@ -6,12 +6,14 @@ import random
 import socket
 import time
 
+import orjson
 import pytest
 
 from domain.outcome import Completed, End, Failed
 from tests.provider_server import after, answer, body, drip, head, held, in_turn, raw, reset, truncated
 from tests.providers.calls import call
 from tests.waiting import eventually_async
+from worker.providers.documents import RESPONSE_BYTES
 from worker.providers.exchange import ANSWER_BYTES
 
 NOT_SENT, AMBIGUOUS = End.NOT_SENT, End.AMBIGUOUS
@@ -127,13 +129,16 @@ async def test_a_connection_that_was_closed_while_idle_harms_no_call(provider, c
 
 
 @pytest.mark.parametrize("is_announced", [True, False])
-async def test_an_answer_beyond_the_bound_is_dropped(provider, chat, is_announced):
+async def test_of_an_answer_beyond_the_bound_the_beginning_is_kept(provider, chat, is_announced):
     size = 10 * 2**20
     framing = {"Content-Length": str(size)} if is_announced else {"Connection": "close"}
     provider.behave = raw(head(200, framing) + b"x" * size)
     outcome = await chat.answer(call())
     assert isinstance(outcome, Failed)
     assert (outcome.code, outcome.retryable, outcome.end) == ("answer_too_large", False, End.ANSWERED)
+    assert outcome.reply.response is not None
+    found = orjson.loads(outcome.reply.response.json)
+    assert (found["truncated"], found["text"]) == (True, "x" * RESPONSE_BYTES)
 
 
 async def test_an_answer_up_to_the_bound_is_taken(provider, chat):

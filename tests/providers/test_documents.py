@@ -89,3 +89,48 @@ def test_an_event_that_is_no_json_spoils_the_stream():
     with pytest.raises(ValueError, match=r".") as caught:
         read_stream(event("hello") + event("[DONE]"))
     assert not isinstance(caught.value, EndedEarly)
+
+
+def joined(*chunks: str) -> dict:
+    """What the first choice of a stream of these says."""
+    choice = read_stream(b"".join(map(event, chunks))).value["choices"][0]
+    return {**choice["message"], "finish_reason": choice["finish_reason"]}
+
+
+def test_the_chunks_of_further_choices_are_not_mixed_into_the_first():
+    said = joined(
+        '{"choices": [{"index": 0, "delta": {"content": "Par"}}]}',
+        '{"choices": [{"index": 1, "delta": {"content": "Lyon"}}]}',
+        '{"choices": [{"index": 0, "delta": {"content": "is"}, "finish_reason": "length"}]}',
+        '{"choices": [{"index": 1, "delta": {}, "finish_reason": "stop"}]}',
+    )
+    assert said == {"content": "Paris", "refusal": "", "finish_reason": "length"}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"delta": {"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Paris"}]}},
+        {"text": "Paris"},
+        {"delta": {"content": {"type": "text", "text": "Paris"}}},
+    ],
+)
+def test_text_in_the_parts_of_a_stream_or_beside_its_deltas_is_text(choice):
+    chunks = ({"choices": [choice]}, {"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    assert joined(*(orjson.dumps(chunk).decode() for chunk in chunks))["content"] == "Paris"
+
+
+def test_of_a_stream_that_repeats_its_whole_answer_the_last_counts():
+    whole = '{"choices": [{"message": {"content": "%s"}, "finish_reason": %s}]}'
+    assert joined(whole % ("Par", "null"), whole % ("Paris", '"stop"'))["content"] == "Paris"
+
+
+@pytest.mark.parametrize("text", ['{"type": "overloaded_error", "message": "Overloaded"}', '{"success": true}'])
+def test_a_stream_of_one_event_without_choices_is_that_event(text):
+    assert read_stream(b"event: error\n" + event(text)).value == orjson.loads(text)
+
+
+@pytest.mark.parametrize("text", [b": PROCESSING\n\n", event('{"choices": [], "usage": null}')])
+def test_a_stream_that_stops_before_its_first_choice_has_ended_early(text):
+    with pytest.raises(EndedEarly):
+        read_stream(text)

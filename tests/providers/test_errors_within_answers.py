@@ -3,9 +3,10 @@
 import pytest
 
 from domain.outcome import Completed, Failed
-from tests.providers.calls import read
+from tests.providers.calls import answered, read
 from worker.providers import hybrid_router, openai
 from worker.providers.answers import Trouble, trouble_in
+from worker.providers.refusals import refused
 from worker.providers.statuses import status_of
 
 CHOICE = {"message": {"content": "Paris."}, "finish_reason": "stop"}
@@ -22,6 +23,9 @@ CHOICE = {"message": {"content": "Paris."}, "finish_reason": "stop"}
         ({"type": "server_error", "code": 429}, 429),
         ({"code": "rate_limit_exceeded", "type": "requests"}, 429),
         ({"type": "RateLimitError"}, 429),
+        ({"statusCode": 429, "message": "?"}, 429),
+        ({"http_status": 503, "message": "?"}, 503),
+        ({"error_code": "RATE_LIMITED", "message": "?"}, 429),
         ({"type": "rate-limit error"}, 429),
         ({"status": "RESOURCE_EXHAUSTED"}, 429),
         ({"type": "ThrottlingException"}, 429),
@@ -108,6 +112,8 @@ def test_a_choice_that_only_says_how_it_ended_is_an_empty_answer(finish_reason):
         (["Par", "is."], "Paris."),
         ([{"type": "output_text", "text": "Paris."}], "Paris."),
         ([{"text": "Paris."}], "Paris."),
+        ([{"type": "text", "text": {"value": "Paris.", "annotations": []}}], "Paris."),
+        ([{"type": "text", "content": "Paris."}], "Paris."),
         ([{"type": "reasoning", "text": "Hm."}, {"type": "text", "text": "Paris."}], "Paris."),
         ([{"type": "image_url", "image_url": {"url": "data:"}}, {"type": "text", "text": "Paris."}], "Paris."),
     ],
@@ -130,3 +136,34 @@ def test_a_refusal_among_the_parts_is_a_refusal():
 def test_words_alone_end_no_cell_but_for_a_model_that_isnt_there():
     for text in ("not found", "Unauthorized", "invalid", "forbidden", "bad request", "content filter"):
         assert status_of(Trouble((), text)) == 500
+
+
+RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "19s"}
+RESET = {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "19"}
+
+
+@pytest.mark.parametrize("status", [200, 429])
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"details": [{"@type": "help"}, RETRY_INFO]},
+        {"metadata": {"headers": RESET, "provider_name": None}},
+        {"metadata": {"retry_after": 19}},
+        {"retry_after": "19"},
+    ],
+)
+def test_an_error_that_says_in_its_json_how_long_to_wait_is_heard(status, members):
+    document = {"error": {"code": 429, "message": "No.", **members}}
+    outcome = read(openai, document) if status == 200 else refused(answered(document, 429))
+    assert (outcome.code, outcome.closes_gate, outcome.retry_after_seconds) == ("rate_limited", True, 19)
+
+
+@pytest.mark.parametrize("headers", [None, [], "19", {"retry-after": None}, {"räum": "19"}, {"retry-after": "ä"}])
+def test_headers_within_an_error_that_make_no_sense_say_nothing(headers):
+    outcome = read(openai, {"error": {"code": 429, "message": "No.", "metadata": {"headers": headers}}})
+    assert (outcome.code, outcome.retry_after_seconds) == ("rate_limited", None)
+
+
+def test_a_header_says_more_surely_how_long_than_the_json():
+    document = {"error": {"code": 429, "retry_after": 19}}
+    assert refused(answered(document, 429, retry_after="7")).retry_after_seconds == 7

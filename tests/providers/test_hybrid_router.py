@@ -67,6 +67,18 @@ def test_an_answer_of_another_shape_is_a_bad_one(document):
     assert (outcome.code, outcome.retryable, outcome.end) == ("bad_answer", False, End.ANSWERED)
 
 
+def test_a_detail_beside_a_response_is_no_failure():
+    outcome = read(hybrid_router, {"success": True, "response": "4", "detail": "cached"})
+    assert isinstance(outcome, Completed)
+    assert outcome.output == "4"
+
+
+def test_a_detail_in_place_of_a_response_is_one():
+    outcome = read(hybrid_router, {"success": True, "detail": "Service unavailable"})
+    assert isinstance(outcome, Failed)
+    assert outcome.code == "provider_unavailable"
+
+
 @pytest.mark.parametrize("metadata", [None, [], "us-east", {"region": None}, {"region": 4}, {"region": " "}])
 def test_metadata_without_a_region_tells_none(metadata):
     assert read(hybrid_router, {**ANSWER, "metadata": metadata}).region_served is None

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx2
@@ -30,14 +31,18 @@ class Answer:
 
 
 class Trouble(NamedTuple):
-    """What a provider says went wrong: its code or type, as it spells them, its words, and who it asked in its turn."""
+    """What a provider says went wrong: its code or type, as it spells them, its words, and who it asked in its turn.
+
+    `headers` are those that it repeats within, or would have said how long to wait with.
+    """
 
     codes: tuple[str, ...]
     text: str
     provider_used: str | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
-_CODE_NAMES = ("code", "type", "status", "status_code")
+_CODE_NAMES = ("code", "type", "status", "status_code", "statusCode", "http_status", "error_code")
 
 
 def dig(value: Any, *path: Any) -> Any:
@@ -146,7 +151,23 @@ def trouble_in(document: Any) -> Trouble:
         tuple(dict.fromkeys(str(code) for code in codes if _is_code(code))),
         _one_line(text if isinstance(text, str) else json.dumps(text)),
         label(dig(one, "provider_used")),
+        _headers_within(holder),
     )
+
+
+def _headers_within(error: Any) -> dict[str, str]:
+    """Return the headers that an error repeats (OpenRouter), and as one of them the wait that it tells otherwise."""
+    repeated = dig(error, "metadata", "headers")
+    headers = {name.lower(): value for name, value in repeated.items()} if isinstance(repeated, dict) else {}
+    details = dig(error, "details")  # Gemini's, among others that tell of something else
+    waits = (
+        dig(error, "retry_after"),
+        dig(error, "metadata", "retry_after"),
+        *(dig(detail, "retryDelay") for detail in (details if isinstance(details, list) else ())),
+    )
+    for wait in (str(wait) for wait in waits if isinstance(wait, str | int | float)):
+        headers.setdefault("retry-after", wait)
+    return {name: text for name, text in headers.items() if isinstance(text, str) and f"{name}{text}".isascii()}
 
 
 def _unpacked(document: Any) -> Any:

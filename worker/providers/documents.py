@@ -77,6 +77,12 @@ def kept(whole: Any, body: bytes, secret: str | None) -> KeptResponse:
     return KeptResponse(len(body), text) if len(text) <= RESPONSE_BYTES else _shortened(text, body)
 
 
+def kept_beginning(body: bytes, secret: str | None) -> KeptResponse:
+    """Return what is kept of an answer that was too large to be read in full."""
+    text = body[: 2 * RESPONSE_BYTES].decode("utf-8", "replace")
+    return _shortened(text.replace(secret, REDACTED) if secret else text, body)
+
+
 def _shortened(text: str, body: bytes) -> KeptResponse:
     beginning = text.encode("utf-8", "replace")[:RESPONSE_BYTES].decode("utf-8", "ignore")
     shown = {"truncated": True, "bytes": len(body), "text": storable(beginning)}

@@ -12,10 +12,10 @@ import orjson
 import structlog
 from pydantic import SecretStr
 
-from domain.outcome import Completed, Failed, Outcome
+from domain.outcome import Completed, Failed, Outcome, Reply
 from domain.redaction import REDACTED
 from worker.providers.answers import Answer, bad_answer, label, read_trouble
-from worker.providers.documents import Document, EndedEarly, kept, parse
+from worker.providers.documents import Document, EndedEarly, kept, kept_beginning, parse
 from worker.providers.exchange import ANSWER_BYTES, Exchange
 from worker.providers.protocol import Call
 from worker.providers.refusals import refused
@@ -140,7 +140,9 @@ class HttpProvider:
         if not answer.is_success:
             return refused(answer)
         if exchange.is_too_large:
-            return Failed("answer_too_large", f"The answer has more than {ANSWER_BYTES} bytes.", retryable=False)
+            detail = f"The answer has more than {ANSWER_BYTES} bytes; `response` keeps its beginning."
+            reply = Reply(response=kept_beginning(answer.body, self._secret))
+            return Failed("answer_too_large", detail, retryable=False, reply=reply)
         if exchange.is_encoded:
             return bad_answer("The answer is packed (Content-Encoding), which wasn't asked for.")
         return self._understood(exchange, answer)

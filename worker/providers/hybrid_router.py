@@ -27,7 +27,8 @@ def body_of(call: Call) -> dict[str, Any]:
 def outcome_of(document: Any, answer: Answer) -> Outcome:
     """Return the response's text, null as an empty one, or how the router says it failed."""
     success, provider_used = dig(document, "success"), label(dig(document, "provider_used"))
-    if success is False or has_error(document) or dig(document, "detail"):
+    is_refused = dig(document, "response") is None and dig(document, "detail")
+    if success is False or has_error(document) or is_refused:
         return failed_within(answer, trouble_in(document))
     said = said_in(dig(document, "response"))
     told = _reply(document)

@@ -41,7 +41,7 @@ def _joined(parts: list[Any]) -> Said | None:
                 refusal.append(words)
             case {"type": str(kind)} if kind in _THOUGHT:
                 pass
-            case {"text": str(words)}:
+            case {"text": str(words)} | {"text": {"value": str(words)}} | {"type": "text", "content": str(words)}:
                 text.append(words)
             case {"type": str()}:
                 pass

@@ -9,6 +9,8 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import NamedTuple
 
+import httpx2
+
 from domain.outcome import NO_REPLY, End, Failed, Reply
 from worker.providers.answers import Answer, Trouble, read_trouble
 from worker.providers.statuses import status_of
@@ -62,21 +64,26 @@ class _Verdict(NamedTuple):
 
 def refused(answer: Answer) -> Failed:
     """Return the failure that an answer outside 2xx is."""
-    said = f"HTTP {answer.status}"
-    return failed(answer.status, read_trouble(answer), said, retry_after=retry_after_seconds(answer))
+    trouble = read_trouble(answer)
+    return failed(answer.status, trouble, f"HTTP {answer.status}", retry_after=_asked_wait(answer, trouble))
 
 
 def failed_within(answer: Answer, trouble: Trouble, *, said: str = "with an error", reply: Reply = NO_REPLY) -> Failed:
     """Return the failure that an answer within 2xx tells of: the one of the status that says the same."""
     detail = f"HTTP {answer.status} {said}"
-    outcome = failed(status_of(trouble), trouble, detail, retry_after=retry_after_seconds(answer))
+    outcome = failed(status_of(trouble), trouble, detail, retry_after=_asked_wait(answer, trouble))
     return replace(outcome, reply=reply)
+
+
+def _asked_wait(answer: Answer, trouble: Trouble) -> float | None:
+    """Return the seconds to wait that an answer's headers ask for, else those that stand in its body; None if neither."""
+    return retry_after_seconds(answer) or retry_after_seconds(replace(answer, headers=httpx2.Headers(trouble.headers)))
 
 
 def failed(status: int, trouble: Trouble, said: str, *, retry_after: float | None) -> Failed:
     """Return the failure for a status of HTTP and what the provider says about it; `said` begins the detail.
 
-    `retry_after` are the seconds that its headers ask for. A wait of none says as little of when as nothing at all:
+    `retry_after` are the seconds that it asks for by headers. A wait of none says as little of when as nothing at all:
     repeated at once, the call would be refused for ever.
     """
     seconds = retry_after or seconds_in_words(trouble.text) or None

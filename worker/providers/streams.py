@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.providers.answers import dig, has_error
 from worker.providers.documents import Document, EndedEarly, parse
+from worker.providers.messages import said_in
 
 _STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _DONE = b"[DONE]"
@@ -28,7 +29,8 @@ def read_stream(body: bytes) -> Document:
     if failed is not None:
         return Document(failed, events)
     document = _joined(events)
-    if not is_done and dig(document, "choices", 0, "finish_reason") is None:
+    is_cut = dig(document, "choices") is not None and dig(document, "choices", 0, "finish_reason") is None
+    if not is_done and (is_cut or not events):
         raise EndedEarly("The events end before the answer does.")
     return Document(document, events)
 
@@ -43,23 +45,38 @@ def _read_event(text: bytes, last: bytes) -> Any:
 
 
 def _joined(events: Sequence[Any]) -> Any:
-    """Return the document of these chunks, or the one event that is a whole answer."""
-    whole = next((event for event in events if dig(event, "choices", 0, "message") is not None), None)
+    """Return the document of these chunks, or the last event that is a whole answer: some servers repeat what they said.
+
+    Like the answers that come at once, it speaks of the first choice; chunks of further ones come in between.
+    """
+    whole = next((event for event in reversed(events) if dig(event, "choices", 0, "message") is not None), None)
     if whole is not None:
         return whole
-    choices = [choice for event in events if isinstance(choice := dig(event, "choices", 0), dict)]
+    choices = [choice for event in events for choice in _first_choice(event)]
     if not choices:
         return next(iter(events), {})
-    message = {
-        name: "".join(piece for choice in choices if isinstance(piece := dig(choice, "delta", name), str))
-        for name in ("content", "refusal")
-    }
+    refusals = [piece for choice in choices if isinstance(piece := dig(choice, "delta", "refusal"), str)]
+    message = {"content": "".join(map(_text_of, choices)), "refusal": "".join(refusals)}
     return {
         "model": _last(events, "model"),
         "choices": [{"message": message, "finish_reason": _last(choices, "finish_reason")}],
         "usage": _last(events, "usage"),
         "timings": _last(events, "timings"),
     }
+
+
+def _first_choice(event: Any) -> list[Any]:
+    """Return what a chunk tells of the first choice; most servers give each choice chunks of its own."""
+    choices = dig(event, "choices")
+    if not isinstance(choices, list):
+        return []
+    return [choice for choice in choices if isinstance(choice, dict) and choice.get("index") in (0, None)]
+
+
+def _text_of(choice: Any) -> str:
+    """Return what a chunk adds to the text, which older servers write beside the delta."""
+    said = said_in(dig(choice, "delta", "content")) if "delta" in choice else said_in(dig(choice, "text"))
+    return said.text if said is not None else ""
 
 
 def _last(members: Sequence[Any], name: str) -> Any:
