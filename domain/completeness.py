@@ -21,12 +21,14 @@ class Ending(StrEnum):
 
 _WHOLE = (
     "stop stop_sequence stop_word stop_token stop_str eos eos_token eos_token_id end_of_text endoftext end_turn"
-    " end_of_turn complete completed finish finished stop_criteria_met tool_call tool_calls tool_use function_call function_calls"
+    " end_of_turn complete completed finish finished stop_criteria_met tool_call tool_calls tool_use function_call"
+    " function_calls"
 )
 _CUT = (
-    "length max_tokens maximum_tokens max_token max_length max_output_tokens max_completion_tokens model_length limit token_limit"
-    " context_length context_length_exceeded context_window_exceeded model_context_window_exceeded incomplete"
-    " pause_turn interrupt malformed_function_call unexpected_tool_call cancelled canceled user_cancel time_limit"
+    "length max_tokens maximum_tokens max_token max_length max_output_tokens max_completion_tokens model_length limit"
+    " token_limit context_length context_length_exceeded context_window_exceeded model_context_window_exceeded"
+    " incomplete pause_turn interrupt malformed_function_call unexpected_tool_call cancelled canceled user_cancel"
+    " time_limit"
 )
 _FILTERED = (
     "content_filter content_filtered content_filter_error safety recitation blocklist prohibited_content spii"

@@ -141,6 +141,12 @@ async def test_of_an_answer_beyond_the_bound_the_beginning_is_kept(provider, cha
     assert (found["truncated"], found["text"]) == (True, "x" * RESPONSE_BYTES)
 
 
+@pytest.mark.parametrize("text", [b"", b" \n"])
+async def test_an_answer_with_nothing_in_it_is_asked_for_again(provider, chat, text):
+    provider.behave = body(text)
+    assert_retryable(await chat.answer(call()), "provider_error", End.ANSWERED)
+
+
 async def test_an_answer_up_to_the_bound_is_taken(provider, chat):
     text = b'{"choices": [{"message": {"content": "%s"}}]}'
     provider.behave = body(text % (b"4" * (ANSWER_BYTES - len(text) + 2)))

@@ -14,11 +14,11 @@ from pydantic import SecretStr
 
 from domain.outcome import Completed, Failed, Outcome, Reply
 from domain.redaction import REDACTED
-from worker.providers.answers import Answer, bad_answer, label, read_trouble
+from worker.providers.answers import Answer, Trouble, bad_answer, label, read_trouble
 from worker.providers.documents import Document, EndedEarly, kept, kept_beginning, parse
 from worker.providers.exchange import ANSWER_BYTES, Exchange
 from worker.providers.protocol import Call
-from worker.providers.refusals import refused
+from worker.providers.refusals import failed_within, refused
 from worker.providers.streams import is_stream, read_stream
 from worker.providers.unanswered import broken_off, ended_early, unexpected
 
@@ -154,6 +154,8 @@ class HttpProvider:
         except ValueError as error:
             if isinstance(error, EndedEarly) and not exchange.is_length_known:
                 return ended_early(error)
+            if not answer.body.strip():
+                return failed_within(answer, Trouble((), ""), said="without a body")
             return bad_answer(f"The answer isn't JSON: {read_trouble(answer).text}")
         outcome = self._dialect.outcome_of(document.value, answer)
         response = kept(document.whole, answer.body, self._secret)

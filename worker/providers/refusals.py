@@ -76,7 +76,7 @@ def failed_within(answer: Answer, trouble: Trouble, *, said: str = "with an erro
 
 
 def _asked_wait(answer: Answer, trouble: Trouble) -> float | None:
-    """Return the seconds to wait that an answer's headers ask for, else those that stand in its body; None if neither."""
+    """Return the seconds to wait that an answer's headers ask for, else those that its body does."""
     return retry_after_seconds(answer) or retry_after_seconds(replace(answer, headers=httpx2.Headers(trouble.headers)))
 
 

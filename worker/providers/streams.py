@@ -45,9 +45,10 @@ def _read_event(text: bytes, last: bytes) -> Any:
 
 
 def _joined(events: Sequence[Any]) -> Any:
-    """Return the document of these chunks, or the last event that is a whole answer: some servers repeat what they said.
+    """Return the document of these chunks, or the last event that is a whole answer.
 
-    Like the answers that come at once, it speaks of the first choice; chunks of further ones come in between.
+    Some servers repeat in each event what they said so far. Like the answers that come at once, it speaks of
+    the first choice; chunks of further ones come in between.
     """
     whole = next((event for event in reversed(events) if dig(event, "choices", 0, "message") is not None), None)
     if whole is not None:
