@@ -17,6 +17,8 @@ GATE_LEAST_SECONDS = 1.0
 """One whose provider does say: some ask for milliseconds as long as they are overloaded."""
 OWN_REFUSALS = 30
 """So many refusals that may be about one call alone cost that call no try: 12 minutes of a gate that only it probes."""
+MOST_FORGIVEN = 30_000
+"""After so many no refusal is forgiven: tries are counted in 16 bits. At one a second that is after 8 hours."""
 AWAY_SECONDS = 300.0
 """A source that is away says nothing of what was asked: for so long no try that finds it away counts."""
 AWAY_BASE_SECONDS = 1.0

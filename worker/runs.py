@@ -16,6 +16,7 @@ from db.results import CompletedCell, EndedCell, RetriedCell, Settlement
 from domain.calls import Cell
 from domain.outcome import (
     CALL_INTERRUPTED,
+    MOST_FORGIVEN,
     NO_REPLY,
     OWN_REFUSALS,
     Completed,
@@ -240,7 +241,8 @@ class BatchRun:
 
     def _is_forgiven(self, index: int, failed: Failed) -> bool:
         """Say whether a try counts against nothing: it met a provider that takes no calls."""
-        return failed.closes_gate and not (failed.may_be_own and self.batch.forgiven[index] >= OWN_REFUSALS)
+        most = OWN_REFUSALS if failed.may_be_own else MOST_FORGIVEN
+        return failed.closes_gate and self.batch.forgiven[index] < most
 
     def _retried(self, index: int, tried: Try, failed: Failed) -> RetriedCell:
         attempts = self.batch.attempts[index]

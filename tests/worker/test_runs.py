@@ -7,7 +7,7 @@ import pytest
 from db.batches import ClaimedBatch
 from db.results import EndedCell, RetriedCell, Settlement
 from domain.normalize import normalize
-from domain.outcome import OWN_REFUSALS, Completed, End, Failed
+from domain.outcome import MOST_FORGIVEN, OWN_REFUSALS, Completed, End, Failed
 from tests.configuration import REGISTRY
 from tests.fleet import body
 from worker.runs import BatchRun, Try
@@ -72,6 +72,12 @@ def test_a_refusal_that_may_be_about_the_call_alone_costs_tries_in_the_end() -> 
     assert not cell.is_forgiven
     retried, (cell,) = refused(UNAVAILABLE, attempts=OWN_REFUSALS + 2, forgiven=OWN_REFUSALS)
     assert (retried, cell.status, cell.error_code) == ([], "failed", "provider_unavailable")
+
+
+def test_a_cell_that_was_refused_more_often_than_can_be_counted_ends_and_says_why() -> None:
+    _, (cell,) = refused(RATE_LIMIT, attempts=MOST_FORGIVEN + 2, forgiven=MOST_FORGIVEN)
+    assert (cell.status, cell.error_code, cell.error_retryable) == ("failed", "rate_limited", True)
+    assert cell.attempts_before + cell.tries < 2**15
 
 
 def test_a_failed_call_is_repeated_no_sooner_than_the_provider_says() -> None:
