@@ -22,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 import redis
+import structlog
 from hypothesis import HealthCheck, settings
 
 from runtime.accounts import account_for_engines
@@ -39,6 +40,14 @@ settings.load_profile("same examples")
 
 # A test that crashes the server still finds its data (the kernel has it); only a machine that loses power would not.
 TEST_POSTGRES_SETTINGS = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB"}
+
+# A traceback that is drawn with the values of every frame takes seconds, in which the event loop serves nobody.
+structlog.configure(
+    processors=[
+        structlog.stdlib.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 pytest_plugins = ["tests.service"]
 

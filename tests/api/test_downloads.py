@@ -58,7 +58,7 @@ def flattened(item: dict[str, Any]) -> dict[str, str]:
     error = item.pop("error") or {}
     item |= {f"error_{name}": error.get(name) for name in ("code", "detail", "retryable")}
     shown = {name: "" if item[name] is None else str(item[name]) for name in COLUMNS}
-    for name in ("output_empty", "error_retryable"):
+    for name in ("output_empty", "error_retryable", "simulated", "is_complete"):
         shown[name] = shown[name].lower()
     return shown
 
