@@ -57,11 +57,24 @@ def is_pooled(session: Connection) -> bool:
 async def transaction(
     session: Connection, *, isolation: Isolation = "read_committed", readonly: bool = False
 ) -> AsyncIterator[None]:
-    """Run a block in a transaction with the session's settings; commit at its end."""
-    async with session.transaction(isolation=isolation, readonly=readonly):
+    """Run a block in a transaction with the session's settings; commit at its end.
+
+    A statement without an answer ends the session: on a silent one, ROLLBACK would wait for as long again.
+    """
+    begun = session.transaction(isolation=isolation, readonly=readonly)
+    await begun.start()
+    try:
         if settings := _in_each_transaction.get(session):
             await session.execute(settings)
         yield
+    except TimeoutError:
+        session.terminate()
+        raise
+    except BaseException:
+        await begun.rollback()
+        raise
+    else:
+        await begun.commit()
 
 
 async def examine(open_session: Callable[[], Awaitable[Connection]]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import select
 
 from db import sessions
-from db.engine import GONE, Engine, connect, create_engine
+from db.engine import GONE, Connection, Engine, connect, create_engine, in_transaction
 from db.reading import read_all
 from tests.fleet_fixtures import connection
 from tests.sources_away import gateway_to
@@ -98,3 +98,21 @@ async def test_a_cancelled_statement_leaves_no_connection_in_an_unknown_state(da
         await slow
     assert await pid_of(engine)
     await engine.dispose()
+
+
+async def test_a_silence_in_the_midst_of_a_transaction_costs_one_limit_and_not_another_for_its_rollback(
+    database_url: str,
+) -> None:
+    async with gateway_to(database_url) as gateway:
+        engine = create_engine(gateway.url, size=1)
+
+        async def unit(connection: Connection) -> None:
+            await connection.execute("SELECT 1")
+            gateway.fall_silent()
+            await connection.execute("SELECT 1")
+
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await in_transaction(engine, unit, seconds=1)
+        assert time.monotonic() - began < 1.8
+        await engine.dispose()
