@@ -15,7 +15,7 @@ from broker import envelopes
 from configuration.agreement import join_configuration
 from configuration.content import Configuration
 from db import workers
-from db.engine import GONE, REFUSED, connect, create_engine, probe
+from db.engine import GONE, REFUSED, UNWRITTEN, connect, create_engine, probe, why_not_written
 from db.failures import describe_failure
 from runtime.databases import Reminder, unusable
 from runtime.settings import Settings
@@ -45,31 +45,47 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    await _reach_database(settings.database_url or "", stopping)
-    if not stopping.is_set():
-        async with open_context(settings) as (context, follower):
-            await Worker(context, follower).run(stopping)
+    reminder = Reminder(settings.database_url or "")
+    while await _is_reached(settings.database_url or "", reminder, stopping):
+        try:
+            async with open_context(settings) as (context, follower):
+                reminder.reset()
+                await Worker(context, follower).run(stopping)
+                return
+        except NotEntered as error:
+            reminder.warn(str(error))
+            await _pause(stopping)
 
 
-async def _reach_database(database_url: str, stopping: asyncio.Event) -> None:
-    """Wait until the database is there or the worker is told to stop. Raises StartError where waiting can't help."""
-    reminder = Reminder(database_url)
-    while failure := await probe(database_url):
+class NotEntered(Exception):
+    """The database is reached and doesn't take the worker into its register now; it may later."""
+
+
+async def _is_reached(database_url: str, reminder: Reminder, stopping: asyncio.Event) -> bool:
+    """Wait until the database is there or the worker is to stop; return whether it is there.
+
+    Raises StartError where waiting can't help.
+    """
+    while not stopping.is_set() and (failure := await probe(database_url)):
         if not failure.heals:
             raise unusable(database_url, failure.reason)
         reminder.warn(failure.reason)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_SECONDS):
-                await stopping.wait()
-                return
-    reminder.reset()
+        await _pause(stopping)
+    return not stopping.is_set()
+
+
+async def _pause(stopping: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(RETRY_SECONDS):
+            await stopping.wait()
 
 
 @asynccontextmanager
 async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Follower]]:
     """Open the worker's stores and providers and enter it into the register; close them at the end.
 
-    Raises StartError where nothing is configured. What it serves is the configuration in force, whatever file it has.
+    What it serves is the configuration in force, whatever file it has. Raises NotEntered, and StartError where nothing is
+    configured or waiting can't help.
     """
     if settings.database_url is None or settings.redis_url is None:
         raise ValueError("A worker needs BREAKWATER_DATABASE_URL and BREAKWATER_REDIS_URL.")
@@ -106,7 +122,11 @@ async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Follo
                     standing=served.now.standing,
                 )
         except (*GONE, *REFUSED) as error:
-            raise unusable(settings.database_url, describe_failure(error).reason) from error
+            failure = describe_failure(error)
+            if not failure.heals:
+                raise unusable(settings.database_url, failure.reason) from error
+            is_there = isinstance(error, tuple(UNWRITTEN))
+            raise NotEntered(why_not_written(error) if is_there else failure.reason) from error
         context = Context(
             engine=engine,
             claims=claims,

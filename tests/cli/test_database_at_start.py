@@ -13,9 +13,12 @@ from db.engine import probe
 from domain.postgres_url import hide_passwords
 from runtime.processes import python_command
 from tests.fleet import Fleet
+from tests.fleet_fixtures import connection
 from tests.service import StartProcess, free_port
 from tests.sources_away import gateway_to
 from tests.waiting import eventually, eventually_async
+
+__all__ = ["connection"]
 
 
 def started(command: str, database_url: str) -> "subprocess.Popen[str]":
@@ -110,6 +113,26 @@ async def test_a_worker_waits_for_a_database_that_is_away_with_one_warning(
             await asyncio.to_thread(worker.stop)
         finally:
             fleet.close()
+
+
+async def test_a_worker_that_starts_while_the_database_is_read_only_waits_and_says_why(
+    database_url: str, redis_url: str, connection, tmp_path: Path
+) -> None:
+    """As after a failover, while the new primary is still a standby."""
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    fleet = Fleet(database_url, redis_url, tmp_path)
+    try:
+        worker = fleet.spawn()
+        warning = await asyncio.to_thread(worker.wait_for, "database_unreachable")
+        assert "It is read-only" in warning["detail"]
+        await connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        await asyncio.to_thread(worker.wait_for, "worker_started")
+        assert worker.events("database_reached")
+        await asyncio.to_thread(worker.stop)
+    finally:
+        await connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        fleet.close()
 
 
 async def test_a_worker_that_waits_for_its_database_ends_when_it_is_told_to(
