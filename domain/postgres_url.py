@@ -112,6 +112,8 @@ def _parse_hosts(text: str) -> tuple[list[str], list[str]]:
             name, bracket, after = part[1:].partition("]")
             if not bracket or (after and not after.startswith(":")):
                 raise WrongConnectionString("an IPv6 address has no closing bracket: write it as [::1]:5432.")
+            if not name:
+                raise WrongConnectionString("an IPv6 address is empty: write it as [::1]:5432.")
             port = after[1:]
         else:
             name, _, port = part.partition(":")
@@ -122,6 +124,7 @@ def _parse_hosts(text: str) -> tuple[list[str], list[str]]:
 
 def _parse_query(query: str) -> dict[str, str]:
     found: dict[str, str] = {}
+    query = query.removesuffix("&")
     for pair in query.split("&") if query else ():
         name, separator, value = pair.partition("=")
         if not separator and "@" in name:

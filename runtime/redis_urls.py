@@ -9,6 +9,10 @@ TLS_OPTIONS = frozenset(
     ("ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile")
 )
 
+NOT_ENCODED = (
+    "has a user or a password with a character that must be encoded: write / as %2F, ? as %3F, # as %23, @ as %40."
+)
+
 
 def fault(url: str) -> str | None:
     """Return what is wrong with a URL and what to set, as the end of a sentence; None if it can be used.
@@ -26,6 +30,8 @@ def fault(url: str) -> str | None:
     if scheme not in SCHEMES:
         return f"isn't a URL of this kind: set it to {WANTED}, or unset it."
     parts = urlsplit(url)
+    if parts.fragment:
+        return NOT_ENCODED
     return _wrong_place(parts) or _wrong_option(parts)
 
 
@@ -39,7 +45,7 @@ def _wrong_place(parts: SplitResult) -> str | None:
     except ValueError:
         is_port = False
     if not is_port:
-        return "has no port from 1 to 65535 behind its host: correct it; a password with /, ?, # or @ is written %2F, …"
+        return f"has no port from 1 to 65535 behind its host: correct it, or it {NOT_ENCODED}"
     if not parts.hostname:
         return f"names no host: set it to {WANTED}."
     if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
@@ -52,6 +58,8 @@ def _wrong_option(parts: SplitResult) -> str | None:
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name in TLS_OPTIONS - taken:
             return f"has the option {name}, which is one of TLS: write rediss:// for redis://, or leave it out."
+        if name not in taken and "@" in parts.query:
+            return NOT_ENCODED
         if name not in taken:
             return f"has the option {name}, which isn't taken: leave it out. Taken are {', '.join(sorted(taken))}."
         if name == "db" and not value.isdecimal():

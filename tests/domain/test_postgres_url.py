@@ -35,6 +35,7 @@ from domain.postgres_url import WrongConnectionString, hide_passwords, parse_con
         ("postgresql://h:port/d", "a port from 1 to 65535"),
         ("postgresql://h:0/d", "a port from 1 to 65535"),
         ("postgresql://[::1/d", "[::1]:5432"),
+        ("postgresql://[]:5432/d", "[::1]:5432"),
         ("postgresql://h/d?sslmode", "write sslmode=value"),
         ("postgresql://u:50%@h/d", "write % itself as %25"),
         ("postgresql://u:p%FF@h/d", "UTF-8"),
@@ -54,6 +55,7 @@ def test_what_is_wrong_is_said_with_what_to_set(text: str, said: str) -> None:
     [
         "postgresql://",
         "postgres://h",
+        "postgresql://h/d?sslmode=require&",
         "postgresql://h/d?channel_binding=prefer&gssencmode=disable&client_encoding=auto&sslcompression=0&sslsni=1",
         "postgresql://h/d?krbsrvname=postgres&gsslib=gssapi",
         "postgresql://h/d?sslnegotiation=direct&sslmode=require",
