@@ -23,10 +23,13 @@ from db.leadership import RECONCILING, read_leader
 from db.pauses import read_pauses
 from db.pools import read_pools
 from db.reading import in_index_order
+from domain.status import TERMINAL_EXECUTION_STATUSES
 from runtime.metrics import (
     BROKER_WRITABLE,
     BUILD_INFO,
     DEAD_LETTERS,
+    EXECUTIONS,
+    GATE_CLOSED,
     INVARIANT_VIOLATIONS,
     LEADER_IDLE,
     REPEATS,
@@ -71,11 +74,6 @@ class FleetView:
         stream, broker, ledger, violations = await asyncio.gather(
             broker_state.look(self._broker), broker_state.check(self._broker), self._read(), self._recount()
         )
-        histograms = Histograms()
-        repeats: Counter[str] = Counter()
-        for one in ledger.snapshots if ledger else ():
-            histograms.add(one)
-            repeats.update(one.get(workers.REPEATS, {}))
         shown = [
             (BUILD_INFO, {"version": self._version}, 1.0),
             (STORE_AVAILABLE, {"store": "postgresql"}, float(ledger is not None)),
@@ -85,8 +83,16 @@ class FleetView:
             (BROKER_WRITABLE, {}, float(broker.fault is None)),
             *((INVARIANT_VIOLATIONS, {"invariant": name}, count) for name, count in violations.items()),
         ]
+        if ledger is None:
+            return Fleet(tallies=None, gauges=shown, histograms=None)
+        histograms = Histograms()
+        repeats: Counter[str] = Counter()
+        for one in ledger.snapshots:
+            histograms.add(one)
+            repeats.update(one.get(workers.REPEATS, {}))
         repeated = [(REPEATS.name, {"reason": conflict}, count) for conflict, count in repeats.items()]
-        return Fleet(tallies=[*(ledger.tallies if ledger else ()), *repeated], gauges=shown, histograms=histograms)
+        counted = [*_unmoved(ledger.gauges), *ledger.tallies, *repeated]
+        return Fleet(tallies=counted, gauges=shown, histograms=histograms)
 
     async def _read(self) -> _Ledger | None:
         try:
@@ -147,3 +153,10 @@ class FleetView:
         if broken := {name: count for name, count in found.items() if count}:
             log.error("invariant_violated", **broken)
         return found
+
+
+def _unmoved(shown: Sequence[Gauge]) -> list[tuple[str, Mapping[str, str], float]]:
+    """Return a counter at 0 for each end that a provider's cells can have in a region: see `Series.zeros`."""
+    pools = [labels for series, labels, _ in shown if series is GATE_CLOSED and labels["region"]]
+    ends = sorted(TERMINAL_EXECUTION_STATUSES)
+    return [(EXECUTIONS.name, {**labels, "status": status}, 0.0) for labels in pools for status in ends]

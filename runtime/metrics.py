@@ -87,9 +87,14 @@ RECONCILED = Series(
 )
 REPEATS = Series(
     "breakwater_transactions_repeated",
-    "Transactions run again after a conflict.",
+    "Transactions run again after a conflict, or with statements prepared anew.",
     ("reason",),
-    zeros=(("DeadlockDetectedError",), ("SerializationError",)),
+    zeros=(
+        ("DeadlockDetectedError",),
+        ("SerializationError",),
+        ("InvalidCachedStatementError",),
+        ("OutdatedSchemaCacheError",),
+    ),
 )
 TALLIES = (
     JOBS_SUBMITTED,
@@ -296,11 +301,15 @@ class Histograms:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What a scrape found: tallies and gauges as (series name, labels, value), and the fleet's histograms."""
+    """What a scrape found: tallies and gauges as (series name, labels, value), and the fleet's histograms.
 
-    tallies: Iterable[tuple[str, Mapping[str, str], float]]
+    Without tallies and histograms (None: PostgreSQL didn't answer) none are shown: at 0 they would seem to begin anew,
+    and all that they ever counted would count as an increase of the next scrape.
+    """
+
+    tallies: Iterable[tuple[str, Mapping[str, str], float]] | None
     gauges: Iterable[tuple[Series, Mapping[str, str], float]]
-    histograms: Histograms
+    histograms: Histograms | None
 
 
 def render(fleet: Fleet) -> bytes:
@@ -315,14 +324,16 @@ class _FleetCollector(Collector):
         self._fleet = fleet
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._counters()
+        if self._fleet.tallies is not None:
+            yield from self._counters(self._fleet.tallies)
         yield from self._gauges()
-        yield from self._histograms()
+        if self._fleet.histograms is not None:
+            yield from self._histograms(self._fleet.histograms)
 
-    def _counters(self) -> Iterator[Metric]:
+    def _counters(self, tallies: Iterable[tuple[str, Mapping[str, str], float]]) -> Iterator[Metric]:
         counts = {series.name: {(*values, FLEET): 0.0 for values in series.zeros} for series in TALLIES}
         series_by_name = {series.name: series for series in TALLIES}
-        for name, labels, value in self._fleet.tallies:
+        for name, labels, value in tallies:
             if name in counts:
                 counts[name][_values(series_by_name[name], labels)] = value
         for name, series in series_by_name.items():
@@ -337,10 +348,10 @@ class _FleetCollector(Collector):
             families[series.name].add_metric(_values(series, labels), value)
         yield from families.values()
 
-    def _histograms(self) -> Iterator[Metric]:
+    def _histograms(self, histograms: Histograms) -> Iterator[Metric]:
         for series in HISTOGRAMS:
             family = _family(HistogramMetricFamily, series)
-            one = self._fleet.histograms[series]
+            one = histograms[series]
             cumulated = 0
             buckets: list[tuple[str, float]] = []
             for bound, count in zip((*map(str, one.bounds), "+Inf"), one.counts, strict=True):

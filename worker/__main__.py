@@ -84,8 +84,8 @@ async def _pause(stopping: asyncio.Event) -> None:
 async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Follower]]:
     """Open the worker's stores and providers and enter it into the register; close them at the end.
 
-    What it serves is the configuration in force, whatever file it has. Raises NotEntered, and StartError where nothing is
-    configured or waiting can't help.
+    What it serves is the configuration in force, whatever file it has. Raises NotEntered; and StartError where nothing
+    is configured, or waiting can't help.
     """
     if settings.database_url is None or settings.redis_url is None:
         raise ValueError("A worker needs BREAKWATER_DATABASE_URL and BREAKWATER_REDIS_URL.")

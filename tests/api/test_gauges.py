@@ -14,6 +14,7 @@ from broker.envelopes import Client, Envelope
 from configuration.content import Content
 from db.engine import in_transaction
 from db.gates import Refusal, close_gates
+from db.leadership import RECONCILING, lead
 from runtime.config_file import ConfigFile
 from runtime.metrics import GAUGES
 from tests.api.test_metrics import Samples, scrape, value
@@ -125,6 +126,11 @@ async def stop_working(house: House) -> None:
     await house.execute("UPDATE workers SET stopped_at = now()")
 
 
+async def stop_leading(house: House) -> None:
+    await lead(house.seeds.engine, RECONCILING, house.seeds.worker_no, lease_seconds=60)
+    await house.execute("UPDATE leaders SET worked_at = now() - interval '1 hour'")
+
+
 async def miscount(house: House) -> None:
     await house.seeds.submit()
     await house.seeds.run_all()
@@ -175,6 +181,7 @@ MOVES = {
     "breakwater_worker_heartbeat_age_seconds": Move(
         fall_silent, pytest.approx(10, abs=8), {"worker": "w-seeds"}, before=pytest.approx(0, abs=8)
     ),
+    "breakwater_leader_idle_seconds": Move(stop_leading, AN_HOUR, {}, before=None),
     "breakwater_invariant_violations": Move(miscount, 1, {"invariant": "waves_differ"}),
     "breakwater_configuration_number": Move(ask_another_question, 2, {}, before=1),
     "breakwater_configuration_differs": Move(
@@ -199,7 +206,7 @@ def house(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, redis_client: Cli
 EMPTY = """
 SET session_replication_role = replica;
 DELETE FROM jobs; DELETE FROM specs; DELETE FROM waves; DELETE FROM batches; DELETE FROM ready; DELETE FROM executions;
-DELETE FROM dead_letters; DELETE FROM pools; DELETE FROM pauses;
+DELETE FROM dead_letters; DELETE FROM leaders; DELETE FROM pools; DELETE FROM pauses;
 UPDATE workers
 SET heartbeat_at = now(), stopped_at = NULL, running = 0, config_file = 'none', configuration_no = NULL,
     not_served = '[]';

@@ -72,6 +72,39 @@ async def test_counters_are_0_before_they_first_move(reader: httpx2.AsyncClient)
     assert [series.name for series in TALLIES if not series.zeros] == ["breakwater_executions"]
 
 
+async def test_cells_of_a_provider_that_is_called_count_from_0_for_each_end(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    """Where the first thousand fail between two scrapes, `increase` would see none of them."""
+    await rows.execute("INSERT INTO pools (provider, region) VALUES ('openai', 'us-east'), ('import', '')")
+    ends = [tally("breakwater_executions", 3, status="failed", provider="openai", region="us-east")]
+    await in_transaction(seeds.engine, lambda c: tallies.add(c, seeds.worker_no, ends))
+    samples = await scrape(reader)
+    shown = {
+        (dict(labels)["provider"], dict(labels)["status"]): count
+        for (name, labels), count in samples.items()
+        if name == "breakwater_executions_total"
+    }
+    assert shown == {
+        ("openai", status): 3 if status == "failed" else 0 for status in ("completed", "failed", "cancelled", "unknown")
+    }
+
+
+async def test_no_counter_falls_to_0_while_postgresql_does_not_answer(
+    reader: httpx2.AsyncClient, seeds: Seeds, unused_tcp_port: int
+) -> None:
+    """Else all that was ever counted would be the increase of the first scrape after it, and alerts would fire."""
+    before = {name for name, _ in await scrape(reader) if name.startswith("breakwater_")}
+    reader.app.state.engine = away = create_engine(f"postgresql://u@127.0.0.1:{unused_tcp_port}/d")  # type: ignore[attr-defined]
+    del reader.app.state.fleet_view  # type: ignore[attr-defined]
+    samples = await scrape(reader)
+    assert value(samples, "breakwater_store_available", store="postgresql") == 0
+    shown = {name for name, _ in samples if name.startswith("breakwater_")}
+    assert {name for name in before if name.endswith(("_total", "_bucket", "_sum", "_count"))}
+    assert not {name for name in shown if name.endswith(("_total", "_bucket", "_sum", "_count"))}
+    await away.dispose()
+
+
 async def test_histograms_sum_up_every_worker_dead_ones_too(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     histograms = Histograms()
     for series in HISTOGRAMS:
