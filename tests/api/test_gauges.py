@@ -266,6 +266,20 @@ async def test_every_reason_of_stuck_work_is_there_before_it_happens(house: Hous
     assert by_label(await scrape(house.reader), "breakwater_stuck", "reason") == dict.fromkeys(get_args(StuckReason), 0)
 
 
+async def test_an_answer_of_another_identity_than_the_jobs_is_a_violated_invariant(
+    house: House, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("api.fleet.AUDIT_SECONDS", 0)
+    await house.seeds.submit()
+    await house.seeds.run_all()
+    assert value(await scrape(house.reader), "breakwater_invariant_violations", invariant="config_mismatches") == 0
+    await house.execute(
+        "SET session_replication_role = replica; UPDATE executions SET identity_no = identity_no + 1;"
+        " SET session_replication_role = DEFAULT"
+    )
+    assert value(await scrape(house.reader), "breakwater_invariant_violations", invariant="config_mismatches") == 1
+
+
 async def test_a_lost_lease_shows_beside_many_that_wait_longer(house: House) -> None:
     await lose_a_lease(house)
     for _ in range(60):
