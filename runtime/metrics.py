@@ -49,6 +49,7 @@ DUPLICATES_PREVENTED = Series(
         ("submission", "same_spec_recent"),
         ("submission", "duplicate_job"),
         ("spec", "dropped_duplicate"),
+        ("action", "same_key"),
         *product(
             ("coordination",), ("initial_joined", "fallback_joined", "retry_joined", "manual_joined", "stale_fence")
         ),
@@ -56,9 +57,27 @@ DUPLICATES_PREVENTED = Series(
         ("execution", "already_terminal"),
         ("batch", "stale_lease"),
         ("fence", "stale_lease"),
+        ("leadership", "stale_fence"),
     ),
 )
 EXECUTIONS = Series("breakwater_executions", "Cells that ended.", ("status", "provider", "region"))
+EXECUTIONS_SIMULATED = Series(
+    "breakwater_executions_simulated",
+    "Completed cells that the built-in echo answered in place of a provider.",
+    ("provider", "region"),
+)
+EXECUTIONS_INCOMPLETE = Series(
+    "breakwater_executions_incomplete",
+    "Cells that ended with an answer that was cut or filtered, or is a refusal.",
+    ("provider", "region"),
+)
+EXECUTIONS_UNCONFIRMED_REGION = Series(
+    "breakwater_executions_unconfirmed_region",
+    "Completed cells whose provider didn't say which region served.",
+    ("provider", "region"),
+)
+ANSWERS = (EXECUTIONS_SIMULATED, EXECUTIONS_INCOMPLETE, EXECUTIONS_UNCONFIRMED_REGION)
+"""Cells that are among EXECUTIONS too. They show 0 wherever those show anything."""
 IMPORT_BATCHES = Series(
     "breakwater_import_batches",
     "Batches of imports that ended.",
@@ -83,7 +102,7 @@ RECONCILED = Series(
     "breakwater_reconciled",
     "Owed work that was announced again.",
     ("reason",),
-    zeros=(("lease_expired",), ("stranded",), ("unannounced",)),
+    zeros=(("lease_expired",), ("stranded",), ("accepted_anew",), ("unannounced",)),
 )
 REPEATS = Series(
     "breakwater_transactions_repeated",
@@ -100,6 +119,7 @@ TALLIES = (
     JOBS_SUBMITTED,
     DUPLICATES_PREVENTED,
     EXECUTIONS,
+    *ANSWERS,
     IMPORT_BATCHES,
     IMPORT_ROWS,
     COORDINATION,
@@ -331,11 +351,16 @@ class _FleetCollector(Collector):
             yield from self._histograms(self._fleet.histograms)
 
     def _counters(self, tallies: Iterable[tuple[str, Mapping[str, str], float]]) -> Iterator[Metric]:
-        counts = {series.name: {(*values, FLEET): 0.0 for values in series.zeros} for series in TALLIES}
+        counts: dict[str, dict[tuple[str, ...], float]] = {
+            series.name: {(*values, FLEET): 0.0 for values in series.zeros} for series in TALLIES
+        }
         series_by_name = {series.name: series for series in TALLIES}
         for name, labels, value in tallies:
             if name in counts:
                 counts[name][_values(series_by_name[name], labels)] = value
+        for _, *pool in counts[EXECUTIONS.name]:
+            for series in ANSWERS:
+                counts[series.name].setdefault(tuple(pool), 0.0)
         for name, series in series_by_name.items():
             family = _family(CounterMetricFamily, series)
             for values, value in counts[name].items():

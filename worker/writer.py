@@ -13,8 +13,17 @@ from db.engine import GONE, REFUSED, TOO_SLOW, UNFIT, Connection, in_transaction
 from db.gates import longer_refusal
 from db.results import CellsAlreadyTerminal, Recorded, Settlement, is_dead_letter
 from db.tallies import Tally, tally
-from runtime.metrics import DUPLICATES_PREVENTED, EXECUTION_DURATION, EXECUTIONS, RETRIES
+from runtime.metrics import (
+    DUPLICATES_PREVENTED,
+    EXECUTION_DURATION,
+    EXECUTIONS,
+    EXECUTIONS_INCOMPLETE,
+    EXECUTIONS_SIMULATED,
+    EXECUTIONS_UNCONFIRMED_REGION,
+    RETRIES,
+)
 from worker.context import Context
+from worker.providers.echo import Echo
 
 FLUSH_CELLS = 2_000
 """Results of one flush, about: past that a bigger flush is no faster, and a lost one costs more."""
@@ -123,8 +132,12 @@ class Writer:
 
     async def _record(self, connection: Connection, settlements: Sequence[Settlement]) -> Recorded:
         recorded = await results.record(connection, settlements, source=self._context.worker_id)
-        await tallies.add(connection, self._context.worker_no, _tallies(recorded))
+        counted = [*_tallies(recorded), *_answer_tallies(recorded.settled, self._is_simulated)]
+        await tallies.add(connection, self._context.worker_no, counted)
         return recorded
+
+    def _is_simulated(self, batch: ClaimedBatch) -> bool:
+        return isinstance(self._context.provider_of(batch.identity_no), Echo)
 
     async def _drop_settled_cells(self, settlements: Sequence[Settlement]) -> bool:
         """Leave out the cells that have moved on, and count them; return whether nothing can be repeated."""
@@ -214,6 +227,20 @@ def _execution_tallies(settled: Sequence[Settlement]) -> list[Tally]:
     return [
         tally(EXECUTIONS.name, count, status=status, provider=provider, region=region)
         for (status, provider, region), count in ended.items()
+        if count
+    ]
+
+
+def _answer_tallies(settled: Sequence[Settlement], is_simulated: Callable[[ClaimedBatch], bool]) -> list[Tally]:
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for one in settled:
+        pool = (one.batch.provider, one.batch.region)
+        counts[EXECUTIONS_SIMULATED.name, *pool] += len(one.completed) * is_simulated(one.batch)
+        counts[EXECUTIONS_INCOMPLETE.name, *pool] += one.incomplete
+        counts[EXECUTIONS_UNCONFIRMED_REGION.name, *pool] += sum(cell.region_served is None for cell in one.completed)
+    return [
+        tally(series, count, provider=provider, region=region)
+        for (series, provider, region), count in counts.items()
         if count
     ]
 

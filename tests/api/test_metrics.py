@@ -1,9 +1,12 @@
 """GET /metrics: each series moves when its event happens and says what the database says."""
 
+import ast
 import asyncio
 import itertools
 import subprocess
 import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -17,18 +20,23 @@ from db.audit import MUST_BE_ZERO
 from db.engine import create_engine, in_transaction
 from db.leadership import RECONCILING, lead
 from db.tallies import tally
+from runtime import metrics
 from runtime.metrics import (
+    ANSWERS,
     COORDINATION_SECONDS,
     EXECUTION_DURATION,
+    EXECUTIONS,
     GAUGES,
     HISTOGRAMS,
     QUEUE_WAIT,
     TALLIES,
     Histograms,
+    Series,
 )
 from tests.seeding import Seeds, reading_app
 from tests.tools import needs_tool
 
+ROOT = Path(__file__).parents[2]
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -69,7 +77,34 @@ async def test_counters_are_0_before_they_first_move(reader: httpx2.AsyncClient)
         for values in series.zeros:
             labels = dict(zip(series.labels, values, strict=True))
             assert value(samples, f"{series.name}_total", **labels) == 0
-    assert [series.name for series in TALLIES if not series.zeros] == ["breakwater_executions"]
+    assert [series for series in TALLIES if not series.zeros] == [EXECUTIONS, *ANSWERS]
+
+
+async def test_counters_of_answers_are_0_in_each_pool_that_is_called(reader: httpx2.AsyncClient, rows: Any) -> None:
+    await rows.execute("INSERT INTO pools (provider, region) VALUES ('p', 'r')")
+    samples = await scrape(reader)
+    assert [value(samples, f"{series.name}_total", provider="p", region="r") for series in ANSWERS] == [0, 0, 0]
+
+
+def tallied_in_code() -> Iterator[tuple[Series, Mapping[str, str]]]:
+    """Each series that the code counts, with the values of labels that are written out there."""
+    for path in (*ROOT.glob("api/**/*.py"), *ROOT.glob("worker/**/*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "tally":
+                series = getattr(metrics, ast.unparse(call.args[0]).removesuffix(".name"), None)
+                if series is not None:
+                    yield (
+                        series,
+                        {one.arg: one.value.value for one in call.keywords if isinstance(one.value, ast.Constant)},
+                    )  # type: ignore[misc]
+
+
+def test_whatever_the_code_counts_is_0_before() -> None:
+    found = [(series, written) for series, written in tallied_in_code() if series.zeros and written]
+    assert len(found) > 10
+    for series, written in found:
+        zeros = [dict(zip(series.labels, values, strict=True)) for values in series.zeros]
+        assert any(written.items() <= zero.items() for zero in zeros), (series.name, written)
 
 
 async def test_cells_of_a_provider_that_is_called_count_from_0_for_each_end(
