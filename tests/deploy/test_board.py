@@ -3,16 +3,20 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runtime.metrics import GAUGES, HISTOGRAMS, TALLIES
+from tests.answered import MODELS, config, provider
 from tests.api.test_metrics_of_events import FAST, ended
 from tests.deploy.test_alerts import ROOT, RULES, alerts
 from tests.prometheus_server import Prometheus, prometheus
 from tests.service import StartProcess, connected, unique
 from tests.waiting import eventually, eventually_async
+
+__all__ = ["config", "provider"]
 
 BOARD = ROOT / "deploy" / "grafana" / "breakwater.json"
 SERIES = re.compile(r"\b(?:breakwater|http|process)_[a-z0-9_]+\b")
@@ -68,14 +72,15 @@ def scraped(server: Prometheus) -> set[str]:
 
 
 async def test_each_panel_and_each_rule_finds_data_in_a_prometheus_that_scrapes_a_service(
-    database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess, tmp_path: Any
+    database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess, config: Path
 ) -> None:
-    api = start_api(database_url, redis_url, **FAST)
-    start_worker(database_url, redis_url, **FAST, echo_failure_rate=0.5)
+    api = start_api(database_url, redis_url, **FAST, config=config)
+    start_worker(database_url, redis_url, **FAST, config=config, echo_failure_rate=0.5)
     async with connected(api, database_url) as client:
-        with prometheus(tmp_path, target=api.url, rules=RULES) as server:
+        with prometheus(config.parent, target=api.url, rules=RULES) as server:
             eventually(lambda: server.get("query", query="max(breakwater_workers_alive) == 1")["result"], seconds=30)
-            body = unique(questions=[f"Question {number}?" for number in range(40)], policy={"max_attempts": 2})
+            questions = [f"Question {number}?" for number in range(40)]
+            body = unique(models=MODELS, questions=questions, policy={"max_attempts": 2})
             job_id = (await client.post(body)).json()["job"]["id"]
             assert (await client.post(body)).json()["outcome"] == "joined"
             await eventually_async(lambda: ended(client, job_id), seconds=30)
