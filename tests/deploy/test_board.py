@@ -96,7 +96,11 @@ async def test_each_panel_and_each_rule_finds_data_in_a_prometheus_that_scrapes_
             assert server.samples("breakwater_absent") == []
             with pytest.raises(AssertionError, match="parse error"):
                 server.samples("sum(breakwater_jobs")
+
+            def due() -> list[Any]:
+                found = server.get("query", query='ALERTS{alertname="BreakwaterDeadLetters"}')["result"]
+                return [one["metric"]["alertstate"] for one in found]
+
+            assert eventually(due, seconds=20, what="a rule that sees the dead letters") == ["pending"]
             rules = server.get("rules")["groups"][0]["rules"]
             assert [(rule["name"], rule["health"]) for rule in rules] == [(name, "ok") for name in alerts()]
-            [alert] = server.get("query", query='ALERTS{alertname="BreakwaterDeadLetters"}')["result"]
-            assert alert["metric"]["alertstate"] == "pending"
