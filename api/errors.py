@@ -150,7 +150,8 @@ async def _answer_without_database(request: Request, error: Exception) -> Respon
         request_id=request_id_of(request.scope),
         status=503,
         title="The database is away",
-        detail="The database can't be reached; nothing was changed that wasn't confirmed. Try again.",
+        detail="The database can't be reached, or commits nothing, and whether this took effect isn't known. Repeat it;"
+        " with the same Idempotency-Key it takes effect once.",
         code="database_unavailable",
         headers={"Retry-After": str(DATABASE_RETRY_SECONDS)},
     )

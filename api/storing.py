@@ -17,7 +17,7 @@ import orjson
 from api.answers import Answer, answer_created, answer_known, answer_preview
 from api.backlog import Backlog
 from api.submission_ledger import ledger_row, submission_tallies
-from api.verdicts import SUBMITTING, Submission, Verdict, judge, keeps_key, refuse_paused
+from api.verdicts import CONFIGURATION, SUBMITTING, Submission, Verdict, judge, keeps_key, refuse_paused
 from db import submissions, tallies
 from db.engine import QUICK_SECONDS, Connection, Engine, connect, in_transaction
 from db.submissions import KeptAnswer, NewJob
@@ -177,18 +177,22 @@ async def _lock(
 ) -> tuple[list[Submission], list[Submission], datetime]:
     """Try the locks of a group; return those that got all of theirs, those that didn't, and the transaction's time.
 
-    Of several with the same lock in one group the first goes first; the others try again and then find its row.
+    Of several with the same lock in one group the first goes first; the others try again and then find its row. While
+    a configuration is being applied nobody goes, not even one that needs no lock of its own.
     """
-    free, now = await submissions.try_locks(connection, {lock for one in group for lock in one.locks}, lock_timeout)
+    got = await submissions.try_locks(connection, {lock for one in group for lock in one.locks}, lock_timeout)
     locked, left, taken = [], [], set[int]()
     for one in group:
-        one.waits_for = next((kind for lock, kind in one.locks.items() if lock not in free), None)
+        if got.is_configuration_kept:
+            one.waits_for = next((kind for lock, kind in one.locks.items() if lock not in got.free), None)
+        else:
+            one.waits_for = CONFIGURATION
         if one.waits_for is None and taken.isdisjoint(one.locks):
             taken.update(one.locks)
             locked.append(one)
         else:
             left.append(one)
-    return locked, left, now
+    return locked, left, got.at
 
 
 async def _insert_new(connection: Connection, new: Sequence[Judged]) -> list[tuple[Submission, Verdict, NewJob]]:

@@ -16,7 +16,7 @@ from api.pausing import InForce
 from api.refusals import Refusals
 from api.storing import Store, Stored
 from api.submission_ledger import log_answer
-from api.verdicts import Submission
+from api.verdicts import CONFIGURATION, Submission
 from db.configurations import ConfigurationChanged
 from db.engine import GONE, REFUSED
 from db.submissions import BLOCKED, RACED, waited_for_a_row
@@ -210,8 +210,9 @@ class Submitter:
         refused: list[tuple[Submission, BreakwaterError]] = []
         patient = []
         for one in left:
-            if one.key is not None and one.waits_for is not None and now >= one.deadline:
-                refused.append((one, _in_flight(one.waits_for)))
+            waits_for = one.waits_for
+            if one.key and waits_for and waits_for != CONFIGURATION and now >= one.deadline:
+                refused.append((one, _in_flight(waits_for)))
             elif now >= one.deadline + STORE_PATIENCE_SECONDS:
                 _fail([one], _held_up(one))
             else:
@@ -241,8 +242,12 @@ def _in_flight(waits_for: str) -> BreakwaterError:
 
 
 def _held_up(one: Submission) -> Overloaded:
-    other = HELD_BY.get(one.waits_for or "")
-    what = f"Another submission with {other} hasn't ended" if other else "What this needs is held elsewhere"
+    if one.waits_for == CONFIGURATION:
+        what = "Another configuration is being applied"
+    elif other := HELD_BY.get(one.waits_for or ""):
+        what = f"Another submission with {other} hasn't ended"
+    else:
+        what = "What this needs is held elsewhere"
     return Overloaded(f"{what}; repeat this request.", retry_after_seconds=1)
 
 

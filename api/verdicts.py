@@ -19,12 +19,16 @@ from domain.normalize import Normalized, normalize
 from domain.notes import cut
 from domain.redaction import redacted, secret_pointers
 from domain.spec import OnDuplicate
+from domain.status import JobStatus
 
 if TYPE_CHECKING:
     from api.answers import Answer
     from api.pausing import InForce
 
 NAMED_DIFFERENCES = 3
+GIVES_NOTHING = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
+CONFIGURATION = "configuration"
+"""What a submission waits for while another configuration is being applied."""
 SUBMITTING = "POST /jobs"
 """The request that keys of submissions belong to."""
 
@@ -43,7 +47,8 @@ class Submission:
     """A well-formed POST: its body as parsed, what it means under a configuration, and the key it came with.
 
     `answered` gets the answer.
-    `waits_for` is which of its locks (`key`, `id`, `spec`) wasn't free at its last try, None if all were.
+    `waits_for` is which of its locks (`key`, `id`, `spec`) wasn't free at its last try, or CONFIGURATION; None if it
+    could have all.
     """
 
     tenant_no: int
@@ -138,7 +143,9 @@ def judge(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Ve
     if known.id_job_no is not None:
         return _by_id(one, known, jobs[known.id_job_no])
     if known.hash_job_no is not None and one.goes_by_content:
-        return _by_hash(one, known, jobs[known.hash_job_no])
+        job = jobs[known.hash_job_no]
+        if job.status not in GIVES_NOTHING:  # it may have ended since it was found
+            return _by_hash(one, known, job)
     return Verdict("new", "new", known=known)
 
 
@@ -158,14 +165,26 @@ def _by_key(one: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> 
     if known.key_request != SUBMITTING:
         error = other_request(known.key_request)
         return Verdict("rejected", error.code, matched_on="idempotency_key", error=error)
-    if is_same_body(known.key_body_hash or "", one.body):
+    submitted = known.key_submitted or (job.submitted if job else None)
+    if _is_first_body(known.key_body_hash or "", submitted, one.body):
         return Verdict("replayed", "same_key", known.key_job_no, "idempotency_key", job=job, known=known)
-    differing = _body_differences(known.key_submitted or (job.submitted if job else None), one.body)
+    differing = _body_differences(submitted, one.body)
     error = KeyReused(
         f"This Idempotency-Key came with another body before{_named(differing)}. Send a new key with a new request.",
         differences=differing,
     )
     return Verdict("rejected", error.code, known.key_job_no, "idempotency_key", error=error)
+
+
+def _is_first_body(stored_hash: str, submitted: Any, body: Any) -> bool:
+    """Tell whether this is the body that a key came with first; `submitted` is that one as stored, None once purged.
+
+    A `b1:` hash doesn't say in which form the texts of `parameters` came, nor, in the first release, in which order
+    the members of objects.
+    """
+    if not is_same_body(stored_hash, body):
+        return False
+    return not stored_hash.startswith("b1:") or not _differences(submitted, redacted(body))
 
 
 def other_request(first: str | None) -> KeyReused:

@@ -149,18 +149,27 @@ async def look_up(
     return [Known(*row) for row in rows]
 
 
-async def try_locks(connection: Connection, keys: Iterable[int], lock_timeout: str) -> tuple[set[int], datetime]:
-    """Take the advisory locks that are free, until the transaction's end; return them and the transaction's time.
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """The advisory locks that a transaction got, whether the configuration stays until its end, and its time."""
 
-    Never waits. A lock that isn't free tells nothing: look again once its holder has committed. None is free while
-    somebody applies a configuration; else the one in force stays so until the transaction's end. Whatever else the
-    transaction then has to wait for raises BLOCKED after `lock_timeout`: who keeps to the protocol is never waited for.
+    free: frozenset[int]
+    is_configuration_kept: bool
+    at: datetime
+
+
+async def try_locks(connection: Connection, keys: Iterable[int], lock_timeout: str) -> Locked:
+    """Take the advisory locks that are free, until the transaction's end, the configuration's (shared) among them.
+
+    Never waits. A lock that isn't free tells nothing: look again once its holder has committed. The configuration
+    isn't kept while somebody applies another one. Whatever else the transaction then has to wait for raises BLOCKED
+    after `lock_timeout`: who keeps to the protocol is never waited for.
     """
     row = await connection.fetchrow(
         statement("lock_submission_keys"), sorted(set(keys)), lock_timeout, CONFIGURATION_LOCK
     )
     assert row is not None  # noqa: S101 - the statement always gives one row
-    return set(row["free"]) if row["is_configuration_kept"] else set(), row["locked_at"]
+    return Locked(frozenset(row["free"]), row["is_configuration_kept"], row["locked_at"])
 
 
 async def wait_for_own_rows(connection: Connection) -> None:

@@ -1,11 +1,15 @@
 """Idempotency-Key: the same request gets the first answer again, another is refused; keys outlive payloads."""
 
 import secrets
+from hashlib import sha256
 
 import pytest
 
+from domain.fingerprint import canonical_json
 from tests.service import Client, StartProcess, unique
 from tests.waiting import eventually_async
+
+COMPOSED, APART = "caf\u00e9", "cafe\u0301"
 
 
 @pytest.fixture
@@ -99,6 +103,27 @@ async def test_a_key_with_another_body_is_refused(client: Client, key: str) -> N
     assert (row["outcome"], row["reason"], row["status_code"]) == ("rejected", "idempotency_key_reused", 422)
     assert row["job"] == first.json()["job"]["id"]
     assert len(await client.jobs(body["name"])) == 1
+
+
+@pytest.mark.parametrize(("first", "second"), [(COMPOSED, APART), (APART, COMPOSED)])
+async def test_a_key_with_a_text_that_the_provider_sees_in_another_form_is_refused(
+    client: Client, key: str, first: str, second: str
+) -> None:
+    body = unique(parameters={"stop": [first]})
+    assert (await client.post(body, key=key)).status_code == 202
+    refused = await client.post({**body, "parameters": {"stop": [second]}}, key=key)
+    assert (refused.status_code, refused.json()["differences"]) == (422, ["/parameters/stop"])
+
+
+async def test_a_key_kept_by_the_first_release_still_tells_its_body_from_others(client: Client, key: str) -> None:
+    body = unique(parameters={"logit_bias": {"a": 1, "b": 2}})
+    await client.post(body, key=key)
+    b1 = "b1:" + sha256(canonical_json(body).encode()).hexdigest()
+    await client.database.execute("UPDATE idempotency_keys SET body_hash = $2 WHERE key = $1", key, b1)
+    again = await client.post(body, key=key)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
+    refused = await client.post({**body, "parameters": {"logit_bias": {"b": 2, "a": 1}}}, key=key)
+    assert (refused.status_code, refused.json()["differences"]) == (422, ["/parameters/logit_bias"])
 
 
 async def test_what_differs_from_the_body_of_a_join_is_named(client: Client, key: str) -> None:

@@ -68,6 +68,22 @@ async def have_been_sent(client: Client, posted: list[Any]) -> bool:
     return answer.status_code == 200 and not any(one.done() for one in posted)
 
 
+async def test_a_job_that_is_cancelled_while_it_is_looked_up_is_not_joined(
+    client: Client, shared_database_url: str
+) -> None:
+    """It is found active, and cancelled before it is read; the table of specs is locked between the two."""
+    body = unique()
+    first = (await client.post(body)).json()["job"]["id"]
+    async with other_transaction(shared_database_url) as other:
+        await other.execute("LOCK TABLE specs IN ACCESS EXCLUSIVE MODE")
+        again = asyncio.create_task(client.post(body))
+        await eventually_async(lambda: waits_for_a_lock(client), what="the API has found the job")
+        await client.cancel(first)
+    answer = await again
+    assert (answer.status_code, answer.json()["outcome"], answer.json()["job"]["status"]) == (202, "created", "queued")
+    assert answer.json()["dedup"]["previous"]["job_id"] == first
+
+
 async def test_one_that_the_database_refuses_leaves_its_neighbours_unharmed(
     client: Client, service: Process, shared_database_url: str
 ) -> None:

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from api.submitting import PATIENCE_SECONDS
+from db import configurations
 from db.submissions import lock_key
 from db.tenants import DEFAULT_TENANT_NO
 from tests.service import Client, Json, unique
@@ -17,6 +19,7 @@ from tests.service import Client, Json, unique
 WAITING = 128
 OTHERS = 30
 PROMPT_SECONDS = 0.9
+KEYS = (f"key-{secrets.token_hex(6)}", None, None)
 INSERT_JOB = """
 INSERT INTO jobs (tenant_no, id, kind, name, spec_hash, turn, planned, min_success_rate)
 SELECT 1, i, 'inference', 'other', 'h1:', 1, 1, 1 FROM unnest($1::text[]) AS i
@@ -152,6 +155,19 @@ async def test_a_conflict_names_what_is_in_the_way(
     (row,) = await client.ledger(refused)
     assert (row["outcome"], row["reason"], row["status_code"]) == ("rejected", code, 409)
     assert (await client.post(body, key=body["name"])).status_code == 202
+
+
+async def test_while_a_configuration_is_applied_submissions_wait_for_that_and_not_for_their_key(
+    client: Client, shared_database_url: str
+) -> None:
+    """Those that need no lock of their own wait too: they would be accepted under what is being replaced."""
+    bodies = [unique(), unique(on_duplicate="create"), unique(id=f"mine-{secrets.token_hex(6)}")]
+    async with somebody(shared_database_url) as holder:
+        await configurations.lock(holder)
+        posts = [asyncio.create_task(client.post(body, key=key)) for body, key in zip(bodies, KEYS, strict=True)]
+        answered, _ = await asyncio.wait(posts, timeout=PATIENCE_SECONDS + 0.3)
+        assert not answered
+    assert [(await post).status_code for post in posts] == [202, 202, 202]
 
 
 async def test_many_refused_specs_are_recorded_together(client: Client) -> None:
