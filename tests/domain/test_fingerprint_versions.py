@@ -65,6 +65,32 @@ def test_specs_of_the_first_release_keep_their_hash(body, expected):
     assert read(body).spec_hash == expected
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"policy": {"incomplete": "fail"}}, "h2:0bd8062166fe31cf188609c9cc4e6390b3963990435a05850c7d57e80b84d207"),
+        (
+            {"policy": {"incomplete": "retry", "max_attempts": 5}},
+            "h2:7aeeb155012e3691d25d6d8e616aac3714b3f19f41139dffc262c3d6ebc84fec",
+        ),
+        (
+            {"parameters": {"response_format": {"b": 1.0, "a": [2]}, "n": 1, "stop": None}},
+            "h2:2c70d7156d639b8f7d7d341608a027b119ace228b844e1e1fe615a83d556cc06",
+        ),
+    ],
+)
+def test_hashes_of_the_second_version_never_change(changes, expected):
+    """The expected hashes were made from JSON that was written out without our code."""
+    assert read(plain(**changes)).spec_hash == expected
+
+
+def test_what_becomes_of_incomplete_answers_counts_unless_it_is_the_default():
+    hashes = [read(plain(policy={"incomplete": choice})).spec_hash for choice in ("keep", "fail", "retry")]
+    assert [one[:3] for one in hashes] == ["h1:", "h2:", "h2:"]
+    assert hashes[0] == read(plain()).spec_hash
+    assert len(set(hashes)) == 3
+
+
 @pytest.mark.parametrize("name", ["seed", "stop", "temperature", "top_k"])
 def test_a_parameter_that_is_null_is_none(name):
     assert hash_with(**{name: None}) == hash_with() == read(plain()).spec_hash
