@@ -1,9 +1,10 @@
 -- Look up, for each submission, its Idempotency-Key, its id and its content (spec hash). Takes no lock.
 -- A content is joined to the newest job that is active, else to the job that completed (wholly or in part) last, if that
--- was less than $6 seconds ago. `previous` is the last job of the content that ended and isn't joined any more. $1 is the
--- tenant, $5 the hours a key is kept. Each look is a LATERAL with an order and a LIMIT, so that it probes the index that has
--- this order, for each submission: while the statistics are young the planner would hash all jobs of the tenant, or take
--- any index that begins with it (for an equal id, which has no order, a range of one).
+-- was less than $6 seconds ago, and all that may have answered it is still configured. `previous` is the last job of the
+-- content that ended and isn't joined any more. $1 is the tenant, $5 the hours a key is kept. Each look is a LATERAL with an
+-- order and a LIMIT, so that it probes the index that has this order, for each submission: while the statistics are young
+-- the planner would hash all jobs of the tenant, or take any index that begins with it (for an equal id, which has no
+-- order, a range of one).
 SELECT
     k.request AS key_request,
     k.job_no AS key_job_no,
@@ -43,6 +44,7 @@ LEFT JOIN LATERAL (
     FROM jobs AS j
     WHERE j.tenant_no = $1 AND j.spec_hash = i.spec_hash AND j.status IN ('completed', 'partial')
         AND j.finished_at > now() - $6::float8 * interval '1 second'
+        AND (j.identity_nos <@ current_identities()) IS NOT FALSE
     ORDER BY j.finished_at DESC
     LIMIT 1
 ) AS recent ON true
@@ -62,7 +64,10 @@ LEFT JOIN LATERAL (
             SELECT j.id, j.status, j.finished_at
             FROM jobs AS j
             WHERE j.tenant_no = $1 AND j.spec_hash = i.spec_hash AND j.status IN ('completed', 'partial')
-                AND j.finished_at <= now() - $6::float8 * interval '1 second'
+                AND (
+                    j.finished_at <= now() - $6::float8 * interval '1 second'
+                    OR (j.identity_nos <@ current_identities()) IS FALSE
+                )
                 AND j.id IS DISTINCT FROM i.id
             ORDER BY j.finished_at DESC
             LIMIT 1

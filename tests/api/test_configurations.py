@@ -58,6 +58,24 @@ async def test_a_post_is_understood_under_the_configuration_in_force_whatever_th
     assert [row["outcome"] for row in await own_client.ledger(refused)] == ["rejected"]
 
 
+async def test_what_echo_completed_a_moment_ago_is_no_answer_once_a_provider_is_configured(
+    own_client: Client, database_url: str
+) -> None:
+    body = unique()
+    first = (await own_client.post(body)).json()["job"]["id"]
+    await own_client.complete(first)
+    assert (await own_client.post(body)).json()["outcome"] == "joined"
+    commit_at(database_url, HYBRID)
+    again = (await own_client.post(body)).json()
+    assert (again["outcome"], again["dedup"]["previous"]["job_id"]) == ("created", first)
+    await own_client.complete(again["job"]["id"])
+    joined = (await own_client.post(body)).json()
+    assert (joined["outcome"], joined["job"]["id"]) == ("joined", again["job"]["id"])
+    commit_at(database_url, SIMULATED)
+    back = (await own_client.post(body)).json()
+    assert (back["outcome"], back["job"]["id"]) == ("joined", first)
+
+
 async def test_many_posts_beside_many_applications_are_each_stored_under_a_number_that_had_their_identities(
     own_client: Client, database_url: str
 ) -> None:
