@@ -8,10 +8,18 @@ from typing import Any
 import httpx2
 import pytest
 
+from api.pausing import InForce
 from api.routes import pages
+from api.storing import Store, Stored
+from api.verdicts import Sender, Submission
 from broker.envelopes import Client as Redis
-from db.engine import Engine
-from tests.configuration import SIMULATED, commit, commit_at, content_of
+from configuration.applying import apply
+from configuration.content import Configuration, read_configuration
+from db.configurations import ConfigurationChanged
+from db.engine import Connection, Engine, in_transaction
+from db.tenants import DEFAULT_TENANT_NO
+from domain.normalize import normalize
+from tests.configuration import REGISTRY, SIMULATED, commit, commit_at, content_of
 from tests.seeding import Seeds, reading_app
 from tests.service import Client, Process, connected, unique
 from tests.waiting import eventually_async
@@ -93,6 +101,35 @@ async def test_many_posts_beside_many_applications_are_each_stored_under_a_numbe
         " WHERE NOT j.identity_nos <@ c.identity_nos OR j.created_at < c.applied_at - interval '1 ms'"
     )
     assert strangers == 0
+
+
+@pytest.mark.parametrize(
+    "changes", [{"on_duplicate": "create"}, {}, {"id": "mine"}], ids=["without a lock of its own", "by content", "by id"]
+)
+async def test_nothing_is_stored_while_somebody_applies_and_then_only_under_the_number_in_force(
+    engine: Engine, changes: dict[str, Any]
+) -> None:
+    async def read(connection: Connection) -> Configuration:
+        found = await read_configuration(connection)
+        assert found is not None
+        return found
+
+    before = InForce(await in_transaction(engine, read), REGISTRY)
+    body = unique(**changes)
+    one = Submission(DEFAULT_TENANT_NO, body, normalize(body, REGISTRY), before, None, Sender("r", None, None))
+
+    async def worker_no() -> int:
+        return 1
+
+    store = Store(engine, worker_no=worker_no, keep_hours=1, recent_seconds=60, backlog=10)
+
+    async def while_applying(connection: Connection) -> Stored:
+        await apply(connection, HYBRID, by="a test")
+        return await store.store([one], lock_timeout="2s")
+
+    assert await in_transaction(engine, while_applying) == Stored(answers=[], left=[one])
+    with pytest.raises(ConfigurationChanged):
+        await store.store([one], lock_timeout="2s")
 
 
 async def test_without_providers_models_are_refused_with_what_to_do_and_imports_are_taken(

@@ -167,18 +167,18 @@ async def test_a_submission_understood_under_another_configuration_is_not_stored
     assert await connection.fetchval("SELECT count(*) FROM jobs") == 0
 
 
-async def test_no_lock_of_a_submission_is_free_while_somebody_applies(engine, connection) -> None:
+async def test_no_submission_may_be_stored_while_somebody_applies(engine, connection) -> None:
     async with connection.transaction():
         await configurations.lock(connection)
-        free, _ = await in_transaction(engine, lambda c: submissions.try_locks(c, [7], "2s"))
-        assert free == set()
-    free, _ = await in_transaction(engine, lambda c: submissions.try_locks(c, [7], "2s"))
-    assert free == {7}
+        tried = await in_transaction(engine, lambda c: submissions.try_locks(c, [7], "2s"))
+        assert not tried.is_configuration_kept
+    tried = await in_transaction(engine, lambda c: submissions.try_locks(c, [7], "2s"))
+    assert (tried.is_configuration_kept, tried.free) == (True, {7})
 
 
 async def test_whoever_applies_waits_for_submissions_under_way(engine, connection) -> None:
     async with connection.transaction():
-        assert (await submissions.try_locks(connection, [7], "2s"))[0] == {7}
+        assert (await submissions.try_locks(connection, [7], "2s")).free == {7}
         applying = asyncio.create_task(commit(engine, hybrid()))
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         async with asyncio.timeout(10):
