@@ -80,15 +80,15 @@ class Held(BaseModel):
     """Why nothing of a job may start."""
 
     reason: Literal["region_paused", "provider_paused", "gate_closed", "configuration_changed"]
-    since: datetime | None
+    since: datetime
     detail: str = Field(description="What holds it, and what lets it go on.")
 
     @classmethod
     def by_configuration(cls, job: JobRead) -> Self | None:
         """Return how a job is held that was accepted under what isn't configured now, None if it isn't."""
-        if job.held_by is None:
+        if job.held_since is None:
             return None
-        named = ", ".join(job.held_by) or "what it asks for"
+        named = ", ".join(job.held_by or ()) or "what it asks for"
         return cls(
             reason="configuration_changed",
             since=job.held_since,

@@ -1,5 +1,8 @@
 -- Read a job as the API shows it, in one snapshot. What runs is counted from its running batches: a cell's own row
--- changes only when it ends. It is held while all that is open of it was accepted under what isn't configured now. $1 is the tenant, $2 the client's id. Of the queued jobs before it $3 are counted at most.
+-- changes only when it ends. It is held while all that is open of it was accepted under what isn't configured now: since
+-- the configuration that took that away; one that was accepted before there was any, and asks for what the first doesn't
+-- have, since the first, and while there is none, since it was queued. $1 is the tenant, $2 the client's id. Of the queued
+-- jobs before it $3 are counted at most.
 SELECT
     j.job_no, j.id, j.kind, j.name, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete,
     j.spec_hash, j.last_event_no, j.error_code, j.error_detail, j.created_at, j.queued_at, j.started_at, j.finished_at,
@@ -46,13 +49,13 @@ FROM jobs AS j
 JOIN specs AS s USING (job_no)
 LEFT JOIN LATERAL (
     SELECT
-        (
+        greatest(j.queued_at, (
             SELECT min(c.applied_at)
             FROM configurations AS c
-            WHERE c.configuration_no > (
-                SELECT max(f.configuration_no) FROM configurations AS f WHERE j.identity_nos <@ f.identity_nos
+            WHERE c.configuration_no > coalesce(
+                (SELECT max(f.configuration_no) FROM configurations AS f WHERE j.identity_nos <@ f.identity_nos), 0
             )
-        ) AS held_since,
+        )) AS held_since,
         ARRAY(
             SELECT concat_ws(' in ', nullif(concat_ws(' ', i.kind, nullif(i.name, '')), ''), nullif(i.region, ''))
             FROM identities AS i

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,22 @@ async def test_nothing_is_stored_while_somebody_applies_and_then_only_under_the_
         await store.store([one], lock_timeout="2s")
 
 
+async def test_what_another_address_answered_a_moment_ago_is_not_joined_but_named(
+    own_client: Client, database_url: str
+) -> None:
+    """A simulation that just ended is no answer to a spec that is sent again once a provider is configured."""
+    body = unique()
+    simulated = (await own_client.post(body)).json()["job"]
+    await own_client.complete(simulated["id"])
+    assert (await own_client.post(body)).json()["dedup"]["reason"] == "same_spec_recent"
+    commit_at(database_url, HYBRID)
+    anew = (await own_client.post(body)).json()
+    assert (anew["outcome"], anew["dedup"]["previous"]["job_id"]) == ("created", simulated["id"])
+    commit_at(database_url, SIMULATED)
+    joined = (await own_client.post(body)).json()
+    assert (joined["outcome"], joined["job"]["id"]) == ("joined", anew["job"]["id"])
+
+
 async def test_without_providers_models_are_refused_with_what_to_do_and_imports_are_taken(
     own_client: Client, database_url: str, tmp_path: Path
 ) -> None:
@@ -182,6 +199,20 @@ async def test_a_held_job_says_since_when_and_why_and_what_to_do(
     assert queue["oldest_owed_seconds"] is None
     await commit(engine, SIMULATED)
     assert (await reader.get(f"/jobs/{planned.id}")).json()["held"] is None
+
+
+async def test_a_job_from_before_that_asks_for_what_the_first_configuration_lacks_is_held_since_that(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    job = await seeds.submit()
+    await rows.execute("UPDATE jobs SET identity_nos = NULL, configuration_no = NULL")
+    just_queued = (await reader.get(f"/jobs/{job.id}")).json()
+    assert just_queued["held"]["since"] == just_queued["created_at"]
+    await rows.execute("UPDATE jobs SET created_at = now() - interval '1 hour', queued_at = now() - interval '1 hour'")
+    first = await rows.fetchval("SELECT applied_at FROM configurations")
+    held = (await reader.get(f"/jobs/{job.id}")).json()["held"]
+    assert held["reason"] == "configuration_changed"
+    assert datetime.fromisoformat(held["since"]) == first
 
 
 async def test_what_echo_answered_is_simulated_in_cells_jobs_and_the_audit(
