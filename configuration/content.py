@@ -19,6 +19,8 @@ from domain.regions import Connection as ImportConnection
 from runtime.config_file import ConfigFile, ConnectionType, ProviderSettings, ProviderType
 from runtime.errors import SettingError
 
+_STAND_IN = {"type": ProviderType.ECHO, "stands_in": True}
+"""What answers for every provider while simulating: another one than a configured provider that is called `echo`."""
 _SOURCE_TYPES = {ConnectionType.POSTGRESQL: SourceType.SQL, ConnectionType.SUITEQL: SourceType.SUITEQL}
 
 
@@ -78,7 +80,11 @@ def identities_of(content: Content) -> list[Identity]:
     """Return everything that a job may be answered by under this configuration."""
     regions = regions_of(content)
     found = [
-        Identity(of_provider(name, region), _json(_provider_content(provider, region)), _is_echo(provider))
+        Identity(
+            of_provider(name, region),
+            _json(_STAND_IN if content.is_simulated else _provider_content(provider, region)),
+            _is_echo(provider),
+        )
         for name, provider in content.providers.items()
         for region in regions_served(provider, regions)
     ]

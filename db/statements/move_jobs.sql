@@ -1,9 +1,10 @@
 -- Accept open jobs anew that were accepted under an identity that is no longer configured: under the one of the same name,
 -- and of a provider the same region, in the configuration in force. Only those of which every identity has such a
--- successor. An import that is being coordinated is coordinated again: whoever is at it reads the former source. $1 is who
+-- successor. No provider succeeds across the border of a simulation: `echo`, which stands in for every provider in one, is
+-- no provider of that name. An import that is being coordinated is coordinated again: whoever is at it reads the former source. $1 is who
 -- asked for it.
 WITH current AS MATERIALIZED (
-    SELECT c.configuration_no, c.identity_nos FROM current_configuration AS c
+    SELECT c.configuration_no, c.identity_nos, c.is_simulated FROM current_configuration AS c
 ), touched_jobs AS MATERIALIZED (
     SELECT j.job_no, j.identity_nos, j.configuration_no
     FROM jobs AS j
@@ -16,8 +17,10 @@ WITH current AS MATERIALIZED (
     CROSS JOIN LATERAL unnest(t.identity_nos) AS former (identity_no)
     JOIN identities AS o ON o.identity_no = former.identity_no
     CROSS JOIN current AS c
+    LEFT JOIN configurations AS a ON a.configuration_no = t.configuration_no
     LEFT JOIN identities AS n
         ON n.identity_no = ANY (c.identity_nos) AND n.kind = o.kind AND n.name = o.name AND n.region = o.region
+        AND (o.kind <> 'provider' OR a.is_simulated = c.is_simulated)
     GROUP BY t.job_no
     HAVING count(*) = count(n.identity_no)
 ), moved_jobs AS (

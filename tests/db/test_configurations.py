@@ -341,6 +341,23 @@ async def test_jobs_are_accepted_anew_only_where_all_they_ask_for_is_still_confi
     assert event["data"]["changed"] == [{"kind": "provider", "name": "a", "region": "us-east"}]
 
 
+@pytest.mark.parametrize("kind", ["echo", "openai"])
+async def test_a_simulated_job_is_held_under_a_provider_that_is_called_echo_and_is_never_its(
+    engine, connection, kind: str
+) -> None:
+    """The stand-in of a simulation answers for every name; a provider called echo for its own."""
+    await seed(connection, [body()])
+    urls = {} if kind == "echo" else {"base_urls": {"us-east": A}}
+    named_echo = content_of({"providers": {"echo": {"type": kind, **urls}}})
+    applied = await commit(engine, named_echo, moves_jobs=True)
+    assert (applied.moved, applied.held.count) == (0, 1)
+    async with connection.transaction():
+        assert not await coordination.lock_queued_jobs(
+            connection, 9, configuration_no=2, identity_nos=await identity_nos(connection)
+        )
+    assert (await commit(engine, SIMULATED)).held.count == 0
+
+
 async def test_a_running_batch_ends_under_its_identity_and_what_it_leaves_follows_the_job(engine, connection) -> None:
     await commit(engine, hybrid(A))
     async with connection.transaction():
