@@ -24,9 +24,11 @@ from configuration.content import Configuration, read_configuration, registry_of
 from db import batches, pauses
 from db.engine import GONE, QUICK_SECONDS, REFUSED, Connection, Engine, connect, in_transaction
 from db.pauses import Kind, Pause, Paused
+from domain.errors import Overloaded
 from domain.identities import IdentityKind
 from domain.regions import Registry
 from runtime.databases import REMIND_SECONDS
+from runtime.errors import SettingError
 from runtime.settings import Settings
 
 ABOUT = ("pauses", "configuration")
@@ -88,7 +90,7 @@ class Pauses:
             await asyncio.sleep(self._refresh_seconds)
             try:
                 await self.follow()
-            except (*GONE, *REFUSED) as error:
+            except (*GONE, *REFUSED, Overloaded) as error:
                 self._log_delay(error)
 
     async def listen(self) -> None:
@@ -99,7 +101,7 @@ class Pauses:
                     async for notice in heard:
                         if notice.about in ABOUT:
                             await self.follow()
-            except (BrokerError, *GONE, *REFUSED) as error:
+            except (BrokerError, *GONE, *REFUSED, Overloaded) as error:
                 self._log_delay(error)
                 await asyncio.sleep(PATIENCE_SECONDS)
 
@@ -108,9 +110,18 @@ class Pauses:
         await self.read()
 
     async def read(self) -> Mapping[Paused, Pause]:
-        """Return the pauses of now: of everything configured, and perhaps of more."""
+        """Return the pauses of now: of everything configured, and perhaps of more.
+
+        Raises Overloaded where another version applied what this one doesn't understand: it goes on showing what there
+        is, and takes nothing new.
+        """
         async with self._one_at_a_time:  # of two readings the later one is heard of last
-            now, found = await in_transaction(self._engine, self._read, seconds=QUICK_SECONDS)
+            try:
+                now, found = await in_transaction(self._engine, self._read, seconds=QUICK_SECONDS)
+            except SettingError as error:
+                if self._now is None:
+                    raise
+                raise Overloaded(str(error), retry_after_seconds=round(self._refresh_seconds) or 1) from error
             self._now = _with(now, found)
             self._on_read(self._now)
         return found

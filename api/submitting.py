@@ -195,6 +195,9 @@ class Submitter:
             self._log.warning("database_unavailable", error=f"{type(error).__name__}: {error}")
             _fail(group, Overloaded("The database can't be reached; repeat this request.", retry_after_seconds=1))
             return []
+        except Overloaded as refusal:
+            _fail(group, refusal)
+            return []
         return left
 
     def _tell(self, stored: Stored) -> None:

@@ -16,6 +16,7 @@ from db import batches, configurations, gates, pauses
 from db.configurations import HeldJobs
 from db.engine import Connection
 from domain.identities import IdentityKey, IdentityKind
+from runtime.errors import SettingError
 
 NONE_HELD = HeldJobs(0, ())
 ANY_CELLS = 1
@@ -59,9 +60,13 @@ async def apply(connection: Connection, content: Content, *, by: str, moves_jobs
 
     Takes the configuration's lock: applications follow each other, and no submission is half under one of them.
     With `moves_jobs` open jobs that were accepted under what isn't configured any more are accepted anew.
+    One that another version applied and this one doesn't understand is followed as if it were none.
     """
     await configurations.lock(connection)
-    before = await read_configuration(connection)
+    try:
+        before = await read_configuration(connection)
+    except SettingError:
+        before = None
     change = compare(before, content)
     if not change.is_none:
         await configurations.commit(

@@ -13,7 +13,9 @@ from api.pausing import InForce
 from api.routes import pages
 from api.storing import Store, Stored
 from api.verdicts import Sender, Submission
+from broker import notices
 from broker.envelopes import Client as Redis
+from broker.notices import Notice
 from configuration.applying import apply
 from configuration.content import Configuration, read_configuration
 from db.configurations import ConfigurationChanged
@@ -147,6 +149,30 @@ async def test_what_another_address_answered_a_moment_ago_is_not_joined_but_name
     commit_at(database_url, SIMULATED)
     joined = (await own_client.post(body)).json()
     assert (joined["outcome"], joined["job"]["id"]) == ("joined", anew["job"]["id"])
+
+
+async def test_what_another_version_applied_stops_new_jobs_until_this_one_applies_its_own_and_ends_no_api(
+    start_api: Callable[..., Process], redis_client: Redis, database_url: str, redis_url: str
+) -> None:
+    api = start_api(database_url, redis_url)
+
+    async def says_so() -> bool:
+        return bool(api.events("pauses_delayed"))
+
+    async with connected(api, database_url) as client:
+        job = (await client.post(unique())).json()["job"]
+        await client.database.execute(
+            "INSERT INTO configurations SELECT configuration_no + 1, '{\"of_the_next\": 1}', is_simulated, identity_nos,"
+            " now(), 'the next version' FROM current_configuration"
+        )
+        await notices.publish(redis_client, Notice(about="configuration"))
+        await eventually_async(says_so)
+        refused = await client.post(unique())
+        assert refused.status_code == 503, refused.text
+        assert "doesn't understand configuration 2" in refused.json()["detail"]
+        assert (await client.http.get(f"/jobs/{job['id']}")).status_code == 200
+        commit_at(database_url, HYBRID)
+        assert (await client.post(unique())).status_code == 202
 
 
 async def test_without_providers_models_are_refused_with_what_to_do_and_imports_are_taken(
