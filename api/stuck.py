@@ -29,6 +29,7 @@ def explain(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Settin
         or _put_off(work, live)
         or _gate_closed(work)
         or _workers_away(live, settings)
+        or _not_served(work, live)
         or _limit_reached(work)
         or _workers_busy(work, settings)
     )
@@ -123,6 +124,19 @@ def _workers_away(live: Sequence[dict[str, Any]], settings: Settings) -> Finding
         f"No worker gave a sign of life for {heard_seconds_ago:.0f} s; one is due every"
         f" {settings.heartbeat_seconds:g} s.",
         f"Look at the workers, or start one: past {settings.lease_seconds:g} s of silence they count as gone.",
+    )
+
+
+def _not_served(work: db.StuckWork, live: Sequence[dict[str, Any]]) -> Finding | None:
+    """Say so where every worker lacks what the work's provider needs."""
+    name = f"providers.{work.provider}"
+    reasons = [missing["reason"] for worker in live for missing in worker["not_served"] if missing["name"] == name]
+    if len(reasons) < len(live):
+        return None
+    return Finding(
+        "not_served",
+        f"No worker serves provider {work.provider}: {reasons[0]}",
+        "It starts when a worker is started that has it.",
     )
 
 

@@ -15,6 +15,7 @@ StuckReason = Literal[
     "gate_closed",
     "no_worker",
     "workers_silent",
+    "not_served",
     "limit_reached",
     "workers_busy",
 ]

@@ -137,6 +137,24 @@ async def test_a_pool_without_room_is_told(
         assert {one["reason"] for one in await stuck(reader)} == {"workers_busy", "lease_expired"}
 
 
+async def test_work_that_every_worker_lacks_the_key_for_says_which(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    await seeds.submit()
+    await seeds.plan()
+    await age(rows)
+    lacking = '[{"name": "providers.echo", "reason": "set CHAT_KEY."}]'
+    await rows.execute("UPDATE workers SET not_served = $1", lacking)
+    [one] = await stuck(reader)
+    assert said(one) == ("not_served", None)
+    assert "set CHAT_KEY." in one["detail"]
+    await rows.execute(
+        "INSERT INTO workers (id, role, pid, host, metrics, heartbeat_at)"
+        " SELECT 'with-the-key', role, pid, host, metrics, now() FROM workers WHERE role = 'worker' LIMIT 1"
+    )
+    assert said((await stuck(reader))[0]) == ("workers_busy", None)
+
+
 async def test_a_job_at_its_own_limit_is_told(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     seeds.batch_cells = 1
     full = await seeds.submit(questions=["One?", "Two?"], policy={"max_concurrent": 1})
