@@ -107,7 +107,9 @@ async def test_many_posts_beside_many_applications_are_each_stored_under_a_numbe
 
 
 @pytest.mark.parametrize(
-    "changes", [{"on_duplicate": "create"}, {}, {"id": "mine"}], ids=["without a lock of its own", "by content", "by id"]
+    "changes",
+    [{"on_duplicate": "create"}, {}, {"id": "mine"}],
+    ids=["without a lock of its own", "by content", "by id"],
 )
 async def test_nothing_is_stored_while_somebody_applies_and_then_only_under_the_number_in_force(
     engine: Engine, changes: dict[str, Any]
@@ -162,8 +164,8 @@ async def test_what_another_version_applied_stops_new_jobs_until_this_one_applie
     async with connected(api, database_url) as client:
         job = (await client.post(unique())).json()["job"]
         await client.database.execute(
-            "INSERT INTO configurations SELECT configuration_no + 1, '{\"of_the_next\": 1}', is_simulated, identity_nos,"
-            " now(), 'the next version' FROM current_configuration"
+            "INSERT INTO configurations SELECT configuration_no + 1, '{\"of_the_next\": 1}', is_simulated,"
+            " identity_nos, now(), 'the next version' FROM current_configuration"
         )
         await notices.publish(redis_client, Notice(about="configuration"))
         await eventually_async(says_so)
