@@ -1,5 +1,6 @@
 """The sources that configurations name, by the number of their identity: a job reads what it was accepted for."""
 
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,9 @@ class ConfiguredSources:
     """
 
     def __init__(self, data_dir: Path | None) -> None:
-        self._staging_folder = (data_dir or Path(tempfile.gettempdir())) / STAGING
+        self._staging_folder = (
+            (data_dir / STAGING) if data_dir else Path(tempfile.gettempdir()) / f"{STAGING}-{os.geteuid()}"
+        )
         self._current: dict[IdentityKey, int] = {}
         self._roots: dict[int, Path] = {}
         self._reached: dict[int, _Reached] = {}
@@ -106,3 +109,8 @@ class ConfiguredSources:
             token = reached.token.get_secret_value() if reached.token else ""
             self._services[key] = SuiteqlConnection(reached.url, token=token, queries=reached.settings.queries)
         return self._services[key]
+
+
+def _staging_folder(data_dir: Path | None) -> Path:
+    """Return where files are staged: without a data folder, one that no other user of this machine has made."""
+    return data_dir / STAGING if data_dir else Path(tempfile.gettempdir()) / f"{STAGING}-{os.geteuid()}"

@@ -10,6 +10,7 @@ import pytest
 
 from api.execution_files import COLUMNS
 from db.engine import Connection
+from tests.configuration import commit_file
 from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed
 
 CELLS = 20
@@ -29,18 +30,11 @@ async def a_wait_that_was_too_long(connection: Connection) -> int:
     return job_no
 
 
-async def a_provider_that_vanished(connection: Connection) -> int:
-    models = [{"id": f"model-{n}", "provider": "vanished"} for n in range(2)]
-    (job_no,) = await seed(connection, [{**BODY, "models": models}])
-    return job_no
-
-
 @pytest.mark.parametrize(
     ("happen", "code", "text"),
     [
         (a_spec_that_cannot_be_planned, "unplannable_spec", "stored spec"),
         (a_wait_that_was_too_long, "queue_timeout", "60"),
-        (a_provider_that_vanished, "provider_not_configured", "vanished"),
     ],
 )
 async def test_a_failure_before_any_cell_ran_is_one_error(  # noqa: PLR0917
@@ -48,6 +42,7 @@ async def test_a_failure_before_any_cell_ran_is_one_error(  # noqa: PLR0917
 ) -> None:
     config = fleet.folder / "breakwater.toml"
     config.write_text("[providers.hybrid]\ntype = 'echo'\n")
+    commit_file(fleet.database_url, config)
     failing = await happen(connection)
     (sound,) = await seed(connection, [body(questions=3)])
     fleet.start(CONFIG=config)

@@ -1,5 +1,6 @@
 """Incident 40: at the service's cap of 99,000 rows a type was marked complete. What can't be read makes it partial."""
 
+from tests.configuration import commit_file
 from tests.fleet import all_ended, ring
 from tests.imports import import_body, seed_import
 from tests.suiteql_server import OFFSET_CAP_ROWS, TOKEN, suiteql_server
@@ -19,6 +20,7 @@ async def test_what_lies_behind_the_cap_makes_the_job_partial_with_the_numbers(
     fleet, connection, tmp_path, redis_url
 ) -> None:
     (tmp_path / "suiteql.toml").write_text(CONFIG)
+    commit_file(fleet.database_url, tmp_path / "suiteql.toml")
     with suiteql_server() as service:
         service.takes_wrapped_queries = False  # so that it can't be asked to go on behind a key
         service.database.execute("CREATE TABLE line (id INTEGER PRIMARY KEY, memo TEXT)")
