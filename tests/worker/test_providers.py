@@ -40,13 +40,14 @@ async def test_what_is_configured_no_more_is_held_and_the_rest_runs(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
     both = provider.config(regions=("us-east", "eu-west")) + provider.config(name="vanishing")
-    fleet.start(CONFIG=write_config(fleet, both), WORKER_CONCURRENCY=5)
+    commit_file(fleet.database_url, write_config(fleet, both))
     vanishing = {**body(questions=3), "models": [{"id": "m", "provider": "vanishing"}]}
     served, region_gone, provider_gone = await seed(
         connection, [body(questions=3), body(questions=3, regions=2), vanishing]
     )
-    applied = commit_file(fleet.database_url, write_config(fleet, provider.config(regions=("us-east",))))
-    assert applied.held.count == 2
+    narrower = write_config(fleet, provider.config(regions=("us-east",)))
+    assert commit_file(fleet.database_url, narrower).held.count == 2
+    fleet.start(CONFIG=narrower, WORKER_CONCURRENCY=5)
     await ring(fleet.redis_url, [served, region_gone, provider_gone])
     ended = "SELECT count(*) FROM jobs WHERE finished_at IS NOT NULL"
     await eventually_async(lambda: connection.fetchval(ended), seconds=20, what="what is served ends")
