@@ -1,0 +1,68 @@
+"""Writing the staged form of a file: Parquet that is read a few thousand rows at a time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+from pyarrow import parquet
+
+ROW_GROUP_ROWS = 8192
+"""A read decodes the groups it touches whole, and looks at all groups' headers: 500 rows of 1,000,000 took 5.7 ms with
+4,096, 4.0 with 8,192, 3.0 with 32,768 (2026-11-24), while memory and the cost of a small read grow with it."""
+ROW_GROUP_BYTES = 8 * 1024 * 1024
+"""A group of wide rows ends earlier: about as many bytes are in memory at once, or a single row that is wider."""
+
+
+class StagedWriter:
+    """Writes rows in their order to one Parquet file; a context manager, whose end completes the file.
+
+    Columns are named c0, c1 … and have the Arrow types given: what DuckDB reads without a second thought (64-bit
+    integers, booleans, doubles, text, binary).
+    """
+
+    def __init__(self, to: Path, types: Sequence[pa.DataType]) -> None:
+        self._schema = pa.schema([(f"c{number}", type_) for number, type_ in enumerate(types)])
+        self._writer = parquet.ParquetWriter(to, self._schema, compression="zstd", write_statistics=False)
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+        self._waiting_bytes = 0
+        self.rows = 0
+
+    def write(self, columns: Sequence[pa.Array]) -> None:
+        """Append rows, given as one array per column, all of one length."""
+        batch = pa.RecordBatch.from_arrays(list(columns), schema=self._schema)
+        self.rows += batch.num_rows
+        while batch.num_rows:
+            part = batch.slice(0, self._room(batch))
+            batch = batch.slice(part.num_rows)
+            self._waiting.append(part)
+            self._waiting_rows += part.num_rows
+            self._waiting_bytes += part.nbytes
+            if self._waiting_rows >= ROW_GROUP_ROWS or self._waiting_bytes >= ROW_GROUP_BYTES:
+                self._end_group()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Complete the file; after an error it is left as it is, for its folder to be removed."""
+        if error is None:
+            self._end_group()
+        self._writer.close()
+
+    def _room(self, batch: pa.RecordBatch) -> int:
+        """Return how many of the batch's rows still fit into the group, at least one."""
+        rows: int = min(batch.num_rows, ROW_GROUP_ROWS - self._waiting_rows)
+        while rows > 1 and batch.slice(0, rows).nbytes > ROW_GROUP_BYTES - self._waiting_bytes:
+            rows //= 2
+        return rows
+
+    def _end_group(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_batches(self._waiting, self._schema), row_group_size=ROW_GROUP_ROWS)
+            self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
