@@ -104,6 +104,8 @@ async def lent(borrowed: AsyncConnection, *, seconds: float | None = None) -> As
         if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
             # What can't be encoded isn't a connection that broke, though the driver derives both from one error.
             raise Unstorable(str(error)) from error
+        if isinstance(error, AttributeError) and session.is_closed():  # so the driver tells it of a copy under way
+            raise ConnectionError("The connection was closed in the midst of a statement.") from error
         raise
     finally:
         session.sessions.take_back(session)

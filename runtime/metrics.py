@@ -100,9 +100,9 @@ RETRIES = Series("breakwater_retries", "Tries that failed and are repeated.", ("
 LEASES_LOST = Series("breakwater_leases_lost", "Batches taken over after their lease ran out.", zeros=((),))
 RECONCILED = Series(
     "breakwater_reconciled",
-    "Owed work that was announced again.",
+    "Owed work that was announced again, and sessions ended that kept it from going on.",
     ("reason",),
-    zeros=(("lease_expired",), ("stranded",), ("accepted_anew",), ("unannounced",)),
+    zeros=(("lease_expired",), ("stranded",), ("accepted_anew",), ("unannounced",), ("stalled_session",)),
 )
 REPEATS = Series(
     "breakwater_transactions_repeated",

@@ -112,6 +112,7 @@ class Worker:
             if settlement.status != "running":
                 self._executor.release(settlement.batch)
         for settlement in recorded.stale:
+            self._executor.lose(settlement.batch)
             self._executor.release(settlement.batch)
         if recorded.stale or any(one.freed_slots or one.status != "running" for one in recorded.settled):
             self._claimer.wake_for_cells()

@@ -11,8 +11,9 @@ from functools import partial
 from broker import envelopes
 from broker.envelopes import BrokerError, Envelope
 from db import configurations, leadership, reconciliation, tallies
-from db.engine import GONE, Connection, Result, in_transaction
+from db.engine import GONE, IDLE_SECONDS, Connection, Result, in_transaction
 from db.leadership import RECONCILING, Leadership
+from db.stalled import end_stalled_sessions
 from db.tallies import tally
 from runtime.metrics import DUPLICATES_PREVENTED, RECONCILED
 from worker.consumer import Consumer
@@ -39,11 +40,30 @@ class Reconciler:
         """Compare every `reconcile_seconds` until cancelled."""
         while True:
             await asyncio.sleep(self._context.reconcile_seconds)
-            for step in (self._lead, self._repair, self._take_over, self._announce_what_is_owed, self._fold):
+            for step in (
+                self._end_stalled_sessions,
+                self._lead,
+                self._repair,
+                self._take_over,
+                self._announce_what_is_owed,
+                self._fold,
+            ):
                 try:
                     await step()
                 except (*GONE, BrokerError) as error:
                     self._context.log.warning("reconcile_delayed", error=str(error))
+
+    async def _end_stalled_sessions(self) -> None:
+        """Free what a stopped process keeps locked; every worker does, since that may be the leader's own row."""
+        seconds = min(IDLE_SECONDS, self._context.lease_seconds)
+
+        async def unit(connection: Connection) -> list[str]:
+            names = await end_stalled_sessions(connection, seconds=seconds)
+            await self._count(connection, "stalled_session", len(names))
+            return names
+
+        for name in await in_transaction(self._context.engine, unit):
+            self._context.log.warning("stalled_session_ended", session=name, seconds=seconds)
 
     async def _lead(self) -> None:
         """Lead, or go on leading; say so where nobody has worked as the leader for longer than one takes to follow."""

