@@ -1,15 +1,8 @@
-"""Real workers as processes of their own, jobs to give them, and the audit of what they did.
+"""Real workers as processes of their own, jobs to give them, and the audit of what they did."""
 
-A worker runs `breakwater worker` in a process that is forked from one with everything imported: a start takes 50 ms
-instead of three seconds, and it is still a process that can be paused and killed.
-"""
-
-import ctypes
 import json
-import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -34,12 +27,10 @@ from domain.normalize import Normalized, normalize
 from domain.plan import pairs
 from domain.regions import DEFAULT_REGIONS
 from tests.configuration import commit_file
+from tests.forks import fork
 from tests.waiting import eventually, eventually_async
 
 AUDIT = Path(__file__).with_name("audit.sql")
-
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["worker.__main__", "cli.service", "tests.fleet"])
 
 
 # Workers
@@ -137,9 +128,7 @@ class Fleet:
         environment = {f"BREAKWATER_{name}": str(value) for name, value in given.items()} | self.environment
         output = self.folder / f"worker-{len(self.workers)}.log"
         output.touch()
-        process = _forks.Process(target=_run, args=(environment, output), daemon=True)
-        process.start()
-        self.workers.append(RunningWorker(process, output))
+        self.workers.append(RunningWorker(fork("worker", environment, output), output))
         return self.workers[-1]
 
     def close(self) -> None:
@@ -147,22 +136,6 @@ class Fleet:
             if worker.is_alive:
                 worker.kill()
             worker.process.close()
-
-
-def _run(environment: Mapping[str, str], output: Path) -> None:
-    """Be a worker, as `breakwater worker` is."""
-    parent_death_signal = 1
-    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
-    for name in [name for name in os.environ if name.startswith("BREAKWATER_")]:
-        del os.environ[name]
-    os.environ.update(environment)
-    with output.open("ab") as file:
-        os.dup2(file.fileno(), sys.stdout.fileno())
-        os.dup2(file.fileno(), sys.stderr.fileno())
-
-    from cli.service import worker  # noqa: PLC0415 - the parent doesn't need it
-
-    worker()
 
 
 # Jobs

@@ -5,12 +5,11 @@ start processes on the test's own stores, to be loaded, starved or killed.
 """
 
 import secrets
-import signal
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,9 +18,9 @@ import httpx2
 import orjson
 import pytest
 
-from runtime.processes import python_command
 from tests.configuration import commit_file
 from tests.domain.bodies import plain
+from tests.forks import Role, fork
 from tests.waiting import eventually
 
 Json: TypeAlias = dict[str, Any]
@@ -34,9 +33,18 @@ STOP_SECONDS = 15
 class Process:
     """A process of the service. `url` is where an API listens."""
 
-    popen: "subprocess.Popen[bytes]"
+    process: BaseProcess
     output: Path
     url: str
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.is_alive()
 
     def events(self, event: str) -> list[Json]:
         """The log lines of one event, so far."""
@@ -45,12 +53,14 @@ class Process:
 
     def stop(self) -> None:
         """Ask it to end, and kill it if it doesn't."""
-        self.popen.send_signal(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self.popen.wait(STOP_SECONDS)
-            return
-        self.popen.kill()
-        self.popen.wait()
+        self.process.terminate()
+        self.process.join(STOP_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it as a crash would, unless it has ended."""
+        self.process.kill()
+        self.process.join()
 
 
 @dataclass(frozen=True)
@@ -129,21 +139,15 @@ StartProcess: TypeAlias = Callable[..., Process]
 
 
 @contextmanager
-def running(role: str, output: Path, database_url: str, redis_url: str, **settings: object) -> Iterator[Process]:
+def running(role: Role, output: Path, database_url: str, redis_url: str, **settings: object) -> Iterator[Process]:
     """Run `cli api` or `cli worker`; an API is awaited until it listens."""
     if config := {name.upper(): value for name, value in settings.items()}.get("CONFIG"):
         commit_file(database_url, str(config))
     port = free_port()
     given = {"PORT": port, "DATABASE_URL": database_url, "REDIS_URL": redis_url, **settings}
-    command, environment = python_command("cli", role)
-    with output.open("wb") as file:
-        popen = subprocess.Popen(
-            command,
-            env={**environment, **{f"BREAKWATER_{name.upper()}": str(value) for name, value in given.items()}},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    process = Process(popen, output, f"http://127.0.0.1:{port}")
+    environment = {f"BREAKWATER_{name.upper()}": str(value) for name, value in given.items()}
+    output.touch()
+    process = Process(fork(role, environment, output), output, f"http://127.0.0.1:{port}")
     try:
         if role == "api":
             eventually(lambda: _listens(process, port), seconds=30, what="the API listens")
@@ -211,7 +215,7 @@ async def own_client(start_api: Callable[..., Process], database_url: str, redis
         yield client
 
 
-def _starter(role: str, folder: Path) -> Iterator[Callable[..., Process]]:
+def _starter(role: Role, folder: Path) -> Iterator[Callable[..., Process]]:
     with ExitStack() as started:
 
         def start(database_url: str, redis_url: str, **settings: object) -> Process:
@@ -234,6 +238,6 @@ def free_port() -> int:
 
 
 def _listens(process: Process, port: int) -> bool:
-    assert process.popen.poll() is None, process.output.read_text()
+    assert process.is_alive, process.output.read_text()
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

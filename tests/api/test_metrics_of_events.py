@@ -1,6 +1,5 @@
 """Each series moves when its event happens, in real processes, and says what the rows in the database say."""
 
-import signal
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -156,7 +155,7 @@ async def test_a_killed_workers_lease_is_counted_once_it_is_taken_over(
             return bool(job["progress"]["running"])
 
         await eventually_async(is_running, seconds=30)
-        doomed.popen.send_signal(signal.SIGKILL)
+        doomed.kill()
         start_worker(database_url, redis_url, **FAST)
         await eventually_async(lambda: ended(client, job_id), seconds=30)
         samples = await scrape(client.http)

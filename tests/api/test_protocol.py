@@ -190,4 +190,4 @@ def test_an_idle_connection_does_not_hold_up_the_end_of_the_api(
         api.stop()
         assert client.wait_for_close() == silent.wait_for_close() == b""
     assert time.monotonic() - started < 5
-    assert api.popen.returncode != -signal.SIGKILL
+    assert api.process.exitcode != -signal.SIGKILL

@@ -18,8 +18,8 @@ async def test_an_api_whose_duty_fails_ends_and_the_next_one_serves(
         assert (await client.post(body)).status_code == 202
     connection = await asyncpg.connect(database_url)
     await connection.execute("ALTER TABLE workers RENAME COLUMN heartbeat_at TO gone")
-    eventually(lambda: api.popen.poll() is not None, what="the API has ended")
-    assert api.popen.returncode == -signal.SIGTERM
+    eventually(lambda: not api.is_alive, what="the API has ended")
+    assert api.process.exitcode == -signal.SIGTERM
     (failed,) = api.events("duty_failed")
     assert failed["duty"] == "Registration.beat"
     assert "heartbeat_at" in str(failed)

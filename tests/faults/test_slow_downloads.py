@@ -56,7 +56,7 @@ async def test_stuck_downloads_keep_nobody_from_posting_and_reading(
 
 async def test_a_large_file_takes_little_memory(database_url: str, redis_url: str, start_api: StartProcess) -> None:
     process = start_api(database_url, redis_url)
-    pid = process.popen.pid
+    pid = process.pid
     async with connected(process, database_url) as client:
         path = await big(database_url, client.database, models=10, output=150_000)
         assert await length(client.http, f"{path}?model=m-0") > 100 * 150_000  # what is loaded once is loaded now

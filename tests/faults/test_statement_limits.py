@@ -157,7 +157,7 @@ async def test_a_post_under_a_lock_is_told_to_come_back(
                 assert (await client.get(path)).status_code == 503, path
             assert (await client.post("/jobs/j/cancel")).status_code == 503
         assert (await client.post("/jobs", json=unique())).status_code == 202
-    assert api.popen.poll() is None
+    assert api.is_alive
 
 
 async def test_results_that_take_longer_together_than_a_statement_may_are_recorded_apart(

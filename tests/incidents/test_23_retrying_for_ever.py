@@ -19,8 +19,7 @@ async def test_a_retry_outlives_the_process_that_took_it_and_the_bell_that_it_ra
         await all_ended(connection)
         failing.stop()
         assert (await client.post(f"{job['links']['self']}/retry")).json()["retried"] == 3
-    api.popen.kill()
-    api.popen.wait()
+    api.kill()
     with redis.Redis.from_url(fleet.redis_url) as server:
         server.flushall()
     fleet.start(RECONCILE_SECONDS=0.2)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import pytest
 
 from domain.regions import DEFAULT_REGIONS
-from tests.service import Process, free_port
+from tests.service import free_port
 from tests.waiting import eventually
 
 MODELS = ("llama3.2-1b", "mistral-7b", "qwen2.5-1.5b")
@@ -53,17 +53,21 @@ def _running(command: Command, folder: Path, port: int) -> Iterator[str]:
     # It may look for a model by its name in a hub: never there, nor in what somebody has fetched before.
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "cache")}
     with output.open("wb") as file:
-        popen = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
-    process = Process(popen, output, f"http://127.0.0.1:{port}")
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
+
+    def listens() -> bool:
+        assert server.poll() is None, output.read_text()
+        return _listens(port)
+
     try:
-        eventually(lambda: _listens(process, port), seconds=START_SECONDS, what="the model server listens")
-        yield process.url
+        eventually(listens, seconds=START_SECONDS, what="the model server listens")
+        yield f"http://127.0.0.1:{port}"
     finally:
-        process.stop()
+        server.kill()
+        server.wait()
 
 
-def _listens(process: Process, port: int) -> bool:
-    assert process.popen.poll() is None, process.output.read_text()
+def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
