@@ -120,10 +120,17 @@ def engines() -> Iterator[SessionEngines]:
 
 
 @pytest.fixture(scope="session")
-def migrated_template(engines: SessionEngines) -> Iterator[str]:
-    """The name of a migrated database that nobody is connected to; `echo` stands in for every provider there."""
+def unconfigured_template(engines: SessionEngines) -> Iterator[str]:
+    """The name of a migrated database that nobody is connected to, in which no configuration is committed."""
     with _database(engines.database_url, template="template1") as url:
         _in_thread(_migrate, url)
+        yield urlsplit(url).path.lstrip("/")
+
+
+@pytest.fixture(scope="session")
+def migrated_template(engines: SessionEngines, unconfigured_template: str) -> Iterator[str]:
+    """The name of a migrated database that nobody is connected to; `echo` stands in for every provider there."""
+    with _database(engines.database_url, template=unconfigured_template) as url:
         _simulate(url)
         yield urlsplit(url).path.lstrip("/")
 
@@ -150,10 +157,10 @@ def module_database_url(engines: SessionEngines, migrated_template: str) -> Iter
 
 
 @pytest.fixture
-def unconfigured_database_url(empty_database_url: str) -> str:
+def unconfigured_database_url(engines: SessionEngines, unconfigured_template: str) -> Iterator[str]:
     """The URL of a fresh, migrated database in which no configuration is committed."""
-    _in_thread(_migrate, empty_database_url)
-    return empty_database_url
+    with _database(engines.database_url, template=unconfigured_template) as url:
+        yield url
 
 
 @pytest.fixture

@@ -8,34 +8,59 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, TypeAlias
 
+PROJECT = Path(__file__).resolve().parents[1]
 Role: TypeAlias = Literal["api", "worker"]
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["api.app", "worker.__main__", "cli.service", "tests.forks"])
+_forks.set_forkserver_preload(["api.app", "worker.__main__", "cli.main", "tests.forks"])
 
 
 def fork(role: Role, environment: Mapping[str, str], output: Path) -> BaseProcess:
     """Start `breakwater api` or `breakwater worker` with these variables and no other BREAKWATER_ ones."""
-    process = _forks.Process(target=_run, args=(role, environment, output), daemon=True)
+    process = _forks.Process(target=_run, args=([role], environment, output, output), daemon=True)
     process.start()
     return process
 
 
-def _run(role: Role, environment: Mapping[str, str], output: Path) -> None:
+@dataclass(frozen=True)
+class Ended:
+    """A command that ended, and what it wrote."""
+
+    returncode: int | None
+    stdout: str
+    stderr: str
+
+
+def run_command(*arguments: str, environment: Mapping[str, str], seconds: float = 60) -> Ended:
+    """Run `breakwater` with these arguments and variables, in the project's folder, to its end."""
+    with TemporaryDirectory() as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        process = _forks.Process(target=_run, args=(arguments, environment, output, errors), daemon=True)
+        process.start()
+        process.join(seconds)
+        assert not process.is_alive(), (arguments, output.read_text(), errors.read_text())
+        return Ended(process.exitcode, output.read_text(), errors.read_text())
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path) -> None:
     parent_death_signal = 1
     ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
     for name in [name for name in os.environ if name.startswith("BREAKWATER_")]:
         del os.environ[name]
     os.environ.update(environment)
-    with output.open("ab") as file:
-        os.dup2(file.fileno(), sys.stdout.fileno())
-        os.dup2(file.fileno(), sys.stderr.fileno())
+    for path, stream in ((output, sys.stdout), (errors, sys.stderr)):
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), stream.fileno())
+    os.chdir(PROJECT)
+    sys.argv = ["breakwater", *arguments]
 
-    from cli import service  # noqa: PLC0415 - the parent doesn't need it
+    from cli.main import main  # noqa: PLC0415 - the parent doesn't need it
 
-    {"api": service.api, "worker": service.worker}[role]()
+    main()

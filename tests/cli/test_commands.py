@@ -1,26 +1,17 @@
-import os
 import re
-import subprocess
-import sys
 import tempfile
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.forks import run_command
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 def breakwater(*arguments, **settings):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BREAKWATER_")}
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *arguments],
-        cwd=PROJECT,
-        env={**kept, **{f"BREAKWATER_{name}": value for name, value in settings.items()}},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_command(*arguments, environment={f"BREAKWATER_{name}": value for name, value in settings.items()})
 
 
 def test_config_prints_every_setting_and_no_secret():

@@ -1,12 +1,11 @@
 """`breakwater config`: what it prints, what apply changes and says; and processes that have nothing to serve."""
 
-import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.forks import Ended, run_command
 
 PROJECT = Path(__file__).resolve().parents[2]
 FIRST = '[providers.hybrid]\ntype = "openai"\nmax_concurrent = 3\n\n[providers.hybrid.base_urls]\nus-east = "http://127.0.0.1:9001/v1"\n'
@@ -20,18 +19,9 @@ class Breakwater:
         self.urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
         self.folder = folder
 
-    def __call__(self, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("BREAKWATER_")}
+    def __call__(self, *arguments: str, **settings: str) -> Ended:
         given = {f"BREAKWATER_{name}": value for name, value in {**self.urls, **settings}.items()}
-        return subprocess.run(
-            [sys.executable, "-m", "cli", *arguments],
-            cwd=PROJECT,
-            env={**kept, **given},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return run_command(*arguments, environment=given)
 
     def file(self, text: str, name: str = "b") -> str:
         path = self.folder / f"{name}.toml"
