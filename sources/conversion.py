@@ -1,8 +1,6 @@
 """Converting an open file to Parquet whose columns are `c0`, `c1` …, in row groups of a few thousand rows."""
 
-import re
 import threading
-from collections.abc import Mapping
 from concurrent.futures import wait
 from pathlib import Path
 
@@ -19,17 +17,6 @@ MAX_NAMES = 10_000
 """Names of members of JSON lines that are remembered."""
 MAX_BLANK_LINES = 100_000
 """Blank lines among JSON lines that are remembered; where there are more, no row's line is told."""
-_STORED: Mapping[str, tuple[str, Kind]] = {
-    **dict.fromkeys(["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", '"NULL"'], ("{}", Kind.PLAIN)),
-    **dict.fromkeys(["UTINYINT", "USMALLINT", "UINTEGER"], ("{}", Kind.PLAIN)),
-    **dict.fromkeys(["UBIGINT", "HUGEINT", "UHUGEINT", "BIGNUM", "DECIMAL"], ("CAST({} AS VARCHAR)", Kind.NUMBER)),
-    **dict.fromkeys(["FLOAT", "DOUBLE"], ("{}", Kind.FLOAT)),
-    **dict.fromkeys(["DATE", "TIME", "TIMESTAMP"], ("CAST({} AS VARCHAR)", Kind.MOMENT)),
-    **dict.fromkeys(["VARCHAR", "ENUM", "UUID", "INTERVAL", "BIT"], ("CAST({} AS VARCHAR)", Kind.TEXT)),
-    "JSON": ("CAST({} AS VARCHAR)", Kind.JSON),
-    "BLOB": ("base64({})", Kind.PLAIN),
-}
-"""How a column of a type is stored, and what its values need when they are read; others are kept and looked at."""
 
 
 def convert(session: Session, *, file: int, format_: Format, to: Path) -> Content:
@@ -42,7 +29,9 @@ def convert(session: Session, *, file: int, format_: Format, to: Path) -> Conten
         case Layout.JSON_LINES:
             return _convert_json_lines(session, path, format_.compression, to)
         case Layout.PARQUET:
-            return _convert_parquet(session, path, to)
+            from sources.parquet_file import convert_parquet  # noqa: PLC0415 (as DuckDB, only who needs it loads it)
+
+            return convert_parquet(path, to)
 
 
 def _convert_json_lines(session: Session, path: str, compression: Compression, to: Path) -> Content:
@@ -101,21 +90,3 @@ def _blank_lines(
             return find_blank_lines(source, most=MAX_BLANK_LINES, go_on=go_on)
         except NOT_BYTES:
             return 0, None
-
-
-def _convert_parquet(session: Session, path: str, to: Path) -> Content:
-    """Keep the values, cut into our row groups; what Python has no exact value for is kept as text."""
-    described = session.connection.execute("DESCRIBE SELECT * FROM read_parquet($path)", {"path": path}).fetchall()
-    stored = [_stored(name, type_) for name, type_, *_ in described]
-    expressions = ", ".join(f"{expression} AS c{number}" for number, (expression, _) in enumerate(stored))
-    rows = write_rows(session, f"SELECT {expressions} FROM read_parquet($path)", {"path": path}, to)
-    return Content(tuple(name for name, *_ in described), tuple(kind for _, kind in stored), rows)
-
-
-def _stored(name: str, type_: str) -> tuple[str, Kind]:
-    """Return the expression that a column is stored as, and what its values need when they are read."""
-    quoted = '"' + name.replace('"', '""') + '"'
-    # `DECIMAL(18,3)`, `TIMESTAMP WITH TIME ZONE`, `TIMESTAMP_NS`; but `DATE[]` is a list.
-    base = re.split(r"[( _]", type_)[0]
-    template, kind = ("{}", Kind.NESTED) if type_.endswith("]") else _STORED.get(base, ("{}", Kind.NESTED))
-    return template.format(quoted), kind

@@ -18,7 +18,7 @@ from sources.errors import SourceUnavailable
 from sources.formats import Format
 from sources.values import Kind
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same bytes are staged in another way, so that nobody reads the old form as the new one."""
 UNUSED_SECONDS = 7 * 86_400
 """What no import read for that long goes when something else is staged; read again, it is staged again."""

@@ -18,7 +18,11 @@ INTEGER_LIMIT = 2**63
 """Integers from here on (and below minus this) become text: many readers of JSON would round them."""
 DEEPEST = 100
 """How many lists and objects may lie in each other."""
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]|$)|\d\d:\d\d")
+NOT_UTF8 = "\0not UTF-8"
+"""Staged in the place of a text that isn't valid UTF-8."""
+DEFECT = "\0"
+"""Begins what is staged in the place of a nested value that has no JSON: the reason follows."""
+_MOMENT = re.compile(r"(?!0000)\d{4}-\d\d-\d\d(?:[T ]|$)|\d\d:\d\d")
 
 
 class NotJson(ValueError):
@@ -38,6 +42,8 @@ class Kind(StrEnum):
     """A date or time as ISO 8601 text."""
     JSON = "json"
     """The text of a JSON document."""
+    DOCUMENT = "document"
+    """The text of a JSON document that we wrote ourselves, or DEFECT and why there is none."""
     NESTED = "nested"
     """A Python value of any depth."""
 
@@ -115,8 +121,16 @@ def _holds_a_wide_number(value: Any) -> bool:
     return type(value) is float and not math.isfinite(value)
 
 
+def _document(text: str) -> Any:
+    if text.startswith(DEFECT):
+        raise NotJson(text.removeprefix(DEFECT))
+    return raw_json(text.encode())
+
+
 def _text(value: str) -> str:
     if "\0" in value:
+        if value == NOT_UTF8:
+            raise NotJson("isn't valid UTF-8")
         raise NotJson("holds a NUL character, which the database can't store")
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         raise NotJson("holds half of a surrogate pair, which is no text")
@@ -165,6 +179,7 @@ CONVERT: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.NUMBER: _number,
     Kind.MOMENT: _moment,
     Kind.JSON: parse_json,
+    Kind.DOCUMENT: _document,
     Kind.NESTED: to_json_value,
 }
 """How a value of each kind becomes a JSON value; a plain one is one already."""

@@ -1,0 +1,98 @@
+"""The columns of a Parquet file, each with how its values are staged, top-level ones and nested ones by one rule."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from sources.errors import Unreadable, echoed
+from sources.nested import depth, encoded, leaf_arrays, leaf_types, names_within, nested_values, stored_type
+from sources.parquet_values import Leaf, Staging, staging_of
+from sources.values import DEEPEST, Kind
+
+_VARIANT = re.compile(r" (\S+) \(Variant\(.*\{$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column, and how each of its leaves is staged; one that isn't nested has one leaf, which is itself."""
+
+    name: str
+    type: pa.DataType
+    kind: Kind
+    leaves: Sequence[Staging]
+    is_nested: bool
+
+    @property
+    def holds_int96(self) -> bool:
+        """Whether its values are only known together with their whole seconds."""
+        return any(leaf.needs_seconds for leaf in self.leaves)
+
+    def stage(self, batch: pa.RecordBatch, seconds: pa.RecordBatch | None) -> pa.Array:
+        """Return its values of a batch as they are staged."""
+        array = batch.column(self.name)
+        arrays = list(leaf_arrays(array))
+        in_seconds = leaf_arrays(seconds.column(self.name)) if self.holds_int96 and seconds else arrays
+        staged = [
+            leaf.convert(values, whole) for leaf, values, whole in zip(self.leaves, arrays, in_seconds, strict=True)
+        ]
+        if not self.is_nested:
+            return staged[0]
+        values = [leaf.to_json(values) for leaf, values in zip(self.leaves, staged, strict=True)]
+        return pa.array([encoded(value) for value in nested_values(array, iter(values))], self.type)
+
+
+def leaves_of(schema: parquet.ParquetSchema) -> list[Leaf]:
+    """Return what the file says of each column that holds values itself; raises Unreadable for a VARIANT."""
+    if variant := _VARIANT.search(str(schema)):
+        raise Unreadable(f"The column {echoed(variant[1])} is a VARIANT: write it as a text of JSON.")
+    return [_leaf(schema.column(number)) for number in range(len(schema))]
+
+
+def _leaf(column: parquet.ColumnSchema) -> Leaf:
+    # Arrow keeps the annotations of old files to itself, and leaves their moments without UTC.
+    annotation = json.loads(column.logical_type.to_json())
+    return Leaf(column.physical_type, annotation["Type"], is_utc=annotation.get("isAdjustedToUTC", False))
+
+
+def columns_of(schema: pa.Schema, leaves: Iterable[Leaf]) -> list[Column]:
+    """Return the columns, `leaves` being all of theirs in order; raises Unreadable for what can't be imported."""
+    _refuse_names(schema.names, "The file has")
+    remaining = iter(leaves)
+    columns = [_column(field, remaining) for field in schema]
+    if next(remaining, None) is not None:
+        raise Unreadable("Its columns aren't those of its schema: write the file again.")
+    return columns
+
+
+def _column(field: pa.Field, remaining: Iterator[Leaf]) -> Column:
+    types = list(leaf_types(field.type))
+    own = list(islice(remaining, len(types)))
+    try:
+        leaves = [staging_of(leaf, type_) for leaf, type_ in zip(own, types, strict=True)]
+    except NotImplementedError as error:
+        raise Unreadable(f"The column {echoed(field.name)} {error}: write it as another type.") from None
+    if not pa.types.is_nested(stored_type(field.type)):
+        return Column(field.name, leaves[0].type, leaves[0].kind, leaves, is_nested=False)
+    if depth(field.type) > DEEPEST:
+        raise Unreadable(
+            f"The column {echoed(field.name)} is nested deeper than {DEEPEST} levels: write what lies deeper as a text "
+            "of JSON."
+        )
+    for names in names_within(field.type):
+        _refuse_names(names, f"A struct in the column {echoed(field.name)} has")
+    return Column(field.name, pa.large_string(), Kind.DOCUMENT, leaves, is_nested=True)
+
+
+def _refuse_names(names: Sequence[str], of_what: str) -> None:
+    """Refuse what a payload can't hold: a name twice, or one with a NUL character."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise Unreadable(f"{of_what} {times} columns called {echoed(name)}: give each another name.")
+        if "\0" in name:
+            raise Unreadable(f"{of_what} a column with a NUL character in its name: give it another name.")
