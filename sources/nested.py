@@ -59,16 +59,24 @@ def names_within(type_: pa.DataType) -> Iterator[Sequence[str]]:
         yield from names_within(type_.field(number).type)
 
 
-def leaf_arrays(array: pa.Array) -> Iterator[pa.Array]:
-    """Yield the arrays of values in the order of the type; those of what is null stand in none of them."""
+def leaf_arrays(array: pa.Array, *, absent: int = 0) -> Iterator[tuple[pa.Array, int]]:
+    """Yield the arrays of values in the order of the type; values within what is null stand in none of them.
+
+    With each comes how many values Parquet counts: its own, and one for each list that is null or empty, of which
+    `absent` are in the lists that hold the array.
+    """
     array = _stored(array)
-    if types.is_nested(array.type):
+    if types.is_struct(array.type):
         for child in _children(array):
-            yield from leaf_arrays(child)
-    elif types.is_dictionary(array.type):
-        yield array.dictionary_decode()
+            yield from leaf_arrays(child, absent=absent)
+    elif types.is_nested(array.type):
+        has_items = compute.greater(compute.list_value_length(_as_list(array)), 0)
+        absent += len(array) - (compute.sum(has_items).as_py() or 0)
+        for child in _children(array):
+            yield from leaf_arrays(child, absent=absent)
     else:
-        yield array
+        values = array.dictionary_decode() if types.is_dictionary(array.type) else array
+        yield values, len(values) + absent
 
 
 def _stored(array: pa.Array) -> pa.Array:

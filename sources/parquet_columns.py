@@ -33,18 +33,18 @@ class Column:
         """Whether its values are only known together with their whole seconds."""
         return any(leaf.needs_seconds for leaf in self.leaves)
 
-    def stage(self, batch: pa.RecordBatch, seconds: pa.RecordBatch | None) -> pa.Array:
-        """Return its values of a batch as they are staged."""
+    def stage(self, batch: pa.RecordBatch, seconds: pa.RecordBatch | None) -> tuple[pa.Array, Sequence[int]]:
+        """Return its values of a batch as they are staged, and how many Parquet counts of each leaf."""
         array = batch.column(self.name)
-        arrays = list(leaf_arrays(array))
-        in_seconds = leaf_arrays(seconds.column(self.name)) if self.holds_int96 and seconds else arrays
-        staged = [
-            leaf.convert(values, whole) for leaf, values, whole in zip(self.leaves, arrays, in_seconds, strict=True)
-        ]
+        arrays, counts = zip(*leaf_arrays(array), strict=True)
+        whole: Sequence[pa.Array] = arrays
+        if self.holds_int96 and seconds is not None:
+            whole = [values for values, _ in leaf_arrays(seconds.column(self.name))]
+        staged = [leaf.convert(values, of) for leaf, values, of in zip(self.leaves, arrays, whole, strict=True)]
         if not self.is_nested:
-            return staged[0]
-        values = [leaf.to_json(values) for leaf, values in zip(self.leaves, staged, strict=True)]
-        return pa.array([encoded(value) for value in nested_values(array, iter(values))], self.type)
+            return staged[0], counts
+        values = [leaf.to_json(one) for leaf, one in zip(self.leaves, staged, strict=True)]
+        return pa.array(map(encoded, nested_values(array, iter(values))), self.type), counts
 
 
 def leaves_of(schema: parquet.ParquetSchema) -> list[Leaf]:
@@ -62,6 +62,8 @@ def _leaf(column: parquet.ColumnSchema) -> Leaf:
 
 def columns_of(schema: pa.Schema, leaves: Iterable[Leaf]) -> list[Column]:
     """Return the columns, `leaves` being all of theirs in order; raises Unreadable for what can't be imported."""
+    if not schema.names:
+        raise Unreadable("The file has no columns: write it with at least one, which is the key.")
     _refuse_names(schema.names, "The file has")
     remaining = iter(leaves)
     columns = [_column(field, remaining) for field in schema]

@@ -4,6 +4,8 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
+from operator import add
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,14 +79,15 @@ def _told(error: Exception) -> str:
 
 def _convert(path: str, to: Path, batch_rows: int) -> Content:
     with _opened(path) as file:
-        rows = _promised_rows(file)
         columns = columns_of(file.schema_arrow, leaves_of(file.schema))
+        counted = [0] * len(file.schema)
         with StagedWriter(to, [column.type for column in columns]) as writer:
             for batch, seconds in _batches(file, path, columns, batch_rows):
-                writer.write([column.stage(batch, seconds) for column in columns])
-    if writer.rows != rows:
-        raise Unreadable(f"It says that it has {rows} rows, and holds {writer.rows}: write the file again.")
-    return Content(tuple(column.name for column in columns), tuple(column.kind for column in columns), rows)
+                staged, counts = zip(*(column.stage(batch, seconds) for column in columns), strict=True)
+                writer.write(staged)
+                counted = list(map(add, counted, chain.from_iterable(counts)))
+        _refuse_other_counts(file, writer.rows, counted)
+    return Content(tuple(column.name for column in columns), tuple(column.kind for column in columns), writer.rows)
 
 
 def _opened(path: str, *, int96_unit: str = "ns") -> parquet.ParquetFile:
@@ -99,22 +102,22 @@ def _opened(path: str, *, int96_unit: str = "ns") -> parquet.ParquetFile:
     )
 
 
-def _promised_rows(file: parquet.ParquetFile) -> int:
-    """Return how many rows the file says that it has, wherever it says so; Arrow believes what its row groups say."""
-    rows: int = file.metadata.num_rows
+def _refuse_other_counts(file: parquet.ParquetFile, rows: int, counted: Sequence[int]) -> None:
+    """Refuse a file that says it has other rows, or other values of a column, than were read.
+
+    Arrow reads as many rows as the row groups say, and looks neither at the footer's number nor at what is left.
+    """
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-    in_groups = sum(group.num_rows for group in groups)
-    if in_groups != rows:
-        raise Unreadable(f"It says that it has {rows} rows, and its row groups have {in_groups}: write the file again.")
-    flat = [number for number, column in enumerate(file.schema) if not column.max_repetition_level]
-    for group in groups:
-        for number in flat:
-            if (values := group.column(number).num_values) != group.num_rows:
-                raise Unreadable(
-                    f"A row group says that it has {group.num_rows} rows, and its column "
-                    f"{echoed(file.schema.column(number).path)} has {values}: write the file again."
-                )
-    return rows
+    for said in (file.metadata.num_rows, sum(group.num_rows for group in groups)):
+        if said != rows:
+            raise Unreadable(f"It says that it has {said} rows, and holds {rows}: write the file again.")
+    for number, values in enumerate(counted):
+        if (said := sum(group.column(number).num_values for group in groups)) != values:
+            path = file.schema.column(number).path
+            raise Unreadable(
+                f"It says that the column {echoed(path)} has {said} values, and {values} belong to its rows: write the "
+                "file again."
+            )
 
 
 def _batch_sizes(path: str) -> Iterable[int]:

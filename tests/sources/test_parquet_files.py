@@ -315,11 +315,11 @@ async def test_a_file_without_rows_or_row_groups_is_empty(root, open_file, rows)
 
 
 async def test_a_row_group_of_any_size_is_read_in_little_memory(root):
-    rows = 400_000
-    wide = pa.array([f"{number:09}" * 40 for number in range(rows)])
-    parquet.write_table(pa.table({"id": range(rows), "v": wide}), root / "rows.parquet", row_group_size=rows)
-    said = convert_within(root, megabytes=192)
-    assert said == f"{rows} rows"
+    rows, width = 200_000, 500
+    values = pa.py_buffer(random.Random(0).randbytes(rows * width))
+    wide = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), rows, [None, values])
+    parquet.write_table(pa.table({"v": wide}), root / "rows.parquet", row_group_size=rows, use_dictionary=False)
+    assert convert_within(root, megabytes=96) == f"{rows} rows"
 
 
 async def test_a_dictionary_of_huge_values_is_read_a_few_rows_at_a_time(root):
@@ -356,6 +356,7 @@ except Unreadable as refused:
 @pytest.mark.parametrize(
     ("names", "why"),
     [
+        ([], "The file has no columns"),
         (["id", "id"], 'The file has 2 columns called "id"'),
         (["id", "a\0b"], "NUL character in its name"),
     ],
@@ -376,14 +377,31 @@ async def test_a_struct_with_a_name_twice_is_refused_by_its_column(root, open_fi
 @pytest.mark.parametrize(
     ("claims", "why"),
     [
-        ({"rows": 4}, "says that it has 4 rows, and its row groups have 3"),
-        ({"rows": 4, "group_rows": 4}, '4 rows, and its column "id" has 3'),
-        ({"rows": 2, "group_rows": 2}, '2 rows, and its column "id" has 3'),
-        ({"rows": 0, "group_rows": 0}, '0 rows, and its column "id" has 3'),
+        ({"rows": 4}, "says that it has 4 rows, and holds 3"),
+        ({"rows": 0}, "says that it has 0 rows, and holds 3"),
+        ({"group_rows": 2}, "says that it has 3 rows, and holds 2"),
+        ({"rows": 4, "group_rows": 4}, "says that it has 4 rows, and holds 3"),
+        ({"rows": 2, "group_rows": 2}, 'the column "id" has 3 values, and 2 belong to its rows'),
+        ({"rows": 0, "group_rows": 0}, 'the column "id" has 3 values, and 0 belong to its rows'),
     ],
 )
 async def test_a_file_whose_numbers_of_rows_differ_is_refused(root, open_file, claims, why):
     write_by_hand(root / "rows.parquet", HandColumn("id", INT64, list(map(i64, range(3)))), **claims)
+    with pytest.raises(Unreadable, match=why):
+        await open_file("rows.parquet").count()
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [(58, "58 rows, and holds 57"), (56, 'column "v.list.element.list.element" has 113 values, and 111 belong')],
+)
+async def test_lists_that_end_before_or_behind_their_rows_are_refused(root, open_file, rows, why):
+    lists = [None, [], [None], [[], [1, 2, 3]]] + [[[1, None]]] * 53
+    parquet.write_table(pa.table({"v": lists}), root / "rows.parquet", write_statistics=False, store_schema=False)
+    content = (root / "rows.parquet").read_bytes()
+    claim, other = (bytes([0x16, number * 2]) for number in (57, rows))  # an integer of 64 bits, by Thrift
+    assert content.count(claim) == 2  # the footer and its row group
+    (root / "rows.parquet").write_bytes(content.replace(claim, other))
     with pytest.raises(Unreadable, match=why):
         await open_file("rows.parquet").count()
 
