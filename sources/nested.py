@@ -50,6 +50,14 @@ def depth(type_: pa.DataType) -> int:
     return 1 + max(inner) if inner else 0
 
 
+def holds_dictionary(type_: pa.DataType) -> bool:
+    """Return whether a type has a dictionary within it."""
+    type_ = stored_type(type_)
+    return types.is_dictionary(type_) or any(
+        holds_dictionary(type_.field(number).type) for number in range(type_.num_fields)
+    )
+
+
 def names_within(type_: pa.DataType) -> Iterator[Sequence[str]]:
     """Yield the names of the fields of each struct in a type."""
     type_ = stored_type(type_)
@@ -102,7 +110,8 @@ def _as_list(array: pa.Array) -> pa.Array:
 def nested_values(array: pa.Array, values: Iterator[list[Any]]) -> list[Any]:
     """Return an array's values of dicts and lists, given those of each of its leaf arrays, converted.
 
-    A map becomes a dict, keys that aren't text become the text of their JSON.
+    A map becomes a dict, keys that aren't text become the text of their JSON. Raises ValueError where the parts of the
+    array don't fit each other: Arrow reads some lists of a fixed size so (26.0.1).
     """
     array = _stored(array)
     if not types.is_nested(array.type):
@@ -114,6 +123,8 @@ def nested_values(array: pa.Array, values: Iterator[list[Any]]) -> list[Any]:
         return [dict(zip(names, row, strict=True)) if is_valid else None for is_valid, *row in rows]
     items = zip(*children, strict=True) if types.is_map(array.type) else iter(children[0])
     lengths = compute.list_value_length(_as_list(array)).to_pylist()
+    if sum(filter(None, lengths)) != len(children[0]):
+        raise ValueError("a list's items are others than its length says")
     lists = (None if length is None else list(islice(items, length)) for length in lengths)
     return [_dict_of(entries) for entries in lists] if types.is_map(array.type) else list(lists)
 

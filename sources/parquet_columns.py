@@ -11,7 +11,16 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from sources.errors import Unreadable, echoed
-from sources.nested import depth, encoded, leaf_arrays, leaf_types, names_within, nested_values, stored_type
+from sources.nested import (
+    depth,
+    encoded,
+    holds_dictionary,
+    leaf_arrays,
+    leaf_types,
+    names_within,
+    nested_values,
+    stored_type,
+)
 from sources.parquet_values import Leaf, Staging, staging_of
 from sources.values import DEEPEST, Kind
 
@@ -26,7 +35,8 @@ class Column:
     type: pa.DataType
     kind: Kind
     leaves: Sequence[Staging]
-    is_nested: bool
+    is_nested: bool = False
+    nests_dictionary: bool = False
 
     @property
     def holds_int96(self) -> bool:
@@ -36,14 +46,25 @@ class Column:
     def stage(self, batch: pa.RecordBatch, seconds: pa.RecordBatch | None) -> tuple[pa.Array, Sequence[int]]:
         """Return its values of a batch as they are staged, and how many Parquet counts of each leaf."""
         array = batch.column(self.name)
-        arrays, counts = zip(*leaf_arrays(array), strict=True)
-        whole: Sequence[pa.Array] = arrays
-        if self.holds_int96 and seconds is not None:
-            whole = [values for values, _ in leaf_arrays(seconds.column(self.name))]
-        staged = [leaf.convert(values, of) for leaf, values, of in zip(self.leaves, arrays, whole, strict=True)]
+        in_seconds = seconds.column(self.name) if self.holds_int96 and seconds is not None else array
         if not self.is_nested:
-            return staged[0], counts
-        values = [leaf.to_json(one) for leaf, one in zip(self.leaves, staged, strict=True)]
+            ((values, count),), ((whole, _),) = leaf_arrays(array), leaf_arrays(in_seconds)
+            return self.leaves[0].convert(values, whole), [count]
+        try:
+            return self._nested(array, in_seconds)
+        except ValueError as error:
+            raise Unreadable(
+                f"Arrow doesn't read the column {echoed(self.name)} right: write its lists without a fixed size."
+            ) from error
+
+    def _nested(self, array: pa.Array, in_seconds: pa.Array) -> tuple[pa.Array, Sequence[int]]:
+        """Return nested values as documents; raises ValueError where the parts of the array don't fit each other."""
+        values, counts = [], []
+        for leaf, (one, count), (whole, _) in zip(
+            self.leaves, leaf_arrays(array), leaf_arrays(in_seconds), strict=True
+        ):
+            values.append(leaf.to_json(leaf.convert(one, whole)))
+            counts.append(count)
         return pa.array(map(encoded, nested_values(array, iter(values))), self.type), counts
 
 
@@ -80,7 +101,7 @@ def _column(field: pa.Field, remaining: Iterator[Leaf]) -> Column:
     except NotImplementedError as error:
         raise Unreadable(f"The column {echoed(field.name)} {error}: write it as another type.") from None
     if not pa.types.is_nested(stored_type(field.type)):
-        return Column(field.name, leaves[0].type, leaves[0].kind, leaves, is_nested=False)
+        return Column(field.name, leaves[0].type, leaves[0].kind, leaves)
     if depth(field.type) > DEEPEST:
         raise Unreadable(
             f"The column {echoed(field.name)} is nested deeper than {DEEPEST} levels: write what lies deeper as a text "
@@ -88,7 +109,14 @@ def _column(field: pa.Field, remaining: Iterator[Leaf]) -> Column:
         )
     for names in names_within(field.type):
         _refuse_names(names, f"A struct in the column {echoed(field.name)} has")
-    return Column(field.name, pa.large_string(), Kind.DOCUMENT, leaves, is_nested=True)
+    return Column(
+        field.name,
+        pa.large_string(),
+        Kind.DOCUMENT,
+        leaves,
+        is_nested=True,
+        nests_dictionary=holds_dictionary(field.type),
+    )
 
 
 def _refuse_names(names: Sequence[str], of_what: str) -> None:

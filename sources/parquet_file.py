@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, zip_longest
 from operator import add
 from pathlib import Path
 
@@ -30,6 +30,10 @@ _REMEDIES: Sequence[tuple[str, str]] = (
     (
         r"deeply nested",
         f"Its columns are nested deeper than {DEEPEST} levels: write what lies deeper as a text of JSON",
+    ),
+    (
+        r"child array invalid|slice would exceed",
+        "It has lists that Arrow doesn't read right: write them without a fixed size",
     ),
     (r"Map keys", "It has a map whose keys may be null: write the file again, with keys that are required"),
 )
@@ -83,6 +87,8 @@ def _convert(path: str, to: Path, batch_rows: int) -> Content:
         counted = [0] * len(file.schema)
         with StagedWriter(to, [column.type for column in columns]) as writer:
             for batch, seconds in _batches(file, path, columns, batch_rows):
+                if batch.num_columns != len(columns):
+                    raise Unreadable("A row group lacks columns of the file: write the file again.")
                 staged, counts = zip(*(column.stage(batch, seconds) for column in columns), strict=True)
                 writer.write(staged)
                 counted = list(map(add, counted, chain.from_iterable(counts)))
@@ -136,10 +142,21 @@ def _batches(
 
     An INT96 is read as nanoseconds modulo 2^64, which alone would be another moment before 1677 and after 2262.
     """
-    batches = file.iter_batches(batch_rows, use_threads=False)
     int96 = [column.name for column in columns if column.holds_int96]
-    if not int96:
-        yield from ((batch, None) for batch in batches)
-        return
-    with _opened(path, int96_unit="s") as again:
-        yield from zip(batches, again.iter_batches(batch_rows, columns=int96, use_threads=False), strict=True)
+    for groups in _groups_read_at_once(file.metadata, columns):
+        batches = file.iter_batches(batch_rows, groups, use_threads=False)
+        if not int96:
+            yield from ((batch, None) for batch in batches)
+            continue
+        with _opened(path, int96_unit="s") as again:
+            in_seconds = again.iter_batches(batch_rows, groups, columns=int96, use_threads=False)
+            for batch, seconds in zip_longest(batches, in_seconds):
+                if batch is None or seconds is None or batch.num_rows != seconds.num_rows:
+                    raise Unreadable("Its columns have different numbers of rows: write the file again.")
+                yield batch, seconds
+
+
+def _groups_read_at_once(metadata: parquet.FileMetaData, columns: Sequence[Column]) -> Sequence[Sequence[int]]:
+    """Return the row groups in the parts that Arrow can read: nested dictionaries only from one of them at a time."""
+    groups = list(range(metadata.num_row_groups))
+    return [[number] for number in groups] if any(column.nests_dictionary for column in columns) else [groups]

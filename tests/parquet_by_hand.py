@@ -26,8 +26,13 @@ class HandColumn:
     codec: int = UNCOMPRESSED
 
 
-def write_by_hand(path: Path, *columns: HandColumn, rows: int | None = None, group_rows: int | None = None) -> None:
-    """Write a file of one row group; `rows` and `group_rows` are what its footer claims, by default the truth."""
+def write_by_hand(
+    path: Path, *columns: HandColumn, rows: int | None = None, group_rows: int | None = None, lacking: int = 0
+) -> None:
+    """Write a file of one row group; `rows` and `group_rows` are what its footer claims, by default the truth.
+
+    So many of the last columns are `lacking` in the row group.
+    """
     true_rows = len(columns[0].values)
     written = bytearray(_MAGIC)
     chunks = []
@@ -37,7 +42,7 @@ def write_by_hand(path: Path, *columns: HandColumn, rows: int | None = None, gro
         chunks.append(_chunk(column, offset=len(written), size=len(page) + len(data)))
         written += page + data
     group = _struct(
-        (1, _LIST, _list(_STRUCT, chunks)),
+        (1, _LIST, _list(_STRUCT, chunks[: len(chunks) - lacking])),
         (2, _I64, len(written)),
         (3, _I64, true_rows if group_rows is None else group_rows),
     )

@@ -12,6 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from sources.errors import Unreadable
+from sources.nested import nested_values
 from tests.parquet_by_hand import (
     BSON,
     BYTE_ARRAY,
@@ -342,6 +343,7 @@ def convert_within(root, *, megabytes):
 import resource, sys
 from pathlib import Path
 from sources.errors import Unreadable
+from sources.nested import nested_values
 from sources.parquet_file import convert_parquet
 resource.setrlimit(resource.RLIMIT_DATA, ({megabytes << 20}, {megabytes << 20}))
 try:
@@ -404,6 +406,26 @@ async def test_lists_that_end_before_or_behind_their_rows_are_refused(root, open
     (root / "rows.parquet").write_bytes(content.replace(claim, other))
     with pytest.raises(Unreadable, match=why):
         await open_file("rows.parquet").count()
+
+
+async def test_a_row_group_that_lacks_a_column_is_refused(root, open_file):
+    column = [HandColumn(name, INT64, [i64(1)]) for name in ("id", "v")]
+    write_by_hand(root / "rows.parquet", *column, lacking=1)
+    with pytest.raises(Unreadable, match="row group metadata has only 1 columns"):
+        await open_file("rows.parquet").count()
+
+
+@pytest.mark.parametrize("values", [[1, 2], [1, 2, 3, 4]])
+def test_lists_whose_items_are_others_than_their_lengths_say_are_not_put_together(values):
+    with pytest.raises(ValueError, match="others than its length says"):
+        nested_values(pa.array([[1, 2], None, [3]]), iter([values]))
+
+
+async def test_dictionaries_within_structs_are_read_from_every_row_group(read):
+    texts = [f"text {number % 7}" for number in range(100)]
+    type_ = pa.struct({"t": pa.dictionary(pa.int32(), pa.string())})
+    rows = await read({"s": pa.array([{"t": one} for one in texts], type_)}, row_group_size=9)
+    assert [row.payload["s"]["t"] for row in rows] == texts
 
 
 async def test_a_page_with_a_wrong_checksum_is_refused(root, open_file):
