@@ -24,7 +24,7 @@ _forks.set_forkserver_preload(["api.app", "worker.__main__", "cli.main", "tests.
 
 def fork(role: Role, environment: Mapping[str, str], output: Path) -> BaseProcess:
     """Start `breakwater api` or `breakwater worker` with these variables and no other BREAKWATER_ ones."""
-    process = _forks.Process(target=_run, args=([role], environment, output, output), daemon=True)
+    process = _forks.Process(target=_run, args=([role], _whole(environment), output, output), daemon=True)
     process.start()
     return process
 
@@ -42,18 +42,22 @@ def run_command(*arguments: str, environment: Mapping[str, str], seconds: float 
     """Run `breakwater` with these arguments and variables, in the project's folder, to its end."""
     with TemporaryDirectory() as folder:
         output, errors = Path(folder, "output"), Path(folder, "errors")
-        process = _forks.Process(target=_run, args=(arguments, environment, output, errors), daemon=True)
+        process = _forks.Process(target=_run, args=(arguments, _whole(environment), output, errors), daemon=True)
         process.start()
         process.join(seconds)
         assert not process.is_alive(), (arguments, output.read_text(), errors.read_text())
         return Ended(process.exitcode, output.read_text(), errors.read_text())
 
 
+def _whole(environment: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BREAKWATER_")}
+    return {**kept, **environment}
+
+
 def _run(arguments: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path) -> None:
     parent_death_signal = 1
     ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
-    for name in [name for name in os.environ if name.startswith("BREAKWATER_")]:
-        del os.environ[name]
+    os.environ.clear()  # the process that was forked may have been started before this test
     os.environ.update(environment)
     for path, stream in ((output, sys.stdout), (errors, sys.stderr)):
         with path.open("ab") as file:
