@@ -35,8 +35,8 @@ class JobAudit:
     `tries_differ` counts cells that have other tries recorded than they count, `incomplete` those whose answer isn't
     whole, `unconfirmed_region` completed ones whose provider didn't say which region served, `config_mismatches` tries
     and batches of imports answered by what the job was never accepted under. Cells that the built-in `echo` completed
-    are `simulated`; of tries and batches of `unknown_configuration` nobody recorded who answered: they ran before there
-    was one.
+    are `simulated`; rows of imports that a newer one kept from being written are `superseded`; of tries and batches of
+    `unknown_configuration` nobody recorded who answered: they ran before there was one.
     """
 
     job_no: int
@@ -60,6 +60,7 @@ class JobAudit:
     unconfirmed_region: int
     config_mismatches: int
     simulated: int
+    superseded: int
     unknown_configuration: int
 
     @property

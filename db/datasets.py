@@ -1,9 +1,10 @@
-"""Datasets: which there are, what they hold, and who imported that last."""
+"""Datasets: which there are, what they hold, and which import of each record type is the newest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 from db.engine import Engine, connect, statement
 from db.reading import Slice
@@ -11,14 +12,28 @@ from domain.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetTypeRead:
-    """A record type of a dataset, and the job that was planned last to import it; None once that is deleted."""
+class DatasetImportRead:
+    """An import of a record type of a dataset."""
 
-    record_type: str
-    job_id: str | None
-    status: str | None
+    job_id: str
+    generation: int
+    status: str
     planned_at: datetime | None
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetTypeRead:
+    """A record type of a dataset: `generation` was given last.
+
+    `completed` is the import with the highest generation that completed, `newest` that with the highest of all; None
+    where there is none, or it is deleted.
+    """
+
+    record_type: str
+    generation: int
+    completed: DatasetImportRead | None
+    newest: DatasetImportRead | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +49,16 @@ async def list_datasets(engine: Engine, tenant_no: int, *, after: str | None, li
     async with connect(engine) as connection:
         rows = await connection.fetch(statement("list_datasets"), tenant_no, after or "", limit + 1)  # none is nameless
     found = [
-        DatasetRead(name, [DatasetTypeRead(*row[1:]) for row in map(tuple, group)])
+        DatasetRead(name, [_record_type(tuple(row)) for row in group])
         for name, group in groupby(rows, key=lambda row: str(row["dataset"]))
     ]
     return Slice(found[:limit], is_last=len(found) <= limit)
+
+
+def _record_type(row: tuple[Any, ...]) -> DatasetTypeRead:
+    """Return the record type of a row: dataset, record type, generation, and five columns of each import."""
+    completed, newest = (DatasetImportRead(*one) if one[0] is not None else None for one in (row[3:8], row[8:13]))
+    return DatasetTypeRead(row[1], row[2], completed, newest)
 
 
 async def list_record_types(engine: Engine, tenant_no: int, dataset: str, *, limit: int) -> Sequence[str]:

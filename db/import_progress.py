@@ -7,6 +7,7 @@ from datetime import datetime
 from db.engine import Engine, connect, statement
 from db.jobs import find_job
 
+NAMED_IMPORTS = 5
 RECENT_SECONDS = 60.0
 """How far back from the last end of a batch the rate is taken: it tells of now, not of a night between two tries."""
 
@@ -16,10 +17,12 @@ class RecordTypeRead:
     """A record type of a coordinated import. Rows count once their batch has ended.
 
     `rows_open` are to come; `rows_gone` were counted and not there to be read; `recent_rows` were read by the
-    batches that ended within RECENT_SECONDS of the import's last end.
+    batches that ended within RECENT_SECONDS of the import's last end. `superseded_by` names newer imports of it, the
+    oldest first, where one kept rows from being written.
     """
 
     id: str
+    generation: int
     level: int
     rows_expected: int
     is_complete: bool
@@ -31,19 +34,22 @@ class RecordTypeRead:
     rows_inserted: int
     rows_updated: int
     rows_unchanged: int
+    rows_superseded: int
     rows_rejected: int
     rows_open: int
     rows_gone: int
     recent_rows: int
     recent_started_at: datetime | None
     last_finished_at: datetime | None
+    superseded_by: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class CoordinationRead:
     """Who coordinates an import, while somebody does (`lease_until`), and the waves once it is coordinated.
 
-    The error is that of the last try that failed, until it is coordinated.
+    The error is that of the last try that failed, until it is coordinated. It waits for the job `waits_for_id` since
+    `waiting_since`, if it does.
     """
 
     fence: int
@@ -55,6 +61,10 @@ class CoordinationRead:
     error_detail: str | None
     away_since: datetime | None
     worker: str | None
+    waits_for_id: str | None
+    waits_for_type: str | None
+    waits_for_end: bool | None
+    waiting_since: datetime | None
     waves: int
     running_wave_no: int | None
 
@@ -104,6 +114,7 @@ class ImportBatchRead:
     rows_inserted: int
     rows_updated: int
     rows_unchanged: int
+    rows_superseded: int
     rows_rejected: int
     error_code: str | None
     error_detail: str | None
@@ -113,7 +124,7 @@ async def read_import(engine: Engine, job_no: int) -> ImportRead:
     """Return how far the import with this key is."""
     async with connect(engine) as connection:
         coordination = await connection.fetchrow(statement("read_coordination"), job_no)
-        rows = await connection.fetch(statement("read_import"), job_no, RECENT_SECONDS)
+        rows = await connection.fetch(statement("read_import"), job_no, RECENT_SECONDS, NAMED_IMPORTS)
     return ImportRead(
         CoordinationRead(**coordination) if coordination else None, [RecordTypeRead(**row) for row in rows]
     )

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from db.controls import Actor
 from db.engine import Connection, statement
+from db.imports import lock_dataset
 from db.results import RETRY_WEIGHT
-from domain.errors import FieldError, ParametersRejected
+from domain.errors import DatasetChanging, FieldError, ImportSuperseded, ParametersRejected
 from domain.status import TERMINAL_JOB_STATUSES
 
 
@@ -25,7 +26,8 @@ async def reopen_import(
     """Let an import run again with its failed batches, in the caller's transaction; nothing where none failed.
 
     One that failed before it had batches is coordinated anew. With an `error_code`, only what failed with that.
-    The job is locked against other actions. Locks batches, waves and the job.
+    The job is locked against other actions. Locks batches, waves, the job, its dataset and record sets. Raises
+    ImportSuperseded and DatasetChanging.
     """
     event = actor.told(filter=filtered, verdict="failed")
     if await connection.fetchval(statement("requeue_import"), job_no, actor.by, event, error_code) is not None:
@@ -36,6 +38,10 @@ async def reopen_import(
         return ReopenedImport(0)
     waves = await connection.fetch(statement("lock_waves_of_batches"), job_no, batch_nos)
     before = await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1 FOR NO KEY UPDATE", job_no)
+    await lock_dataset(connection, job_no)
+    await connection.execute(statement("lock_unwritten_record_sets"), job_no)
+    # Under these locks, whose rows change where a newer import completes: what it sees stays so until the commit.
+    await _refuse_superseded(connection, job_no)
     await connection.execute(statement("reopen_waves"), job_no, [row["wave_no"] for row in waves])
     verdict = before if before in TERMINAL_JOB_STATUSES else None
     event = actor.told(filter=filtered, verdict=verdict, batches=[{"batch_id": one} for one in batch_nos])
@@ -46,10 +52,33 @@ async def reopen_import(
 
 
 async def preview_import(connection: Connection, job_no: int, error_code: str | None) -> ReopenedImport:
-    """Say what `reopen_import` would do now, and do nothing."""
+    """Say what `reopen_import` would do now, and do nothing. Raises as that."""
     if await connection.fetchval(statement("find_import_to_requeue"), job_no, error_code) is not None:
         return ReopenedImport(0, is_queued=True)
-    return ReopenedImport(await connection.fetchval(statement("count_failed_import_batches"), job_no, error_code))
+    failed = await connection.fetchval(statement("count_failed_import_batches"), job_no, error_code)
+    if failed:
+        await _refuse_superseded(connection, job_no)
+    return ReopenedImport(failed)
+
+
+async def _refuse_superseded(connection: Connection, job_no: int) -> None:
+    """Raise where a newer import completed, or where one is at work beside which this one can't be read."""
+    if (newer := await connection.fetchrow(statement("find_superseding_import"), job_no)) is not None:
+        by = f"job {newer['job_id']}" if newer["job_id"] else "a job that is deleted by now"
+        raise ImportSuperseded(
+            f"Record type {newer['record_type']} was loaded by a newer import since ({by}, generation"
+            f" {newer['completed_generation']}; this one is {newer['generation']}). Submit the import again, with"
+            " `on_duplicate: create`, to load its source as it is now.",
+            record_type=newer["record_type"],
+            superseded_by=newer["job_id"],
+        )
+    if (beside := await connection.fetchrow(statement("find_import_beside"), job_no)) is not None:
+        raise DatasetChanging(
+            f"Job {beside['job_id']} imports record type {beside['record_type']} now, and a source that is no file is"
+            " read by one import at a time. Retry this one once that has ended, or cancel it.",
+            record_type=beside["record_type"],
+            job_id=beside["job_id"],
+        )
 
 
 def refuse_cell_filters(given: Mapping[str, object]) -> None:

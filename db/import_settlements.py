@@ -15,12 +15,13 @@ BatchKey = tuple[int, int]
 class ImportRange:
     """What a claimed batch is to read: `range` is its source's.
 
-    `attempts` tries ended before this one; `forgiven` of them don't count against the policy's. The source was away
-    for `away_seconds` until now, if it was.
+    Its rows are written as those of `generation`. `attempts` tries ended before this one; `forgiven` of them don't
+    count against the policy's. The source was away for `away_seconds` until now, if it was.
     """
 
     record_type_no: int
     record_set_no: int
+    generation: int
     range: Mapping[str, Any]
     rows_expected: int
     attempts: int
@@ -52,8 +53,9 @@ class ImportSettlement:
     """What became of a claimed batch: `completed` with rows, `failed`, or to be tried again (`pending`).
 
     `records` hold no key twice. `rows_read` counts them, the rejected ones, and what a failed batch doesn't write.
-    `record` sets what was inserted, what was known before, and what of that was updated. A try of one to be read again
-    `is_forgiven` if it doesn't count, as where its source `is_away`. `identity_no` is the source that was read.
+    `record` sets what was inserted, what was known before, and what of that was updated, or superseded: written
+    otherwise by a newer import, and left so. A try of one to be read again `is_forgiven` if it doesn't count, as where
+    its source `is_away`. `identity_no` is the source that was read.
     """
 
     batch: ClaimedBatch
@@ -72,6 +74,7 @@ class ImportSettlement:
     identity_no: int | None = None
     inserted: int = 0
     updated: int = 0
+    superseded: int = 0
     known: int = 0
 
     @property
@@ -82,7 +85,7 @@ class ImportSettlement:
     @property
     def unchanged(self) -> int:
         """How many rows were as they are."""
-        return self.known - self.updated
+        return self.known - self.updated - self.superseded
 
     @property
     def is_short(self) -> bool:
@@ -99,6 +102,7 @@ async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -
         (row["job_no"], row["batch_no"]): ImportRange(
             row["record_type_no"],
             row["record_set_no"],
+            row["generation"],
             row["range"],
             row["rows_expected"],
             row["attempts"],

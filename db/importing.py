@@ -43,21 +43,25 @@ class LeasesLost(Exception):
 async def record(
     connection: Connection, settlements: Iterable[ImportSettlement], *, source: str, is_known: bool = False
 ) -> ImportRecorded:
-    """Write the rows of batches and end them, in the caller's transaction: rows, batches, waves, jobs.
+    """Write the rows of batches and end them, in the caller's transaction.
+
+    Locks rows, batches, waves, jobs, record sets, in this order.
 
     No two jobs' batches may be given of one record set. A batch whose lease was lost changes nothing and is returned as
     stale. Raises LeasesLost and DuplicateKeys, and the transaction must be undone. What `is_known` for the most part is
     looked up before it is inserted, which is faster then.
     """
     given = sorted(settlements, key=lambda one: one.batch.key)
-    held = await _begin(connection, given)
-    settled = [one for one in given if one.batch.key[:3] in held]
-    stale = [one for one in given if one.batch.key[:3] not in held]
+    contested_by_lease = await _begin(connection, given)
+    settled = [one for one in given if one.batch.key[:3] in contested_by_lease]
+    stale = [one for one in given if one.batch.key[:3] not in contested_by_lease]
     if not settled:
         return ImportRecorded(stale=stale)
     for one in settled:  # of a transaction that was undone
-        one.inserted = one.updated = one.known = 0
-    await write_records(connection, [one for one in settled if one.records], is_known=is_known)
+        one.inserted = one.updated = one.superseded = one.known = 0
+    contested = {one.range.record_set_no for one in settled if contested_by_lease[one.batch.key[:3]]}
+    written = [one for one in settled if one.records]
+    await write_records(connection, written, contested=sorted(contested), is_known=is_known)
     await _settle_batches(connection, settled)
     ended = [one for one in settled if one.status != "pending"]
     if ended:
@@ -68,9 +72,13 @@ async def record(
     return ImportRecorded(settled, stale, jobs)
 
 
-async def _begin(connection: Connection, settlements: Sequence[ImportSettlement]) -> set[tuple[int, int, int]]:
-    rows = await connection.fetch(statement("begin_load"), *columns([one.batch.key for one in settlements], 4))
-    return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
+async def _begin(
+    connection: Connection, settlements: Sequence[ImportSettlement]
+) -> Mapping[tuple[int, int, int], bool]:
+    """Return the leases that are still held, and whether an older import may write the same rows."""
+    leases = [(*one.batch.key, one.range.record_set_no, one.range.generation) for one in settlements]
+    rows = await connection.fetch(statement("begin_load"), *columns(leases, 6))
+    return {(row["job_no"], row["batch_no"], row["fence"]): row["is_contested"] for row in rows}
 
 
 async def _settle_batches(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
@@ -92,6 +100,7 @@ async def _write_counts(connection: Connection, ended: Sequence[ImportSettlement
             one.inserted,
             one.updated,
             one.unchanged,
+            one.superseded,
             len(one.rejected),
             one.error_code,
             one.error_detail,
@@ -99,7 +108,7 @@ async def _write_counts(connection: Connection, ended: Sequence[ImportSettlement
         )
         for one in ended
     ]
-    await connection.execute(statement("count_import_batches"), *columns(counts, 10))
+    await connection.execute(statement("count_import_batches"), *columns(counts, 11))
     rejects = [(one.batch.job_no, one.batch.batch_no, *row) for one in ended for row in one.rejected]
     repeated = [(one.batch.job_no, one.batch.batch_no) for one in ended if one.rejected or one.range.attempts]
     if repeated:
@@ -121,6 +130,9 @@ async def _advance(connection: Connection, settled: Sequence[ImportSettlement], 
         *columns(_due_again(settled), 6),
     )
     advanced = [ImportAdvanced(*row) for row in rows]
+    completed = [job.job_no for job in advanced if job.status in ("completed", "partial")]
+    if completed:
+        await connection.execute(statement("complete_generations"), completed)
     for job in advanced:
         if job.status == "failed" and job.ended_wave_no is not None:
             await failed_waves.explain(connection, job.job_no, job.id, job.ended_wave_no)

@@ -12,6 +12,8 @@ from db.engine import Connection, statement
 
 IMPORT_POOL: PoolKey = ("import", "")
 """The pool of all batches of imports. No provider has this region, so no configuration can name it."""
+DATASET_LOCK_SPACE = 0x646174
+"""The first number of the advisory locks of datasets ("dat")."""
 
 
 class Served(NamedTuple):
@@ -87,6 +89,19 @@ class ImportPlan:
     window: int
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An import that may not be coordinated yet: it waits for job `other_id`, which has `record_type` too.
+
+    Until that one is planned, or until its end.
+    """
+
+    job_id: str
+    other_id: str
+    record_type: str
+    until_end: bool
+
+
 class KeyChanged(Exception):
     """A record type of the dataset is kept under another key; `wanted` would bring its rows in a second time."""
 
@@ -126,16 +141,30 @@ async def next_due_seconds(connection: Connection) -> float | None:
 
 async def begin(
     connection: Connection, job_no: int, served: Served, *, holder: int, worker_no: int, lease_seconds: float
-) -> Coordination | None:
+) -> Coordination | Waiting | None:
     """Take the right to coordinate an import, in the caller's transaction; None where somebody has it, or it ended.
 
     None too where another configuration is in force than `served` says, or the import was accepted under what it
-    doesn't serve. Locks the job. Whoever held the right before is fenced off, and its trigger ends as `fenced`.
+    doesn't serve. Locks the job, then its dataset. Whoever held the right before is fenced off, and its trigger ends
+    as `fenced`. Imports that share a record type pin their sources one at a time: where another one is at it, runs
+    without a snapshot, or comes first by its turn, this one waits for it.
     """
     if not await connection.fetchval(statement("lock_import_job"), job_no):
         return None
+    await lock_dataset(connection, job_no)
+    await connection.execute(statement("fence_off_expired_imports"), job_no)
+    if (other := await connection.fetchrow(statement("find_import_blocker"), job_no)) is not None:
+        return await _wait(connection, job_no, other)
     row = await connection.fetchrow(statement("begin_coordination"), job_no, holder, worker_no, lease_seconds, *served)
     return Coordination(holder=holder, **row) if row is not None else None
+
+
+async def lock_dataset(connection: Connection, job_no: int) -> None:
+    """Decide alone which imports of this one's dataset may run, until the caller's transaction ends.
+
+    A statement of its own: those that follow see what the one before decided.
+    """
+    await connection.execute(statement("lock_dataset"), job_no, DATASET_LOCK_SPACE)
 
 
 async def renew(connection: Connection, mine: Coordination, lease_seconds: float) -> bool:
@@ -157,6 +186,7 @@ async def write_plan(
     if not await _still_mine(connection, mine):
         return None
     set_by_type = await _enter_record_sets(connection, mine.tenant_no, plan)
+    generation_by_set = await _number(connection, list(set_by_type.values()))
     rows = await connection.fetch(
         statement("insert_import_plan"),
         mine.job_no,
@@ -171,10 +201,13 @@ async def write_plan(
         mine.trigger_no,
         worker_no,
         [one.identity_no for one in plan.batches],
+        [generation_by_set[set_by_type[one.id]] for one in plan.record_types],
     )
     if plan.batches:
         return Written(_settled(rows))
-    return Written(_settled(rows), await connection.fetchval(statement("finish_empty_import"), mine.job_no, source))
+    verdict = await connection.fetchval(statement("finish_empty_import"), mine.job_no, source)
+    await connection.execute(statement("complete_generations"), [mine.job_no])
+    return Written(_settled(rows), verdict)
 
 
 async def was_taken_over(connection: Connection, mine: Coordination) -> bool:
@@ -244,6 +277,23 @@ async def _enter_record_sets(connection: Connection, tenant_no: int, plan: Impor
         if kept_by_type[one.id] != list(one.key):
             raise KeyChanged(plan.dataset, one.id, kept=kept_by_type[one.id], wanted=one.key)
     return {row["record_type"]: row["record_set_no"] for row in rows}
+
+
+async def _number(connection: Connection, record_set_nos: Sequence[int]) -> Mapping[int, int]:
+    """Return the next generation of each record set, which is locked to the commit."""
+    rows = await connection.fetch(statement("number_record_sets"), record_set_nos)
+    await connection.execute(statement("raise_open_generations"), record_set_nos)
+    return {row["record_set_no"]: row["generation"] for row in rows}
+
+
+async def _wait(connection: Connection, job_no: int, other: Any) -> Waiting | None:
+    is_waiting = await connection.fetchval(
+        statement("wait_for_import"), job_no, other["job_no"], other["record_type"], other["is_running"]
+    )
+    if is_waiting is None:
+        return None
+    job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
+    return Waiting(job_id, other["id"], other["record_type"], until_end=other["is_running"])
 
 
 def _record_type_columns(plan: ImportPlan, set_by_type: Mapping[str, int]) -> Sequence[Sequence[object]]:

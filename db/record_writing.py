@@ -1,4 +1,8 @@
-"""Writing the rows of an import: new ones, then those that differ, in one order; what is as it was isn't touched."""
+"""Writing the rows of an import: new ones, then those that differ, in one order; what is as it was isn't touched.
+
+A row carries the generation of the import that wrote it, and one with a lower generation leaves it as it is. Where an
+older import may still write, rows that are as they were are raised to this import's generation too.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,22 +25,25 @@ class DuplicateKeys(Exception):
         self.keys_by_batch = keys_by_batch
 
 
-async def write_records(connection: Connection, settled: Sequence[ImportSettlement], *, is_known: bool) -> None:
+async def write_records(
+    connection: Connection, settled: Sequence[ImportSettlement], *, contested: Sequence[int], is_known: bool
+) -> None:
     """Write the rows that there are not, then those that differ: in one order, so that no two loads meet in a circle.
 
-    What differed and wasn't updated was written by another batch meanwhile, which the next look tells.
+    `contested` are the record sets into which an older import may still write. What was to be written and wasn't,
+    another transaction wrote meanwhile, which the next look tells.
     """
     if not settled:
         return
     if repeated := _repeated(settled):
         raise DuplicateKeys(repeated)
     await _stage(connection, settled)
-    differing = await _count_known(connection, settled) if is_known else 0
-    while differing or _has_missing(settled):
+    wanted = await _count_known(connection, settled, contested) if is_known else 0
+    while wanted or _has_missing(settled):
         if _has_missing(settled):
             await _insert_records(connection, settled)
-        if differing or _has_missing(settled):
-            differing = await _update_records(connection, settled)
+        if wanted or _has_missing(settled):
+            wanted = await _update_records(connection, settled, contested)
 
 
 def _repeated(settled: Sequence[ImportSettlement]) -> Mapping[BatchKey, set[str]]:
@@ -56,14 +63,14 @@ def _has_missing(settled: Sequence[ImportSettlement]) -> bool:
     return any(one.inserted + one.known < len(one.records) for one in settled)
 
 
-async def _count_known(connection: Connection, settled: Sequence[ImportSettlement]) -> int:
+async def _count_known(connection: Connection, settled: Sequence[ImportSettlement], contested: Sequence[int]) -> int:
     """Set how many rows there are already; return how many of them can't stay as they are."""
-    rows = await connection.fetch(statement("count_known_records"))
-    known = {(row["job_no"], row["batch_no"]): row["known"] for row in rows}
+    rows = await connection.fetch(statement("count_known_records"), contested)
+    found = {(row["job_no"], row["batch_no"]): (row["known"], row["superseded"]) for row in rows}
     for one in settled:
-        one.known = known.get((one.batch.job_no, one.batch.batch_no), 0)
-    differing: int = sum(row["differing"] for row in rows)
-    return differing
+        one.known, one.superseded = found.get((one.batch.job_no, one.batch.batch_no), (0, 0))
+    wanted: int = sum(row["wanted"] for row in rows)
+    return wanted
 
 
 async def _insert_records(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
@@ -82,32 +89,35 @@ async def _stage(connection: Connection, settled: Sequence[ImportSettlement]) ->
     await connection.copy_records_to_table(
         "staged_records",
         schema_name="pg_temp",
-        columns=("record_set_no", "record_key", "payload", "job_no", "batch_no"),
+        columns=("record_set_no", "record_key", "payload", "job_no", "batch_no", "generation"),
         records=[
-            (one.range.record_set_no, key, payload, one.batch.job_no, one.batch.batch_no)
+            (one.range.record_set_no, key, payload, one.batch.job_no, one.batch.batch_no, one.range.generation)
             for one in settled
             for key, payload, _ in one.records
         ],
     )
 
 
-async def _update_records(connection: Connection, settled: Sequence[ImportSettlement]) -> int:
-    """Rewrite the rows that differ; return how many of them another transaction wrote first."""
-    rows = await connection.fetch(statement("update_records"))
+async def _update_records(connection: Connection, settled: Sequence[ImportSettlement], contested: Sequence[int]) -> int:
+    """Write the rows that can't stay as they are; return how many of them another transaction wrote first."""
+    rows = await connection.fetch(statement("update_records"), contested)
     twice: dict[BatchKey, set[str]] = {}
     known: Counter[BatchKey] = Counter()
     updated: Counter[BatchKey] = Counter()
+    superseded: Counter[BatchKey] = Counter()
     for row in rows:
         key = row["job_no"], row["batch_no"]
         if row["record_key"] is not None:
             twice.setdefault(key, set()).add(row["record_key"])
         known[key] += row["known"]
         updated[key] += row["updated"]
+        superseded[key] += row["superseded"]
     if twice:
         raise DuplicateKeys(twice)
     for one in settled:
         key = one.batch.job_no, one.batch.batch_no
         one.known = known[key] - one.inserted
         one.updated += updated[key]
-    differing: int = sum(row["differing"] for row in rows)
-    return differing - updated.total()
+        one.superseded = superseded[key]
+    unwritten: int = sum(row["wanted"] - row["written"] for row in rows)
+    return unwritten

@@ -16,13 +16,17 @@ LEAST_CHARACTER = "\x01"
 
 @dataclass(frozen=True, slots=True)
 class RecordRead:
-    """A row as it was imported last; `payload` is JSON text. `job_id` is None once that job is deleted."""
+    """A row as it was imported last; `payload` is JSON text. `job_id` is None once that job is deleted.
+
+    `generation` is of the newest import that wrote it or found it as it is, which may be another than that job.
+    """
 
     record_key: str
     payload: str
     updated_at: datetime
     job_id: str | None
     batch_no: int
+    generation: int
 
 
 class Records:

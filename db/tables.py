@@ -550,6 +550,9 @@ class RecordSet(SQLModel, table=True):
     dataset: Words
     record_type: Words
     key: Names
+    generation: int
+    completed_generation: int
+    open_generation: int
 
 
 class Import(SQLModel, table=True):
@@ -559,6 +562,7 @@ class Import(SQLModel, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["job_no"], ["jobs.job_no"], name="import_belongs_to_job", ondelete="CASCADE"),
         Index("imports_by_lease", "lease_until", postgresql_where=text("holder IS NOT NULL")),
+        Index("imports_that_wait", "job_no", postgresql_where=text("waiting_since IS NOT NULL")),
     )
 
     job_no: BigKey
@@ -575,6 +579,10 @@ class Import(SQLModel, table=True):
     ready_window: int | None
     error_code: MaybeWords
     error_detail: MaybeWords
+    waiting_since: MaybeTime
+    waits_for_job_no: MaybeBig
+    waits_for_type: MaybeWords
+    waits_for_end: bool | None
 
 
 class RecordType(SQLModel, table=True):
@@ -583,7 +591,7 @@ class RecordType(SQLModel, table=True):
     __tablename__: ClassVar[str] = "record_types"
     __table_args__ = (
         ForeignKeyConstraint(["job_no"], ["jobs.job_no"], name="record_type_belongs_to_job", ondelete="CASCADE"),
-        Index("record_types_by_record_set", "record_set_no", "job_no"),
+        Index("record_types_by_generation", "record_set_no", "generation", "job_no"),
     )
 
     job_no: BigKey
@@ -594,6 +602,7 @@ class RecordType(SQLModel, table=True):
     rows_expected: Big
     is_complete: bool
     detail: MaybeWords
+    generation: int
 
 
 class ImportBatch(SQLModel, table=True):
@@ -617,6 +626,7 @@ class ImportBatch(SQLModel, table=True):
     error_code: MaybeWords
     error_detail: MaybeWords
     identity_no: int | None
+    rows_superseded: int
 
 
 class ImportedRecord(SQLModel, table=True):
@@ -630,6 +640,7 @@ class ImportedRecord(SQLModel, table=True):
     job_no: Big
     batch_no: int
     updated_at: Time
+    generation: int
 
 
 class Reject(SQLModel, table=True):

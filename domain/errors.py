@@ -9,6 +9,8 @@ BreakwaterError
 │   ├── KeyInFlight           the first request with this Idempotency-Key hasn't ended
 │   ├── SubmissionInFlight    another submission with this id or content hasn't ended
 │   ├── JobCancelled          nothing of a cancelled job runs again
+│   ├── ImportSuperseded      a newer import of the same record type completed
+│   ├── DatasetChanging       another import loads the same record type now
 │   └── ExecutionNotUnknown   only what ended ambiguously can be resolved, and only once
 ├── KeyReused             the Idempotency-Key came with another body before
 ├── NotFound              no such thing for this tenant
@@ -130,6 +132,18 @@ class JobCancelled(Conflict):
     """The job was cancelled; submit it again to have it run."""
 
     code = "job_cancelled"
+
+
+class ImportSuperseded(Conflict):
+    """A newer import of the same record type completed: what this one still had to write is out of date."""
+
+    code = "superseded"
+
+
+class DatasetChanging(Conflict):
+    """Another import is loading the same record type; repeat this once that has ended."""
+
+    code = "dataset_changing"
 
 
 class ExecutionNotUnknown(Conflict):

@@ -88,7 +88,7 @@ IMPORT_ROWS = Series(
     "breakwater_import_rows",
     "Rows of import batches that ended, by what became of them.",
     ("result",),
-    zeros=(("inserted",), ("updated",), ("unchanged",), ("rejected",)),
+    zeros=(("inserted",), ("updated",), ("unchanged",), ("superseded",), ("rejected",)),
 )
 COORDINATION = Series(
     "breakwater_coordination",

@@ -14,7 +14,16 @@ from db.batches import Claimant, ClaimedBatch
 from db.engine import Connection, Engine, create_engine, in_transaction
 from db.import_settlements import ImportRange, ImportSettlement, ReadRow, read_ranges
 from db.importing import ImportRecorded
-from db.imports import IMPORT_POOL, Coordination, FoundRecordType, ImportPlan, PlannedRange, Served, Settled
+from db.imports import (
+    IMPORT_POOL,
+    Coordination,
+    FoundRecordType,
+    ImportPlan,
+    PlannedRange,
+    Served,
+    Settled,
+    Waiting,
+)
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from domain.identities import wanted_by
@@ -60,8 +69,14 @@ class Imports:
 
     async def begin(self, job_no: int, *, lease_seconds: float = 60) -> Coordination | None:
         """Take the right to coordinate."""
+        begun = await self.begin_or_wait(job_no, lease_seconds=lease_seconds)
+        assert not isinstance(begun, Waiting), begun
+        return begun
 
-        async def unit(connection: Connection) -> Coordination | None:
+    async def begin_or_wait(self, job_no: int, *, lease_seconds: float = 60) -> Coordination | Waiting | None:
+        """Take the right to coordinate, or wait for another import."""
+
+        async def unit(connection: Connection) -> Coordination | Waiting | None:
             number = await configurations.current_no(connection)
             assert number is not None
             everything = await connection.fetchval("SELECT array_agg(identity_no) FROM identities")

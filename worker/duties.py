@@ -51,7 +51,7 @@ class Worker:
             context,
             self._executor,
             self._importer,
-            on_notice=self._claimer.wake,
+            on_notice=self._on_repaired,
             on_imports=self._claimer.wake_by_another,
             on_configuration=context.served.is_stale.set,
         )
@@ -122,6 +122,8 @@ class Worker:
         for settlement in (*recorded.settled, *recorded.stale):
             self._importer.release(settlement.batch)
         self._claimer.wake()
+        if any(job.status != "running" for job in recorded.jobs):
+            self._import_coordinator.wake()  # another import may have waited for the end of this one
 
     def _on_half_read(self) -> None:
         self._claimer.wake()

@@ -15,7 +15,7 @@ from broker import locks
 from broker.envelopes import BrokerError
 from db import imports, tallies
 from db.engine import GONE, REFUSED, Connection, in_transaction
-from db.imports import Coordination, ImportPlan, KeyChanged, Served, Settled
+from db.imports import Coordination, ImportPlan, KeyChanged, Served, Settled, Waiting
 from db.tallies import Tally, tally
 from domain.identities import of_source
 from domain.import_spec import ImportSpec
@@ -119,14 +119,22 @@ class ImportCoordinator:
     async def _coordinate_alone(self, job_no: int, token: str) -> None:
         try:
             mine = await in_transaction(self._context.engine, lambda c: self._begin(c, job_no))
-            if mine is not None:
+            if isinstance(mine, Waiting):
+                self._context.log.info(
+                    "coordination_waits",
+                    job_id=mine.job_id,
+                    waits_for=mine.other_id,
+                    record_type=mine.record_type,
+                    until="ended" if mine.until_end else "planned",
+                )
+            elif mine is not None:
                 self._context.log.info("coordination_started", job_id=mine.id, source=mine.source, fence=mine.fence)
                 await self._hold(mine, token)
         finally:
             with suppress(BrokerError):
                 await locks.release(self._context.redis, job_no, token)
 
-    async def _begin(self, connection: Connection, job_no: int) -> Coordination | None:
+    async def _begin(self, connection: Connection, job_no: int) -> Coordination | Waiting | None:
         mine = await imports.begin(
             connection,
             job_no,
@@ -135,7 +143,7 @@ class ImportCoordinator:
             worker_no=self._context.worker_no,
             lease_seconds=self._context.lease_seconds,
         )
-        if mine is not None:
+        if isinstance(mine, Coordination):
             await self._count(connection, [(source, "fenced") for source in mine.fenced_sources])
         return mine
 

@@ -190,6 +190,7 @@ def _end_tallies(settled: Sequence[ImportSettlement]) -> list[Tally]:
         "inserted": sum(one.inserted for one in ended),
         "updated": sum(one.updated for one in ended),
         "unchanged": sum(one.unchanged for one in ended),
+        "superseded": sum(one.superseded for one in ended),
         "rejected": sum(len(one.rejected) for one in ended),
     }
     batches = Counter(one.status for one in ended)

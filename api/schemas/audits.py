@@ -35,6 +35,9 @@ class AuditCounts(BaseModel):
         description="Tries, and batches of imports, from before there was a configuration to compare them with."
     )
     incomplete: int = Field(description="Cells whose answer was cut or filtered, or is a refusal.")
+    superseded: int = Field(
+        description="Rows of imports that weren't written, since a newer import had written the record otherwise."
+    )
     unconfirmed_region: int = Field(
         description="Completed cells whose provider didn't say which region served: they were asked where the plan"
         " says, and nobody confirmed it."
@@ -132,6 +135,7 @@ _COUNTED = (
     "incomplete",
     "unconfirmed_region",
     "simulated",
+    "superseded",
     "config_mismatches",
     "unknown_configuration",
 )

@@ -7,39 +7,59 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, Field
 
 from api.paging import Listed
-from db.datasets import DatasetRead, DatasetTypeRead
+from db.datasets import DatasetImportRead, DatasetRead, DatasetTypeRead
 from domain.status import JobStatus
 
 
-class LastImport(BaseModel):
-    """The import that was planned last to load a record type."""
+class DatasetImport(BaseModel):
+    """An import of a record type."""
 
     job_id: str
+    generation: int
     status: JobStatus
     planned_at: datetime | None
     finished_at: datetime | None
+
+    @classmethod
+    def of(cls, one: DatasetImportRead) -> Self:
+        """Return the import as it is shown."""
+        return cls(
+            job_id=one.job_id,
+            generation=one.generation,
+            status=JobStatus(one.status),
+            planned_at=one.planned_at,
+            finished_at=one.finished_at,
+        )
 
 
 class DatasetType(BaseModel):
     """A record type of a dataset."""
 
     id: str
-    last_import: LastImport | None = Field(description="Null once that job is deleted.")
+    generation: int = Field(
+        description="The number that the newest import of it got: imports are numbered in the order in which their"
+        " sources were pinned. 0 from before they were."
+    )
+    last_import: DatasetImport | None = Field(
+        description="The one with the highest generation of those that completed, wholly or in part; null before one"
+        " has, and once that job is deleted."
+    )
+    newest_import: DatasetImport | None = Field(
+        description="The one with the highest generation, whatever became of it; null once that job is deleted."
+    )
     records: str = Field(description="Where its rows are: by pages, or as a file.")
 
     @classmethod
     def of(cls, dataset: str, one: DatasetTypeRead) -> Self:
         """Return the record type as it is shown."""
-        last = None
-        if one.job_id is not None and one.status is not None:
-            last = LastImport(
-                job_id=one.job_id,
-                status=JobStatus(one.status),
-                planned_at=one.planned_at,
-                finished_at=one.finished_at,
-            )
         at = f"/datasets/{quote(dataset, safe='')}/records?{urlencode({'record_type': one.record_type})}"
-        return cls(id=one.record_type, last_import=last, records=at)
+        return cls(
+            id=one.record_type,
+            generation=one.generation,
+            last_import=DatasetImport.of(one.completed) if one.completed else None,
+            newest_import=DatasetImport.of(one.newest) if one.newest else None,
+            records=at,
+        )
 
 
 class Dataset(BaseModel):

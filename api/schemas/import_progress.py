@@ -1,7 +1,7 @@
 """How far an import is, as its job shows it."""
 
 from datetime import datetime
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -12,10 +12,11 @@ class RowCounts(BaseModel):
     """What became of the rows of batches that have ended; of a failed batch none is written, whatever was read."""
 
     expected: int = Field(description="As coordination counted them.")
-    read: int = Field(description="Written, unchanged or rejected, and those of failed batches.")
+    read: int = Field(description="Written, unchanged, superseded or rejected, and those of failed batches.")
     inserted: int
     updated: int
     unchanged: int
+    superseded: int = Field(description="Not written: a newer import had written the record otherwise.")
     rejected: int
 
 
@@ -23,6 +24,11 @@ class RecordTypeProgress(BaseModel):
     """How far a record type is."""
 
     id: str
+    generation: int = Field(
+        description="Its number among the imports of this record type of the dataset, given one at a time in the order"
+        " in which their sources were pinned. A record never goes back to a lower one."
+    )
+    superseded_by: list[str] = Field(description="If rows were superseded: the jobs of newer imports, the first five.")
     level: int = Field(description="How deep in the graph of dependencies.")
     batches: int
     batches_completed: int
@@ -36,6 +42,18 @@ class RecordTypeProgress(BaseModel):
     )
 
 
+class WaitsFor(BaseModel):
+    """Another import of the same record type, which this one waits for."""
+
+    job_id: str
+    record_type: str
+    until: Literal["planned", "ended"] = Field(
+        description="`planned` where sources are pinned one import at a time; `ended` where one of the two sources is"
+        " no file, as its rows are read until then."
+    )
+    since: datetime
+
+
 class CoordinationError(BaseModel):
     """Why a try to coordinate it failed."""
 
@@ -46,7 +64,10 @@ class CoordinationError(BaseModel):
 class CoordinationState(BaseModel):
     """Who coordinates the import, while somebody does."""
 
-    fence: int = Field(description="Rises with every worker that took it up; who holds an older one can't write.")
+    fence: int = Field(
+        description="Rises with every worker that took it up; who holds an older one can't write. 0 before the first."
+    )
+    waits_for: WaitsFor | None = Field(description="The import that is to be planned, or to end, before this begins.")
     worker: str | None
     heartbeat_at: datetime | None
     lease_until: datetime | None
@@ -61,7 +82,7 @@ class CoordinationState(BaseModel):
 class ImportProgress(BaseModel):
     """How far an import is, in all and by record type. Rows count once their batch has ended."""
 
-    coordination: CoordinationState | None = Field(description="Null until a worker first took it up.")
+    coordination: CoordinationState | None = Field(description="Null until a worker first looked at it.")
     waves: int
     running_wave: int | None
     rows: RowCounts
@@ -80,6 +101,8 @@ class ImportProgress(BaseModel):
         types = [
             RecordTypeProgress(
                 id=one.id,
+                generation=one.generation,
+                superseded_by=list(one.superseded_by),
                 level=one.level,
                 batches=one.batches,
                 batches_completed=one.batches_completed,
@@ -90,6 +113,7 @@ class ImportProgress(BaseModel):
                     inserted=one.rows_inserted,
                     updated=one.rows_updated,
                     unchanged=one.rows_unchanged,
+                    superseded=one.rows_superseded,
                     rejected=one.rows_rejected,
                 ),
                 is_complete=one.is_complete and not one.rows_gone,
@@ -113,6 +137,7 @@ def _coordination(state: CoordinationRead) -> CoordinationState:
     code, detail = state.error_code, state.error_detail
     return CoordinationState(
         fence=state.fence,
+        waits_for=_waits_for(state),
         worker=state.worker,
         heartbeat_at=state.heartbeat_at if state.lease_until else None,
         lease_until=state.lease_until,
@@ -120,6 +145,17 @@ def _coordination(state: CoordinationRead) -> CoordinationState:
         not_before=state.not_before,
         away_since=state.away_since,
         error=None if code is None else CoordinationError(code=code, detail=detail or ""),
+    )
+
+
+def _waits_for(state: CoordinationRead) -> WaitsFor | None:
+    if state.waits_for_id is None or state.waits_for_type is None or state.waiting_since is None:
+        return None
+    return WaitsFor(
+        job_id=state.waits_for_id,
+        record_type=state.waits_for_type,
+        until="ended" if state.waits_for_end else "planned",
+        since=state.waiting_since,
     )
 
 

@@ -79,7 +79,7 @@ class QueuePlace(BaseModel):
 class Held(BaseModel):
     """Why nothing of a job may start."""
 
-    reason: Literal["region_paused", "provider_paused", "gate_closed", "configuration_changed"]
+    reason: Literal["region_paused", "provider_paused", "gate_closed", "configuration_changed", "other_import"]
     since: datetime
     detail: str = Field(description="What holds it, and what lets it go on.")
 
@@ -95,6 +95,18 @@ class Held(BaseModel):
             detail=f"It was accepted under another configuration of {named}. It goes on when that is configured again, "
             "or is accepted anew: `breakwater config apply FILE --move-jobs`. Or cancel it.",
         )
+
+    @classmethod
+    def by_import(cls, import_: ImportProgress | None) -> Self | None:
+        """Return how an import is held that waits for another one of the same record type, None if it doesn't."""
+        other = import_.coordination.waits_for if import_ and import_.coordination else None
+        if other is None:
+            return None
+        about = f"Job {other.job_id} imports record type {other.record_type} too. This one begins when that"
+        ends = "is planned, since sources are pinned one at a time."
+        if other.until == "ended":
+            ends = "has ended or is cancelled, since a source that is no file is read by one import at a time."
+        return cls(reason="other_import", since=other.since, detail=f"{about} {ends}")
 
 
 class JobSummary(BaseModel):
@@ -170,6 +182,7 @@ class Job(BaseModel):
     @classmethod
     def of(cls, job: JobRead, import_: ImportRead | None = None, *, held: Held | None = None) -> Self:
         """Return the job as it is shown alone; `import_` is how far it is, if it is an import."""
+        progress = None if import_ is None else _progress(job, import_)
         return cls(
             id=job.id,
             kind=Kind(job.kind),
@@ -180,7 +193,7 @@ class Job(BaseModel):
             started_at=job.started_at,
             first_started_at=job.first_started_at,
             finished_at=job.finished_at,
-            held=Held.by_configuration(job) or held,
+            held=Held.by_configuration(job) or Held.by_import(progress) or held,
             queue=QueuePlace.of(job),
             spec_hash=job.spec_hash,
             simulated=job.simulated,
@@ -189,7 +202,7 @@ class Job(BaseModel):
             normalization=[NormalizationNote.model_validate(note) for note in job.normalization or ()],
             planned=_planned(job, import_),
             progress=Progress.of(job.counts),
-            import_progress=None if import_ is None else _progress(job, import_),
+            import_progress=progress,
             incomplete=job.incomplete,
             times_seen=job.times_seen,
             error=JobError.of(job),

@@ -19,6 +19,10 @@ class Record(BaseModel):
     updated_at: datetime = Field(description="When it last changed: a row that is as it was isn't rewritten.")
     job_id: str | None = Field(description="The job that wrote it last.")
     batch_id: str
+    generation: int = Field(
+        description="Of the newest import that wrote it, or found it as it is while an older one was still at work. No"
+        " import with a lower one writes it any more; 0 from before imports were numbered."
+    )
 
     @classmethod
     def of(cls, record: RecordRead) -> Self:
@@ -29,6 +33,7 @@ class Record(BaseModel):
             updated_at=record.updated_at,
             job_id=record.job_id,
             batch_id=str(record.batch_no),
+            generation=record.generation,
         )
 
 

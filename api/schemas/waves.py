@@ -18,6 +18,7 @@ ROWS = (
     "rows_inserted",
     "rows_updated",
     "rows_unchanged",
+    "rows_superseded",
     "rows_rejected",
 )
 
@@ -96,6 +97,9 @@ class Batch(BaseModel):
     rows_inserted: int | None = None
     rows_updated: int | None = None
     rows_unchanged: int | None = None
+    rows_superseded: int | None = Field(
+        default=None, description="Not written: a newer import had written the record otherwise."
+    )
     rows_rejected: int | None = None
     error: BatchError | None = None
     fence: int = Field(description="Rises with every claim; who holds an older one can't write any more.")

@@ -1,5 +1,5 @@
 -- Count what the jobs in $1 hold, from their executions, and compare it with what is kept. Everything but planned,
--- terminal, open, attempts, external_calls, incomplete, unconfirmed_region, simulated and unknown_configuration must be 0.
+-- terminal, open, attempts, external_calls, incomplete, unconfirmed_region, simulated, superseded and unknown_configuration must be 0.
 -- A job that ended before it was planned has no cells. A twin
 -- may stand in for a missing cell in out_of_plan, but not in duplicates. The last try of a cell is told by its own row
 -- where somebody was asked: not while it waits, not when it was cancelled, given up or resolved by a person.
@@ -66,7 +66,8 @@ WITH audited_jobs AS MATERIALIZED (
         count(*) FILTER (WHERE NOT e.is_complete)::int AS incomplete,
         count(*) FILTER (
             WHERE e.status = 'completed' AND e.provider_used IS NOT NULL AND e.region_served IS NULL
-        )::int AS unconfirmed_region
+        )::int AS unconfirmed_region,
+        0::bigint AS superseded
     FROM tried_cells AS e
     JOIN audited_jobs AS a USING (job_no)
     GROUP BY e.job_no, e.batch_no, e.region_no, e.model_no, a.questions
@@ -77,7 +78,7 @@ WITH audited_jobs AS MATERIALIZED (
         (b.status = 'cancelled')::int, 0, coalesce(b.attempts, 0), 0,
         0, (b.status = 'completed' AND i.identity_no IS NULL)::int,
         (i.identity_no IS NOT NULL AND NOT i.identity_no = ANY (coalesce(a.accepted_nos, '{}')))::int,
-        0, 0, 0
+        0, 0, 0, i.rows_superseded
     FROM import_batches AS i
     JOIN audited_jobs AS a USING (job_no)
     LEFT JOIN batches AS b USING (job_no, batch_no)
@@ -153,7 +154,8 @@ WITH audited_jobs AS MATERIALIZED (
         sum(c.mismatches)::int AS mismatches,
         sum(c.tries_differ)::int AS tries_differ,
         sum(c.incomplete)::int AS incomplete,
-        sum(c.unconfirmed_region)::int AS unconfirmed_region
+        sum(c.unconfirmed_region)::int AS unconfirmed_region,
+        sum(c.superseded)::bigint AS superseded
     FROM counted_batches AS c
     GROUP BY c.job_no
 )
@@ -178,6 +180,7 @@ SELECT
     coalesce(c.tries_differ, 0) AS tries_differ,
     coalesce(c.incomplete, 0) AS incomplete,
     coalesce(c.unconfirmed_region, 0) AS unconfirmed_region,
+    coalesce(c.superseded, 0) AS superseded,
     coalesce(c.mismatches, 0) AS config_mismatches,
     coalesce(c.simulated, 0) AS simulated,
     coalesce(c.of_nobody_known, 0) AS unknown_configuration,

@@ -16,7 +16,11 @@ WITH taken AS (
         lease_until = excluded.lease_until,
         heartbeat_at = excluded.heartbeat_at,
         lost_leases = imports.lost_leases + (imports.holder IS NOT NULL)::int,
-        not_before = NULL
+        not_before = NULL,
+        waiting_since = NULL,
+        waits_for_job_no = NULL,
+        waits_for_type = NULL,
+        waits_for_end = NULL
     WHERE imports.lease_until IS NULL OR imports.lease_until < now()
     RETURNING job_no, fence, attempts, lost_leases, extract(EPOCH FROM now() - away_since)::float8 AS away_seconds
 ), fenced_triggers AS (

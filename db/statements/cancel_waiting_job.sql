@@ -10,7 +10,13 @@ WITH cancelled_job AS (
     RETURNING j.job_no, j.last_event_no, j.cancelled
 ), released_lease AS (
     UPDATE imports AS i
-    SET fence = i.fence + 1, holder = NULL, lease_until = NULL
+    SET fence = i.fence + 1,
+        holder = NULL,
+        lease_until = NULL,
+        waiting_since = NULL,
+        waits_for_job_no = NULL,
+        waits_for_type = NULL,
+        waits_for_end = NULL
     FROM cancelled_job AS c
     WHERE i.job_no = c.job_no
 ), inserted_event AS (

@@ -1,10 +1,14 @@
--- Count by batch which of the staged rows are there, and which of those can't stay as they are: they differ, or are another
--- batch's of the same import. Nothing is locked.
+-- Count by batch which of the staged rows are there, which of those can't stay as they are, and which a newer import wrote
+-- otherwise. To be written are those that differ, those of another batch of the same import, and in contested record sets ($1)
+-- those that no import as new as this one has. Nothing is locked.
 SELECT
     s.job_no, s.batch_no, count(*)::int AS known,
     (count(*) FILTER (
-        WHERE r.payload::text <> s.payload OR r.job_no = s.job_no AND r.batch_no <> s.batch_no
-    ))::int AS differing
+        WHERE (r.payload::text <> s.payload AND r.generation <= s.generation)
+            OR (r.job_no = s.job_no AND r.batch_no <> s.batch_no)
+            OR (r.generation < s.generation AND r.record_set_no = ANY ($1::int[]))
+    ))::int AS wanted,
+    (count(*) FILTER (WHERE r.payload::text <> s.payload AND r.generation > s.generation))::int AS superseded
 FROM (SELECT * FROM pg_temp.staged_records ORDER BY record_set_no, record_key) AS s
 JOIN imported_records AS r ON r.record_set_no = s.record_set_no AND r.record_key = s.record_key
 GROUP BY s.job_no, s.batch_no

@@ -1,4 +1,4 @@
--- Find up to $1 imports that wait to be coordinated, or whose coordinator's lease ran out; not those in $2, and
+-- Find up to $1 imports that wait to be coordinated, or whose coordinator's lease ran out; not those in $2 or that wait for another import, and
 -- only those whose identities this worker serves ($4), while configuration $3 is in force.
 -- Nothing is locked: whoever then takes the lease decides.
 SELECT j.job_no, j.id
@@ -9,5 +9,6 @@ WHERE j.kind = 'import' AND j.status IN ('queued', 'coordinating') AND j.job_no 
     AND $3::int = (SELECT max(c.configuration_no) FROM configurations AS c)
     AND (i.lease_until IS NULL OR i.lease_until < now())
     AND (i.not_before IS NULL OR i.not_before <= now())
+    AND NOT EXISTS (SELECT FROM waiting_imports AS w WHERE w.job_no = j.job_no)
 ORDER BY j.turn, j.job_no
 LIMIT $1

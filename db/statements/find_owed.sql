@@ -1,6 +1,6 @@
 -- List what has been due for at least $1 seconds: queued jobs, imports whose coordinator's lease ran out (nobody looks at
 -- how long it has been at work) and ready batches, longest first. What is held on purpose
--- isn't owed: accepted under what isn't configured any more, paused, behind a closed gate, or at a limit of calls in flight, whose freed calls wake somebody.
+-- isn't owed: accepted under what isn't configured any more, waiting for another import, paused, behind a closed gate, or at a limit of calls in flight, whose freed calls wake somebody.
 WITH current AS MATERIALIZED (
     SELECT current_identities() AS identity_nos
 ), held_pools AS MATERIALIZED (
@@ -29,6 +29,7 @@ FROM (
         WHERE j.status = 'queued' AND j.identity_nos <@ (SELECT c.identity_nos FROM current AS c)
             AND j.queued_at < now() - $1::float8 * interval '1 second'
             AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = j.job_no AND i.not_before > now())
+            AND NOT EXISTS (SELECT FROM waiting_imports AS w WHERE w.job_no = j.job_no)
         ORDER BY j.turn, j.job_no
         LIMIT $2
     )

@@ -1,4 +1,4 @@
--- Write the plan of an import ($1) whose job and coordination this transaction has locked: its record types ($2 to $8),
+-- Write the plan of an import ($1) whose job and coordination this transaction has locked: its record types ($2 to $8, of the generations $28),
 -- waves ($9 to $12) and batches ($13 to $18, which read the identities $27), and start it. Batches are numbered as they come, from 1; of the first wave
 -- $19 are ready, and each that ends releases the one as many further on. Its pool is ($20, $21).
 WITH started_job AS (
@@ -9,9 +9,11 @@ WITH started_job AS (
     WHERE j.job_no = $1::bigint
     RETURNING j.job_no, j.tenant_no, j.last_event_no
 ), inserted_types AS (
-    INSERT INTO record_types (job_no, record_type_no, id, record_set_no, level, rows_expected, is_complete, detail)
+    INSERT INTO record_types (
+        job_no, record_type_no, id, record_set_no, level, rows_expected, is_complete, detail, generation
+    )
     SELECT $1, r.*
-    FROM unnest($2::smallint[], $3::text[], $4::int[], $5::int[], $6::bigint[], $7::boolean[], $8::text[]) AS r
+    FROM unnest($2::smallint[], $3::text[], $4::int[], $5::int[], $6::bigint[], $7::boolean[], $8::text[], $28::int[]) AS r
 ), inserted_waves AS (
     INSERT INTO waves (job_no, wave_no, level, status, total_batches, open_batches, first_batch_no, started_at)
     SELECT

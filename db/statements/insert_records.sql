@@ -1,8 +1,8 @@
 -- Write the staged rows that there are not yet, in the order of their keys; count them by batch. A row that exists is
 -- neither rewritten nor locked.
 WITH inserted AS (
-    INSERT INTO imported_records AS r (record_set_no, record_key, payload, job_no, batch_no)
-    SELECT s.record_set_no, s.record_key, s.payload::json, s.job_no, s.batch_no
+    INSERT INTO imported_records AS r (record_set_no, record_key, payload, job_no, batch_no, generation)
+    SELECT s.record_set_no, s.record_key, s.payload::json, s.job_no, s.batch_no, s.generation
     FROM pg_temp.staged_records AS s
     ORDER BY s.record_set_no, s.record_key
     ON CONFLICT ON CONSTRAINT unique_imported_record DO NOTHING

@@ -1,5 +1,5 @@
--- List a tenant's ($1) datasets by name from above $2 on, up to $3, with their record types and the job that was planned
--- last to import each; none where that was deleted.
+-- List a tenant's ($1) datasets by name from above $2 on, up to $3, with their record types; with each the newest import that
+-- completed, and the newest of all. None where that was deleted.
 WITH page AS (
     SELECT DISTINCT s.dataset
     FROM record_sets AS s
@@ -7,16 +7,30 @@ WITH page AS (
     ORDER BY s.dataset
     LIMIT $3
 )
-SELECT s.dataset, s.record_type, j.id AS job_id, j.status, i.planned_at, j.finished_at
+SELECT
+    s.dataset, s.record_type, s.generation,
+    completed.job_id, completed.generation AS job_generation, completed.status, completed.planned_at, completed.finished_at,
+    newest.job_id AS newest_id, newest.generation AS newest_generation, newest.status AS newest_status,
+    newest.planned_at AS newest_planned_at, newest.finished_at AS newest_finished_at
 FROM page AS p
 JOIN record_sets AS s ON s.tenant_no = $1 AND s.dataset = p.dataset
 LEFT JOIN LATERAL (
-    SELECT t.job_no
+    SELECT j.id AS job_id, t.generation, j.status, i.planned_at, j.finished_at
     FROM record_types AS t
-    WHERE t.record_set_no = s.record_set_no
-    ORDER BY t.job_no DESC
+    JOIN jobs AS j USING (job_no)
+    JOIN imports AS i USING (job_no)
+    WHERE t.record_set_no = s.record_set_no AND t.generation <= s.completed_generation
+        AND j.status IN ('completed', 'partial')
+    ORDER BY t.generation DESC, t.job_no DESC
     LIMIT 1
-) AS last ON true
-LEFT JOIN jobs AS j ON j.job_no = last.job_no
-LEFT JOIN imports AS i ON i.job_no = last.job_no
+) AS completed ON true
+LEFT JOIN LATERAL (
+    SELECT j.id AS job_id, t.generation, j.status, i.planned_at, j.finished_at
+    FROM record_types AS t
+    JOIN jobs AS j USING (job_no)
+    JOIN imports AS i USING (job_no)
+    WHERE t.record_set_no = s.record_set_no
+    ORDER BY t.generation DESC, t.job_no DESC
+    LIMIT 1
+) AS newest ON true
 ORDER BY s.dataset, s.record_type

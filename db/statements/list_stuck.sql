@@ -49,6 +49,7 @@ FROM (
             JOIN specs AS s USING (job_no)
             WHERE j.tenant_no = $3 AND j.status = 'queued' AND j.queued_at < now() - $1::float8 * interval '1 second'
                 AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = j.job_no AND i.not_before > now())
+                AND NOT EXISTS (SELECT FROM waiting_imports AS w WHERE w.job_no = j.job_no)
             ORDER BY j.turn, j.job_no
             LIMIT $2
         )

@@ -1,6 +1,6 @@
 -- Measure what waits and what runs, over all tenants. Each count stops at $1: a scrape stays cheap however much there is.
 -- Job numbers rise with creation, so the oldest job is among a tenant's lowest, but for imports that were queued again;
--- those that wait for their source wait for no worker.
+-- those that wait for their source or another import wait for no worker.
 SELECT
     (SELECT count(*)::int FROM (SELECT FROM jobs AS j WHERE j.status = 'queued' LIMIT $1) AS counted) AS jobs_queued,
     (
@@ -25,6 +25,7 @@ SELECT
             FROM jobs AS j
             WHERE j.tenant_no = t.tenant_no AND j.status = 'queued'
                 AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = j.job_no AND i.not_before > now())
+                AND NOT EXISTS (SELECT FROM waiting_imports AS w WHERE w.job_no = j.job_no)
             ORDER BY j.job_no
             LIMIT 1000
         ) AS lowest

@@ -5,7 +5,7 @@ WITH reopened_ranges AS (
     UPDATE import_batches AS i
     SET forgiven = b.attempts,
         away_since = NULL,
-        rows_read = 0, rows_inserted = 0, rows_updated = 0, rows_unchanged = 0, rows_rejected = 0,
+        rows_read = 0, rows_inserted = 0, rows_updated = 0, rows_unchanged = 0, rows_superseded = 0, rows_rejected = 0,
         error_code = NULL,
         error_detail = NULL
     FROM batches AS b

@@ -4,5 +4,6 @@ CREATE TEMP TABLE staged_records (
     record_key text COLLATE "C" NOT NULL,
     payload text NOT NULL,
     job_no bigint NOT NULL,
-    batch_no int NOT NULL
+    batch_no int NOT NULL,
+    generation int NOT NULL
 ) ON COMMIT DELETE ROWS

@@ -1,32 +1,43 @@
 -- Find the staged rows that are there, this transaction's own among them, rewrite those that differ, in the order of their
--- keys, and count all three by batch. What another batch of the same import wrote stays: its key came twice, and is told as
--- a duplicate, as a row with a key of its own. If it wrote it while this waited for the row, it stays too (the update looks at
--- the row's new version), and fewer were updated than differ.
+-- keys, and count by batch. What a newer import wrote stays. In contested record sets ($1) equal rows get this generation,
+-- and nothing else of them changes. What another batch of the same import wrote stays: its key came twice, and is told as a
+-- duplicate, as a row with a key of its own. The update decides by the row's new version, if it had to wait for that: an
+-- equal row that an older import changed meanwhile is rewritten, and of what a newer one wrote fewer are written than wanted.
 WITH found AS MATERIALIZED (
     SELECT
-        s.record_set_no, s.record_key, s.job_no, s.batch_no,
-        CASE WHEN r.payload::text <> s.payload THEN s.payload END AS changed_payload,
+        s.record_set_no, s.record_key, s.job_no, s.batch_no, s.generation,
+        CASE
+            WHEN r.generation > s.generation THEN NULL
+            WHEN r.payload::text <> s.payload OR (r.generation < s.generation AND r.record_set_no = ANY ($1::int[]))
+                THEN s.payload
+        END AS wanted_payload,
+        r.payload::text <> s.payload AND r.generation > s.generation AS is_superseded,
         r.job_no = s.job_no AND r.batch_no <> s.batch_no AS is_duplicate
     FROM (SELECT * FROM pg_temp.staged_records ORDER BY record_set_no, record_key) AS s
     JOIN imported_records AS r ON r.record_set_no = s.record_set_no AND r.record_key = s.record_key
-), updated AS (
+), written AS (
     UPDATE imported_records AS r
-    SET payload = f.changed_payload::json, job_no = f.job_no, batch_no = f.batch_no, updated_at = now()
+    SET payload = CASE WHEN r.payload::text <> f.wanted_payload THEN f.wanted_payload::json ELSE r.payload END,
+        job_no = CASE WHEN r.payload::text <> f.wanted_payload THEN f.job_no ELSE r.job_no END,
+        batch_no = CASE WHEN r.payload::text <> f.wanted_payload THEN f.batch_no ELSE r.batch_no END,
+        updated_at = CASE WHEN r.payload::text <> f.wanted_payload THEN now() ELSE r.updated_at END,
+        generation = f.generation
     FROM found AS f
     WHERE r.record_set_no = f.record_set_no AND r.record_key = f.record_key
-        AND f.changed_payload IS NOT NULL AND NOT (r.job_no = f.job_no AND r.batch_no <> f.batch_no)
-    RETURNING r.job_no, r.batch_no
+        AND f.wanted_payload IS NOT NULL AND r.generation <= f.generation
+        AND NOT (r.job_no = f.job_no AND r.batch_no <> f.batch_no)
+    RETURNING f.job_no, f.batch_no, r.job_no = f.job_no AND r.batch_no = f.batch_no AS is_updated
 )
 SELECT
-    f.job_no, f.batch_no, NULL AS record_key, count(*)::int AS known, count(f.changed_payload)::int AS differing,
-    0 AS updated
+    f.job_no, f.batch_no, NULL AS record_key, count(*)::int AS known, count(f.wanted_payload)::int AS wanted,
+    (count(*) FILTER (WHERE f.is_superseded))::int AS superseded, 0 AS written, 0 AS updated
 FROM found AS f
 GROUP BY f.job_no, f.batch_no
 UNION ALL
-SELECT u.job_no, u.batch_no, NULL, 0, 0, count(*)::int
-FROM updated AS u
-GROUP BY u.job_no, u.batch_no
+SELECT w.job_no, w.batch_no, NULL, 0, 0, 0, count(*)::int, (count(*) FILTER (WHERE w.is_updated))::int
+FROM written AS w
+GROUP BY w.job_no, w.batch_no
 UNION ALL
-SELECT f.job_no, f.batch_no, f.record_key, 0, 0, 0
+SELECT f.job_no, f.batch_no, f.record_key, 0, 0, 0, 0, 0
 FROM found AS f
 WHERE f.is_duplicate

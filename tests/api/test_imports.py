@@ -82,6 +82,7 @@ async def test_two_files_are_posted_imported_and_read_back(
         "inserted": 3700,
         "updated": 0,
         "unchanged": 0,
+        "superseded": 0,
         "rejected": 0,
     }
     assert progress["rows_per_second"] > 0

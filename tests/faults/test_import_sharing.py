@@ -100,8 +100,8 @@ async def test_an_import_that_waits_for_its_turn_is_looked_at_ever_more_seldom(
         async with other.transaction():
             await other.execute(f"LOCK TABLE {SCHEMA}.line IN ACCESS EXCLUSIVE MODE")
             source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
-            body = import_body({**table_type("line"), "source": source})
-            await ring(redis_url, [await seed_import(connection, body) for _ in range(5)])
+            bodies = [import_body({**table_type("line"), "source": source}, dataset=f"set {n}") for n in range(5)]
+            await ring(redis_url, [await seed_import(connection, body) for body in bodies])
             coordinating = "SELECT count(*) = 4 FROM jobs WHERE status = 'coordinating'"
             await eventually_async(lambda: connection.fetchval(coordinating))
             await client.config_resetstat()

@@ -1,0 +1,6 @@
+-- Keep below which generation no import writes any more, of these locked record sets ($1).
+UPDATE record_sets AS s
+SET open_generation = coalesce(
+    (SELECT min(g.generation) FROM open_generations AS g WHERE g.record_set_no = s.record_set_no), s.generation
+)
+WHERE s.record_set_no = ANY ($1::int[])

@@ -1,0 +1,220 @@
+"""An older and a newer import of one record type, as real workers run them: the newer one's rows stay."""
+
+import random
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from db import retrying
+from db.audit import audit_recent
+from db.controls import Actor
+from db.engine import Connection, create_engine, in_transaction
+from db.retrying import RetryFilter
+from db.tenants import DEFAULT_TENANT_NO
+from domain.errors import ImportSuperseded
+from tests.fleet import Fleet, all_ended, connected, ring
+from tests.import_fixtures import SCHEMA, Erp, erp
+from tests.imports import csv_type, import_body, seed_import, table_type
+from tests.waiting import eventually_async
+
+__all__ = ["erp"]
+
+Rows = Mapping[int, str]
+SLOW_TIMERS = {"LEASE_SECONDS": 60, "HEARTBEAT_SECONDS": 5, "RECONCILE_SECONDS": 60, "SHUTDOWN_SECONDS": 1}
+NOTE_STEPS_BACK = """
+CREATE TABLE steps_back AS SELECT record_key, generation AS before, generation AS after FROM imported_records LIMIT 0;
+CREATE FUNCTION note_step_back() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO steps_back VALUES (OLD.record_key, OLD.generation, NEW.generation);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER records_never_go_back AFTER UPDATE ON imported_records
+FOR EACH ROW WHEN (NEW.generation < OLD.generation) EXECUTE FUNCTION note_step_back();
+"""
+JUDGE = """
+SELECT n.key, n.value AS newer, o.value AS older, r.payload ->> 'v' AS found
+FROM unnest($1::text[], $2::text[]) AS n (key, value)
+LEFT JOIN unnest($3::text[], $4::text[]) AS o (key, value) USING (key)
+LEFT JOIN imported_records AS r ON r.record_key = n.key
+WHERE r.payload ->> 'v' IS DISTINCT FROM n.value
+LIMIT 5
+"""
+
+
+def write(path: Path, rows: Rows) -> None:
+    """Write a file whole: who reads it meanwhile sees the one before or this one."""
+    beside = path.with_suffix(".new")
+    beside.write_text("id,v\n" + "".join(f"{key},{value}\n" for key, value in rows.items()))
+    beside.rename(path)
+
+
+async def submit(connection: Connection, redis_url: str, **policy: int) -> int:
+    """Submit an import of the file as it is now."""
+    job_no = await seed_import(connection, import_body(csv_type("row"), policy=policy))
+    await ring(redis_url, [job_no])
+    return job_no
+
+
+async def ended_batches(connection: Connection, job_no: int, count: int) -> None:
+    """Wait until so many batches of it have ended, or it has."""
+    look = "SELECT completed + failed >= $2 OR finished_at IS NOT NULL FROM jobs WHERE job_no = $1"
+    await eventually_async(lambda: connection.fetchval(look, job_no, count), seconds=90)
+
+
+async def is_planned(connection: Connection, job_no: int) -> bool:
+    return await connection.fetchval("SELECT planned_at IS NOT NULL FROM imports WHERE job_no = $1", job_no)
+
+
+async def has_ended(connection: Connection, job_no: int) -> bool:
+    return await connection.fetchval("SELECT finished_at IS NOT NULL FROM jobs WHERE job_no = $1", job_no)
+
+
+async def differing(connection: Connection, newer: Rows, older: Rows) -> list[tuple[object, ...]]:
+    """The rows that aren't as the newer file has them, by both files and what is in the database."""
+    columns = [[*map(str, newer)], [*newer.values()], [*map(str, older)], [*older.values()]]
+    return [tuple(row) for row in await connection.fetch(JUDGE, *columns)]
+
+
+async def test_an_older_import_that_goes_on_after_a_newer_one_completed_overwrites_nothing(
+    fleet, erp, connection, redis_url
+) -> None:
+    older, newer = (dict.fromkeys(range(3_000), value) for value in ("old", "new"))
+    write(erp.data / "row.csv", older)
+    fleet.start(1)
+    async with connected(fleet.database_url) as (locker,):
+        first = await submit(connection, redis_url, batch_size=100, max_concurrent=1)
+        await ended_batches(connection, first, 3)
+        async with locker.transaction():  # what is locked is claimed by nobody
+            await locker.execute("SELECT FROM batches WHERE job_no = $1 AND status = 'pending' FOR UPDATE", first)
+            write(erp.data / "row.csv", newer)
+            second = await submit(connection, redis_url, batch_size=1_000)
+            await eventually_async(lambda: has_ended(connection, second), seconds=30)
+            assert not await has_ended(connection, first)
+        await ring(redis_url, [first])
+        await all_ended(connection)
+    assert await differing(connection, newer, older) == []
+    counts = "SELECT sum(rows_superseded)::int FROM import_batches WHERE job_no = $1"
+    assert await connection.fetchval(counts, first) > 2_000
+    assert await connection.fetchval(counts, second) == 0
+
+
+async def test_an_import_begins_at_once_when_the_one_that_it_waits_for_is_planned_ends_or_is_cancelled(
+    fleet, erp, connection, redis_url
+) -> None:
+    """Whose timers would take a minute: nobody waits for them."""
+    await erp.table("row", 20)
+    source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.row"}
+    fleet.start(2, **SLOW_TIMERS)
+    async with connected(fleet.database_url) as (locker,):
+        async with locker.transaction():
+            await locker.execute(f"LOCK TABLE {SCHEMA}.row IN ACCESS EXCLUSIVE MODE")
+            jobs = [await seed_import(connection, import_body({**table_type("row"), "source": source})) for _ in "123"]
+            await ring(redis_url, jobs)
+            waits = "SELECT count(*) = 2 FROM imports WHERE waits_for_job_no IS NOT NULL"
+            await eventually_async(lambda: connection.fetchval(waits))
+        await all_ended(connection, seconds=8)
+    rows = await connection.fetch(
+        """
+        SELECT i.planned_at, j.finished_at
+        FROM jobs AS j JOIN imports AS i USING (job_no) JOIN record_types USING (job_no)
+        ORDER BY generation
+        """
+    )
+    assert all(later["planned_at"] > earlier["finished_at"] for earlier, later in pairwise(rows))
+
+
+@dataclass
+class Rivals:
+    """An older and a newer import, each with what it reads; `path` is where both read it."""
+
+    fleet: Fleet
+    connection: Connection
+    path: Path
+    rows_by_job: dict[int, Rows]
+
+    async def retry_until_settled(self) -> None:
+        """Retry what failed, with its own file in place, until each import completed or was superseded."""
+        engine = create_engine(self.fleet.database_url, size=1)
+        settled: set[int] = set()
+        while True:
+            await all_ended(self.connection, seconds=90)
+            failed = await self.connection.fetch("SELECT job_no, id FROM jobs WHERE status = 'failed' ORDER BY job_no")
+            open_jobs = [row for row in failed if row["job_no"] not in settled]
+            if not open_jobs:
+                break
+            job = open_jobs[-1]
+            write(self.path, self.rows_by_job[job["job_no"]])
+            retry = partial(retrying.retry_job, tenant_no=DEFAULT_TENANT_NO, job_id=job["id"], wanted=RetryFilter())
+            try:
+                await in_transaction(engine, partial(retry, actor=Actor("a test", None, 1)))
+            except ImportSuperseded:
+                settled.add(job["job_no"])
+            await ring(self.fleet.redis_url, [job["job_no"]], source="fallback")
+        await engine.dispose()
+
+
+async def interleave(
+    fleet: Fleet, erp: Erp, connection: Connection, redis_url: str, *, seed: int, rows: int, batch_size: int
+) -> None:
+    """Let an older import go on while a newer one runs and workers are killed; compare each row with the newer file."""
+    dice = random.Random(seed)
+    path = erp.data / "row.csv"
+    base = {key: dice.choice("ab") for key in range(rows) if dice.random() < 0.8}
+    older = {key: dice.choice("abc") for key in range(rows) if dice.random() < 0.9}
+    newer = {key: dice.choice("abc") for key in range(rows + rows // 10) if dice.random() < 0.9}
+    fleet.start(2)
+    write(path, base)
+    await submit(connection, redis_url, batch_size=batch_size)
+    await all_ended(connection, seconds=60)
+    await connection.execute(NOTE_STEPS_BACK)
+    write(path, older)
+    first = await submit(connection, redis_url, batch_size=batch_size, max_concurrent=dice.choice([1, 4]))
+    await ended_batches(connection, first, dice.randrange(rows // batch_size // 2))
+    write(path, newer)
+    second = await submit(connection, redis_url, batch_size=batch_size, max_concurrent=dice.choice([1, 4, 10]))
+    await eventually_async(lambda: is_planned(connection, second), seconds=60)  # its file is staged
+    rivals = Rivals(fleet, connection, path, {first: older, second: newer})
+    await kill_now_and_then(rivals, dice, second, batches=rows // batch_size)
+    await rivals.retry_until_settled()
+    assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", second) == "completed"
+    assert await differing(connection, newer, older) == []
+    assert await connection.fetch("SELECT * FROM steps_back") == []
+    engine = create_engine(fleet.database_url, size=1)
+    audits = await audit_recent(engine, DEFAULT_TENANT_NO)
+    await engine.dispose()
+    assert [one.violations for one in audits] == [[]] * 3
+
+
+async def kill_now_and_then(rivals: Rivals, dice: random.Random, newer: int, *, batches: int) -> None:
+    """Kill all workers at moments of the newer import; now and then what was staged goes with them.
+
+    The file at hand is the newer one then: batches of the older one fail, to be retried.
+    """
+    for goal in sorted(dice.sample(range(batches), 2)):
+        await ended_batches(rivals.connection, newer, goal)
+        for worker in rivals.fleet.workers:
+            if worker.is_alive:
+                worker.kill()
+        if dice.random() < 0.5:
+            shutil.rmtree(rivals.path.parent.parent / "state", ignore_errors=True)
+        rivals.fleet.start(2)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_an_older_and_a_newer_import_interleaved_while_workers_are_killed(
+    fleet, erp, connection, redis_url, seed
+) -> None:
+    await interleave(fleet, erp, connection, redis_url, seed=seed, rows=2_000, batch_size=50)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", range(20))
+async def test_an_older_and_a_newer_import_of_60_000_rows_interleaved(fleet, erp, connection, redis_url, seed) -> None:
+    await interleave(fleet, erp, connection, redis_url, seed=seed, rows=60_000, batch_size=500)
