@@ -36,7 +36,8 @@ class JobAudit:
     whole, `unconfirmed_region` completed ones whose provider didn't say which region served, `config_mismatches` tries
     and batches of imports answered by what the job was never accepted under. Cells that the built-in `echo` completed
     are `simulated`; rows of imports that a newer one kept from being written are `superseded`; of tries and batches of
-    `unknown_configuration` nobody recorded who answered: they ran before there was one.
+    `unknown_configuration` nobody recorded who answered: they ran before there was one. `generations` of an import say
+    of each record type its id, this import's generation, and the newest one.
     """
 
     job_no: int
@@ -62,6 +63,7 @@ class JobAudit:
     simulated: int
     superseded: int
     unknown_configuration: int
+    generations: Sequence[tuple[str, int, int]]
 
     @property
     def violations(self) -> list[str]:

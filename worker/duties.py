@@ -51,7 +51,7 @@ class Worker:
             context,
             self._executor,
             self._importer,
-            on_notice=self._on_repaired,
+            on_notice=self._wake,
             on_imports=self._claimer.wake_by_another,
             on_configuration=context.served.is_stale.set,
         )
@@ -63,7 +63,7 @@ class Worker:
             executor=self._executor,
             specs=specs,
         )
-        self._reconciler = Reconciler(context, self._consumer, self._on_repaired)
+        self._reconciler = Reconciler(context, self._consumer, self._wake)
         self._broker_watch = BrokerWatch(context, self._consumer.look)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -128,7 +128,7 @@ class Worker:
     def _on_half_read(self) -> None:
         self._claimer.wake()
 
-    def _on_repaired(self) -> None:
+    def _wake(self) -> None:
         self._claimer.wake()
         self._import_coordinator.wake()
 

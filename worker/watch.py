@@ -19,8 +19,9 @@ PATIENCE_SECONDS = 0.5
 class Watch:
     """Looks at least every two seconds, and at once when a notice says that something was cancelled or resumed.
 
-    `on_notice` hears of each notice after that: what was cancelled leaves room. `on_imports` hears when another worker
-    leaves batches of imports behind, `on_configuration` when another configuration was applied.
+    `on_notice` hears of each notice after that: what was cancelled leaves room, and imports may have waited for its
+    end. `on_imports` hears when another worker leaves batches of imports behind, `on_configuration` when another
+    configuration was applied.
     """
 
     def __init__(

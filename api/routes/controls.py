@@ -94,7 +94,8 @@ async def post_retry(
     `error_code` narrows that.
 
     The others stay as they are, whatever they are. Pressed again, nothing has failed, and nothing happens. A cancelled
-    job is refused: 409 `job_cancelled`.
+    job is refused: 409 `job_cancelled`; so is an import where a newer one of the same record type completed
+    (`superseded`), or where one is at work beside which a table or query can't be read (`dataset_changing`).
     """
     asked = await read_asked(request, RetryRequest)
     region = canonical_region(asked.region, registry, pointer="/region")

@@ -50,9 +50,18 @@ class _OfOneJob(BaseModel):
     job_id: str
 
 
+class AuditedRecordType(BaseModel):
+    """Which of the imports of a record type this one is."""
+
+    id: str
+    generation: int
+    newest_generation: int = Field(description="That of the newest import of it; the same, or rows may be superseded.")
+
+
 class Audit(AuditCounts, _OfOneJob):
     """One job, recounted."""
 
+    record_types: list[AuditedRecordType] = Field(description="Of an import that is planned; else none.")
     checked_at: datetime = Field(description="The moment all of it was counted at.")
 
     @classmethod
@@ -60,7 +69,17 @@ class Audit(AuditCounts, _OfOneJob):
         """Return the audit as it is shown."""
         counts = {name: getattr(audit, name) for name in _COUNTED}
         violations = audit.violations
-        return cls(job_id=audit.job_id, **counts, holds=not violations, violations=violations, checked_at=checked_at)
+        types = [
+            AuditedRecordType(id=one, generation=own, newest_generation=new) for one, own, new in audit.generations
+        ]
+        return cls(
+            job_id=audit.job_id,
+            **counts,
+            holds=not violations,
+            violations=violations,
+            checked_at=checked_at,
+            record_types=types,
+        )
 
 
 class AuditInWindow(Audit):

@@ -4,11 +4,11 @@
 SELECT
     s.job_no, s.batch_no, count(*)::int AS known,
     (count(*) FILTER (
-        WHERE (r.payload::text <> s.payload AND r.generation <= s.generation)
+        WHERE (r.generation <= s.generation AND r.payload::text <> s.payload)
             OR (r.job_no = s.job_no AND r.batch_no <> s.batch_no)
             OR (r.generation < s.generation AND r.record_set_no = ANY ($1::int[]))
     ))::int AS wanted,
-    (count(*) FILTER (WHERE r.payload::text <> s.payload AND r.generation > s.generation))::int AS superseded
+    (count(*) FILTER (WHERE r.generation > s.generation AND r.payload::text <> s.payload))::int AS superseded
 FROM (SELECT * FROM pg_temp.staged_records ORDER BY record_set_no, record_key) AS s
 JOIN imported_records AS r ON r.record_set_no = s.record_set_no AND r.record_key = s.record_key
 GROUP BY s.job_no, s.batch_no

@@ -52,7 +52,9 @@ async def test_a_superseded_import_says_so_everywhere(reader, ledger) -> None:
         [progress] = (await get(reader, f"/jobs/{job_id}"))["import_progress"]["record_types"]
         assert (progress["generation"], progress["superseded_by"]) == (generation, by)
         assert progress["rows"]["superseded"] == superseded
-        assert (await get(reader, f"/jobs/{job_id}/audit"))["superseded"] == superseded
+        audit = await get(reader, f"/jobs/{job_id}/audit")
+        assert (audit["superseded"], audit["holds"]) == (superseded, True)
+        assert audit["record_types"] == [{"id": "type-0", "generation": generation, "newest_generation": 2}]
         [batch] = (await get(reader, f"/jobs/{job_id}/waves/1/batches"))["items"]
         assert batch["rows_superseded"] == superseded
     assert (await get(reader, "/audit"))["totals"]["superseded"] == 3

@@ -92,14 +92,17 @@ async def test_of_three_imports_the_newest_decides_whatever_the_order_in_which_t
             assert read == sum(rest) == len(values)
 
 
-async def test_an_older_update_that_a_newer_import_waits_for_is_written_over(ledger, connection) -> None:
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_an_older_update_that_a_newer_import_waits_for_is_written_over(
+    ledger, connection, *, is_known: bool
+) -> None:
     """The newer one found the row equal to its own, and the older one's change was not committed yet."""
     await complete(ledger, k="[0]")
     older, newer = await two(ledger)
     task, may_commit = await held_open(
         ledger, lambda c: importing.record(c, [holding(older, k="[1]")], source="a test")
     )
-    writing = asyncio.create_task(ledger.record(holding(newer, k="[0]")))
+    writing = asyncio.create_task(ledger.record(holding(newer, k="[0]"), is_known=is_known))
     await blocked(connection)
     may_commit.set()
     await asyncio.gather(task, writing)
@@ -108,15 +111,18 @@ async def test_an_older_update_that_a_newer_import_waits_for_is_written_over(led
     assert await counts(connection, newer[0].job_no) == (1, 0, 1, 0, 0)
 
 
+@pytest.mark.parametrize("is_known", [False, True])
 @pytest.mark.parametrize("payload", ["[0]", "[2]"])
-async def test_an_older_update_that_waits_for_a_newer_import_is_superseded(ledger, connection, payload: str) -> None:
+async def test_an_older_update_that_waits_for_a_newer_import_is_superseded(
+    ledger, connection, payload: str, *, is_known: bool
+) -> None:
     """The newer one changes the row, or only takes it over as equal."""
     await complete(ledger, k="[0]", other="[0]")
     older, newer = await two(ledger)
     task, may_commit = await held_open(
         ledger, lambda c: importing.record(c, [holding(newer, k=payload)], source="a test")
     )
-    writing = asyncio.create_task(ledger.record(holding(older, k="[1]", other="[1]")))
+    writing = asyncio.create_task(ledger.record(holding(older, k="[1]", other="[1]"), is_known=is_known))
     await blocked(connection)
     may_commit.set()
     await asyncio.gather(task, writing)
