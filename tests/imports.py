@@ -75,21 +75,23 @@ class Imports:
 
     async def begin_or_wait(self, job_no: int, *, lease_seconds: float = 60) -> Coordination | Waiting | None:
         """Take the right to coordinate, or wait for another import."""
+        return await in_transaction(self.engine, lambda c: self.begin_within(c, job_no, lease_seconds=lease_seconds))
 
-        async def unit(connection: Connection) -> Coordination | Waiting | None:
-            number = await configurations.current_no(connection)
-            assert number is not None
-            everything = await connection.fetchval("SELECT array_agg(identity_no) FROM identities")
-            return await imports.begin(
-                connection,
-                job_no,
-                Served(number, everything),
-                holder=secrets.randbits(62),
-                worker_no=WORKER_NO,
-                lease_seconds=lease_seconds,
-            )
-
-        return await in_transaction(self.engine, unit)
+    async def begin_within(
+        self, connection: Connection, job_no: int, *, lease_seconds: float = 60
+    ) -> Coordination | Waiting | None:
+        """Do the same in the caller's transaction."""
+        number = await configurations.current_no(connection)
+        assert number is not None
+        everything = await connection.fetchval("SELECT array_agg(identity_no) FROM identities")
+        return await imports.begin(
+            connection,
+            job_no,
+            Served(number, everything),
+            holder=secrets.randbits(62),
+            worker_no=WORKER_NO,
+            lease_seconds=lease_seconds,
+        )
 
     async def write(self, mine: Coordination, plan: ImportPlan) -> Settled | None:
         """Write the plan; return the triggers that this settled."""
