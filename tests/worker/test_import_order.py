@@ -40,8 +40,8 @@ FOR EACH ROW WHEN (NEW.generation < OLD.generation) EXECUTE FUNCTION note_step_b
 """
 JUDGE = """
 SELECT n.key, n.value AS newer, o.value AS older, r.payload ->> 'v' AS found
-FROM unnest($1::text[], $2::text[]) AS n (key, value)
-LEFT JOIN unnest($3::text[], $4::text[]) AS o (key, value) USING (key)
+FROM newer AS n
+LEFT JOIN older AS o USING (key)
 LEFT JOIN imported_records AS r ON r.record_key = n.key
 WHERE r.payload ->> 'v' IS DISTINCT FROM n.value
 LIMIT 5
@@ -78,8 +78,11 @@ async def has_ended(connection: Connection, job_no: int) -> bool:
 
 async def differing(connection: Connection, newer: Rows, older: Rows) -> list[tuple[object, ...]]:
     """The rows that aren't as the newer file has them, by both files and what is in the database."""
-    columns = [[*map(str, newer)], [*newer.values()], [*map(str, older)], [*older.values()]]
-    return [tuple(row) for row in await connection.fetch(JUDGE, *columns)]
+    for name, rows in (("newer", newer), ("older", older)):
+        await connection.execute(f"CREATE TEMP TABLE {name} (key text PRIMARY KEY, value text)")
+        await connection.copy_records_to_table(name, records=[(str(key), value) for key, value in rows.items()])
+        await connection.execute(f"ANALYZE {name}")
+    return [tuple(row) for row in await connection.fetch(JUDGE)]
 
 
 async def test_an_older_import_that_goes_on_after_a_newer_one_completed_overwrites_nothing(
