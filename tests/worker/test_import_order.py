@@ -177,28 +177,54 @@ class Rivals:
         await engine.dispose()
 
 
-async def interleave(
-    fleet: Fleet, erp: Erp, connection: Connection, redis_url: str, *, seed: int, rows: int, batch_size: int, kills: int
-) -> None:
-    """Let an older import go on while a newer one runs and workers are killed; compare each row with the newer file."""
+@dataclass(frozen=True)
+class Size:
+    """How much is imported in what batches, and how often all workers are killed meanwhile."""
+
+    rows: int
+    batch_size: int
+    kills: int
+
+    @property
+    def batches(self) -> int:
+        return self.rows // self.batch_size
+
+
+async def interleave(fleet: Fleet, erp: Erp, redis_url: str, seed: int, size: Size) -> None:
+    """Let half of an older import go on while or after a newer one runs, and kill workers; compare every row.
+
+    Of every second seed that half begins when the newer one is planned, of the others when it has ended.
+    """
     dice = random.Random(seed)
+    connection = erp.connection
     path = erp.data / "row.csv"
-    base = {key: dice.choice("ab") for key in range(rows) if dice.random() < 0.8}
-    older = {key: dice.choice("abc") for key in range(rows) if dice.random() < 0.9}
-    newer = {key: dice.choice("abc") for key in range(rows + rows // 10) if dice.random() < 0.9}
+    base = {key: dice.choice("ab") for key in range(size.rows) if dice.random() < 0.8}
+    older = {key: dice.choice("abc") for key in range(size.rows) if dice.random() < 0.9}
+    newer = {key: dice.choice("abc") for key in range(size.rows + size.rows // 10) if dice.random() < 0.9}
     fleet.start(2)
     write(path, base)
-    await submit(connection, redis_url, batch_size=batch_size)
+    await submit(connection, redis_url, batch_size=size.batch_size)
     await all_ended(connection, seconds=60)
     await connection.execute(NOTE_STEPS_BACK)
-    write(path, older)
-    first = await submit(connection, redis_url, batch_size=batch_size, max_concurrent=dice.choice([1, 4]))
-    await ended_batches(connection, first, dice.randrange(rows // batch_size // 2))
-    write(path, newer)
-    second = await submit(connection, redis_url, batch_size=batch_size, max_concurrent=dice.choice([1, 4, 10]))
-    await eventually_async(lambda: is_planned(connection, second), seconds=60)  # its file is staged
-    rivals = Rivals(fleet, connection, path, {first: older, second: newer})
-    await kill_now_and_then(rivals, dice, second, goals=sorted(dice.sample(range(rows // batch_size), kills)))
+    async with connected(fleet.database_url, 2) as (gate, locker):
+        half = locker.transaction()
+        async with gate.transaction():  # no batch of an import is claimed meanwhile
+            await gate.execute("SELECT FROM pools WHERE provider = 'import' FOR UPDATE")
+            write(path, older)
+            first = await submit(connection, redis_url, batch_size=size.batch_size, max_concurrent=dice.choice([1, 4]))
+            await eventually_async(lambda: is_planned(connection, first), seconds=60)
+            await half.start()
+            await locker.execute("SELECT FROM batches WHERE job_no = $1 AND batch_no % 2 = 0 FOR UPDATE", first)
+        await ended_batches(connection, first, dice.randrange(size.batches // 4))
+        write(path, newer)
+        second = await submit(connection, redis_url, batch_size=size.batch_size, max_concurrent=dice.choice([1, 4, 10]))
+        await eventually_async(lambda: is_planned(connection, second), seconds=60)  # its file is staged
+        if seed % 2:
+            await half.rollback()
+        rivals = Rivals(fleet, connection, path, {first: older, second: newer})
+        await kill_now_and_then(rivals, dice, second, goals=sorted(dice.sample(range(size.batches), size.kills)))
+        await eventually_async(lambda: has_ended(connection, second), seconds=90)
+    await ring(redis_url, [first])
     await rivals.retry_until_settled()
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", second) == "completed"
     assert await differing(connection, newer, older) == []
@@ -225,14 +251,12 @@ async def kill_now_and_then(rivals: Rivals, dice: random.Random, newer: int, *, 
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_an_older_and_a_newer_import_interleaved_while_workers_are_killed(
-    fleet, erp, connection, redis_url, seed
-) -> None:
-    await interleave(fleet, erp, connection, redis_url, seed=seed, rows=1_500, batch_size=50, kills=1)
+async def test_an_older_and_a_newer_import_interleaved_while_workers_are_killed(fleet, erp, redis_url, seed) -> None:
+    await interleave(fleet, erp, redis_url, seed, Size(rows=1_500, batch_size=50, kills=1))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(20))
-async def test_an_older_and_a_newer_import_of_60_000_rows_interleaved(fleet, erp, connection, redis_url, seed) -> None:
-    await interleave(fleet, erp, connection, redis_url, seed=seed, rows=60_000, batch_size=500, kills=4)
+async def test_an_older_and_a_newer_import_of_60_000_rows_interleaved(fleet, erp, redis_url, seed) -> None:
+    await interleave(fleet, erp, redis_url, seed, Size(rows=60_000, batch_size=500, kills=4))
