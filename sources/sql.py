@@ -26,7 +26,7 @@ from sources.sql_order import (
     read_without_key,
 )
 from sources.sql_session import Connection, SqlConnection
-from sources.values import to_rows
+from sources.values import convert_rows
 
 
 class SqlSource:
@@ -104,8 +104,8 @@ class SqlSource:
                 records = await connection.fetch(statement, *source_range["from"], *end, most + 1)
         if len(records) > most:
             raise SourceChanged(f"A range of {echoed(self._name)} grew beyond {most} rows: start the import again.")
-        kinds = [column.kind for column in table.columns]
-        return to_rows(records, names=table.names, kinds=kinds, positions=count(source_range["first"]))
+        converts = [column.convert for column in table.columns]
+        return convert_rows(records, names=table.names, converts=converts, positions=count(source_range["first"]))
 
     async def aclose(self) -> None:
         """Hold nothing open: the connection is its owner's."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from sources.errors import SourceMissing, SourceRefused, echoed
 from sources.sql_session import Connection
-from sources.values import Kind
+from sources.sql_text import Convert
+from sources.sql_types import TYPES, Carried, carried_by_type
 
 _TABLE = """
 SELECT c.oid, n.nspname AS schema, c.relname AS name, has_table_privilege(c.oid, 'SELECT') AS is_readable
@@ -22,14 +23,9 @@ _COLUMNS = """
 SELECT
     a.attname AS name,
     pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
-    base.typname AS base,
-    base.typtype::text AS base_type,
-    element.typname AS element,
+    a.atttypid AS type_oid,
     a.attcollation <> 0 AS is_collated
 FROM pg_catalog.pg_attribute AS a
-JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-JOIN pg_catalog.pg_type AS base ON base.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
-LEFT JOIN pg_catalog.pg_type AS element ON element.oid = base.typelem AND base.typcategory = 'A'
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
@@ -64,31 +60,17 @@ WHERE pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(l.colln
 BYTEWISE = 'pg_catalog."C"'
 """The collation of text where no index says otherwise: it needs no rules that a library could change."""
 
-_CARRIED: Mapping[str, tuple[str, Kind]] = {
-    **dict.fromkeys(["int2", "int4", "int8", "bool", "text", "varchar", "bpchar"], ("{}", Kind.PLAIN)),
-    "float8": ("{}", Kind.FLOAT),
-    "float4": ("{}::text::float8", Kind.FLOAT),  # by its shortest digits, not by those of the double that holds it
-    "numeric": ("{}::text", Kind.NUMBER),
-    # As text, since Python's types hold less: no infinity, no years before 1.
-    **dict.fromkeys(["date", "time", "timetz", "timestamp", "timestamptz"], ("{}::text", Kind.MOMENT)),
-    **dict.fromkeys(["json", "jsonb"], ("{}::text", Kind.JSON)),
-    "bytea": ("{}", Kind.NESTED),
-}
-"""How a type's values travel, and what they need then; those of another type travel as text."""
-_JSON_ELEMENTS = frozenset({"int2", "int4", "int8", "bool", "float4", "float8"})
-"""Types whose arrays hold what JSON can hold; the elements of other arrays travel as text."""
-
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `expression` gives its value, of the table as `t`, in a form that `kind` says how to turn into JSON."""
+    """A column. `expression` gives its value, of the table as `t`, which `convert` turns into JSON if it isn't yet."""
 
     name: str
     quoted: str
     type: str
     is_collated: bool
     expression: str
-    kind: Kind
+    convert: Convert | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +107,10 @@ async def find_table(connection: Connection, name: str) -> Table:
         raise SourceRefused(f"The account of the connection may not read {echoed(name)}: grant it SELECT.")
     oid = found[0]["oid"]
     indexes = await connection.fetch(_INDEXES, oid)
+    carried = carried_by_type(await connection.fetch(TYPES, oid))
     return Table(
         quoted=f"{quoted(found[0]['schema'])}.{quoted(found[0]['name'])}",
-        columns=tuple(_column(row) for row in await connection.fetch(_COLUMNS, oid)),
+        columns=tuple(_column(row, carried) for row in await connection.fetch(_COLUMNS, oid)),
         indexes=tuple(Index(tuple(index["columns"]), tuple(index["collations"])) for index in indexes),
     )
 
@@ -143,16 +126,7 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _column(row: Any) -> Column:
+def _column(row: Any, carried: Mapping[int, Carried]) -> Column:
     name = quoted(row["name"])
-    expression, kind = _carried(f"t.{name}", base=row["base"], base_type=row["base_type"], element=row["element"])
-    return Column(row["name"], name, row["type"], row["is_collated"], expression, kind)
-
-
-def _carried(name: str, *, base: str, base_type: str, element: str | None) -> tuple[str, Kind]:
-    if element is not None:
-        return f"to_jsonb({name}{'' if element in _JSON_ELEMENTS else '::text[]'})::text", Kind.JSON
-    if base_type == "c":
-        return f"to_jsonb({name})::text", Kind.JSON
-    template, kind = _CARRIED.get(base, ("{}::text", Kind.PLAIN))
-    return template.format(name), kind
+    how = carried[row["type_oid"]]
+    return Column(row["name"], name, row["type"], row["is_collated"], how.template.format(f"t.{name}"), how.convert)

@@ -89,10 +89,21 @@ def to_rows(
     records: Iterable[Any], *, names: Sequence[str], kinds: Sequence[Kind], positions: Iterable[int]
 ) -> list[SourceRow]:
     """Return records, sequences of values in the order of `names`, as rows; `positions` may go on behind them."""
+    return convert_rows(records, names=names, converts=[CONVERT.get(kind) for kind in kinds], positions=positions)
+
+
+def convert_rows(
+    records: Iterable[Any],
+    *,
+    names: Sequence[str],
+    converts: Sequence[Callable[[Any], Any] | None],
+    positions: Iterable[int],
+) -> list[SourceRow]:
+    """Do so by a function for each value, None where it is JSON already; each may raise NotJson."""
     converting = [
-        (number, name, CONVERT[kind])
-        for number, (name, kind) in enumerate(zip(names, kinds, strict=True))
-        if kind is not Kind.PLAIN
+        (number, name, convert)
+        for number, (name, convert) in enumerate(zip(names, converts, strict=True))
+        if convert is not None
     ]
     rows = []
     for record, position in zip(records, positions, strict=False):
