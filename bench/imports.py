@@ -27,13 +27,19 @@ from domain.identities import wanted_by
 from domain.import_spec import SourceType
 from domain.normalize import normalize
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
+from domain.table_names import TableName
 from runtime.config_file import read_config_file
 
 ROWS = 4_812_213
 STAGED_ROWS = 5_000
 WORKER = ["-m", "cli", "worker"]
-CONFIG = '[connections.erp]\nurl_env = "ERP_URL"\n'
-REGISTRY = Registry(DEFAULT_REGIONS, DEFAULT_QUESTIONS, connections={"erp": Connection(SourceType.SQL)})
+TABLE = "source.transactionline"
+CONFIG = f'[connections.erp]\nurl_env = "ERP_URL"\ntables = ["{TABLE}"]\n'
+REGISTRY = Registry(
+    DEFAULT_REGIONS,
+    DEFAULT_QUESTIONS,
+    connections={"erp": Connection(SourceType.SQL, tables=frozenset([TableName(*TABLE.split("."))]))},
+)
 DIFFERING = """
 SELECT count(*)
 FROM source.transactionline AS s

@@ -118,7 +118,9 @@ def registry_of(content: Content, *, max_cells: int, number: int = 0) -> Registr
         },
         max_cells=max_cells,
         connections={
-            name: ImportConnection(_SOURCE_TYPES[connection.type], frozenset(connection.queries))
+            name: ImportConnection(
+                _SOURCE_TYPES[connection.type], frozenset(connection.queries), connection.listed_tables
+            )
             for name, connection in file.connections.items()
         },
         has_import_root=file.imports is not None,

@@ -23,6 +23,7 @@ from domain.postgres_url import WrongConnectionString
 CONNECT_SECONDS = 3.0
 """The limit per address unless `connect_timeout` says another: eight round trips of 200 ms, and room."""
 CLOSE_SECONDS = 0.5
+KEPT_STATEMENTS = 100
 AVOID_SECONDS = 30.0
 """How long an address that didn't answer is tried last."""
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
@@ -114,10 +115,14 @@ class Session(asyncpg.Connection):
 
 @dataclass
 class Dialer:
-    """Opens sessions by one connection string; remembers which addresses were silent."""
+    """Opens sessions by one connection string; remembers which addresses were silent.
+
+    Each session keeps so many prepared statements for their next use; where it keeps none, all are unnamed.
+    """
 
     info: ConnectionInfo
     connect_seconds: float = CONNECT_SECONDS
+    kept_statements: int = KEPT_STATEMENTS
     _avoided: dict[tuple[str, int], float] = field(default_factory=dict)
 
     async def open(self, *, settings: Mapping[str, str], command_seconds: float | None) -> Session:
@@ -127,7 +132,7 @@ class Dialer:
         """
         failures: list[str] = []
         last: BaseException | None = None
-        for target in _targets(self.info.target, settings):
+        for target in _targets(self.info.target):
             async with aclosing(self._addresses(failures)) as addresses:
                 async for host, address in addresses:
                     try:
@@ -190,6 +195,7 @@ class Dialer:
             "server_settings": {**settings, **self.info.server_settings()},
             "timeout": self._limit,
             "command_timeout": command_seconds,
+            "statement_cache_size": self.kept_statements,
             "connection_class": Session,
         }
         for tls in ladder:
@@ -210,16 +216,9 @@ class Dialer:
         raise AssertionError("The last way returns or raises.")
 
 
-def _targets(wanted: str, settings: Mapping[str, str]) -> Sequence[str]:
-    """Return the kinds of server to look for in turn, for the driver, which is given one server at a time.
-
-    A session that we make read-only says nothing of its server.
-    """
-    if wanted == "prefer-standby":
-        return ["standby", "any"]
-    if settings.get("default_transaction_read_only") == "on":
-        return [{"read-write": "primary", "read-only": "standby"}.get(wanted, wanted)]
-    return [wanted]
+def _targets(wanted: str) -> Sequence[str]:
+    """Return the kinds of server to look for in turn, for the driver, which is given one server at a time."""
+    return ["standby", "any"] if wanted == "prefer-standby" else [wanted]
 
 
 def _set_options(opened: socket.socket, parameters: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from domain.import_spec import SourceType
 from domain.notes import Action, Findings, Note, Part, cut
 from domain.reading import clean, read_list
+from domain.table_names import TableName
 
 ECHO = "echo"
 """Who serves every provider name while simulating."""
@@ -25,10 +26,14 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A configured connection: which type of source reads it, and the names of the queries that it may be asked."""
+    """A configured connection: which type of source reads it, and the names of the queries that it may be asked.
+
+    Of a database, `tables` may be read, each named with its schema, and nothing else.
+    """
 
     type: SourceType
     queries: frozenset[str] = frozenset()
+    tables: frozenset[TableName] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,19 @@ Only names are read here, and a spec can't carry more than names: no address, no
 on disk or in a database is checked again by whoever opens it.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from domain.import_fields import MISPLACED_IN_SOURCE, SOURCE_FIELDS, SOURCE_HOMES
 from domain.import_spec import FileSource, Source, SourceType, SqlSource, SuiteqlSource
-from domain.notes import Findings, Part, cut, nearest
+from domain.notes import Action, Findings, Note, Part, cut, nearest
 from domain.reading import read_choice, read_verbatim, refuse_misplaced, refuse_unknown
-from domain.regions import Scope
+from domain.regions import Connection, Scope
+from domain.table_names import SYNTAX, TABLE, TableName
 
 MAX_PATH_LENGTH = 1_000
-TABLE = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}")
+TOLD_TABLES = 20
+"""Tables that the detail of an error names; all of them are in its `allowed`."""
 
 
 def read_source(part: Part, scope: Scope) -> Source | None:
@@ -52,7 +53,16 @@ def _read_file(members: Mapping[str, Any], at: str, scope: Scope) -> FileSource 
 def _read_sql(members: Mapping[str, Any], at: str, scope: Scope) -> SqlSource | None:
     connection = _read_connection(members, at, SourceType.SQL, scope)
     table = _read_table(members, at, scope.findings)
-    return None if connection is None or table is None else SqlSource(connection, table)
+    if connection is None or table is None:
+        return None
+    known = scope.registry.connections[connection]
+    if not _is_listed(table, known):
+        _refuse_unlisted(table, connection, f"{at}/table", known, scope.findings)
+        return None
+    if str(table) != members["table"]:
+        note = Note(Action.CANONICALIZED, f"{at}/table", from_=cut(members["table"]), to=cut(str(table)))
+        scope.findings.notes.append(note)
+    return SqlSource(connection, str(table))
 
 
 def _read_suiteql(members: Mapping[str, Any], at: str, scope: Scope) -> SuiteqlSource | None:
@@ -103,13 +113,34 @@ def _path_problem(path: str) -> tuple[str, str] | None:
     return None
 
 
-def _read_table(members: Mapping[str, Any], at: str, findings: Findings) -> str | None:
-    table = _read_name(members, "table", at, findings)
-    if table is None or TABLE.fullmatch(table):
-        return table
-    detail = "Name a table, or a schema and a table with a dot between: letters, digits and `_`, without quotes."
-    findings.error(f"{at}/table", "invalid_name", detail, pattern=TABLE.pattern)
-    return None
+def _read_table(members: Mapping[str, Any], at: str, findings: Findings) -> TableName | None:
+    given = _read_name(members, "table", at, findings)
+    table = None if given is None else TableName.parse(given)
+    if given is not None and table is None:
+        findings.error(f"{at}/table", "invalid_name", SYNTAX, pattern=TABLE.pattern)
+    return table
+
+
+def _is_listed(table: TableName, connection: Connection) -> bool:
+    """Say whether a connection may read a table; of one without a schema, whether it may be one that it reads.
+
+    Which schema that is, the database says when the table is opened, and it is looked up in the list again.
+    """
+    if table.schema is None:
+        return any(table.table == listed.table for listed in connection.tables)
+    return table in connection.tables
+
+
+def _refuse_unlisted(table: TableName, name: str, at: str, connection: Connection, findings: Findings) -> None:
+    allowed = [str(listed) for listed in sorted(connection.tables, key=str)]
+    wanted = str(table) if table.schema is not None else f"<schema>.{table}"
+    guess = nearest(str(table), allowed)
+    remedy = f", or give one of {', '.join(allowed[:TOLD_TABLES])}" if allowed else ", which lists none"
+    detail = (
+        f"Connection `{cut(name)}` may not read table `{cut(str(table))}`: ask the operator to add '{cut(wanted)}' to "
+        f"`tables` of [connections.{cut(name)}]{remedy}."
+    )
+    findings.error(at, "unknown_table", detail, allowed=allowed, **({"nearest": guess} if guess else {}))
 
 
 def _read_connection(members: Mapping[str, Any], at: str, source_type: SourceType, scope: Scope) -> str | None:

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from domain.policy import MAX_CALL_SECONDS
 from domain.regions import DEFAULT_REGIONS, ECHO, fold
+from domain.table_names import TableName
 from runtime.errors import SettingError
 from runtime.wrong_settings import sentence
 
@@ -35,6 +36,16 @@ def _without_account(url: AnyHttpUrl) -> AnyHttpUrl:
 
 
 BaseUrl: TypeAlias = Annotated[AnyHttpUrl, AfterValidator(_without_account)]
+
+
+def _with_schema(text: str) -> str:
+    table = TableName.parse(text)
+    if table is None or table.schema is None:
+        raise ValueError("a table is listed with its schema")
+    return text
+
+
+ListedTable: TypeAlias = Annotated[str, AfterValidator(_with_schema)]
 
 
 class ProviderType(StrEnum):
@@ -91,7 +102,10 @@ class ConnectionType(StrEnum):
 
 
 class ConnectionSettings(_Table):
-    """A source of imports; its URL and its token stay in the environment. A spec names one of `queries`, never SQL."""
+    """A source of imports; its URL and its token stay in the environment.
+
+    A spec names one of `tables` or `queries`, never SQL. Nothing else is read.
+    """
 
     type: ConnectionType = Field(default=ConnectionType.POSTGRESQL, description="postgresql or suiteql")
     url_env: EnvironmentName = Field(description="the name of an environment variable")
@@ -99,6 +113,16 @@ class ConnectionSettings(_Table):
     queries: Mapping[Name, Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = Field(
         default={}, description="the text of a SuiteQL query in quotes"
     )
+    tables: tuple[ListedTable, ...] = Field(
+        default=(),
+        description="a list of tables and views, each as 'schema.table', with double quotes around a name that isn't "
+        "letters, digits and _",
+    )
+
+    @property
+    def listed_tables(self) -> frozenset[TableName]:
+        """The tables and views that may be read."""
+        return frozenset(table for table in map(TableName.parse, self.tables) if table is not None)
 
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> Self:
@@ -106,6 +130,8 @@ class ConnectionSettings(_Table):
             raise PydanticCustomError(
                 "contradiction", "is of type postgresql, which takes no token_env and no queries: remove them"
             )
+        if self.type is ConnectionType.SUITEQL and self.tables:
+            raise PydanticCustomError("contradiction", "is of type suiteql, which takes no tables: remove them")
         if self.type is ConnectionType.SUITEQL and not (self.token_env and self.queries):
             raise PydanticCustomError(
                 "contradiction", "is of type suiteql: add token_env and a table queries with at least one query"

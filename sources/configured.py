@@ -25,6 +25,7 @@ STAGING = "breakwater-staging"
 class _Reached:
     """A connection as it is reached from here."""
 
+    name: str
     identity_no: int
     settings: ConnectionSettings
     url: str
@@ -59,7 +60,9 @@ class ConfiguredSources:
                 number = self._current[IdentityKey(IdentityKind.CONNECTION, name, "")]
                 url = secrets.values[settings.url_env].get_secret_value()
                 token = secrets.values[settings.token_env] if settings.token_env else None
-                self._reached[number] = _Reached(number, settings, url, token)
+                self._reached[number] = _Reached(name, number, settings, url, token)
+                if number in self._databases:  # what it may read applies at once
+                    self._databases[number].tables = settings.listed_tables
 
     def open_current(self, source: Source) -> OpenedSource:
         """Return a source to read as the configuration has it now. Raises SourceNotConfigured."""
@@ -100,7 +103,9 @@ class ConfiguredSources:
 
     def _database(self, reached: _Reached) -> SqlConnection:
         if reached.identity_no not in self._databases:
-            self._databases[reached.identity_no] = SqlConnection(reached.url)
+            self._databases[reached.identity_no] = SqlConnection(
+                reached.url, name=reached.name, tables=reached.settings.listed_tables
+            )
         return self._databases[reached.identity_no]
 
     def _service(self, reached: _Reached) -> SuiteqlConnection:

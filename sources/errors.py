@@ -2,7 +2,7 @@
 
 SourceError
 ├── SourceMissing          no such file, table or named query
-├── SourceForbidden        the path leaves the import root, or is no file
+├── SourceForbidden        the path leaves the import root or is no file, or the table isn't listed
 ├── UnknownColumn          the key names a column that the source lacks
 ├── Unreadable             it is there and makes no sense: not of its format, or of a format we don't read
 ├── KeyMissing             too many rows have no key
@@ -48,7 +48,7 @@ class SourceMissing(SourceError):
 
 
 class SourceForbidden(SourceError):
-    """The path leaves the import root, or names something that is no file."""
+    """The path leaves the import root, or names something that is no file; or the configuration lists no such table."""
 
     code = "source_forbidden"
 

@@ -68,7 +68,8 @@ class SqlSource:
         """
         limit = self._connection.survey_seconds
         async with self._connection.snapshot() as connection:
-            table = self._table = await find_table(connection, self._name)
+            self._table = None
+            table = await self._looked_up(connection)
             refuse_unknown_columns(key, table.names)
             order = order_by(table, key)
             counted = await connection.fetchrow(count_rows_and_keys(order), timeout=limit)
@@ -111,8 +112,9 @@ class SqlSource:
         """Hold nothing open: the connection is its owner's."""
 
     async def _looked_up(self, connection: Connection) -> Table:
-        if self._table is None:
-            self._table = await find_table(connection, self._name)
+        """Return the table as this source knows it, if it may still be read."""
+        if self._table is None or self._table.name not in self._connection.tables:
+            self._table = await find_table(connection, self._name, self._connection.tables)
         return self._table
 
     async def _surveyed_order(self, connection: Connection, table: Table, source_range: Mapping[str, Any]) -> Order:

@@ -1,23 +1,28 @@
 """What a PostgreSQL source really has. Only names of tables, columns, types and collations found here are ever used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sources.errors import SourceMissing, SourceRefused, echoed
+from domain.table_names import SYNTAX, TableName
+from sources.errors import SourceForbidden, SourceMissing, SourceRefused, echoed
 from sources.sql_session import Connection
 from sources.sql_text import Convert
 from sources.sql_types import TYPES, Carried, carried_by_type
 
 _TABLE = """
-SELECT c.oid, n.nspname AS schema, c.relname AS name, has_table_privilege(c.oid, 'SELECT') AS is_readable
+SELECT
+    c.oid,
+    n.nspname AS schema,
+    c.relname AS name,
+    pg_catalog.has_table_privilege(c.oid, 'SELECT') AS is_readable,
+    pg_catalog.row_security_active(c.oid) AS hides_rows
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-  AND (n.nspname || '.' || c.relname = $1 OR (c.relname = $1 AND pg_catalog.pg_table_is_visible(c.oid)))
-ORDER BY c.relname = $1 DESC, c.oid
-LIMIT 1
+  AND c.relname = $2
+  AND CASE WHEN $1::text IS NULL THEN pg_catalog.pg_table_is_visible(c.oid) ELSE n.nspname = $1 END
 """
 _COLUMNS = """
 SELECT
@@ -85,9 +90,14 @@ class Index:
 class Table:
     """A table or view, as it was looked up."""
 
-    quoted: str
+    name: TableName
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
+
+    @property
+    def quoted(self) -> str:
+        """The name as it stands in a statement."""
+        return f"{quoted(self.name.schema or '')}.{quoted(self.name.table)}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,24 +105,43 @@ class Table:
         return tuple(column.name for column in self.columns)
 
 
-async def find_table(connection: Connection, name: str) -> Table:
-    """Look a table or view up by `schema.table`, or by `table` on the search path; upper and lower case differ.
+async def find_table(connection: Connection, wanted: str, listed: Container[TableName]) -> Table:
+    """Look up a table or view that is `listed`, by `schema.table`, or by `table` on the search path; case differs.
 
-    Raises SourceMissing if there is none, SourceRefused if the account may not read it. The system's own are none.
+    Raises SourceForbidden for one that isn't listed, SourceMissing if there is none (the system's own are none), and
+    SourceRefused if the account may not read it, or not all of its rows.
     """
-    found = await connection.fetch(_TABLE, name) if "\0" not in name else []
-    if not found:
-        raise SourceMissing(f"The connection has no table {echoed(name)}: name it as table or schema.table.")
-    if not found[0]["is_readable"]:
-        raise SourceRefused(f"The account of the connection may not read {echoed(name)}: grant it SELECT.")
-    oid = found[0]["oid"]
+    name = TableName.parse(wanted)
+    if name is None:
+        raise SourceMissing(f"The connection has no table {echoed(wanted)}. {SYNTAX}")
+    if name.schema is not None:
+        _refuse_unlisted(name, listed)
+    found = await connection.fetchrow(_TABLE, name.schema, name.table)
+    if found is None:
+        raise SourceMissing(f"The connection has no table {echoed(wanted)}: name it as table or schema.table.")
+    _refuse_unlisted(TableName(found["schema"], found["name"]), listed)
+    if not found["is_readable"]:
+        raise SourceRefused(f"The account of the connection may not read {echoed(wanted)}: grant it SELECT.")
+    if found["hides_rows"]:
+        raise SourceRefused(
+            f"Row-level security of {echoed(wanted)} hides rows from the connection's account: grant it BYPASSRLS, or "
+            "import a view of the table's owner that selects the rows that are wanted."
+        )
+    oid = found["oid"]
     indexes = await connection.fetch(_INDEXES, oid)
     carried = carried_by_type(await connection.fetch(TYPES, oid))
     return Table(
-        quoted=f"{quoted(found[0]['schema'])}.{quoted(found[0]['name'])}",
+        name=TableName(found["schema"], found["name"]),
         columns=tuple(_column(row, carried) for row in await connection.fetch(_COLUMNS, oid)),
         indexes=tuple(Index(tuple(index["columns"]), tuple(index["collations"])) for index in indexes),
     )
+
+
+def _refuse_unlisted(name: TableName, listed: Container[TableName]) -> None:
+    if name not in listed:
+        raise SourceForbidden(
+            f"The connection may not read table {echoed(str(name))}: the operator can add it to its `tables`."
+        )
 
 
 async def existing_collations(connection: Connection, names: Sequence[str | None]) -> set[str]:

@@ -1,8 +1,13 @@
-"""Connections to a PostgreSQL source: read-only, bounded in time, never idle in a transaction for long."""
+"""Connections to a PostgreSQL source: read-only, bounded in time, never idle in a transaction for long.
+
+Behind a pooler a session of the server is ours for the length of a transaction. So everything is read in one, which
+sets what it needs for itself, and no statement is kept from one to the next.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Container, Mapping
+from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -11,16 +16,8 @@ from asyncpg.pool import PoolConnectionProxy
 from db.connecting import Dialer
 from db.connection_info import read_connection_info
 from domain.policy import MAX_CALL_SECONDS
-from domain.postgres_url import WrongConnectionString
-from sources.errors import (
-    KeyUnusable,
-    SourceChanged,
-    SourceError,
-    SourceRefused,
-    SourceTimeout,
-    SourceUnavailable,
-    Unreadable,
-)
+from domain.table_names import TableName
+from sources import sql_errors
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 
@@ -30,15 +27,25 @@ IDLE_IN_TRANSACTION_SECONDS = 60
 SURVEYS_AT_ONCE = 4
 """Tables of one connection that a worker counts at the same time, over all imports."""
 CLOSE_SECONDS = 5.0
-_WORK_MEM = "64MB"
-# How values are written as text: keys must come back as the same values, moments as ISO 8601.
-_SPELLING = {
+_SETTINGS = {
+    "jit": "off",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+    # An error instead of rows that are left out without a word.
+    "row_security": "off",
+    # How values are written as text: keys must come back as the same values, moments as ISO 8601.
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
     "extra_float_digits": "1",
     "bytea_output": "hex",
 }
+_SURVEYING = {"work_mem": "64MB"}
+# A count whose worker died ends by itself, where the server can look (14 and newer).
+_LOOK_FOR_CLIENT = """
+SELECT pg_catalog.set_config(name, '5000', true)
+FROM pg_catalog.pg_settings
+WHERE name = 'client_connection_check_interval'
+"""
 
 
 class SqlConnection:
@@ -47,18 +54,22 @@ class SqlConnection:
     Waiting for one of them has no limit: what they are busy with is no failure of whoever waits. Surveys have sessions
     of their own, so that no COUNT keeps a batch waiting, as many as hold `survey_turn`. `read_seconds` bounds reading
     one range, `survey_seconds` a statement of a survey, on both ends of the connection; whoever asked for the survey
-    is the one to bound it.
+    is the one to bound it. Only `tables`, which are named with their schemas, may be read; errors name it by `name`.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        name: str,
+        tables: Container[TableName],
         size: int = 4,
         connect_seconds: float = 10,
         read_seconds: float = 60,
         survey_seconds: float = MAX_CALL_SECONDS,
     ) -> None:
+        self.name = name
+        self.tables = tables
         self.survey_turn = asyncio.Semaphore(SURVEYS_AT_ONCE)
         self._url = url
         self._dialer: Dialer | None = None
@@ -73,26 +84,28 @@ class SqlConnection:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
-        """Lend a session for single statements, each its own transaction. Raises SourceError for what goes wrong."""
+        """Lend a session in a transaction that sees one moment and writes nothing. Raises SourceError."""
         async with self._places:
-            with _Telling():
+            with sql_errors.named(self.name):
                 pool = await self._pool()
-                with _reaching():
+                with sql_errors.connecting():
                     connection = await pool.acquire()  # `_open` has limits of its own, one for each address
                 try:
-                    yield connection
+                    async with _transaction(connection, self._read_seconds):
+                        yield connection
                 finally:
                     await pool.release(connection)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
-        """Lend a session in a transaction that sees one moment and writes nothing; both end with the block."""
-        with _Telling():
-            with _reaching():
+        """Lend another session in such a transaction, for as long as a survey takes; it ends with the block."""
+        with sql_errors.named(self.name):
+            with sql_errors.connecting():
                 connection: asyncpg.Connection[asyncpg.Record] = await self._open()
             self._surveying.add(connection)
             try:
-                async with self._transaction(connection):
+                async with _transaction(connection, self._survey_seconds, _SURVEYING):
+                    await connection.execute(_LOOK_FOR_CLIENT)
                     yield connection
             finally:
                 self._surveying.discard(connection)
@@ -102,22 +115,6 @@ class SqlConnection:
         """End a session, which waits for a statement that is being cancelled, though not for a server that is gone."""
         with suppress(TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await connection.close(timeout=CLOSE_SECONDS)
-
-    @asynccontextmanager
-    async def _transaction(self, connection: Connection) -> AsyncIterator[None]:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            await connection.execute(
-                f"""
-                SELECT
-                    set_config('statement_timeout', '{_milliseconds(self._survey_seconds)}', true),
-                    set_config('work_mem', '{_WORK_MEM}', true);
-                -- A count whose worker died ends by itself, where the server can look (14 and newer).
-                SELECT set_config(name, '5000', true)
-                FROM pg_catalog.pg_settings
-                WHERE name = 'client_connection_check_interval'
-                """
-            )
-            yield
 
     @property
     def survey_seconds(self) -> float:
@@ -146,18 +143,52 @@ class SqlConnection:
 
     async def _open(self, *_: Any, **__: Any) -> "asyncpg.Connection[asyncpg.Record]":
         if self._dialer is None:
-            self._dialer = Dialer(read_connection_info(self._url), connect_seconds=self._connect_seconds)
-        return await self._dialer.open(settings=self._server_settings(), command_seconds=self._read_seconds + 1)
+            info = read_connection_info(self._url)
+            self._dialer = Dialer(info, connect_seconds=self._connect_seconds, kept_statements=0)
+        return await self._dialer.open(
+            settings={"application_name": APPLICATION_NAME},
+            command_seconds=self._read_seconds + 1,
+        )
 
-    def _server_settings(self) -> dict[str, str]:
-        return {
-            "application_name": APPLICATION_NAME,
-            "default_transaction_read_only": "on",
-            "statement_timeout": _milliseconds(self._read_seconds),
-            "idle_in_transaction_session_timeout": _milliseconds(IDLE_IN_TRANSACTION_SECONDS),
-            "jit": "off",
-            **_SPELLING,
-        }
+
+@asynccontextmanager
+async def _transaction(
+    connection: Connection, seconds: float, more: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[None]:
+    """Run a block in a read-only transaction of one snapshot, in which statements are read as `_SETTINGS` say.
+
+    A statement without an answer ends the session: ROLLBACK would wait for it.
+    """
+    settings = {**_SETTINGS, **more, "statement_timeout": _milliseconds(seconds)}
+    begin = [
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        *(f"SET LOCAL {name} = '{value}'" for name, value in settings.items()),
+    ]
+    try:
+        await connection.execute("; ".join(begin))
+        yield
+    except TimeoutError:
+        _terminate(connection)
+        raise
+    except BaseException:
+        await _roll_back(connection)
+        raise
+    else:
+        await connection.execute("COMMIT")
+
+
+async def _roll_back(connection: Connection) -> None:
+    """End a transaction, which waits for a statement that is being cancelled, though not for a server that is gone."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await connection.execute("ROLLBACK")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # what went wrong before it is what is told
+        _terminate(connection)
+
+
+def _terminate(connection: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):  # the pool has let go of a session that has ended
+        connection.terminate()
 
 
 async def _keep_as_it_is(_: object) -> None:
@@ -166,82 +197,3 @@ async def _keep_as_it_is(_: object) -> None:
 
 def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
-
-
-@contextmanager
-def _reaching() -> Iterator[None]:
-    """Around connecting alone: a host that doesn't answer there is away, it isn't slow."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
-            detail = "The source can't be reached: no answer to connecting within the limit."
-            raise SourceUnavailable(detail) from error
-        raise
-
-
-class _Telling:
-    """Turns what the driver raises into errors of ours. The server's words may show values: only its code is told."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, SourceError) and (told := _told(error)):
-            raise told from error
-
-
-def _told(error: Exception) -> SourceError | None:
-    for kinds, told, detail in _TOLD:
-        if isinstance(error, kinds):
-            return told(f"{detail} ({_code(error)}).")
-    return None
-
-
-def _code(error: Exception) -> str:
-    return str(getattr(error, "sqlstate", None) or type(error).__name__)
-
-
-# The first that fits.
-_TOLD: Sequence[tuple[tuple[type[Exception], ...], type[SourceError], str]] = (
-    ((asyncpg.QueryCanceledError, TimeoutError), SourceTimeout, "The source gave no answer within the limit"),
-    ((asyncpg.UndefinedFunctionError,), KeyUnusable, "The key has a column whose type has no order"),
-    ((WrongConnectionString,), SourceRefused, "The connection's URL can't be used"),
-    (
-        (
-            asyncpg.InvalidAuthorizationSpecificationError,
-            asyncpg.InsufficientPrivilegeError,
-            asyncpg.InvalidCatalogNameError,
-        ),
-        SourceRefused,
-        "The source refused the connection's account or database",
-    ),
-    (
-        (
-            asyncpg.UndefinedTableError,
-            asyncpg.UndefinedColumnError,
-            asyncpg.UndefinedObjectError,
-            asyncpg.InvalidTextRepresentationError,
-            asyncpg.InvalidCachedStatementError,
-        ),
-        SourceChanged,
-        "The table is no longer what was surveyed",
-    ),
-    (
-        (
-            asyncpg.PostgresConnectionError,
-            asyncpg.InternalClientError,
-            asyncpg.OperatorInterventionError,
-            asyncpg.InsufficientResourcesError,
-            asyncpg.TransactionRollbackError,
-            asyncpg.IdleInTransactionSessionTimeoutError,
-            asyncpg.ObjectInUseError,
-            asyncpg.LockNotAvailableError,
-            asyncpg.InterfaceError,
-            OSError,
-        ),
-        SourceUnavailable,
-        "The source is away or in trouble",
-    ),
-    ((asyncpg.PostgresError, UnicodeDecodeError), Unreadable, "The source can't give these rows"),
-)

@@ -1,5 +1,6 @@
 """Imports written straight through `db/`: submitted, coordinated, claimed and recorded, one transaction a step."""
 
+import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from domain.import_spec import SourceType
 from domain.normalize import normalize
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from domain.regions import Connection as ConfiguredConnection
+from domain.table_names import TableName
 from tests.configuration import CONFIGURATION_NO
 
 WORKER_NO = 7
@@ -38,6 +40,13 @@ WINDOW = 4
 SOURCE_NO = 1
 """An identity of the configuration that databases start with: which one, no statement asks."""
 SERVED = Served(CONFIGURATION_NO, [SOURCE_NO])
+TABLES = (
+    *(f"erp.{name}" for name in ("customer", "line", "base", "wide", "gate", "quick")),
+    *(f"erp.slow_{number}" for number in range(4)),
+    *(f"erp.t{level}_{number}" for level in range(5) for number in range(3)),
+    *("public.held", "public.line", "public.t"),
+)
+"""What the connection `erp` of these tests may read."""
 
 
 @dataclass
@@ -200,11 +209,16 @@ def plan_of(
     )
 
 
+def listed(*names: str) -> frozenset[TableName]:
+    """Tables as a registry has them."""
+    return frozenset(table for table in map(TableName.parse, names) if table is not None)
+
+
 REGISTRY = Registry(
     regions=DEFAULT_REGIONS,
     questions=DEFAULT_QUESTIONS,
     connections={
-        "erp": ConfiguredConnection(SourceType.SQL),
+        "erp": ConfiguredConnection(SourceType.SQL, tables=listed(*TABLES)),
         "netsuite": ConfiguredConnection(SourceType.SUITEQL, frozenset({"line"})),
     },
     has_import_root=True,
@@ -251,5 +265,7 @@ def configured(folder: Path) -> Path:
     """A configuration with an import root, `folder / "data"`, and a connection whose URL is in ERP_URL."""
     (folder / "data").mkdir(exist_ok=True)
     path = folder / "breakwater.toml"
-    path.write_text('[imports]\nroot = "data"\n\n[connections.erp]\nurl_env = "ERP_URL"\n')
+    path.write_text(
+        f'[imports]\nroot = "data"\n\n[connections.erp]\nurl_env = "ERP_URL"\ntables = {json.dumps(TABLES)}\n'
+    )
     return path

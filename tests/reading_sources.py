@@ -3,14 +3,16 @@
 import asyncio
 import gzip
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from domain.table_names import TableName
 from sources.protocol import Source, SourceRow, Survey
+from sources.sql_session import SqlConnection
 
 
 def make(path: Path, query: str, options: str = "") -> None:
@@ -45,6 +47,23 @@ async def held_loop_at_most(seconds: float) -> AsyncIterator[None]:
     yield
     ticking.cancel()
     assert longest < seconds, f"the loop stood still for {longest:.3f} s"
+
+
+class EveryTable(Container[TableName]):
+    """A list of all tables there are, for tests of how tables are read."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+def sql_connection(url: str, tables: Container[TableName] = EveryTable(), **limits: float) -> SqlConnection:
+    """A connection called `erp` that may read these tables; to be closed."""
+    return SqlConnection(url, name="erp", tables=tables, **limits)  # type: ignore[arg-type]
+
+
+def in_role(url: str, name: str) -> str:
+    """A database's URL for sessions with the rights of a role; the engines of tests let one account in."""
+    return f"{url}{'&' if '?' in url else '?'}options=-c%20role%3D{name}"
 
 
 def payloads(rows: list[SourceRow]) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ from domain.import_policy import COUNT_BOUNDS, INTEGER_BOUNDS
 from domain.import_spec import ImportPolicy, SourceType
 from domain.reading import ID, MAX_ITEMS, MAX_LABEL_LENGTH
 from domain.record_types import MAX_KEY_COLUMNS
-from domain.sources import MAX_PATH_LENGTH, TABLE
+from domain.sources import MAX_PATH_LENGTH
+from domain.table_names import TABLE
 
 _ID = {"type": "string", "pattern": f"^{ID.pattern}$"}
 _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_LABEL_LENGTH}
@@ -33,6 +34,10 @@ def _source(source_type: SourceType, **names: dict[str, Any]) -> dict[str, Any]:
     return _object({"type": {"const": source_type.value}, **names}, required=["type", *names])
 
 
+_TABLE = (
+    "One of the connection's listed tables or views; may name its schema. What isn't letters, digits and `_` stands in "
+    "double quotes."
+)
 _CONNECTION = {"type": "string", "description": "One of the configured connections of this type."}
 _SOURCE = {
     "oneOf": [
@@ -48,7 +53,7 @@ _SOURCE = {
         _source(
             SourceType.SQL,
             connection=_CONNECTION,
-            table={"type": "string", "pattern": f"^{TABLE.pattern}$", "description": "May name its schema."},
+            table={"type": "string", "pattern": f"^{TABLE.pattern}$", "description": _TABLE},
         ),
         _source(
             SourceType.SUITEQL,

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from configuration.applying import apply_first
-from configuration.content import Content
+from configuration.content import Content, read_configuration, registry_of
 from db import batches, configurations, coordination, imports, retrying, submissions
 from db.batches import Claimant
 from db.configurations import ConfigurationChanged
@@ -19,12 +19,14 @@ from db.engine import Connection, Engine, create_engine, in_transaction
 from db.imports import Served
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
+from domain.errors import SpecRejected
+from domain.normalize import normalize
 from domain.plan import Pool, plan
 from domain.spec import JobSpec
 from tests.configuration import CONFIGURATION_NO, IDENTITY_NOS, POOLS, SIMULATED, commit, content_of
 from tests.fleet import body, seed
 from tests.fleet_fixtures import connection
-from tests.imports import import_body, seed_import, table_type
+from tests.imports import import_body, listed, seed_import, table_type
 from tests.ledger import plan_queued
 
 __all__ = ["connection"]
@@ -397,3 +399,27 @@ async def plan_under(connection: Connection, configuration_no: int, identity_no:
             identity_by_pool={("hybrid", "us-east"): identity_no},
         )
         await coordination.insert_plans(connection, [one], holder=1, worker_no=1, lease_seconds=60)
+
+
+async def test_a_list_of_tables_is_a_limit_that_holds_no_job(engine, connection) -> None:
+    before = await commit(engine, content_of({"connections": {"erp": {"url_env": "E", "tables": ["public.t"]}}}))
+    await seed_import(connection, import_body(table_type("t")))
+    after = await commit(engine, content_of({"connections": {"erp": {"url_env": "E", "tables": ["public.s"]}}}))
+    assert (after.change.settings, after.change.changed, after.held.count) == (["connections.erp.tables"], [], 0)
+    assert after.configuration.identity_nos == before.configuration.identity_nos
+    assert registry_of(after.configuration.content, max_cells=1).connections["erp"].tables == listed("public.s")
+
+
+async def test_a_configuration_that_was_committed_without_lists_of_tables_loads_and_lets_nothing_be_read(
+    engine, connection
+) -> None:
+    await commit(engine, content_of({"connections": {"erp": {"url_env": "E"}}}))
+    stored = await connection.fetchval("SELECT content FROM current_configuration")
+    assert "tables" not in stored["connections"]["erp"]
+    found = await read_configuration(connection)
+    registry = registry_of(found.content, max_cells=1)
+    with pytest.raises(SpecRejected) as refused:
+        normalize(import_body(table_type("t")), registry)
+    (error,) = refused.value.errors
+    assert (error.code, error.extra) == ("unknown_table", {"allowed": []})
+    assert "add '<schema>.t' to `tables` of [connections.erp], which lists none" in error.detail

@@ -10,12 +10,21 @@ from domain.normalize import Normalized, normalize
 from domain.notes import Note
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
 from domain.spec import JobSpec
+from domain.table_names import TableName
 
+TABLES = frozenset(
+    table
+    for name in (
+        *("public.transaction", "public.a", "public._x", "public.T1", f"public.{'a' * 63}", f"{'a' * 63}.{'b' * 63}"),
+        *('public."a.b"', 'a."b"', '"S x"."T"""'),
+    )
+    if (table := TableName.parse(name))
+)
 REGISTRY = Registry(
     DEFAULT_REGIONS,
     DEFAULT_QUESTIONS,
     connections={
-        "erp": Connection(SourceType.SQL),
+        "erp": Connection(SourceType.SQL, tables=TABLES),
         "erp_archive": Connection(SourceType.SQL),
         "netsuite": Connection(SourceType.SUITEQL, frozenset({"transaction", "transactionline"})),
     },

@@ -10,8 +10,9 @@ from domain.errors import SpecRejected
 from domain.import_policy import MAX_BATCH_SIZE, MAX_BATCHES, least_batch_size
 from domain.import_reading import NormalizedImport
 from domain.import_spec import ImportSpec
+from domain.table_names import TableName
 from domain.waves import level_by_id
-from tests.domain.bodies import again, errors_of, importing, read, refusals
+from tests.domain.bodies import TABLES, again, errors_of, importing, read, refusals
 
 FIELD_NAMES = [
     *("id", "kind", "name", "dataset", "record_types", "policy", "on_duplicate", "metadata", "key", "source", "type"),
@@ -36,9 +37,8 @@ file_names = st.text(alphabet="abÄ ._-1", min_size=1, max_size=8).filter(lambda
 sources = st.one_of(
     st.builds(lambda parts: {"type": "file", "path": "/".join(parts)}, st.lists(file_names, min_size=1, max_size=3)),
     st.builds(
-        lambda name, table: {"type": "sql", "connection": name, "table": table},
-        st.sampled_from(["erp", "erp_archive"]),
-        st.from_regex(r"[a-z_]{1,5}(\.[a-z]{1,5})?", fullmatch=True),
+        lambda table: {"type": "sql", "connection": "erp", "table": table},
+        st.sampled_from([name for table in sorted(TABLES) for name in (str(table), str(TableName(None, table.table)))]),
     ),
     st.builds(
         lambda query: {"type": "suiteql", "connection": "netsuite", "query": query},

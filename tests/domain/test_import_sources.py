@@ -89,7 +89,15 @@ def test_a_table_is_kept_as_it_came(table):
         ".a",
         "a.",
         "a-b",
-        '"a"',
+        '"a',
+        'a"',
+        '""',
+        '"a".',
+        '"a"b',
+        '"a""',
+        'a."b".c',
+        '"a"."b"."c"',
+        '"a" . b',
         "a;",
         "a'",
         "a\n",
@@ -100,10 +108,51 @@ def test_a_table_is_kept_as_it_came(table):
         "(select 1)",
     ],
 )
-def test_a_table_that_is_no_plain_name_is_refused(table):
+def test_a_table_that_is_neither_a_plain_name_nor_quoted_as_in_sql_is_refused(table):
     (error,) = errors_of(with_source(type="sql", connection="erp", table=table))
     assert (error.pointer, error.code) == (f"{AT}/table", "invalid_name")
     assert error.extra["pattern"]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ('"a"', "a"),
+        ('"public"."a"', "public.a"),
+        ('public."a.b"', 'public."a.b"'),
+        ('"public"."a.b"', 'public."a.b"'),
+        ("a.b", "a.b"),
+        ('"S x"."T"""', '"S x"."T"""'),
+        ('"T"""', '"T"""'),
+    ],
+)
+def test_a_quoted_table_is_the_one_that_sql_means(given, kept):
+    assert source_of(type="sql", connection="erp", table=given) == SqlSource("erp", kept)
+
+
+def test_two_spellings_of_a_table_ask_for_the_same_and_the_note_says_which_is_kept():
+    plain, quoted = (read(with_source(type="sql", connection="erp", table=table)) for table in ("a.b", '"a"."b"'))
+    assert plain.spec_hash == quoted.spec_hash
+    (note,) = set(quoted.notes) - set(plain.notes)
+    assert (note.path, note.from_, note.to) == (f"{AT}/table", '"a"."b"', "a.b")
+
+
+@pytest.mark.parametrize(
+    ("connection", "table", "wanted"),
+    [
+        ("erp", "public.salary", "public.salary"),
+        ("erp", "salary", "<schema>.salary"),
+        ("erp", "b.a", "b.a"),
+        ("erp", '"a.b".c', '"a.b".c'),
+        ("erp", "PUBLIC.a", "PUBLIC.a"),
+        ("erp_archive", "public.a", "public.a"),
+    ],
+)
+def test_a_table_that_the_configuration_does_not_list_is_refused_with_what_to_add(connection, table, wanted):
+    (error,) = errors_of(with_source(type="sql", connection=connection, table=table))
+    assert (error.pointer, error.code) == (f"{AT}/table", "unknown_table")
+    assert f"add '{wanted}' to `tables` of [connections.{connection}]" in error.detail
+    assert bool(error.extra["allowed"]) == (connection == "erp")
 
 
 def test_a_named_query_of_a_connection_is_taken():

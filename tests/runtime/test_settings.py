@@ -102,6 +102,11 @@ def test_an_empty_variable_counts_as_unset_and_levels_are_taken_in_any_case(monk
         ("[connections.erp]\nurl_env = 'HOME'\ntoken_env = 'HOME'", "connections.erp"),
         ("[connections.erp]\nurl_env = 'HOME'\n[connections.erp.queries]\na = 'SELECT 1'", "takes no token_env"),
         ("[connections.ns]\ntype = 'suiteql'\nurl_env = 'HOME'\ntoken_env = 'HOME'", "add token_env and a table"),
+        ("[connections.ns]\ntype = 'suiteql'\nurl_env = 'HOME'\ntables = ['a.b']", "takes no tables"),
+        ("[connections.erp]\nurl_env = 'HOME'\ntables = ['orders']", "connections.erp.tables.0"),
+        ("[connections.erp]\nurl_env = 'HOME'\ntables = ['a.b', 'public.a.b']", "connections.erp.tables.1"),
+        ("[connections.erp]\nurl_env = 'HOME'\ntables = ['a.\"b']", "schema.table"),
+        ("[connections.erp]\nurl_env = 'HOME'\ntables = 'a.b'", "a list of tables"),
         ("[connections.ns]\ntype = 'suiteql'\nurl_env = 'HOME'\n[connections.ns.queries]\na = 'b'", "add token_env"),
         (
             "[connections.n]\ntype = 'suiteql'\nurl_env = 'HOME'\ntoken_env = 'HOME'\n[connections.n.queries]\na = ''",

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sources.sql import SqlSource
-from sources.sql_session import SqlConnection
-from tests.reading_sources import read_all
+from tests.reading_sources import read_all, sql_connection
 
 EXAMPLE = re.compile(r"^\| `([^`|]+)` \| `([^`]+)` \| (?:`([^`]+)`|(reject))", re.MULTILINE)
 EXAMPLES = EXAMPLE.findall(
@@ -85,7 +84,7 @@ async def database(empty_database_url):
 
 @pytest.fixture
 async def connection(empty_database_url):
-    opened = SqlConnection(empty_database_url)
+    opened = sql_connection(empty_database_url)
     yield opened
     await opened.aclose()
 

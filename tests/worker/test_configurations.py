@@ -136,7 +136,9 @@ async def test_an_import_reads_the_connection_that_it_was_accepted_for_and_is_he
 ) -> None:
     await erp.table("customer", 30)
     job_no = await seed_import(connection, import_body(table_type("erp.customer")))
-    held = commit_at(fleet.database_url, content_of({"connections": {"erp": {"url_env": "OTHER_URL"}}}))
+    held = commit_at(
+        fleet.database_url, content_of({"connections": {"erp": {"url_env": "OTHER_URL", "tables": ["erp.customer"]}}})
+    )
     assert held.held.count == 1
     fleet.environment = {"ERP_URL": fleet.database_url, "OTHER_URL": fleet.database_url}
     fleet.applies_config = False
@@ -146,7 +148,11 @@ async def test_an_import_reads_the_connection_that_it_was_accepted_for_and_is_he
     ended = "SELECT finished_at IS NOT NULL FROM jobs WHERE job_no = $1"
     await eventually_async(lambda: connection.fetchval(ended, later), seconds=20, what="the later one ends")
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "queued"
-    commit_at(fleet.database_url, content_of({"connections": {"erp": {"url_env": "OTHER_URL"}}}), moves_jobs=True)
+    commit_at(
+        fleet.database_url,
+        content_of({"connections": {"erp": {"url_env": "OTHER_URL", "tables": ["erp.customer"]}}}),
+        moves_jobs=True,
+    )
     await all_ended(connection)
     statuses = await connection.fetch("SELECT DISTINCT status FROM jobs")
     assert [row["status"] for row in statuses] == ["completed"]
