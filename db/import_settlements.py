@@ -16,7 +16,8 @@ class ImportRange:
     """What a claimed batch is to read: `range` is its source's.
 
     Its rows are written as those of `generation`. `attempts` tries ended before this one; `forgiven` of them don't
-    count against the policy's. The source was away for `away_seconds` until now, if it was.
+    count against the policy's. The source was away for `away_seconds` until now, if it was. Its records are kept by the
+    value of their keys or else by their spelling.
     """
 
     record_type_no: int
@@ -29,6 +30,7 @@ class ImportRange:
     job_id: str
     record_type: str
     away_seconds: float | None = None
+    keys_by_value: bool = True
 
 
 class ReadRow(NamedTuple):
@@ -110,6 +112,7 @@ async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -
             row["job_id"],
             row["record_type"],
             row["away_seconds"],
+            row["keys_by_value"],
         )
         for row in rows
     }

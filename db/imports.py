@@ -1,7 +1,7 @@
 """Coordination of imports: who may find out what there is to read, under a lease and a fence; and the plan, once."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
@@ -9,6 +9,8 @@ import orjson
 from db.batches import PoolKey
 from db.columns import columns
 from db.engine import Connection, statement
+from db.record_keys import Respelled, respell_keys
+from domain.key_forms import KeyForm
 
 IMPORT_POOL: PoolKey = ("import", "")
 """The pool of all batches of imports. No provider has this region, so no configuration can name it."""
@@ -50,7 +52,8 @@ class Coordination:
 class FoundRecordType:
     """What was found out about a record type: how many rows it has, and whether batches read all of them.
 
-    `key` names the columns of its key. `detail` says what a person should know of it; why it isn't complete, if so.
+    `key` names the columns of its key, of which `key_forms` say how they may be spelled, if that is known. `detail`
+    says what a person should know of it; why it isn't complete, if so.
     """
 
     record_type_no: int
@@ -60,6 +63,7 @@ class FoundRecordType:
     rows_expected: int
     is_complete: bool = True
     detail: str | None = None
+    key_forms: Sequence[KeyForm] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +123,14 @@ Settled = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What writing a plan came to: the triggers it settled, and the job's verdict where there was nothing to do."""
+    """What writing a plan came to: the triggers it settled, and the job's verdict where there was nothing to do.
+
+    `respelled` says of record types whose records were renamed by this plan how many.
+    """
 
     settled: Settled
     verdict: str | None = None
+    respelled: Mapping[str, Respelled] = field(default_factory=dict)
 
 
 async def find_imports(
@@ -187,6 +195,7 @@ async def write_plan(
         return None
     set_by_type = await _enter_record_sets(connection, mine.tenant_no, plan)
     generation_by_set = await _number(connection, list(set_by_type.values()))
+    respelled = await _respell_keys(connection, mine.job_no, plan, set_by_type)
     rows = await connection.fetch(
         statement("insert_import_plan"),
         mine.job_no,
@@ -203,11 +212,11 @@ async def write_plan(
         [one.identity_no for one in plan.batches],
         [generation_by_set[set_by_type[one.id]] for one in plan.record_types],
     )
-    if plan.batches:
-        return Written(_settled(rows))
-    verdict = await connection.fetchval(statement("finish_empty_import"), mine.job_no, source)
-    await connection.execute(statement("complete_generations"), [mine.job_no])
-    return Written(_settled(rows), verdict)
+    verdict = None
+    if not plan.batches:
+        verdict = await connection.fetchval(statement("finish_empty_import"), mine.job_no, source)
+        await connection.execute(statement("complete_generations"), [mine.job_no])
+    return Written(_settled(rows), verdict, respelled)
 
 
 async def was_taken_over(connection: Connection, mine: Coordination) -> bool:
@@ -294,6 +303,17 @@ async def _wait(connection: Connection, job_no: int, other: Any) -> Waiting | No
         return None
     job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
     return Waiting(job_id, other["id"], other["record_type"], until_end=other["is_running"])
+
+
+async def _respell_keys(
+    connection: Connection, job_no: int, plan: ImportPlan, set_by_type: Mapping[str, int]
+) -> Mapping[str, Respelled]:
+    respelled = {}
+    for one in plan.record_types:
+        if one.key_forms:
+            found = await respell_keys(connection, set_by_type[one.id], job_no, one.key_forms)
+            respelled.update({} if found is None else {one.id: found})
+    return respelled
 
 
 def _record_type_columns(plan: ImportPlan, set_by_type: Mapping[str, int]) -> Sequence[Sequence[object]]:

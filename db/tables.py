@@ -553,6 +553,7 @@ class RecordSet(SQLModel, table=True):
     generation: int
     completed_generation: int
     open_generation: int
+    keys_by_value: bool
 
 
 class Import(SQLModel, table=True):

@@ -12,7 +12,7 @@ from sources.formats import format_of
 from sources.paths import open_inside
 from sources.protocol import SourceRange, SourceRow, Survey, most_rows
 from sources.repeats import find_repeated
-from sources.staged_rows import stored_columns, to_reject, to_source_rows
+from sources.staged_rows import key_forms, stored_columns, to_reject, to_source_rows
 from sources.staging import Staged, stage, staged
 
 READ_SECONDS = 60.0
@@ -64,7 +64,12 @@ class FileSource:
         refuse_too_many_batches(now.content.records, batch_size)
         most = most_rows(batch_size)
         repeated = await self._duck.run(lambda session: find_repeated(session, now, key, most=most))
-        return Survey(now.content.records, _ranges(now, repeated, batch_size), detail=_remarks(now, repeated))
+        return Survey(
+            now.content.records,
+            _ranges(now, repeated, batch_size),
+            detail=_remarks(now, repeated),
+            key_forms=key_forms(now.content, key),
+        )
 
     async def read(self, source_range: Mapping[str, Any]) -> list[SourceRow]:
         """Return the rows of a range, malformed records among them. `position` is the record's number in the file."""

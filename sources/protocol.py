@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from domain.key_forms import KeyForm
+
 RANGE_ROWS = 10_000
 
 
@@ -26,13 +28,15 @@ class Survey:
     """All rows of a source at one moment, cut into ranges without a gap and without an overlap.
 
     `rows` is what the source holds, so it is the sum over the ranges only where the survey `is_complete`. `detail` says
-    what can't be read, with numbers, or what will make reading slow.
+    what can't be read, with numbers, or what will make reading slow. `key_forms` say of each part of the key how it may
+    be spelled, if that is known.
     """
 
     rows: int
     ranges: Sequence[SourceRange]
     is_complete: bool = True
     detail: str | None = None
+    key_forms: Sequence[KeyForm] = ()
 
 
 class SourceRow(NamedTuple):

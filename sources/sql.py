@@ -84,7 +84,13 @@ class SqlSource:
         ranges = _ranges(order, bounds, rows=keys, last_key=last_key, most=most)
         if rows > keys:
             ranges.append(SourceRange({**_about(order), "first": keys, "most": most, "without_key": True}, rows - keys))
-        return Survey(rows, ranges, detail=_remarks(order, rows=rows, keyless=rows - keys))
+        form_by_name = {column.name: column.key_form for column in table.columns}
+        return Survey(
+            rows,
+            ranges,
+            detail=_remarks(order, rows=rows, keyless=rows - keys),
+            key_forms=[form_by_name[name] for name in key],
+        )
 
     async def read(self, source_range: Mapping[str, Any]) -> list[SourceRow]:
         """Return the rows of a range in the key's order, scanning that part of the index where there is one.

@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from domain.key_forms import KeyForm
 from domain.table_names import SYNTAX, TableName
 from sources.errors import SourceForbidden, SourceMissing, SourceRefused, echoed
 from sources.sql_session import Connection
@@ -76,6 +77,7 @@ class Column:
     is_collated: bool
     expression: str
     convert: Convert | None
+    key_form: KeyForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,4 +160,6 @@ def quoted(name: str) -> str:
 def _column(row: Any, carried: Mapping[int, Carried]) -> Column:
     name = quoted(row["name"])
     how = carried[row["type_oid"]]
-    return Column(row["name"], name, row["type"], row["is_collated"], how.template.format(f"t.{name}"), how.convert)
+    return Column(
+        row["name"], name, row["type"], row["is_collated"], how.template.format(f"t.{name}"), how.convert, how.key_form
+    )

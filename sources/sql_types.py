@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from domain.key_forms import KeyForm
+from sources.keys import Padded
 from sources.sql_text import Convert, array_from, composite_from
 from sources.values import CONVERT, Kind
 
@@ -54,11 +56,12 @@ LEFT JOIN pg_catalog.pg_type AS element
 class Carried:
     """How a column's values travel: `template` makes an expression of a name, `convert` JSON of what it gives.
 
-    Without `convert` that is JSON already.
+    Without `convert` that is JSON already. As parts of a key they may be spelled as `key_form` says.
     """
 
     template: str
     convert: Convert | None = None
+    key_form: KeyForm = KeyForm.EXACT
 
 
 def carried_by_type(rows: Sequence[Any]) -> Mapping[int, Carried]:
@@ -107,11 +110,12 @@ def _with_mask(text: str) -> str:
 _AS_TEXT = "CASE WHEN {0} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {0}) END"
 """What the type's output function writes: a cast to text may be somebody's own. A composite of nulls IS NULL too."""
 _COLUMNS: Mapping[str | None, Carried] = {
-    **dict.fromkeys(["int2", "int4", "int8", "bool", "text", "varchar", "bpchar"], Carried("{0}")),
-    "float8": Carried("{0}", CONVERT[Kind.FLOAT]),
+    **dict.fromkeys(["int2", "int4", "int8", "bool", "text", "varchar"], Carried("{0}")),
+    "bpchar": Carried("{0}", Padded, KeyForm.PADDED),
+    "float8": Carried("{0}", CONVERT[Kind.FLOAT], KeyForm.FLOAT),
     # By its shortest digits, not by those of the double that holds it.
-    "float4": Carried("{0}::text::float8", CONVERT[Kind.FLOAT]),
-    "numeric": Carried("{0}::text", CONVERT[Kind.NUMBER]),
+    "float4": Carried("{0}::text::float8", CONVERT[Kind.FLOAT], KeyForm.FLOAT),
+    "numeric": Carried("{0}::text", CONVERT[Kind.NUMBER], KeyForm.DIGITS),
     # As text, since Python's types hold less: no infinity, no years before 1.
     **dict.fromkeys(["date", "time", "timetz", "timestamp", "timestamptz"], Carried("{0}::text", CONVERT[Kind.MOMENT])),
     **dict.fromkeys(["json", "jsonb"], Carried("{0}::text", CONVERT[Kind.JSON])),
@@ -122,6 +126,7 @@ _COLUMNS: Mapping[str | None, Carried] = {
 _FROM_TEXT: Mapping[str | None, Convert] = {
     "bool": lambda text: text == "t",
     **dict.fromkeys(["int2", "int4", "int8"], int),
+    "bpchar": Padded,
     **dict.fromkeys(["float4", "float8"], _float),
     "numeric": CONVERT[Kind.NUMBER],
     **dict.fromkeys(["date", "time", "timetz", "timestamp", "timestamptz"], CONVERT[Kind.MOMENT]),

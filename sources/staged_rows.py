@@ -3,14 +3,25 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from domain.key_forms import KeyForm
 from sources.content import Content, Malformed
 from sources.protocol import SourceRow
-from sources.values import NotJson, parse_json, to_rows
+from sources.values import Kind, NotJson, parse_json, to_rows
+
+_FORM_BY_KIND = {Kind.NUMBER: KeyForm.DIGITS, Kind.FLOAT: KeyForm.FLOAT}
 
 
 def stored_columns(content: Content) -> str:
     """Return the stored columns as they stand in a SELECT; records of them are what `to_source_rows` takes."""
     return ", ".join(f"c{number}" for number in range(len(content.kinds)))
+
+
+def key_forms(content: Content, key: Sequence[str]) -> Sequence[KeyForm]:
+    """Return how the columns of a key may be spelled; of documents, whose values have types of their own, nothing."""
+    if content.holds_documents:
+        return ()
+    kind_by_name = dict(zip(content.columns, content.kinds, strict=True))
+    return [_FORM_BY_KIND.get(kind_by_name[name], KeyForm.EXACT) for name in key]
 
 
 def to_source_rows(content: Content, records: Sequence[Any], row_numbers: Iterable[int]) -> list[SourceRow]:

@@ -174,4 +174,6 @@ def window(spec: ImportSpec) -> int:
 
 def _found(number: int, given: RecordType, level: int, one: Survey) -> FoundRecordType:
     incomplete = None if one.is_complete else one.detail or "The source can't be read to its end."
-    return FoundRecordType(number, given.id, given.key, level, one.rows, one.is_complete, incomplete or one.detail)
+    return FoundRecordType(
+        number, given.id, given.key, level, one.rows, one.is_complete, incomplete or one.detail, one.key_forms
+    )

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import jiter
 
+from sources.keys import Digits
 from sources.protocol import SourceRow
 
 INTEGER_LIMIT = 2**63
@@ -154,10 +155,10 @@ def _float(value: float) -> float:
     return value
 
 
-def _number(value: str) -> str:
+def _number(value: str) -> Digits:
     if value[-1].isalpha():  # NaN, Infinity and their spellings; a number ends with a digit
         raise NotJson(f"is {value}, which JSON has no word for")
-    return value
+    return Digits(value)
 
 
 def _moment(value: str) -> str:

@@ -41,7 +41,7 @@ SOURCE_NO = 1
 """An identity of the configuration that databases start with: which one, no statement asks."""
 SERVED = Served(CONFIGURATION_NO, [SOURCE_NO])
 TABLES = (
-    *(f"erp.{name}" for name in ("customer", "line", "base", "wide", "gate", "quick")),
+    *(f"erp.{name}" for name in ("customer", "line", "base", "wide", "gate", "quick", "keyed")),
     *(f"erp.slow_{number}" for number in range(4)),
     *(f"erp.t{level}_{number}" for level in range(5) for number in range(3)),
     *("public.held", "public.line", "public.t"),

@@ -15,7 +15,7 @@ from broker import locks
 from broker.envelopes import BrokerError
 from db import imports, tallies
 from db.engine import GONE, REFUSED, Connection, in_transaction
-from db.imports import Coordination, ImportPlan, KeyChanged, Served, Settled, Waiting
+from db.imports import Coordination, ImportPlan, KeyChanged, Served, Settled, Waiting, Written
 from db.tallies import Tally, tally
 from domain.identities import of_source
 from domain.import_spec import ImportSpec
@@ -228,7 +228,7 @@ class ImportCoordinator:
             "batches": len(plan.batches),
         }
 
-        async def unit(connection: Connection) -> str | None:
+        async def unit(connection: Connection) -> Written:
             worker_no = self._context.worker_no
             event = orjson.dumps({**facts, "fence": mine.fence}).decode()
             written = await imports.write_plan(
@@ -237,9 +237,9 @@ class ImportCoordinator:
             if written is None:
                 raise _Fenced
             await self._count(connection, written.settled)
-            return written.verdict
+            return written
 
-        verdict = await in_transaction(self._context.engine, unit)
+        written = await in_transaction(self._context.engine, unit)
         self._context.log.info(
             "job_coordinated",
             job_id=mine.id,
@@ -249,8 +249,12 @@ class ImportCoordinator:
             max_concurrent=spec.policy.max_concurrent,
             **facts,
         )
-        if verdict is not None:
-            self._context.log.info("job_finished", job_id=mine.id, status=verdict)
+        for record_type, respelled in written.respelled.items():
+            if respelled.renamed or respelled.merged:
+                told = {"renamed": respelled.renamed, "merged": respelled.merged}
+                self._context.log.info("record_keys_respelled", job_id=mine.id, record_type=record_type, **told)
+        if written.verdict is not None:
+            self._context.log.info("job_finished", job_id=mine.id, status=written.verdict)
         self._on_planned()
 
     async def _fail(self, mine: Coordination, failure: Failure) -> None:

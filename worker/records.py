@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.import_settlements import ReadRow, RejectedRow
-from sources.keys import MAX_KEY_CHARACTERS, json_text, key_text
+from sources.keys import MAX_KEY_CHARACTERS, KeyText, json_text, key_text
 from sources.protocol import SourceRow
 
 
@@ -17,11 +17,14 @@ class Records:
     rejected: list[RejectedRow] = field(default_factory=list)
 
 
-def to_records(rows: Iterable[SourceRow], key: tuple[str, ...]) -> Records:
-    """Sort the rows of a batch into records and rejects; of equal keys the first is taken, unless it is repeated."""
+def to_records(rows: Iterable[SourceRow], key: tuple[str, ...], key_of: KeyText | None = None) -> Records:
+    """Sort the rows of a batch into records and rejects; of equal keys the first is taken, unless it is repeated.
+
+    `key_of` makes the text of a row's key; unless given, the one that equal keys share.
+    """
     records = Records()
+    key_of = key_of or key_text(key)
     seen: set[str] = set()
-    key_of = key_text(key)
     for position, payload, defect, is_repeated, line in rows:
         text = None if defect is not None else key_of(payload)
         if defect is not None:

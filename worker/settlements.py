@@ -8,6 +8,7 @@ from db.import_settlements import ImportRange, ImportSettlement
 from domain.import_spec import ImportPolicy
 from domain.outcome import WORKER_LOST, away_backoff_seconds, backoff_seconds, is_forgiven, storable
 from sources.errors import SourceError
+from sources.keys import key_text, spelled_key_text
 from sources.protocol import SourceRow
 from worker.records import duplicate, to_records
 
@@ -20,7 +21,7 @@ def read(
     batch: ClaimedBatch, given: ImportRange, rows: Sequence[SourceRow], *, key: tuple[str, ...], policy: ImportPolicy
 ) -> ImportSettlement:
     """Return the end of a batch whose rows were read: completed, or failed if too many of them can't be taken."""
-    records = to_records(rows, key)
+    records = to_records(rows, key, key_text(key) if given.keys_by_value else spelled_key_text(key))
     settlement = ImportSettlement(
         batch,
         given,

@@ -1,4 +1,7 @@
--- Find where the rows of these record types ($3) of a tenant's dataset lie, and the columns of their keys.
+-- Find where the rows of these record types ($3) of a tenant's dataset lie, and the columns of their keys. Locks the sets:
+-- how they keep their keys is decided by one import at a time.
 SELECT s.record_type, s.record_set_no, s.key
 FROM record_sets AS s
 WHERE s.tenant_no = $1 AND s.dataset = $2 AND s.record_type = ANY ($3::text[])
+ORDER BY s.record_set_no
+FOR NO KEY UPDATE

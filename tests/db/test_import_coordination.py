@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from db import imports
 from db.engine import Connection, in_transaction
 from db.imports import KeyChanged
+from domain.key_forms import KeyForm
 from tests.fleet_fixtures import connection
-from tests.imports import SERVED, Imports, own_ledger, plan_of
+from tests.imports import SERVED, Imports, own_ledger, plan_of, read
 
 __all__ = ["connection"]
 
@@ -182,3 +184,53 @@ async def test_9625_batches_are_planned_quickly(ledger, connection) -> None:
         seconds.append(time.monotonic() - began)
     assert await connection.fetchval("SELECT count(*) FROM batches") == 3 * 9625
     assert min(seconds) < 1, seconds  # 50 ms on an idle machine; a row at a time took 1.7 s
+
+
+async def test_keys_stay_as_they_are_spelled_while_another_import_of_theirs_is_open(ledger, connection) -> None:
+    """What is open writes keys by their spelling: renamed meanwhile, its rows would come a second time."""
+    plan = plan_of([1])
+    decimal = replace(plan, record_types=[replace(plan.record_types[0], key_forms=[KeyForm.DIGITS])])
+    by_value = "SELECT keys_by_value FROM record_sets"
+    await ledger.coordinate(decimal)
+    assert await connection.fetchval(by_value)  # of a set that is new
+    await connection.execute(
+        "UPDATE record_sets SET keys_by_value = false; "
+        "INSERT INTO imported_records SELECT record_set_no, '1.50', '{}', 1, 1 FROM record_sets"
+    )
+    await ledger.coordinate(decimal)
+    assert not await connection.fetchval(by_value)
+    claimed = await ledger.claim()
+    assert [given.keys_by_value for _, given in claimed] == [False, False]
+    for one in claimed:
+        await ledger.record(read(*one))
+    await ledger.coordinate(plan)  # whose survey doesn't say how keys are spelled
+    await ledger.run_all()
+    assert await connection.fetchval("SELECT count(*) FROM imported_records WHERE record_key = '1.50'") == 1
+    await ledger.coordinate(decimal)
+    assert await connection.fetchval(by_value)
+    assert {given.keys_by_value for _, given in await ledger.claim()} == {True}
+    assert await connection.fetchval("SELECT count(*) FROM imported_records WHERE record_key = '1.5'") == 1
+
+
+async def test_tens_of_thousands_of_keys_are_renamed_whatever_order_they_come_in(ledger, connection) -> None:
+    plan = plan_of([1])
+    decimal = replace(plan, record_types=[replace(plan.record_types[0], key_forms=[KeyForm.DIGITS])])
+    await ledger.coordinate(decimal)
+    await ledger.run_all()
+    await connection.execute(
+        """
+        TRUNCATE imported_records;
+        UPDATE record_sets SET keys_by_value = false;
+        INSERT INTO imported_records (record_set_no, record_key, payload, job_no, batch_no, updated_at)
+        SELECT s.record_set_no, n || zeros, to_json(n), 1, 1, now() - length(zeros) * interval '1 s'
+        FROM record_sets AS s, generate_series(1, 12000) AS n, unnest(ARRAY['.0', '.00', '']) AS zeros
+        """
+    )
+    await ledger.coordinate(decimal)
+    kept = await connection.fetchrow(
+        """
+        SELECT count(*)::int, count(DISTINCT record_key)::int, bool_and(record_key = payload::text)
+        FROM imported_records
+        """
+    )
+    assert tuple(kept) == (12_000, 12_000, True)

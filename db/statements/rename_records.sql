@@ -1,0 +1,9 @@
+-- Give the records of a set ($1) that have these keys ($2) those ($3), which nobody has; return how many.
+WITH renamed AS (
+    UPDATE imported_records AS r
+    SET record_key = n.shared
+    FROM unnest($2::text[], $3::text[]) AS n (spelled, shared)
+    WHERE r.record_set_no = $1::int AND r.record_key = n.spelled
+    RETURNING 1
+)
+SELECT count(*)::int FROM renamed

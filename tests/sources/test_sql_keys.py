@@ -1,0 +1,63 @@
+"""Keys of a table are the same text where PostgreSQL finds them equal, and another where it doesn't."""
+
+from collections import defaultdict
+
+import asyncpg
+import pytest
+
+from sources.keys import key_text, spelled_key_text
+from sources.sql import SqlSource
+from tests.reading_sources import read_all, sql_connection
+
+SPELLED = {
+    "numeric": "1 1.0 1.00 1.001 1.0010 10 100 100.0 0 0.0 -0 -0.00 -1.50 -1.5 0.10 1e3 1000.000 1234567890123456.0",
+    "numeric[]": "{1.0} {1.00} {1,2} {1.0,2.00} {}",
+    "char(5)": "a ab abc",
+    "bpchar": "a a_ a__ _a a_b",
+    "float8": "0 -0 1 1.0 0.1 1e300 -1",
+    "float4": "0 -0 0.1 0.10 16777216",
+    "timestamptz": "2024-01-01T00:00:00Z 2024-01-01T02:00:00+02 2024-01-01T00:00:01Z",
+    "inet": "10.0.0.1 10.0.0.1/32 10.0.0.1/8 ::1",
+    "text": "1.0 1.00 a A a_ -0 0",
+    "bigint": "1 -1 10 0",
+    "boolean": "t true f",
+    "uuid": "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11 a0eebc999c0b4ef8bb6d6bb9bd380a11",
+    "bytea": r"\x00 \x0000",
+}
+"""Spellings of values, in which `_` is a blank."""
+
+
+@pytest.fixture
+async def database(empty_database_url):
+    opened = await asyncpg.connect(empty_database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.mark.parametrize("key", [["k"], ["k", "other"]])
+async def test_what_postgresql_finds_equal_is_one_key_and_nothing_else(database, empty_database_url, key):
+    connection = sql_connection(empty_database_url)
+    for number, (type_, spelled) in enumerate(SPELLED.items()):
+        values = [value.replace("_", " ") for value in spelled.split(" ")]
+        await database.execute(f"CREATE TABLE keyed_{number} (id int, k {type_}, other int)")
+        await database.executemany(
+            f"INSERT INTO keyed_{number} VALUES ($1, $2::text::{type_}, 0)", list(enumerate(values))
+        )
+        groups = await database.fetch(f"SELECT array_agg(id ORDER BY id) AS ids FROM keyed_{number} GROUP BY k")
+        source = SqlSource(connection, f"keyed_{number}")
+        found = defaultdict(list)
+        for row in await read_all(source, await source.ranges(key, 100)):
+            found[key_text(key)(row.payload)].append(row.payload["id"])
+        assert sorted(map(sorted, found.values())) == sorted(row["ids"] for row in groups), type_
+    await connection.aclose()
+
+
+async def test_a_payload_keeps_the_spelling_and_only_the_key_loses_it(database, empty_database_url):
+    await database.execute("CREATE TABLE keyed AS SELECT 1.50 AS n, 'a'::char(3) AS c, '-0'::float8 AS f")
+    connection = sql_connection(empty_database_url)
+    source = SqlSource(connection, "keyed")
+    (row,) = await read_all(source, await source.ranges(["n"], 5))
+    assert repr(row.payload) == "{'n': '1.50', 'c': 'a  ', 'f': -0.0}"
+    assert key_text(["n", "c", "f"])(row.payload) == '["1.5","a",0.0]'
+    assert spelled_key_text(["n", "c", "f"])(row.payload) == '["1.50","a  ",-0.0]'
+    await connection.aclose()
