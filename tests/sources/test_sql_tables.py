@@ -149,3 +149,29 @@ async def test_rows_that_row_level_security_hides_are_not_left_out_in_silence(da
         await connection.aclose()
     finally:
         await database.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def test_a_table_of_as_many_columns_as_there_can_be_is_read(database, empty_database_url):
+    columns = ", ".join(f'"column {number}" int DEFAULT {number}' for number in range(1599))
+    await database.execute(f"CREATE TABLE shown (id int PRIMARY KEY, {columns}); INSERT INTO shown VALUES (1), (2)")
+    connection = sql_connection(empty_database_url)
+    source = SqlSource(connection, "shown")
+    survey = await source.ranges(["id"], 1)
+    rows = payloads(await read_all(source, survey))
+    assert [len(row) for row in rows] == [1600, 1600]
+    assert rows[1]["column 1598"] == 1598
+    await connection.aclose()
+
+
+async def test_children_partitions_generated_and_dropped_columns_are_what_sql_selects(database, connection):
+    await database.execute(
+        """
+        CREATE TABLE shown (id int, gone int, twice int GENERATED ALWAYS AS (id * 2) STORED);
+        ALTER TABLE shown DROP gone;
+        CREATE TABLE child (more int) INHERITS (shown);
+        INSERT INTO shown VALUES (1); INSERT INTO child (id, more) VALUES (2, 0);
+        """
+    )
+    source = SqlSource(connection, "public.shown")
+    rows = payloads(await read_all(source, await source.ranges(["id"], 5)))
+    assert rows == [{"id": 1, "twice": 2}, {"id": 2, "twice": 4}]
