@@ -1,10 +1,14 @@
 """Keys of a table are the same text where PostgreSQL finds them equal, and another where it doesn't."""
 
 from collections import defaultdict
+from decimal import Decimal
 
 import asyncpg
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+from domain.key_forms import KeyForm
 from sources.keys import key_text, spelled_key_text
 from sources.sql import SqlSource
 from tests.reading_sources import read_all, sql_connection
@@ -61,3 +65,17 @@ async def test_a_payload_keeps_the_spelling_and_only_the_key_loses_it(database, 
     assert key_text(["n", "c", "f"])(row.payload) == '["1.5","a",0.0]'
     assert spelled_key_text(["n", "c", "f"])(row.payload) == '["1.50","a  ",-0.0]'
     await connection.aclose()
+
+
+async def test_a_decimal_of_parquet_that_is_rescaled_keeps_its_key(root, open_file):
+    keys = []
+    for scale in (1, 3):
+        values = pa.array([Decimal(1), Decimal("2.5"), Decimal(-10)], pa.decimal128(9, scale))
+        parquet.write_table(pa.table({"k": values}), root / f"scale{scale}.parquet")
+        source = open_file(f"scale{scale}.parquet")
+        survey = await source.ranges(["k"], 5)
+        assert survey.key_forms == [KeyForm.DIGITS]
+        rows = await read_all(source, survey)
+        assert rows[0].payload == {"k": f"1.{'0' * scale}"}
+        keys.append([key_text(["k"])(row.payload) for row in rows])
+    assert keys == [["1", "2.5", "-10"]] * 2

@@ -14,7 +14,10 @@ from tests.reading_sources import read_all, sql_connection
 
 EXAMPLE = re.compile(r"^\| `([^`|]+)` \| `([^`]+)` \| (?:`([^`]+)`|(reject))", re.MULTILINE)
 EXAMPLES = EXAMPLE.findall(
-    (Path(__file__).parents[2] / "docs" / "sources.md").read_text().split("### Values of PostgreSQL")[1].split("\n## ")[0]
+    (Path(__file__).parents[2] / "docs" / "sources.md")
+    .read_text()
+    .split("### Values of PostgreSQL")[1]
+    .split("\n## ")[0]
 )
 AS_TEXT = {
     "aclitem": "makeaclitem(10, 10, 'SELECT', true)",
