@@ -111,7 +111,8 @@ class SqlSource:
                 records = await connection.fetch(statement, *source_range["from"], *end, most + 1)
         if len(records) > most:
             raise SourceChanged(f"A range of {echoed(self._name)} grew beyond {most} rows: start the import again.")
-        converts = [column.convert for column in table.columns]
+        key = source_range["key"]
+        converts = [column.convert_key if column.name in key else column.convert for column in table.columns]
         return convert_rows(records, names=table.names, converts=converts, positions=count(source_range["first"]))
 
     async def aclose(self) -> None:

@@ -69,7 +69,10 @@ BYTEWISE = 'pg_catalog."C"'
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `expression` gives its value, of the table as `t`, which `convert` turns into JSON if it isn't yet."""
+    """A column. `expression` gives its value, of the table as `t`, which `convert` turns into JSON if it isn't yet.
+
+    Where it is a part of the key, `convert_key` does.
+    """
 
     name: str
     quoted: str
@@ -78,6 +81,7 @@ class Column:
     expression: str
     convert: Convert | None
     key_form: KeyForm
+    convert_key: Convert | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,5 +165,12 @@ def _column(row: Any, carried: Mapping[int, Carried]) -> Column:
     name = quoted(row["name"])
     how = carried[row["type_oid"]]
     return Column(
-        row["name"], name, row["type"], row["is_collated"], how.template.format(f"t.{name}"), how.convert, how.key_form
+        row["name"],
+        name,
+        row["type"],
+        row["is_collated"],
+        how.template.format(f"t.{name}"),
+        how.convert,
+        how.key_form,
+        how.convert_key or how.convert,
     )

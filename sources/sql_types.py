@@ -9,7 +9,7 @@ from typing import Any
 from domain.key_forms import KeyForm
 from sources.keys import Padded
 from sources.sql_text import Convert, array_from, composite_from
-from sources.values import CONVERT, Kind
+from sources.values import CONVERT, Kind, to_digits, to_number
 
 TYPES = """
 WITH RECURSIVE reached (oid) AS (
@@ -56,12 +56,14 @@ LEFT JOIN pg_catalog.pg_type AS element
 class Carried:
     """How a column's values travel: `template` makes an expression of a name, `convert` JSON of what it gives.
 
-    Without `convert` that is JSON already. As parts of a key they may be spelled as `key_form` says.
+    Without `convert` that is JSON already. As parts of a key they may be spelled as `key_form` says, and `convert_key`
+    converts them so that the key knows; for others that would be 0.2 us a value (2026-11-30).
     """
 
     template: str
     convert: Convert | None = None
     key_form: KeyForm = KeyForm.EXACT
+    convert_key: Convert | None = None
 
 
 def carried_by_type(rows: Sequence[Any]) -> Mapping[int, Carried]:
@@ -111,11 +113,11 @@ _AS_TEXT = "CASE WHEN {0} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {0}
 """What the type's output function writes: a cast to text may be somebody's own. A composite of nulls IS NULL too."""
 _COLUMNS: Mapping[str | None, Carried] = {
     **dict.fromkeys(["int2", "int4", "int8", "bool", "text", "varchar"], Carried("{0}")),
-    "bpchar": Carried("{0}", Padded, KeyForm.PADDED),
+    "bpchar": Carried("{0}", None, KeyForm.PADDED, Padded),
     "float8": Carried("{0}", CONVERT[Kind.FLOAT], KeyForm.FLOAT),
     # By its shortest digits, not by those of the double that holds it.
     "float4": Carried("{0}::text::float8", CONVERT[Kind.FLOAT], KeyForm.FLOAT),
-    "numeric": Carried("{0}::text", CONVERT[Kind.NUMBER], KeyForm.DIGITS),
+    "numeric": Carried("{0}::text", to_number, KeyForm.DIGITS, to_digits),
     # As text, since Python's types hold less: no infinity, no years before 1.
     **dict.fromkeys(["date", "time", "timetz", "timestamp", "timestamptz"], Carried("{0}::text", CONVERT[Kind.MOMENT])),
     **dict.fromkeys(["json", "jsonb"], Carried("{0}::text", CONVERT[Kind.JSON])),
@@ -128,7 +130,7 @@ _FROM_TEXT: Mapping[str | None, Convert] = {
     **dict.fromkeys(["int2", "int4", "int8"], int),
     "bpchar": Padded,
     **dict.fromkeys(["float4", "float8"], _float),
-    "numeric": CONVERT[Kind.NUMBER],
+    "numeric": to_digits,
     **dict.fromkeys(["date", "time", "timetz", "timestamp", "timestamptz"], CONVERT[Kind.MOMENT]),
     **dict.fromkeys(["json", "jsonb"], CONVERT[Kind.JSON]),
     "bytea": _base64,

@@ -155,10 +155,16 @@ def _float(value: float) -> float:
     return value
 
 
-def _number(value: str) -> Digits:
+def to_digits(value: str) -> Digits:
+    """Return a decimal number's digits, which as a key are equal to others of the same value; raises NotJson."""
+    return Digits(to_number(value))
+
+
+def to_number(value: str) -> str:
+    """Return a decimal number's digits; raises NotJson for what isn't finite."""
     if value[-1].isalpha():  # NaN, Infinity and their spellings; a number ends with a digit
         raise NotJson(f"is {value}, which JSON has no word for")
-    return Digits(value)
+    return value
 
 
 def _moment(value: str) -> str:
@@ -188,7 +194,7 @@ def _name(name: Any) -> str:
 CONVERT: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _text,
     Kind.FLOAT: _float,
-    Kind.NUMBER: _number,
+    Kind.NUMBER: to_digits,
     Kind.MOMENT: _moment,
     Kind.JSON: parse_json,
     Kind.DOCUMENT: _document,
@@ -201,7 +207,7 @@ _SCALARS: Sequence[tuple[tuple[type, ...], Callable[[Any], Any]]] = (
     ((bool, type(None)), _same),
     ((int,), _integer),
     ((float,), _float),
-    ((Decimal,), lambda value: _number(format(value, "f"))),
+    ((Decimal,), lambda value: to_digits(format(value, "f"))),
     ((date, time), lambda value: value.isoformat()),
     ((timedelta,), _duration),
     ((UUID,), str),
