@@ -93,7 +93,9 @@ async def test_records_from_before_are_renamed_once_and_the_newest_of_equal_ones
         ) AS n (now, before)
         WHERE r.record_key = n.now;
         INSERT INTO imported_records (record_set_no, record_key, payload, job_no, batch_no, generation, updated_at)
-        SELECT r.record_set_no, n.key, json_build_object('v', n.v), r.job_no, r.batch_no, r.generation, r.updated_at + n.later
+        SELECT
+            r.record_set_no, n.key, json_build_object('v', n.v), r.job_no, r.batch_no, r.generation,
+            r.updated_at + n.later
         FROM (VALUES
             ('1.00', -1, interval '-1 day'), ('10.500', -2, interval '1 day'), ('3.0', -3, interval '0')
         ) AS n (key, v, later)
