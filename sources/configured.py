@@ -14,6 +14,7 @@ from runtime.config_file import ConnectionSettings, ConnectionType
 from runtime.settings import Secrets
 from sources import file, sql, suiteql
 from sources.errors import SourceNotConfigured, echoed
+from sources.parser import Parser
 from sources.protocol import Source as OpenedSource
 from sources.sql_session import SqlConnection
 from sources.suiteql_service import SuiteqlConnection
@@ -39,9 +40,8 @@ class ConfiguredSources:
     """
 
     def __init__(self, data_dir: Path | None) -> None:
-        self._staging_folder = (
-            (data_dir / STAGING) if data_dir else Path(tempfile.gettempdir()) / f"{STAGING}-{os.geteuid()}"
-        )
+        self._staging_folder = _staging_folder(data_dir)
+        self._parser = Parser()
         self._current: dict[IdentityKey, int] = {}
         self._roots: dict[int, Path] = {}
         self._reached: dict[int, _Reached] = {}
@@ -93,7 +93,7 @@ class ConfiguredSources:
         root = self._roots.get(identity_no or 0)
         if root is None:
             raise SourceNotConfigured("No root of imports is configured where this was tried: set [imports] root.")
-        return file.FileSource(root=root, path=path, staging_folder=self._staging_folder)
+        return file.FileSource(root=root, path=path, staging_folder=self._staging_folder, parser=self._parser)
 
     def _found(self, name: str, kind: ConnectionType, identity_no: int | None) -> _Reached:
         found = self._reached.get(identity_no or 0)

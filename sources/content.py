@@ -20,9 +20,10 @@ class Malformed(NamedTuple):
 class Content:
     """What a staged file holds: `rows` in Parquet, and the records that made no sense, in their order.
 
-    With `holds_documents` the only stored column is the text of a JSON document per row, and `columns` are the names
-    of its members. `blank_lines` tells for each blank line between documents how many of them stand before it; None
-    where that isn't known, or where a record may take several lines.
+    With `holds_documents` the only stored column is the text of a JSON document per row, null where that is no text,
+    and `columns` are the names of its members; there are others if it `has_more_columns`. `blank_lines` tells for each
+    blank line between documents how many of them stand before it; None where that isn't known, or where a record may
+    take several lines.
     """
 
     columns: tuple[str, ...]
@@ -30,6 +31,7 @@ class Content:
     rows: int
     malformed: tuple[Malformed, ...] = ()
     holds_documents: bool = False
+    has_more_columns: bool = False
     blank_lines: tuple[int, ...] | None = None
 
     @property

@@ -140,14 +140,15 @@ def echoed(name: str) -> str:
     return f'"{name[:ECHO_LIMIT]}"'
 
 
-def refuse_unknown_columns(key: Iterable[str], columns: Iterable[str]) -> None:
+def refuse_unknown_columns(key: Iterable[str], columns: Iterable[str], *, source: str = "The source") -> None:
     """Raise UnknownColumn for the first part of the key that is no column, naming the nearest one that is."""
     known = list(columns)
     for name in key:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {echoed(near[0])}?" if near else f"it has {', '.join(map(echoed, known[:20]))}."
-            raise UnknownColumn(f"The source has no column {echoed(name)}: {hint}")
+            listed = ", ".join(map(echoed, known[:20])) or "none"
+            hint = f"did you mean {echoed(near[0])}?" if near else f"it has {listed}."
+            raise UnknownColumn(f"{source} has no column {echoed(name)}: {hint}")
 
 
 def refuse_too_many_batches(rows: int, batch_size: int) -> None:

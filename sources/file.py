@@ -1,23 +1,25 @@
 """Files as sources: CSV, JSON lines and Parquet below the import root, staged once and then read by row number."""
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from sources.duck import Duck, Session
 from sources.errors import SourceChanged, SourceUnavailable, echoed, refuse_too_many_batches, refuse_unknown_columns
 from sources.formats import format_of
-from sources.paths import open_inside
+from sources.parser import Parser
 from sources.protocol import SourceRange, SourceRow, Survey, most_rows
 from sources.repeats import find_repeated
+from sources.staged_cuts import cut
+from sources.staged_files import Staged, staged
 from sources.staged_rows import key_forms, stored_columns, to_reject, to_source_rows
-from sources.staging import Staged, stage, staged
 
 READ_SECONDS = 60.0
-STAGE_SECONDS = 3600.0
-"""A read that has to stage the file again may take so long; past either a file system hangs."""
+FIND_SECONDS = 600.0
+"""What is staged is read whole when it is first used; past either limit a file system hangs."""
 
 
 class FileSource:
@@ -29,19 +31,32 @@ class FileSource:
     Values of a CSV are text, whatever they look like; see `sources/values.py` for the others.
     """
 
-    def __init__(self, *, root: Path, path: str, staging_folder: Path, memory_limit: str = "512MB") -> None:
-        """Raises Unreadable if the path's ending tells no format that can be imported."""
+    def __init__(
+        self,
+        *,
+        root: Path,
+        path: str,
+        staging_folder: Path,
+        parser: Parser | None = None,
+        memory_limit: str = "128MB",
+    ) -> None:
+        """Take a parser that others use too, or one of its own.
+
+        Raises Unreadable if the path's ending tells no format that can be imported.
+        """
+        format_of(path)
         self._root = root
         self._path = path
-        self._format = format_of(path)
         self._folder = staging_folder
+        self._parser = parser or Parser()
         self._duck = Duck(memory_limit=memory_limit, spill_folder=staging_folder / "spill")
         self._staged: Staged | None = None
+        self._finding = asyncio.Lock()
 
     @property
     def survey_turn(self) -> AbstractAsyncContextManager[object]:
-        """Nobody is waited for: each source has its own engine."""
-        return nullcontext()
+        """The parser's: a few files are surveyed at a time."""
+        return self._parser.turn
 
     async def columns(self) -> tuple[str, ...]:
         """Return the names in the CSV's first line, the Parquet's schema, or all of the JSON lines' members."""
@@ -60,7 +75,8 @@ class FileSource:
         now = await self._now_staged()
         if not now.content.records:
             return Survey(0, [])
-        refuse_unknown_columns(key, now.content.columns)
+        if not now.content.has_more_columns:
+            refuse_unknown_columns(key, now.content.columns, source=f"The file {echoed(self._path)}")
         refuse_too_many_batches(now.content.records, batch_size)
         most = most_rows(batch_size)
         repeated = await self._duck.run(lambda session: find_repeated(session, now, key, most=most))
@@ -73,9 +89,7 @@ class FileSource:
 
     async def read(self, source_range: Mapping[str, Any]) -> list[SourceRow]:
         """Return the rows of a range, malformed records among them. `position` is the record's number in the file."""
-        now = await self._duck.run(
-            lambda session: self._find(session, source_range["staged"]), limit_seconds=STAGE_SECONDS
-        )
+        now = await self._find(source_range["staged"])
         rows = await self._duck.run(
             lambda session: self._rows(session, now, first=source_range["from"], before=source_range["before"]),
             limit_seconds=READ_SECONDS,
@@ -89,22 +103,35 @@ class FileSource:
 
     async def _now_staged(self) -> Staged:
         if self._staged is None:
-            self._staged = await self._duck.run(self._stage)
+            self._staged = await self._stage()
         return self._staged
 
-    def _stage(self, session: Session) -> Staged:
-        with open_inside(self._root, self._path) as file:
-            return stage(session, file=file, format_=self._format, folder=self._folder)
+    async def _stage(self) -> Staged:
+        staged_id = await self._parser.stage(root=self._root, path=self._path, folder=self._folder)
+        if found := await self._find_staged(staged_id):
+            return found
+        raise self._went_away()
 
-    def _find(self, session: Session, wanted: str) -> Staged:
+    async def _find(self, wanted: str) -> Staged:
         """Return what was surveyed, staged again if it isn't there. Raises SourceChanged."""
-        if self._staged is None or self._staged.id != wanted:
-            self._staged = staged(self._folder, wanted) or self._stage(session)
-        if self._staged.id != wanted:
-            raise SourceChanged(
-                f"{echoed(self._path)} is no longer the file that was surveyed: start the import again."
-            )
-        return self._staged
+        async with self._finding:
+            if self._staged is None or self._staged.id != wanted:
+                self._staged = await self._find_staged(wanted) or await self._stage_again()
+            if self._staged.id != wanted:
+                raise SourceChanged(
+                    f"{echoed(self._path)} is no longer the file that was surveyed: start the import again."
+                )
+            return self._staged
+
+    async def _stage_again(self) -> Staged:
+        async with self._parser.turn:
+            return await self._stage()
+
+    async def _find_staged(self, staged_id: str) -> Staged | None:
+        return await self._duck.run(lambda _: staged(self._folder, staged_id), limit_seconds=FIND_SECONDS)
+
+    def _went_away(self) -> SourceUnavailable:
+        return SourceUnavailable(f"The staged form of {echoed(self._path)} went away: it is staged again.")
 
     def _rows(self, session: Session, now: Staged, *, first: int, before: int) -> list[SourceRow]:
         try:
@@ -113,13 +140,12 @@ class FileSource:
             if now.parquet.exists():
                 raise
             self._staged = None
-            raise SourceUnavailable("The staged form of the file went away: it is staged again.") from None
+            raise self._went_away() from None
 
 
 def _ranges(now: Staged, repeated: Sequence[int], batch_size: int) -> list[SourceRange]:
     ranges = []
-    for first in range(0, now.content.records, batch_size):
-        before = min(first + batch_size, now.content.records)
+    for first, before in cut(now, batch_size):
         range_: dict[str, Any] = {"staged": now.id, "from": first, "before": before}
         if positions := repeated[bisect_left(repeated, first) : bisect_left(repeated, before)]:
             range_["repeated"] = positions

@@ -13,8 +13,8 @@ from sources.duck import Session
 from sources.errors import KeyUnusable, echoed
 from sources.keys import key_text
 from sources.protocol import SourceRow
+from sources.staged_files import Staged
 from sources.staged_rows import stored_columns, to_source_rows
-from sources.staging import Staged
 from sources.values import Kind
 
 MAX_REPEATED = 500_000
@@ -122,7 +122,7 @@ def _hashed(content: Content, key: Sequence[str]) -> str:
 def _value(content: Content, name: str, number: int) -> str:
     """Return the expression for a part of the key, which is the same wherever the part's text is."""
     if content.holds_documents:
-        return f"c0 ->> $name{number}"
+        return f"TRY(c0 ->> $name{number})"  # a line that is no JSON has no key
     column = content.columns.index(name)
     if content.kinds[column] is Kind.JSON:
         return f"json_extract_string(c{column}, '$')"

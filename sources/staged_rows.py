@@ -43,7 +43,7 @@ def to_reject(malformed: Malformed) -> SourceRow:
 def _document(position: int, text: str | None, line: int | None) -> SourceRow:
     """Return one JSON line as a row. Only an object has members; anything else is a defect."""
     if text is None:
-        return SourceRow(position, {}, "the line isn't valid JSON", line=line)
+        return SourceRow(position, {}, "the line isn't UTF-8", line=line)
     try:
         payload = parse_json(text)
     except NotJson as error:

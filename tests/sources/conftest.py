@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sources.file import FileSource
+from tests.reading_sources import ParserHere
 
 OpenFile = Callable[[str], FileSource]
 
@@ -30,7 +31,7 @@ async def open_file(root: Path, staging: Path) -> AsyncIterator[OpenFile]:
     opened: list[FileSource] = []
 
     def open_(path: str) -> FileSource:
-        opened.append(FileSource(root=root, path=path, staging_folder=staging))
+        opened.append(FileSource(root=root, path=path, staging_folder=staging, parser=ParserHere()))
         return opened[-1]
 
     yield open_

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sources import repeats
 from sources.errors import KeyUnusable
 from sources.file import FileSource
-from tests.reading_sources import compress, make, read_all
+from tests.reading_sources import ParserHere, compress, make, read_all
 from worker.records import to_records
 
 
@@ -131,7 +131,7 @@ values = st.one_of(texts, st.integers(-2, 2), st.floats(-2, 2, width=16), st.boo
 async def test_any_csv_is_taken_apart_as_one_batch_would_be(root, staging, rows, key):
     lines = [",".join("" if cell is None else '"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
     (root / "rows.csv").write_text("\n".join(["x,y,z", *lines, ""]))
-    source = FileSource(root=root, path="rows.csv", staging_folder=staging)
+    source = FileSource(root=root, path="rows.csv", staging_folder=staging, parser=ParserHere())
     assert await repeated(source, list(key), batch_size=4) == await as_one_batch(source, list(key))
     await source.aclose()
 
@@ -145,7 +145,7 @@ async def test_any_csv_is_taken_apart_as_one_batch_would_be(root, staging, rows,
 async def test_any_json_lines_are_taken_apart_as_one_batch_would_be(root, staging, rows, key):
     every = {"x": "a name", "y": "for each", "z": "part of keys"}
     (root / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [every, *rows]))
-    source = FileSource(root=root, path="rows.jsonl", staging_folder=staging)
+    source = FileSource(root=root, path="rows.jsonl", staging_folder=staging, parser=ParserHere())
     assert await repeated(source, list(key), batch_size=4) == await as_one_batch(source, list(key))
     await source.aclose()
 

@@ -1,0 +1,115 @@
+"""Reading files in processes of their own, with limits of memory and time that nothing in a file can pass."""
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sources.errors import SourceError, SourceTimeout, SourceUnavailable, Unreadable, echoed
+from sources.staging_folder import sweep
+from sources.threads import begin
+
+MEMORY_BYTES = 512 * 1024 * 1024
+"""Of what the process allocates; its libraries, about 100 MB, don't count."""
+SECONDS = 3600.0
+"""For a whole file, by the clock as well as of the processor; past it a file system hangs."""
+AT_ONCE = 2
+_PATIENCE_SECONDS = 5.0
+_PACKAGES = Path(__file__).parent.parent
+_ENVIRONMENT = {
+    "PYTHONPATH": str(_PACKAGES),
+    # What allocates by itself reserves more than it uses, and more for each thread.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "1",
+}
+"""All of it: neither keys nor URLs are for who reads a stranger's file."""
+_ERROR_BY_CODE = {error.code: error for error in (*SourceError.__subclasses__(), *SourceUnavailable.__subclasses__())}
+
+
+class ParserFailed(Exception):
+    """The process ended as nobody foresaw; this is what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a process that reads a file may take."""
+
+    memory_bytes: int = MEMORY_BYTES
+    seconds: float = SECONDS
+
+
+class Parser:
+    """Stages files, each in a process of its own. Who stages holds `turn` meanwhile, so that they are few at a time."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self.turn = asyncio.Semaphore(AT_ONCE)
+
+    async def stage(self, *, root: Path, path: str, folder: Path) -> str:
+        """Stage a file as `sources.staging.stage` does, and return its id. May be cancelled.
+
+        Neither the process nor anything unfinished is left behind. Raises SourceError; Unreadable past the limit of
+        memory, SourceTimeout past that of time.
+        """
+        request = {"root": str(root), "path": path, "folder": str(folder), **asdict(self._limits)}
+        process = await _start(json.dumps(request))
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                answer, log = await _outcome(process)
+        except TimeoutError:
+            raise SourceTimeout(f"{echoed(path)} wasn't read within {self._limits.seconds:g} seconds.") from None
+        finally:
+            if process.returncode != 0:
+                await _clear_away(process, folder)
+        if process.returncode:
+            raise self._death(path, process.returncode, log)
+        return _id(json.loads(answer))
+
+    def _death(self, path: str, status: int, log: str) -> Exception:
+        """Return what it means that the process ended without an answer."""
+        if status == -signal.SIGXCPU:
+            return SourceTimeout(
+                f"{echoed(path)} took more than {self._limits.seconds:g} seconds to be read: split it."
+            )
+        if status in {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS}:
+            limit = f"the {self._limits.memory_bytes >> 20} MiB of memory that reading a file may"
+            return Unreadable(f"{echoed(path)} is damaged, or takes more than {limit}: write it anew, or split it.")
+        if status < 0:
+            return SourceUnavailable(
+                f"{echoed(path)} can't be read for the moment: the process that read it was killed."
+            )
+        return ParserFailed(log)
+
+
+async def _start(request: str) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sources.parse_file", request, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_ENVIRONMENT
+    )
+
+
+async def _outcome(process: Process) -> tuple[str, str]:
+    """Return what a process writes until its end: its answer, and what isn't meant for us."""
+    if process.stdout is None or process.stderr is None:
+        raise ValueError("the process was started without pipes")
+    answer, log, _ = await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())
+    return answer.decode(), log.decode(errors="replace")
+
+
+def _id(answer: dict[str, str]) -> str:
+    if "code" in answer:
+        raise _ERROR_BY_CODE[answer["code"]](answer["detail"])
+    return answer["id"]
+
+
+async def _clear_away(process: Process, folder: Path) -> None:
+    """Kill the process if it runs, and remove what it leaves; one that a file system holds is left to it."""
+    with suppress(ProcessLookupError):
+        process.kill()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await process.wait()
+            await asyncio.wrap_future(begin("sweep", lambda: sweep(folder)))
