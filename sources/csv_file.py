@@ -65,6 +65,7 @@ def _separator(header: Chunk) -> bytes:
 
 
 def _names(header: Chunk, separator: bytes) -> list[str]:
+    _refuse_too_long(header, [header.text])
     if UNDECODABLE in header.text:
         raise Unreadable("Its first line must name the columns, and isn't UTF-8: write the file in UTF-8.")
     if b"\0" in header.text:
@@ -99,7 +100,7 @@ class _Reader:
         hidden = hide_quoted(chunk, self._separator)
         lines = pc.split_pattern(pa.array([hidden], pa.binary()), pattern=b"\n").flatten()
         if len(hidden) > MAX_RECORD_BYTES:
-            self._refuse_too_long(chunk, lines)
+            _refuse_too_long(chunk, lines.to_pylist())
         lines = self._well_formed(chunk, hidden, lines)
         self.records += len(lines)
         split = pc.split_pattern(lines, pattern=self._separator)
@@ -122,14 +123,10 @@ class _Reader:
 
     def _keep_malformed(self, chunk: Chunk, lines: list[bytes], separators: list[int], is_good: list[bool]) -> None:
         position = self.records + len(self.malformed)
-        line = chunk.line
-        for record, count, good in zip(lines, separators, is_good, strict=True):
-            inside = record.count(HIDDEN_LF) + record.count(HIDDEN_CR) - record.count(HIDDEN_CR + HIDDEN_LF)
-            if record:
-                if not good:
-                    self._keep(Malformed(position, line, self._defect(record, count + 1)), inside)
-                position += 1
-            line += inside + 1
+        for (line, lines_inside, record), count, good in zip(_placed(chunk, lines), separators, is_good, strict=True):
+            if record and not good:
+                self._keep(Malformed(position, line, self._defect(record, count + 1)), lines_inside)
+            position += bool(record)
 
     def _keep(self, record: Malformed, lines_inside: int) -> None:
         if lines_inside > MAX_MALFORMED_LINES:
@@ -150,10 +147,6 @@ class _Reader:
             return "it isn't UTF-8"
         return f"it has {values} value{'s' * (values > 1)} instead of {self._width}"
 
-    def _refuse_too_long(self, chunk: Chunk, lines: pa.Array) -> None:
-        if pc.max(pc.binary_length(lines)).as_py() > MAX_RECORD_BYTES:
-            raise too_long(chunk.line)
-
     def _unquoted(self, values: pa.Array) -> pa.Array:
         """Return the values without their quotes; empty ones that had none are null."""
         is_quoted = pc.starts_with(values, pattern=QUOTE)
@@ -166,6 +159,21 @@ class _Reader:
         ):
             inside = pc.replace_substring(inside, pattern=written, replacement=meant)
         return pc.replace_with_mask(_null_if_empty(values), is_quoted, inside)
+
+
+def _placed(chunk: Chunk, lines: list[bytes]) -> Iterator[tuple[int, int, bytes]]:
+    """Yield each of a chunk's lines with its number in the file, and how many line ends are quoted in it."""
+    line = chunk.line
+    for text in lines:
+        inside = text.count(HIDDEN_LF) + text.count(HIDDEN_CR) - text.count(HIDDEN_CR + HIDDEN_LF)
+        yield line, inside, text
+        line += inside + 1
+
+
+def _refuse_too_long(chunk: Chunk, lines: list[bytes]) -> None:
+    for line, _, text in _placed(chunk, lines):
+        if len(text) > MAX_RECORD_BYTES:
+            raise too_long(line)
 
 
 def _null_if_empty(values: pa.Array) -> pa.Array:

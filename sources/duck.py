@@ -177,7 +177,9 @@ def _told(error: Exception) -> SourceError:
         if trouble in first_line:
             return _away(trouble)
     if first_line.startswith("Out of Memory"):
-        return Unreadable("DuckDB needs more than its limit of memory: write the file with smaller row groups.")
+        return Unreadable(
+            "Its rows take more memory than reading them may: lower policy.batch_size, or split its columns."
+        )
     return Unreadable(f"DuckDB can't read it: {first_line}")
 
 

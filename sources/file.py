@@ -38,7 +38,7 @@ class FileSource:
         path: str,
         staging_folder: Path,
         parser: Parser | None = None,
-        memory_limit: str = "128MB",
+        memory_limit: str = "200MB",
     ) -> None:
         """Take a parser that others use too, or one of its own.
 

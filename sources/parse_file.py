@@ -19,9 +19,6 @@ from sources.paths import open_inside
 from sources.staging import stage
 from sources.staging_folder import make_own, sweep, workspace
 
-STAGED_BYTES = 20 * 1024**3
-"""The largest staged form; and it may take half of what is free, so that others of the disk don't feel it."""
-
 
 def main() -> None:
     """Stage what the request asks for, and print its id, or the error's code and detail."""
@@ -37,7 +34,7 @@ def _answer(request: dict[str, Any]) -> dict[str, str]:
     try:
         with open_inside(Path(request["root"]), request["path"]) as opened:
             make_own(folder)
-            _limit(folder, memory_bytes=request["memory_bytes"], seconds=request["seconds"])
+            _limit(folder, memory_bytes=request["memory_bytes"], staged_bytes=request["staged_bytes"])
             sweep(folder)
             with workspace(folder) as unfinished:
                 _end_with_parent(unfinished)
@@ -51,7 +48,7 @@ def _answer(request: dict[str, Any]) -> dict[str, str]:
         if error.errno is None:
             raise
         if error.errno == errno.EFBIG:
-            limit = f"more than {STAGED_BYTES >> 30} GiB, or half of what is free,"
+            limit = f"more than {request['staged_bytes'] >> 20} MiB, or half of what is free,"
             return _failed(Unreadable(f"{file} takes {limit} in the staging folder: split it, or make room."))
         why = os.strerror(error.errno)
         return _failed(SourceUnavailable(f"{file}, or the folder it is staged in, can't be used for now ({why})."))
@@ -61,12 +58,14 @@ def _failed(error: SourceError) -> dict[str, str]:
     return {"code": error.code, "detail": error.detail}
 
 
-def _limit(folder: Path, *, memory_bytes: int, seconds: float) -> None:
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    disk = min(STAGED_BYTES, shutil.disk_usage(folder).free // 2)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
+def _limit(folder: Path, *, memory_bytes: int, staged_bytes: int) -> None:
+    disk_bytes = min(staged_bytes, shutil.disk_usage(folder).free // 2)
+    for kind, limit in (
+        (resource.RLIMIT_DATA, memory_bytes),
+        (resource.RLIMIT_FSIZE, disk_bytes),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(kind, (limit, limit))
 
 
 def _end_with_parent(path: Path) -> None:

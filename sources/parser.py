@@ -6,7 +6,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from sources.errors import SourceError, SourceTimeout, SourceUnavailable, Unreadable, echoed
@@ -16,7 +16,9 @@ from sources.threads import begin
 MEMORY_BYTES = 512 * 1024 * 1024
 """Of what the process allocates; its libraries, about 100 MB, don't count."""
 SECONDS = 3600.0
-"""For a whole file, by the clock as well as of the processor; past it a file system hangs."""
+"""For a whole file; past it a file system hangs."""
+STAGED_BYTES = 20 * 1024**3
+"""The largest staged form; and it may take half of what is free, so that others of the disk don't feel it."""
 AT_ONCE = 2
 _PATIENCE_SECONDS = 5.0
 _PACKAGES = Path(__file__).parent.parent
@@ -39,6 +41,7 @@ class Limits:
     """What a process that reads a file may take."""
 
     memory_bytes: int = MEMORY_BYTES
+    staged_bytes: int = STAGED_BYTES
     seconds: float = SECONDS
 
 
@@ -55,7 +58,8 @@ class Parser:
         Neither the process nor anything unfinished is left behind. Raises SourceError; Unreadable past the limit of
         memory, SourceTimeout past that of time.
         """
-        request = {"root": str(root), "path": path, "folder": str(folder), **asdict(self._limits)}
+        limits = {"memory_bytes": self._limits.memory_bytes, "staged_bytes": self._limits.staged_bytes}
+        request = {"root": str(root), "path": path, "folder": str(folder), **limits}
         process = await _start(json.dumps(request))
         try:
             async with asyncio.timeout(self._limits.seconds):
@@ -79,9 +83,8 @@ class Parser:
             limit = f"the {self._limits.memory_bytes >> 20} MiB of memory that reading a file may"
             return Unreadable(f"{echoed(path)} is damaged, or takes more than {limit}: write it anew, or split it.")
         if status < 0:
-            return SourceUnavailable(
-                f"{echoed(path)} can't be read for the moment: the process that read it was killed."
-            )
+            name = signal.Signals(-status).name
+            return SourceUnavailable(f"The process that read {echoed(path)} was ended by {name}: it is read again.")
         return ParserFailed(log)
 
 

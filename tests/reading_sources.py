@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from pyarrow import parquet
 
 from domain.table_names import TableName
 from sources.parser import Parser
@@ -46,6 +47,12 @@ def compress(path: Path, content: bytes) -> None:
             path.write_bytes(pa.Codec("zstd").compress(content, asbytes=True))
         case _:
             path.write_bytes(content)
+
+
+def staged_rows(staged: Path) -> list[tuple[Any, ...]]:
+    """The rows of a staged form, as Arrow reads them."""
+    columns = parquet.read_table(staged).to_pydict().values()
+    return list(zip(*columns, strict=True))
 
 
 async def read_all(source: Source, survey: Survey) -> list[SourceRow]:

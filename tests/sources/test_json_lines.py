@@ -1,0 +1,74 @@
+"""JSON lines: a line is a row, a reject or blank, and what is wrong with a whole file is said."""
+
+import pytest
+
+from sources.errors import UnknownColumn, Unreadable
+from tests.reading_sources import compress, payloads, read_all
+
+
+async def rows_of(root, open_file, content: bytes, key=("id",)):
+    (root / "rows.jsonl").write_bytes(content)
+    source = open_file("rows.jsonl")
+    return await read_all(source, await source.ranges(list(key), 100))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+async def test_a_byte_order_mark_says_what_lines_are_written_in(root, open_file, encoding, line_end):
+    text = line_end.join(['{"id": 1, "v": "gr\u00f6\u00dfer \U0001f600"}', "", '{"id": 2}', ""])
+    rows = await rows_of(root, open_file, text.encode(encoding))
+    assert [(row.payload, row.line) for row in rows] == [
+        ({"id": 1, "v": "gr\u00f6\u00dfer \U0001f600"}, 1),
+        ({"id": 2}, 3),
+    ]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.jsonl.zst"])
+async def test_rows_have_their_lines_whatever_the_file_is_compressed_with(root, open_file, name):
+    compress(root / name, b'\n{"id": 1}\n\n[2]\n')
+    source = open_file(name)
+    rows = await read_all(source, await source.ranges(["id"], 1))
+    assert [(row.line, row.defect) for row in rows] == [(2, None), (4, "the line is no JSON object")]
+
+
+async def test_a_line_that_is_no_text_is_a_reject_that_shows_nothing_of_it(root, open_file):
+    rows = await rows_of(root, open_file, b'{"id": 1}\n{"id": 2, "v": "secret\xff"}\n{"id": 3, "v": "\xc3\xa9"}\n')
+    assert [(row.line, row.defect) for row in rows] == [(1, None), (2, "the line isn't UTF-8"), (3, None)]
+    assert rows[2].payload == {"id": 3, "v": "\u00e9"}
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"[1]\n2\n", b"no json\n", b"id,v\n1,a\n"])
+async def test_a_file_without_any_object_is_no_file_of_json_lines(root, open_file, content):
+    with pytest.raises(Unreadable, match=r'^"rows\.jsonl": No line of it holds a JSON object'):
+        await rows_of(root, open_file, content)
+
+
+async def test_a_key_that_no_object_has_is_named_with_what_there_is(root, open_file):
+    with pytest.raises(UnknownColumn, match=r'file "rows\.jsonl" has no column "id": it has none\.'):
+        await rows_of(root, open_file, b"{}\n")
+
+
+async def test_a_line_nested_a_hundred_thousand_deep_is_a_reject(root, open_file):
+    deep = b'{"id": 2, "v": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    rows = await rows_of(root, open_file, b'{"id": 1}\n' + deep + b'\n{"id": 3}\n')
+    assert [row.defect is None for row in rows] == [True, False, True]
+
+
+async def test_members_beyond_those_that_are_remembered_can_be_the_key(root, open_file):
+    wide = "{" + ", ".join(f'"m{number}": 1' for number in range(60_000)) + "}"
+    rows = await rows_of(root, open_file, f'{wide}\n{{"zzz": 7}}\n'.encode(), key=("zzz",))
+    assert payloads(rows)[1] == {"zzz": 7}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'{"id": 1}\n\n{"id": "' + b"x" * 17_000_000 + b'"}\n', "Line 3 is longer than 16 MiB"),
+        (b'{"id": 1}\n' + b"x" * 40_000_000, "Line 2 is longer than 16 MiB"),
+        (b'{"id": 1}\n{"id": [' + b"[]," * 1_000_001 + b"1]}\n", "Line 2 holds some 2000004 values, more than 1000000"),
+    ],
+    ids=["a long line", "no line end", "many values"],
+)
+async def test_a_line_that_is_too_much_ends_the_import_with_its_number(root, open_file, content, why):
+    with pytest.raises(Unreadable, match=why):
+        await rows_of(root, open_file, content)
