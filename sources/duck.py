@@ -178,7 +178,7 @@ def _told(error: Exception) -> SourceError:
             return _away(trouble)
     if first_line.startswith("Out of Memory"):
         return Unreadable(
-            "Its rows take more memory than reading them may: lower policy.batch_size, or split its columns."
+            "Its rows take more memory than reading them may: lower policy.batch_size, or split the file."
         )
     return Unreadable(f"DuckDB can't read it: {first_line}")
 

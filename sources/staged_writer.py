@@ -16,6 +16,8 @@ ROW_GROUP_ROWS = 8192
 4,096, 4.0 with 8,192, 3.0 with 32,768 (2026-11-24), while memory and the cost of a small read grow with it."""
 ROW_GROUP_BYTES = 8 * 1024 * 1024
 """A group of wide rows ends earlier: about as many bytes are in memory at once, or a single row that is wider."""
+ROW_GROUP_WEIGHT = 4 * ROW_GROUP_BYTES
+"""Likewise a group of rows that hold many values."""
 MAX_COLUMNS = 2_000
 """Each takes buffers of its own wherever a batch is read: 500 rows of 2,000 took 180 MB (2026-11-30)."""
 VALUE_BYTES = 32
@@ -57,7 +59,11 @@ class StagedWriter:
             self._waiting_rows += part.num_rows
             self._waiting_bytes += part.nbytes
             self._waiting_values += row_values * part.num_rows
-            if self._waiting_rows >= ROW_GROUP_ROWS or self._waiting_bytes >= ROW_GROUP_BYTES:
+            if (
+                self._waiting_rows >= ROW_GROUP_ROWS
+                or self._waiting_bytes >= ROW_GROUP_BYTES
+                or self._weight >= ROW_GROUP_WEIGHT
+            ):
                 self._end_group()
 
     def __enter__(self) -> Self:
@@ -73,6 +79,11 @@ class StagedWriter:
             self._writer.add_key_value_metadata({_WEIGHTS: json.dumps(self._weights)})
         self._writer.close()
 
+    @property
+    def _weight(self) -> int:
+        """How many bytes the rows that wait take once they are read, about."""
+        return self._waiting_bytes + round(VALUE_BYTES * self._waiting_values)
+
     def _room(self, batch: pa.RecordBatch) -> int:
         """Return how many of the batch's rows still fit into the group, at least one."""
         rows: int = min(batch.num_rows, ROW_GROUP_ROWS - self._waiting_rows)
@@ -83,7 +94,7 @@ class StagedWriter:
     def _end_group(self) -> None:
         if self._waiting:
             self._writer.write_table(pa.Table.from_batches(self._waiting, self._schema), row_group_size=ROW_GROUP_ROWS)
-            self._weights.append((self._waiting_rows, self._waiting_bytes + round(VALUE_BYTES * self._waiting_values)))
+            self._weights.append((self._waiting_rows, self._weight))
             self._waiting, self._waiting_rows, self._waiting_bytes, self._waiting_values = [], 0, 0, 0.0
 
 
