@@ -3,12 +3,12 @@
 import asyncio
 import json
 import signal
-import sys
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.processes import python_command
 from sources.errors import SourceError, SourceTimeout, SourceUnavailable, Unreadable, echoed
 from sources.staging_folder import sweep
 from sources.threads import begin
@@ -21,14 +21,8 @@ STAGED_BYTES = 20 * 1024**3
 """The largest staged form; and it may take half of what is free, so that others of the disk don't feel it."""
 AT_ONCE = 2
 _PATIENCE_SECONDS = 5.0
-_PACKAGES = Path(__file__).parent.parent
-_ENVIRONMENT = {
-    "PYTHONPATH": str(_PACKAGES),
-    # What allocates by itself reserves more than it uses, and more for each thread.
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "MALLOC_ARENA_MAX": "1",
-}
-"""All of it: neither keys nor URLs are for who reads a stranger's file."""
+_ALLOCATION = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
+"""Other pools, and one for each thread, reserve more than is used."""
 _ERROR_BY_CODE = {error.code: error for error in (*SourceError.__subclasses__(), *SourceUnavailable.__subclasses__())}
 
 
@@ -89,9 +83,10 @@ class Parser:
 
 
 async def _start(request: str) -> Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sources.parse_file", request, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_ENVIRONMENT
-    )
+    command, ours = python_command("sources.parse_file", request)
+    # Neither keys nor URLs are for a process that reads a stranger's file.
+    environment = {"PYTHONPATH": ours["PYTHONPATH"], **_ALLOCATION}
+    return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment)
 
 
 async def _outcome(process: Process) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from itertools import accumulate
 from sources.content import Content
 from sources.staged_files import Staged
 
-MAX_RANGE_BYTES = 24 * 1024 * 1024
+MAX_RANGE_BYTES = 16 * 1024 * 1024
 """What the rows of a range may take, about; a single row may take more. Reading and writing them takes several times as
 much: text is held decoded, as a payload's values, as the payload, and encoded for the database."""
 

@@ -65,7 +65,7 @@ async def test_what_is_wrong_with_each_record_type_is_named_at_once(fleet, erp, 
     status, code, detail = await job(connection, job_no)
     assert (status, code) == ("failed", "unknown_column")
     assert detail is not None
-    assert detail.startswith('wrong (file "wrong.csv"): The source has no column "idd"')
+    assert detail.startswith('wrong (file "wrong.csv"): The file "wrong.csv" has no column "idd"')
     assert 'missing_3 (file "missing_3.csv"): There is no file' in detail
     assert "missing_4" not in detail
     assert detail.endswith("and 2 more.")

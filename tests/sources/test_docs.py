@@ -1,0 +1,20 @@
+"""The examples of docs/sources.md are what really happens."""
+
+import json
+import re
+from pathlib import Path
+
+from tests.reading_sources import read_all
+from worker.records import to_records
+
+SOURCES = Path(__file__).parents[2] / "docs" / "sources.md"
+EXAMPLE = re.compile(r"^```csv\n(.*?)^```\n.*?^```json\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+async def test_the_csv_of_the_documentation_becomes_what_stands_below_it(root, open_file):
+    ((written, wanted),) = EXAMPLE.findall(SOURCES.read_text())
+    (root / "rows.csv").write_text(written)
+    source = open_file("rows.csv")
+    records = to_records(await read_all(source, await source.ranges(["id"], 10)), ("id",))
+    payloads = [json.loads(row.payload) for row in records.taken]
+    assert [*payloads, *(reject.detail for reject in records.rejected)] == json.loads(wanted)
