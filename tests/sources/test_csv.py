@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 
 import pytest
 from hypothesis import given, settings
@@ -223,3 +224,12 @@ async def test_as_many_columns_as_may_be_are_read(root, open_file):
     names = [f"c{number}" for number in range(2000)]
     rows, _ = await rows_of(root, open_file, ",".join(names).encode() + b"\n" + b",".join([b"x"] * 2000) + b"\n")
     assert rows == [dict.fromkeys(names, "x")]
+
+
+@pytest.mark.parametrize(
+    "block", [b"x" * 1_000_000, b'"' + b"\n" * 999_998 + b'"'], ids=["no line end", "only quoted ones"]
+)
+def test_a_record_without_an_end_is_given_up_before_it_is_read_whole(tmp_path, block):
+    blocks = itertools.chain([b"id,v\n1,"], itertools.repeat(block))
+    with pytest.raises(Unreadable, match="begins in line 2 is longer than 16 MiB"):
+        convert_csv(blocks, tmp_path / "rows.parquet")

@@ -1,8 +1,11 @@
 """JSON lines: a line is a row, a reject or blank, and what is wrong with a whole file is said."""
 
+import itertools
+
 import pytest
 
 from sources.errors import UnknownColumn, Unreadable
+from sources.json_lines import convert_json_lines
 from tests.reading_sources import compress, payloads, read_all
 
 
@@ -72,3 +75,8 @@ async def test_members_beyond_those_that_are_remembered_can_be_the_key(root, ope
 async def test_a_line_that_is_too_much_ends_the_import_with_its_number(root, open_file, content, why):
     with pytest.raises(Unreadable, match=why):
         await rows_of(root, open_file, content)
+
+
+def test_a_line_without_an_end_is_given_up_before_it_is_read_whole(tmp_path):
+    with pytest.raises(Unreadable, match="Line 1 is longer than 16 MiB"):
+        convert_json_lines(itertools.repeat(b'{"id": "' + b"x" * 1_000_000), tmp_path / "rows.parquet")

@@ -39,6 +39,21 @@ async def test_a_folder_that_others_can_write_is_not_used(root, rows, staging, m
     assert "may be written by other users" in await refused(root, rows, staging)
 
 
+async def test_rows_that_others_could_have_planted_are_not_read(root, rows, staging, open_file):
+    survey = await open_file(rows).ranges(["id"], 5)
+    staging.chmod(0o777)
+    with pytest.raises(SourceUnavailable, match="may be written by other users"):
+        await read_all(open_file(rows), survey)
+
+
+async def test_nothing_is_touched_in_a_folder_that_others_can_write(root, rows, staging):
+    (staging / "dead.unfinished").mkdir(parents=True)
+    (staging / "dead.unfinished" / "owner").touch()
+    staging.chmod(0o777)
+    await refused(root, rows, staging)
+    assert [path.name for path in staging.glob("*")] == ["dead.unfinished"]
+
+
 async def test_a_link_to_a_folder_is_not_used(root, rows, staging, tmp_path):
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     staging.symlink_to(tmp_path / "elsewhere")
