@@ -165,11 +165,6 @@ class Duck:
                 running.cancel()
 
 
-def run_here(work: Callable[[Session], T]) -> T:
-    """Return what `work` returns, in this thread."""
-    return _Engine({"memory_limit": "300MB", "threads": 1}).work(work, threading.Event(), [])
-
-
 def _told(error: Exception) -> SourceError:
     """Return what DuckDB refused as an error of ours. Only its first line: the others show what a file holds."""
     first_line = _PATH.sub("the file", str(error).splitlines()[0])

@@ -25,7 +25,7 @@ async def refused(root, rows, staging) -> str:
     with pytest.raises(SourceUnavailable, match="set BREAKWATER_DATA_DIR") as surveyed:
         await source.count()
     with pytest.raises(SourceUnavailable, match="set BREAKWATER_DATA_DIR") as read:
-        await source.read({"staged": "v3-csv-0", "from": 0, "before": 1})
+        await source.read({"staged": "v4-csv-0", "from": 0, "before": 1})
     await source.aclose()
     assert surveyed.value.detail == read.value.detail
     assert str(staging.parent) not in read.value.detail
@@ -99,6 +99,6 @@ async def test_what_is_said_of_staged_rows_is_written_again_if_it_makes_no_sense
 
 async def test_a_survey_by_a_version_that_reads_files_otherwise_is_started_again(root, staging, rows, open_file):
     (range_,) = (await open_file(rows).ranges(["id"], 5)).ranges
-    earlier = {**range_.range, "staged": range_.range["staged"].replace("v3-", "v2-")}
+    earlier = {**range_.range, "staged": range_.range["staged"].replace("v4-", "v3-")}
     with pytest.raises(SourceChanged, match="start the import again"):
         await open_file(rows).read(earlier)
