@@ -32,7 +32,7 @@ written = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     body=written,
     first_end=st.sampled_from(["\n", "\r", "\r\n"]),
@@ -64,7 +64,7 @@ texts = st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"]
 """Python 3.11 writes a CR without quotes where lines end otherwise."""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     rows=st.lists(st.lists(texts, min_size=3, max_size=3), max_size=20),
     separator=st.sampled_from(",;\t|"),
@@ -173,15 +173,15 @@ async def test_a_record_beyond_the_limit_ends_the_import_with_its_line(root, ope
         await rows_of(root, open_file, content)
 
 
-@pytest.mark.parametrize("before", [0, 900_000])
+@pytest.mark.parametrize("before", [0, 500_000, 900_000])
 async def test_whether_a_record_is_too_long_is_its_length_s_alone(root, open_file, monkeypatch, before):
     monkeypatch.setattr("sources.csv_file.MAX_RECORD_BYTES", 2_000_000)
     monkeypatch.setattr("sources.csv_chunks.MAX_RECORD_BYTES", 2_000_000)
-    first = b"id,v\n" + b"".join(b"%07d,\n" % number for number in range(before // 9))
-    longest = b"1," + b"x" * 1_999_998
+    first = b"id,v\n0," + b"y" * before
+    longest = b"\n1," + b"x" * 1_999_998
     found, _ = await rows_of(root, open_file, first + longest + b"\n2,b\n")
-    assert len(found) == before // 9 + 2
-    with pytest.raises(Unreadable, match=f"begins in line {before // 9 + 2} is longer"):
+    assert len(found) == 3
+    with pytest.raises(Unreadable, match="begins in line 3 is longer"):
         await rows_of(root, open_file, first + longest + b"x\n2,b\n")
 
 

@@ -5,6 +5,7 @@ import asyncio
 from domain.import_spec import FileSource as FileSpec
 from sources.file import FileSource
 from sources.opened import KEPT, OpenSources
+from tests.reading_sources import ParserHere
 
 FILES = 3 * KEPT
 
@@ -12,7 +13,9 @@ FILES = 3 * KEPT
 async def test_readers_that_begin_and_end_together_close_no_source_twice_nor_while_it_is_read(root, staging) -> None:
     for number in range(FILES):
         (root / f"{number}.csv").write_text("id\n" + "x\n" * number)
-    sources = OpenSources(lambda spec, _identity_no: FileSource(root=root, path=spec.path, staging_folder=staging))
+    sources = OpenSources(
+        lambda spec, _identity_no: FileSource(root=root, path=spec.path, staging_folder=staging, parser=ParserHere())
+    )
 
     async def count(number: int) -> int:
         async with sources.open(number, FileSpec(f"{number}.csv"), None) as source:

@@ -18,6 +18,7 @@ from tests.reading_sources import ParserHere, compress, held_loop_at_most, paylo
 from tests.waiting import eventually, eventually_async
 
 MIB = 1 << 20
+LARGE_ROWS = 500_000
 
 
 def parsers(parent: int | None = None) -> list[psutil.Process]:
@@ -37,12 +38,19 @@ async def is_begun(staging: Path) -> bool:
     return bool(begun(staging))
 
 
-@pytest.fixture
-def large(root):
-    """A file that takes seconds to stage."""
+@pytest.fixture(scope="module")
+def large_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "large.jsonl.gz"
     line = b'{"id": %d, "t": "' + random.Random(1).randbytes(40).hex().encode() + b'"}\n'
-    compress(root / "large.jsonl.gz", b"".join(line % number for number in range(1_000_000)))
-    return "large.jsonl.gz"
+    compress(path, b"".join(line % number for number in range(LARGE_ROWS)))
+    return path
+
+
+@pytest.fixture
+def large(root, large_file) -> str:
+    """A file that takes a second to stage."""
+    (root / large_file.name).hardlink_to(large_file)
+    return large_file.name
 
 
 async def test_a_file_is_staged_by_a_process_that_others_cannot_read_from(root, staging):
@@ -67,7 +75,7 @@ async def test_staging_is_stopped_at_once_holds_no_loop_and_leaves_nothing(root,
             await counting
     assert time.perf_counter() - cancelled < 1
     assert (left_in(staging), parsers()) == ([], [])
-    assert await source.count() == 1_000_000  # it can be used again
+    assert await source.count() == LARGE_ROWS  # it can be used again
     await source.aclose()
 
 
