@@ -37,7 +37,7 @@ class Memory:
     """How far a process has grown since this was made."""
 
     def __init__(self, process: Process) -> None:
-        self.process = psutil.Process(process.popen.pid)
+        self.process = psutil.Process(process.pid)
         self._before = self._peak()
 
     @property
@@ -50,8 +50,7 @@ class Memory:
 
 
 @pytest.fixture
-def settings(tmp_path, database_url, monkeypatch) -> dict:
-    monkeypatch.setenv("ERP_URL", database_url)
+def settings(tmp_path) -> dict:
     return {"config": configured(tmp_path), "data_dir": tmp_path / "state", "workers": 1}
 
 
