@@ -43,7 +43,7 @@ def settlement(batch_no: int, status: str, code: str | None, *, job_no: int = 1,
         key_nos=[0],
         marked=[False],
     )
-    given = ImportRange(type_no, 1, {}, 5, 0, 0, f"job-{job_no}", f"type-{type_no}")
+    given = ImportRange(type_no, 1, 1, {}, 5, 0, 0, f"job-{job_no}", f"type-{type_no}")
     return ImportSettlement(batch, given, status, error_code=code, error_detail=code and "Gone.")
 
 

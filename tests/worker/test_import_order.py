@@ -38,6 +38,8 @@ $$;
 CREATE TRIGGER records_never_go_back AFTER UPDATE ON imported_records
 FOR EACH ROW WHEN (NEW.generation < OLD.generation) EXECUTE FUNCTION note_step_back();
 """
+LATE = 12
+"""Batches of the older import that come late: more than a worker looks at would hide those of the newer one."""
 JUDGE = """
 SELECT n.key, n.value AS newer, o.value AS older, r.payload ->> 'v' AS found
 FROM newer AS n
@@ -95,7 +97,9 @@ async def test_an_older_import_that_goes_on_after_a_newer_one_completed_overwrit
         first = await submit(connection, redis_url, batch_size=100, max_concurrent=1)
         await ended_batches(connection, first, 3)
         async with locker.transaction():  # what is locked is claimed by nobody
-            await locker.execute("SELECT FROM batches WHERE job_no = $1 AND status = 'pending' FOR UPDATE", first)
+            await locker.execute(
+                "SELECT FROM batches WHERE job_no = $1 AND status = 'pending' FOR NO KEY UPDATE", first
+            )
             write(erp.data / "row.csv", newer)
             second = await submit(connection, redis_url, batch_size=500)
             await eventually_async(lambda: has_ended(connection, second), seconds=30)
@@ -191,9 +195,9 @@ class Size:
 
 
 async def interleave(fleet: Fleet, erp: Erp, redis_url: str, seed: int, size: Size) -> None:
-    """Let half of an older import go on while or after a newer one runs, and kill workers; compare every row.
+    """Let an older import go on while or after a newer one runs, and kill workers; compare every row.
 
-    Of every second seed that half begins when the newer one is planned, of the others when it has ended.
+    Of every second seed its late batches begin when the newer one is planned, of the others when that has ended.
     """
     dice = random.Random(seed)
     connection = erp.connection
@@ -207,24 +211,28 @@ async def interleave(fleet: Fleet, erp: Erp, redis_url: str, seed: int, size: Si
     await all_ended(connection, seconds=60)
     await connection.execute(NOTE_STEPS_BACK)
     async with connected(fleet.database_url, 2) as (gate, locker):
-        half = locker.transaction()
+        held = locker.transaction()
         async with gate.transaction():  # no batch of an import is claimed meanwhile
             await gate.execute("SELECT FROM pools WHERE provider = 'import' FOR UPDATE")
             write(path, older)
             first = await submit(connection, redis_url, batch_size=size.batch_size, max_concurrent=dice.choice([1, 4]))
             await eventually_async(lambda: is_planned(connection, first), seconds=60)
-            await half.start()
-            await locker.execute("SELECT FROM batches WHERE job_no = $1 AND batch_no % 2 = 0 FOR UPDATE", first)
+            await held.start()
+            late = dice.sample(range(1, size.batches), LATE)
+            await locker.execute(
+                "SELECT FROM batches WHERE job_no = $1 AND batch_no = ANY ($2::int[]) FOR NO KEY UPDATE", first, late
+            )
         await ended_batches(connection, first, dice.randrange(size.batches // 4))
         write(path, newer)
         second = await submit(connection, redis_url, batch_size=size.batch_size, max_concurrent=dice.choice([1, 4, 10]))
         await eventually_async(lambda: is_planned(connection, second), seconds=60)  # its file is staged
-        if seed % 2:
-            await half.rollback()
-        rivals = Rivals(fleet, connection, path, {first: older, second: newer})
-        await kill_now_and_then(rivals, dice, second, goals=sorted(dice.sample(range(size.batches), size.kills)))
-        await eventually_async(lambda: has_ended(connection, second), seconds=90)
+        if seed % 2 == 0:
+            await eventually_async(lambda: has_ended(connection, second), seconds=90)
+        await held.rollback()
     await ring(redis_url, [first])
+    rivals = Rivals(fleet, connection, path, {first: older, second: newer})
+    goals = sorted(dice.sample(range(size.batches), size.kills))
+    await kill_now_and_then(rivals, dice, second if seed % 2 else first, goals)
     await rivals.retry_until_settled()
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", second) == "completed"
     assert await differing(connection, newer, older) == []
@@ -235,13 +243,13 @@ async def interleave(fleet: Fleet, erp: Erp, redis_url: str, seed: int, size: Si
     assert [one.violations for one in audits] == [[]] * 3
 
 
-async def kill_now_and_then(rivals: Rivals, dice: random.Random, newer: int, *, goals: list[int]) -> None:
-    """Kill all workers once so many batches of the newer import have ended; now and then what was staged goes too.
+async def kill_now_and_then(rivals: Rivals, dice: random.Random, job_no: int, goals: list[int]) -> None:
+    """Kill all workers once so many batches of an import have ended; now and then what was staged goes too.
 
     The file at hand is the newer one then: batches of the older one fail, to be retried.
     """
     for goal in goals:
-        await ended_batches(rivals.connection, newer, goal)
+        await ended_batches(rivals.connection, job_no, goal)
         for worker in rivals.fleet.workers:
             if worker.is_alive:
                 worker.kill()

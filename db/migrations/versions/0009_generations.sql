@@ -42,12 +42,17 @@ CREATE INDEX imports_that_wait ON imports (job_no) WHERE waiting_since IS NOT NU
 
 -- Imports that may still write rows of a record set: they run, or failed and may be retried, which ends once a newer one
 -- completed. Such a row only ever leaves this view for good, as no import comes back to be older than a completed one.
+-- The state is a subquery so that each job is looked up by its key: a join would read all jobs that run.
 CREATE VIEW open_generations AS
-SELECT t.record_set_no, t.generation, t.job_no, t.record_type_no, j.status
-FROM record_sets AS s
-JOIN record_types AS t ON t.record_set_no = s.record_set_no AND t.generation >= s.open_generation
-JOIN jobs AS j USING (job_no)
-WHERE j.status = 'running' OR (j.status = 'failed' AND t.generation >= s.completed_generation);
+SELECT o.record_set_no, o.generation, o.job_no, o.record_type_no, o.status
+FROM (
+    SELECT
+        t.record_set_no, t.generation, t.job_no, t.record_type_no, s.completed_generation,
+        (SELECT j.status FROM jobs AS j WHERE j.job_no = t.job_no) AS status
+    FROM record_sets AS s
+    JOIN record_types AS t ON t.record_set_no = s.record_set_no AND t.generation >= s.open_generation
+) AS o
+WHERE o.status = 'running' OR (o.status = 'failed' AND o.generation >= o.completed_generation);
 
 -- What an import loads, by its spec, and whether its sources stay as they were surveyed: files do, by their staged content.
 CREATE FUNCTION import_sources(bigint)
