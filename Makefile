@@ -3,6 +3,7 @@
 PYTHON ?= python3
 UV ?= uv
 ARGS ?=
+CASES ?=
 PROCESSES ?= 2
 SERVER ?= transformers
 PY := .venv/bin/python
@@ -11,7 +12,7 @@ PIP_INSTALL := $(PY) $(PIP)
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-properties test-long test-kills test-large-files test-real-server check bench format openapi lock install install-dev clean
+.PHONY: help run test test-properties test-long test-kills test-large-files test-corpus test-real-server check bench format openapi lock install install-dev clean
 MAKEFLAGS += --no-print-directory
 
 help: ## show this list
@@ -34,6 +35,9 @@ test-kills: .venv/dev.stamp ## kill workers in the middle of calls, 24 times und
 
 test-large-files: .venv/dev.stamp ## import a CSV and a JSON-lines file of a million rows, compare every row, and time first and last batches
 	@$(PY) -m pytest -m long -s tests/worker/test_large_files.py tests/sources/test_files.py $(ARGS)
+
+test-corpus: .venv/dev.stamp ## import 5,000 new generated files and compare every value (CASES="csv-17 parquet-4" for these alone)
+	@BREAKWATER_TEST_CORPUS="$(CASES)" $(PY) -m pytest -m long -s tests/corpus $(ARGS)
 
 test-real-server: .venv/dev.stamp .real-server/$(SERVER).stamp ## let a real model server answer a job (SERVER=transformers or llama-cpp)
 	@BREAKWATER_TEST_REAL_SERVER=$(SERVER) BREAKWATER_TEST_REAL_SERVER_PYTHON=$(CURDIR)/.real-server/$(SERVER)/bin/python \

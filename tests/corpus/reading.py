@@ -1,0 +1,30 @@
+"""Importing a file of the corpus the way a worker does: surveyed, and every range read."""
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+from sources.errors import SourceError
+from sources.file import FileSource
+from tests.corpus.judging import Imported, ImportedRow, Refused
+from tests.corpus.verdicts import Case
+
+SECONDS = 300
+"""No file of the corpus takes as long, on a busy machine either."""
+
+
+async def import_case(case: Case, root: Path, staging: Path) -> Imported | Refused:
+    """Write the file below the root, import it, and return what came of it."""
+    (root / case.name).write_bytes(case.content)
+    async with aclosing(FileSource(root=root, path=case.name, staging_folder=staging)) as source:
+        try:
+            async with asyncio.timeout(SECONDS):
+                columns = await source.columns()
+                survey = await source.ranges(case.key, case.batch_size)
+                rows = [row for one in survey.ranges for row in await source.read(one.range)]
+        except SourceError as error:
+            return Refused(error.code, error.detail)
+        except Exception as error:  # noqa: BLE001 - nothing else may be raised: the judge says so
+            return Refused("raised", repr(error))
+    found = [ImportedRow(row.position, row.payload, row.defect, row.line, row.is_repeated) for row in rows]
+    return Imported(columns, survey.rows, found)
