@@ -1,13 +1,16 @@
 """Importing a file of the corpus the way a worker does: surveyed, and every range read."""
 
 import asyncio
+import json
 from contextlib import aclosing
 from pathlib import Path
 
 from sources.errors import SourceError
 from sources.file import FileSource
+from sources.keys import json_text
 from tests.corpus.judging import Imported, ImportedRow, Refused
 from tests.corpus.verdicts import Case
+from tests.reading_sources import ParserHere
 
 SECONDS = 300
 """No file of the corpus takes as long, on a busy machine either."""
@@ -16,7 +19,7 @@ SECONDS = 300
 async def import_case(case: Case, root: Path, staging: Path) -> Imported | Refused:
     """Write the file below the root, import it, and return what came of it."""
     (root / case.name).write_bytes(case.content)
-    async with aclosing(FileSource(root=root, path=case.name, staging_folder=staging)) as source:
+    async with aclosing(FileSource(root=root, path=case.name, staging_folder=staging, parser=ParserHere())) as source:
         try:
             async with asyncio.timeout(SECONDS):
                 columns = await source.columns()
@@ -26,5 +29,8 @@ async def import_case(case: Case, root: Path, staging: Path) -> Imported | Refus
             return Refused(error.code, error.detail)
         except Exception as error:  # noqa: BLE001 - nothing else may be raised: the judge says so
             return Refused("raised", repr(error))
-    found = [ImportedRow(row.position, row.payload, row.defect, row.line, row.is_repeated) for row in rows]
+    found = [
+        ImportedRow(row.position, json.loads(json_text(row.payload)), row.defect, row.line, row.is_repeated)
+        for row in rows
+    ]
     return Imported(columns, survey.rows, found)
