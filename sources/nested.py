@@ -19,48 +19,17 @@ class Defect:
     reason: str
 
 
-def stored_type(type_: pa.DataType) -> pa.DataType:
-    """Return what an extension type is stored as, which is what Parquet knows; another type as it is."""
-    return type_.storage_type if isinstance(type_, pa.BaseExtensionType) else type_
-
-
-def leaf_types(type_: pa.DataType) -> Iterator[pa.DataType]:
-    """Yield the types of the arrays that `leaf_arrays` yields of an array of this type."""
-    type_ = stored_type(type_)
-    if types.is_struct(type_):
-        for field in type_:
-            yield from leaf_types(field.type)
-    elif types.is_map(type_):
-        yield from leaf_types(type_.key_type)
-        yield from leaf_types(type_.item_type)
-    elif types.is_nested(type_):
-        yield from leaf_types(type_.value_type)
-    elif types.is_dictionary(type_):
-        yield type_.value_type
-    else:
-        yield type_
-
-
 def depth(type_: pa.DataType) -> int:
     """Return how many lists, maps and structs lie in each other in a value of this type."""
-    type_ = stored_type(type_)
     if types.is_map(type_):
         return 1 + max(depth(type_.key_type), depth(type_.item_type))
-    inner = [depth(type_.field(number).type) for number in range(type_.num_fields)]
-    return 1 + max(inner) if inner else 0
-
-
-def holds_dictionary(type_: pa.DataType) -> bool:
-    """Return whether a type has a dictionary within it."""
-    type_ = stored_type(type_)
-    return types.is_dictionary(type_) or any(
-        holds_dictionary(type_.field(number).type) for number in range(type_.num_fields)
-    )
+    if not types.is_nested(type_):
+        return 0
+    return 1 + max((depth(type_.field(number).type) for number in range(type_.num_fields)), default=0)
 
 
 def names_within(type_: pa.DataType) -> Iterator[Sequence[str]]:
     """Yield the names of the fields of each struct in a type."""
-    type_ = stored_type(type_)
     if types.is_struct(type_):
         yield [field.name for field in type_]
     for number in range(type_.num_fields):
@@ -73,22 +42,16 @@ def leaf_arrays(array: pa.Array, *, absent: int = 0) -> Iterator[tuple[pa.Array,
     With each comes how many values Parquet counts: its own, and one for each list that is null or empty, of which
     `absent` are in the lists that hold the array.
     """
-    array = _stored(array)
     if types.is_struct(array.type):
         for child in _children(array):
             yield from leaf_arrays(child, absent=absent)
     elif types.is_nested(array.type):
-        has_items = compute.greater(compute.list_value_length(_as_list(array)), 0)
+        has_items = compute.greater(compute.list_value_length(_lists(array)[0]), 0)
         absent += len(array) - (compute.sum(has_items).as_py() or 0)
         for child in _children(array):
             yield from leaf_arrays(child, absent=absent)
     else:
-        values = array.dictionary_decode() if types.is_dictionary(array.type) else array
-        yield values, len(values) + absent
-
-
-def _stored(array: pa.Array) -> pa.Array:
-    return array.storage if isinstance(array.type, pa.BaseExtensionType) else array
+        yield array, len(array) + absent
 
 
 def _children(array: pa.Array) -> Sequence[pa.Array]:
@@ -96,24 +59,29 @@ def _children(array: pa.Array) -> Sequence[pa.Array]:
     if types.is_struct(array.type):
         fields: Sequence[pa.Array] = array.flatten()
         return fields
-    items = _as_list(array).flatten()
-    return items.flatten() if types.is_map(array.type) else [items]
+    return [one.flatten() for one in _lists(array)]
 
 
-def _as_list(array: pa.Array) -> pa.Array:
-    """Return a map as the list of its entries, which it is to Parquet; a list as it is."""
+def _lists(array: pa.Array) -> Sequence[pa.Array]:
+    """Return a map as the lists of its keys and of its values; a list as it is.
+
+    Their parts are the map's own: casts and views of nulls within it lose some, or end the process (Arrow 26.0.1).
+    """
     if not types.is_map(array.type):
-        return array
-    return array.cast(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
+        return [array]
+    return [
+        pa.Array.from_buffers(
+            pa.list_(part.type), len(array), array.buffers()[:2], offset=array.offset, children=[part]
+        )
+        for part in (array.keys, array.items)
+    ]
 
 
 def nested_values(array: pa.Array, values: Iterator[list[Any]]) -> list[Any]:
     """Return an array's values of dicts and lists, given those of each of its leaf arrays, converted.
 
-    A map becomes a dict, keys that aren't text become the text of their JSON. Raises ValueError where the parts of the
-    array don't fit each other: Arrow reads some lists of a fixed size so (26.0.1).
+    A map becomes a dict, keys that aren't text become the text of their JSON.
     """
-    array = _stored(array)
     if not types.is_nested(array.type):
         return next(values)
     children = [nested_values(child, values) for child in _children(array)]
@@ -122,9 +90,7 @@ def nested_values(array: pa.Array, values: Iterator[list[Any]]) -> list[Any]:
         rows = zip(array.is_valid().to_pylist(), *children, strict=True)
         return [dict(zip(names, row, strict=True)) if is_valid else None for is_valid, *row in rows]
     items = zip(*children, strict=True) if types.is_map(array.type) else iter(children[0])
-    lengths = compute.list_value_length(_as_list(array)).to_pylist()
-    if sum(filter(None, lengths)) != len(children[0]):
-        raise ValueError("a list's items are others than its length says")
+    lengths = compute.list_value_length(_lists(array)[0]).to_pylist()
     lists = (None if length is None else list(islice(items, length)) for length in lengths)
     return [_dict_of(entries) for entries in lists] if types.is_map(array.type) else list(lists)
 

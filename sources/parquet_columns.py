@@ -11,16 +11,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from sources.errors import Unreadable, echoed
-from sources.nested import (
-    depth,
-    encoded,
-    holds_dictionary,
-    leaf_arrays,
-    leaf_types,
-    names_within,
-    nested_values,
-    stored_type,
-)
+from sources.nested import depth, encoded, leaf_arrays, names_within, nested_values
 from sources.parquet_values import Leaf, Staging, staging_of
 from sources.values import DEEPEST, Kind
 
@@ -36,7 +27,6 @@ class Column:
     kind: Kind
     leaves: Sequence[Staging]
     is_nested: bool = False
-    nests_dictionary: bool = False
 
     @property
     def holds_int96(self) -> bool:
@@ -50,15 +40,6 @@ class Column:
         if not self.is_nested:
             ((values, count),), ((whole, _),) = leaf_arrays(array), leaf_arrays(in_seconds)
             return self.leaves[0].convert(values, whole), [count]
-        try:
-            return self._nested(array, in_seconds)
-        except ValueError as error:
-            raise Unreadable(
-                f"Arrow doesn't read the column {echoed(self.name)} right: write its lists without a fixed size."
-            ) from error
-
-    def _nested(self, array: pa.Array, in_seconds: pa.Array) -> tuple[pa.Array, Sequence[int]]:
-        """Return nested values as documents; raises ValueError where the parts of the array don't fit each other."""
         values, counts = [], []
         for leaf, (one, count), (whole, _) in zip(
             self.leaves, leaf_arrays(array), leaf_arrays(in_seconds), strict=True
@@ -81,26 +62,31 @@ def _leaf(column: parquet.ColumnSchema) -> Leaf:
     return Leaf(column.physical_type, annotation["Type"], is_utc=annotation.get("isAdjustedToUTC", False))
 
 
-def columns_of(schema: pa.Schema, leaves: Iterable[Leaf]) -> list[Column]:
-    """Return the columns, `leaves` being all of theirs in order; raises Unreadable for what can't be imported."""
+def columns_of(schema: pa.Schema, leaves: Iterable[Leaf], arrow_schema: pa.Schema) -> list[Column]:
+    """Return the columns, `leaves` being all of theirs in order; raises Unreadable for what can't be imported.
+
+    `arrow_schema` has the same columns as the writer's Arrow took them: Parquet has no word for durations.
+    """
     if not schema.names:
         raise Unreadable("The file has no columns: write it with at least one, which is the key.")
     _refuse_names(schema.names, "The file has")
     remaining = iter(leaves)
-    columns = [_column(field, remaining) for field in schema]
+    columns = [
+        _column(field, arrow_type, remaining) for field, arrow_type in zip(schema, arrow_schema.types, strict=True)
+    ]
     if next(remaining, None) is not None:
         raise Unreadable("Its columns aren't those of its schema: write the file again.")
     return columns
 
 
-def _column(field: pa.Field, remaining: Iterator[Leaf]) -> Column:
-    types = list(leaf_types(field.type))
+def _column(field: pa.Field, arrow_type: pa.DataType, remaining: Iterator[Leaf]) -> Column:
+    types = list(_with_durations(field.type, arrow_type))
     own = list(islice(remaining, len(types)))
     try:
         leaves = [staging_of(leaf, type_) for leaf, type_ in zip(own, types, strict=True)]
     except NotImplementedError as error:
         raise Unreadable(f"The column {echoed(field.name)} {error}: write it as another type.") from None
-    if not pa.types.is_nested(stored_type(field.type)):
+    if not pa.types.is_nested(field.type):
         return Column(field.name, leaves[0].type, leaves[0].kind, leaves)
     if depth(field.type) > DEEPEST:
         raise Unreadable(
@@ -109,14 +95,17 @@ def _column(field: pa.Field, remaining: Iterator[Leaf]) -> Column:
         )
     for names in names_within(field.type):
         _refuse_names(names, f"A struct in the column {echoed(field.name)} has")
-    return Column(
-        field.name,
-        pa.large_string(),
-        Kind.DOCUMENT,
-        leaves,
-        is_nested=True,
-        nests_dictionary=holds_dictionary(field.type),
-    )
+    return Column(field.name, pa.large_string(), Kind.DOCUMENT, leaves, is_nested=True)
+
+
+def _with_durations(type_: pa.DataType, arrow_type: pa.DataType) -> Iterator[pa.DataType]:
+    """Yield the types of a column's leaves, a duration where the writer's Arrow had one."""
+    if isinstance(arrow_type, pa.BaseExtensionType):
+        arrow_type = arrow_type.storage_type
+    if not pa.types.is_nested(type_):
+        yield arrow_type if pa.types.is_duration(arrow_type) else type_
+    for number in range(type_.num_fields):
+        yield from _with_durations(type_.field(number).type, arrow_type.field(number).type)
 
 
 def _refuse_names(names: Sequence[str], of_what: str) -> None:

@@ -14,6 +14,7 @@ from pyarrow import parquet
 from sources.content import Content
 from sources.errors import Unreadable, echoed
 from sources.parquet_columns import Column, columns_of, leaves_of
+from sources.parquet_footer import MOST_LEVELS, read_footer
 from sources.staged_writer import StagedWriter
 from sources.values import DEEPEST
 
@@ -24,6 +25,7 @@ BATCH_ROWS = (8192, 256, 8, 1)
 BUFFER_BYTES = 1024 * 1024
 """Read at once of each column; without a limit a whole column of a row group would be."""
 _PATH = re.compile(r"'?/(?:dev|proc)/\S+")
+_EMPTY_PAGE = "a page without values, at which Arrow stops: write the file again, with pages of the usual size"
 _REMEDIES: Sequence[tuple[str, str]] = (
     (r"encrypt|decrypt|crypto", "It is encrypted: write it without encryption"),
     (r"codec|compress", "It can't be decompressed: write it with zstd, snappy, gzip or no compression"),
@@ -31,10 +33,7 @@ _REMEDIES: Sequence[tuple[str, str]] = (
         r"deeply nested",
         f"Its columns are nested deeper than {DEEPEST} levels: write what lies deeper as a text of JSON",
     ),
-    (
-        r"child array invalid|slice would exceed",
-        "It has lists that Arrow doesn't read right: write them without a fixed size",
-    ),
+    (r"child array|length smaller", f"A column ends before its rows, or has {_EMPTY_PAGE}"),
     (r"Map keys", "It has a map whose keys may be null: write the file again, with keys that are required"),
 )
 """What to do about what Arrow says, by words of it."""
@@ -48,9 +47,10 @@ def convert_parquet(path: str, to: Path) -> Content:
     be imported; OSError for what the disk refuses.
     """
     with _explained():
-        for batch_rows in _batch_sizes(path):
+        footer, arrow_schema = read_footer(path)
+        for batch_rows in _batch_sizes(footer):
             try:
-                return _convert(path, to, batch_rows)
+                return _convert(path, footer, arrow_schema, to, batch_rows)
             except MemoryError:
                 continue
         raise MemoryError
@@ -81,9 +81,9 @@ def _told(error: Exception) -> str:
     return f"It can't be read as Parquet: {reason}. Check the file, or write it again."
 
 
-def _convert(path: str, to: Path, batch_rows: int) -> Content:
-    with _opened(path) as file:
-        columns = columns_of(file.schema_arrow, leaves_of(file.schema))
+def _convert(path: str, footer: parquet.FileMetaData, arrow_schema: pa.Schema, to: Path, batch_rows: int) -> Content:
+    with _opened(path, footer) as file:
+        columns = columns_of(file.schema_arrow, leaves_of(file.schema), arrow_schema)
         counted = [0] * len(file.schema)
         with StagedWriter(to, [column.type for column in columns]) as writer:
             for batch, seconds in _batches(file, path, columns, batch_rows):
@@ -96,14 +96,15 @@ def _convert(path: str, to: Path, batch_rows: int) -> Content:
     return Content(tuple(column.name for column in columns), tuple(column.kind for column in columns), writer.rows)
 
 
-def _opened(path: str, *, int96_unit: str = "ns") -> parquet.ParquetFile:
+def _opened(path: str, footer: parquet.FileMetaData, *, int96_unit: str = "ns") -> parquet.ParquetFile:
     return parquet.ParquetFile(
         path,
+        metadata=footer,
         buffer_size=BUFFER_BYTES,
         pre_buffer=False,
         page_checksum_verification=True,
         arrow_extensions_enabled=False,
-        schema_depth_limit=3 * DEEPEST,  # a list is two levels of Parquet
+        schema_depth_limit=MOST_LEVELS,
         coerce_int96_timestamp_unit=int96_unit,
     )
 
@@ -116,7 +117,7 @@ def _refuse_other_counts(file: parquet.ParquetFile, rows: int, counted: Sequence
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     for said in (file.metadata.num_rows, sum(group.num_rows for group in groups)):
         if said != rows:
-            raise Unreadable(f"It says that it has {said} rows, and holds {rows}: write the file again.")
+            raise Unreadable(f"It says that it has {said} rows, and holds {rows}, or {_EMPTY_PAGE}.")
     for number, values in enumerate(counted):
         if (said := sum(group.column(number).num_values for group in groups)) != values:
             path = file.schema.column(number).path
@@ -126,10 +127,9 @@ def _refuse_other_counts(file: parquet.ParquetFile, rows: int, counted: Sequence
             )
 
 
-def _batch_sizes(path: str) -> Iterable[int]:
+def _batch_sizes(footer: parquet.FileMetaData) -> Iterable[int]:
     """Return how many rows to try at once, one after the other: none more than BATCH_BYTES by the file's account."""
-    with _opened(path) as file:
-        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     row_bytes = max((group.total_byte_size // group.num_rows for group in groups if group.num_rows), default=0)
     most = max(1, BATCH_BYTES // max(1, row_bytes))
     return dict.fromkeys(min(most, rows) for rows in BATCH_ROWS)
@@ -142,21 +142,14 @@ def _batches(
 
     An INT96 is read as nanoseconds modulo 2^64, which alone would be another moment before 1677 and after 2262.
     """
+    batches = file.iter_batches(batch_rows, use_threads=False)
     int96 = [column.name for column in columns if column.holds_int96]
-    for groups in _groups_read_at_once(file.metadata, columns):
-        batches = file.iter_batches(batch_rows, groups, use_threads=False)
-        if not int96:
-            yield from ((batch, None) for batch in batches)
-            continue
-        with _opened(path, int96_unit="s") as again:
-            in_seconds = again.iter_batches(batch_rows, groups, columns=int96, use_threads=False)
-            for batch, seconds in zip_longest(batches, in_seconds):
-                if batch is None or seconds is None or batch.num_rows != seconds.num_rows:
-                    raise Unreadable("Its columns have different numbers of rows: write the file again.")
-                yield batch, seconds
-
-
-def _groups_read_at_once(metadata: parquet.FileMetaData, columns: Sequence[Column]) -> Sequence[Sequence[int]]:
-    """Return the row groups in the parts that Arrow can read: nested dictionaries only from one of them at a time."""
-    groups = list(range(metadata.num_row_groups))
-    return [[number] for number in groups] if any(column.nests_dictionary for column in columns) else [groups]
+    if not int96:
+        yield from ((batch, None) for batch in batches)
+        return
+    with _opened(path, file.metadata, int96_unit="s") as again:
+        in_seconds = again.iter_batches(batch_rows, columns=int96, use_threads=False)
+        for batch, seconds in zip_longest(batches, in_seconds):
+            if batch is None or seconds is None or batch.num_rows != seconds.num_rows:
+                raise Unreadable("Its columns have different numbers of rows: write the file again.")
+            yield batch, seconds

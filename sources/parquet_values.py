@@ -61,7 +61,9 @@ def staging_of(leaf: Leaf, type_: pa.DataType) -> Staging:
         return Staging(Kind.MOMENT, pa.string(), _int96, needs_seconds=True)
     if (found := _BY_ANNOTATION.get(leaf.logical)) and not types.is_null(type_):
         return found
-    if types.is_temporal(type_) and not types.is_duration(type_):
+    if types.is_duration(type_):
+        return Staging(Kind.PLAIN, pa.string(), _durations(type_.unit))
+    if types.is_temporal(type_):
         return Staging(Kind.MOMENT, pa.string(), _moments_in_utc if leaf.is_utc else _moments)
     for is_of, staging in _BY_TYPE:
         if is_of(type_):
@@ -132,14 +134,11 @@ def _int96(array: pa.Array, seconds: pa.Array) -> pa.Array:
     return compute.if_else(is_within, _without_trailing_zeros(texts), _OUT_OF_RANGE)
 
 
-def _durations(array: pa.Array, _: pa.Array) -> pa.Array:
-    digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[array.type.unit]
+def _durations(unit: str) -> Convert:
+    """Return the conversion of durations, which Parquet has as integers of this unit."""
+    digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[unit]
     ticks_a_day = 86_400 * 10**digits
-
-    def text(ticks: int) -> str:
-        return _duration(ticks // ticks_a_day, ticks % ticks_a_day, digits)
-
-    return _each(text)(array.view(pa.int64()), array)
+    return _each(lambda ticks: _duration(ticks // ticks_a_day, ticks % ticks_a_day, digits))
 
 
 def _interval(encoded: bytes) -> str:
@@ -169,11 +168,6 @@ _BY_TYPE: Sequence[tuple[Callable[[pa.DataType], bool], Staging]] = (
     (types.is_floating, Staging(Kind.FLOAT, pa.float64(), _cast(pa.float64()))),
     (types.is_decimal, Staging(Kind.NUMBER, pa.string(), _decimals)),
     (types.is_string, _TEXT),
-    (types.is_large_string, _TEXT),
-    (types.is_string_view, _TEXT),
     (types.is_binary, _BINARY),
-    (types.is_large_binary, _BINARY),
-    (types.is_binary_view, _BINARY),
     (types.is_fixed_size_binary, _BINARY),
-    (types.is_duration, Staging(Kind.PLAIN, pa.string(), _durations)),
 )

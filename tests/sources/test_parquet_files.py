@@ -12,7 +12,6 @@ import pytest
 from pyarrow import parquet
 
 from sources.errors import Unreadable
-from sources.nested import nested_values
 from tests.parquet_by_hand import (
     BSON,
     BYTE_ARRAY,
@@ -415,10 +414,89 @@ async def test_a_row_group_that_lacks_a_column_is_refused(root, open_file):
         await open_file("rows.parquet").count()
 
 
-@pytest.mark.parametrize("values", [[1, 2], [1, 2, 3, 4]])
-def test_lists_whose_items_are_others_than_their_lengths_say_are_not_put_together(values):
-    with pytest.raises(ValueError, match="others than its length says"):
-        nested_values(pa.array([[1, 2], None, [3]]), iter([values]))
+async def test_dictionaries_beside_int96_are_read_from_every_row_group(read):
+    texts = [f"text {number % 7}" for number in range(40)]
+    columns = {"t": pa.array(texts).dictionary_encode(), "at": pa.array(range(40), pa.timestamp("ns"))}
+    rows = await read(columns, row_group_size=1, use_deprecated_int96_timestamps=True)
+    assert [row.payload["t"] for row in rows] == texts
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "wanted"),
+    [
+        (pa.uuid(), b"\0" * 15 + b"\1", "00000000-0000-0000-0000-000000000001"),
+        (pa.bool8(), 1, 1),
+        (pa.json_(), '{"a": 1}', {"a": 1}),
+        (pa.opaque(pa.list_(pa.duration("s")), "spans", "vendor"), [1], ["P0DT1S"]),
+        (pa.fixed_shape_tensor(pa.int32(), [2]), [1, 2], [1, 2]),
+    ],
+)
+async def test_extension_types_are_read_wherever_they_are_nested(read, type_, value, wanted):
+    column = pa.ExtensionArray.from_storage(type_, pa.array([value, value], type_.storage_type))
+    offsets = pa.array([0, None, 2], pa.int32())  # the second is null
+    rows = await read(
+        {
+            "flat": column,
+            "list": pa.ListArray.from_arrays(offsets, column),
+            "map": pa.MapArray.from_arrays(offsets, pa.array(["k", "l"]), column),
+            "lists": pa.ListArray.from_arrays([0, 2, 2], pa.StructArray.from_arrays([column], names=["x"])),
+            "nulls": pa.nulls(2, pa.map_(pa.string(), type_)),
+        },
+        row_group_size=1,
+    )
+    assert [row.payload["flat"] for row in rows] == [wanted] * 2
+    assert [row.payload["list"] for row in rows] == [[wanted] * 2, None]
+    assert [row.payload["map"] for row in rows] == [{"k": wanted, "l": wanted}, None]
+    assert [row.payload["lists"] for row in rows] == [[{"x": wanted}] * 2, []]
+    assert [row.payload["nulls"] for row in rows] == [None, None]
+
+
+async def test_nulls_without_a_type_within_maps_are_as_many_as_were_written(read):
+    maps = [[("a", [None] * (number % 7)), ("b", None)] if number % 3 else None for number in range(9_000)]
+    structs = [{"m": one} for one in maps]
+    type_ = pa.map_(pa.string(), pa.list_(pa.null()))
+    columns = {"m": pa.array(maps, type_), "s": pa.array(structs, pa.struct({"m": type_}))}
+    rows = await read(columns, row_group_size=5_000)
+    assert [row.payload["m"] for row in rows] == list(map(as_dict, maps))
+    assert [row.payload["s"] for row in rows] == [{"m": as_dict(one)} for one in maps]
+
+
+async def test_lists_of_a_fixed_size_that_are_null_are_read_wherever_they_are_nested(read):
+    values = [[[1, 2], None], None, [None, [3, None]]] * 30
+    type_ = pa.list_(pa.list_(pa.int8(), 2), 2)
+    structs = [{"v": one} if number % 4 else None for number, one in enumerate(values)]
+    columns = {"v": pa.array(values, type_), "s": pa.array(structs, pa.struct({"v": type_}))}
+    rows = await read(columns, row_group_size=7)
+    assert [row.payload["v"] for row in rows] == values
+    assert [row.payload["s"] for row in rows] == structs
+
+
+async def test_a_column_may_be_called_as_the_schema_of_arrow_is(read):
+    columns = {"ARROW:schema": pa.array([1, 2], pa.duration("s")), "v": pa.array([3, 4])}
+    assert payloads(await read(columns)) == [
+        {"id": 0, "ARROW:schema": "P0DT1S", "v": 3},
+        {"id": 1, "ARROW:schema": "P0DT2S", "v": 4},
+    ]
+
+
+async def test_a_footer_whose_arrow_schema_cannot_be_told_apart_is_refused(root, open_file):
+    table = pa.table({"id": [1], "\x18\x0cARROW:schema\x18": [2]})
+    parquet.write_table(table, root / "rows.parquet")
+    with pytest.raises(Unreadable, match="write it without one"):
+        await open_file("rows.parquet").count()
+    parquet.write_table(table, root / "rows.parquet", store_schema=False)
+    assert await open_file("rows.parquet").count() == 1
+
+
+@pytest.mark.parametrize("list_", [[], {"x": []}])
+async def test_a_page_without_values_at_which_arrow_stops_is_refused_with_what_to_do(root, open_file, list_):
+    texts = pa.list_(pa.string())
+    values = pa.array([list_], texts if list_ == [] else pa.struct({"n": pa.int8(), "x": texts}))
+    leaf = "v.list.element" if list_ == [] else "v.x.list.element"
+    options = {"use_dictionary": False, "column_encoding": {leaf: "DELTA_BYTE_ARRAY"}, "data_page_size": 1}
+    parquet.write_table(pa.table({"id": [1], "v": values}), root / "rows.parquet", **options)
+    with pytest.raises(Unreadable, match="write the file again, with pages of the usual size"):
+        await open_file("rows.parquet").count()
 
 
 async def test_dictionaries_within_structs_are_read_from_every_row_group(read):
