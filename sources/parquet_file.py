@@ -33,7 +33,11 @@ _REMEDIES: Sequence[tuple[str, str]] = (
         r"deeply nested",
         f"Its columns are nested deeper than {DEEPEST} levels: write what lies deeper as a text of JSON",
     ),
-    (r"child array|length smaller", f"A column ends before its rows, or has {_EMPTY_PAGE}"),
+    (
+        r"Corrupted me(ssage|tadata)|schema message|metadata bytes|flatbuffer",
+        "The schema that Arrow adds to the file is damaged: write it without one (store_schema=False)",
+    ),
+    (r"child array|length smaller|same size|levels exceeded", f"A column ends before its rows, or has {_EMPTY_PAGE}"),
     (r"Map keys", "It has a map whose keys may be null: write the file again, with keys that are required"),
 )
 """What to do about what Arrow says, by words of it."""
@@ -87,8 +91,6 @@ def _convert(path: str, footer: parquet.FileMetaData, arrow_schema: pa.Schema, t
         counted = [0] * len(file.schema)
         with StagedWriter(to, [column.type for column in columns]) as writer:
             for batch, seconds in _batches(file, path, columns, batch_rows):
-                if batch.num_columns != len(columns):
-                    raise Unreadable("A row group lacks columns of the file: write the file again.")
                 staged, counts = zip(*(column.stage(batch, seconds) for column in columns), strict=True)
                 writer.write(staged)
                 counted = list(map(add, counted, chain.from_iterable(counts)))
@@ -151,5 +153,5 @@ def _batches(
         in_seconds = again.iter_batches(batch_rows, columns=int96, use_threads=False)
         for batch, seconds in zip_longest(batches, in_seconds):
             if batch is None or seconds is None or batch.num_rows != seconds.num_rows:
-                raise Unreadable("Its columns have different numbers of rows: write the file again.")
+                raise Unreadable(f"Its columns have different numbers of rows, or {_EMPTY_PAGE}.")
             yield batch, seconds

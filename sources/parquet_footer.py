@@ -39,7 +39,7 @@ def read_footer(path: str) -> tuple[parquet.FileMetaData, pa.Schema]:
 
 
 def _opened(source: str | pa.BufferReader) -> parquet.ParquetFile:
-    return parquet.ParquetFile(source, schema_depth_limit=MOST_LEVELS, arrow_extensions_enabled=True)
+    return parquet.ParquetFile(source, schema_depth_limit=MOST_LEVELS)
 
 
 def _raw_footer(path: str) -> bytes:

@@ -488,13 +488,30 @@ async def test_a_footer_whose_arrow_schema_cannot_be_told_apart_is_refused(root,
     assert await open_file("rows.parquet").count() == 1
 
 
-@pytest.mark.parametrize("list_", [[], {"x": []}])
-async def test_a_page_without_values_at_which_arrow_stops_is_refused_with_what_to_do(root, open_file, list_):
+@pytest.mark.parametrize("schema", [b"", b"junk", b"/////w==", b"/////3AAAAAQAAAA"])
+async def test_a_damaged_schema_of_arrow_is_refused_with_what_to_do(root, open_file, schema):
+    table = pa.table({"id": [1]})
+    with parquet.ParquetWriter(root / "rows.parquet", table.schema, store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({b"ARROW:schema": schema})
+    with pytest.raises(Unreadable, match=r"write it without one \(store_schema=False\)"):
+        await open_file("rows.parquet").count()
+
+
+@pytest.mark.parametrize(
+    ("leaf", "columns"),
+    [
+        ("v.list.element", {"v": []}),
+        ("v.x.list.element", {"v": {"n": 1, "x": []}}),
+        ("v.list.element", {"v": [], "at": EPOCH}),
+    ],
+)
+async def test_a_page_without_values_at_which_arrow_stops_is_refused_with_what_to_do(root, open_file, leaf, columns):
     texts = pa.list_(pa.string())
-    values = pa.array([list_], texts if list_ == [] else pa.struct({"n": pa.int8(), "x": texts}))
-    leaf = "v.list.element" if list_ == [] else "v.x.list.element"
+    types = {"v": texts if columns["v"] == [] else pa.struct({"n": pa.int8(), "x": texts}), "at": pa.timestamp("ns")}
+    arrays = {"id": [1], **{name: pa.array([value], types[name]) for name, value in columns.items()}}
     options = {"use_dictionary": False, "column_encoding": {leaf: "DELTA_BYTE_ARRAY"}, "data_page_size": 1}
-    parquet.write_table(pa.table({"id": [1], "v": values}), root / "rows.parquet", **options)
+    parquet.write_table(pa.table(arrays), root / "rows.parquet", use_deprecated_int96_timestamps=True, **options)
     with pytest.raises(Unreadable, match="write the file again, with pages of the usual size"):
         await open_file("rows.parquet").count()
 
