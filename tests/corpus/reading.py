@@ -7,7 +7,6 @@ from pathlib import Path
 
 from sources.errors import SourceError
 from sources.file import FileSource
-from sources.keys import json_text
 from tests.corpus.judging import Imported, ImportedRow, Refused
 from tests.corpus.verdicts import Case
 from tests.reading_sources import ParserHere
@@ -29,8 +28,9 @@ async def import_case(case: Case, root: Path, staging: Path) -> Imported | Refus
             return Refused(error.code, error.detail)
         except Exception as error:  # noqa: BLE001 - nothing else may be raised: the judge says so
             return Refused("raised", repr(error))
+    # As the JSON that is stored: a decimal's digits are a kind of text of the sources' own.
     found = [
-        ImportedRow(row.position, json.loads(json_text(row.payload)), row.defect, row.line, row.is_repeated)
+        ImportedRow(row.position, json.loads(json.dumps(row.payload)), row.defect, row.line, row.is_repeated)
         for row in rows
     ]
     return Imported(columns, survey.rows, found)
