@@ -1,5 +1,5 @@
--- Count what waits and what runs, over all tenants: the queue is one. Owed is what could be worked on now: not
--- what is held because it was accepted under what isn't configured any more.
+-- Count what waits and what runs, over all tenants: the queue is one. Owed is what could be worked on now: not what is held because
+-- it was accepted under what isn't configured any more, and no import that waits for its source or for another import.
 SELECT
     (SELECT count(*)::int FROM jobs AS j WHERE j.status = 'queued') AS jobs_queued,
     due.batches_due, due.batches_waiting,
@@ -10,6 +10,8 @@ SELECT
             SELECT extract(EPOCH FROM now() - min(j.queued_at))::float8
             FROM jobs AS j
             WHERE j.status = 'queued' AND j.identity_nos <@ current_identities()
+                AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = j.job_no AND i.not_before > now())
+                AND NOT EXISTS (SELECT FROM waiting_imports AS w WHERE w.job_no = j.job_no)
         )
     ) AS oldest_owed_seconds,
     now() AS checked_at

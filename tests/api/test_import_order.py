@@ -107,6 +107,7 @@ async def test_a_waiting_import_says_for_what(reader, ledger) -> None:
     assert (waits["job_id"], waits["record_type"], waits["until"]) == (first_id, "type-0", "planned")
     assert (job["status"], job["held"]["reason"]) == ("queued", "other_import")
     assert first_id in job["held"]["detail"]
+    assert (await get(reader, "/queue"))["oldest_owed_seconds"] is None
     await ledger.write(mine, plan_of([1]))
     job = await get(reader, f"/jobs/{second_id}")
     assert (job["held"], job["import_progress"]["coordination"]["waits_for"]) == (None, None)
