@@ -6,6 +6,8 @@ from contextlib import suppress
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from db import migrate
 from db.migrate import MIGRATION_LOCK, upgrade
@@ -15,6 +17,26 @@ from tests.waiting import eventually_async
 TERMINATE = b"X\x00\x00\x00\x04"
 LIMITS = ("lock_timeout = '100ms'", "statement_timeout = '300ms'", "idle_in_transaction_session_timeout = '5s'")
 WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+
+BEFORE_GENERATIONS = """
+INSERT INTO tenants (tenant_no, name) VALUES (1, 'default') ON CONFLICT DO NOTHING;
+INSERT INTO record_sets (tenant_no, dataset, record_type, key)
+VALUES (1, 'ledger', 'a', '{id}'), (1, 'ledger', 'b', '{id}');
+INSERT INTO jobs (
+    tenant_no, id, kind, name, spec_hash, status, turn, planned, min_success_rate, error_code, started_at, finished_at
+)
+SELECT 1, n.id, 'import', n.id, n.id, n.status, 0, 0, 1, CASE n.status WHEN 'failed' THEN 'wave_failed' END, now(),
+    CASE WHEN n.status <> 'running' THEN now() END
+FROM (VALUES ('third', 'running'), ('first', 'failed'), ('second', 'completed')) AS n (id, status);
+INSERT INTO imports (job_no, fence, planned_at)
+SELECT job_no, 1, timestamptz '2026-01-01' + CASE job_no WHEN 1 THEN 3 WHEN 2 THEN 1 ELSE 2 END * interval '1 hour'
+FROM jobs;
+INSERT INTO record_types (job_no, record_type_no, id, record_set_no, level, rows_expected, is_complete)
+SELECT j.job_no, s.record_set_no, s.record_type, s.record_set_no, 0, 1, true
+FROM jobs AS j
+CROSS JOIN record_sets AS s
+WHERE s.record_type = 'a' OR j.id = 'first';
+"""
 
 
 class KeepsSessions(Gateway):
@@ -50,6 +72,14 @@ async def pooled(empty_database_url: str) -> AsyncIterator[str]:
 async def migrated(database_url: str) -> None:
     async with asyncio.timeout(10):
         await asyncio.to_thread(upgrade, database_url)
+
+
+async def migrated_to(database_url: str, wanted: str) -> None:
+    """Run the migrations up to this one, as the version did that brought it."""
+    engine = create_async_engine(database_url.replace("postgresql://", "postgresql+asyncpg://"), poolclass=NullPool)
+    while await revision(database_url) != wanted:
+        await migrate._advance(engine)
+    await engine.dispose()
 
 
 async def revision(database_url: str) -> str | None:
@@ -90,3 +120,30 @@ async def test_limits_for_requests_end_no_migration_and_no_wait_for_one(empty_da
     assert await revision(empty_database_url) == migrate.head()
     for one in (connection, other):
         await one.close()
+
+
+async def test_imports_from_before_they_were_numbered_have_the_order_of_their_plans(empty_database_url: str) -> None:
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        await migrated_to(empty_database_url, "0008")
+        await connection.execute(BEFORE_GENERATIONS)
+        await migrated(empty_database_url)
+        types = await connection.fetch(
+            """
+            SELECT r.id, j.id, r.generation
+            FROM record_types AS r JOIN jobs AS j USING (job_no)
+            ORDER BY r.id, r.generation
+            """
+        )
+        sets = await connection.fetch(
+            "SELECT record_type, generation, completed_generation, open_generation FROM record_sets ORDER BY 1"
+        )
+    finally:
+        await connection.close()
+    assert [tuple(row) for row in types] == [
+        ("a", "first", 1),
+        ("a", "second", 2),
+        ("a", "third", 3),
+        ("b", "first", 1),
+    ]
+    assert [tuple(row) for row in sets] == [("a", 3, 2, 0), ("b", 1, 0, 0)]

@@ -1,5 +1,6 @@
 -- Imports of one record set have an order: each gets the next generation with its plan, one import at a time, so the order
--- is that in which their sources were pinned. Everything from before this migration has generation 0.
+-- is that in which their sources were pinned. Imports from before this migration are numbered in the order of their plans, so that a
+-- retry of one finds out about newer ones; rows from before have generation 0.
 
 -- `generation` was given last; `completed_generation` is the highest of an import that completed. Below
 -- `open_generation` no import writes any more, so nobody has to look there.
@@ -11,6 +12,30 @@ ALTER TABLE record_sets
         CHECK (completed_generation <= generation AND open_generation <= generation);
 
 ALTER TABLE record_types ADD COLUMN generation int NOT NULL DEFAULT 0;
+
+UPDATE record_types AS t
+SET generation = n.generation
+FROM (
+    SELECT
+        r.job_no, r.record_type_no,
+        row_number() OVER (PARTITION BY r.record_set_no ORDER BY i.planned_at, r.job_no) AS generation
+    FROM record_types AS r
+    JOIN imports AS i USING (job_no)
+) AS n
+WHERE t.job_no = n.job_no AND t.record_type_no = n.record_type_no;
+
+UPDATE record_sets AS s
+SET generation = n.generation, completed_generation = n.completed_generation
+FROM (
+    SELECT
+        r.record_set_no, max(r.generation) AS generation,
+        coalesce(max(r.generation) FILTER (WHERE j.status IN ('completed', 'partial')), 0) AS completed_generation
+    FROM record_types AS r
+    JOIN jobs AS j USING (job_no)
+    GROUP BY r.record_set_no
+) AS n
+WHERE s.record_set_no = n.record_set_no;
+
 DROP INDEX record_types_by_record_set;
 CREATE INDEX record_types_by_generation ON record_types (record_set_no, generation, job_no);
 
