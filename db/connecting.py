@@ -75,6 +75,8 @@ class Session(asyncpg.Connection):
         self.socket: socket.socket = transport.get_extra_info("socket")
         self.opened_at = self.idle_since = time.monotonic()
         self.waits_since: float | None = None
+        self._stmt_cache: Any
+        self._stmt_cache_enabled: bool
 
     @property
     def is_waiting(self) -> bool:
@@ -107,6 +109,16 @@ class Session(asyncpg.Connection):
             task.add_done_callback(_forget)
         self._cancellations.clear()
         super().terminate()
+
+    @property
+    def keeps_statements(self) -> bool:
+        """Say whether prepared statements are kept for their next use."""
+        return self._stmt_cache_enabled
+
+    def keep_statements(self) -> None:
+        """Keep them from now on, once it is known that no pooler stands before the server."""
+        self._stmt_cache.set_max_size(KEPT_STATEMENTS)
+        self._stmt_cache_enabled = True
 
     def limit_statements(self, seconds: float) -> None:
         """Set the limit of statements that are given none of their own."""

@@ -98,17 +98,15 @@ class SqlSource:
         Raises SourceChanged if the key's columns have other types than when they were surveyed, or if the range has
         come to hold more rows than a range may.
         """
-        async with self._connection.reading() as connection:
-            table = await self._looked_up(connection)
-            order = await self._surveyed_order(connection, table, source_range)
-            most = source_range["most"]
-            if source_range.get("without_key"):
-                records = await connection.fetch(read_without_key(order), most + 1)
-            else:
-                is_last = "through" in source_range
-                end = source_range["through" if is_last else "before"]
-                statement = read_range(order, is_last=is_last)
-                records = await connection.fetch(statement, *source_range["from"], *end, most + 1)
+        order = await self._surveyed_order(source_range)
+        table, most = order.table, source_range["most"]
+        if source_range.get("without_key"):
+            statement, bounds = read_without_key(order), []
+        else:
+            is_last = "through" in source_range
+            statement = read_range(order, is_last=is_last)
+            bounds = [*source_range["from"], *source_range["through" if is_last else "before"]]
+        records = await self._connection.fetch(statement, *bounds, most + 1, runs_code=table.runs_code)
         if len(records) > most:
             raise SourceChanged(f"A range of {echoed(self._name)} grew beyond {most} rows: start the import again.")
         key = source_range["key"]
@@ -120,22 +118,30 @@ class SqlSource:
 
     async def _looked_up(self, connection: Connection) -> Table:
         """Return the table as this source knows it, if it may still be read."""
-        if self._table is None or self._table.name not in self._connection.tables:
+        if not self._may_read_known:
             self._table = await find_table(connection, self._name, self._connection.tables)
+        assert self._table is not None  # noqa: S101 - it was looked up
         return self._table
 
-    async def _surveyed_order(self, connection: Connection, table: Table, source_range: Mapping[str, Any]) -> Order:
+    @property
+    def _may_read_known(self) -> bool:
+        return self._table is not None and self._table.name in self._connection.tables
+
+    async def _surveyed_order(self, source_range: Mapping[str, Any]) -> Order:
         """Return the order that a range was cut along, checked against the source: no word of it is trusted."""
         names, types, collations = source_range["key"], source_range["types"], source_range["collations"]
         survey = repr((names, types, collations))
-        if survey not in self._order_by_survey:
-            type_by_name = {column.name: column.type for column in table.columns}
+        if survey in self._order_by_survey and self._may_read_known:
+            return self._order_by_survey[survey]
+        async with self._connection.reading() as connection:
+            table = await self._looked_up(connection)
             known = await existing_collations(connection, collations)
-            if [type_by_name.get(name) for name in names] != types or not known.issuperset(filter(None, collations)):
-                self._table = None
-                raise SourceChanged(f"The key of {echoed(self._name)} has other columns than when it was surveyed.")
-            order = order_by(replace(table, indexes=()), names)
-            self._order_by_survey[survey] = replace(order, collations=tuple(collations))
+        type_by_name = {column.name: column.type for column in table.columns}
+        if [type_by_name.get(name) for name in names] != types or not known.issuperset(filter(None, collations)):
+            self._table = None
+            raise SourceChanged(f"The key of {echoed(self._name)} has other columns than when it was surveyed.")
+        order = order_by(replace(table, indexes=()), names)
+        self._order_by_survey[survey] = replace(order, collations=tuple(collations))
         return self._order_by_survey[survey]
 
 

@@ -17,7 +17,8 @@ SELECT
     n.nspname AS schema,
     c.relname AS name,
     pg_catalog.has_table_privilege(c.oid, 'SELECT') AS is_readable,
-    pg_catalog.row_security_active(c.oid) AS hides_rows
+    pg_catalog.row_security_active(c.oid) AS hides_rows,
+    c.relkind IN ('v', 'f') AS runs_code
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -94,9 +95,10 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table or view, as it was looked up."""
+    """A table or view, as it was looked up. `runs_code` if reading it may call functions of somebody's own."""
 
     name: TableName
+    runs_code: bool
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
 
@@ -138,6 +140,7 @@ async def find_table(connection: Connection, wanted: str, listed: Container[Tabl
     carried = carried_by_type(await connection.fetch(TYPES, oid))
     return Table(
         name=TableName(found["schema"], found["name"]),
+        runs_code=found["runs_code"],
         columns=tuple(_column(row, carried) for row in await connection.fetch(_COLUMNS, oid)),
         indexes=tuple(Index(tuple(index["columns"]), tuple(index["collations"])) for index in indexes),
     )

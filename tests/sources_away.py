@@ -24,6 +24,8 @@ class Gateway:
         self._count = 0
         self._is_silent = False
         self.refused = 0
+        self.asked = 0
+        """How often a client sent something."""
         self.url = ""
 
     def shut(self) -> None:
@@ -65,7 +67,11 @@ class Gateway:
         def is_heard() -> bool:
             return not self._is_silent and number >= self._lost_before
 
-        await asyncio.gather(_pump(reader, back, is_heard), _pump(there, writer, is_heard))
+        def is_asked() -> bool:
+            self.asked += 1
+            return is_heard()
+
+        await asyncio.gather(_pump(reader, back, is_asked), _pump(there, writer, is_heard))
         self._writers -= {writer, back}
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

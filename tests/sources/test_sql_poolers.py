@@ -10,6 +10,7 @@ from sources.sql import SqlSource
 from sources.sql_session import APPLICATION_NAME
 from tests.pooler import NEWER, pgbouncer
 from tests.reading_sources import read_all, sql_connection
+from tests.sources_away import gateway_to
 
 ROWS = 3_000
 MODES = [(None, "session"), (None, "transaction"), *([(NEWER, "transaction"), (NEWER, "session")] if NEWER else [])]
@@ -89,6 +90,66 @@ async def test_nothing_is_left_set_on_a_session_that_a_pooler_gives_to_others(da
             ):
                 assert await other.fetchval(f"SHOW {name}") == value
             assert await other.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE NOT from_sql") == 0
+        await other.close()
+        await connection.aclose()
+
+
+async def test_a_range_of_a_table_is_one_round_trip_where_no_pooler_stands_between(database, empty_database_url):
+    async with gateway_to(empty_database_url) as gateway:
+        connection = sql_connection(gateway.url)
+        source = SqlSource(connection, "line")
+        survey = await source.ranges(["id"], 300)
+        await read_all(source, survey)
+        before = gateway.asked
+        rows = await read_all(source, survey)
+        assert (len(rows), gateway.asked - before) == (ROWS, len(survey.ranges))
+        assert rows[0].payload["at"] == "2024-01-02T03:04:06+00:00"
+        await connection.aclose()
+
+
+SETS = """
+    CREATE FUNCTION sets(name text, value text) RETURNS text LANGUAGE sql AS $$ SELECT set_config(name, value, false) $$;
+    CREATE VIEW careless AS
+    SELECT 1 AS id, sets('TimeZone', 'America/Lima') AS zone, sets('default_transaction_read_only', 'off') AS free,
+        sets('statement_timeout', '0') AS unbounded, sets('row_security', 'on') AS hidden
+"""
+
+
+async def test_what_a_view_sets_for_its_session_is_undone_before_anything_else_is_read(database, empty_database_url):
+    await database.execute(SETS)
+    connection = sql_connection(empty_database_url, size=1)
+    line, careless = SqlSource(connection, "line"), SqlSource(connection, "careless")
+    survey = await line.ranges(["id"], ROWS)
+    assert len(await read_all(careless, await careless.ranges(["id"], 5))) == 1
+    (first, *_) = await read_all(line, survey)
+    assert first.payload["at"] == "2024-01-02T03:04:06+00:00"
+    settings = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1)"
+    named = ["default_transaction_read_only", "row_security", "statement_timeout", "TimeZone"]
+    found = await connection.fetch(settings, named, runs_code=False)
+    assert dict(found) == {
+        "TimeZone": "UTC",
+        "default_transaction_read_only": "on",
+        "row_security": "off",
+        "statement_timeout": "60000",
+    }
+    await connection.aclose()
+
+
+async def test_what_a_view_sets_for_its_session_does_not_reach_others_behind_a_pooler(
+    database, empty_database_url, tmp_path
+):
+    await database.execute(SETS)
+    async with pgbouncer(empty_database_url, tmp_path, mode="transaction", size=1) as url:
+        connection = sql_connection(url)
+        careless = SqlSource(connection, "careless")
+        await read_all(careless, await careless.ranges(["id"], 5))
+        other = await asyncpg.connect(url, statement_cache_size=0)
+        async with other.transaction():
+            assert await other.fetchval("SHOW row_security") == "on"
+            assert await other.fetchval("SHOW statement_timeout") == "0"
+            assert await other.fetchval("SHOW TimeZone") == "Asia/Tokyo"  # as the database has it
+            assert await other.fetchval("SELECT source FROM pg_settings WHERE name = 'TimeZone'") == "database"
+            assert await other.fetchval("SELECT source FROM pg_settings WHERE name = 'row_security'") == "default"
         await other.close()
         await connection.aclose()
 
