@@ -8,9 +8,10 @@ _PLAIN = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 _NAME = rf'(?:{_PLAIN}|"(?:[^"\x00]|"")+")'
 TABLE = re.compile(rf"(?:{_NAME}\.)?{_NAME}")
 SYNTAX = (
-    "Name a table, or a schema and a table with a dot between. What isn't letters, digits and `_`, at most 63, stands "
-    'in double quotes, as in SQL: `public."a.b"`.'
+    "Name a table, or a schema and a table with a dot between, each of at most 63 bytes. What isn't letters, digits and "
+    '`_` stands in double quotes, as in SQL: `public."a.b"`.'
 )
+MAX_NAME_BYTES = 63
 _PARTS = re.compile(_NAME)
 
 
@@ -27,6 +28,8 @@ class TableName:
         if TABLE.fullmatch(text) is None:
             return None
         *schema, table = (_unquoted(part) for part in _PARTS.findall(text))
+        if any(len(name.encode(errors="surrogatepass")) > MAX_NAME_BYTES for name in (*schema, table)):
+            return None
         return cls(schema[0] if schema else None, table)
 
     def __str__(self) -> str:

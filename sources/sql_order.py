@@ -38,8 +38,8 @@ class Order:
 
     @property
     def key_as_text(self) -> str:
-        """The key's values, each as text that its type reads back as the same value."""
-        return ", ".join(f"t.{column.quoted}::text" for column in self.columns)
+        """The key's values, each as text that its type reads back as the same value: a cast may be somebody's own."""
+        return ", ".join(f"pg_catalog.format('%s', t.{column.quoted})" for column in self.columns)
 
     def given(self, first_parameter: int) -> str:
         """Return a key that is given as text parameters, from that number on, as a row of the key's types."""

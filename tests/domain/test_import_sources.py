@@ -105,6 +105,8 @@ def test_a_table_is_kept_as_it_came(table):
         "a" * 64,
         "a$b",
         "a--",
+        f'"{"a" * 64}"',
+        f'public."{"é" * 32}"',
         "(select 1)",
     ],
 )

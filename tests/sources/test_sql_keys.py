@@ -56,6 +56,25 @@ async def test_what_postgresql_finds_equal_is_one_key_and_nothing_else(database,
     await connection.aclose()
 
 
+async def test_ranges_are_cut_by_what_a_key_is_not_by_somebodys_own_cast_to_text(database, empty_database_url):
+    await database.execute(
+        """
+        CREATE TYPE grade AS ENUM ('a', 'b', 'c', 'd');
+        CREATE FUNCTION turned(grade) RETURNS text LANGUAGE sql IMMUTABLE
+            AS $$ SELECT translate(format('%s', $1), 'bcd', 'dbc') $$;
+        CREATE CAST (grade AS text) WITH FUNCTION turned(grade);
+        CREATE TABLE graded AS SELECT g::grade AS id FROM unnest(ARRAY['a', 'b', 'c', 'd']) AS g;
+        """
+    )
+    connection = sql_connection(empty_database_url)
+    source = SqlSource(connection, "graded")
+    survey = await source.ranges(["id"], 1)
+    assert [[row.payload["id"] for row in await source.read(one.range)] for one in survey.ranges] == [
+        *map(list, "abcd")
+    ]
+    await connection.aclose()
+
+
 async def test_a_payload_keeps_the_spelling_and_only_the_key_loses_it(database, empty_database_url):
     await database.execute("CREATE TABLE keyed AS SELECT 1.50 AS n, 'a'::char(3) AS c, '-0'::float8 AS f")
     connection = sql_connection(empty_database_url)

@@ -108,7 +108,8 @@ async def test_a_range_of_a_table_is_one_round_trip_where_no_pooler_stands_betwe
 
 
 SETS = """
-    CREATE FUNCTION sets(name text, value text) RETURNS text LANGUAGE sql AS $$ SELECT set_config(name, value, false) $$;
+    CREATE FUNCTION sets(name text, value text) RETURNS text LANGUAGE sql
+        AS $$ SELECT set_config(name, value, false) $$;
     CREATE VIEW careless AS
     SELECT 1 AS id, sets('TimeZone', 'America/Lima') AS zone, sets('default_transaction_read_only', 'off') AS free,
         sets('statement_timeout', '0') AS unbounded, sets('row_security', 'on') AS hidden
