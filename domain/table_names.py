@@ -8,8 +8,8 @@ _PLAIN = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 _NAME = rf'(?:{_PLAIN}|"(?:[^"\x00]|"")+")'
 TABLE = re.compile(rf"(?:{_NAME}\.)?{_NAME}")
 SYNTAX = (
-    "Name a table, or a schema and a table with a dot between, each of at most 63 bytes. What isn't letters, digits and "
-    '`_` stands in double quotes, as in SQL: `public."a.b"`.'
+    "Name a table, or a schema and a table with a dot between, each of at most 63 bytes. What isn't letters, digits "
+    'and `_` stands in double quotes, as in SQL: `public."a.b"`.'
 )
 MAX_NAME_BYTES = 63
 _PARTS = re.compile(_NAME)

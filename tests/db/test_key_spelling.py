@@ -1,0 +1,78 @@
+"""When the records of a set from before are renamed to the spelling that equal keys share, and when not yet."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from db.imports import ImportPlan
+from domain.key_forms import KeyForm
+from tests.fleet_fixtures import connection
+from tests.import_order import FILE, claimed_by_job, complete, generations, holding, payloads, retry
+from tests.imports import Imports, failed, own_ledger, plan_of
+
+__all__ = ["connection"]
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[Imports]:
+    """Imports written straight through the stores."""
+    async with own_ledger(database_url) as imports:
+        yield imports
+
+
+def numeric() -> ImportPlan:
+    """A plan of one batch, whose key is a decimal number."""
+    plan = plan_of([1])
+    return replace(plan, record_types=[replace(one, key_forms=[KeyForm.DIGITS]) for one in plan.record_types])
+
+
+async def planned(ledger: Imports) -> int:
+    job_no = await ledger.submit(FILE)
+    mine = await ledger.begin(job_no)
+    assert mine is not None
+    await ledger.write(mine, numeric())
+    return job_no
+
+
+async def from_before(ledger: Imports, connection, **payload_by_key: str) -> None:
+    await complete(ledger, **payload_by_key)
+    await connection.execute("UPDATE record_sets SET keys_by_value = false")
+
+
+async def test_keys_stay_as_they_are_while_an_import_that_writes_them_so_is_open(ledger, connection) -> None:
+    await from_before(ledger, connection, **{"1.0": "[0]", "2.50": "[0]"})
+    await connection.execute("UPDATE record_sets SET keys_by_value = true")  # so that the next plan renames nothing
+    older = await planned(ledger)
+    await connection.execute("UPDATE record_sets SET keys_by_value = false")
+    newer = await planned(ledger)
+    claimed = await claimed_by_job(ledger)
+    assert not any(claimed[job_no][0][1].keys_by_value for job_no in (older, newer))
+    await ledger.record(holding(claimed[newer][0], **{"1.0": "[2]", "2.50": "[2]"}))
+    await ledger.record(holding(claimed[older][0], **{"1.0": "[1]", "2.50": "[1]"}))
+    assert await payloads(connection) == {"1.0": "[2]", "2.50": "[2]"}
+    last = await planned(ledger)
+    assert await payloads(connection) == {"1": "[2]", "2.5": "[2]"}
+    assert await generations(connection) == {"1": 3, "2.5": 3}
+    [one] = (await claimed_by_job(ledger))[last]
+    assert one[1].keys_by_value
+
+
+async def test_an_import_that_failed_before_its_keys_were_renamed_is_retried_by_their_values(
+    ledger, connection
+) -> None:
+    await from_before(ledger, connection, **{"1.0": "[0]", "1.00": "[9]"})
+    await connection.execute("UPDATE record_sets SET keys_by_value = true")
+    older = await planned(ledger)
+    await connection.execute("UPDATE record_sets SET keys_by_value = false")
+    [first] = (await claimed_by_job(ledger))[older]
+    assert not first[1].keys_by_value
+    await ledger.record(failed(*first))
+    newer = await planned(ledger)
+    assert list(await payloads(connection)) == ["1"]
+    await retry(ledger, older)
+    claimed = await claimed_by_job(ledger)
+    assert all(claimed[job_no][0][1].keys_by_value for job_no in (older, newer))
+    await ledger.record(holding(claimed[newer][0], **{"1": "[2]"}))
+    await ledger.record(holding(claimed[older][0], **{"1": "[1]"}))
+    assert await payloads(connection) == {"1": "[2]"}
