@@ -22,7 +22,7 @@ run: .venv/run.stamp ## run everything here: engines, API and worker (BREAKWATER
 	@$(PY) -m cli run
 
 test: .venv/dev.stamp ## run the tests, two at a time (ARGS="tests/db -k fence -x", PROCESSES=0 for one by one in front of you)
-	@$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
+	@$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-properties: .venv/dev.stamp ## run the property tests on examples that nobody saw yet
 	@$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile --hypothesis-profile "new examples" -m hypothesis $(ARGS)

@@ -39,6 +39,9 @@ settings.register_profile("new examples", suppress_health_check=[HealthCheck.too
 settings.load_profile("same examples")
 
 # A test that crashes the server still finds its data (the kernel has it); only a machine that loses power would not.
+MEMORY = Path("/dev/shm")  # noqa: S108
+MEMORY_BYTES = 4 << 30
+"""Free in memory for the engines' folders: a database is made there in 25 ms instead of 130 (2026-11-30)."""
 TEST_POSTGRES_SETTINGS = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB"}
 
 # A traceback that is drawn with the values of every frame takes seconds, in which the event loop serves nobody.
@@ -60,7 +63,13 @@ def pytest_configure(config: pytest.Config) -> None:
     warnings.filterwarnings("ignore", message='The configuration option "asyncio_default_fixture_loop_scope" is unset')
 
 
+SLOW_FOLDERS = ("runtime", "corpus", "incidents", "faults", "worker", "sources", "cli", "deploy")
+"""Their files go first, so that no process is left alone with a slow one at the end."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    turns = {folder: turn for turn, folder in enumerate(SLOW_FOLDERS)}
+    items.sort(key=lambda item: turns.get(item.path.parent.name, len(turns)))
     if not hasattr(config, "workerinput"):  # which is told by who shares out the tests
         _refuse_repeated(item.nodeid for item in items)
 
@@ -208,7 +217,9 @@ class _folder:  # noqa: N801 (a context manager, used like a function)
     """A held and guarded data folder under the temporary one, removed at the end; a killed run leaves no server."""
 
     def __enter__(self) -> DataFolder:
-        self.held = DataFolder(Path(tempfile.mkdtemp(prefix="breakwater-test-")), account_for_engines()).hold()
+        self.held = DataFolder(
+            Path(tempfile.mkdtemp(prefix="breakwater-test-", dir=_engines_folder())), account_for_engines()
+        ).hold()
         self.guard = Guard(self.held.path)
         return self.held
 
@@ -216,6 +227,13 @@ class _folder:  # noqa: N801 (a context manager, used like a function)
         self.guard.dismiss()
         self.held.release()
         shutil.rmtree(self.held.path)
+
+
+def _engines_folder() -> str | None:
+    """Return a folder in memory, if there is room in it; None for the temporary one."""
+    if not os.access(MEMORY, os.W_OK | os.X_OK) or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
+        return None
+    return str(MEMORY)
 
 
 class _database:  # noqa: N801
