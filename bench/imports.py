@@ -40,6 +40,7 @@ REGISTRY = Registry(
     DEFAULT_QUESTIONS,
     connections={"erp": Connection(SourceType.SQL, tables=frozenset([TableName(*TABLE.split("."))]))},
 )
+COLUMNS = ("record_set_no", "record_key", "payload", "job_no", "batch_no", "updated_at", "generation")
 DIFFERING = """
 SELECT count(*)
 FROM source.transactionline AS s
@@ -180,7 +181,7 @@ async def _floor(connection: "asyncpg.Connection[asyncpg.Record]") -> float:
         after = chunk[-1][1]
         began = time.perf_counter()
         async with connection.transaction():
-            await connection.copy_records_to_table("staged", records=chunk)
+            await connection.copy_records_to_table("staged", records=chunk, columns=COLUMNS)
             await connection.execute("INSERT INTO twin SELECT * FROM staged ON CONFLICT DO NOTHING")
         seconds += time.perf_counter() - began
     return seconds
@@ -189,7 +190,7 @@ async def _floor(connection: "asyncpg.Connection[asyncpg.Record]") -> float:
 async def _chunk(connection: "asyncpg.Connection[asyncpg.Record]", after: str) -> Sequence[tuple[object, ...]]:
     rows = await connection.fetch(
         """
-        SELECT record_set_no, record_key, payload::text AS payload, job_no, batch_no, updated_at
+        SELECT record_set_no, record_key, payload::text AS payload, job_no, batch_no, updated_at, generation
         FROM imported_records WHERE record_set_no = 1 AND record_key > $1 COLLATE "C" ORDER BY record_key LIMIT $2
         """,
         after,

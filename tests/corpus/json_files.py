@@ -2,13 +2,13 @@
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.corpus.compressing import broken, compressed
 from tests.corpus.csv_styles import ENCODINGS, ENDINGS
 from tests.corpus.json_rules import judge_json
-from tests.corpus.verdicts import Case, Reject, is_same, refused
+from tests.corpus.verdicts import Case, Refusal, Reject, Row, Verdict, is_same, refused
 
 Random = random.Random
 _TEXTS = (
@@ -116,9 +116,17 @@ def draw_json(name: str, rng: Random) -> Case:
             assert line.value is None, f"{name}: {line} is rejected"
         else:
             assert is_same(line.value, judged.payload), f"{name}: {judged} for {line}"
+    verdict = _where_no_row_has(key, verdict)
     return Case(
         file_name, compressed(rng, content, ending), verdict, (key,), frozenset(tags), rng.choice((1, 3, 7, 50))
     )
+
+
+def _where_no_row_has(key: str, verdict: Verdict) -> Verdict:
+    """Let a file of which no row has the key be refused: whether a line that is to be rejected names it isn't said."""
+    if any(isinstance(record, Row) and key in record.payload for record in verdict.records):
+        return verdict
+    return replace(verdict, refusal=verdict.refusal or Refusal("column", is_certain=False))
 
 
 def _recoded(text: bytes, codec: str) -> bytes:

@@ -57,6 +57,15 @@ async def test_a_line_nested_a_hundred_thousand_deep_is_a_reject(root, open_file
     assert [row.defect is None for row in rows] == [True, False, True]
 
 
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a": ', "}")])
+async def test_a_line_is_nested_a_hundred_deep_at_most(root, open_file, opens, closes):
+    lines = [f'{{"id": {deep}, "v": {opens * deep}1{closes * deep}}}' for deep in (98, 99, 100, 101, 150, 198)]
+    rows = await rows_of(root, open_file, "\n".join(lines).encode())
+    assert [row.defect for row in rows[:2]] == [None, None]
+    assert all("nested deeper than 100" in (row.defect or "") for row in rows[2:])
+    assert len(rows) == 6
+
+
 async def test_members_beyond_those_that_are_remembered_can_be_the_key(root, open_file):
     wide = "{" + ", ".join(f'"m{number}": 1' for number in range(60_000)) + "}"
     rows = await rows_of(root, open_file, f'{wide}\n{{"zzz": 7}}\n'.encode(), key=("zzz",))
