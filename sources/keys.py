@@ -13,19 +13,8 @@ MAX_KEY_CHARACTERS = 500
 """PostgreSQL's indexes hold no entry above some 2,700 bytes, and a key travels in cursors."""
 
 
-class Spelled(str):
-    """A text that isn't the only one of its value. In a payload it stands as it came, in a key as `of_equals`."""
-
-    __slots__ = ()
-
-    @property
-    def of_equals(self) -> str:
-        """The text that all equal values share."""
-        raise NotImplementedError
-
-
-class Digits(Spelled):
-    """A decimal number: `1.0` and `1.00` are equal."""
+class Digits(str):
+    """A decimal number: `1.0` and `1.00` are equal. In a payload it stands as it came, in a key as `of_equals`."""
 
     __slots__ = ()
 
@@ -35,8 +24,8 @@ class Digits(Spelled):
         return shared_digits(str(self))
 
 
-class Padded(Spelled):
-    """A text of `character(n)`: blanks at its end don't count."""
+class Padded(str):
+    """A text of `character(n)`: blanks at its end don't count. In payload and key as `Digits`."""
 
     __slots__ = ()
 
@@ -44,6 +33,9 @@ class Padded(Spelled):
     def of_equals(self) -> str:
         """The text without them."""
         return self.rstrip(" ")
+
+
+_SPELLED = (Digits, Padded)
 
 
 def key_text(key: Sequence[str]) -> KeyText:
@@ -93,7 +85,7 @@ def _as_it_is(value: Any) -> Any:
 
 def _of_equals(value: Any) -> Any:
     """Return the JSON value that all values have which compare equal to this one."""
-    if isinstance(value, Spelled):
+    if isinstance(value, _SPELLED):
         return value.of_equals
     if type(value) is float:
         return value + 0.0  # -0.0 becomes 0.0

@@ -69,10 +69,6 @@ class Parser:
 
     def _death(self, path: str, status: int, log: str) -> Exception:
         """Return what it means that the process ended without an answer."""
-        if status == -signal.SIGXCPU:
-            return SourceTimeout(
-                f"{echoed(path)} took more than {self._limits.seconds:g} seconds to be read: split it."
-            )
         if status in {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS}:
             limit = f"the {self._limits.memory_bytes >> 20} MiB of memory that reading a file may"
             return Unreadable(f"{echoed(path)} is damaged, or takes more than {limit}: write it anew, or split it.")

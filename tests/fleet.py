@@ -1,6 +1,5 @@
 """Real workers as processes of their own, jobs to give them, and the audit of what they did."""
 
-import json
 import os
 import signal
 import time
@@ -8,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from domain.normalize import Normalized, normalize
 from domain.plan import pairs
 from domain.regions import DEFAULT_REGIONS
 from tests.configuration import commit_file
-from tests.forks import fork
+from tests.forks import Forked, fork
 from tests.waiting import eventually, eventually_async
 
 AUDIT = Path(__file__).with_name("audit.sql")
@@ -36,26 +34,8 @@ AUDIT = Path(__file__).with_name("audit.sql")
 # Workers
 
 
-@dataclass
-class RunningWorker:
+class RunningWorker(Forked):
     """A worker's process."""
-
-    process: BaseProcess
-    output: Path
-
-    @property
-    def pid(self) -> int:
-        assert self.process.pid is not None
-        return self.process.pid
-
-    @property
-    def is_alive(self) -> bool:
-        return self.process.is_alive()
-
-    def events(self, event: str, /, **fields: Any) -> list[dict[str, Any]]:
-        """The log lines of one event, so far."""
-        lines = [json.loads(line) for line in self.output.read_text().splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == event and fields.items() <= line.items()]
 
     def wait_for(self, event: str, /, *, seconds: float = 20, **fields: Any) -> dict[str, Any]:
         """The first log line of an event, once it is there."""
@@ -74,11 +54,6 @@ class RunningWorker:
 
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        self.process.kill()
-        self.process.join()
 
     def ask_to_stop(self) -> None:
         self.process.terminate()

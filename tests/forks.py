@@ -4,6 +4,7 @@ It is still a process of its own, that can be paused, starved and killed.
 """
 
 import ctypes
+import json
 import multiprocessing
 import os
 import signal
@@ -13,13 +14,40 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 PROJECT = Path(__file__).resolve().parents[1]
 Role: TypeAlias = Literal["api", "worker"]
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["api.app", "worker.__main__", "cli.main", "tests.forks"])
+
+
+@dataclass(frozen=True)
+class Forked:
+    """A process of the service; what it logs goes to `output`, a JSON object per line."""
+
+    process: BaseProcess
+    output: Path
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.is_alive()
+
+    def events(self, event: str, /, **fields: Any) -> list[dict[str, Any]]:
+        """The log lines of one event, so far."""
+        lines = [json.loads(line) for line in self.output.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event and fields.items() <= line.items()]
+
+    def kill(self) -> None:
+        """End it as a crash would, unless it has ended."""
+        self.process.kill()
+        self.process.join()
 
 
 def fork(role: Role, environment: Mapping[str, str], output: Path) -> BaseProcess:

@@ -9,7 +9,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,7 +19,7 @@ import pytest
 
 from tests.configuration import commit_file
 from tests.domain.bodies import plain
-from tests.forks import Role, fork
+from tests.forks import Forked, Role, fork
 from tests.waiting import eventually
 
 Json: TypeAlias = dict[str, Any]
@@ -30,37 +29,16 @@ STOP_SECONDS = 15
 
 
 @dataclass(frozen=True)
-class Process:
+class Process(Forked):
     """A process of the service. `url` is where an API listens."""
 
-    process: BaseProcess
-    output: Path
     url: str
-
-    @property
-    def pid(self) -> int:
-        assert self.process.pid is not None
-        return self.process.pid
-
-    @property
-    def is_alive(self) -> bool:
-        return self.process.is_alive()
-
-    def events(self, event: str) -> list[Json]:
-        """The log lines of one event, so far."""
-        lines = [orjson.loads(line) for line in self.output.read_bytes().splitlines() if line.startswith(b"{")]
-        return [line for line in lines if line["event"] == event]
 
     def stop(self) -> None:
         """Ask it to end, and kill it if it doesn't."""
         self.process.terminate()
         self.process.join(STOP_SECONDS)
         self.kill()
-
-    def kill(self) -> None:
-        """End it as a crash would, unless it has ended."""
-        self.process.kill()
-        self.process.join()
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,19 @@
 import asyncio
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 from db.engine import GONE, REFUSED, connect, create_engine, probe
 from domain.postgres_url import WrongConnectionString
 from tests.service import free_port
 from tests.tls_server import PASSWORD, TlsServer, tls_server
+from tests.waiting import eventually_async
 
 FACTS = """
 SELECT concat_ws(' ',
@@ -193,6 +195,17 @@ def filled(case: Case, server: TlsServer, nobody: int) -> tuple[str, dict[str, s
         "encoded_sockets": quote(str(server.sockets), safe=""),
     }
     return case.text.format_map(values), {name: text.format_map(values) for name, text in case.environment.items()}
+
+
+@pytest.fixture(autouse=True)
+async def no_connection_is_left(server: TlsServer) -> AsyncIterator[None]:
+    """A TLS connection that was refused ends only with the server's answer to our farewell, which the loop must see."""
+    yield
+
+    async def are_closed() -> bool:
+        return all(one.raddr == () or one.raddr.port != server.port for one in psutil.Process().net_connections("tcp"))
+
+    await eventually_async(are_closed, what="no connection to the server is open")
 
 
 async def what_we_find(text: str) -> str:

@@ -1,12 +1,14 @@
-"""Folders to import from."""
+"""Folders and databases to import from."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from sources.file import FileSource
-from tests.reading_sources import ParserHere
+from sources.sql_session import SqlConnection
+from tests.reading_sources import ParserHere, sql_connection
 
 OpenFile = Callable[[str], FileSource]
 
@@ -37,3 +39,19 @@ async def open_file(root: Path, staging: Path) -> AsyncIterator[OpenFile]:
     yield open_
     for source in opened:
         await source.aclose()
+
+
+@pytest.fixture
+async def database(empty_database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A session that fills and changes the source, as its owner would."""
+    opened = await asyncpg.connect(empty_database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def connection(empty_database_url: str) -> AsyncIterator[SqlConnection]:
+    """The source's connection, which may read all of its tables."""
+    opened = sql_connection(empty_database_url)
+    yield opened
+    await opened.aclose()

@@ -28,21 +28,6 @@ from tests.reading_sources import held_loop_at_most, in_role, payloads, read_all
 from tests.waiting import eventually_async
 
 
-@pytest.fixture
-async def database(empty_database_url):
-    """A session that fills and changes the source, as its owner would."""
-    opened = await asyncpg.connect(empty_database_url)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def connection(empty_database_url):
-    opened = sql_connection(empty_database_url)
-    yield opened
-    await opened.aclose()
-
-
 async def make_lines(database, rows, *, primary_key=True):
     await database.execute(
         f"""

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from decimal import Decimal
 
-import asyncpg
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -29,13 +28,6 @@ SPELLED = {
     "bytea": r"\x00 \x0000",
 }
 """Spellings of values, in which `_` is a blank."""
-
-
-@pytest.fixture
-async def database(empty_database_url):
-    opened = await asyncpg.connect(empty_database_url)
-    yield opened
-    await opened.close()
 
 
 @pytest.mark.parametrize("key", [["k"], ["k", "other"]])

@@ -2,7 +2,6 @@
 
 import datetime as dt
 
-import asyncpg
 import pytest
 from pydantic import SecretStr
 
@@ -16,14 +15,6 @@ from sources.sql import SqlSource
 from tests.configuration import content_of
 from tests.imports import listed
 from tests.reading_sources import in_role, payloads, read_all, sql_connection
-
-
-@pytest.fixture
-async def database(empty_database_url):
-    """A session that fills the source, as its owner would."""
-    opened = await asyncpg.connect(empty_database_url)
-    yield opened
-    await opened.close()
 
 
 async def ids(connection, table):

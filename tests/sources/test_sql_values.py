@@ -4,13 +4,11 @@ import json
 import re
 from pathlib import Path
 
-import asyncpg
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sources.sql import SqlSource
-from tests.reading_sources import read_all, sql_connection
+from tests.reading_sources import read_all
 
 EXAMPLE = re.compile(r"^\| `([^`|]+)` \| `([^`]+)` \| (?:`([^`]+)`|(reject))", re.MULTILINE)
 EXAMPLES = EXAMPLE.findall(
@@ -75,21 +73,6 @@ NO_VALUES = {
     "pg_ndistinct", "pg_node_tree", "xml",
 }  # fmt: skip
 """Types whose input function refuses everything; that of xml does in the wheel's engine."""
-
-
-@pytest.fixture
-async def database(empty_database_url):
-    """A session that fills the source, as its owner would."""
-    opened = await asyncpg.connect(empty_database_url)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def connection(empty_database_url):
-    opened = sql_connection(empty_database_url)
-    yield opened
-    await opened.aclose()
 
 
 async def read_values(database, connection, *expressions):
