@@ -296,12 +296,11 @@ async def _number(connection: Connection, record_set_nos: Sequence[int]) -> Mapp
 
 
 async def _wait(connection: Connection, job_no: int, other: Any) -> Waiting | None:
-    is_waiting = await connection.fetchval(
+    job_id = await connection.fetchval(
         statement("wait_for_import"), job_no, other["job_no"], other["record_type"], other["is_running"]
     )
-    if is_waiting is None:
+    if job_id is None:
         return None
-    job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
     return Waiting(job_id, other["id"], other["record_type"], until_end=other["is_running"])
 
 

@@ -12,6 +12,9 @@ from sources.errors import Unreadable
 from sources.text import MAX_RECORD_BYTES, mark_undecodable
 
 QUOTE = b'"'
+SEPARATORS = (b",", b";", b"\t", b"|")
+MAX_QUOTES = 4_000_000
+"""In a record: each is an object of some 100 bytes while it is split."""
 # None of these bytes is part of UTF-8, so they stand for what is inside of quotes until the fields are split.
 HIDDEN_SEPARATOR, HIDDEN_LF, HIDDEN_CR = b"\xff", b"\xfe", b"\xfd"
 
@@ -29,20 +32,36 @@ class Chunk:
 
 
 def cut_records(blocks: Iterator[bytes]) -> Iterator[Chunk]:
-    """Yield all of the text in runs of whole records; raises Unreadable for a record that is too long."""
+    """Yield all of the text in runs of whole records; raises Unreadable for a record that is too large."""
     line, waiting = 1, b""
+    looked_at = quotes = 0  # so many bytes of what waits, in which no record ends, and the quotes in them
     for block in blocks:
         waiting += block
-        end = _last_record_end(waiting)
+        end = _last_record_end(waiting, looked_at, is_quoted=quotes % 2 == 1)
         if end:
             chunk = Chunk(line, mark_undecodable(waiting[:end]))
             yield chunk
             line += count_lines(chunk.text)
             waiting = waiting[end:]
-        if len(waiting) > MAX_RECORD_BYTES:
-            raise too_long(line)
+        looked_at = len(waiting) - waiting.endswith(b"\r")  # which may be half of a line end
+        quotes = waiting.count(QUOTE, 0, looked_at)
+        if len(waiting) > MAX_RECORD_BYTES or quotes > MAX_QUOTES:
+            raise _too_large(Chunk(line, waiting), quotes)
     if waiting:
         yield Chunk(line, mark_undecodable(waiting))
+
+
+def _too_large(record: Chunk, quotes: int) -> Unreadable:
+    """Return the error for a record of which there may be more: a stray quote in it is likelier than its size."""
+    pieces = record.text.split(QUOTE)
+    if (stray := _find_stray_quote(record, pieces, SEPARATORS)) is not None:
+        return stray
+    if quotes > MAX_QUOTES:
+        return Unreadable(
+            f"The record that begins in line {record.line} holds more than {MAX_QUOTES} quotes: shorten it, or "
+            "write JSON lines or Parquet."
+        )
+    return too_long(record.line)
 
 
 def too_long(line: int) -> Unreadable:
@@ -69,9 +88,9 @@ def first_record_end(text: bytes) -> tuple[int, int]:
 
 
 def hide_quoted(chunk: Chunk, separator: bytes) -> bytes:
-    """Return the text in which each separator is one, and each line end is a LF that ends a line.
+    """Return the text with other bytes in place of the separators and line ends that are quoted.
 
-    Those that are quoted are hidden; quotes stay. Raises Unreadable for a stray quote.
+    Every line end outside of quotes becomes LF; the quotes stay. Raises Unreadable for a stray quote.
     """
     text = chunk.text
     if QUOTE in text:
@@ -88,19 +107,19 @@ def hide_quoted(chunk: Chunk, separator: bytes) -> bytes:
 _LINE_END = re.compile(rb"\r\n?|\n")
 
 
-def _last_record_end(text: bytes) -> int:
-    """Return how much of the text is whole records, 0 if not even one is.
+def _last_record_end(text: bytes, start: int, *, is_quoted: bool) -> int:
+    """Return how much of the text is whole records, 0 if not even one is; none ends before `start`.
 
-    Right wherever no quote is stray, and so up to the first stray one. A CR at the very end may be half of a line end.
+    It counts quotes, so it is right up to the first stray one. A CR at the very end may be half of a line end.
     """
-    if QUOTE not in text:
-        return max(text.rfind(b"\n"), text.rfind(b"\r", 0, -1)) + 1
-    pieces = text.split(QUOTE)
+    if not is_quoted and text.find(QUOTE, start) < 0:
+        return max(text.rfind(b"\n", start), text.rfind(b"\r", start, -1)) + 1
+    pieces = text[start:].split(QUOTE)
     offset = len(text)
     for number in range(len(pieces) - 1, -1, -1):
         piece = pieces[number]
         offset -= len(piece)
-        if number % 2 == 0:
+        if (number % 2 == 1) == is_quoted:
             last = len(piece) - 1 if offset + len(piece) == len(text) else len(piece)
             if found := max(piece.rfind(b"\n"), piece.rfind(b"\r", 0, max(last, 0))) + 1:
                 return offset + found
@@ -114,22 +133,24 @@ def _refuse_stray_quotes(chunk: Chunk, pieces: list[bytes], separator: bytes) ->
     `pieces` are the chunk's text between its quotes: those at odd places are quoted, and an empty one between two of
     them is a doubled quote.
     """
-    beside = {b"", separator, b"\n", b"\r"}
-    # Two sets of a few bytes, not a search through all of the text, which took 2/5 of the whole time (2026-11-30).
-    if not {piece[-1:] for piece in pieces[:-1:2]} | {piece[:1] for piece in pieces[2::2]} <= beside:
-        raise _stray_quote(chunk, pieces, beside)
+    if (stray := _find_stray_quote(chunk, pieces, (separator,))) is not None:
+        raise stray
     if len(pieces) % 2 == 0:
         raise _stray(chunk, pieces[:-1], "it opens a value and is never closed.")
 
 
-def _stray_quote(chunk: Chunk, pieces: list[bytes], beside: Collection[bytes]) -> Unreadable:
-    """Return the error for the first quote that has something else beside it."""
+def _find_stray_quote(chunk: Chunk, pieces: list[bytes], separators: Collection[bytes]) -> Unreadable | None:
+    """Return the error for the first quote that has something else beside it than a separator or a line end."""
+    beside = {b"", *separators, b"\n", b"\r"}
+    # Two sets of a few bytes, not a search through all of the text, which took 2/5 of the whole time (2026-11-30).
+    if {piece[-1:] for piece in pieces[:-1:2]} | {piece[:1] for piece in pieces[2::2]} <= beside:
+        return None
     for opening in range(0, len(pieces), 2):
         if opening and pieces[opening][:1] not in beside:
             return _stray(chunk, pieces[:opening], "there is text behind a closing quote.")
         if opening + 1 < len(pieces) and pieces[opening][-1:] not in beside:
             return _stray(chunk, pieces[: opening + 1], "it stands within an unquoted value.")
-    raise AssertionError("every quote has only separators and line ends beside it")
+    raise AssertionError("some quote has something else beside it")
 
 
 def _stray(chunk: Chunk, before: list[bytes], why: str) -> Unreadable:

@@ -12,6 +12,7 @@ from sources.csv_chunks import (
     HIDDEN_LF,
     HIDDEN_SEPARATOR,
     QUOTE,
+    SEPARATORS,
     Chunk,
     cut_records,
     first_record_end,
@@ -27,7 +28,6 @@ MAX_MALFORMED = 100_000
 """Malformed records that are kept for rejection: each is a sentence in the memory of who reads the file."""
 MAX_MALFORMED_LINES = 100
 """One that reaches over more lines is likelier a stray pair of quotes, and what is between them is many records."""
-_SEPARATORS = (b",", b";", b"\t", b"|")
 
 
 def convert_csv(blocks: Iterator[bytes], to: Path) -> Content:
@@ -37,6 +37,8 @@ def convert_csv(blocks: Iterator[bytes], to: Path) -> Content:
     """
     chunks = cut_records(blocks)
     first = next(chunks, Chunk(1, b""))
+    if not first.text:
+        raise Unreadable("It is empty: its first line must name the columns.")
     end, behind = first_record_end(first.text)
     header = Chunk(first.line, first.text[:end])
     separator = _separator(header)
@@ -61,7 +63,7 @@ def _separator(header: Chunk) -> bytes:
     if not header.text:
         raise Unreadable("Its first line is empty, and must name the columns.")
     outside = b"".join(header.text.split(QUOTE)[::2])
-    return max(_SEPARATORS, key=outside.count)
+    return max(SEPARATORS, key=outside.count)
 
 
 def _names(header: Chunk, separator: bytes) -> list[str]:
@@ -87,7 +89,7 @@ def _names(header: Chunk, separator: bytes) -> list[str]:
 
 
 class _Reader:
-    """Splits chunks into columns of values, and keeps what can't be split; `records` counts both."""
+    """Splits chunks into columns of values, and keeps the malformed; `records` counts those that were split."""
 
     def __init__(self, separator: bytes, width: int) -> None:
         self._separator = separator

@@ -73,10 +73,10 @@ class FileSource:
         UnknownColumn, KeyUnusable where more rows share one key than a range may hold, or too many share any.
         """
         now = await self._now_staged()
-        if not now.content.records:
-            return Survey(0, [])
         if not now.content.has_more_columns:
             refuse_unknown_columns(key, now.content.columns, source=f"The file {echoed(self._path)}")
+        if not now.content.records:
+            return Survey(0, [])
         refuse_too_many_batches(now.content.records, batch_size)
         most = most_rows(batch_size)
         repeated = await self._duck.run(lambda session: find_repeated(session, now, key, most=most))

@@ -33,7 +33,7 @@ def convert_json_lines(blocks: Iterator[bytes], to: Path) -> Content:
     with StagedWriter(to, [pa.utf8()]) as writer:
         for text in _whole_lines(blocks):
             lines = text.removesuffix(b"\n").split(b"\n")
-            documents = [document for document in lines if document and not document.isspace()]
+            documents = [line for line in lines if not _is_blank(line)]
             if len(documents) < len(lines) and len(blank_lines) <= MAX_BLANK_LINES:
                 blank_lines += _blank_lines(lines, writer.rows)
             _refuse_too_large(lines, line)
@@ -86,10 +86,15 @@ def _refuse_too_large(lines: list[bytes], first: int) -> None:
 def _blank_lines(lines: list[bytes], rows: int) -> Iterator[int]:
     """Yield for each blank line how many rows stand before it."""
     for line in lines:
-        if line and not line.isspace():
-            rows += 1
-        else:
+        if _is_blank(line):
             yield rows
+        else:
+            rows += 1
+
+
+def _is_blank(line: bytes) -> bool:
+    """Say whether nothing stands in a line but what JSON takes for blanks."""
+    return not line.strip(b" \t\r")
 
 
 def _is_utf8(text: bytes) -> bool:

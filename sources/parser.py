@@ -27,7 +27,7 @@ _ERROR_BY_CODE = {error.code: error for error in (*SourceError.__subclasses__(),
 
 
 class ParserFailed(Exception):
-    """The process ended as nobody foresaw; this is what it wrote."""
+    """The process ended without an answer, by no signal; the text is what it wrote to its standard error."""
 
 
 @dataclass(frozen=True, slots=True)

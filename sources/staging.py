@@ -46,12 +46,12 @@ def stage(*, file: int, path: str, folder: Path, workspace: Path) -> str:
 
 
 def _content_hash(file: int) -> str:
-    digest = hashlib.sha256()
+    hashed = hashlib.sha256()
     offset = 0
     while chunk := os.pread(file, _CHUNK, offset):
-        digest.update(chunk)
+        hashed.update(chunk)
         offset += len(chunk)
-    return digest.hexdigest()
+    return hashed.hexdigest()
 
 
 def _version(file: int) -> tuple[int, int, int]:

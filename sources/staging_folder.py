@@ -23,7 +23,7 @@ _REMEDY = "remove it, and it is made anew; or set BREAKWATER_DATA_DIR to a folde
 
 def make_own(folder: Path) -> None:
     """Make the folder if it isn't there. Raises SourceUnavailable for one that others can write."""
-    with suppress(FileExistsError):  # whatever it is
+    with suppress(FileExistsError):  # which may be a file or a link: looked at below
         folder.mkdir(mode=0o700, parents=True)
     refuse_foreign(folder)
 
@@ -49,7 +49,7 @@ def refuse_foreign(folder: Path) -> None:
 
 @contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
-    """Lend a new folder in which something is staged. At its end it is gone, unless it was finished.
+    """Lend a new folder in which something is staged. It is removed at the end, unless `finish` renamed it.
 
     It is locked as long as this process lives, by which `sweep` knows what a dead one left.
     """
@@ -66,7 +66,7 @@ def workspace(folder: Path) -> Iterator[Path]:
 
 
 def finish(path: Path, final: Path) -> None:
-    """Give a workspace its final name once all of it is on the disk; somebody else's is as good."""
+    """Give a workspace its final name once all of it is on the disk; one of this name that is there already stays."""
     (path / _OWNER).unlink()
     for part in (*path.iterdir(), path):
         descriptor = os.open(part, os.O_RDONLY)

@@ -115,7 +115,7 @@ class Executor:
             self._update_room()
 
     def lose(self, batch: ClaimedBatch) -> None:
-        """Let go of a batch whose lease is gone, and say so; one that is told to the end is left to the writer."""
+        """Let go of a batch whose lease is gone, and say so; one whose results the writer has all is left to that."""
         run = self.held.get(batch.key)
         if run is not None and run.untold:
             self._context.log.warning("lease_gone", job_no=batch.job_no, batch_no=batch.batch_no, fence=batch.fence)

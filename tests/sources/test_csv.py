@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.csv_file import convert_csv
-from sources.errors import Unreadable
+from sources.errors import UnknownColumn, Unreadable
 from sources.text import utf8_blocks
 from tests import strict_csv
 from tests.reading_sources import payloads, read_all, staged_rows
@@ -233,3 +233,32 @@ def test_a_record_without_an_end_is_given_up_before_it_is_read_whole(tmp_path, b
     blocks = itertools.chain([b"id,v\n1,"], itertools.repeat(block))
     with pytest.raises(Unreadable, match="begins in line 2 is longer than 16 MiB"):
         convert_csv(blocks, tmp_path / "rows.parquet")
+
+
+@pytest.mark.parametrize("block_bytes", [1 << 16, 1 << 20])
+def test_a_stray_quote_is_named_before_what_it_swallows_is_called_too_long(tmp_path, block_bytes):
+    rows = b'"1001","Smith","12 Main Street"\n' * 600_000
+    with pytest.raises(Unreadable, match=r"Line 2 has a stray quote.*within an unquoted value"):
+        convert(tmp_path, b'a,b,c\n1,5" pipe,z\n' + rows, block_bytes)
+
+
+def test_a_record_of_too_many_quotes_is_named_by_its_line(tmp_path):
+    document = b'{""a"":""bc""},' * 600_000
+    assert len(document) < 10 * 1024 * 1024
+    with pytest.raises(Unreadable, match="record that begins in line 3 holds more than 4000000 quotes"):
+        convert(tmp_path, b'a,b\n1,x\n2,"' + document + b'"\n', WHOLE_FILE)
+
+
+def test_a_record_of_many_quotes_is_a_row(tmp_path):
+    document = '{"a":"bc"},' * 100_000
+    quoted = document.replace('"', '""')
+    _, rows, malformed = convert(tmp_path, f'a,b\n1,"{quoted}"\n2,x\n'.encode())
+    assert (rows, malformed) == ([("1", document), ("2", "x")], ())
+
+
+async def test_a_file_without_rows_has_to_have_its_key_too(root, open_file):
+    (root / "rows.csv").write_bytes(b"x,y\n")
+    source = open_file("rows.csv")
+    assert (await source.ranges(["x"], 10)).rows == 0
+    with pytest.raises(UnknownColumn, match='has no column "id": it has "x", "y"'):
+        await source.ranges(["id"], 10)

@@ -73,7 +73,7 @@ async def test_csv_is_read_as_its_first_line_says(root, open_file, content, want
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("rows.csv", b"", "first line is empty"),
+        ("rows.csv", b"", "It is empty: its first line must name the columns"),
         ("rows.csv", b"\n1,2\n", "first line is empty"),
         ("rows.csv", b"a,a\n1,2\n", 'columns 1 and 2 are both "a"'),
         ("rows.csv", b"a,\n1,2\n", "column 2 has none"),

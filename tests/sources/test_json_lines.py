@@ -57,6 +57,13 @@ async def test_a_line_nested_a_hundred_thousand_deep_is_a_reject(root, open_file
     assert [row.defect is None for row in rows] == [True, False, True]
 
 
+@pytest.mark.parametrize("line", [b"\x0b", b"\x0c", b" \x0b\t", b"\x1c", b"\xc2\xa0", b"\xe2\x80\xa8"])
+async def test_a_line_of_what_json_takes_for_no_blank_is_a_reject(root, open_file, line):
+    """Python's own idea of a blank is wider."""
+    rows = await rows_of(root, open_file, b'{"id": 1}\n' + line + b'\n \t\r\n{"id": 2}\n')
+    assert [(row.position, row.line, row.defect is None) for row in rows] == [(0, 1, True), (1, 2, False), (2, 4, True)]
+
+
 @pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a": ', "}")])
 async def test_a_line_is_nested_a_hundred_deep_at_most(root, open_file, opens, closes):
     lines = [f'{{"id": {deep}, "v": {opens * deep}1{closes * deep}}}' for deep in (98, 99, 100, 101, 150, 198)]
