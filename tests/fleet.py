@@ -44,7 +44,11 @@ class RunningWorker(Forked):
             assert self.is_alive or self.events(event, **fields), self.output.read_text()[-3000:]
             return self.events(event, **fields)
 
-        return eventually(look, seconds=seconds, what=f"{event} {fields}: {self.output}")[0]
+        try:
+            return eventually(look, seconds=seconds, what=f"{event} {fields}")[0]
+        except AssertionError as error:
+            error.add_note(self.output.read_text()[-3000:])
+            raise
 
     def pause(self) -> None:
         """Stop it where it stands, as a long swap or a debugger would; it notices nothing."""

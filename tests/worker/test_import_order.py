@@ -98,7 +98,7 @@ async def test_an_older_import_that_goes_on_after_a_newer_one_completed_overwrit
         await ended_batches(connection, first, 1)
         async with locker.transaction():  # what is locked is claimed by nobody
             late = await locker.fetch(
-                "SELECT FROM batches WHERE job_no = $1 AND status = 'pending' FOR NO KEY UPDATE", first
+                "SELECT FROM batches WHERE job_no = $1 AND status = 'pending' FOR NO KEY UPDATE SKIP LOCKED", first
             )
             write(erp.data / "row.csv", newer)
             second = await submit(connection, redis_url, batch_size=500)
@@ -126,9 +126,10 @@ async def test_an_import_begins_at_once_when_the_one_that_it_waits_for_is_cancel
             await ring(redis_url, jobs)
             waits = "SELECT count(*) = 2 FROM imports WHERE waits_for_job_no IS NOT NULL"
             await eventually_async(lambda: connection.fetchval(waits))
-            await cancel(fleet, connection, jobs[0])
-            begun = "SELECT status = 'coordinating' FROM jobs WHERE job_no = $1"
-            await eventually_async(lambda: connection.fetchval(begun, jobs[1]), seconds=8)
+            first = await connection.fetchval("SELECT job_no FROM jobs WHERE status = 'coordinating'")
+            await cancel(fleet, connection, first)
+            begun = "SELECT count(*) = 1 FROM jobs WHERE status = 'coordinating' AND job_no <> $1"
+            await eventually_async(lambda: connection.fetchval(begun, first), seconds=8)
         await all_ended(connection, seconds=8)
     rows = await connection.fetch(
         """

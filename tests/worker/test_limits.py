@@ -131,7 +131,7 @@ async def test_slow_calls_give_way_after_each_of_them(fleet: Fleet, connection, 
     """A batch of ten cells over the worker's only call would keep it for ten calls; the small job gets it after one."""
     provider.behave = after(0.7, answer())
     fleet.start(CONFIG=configure(fleet, provider, max_concurrent=10), WORKER_CONCURRENCY=1)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=20)]))
+    await ring(fleet.redis_url, await seed(connection, [body(questions=10)]))
     eventually(lambda: len(provider.calls) >= 1, what="the large job runs")
     (small,) = await seed(connection, [body(models=["small"])])
     await ring(fleet.redis_url, [small])
