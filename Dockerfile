@@ -16,6 +16,7 @@ COPY cli cli
 COPY configuration configuration
 COPY db db
 COPY domain domain
+COPY launcher launcher
 COPY runtime runtime
 COPY sources sources
 COPY worker worker

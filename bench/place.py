@@ -22,9 +22,9 @@ from configuration.applying import apply
 from configuration.content import Content
 from db.engine import create_engine, in_transaction
 from db.migrate import upgrade
-from runtime.accounts import account_for_engines
-from runtime.embedded import engines_in
-from runtime.folder import DataFolder
+from launcher.accounts import account_for_engines
+from launcher.embedded import engines_in
+from launcher.folder import DataFolder
 
 ROOT = Path(__file__).parent.parent
 

@@ -4,11 +4,11 @@ import asyncio
 import math
 import os
 
-from runtime import supervisor
-from runtime.accounts import account_for_engines
+from launcher import supervisor
+from launcher.accounts import account_for_engines
+from launcher.folder import choose_folder, read_connections
 from runtime.databases import Reminder, unusable
 from runtime.errors import StartError
-from runtime.folder import choose_folder, read_connections
 from runtime.logs import configure_logs
 from runtime.settings import PREFIX, Settings, load_settings, redacted
 

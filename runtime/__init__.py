@@ -1,1 +1,1 @@
-"""What every process needs at start: settings, logs, and the launcher of the embedded engines."""
+"""What every process needs at start: settings, logs and metrics."""

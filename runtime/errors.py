@@ -3,11 +3,8 @@
 Each message is for the person at the terminal: one sentence, and what to do. The tree::
 
     StartError
-    ├── SettingError              a setting is wrong, or two contradict each other
-    ├── PortTakenError            another program listens on the port
-    └── EngineError               an embedded engine can't be used
-        ├── EnginesMissingError   its wheel isn't installed, or has nothing for this machine
-        └── FolderInUseError      another run holds the data folder
+    ├── SettingError                a setting is wrong, or two contradict each other
+    └── launcher.errors             of the embedded engines, which `make run` alone starts
 """
 
 
@@ -21,19 +18,3 @@ class SettingError(StartError):
     """A setting is wrong, or two contradict each other."""
 
     exit_code = 2
-
-
-class PortTakenError(StartError):
-    """Another program listens on the port."""
-
-
-class EngineError(StartError):
-    """An embedded engine can't be used."""
-
-
-class EnginesMissingError(EngineError):
-    """The engines aren't installed here."""
-
-
-class FolderInUseError(EngineError):
-    """Another run holds the data folder."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.processes import python_command
+from runtime.python import python_command
 from sources.errors import SourceError, SourceTimeout, SourceUnavailable, Unreadable, echoed
 from sources.staging_folder import sweep
 from sources.threads import begin

@@ -26,12 +26,12 @@ import redis
 import structlog
 from hypothesis import HealthCheck, settings
 
-from runtime.accounts import account_for_engines
-from runtime.embedded import Engines, engines_in
-from runtime.folder import DataFolder
-from runtime.guard import Guard
-from runtime.postgres import Postgres
-from runtime.valkey import Valkey
+from launcher.accounts import account_for_engines
+from launcher.embedded import Engines, engines_in
+from launcher.folder import DataFolder
+from launcher.orphan_reaper import OrphanReaper
+from launcher.postgres import Postgres
+from launcher.valkey import Valkey
 
 # Whether a change passes is about the change: its examples are always the same. `make test-properties` draws new ones.
 # How long they take to draw tells how loaded the machine is.
@@ -65,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     warnings.filterwarnings("ignore", message='The configuration option "asyncio_default_fixture_loop_scope" is unset')
 
 
-SLOW_FOLDERS = ("runtime", "corpus", "incidents", "faults", "worker", "sources", "cli", "deploy")
+SLOW_FOLDERS = ("launcher", "corpus", "incidents", "faults", "worker", "sources", "cli", "deploy")
 """Their files go first, so that no process is left alone with a slow one at the end."""
 
 
@@ -222,11 +222,11 @@ class _folder:  # noqa: N801 (a context manager, used like a function)
         self.held = DataFolder(
             Path(tempfile.mkdtemp(prefix="breakwater-test-", dir=_engines_folder())), account_for_engines()
         ).hold()
-        self.guard = Guard(self.held.path)
+        self.reaper = OrphanReaper(self.held.path)
         return self.held
 
     def __exit__(self, *_: object) -> None:
-        self.guard.dismiss()
+        self.reaper.dismiss()
         self.held.release()
         shutil.rmtree(self.held.path)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.accounts import Account, account_for_engines
-from runtime.embedded import postgres_in
-from runtime.folder import DataFolder
-from runtime.guard import Guard
-from runtime.postgres import Postgres
+from launcher.accounts import Account, account_for_engines
+from launcher.embedded import postgres_in
+from launcher.folder import DataFolder
+from launcher.orphan_reaper import OrphanReaper
+from launcher.postgres import Postgres
 from tests.service import free_port
 from tests.tools import needs_tool
 
@@ -57,7 +57,7 @@ def tls_server() -> Iterator[TlsServer]:
     binaries = _installed_server()
     account = account_for_engines()
     held = DataFolder(Path(tempfile.mkdtemp(prefix="breakwater-tls-")), account).hold()
-    guard = Guard(held.path)
+    reaper = OrphanReaper(held.path)
     port = free_port()
     certificates = _make_certificates(openssl, held.path / "certificates", account)
     settings = {
@@ -80,7 +80,7 @@ def tls_server() -> Iterator[TlsServer]:
         yield TlsServer(postgres, port, certificates, psql)
     finally:
         postgres.stop()
-        guard.dismiss()
+        reaper.dismiss()
         held.release()
         shutil.rmtree(held.path)
 

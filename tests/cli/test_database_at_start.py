@@ -11,7 +11,7 @@ import pytest
 from db import sessions
 from db.engine import probe
 from domain.postgres_url import hide_passwords
-from runtime.processes import python_command
+from runtime.python import python_command
 from tests.fleet import Fleet
 from tests.fleet_fixtures import connection
 from tests.service import StartProcess, free_port

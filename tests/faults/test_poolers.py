@@ -11,7 +11,7 @@ import pytest
 from db.engine import Connection, connect, create_engine, in_transaction
 from db.migrate import upgrade
 from db.poolers import PoolerUnsupported
-from runtime.processes import python_command
+from runtime.python import python_command
 from tests.fleet import Fleet, all_ended, assert_audit, body, find_violations, ring, seed, statuses
 from tests.imports import configured, csv_type, import_body, seed_import
 from tests.pooler import NEWER, pgbouncer

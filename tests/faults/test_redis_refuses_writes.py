@@ -13,7 +13,7 @@ import redis
 
 from broker import envelopes, notices
 from db.engine import Connection
-from runtime.valkey import Valkey
+from launcher.valkey import Valkey
 from tests.fleet import Fleet, all_ended, assert_audit, body, connected, seed, statuses
 from tests.import_fixtures import SCHEMA, Erp, erp
 from tests.imports import import_body, seed_import, table_type

@@ -14,7 +14,7 @@ import redis
 
 from broker import envelopes, health
 from broker.health import State
-from runtime.valkey import Valkey
+from launcher.valkey import Valkey
 from tests.fleet import Fleet, all_ended, broker, statuses, stream_is_empty
 from tests.import_fixtures import SCHEMA, Erp, erp
 from tests.imports import import_body, seed_import, table_type

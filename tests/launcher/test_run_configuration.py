@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.runtime.conftest import Run
+from tests.launcher.conftest import Run
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.binaries import find_postgres, find_valkey
-from runtime.folder import DataFolder
-from runtime.postgres import Postgres
-from runtime.valkey import Valkey
+from launcher.binaries import find_postgres, find_valkey
+from launcher.folder import DataFolder
+from launcher.postgres import Postgres
+from launcher.valkey import Valkey
 
 _LOG_LIMIT_BYTES = 16 * 2**20
 

@@ -13,15 +13,16 @@ from types import FrameType
 
 import structlog
 
-from runtime.accounts import account_for_engines, caller
-from runtime.children import Child
-from runtime.embedded import postgres_in, valkey_in
-from runtime.errors import EngineError, PortTakenError, SettingError, StartError
-from runtime.folder import Connections, DataFolder, choose_folder
-from runtime.guard import Guard
-from runtime.leftovers import record_children
-from runtime.postgres import RECOVERY_SECONDS
-from runtime.processes import python_command
+from launcher.accounts import account_for_engines, caller
+from launcher.child_processes import Child
+from launcher.embedded import postgres_in, valkey_in
+from launcher.errors import EngineError, PortTakenError
+from launcher.folder import Connections, DataFolder, choose_folder
+from launcher.orphan_reaper import OrphanReaper
+from launcher.postgres import RECOVERY_SECONDS
+from launcher.stale_processes import record_children
+from runtime.errors import SettingError, StartError
+from runtime.python import python_command
 from runtime.settings import PREFIX, Settings
 
 log = structlog.get_logger()
@@ -129,7 +130,7 @@ class Supervisor:
             raise StartError(failure)
 
     def _service(self, name: str, command: str) -> Child:
-        return Child(name, lambda: self._spawn(command))
+        return Child(name, lambda: self._spawn(command), on_start=self._record)
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
         arguments, environment = python_command("cli", *command)
@@ -160,7 +161,7 @@ class Supervisor:
             self._record()
 
     def _record(self) -> None:
-        # Workers end first. The engines find their own leftovers by the files they keep.
+        # Workers end first. The next run finds stale engines by the files they keep.
         named = [(child.name, child.pid) for child in reversed(self.services)]
         record_children(self.folder.path, [(name, pid) for name, pid in named if pid])
 
@@ -255,12 +256,12 @@ def run(settings: Settings) -> None:
         log.warning("data_folder_moved", folder=str(choice.path), reason=choice.reason)
     folder = DataFolder(choice.path, account).hold()
     try:
-        guard = Guard(folder.path)
+        reaper = OrphanReaper(folder.path)
         try:
             refuse_taken_port(settings)
             Supervisor(settings, folder).run()
         finally:
-            guard.dismiss()
+            reaper.dismiss()
     finally:
         folder.release()
 

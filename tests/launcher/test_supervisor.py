@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from tests.runtime.conftest import PROJECT, free_port, is_alive
+from tests.launcher.conftest import PROJECT, free_port, is_alive
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
@@ -54,12 +54,12 @@ def test_what_a_killed_run_leaves_is_ended_and_the_next_one_starts_on_the_same_d
     assert second.stop() == 0
 
 
-def test_a_run_and_its_guard_killed_together_are_cleaned_up_by_the_next_start(start_run):
+def test_a_run_and_its_reaper_killed_together_are_cleaned_up_by_the_next_start(start_run):
     first = start_run()
     first.wait_for("worker-1")
     processes = descendants(first)
-    guard = next(pid for pid in processes if "runtime.guard" in psutil.Process(pid).cmdline())
-    os.kill(guard, signal.SIGKILL)
+    reaper = next(pid for pid in processes if "launcher.orphan_reaper" in psutil.Process(pid).cmdline())
+    os.kill(reaper, signal.SIGKILL)
     first.kill()
     second = start_run(PORT=str(first.port))
     second.wait_for("worker-1")

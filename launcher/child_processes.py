@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from runtime.errors import EngineError
+from launcher.errors import EngineError
 
 log = structlog.get_logger()
 
@@ -22,12 +22,16 @@ LONGEST_PAUSE_SECONDS = 10
 
 @dataclass
 class Child:
-    """A process that is kept alive. `spawn` starts it; the signals end it, the second one when there's no time."""
+    """A process that is kept alive. `spawn` starts it; the signals end it, the second one when there's no time.
+
+    `on_start` runs at once after each start, before anything is logged.
+    """
 
     name: str
     spawn: Callable[[], subprocess.Popen[bytes]]
     ending: signal.Signals = signal.SIGTERM
     hurrying: signal.Signals = signal.SIGKILL
+    on_start: Callable[[], None] | None = None
     process: subprocess.Popen[bytes] | None = None
     early_deaths: int = 0
     started_at: float = 0
@@ -67,6 +71,8 @@ class Child:
             log.warning("process_not_started", name=self.name, reason=str(error))
             self._plan_restart()
             return
+        if self.on_start is not None:
+            self.on_start()
         log.info("process_started", name=self.name, pid=self.process.pid)
 
     def _note_death(self, process: subprocess.Popen[bytes]) -> None:

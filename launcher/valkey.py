@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from runtime.accounts import Account
-from runtime.errors import EngineError
-from runtime.processes import end_process, start_mark, wait_until
+from launcher.accounts import Account
+from launcher.errors import EngineError
+from launcher.processes import end_process, start_mark, wait_until
 
 START_RETRY_SECONDS = 10
 LOADING_SECONDS = 300
@@ -151,7 +151,7 @@ class Valkey:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
 
 
-def end_leftover(data: Path) -> None:
+def end_stale(data: Path) -> None:
     """Stop a server on this data folder that another run left behind."""
     try:
         lock = os.open(data / "lock", os.O_RDWR | os.O_CLOEXEC)

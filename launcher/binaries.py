@@ -7,8 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from runtime.accounts import Account
-from runtime.errors import EnginesMissingError
+from launcher.accounts import Account
+from launcher.errors import EnginesMissingError
 
 CACHE_FOLDER = Path("/var/cache/breakwater")
 _MACHINES = {"amd64": "x86_64", "arm64": "arm64" if sys.platform == "darwin" else "aarch64"}

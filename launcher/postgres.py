@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from runtime.accounts import Account, caller
-from runtime.errors import EngineError
-from runtime.processes import command_line, end_process, start_mark, wait_until
+from launcher.accounts import Account, caller
+from launcher.errors import EngineError
+from launcher.processes import command_line, end_process, start_mark, wait_until
 
 ROLE = "breakwater"
 DATABASE = "breakwater"
@@ -225,7 +225,7 @@ class Postgres:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
 
 
-def end_leftover(data: Path) -> None:
+def end_stale(data: Path) -> None:
     """Stop a server on this data folder that another run left behind."""
     pid = _recorded_pid(data)
     mark = start_mark(pid) if pid else None

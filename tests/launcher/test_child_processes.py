@@ -3,8 +3,10 @@ import signal
 import subprocess
 import sys
 
-from runtime.children import FREE_RESTARTS, LONGEST_PAUSE_SECONDS, Child
-from runtime.processes import end_process, is_running, start_mark
+from structlog.testing import capture_logs
+
+from launcher.child_processes import FREE_RESTARTS, LONGEST_PAUSE_SECONDS, Child
+from launcher.processes import end_process, is_running, start_mark
 from tests.waiting import eventually
 
 
@@ -34,6 +36,18 @@ def test_an_ended_process_is_not_started_again():
     eventually(child.has_ended)
     child.keep_alive()
     assert child.process is None or child.process.poll() is not None
+
+
+def test_a_start_is_recorded_before_the_log_tells_anybody_of_it():
+    """Who reads the log may kill the run at once; what isn't recorded by then would outlive it."""
+    recorded = []
+    with capture_logs() as logs:
+        child = Child("worker-1", spawn(""), on_start=lambda: recorded.append((child.pid, len(logs))))
+        child.keep_alive()
+    assert child.process is not None
+    child.process.wait()
+    assert recorded == [(child.process.pid, 0)]
+    assert [line["event"] for line in logs] == ["process_started"]
 
 
 def test_a_mark_tells_a_process_from_its_successor():
