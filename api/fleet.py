@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from api import broker_state, gauges
+from api.exposition import Fleet
 from api.gauges import Gauge
 from api.stuck import explain
 from broker.envelopes import Client
@@ -34,7 +35,6 @@ from runtime.metrics import (
     LEADER_IDLE,
     REPEATS,
     STORE_AVAILABLE,
-    Fleet,
     Histograms,
 )
 from runtime.settings import Settings

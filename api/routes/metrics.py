@@ -8,9 +8,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from api.dependencies import ONE_OF_EACH, NoParameters
+from api.exposition import render
 from api.fleet import FleetView
 from db.tenants import DEFAULT_TENANT_NO
-from runtime.metrics import render
 
 router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
 

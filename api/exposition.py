@@ -1,0 +1,86 @@
+"""The fleet's series in the Prometheus text format, from what a scrape found."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from runtime.metrics import ANSWERS, EXECUTIONS, FLEET, GAUGES, HISTOGRAMS, TALLIES, Histograms, Series
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What a scrape found: tallies and gauges as (series name, labels, value), and the fleet's histograms.
+
+    Without tallies and histograms (None: PostgreSQL didn't answer) none are shown: at 0 they would seem to begin anew,
+    and all that they ever counted would count as an increase of the next scrape.
+    """
+
+    tallies: Iterable[tuple[str, Mapping[str, str], float]] | None
+    gauges: Iterable[tuple[Series, Mapping[str, str], float]]
+    histograms: Histograms | None
+
+
+def render(fleet: Fleet) -> bytes:
+    """Return the fleet's series in the Prometheus text format."""
+    registry = CollectorRegistry()
+    registry.register(_FleetCollector(fleet))
+    return generate_latest(registry)
+
+
+class _FleetCollector(Collector):
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def collect(self) -> Iterator[Metric]:
+        if self._fleet.tallies is not None:
+            yield from self._counters(self._fleet.tallies)
+        yield from self._gauges()
+        if self._fleet.histograms is not None:
+            yield from self._histograms(self._fleet.histograms)
+
+    def _counters(self, tallies: Iterable[tuple[str, Mapping[str, str], float]]) -> Iterator[Metric]:
+        counts: dict[str, dict[tuple[str, ...], float]] = {
+            series.name: {(*values, FLEET): 0.0 for values in series.zeros} for series in TALLIES
+        }
+        series_by_name = {series.name: series for series in TALLIES}
+        for name, labels, value in tallies:
+            if name in counts:
+                counts[name][_values(series_by_name[name], labels)] = value
+        for _, *pool in counts[EXECUTIONS.name]:
+            for series in ANSWERS:
+                counts[series.name].setdefault(tuple(pool), 0.0)
+        for name, series in series_by_name.items():
+            family = _family(CounterMetricFamily, series)
+            for values, value in counts[name].items():
+                family.add_metric(values, value)
+            yield family
+
+    def _gauges(self) -> Iterator[Metric]:
+        families = {series.name: _family(GaugeMetricFamily, series) for series in GAUGES}
+        for series, labels, value in self._fleet.gauges:
+            families[series.name].add_metric(_values(series, labels), value)
+        yield from families.values()
+
+    def _histograms(self, histograms: Histograms) -> Iterator[Metric]:
+        for series in HISTOGRAMS:
+            family = _family(HistogramMetricFamily, series)
+            one = histograms[series]
+            cumulated = 0
+            buckets: list[tuple[str, float]] = []
+            for bound, count in zip((*map(str, one.bounds), "+Inf"), one.counts, strict=True):
+                cumulated += count
+                buckets.append((bound, cumulated))
+            family.add_metric([FLEET], buckets, one.sum)
+            yield family
+
+
+def _family(kind: type[Any], series: Series) -> Any:
+    return kind(series.name, series.help, labels=[*series.labels, "scope"])
+
+
+def _values(series: Series, labels: Mapping[str, str]) -> tuple[str, ...]:
+    return (*(labels.get(label, "") for label in series.labels), FLEET)
