@@ -9,7 +9,7 @@ from sqlmodel import col, select
 from db.engine import Engine, connect, statement
 from db.jobs import find_job
 from db.reading import Slice, columns_of, read_all, sliced
-from db.tables import Submission
+from db.tables.jobs import Submission
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import Connection, Engine, connect, statement
 from db.reading import Slice, columns_of, read, sliced
-from db.tables import Batch, Execution, ImportBatch, Job, Spec
+from db.tables.batches import Batch
+from db.tables.executions import Execution
+from db.tables.imports import ImportBatch
+from db.tables.jobs import Job, Spec
 from domain.errors import NotFound
 
 MOST_COUNTED_BEFORE = 10_000

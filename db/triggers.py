@@ -9,7 +9,8 @@ from sqlmodel import col, select
 from db.engine import Connection, Engine, statement
 from db.jobs import find_job
 from db.reading import Slice, read_all, sliced
-from db.tables import Process, Trigger
+from db.tables.fleet import Process
+from db.tables.jobs import Trigger
 from db.waves import WaveRead, read_waves
 
 WAITING = ("queued", "coordinating")

@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.engine import Connection, Engine, connect, statement
 from db.jobs import find_job
 from db.reading import Slice, columns_of, read, sliced
-from db.tables import Batch, Wave
+from db.tables.batches import Batch, Wave
 from domain.errors import NotFound
 
 

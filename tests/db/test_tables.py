@@ -1,5 +1,8 @@
 """The classes that reads use say what the migrations made."""
 
+import importlib
+import pkgutil
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -18,7 +21,8 @@ def differences(connection: Connection) -> list[object]:
 # SQLAlchemy reflects a check that is NOT VALID with an option that it then warns it doesn't know.
 @pytest.mark.filterwarnings("ignore:Can't validate argument 'dialect_options'")
 async def test_tables_and_migrations_agree(database_url: str) -> None:
-    assert tables.Job.__tablename__ in SQLModel.metadata.tables
+    for module in pkgutil.iter_modules(tables.__path__):
+        importlib.import_module(f"{tables.__name__}.{module.name}")
     engine = create_engine(database_url)
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []

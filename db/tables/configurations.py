@@ -1,0 +1,36 @@
+"""The committed configurations, and what their numbers stand for."""
+
+from typing import ClassVar
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import SQLModel
+
+from db.tables.columns import IntKey, Json, Numbers, Time, Words
+
+
+class StoredIdentity(SQLModel, table=True):
+    """What makes something that is called or read what it is."""
+
+    __tablename__: ClassVar[str] = "identities"
+    __table_args__ = (UniqueConstraint("kind", "name", "region", "digest", name="unique_identity"),)
+
+    identity_no: IntKey
+    kind: Words
+    name: Words
+    region: Words
+    content: Words
+    digest: Words
+    is_simulated: bool
+
+
+class StoredConfiguration(SQLModel, table=True):
+    """A configuration that was applied; the one with the highest number is in force."""
+
+    __tablename__: ClassVar[str] = "configurations"
+
+    configuration_no: IntKey
+    content: Json
+    is_simulated: bool
+    identity_nos: Numbers
+    applied_at: Time
+    applied_by: Words

@@ -1,0 +1,96 @@
+"""The processes, who leads them, what they count and share, and what people did to them."""
+
+from typing import ClassVar
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import SQLModel
+
+from db.tables.columns import Big, BigKey, IntKey, Json, MaybeTime, MaybeWords, Real, Time, Words, WordsKey
+
+
+class Process(SQLModel, table=True):
+    """A process that serves, API or worker."""
+
+    __tablename__: ClassVar[str] = "workers"
+    __table_args__ = (UniqueConstraint("id", name="unique_worker_id"),)
+
+    worker_no: IntKey
+    id: Words
+    role: Words
+    pid: int
+    host: Words
+    running: int
+    started_at: Time
+    heartbeat_at: Time
+    stopped_at: MaybeTime
+    metrics: Json
+    version: MaybeWords
+    configuration_no: int | None
+    config_file: MaybeWords
+    not_served: Json
+
+
+class Leader(SQLModel, table=True):
+    """Which worker leads a duty, under which fence and until when; and when it last worked as the leader."""
+
+    __tablename__: ClassVar[str] = "leaders"
+
+    duty: WordsKey
+    worker_no: int
+    fence: Big
+    lease_until: Time
+    worked_at: Time
+
+
+class Tally(SQLModel, table=True):
+    """A counter of one process that commits with what it counts."""
+
+    __tablename__: ClassVar[str] = "tallies"
+
+    worker_no: IntKey
+    series: WordsKey
+    labels: WordsKey
+    value: Real
+
+
+class Pool(SQLModel, table=True):
+    """A provider in a region: its limit of calls in flight, and its gate."""
+
+    __tablename__: ClassVar[str] = "pools"
+
+    provider: WordsKey
+    region: WordsKey
+    max_concurrent: int | None
+    gate_until: MaybeTime
+    gate_code: MaybeWords
+    gate_detail: MaybeWords
+    gate_times: int
+    gate_closed_at: MaybeTime
+
+
+class Pause(SQLModel, table=True):
+    """Whether a region or a provider is paused, since when, by whom and why."""
+
+    __tablename__: ClassVar[str] = "pauses"
+
+    kind: WordsKey
+    name: WordsKey
+    is_paused: bool
+    configured: bool
+    changed_at: Time
+    changed_by: Words
+    reason: MaybeWords
+
+
+class Operation(SQLModel, table=True):
+    """Something that a person did to a region or a provider."""
+
+    __tablename__: ClassVar[str] = "operations"
+
+    operation_no: BigKey
+    action: Words
+    kind: Words
+    name: Words
+    at: Time
+    by: Words
+    reason: MaybeWords
