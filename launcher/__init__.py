@@ -1,1 +1,1 @@
-"""`make run`: the supervisor and the embedded engines. Nothing but the command line and the benches imports it."""
+"""`make run`: the supervisor and the embedded engines. No layer but the command line imports it."""

@@ -3,8 +3,9 @@
 Each message is for the person at the terminal: one sentence, and what to do. The tree::
 
     StartError
-    ├── SettingError                a setting is wrong, or two contradict each other
-    └── launcher.errors             of the embedded engines, which `make run` alone starts
+    └── SettingError   a setting is wrong, or two contradict each other
+
+`launcher/errors.py` has those of a port, a data folder and the embedded engines.
 """
 
 

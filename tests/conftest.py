@@ -216,7 +216,7 @@ def own_valkey() -> Iterator[Valkey]:
 
 
 class _folder:  # noqa: N801 (a context manager, used like a function)
-    """A held and guarded data folder under the temporary one, removed at the end; a killed run leaves no server."""
+    """A held data folder with an orphan reaper, removed at the end; a killed run leaves no server."""
 
     def __enter__(self) -> DataFolder:
         self.held = DataFolder(

@@ -7,6 +7,9 @@ from structlog.testing import capture_logs
 
 from launcher.child_processes import FREE_RESTARTS, LONGEST_PAUSE_SECONDS, Child
 from launcher.processes import end_process, is_running, start_mark
+from launcher.stale_processes import end_stale_processes
+from launcher.supervisor import Supervisor
+from runtime.settings import load_settings
 from tests.waiting import eventually
 
 
@@ -48,6 +51,17 @@ def test_a_start_is_recorded_before_the_log_tells_anybody_of_it():
     child.process.wait()
     assert recorded == [(child.process.pid, 0)]
     assert [line["event"] for line in logs] == ["process_started"]
+
+
+def test_a_service_is_on_record_once_it_is_started(held, monkeypatch):
+    supervisor = Supervisor(load_settings(), held)
+    monkeypatch.setattr(supervisor, "_spawn", lambda *_: spawn("import signal; signal.pause()")())
+    supervisor.services = [supervisor._service("api", "api")]
+    supervisor.services[0].keep_alive()
+    recorded = json.loads((held.path / "children.json").read_text())
+    assert [(name, pid) for name, pid, _ in recorded] == [("api", supervisor.services[0].pid)]
+    end_stale_processes(held.path)
+    eventually(lambda: supervisor.services[0].process.poll() is not None)
 
 
 def test_a_mark_tells_a_process_from_its_successor():

@@ -66,7 +66,7 @@ def test_a_run_and_its_reaper_killed_together_are_cleaned_up_by_the_next_start(s
     assert not [pid for pid in processes if is_alive(pid)]
 
 
-def test_the_guard_of_a_killed_run_ends_everything_by_itself(start_run):
+def test_the_reaper_of_a_killed_run_ends_everything_by_itself(start_run):
     run = start_run()
     run.wait_for("worker-1")
     processes = descendants(run)

@@ -100,6 +100,7 @@ async def test_an_older_import_that_goes_on_after_a_newer_one_completed_overwrit
             late = await locker.fetch(
                 "SELECT FROM batches WHERE job_no = $1 AND status = 'pending' FOR NO KEY UPDATE SKIP LOCKED", first
             )
+            assert late
             write(erp.data / "row.csv", newer)
             second = await submit(connection, redis_url, batch_size=500)
             await eventually_async(lambda: has_ended(connection, second), seconds=30)
@@ -126,7 +127,7 @@ async def test_an_import_begins_at_once_when_the_one_that_it_waits_for_is_cancel
             await ring(redis_url, jobs)
             waits = "SELECT count(*) = 2 FROM imports WHERE waits_for_job_no IS NOT NULL"
             await eventually_async(lambda: connection.fetchval(waits))
-            first = await connection.fetchval("SELECT job_no FROM jobs WHERE status = 'coordinating'")
+            ((first,),) = await connection.fetch("SELECT job_no FROM jobs WHERE status = 'coordinating'")
             await cancel(fleet, connection, first)
             begun = "SELECT count(*) = 1 FROM jobs WHERE status = 'coordinating' AND job_no <> $1"
             await eventually_async(lambda: connection.fetchval(begun, first), seconds=8)
