@@ -24,14 +24,14 @@ LONGEST_PAUSE_SECONDS = 10
 class Child:
     """A process that is kept alive. `spawn` starts it; the signals end it, the second one when there's no time.
 
-    `on_start` runs at once after each start, before anything is logged.
+    `on_start` is called right after each start, before anything is logged.
     """
 
     name: str
     spawn: Callable[[], subprocess.Popen[bytes]]
+    on_start: Callable[[], None]
     ending: signal.Signals = signal.SIGTERM
     hurrying: signal.Signals = signal.SIGKILL
-    on_start: Callable[[], None] | None = None
     process: subprocess.Popen[bytes] | None = None
     early_deaths: int = 0
     started_at: float = 0
@@ -42,15 +42,12 @@ class Child:
         """The process id while it runs."""
         return self.process.pid if self.process and self.process.returncode is None else None
 
-    def keep_alive(self) -> bool:
-        """Start the process if it is due, or note its death and plan the next start; return whether either happened."""
+    def keep_alive(self) -> None:
+        """Start the process if it is due, or note its death and plan the next start."""
         if self.process is not None and self.process.poll() is not None:
             self._note_death(self.process)
-            return True
-        if self.process is None and self.due_at is not None and time.monotonic() >= self.due_at:
+        elif self.process is None and self.due_at is not None and time.monotonic() >= self.due_at:
             self._start()
-            return True
-        return False
 
     def end(self, number: signal.Signals) -> None:
         """Ask the process to end, and don't start it again."""
@@ -71,8 +68,7 @@ class Child:
             log.warning("process_not_started", name=self.name, reason=str(error))
             self._plan_restart()
             return
-        if self.on_start is not None:
-            self.on_start()
+        self.on_start()
         log.info("process_started", name=self.name, pid=self.process.pid)
 
     def _note_death(self, process: subprocess.Popen[bytes]) -> None:

@@ -18,10 +18,12 @@ from urllib.parse import quote
 
 from launcher.accounts import Account, caller
 from launcher.errors import EngineError
-from launcher.processes import command_line, end_process, start_mark, wait_until
+from launcher.processes import command_line, end_process, recorded_pid, start_mark, wait_until
 
 ROLE = "breakwater"
 DATABASE = "breakwater"
+STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT)
+STALE_SECONDS = 10
 START_RETRY_SECONDS = 10
 """How long a start is tried again: after SIGKILL, children of the old postmaster hold its shared memory a while."""
 RECOVERY_SECONDS = 600
@@ -152,7 +154,7 @@ class Postgres:
 
     def stop(self) -> None:
         """Stop the server: sessions are ended, everything is written. Does nothing when it isn't running."""
-        self._end((signal.SIGINT, signal.SIGQUIT), seconds=STOP_SECONDS)
+        self._end(STOP_SIGNALS, seconds=STOP_SECONDS)
 
     def kill_immediate(self) -> None:
         """End the server at once without a checkpoint, as a crash would; the next start recovers from the WAL."""
@@ -216,7 +218,7 @@ class Postgres:
 
     def _forget_foreign_pid(self) -> None:
         """Remove a pid file whose number belongs to another program by now; PostgreSQL would refuse to start."""
-        pid = _recorded_pid(self.data)
+        pid = recorded_pid(self.data / "postmaster.pid")
         running = command_line(pid) if pid else ""
         if running and str(self.data) not in running:
             (self.data / "postmaster.pid").unlink(missing_ok=True)
@@ -227,14 +229,7 @@ class Postgres:
 
 def end_stale(data: Path) -> None:
     """Stop a server on this data folder that another run left behind."""
-    pid = _recorded_pid(data)
+    pid = recorded_pid(data / "postmaster.pid")
     mark = start_mark(pid) if pid else None
     if pid and mark and str(data) in command_line(pid):
-        end_process(pid, mark, signals=(signal.SIGINT, signal.SIGQUIT), seconds=10)
-
-
-def _recorded_pid(data: Path) -> int | None:
-    try:
-        return int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
-    except (OSError, ValueError):
-        return None
+        end_process(pid, mark, signals=STOP_SIGNALS, seconds=STALE_SECONDS)

@@ -39,6 +39,14 @@ def start_mark(pid: int) -> str | None:
     return None if state in "ZX" else started
 
 
+def recorded_pid(file: Path) -> int | None:
+    """Return the process id in the first line of a pid file, or None where there is no whole one."""
+    try:
+        return int(file.read_text(encoding="utf-8").split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+
+
 def command_line(pid: int) -> str:
     """Return the arguments of a process joined by spaces; empty when it has ended."""
     if start_mark(pid) is None:

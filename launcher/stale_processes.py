@@ -12,6 +12,10 @@ from launcher.processes import end_process, start_mark
 
 GRACE_SECONDS = 3
 """Short, since somebody may be waiting to start again; leases and fences make a killed worker harmless."""
+_SIGNALS_AND_SECONDS = {
+    "postgres": (postgres.STOP_SIGNALS, postgres.STALE_SECONDS),
+    "valkey": (valkey.STOP_SIGNALS, valkey.STALE_SECONDS),
+}
 
 
 class Recorded(NamedTuple):
@@ -36,7 +40,9 @@ def end_stale_processes(folder: Path) -> None:
     recorded = folder / "children.json"
     if recorded.exists():
         for child in map(Recorded._make, json.loads(recorded.read_text(encoding="utf-8"))):
-            end_process(child.pid, child.mark, signals=(signal.SIGTERM,), seconds=GRACE_SECONDS)
+            signals, seconds = _SIGNALS_AND_SECONDS.get(child.name, ((signal.SIGTERM,), GRACE_SECONDS))
+            end_process(child.pid, child.mark, signals=signals, seconds=seconds)
         recorded.unlink()
+    # Engines of a run without a supervisor, such as a bench's, are found by their own files.
     valkey.end_stale(folder / "valkey")
     postgres.end_stale(folder / "postgres")

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import select
 import signal
 import socket
@@ -19,7 +20,7 @@ from launcher.embedded import postgres_in, valkey_in
 from launcher.errors import EngineError, PortTakenError
 from launcher.folder import Connections, DataFolder, choose_folder
 from launcher.orphan_reaper import OrphanReaper
-from launcher.postgres import RECOVERY_SECONDS
+from launcher.postgres import RECOVERY_SECONDS, STOP_SIGNALS
 from launcher.stale_processes import record_children
 from runtime.errors import SettingError, StartError
 from runtime.python import python_command
@@ -51,6 +52,8 @@ class Supervisor:
         self.stop_asked_at: float | None = None
         self.is_hurried = False
         self.engines_are_own = not settings.database_url
+        # Nobody writes: its end tells the children that this process has ended (cli/supervised.py).
+        self._lifeline, self._held_end = os.pipe()
 
     def run(self) -> None:
         """Start everything, keep it alive until a signal comes, end everything. Raises StartError if it can't start."""
@@ -88,14 +91,14 @@ class Supervisor:
             postgres = postgres_in(self.folder)
             postgres.create()
             database_url = postgres.url
-            self.engines.append(Child("postgres", postgres.spawn, signal.SIGINT, signal.SIGQUIT))
+            self.engines.append(Child("postgres", postgres.spawn, self._record, *STOP_SIGNALS))
             ready.append(postgres.is_ready)
             logs.append(postgres.log)
         if not redis_url:
             valkey = valkey_in(self.folder)
             valkey.create()
             redis_url = valkey.url
-            self.engines.insert(0, Child("valkey", valkey.spawn))
+            self.engines.insert(0, Child("valkey", valkey.spawn, self._record))
             ready.append(valkey.is_ready)
             logs.append(valkey.log)
         self.connections = Connections(database_url, redis_url)
@@ -130,13 +133,13 @@ class Supervisor:
             raise StartError(failure)
 
     def _service(self, name: str, command: str) -> Child:
-        return Child(name, lambda: self._spawn(command), on_start=self._record)
+        return Child(name, lambda: self._spawn(command), self._record)
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        arguments, environment = python_command("cli", *command)
+        arguments, environment = python_command("cli.supervised", *command)
         environment[f"{PREFIX}DATABASE_URL"] = self.connections.database_url
         environment[f"{PREFIX}REDIS_URL"] = self.connections.redis_url
-        return subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603
+        return subprocess.Popen(arguments, env=environment, stdin=self._lifeline, process_group=0)  # noqa: S603
 
     def _wait(self, claim: Callable[[], bool], *, seconds: float | None = None) -> None:
         """Keep everything alive until the claim is true; raises Stopped when somebody asks to end meanwhile."""
@@ -156,13 +159,11 @@ class Supervisor:
         readable, _, _ = select.select([self._wakeup], [], [], None if pause is None else max(pause, 0))
         if readable:
             self._wakeup.recv(4096)
-        has_changed = [child.keep_alive() for child in children]
-        if any(has_changed):
-            self._record()
+        for child in children:
+            child.keep_alive()
 
     def _record(self) -> None:
-        # Workers end first. The next run finds stale engines by the files they keep.
-        named = [(child.name, child.pid) for child in reversed(self.services)]
+        named = [(child.name, child.pid) for child in (*reversed(self.services), *self.engines)]  # workers end first
         record_children(self.folder.path, [(name, pid) for name, pid in named if pid])
 
     def _stop(self) -> None:

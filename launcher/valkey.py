@@ -13,8 +13,11 @@ from urllib.parse import quote
 
 from launcher.accounts import Account
 from launcher.errors import EngineError
-from launcher.processes import end_process, start_mark, wait_until
+from launcher.processes import end_process, recorded_pid, start_mark, wait_until
 
+STOP_SIGNALS = (signal.SIGTERM,)
+STALE_SECONDS = 10
+PID_FILE = "valkey.pid"
 START_RETRY_SECONDS = 10
 LOADING_SECONDS = 300
 """How long a living server may take to read its append-only file."""
@@ -65,6 +68,7 @@ class Valkey:
         except BlockingIOError:
             os.close(lock)
             raise EngineError(f"Another Valkey server still runs on {self.data}.") from None
+        (self.data / PID_FILE).unlink(missing_ok=True)  # of one that was killed: it may name another program by now
         try:
             return self._run_server(lock)
         finally:
@@ -96,7 +100,7 @@ class Valkey:
 
     def stop(self) -> None:
         """Stop the server; its file is complete. Does nothing when it isn't running."""
-        self._end((signal.SIGTERM, signal.SIGKILL))
+        self._end((*STOP_SIGNALS, signal.SIGKILL))
 
     def kill(self) -> None:
         """End the server as a crash would."""
@@ -108,7 +112,7 @@ class Valkey:
             "unixsocket": str(self.socket),
             "unixsocketperm": "700",
             "dir": str(self.data),
-            "pidfile": str(self.data / "valkey.pid"),
+            "pidfile": str(self.data / PID_FILE),
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
@@ -160,8 +164,12 @@ def end_stale(data: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it: nobody is left
     except BlockingIOError:
-        pid = int((data / "valkey.pid").read_text(encoding="utf-8"))
-        if mark := start_mark(pid):
-            end_process(pid, mark, signals=(signal.SIGTERM,), seconds=10)
+        pid_file = data / PID_FILE
+        # A server that was just started hasn't written it yet.
+        wait_until(lambda: recorded_pid(pid_file) is not None, seconds=STALE_SECONDS)
+        pid = recorded_pid(pid_file)
+        mark = start_mark(pid) if pid else None
+        if pid and mark:
+            end_process(pid, mark, signals=STOP_SIGNALS, seconds=STALE_SECONDS)
     finally:
         os.close(lock)

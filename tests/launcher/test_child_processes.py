@@ -17,14 +17,16 @@ def spawn(code):
     return lambda: subprocess.Popen([sys.executable, "-S", "-c", code])
 
 
+def nothing():
+    pass
+
+
 def test_a_process_that_dies_at_once_again_and_again_is_started_with_growing_pauses(capsys):
-    child = Child("worker-1", spawn("raise SystemExit(3)"))
+    child = Child("worker-1", spawn("raise SystemExit(3)"), nothing)
     pauses = []
     while len(pauses) <= FREE_RESTARTS + 2:
-        eventually(child.keep_alive)
-        if child.due_at is not None:
-            pauses.append(child.due_at)
-            child.due_at = 0  # no need to sit through the pause
+        pauses.append(eventually(lambda: child.keep_alive() or child.due_at))
+        child.due_at = 0  # no need to sit through the pause
     assert child.early_deaths == FREE_RESTARTS + 3
     assert "process_crash_loop" in capsys.readouterr().out
     child.early_deaths = 1000
@@ -33,7 +35,7 @@ def test_a_process_that_dies_at_once_again_and_again_is_started_with_growing_pau
 
 
 def test_an_ended_process_is_not_started_again():
-    child = Child("worker-1", spawn("import signal; signal.pause()"))
+    child = Child("worker-1", spawn("import signal; signal.pause()"), nothing)
     child.keep_alive()
     child.end(signal.SIGTERM)
     eventually(child.has_ended)
@@ -41,11 +43,11 @@ def test_an_ended_process_is_not_started_again():
     assert child.process is None or child.process.poll() is not None
 
 
-def test_a_start_is_recorded_before_the_log_tells_anybody_of_it():
+def test_a_start_is_recorded_before_it_is_logged():
     """Who reads the log may kill the run at once; what isn't recorded by then would outlive it."""
     recorded = []
     with capture_logs() as logs:
-        child = Child("worker-1", spawn(""), on_start=lambda: recorded.append((child.pid, len(logs))))
+        child = Child("worker-1", spawn(""), lambda: recorded.append((child.pid, len(logs))))
         child.keep_alive()
     assert child.process is not None
     child.process.wait()

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -72,6 +73,24 @@ def test_the_reaper_of_a_killed_run_ends_everything_by_itself(start_run):
     processes = descendants(run)
     run.kill()
     eventually(lambda: not [pid for pid in processes if is_alive(pid)], seconds=30)
+
+
+@pytest.mark.parametrize("name", ["valkey", "postgres", "api", "worker-1"])
+def test_a_run_that_is_killed_as_soon_as_it_logs_a_start_leaves_nothing(start_run, data_dir, name):
+    run = start_run()
+    eventually(lambda: run.events("process_started", name=name), seconds=60)
+    run.kill()
+    eventually(lambda: not processes_on(data_dir), seconds=30, what=f"none of {processes_on(data_dir)}")
+
+
+def processes_on(folder):
+    """Find every process that was started with this folder, by its arguments or its environment."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if str(folder) in "\n".join((*process.cmdline(), *process.environ().values())):
+                found.append((process.pid, process.cmdline()))
+    return found
 
 
 def test_a_second_run_on_the_same_folder_names_the_settings_to_change(start_run):
