@@ -1,7 +1,8 @@
 """The commands as processes of a run: each ends with its supervisor, however that came.
 
-Standard input is a pipe whose other end only the supervisor has, so the pipe's end is the supervisor's. A record of
-children comes too late for one that was started just before the supervisor was killed.
+Standard input is a pipe that only the supervisor can write to, and nobody does: reading from it returns when the
+supervisor has ended. A record of children comes too late for one that was started just before its supervisor was
+killed.
 """
 
 import os

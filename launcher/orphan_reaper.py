@@ -5,8 +5,6 @@ the run ended by itself isn't there any more, so an orderly stop leaves the reap
 every system, unlike a death signal, which Linux alone has and which a change of account clears.
 """
 
-import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -14,7 +12,7 @@ import sys
 from pathlib import Path
 
 from launcher.errors import EngineError
-from launcher.processes import wait_until
+from launcher.processes import took_lock, wait_until
 from launcher.stale_processes import end_stale_processes
 from runtime.python import python_command
 
@@ -41,7 +39,7 @@ class OrphanReaper:
         """
         lock = os.open(folder / "guard.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if not wait_until(lambda: _took(lock), seconds=_TAKEOVER_SECONDS):
+            if not wait_until(lambda: took_lock(lock), seconds=_TAKEOVER_SECONDS):
                 raise EngineError(f"The processes of a killed run on {folder} don't end: look at them, or restart.")
             end_stale_processes(folder)
             command, environment = python_command("launcher.orphan_reaper", str(folder))
@@ -57,13 +55,6 @@ class OrphanReaper:
             )
         finally:
             os.close(lock)
-
-
-def _took(lock: int) -> bool:
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Looking at, waiting for and ending processes, whether they are children of this one or left over from another."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -20,6 +21,14 @@ def wait_until(claim: Callable[[], bool], *, seconds: float) -> bool:
             return False
         time.sleep(_POLL_SECONDS)
     return True
+
+
+def took_lock(descriptor: int) -> bool:
+    """Lock an open file unless another process holds its lock, and say whether this one has it now."""
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def start_mark(pid: int) -> str | None:
@@ -42,7 +51,8 @@ def start_mark(pid: int) -> str | None:
 def recorded_pid(file: Path) -> int | None:
     """Return the process id in the first line of a pid file, or None where there is no whole one."""
     try:
-        return int(file.read_text(encoding="utf-8").split("\n", 1)[0])
+        first, line_end, _ = file.read_text(encoding="utf-8").partition("\n")
+        return int(first) if line_end else None
     except (OSError, ValueError):
         return None
 

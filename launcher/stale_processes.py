@@ -29,7 +29,8 @@ class Recorded(NamedTuple):
 def record_children(folder: Path, pid_by_name: Iterable[tuple[str, int]]) -> None:
     """Write down which processes the run has, in the order in which they are to be ended.
 
-    A run that is killed between the start of a process and this leaves that process behind.
+    A process that was started just before the run was killed may be missing: services end by themselves then
+    (cli/supervised.py), engines are looked for by their own files.
     """
     children = [Recorded(name, pid, mark) for name, pid in pid_by_name if (mark := start_mark(pid))]
     write_private(folder / "children.json", json.dumps(children))
@@ -43,6 +44,6 @@ def end_stale_processes(folder: Path) -> None:
             signals, seconds = _SIGNALS_AND_SECONDS.get(child.name, ((signal.SIGTERM,), GRACE_SECONDS))
             end_process(child.pid, child.mark, signals=signals, seconds=seconds)
         recorded.unlink()
-    # Engines of a run without a supervisor, such as a bench's, are found by their own files.
+    # Engines without a supervisor, such as a bench's, are on no record.
     valkey.end_stale(folder / "valkey")
     postgres.end_stale(folder / "postgres")

