@@ -19,6 +19,10 @@ OURS = "worker-0123456789ab"
 LEADER = """
 INSERT INTO leaders (duty, worker_no, fence, lease_until, worked_at) VALUES ('reconciling', 99, 1, now(), now())
 """
+AT_WORK = """
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = $1 AND state = 'active' AND (wait_event = 'PgSleep' OR query ~* '^copy')
+"""
 QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
 
 
@@ -27,6 +31,13 @@ async def engine(database_url: str) -> AsyncIterator[Engine]:
     engine = create_engine(database_url, size=2, name=OURS)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+async def somebody(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url, server_settings={"application_name": "psql"})
+    yield connection
+    await connection.close()
 
 
 async def ended(connection: Connection) -> list[str]:
@@ -47,9 +58,8 @@ async def test_a_session_that_prepared_a_statement_and_says_nothing_more_is_ende
 
 
 async def test_what_is_at_work_or_idle_or_copies_or_is_somebody_elses_is_left_alone(
-    engine: Engine, connection: Connection, database_url: str, monkeypatch
+    engine: Engine, connection: Connection, somebody: asyncpg.Connection, monkeypatch
 ) -> None:
-    somebody = await asyncpg.connect(database_url, server_settings={"application_name": "psql"})
     go_on = asyncio.Event()
 
     async def rows() -> AsyncIterator[tuple[str]]:
@@ -65,8 +75,7 @@ async def test_what_is_at_work_or_idle_or_copies_or_is_somebody_elses_is_left_al
         await somebody.prepare("SELECT 1")
         copying = asyncio.create_task(copy())
         working = asyncio.create_task(works.fetchval("SELECT 1 FROM pg_sleep(2)"))
-        look = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state = 'active'"
-        await eventually_async(lambda: _are(connection, look, 2), what="both are at work")
+        await eventually_async(lambda: _are_at_work(connection), what="one sleeps and one copies")
         for _ in range(20):
             assert await ended(connection) == []
         assert await working == 1
@@ -78,12 +87,12 @@ async def test_what_is_at_work_or_idle_or_copies_or_is_somebody_elses_is_left_al
         with pytest.raises(GONE):
             await copying
         assert await somebody.fetchval("SELECT 1") == 1
-    await somebody.close()
 
 
-async def _are(connection: Connection, look: str, count: int) -> bool:
-    found: int = await connection.fetchval(look, OURS)
-    return found == count
+async def _are_at_work(connection: Connection) -> bool:
+    """Say whether both statements are executed: between preparing and executing one, its session does look stalled."""
+    found: int = await connection.fetchval(AT_WORK, OURS)
+    return found == 2
 
 
 async def test_a_leader_that_was_stopped_in_the_midst_of_a_statement_is_followed(
