@@ -1,50 +1,18 @@
-"""Real engines for every test: one PostgreSQL and one Valkey per session, a fresh database per test.
+"""How every run of the tests is set up. Fixtures that more than one folder uses are plugins of `tests/support`."""
 
-They come from the launcher that `make run` uses. `BREAKWATER_TEST_POSTGRES_BIN` names the folder of an installed
-PostgreSQL (`initdb`, `postgres`) to use instead of the wheel's; `BREAKWATER_TEST_DATABASE_URL` names a running server,
-on which databases are created and dropped.
-"""
-
-import asyncio
-import itertools
-import os
-import shutil
-import tempfile
-import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Iterable
 
-import asyncpg
 import pytest
-import redis
 import structlog
 from hypothesis import HealthCheck, settings
-
-from launcher.accounts import account_for_engines
-from launcher.embedded import Engines, engines_in
-from launcher.folder import DataFolder
-from launcher.orphan_reaper import OrphanReaper
-from launcher.postgres import Postgres
-from launcher.valkey import Valkey
 
 # Whether a change passes is about the change: its examples are always the same. `make test-properties` draws new ones.
 # How long they take to draw tells how loaded the machine is.
 settings.register_profile("same examples", derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("new examples", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same examples")
-
-# A test that crashes the server still finds its data (the kernel has it); only a machine that loses power would not.
-MEMORY = Path("/dev/shm")  # noqa: S108
-DAY_SECONDS = 86_400
-MEMORY_BYTES = 4 << 30
-"""Free in memory for the engines' folders: a database is made there in 25 ms instead of 130 (2026-11-30)."""
-TEST_POSTGRES_SETTINGS = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB"}
 
 # A traceback that is drawn with the values of every frame takes seconds, in which the event loop serves nobody.
 structlog.configure(
@@ -54,9 +22,17 @@ structlog.configure(
     ]
 )
 
-pytest_plugins = ["tests.service"]
-
-_numbers = itertools.count(1)
+pytest.register_assert_rewrite("tests.support")
+pytest_plugins = [
+    "tests.support.connections",
+    "tests.support.controls",
+    "tests.support.cut_answers",
+    "tests.support.engines",
+    "tests.support.erp_source",
+    "tests.support.provider_server",
+    "tests.support.service",
+    "tests.support.workers",
+]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -85,216 +61,3 @@ def _refuse_repeated(node_ids: Iterable[str]) -> None:
     """Refuse tests of the same id: when several processes share the tests, only one of them would run."""
     if repeated := [node_id for node_id, count in Counter(node_ids).items() if count > 1]:
         pytest.exit(f"Several tests have the same id: {', '.join(repeated)}", pytest.ExitCode.USAGE_ERROR)
-
-
-@dataclass(frozen=True)
-class SessionEngines:
-    """Where this session's servers are: `database_url` is of the maintenance database."""
-
-    database_url: str
-    redis_url: str
-
-
-@dataclass(frozen=True)
-class OwnEngines:
-    """A pair of engines that one test may kill and start again; both URLs stay valid."""
-
-    postgres: Postgres
-    valkey: Valkey
-
-    @property
-    def database_url(self) -> str:
-        """A migrated database."""
-        return self.postgres.url
-
-    @property
-    def redis_url(self) -> str:
-        """An empty Valkey."""
-        return self.valkey.url
-
-
-@pytest.fixture(scope="session")
-def engines() -> Iterator[SessionEngines]:
-    """One PostgreSQL and one Valkey for the whole session."""
-    given = os.environ.get("BREAKWATER_TEST_DATABASE_URL")
-    with _folder() as folder:
-        pair = _engines_in(folder)
-        pair.valkey.create()
-        pair.valkey.start()
-        try:
-            if not given:
-                pair.postgres.create()
-                pair.postgres.start()
-            yield SessionEngines(database_url=given or pair.postgres.url, redis_url=pair.valkey.url)
-        finally:
-            pair.stop()
-
-
-@pytest.fixture(scope="session")
-def unconfigured_template(engines: SessionEngines) -> Iterator[str]:
-    """The name of a migrated database that nobody is connected to, in which no configuration is committed."""
-    with _database(engines.database_url, template="template1") as url:
-        _in_thread(_migrate, url)
-        yield urlsplit(url).path.lstrip("/")
-
-
-@pytest.fixture(scope="session")
-def migrated_template(engines: SessionEngines, unconfigured_template: str) -> Iterator[str]:
-    """The name of a migrated database that nobody is connected to; `echo` stands in for every provider there."""
-    with _database(engines.database_url, template=unconfigured_template) as url:
-        _simulate(url)
-        yield urlsplit(url).path.lstrip("/")
-
-
-@pytest.fixture
-def database_url(engines: SessionEngines, migrated_template: str) -> Iterator[str]:
-    """The URL of a fresh, migrated database; dropped after the test, whoever is still connected."""
-    with _database(engines.database_url, template=migrated_template) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def shared_database_url(engines: SessionEngines, migrated_template: str) -> Iterator[str]:
-    """The URL of one migrated database, for the tests that look only at rows of their own."""
-    with _database(engines.database_url, template=migrated_template) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def module_database_url(engines: SessionEngines, migrated_template: str) -> Iterator[str]:
-    """The URL of one migrated database for the tests of a module that do to all of it what they like."""
-    with _database(engines.database_url, template=migrated_template) as url:
-        yield url
-
-
-@pytest.fixture
-def unconfigured_database_url(engines: SessionEngines, unconfigured_template: str) -> Iterator[str]:
-    """The URL of a fresh, migrated database in which no configuration is committed."""
-    with _database(engines.database_url, template=unconfigured_template) as url:
-        yield url
-
-
-@pytest.fixture
-def empty_database_url(engines: SessionEngines) -> Iterator[str]:
-    """The URL of a fresh database without any tables; dropped after the test."""
-    with _database(engines.database_url, template="template1") as url:
-        yield url
-
-
-@pytest.fixture
-def redis_url(engines: SessionEngines) -> str:
-    """The URL of an empty Redis."""
-    _flush(engines.redis_url)
-    return engines.redis_url
-
-
-@pytest.fixture
-def own_engines() -> Iterator[OwnEngines]:
-    """Engines of this test alone, to be killed and started again; the database is migrated."""
-    with _folder() as folder:
-        pair = _engines_in(folder)
-        pair.start()
-        try:
-            _in_thread(_migrate, pair.postgres.url)
-            _simulate(pair.postgres.url)
-            yield OwnEngines(postgres=pair.postgres, valkey=pair.valkey)
-        finally:
-            pair.stop()
-
-
-@pytest.fixture(scope="module")
-def own_valkey() -> Iterator[Valkey]:
-    """A Valkey of a module alone, to be reconfigured."""
-    with _folder() as folder:
-        valkey = _engines_in(folder).valkey
-        valkey.create()
-        valkey.start()
-        try:
-            yield valkey
-        finally:
-            valkey.stop()
-
-
-class _folder:  # noqa: N801 (a context manager, used like a function)
-    """A held data folder with an orphan reaper, removed at the end; a killed run leaves no server."""
-
-    def __enter__(self) -> DataFolder:
-        self.held = DataFolder(
-            Path(tempfile.mkdtemp(prefix="breakwater-test-", dir=_engines_folder())), account_for_engines()
-        ).hold()
-        self.reaper = OrphanReaper(self.held.path)
-        return self.held
-
-    def __exit__(self, *_: object) -> None:
-        self.reaper.dismiss()
-        self.held.release()
-        shutil.rmtree(self.held.path)
-
-
-def _engines_folder() -> str | None:
-    """Return a folder in memory, if there is room in it; None for the temporary one."""
-    if not os.access(MEMORY, os.W_OK | os.X_OK) or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
-        return None
-    for left in MEMORY.glob("breakwater-test-*"):  # by a run that was killed
-        if time.time() - left.stat().st_mtime > DAY_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
-    return str(MEMORY)
-
-
-class _database:  # noqa: N801
-    """A database made from a template, dropped at the end."""
-
-    def __init__(self, maintenance_url: str, *, template: str) -> None:
-        self.maintenance_url = maintenance_url
-        self.template = template
-        self.name = f"test_{os.getpid()}_{next(_numbers)}"
-
-    def __enter__(self) -> str:
-        self._execute(f'CREATE DATABASE "{self.name}" TEMPLATE "{self.template}"')
-        return urlunsplit(urlsplit(self.maintenance_url)._replace(path=f"/{self.name}"))
-
-    def __exit__(self, *_: object) -> None:
-        self._execute(f'DROP DATABASE "{self.name}" WITH (FORCE)')
-
-    def _execute(self, statement: str) -> None:
-        _in_thread(lambda: asyncio.run(_execute(self.maintenance_url, statement)))
-
-
-def _engines_in(folder: DataFolder) -> Engines:
-    installed = os.environ.get("BREAKWATER_TEST_POSTGRES_BIN")
-    return engines_in(
-        folder,
-        postgres_settings=TEST_POSTGRES_SETTINGS,
-        postgres_binaries=Path(installed) if installed else None,
-    )
-
-
-def _migrate(url: str) -> None:
-    from db.migrate import upgrade  # noqa: PLC0415 (tests that need no tables run without it)
-
-    upgrade(url)
-
-
-def _simulate(url: str) -> None:
-    from tests.configuration import SIMULATED, commit_at  # noqa: PLC0415 (likewise)
-
-    commit_at(url, SIMULATED)
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-def _flush(url: str) -> None:
-    with redis.Redis.from_url(url) as client:
-        client.flushall()
-
-
-def _in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Run away from any event loop that the test runner has set up here."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work, *arguments).result()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import httpx2
@@ -11,7 +12,10 @@ from broker import envelopes
 from broker.envelopes import Client
 from db import workers
 from db.engine import Engine, connect, create_engine
-from tests.seeding import WORKER_ID, Seeds, reading_app
+from tests.support.import_bodies import configured
+from tests.support.job_seeds import WORKER_ID, Seeds
+from tests.support.reading_app import reading_app
+from tests.support.service import Json
 
 
 @pytest.fixture
@@ -55,3 +59,19 @@ async def bells(reader: httpx2.AsyncClient) -> AsyncIterator[None]:
     announcing = asyncio.create_task(reader.app.state.announcer.run())  # type: ignore[attr-defined]
     yield
     announcing.cancel()
+
+
+CUSTOMERS = "id,name\n" + "".join(f"{n:05},Customer {n}\n" for n in range(1, 1201))
+
+
+ORDERS = "customer,line,amount\n" + "".join(f"{1 + n % 1200:05},{n:05},{n}.50\n" for n in range(2500))
+
+
+@pytest.fixture
+def import_settings(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Json:
+    """Of processes that may import the files of a folder, two of which are there."""
+    path = configured(tmp_path)
+    monkeypatch.setenv("ERP_URL", database_url)
+    (tmp_path / "data" / "customer.csv").write_text(CUSTOMERS)
+    (tmp_path / "data" / "order.csv").write_text(ORDERS)
+    return {"config": path, "data_dir": tmp_path / "state"}

@@ -2,9 +2,9 @@
 
 import asyncpg
 
-from tests.fleet import connected as connected_to
-from tests.service import StartProcess, connected
-from tests.waiting import eventually_async
+from tests.support.connections import database_connections as connected_to
+from tests.support.service import StartProcess, api_client
+from tests.support.waiting import eventually_async
 
 SUB_RESOURCES = ("executions", "waves", "events", "coordination", "audit", "rejects")
 
@@ -20,7 +20,7 @@ async def test_asking_for_parts_of_absent_jobs_opens_no_sessions(
     database_url: str, redis_url: str, start_api: StartProcess
 ) -> None:
     api = start_api(database_url, redis_url)
-    async with connected(api, database_url) as client:
+    async with api_client(api, database_url) as client:
         for part in SUB_RESOURCES:
             assert (await client.http.get(f"/jobs/absent/{part}")).status_code == 404
         before = await sessions(client.database)

@@ -7,9 +7,10 @@ import httpx2
 import pytest
 
 from db.audit import MUST_BE_ZERO
-from tests.control_fixtures import end_unknown
-from tests.lives import Life, Lives, live_by_chance
-from tests.seeding import Seeds, completed, every_item, failed, retried
+from tests.support.cell_histories import CellHistories, CellHistory, random_histories
+from tests.support.controls import end_unknown
+from tests.support.job_seeds import Seeds, completed, failed, retried
+from tests.support.reading_app import every_item
 
 TAMPERED = {
     "UPDATE jobs SET completed = completed - 1, status = 'running', finished_at = NULL": "progress_differs",
@@ -89,7 +90,7 @@ async def test_a_call_counts_once_whatever_a_person_does_afterwards(reader: http
 async def test_every_call_counts_once_whatever_became_of_its_cell(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, seed: int
 ) -> None:
-    lives = await live_by_chance(seeds, rows, seed)
+    lives = await random_histories(seeds, rows, seed)
     found = await audit(reader, lives[0].job.id)
     assert (found["holds"], found["violations"]) == (True, [])
     assert found["external_calls"] == sum(life.calls for life in lives) > 0
@@ -99,9 +100,9 @@ async def test_every_call_counts_once_whatever_became_of_its_cell(
 async def test_giving_up_is_no_call(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     job = await seeds.submit(questions=["One?", "Two?"])
     await seeds.plan()
-    lives = Lives(rows, random.Random(1))
+    lives = CellHistories(rows, random.Random(1))
     for question_no in range(2):
-        await lives.give_up(Life(job, (job.job_no, 0, 0, question_no)))
+        await lives.give_up(CellHistory(job, (job.job_no, 0, 0, question_no)))
     found = await audit(reader, job.id)
     assert (found["attempts"], found["external_calls"], found["terminal"]) == (0, 0, 2)
     assert "tries_differ" not in found["violations"]

@@ -22,10 +22,11 @@ from db.configurations import ConfigurationChanged
 from db.engine import Connection, Engine, in_transaction
 from db.tenants import DEFAULT_TENANT_NO
 from domain.normalize import normalize
-from tests.configuration import REGISTRY, SIMULATED, commit, commit_at, content_of
-from tests.seeding import Seeds, reading_app
-from tests.service import Client, Process, connected, unique
-from tests.waiting import eventually_async
+from tests.support.configurations import REGISTRY, SIMULATED, commit, commit_at, content_of
+from tests.support.job_seeds import Seeds
+from tests.support.reading_app import reading_app
+from tests.support.service import Client, Process, api_client, unique
+from tests.support.waiting import eventually_async
 
 URL = "http://127.0.0.1:9/v1"
 HYBRID = content_of({"providers": {"hybrid": {"type": "openai", "base_urls": {"us-east": URL}}}})
@@ -161,7 +162,7 @@ async def test_what_another_version_applied_stops_new_jobs_until_this_one_applie
     async def says_so() -> bool:
         return bool(api.events("pauses_delayed"))
 
-    async with connected(api, database_url) as client:
+    async with api_client(api, database_url) as client:
         job = (await client.post(unique())).json()["job"]
         await client.database.execute(
             "INSERT INTO configurations SELECT configuration_no + 1, '{\"of_the_next\": 1}', is_simulated,"
@@ -302,7 +303,7 @@ async def test_the_queue_and_the_metrics_say_who_serves_what(
     commit_at(database_url, content_of(text))
     quick = {"heartbeat_seconds": 0.3, "lease_seconds": 2, "reconcile_seconds": 1}
     start_worker(database_url, redis_url, **quick)
-    async with connected(api, database_url) as client:
+    async with api_client(api, database_url) as client:
         await client.http.get("/regions")
 
         async def look() -> Any:

@@ -17,8 +17,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.app import create_app
-from tests.service import Client, Process, running, unique
-from tests.waiting import eventually
+from tests.support.service import Client, Process, running, unique
+from tests.support.waiting import eventually
 
 EXAMPLES = 40
 CHECKS = [

@@ -9,9 +9,10 @@ from broker import envelopes, notices
 from broker.envelopes import Client
 from db import tallies
 from db.engine import Engine, connect, create_engine
-from tests.control_fixtures import end_unknown, exhausted
-from tests.seeding import Seeded, Seeds, completed, every_item, failed, reading_app
-from tests.waiting import eventually_async
+from tests.support.controls import end_unknown, exhausted
+from tests.support.job_seeds import Seeded, Seeds, completed, failed
+from tests.support.reading_app import every_item, reading_app
+from tests.support.waiting import eventually_async
 
 TWO = ["One?", "Two?"]
 ACTIONS = (

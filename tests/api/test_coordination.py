@@ -11,8 +11,9 @@ from broker import envelopes
 from broker.envelopes import Client
 from db import coordination, tallies
 from db.engine import Connection, Engine, connect, in_transaction
-from tests.seeding import WORKER_ID, Seeds, completed, every_item, retried
-from tests.waiting import eventually_async
+from tests.support.job_seeds import WORKER_ID, Seeds, completed, retried
+from tests.support.reading_app import every_item
+from tests.support.waiting import eventually_async
 
 
 async def items(reader: httpx2.AsyncClient, path: str) -> Any:

@@ -6,20 +6,20 @@ import httpx2
 import pytest
 
 from db.engine import Engine
-from tests.api.test_records import import_keys
-from tests.imports import Imports
-from tests.seeding import Seeds, every_item
+from tests.support.import_steps import ImportSteps, import_keys
+from tests.support.job_seeds import Seeds
+from tests.support.reading_app import every_item
 
 ODD_NAMES = ("a/b", "a", "/", "a/records", "50% of it?", "a b#c", "größe", "x" * 200)
 
 
 @pytest.fixture
-def ledger(engine: Engine) -> Imports:
-    return Imports(engine)
+def ledger(engine: Engine) -> ImportSteps:
+    return ImportSteps(engine)
 
 
 async def test_datasets_are_listed_with_their_record_types_and_who_imported_them_last(
-    reader: httpx2.AsyncClient, ledger: Imports, rows
+    reader: httpx2.AsyncClient, ledger: ImportSteps, rows
 ) -> None:
     assert (await reader.get("/datasets")).json() == {"items": [], "next_cursor": None}
     await import_keys(ledger, ["1"], dataset="shop")
@@ -35,7 +35,9 @@ async def test_datasets_are_listed_with_their_record_types_and_who_imported_them
     assert one["last_import"]["planned_at"] < one["last_import"]["finished_at"]
 
 
-async def test_every_dataset_is_on_one_page_and_leads_to_its_rows(reader: httpx2.AsyncClient, ledger: Imports) -> None:
+async def test_every_dataset_is_on_one_page_and_leads_to_its_rows(
+    reader: httpx2.AsyncClient, ledger: ImportSteps
+) -> None:
     for name in ODD_NAMES:
         await import_keys(ledger, [f"of {name}"], dataset=name)
     found = await every_item(reader, "/datasets", limit=3)
@@ -45,7 +47,7 @@ async def test_every_dataset_is_on_one_page_and_leads_to_its_rows(reader: httpx2
         assert record["record_key"] == f"of {one['name']}"
 
 
-async def test_another_tenants_datasets_are_not_there(reader: httpx2.AsyncClient, ledger: Imports, rows) -> None:
+async def test_another_tenants_datasets_are_not_there(reader: httpx2.AsyncClient, ledger: ImportSteps, rows) -> None:
     await import_keys(ledger, ["1"], dataset="shop")
     await rows.execute("INSERT INTO tenants (name) VALUES ('other')")
     await rows.execute("UPDATE record_sets SET tenant_no = (SELECT tenant_no FROM tenants WHERE name = 'other')")
@@ -55,7 +57,7 @@ async def test_another_tenants_datasets_are_not_there(reader: httpx2.AsyncClient
 
 @pytest.mark.parametrize("name", ["shop", "a/b"])
 async def test_rows_without_a_record_type_name_those_that_there_are(
-    reader: httpx2.AsyncClient, ledger: Imports, name: str
+    reader: httpx2.AsyncClient, ledger: ImportSteps, name: str
 ) -> None:
     await import_keys(ledger, ["1"], dataset=name)
     answer = await reader.get(f"/datasets/{quote(name, safe='')}/records")

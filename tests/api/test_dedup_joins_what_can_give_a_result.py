@@ -3,7 +3,7 @@
 import pytest
 
 from tests.domain.bodies import file_type, importing
-from tests.service import Client, Json, StartProcess, connected, unique
+from tests.support.service import Client, Json, StartProcess, api_client, unique
 
 LONG_AGO = 61
 """Seconds; past the default of DEDUP_SECONDS."""
@@ -39,7 +39,7 @@ async def test_an_import_that_was_cancelled_runs_when_it_is_sent_again(
 ) -> None:
     config = tmp_path / "breakwater.toml"  # type: ignore[operator]
     config.write_text(f'[imports]\nroot = "{tmp_path}"\n')
-    async with connected(start_api(database_url, redis_url, config=config), database_url) as client:
+    async with api_client(start_api(database_url, redis_url, config=config), database_url) as client:
         body = importing(file_type("customer"))
         first = await job_of(client, body)
         assert (await client.post(body)).json()["job"]["id"] == first

@@ -10,8 +10,8 @@ import pytest
 
 from api.dedup_examples import CONFLICT_EXAMPLES, CREATED_EXAMPLES, JOINED_EXAMPLES
 from api.schemas.submissions import SubmissionAnswer
-from tests.service import Client, Process, unique
-from tests.tools import needs_tool
+from tests.support.programs import require_program
+from tests.support.service import Client, Process, unique
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "deduplication.md"
 EXAMPLE = re.compile(r"```sh\n(.*?)```\n\n```json\n(.*?)```", re.DOTALL)
@@ -25,7 +25,7 @@ def examples() -> list[tuple[str, Any]]:
 @pytest.fixture(scope="module")
 def printed(service: Process, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What each example prints, all of them typed into one shell."""
-    bash, _ = needs_tool("bash"), needs_tool("curl")
+    bash, _ = require_program("bash"), require_program("curl")
     script = "".join(f"{commands}\necho; echo '{MARK}'\n" for commands, _ in examples())
     done = subprocess.run(
         [bash, "-eu", "-c", script],

@@ -14,9 +14,10 @@ from structlog.testing import capture_logs
 from api.downloads import Downloads
 from api.execution_files import COLUMNS, CSV, NDJSON
 from db.engine import Engine, create_engine
-from tests.listening import SlowClient, listening
-from tests.seeding import Seeded, Seeds, answer_all, completed, every_item, failed, retried
-from tests.waiting import eventually_async
+from tests.support.job_seeds import Seeded, Seeds, answer_all, completed, failed, retried
+from tests.support.reading_app import every_item
+from tests.support.served_app import SlowClient, serve_app
+from tests.support.waiting import eventually_async
 
 KINDS = [NDJSON.media_type, CSV.media_type]
 LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -206,7 +207,7 @@ async def test_an_error_in_the_middle_never_looks_like_the_end(
 ) -> None:
     path = await big(seeds, rows, cells=200, output=100_000)
     async with (
-        listening(reader.app) as url,  # type: ignore[attr-defined]
+        serve_app(reader.app) as url,  # type: ignore[attr-defined]
         SlowClient(url, path, Accept=NDJSON.media_type) as client,
     ):
         await client.read()
@@ -222,7 +223,7 @@ async def test_an_error_in_the_middle_never_looks_like_the_end(
 async def test_a_client_reports_a_file_that_was_cut(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     path = await big(seeds, rows, cells=200, output=100_000)
     async with (
-        listening(reader.app) as url,  # type: ignore[attr-defined]
+        serve_app(reader.app) as url,  # type: ignore[attr-defined]
         httpx2.AsyncClient(base_url=url) as client,
         client.stream("GET", path, headers={"Accept": CSV.media_type}) as answer,
     ):
@@ -243,7 +244,7 @@ async def test_a_slow_client_is_cut_and_its_connection_given_back(
     path = await big(seeds, rows, cells=500, output=100_000)
     reader.app.state.downloads = Downloads(download_engine, at_once=2, page_seconds=0.5)  # type: ignore[attr-defined]
     async with (
-        listening(reader.app) as url,  # type: ignore[attr-defined]
+        serve_app(reader.app) as url,  # type: ignore[attr-defined]
         SlowClient(url, path, Accept=NDJSON.media_type) as client,
     ):
         with capture_logs() as logs:
@@ -259,7 +260,7 @@ async def test_a_client_that_goes_leaves_nothing_behind(
 ) -> None:
     path = await big(seeds, rows, cells=500, output=100_000)
     reader.app.state.downloads = Downloads(download_engine, at_once=1)  # type: ignore[attr-defined]
-    async with listening(reader.app) as url:  # type: ignore[attr-defined]
+    async with serve_app(reader.app) as url:  # type: ignore[attr-defined]
         with capture_logs() as logs:
             async with SlowClient(url, path, Accept=NDJSON.media_type) as client:
                 await client.read()
@@ -278,7 +279,7 @@ async def test_one_more_download_than_there_is_room_for_is_put_off(
     downloads = Downloads(download_engine, at_once=2, patience_seconds=0.2)
     reader.app.state.downloads = downloads  # type: ignore[attr-defined]
     async with (
-        listening(reader.app) as url,  # type: ignore[attr-defined]
+        serve_app(reader.app) as url,  # type: ignore[attr-defined]
         httpx2.AsyncClient(base_url=url) as client,
         SlowClient(url, path, Accept=NDJSON.media_type),
     ):

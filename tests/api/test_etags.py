@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.seeding import Seeded, Seeds, completed, failed, retried
+from tests.support.job_seeds import Seeded, Seeds, completed, failed, retried
 
 POLLED = ("", "/executions", "/waves", "/waves/1/batches")
 

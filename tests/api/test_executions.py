@@ -4,7 +4,8 @@ from typing import Any
 
 import httpx2
 
-from tests.seeding import Seeds, completed, every_item, failed, retried
+from tests.support.job_seeds import Seeds, completed, failed, retried
+from tests.support.reading_app import every_item
 
 BODY: dict[str, Any] = {
     "models": [{"id": "a", "regions": ["EU"]}, {"id": "b", "provider": "other"}],

@@ -7,8 +7,9 @@ import httpx2
 import pytest
 
 from db.engine import statement
-from tests.control_fixtures import end_unknown
-from tests.seeding import Seeds, completed, every_item, failed
+from tests.support.controls import end_unknown
+from tests.support.job_seeds import Seeds, completed, failed
+from tests.support.reading_app import every_item
 
 WRONG = [
     ("status=queued,done", "status", "invalid_parameter"),

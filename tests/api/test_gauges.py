@@ -17,10 +17,10 @@ from db.gates import Refusal, close_gates
 from db.leadership import RECONCILING, lead
 from runtime.config_file import ConfigFile
 from runtime.metrics import GAUGES
-from tests.api.test_metrics import Samples, scrape, value
-from tests.configuration import commit, content_of
-from tests.control_fixtures import exhausted
-from tests.seeding import Seeds, retried
+from tests.support.configurations import commit, content_of
+from tests.support.controls import exhausted
+from tests.support.job_seeds import Seeds, retried
+from tests.support.metrics import Samples, fleet_value, scrape_samples
 
 POOL = {"provider": "echo", "region": "us-east"}
 AN_HOUR = pytest.approx(3600, abs=60)
@@ -223,9 +223,9 @@ async def test_each_gauge_moves_when_its_event_happens(
             await house.execute(EMPTY)
             await house.redis.flushall()
             move = MOVES[gauge.name]
-            assert value(await scrape(house.reader), gauge.name, **move.labels) == move.before
+            assert fleet_value(await scrape_samples(house.reader), gauge.name, **move.labels) == move.before
             await move.event(house)
-            assert value(await scrape(house.reader), gauge.name, **move.labels) == move.after
+            assert fleet_value(await scrape_samples(house.reader), gauge.name, **move.labels) == move.after
 
 
 def by_label(samples: Samples, name: str, label: str) -> dict[str, float]:
@@ -247,9 +247,9 @@ async def test_jobs_are_counted_by_status(house: House) -> None:
         INSERT INTO imports (job_no, fence) SELECT job_no, 1 FROM held
         """
     )
-    samples = await scrape(house.reader)
+    samples = await scrape_samples(house.reader)
     assert by_label(samples, "breakwater_jobs", "status") == {"queued": 2, "coordinating": 1, "running": 1}
-    assert value(samples, "breakwater_queue_depth") == 0
+    assert fleet_value(samples, "breakwater_queue_depth") == 0
 
 
 async def test_an_import_that_waits_for_its_source_makes_no_old_queue(house: House) -> None:
@@ -257,13 +257,15 @@ async def test_an_import_that_waits_for_its_source_makes_no_old_queue(house: Hou
     await house.execute(
         "INSERT INTO imports (job_no, fence, not_before) SELECT job_no, 1, now() + interval '1 hour' FROM jobs"
     )
-    samples = await scrape(house.reader)
-    assert value(samples, "breakwater_oldest_queued_job_seconds") == 0
-    assert value(samples, "breakwater_jobs", status="queued") == 1
+    samples = await scrape_samples(house.reader)
+    assert fleet_value(samples, "breakwater_oldest_queued_job_seconds") == 0
+    assert fleet_value(samples, "breakwater_jobs", status="queued") == 1
 
 
 async def test_every_reason_of_stuck_work_is_there_before_it_happens(house: House) -> None:
-    assert by_label(await scrape(house.reader), "breakwater_stuck", "reason") == dict.fromkeys(get_args(StuckReason), 0)
+    assert by_label(await scrape_samples(house.reader), "breakwater_stuck", "reason") == dict.fromkeys(
+        get_args(StuckReason), 0
+    )
 
 
 async def test_an_answer_of_another_identity_than_the_jobs_is_a_violated_invariant(
@@ -272,12 +274,22 @@ async def test_an_answer_of_another_identity_than_the_jobs_is_a_violated_invaria
     monkeypatch.setattr("api.fleet.AUDIT_SECONDS", 0)
     await house.seeds.submit()
     await house.seeds.run_all()
-    assert value(await scrape(house.reader), "breakwater_invariant_violations", invariant="config_mismatches") == 0
+    assert (
+        fleet_value(
+            await scrape_samples(house.reader), "breakwater_invariant_violations", invariant="config_mismatches"
+        )
+        == 0
+    )
     await house.execute(
         "SET session_replication_role = replica; UPDATE executions SET identity_no = identity_no + 1;"
         " SET session_replication_role = DEFAULT"
     )
-    assert value(await scrape(house.reader), "breakwater_invariant_violations", invariant="config_mismatches") == 1
+    assert (
+        fleet_value(
+            await scrape_samples(house.reader), "breakwater_invariant_violations", invariant="config_mismatches"
+        )
+        == 1
+    )
 
 
 async def test_a_lost_lease_shows_beside_many_that_wait_longer(house: House) -> None:
@@ -288,14 +300,14 @@ async def test_a_lost_lease_shows_beside_many_that_wait_longer(house: House) -> 
         "UPDATE jobs SET created_at = now() - interval '1 hour', queued_at = now() - interval '1 hour'"
         " WHERE status = 'queued'"
     )
-    stuck = by_label(await scrape(house.reader), "breakwater_stuck", "reason")
+    stuck = by_label(await scrape_samples(house.reader), "breakwater_stuck", "reason")
     assert (stuck["lease_expired"], stuck["workers_busy"]) == (1, 50)
 
 
 async def test_a_store_that_is_away_shows_as_such(house: House) -> None:
     absent = envelopes.connect("redis://127.0.0.1:1/0")
     house.reader.app.state.redis = absent  # type: ignore[attr-defined]
-    samples = await scrape(house.reader)
+    samples = await scrape_samples(house.reader)
     assert by_label(samples, "breakwater_store_available", "store") == {"postgresql": 1, "redis": 0}
-    assert value(samples, "breakwater_workers_alive") == 1
+    assert fleet_value(samples, "breakwater_workers_alive") == 1
     await absent.aclose()

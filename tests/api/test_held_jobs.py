@@ -9,7 +9,7 @@ import httpx2
 from db import gates
 from db.engine import in_transaction
 from db.gates import Refusal
-from tests.seeding import Seeds, completed
+from tests.support.job_seeds import Seeds, completed
 
 BOTH = {"regions": ["us-east", "eu-west"], "policy": {"on_paused": "wait"}}
 ONE = {"regions": ["us-east"], "policy": {"on_paused": "wait"}}

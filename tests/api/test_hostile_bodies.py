@@ -12,7 +12,7 @@ import httpx2
 import orjson
 import pytest
 
-from tests.service import Client, Process
+from tests.support.service import Client, Process
 
 JSON = "application/json"
 AS_JSON = MappingProxyType({"Content-Type": JSON})

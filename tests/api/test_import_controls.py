@@ -6,21 +6,21 @@ import pytest
 
 from db import imports
 from db.engine import create_engine
-from tests.api.test_imports import get
-from tests.imports import SERVED, Imports, failed, plan_of, read
-from tests.service import Client, connected
+from tests.support.import_steps import SERVED, ImportSteps, failed, plan_of, read
+from tests.support.imports_over_http import get
+from tests.support.service import Client, api_client
 
 
 @pytest.fixture
 async def client(start_api, database_url, redis_url):
-    async with connected(start_api(database_url, redis_url), database_url) as client:
+    async with api_client(start_api(database_url, redis_url), database_url) as client:
         yield client
 
 
 @pytest.fixture
 async def ledger(database_url):
     engine = create_engine(database_url, size=4, pinned_plans=True)
-    yield Imports(engine)
+    yield ImportSteps(engine)
     await engine.dispose()
 
 
@@ -140,7 +140,7 @@ async def test_a_retry_of_what_could_not_be_coordinated_coordinates_it_anew(ledg
 AWAY = {"code": "source_away", "detail": "Nobody answers."}
 
 
-async def put_off(ledger: Imports) -> int:
+async def put_off(ledger: ImportSteps) -> int:
     job_no = await ledger.submit()
     await ledger.put_off(await ledger.begin(job_no), **AWAY)
     return job_no

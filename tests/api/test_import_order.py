@@ -5,14 +5,14 @@ import pytest
 
 from db.engine import Engine, connect
 from db.import_settlements import ImportSettlement, ReadRow
-from tests.imports import Imports, failed, plan_of
+from tests.support.import_steps import ImportSteps, failed, plan_of
 
 SPEC = {"dataset": "ledger", "record_types": [{"id": "type-0", "source": {"type": "file"}, "depends_on": []}]}
 
 
 @pytest.fixture
-def ledger(engine: Engine) -> Imports:
-    return Imports(engine)
+def ledger(engine: Engine) -> ImportSteps:
+    return ImportSteps(engine)
 
 
 async def get(reader: httpx2.AsyncClient, path: str, **parameters: str) -> dict:
@@ -21,12 +21,12 @@ async def get(reader: httpx2.AsyncClient, path: str, **parameters: str) -> dict:
     return answer.json()
 
 
-async def id_of(ledger: Imports, job_no: int) -> str:
+async def id_of(ledger: ImportSteps, job_no: int) -> str:
     async with connect(ledger.engine) as connection:
         return await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
 
 
-async def record(ledger: Imports, job_no: int, payload: str | None) -> None:
+async def record(ledger: ImportSteps, job_no: int, payload: str | None) -> None:
     """Let the one batch of an import read these three rows; without a payload it can't."""
     [claimed] = [one for one in await ledger.claim() if one[0].job_no == job_no]
     rows = [ReadRow(f"{n}", payload or "", n) for n in range(3)]

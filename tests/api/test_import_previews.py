@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from tests.imports import configured, csv_type, import_body, table_type
-from tests.service import connected
+from tests.support.import_bodies import configured, csv_type, import_body, table_type
+from tests.support.service import api_client
 
 SECONDS = 5.0
 
@@ -17,7 +17,7 @@ async def client(start_api, database_url, redis_url, tmp_path, monkeypatch):
     monkeypatch.setenv("ERP_URL", database_url)
     (tmp_path / "data" / "customer.csv").write_text("id\n" + "".join(f"{n}\n" for n in range(1201)))
     (tmp_path / "data" / "order.csv").write_text("id\n" + "".join(f"{n}\n" for n in range(2500)))
-    async with connected(start_api(database_url, redis_url, **settings), database_url) as client:
+    async with api_client(start_api(database_url, redis_url, **settings), database_url) as client:
         yield client
 
 

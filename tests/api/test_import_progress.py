@@ -6,12 +6,12 @@ import httpx2
 import pytest
 
 from db.engine import Engine
-from tests.imports import Imports, failed, plan_of, read
+from tests.support.import_steps import ImportSteps, failed, plan_of, read
 
 
 @pytest.fixture
-def ledger(engine: Engine) -> Imports:
-    return Imports(engine)
+def ledger(engine: Engine) -> ImportSteps:
+    return ImportSteps(engine)
 
 
 @pytest.fixture

@@ -12,30 +12,19 @@ import orjson
 import pytest
 
 from api.examples import IMPORT_EXAMPLE
-from tests.imports import configured, csv_type, import_body
-from tests.service import Client, Json, connected
-from tests.waiting import eventually_async
+from tests.support.import_bodies import csv_type, import_body
+from tests.support.imports_over_http import get, wait_until_ended
+from tests.support.service import Json, api_client
+from tests.support.waiting import eventually_async
 
 PROJECT = Path(__file__).parent.parent.parent
 EXAMPLE = PROJECT / "examples" / "import"
-CUSTOMERS = "id,name\n" + "".join(f"{n:05},Customer {n}\n" for n in range(1, 1201))
-ORDERS = "customer,line,amount\n" + "".join(f"{1 + n % 1200:05},{n:05},{n}.50\n" for n in range(2500))
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Json:
-    """Of processes that may import the files of a folder, two of which are there."""
-    path = configured(tmp_path)
-    monkeypatch.setenv("ERP_URL", database_url)
-    (tmp_path / "data" / "customer.csv").write_text(CUSTOMERS)
-    (tmp_path / "data" / "order.csv").write_text(ORDERS)
-    return {"config": path, "data_dir": tmp_path / "state"}
-
-
-@pytest.fixture
-async def client(start_api: Callable[..., Any], database_url: str, redis_url: str, settings: Json) -> Any:
-    """A client of an API under those settings."""
-    async with connected(start_api(database_url, redis_url, **settings), database_url) as client:
+async def client(start_api: Callable[..., Any], database_url: str, redis_url: str, import_settings: Json) -> Any:
+    """A client of an API under those import_settings."""
+    async with api_client(start_api(database_url, redis_url, **import_settings), database_url) as client:
         yield client
 
 
@@ -45,24 +34,8 @@ def body(**members: Any) -> Json:
     )
 
 
-async def ended(client: Client, job_id: str) -> Json:
-    """The job, once it is terminal."""
-
-    async def look() -> Json | None:
-        job = (await client.http.get(f"/jobs/{job_id}")).json()
-        return job if job["finished_at"] else None
-
-    return await eventually_async(look, seconds=30)
-
-
-async def get(client: Client, path: str, **parameters: object) -> Json:
-    answer = await client.http.get(path, params=parameters)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
 async def test_two_files_are_posted_imported_and_read_back(
-    client, start_worker, database_url, redis_url, settings
+    client, start_worker, database_url, redis_url, import_settings
 ) -> None:
     answer = await client.post(body())
     assert answer.status_code == 202, answer.text
@@ -70,8 +43,8 @@ async def test_two_files_are_posted_imported_and_read_back(
     job_id = answer.json()["job"]["id"]
     waiting = await get(client, f"/jobs/{job_id}")
     assert (waiting["status"], waiting["import_progress"]["coordination"]) == ("queued", None)
-    start_worker(database_url, redis_url, **settings)
-    job = await ended(client, job_id)
+    start_worker(database_url, redis_url, **import_settings)
+    job = await wait_until_ended(client, job_id)
     assert (job["status"], job["kind"], job["error"]) == ("completed", "import", None)
     assert job["planned"] == {"record_types": 2, "levels": 2, "waves": 2, "batches": 8, "rows": 3700}
     assert job["progress"]["completed"] == 8
@@ -105,10 +78,12 @@ async def test_two_files_are_posted_imported_and_read_back(
     assert [one["record_key"] for one in second["items"]] == ["00003", "00004"]
 
 
-async def test_imported_rows_are_downloaded_whole(client, start_worker, database_url, redis_url, settings) -> None:
+async def test_imported_rows_are_downloaded_whole(
+    client, start_worker, database_url, redis_url, import_settings
+) -> None:
     job_id = (await client.post(body())).json()["job"]["id"]
-    start_worker(database_url, redis_url, **settings)
-    await ended(client, job_id)
+    start_worker(database_url, redis_url, **import_settings)
+    await wait_until_ended(client, job_id)
     rows = "/datasets/ledger/records?record_type=customer"
     ndjson = await client.http.get(rows, headers={"Accept": "application/x-ndjson"})
     assert len(ndjson.text.splitlines()) == 1200
@@ -125,13 +100,13 @@ async def test_what_nobody_imported_is_not_there(client) -> None:
 
 
 async def test_rejected_rows_are_listed_and_fail_their_batch_past_max_rejects(
-    client, start_worker, database_url, redis_url, settings
+    client, start_worker, database_url, redis_url, import_settings
 ) -> None:
-    (settings["config"].parent / "data" / "customer.csv").write_text("id,name\n1,A\n1,B\n,C\n2,D\n")
-    start_worker(database_url, redis_url, **settings)
+    (import_settings["config"].parent / "data" / "customer.csv").write_text("id,name\n1,A\n1,B\n,C\n2,D\n")
+    start_worker(database_url, redis_url, **import_settings)
     lenient = import_body(csv_type("customer"), policy={"max_rejects": 2})
     job_id = (await client.post(lenient)).json()["job"]["id"]
-    assert (await ended(client, job_id))["status"] == "completed"
+    assert (await wait_until_ended(client, job_id))["status"] == "completed"
     rejects = (await get(client, f"/jobs/{job_id}/rejects"))["items"]
     assert [(one["position"], one["record_key"], one["code"]) for one in rejects] == [
         (1, "1", "duplicate_key"),
@@ -139,7 +114,7 @@ async def test_rejected_rows_are_listed_and_fail_their_batch_past_max_rejects(
     ]
     strict = import_body(csv_type("customer"), name="strict", policy={"max_rejects": 1})
     job_id = (await client.post(strict)).json()["job"]["id"]
-    job = await ended(client, job_id)
+    job = await wait_until_ended(client, job_id)
     assert (job["status"], job["error"]["code"]) == ("failed", "wave_failed")
     (batch,) = (await get(client, f"/jobs/{job_id}/waves/1/batches"))["items"]
     assert (batch["status"], batch["error"]["code"]) == ("failed", "too_many_rejects")
@@ -147,32 +122,34 @@ async def test_rejected_rows_are_listed_and_fail_their_batch_past_max_rejects(
     assert (await client.http.get("/datasets/strict/records", params={"record_type": "customer"})).json()["items"] == []
 
 
-async def test_the_same_import_again_rewrites_nothing(client, start_worker, database_url, redis_url, settings) -> None:
-    start_worker(database_url, redis_url, **settings)
+async def test_the_same_import_again_rewrites_nothing(
+    client, start_worker, database_url, redis_url, import_settings
+) -> None:
+    start_worker(database_url, redis_url, **import_settings)
     for inserted in (3700, 0):
         job_id = (await client.post(body(on_duplicate="create"))).json()["job"]["id"]
-        rows = (await ended(client, job_id))["import_progress"]["rows"]
+        rows = (await wait_until_ended(client, job_id))["import_progress"]["rows"]
         assert (rows["inserted"], rows["updated"], rows["unchanged"]) == (inserted, 0, 3700 - inserted)
 
 
 async def test_rows_that_share_a_key_in_a_file_are_told_apart_alike_by_each_import(
-    client, start_worker, database_url, redis_url, settings
+    client, start_worker, database_url, redis_url, import_settings
 ) -> None:
     """Rows 0 to 99 come again as 150 to 249 with other names, in other batches; row 5 can't be taken, so 155 is."""
     rows = [{"id": f"{n % 150:05}", "line": n % 150, "name": "\0" if n == 5 else f"Customer {n}"} for n in range(250)]
-    folder = settings["config"].parent / "data"
+    folder = import_settings["config"].parent / "data"
     lines = "".join(f"{row['id']},{row['line']},{row['name']}\n" for row in rows)
     (folder / "customer.csv").write_text("id,line,name\n" + lines)
     (folder / "order.jsonl.gz").write_bytes(gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in rows)))
     order = {"id": "order", "key": ["id", "line"], "source": {"type": "file", "path": "order.jsonl.gz"}}
     policy = {"batch_size": 20, "max_rejects": 20}
     for _ in range(2):
-        start_worker(database_url, redis_url, **settings)
+        start_worker(database_url, redis_url, **import_settings)
     repeated = [n for n in range(150, 250) if n != 155]
     for inserted in (300, 0, 0):
         given = import_body(csv_type("customer"), order, policy=policy, on_duplicate="create")
         job_id = (await client.post(given)).json()["job"]["id"]
-        job = await ended(client, job_id)
+        job = await wait_until_ended(client, job_id)
         assert job["status"] == "completed"
         counts = job["import_progress"]["rows"]
         assert (counts["inserted"], counts["updated"], counts["rejected"]) == (inserted, 0, 200)
@@ -189,23 +166,23 @@ async def test_rows_that_share_a_key_in_a_file_are_told_apart_alike_by_each_impo
 
 
 async def test_a_file_that_is_not_there_fails_the_job_with_the_reason(
-    client, start_worker, database_url, redis_url, settings
+    client, start_worker, database_url, redis_url, import_settings
 ) -> None:
-    start_worker(database_url, redis_url, **settings)
+    start_worker(database_url, redis_url, **import_settings)
     job_id = (await client.post(import_body(csv_type("nothing")))).json()["job"]["id"]
-    job = await ended(client, job_id)
+    job = await wait_until_ended(client, job_id)
     assert (job["status"], job["error"]["code"]) == ("failed", "source_missing")
     assert job["progress"]["planned"] == 0
 
 
 async def test_any_trigger_at_any_time_answers_the_same_waves(
-    client, start_worker, database_url, redis_url, settings
+    client, start_worker, database_url, redis_url, import_settings
 ) -> None:
     job_id = (await client.post(body())).json()["job"]["id"]
     waiting = await client.http.post(f"/jobs/{job_id}/coordinate")
     assert (waiting.status_code, waiting.json()["waves"]) == (202, [])
-    start_worker(database_url, redis_url, **settings)
-    await ended(client, job_id)
+    start_worker(database_url, redis_url, **import_settings)
+    await wait_until_ended(client, job_id)
     for _ in range(2):
         again = await client.http.post(f"/jobs/{job_id}/coordinate")
         assert (again.status_code, len(again.json()["waves"]), again.json()["trigger"]["outcome"]) == (200, 2, "joined")
@@ -224,12 +201,12 @@ async def test_what_the_readme_lets_one_paste_waits_for_the_rows_and_prints_them
     told = (PROJECT / "README.md").read_text().partition("## A first import")[2]
     pasted = re.findall(r"```sh\n(.*?)```", told, re.DOTALL)[1]
     (printed,) = re.findall(r"The last line prints\n\n```\n(.*?)```", told, re.DOTALL)
-    settings = {"config": EXAMPLE / "breakwater.toml"}
-    async with connected(start_api(database_url, redis_url, **settings), database_url) as client:
+    import_settings = {"config": EXAMPLE / "breakwater.toml"}
+    async with api_client(start_api(database_url, redis_url, **import_settings), database_url) as client:
         commands = pasted.replace("http://127.0.0.1:8000", str(client.http.base_url).rstrip("/"))
         shell = await asyncio.create_subprocess_exec("sh", "-c", commands, cwd=PROJECT, stdout=PIPE, stderr=PIPE)
         await eventually_async(lambda: client.jobs("shop"), what="the import is there")
-        start_worker(database_url, redis_url, **settings)
+        start_worker(database_url, redis_url, **import_settings)
         output, errors = await asyncio.wait_for(shell.communicate(), 30)
     assert orjson.loads((EXAMPLE / "shop.json").read_bytes()) == IMPORT_EXAMPLE  # which /docs shows
     assert errors == b""

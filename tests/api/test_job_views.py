@@ -10,7 +10,8 @@ import api.schemas.jobs
 import db.jobs
 from db import tenants
 from db.engine import Engine, connect
-from tests.seeding import Seeds, completed, every_item, failed
+from tests.support.job_seeds import Seeds, completed, failed
+from tests.support.reading_app import every_item
 
 PARTS = ("executions", "waves", "waves/1/batches", "coordination", "events", "submissions", "audit")
 BELOW = ("", *(f"/{part}" for part in PARTS))

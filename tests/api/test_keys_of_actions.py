@@ -10,8 +10,8 @@ import pytest
 from api.app import create_app
 from db.submissions import lock_key
 from db.tenants import DEFAULT_TENANT_NO
-from tests.control_fixtures import end_unknown, exhausted
-from tests.seeding import Seeds, failed
+from tests.support.controls import end_unknown, exhausted
+from tests.support.job_seeds import Seeds, failed
 
 KEY = "pressed-once"
 OTHER = "/providers/echo/pause"

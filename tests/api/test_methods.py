@@ -3,7 +3,7 @@
 import pytest
 
 from api.app import create_app
-from tests.service import Client, unique
+from tests.support.service import Client, unique
 
 DESCRIBED = create_app().openapi()["paths"]
 READ = [path for path, operations in DESCRIBED.items() if "get" in operations]

@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from broker import envelopes
 from broker.envelopes import Client, Envelope
@@ -33,26 +32,12 @@ from runtime.metrics import (
     Histograms,
     Series,
 )
-from tests.seeding import Seeds, reading_app
-from tests.tools import needs_tool
+from tests.support.job_seeds import Seeds
+from tests.support.metrics import fleet_value, scrape_samples
+from tests.support.programs import require_program
+from tests.support.reading_app import reading_app
 
 ROOT = Path(__file__).parents[2]
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-async def scrape(reader: httpx2.AsyncClient) -> Samples:
-    answer = await reader.get("/metrics")
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"].startswith("text/plain")
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-    }
-
-
-def value(samples: Samples, name: str, **labels: str) -> float | None:
-    return samples.get((name, tuple(sorted({**labels, "scope": "fleet"}.items()))))
 
 
 @pytest.fixture(params=TALLIES, ids=lambda series: series.name)
@@ -62,28 +47,28 @@ def counter(request: pytest.FixtureRequest) -> Any:
 
 async def test_each_counter_says_what_is_tallied(reader: httpx2.AsyncClient, seeds: Seeds, counter: Any) -> None:
     labels = {label: f"{label}-1" for label in counter.labels}
-    assert value(await scrape(reader), f"{counter.name}_total", **labels) == (None if labels else 0)
+    assert fleet_value(await scrape_samples(reader), f"{counter.name}_total", **labels) == (None if labels else 0)
     for times in (1, 2):
         await in_transaction(
             seeds.engine, lambda c: tallies.add(c, seeds.worker_no, [tally(counter.name, 3, **labels)])
         )
         await in_transaction(seeds.engine, lambda c: tallies.add(c, 99, [tally(counter.name, 1, **labels)]))
-        assert value(await scrape(reader), f"{counter.name}_total", **labels) == 4 * times
+        assert fleet_value(await scrape_samples(reader), f"{counter.name}_total", **labels) == 4 * times
 
 
 async def test_counters_are_0_before_they_first_move(reader: httpx2.AsyncClient) -> None:
-    samples = await scrape(reader)
+    samples = await scrape_samples(reader)
     for series in TALLIES:
         for values in series.zeros:
             labels = dict(zip(series.labels, values, strict=True))
-            assert value(samples, f"{series.name}_total", **labels) == 0
+            assert fleet_value(samples, f"{series.name}_total", **labels) == 0
     assert [series for series in TALLIES if not series.zeros] == [EXECUTIONS, *ANSWERS]
 
 
 async def test_counters_of_answers_are_0_in_each_pool_that_is_called(reader: httpx2.AsyncClient, rows: Any) -> None:
     await rows.execute("INSERT INTO pools (provider, region) VALUES ('p', 'r')")
-    samples = await scrape(reader)
-    assert [value(samples, f"{series.name}_total", provider="p", region="r") for series in ANSWERS] == [0, 0, 0]
+    samples = await scrape_samples(reader)
+    assert [fleet_value(samples, f"{series.name}_total", provider="p", region="r") for series in ANSWERS] == [0, 0, 0]
 
 
 def tallied_in_code() -> Iterator[tuple[Series, Mapping[str, str]]]:
@@ -114,7 +99,7 @@ async def test_cells_of_a_provider_that_is_called_count_from_0_for_each_end(
     await rows.execute("INSERT INTO pools (provider, region) VALUES ('openai', 'us-east')")
     ends = [tally("breakwater_executions", 3, status="failed", provider="openai", region="us-east")]
     await in_transaction(seeds.engine, lambda c: tallies.add(c, seeds.worker_no, ends))
-    samples = await scrape(reader)
+    samples = await scrape_samples(reader)
     shown = {
         (dict(labels)["provider"], dict(labels)["status"]): count
         for (name, labels), count in samples.items()
@@ -129,11 +114,11 @@ async def test_no_counter_falls_to_0_while_postgresql_does_not_answer(
     reader: httpx2.AsyncClient, seeds: Seeds, unused_tcp_port: int
 ) -> None:
     """Else all that was ever counted would be the increase of the first scrape after it, and alerts would fire."""
-    before = {name for name, _ in await scrape(reader) if name.startswith("breakwater_")}
+    before = {name for name, _ in await scrape_samples(reader) if name.startswith("breakwater_")}
     reader.app.state.engine = away = create_engine(f"postgresql://u@127.0.0.1:{unused_tcp_port}/d")  # type: ignore[attr-defined]
     del reader.app.state.fleet_view  # type: ignore[attr-defined]
-    samples = await scrape(reader)
-    assert value(samples, "breakwater_store_available", store="postgresql") == 0
+    samples = await scrape_samples(reader)
+    assert fleet_value(samples, "breakwater_store_available", store="postgresql") == 0
     shown = {name for name, _ in samples if name.startswith("breakwater_")}
     assert {name for name in before if name.endswith(("_total", "_bucket", "_sum", "_count"))}
     assert not {name for name in shown if name.endswith(("_total", "_bucket", "_sum", "_count"))}
@@ -153,12 +138,12 @@ async def test_histograms_sum_up_every_worker_dead_ones_too(reader: httpx2.Async
                 await workers.stop(connection, one.worker_no, metrics=histograms.snapshot())
 
         await in_transaction(seeds.engine, leave)
-    samples = await scrape(reader)
+    samples = await scrape_samples(reader)
     for series in (EXECUTION_DURATION, QUEUE_WAIT, COORDINATION_SECONDS):
-        assert value(samples, f"{series.name}_count") == 6
-        assert value(samples, f"{series.name}_sum") == pytest.approx(0.12)
-        assert value(samples, f"{series.name}_bucket", le="+Inf") == 6
-        assert value(samples, f"{series.name}_bucket", le="0.005") == 0
+        assert fleet_value(samples, f"{series.name}_count") == 6
+        assert fleet_value(samples, f"{series.name}_sum") == pytest.approx(0.12)
+        assert fleet_value(samples, f"{series.name}_bucket", le="+Inf") == 6
+        assert fleet_value(samples, f"{series.name}_bucket", le="0.005") == 0
 
 
 async def test_a_repeated_transaction_shows_with_the_next_heartbeat(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
@@ -170,7 +155,9 @@ async def test_a_repeated_transaction_shows_with_the_next_heartbeat(reader: http
 
     async def shown() -> float:
         await in_transaction(seeds.engine, lambda c: workers.beat(c, seeds.worker_no, running=0, metrics={}))
-        found = value(await scrape(reader), "breakwater_transactions_repeated_total", reason="SerializationError")
+        found = fleet_value(
+            await scrape_samples(reader), "breakwater_transactions_repeated_total", reason="SerializationError"
+        )
         return found or 0
 
     before = await shown()
@@ -179,26 +166,26 @@ async def test_a_repeated_transaction_shows_with_the_next_heartbeat(reader: http
 
 
 async def test_the_queue_is_measured(reader: httpx2.AsyncClient, redis_client: Client) -> None:
-    assert value(await scrape(reader), "breakwater_queue_depth") == 0
+    assert fleet_value(await scrape_samples(reader), "breakwater_queue_depth") == 0
     await envelopes.publish(redis_client, [Envelope(job=1, source="initial", enqueued_at=time.time())] * 2)
-    samples = await scrape(reader)
-    assert value(samples, "breakwater_queue_depth") == 2
-    assert (value(samples, "breakwater_queue_oldest_age_seconds") or -1) >= 0
+    samples = await scrape_samples(reader)
+    assert fleet_value(samples, "breakwater_queue_depth") == 2
+    assert (fleet_value(samples, "breakwater_queue_oldest_age_seconds") or -1) >= 0
 
 
 async def test_the_age_of_a_live_workers_heartbeat_is_measured(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
 ) -> None:
     await rows.execute("UPDATE workers SET heartbeat_at = now() - interval '10 seconds'")
-    age = value(await scrape(reader), "breakwater_worker_heartbeat_age_seconds", worker="w-seeds")
+    age = fleet_value(await scrape_samples(reader), "breakwater_worker_heartbeat_age_seconds", worker="w-seeds")
     assert age == pytest.approx(10, abs=5)
 
 
 async def test_how_long_nobody_led_is_measured(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
-    assert value(await scrape(reader), "breakwater_leader_idle_seconds") is None
+    assert fleet_value(await scrape_samples(reader), "breakwater_leader_idle_seconds") is None
     await lead(seeds.engine, RECONCILING, seeds.worker_no, lease_seconds=60)
     await rows.execute("UPDATE leaders SET worked_at = now() - interval '90 seconds'")
-    assert value(await scrape(reader), "breakwater_leader_idle_seconds") == pytest.approx(90, abs=20)
+    assert fleet_value(await scrape_samples(reader), "breakwater_leader_idle_seconds") == pytest.approx(90, abs=20)
 
 
 async def test_a_violation_shows_within_a_recount(
@@ -206,19 +193,19 @@ async def test_a_violation_shows_within_a_recount(
 ) -> None:
     await seeds.submit()
     await seeds.run_all()
-    sound = await scrape(reader)
-    assert {name: value(sound, "breakwater_invariant_violations", invariant=name) for name in MUST_BE_ZERO} == (
+    sound = await scrape_samples(reader)
+    assert {name: fleet_value(sound, "breakwater_invariant_violations", invariant=name) for name in MUST_BE_ZERO} == (
         dict.fromkeys(MUST_BE_ZERO, 0)
     )
     await rows.execute("UPDATE waves SET total_batches = 9")
-    kept = await scrape(reader)
-    assert value(kept, "breakwater_invariant_violations", invariant="waves_differ") == 0
+    kept = await scrape_samples(reader)
+    assert fleet_value(kept, "breakwater_invariant_violations", invariant="waves_differ") == 0
     monkeypatch.setattr("api.fleet.AUDIT_SECONDS", 0)
-    assert value(await scrape(reader), "breakwater_invariant_violations", invariant="waves_differ") == 1
+    assert fleet_value(await scrape_samples(reader), "breakwater_invariant_violations", invariant="waves_differ") == 1
 
 
 async def test_the_version_is_told(reader: httpx2.AsyncClient) -> None:
-    assert value(await scrape(reader), "breakwater_build_info", version="9.9.9") == 1
+    assert fleet_value(await scrape_samples(reader), "breakwater_build_info", version="9.9.9") == 1
 
 
 async def test_every_series_is_described(reader: httpx2.AsyncClient) -> None:
@@ -232,7 +219,7 @@ async def test_requests_are_counted_by_template_only(reader: httpx2.AsyncClient,
     for path in (f"/jobs/{job.id}", "/jobs/other", "/nowhere/1", "/nowhere/2", "/jobs"):
         await reader.get(path)
     await reader.get("/metrics")
-    samples = await scrape(reader)
+    samples = await scrape_samples(reader)
     handlers = {dict(labels).get("handler") for (name, labels) in samples if name.startswith("http_")}
     assert handlers - {None} == {"/jobs", "/jobs/{job_id}", "none"}
     counted = {
@@ -247,9 +234,9 @@ async def test_without_either_store_there_is_still_an_answer(redis_client: Clien
     engine = create_engine("postgresql://u:p@127.0.0.1:1/d")
     absent = envelopes.connect("redis://127.0.0.1:1/0")
     async with reading_app(engine, absent, 1) as client:
-        samples = await scrape(client)
-    assert value(samples, "breakwater_build_info", version="9.9.9") == 1
-    assert value(samples, "breakwater_queue_depth") is None
+        samples = await scrape_samples(client)
+    assert fleet_value(samples, "breakwater_build_info", version="9.9.9") == 1
+    assert fleet_value(samples, "breakwater_queue_depth") is None
     await absent.aclose()
     await engine.dispose()
 
@@ -261,7 +248,7 @@ async def test_a_linter_of_metrics_has_nothing_to_say(reader: httpx2.AsyncClient
     text = (await reader.get("/metrics")).text
     linted = await asyncio.to_thread(
         subprocess.run,
-        [needs_tool("promtool"), "check", "metrics"],
+        [require_program("promtool"), "check", "metrics"],
         input=text,
         capture_output=True,
         text=True,

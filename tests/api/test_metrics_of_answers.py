@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from tests.answered import BY_QUESTION, MODELS, config, provider
-from tests.api.test_metrics_of_events import FAST, ended, scrape
-from tests.service import StartProcess, connected, unique
-from tests.waiting import eventually_async
-
-__all__ = ["config", "provider"]
+from tests.support.cut_answers import BY_QUESTION, MODELS
+from tests.support.metrics import SHORT_LEASES, has_ended, scrape
+from tests.support.service import StartProcess, api_client, unique
+from tests.support.waiting import eventually_async
 
 COUNTED = {
     "breakwater_executions_simulated_total": "e.status = 'completed' AND e.provider_used = 'echo'",
@@ -25,18 +23,18 @@ ROWS = """
 
 
 async def test_answers_to_look_at_twice_are_counted(
-    database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess, config: Path
+    database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess, cut_answers_config: Path
 ) -> None:
-    api = start_api(database_url, redis_url, **FAST, config=config)
-    start_worker(database_url, redis_url, **FAST, config=config)
-    async with connected(api, database_url) as client:
+    api = start_api(database_url, redis_url, **SHORT_LEASES, config=cut_answers_config)
+    start_worker(database_url, redis_url, **SHORT_LEASES, config=cut_answers_config)
+    async with api_client(api, database_url) as client:
         job_ids = []
         for policy in ({"incomplete": "keep"}, {"incomplete": "fail"}):
             body = unique(models=MODELS, questions=list(BY_QUESTION), policy=policy)
             job_ids.append((await client.post(body)).json()["job"]["id"])
 
         async def all_ended() -> bool:
-            return all([await ended(client, job_id) for job_id in job_ids])
+            return all([await has_ended(client, job_id) for job_id in job_ids])
 
         await eventually_async(all_ended, seconds=30)
         samples = await scrape(client.http)

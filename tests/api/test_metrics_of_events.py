@@ -1,18 +1,12 @@
 """Each series moves when its event happens, in real processes, and says what the rows in the database say."""
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
-
-import httpx2
-from prometheus_client.parser import text_string_to_metric_families
+from typing import Any
 
 from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED, JOBS_SUBMITTED
-from tests.service import Client, StartProcess, connected, unique
-from tests.waiting import eventually_async
+from tests.support.metrics import SHORT_LEASES, Series, has_ended, scrape
+from tests.support.service import Client, StartProcess, api_client, unique
+from tests.support.waiting import eventually_async
 
-Series: TypeAlias = dict[str, float]
-
-FAST: Mapping[str, object] = {"lease_seconds": 1, "heartbeat_seconds": 0.2, "reconcile_seconds": 0.5}
 ROWS = {
     "breakwater_jobs_submitted_total": """
         SELECT coalesce(kind, 'unknown'), outcome, count(*) FROM submissions GROUP BY kind, outcome
@@ -29,26 +23,6 @@ ROWS = {
     """,
     "breakwater_retries_total": "SELECT error_code, count(*) FROM attempts GROUP BY error_code",
 }
-LABELS = {
-    "breakwater_jobs_submitted_total": ("kind", "outcome"),
-    "breakwater_duplicates_prevented_total": ("layer", "reason"),
-    "breakwater_executions_total": ("status", "provider", "region"),
-    "breakwater_coordination_total": ("source", "outcome"),
-    "breakwater_retries_total": ("reason",),
-}
-
-
-async def scrape(http: httpx2.AsyncClient) -> dict[str, Series]:
-    """The fleet's samples by name and by the values of their labels, without counters that didn't move yet."""
-    found: dict[str, Series] = {}
-    for family in text_string_to_metric_families((await http.get("/metrics")).text):
-        for sample in family.samples:
-            if family.type == "counter" and not sample.value:
-                continue
-            names = LABELS.get(sample.name, tuple(sorted(set(sample.labels) - {"scope"})))
-            key = "/".join(sample.labels[name] for name in names)
-            found.setdefault(sample.name, {})[key] = sample.value
-    return found
 
 
 async def recount(client: Client, name: str) -> Series:
@@ -56,22 +30,17 @@ async def recount(client: Client, name: str) -> Series:
     return {"/".join(str(part) for part in tuple(row)[:-1]): row[-1] for row in rows}
 
 
-async def ended(client: Client, job_id: str) -> bool:
-    job: Any = (await client.http.get(f"/jobs/{job_id}")).json()
-    return job["finished_at"] is not None
-
-
 async def test_series_say_what_the_rows_say(
     database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess
 ) -> None:
-    api = start_api(database_url, redis_url, **FAST)
-    start_worker(database_url, redis_url, **FAST, echo_failure_rate=0.4)
-    async with connected(api, database_url) as client:
+    api = start_api(database_url, redis_url, **SHORT_LEASES)
+    start_worker(database_url, redis_url, **SHORT_LEASES, echo_failure_rate=0.4)
+    async with api_client(api, database_url) as client:
         body = unique(models=["a", "b"], questions=[f"Question {number}?" for number in range(20)])
         job_id = (await client.post(body)).json()["job"]["id"]
         assert (await client.post(body)).json()["outcome"] == "joined"
         assert (await client.post(unique(regions=["mars"]))).status_code == 422
-        await eventually_async(lambda: ended(client, job_id), seconds=60)
+        await eventually_async(lambda: has_ended(client, job_id), seconds=60)
         await client.http.post(f"/jobs/{job_id}/coordinate")
         samples = await scrape(client.http)
         assert {name: samples[name] for name in ROWS} == {name: await recount(client, name) for name in ROWS}
@@ -115,22 +84,22 @@ ENDS = """
 async def test_series_say_what_people_did(
     database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess
 ) -> None:
-    api = start_api(database_url, redis_url, **FAST)
-    failing = start_worker(database_url, redis_url, **FAST, echo_failure_rate=1)
-    async with connected(api, database_url) as client:
+    api = start_api(database_url, redis_url, **SHORT_LEASES)
+    failing = start_worker(database_url, redis_url, **SHORT_LEASES, echo_failure_rate=1)
+    async with api_client(api, database_url) as client:
         body = unique(questions=["One?", "Two?", "Three?"], policy={"max_attempts": 1})
         job_id = (await client.post(body)).json()["job"]["id"]
-        await eventually_async(lambda: ended(client, job_id), seconds=30)
+        await eventually_async(lambda: has_ended(client, job_id), seconds=30)
         failing.stop()
         waiting_id = (await client.post(unique())).json()["job"]["id"]
         await client.http.post(f"/jobs/{waiting_id}/coordinate")
         assert (await client.http.post(f"/jobs/{waiting_id}/cancel")).status_code == 202
         assert (await client.http.post(f"/jobs/{job_id}/retry")).json()["retried"] == 3
-        start_worker(database_url, redis_url, **FAST)
-        await eventually_async(lambda: ended(client, job_id), seconds=30)
+        start_worker(database_url, redis_url, **SHORT_LEASES)
+        await eventually_async(lambda: has_ended(client, job_id), seconds=30)
         slow_id = (await client.post(unique())).json()["job"]["id"]
         await client.http.post(f"/jobs/{slow_id}/cancel")
-        await eventually_async(lambda: ended(client, slow_id), seconds=30)
+        await eventually_async(lambda: has_ended(client, slow_id), seconds=30)
         samples = await scrape(client.http)
         rows = await client.database.fetch(ENDS)
         ends = {"/".join(str(part) for part in tuple(row)[:-1]): row[-1] for row in rows}
@@ -145,9 +114,9 @@ async def test_series_say_what_people_did(
 async def test_a_killed_workers_lease_is_counted_once_it_is_taken_over(
     database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess
 ) -> None:
-    api = start_api(database_url, redis_url, **FAST)
-    doomed = start_worker(database_url, redis_url, **FAST, echo_delay_seconds=30)
-    async with connected(api, database_url) as client:
+    api = start_api(database_url, redis_url, **SHORT_LEASES)
+    doomed = start_worker(database_url, redis_url, **SHORT_LEASES, echo_delay_seconds=30)
+    async with api_client(api, database_url) as client:
         job_id = (await client.post(unique())).json()["job"]["id"]
 
         async def is_running() -> bool:
@@ -156,8 +125,8 @@ async def test_a_killed_workers_lease_is_counted_once_it_is_taken_over(
 
         await eventually_async(is_running, seconds=30)
         doomed.kill()
-        start_worker(database_url, redis_url, **FAST)
-        await eventually_async(lambda: ended(client, job_id), seconds=30)
+        start_worker(database_url, redis_url, **SHORT_LEASES)
+        await eventually_async(lambda: has_ended(client, job_id), seconds=30)
         samples = await scrape(client.http)
         assert samples["breakwater_leases_lost_total"] == {"": 1}
         assert samples["breakwater_reconciled_total"]["lease_expired"] >= 1

@@ -3,12 +3,11 @@
 import pytest
 
 from db.engine import create_engine
-from tests.api.test_imports import ended, settings
-from tests.api.test_metrics_of_events import Series, scrape
-from tests.imports import Imports, csv_type, import_body, plan_of
-from tests.service import Client, connected
-
-__all__ = ["settings"]
+from tests.support.import_bodies import csv_type, import_body
+from tests.support.import_steps import ImportSteps, plan_of
+from tests.support.imports_over_http import wait_until_ended
+from tests.support.metrics import Series, scrape
+from tests.support.service import Client, api_client
 
 BATCHES = "breakwater_import_batches_total"
 ROWS = "breakwater_import_rows_total"
@@ -36,9 +35,9 @@ async def scraped(client: Client) -> tuple[Series, Series]:
 
 
 @pytest.fixture
-async def client(start_api, start_worker, database_url, redis_url, settings):
-    start_worker(database_url, redis_url, **settings)
-    async with connected(start_api(database_url, redis_url, **settings), database_url) as client:
+async def client(start_api, start_worker, database_url, redis_url, import_settings):
+    start_worker(database_url, redis_url, **import_settings)
+    async with api_client(start_api(database_url, redis_url, **import_settings), database_url) as client:
         yield client
 
 
@@ -46,14 +45,14 @@ def customers(**policy: int) -> dict:
     return import_body(csv_type("customer"), on_duplicate="create", policy={"batch_size": 100, **policy})
 
 
-async def test_every_result_of_a_row_and_every_end_of_a_batch_is_counted(client, settings) -> None:
+async def test_every_result_of_a_row_and_every_end_of_a_batch_is_counted(client, import_settings) -> None:
     assert await scraped(client) == ({}, {})
-    path = settings["config"].parent / "data" / "customer.csv"
+    path = import_settings["config"].parent / "data" / "customer.csv"
     lines = path.read_text().splitlines()
 
     async def run(**policy: int) -> None:
         answer = await client.post(customers(**policy))
-        await ended(client, answer.json()["job"]["id"])
+        await wait_until_ended(client, answer.json()["job"]["id"])
         assert await scraped(client) == await recounted(client)
 
     await run()
@@ -78,13 +77,13 @@ async def test_a_batch_that_is_retried_counts_again_only_as_what_it_did(client) 
     source = {"type": "sql", "connection": "erp", "table": "line"}
     given = import_body({"id": "line", "key": ["id"], "source": source}, policy={"batch_size": 100})
     job_id = (await client.post(given)).json()["job"]["id"]
-    assert (await ended(client, job_id))["status"] == "failed"
+    assert (await wait_until_ended(client, job_id))["status"] == "failed"
     batches, rows = before = await scraped(client)
     assert before == await recounted(client)
     assert (batches["failed"], rows["inserted"], rows["rejected"]) == (1, 250, 1)
     await client.database.execute("DELETE FROM line WHERE id IS NULL")
     assert (await client.http.post(f"/jobs/{job_id}/retry")).json()["retried"] == 1
-    assert (await ended(client, job_id))["status"] == "partial"
+    assert (await wait_until_ended(client, job_id))["status"] == "partial"
     after, kept = await recounted(client)
     assert (after, kept) == ({"completed": batches["completed"] + 1}, {"inserted": 250})
     assert await scraped(client) == ({**after, "failed": 1}, {**kept, "rejected": 1})
@@ -92,8 +91,8 @@ async def test_a_batch_that_is_retried_counts_again_only_as_what_it_did(client) 
 
 async def test_batches_that_are_cancelled_are_counted(start_api, database_url, redis_url) -> None:
     engine = create_engine(database_url, size=4, pinned_plans=True)
-    ledger = Imports(engine)
-    async with connected(start_api(database_url, redis_url), database_url) as client:
+    ledger = ImportSteps(engine)
+    async with api_client(start_api(database_url, redis_url), database_url) as client:
         job_no = await ledger.coordinate(plan_of([2], [3]))
         job_id = await client.database.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
         for _ in range(2):

@@ -2,7 +2,7 @@
 
 import httpx2
 
-from tests.seeding import every_item
+from tests.support.reading_app import every_item
 
 
 async def test_each_change_is_listed_with_who_and_why(reader: httpx2.AsyncClient) -> None:

@@ -12,8 +12,8 @@ from api.pausing import Pauses
 from broker import envelopes as broker
 from db.engine import Engine
 from runtime.settings import Settings
-from tests.service import Client, Json, Process, connected, unique
-from tests.waiting import eventually_async
+from tests.support.service import Client, Json, Process, api_client, unique
+from tests.support.waiting import eventually_async
 
 HELD = {"regions": ["eu-west"]}
 SLOW_BEAT = {"heartbeat_seconds": 10, "lease_seconds": 30}
@@ -27,7 +27,7 @@ async def two(
 ) -> AsyncIterator[tuple[Client, Client]]:
     """Clients of two APIs that hear of each other by notices alone: the test ends before a heartbeat."""
     first, second = (start_api(database_url, redis_url, **SLOW_BEAT) for _ in range(2))
-    async with connected(first, database_url) as one, connected(second, database_url) as other:
+    async with api_client(first, database_url) as one, api_client(second, database_url) as other:
         yield one, other
 
 
@@ -62,7 +62,7 @@ async def test_another_process_refuses_and_accepts_at_a_notice(two: tuple[Client
 
 async def test_without_redis_a_heartbeat_is_enough(start_api: Callable[..., Process], database_url: str) -> None:
     first, second = (start_api(database_url, NOBODY, **QUICK_BEAT) for _ in range(2))
-    async with connected(first, database_url) as one, connected(second, database_url) as other:
+    async with api_client(first, database_url) as one, api_client(second, database_url) as other:
         await press(one, "/providers/echo/pause")
         assert await refuses(one, unique())
         await eventually_async(lambda: refuses(other, unique()), seconds=5, what="the other API refuses")
@@ -73,10 +73,10 @@ async def test_a_pause_outlives_the_api_and_holds_from_the_first_request(
     start_api: Callable[..., Process], database_url: str, redis_url: str
 ) -> None:
     process = start_api(database_url, redis_url)
-    async with connected(process, database_url) as client:
+    async with api_client(process, database_url) as client:
         await press(client, "/regions/us-east/pause")
     process.stop()
-    async with connected(start_api(database_url, redis_url), database_url) as client:
+    async with api_client(start_api(database_url, redis_url), database_url) as client:
         assert code(await client.post(unique())) == (422, "region_paused")
 
 
@@ -87,7 +87,7 @@ async def test_a_configured_pause_is_lifted_by_a_person_and_stays_so(
     config.write_text("[regions.us-east]\npaused = true\n")
     for is_refused in (True, False):
         process = start_api(database_url, redis_url, config=config)
-        async with connected(process, database_url) as client:
+        async with api_client(process, database_url) as client:
             assert await refuses(client, unique()) is is_refused
             await press(client, "/regions/us-east/resume")
             assert not await refuses(client, unique())
@@ -204,7 +204,7 @@ async def test_a_press_is_logged_with_who_and_why(
     start_api: Callable[..., Process], database_url: str, redis_url: str
 ) -> None:
     process = start_api(database_url, redis_url)
-    async with connected(process, database_url) as client:
+    async with api_client(process, database_url) as client:
         for _ in range(2):
             await client.http.post("/regions/EU/pause", json={"reason": "An outage."})
         await press(client, "/providers/echo/pause")

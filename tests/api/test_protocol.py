@@ -13,9 +13,9 @@ import httpx2
 import orjson
 import pytest
 
-from tests.raw_http import RawClient, request
-from tests.service import Client, Process, StartProcess, running, unique
-from tests.waiting import eventually
+from tests.support.raw_http import RawClient, request
+from tests.support.service import Client, Process, StartProcess, running, unique
+from tests.support.waiting import eventually
 
 JSON = {"Content_Type": "application/json"}
 ACTIONS = ["/jobs", "/jobs/absent/cancel", "/regions/us-east/pause", "/jobs/absent/coordinate"]

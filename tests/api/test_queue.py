@@ -11,7 +11,8 @@ from broker.envelopes import Client, Envelope
 from db import workers
 from db.engine import Engine, connect, create_engine
 from db.leadership import RECONCILING, lead
-from tests.seeding import Seeds, reading_app, retried
+from tests.support.job_seeds import Seeds, retried
+from tests.support.reading_app import reading_app
 
 NOBODY = "127.0.0.1:1"
 

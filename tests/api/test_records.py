@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import replace
 
 import httpx2
@@ -10,30 +9,22 @@ import orjson
 import pytest
 
 from db.engine import Engine, connect
-from db.import_settlements import ReadRow, RejectedRow
-from tests.imports import Imports, plan_of, read
-from tests.seeding import Seeds, every_item
+from db.import_settlements import RejectedRow
+from tests.support.import_steps import ImportSteps, import_keys, plan_of, read
+from tests.support.job_seeds import Seeds
+from tests.support.reading_app import every_item
 
 ODD_KEYS = ("", "\x01", "\x01" * 500, "a", "a\x01", "b", "é", "\U0010ffff")
 
 
 @pytest.fixture
-def ledger(engine: Engine) -> Imports:
-    return Imports(engine)
-
-
-async def import_keys(ledger: Imports, keys: Sequence[str], *, dataset: str = "ledger") -> int:
-    """Import rows with these keys as `type-0` of a dataset; return the key of the job."""
-    job_no = await ledger.coordinate(replace(plan_of([1], rows=len(keys)), dataset=dataset))
-    ((batch, given),) = await ledger.claim()
-    rows = [ReadRow(key, orjson.dumps({"n": n}).decode(), n) for n, key in enumerate(keys)]
-    await ledger.record(replace(read(batch, given), records=rows))
-    return job_no
+def ledger(engine: Engine) -> ImportSteps:
+    return ImportSteps(engine)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 200])
 async def test_every_row_is_on_one_page_whatever_its_key(
-    reader: httpx2.AsyncClient, ledger: Imports, limit: int
+    reader: httpx2.AsyncClient, ledger: ImportSteps, limit: int
 ) -> None:
     await import_keys(ledger, ODD_KEYS)
     found = await every_item(reader, "/datasets/ledger/records?record_type=type-0", limit=limit)
@@ -41,7 +32,7 @@ async def test_every_row_is_on_one_page_whatever_its_key(
 
 
 async def test_a_row_whose_key_is_the_empty_text_is_downloaded_too(
-    reader: httpx2.AsyncClient, ledger: Imports, monkeypatch: pytest.MonkeyPatch
+    reader: httpx2.AsyncClient, ledger: ImportSteps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.records.PAGE_RECORDS", 2)
     await import_keys(ledger, ODD_KEYS)
@@ -52,7 +43,7 @@ async def test_a_row_whose_key_is_the_empty_text_is_downloaded_too(
 # Rejects
 
 
-async def import_rejects(ledger: Imports) -> str:
+async def import_rejects(ledger: ImportSteps) -> str:
     """The path of the rejects of an import of two record types, with two reasons each."""
     job_no = await ledger.coordinate(plan_of([2, 1]))
     for batch, given in await ledger.claim():
@@ -77,7 +68,7 @@ async def import_rejects(ledger: Imports) -> str:
     ],
 )
 async def test_rejects_are_narrowed_by_record_type_and_code_on_pages_and_in_files(
-    reader: httpx2.AsyncClient, ledger: Imports, monkeypatch: pytest.MonkeyPatch, query: str, expected: object
+    reader: httpx2.AsyncClient, ledger: ImportSteps, monkeypatch: pytest.MonkeyPatch, query: str, expected: object
 ) -> None:
     monkeypatch.setattr("db.rejects.PAGE_REJECTS", 2)
     path = f"{await import_rejects(ledger)}?{query}"
@@ -90,7 +81,7 @@ async def test_rejects_are_narrowed_by_record_type_and_code_on_pages_and_in_file
     assert [{**one, "record_key": one["record_key"].removeprefix("'")} for one in records] == shown
 
 
-async def test_a_file_of_rejects_has_a_name_and_no_pages(reader: httpx2.AsyncClient, ledger: Imports) -> None:
+async def test_a_file_of_rejects_has_a_name_and_no_pages(reader: httpx2.AsyncClient, ledger: ImportSteps) -> None:
     path = await import_rejects(ledger)
     file = await reader.get(path, headers={"Accept": "text/csv"})
     assert file.headers["Content-Disposition"].endswith('-rejects.csv"')
@@ -107,7 +98,7 @@ async def test_a_file_of_rejects_has_a_name_and_no_pages(reader: httpx2.AsyncCli
     assert absent.status_code == 404
 
 
-async def test_an_import_links_its_rejects(reader: httpx2.AsyncClient, ledger: Imports, seeds: Seeds) -> None:
+async def test_an_import_links_its_rejects(reader: httpx2.AsyncClient, ledger: ImportSteps, seeds: Seeds) -> None:
     path = await import_rejects(ledger)
     (listed,) = (await reader.get("/jobs", params={"kind": "import"})).json()["items"]
     shown = (await reader.get(path.removesuffix("/rejects"))).json()

@@ -11,7 +11,8 @@ from broker.envelopes import Client
 from configuration.content import Content
 from db.engine import Engine
 from runtime.config_file import ConfigFile
-from tests.seeding import Seeds, every_item, reading_app
+from tests.support.job_seeds import Seeds
+from tests.support.reading_app import every_item, reading_app
 
 
 async def region(reader: httpx2.AsyncClient, name: str) -> Any:

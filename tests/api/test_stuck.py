@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.seeding import Seeds
+from tests.support.job_seeds import Seeds
 
 LONG_AGO = "now() - interval '2 hours'"
 

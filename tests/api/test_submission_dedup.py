@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 
-from tests.service import Client, StartProcess, connected, unique
+from tests.support.service import Client, StartProcess, api_client, unique
 
 DAY_SECONDS = 86_400
 
@@ -121,7 +121,7 @@ async def test_the_same_spec_is_new_once_its_job_completed_and_is_not_recent(cli
 async def test_without_dedup_seconds_only_active_jobs_are_joined(
     database_url: str, redis_url: str, start_api: StartProcess
 ) -> None:
-    async with connected(start_api(database_url, redis_url, dedup_seconds=0), database_url) as client:
+    async with api_client(start_api(database_url, redis_url, dedup_seconds=0), database_url) as client:
         body = unique()
         created = await client.post(body)
         assert (await client.post(body)).status_code == 200

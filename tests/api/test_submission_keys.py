@@ -6,8 +6,8 @@ from hashlib import sha256
 import pytest
 
 from domain.fingerprint import canonical_json
-from tests.service import Client, StartProcess, unique
-from tests.waiting import eventually_async
+from tests.support.service import Client, StartProcess, unique
+from tests.support.waiting import eventually_async
 
 COMPOSED, APART = "caf\u00e9", "cafe\u0301"
 

@@ -2,7 +2,7 @@
 
 import httpx2
 
-from tests.service import Client, Json, Process, unique
+from tests.support.service import Client, Json, Process, unique
 
 
 def lines(service: Process, event: str, answer: httpx2.Response) -> list[Json]:

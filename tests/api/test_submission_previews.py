@@ -5,7 +5,7 @@ import secrets
 import httpx2
 import pytest
 
-from tests.service import Client, Json, unique
+from tests.support.service import Client, Json, unique
 
 
 async def counts(client: Client) -> list[int]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.domain.bodies import submitted
-from tests.service import Client, Json, unique
+from tests.support.service import Client, Json, unique
 
 PROBLEM = "application/problem+json"
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.lives import Life, Lives, live_by_chance
-from tests.seeding import Seeds, failed, retried
+from tests.support.cell_histories import CellHistories, CellHistory, random_histories
+from tests.support.job_seeds import Seeds, failed, retried
 
 
 async def shown(reader: httpx2.AsyncClient, execution_id: str) -> Any:
@@ -19,7 +19,7 @@ async def shown(reader: httpx2.AsyncClient, execution_id: str) -> Any:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_try_is_told_once(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, seed: int) -> None:
-    lives = await live_by_chance(seeds, rows, seed)
+    lives = await random_histories(seeds, rows, seed)
     assert {life.status for life in lives} >= {"planned", "completed", "failed", "cancelled"}
     for life in lives:
         cell = await shown(reader, life.execution_id)
@@ -33,13 +33,13 @@ async def test_every_try_is_told_once(reader: httpx2.AsyncClient, seeds: Seeds, 
 async def test_a_cell_and_its_tries_are_of_one_moment(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     job = await seeds.submit()
     await seeds.plan()
-    life = Life(job, (job.job_no, 0, 0, 0))
+    life = CellHistory(job, (job.job_no, 0, 0, 0))
 
     is_seen = asyncio.Event()
 
     async def keep_failing() -> None:
         while not is_seen.is_set():
-            await Lives(rows, random.Random(1)).repeat(life)
+            await CellHistories(rows, random.Random(1)).repeat(life)
 
     failing = asyncio.create_task(keep_failing())
     seen = set()
@@ -55,8 +55,8 @@ async def test_a_cell_and_its_tries_are_of_one_moment(reader: httpx2.AsyncClient
 async def test_a_cell_given_up_without_a_call_has_no_try(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     job = await seeds.submit()
     await seeds.plan()
-    life = Life(job, (job.job_no, 0, 0, 0))
-    await Lives(rows, random.Random(1)).give_up(life)
+    life = CellHistory(job, (job.job_no, 0, 0, 0))
+    await CellHistories(rows, random.Random(1)).give_up(life)
     cell = await shown(reader, life.execution_id)
     assert (cell["status"], cell["attempts"], cell["attempt_history"]) == ("failed", 0, [])
     assert cell["error"]["code"] in {"queue_timeout", "worker_lost"}

@@ -6,9 +6,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.raw_http import RawClient, request
-from tests.service import Process, unique
-from tests.tools import needs_tool
+from tests.support.programs import require_program
+from tests.support.raw_http import RawClient, request
+from tests.support.service import Process, unique
 
 OFFERS = {
     "h2c": {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2_Settings": "AAMAAABkAAQCAAAAAAIAAAAA"},
@@ -118,7 +118,7 @@ def test_chunks_that_can_not_be_read_end_the_connection(service: Process) -> Non
 
 
 def test_the_stock_java_client_submits(service: Process, tmp_path: Path) -> None:
-    java = needs_tool("java")
+    java = require_program("java")
     source = tmp_path / "Submit.java"
     source.write_text(JAVA)
     command = [java, "-XX:TieredStopAtLevel=1", str(source), f"{service.url}/jobs", spec().decode(), spec().decode()]
@@ -128,7 +128,7 @@ def test_the_stock_java_client_submits(service: Process, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("extra", [[], ["-H", "Transfer-Encoding: chunked"], ["-H", "Expect: 100-continue"]])
 def test_curl_submits_with_an_offer_of_http_2(service: Process, extra: list[str]) -> None:
-    curl = needs_tool("curl")
+    curl = require_program("curl")
     command = [curl, "-s", "--http2", "-o", "/dev/null", "-w", "%{http_code}", *extra]
     sent = ["-H", "Content-Type: application/json", "-d", spec().decode(), f"{service.url}/jobs"]
     assert subprocess.run([*command, *sent], capture_output=True, text=True, check=True).stdout == "202"

@@ -9,11 +9,10 @@ import redis
 
 from broker import envelopes, locks, notices
 from broker.envelopes import BrokerError, Client
-from tests.broker.test_envelopes import bell
-from tests.fleet import broker
+from tests.support.connections import broker_client, envelope_of
 
 OPERATIONS: dict[str, Callable[[Client], Awaitable[object]]] = {
-    "publish": lambda client: envelopes.publish(client, [bell(1)]),
+    "publish": lambda client: envelopes.publish(client, [envelope_of(1)]),
     "reserve": lambda client: envelopes.reserve(client, "one", count=1, block_seconds=0.001),
     "acknowledge": lambda client: envelopes.acknowledge(client, [b"1-1"]),
     "notice": lambda client: notices.publish(client, notices.Notice("pauses")),
@@ -46,7 +45,7 @@ async def is_heard(
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 async def test_a_cancellation_is_heard_at_every_turn(redis_url: str, operation) -> None:
-    async with broker(redis_url) as client:
+    async with broker_client(redis_url) as client:
         await envelopes.reserve(client, "one", count=1, block_seconds=0.001)
         unheard = [turn for turn in range(100) if not await is_heard(lambda: operation(client), turn)]
     assert unheard == []
@@ -55,7 +54,7 @@ async def test_a_cancellation_is_heard_at_every_turn(redis_url: str, operation) 
 @pytest.mark.parametrize("cut_at", range(6))
 async def test_a_cancellation_is_heard_though_the_connection_breaks(redis_url: str, cut_at: int) -> None:
     """The server closes the connection while the client sends, so that what ends the sending is an error."""
-    async with broker(redis_url) as client:
+    async with broker_client(redis_url) as client:
         with redis.Redis.from_url(redis_url) as other:
 
             def cut(turn: int) -> None:
@@ -65,7 +64,7 @@ async def test_a_cancellation_is_heard_though_the_connection_breaks(redis_url: s
             unheard = []
             for turn in range(12):
                 await client.ping()
-                if not await is_heard(lambda: envelopes.publish(client, [bell(1)]), turn, cut):
+                if not await is_heard(lambda: envelopes.publish(client, [envelope_of(1)]), turn, cut):
                     unheard.append(turn)
     assert unheard == []
 
@@ -79,7 +78,7 @@ async def test_a_cancellation_is_heard_while_all_connections_are_in_use(redis_ur
         for turn in range(0, 40, 4):
             holder = asyncio.create_task(envelopes.reserve(client, "one", count=1, block_seconds=0.02))
             await asyncio.sleep(0)
-            if not await is_heard(lambda: envelopes.publish(client, [bell(1)]), turn):
+            if not await is_heard(lambda: envelopes.publish(client, [envelope_of(1)]), turn):
                 unheard.append(turn)
             await holder
             await client.ping()

@@ -7,18 +7,14 @@ import pytest
 
 from broker import envelopes
 from broker.envelopes import Client, Envelope
-from tests.fleet import broker
+from tests.support.connections import broker_client, envelope_of
 
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[Client]:
-    async with broker(redis_url) as client:
+    async with broker_client(redis_url) as client:
         await envelopes.reserve(client, "one", count=1, block_seconds=0.001)  # makes the group
         yield client
-
-
-def bell(job: int) -> Envelope:
-    return Envelope(job=job, source="initial", enqueued_at=time.time())
 
 
 async def take(client: Client, consumer: str = "one", count: int = 10) -> list[envelopes.Delivery]:
@@ -33,14 +29,14 @@ async def test_an_envelope_comes_out_as_it_went_in(client: Client) -> None:
 
 
 async def test_each_envelope_goes_to_one_consumer(client: Client) -> None:
-    await envelopes.publish(client, map(bell, range(1, 21)))
+    await envelopes.publish(client, map(envelope_of, range(1, 21)))
     first, second = await take(client, "one", 10), await take(client, "two", 20)
     jobs = [delivery.envelope.job for delivery in (*first, *second) if delivery.envelope]
     assert sorted(jobs) == list(range(1, 21))
 
 
 async def test_what_is_acknowledged_is_off_the_stream(client: Client) -> None:
-    await envelopes.publish(client, map(bell, (1, 2, 3)))
+    await envelopes.publish(client, map(envelope_of, (1, 2, 3)))
     taken = await take(client)
     await envelopes.acknowledge(client, [one.entry_id for one in taken[:2]])
     state = await envelopes.look(client)
@@ -51,7 +47,7 @@ async def test_what_is_acknowledged_is_off_the_stream(client: Client) -> None:
 
 
 async def test_what_lies_idle_is_taken_over_by_another(client: Client) -> None:
-    await envelopes.publish(client, [bell(1)])
+    await envelopes.publish(client, [envelope_of(1)])
     await take(client, "dead")
     assert await envelopes.take_over(client, "one", idle_seconds=60, count=10) == []
     (taken,) = await envelopes.take_over(client, "one", idle_seconds=0, count=10)
@@ -61,7 +57,7 @@ async def test_what_lies_idle_is_taken_over_by_another(client: Client) -> None:
 
 async def test_a_group_that_is_gone_is_made_anew_from_the_beginning(client: Client) -> None:
     await client.flushall()
-    await envelopes.publish(client, map(bell, (1, 2)))
+    await envelopes.publish(client, map(envelope_of, (1, 2)))
     assert await take(client) == []
     assert len(await take(client)) == 2
 
@@ -70,7 +66,7 @@ async def test_a_group_that_is_gone_is_made_anew_from_the_beginning(client: Clie
 async def test_every_look_without_a_group_is_an_answer(client: Client, *, with_entry: bool) -> None:
     await client.flushall()
     if with_entry:
-        await envelopes.publish(client, [bell(1)])
+        await envelopes.publish(client, [envelope_of(1)])
     state = await envelopes.look(client)
     assert (state.depth, state.undelivered) == (int(with_entry), int(with_entry))
     await client.flushall()
@@ -81,13 +77,15 @@ async def test_every_look_without_a_group_is_an_answer(client: Client, *, with_e
 
 async def test_the_age_is_the_oldest_entrys(client: Client) -> None:
     assert (await envelopes.look(client)).oldest_age_seconds == 0
-    await client.xadd(envelopes.STREAM, {envelopes.FIELD: bell(1).to_bytes()}, id=f"{int((time.time() - 90) * 1000)}-0")
-    await envelopes.publish(client, [bell(2)])
+    await client.xadd(
+        envelopes.STREAM, {envelopes.FIELD: envelope_of(1).to_bytes()}, id=f"{int((time.time() - 90) * 1000)}-0"
+    )
+    await envelopes.publish(client, [envelope_of(2)])
     assert 85 < (await envelopes.look(client)).oldest_age_seconds < 95
 
 
 async def test_a_consumer_that_holds_something_is_not_forgotten(client: Client) -> None:
-    await envelopes.publish(client, [bell(1)])
+    await envelopes.publish(client, [envelope_of(1)])
     (held,) = await take(client, "one")
     await envelopes.forget(client, "one")
     assert await envelopes.take_over(client, "two", idle_seconds=0, count=1)

@@ -7,13 +7,13 @@ import pytest
 
 from broker import locks
 from broker.envelopes import Client
-from tests.fleet import broker
-from tests.waiting import eventually_async
+from tests.support.connections import broker_client
+from tests.support.waiting import eventually_async
 
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[Client]:
-    async with broker(redis_url) as client:
+    async with broker_client(redis_url) as client:
         yield client
 
 

@@ -11,8 +11,8 @@ import pytest
 from broker import notices
 from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
-from tests.fleet import broker
-from tests.waiting import eventually_async
+from tests.support.connections import broker_client
+from tests.support.waiting import eventually_async
 
 PAUSES = Notice(about="pauses")
 
@@ -25,7 +25,7 @@ def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[Client]:
-    async with broker(redis_url) as client:
+    async with broker_client(redis_url) as client:
         yield client
 
 

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.routes import pages
-from tests.tools import needs_tool
+from tests.support.programs import require_program
 
 BROWSER_SECONDS = 60
 
@@ -45,7 +45,7 @@ def browse(url: str, profile: Path) -> subprocess.CompletedProcess[str]:
     """Return the page as the browser has it after its scripts ran, and on stderr what they wrote to the console."""
     return subprocess.run(
         [
-            needs_tool("chromium"),
+            require_program("chromium"),
             "--headless",
             "--no-sandbox",
             "--disable-gpu",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.forks import run_command
+from tests.support.processes import run_command
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.forks import Ended, run_command
+from tests.support.processes import Ended, run_command
 
 PROJECT = Path(__file__).resolve().parents[2]
 FIRST = '[providers.hybrid]\ntype = "openai"\nmax_concurrent = 3\n\n[providers.hybrid.base_urls]\nus-east = "http://127.0.0.1:9001/v1"\n'

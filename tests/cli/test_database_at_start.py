@@ -12,13 +12,10 @@ from db import sessions
 from db.engine import probe
 from domain.postgres_url import hide_passwords
 from runtime.python import python_command
-from tests.fleet import Fleet
-from tests.fleet_fixtures import connection
-from tests.service import StartProcess, free_port
-from tests.sources_away import gateway_to
-from tests.waiting import eventually, eventually_async
-
-__all__ = ["connection"]
+from tests.support.gateway import gateway_to
+from tests.support.service import StartProcess, free_port
+from tests.support.waiting import eventually, eventually_async
+from tests.support.workers import Fleet
 
 
 def started(command: str, database_url: str) -> "subprocess.Popen[str]":

@@ -9,7 +9,7 @@ from sources.errors import SourceError
 from sources.file import FileSource
 from tests.corpus.judging import Imported, ImportedRow, Refused
 from tests.corpus.verdicts import Case
-from tests.reading_sources import ParserHere
+from tests.support.reading_sources import ParserHere
 
 SECONDS = 300
 """No file of the corpus takes as long, on a busy machine either."""

@@ -5,12 +5,11 @@ import json
 from db.engine import Connection
 from tests.corpus.corpus import draw
 from tests.corpus.verdicts import Case, Reject, Row, is_same
-from tests.fleet import Fleet, all_ended, ring
-from tests.fleet_fixtures import connection, fleet
-from tests.import_fixtures import Erp, erp
-from tests.imports import import_body, seed_import
-
-__all__ = ["connection", "erp", "fleet"]
+from tests.support.connections import publish_envelopes
+from tests.support.erp_source import Erp
+from tests.support.import_bodies import import_body, store_import
+from tests.support.outcomes import all_ended
+from tests.support.workers import Fleet
 
 RECORDS = """
 SELECT s.record_type, r.record_key, r.payload::text AS payload
@@ -31,9 +30,9 @@ async def test_what_a_worker_writes_is_what_a_strict_reader_sees(
         (erp.data / case.name).write_bytes(case.content)
         types.append({"id": f"t{number}", "key": list(case.key), "source": {"type": "file", "path": case.name}})
     body = import_body(*types, policy={"max_rejects": 1000, "batch_size": 7})
-    job_no = await seed_import(connection, body)
+    job_no = await store_import(connection, body)
     fleet.start(1, LEASE_SECONDS=30, HEARTBEAT_SECONDS=5)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await all_ended(connection, seconds=60)
     assert await connection.fetchval("SELECT status FROM jobs") == "completed"
     found = {

@@ -12,12 +12,8 @@ from db.marks import ShownCall
 from db.results import Settlement
 from db.tenants import DEFAULT_TENANT_NO
 from domain.calls import Cell
-from tests.control_fixtures import engine, seeds
-from tests.fleet import assert_audit
-from tests.fleet_fixtures import connection
-from tests.seeding import Seeded, Seeds, completed, failed, retried
-
-__all__ = ["connection", "engine", "seeds"]
+from tests.support.job_seeds import Seeded, Seeds, completed, failed, retried
+from tests.support.outcomes import assert_audit
 
 
 async def claimed(seeds: Seeds) -> tuple[Seeded, ClaimedBatch]:

@@ -7,13 +7,11 @@ import pytest
 
 from db.engine import Connection
 from domain.errors import NotFound
-from tests.control_fixtures import WHO, Controls, controls, engine, events, seeds, waits_for_a_lock
-from tests.fleet import assert_audit, attempts, connected, statuses
-from tests.fleet_fixtures import connection
-from tests.ledger import plan_queued
-from tests.seeding import Seeds, completed, failed, retried
-
-__all__ = ["connection", "controls", "engine", "seeds"]
+from tests.support.connections import database_connections
+from tests.support.controls import WHO, Controls, events, waits_for_a_lock
+from tests.support.job_seeds import Seeds, completed, failed, retried
+from tests.support.outcomes import assert_audit, attempts, statuses
+from tests.support.planned_batches import plan_queued
 
 SIX = ["One?", "Two?", "Three?", "Four?", "Five?", "Six?"]
 
@@ -41,7 +39,7 @@ async def test_triggers_that_waited_for_its_plan_get_their_outcome(seeds: Seeds,
 
 async def test_a_job_that_is_being_planned_is_waited_for(seeds, controls, connection, database_url) -> None:
     job = await seeds.submit(questions=SIX)
-    async with connected(database_url) as (planner,):
+    async with database_connections(database_url) as (planner,):
         async with planner.transaction():
             await plan_queued(planner, batch_cells=2)
             cancelling = asyncio.create_task(controls.cancel(job.id))

@@ -6,12 +6,10 @@ import pytest
 
 from db.batches import Claimant, ClaimedBatch, claim_cells, next_due_seconds
 from db.engine import Connection
-from tests.configuration import CONFIGURATION_NO, POOLS
-from tests.fleet import body, connected, seed
-from tests.fleet_fixtures import connection
-from tests.ledger import plan_and_claim, plan_queued
-
-__all__ = ["connection"]
+from tests.support.configurations import CONFIGURATION_NO, POOLS
+from tests.support.connections import database_connections
+from tests.support.jobs import job_body, store_jobs
+from tests.support.planned_batches import plan_and_claim, plan_queued
 
 US = {("echo", "us-east"): POOLS["echo", "us-east"]}
 HINT = """
@@ -28,14 +26,14 @@ async def take(connection: Connection, *, cells: int = 1000, holder: int = 1) ->
 @pytest.fixture
 async def other(database_url: str) -> AsyncIterator[Connection]:
     """Another worker's connection, that would rather fail than wait."""
-    async with connected(database_url, lock_timeout="200ms") as (other,):
+    async with database_connections(database_url, lock_timeout="200ms") as (other,):
         yield other
 
 
 async def ready(connection: Connection, *, batches: int) -> None:
     """A job whose batches of one cell are due."""
     async with connection.transaction():
-        await seed(connection, [body(questions=batches)])
+        await store_jobs(connection, [job_body(questions=batches)])
         await plan_queued(connection, batch_cells=1, is_claimed=False)
 
 
@@ -64,7 +62,7 @@ async def test_a_batch_whose_row_is_locked_stays_for_later(connection, other) ->
 
 
 async def test_a_batch_under_a_living_lease_is_not_claimed_and_its_hint_goes(connection) -> None:
-    await plan_and_claim(connection, [body(questions=2)], batch_cells=2)
+    await plan_and_claim(connection, [job_body(questions=2)], batch_cells=2)
     await connection.execute(HINT)
     assert await take(connection) == []
     assert await hints(connection) == 0
@@ -72,7 +70,7 @@ async def test_a_batch_under_a_living_lease_is_not_claimed_and_its_hint_goes(con
 
 
 async def test_a_batch_whose_lease_ran_out_is_taken_under_a_higher_fence(connection) -> None:
-    await plan_and_claim(connection, [body(questions=2)], batch_cells=2)
+    await plan_and_claim(connection, [job_body(questions=2)], batch_cells=2)
     await connection.execute("UPDATE batches SET lease_until = now() - interval '1 s'")
     await connection.execute(HINT)
     (taken,) = await take(connection)

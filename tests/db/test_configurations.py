@@ -23,13 +23,10 @@ from domain.errors import SpecRejected
 from domain.normalize import normalize
 from domain.plan import Pool, plan
 from domain.spec import JobSpec
-from tests.configuration import CONFIGURATION_NO, IDENTITY_NOS, POOLS, SIMULATED, commit, content_of
-from tests.fleet import body, seed
-from tests.fleet_fixtures import connection
-from tests.imports import import_body, listed, seed_import, table_type
-from tests.ledger import plan_queued
-
-__all__ = ["connection"]
+from tests.support.configurations import CONFIGURATION_NO, IDENTITY_NOS, POOLS, SIMULATED, commit, content_of
+from tests.support.import_bodies import import_body, listed, store_import, table_type
+from tests.support.jobs import job_body, store_jobs
+from tests.support.planned_batches import plan_queued
 
 A, B = "http://127.0.0.1:9001/v1", "http://127.0.0.1:9002/v1"
 
@@ -49,7 +46,7 @@ async def engine(database_url: str) -> AsyncIterator[Engine]:
 async def ready(connection: Connection) -> int:
     """A job whose three batches are due, accepted under the configuration that databases start with."""
     async with connection.transaction():
-        (job_no,) = await seed(connection, [body(questions=3)])
+        (job_no,) = await store_jobs(connection, [job_body(questions=3)])
         await plan_queued(connection, batch_cells=1, is_claimed=False)
     return job_no
 
@@ -91,7 +88,7 @@ async def test_the_same_again_changes_nothing(engine, connection) -> None:
 async def test_limits_time_limits_keys_and_pauses_apply_at_once_and_hold_nothing(engine, connection, settings) -> None:
     await commit(engine, hybrid(A))
     before = await identity_nos(connection)
-    await seed(connection, [body()])
+    await store_jobs(connection, [job_body()])
     applied = await commit(engine, hybrid(A, **settings))
     assert applied.is_new
     assert applied.held.count == 0
@@ -191,7 +188,7 @@ async def test_whoever_applies_waits_for_submissions_under_way(engine, connectio
 
 
 async def test_a_worker_under_another_number_plans_nothing_and_learns_of_it(engine, connection) -> None:
-    await seed(connection, [body()])
+    await store_jobs(connection, [job_body()])
     await commit(engine, content_of({"providers": {"more": {"type": "echo"}}}))
     numbers = list(IDENTITY_NOS.values())
     with pytest.raises(ConfigurationChanged):
@@ -205,9 +202,9 @@ async def test_a_job_that_was_accepted_under_what_is_gone_is_passed_over_and_the
     engine, connection
 ) -> None:
     await commit(engine, hybrid(A))
-    (held,) = await seed(connection, [body()])
+    (held,) = await store_jobs(connection, [job_body()])
     await commit(engine, hybrid(B))
-    (mine,) = await seed(connection, [body()])
+    (mine,) = await store_jobs(connection, [job_body()])
     current = await identity_nos(connection)
     jobs = await in_transaction(
         engine, lambda c: coordination.lock_queued_jobs(c, 10, configuration_no=3, identity_nos=current)
@@ -260,7 +257,7 @@ async def test_what_is_held_keeps_no_turn_of_what_is_configured_now(engine, conn
 
 async def test_an_import_is_coordinated_only_by_who_serves_all_it_reads(engine, connection) -> None:
     await commit(engine, content_of({"connections": {"erp": {"url_env": "E"}, "crm": {"url_env": "C"}}}))
-    job_no = await seed_import(connection, import_body(table_type("t")))
+    job_no = await store_import(connection, import_body(table_type("t")))
     numbers = dict((await configurations.read_current(connection)).identity_nos)
     by_name = {key.name: number for key, number in numbers.items()}
 
@@ -287,7 +284,7 @@ async def as_before_configurations(connection: Connection) -> None:
 
 async def test_work_from_before_the_first_configuration_runs_under_it(engine, connection) -> None:
     planned = await ready(connection)
-    (queued,) = await seed(connection, [body(regions=2)])
+    (queued,) = await store_jobs(connection, [job_body(regions=2)])
     await as_before_configurations(connection)
     assert await claim(engine, CONFIGURATION_NO, POOLS) == 0
     assert await configurations.read_held_jobs(connection) == configurations.HeldJobs(
@@ -330,7 +327,7 @@ async def test_jobs_are_accepted_anew_only_where_all_they_ask_for_is_still_confi
     two = {"a": {"type": "openai", "base_urls": {"us-east": A}}, "b": {"type": "openai", "base_urls": {"us-east": A}}}
     await commit(engine, content_of({"providers": two}))
     models = [{"id": "x", "provider": "a"}], [{"id": "x", "provider": "a"}, {"id": "y", "provider": "b"}]
-    movable, stays = await seed(connection, [{**body(), "models": one} for one in models])
+    movable, stays = await store_jobs(connection, [{**job_body(), "models": one} for one in models])
     changed = {"a": {"type": "openai", "base_urls": {"us-east": B}}}
     applied = await commit(engine, content_of({"providers": changed}), moves_jobs=True)
     ids = {row["job_no"]: row["id"] for row in await connection.fetch("SELECT job_no, id FROM jobs")}
@@ -348,7 +345,7 @@ async def test_a_simulated_job_is_held_under_a_provider_that_is_called_echo_and_
     engine, connection, kind: str
 ) -> None:
     """The stand-in of a simulation answers for every name; a provider called echo for its own."""
-    await seed(connection, [body()])
+    await store_jobs(connection, [job_body()])
     urls = {} if kind == "echo" else {"base_urls": {"us-east": A}}
     named_echo = content_of({"providers": {"echo": {"type": kind, **urls}}})
     applied = await commit(engine, named_echo, moves_jobs=True)
@@ -363,7 +360,7 @@ async def test_a_simulated_job_is_held_under_a_provider_that_is_called_echo_and_
 async def test_a_running_batch_ends_under_its_identity_and_what_it_leaves_follows_the_job(engine, connection) -> None:
     await commit(engine, hybrid(A))
     async with connection.transaction():
-        await seed(connection, [body(questions=2)])
+        await store_jobs(connection, [job_body(questions=2)])
     old, pool = (await identity_nos(connection))[0], ("hybrid", "us-east")
     await plan_under(connection, 2, old)
     claimed = await in_transaction(
@@ -403,7 +400,7 @@ async def plan_under(connection: Connection, configuration_no: int, identity_no:
 
 async def test_a_list_of_tables_is_a_limit_that_holds_no_job(engine, connection) -> None:
     before = await commit(engine, content_of({"connections": {"erp": {"url_env": "E", "tables": ["public.t"]}}}))
-    await seed_import(connection, import_body(table_type("t")))
+    await store_import(connection, import_body(table_type("t")))
     after = await commit(engine, content_of({"connections": {"erp": {"url_env": "E", "tables": ["public.s"]}}}))
     assert (after.change.settings, after.change.changed, after.held.count) == (["connections.erp.tables"], [], 0)
     assert after.configuration.identity_nos == before.configuration.identity_nos

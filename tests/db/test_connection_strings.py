@@ -13,9 +13,9 @@ import pytest
 
 from db.engine import GONE, REFUSED, connect, create_engine, probe
 from domain.postgres_url import WrongConnectionString
-from tests.service import free_port
-from tests.tls_server import PASSWORD, TlsServer, tls_server
-from tests.waiting import eventually_async
+from tests.support.service import free_port
+from tests.support.tls_server import PASSWORD, TlsServer, tls_server
+from tests.support.waiting import eventually_async
 
 FACTS = """
 SELECT concat_ws(' ',

@@ -8,12 +8,9 @@ from db.dead_letters import count_dead_letters, list_dead_letters
 from db.engine import Engine
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import JobCancelled, NotFound
-from tests.control_fixtures import WHO, Controls, controls, engine, events, exhausted, seeds
-from tests.fleet import assert_audit, attempts
-from tests.fleet_fixtures import connection
-from tests.seeding import Seeded, Seeds, completed
-
-__all__ = ["connection", "controls", "engine", "seeds"]
+from tests.support.controls import WHO, Controls, events, exhausted
+from tests.support.job_seeds import Seeded, Seeds, completed
+from tests.support.outcomes import assert_audit, attempts
 
 
 @pytest.fixture

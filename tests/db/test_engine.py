@@ -16,10 +16,7 @@ from db.importing import LeasesLost
 from db.reading import read, snapshot
 from db.record_writing import DuplicateKeys
 from domain.errors import NotFound
-from tests.fleet_fixtures import connection
-from tests.waiting import eventually_async
-
-__all__ = ["connection"]
+from tests.support.waiting import eventually_async
 
 END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pooled'"
 

@@ -10,7 +10,7 @@ from db import workers
 from db.engine import Engine, connect, create_engine
 from db.executions import PAGE_BYTES, PAGE_CELLS, Cells, Execution, ExecutionFilter, all_executions
 from db.tenants import DEFAULT_TENANT_NO
-from tests.seeding import Seeds, completed
+from tests.support.job_seeds import Seeds, completed
 
 EVERYTHING = ExecutionFilter()
 

@@ -11,13 +11,11 @@ from db.controls import Actor
 from db.engine import in_transaction
 from db.results import Settlement
 from db.tenants import DEFAULT_TENANT_NO
-from tests.control_fixtures import controls, engine, events, seeds
-from tests.fleet import assert_audit, body
-from tests.fleet_fixtures import connection
-from tests.ledger import answered, plan_and_claim
-from tests.seeding import failed
-
-__all__ = ["connection", "controls", "engine", "seeds"]
+from tests.support.controls import events
+from tests.support.job_seeds import failed
+from tests.support.jobs import job_body
+from tests.support.outcomes import assert_audit
+from tests.support.planned_batches import answered, plan_and_claim
 
 ENDED = """
 SELECT j.status, j.finished_at, count(e.event_no) FILTER (WHERE e.type = 'finished') AS times, max(e.event_no) AS last
@@ -35,7 +33,7 @@ def without_release(settlement: Settlement) -> Settlement:
 
 
 async def test_a_job_whose_last_answers_come_before_their_batchs_release_finishes_once(engine, connection) -> None:
-    [[batch]] = await plan_and_claim(connection, [body(questions=3)], batch_cells=3)
+    [[batch]] = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
     await record(engine, without_release(answered(batch)))
     first = await connection.fetchrow(ENDED)
     assert (first["status"], first["times"]) == ("completed", 1)
@@ -46,7 +44,7 @@ async def test_a_job_whose_last_answers_come_before_their_batchs_release_finishe
 
 
 async def test_no_job_is_shown_completed_while_a_batch_of_it_runs(engine, connection) -> None:
-    [[batch]] = await plan_and_claim(connection, [body(questions=3)], batch_cells=3)
+    [[batch]] = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
     await record(engine, without_release(answered(batch)))
     row = await connection.fetchrow(
         "SELECT j.status, b.status AS batch, b.holder, b.slots, w.status AS wave, w.open_batches"
@@ -56,7 +54,7 @@ async def test_no_job_is_shown_completed_while_a_batch_of_it_runs(engine, connec
 
 
 async def test_a_batch_goes_on_running_while_one_of_its_cells_is_open(engine, connection) -> None:
-    [[batch]] = await plan_and_claim(connection, [body(questions=3)], batch_cells=3)
+    [[batch]] = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
     every = answered(batch)
     await record(engine, replace(every, is_released=False, completed=every.completed[:2]))
     assert await connection.fetchval("SELECT status FROM batches") == "running"
@@ -67,7 +65,7 @@ async def test_a_batch_goes_on_running_while_one_of_its_cells_is_open(engine, co
 
 
 async def test_last_answers_that_race_with_their_batchs_release_finish_each_job_once(engine, connection) -> None:
-    jobs = await plan_and_claim(connection, [body(questions=2)] * 200, batch_cells=2)
+    jobs = await plan_and_claim(connection, [job_body(questions=2)] * 200, batch_cells=2)
     for [batch] in jobs:
         every = answered(batch)
         parts = [replace(every, is_released=False, completed=[cell]) for cell in every.completed]
@@ -78,7 +76,7 @@ async def test_last_answers_that_race_with_their_batchs_release_finish_each_job_
 
 
 async def test_the_database_refuses_to_move_when_a_job_ended(engine, connection) -> None:
-    [[batch]] = await plan_and_claim(connection, [body()], batch_cells=1)
+    [[batch]] = await plan_and_claim(connection, [job_body()], batch_cells=1)
     await record(engine, answered(batch))
     with pytest.raises(asyncpg.CheckViolationError) as refused:
         await connection.execute("UPDATE jobs SET finished_at = finished_at + interval '1 ms'")
@@ -86,7 +84,7 @@ async def test_the_database_refuses_to_move_when_a_job_ended(engine, connection)
 
 
 async def test_the_database_refuses_a_second_finished_event(engine, connection) -> None:
-    [[batch]] = await plan_and_claim(connection, [body()], batch_cells=1)
+    [[batch]] = await plan_and_claim(connection, [job_body()], batch_cells=1)
     await record(engine, answered(batch))
     again = (
         "INSERT INTO events (job_no, event_no, type, source, data)"
@@ -102,7 +100,7 @@ async def test_the_database_refuses_a_second_finished_event(engine, connection) 
 
 async def test_a_job_that_an_older_worker_ended_early_stays_ended_when_its_batch_does(engine, connection) -> None:
     """Before this rule a job could be completed while its batch ran; such a batch is still there after an upgrade."""
-    [[batch]] = await plan_and_claim(connection, [body(questions=2)], batch_cells=2)
+    [[batch]] = await plan_and_claim(connection, [job_body(questions=2)], batch_cells=2)
     await record(engine, without_release(answered(batch)))
     await connection.execute("SET session_replication_role = replica")
     await connection.execute(

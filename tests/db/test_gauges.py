@@ -7,9 +7,6 @@ import pytest
 
 from db.engine import statement
 from db.reading import in_index_order
-from tests.fleet_fixtures import connection
-
-__all__ = ["connection"]
 
 MUCH = """
 INSERT INTO jobs (

@@ -9,34 +9,31 @@ from db import importing, retrying
 from db.retrying import RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import DatasetChanging, ImportSuperseded
-from tests.fleet_fixtures import connection
-from tests.import_order import (
+from tests.support.import_order import (
     ACTOR,
     FILE,
     TABLE,
-    blocked,
+    batch_of_rows,
     claimed_by_job,
     complete,
     counts,
     generations,
-    held_open,
-    holding,
     payloads,
     planned,
     retry,
     spec,
     status,
-    two,
+    transaction_held_open,
+    two_claimed,
+    wait_for_blocked,
 )
-from tests.imports import Imports, failed, own_ledger, plan_of
-
-__all__ = ["connection"]
+from tests.support.import_steps import ImportSteps, failed, import_steps, plan_of
 
 
 @pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[Imports]:
+async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
     """Imports written straight through the stores."""
-    async with own_ledger(database_url) as imports:
+    async with import_steps(database_url) as imports:
         yield imports
 
 
@@ -44,9 +41,9 @@ async def ledger(database_url: str) -> AsyncIterator[Imports]:
 
 
 async def test_an_older_import_never_writes_over_a_newer_one(ledger, connection) -> None:
-    older, newer = await two(ledger)
-    await ledger.record(holding(newer, a="[2]", b="[2]"))
-    await ledger.record(holding(older, a="[1]", b="[2]", c="[1]"))
+    older, newer = await two_claimed(ledger)
+    await ledger.record(batch_of_rows(newer, a="[2]", b="[2]"))
+    await ledger.record(batch_of_rows(older, a="[1]", b="[2]", c="[1]"))
     assert await payloads(connection) == {"a": "[2]", "b": "[2]", "c": "[1]"}
     assert await generations(connection) == {"a": 2, "b": 2, "c": 1}
     assert await counts(connection, older[0].job_no) == (3, 1, 0, 1, 1)
@@ -58,10 +55,10 @@ async def test_rows_that_a_newer_import_finds_equal_are_safe_from_an_older_one(
     ledger, connection, *, is_known: bool
 ) -> None:
     before = await complete(ledger, same="[0]", back="[0]")
-    older, newer = await two(ledger)
-    await ledger.record(holding(newer, same="[0]", back="[0]"), is_known=is_known)
+    older, newer = await two_claimed(ledger)
+    await ledger.record(batch_of_rows(newer, same="[0]", back="[0]"), is_known=is_known)
     assert await counts(connection, newer[0].job_no) == (2, 0, 0, 2, 0)
-    await ledger.record(holding(older, same="[0]", back="[1]"), is_known=is_known)
+    await ledger.record(batch_of_rows(older, same="[0]", back="[1]"), is_known=is_known)
     assert await payloads(connection) == {"back": "[0]", "same": "[0]"}
     assert await generations(connection) == {"back": 3, "same": 3}
     assert await counts(connection, older[0].job_no) == (2, 0, 0, 1, 1)
@@ -85,7 +82,7 @@ async def test_of_three_imports_the_newest_decides_whatever_the_order_in_which_t
         claimed = await claimed_by_job(ledger)
         for n in order:
             rows = {key: f'["{value[n]}"]' for key, value in values.items()}
-            await ledger.record(holding(claimed[jobs[n]][0], **rows))
+            await ledger.record(batch_of_rows(claimed[jobs[n]][0], **rows))
         assert await payloads(connection) == {key: f'["{values[key][2]}"]' for key in sorted(values)}, order
         for job_no in jobs:
             read, *rest = await counts(connection, job_no)
@@ -98,12 +95,12 @@ async def test_an_older_update_that_a_newer_import_waits_for_is_written_over(
 ) -> None:
     """The newer one found the row equal to its own, and the older one's change was not committed yet."""
     await complete(ledger, k="[0]")
-    older, newer = await two(ledger)
-    task, may_commit = await held_open(
-        ledger, lambda c: importing.record(c, [holding(older, k="[1]")], source="a test")
+    older, newer = await two_claimed(ledger)
+    task, may_commit = await transaction_held_open(
+        ledger, lambda c: importing.record(c, [batch_of_rows(older, k="[1]")], source="a test")
     )
-    writing = asyncio.create_task(ledger.record(holding(newer, k="[0]"), is_known=is_known))
-    await blocked(connection)
+    writing = asyncio.create_task(ledger.record(batch_of_rows(newer, k="[0]"), is_known=is_known))
+    await wait_for_blocked(connection)
     may_commit.set()
     await asyncio.gather(task, writing)
     assert await payloads(connection) == {"k": "[0]"}
@@ -118,12 +115,12 @@ async def test_an_older_update_that_waits_for_a_newer_import_is_superseded(
 ) -> None:
     """The newer one changes the row, or only takes it over as equal."""
     await complete(ledger, k="[0]", other="[0]")
-    older, newer = await two(ledger)
-    task, may_commit = await held_open(
-        ledger, lambda c: importing.record(c, [holding(newer, k=payload)], source="a test")
+    older, newer = await two_claimed(ledger)
+    task, may_commit = await transaction_held_open(
+        ledger, lambda c: importing.record(c, [batch_of_rows(newer, k=payload)], source="a test")
     )
-    writing = asyncio.create_task(ledger.record(holding(older, k="[1]", other="[1]"), is_known=is_known))
-    await blocked(connection)
+    writing = asyncio.create_task(ledger.record(batch_of_rows(older, k="[1]", other="[1]"), is_known=is_known))
+    await wait_for_blocked(connection)
     may_commit.set()
     await asyncio.gather(task, writing)
     assert await payloads(connection) == {"k": payload, "other": "[1]"}
@@ -134,22 +131,22 @@ async def test_an_older_update_that_waits_for_a_newer_import_is_superseded(
 async def test_of_two_imports_that_bring_a_new_row_at_once_the_newer_ones_stays(
     ledger, connection, *, is_older_first: bool
 ) -> None:
-    older, newer = await two(ledger)
-    settlements = {"older": holding(older, k="[1]"), "newer": holding(newer, k="[2]")}
+    older, newer = await two_claimed(ledger)
+    settlements = {"older": batch_of_rows(older, k="[1]"), "newer": batch_of_rows(newer, k="[2]")}
     first = settlements.pop("older" if is_older_first else "newer")
     [second] = settlements.values()
-    task, may_commit = await held_open(ledger, lambda c: importing.record(c, [first], source="a test"))
+    task, may_commit = await transaction_held_open(ledger, lambda c: importing.record(c, [first], source="a test"))
     writing = asyncio.create_task(ledger.record(second))
-    await blocked(connection)
+    await wait_for_blocked(connection)
     may_commit.set()
     await asyncio.gather(task, writing)
     assert await payloads(connection) == {"k": "[2]"}
 
 
 async def test_a_row_that_the_newer_import_rejected_is_the_older_ones(ledger, connection) -> None:
-    older, newer = await two(ledger)
-    await ledger.record(holding(newer, a="[2]"))
-    await ledger.record(holding(older, a="[1]", rejected="[1]"))
+    older, newer = await two_claimed(ledger)
+    await ledger.record(batch_of_rows(newer, a="[2]"))
+    await ledger.record(batch_of_rows(older, a="[1]", rejected="[1]"))
     assert await payloads(connection) == {"a": "[2]", "rejected": "[1]"}
 
 
@@ -167,9 +164,9 @@ async def test_rows_from_before_imports_were_numbered_are_older_than_any_import(
 
 
 async def test_an_import_that_is_older_than_a_completed_one_is_not_retried(ledger, connection) -> None:
-    older, newer = await two(ledger)
+    older, newer = await two_claimed(ledger)
     await ledger.record(failed(*older))
-    await ledger.record(holding(newer, k="[2]"))
+    await ledger.record(batch_of_rows(newer, k="[2]"))
     newer_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", newer[0].job_no)
     with pytest.raises(ImportSuperseded) as raised:
         await retry(ledger, older[0].job_no)
@@ -188,11 +185,11 @@ async def test_an_older_import_is_retried_where_the_newer_one_failed_and_writes_
     await ledger.record(failed(*first))
     newer = await planned(ledger, batches=2)
     one, other = (await claimed_by_job(ledger))[newer]
-    await ledger.record(holding(one, same="[0]", new="[2]"))
+    await ledger.record(batch_of_rows(one, same="[0]", new="[2]"))
     await ledger.record(failed(*other))
     assert (await retry(ledger, older)).retried == 1
     [again] = (await claimed_by_job(ledger))[older]
-    await ledger.record(holding(again, same="[1]", new="[1]", left="[1]"))
+    await ledger.record(batch_of_rows(again, same="[1]", new="[1]", left="[1]"))
     assert await payloads(connection) == {"left": "[1]", "new": "[2]", "same": "[0]"}
     assert await counts(connection, older) == (3, 1, 0, 0, 2)
     assert await status(connection, older) == "completed"
@@ -222,27 +219,27 @@ async def test_a_retry_and_the_end_of_a_newer_import_follow_each_other(ledger, c
     newest = await planned(ledger)
     claimed = await claimed_by_job(ledger)
     job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", older)
-    task, may_commit = await held_open(
+    task, may_commit = await transaction_held_open(
         ledger, lambda c: retrying.retry_job(c, DEFAULT_TENANT_NO, job_id, RetryFilter(), ACTOR)
     )
-    ending = asyncio.create_task(ledger.record(holding(claimed[newer][0], other="[2]")))
-    await blocked(connection)
+    ending = asyncio.create_task(ledger.record(batch_of_rows(claimed[newer][0], other="[2]")))
+    await wait_for_blocked(connection)
     may_commit.set()
     await asyncio.gather(task, ending)
-    await ledger.record(holding(claimed[newest][0], k="[0]"))
+    await ledger.record(batch_of_rows(claimed[newest][0], k="[0]"))
     [again] = (await claimed_by_job(ledger))[older]
-    await ledger.record(holding(again, k="[1]"))
+    await ledger.record(batch_of_rows(again, k="[1]"))
     assert await payloads(connection) == {"k": "[0]", "other": "[2]"}
 
 
 async def test_a_retry_that_waits_for_the_end_of_a_newer_import_is_refused(ledger, connection) -> None:
-    older, newer = await two(ledger)
+    older, newer = await two_claimed(ledger)
     await ledger.record(failed(*older))
-    task, may_commit = await held_open(
-        ledger, lambda c: importing.record(c, [holding(newer, k="[2]")], source="a test")
+    task, may_commit = await transaction_held_open(
+        ledger, lambda c: importing.record(c, [batch_of_rows(newer, k="[2]")], source="a test")
     )
     retrying_ = asyncio.create_task(retry(ledger, older[0].job_no))
-    await blocked(connection)
+    await wait_for_blocked(connection)
     may_commit.set()
     await task
     with pytest.raises(ImportSuperseded):
@@ -254,7 +251,7 @@ async def test_an_import_of_two_record_types_is_retried_unless_what_it_has_to_wr
 ) -> None:
     job_no = await ledger.submit(spec("type-0", "type-1"))
     await ledger.write(await ledger.begin(job_no), plan_of([1], [1]))
-    await ledger.record(holding((await claimed_by_job(ledger))[job_no][0], a="[1]"))
+    await ledger.record(batch_of_rows((await claimed_by_job(ledger))[job_no][0], a="[1]"))
     await ledger.record(failed(*(await claimed_by_job(ledger))[job_no][0]))
     await complete(ledger, a="[2]")  # of type-0, which the older one has written
     assert (await retry(ledger, job_no)).retried == 1
@@ -292,10 +289,10 @@ async def test_takeovers_write_as_the_same_import(ledger, connection) -> None:
         """
     )
     again = {one[0].job_no: one for one in await ledger.claim()}
-    await ledger.record(holding(again[newer], k="[2]"))
-    recorded = await ledger.record(holding(lost[older], k="[1]"))
+    await ledger.record(batch_of_rows(again[newer], k="[2]"))
+    recorded = await ledger.record(batch_of_rows(lost[older], k="[1]"))
     assert len(recorded.stale) == 1
-    await ledger.record(holding(again[older], k="[1]"))
+    await ledger.record(batch_of_rows(again[older], k="[1]"))
     assert await payloads(connection) == {"k": "[2]"}
 
 

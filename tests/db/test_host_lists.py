@@ -12,7 +12,7 @@ import pytest
 from db.connecting import Dialer
 from db.connection_info import read_connection_info
 from db.engine import GONE, connect, create_engine
-from tests.sources_away import gateway_to
+from tests.support.gateway import gateway_to
 
 
 @asynccontextmanager

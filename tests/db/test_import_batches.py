@@ -8,19 +8,16 @@ import pytest
 from db.engine import Connection
 from db.import_settlements import ReadRow, RejectedRow
 from db.record_writing import DuplicateKeys
-from tests.fleet import connected
-from tests.fleet_fixtures import connection
-from tests.imports import WINDOW, Imports, failed, own_ledger, plan_of, read
-from tests.waiting import eventually_async
+from tests.support.connections import database_connections
+from tests.support.import_steps import WINDOW, ImportSteps, failed, import_steps, plan_of, read
+from tests.support.waiting import eventually_async
 from worker import settlements
-
-__all__ = ["connection"]
 
 
 @pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[Imports]:
+async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
     """Imports written straight through the stores."""
-    async with own_ledger(database_url) as imports:
+    async with import_steps(database_url) as imports:
         yield imports
 
 
@@ -67,7 +64,7 @@ async def test_a_wave_longer_than_its_window_runs_to_its_end(ledger, connection)
 async def test_two_last_batches_that_end_at_the_same_moment_open_the_next_wave_once(
     ledger, connection, database_url
 ) -> None:
-    async with connected(database_url) as (locker,):
+    async with database_connections(database_url) as (locker,):
         for _ in range(200):
             job_no = await ledger.coordinate(plan_of([2], [1]))
             claimed = await ledger.claim()

@@ -11,16 +11,13 @@ from db import imports
 from db.engine import Connection, in_transaction
 from db.imports import KeyChanged
 from domain.key_forms import KeyForm
-from tests.fleet_fixtures import connection
-from tests.imports import SERVED, Imports, own_ledger, plan_of, read
-
-__all__ = ["connection"]
+from tests.support.import_steps import SERVED, ImportSteps, import_steps, plan_of, read
 
 
 @pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[Imports]:
+async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
     """Imports written straight through the stores."""
-    async with own_ledger(database_url) as imports:
+    async with import_steps(database_url) as imports:
         yield imports
 
 

@@ -11,19 +11,16 @@ from db.engine import GONE, Connection, create_engine, in_transaction, repeats
 from db.import_settlements import ImportRange, ImportSettlement, ReadRow
 from db.importing import ImportRecorded
 from db.record_writing import DuplicateKeys
-from tests.fleet import connected
-from tests.fleet_fixtures import connection
-from tests.imports import Imports, own_ledger, plan_of
-from tests.waiting import eventually_async
+from tests.support.connections import database_connections
+from tests.support.import_steps import ImportSteps, import_steps, plan_of
+from tests.support.waiting import eventually_async
 from worker import settlements
-
-__all__ = ["connection"]
 
 
 @pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[Imports]:
+async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
     """Imports written straight through the stores."""
-    async with own_ledger(database_url) as imports:
+    async with import_steps(database_url) as imports:
         yield imports
 
 
@@ -73,7 +70,7 @@ async def test_loads_of_the_same_rows_wait_for_each_other_in_one_order(ledger, c
         await ledger.coordinate(plan_of([1], rows=1))
     one, other = await ledger.claim()
     met_before = repeats["DeadlockDetectedError"]
-    async with connected(database_url) as (locker,), asyncio.TaskGroup() as group, locker.transaction():
+    async with database_connections(database_url) as (locker,), asyncio.TaskGroup() as group, locker.transaction():
         await locker.execute("SELECT FROM imported_records WHERE record_key = 'a' FOR UPDATE")
         rows = {"new": "[1]", "a": "[1]", "b": "[1]"}
         group.create_task(ledger.record(holding(*one, **rows), is_known=False))
@@ -102,7 +99,7 @@ async def test_a_process_that_stands_still_in_a_load_keeps_its_rows_from_others_
     assert await payloads(connection) == {"k": "[2]"}
 
 
-async def know(ledger: Imports, **payload_by_key: str) -> None:
+async def know(ledger: ImportSteps, **payload_by_key: str) -> None:
     """Let an earlier import have written these rows."""
     await ledger.coordinate(plan_of([1], rows=1))
     [before] = await ledger.claim()
@@ -114,7 +111,7 @@ def holding(batch: ClaimedBatch, given: ImportRange, **payload_by_key: str) -> I
     return ImportSettlement(batch, given, "completed", rows_read=len(rows), records=rows, max_rejects=1)
 
 
-async def load(ledger: Imports, *given: ImportSettlement, is_known: bool = False) -> None:
+async def load(ledger: ImportSteps, *given: ImportSettlement, is_known: bool = False) -> None:
     """Record as the loader does: keys that came twice are rejected."""
     while True:
         try:

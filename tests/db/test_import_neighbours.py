@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from tests.imports import Imports, own_ledger, plan_of, read
+from tests.support.import_steps import ImportSteps, import_steps, plan_of, read
 
 
 @pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[Imports]:
+async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
     """Imports written straight through the stores."""
-    async with own_ledger(database_url) as imports:
+    async with import_steps(database_url) as imports:
         yield imports
 
 

@@ -10,17 +10,23 @@ from db.engine import Connection, in_transaction, repeats
 from db.imports import Coordination, Waiting
 from db.reconciliation import find_owed
 from db.tenants import DEFAULT_TENANT_NO
-from tests.fleet_fixtures import connection
-from tests.import_order import ACTOR, FILE, TABLE, blocked, held_open, planned, spec, status
-from tests.imports import SERVED, Imports, own_ledger, plan_of
-
-__all__ = ["connection"]
+from tests.support.import_order import (
+    ACTOR,
+    FILE,
+    TABLE,
+    planned,
+    spec,
+    status,
+    transaction_held_open,
+    wait_for_blocked,
+)
+from tests.support.import_steps import SERVED, ImportSteps, import_steps, plan_of
 
 
 @pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[Imports]:
+async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
     """Imports written straight through the stores."""
-    async with own_ledger(database_url) as imports:
+    async with import_steps(database_url) as imports:
         yield imports
 
 
@@ -30,9 +36,9 @@ async def due(connection: Connection) -> list[int]:
 
 async def test_an_import_that_begins_in_the_moment_in_which_another_one_does_waits_for_it(ledger, connection) -> None:
     first, second = [await ledger.submit(FILE) for _ in range(2)]
-    task, may_commit = await held_open(ledger, lambda c: ledger.begin_within(c, first))
+    task, may_commit = await transaction_held_open(ledger, lambda c: ledger.begin_within(c, first))
     begun = asyncio.create_task(ledger.begin_or_wait(second))
-    await blocked(connection)
+    await wait_for_blocked(connection)
     may_commit.set()
     await task
     assert isinstance(await begun, Waiting)

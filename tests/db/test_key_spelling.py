@@ -7,17 +7,14 @@ import pytest
 
 from db.imports import ImportPlan
 from domain.key_forms import KeyForm
-from tests.fleet_fixtures import connection
-from tests.import_order import FILE, claimed_by_job, complete, generations, holding, payloads, retry
-from tests.imports import Imports, failed, own_ledger, plan_of
-
-__all__ = ["connection"]
+from tests.support.import_order import FILE, batch_of_rows, claimed_by_job, complete, generations, payloads, retry
+from tests.support.import_steps import ImportSteps, failed, import_steps, plan_of
 
 
 @pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[Imports]:
+async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
     """Imports written straight through the stores."""
-    async with own_ledger(database_url) as imports:
+    async with import_steps(database_url) as imports:
         yield imports
 
 
@@ -27,7 +24,7 @@ def numeric() -> ImportPlan:
     return replace(plan, record_types=[replace(one, key_forms=[KeyForm.DIGITS]) for one in plan.record_types])
 
 
-async def planned(ledger: Imports) -> int:
+async def planned(ledger: ImportSteps) -> int:
     job_no = await ledger.submit(FILE)
     mine = await ledger.begin(job_no)
     assert mine is not None
@@ -35,7 +32,7 @@ async def planned(ledger: Imports) -> int:
     return job_no
 
 
-async def from_before(ledger: Imports, connection, **payload_by_key: str) -> None:
+async def from_before(ledger: ImportSteps, connection, **payload_by_key: str) -> None:
     await complete(ledger, **payload_by_key)
     await connection.execute("UPDATE record_sets SET keys_by_value = false")
 
@@ -48,8 +45,8 @@ async def test_keys_stay_as_they_are_while_an_import_that_writes_them_so_is_open
     newer = await planned(ledger)
     claimed = await claimed_by_job(ledger)
     assert not any(claimed[job_no][0][1].keys_by_value for job_no in (older, newer))
-    await ledger.record(holding(claimed[newer][0], **{"1.0": "[2]", "2.50": "[2]"}))
-    await ledger.record(holding(claimed[older][0], **{"1.0": "[1]", "2.50": "[1]"}))
+    await ledger.record(batch_of_rows(claimed[newer][0], **{"1.0": "[2]", "2.50": "[2]"}))
+    await ledger.record(batch_of_rows(claimed[older][0], **{"1.0": "[1]", "2.50": "[1]"}))
     assert await payloads(connection) == {"1.0": "[2]", "2.50": "[2]"}
     last = await planned(ledger)
     assert await payloads(connection) == {"1": "[2]", "2.5": "[2]"}
@@ -73,6 +70,6 @@ async def test_an_import_that_failed_before_its_keys_were_renamed_is_retried_by_
     await retry(ledger, older)
     claimed = await claimed_by_job(ledger)
     assert all(claimed[job_no][0][1].keys_by_value for job_no in (older, newer))
-    await ledger.record(holding(claimed[newer][0], **{"1": "[2]"}))
-    await ledger.record(holding(claimed[older][0], **{"1": "[1]"}))
+    await ledger.record(batch_of_rows(claimed[newer][0], **{"1": "[2]"}))
+    await ledger.record(batch_of_rows(claimed[older][0], **{"1": "[1]"}))
     assert await payloads(connection) == {"1": "[2]"}

@@ -8,10 +8,7 @@ import pytest
 from db import leadership
 from db.engine import GONE, Connection, Engine, connect, create_engine, in_transaction
 from db.leadership import RECONCILING, Leadership, as_leader, lead, read_leader
-from tests.fleet_fixtures import connection
-from tests.waiting import eventually_async
-
-__all__ = ["connection"]
+from tests.support.waiting import eventually_async
 
 PASSED = "UPDATE leaders SET lease_until = now() - interval '1 ms'"
 LOCKS = """

@@ -14,12 +14,10 @@ from db.engine import Connection, Engine, create_engine, in_transaction
 from db.gates import Refusal
 from db.results import CellsAlreadyTerminal, EndedCell, Settlement
 from db.tenants import DEFAULT_TENANT_NO
-from tests.configuration import CONFIGURATION_NO, POOLS
-from tests.fleet import assert_audit, body, seed
-from tests.fleet_fixtures import connection
-from tests.ledger import answered, plan_queued
-
-__all__ = ["connection"]
+from tests.support.configurations import CONFIGURATION_NO, POOLS
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import assert_audit
+from tests.support.planned_batches import answered, plan_queued
 
 POOL, OTHER_POOL = ("echo", "us-east"), ("echo", "eu-west")
 FLIGHT = "SELECT coalesce(sum(slots), 0)::int FROM batches"
@@ -47,7 +45,7 @@ async def ready(
 ) -> None:
     """Jobs whose batches are due; their limits are entered with their plans."""
     async with connection.transaction():
-        await seed(connection, [body(questions=questions, regions=regions, policy=policy)] * jobs)
+        await store_jobs(connection, [job_body(questions=questions, regions=regions, policy=policy)] * jobs)
         await plan_queued(connection, batch_cells=batch_cells, is_claimed=False)
 
 
@@ -192,7 +190,7 @@ async def test_a_new_pool_does_not_starve_one_that_is_far_on(engine, connection)
     await ready(connection, questions=100, batch_cells=5)
     await connection.execute("UPDATE ready SET turn = turn + 100000")
     async with connection.transaction():
-        await seed(connection, [{**body(questions=100), "regions": ["eu-west"]}])
+        await store_jobs(connection, [{**job_body(questions=100), "regions": ["eu-west"]}])
         await plan_queued(connection, batch_cells=5, is_claimed=False)
     regions = set()
     for holder in range(20):

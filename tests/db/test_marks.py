@@ -8,18 +8,16 @@ from db.batches import ClaimedBatch
 from db.engine import Connection, create_engine, in_transaction
 from db.marks import mark_started
 from domain.calls import Cell
-from tests.fleet import body, connected
-from tests.fleet_fixtures import connection
-from tests.ledger import plan_and_claim
-from tests.waiting import eventually_async
-
-__all__ = ["connection"]
+from tests.support.connections import database_connections
+from tests.support.jobs import job_body
+from tests.support.planned_batches import plan_and_claim
+from tests.support.waiting import eventually_async
 
 STATUSES = "SELECT array_agg(status ORDER BY question_no) FROM executions"
 
 
 async def claimed(connection: Connection) -> ClaimedBatch:
-    ((batch,),) = await plan_and_claim(connection, [body(questions=3)], batch_cells=3)
+    ((batch,),) = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
     return batch
 
 
@@ -57,7 +55,7 @@ async def test_a_cell_that_has_ended_is_not_marked(connection) -> None:
 async def test_a_mark_that_races_with_a_claim_waits_for_it_and_then_marks_nothing(connection, database_url) -> None:
     batch = await claimed(connection)
     engine = create_engine(database_url, pinned_plans=True)
-    async with connected(database_url) as (claimer,):
+    async with database_connections(database_url) as (claimer,):
         claim = claimer.transaction()
         await claim.start()
         await claimer.execute("UPDATE batches SET fence = fence + 1, holder = holder + 1")

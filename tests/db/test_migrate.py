@@ -11,8 +11,8 @@ from sqlalchemy.pool import NullPool
 
 from db import migrate
 from db.migrate import MIGRATION_LOCK, upgrade
-from tests.sources_away import Gateway
-from tests.waiting import eventually_async
+from tests.support.gateway import Gateway
+from tests.support.waiting import eventually_async
 
 TERMINATE = b"X\x00\x00\x00\x04"
 LIMITS = ("lock_timeout = '100ms'", "statement_timeout = '300ms'", "idle_in_transaction_session_timeout = '5s'")

@@ -11,8 +11,9 @@ import pytest
 from db import results
 from db.batches import ClaimedBatch
 from db.engine import PINNED_PLANS, Connection, statement
-from tests.fleet import body, connected
-from tests.ledger import answered, plan_and_claim
+from tests.support.connections import database_connections
+from tests.support.jobs import job_body
+from tests.support.planned_batches import answered, plan_and_claim
 
 AS_WORKERS = {**PINNED_PLANS, "plan_cache_mode": "force_generic_plan", "jit": "off"}
 BIG = {"executions", "batches", "jobs", "waves", "specs", "events", "triggers", "attempts"}
@@ -77,7 +78,7 @@ HOT = (
 @pytest.fixture
 async def worker(database_url: str) -> AsyncIterator[Connection]:
     """A connection as workers have it, whose plans are made for whatever values come."""
-    async with connected(database_url, **AS_WORKERS) as (worker,):
+    async with database_connections(database_url, **AS_WORKERS) as (worker,):
         for table in (*BIG, "ready"):  # nobody learns what the tables hold but who is told to
             await worker.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
         yield worker
@@ -125,7 +126,7 @@ async def fill(connection: Connection, *, jobs: int) -> list[ClaimedBatch]:
     """A full ledger: jobs of 1,000 cells, half of them ended; return the batches that aren't."""
     async with connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = off")
-        claimed = await plan_and_claim(connection, [body(models=10, questions=100)] * jobs, batch_cells=500)
+        claimed = await plan_and_claim(connection, [job_body(models=10, questions=100)] * jobs, batch_cells=500)
     for ended in claimed[: jobs // 2]:
         async with connection.transaction():
             await results.record(connection, map(answered, ended), source="a test")
@@ -176,12 +177,12 @@ async def seconds_of_finish(worker: Connection, batch: ClaimedBatch) -> float:
 async def test_a_plan_made_on_empty_tables_finishes_500_rows_as_fast_as_one_that_knows(
     worker: Connection, database_url: str
 ) -> None:
-    ((first,),) = await plan_and_claim(worker, [body(questions=1)], batch_cells=1)
+    ((first,),) = await plan_and_claim(worker, [job_body(questions=1)], batch_cells=1)
     await seconds_of_finish(worker, first)  # plans, and keeps the plans
     batches = await fill(worker, jobs=60)
     await worker.execute("ANALYZE")
     stale, fresh = [], []
-    async with connected(database_url, **AS_WORKERS) as (knowing,):
+    async with database_connections(database_url, **AS_WORKERS) as (knowing,):
         for one, other in zip(batches[::2], batches[1::2], strict=True):
             stale.append(await seconds_of_finish(worker, one))
             fresh.append(await seconds_of_finish(knowing, other))

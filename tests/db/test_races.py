@@ -12,12 +12,11 @@ from db.controls import Actor
 from db.engine import Connection, Engine, create_engine, in_transaction
 from db.results import CellsAlreadyTerminal, Recorded, Settlement
 from db.tenants import DEFAULT_TENANT_NO
-from tests.fleet import all_ended, assert_audit, attempts, body, connected, seed, statuses
-from tests.fleet_fixtures import connection
-from tests.ledger import answered, plan_and_claim, plan_queued
-from tests.waiting import eventually_async
-
-__all__ = ["connection"]
+from tests.support.connections import database_connections
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, statuses
+from tests.support.planned_batches import answered, plan_and_claim, plan_queued
+from tests.support.waiting import eventually_async
 
 T = TypeVar("T")
 Cancel = Callable[[Connection, int], Awaitable[None]]
@@ -57,7 +56,7 @@ async def tries(database_url: str, connection: Connection) -> AsyncIterator[Trie
 
 
 async def test_two_last_batches_that_end_at_the_same_moment_end_their_job_once(tries, connection) -> None:
-    jobs = await plan_and_claim(connection, [body(questions=2)] * 200, batch_cells=1)
+    jobs = await plan_and_claim(connection, [job_body(questions=2)] * 200, batch_cells=1)
     verdicts = []
     for first, second in jobs:
         both = await asyncio.gather(tries.record(answered(first)), tries.record(answered(second)))
@@ -69,7 +68,7 @@ async def test_two_last_batches_that_end_at_the_same_moment_end_their_job_once(t
 
 
 async def test_several_batches_in_one_flush_beside_a_last_one_end_their_job_once(tries, connection) -> None:
-    jobs = await plan_and_claim(connection, [body(questions=5)] * 100, batch_cells=1)
+    jobs = await plan_and_claim(connection, [job_body(questions=5)] * 100, batch_cells=1)
     for batches in jobs:
         parts = batches[:2], batches[2:4], batches[4:]
         recorded = await asyncio.gather(*(tries.record(*map(answered, part)) for part in parts))
@@ -81,7 +80,7 @@ async def test_several_batches_in_one_flush_beside_a_last_one_end_their_job_once
 async def test_flushes_over_the_same_jobs_in_opposite_order(tries, connection) -> None:
     dice = random.Random(5)
     for _ in range(100):
-        jobs = await plan_and_claim(connection, [body(questions=2)] * 10, batch_cells=1)
+        jobs = await plan_and_claim(connection, [job_body(questions=2)] * 10, batch_cells=1)
         forth = [answered(first) for first, _ in jobs]
         back = [answered(second) for _, second in reversed(jobs)]
         dice.shuffle(back)
@@ -104,7 +103,7 @@ async def cancel_top_down(connection: Connection, job_no: int) -> None:
 
 @pytest.mark.parametrize(("cancel", "times"), [(cancel_bottom_up, 750), (cancel_top_down, 250)])
 async def test_finish_against_cancel(tries, connection, cancel: Cancel, times: int) -> None:
-    jobs = await plan_and_claim(connection, [body(questions=6)] * times, batch_cells=3)
+    jobs = await plan_and_claim(connection, [job_body(questions=6)] * times, batch_cells=3)
     dice = random.Random(7)
     for first, second in jobs:
         steps = [
@@ -125,7 +124,7 @@ async def test_finish_against_cancel(tries, connection, cancel: Cancel, times: i
 
 async def test_a_lease_that_another_took_lets_nothing_be_written(tries, connection) -> None:
     """Fence and holder both count: a fence number may be issued twice when the server forgot a claim in a crash."""
-    ((batch,),) = await plan_and_claim(connection, [body(questions=3)], batch_cells=3)
+    ((batch,),) = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
     await connection.execute("UPDATE batches SET fence = fence + 1")
     assert (await tries.record(answered(batch))).settled == []
     await connection.execute("UPDATE batches SET holder = holder + 1")
@@ -139,8 +138,8 @@ async def test_a_lease_that_another_took_lets_nothing_be_written(tries, connecti
 
 async def test_a_stale_writer_that_raced_with_the_new_holder_writes_nothing(tries, connection, database_url) -> None:
     """It waits for the row that the claim has locked, and then sees whose it is."""
-    ((batch,),) = await plan_and_claim(connection, [body(questions=3)], batch_cells=3)
-    async with connected(database_url) as (claimer,):
+    ((batch,),) = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
+    async with database_connections(database_url) as (claimer,):
         claim = claimer.transaction()
         await claim.start()
         await claimer.execute("UPDATE batches SET fence = fence + 1, holder = holder + 1")
@@ -156,7 +155,7 @@ async def test_a_stale_writer_that_raced_with_the_new_holder_writes_nothing(trie
 
 
 async def test_a_cell_that_has_a_result_keeps_it_whoever_is_fenced_in(tries, connection) -> None:
-    ((batch,),) = await plan_and_claim(connection, [body(questions=3)], batch_cells=3)
+    ((batch,),) = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
     await connection.execute(
         "UPDATE executions SET status = 'completed', output = 'first', started_at = now(), finished_at = now()"
         " WHERE question_no = 1"
@@ -168,10 +167,10 @@ async def test_a_cell_that_has_a_result_keeps_it_whoever_is_fenced_in(tries, con
 
 
 async def test_a_transaction_that_began_before_a_job_was_queued_plans_it_no_earlier(connection, database_url) -> None:
-    async with connected(database_url) as (planner,):
+    async with database_connections(database_url) as (planner,):
         async with planner.transaction():
             await planner.execute("SELECT now()")
-            await seed(connection, [body(questions=2)])
+            await store_jobs(connection, [job_body(questions=2)])
             ((batch, _),) = await plan_queued(planner, batch_cells=1)
         queued_at = await connection.fetchval("SELECT extract(EPOCH FROM queued_at)::float8 FROM jobs")
         assert batch.claimed_at >= queued_at

@@ -8,7 +8,7 @@ from db.engine import GONE, connect, create_engine
 from db.jobs import JobFilter, JobListed, find_job, list_jobs
 from db.reading import Slice, snapshot
 from domain.errors import NotFound
-from tests.conftest import OwnEngines
+from tests.support.engines import OwnEngines
 
 
 async def listed(engine: object) -> Slice[JobListed]:

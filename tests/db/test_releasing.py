@@ -5,12 +5,9 @@ import asyncio
 import pytest
 
 from domain.errors import NotFound
-from tests.control_fixtures import WHO, Controls, controls, engine, events, seeds
-from tests.fleet import assert_audit, attempts
-from tests.fleet_fixtures import connection
-from tests.seeding import Seeds, completed
-
-__all__ = ["connection", "controls", "engine", "seeds"]
+from tests.support.controls import WHO, Controls, events
+from tests.support.job_seeds import Seeds, completed
+from tests.support.outcomes import assert_audit, attempts
 
 
 async def test_a_lease_is_taken_away_and_the_batch_is_due(seeds: Seeds, controls: Controls, connection) -> None:

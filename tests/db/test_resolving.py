@@ -9,12 +9,9 @@ from db.engine import Connection
 from db.executions import read_execution
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import ExecutionNotUnknown, NotFound
-from tests.control_fixtures import WHO, Controls, controls, end_unknown, engine, events, seeds
-from tests.fleet import assert_audit, attempts
-from tests.fleet_fixtures import connection
-from tests.seeding import Seeded, Seeds, completed, failed
-
-__all__ = ["connection", "controls", "engine", "seeds"]
+from tests.support.controls import WHO, Controls, end_unknown, events
+from tests.support.job_seeds import Seeded, Seeds, completed, failed
+from tests.support.outcomes import assert_audit, attempts
 
 
 async def with_unknowns(seeds: Seeds, *, others: Any = completed, **body: Any) -> Seeded:

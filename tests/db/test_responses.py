@@ -8,11 +8,7 @@ from db.executions import RESPONSES_BYTES, read_execution
 from db.responses import ResponseRow
 from db.results import Settlement
 from db.tenants import DEFAULT_TENANT_NO
-from tests.control_fixtures import engine, seeds
-from tests.fleet_fixtures import connection
-from tests.seeding import Seeded, Seeds, completed, retried
-
-__all__ = ["connection", "engine", "seeds"]
+from tests.support.job_seeds import Seeded, Seeds, completed, retried
 
 
 def answered(settlement: Settlement, text: str, *, size: int = 10) -> Settlement:

@@ -11,12 +11,10 @@ from db.engine import Connection
 from db.results import Settlement
 from domain.errors import JobCancelled, NotFound
 from domain.plan import READY_WINDOW
-from tests.control_fixtures import WHO, controls, engine, events, seeds, waits_for_a_lock
-from tests.fleet import assert_audit, attempts, connected, statuses
-from tests.fleet_fixtures import connection
-from tests.seeding import Seeded, Seeds, completed, failed, retried
-
-__all__ = ["connection", "controls", "engine", "seeds"]
+from tests.support.connections import database_connections
+from tests.support.controls import WHO, events, waits_for_a_lock
+from tests.support.job_seeds import Seeded, Seeds, completed, failed, retried
+from tests.support.outcomes import assert_audit, attempts, statuses
 
 FOUR = ["One?", "Two?", "Three?", "Four?"]
 
@@ -364,7 +362,7 @@ async def test_a_verdict_that_is_being_written_is_waited_for_and_taken_back(
     await seeds.plan()
     first, second = sorted(await seeds.claim(), key=lambda batch: batch.batch_no)
     await seeds.record(failed(first))
-    async with connected(database_url) as (flushing,):
+    async with database_connections(database_url) as (flushing,):
         async with flushing.transaction():
             await results.record(flushing, [failed(second)], source="w")
             retrying = asyncio.create_task(controls.retry(job.id))

@@ -9,11 +9,8 @@ from sqlmodel import select
 from db import sessions
 from db.engine import GONE, Connection, Engine, connect, create_engine, in_transaction
 from db.reading import read_all
-from tests.fleet_fixtures import connection
-from tests.sources_away import gateway_to
-from tests.waiting import eventually_async
-
-__all__ = ["connection"]
+from tests.support.gateway import gateway_to
+from tests.support.waiting import eventually_async
 
 
 async def pid_of(engine: Engine, query: str = "SELECT pg_backend_pid()") -> int:

@@ -9,11 +9,11 @@ import pytest
 from db import stalled
 from db.engine import GONE, Connection, Engine, connect, create_engine
 from db.stalled import end_stalled_sessions
-from tests.fleet import Fleet, all_ended, body, ring, seed, tallied
-from tests.fleet_fixtures import connection, fleet
-from tests.waiting import eventually_async
-
-__all__ = ["connection", "fleet"]
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, counter_total
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 OURS = "worker-0123456789ab"
 LEADER = """
@@ -110,7 +110,7 @@ async def test_a_leader_that_was_stopped_in_the_midst_of_a_statement_is_followed
             return fence > 1
 
         await eventually_async(followed, what="the worker leads")
-    assert await tallied(connection, "breakwater_reconciled", reason="stalled_session") == 1
+    assert await counter_total(connection, "breakwater_reconciled", reason="stalled_session") == 1
     assert fleet.workers[0].events("stalled_session_ended", session=OURS)
-    await ring(fleet.redis_url, await seed(connection, [body()]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body()]))
     await all_ended(connection)

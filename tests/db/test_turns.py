@@ -6,18 +6,15 @@ import pytest
 
 from db import coordination
 from db.engine import Connection
-from tests.configuration import CONFIGURATION_NO, IDENTITY_NOS
-from tests.fleet import body_of, seed
-from tests.fleet_fixtures import connection
-from tests.imports import Imports, own_ledger
-
-__all__ = ["connection"]
+from tests.support.configurations import CONFIGURATION_NO, IDENTITY_NOS
+from tests.support.import_steps import ImportSteps, import_steps
+from tests.support.jobs import job_body_of, store_jobs
 
 
 @pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[Imports]:
+async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
     """Imports written straight through the stores."""
-    async with own_ledger(database_url) as imports:
+    async with import_steps(database_url) as imports:
         yield imports
 
 
@@ -36,13 +33,13 @@ async def test_a_large_job_gets_its_turn_while_imports_wait_for_their_source(led
     for _ in range(waiting):
         begun = await ledger.begin(await ledger.submit())
         await ledger.put_off(begun, "source_unavailable", "The source is away.")
-    (large,) = await seed(connection, [body_of(100)])
-    await seed(connection, [body_of(1)])  # however small, it waits behind what came before
+    (large,) = await store_jobs(connection, [job_body_of(100)])
+    await store_jobs(connection, [job_body_of(1)])  # however small, it waits behind what came before
     assert await plan_next(connection) == large
 
 
 async def test_a_small_job_still_goes_before_a_large_one_that_came_with_it(connection) -> None:
-    large, small = await seed(connection, [body_of(100), body_of(1)])
+    large, small = await store_jobs(connection, [job_body_of(100), job_body_of(1)])
     assert await plan_next(connection) == small
     assert await plan_next(connection) == large
 

@@ -2,22 +2,19 @@
 
 import re
 import subprocess
-from pathlib import Path
 
-from tests.tools import needs_tool
+from tests.deploy.alert_rules import ROOT, RULES, alerts
+from tests.support.programs import require_program
 
-ROOT = Path(__file__).parents[2]
-RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
 TESTS = RULES.with_name("alerts.test.yml")
-
-
-def alerts() -> list[str]:
-    return re.findall(r"^\s*- alert: (\w+)$", RULES.read_text(), re.MULTILINE)
 
 
 def test_the_rules_are_well_formed() -> None:
     checked = subprocess.run(
-        [needs_tool("promtool"), "check", "rules", "--lint-fatal", RULES], capture_output=True, text=True, check=False
+        [require_program("promtool"), "check", "rules", "--lint-fatal", RULES],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert len(alerts()) > 10
@@ -25,7 +22,7 @@ def test_the_rules_are_well_formed() -> None:
 
 def test_each_alert_fires_when_it_should() -> None:
     tested = subprocess.run(
-        [needs_tool("promtool"), "test", "rules", TESTS], capture_output=True, text=True, check=False
+        [require_program("promtool"), "test", "rules", TESTS], capture_output=True, text=True, check=False
     )
     assert tested.returncode == 0, tested.stdout + tested.stderr
 

@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 
 from runtime.metrics import GAUGES, HISTOGRAMS, TALLIES
-from tests.answered import MODELS, config, provider
-from tests.api.test_metrics_of_events import FAST, ended
-from tests.deploy.test_alerts import ROOT, RULES, alerts
-from tests.prometheus_server import Prometheus, prometheus
-from tests.service import StartProcess, connected, unique
-from tests.waiting import eventually, eventually_async
-
-__all__ = ["config", "provider"]
+from tests.deploy.alert_rules import ROOT, RULES, alerts
+from tests.support.cut_answers import MODELS
+from tests.support.metrics import SHORT_LEASES, has_ended
+from tests.support.prometheus_server import Prometheus, prometheus
+from tests.support.service import StartProcess, api_client, unique
+from tests.support.waiting import eventually, eventually_async
 
 BOARD = ROOT / "deploy" / "grafana" / "breakwater.json"
 SERIES = re.compile(r"\b(?:breakwater|http|process)_[a-z0-9_]+\b")
@@ -72,18 +70,18 @@ def scraped(server: Prometheus) -> set[str]:
 
 
 async def test_each_panel_and_each_rule_finds_data_in_a_prometheus_that_scrapes_a_service(
-    database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess, config: Path
+    database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess, cut_answers_config: Path
 ) -> None:
-    api = start_api(database_url, redis_url, **FAST, config=config)
-    start_worker(database_url, redis_url, **FAST, config=config, echo_failure_rate=0.5)
-    async with connected(api, database_url) as client:
-        with prometheus(config.parent, target=api.url, rules=RULES) as server:
+    api = start_api(database_url, redis_url, **SHORT_LEASES, config=cut_answers_config)
+    start_worker(database_url, redis_url, **SHORT_LEASES, config=cut_answers_config, echo_failure_rate=0.5)
+    async with api_client(api, database_url) as client:
+        with prometheus(cut_answers_config.parent, target=api.url, rules=RULES) as server:
             eventually(lambda: server.get("query", query="max(breakwater_workers_alive) == 1")["result"], seconds=30)
             questions = [f"Question {number}?" for number in range(40)]
             body = unique(models=MODELS, questions=questions, policy={"max_attempts": 2})
             job_id = (await client.post(body)).json()["job"]["id"]
             assert (await client.post(body)).json()["outcome"] == "joined"
-            await eventually_async(lambda: ended(client, job_id), seconds=30)
+            await eventually_async(lambda: has_ended(client, job_id), seconds=30)
             await client.http.post("/regions/us-east/pause")
             await client.database.execute("INSERT INTO pools (provider, region, max_concurrent) VALUES ('p', 'r', 4)")
             needed = set(SERIES.findall(RULES.read_text() + json.dumps(queries())))

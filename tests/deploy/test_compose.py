@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from runtime.settings import PREFIX, Settings
-from tests.deploy.test_alerts import ROOT
+from tests.deploy.alert_rules import ROOT
 
 DEPLOY = ROOT / "deploy"
 

@@ -4,8 +4,8 @@ import signal
 
 import asyncpg
 
-from tests.service import StartProcess, connected, unique
-from tests.waiting import eventually
+from tests.support.service import StartProcess, api_client, unique
+from tests.support.waiting import eventually
 
 
 async def test_an_api_whose_duty_fails_ends_and_the_next_one_serves(
@@ -14,7 +14,7 @@ async def test_an_api_whose_duty_fails_ends_and_the_next_one_serves(
     """Its heartbeat writes a column that isn't there."""
     api = start_api(database_url, redis_url, heartbeat_seconds=0.1)
     body = unique()
-    async with connected(api, database_url) as client:
+    async with api_client(api, database_url) as client:
         assert (await client.post(body)).status_code == 202
     connection = await asyncpg.connect(database_url)
     await connection.execute("ALTER TABLE workers RENAME COLUMN heartbeat_at TO gone")
@@ -25,5 +25,5 @@ async def test_an_api_whose_duty_fails_ends_and_the_next_one_serves(
     assert "heartbeat_at" in str(failed)
     await connection.execute("ALTER TABLE workers RENAME COLUMN gone TO heartbeat_at")
     await connection.close()
-    async with connected(start_api(database_url, redis_url), database_url) as client:
+    async with api_client(start_api(database_url, redis_url), database_url) as client:
         assert (await client.post(body)).status_code == 200

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from db.engine import Connection
-from tests.configuration import commit_file
-from tests.fleet import Fleet, all_ended, assert_audit, body
-from tests.provider_server import ProviderServer, after, answer, held, provider_server
-from tests.service import Client, Process, connected
-from tests.waiting import eventually_async
+from tests.support.configurations import commit_file
+from tests.support.jobs import job_body
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.provider_server import ProviderServer, after, answer, held, provider_server
+from tests.support.service import Client, Process, api_client
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 JOBS = 200
 QUICK = {"LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.5}
@@ -54,7 +56,7 @@ def file_of(folder: Path, name: str, server: ProviderServer) -> Path:
 async def post(client: Client, numbers: range, **members: Any) -> None:
     """Submit jobs of two cells each, whose model's name is the job's own."""
     for number in numbers:
-        sent = body(models=[f"model-{number}"], questions=2, **members)
+        sent = job_body(models=[f"model-{number}"], questions=2, **members)
         taken = await client.post(sent)
         assert taken.status_code == 202, taken.text
 
@@ -80,7 +82,7 @@ async def test_a_fleet_rolled_forward_and_back_asks_each_job_only_at_the_address
     commit_file(fleet.database_url, first)
     api = start_api(fleet.database_url, fleet.redis_url, **QUICK)
     fleet.start(2, CONFIG=str(first))
-    async with connected(api, fleet.database_url) as client:
+    async with api_client(api, fleet.database_url) as client:
         await post(client, range(60))
         await eventually_async(lambda: calls_of(provider, 1), what="the first address is asked")
         [joined] = fleet.start(1, CONFIG=str(wrong))

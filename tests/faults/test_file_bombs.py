@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.imports import configured, csv_type, import_body
-from tests.service import Process, connected
-from tests.waiting import eventually, eventually_async
+from tests.support.import_bodies import configured, csv_type, import_body
+from tests.support.service import Process, api_client
+from tests.support.waiting import eventually, eventually_async
 
 MIB = 1 << 20
 GROWTH_BYTES = 300 * MIB
@@ -78,7 +78,7 @@ async def test_a_bomb_ends_with_a_clear_error_while_others_go_on_and_nothing_of_
         "lines.csv.gz": r"record that begins in line 2 is longer than 16 MiB\. Shorten it",
         "columns.csv.gz": "first line names 60000 columns, more than 2000: split it",
     }
-    async with connected(api, database_url) as client:
+    async with api_client(api, database_url) as client:
         for name, why in wanted.items():
             preview = await client.post(import_body(file_type("bomb", name)), dry_run=True)
             (planned,) = preview.json()["planned"]["by_record_type"]
@@ -111,7 +111,7 @@ async def test_rows_of_megabytes_are_imported_within_the_same_memory(api, worker
     for name, lines in files.items():
         (tmp_path / "data" / name).write_bytes(b"".join(lines))
     grown = Memory(worker)
-    async with connected(api, database_url) as client:
+    async with api_client(api, database_url) as client:
         for name in files:
             (job,) = await imported(client, import_body(file_type("large", name), policy={"batch_size": 10_000}))
             assert (job["status"], job["import_progress"]["rows"]["rejected"]) == ("completed", 0)

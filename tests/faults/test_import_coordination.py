@@ -1,55 +1,18 @@
 """Coordination of imports under whatever triggers it and whatever befalls it: one set of waves, and a whole ledger."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-
 import pytest
 
 from db import triggers as db_triggers
 from db.engine import Connection
 from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
-from tests.fleet import all_ended, broker, connected, ring, tallied
-from tests.import_fixtures import SCHEMA, erp
-from tests.imports import import_body, seed_import, table_type
-from tests.waiting import eventually_async
-
-__all__ = ["erp"]
+from tests.support.connections import broker_client, publish_envelopes
+from tests.support.erp_source import assert_imported_once, table_held, two_tables_body
+from tests.support.import_bodies import store_import
+from tests.support.outcomes import all_ended, counter_total
+from tests.support.waiting import eventually_async
 
 DUPLICATES = DUPLICATES_PREVENTED.name
 TRIGGERED = COORDINATION.name
-
-
-def body() -> dict:
-    return import_body(
-        {**table_type("line", depends_on=["customer"]), "source": _source("line")},
-        {**table_type("customer"), "source": _source("customer")},
-        policy={"batch_size": 100},
-    )
-
-
-def _source(table: str) -> dict:
-    return {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.{table}"}
-
-
-@dataclass(frozen=True)
-class Hold:
-    """What keeps a table from being counted."""
-
-    locker: Connection
-
-    async def release(self) -> None:
-        """Let it be counted before the block ends."""
-        await self.locker.execute("COMMIT")
-
-
-@asynccontextmanager
-async def held(database_url: str, table: str) -> AsyncIterator[Hold]:
-    """Nobody can count this table meanwhile."""
-    async with connected(database_url) as (locker,):
-        await locker.execute("BEGIN")
-        await locker.execute(f"LOCK TABLE {SCHEMA}.{table} IN ACCESS EXCLUSIVE MODE")
-        yield Hold(locker)
 
 
 async def beaten(connection: Connection, job_no: int) -> None:
@@ -63,23 +26,6 @@ async def beaten(connection: Connection, job_no: int) -> None:
     await eventually_async(look, what="the lease is renewed")
 
 
-async def spend(connection: Connection, job_no: int, *, seconds: float) -> None:
-    """Wait until a coordination has been under way for so long, renewed by the first who began it."""
-
-    async def look() -> bool:
-        return await connection.fetchval(
-            """
-            SELECT i.heartbeat_at - j.started_at >= $2::float8 * interval '1 second' AND i.fence = 1
-            FROM imports AS i JOIN jobs AS j USING (job_no)
-            WHERE i.job_no = $1
-            """,
-            job_no,
-            seconds,
-        )
-
-    await eventually_async(look, seconds=2 * seconds + 10, what=f"a coordination of {seconds} s")
-
-
 async def fence(connection: Connection, job_no: int) -> int:
     return await connection.fetchval("SELECT coalesce(max(fence), 0) FROM imports WHERE job_no = $1", job_no)
 
@@ -89,47 +35,24 @@ async def ledger(connection: Connection, job_no: int) -> list[tuple[str, str | N
     return [tuple(row) for row in rows]
 
 
-async def assert_imported_once(connection: Connection, job_no: int) -> None:
-    """One set of waves, contiguous, whose batches partition the rows; and every row as the source has it."""
-    job = await connection.fetchrow("SELECT status, planned, completed FROM jobs WHERE job_no = $1", job_no)
-    assert tuple(job) == ("completed", 12, 12)
-    waves = await connection.fetch(
-        "SELECT wave_no, level, total_batches, status FROM waves WHERE job_no = $1 ORDER BY wave_no", job_no
-    )
-    assert [tuple(row) for row in waves] == [(1, 0, 6, "completed"), (2, 1, 6, "completed")]
-    for table in ("customer", "line"):
-        differing = await connection.fetchval(
-            f"""
-            SELECT count(*)
-            FROM {SCHEMA}.{table} AS t
-            FULL JOIN (
-                SELECT r.* FROM imported_records AS r JOIN record_sets AS s USING (record_set_no)
-                WHERE s.record_type = '{table}'
-            ) AS r ON r.record_key = t.id::text
-            WHERE t.id IS NULL OR r.record_key IS NULL OR r.payload ->> 'name' <> t.name
-            """
-        )
-        assert differing == 0
-
-
 @pytest.fixture
 async def job_no(erp, connection) -> int:
     """An import of two tables of 600 rows, queued."""
     await erp.tables(["customer", "line"], 600)
-    return await seed_import(connection, body())
+    return await store_import(connection, two_tables_body())
 
 
 async def test_a_count_that_outlasts_the_lease_is_not_begun_again_whoever_triggers(
     fleet, connection, job_no, redis_url
 ) -> None:
-    async with held(fleet.database_url, "customer"):
+    async with table_held(fleet.database_url, "customer"):
         fleet.start(2)
-        await ring(redis_url, [job_no])
+        await publish_envelopes(redis_url, [job_no])
         await eventually_async(lambda: fence(connection, job_no))
         for _ in range(15):  # three leases long
-            await ring(redis_url, [job_no], source="fallback")
+            await publish_envelopes(redis_url, [job_no], source="fallback")
             await beaten(connection, job_no)
-        await ring(redis_url, [job_no], source="retry")
+        await publish_envelopes(redis_url, [job_no], source="retry")
         async with connection.transaction():
             tenant, job_id = await connection.fetchrow("SELECT tenant_no, id FROM jobs WHERE job_no = $1", job_no)
             triggered = await db_triggers.trigger_manually(connection, tenant, job_id, 1)
@@ -142,17 +65,17 @@ async def test_a_count_that_outlasts_the_lease_is_not_begun_again_whoever_trigge
     assert sorted(set(found[1:])) == [("fallback", "joined"), ("manual", "joined"), ("retry", "joined")]
     assert found.count(("fallback", "joined")) == 15
     assert await fence(connection, job_no) == 1
-    assert await tallied(connection, TRIGGERED, source="initial", outcome="won") == 1
-    assert await tallied(connection, TRIGGERED, source="fallback", outcome="joined") == 15
-    assert await tallied(connection, DUPLICATES, layer="coordination", reason="manual_joined") == 1
+    assert await counter_total(connection, TRIGGERED, source="initial", outcome="won") == 1
+    assert await counter_total(connection, TRIGGERED, source="fallback", outcome="joined") == 15
+    assert await counter_total(connection, DUPLICATES, layer="coordination", reason="manual_joined") == 1
 
 
 async def test_a_coordinator_that_is_paused_past_its_lock_and_lease_is_fenced_off(
     fleet, connection, job_no, redis_url
 ) -> None:
     (first,) = fleet.start(1)
-    async with held(fleet.database_url, "customer"):
-        await ring(redis_url, [job_no])
+    async with table_held(fleet.database_url, "customer"):
+        await publish_envelopes(redis_url, [job_no])
         first.wait_for("coordination_started", fence=1)
         first.pause()
         (second,) = fleet.start(1)
@@ -164,18 +87,18 @@ async def test_a_coordinator_that_is_paused_past_its_lock_and_lease_is_fenced_of
     found = await ledger(connection, job_no)
     assert found[0] == ("initial", "fenced")
     assert ("fallback", "won") in found
-    assert await tallied(connection, TRIGGERED, source="initial", outcome="fenced") == 1
+    assert await counter_total(connection, TRIGGERED, source="initial", outcome="fenced") == 1
 
     async def counted() -> bool:
-        return await tallied(connection, DUPLICATES, layer="coordination", reason="stale_fence") == 1
+        return await counter_total(connection, DUPLICATES, layer="coordination", reason="stale_fence") == 1
 
     await eventually_async(counted)
 
 
 async def test_a_coordinator_that_is_killed_is_followed_by_another(fleet, connection, job_no, redis_url) -> None:
     (first,) = fleet.start(1)
-    async with held(fleet.database_url, "customer"):
-        await ring(redis_url, [job_no])
+    async with table_held(fleet.database_url, "customer"):
+        await publish_envelopes(redis_url, [job_no])
         first.wait_for("coordination_started", fence=1)
         first.kill()
         (second,) = fleet.start(1)
@@ -189,8 +112,8 @@ async def test_a_coordinator_that_stops_in_order_gives_the_import_back_at_once(
     fleet, connection, job_no, redis_url
 ) -> None:
     (first,) = fleet.start(1, LEASE_SECONDS=60, HEARTBEAT_SECONDS=5)
-    async with held(fleet.database_url, "customer"):
-        await ring(redis_url, [job_no])
+    async with table_held(fleet.database_url, "customer"):
+        await publish_envelopes(redis_url, [job_no])
         first.wait_for("coordination_started", fence=1)
         first.stop()
         (second,) = fleet.start(1)
@@ -200,13 +123,13 @@ async def test_a_coordinator_that_stops_in_order_gives_the_import_back_at_once(
 
 
 async def test_without_redis_locks_it_is_still_coordinated_once(fleet, connection, job_no, redis_url) -> None:
-    async with broker(redis_url) as client, held(fleet.database_url, "customer"):
+    async with broker_client(redis_url) as client, table_held(fleet.database_url, "customer"):
         fleet.start(3)
-        await ring(redis_url, [job_no])
+        await publish_envelopes(redis_url, [job_no])
         await eventually_async(lambda: fence(connection, job_no))
         for _ in range(10):
             await client.flushall()
-            await ring(redis_url, [job_no], source="fallback")
+            await publish_envelopes(redis_url, [job_no], source="fallback")
             await beaten(connection, job_no)
         assert await fence(connection, job_no) == 1
     await all_ended(connection)
@@ -215,12 +138,12 @@ async def test_without_redis_locks_it_is_still_coordinated_once(fleet, connectio
 
 async def test_a_count_that_takes_too_long_fails_the_job_with_the_reason(fleet, erp, connection, redis_url) -> None:
     await erp.tables(["customer", "line"], 10)
-    given = body()
+    given = two_tables_body()
     given["policy"] = {"count_timeout_seconds": 1}
-    job_no = await seed_import(connection, given)
-    async with held(fleet.database_url, "customer"):
+    job_no = await store_import(connection, given)
+    async with table_held(fleet.database_url, "customer"):
         fleet.start(1)
-        await ring(redis_url, [job_no])
+        await publish_envelopes(redis_url, [job_no])
         await all_ended(connection)
     job = await connection.fetchrow("SELECT status, error_code, error_detail FROM jobs WHERE job_no = $1", job_no)
     assert (job["status"], job["error_code"]) == ("failed", "count_timeout")
@@ -235,10 +158,10 @@ async def test_an_import_whose_doorbell_was_lost_is_coordinated(fleet, connectio
 
 async def test_batches_survive_kills_while_they_run(fleet, erp, connection, redis_url) -> None:
     await erp.tables(["customer", "line"], 20_000)
-    given = body()
-    job_no = await seed_import(connection, given)
+    given = two_tables_body()
+    job_no = await store_import(connection, given)
     fleet.start(2)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
 
     async def done() -> int:
         return await connection.fetchval("SELECT completed FROM jobs WHERE job_no = $1", job_no)

@@ -5,12 +5,12 @@ import random
 import pytest
 
 from db.engine import Connection
-from tests.fleet import Fleet, all_ended, ring
-from tests.import_fixtures import SCHEMA, Erp, erp
-from tests.imports import import_body, seed_import, table_type
-from tests.waiting import eventually_async
-
-__all__ = ["erp"]
+from tests.support.connections import publish_envelopes
+from tests.support.erp_source import SCHEMA, Erp
+from tests.support.import_bodies import import_body, store_import, table_type
+from tests.support.outcomes import all_ended
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 BATCH_ROWS = 10
 BATCHES = 34
@@ -42,9 +42,9 @@ async def run(fleet: Fleet, erp: Erp, connection: Connection, redis_url: str, se
     types = graph(dice)
     await erp.tables([one["id"] for one in types], BATCH_ROWS * BATCHES)
     policy = {"batch_size": BATCH_ROWS, "batches_per_wave": 25}
-    job_no = await seed_import(connection, import_body(*types, policy=policy))
+    job_no = await store_import(connection, import_body(*types, policy=policy))
     fleet.start(4)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await kill_now_and_then(fleet, connection, dice, job_no)
     await all_ended(connection, seconds=100)
     await assert_sound(connection, job_no)

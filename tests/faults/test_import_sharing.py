@@ -5,20 +5,20 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.engine import Connection
-from tests.fleet import all_ended, broker, connected, ring
-from tests.import_fixtures import SCHEMA, erp
-from tests.imports import Imports, import_body, own_ledger, plan_of, seed_import, table_type
-from tests.waiting import eventually_async
-
-__all__ = ["erp"]
+from tests.support.connections import broker_client, database_connections, publish_envelopes
+from tests.support.erp_source import SCHEMA
+from tests.support.import_bodies import import_body, store_import, table_type
+from tests.support.import_steps import ImportSteps, import_steps, plan_of
+from tests.support.outcomes import all_ended
+from tests.support.waiting import eventually_async
 
 SLOW_TIMERS = {"LEASE_SECONDS": 60, "HEARTBEAT_SECONDS": 5, "RECONCILE_SECONDS": 60, "SHUTDOWN_SECONDS": 1}
 
 
 @pytest.fixture
-async def ledger(fleet) -> AsyncIterator[Imports]:
+async def ledger(fleet) -> AsyncIterator[ImportSteps]:
     """Imports written straight through the stores."""
-    async with own_ledger(fleet.database_url) as imports:
+    async with import_steps(fleet.database_url) as imports:
         yield imports
 
 
@@ -38,8 +38,8 @@ async def rung(erp, connection: Connection, redis_url: str, *, max_concurrent: i
     await erp.table("line", 20_000)
     source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
     policy = {"batch_size": 10, "max_concurrent": max_concurrent, "batches_per_wave": 5000}
-    job_no = await seed_import(connection, import_body({**table_type("line"), "source": source}, policy=policy))
-    await ring(redis_url, [job_no])
+    job_no = await store_import(connection, import_body({**table_type("line"), "source": source}, policy=policy))
+    await publish_envelopes(redis_url, [job_no])
     return job_no
 
 
@@ -96,12 +96,12 @@ async def test_an_import_that_waits_for_its_turn_is_looked_at_ever_more_seldom(
     async def beats(since: object) -> bool:
         return await connection.fetchval("SELECT heartbeat_at > $1::timestamptz + interval '2 s' FROM workers", since)
 
-    async with connected(fleet.database_url) as (other,), broker(redis_url) as client:
+    async with database_connections(fleet.database_url) as (other,), broker_client(redis_url) as client:
         async with other.transaction():
             await other.execute(f"LOCK TABLE {SCHEMA}.line IN ACCESS EXCLUSIVE MODE")
             source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
             bodies = [import_body({**table_type("line"), "source": source}, dataset=f"set {n}") for n in range(5)]
-            await ring(redis_url, [await seed_import(connection, body) for body in bodies])
+            await publish_envelopes(redis_url, [await store_import(connection, body) for body in bodies])
             coordinating = "SELECT count(*) = 4 FROM jobs WHERE status = 'coordinating'"
             await eventually_async(lambda: connection.fetchval(coordinating))
             await client.config_resetstat()
@@ -117,7 +117,7 @@ async def test_batches_whose_claim_broke_off_are_claimed_once_the_database_is_ba
 ) -> None:
     fleet.start(1, **SLOW_TIMERS)
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))"
-    async with connected(fleet.database_url) as (other,):
+    async with database_connections(fleet.database_url) as (other,):
         pid = await other.fetchval("SELECT pg_backend_pid()")
         async with other.transaction():
             await other.execute("SELECT FROM pools WHERE provider = 'import' FOR NO KEY UPDATE")

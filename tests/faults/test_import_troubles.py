@@ -7,13 +7,14 @@ import pytest
 
 from broker import envelopes
 from db.engine import create_engine
-from tests.fleet import Fleet, all_ended, broker, connected, ring
-from tests.import_fixtures import SCHEMA, erp
-from tests.imports import Imports, csv_type, import_body, seed_import, table_type
-from tests.sources_away import Gateway, gateway_to
-from tests.waiting import eventually_async
-
-__all__ = ["erp"]
+from tests.support.connections import broker_client, database_connections, publish_envelopes
+from tests.support.erp_source import SCHEMA
+from tests.support.gateway import Gateway, gateway_to
+from tests.support.import_bodies import csv_type, import_body, store_import, table_type
+from tests.support.import_steps import ImportSteps
+from tests.support.outcomes import all_ended
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 HELD_LONGER_THAN_IT_MAY_COUNT = """
     SELECT i.heartbeat_at > j.started_at + interval '1.5 seconds'
@@ -34,19 +35,19 @@ async def test_waiting_for_another_import_s_count_is_no_time_of_one_s_own(fleet,
     slow = [f"slow_{number}" for number in range(4)]
     await erp.tables([*slow, "quick"], 10)
     async with AsyncExitStack() as locks:
-        (locker,) = await locks.enter_async_context(connected(fleet.database_url))
+        (locker,) = await locks.enter_async_context(database_connections(fleet.database_url))
         await locks.enter_async_context(locker.transaction())
         for table in slow:
             await locker.execute(f"LOCK TABLE {SCHEMA}.{table} IN ACCESS EXCLUSIVE MODE")
-        first = await seed_import(connection, import_body(*map(erp_type, slow)))
+        first = await store_import(connection, import_body(*map(erp_type, slow)))
         fleet.start(1)
-        await ring(redis_url, [first])
+        await publish_envelopes(redis_url, [first])
         waiting = (
             f"SELECT count(*) = 4 FROM pg_locks WHERE NOT granted AND relation::regclass::text LIKE '{SCHEMA}.slow_%'"
         )
         await eventually_async(lambda: connection.fetchval(waiting))
-        second = await seed_import(connection, import_body(erp_type("quick"), policy={"count_timeout_seconds": 1}))
-        await ring(redis_url, [second])
+        second = await store_import(connection, import_body(erp_type("quick"), policy={"count_timeout_seconds": 1}))
+        await publish_envelopes(redis_url, [second])
         await eventually_async(lambda: connection.fetchval(HELD_LONGER_THAN_IT_MAY_COUNT, second))
     await all_ended(connection)
     assert await job(connection, first) == ("completed", None, None)
@@ -58,9 +59,9 @@ async def test_what_is_wrong_with_each_record_type_is_named_at_once(fleet, erp, 
     (erp.data / "wrong.csv").write_text("id\n1\n")
     missing = [csv_type(f"missing_{number}") for number in range(6)]
     given = import_body(csv_type("good"), csv_type("wrong", key=["idd"]), *missing)
-    job_no = await seed_import(connection, given)
+    job_no = await store_import(connection, given)
     fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await all_ended(connection)
     status, code, detail = await job(connection, job_no)
     assert (status, code) == ("failed", "unknown_column")
@@ -79,13 +80,13 @@ async def test_a_staging_folder_that_cannot_be_written_keeps_its_import_waiting_
     blocked.write_text("no folder")
     (erp.data / "customer.csv").write_text("id\n1\n")
     await erp.table("line", 10)
-    job_no = await seed_import(connection, import_body(csv_type("customer"), policy={"max_attempts": 1}))
+    job_no = await store_import(connection, import_body(csv_type("customer"), policy={"max_attempts": 1}))
     (worker,) = fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     put_off = worker.wait_for("coordination_put_off", code="source_unavailable")
     assert str(tmp_path) not in put_off["detail"]
-    other = await seed_import(connection, import_body(erp_type("line")))
-    await ring(redis_url, [other])
+    other = await store_import(connection, import_body(erp_type("line")))
+    await publish_envelopes(redis_url, [other])
     await eventually_async(
         lambda: connection.fetchval("SELECT status = 'completed' FROM jobs WHERE job_no = $1", other)
     )
@@ -97,7 +98,7 @@ async def test_a_staging_folder_that_cannot_be_written_keeps_its_import_waiting_
 
 async def test_what_nobody_foresaw_while_reading_fails_its_batch_alone(fleet, erp, connection, redis_url) -> None:
     await erp.table("line", 40)
-    job_no = await seed_import(connection, import_body(erp_type("line"), policy={"batch_size": 1}))
+    job_no = await store_import(connection, import_body(erp_type("line"), policy={"batch_size": 1}))
     await connection.execute(
         """
         CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -109,7 +110,7 @@ async def test_what_nobody_foresaw_while_reading_fails_its_batch_alone(fleet, er
         """
     )
     (worker,) = fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await all_ended(connection)
     assert worker.is_alive
     assert worker.wait_for("source_failed", batch_no=20)["exception"]
@@ -120,16 +121,16 @@ async def test_what_nobody_foresaw_while_reading_fails_its_batch_alone(fleet, er
 
 async def test_a_coordination_whose_workers_are_always_lost_ends(fleet, erp, connection, redis_url) -> None:
     (erp.data / "customer.csv").write_text("id\n1\n")
-    job_no = await seed_import(connection, import_body(csv_type("customer")))
+    job_no = await store_import(connection, import_body(csv_type("customer")))
     engine = create_engine(fleet.database_url, size=2, pinned_plans=True)
-    ledger = Imports(engine)
+    ledger = ImportSteps(engine)
     for lost in range(10):
         begun = await ledger.begin(job_no, lease_seconds=0)
         assert begun is not None
         assert begun.lost_leases == lost
     await engine.dispose()
     fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await all_ended(connection)
     status, code, detail = await job(connection, job_no)
     assert (status, code) == ("failed", "worker_lost")
@@ -139,7 +140,7 @@ async def test_a_coordination_whose_workers_are_always_lost_ends(fleet, erp, con
 
 async def test_an_import_that_cannot_even_be_begun_keeps_no_other_from_it(fleet, erp, connection, redis_url) -> None:
     (erp.data / "customer.csv").write_text("id\n1\n")
-    doomed, other = [await seed_import(connection, import_body(csv_type("customer"))) for _ in range(2)]
+    doomed, other = [await store_import(connection, import_body(csv_type("customer"))) for _ in range(2)]
     await connection.execute(
         f"""
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
@@ -148,7 +149,7 @@ async def test_an_import_that_cannot_even_be_begun_keeps_no_other_from_it(fleet,
         """
     )
     (worker,) = fleet.start(1)
-    await ring(redis_url, [doomed, other])
+    await publish_envelopes(redis_url, [doomed, other])
     job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", doomed)
     worker.wait_for("coordination_failed", job_id=job_id)
     await eventually_async(
@@ -176,9 +177,9 @@ async def test_a_source_that_is_away_for_a_while_costs_coordination_no_try(
     fleet, connection, gateway, redis_url
 ) -> None:
     gateway.shut()
-    job_no = await seed_import(connection, import_body(erp_type("line"), policy={"max_attempts": 1}))
+    job_no = await store_import(connection, import_body(erp_type("line"), policy={"max_attempts": 1}))
     (worker,) = fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await eventually_async(
         lambda: connection.fetchval("SELECT fence >= 3 AND attempts = 0 FROM imports WHERE job_no = $1", job_no)
     )
@@ -192,9 +193,9 @@ async def test_a_source_that_is_away_while_batches_are_read_costs_them_no_try(
     fleet, connection, gateway, redis_url
 ) -> None:
     policy = {"max_attempts": 1, "batch_size": 1, "max_concurrent": 2}
-    job_no = await seed_import(connection, import_body(erp_type("line"), policy=policy))
+    job_no = await store_import(connection, import_body(erp_type("line"), policy=policy))
     fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     done = "SELECT count(*) > 20 FROM batches WHERE job_no = $1 AND status = 'completed'"
     await eventually_async(lambda: connection.fetchval(done, job_no))
     gateway.shut()
@@ -217,11 +218,11 @@ async def test_a_source_that_stays_away_fails_the_import_in_the_end(
     fleet, connection, gateway, redis_url, found_by
 ) -> None:
     policy = {"max_attempts": 1, "batch_size": 4, "max_concurrent": 1}
-    job_no = await seed_import(connection, import_body(erp_type("line"), policy=policy))
+    job_no = await store_import(connection, import_body(erp_type("line"), policy=policy))
     if found_by == "coordination":
         gateway.shut()
     fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     if found_by == "batches":
         done = "SELECT count(*) > 20 FROM batches WHERE job_no = $1 AND status = 'completed'"
         await eventually_async(lambda: connection.fetchval(done, job_no))
@@ -256,11 +257,11 @@ async def test_a_worker_without_the_connection_leaves_the_import_to_one_that_has
     fleet, erp, connection, redis_url
 ) -> None:
     await erp.table("line", 3000)
-    job_no = await seed_import(connection, import_body(erp_type("line"), policy={"batch_size": 10, "max_attempts": 1}))
+    job_no = await store_import(connection, import_body(erp_type("line"), policy={"batch_size": 10, "max_attempts": 1}))
     given, fleet.environment = fleet.environment, {}
     (ignorant,) = fleet.start(1)
     assert ignorant.events("not_served", name="connections.erp")
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await stream_is_read(redis_url)
     fleet.environment = given
     (knowing,) = fleet.start(1)
@@ -276,7 +277,7 @@ async def test_a_worker_without_the_connection_leaves_the_import_to_one_that_has
 
 async def stream_is_read(redis_url: str) -> None:
     """Wait until some worker has the envelope in hand."""
-    async with broker(redis_url) as client:
+    async with broker_client(redis_url) as client:
 
         async def look() -> bool:
             return (await envelopes.look(client)).undelivered == 0

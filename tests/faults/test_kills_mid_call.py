@@ -7,9 +7,12 @@ from collections import defaultdict
 
 import pytest
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed
-from tests.provider_server import ProviderServer, after, answer
-from tests.waiting import eventually
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts
+from tests.support.provider_server import ProviderServer, after, answer
+from tests.support.waiting import eventually
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
 LIMIT = 12
@@ -25,8 +28,8 @@ async def run_under_kills(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(max_concurrent=LIMIT))
     (worker,) = fleet.start(CONFIG=config, **QUICK)
-    jobs = await seed(connection, [body(models=3, questions=questions, policy={"delivery": delivery})])
-    await ring(fleet.redis_url, jobs)
+    jobs = await store_jobs(connection, [job_body(models=3, questions=questions, policy={"delivery": delivery})])
+    await publish_envelopes(fleet.redis_url, jobs)
     for _ in range(kills):
         target = answered(provider) + LIMIT // 2
         eventually(

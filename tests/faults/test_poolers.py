@@ -12,11 +12,14 @@ from db.engine import Connection, connect, create_engine, in_transaction
 from db.migrate import upgrade
 from db.poolers import PoolerUnsupported
 from runtime.python import python_command
-from tests.fleet import Fleet, all_ended, assert_audit, body, find_violations, ring, seed, statuses
-from tests.imports import configured, csv_type, import_body, seed_import
-from tests.pooler import NEWER, pgbouncer
-from tests.service import StartProcess, connected, unique
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.import_bodies import configured, csv_type, import_body, store_import
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, find_violations, statuses
+from tests.support.pgbouncer import NEWER, pgbouncer
+from tests.support.service import StartProcess, api_client, unique
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.4}
 SETTINGS = ("jit", "enable_seqscan", "synchronous_commit", "idle_in_transaction_session_timeout")
@@ -50,9 +53,9 @@ async def test_the_service_runs_behind_a_pooler_as_it_comes(
     (tmp_path / "data" / "customer.csv").write_text("id,name\n" + "".join(f"{n},C\n" for n in range(500)))
     await asyncio.to_thread(fleet.start, 2)
     given = import_body(csv_type("customer"), policy={"batch_size": 50})
-    import_no = await seed_import(connection, given)
-    await ring(redis_url, [import_no])
-    async with connected(await asyncio.to_thread(start_api, pooled_url, redis_url), pooled_url) as client:
+    import_no = await store_import(connection, given)
+    await publish_envelopes(redis_url, [import_no])
+    async with api_client(await asyncio.to_thread(start_api, pooled_url, redis_url), pooled_url) as client:
         answers = [await client.post(unique(), key=f"key-{n}") for n in range(20)]
         assert {answer.status_code for answer in answers} == {202}
         await all_ended(connection)
@@ -88,7 +91,7 @@ async def test_nothing_of_a_dead_leader_or_migration_stays_behind(
     await asyncio.to_thread(upgrade, pooled_url)
     pooled = {**QUICK, "DATABASE_URL": pooled_url, "ECHO_DELAY_SECONDS": 30}
     (first,) = await asyncio.to_thread(fleet.start, **pooled)
-    await ring(redis_url, await seed(connection, [body(questions=3)]))
+    await publish_envelopes(redis_url, await store_jobs(connection, [job_body(questions=3)]))
     await eventually_async(lambda: connection.fetchval("SELECT fence FROM leaders"), what="it leads")
     await eventually_async(lambda: connection.fetchval("SELECT count(*) FROM batches WHERE lease_until > now()"))
     first.kill()

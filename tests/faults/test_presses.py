@@ -6,21 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.control_fixtures import end_unknown, engine, exhausted, seeds
-from tests.crowd import Crowd, Reply, crowd
-from tests.fleet import assert_audit, attempts
-from tests.fleet_fixtures import connection
-from tests.seeding import Seeded, Seeds, completed
-from tests.service import Process
-
-__all__ = ["connection", "engine", "seeds"]
+from tests.support.controls import end_unknown, exhausted
+from tests.support.job_seeds import Seeded, Seeds, completed
+from tests.support.outcomes import assert_audit, attempts
+from tests.support.service import Process
+from tests.support.simultaneous_clients import Reply, SimultaneousClients, simultaneous_clients
 
 AT_ONCE = 50
 
 
 @pytest.fixture(scope="module")
-def clients() -> Iterator[Crowd]:
-    with crowd(2) as started:
+def clients() -> Iterator[SimultaneousClients]:
+    with simultaneous_clients(2) as started:
         yield started
 
 
@@ -37,7 +34,7 @@ async def job_with_dead_letters(seeds: Seeds) -> Seeded:
     return job
 
 
-def press(clients: Crowd, apis: list[str], path: str, bodies: list[Any] | None = None) -> list[Reply]:
+def press(clients: SimultaneousClients, apis: list[str], path: str, bodies: list[Any] | None = None) -> list[Reply]:
     return clients.post(apis, bodies or [{}] * AT_ONCE, path=path)
 
 

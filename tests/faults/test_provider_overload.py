@@ -6,8 +6,20 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed, statuses
-from tests.provider_server import Behaviour, Exchange, ProviderServer, after, answer, provider_server, refuse, reset
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, statuses
+from tests.support.provider_server import (
+    Behaviour,
+    Exchange,
+    ProviderServer,
+    after,
+    answer,
+    provider_server,
+    refuse,
+    reset,
+)
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 5, "HEARTBEAT_SECONDS": 0.5, "RECONCILE_SECONDS": 1}
 LIMIT = 10
@@ -78,10 +90,10 @@ async def overload(fleet: Fleet, connection, servers: dict[str, ProviderServer],
     )
     fleet.start(2, CONFIG=config, **QUICK)
     bodies = [
-        {**body(questions=cells, policy=NEVER_AGAIN), "models": [{"id": "model-0", "provider": name}]}
+        {**job_body(questions=cells, policy=NEVER_AGAIN), "models": [{"id": "model-0", "provider": name}]}
         for name in servers
     ]
-    await ring(fleet.redis_url, await seed(connection, bodies))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, bodies))
     await all_ended(connection, seconds=seconds + 60)
     assert await statuses(connection) == {"completed": len(servers)}
     burnt = "SELECT count(*) FROM executions WHERE attempts - forgiven <> 1 OR status <> 'completed'"
@@ -118,7 +130,7 @@ async def test_a_provider_that_takes_fewer_calls_at_once_than_its_limit_fails_no
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(max_concurrent=LIMIT))
     fleet.start(2, CONFIG=config, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=30, policy=NEVER_AGAIN)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=30, policy=NEVER_AGAIN)]))
     await all_ended(connection)
     assert await statuses(connection) == {"completed": 1}
     assert sum(call.status == 200 for call in provider.calls) == 30
@@ -141,7 +153,9 @@ async def test_a_closed_gate_is_probed_by_one_call_after_another_pause_where_the
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(max_concurrent=LIMIT))
     fleet.start(CONFIG=config, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=40, policy={"max_attempts": 2})]))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(questions=40, policy={"max_attempts": 2})])
+    )
     await all_ended(connection)
     assert await statuses(connection) == {"completed": 1}
     broken = [call for call in provider.calls if call.status == 0]

@@ -11,9 +11,9 @@ from api.registration import Registration
 from db.engine import create_engine
 from runtime.databases import Reminder
 from runtime.tasks import end_tasks
-from tests.conftest import OwnEngines
-from tests.service import Client, StartProcess, connected, unique
-from tests.waiting import eventually_async
+from tests.support.engines import OwnEngines
+from tests.support.service import Client, StartProcess, api_client, unique
+from tests.support.waiting import eventually_async
 
 ANSWERED_SECONDS = 4.0
 REFUSED_SECONDS = 10.0
@@ -32,7 +32,7 @@ async def test_a_database_that_takes_no_writes_is_not_ready_until_it_does(
 ) -> None:
     api = start_api(own_engines.database_url, own_engines.redis_url, heartbeat_seconds=0.3)
     operator = await asyncpg.connect(own_engines.database_url)
-    async with connected(api, own_engines.database_url) as client:
+    async with api_client(api, own_engines.database_url) as client:
         await eventually_async(lambda: says(client.http, 200), what="ready at first")
         assert (await client.post(unique())).status_code == 202
         await alter(operator, f"SET {setting} = '{value}'")

@@ -14,13 +14,14 @@ import redis
 from broker import envelopes, notices
 from db.engine import Connection
 from launcher.valkey import Valkey
-from tests.fleet import Fleet, all_ended, assert_audit, body, connected, seed, statuses
-from tests.import_fixtures import SCHEMA, Erp, erp
-from tests.imports import import_body, seed_import, table_type
-from tests.service import Process, StartProcess, running, unique
-from tests.waiting import eventually, eventually_async
-
-__all__ = ["erp"]
+from tests.support.connections import database_connections
+from tests.support.erp_source import SCHEMA, Erp
+from tests.support.import_bodies import import_body, store_import, table_type
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, statuses
+from tests.support.service import Process, StartProcess, running, unique
+from tests.support.waiting import eventually, eventually_async
+from tests.support.workers import Fleet
 
 PERIOD = 1.5
 SETTINGS = {"LEASE_SECONDS": 4, "HEARTBEAT_SECONDS": 0.5, "RECONCILE_SECONDS": PERIOD}
@@ -149,7 +150,7 @@ async def test_jobs_go_on_while_redis_can_not_save(
 
 async def assert_jobs_go_on(http: httpx2.AsyncClient, database_url: str, code: str) -> None:
     """Submit jobs; they end within two periods, and everything that tells of the broker tells this code's words."""
-    async with connected(database_url) as (connection,):
+    async with database_connections(database_url) as (connection,):
         began = await connection.fetchval("SELECT now()")
         for _ in range(3):
             await submit(http)
@@ -186,7 +187,7 @@ async def test_what_could_not_be_announced_is_announced_once_redis_is_mended(
 ) -> None:
     refuse(REFUSALS["full"])
     at = await submit(http)
-    async with connected(module_database_url) as (connection,):
+    async with database_connections(module_database_url) as (connection,):
         await all_ended(connection)
     run(admin, REFUSALS["full"].mend)
 
@@ -249,7 +250,7 @@ async def test_an_import_goes_on_while_redis_is_full(
     await erp.table("line", 40)
     source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
     policy = {"batch_size": 1}
-    await seed_import(connection, import_body({**table_type("line"), "source": source}, policy=policy))
+    await store_import(connection, import_body({**table_type("line"), "source": source}, policy=policy))
     await all_ended(connection)
     assert await statuses(connection) == {"completed": 1}
 
@@ -259,7 +260,7 @@ async def test_a_worker_without_room_leaves_the_rest_to_another(
 ) -> None:
     fleet.redis_url = full_valkey.url
     fleet.start(2, **SETTINGS, WORKER_CONCURRENCY=1, ECHO_DELAY_SECONDS=0.5)
-    await seed(connection, [body()] * 4)
+    await store_jobs(connection, [job_body()] * 4)
     await all_ended(connection)
     workers = await connection.fetch("SELECT DISTINCT worker_no FROM batches")
     assert len(workers) == 2
@@ -272,7 +273,7 @@ async def test_jobs_go_on_while_redis_is_silent(fleet: Fleet, connection: Connec
         (worker,) = fleet.start(1, **SETTINGS)
         worker.wait_for("broker_not_writable", code="timeout")
         for _ in range(2):
-            await seed(connection, [body()])
+            await store_jobs(connection, [job_body()])
             await all_ended(connection)
     assert await connection.fetchval(SLOWEST, LONG_AGO) < 2 * PERIOD
 
@@ -284,7 +285,7 @@ async def test_ten_jobs_a_second_end_within_two_periods_while_redis_is_full(
     refuse: Callable[[Refusal], None], http: httpx2.AsyncClient, module_database_url: str
 ) -> None:
     refuse(REFUSALS["full"])
-    async with connected(module_database_url) as (connection,):
+    async with database_connections(module_database_url) as (connection,):
         began = await connection.fetchval("SELECT now()")
         await submit_ten_a_second(http, 2)
         await all_ended(connection)

@@ -15,14 +15,14 @@ import redis
 from broker import envelopes, health
 from broker.health import State
 from launcher.valkey import Valkey
-from tests.fleet import Fleet, all_ended, broker, statuses, stream_is_empty
-from tests.import_fixtures import SCHEMA, Erp, erp
-from tests.imports import import_body, seed_import, table_type
-from tests.service import StartProcess, free_port, unique
-from tests.tools import needs_tool
-from tests.waiting import eventually_async
-
-__all__ = ["erp"]
+from tests.support.connections import broker_client
+from tests.support.erp_source import SCHEMA, Erp
+from tests.support.import_bodies import import_body, store_import, table_type
+from tests.support.outcomes import all_ended, statuses, stream_is_empty
+from tests.support.programs import require_program
+from tests.support.service import StartProcess, free_port, unique
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "stores.md"
 
@@ -61,7 +61,7 @@ async def test_the_documented_rights_are_enough(
     (worker,) = fleet.start(1)
     await erp.table("line", 20)
     source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
-    await seed_import(connection, import_body({**table_type("line"), "source": source}))
+    await store_import(connection, import_body({**table_type("line"), "source": source}))
     async with httpx2.AsyncClient(base_url=api.url, timeout=30) as http:
         at = (await http.post("/jobs", json=unique())).headers["Location"]
         await all_ended(connection)
@@ -91,7 +91,7 @@ async def test_the_documented_rights_are_enough(
 async def test_what_keeps_a_client_out_is_told_apart(
     restricted: str, port: int, url: str, state: State, code: str
 ) -> None:
-    async with broker(url.format(port=port)) as client:
+    async with broker_client(url.format(port=port)) as client:
         with pytest.raises(envelopes.BrokerError) as error:
             await health.probe(client)
     found = health.describe(error.value)
@@ -105,7 +105,7 @@ async def test_what_keeps_a_client_out_is_told_apart(
 def certificate(tmp_path: Path) -> Path:
     """A certificate of localhost, signed by itself; its key lies beside it."""
     certificate = tmp_path / "certificate.pem"
-    command = [needs_tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command = [require_program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     named = ["-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     files = ["-keyout", str(certificate.with_suffix(".key")), "-out", str(certificate)]
     subprocess.run([*command, *named, *files], check=True, capture_output=True)
@@ -136,9 +136,9 @@ async def tls_in_front_of(valkey: Valkey, certificate: Path) -> AsyncIterator[in
 async def test_a_server_is_reached_by_tls(own_valkey: Valkey, certificate: Path, scheme: str) -> None:
     async with tls_in_front_of(own_valkey, certificate) as port:
         url = f"{scheme}://localhost:{port}/0"
-        async with broker(f"{url}?ssl_ca_certs={certificate}") as client:
+        async with broker_client(f"{url}?ssl_ca_certs={certificate}") as client:
             await health.probe(client)
-        async with broker(url) as client:
+        async with broker_client(url) as client:
             with pytest.raises(envelopes.BrokerError, match="certificate verify failed"):
                 await health.probe(client)
 
@@ -160,7 +160,7 @@ def node(own_valkey: Valkey, tmp_path: Path) -> Iterator[int]:
 
 
 async def test_a_node_of_a_cluster_is_named_as_one(node: int) -> None:
-    async with broker(f"redis://127.0.0.1:{node}/0") as client:
+    async with broker_client(f"redis://127.0.0.1:{node}/0") as client:
 
         async def answers() -> bool:
             with suppress(envelopes.BrokerError):

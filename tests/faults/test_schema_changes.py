@@ -10,10 +10,13 @@ import pytest
 
 from db.engine import Connection
 from tests.domain.bodies import plain
-from tests.fleet import Fleet, RunningWorker, all_ended, assert_audit, attempts, body, ring, seed, statuses, tallied
-from tests.provider_server import ProviderServer, after, answer, in_turn, refuse
-from tests.service import Client, StartProcess, connected, unique
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, statuses
+from tests.support.provider_server import ProviderServer, after, answer, in_turn, refuse
+from tests.support.service import Client, StartProcess, api_client, unique
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet, RunningWorker
 
 QUICK = {"LEASE_SECONDS": 5, "HEARTBEAT_SECONDS": 0.2, "RECONCILE_SECONDS": 0.3}
 CHANGES = {
@@ -58,8 +61,8 @@ async def test_a_type_that_changes_under_calls_in_flight_ends_no_worker_and_lose
         nonlocal sent
         questions = [f"Question {sent + n}?" for n in range(CELLS)]
         sent += CELLS
-        spec = body() | {"questions": questions, "models": [{"id": "m", "provider": "hybrid"}]}
-        await ring(called.redis_url, await seed(connection, [spec]))
+        spec = job_body() | {"questions": questions, "models": [{"id": "m", "provider": "hybrid"}]}
+        await publish_envelopes(called.redis_url, await store_jobs(connection, [spec]))
 
     for table, change in CHANGES.items():
         for _ in range(2):
@@ -73,7 +76,7 @@ async def test_a_type_that_changes_under_calls_in_flight_ends_no_worker_and_lose
     assert await attempts(connection) == {("completed", 2): sent}
     assert set(provider.counts().values()) == {2}
     assert len(set(provider.keys())) == 2 * sent
-    assert await tallied(connection, "breakwater_leases_lost") == 0
+    assert await counter_total(connection, "breakwater_leases_lost") == 0
     await assert_audit(connection)
 
 
@@ -99,7 +102,7 @@ async def test_a_type_that_changes_fails_no_request(
     start_api: StartProcess, fleet: Fleet, database_url: str, redis_url: str, connection: Connection
 ) -> None:
     fleet.start(**QUICK)
-    async with connected(start_api(database_url, redis_url), database_url) as client:
+    async with api_client(start_api(database_url, redis_url), database_url) as client:
         job = (await client.post(unique(), key="first")).json()["job"]
         await all_ended(connection)
         paths = await paths_of(client.http, job["links"])

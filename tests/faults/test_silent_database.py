@@ -8,11 +8,14 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed
-from tests.provider_server import ProviderServer, after, answer
-from tests.service import Process, StartProcess, unique
-from tests.sources_away import Gateway, gateway_to
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.gateway import Gateway, gateway_to
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.provider_server import ProviderServer, after, answer
+from tests.support.service import Process, StartProcess, unique
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 LIMIT_SECONDS = 5
 
@@ -84,7 +87,7 @@ async def test_a_worker_goes_on_in_seconds_after_a_silence_and_calls_nobody_twic
     fleet = Fleet(gateway.url, redis_url, tmp_path)
     try:
         await asyncio.to_thread(fleet.start, CONFIG=config, HEARTBEAT_SECONDS=1)
-        await ring(redis_url, await seed(connection, [body(models=2, questions=60)]))
+        await publish_envelopes(redis_url, await store_jobs(connection, [job_body(models=2, questions=60)]))
 
         async def many_are_called() -> bool:
             return len(provider.calls) > 20

@@ -11,10 +11,10 @@ import httpx2
 from api.downloads import AT_ONCE
 from db import workers
 from db.engine import connect, create_engine
-from tests.listening import SlowClient
-from tests.seeding import Seeds, answer_all
-from tests.service import StartProcess, connected, unique
-from tests.waiting import eventually_async
+from tests.support.job_seeds import Seeds, answer_all
+from tests.support.served_app import SlowClient
+from tests.support.service import StartProcess, api_client, unique
+from tests.support.waiting import eventually_async
 
 CSV = {"Accept": "text/csv"}
 CLIENTS = 16
@@ -39,7 +39,7 @@ async def test_stuck_downloads_keep_nobody_from_posting_and_reading(
     database_url: str, redis_url: str, start_api: StartProcess
 ) -> None:
     process = start_api(database_url, redis_url)
-    async with connected(process, database_url) as client, AsyncExitStack() as stuck:
+    async with api_client(process, database_url) as client, AsyncExitStack() as stuck:
         path = await big(database_url, client.database, models=5, output=100_000)
         for _ in range(CLIENTS):
             await stuck.enter_async_context(SlowClient(process.url, path, **CSV))
@@ -57,7 +57,7 @@ async def test_stuck_downloads_keep_nobody_from_posting_and_reading(
 async def test_a_large_file_takes_little_memory(database_url: str, redis_url: str, start_api: StartProcess) -> None:
     process = start_api(database_url, redis_url)
     pid = process.pid
-    async with connected(process, database_url) as client:
+    async with api_client(process, database_url) as client:
         path = await big(database_url, client.database, models=10, output=150_000)
         assert await length(client.http, f"{path}?model=m-0") > 100 * 150_000  # what is loaded once is loaded now
         forget_peak(pid)

@@ -10,10 +10,13 @@ import httpx2
 import pytest
 
 from db.engine import Connection
-from tests.fleet import Fleet, RunningWorker, all_ended, assert_audit, attempts, body, connected, ring, seed, tallied
-from tests.provider_server import ProviderServer, answer, held
-from tests.service import StartProcess, unique
-from tests.waiting import eventually, eventually_async
+from tests.support.connections import database_connections, publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total
+from tests.support.provider_server import ProviderServer, answer, held
+from tests.support.service import StartProcess, unique
+from tests.support.waiting import eventually, eventually_async
+from tests.support.workers import Fleet, RunningWorker
 
 LIMITS = ["lock_timeout", "statement_timeout"]
 QUICK = {"LEASE_SECONDS": 1.5, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.4}
@@ -40,7 +43,10 @@ def limited(connection: Connection) -> Callable[[str, str], Awaitable[None]]:
 @asynccontextmanager
 async def locked(database_url: str, table: str) -> AsyncIterator[None]:
     """Somebody else's lock of a table, as an ALTER TABLE takes it."""
-    async with connected(database_url, lock_timeout="0", statement_timeout="0") as (other,), other.transaction():
+    async with (
+        database_connections(database_url, lock_timeout="0", statement_timeout="0") as (other,),
+        other.transaction(),
+    ):
         await other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         yield
 
@@ -71,7 +77,7 @@ async def answered_under_lock(
     worker = fleet.workers[0]
     provider.behave = held(answer("four"))
     provider.hold()
-    await ring(fleet.redis_url, await seed(connection, [body(questions=CELLS)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=CELLS)]))
     eventually(lambda: provider.in_flight == CELLS, what="all cells are asked")
     before = delays(worker)
     async with locked(fleet.database_url, table):
@@ -86,7 +92,7 @@ async def assert_nothing_lost(connection, provider: ProviderServer, worker: Runn
     assert not worker.events("results_refused")
     assert await attempts(connection) == {("completed", 1): jobs * CELLS}
     assert len(provider.calls) == jobs * CELLS
-    assert await tallied(connection, "breakwater_leases_lost") == 0
+    assert await counter_total(connection, "breakwater_leases_lost") == 0
     await assert_audit(connection)
 
 
@@ -132,7 +138,7 @@ async def test_a_call_that_must_not_repeat_waits_for_its_start_to_be_recorded(
     worker = start(fleet, provider, LEASE_SECONDS=30, HEARTBEAT_SECONDS=0.2, RECONCILE_SECONDS=0.4)
     policy = {"delivery": "at_most_once", "max_concurrent": 1}
     provider.behave = held(answer("four"))
-    await ring(fleet.redis_url, await seed(connection, [body(questions=CELLS, policy=policy)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=CELLS, policy=policy)]))
     eventually(lambda: provider.in_flight == 1, what="the first cell is asked")
     async with locked(fleet.database_url, "executions"):
         provider.release()
@@ -172,7 +178,7 @@ async def test_results_that_take_longer_together_than_a_statement_may_are_record
     await connection.execute(SLOW_ROWS)
     worker = start(fleet, provider, max_concurrent=100, LEASE_SECONDS=30, HEARTBEAT_SECONDS=5, RECONCILE_SECONDS=5)
     provider.behave = held(answer("four"))
-    await ring(fleet.redis_url, await seed(connection, [body(questions=8)] * 10))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=8)] * 10))
     eventually(lambda: provider.in_flight == 80, what="all cells are asked")
     async with locked(fleet.database_url, "executions"):
         provider.release()
@@ -190,7 +196,7 @@ async def test_leases_are_renewed_while_the_table_of_workers_is_locked(
     worker = start(fleet, provider, **QUICK)
     other = start(fleet, provider, **QUICK)
     provider.behave = held(answer("four"))
-    await ring(fleet.redis_url, await seed(connection, [body(questions=CELLS)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=CELLS)]))
     eventually(lambda: provider.in_flight == CELLS, what="all cells are asked")
     async with locked(fleet.database_url, "workers"):
         await seconds_pass(connection, 2.0)

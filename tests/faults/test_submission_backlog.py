@@ -3,13 +3,13 @@
 import asyncio
 from collections import Counter
 
-from tests.service import StartProcess, connected, unique
+from tests.support.service import StartProcess, api_client, unique
 
 BACKLOG = 5
 
 
 async def test_only_new_jobs_are_put_off(database_url: str, redis_url: str, start_api: StartProcess) -> None:
-    async with connected(start_api(database_url, redis_url, backlog=BACKLOG), database_url) as client:
+    async with api_client(start_api(database_url, redis_url, backlog=BACKLOG), database_url) as client:
         bodies = [unique(id=f"mine-{n}") if n else unique() for n in range(BACKLOG)]
         for n, body in enumerate(bodies):
             assert (await client.post(body, key=f"key-{n}")).status_code == 202
@@ -35,7 +35,7 @@ async def test_only_new_jobs_are_put_off(database_url: str, redis_url: str, star
 async def test_many_at_once_do_not_exceed_the_backlog(
     database_url: str, redis_url: str, start_api: StartProcess
 ) -> None:
-    async with connected(start_api(database_url, redis_url, backlog=BACKLOG), database_url) as client:
+    async with api_client(start_api(database_url, redis_url, backlog=BACKLOG), database_url) as client:
         answers = await asyncio.gather(*(client.post(unique()) for _ in range(40)))
         counted = Counter(answer.status_code for answer in answers)
         assert counted == {202: BACKLOG, 503: 40 - BACKLOG}

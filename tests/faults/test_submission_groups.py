@@ -18,8 +18,8 @@ import pytest
 
 from db.submissions import lock_key
 from db.tenants import DEFAULT_TENANT_NO
-from tests.service import Client, Process, unique
-from tests.waiting import eventually_async
+from tests.support.service import Client, Process, unique
+from tests.support.waiting import eventually_async
 
 GROUP = 32
 PROMPT_SECONDS = 0.9

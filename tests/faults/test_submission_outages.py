@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from broker import envelopes
-from tests.conftest import OwnEngines
-from tests.service import Client, Json, Process, StartProcess, connected, unique
-from tests.waiting import eventually_async
+from tests.support.engines import OwnEngines
+from tests.support.service import Client, Json, Process, StartProcess, api_client, unique
+from tests.support.waiting import eventually_async
 
 BOUND_SECONDS = 6
 OUTAGE = {202, 503}
@@ -34,7 +34,7 @@ def assert_come_back(answer: httpx2.Response) -> None:
 
 
 async def test_jobs_are_taken_while_redis_is_away(api: Process, own_engines: OwnEngines) -> None:
-    async with connected(api, own_engines.database_url) as client:
+    async with api_client(api, own_engines.database_url) as client:
         assert (await client.post(unique())).status_code == 202
         own_engines.valkey.kill()
         started = time.monotonic()
@@ -53,7 +53,7 @@ async def all_are_announced(own_engines: OwnEngines, count: int) -> bool:
 
 async def test_an_api_starts_and_takes_jobs_without_redis(own_engines: OwnEngines, start_api: StartProcess) -> None:
     own_engines.valkey.kill()
-    async with connected(
+    async with api_client(
         start_api(own_engines.database_url, own_engines.redis_url), own_engines.database_url
     ) as client:
         assert (await client.post(unique())).status_code == 202
@@ -76,7 +76,7 @@ async def test_posts_are_put_off_while_postgresql_is_away(api: Process, own_engi
                 assert_come_back(answer)
             assert time.monotonic() - started < BOUND_SECONDS
         own_engines.postgres.start()
-        async with connected(api, own_engines.database_url) as client:
+        async with api_client(api, own_engines.database_url) as client:
             await eventually_async(lambda: recovered(client), what="jobs are taken again")
             assert (await client.post(body, key="first")).headers["Idempotent-Replayed"] == "true"
         assert api.events("request_failed") == []
@@ -105,7 +105,7 @@ async def test_every_job_that_was_confirmed_outlives_a_crash_of_postgresql(
             await asyncio.to_thread(own_engines.postgres.start)
         await more_are(taken)
         is_over.set()
-    async with connected(api, own_engines.database_url) as client:
+    async with api_client(api, own_engines.database_url) as client:
         stored = Counter(row["name"] for row in await client.database.fetch("SELECT name FROM jobs"))
     assert stored == Counter(taken)
 
@@ -131,5 +131,5 @@ async def test_an_api_starts_without_postgresql_and_takes_jobs_once_it_is_there(
     async with httpx2.AsyncClient(base_url=api.url, timeout=30) as http:
         assert_come_back(await http.post("/jobs", json=unique()))
     own_engines.postgres.start()
-    async with connected(api, own_engines.database_url) as client:
+    async with api_client(api, own_engines.database_url) as client:
         await eventually_async(lambda: recovered(client), what="jobs are taken")

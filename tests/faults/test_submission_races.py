@@ -5,16 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crowd import Crowd, Reply, crowd
-from tests.service import Client, Process, unique
+from tests.support.service import Client, Process, unique
+from tests.support.simultaneous_clients import Reply, SimultaneousClients, simultaneous_clients
 
 ROUNDS = 20
 AT_ONCE = 50
 
 
 @pytest.fixture(scope="module")
-def clients() -> Iterator[Crowd]:
-    with crowd(4) as started:
+def clients() -> Iterator[SimultaneousClients]:
+    with simultaneous_clients(4) as started:
         yield started
 
 
@@ -37,7 +37,9 @@ def outcomes(replies: list[Reply]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("round_no", range(ROUNDS))
-async def test_equal_specs_at_once_are_one_job(client: Client, clients: Crowd, urls: list[str], round_no: int) -> None:
+async def test_equal_specs_at_once_are_one_job(
+    client: Client, clients: SimultaneousClients, urls: list[str], round_no: int
+) -> None:
     body = unique()
     before = await ledger_rows(client)
     replies = clients.post(urls, [body] * AT_ONCE)
@@ -50,7 +52,7 @@ async def test_equal_specs_at_once_are_one_job(client: Client, clients: Crowd, u
 
 @pytest.mark.parametrize("round_no", range(ROUNDS))
 async def test_equal_requests_with_one_key_at_once_are_one_job(
-    client: Client, clients: Crowd, urls: list[str], round_no: int
+    client: Client, clients: SimultaneousClients, urls: list[str], round_no: int
 ) -> None:
     body = unique()
     before = await ledger_rows(client)
@@ -66,7 +68,9 @@ async def test_equal_requests_with_one_key_at_once_are_one_job(
     assert await ledger_rows(client) - before == AT_ONCE
 
 
-async def test_one_key_with_many_bodies_at_once_is_one_job(client: Client, clients: Crowd, urls: list[str]) -> None:
+async def test_one_key_with_many_bodies_at_once_is_one_job(
+    client: Client, clients: SimultaneousClients, urls: list[str]
+) -> None:
     bodies = [unique() for _ in range(AT_ONCE)]
     replies = clients.post(urls, bodies, key=bodies[0]["name"])
     counted = outcomes(replies)
@@ -75,7 +79,9 @@ async def test_one_key_with_many_bodies_at_once_is_one_job(client: Client, clien
     assert sum([len(await client.jobs(body["name"])) for body in bodies]) == 1
 
 
-async def test_one_id_with_many_specs_at_once_is_one_job(client: Client, clients: Crowd, urls: list[str]) -> None:
+async def test_one_id_with_many_specs_at_once_is_one_job(
+    client: Client, clients: SimultaneousClients, urls: list[str]
+) -> None:
     name = unique()["name"]
     bodies = [unique(id=f"mine-{name}") for _ in range(AT_ONCE)]
     replies = clients.post(urls, bodies)
@@ -83,12 +89,16 @@ async def test_one_id_with_many_specs_at_once_is_one_job(client: Client, clients
     assert sum([len(await client.jobs(body["name"])) for body in bodies]) == 1
 
 
-async def test_different_specs_at_once_are_as_many_jobs(client: Client, clients: Crowd, urls: list[str]) -> None:
+async def test_different_specs_at_once_are_as_many_jobs(
+    client: Client, clients: SimultaneousClients, urls: list[str]
+) -> None:
     bodies = [unique() for _ in range(AT_ONCE)]
     assert outcomes(clients.post(urls, bodies)) == {"created": AT_ONCE}
 
 
-async def test_keys_at_once_on_one_spec_are_one_job(client: Client, clients: Crowd, urls: list[str]) -> None:
+async def test_keys_at_once_on_one_spec_are_one_job(
+    client: Client, clients: SimultaneousClients, urls: list[str]
+) -> None:
     """The key's lock and the spec's lock are both wanted, by different submissions in different order."""
     body = unique()
     replies = [reply for n in range(4) for reply in clients.post(urls, [body] * AT_ONCE, key=f"{body['name']}-{n % 2}")]
@@ -96,13 +106,17 @@ async def test_keys_at_once_on_one_spec_are_one_job(client: Client, clients: Cro
     assert len(await client.jobs(body["name"])) == 1
 
 
-async def test_those_who_want_one_each_get_one_each(client: Client, clients: Crowd, urls: list[str]) -> None:
+async def test_those_who_want_one_each_get_one_each(
+    client: Client, clients: SimultaneousClients, urls: list[str]
+) -> None:
     body = unique(on_duplicate="create")
     assert outcomes(clients.post(urls, [body] * AT_ONCE)) == {"created": AT_ONCE}
     assert len(await client.jobs(body["name"])) == AT_ONCE
 
 
-async def test_those_who_want_no_duplicate_get_one(client: Client, clients: Crowd, urls: list[str]) -> None:
+async def test_those_who_want_no_duplicate_get_one(
+    client: Client, clients: SimultaneousClients, urls: list[str]
+) -> None:
     body = unique(on_duplicate="reject")
     replies = clients.post(urls, [body] * AT_ONCE)
     assert outcomes(replies) == {"created": 1, "duplicate_job": AT_ONCE - 1}

@@ -14,7 +14,7 @@ from api.submitting import PATIENCE_SECONDS
 from db import configurations
 from db.submissions import lock_key
 from db.tenants import DEFAULT_TENANT_NO
-from tests.service import Client, Json, unique
+from tests.support.service import Client, Json, unique
 
 WAITING = 128
 OTHERS = 30

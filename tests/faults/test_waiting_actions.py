@@ -6,8 +6,8 @@ import time
 import asyncpg
 
 from db.controls import LOCK_SPACE
-from tests.service import Client, unique
-from tests.waiting import eventually_async
+from tests.support.service import Client, unique
+from tests.support.waiting import eventually_async
 
 WAITING = 12
 """More than the API has connections."""

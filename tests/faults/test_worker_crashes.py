@@ -3,8 +3,11 @@
 import random
 import time
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, body_of, ring, seed, statuses, tallied
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, job_body_of, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, statuses
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
 
@@ -21,7 +24,7 @@ async def running_batches(connection) -> int:
 
 async def test_a_new_worker_ends_what_the_killed_one_began(fleet: Fleet, connection) -> None:
     (first,) = fleet.start(ECHO_DELAY_SECONDS=0.2, WORKER_CONCURRENCY=4, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(models=2, regions=3, questions=3)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=2, regions=3, questions=3)]))
     await eventually_async(lambda: ended_cells(connection), what="the first cells ended")
     first.kill()
     had_ended = await ended_cells(connection)
@@ -29,18 +32,18 @@ async def test_a_new_worker_ends_what_the_killed_one_began(fleet: Fleet, connect
     fleet.start(**QUICK)
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 18}
-    assert await tallied(connection, "breakwater_executions", status="completed") == 18
-    assert await tallied(connection, "breakwater_leases_lost") > 0
+    assert await counter_total(connection, "breakwater_executions", status="completed") == 18
+    assert await counter_total(connection, "breakwater_leases_lost") > 0
     await assert_audit(connection)
 
 
 async def test_workers_that_keep_being_killed_end_everything_once(fleet: Fleet, connection) -> None:
     dice = random.Random(20)
     fleet.settings = {"ECHO_DELAY_SECONDS": 0.02, "ECHO_FAILURE_RATE": 0.1, **QUICK}
-    bodies = [body_of(dice.choice([1, 5, 40, 120, 300])) for _ in range(20)]
+    bodies = [job_body_of(dice.choice([1, 5, 40, 120, 300])) for _ in range(20)]
     alive = fleet.start(4)
-    job_nos = await seed(connection, bodies)
-    await ring(fleet.redis_url, job_nos)
+    job_nos = await store_jobs(connection, bodies)
+    await publish_envelopes(fleet.redis_url, job_nos)
     began = time.monotonic()
     kills = 0
     while time.monotonic() - began < 10 or kills < 8:
@@ -50,18 +53,20 @@ async def test_workers_that_keep_being_killed_end_everything_once(fleet: Fleet, 
         kills += 1
         alive += fleet.start(1)
         if not await connection.fetchval("SELECT count(*) FROM jobs WHERE finished_at IS NULL"):
-            await ring(fleet.redis_url, await seed(connection, [body_of(300)]))
+            await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body_of(300)]))
     await all_ended(connection, seconds=60)
     assert all(worker.is_alive for worker in alive)
     recount = await connection.fetchval("SELECT count(*) FROM executions WHERE status IN ('completed', 'failed')")
-    assert await tallied(connection, "breakwater_executions") == recount
+    assert await counter_total(connection, "breakwater_executions") == recount
     await assert_audit(connection)
 
 
 async def test_a_stopped_worker_hands_back_what_runs(fleet: Fleet, connection) -> None:
     """No reconciler and no expired lease has a part in this: both take half a minute."""
     first, second = fleet.start(2, ECHO_DELAY_SECONDS=20, SHUTDOWN_SECONDS=4, LEASE_SECONDS=60, RECONCILE_SECONDS=60)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=8), body(questions=8)]))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(questions=8), job_body(questions=8)])
+    )
     await eventually_async(lambda: running_batches(connection), what="calls run")
     third = fleet.start(LEASE_SECONDS=60, RECONCILE_SECONDS=60)[0]
     assert first.stop() < 4.5
@@ -69,14 +74,14 @@ async def test_a_stopped_worker_hands_back_what_runs(fleet: Fleet, connection) -
     await all_ended(connection, seconds=3)
     assert third.is_alive
     assert await attempts(connection) == {("completed", 1): 16}
-    assert await tallied(connection, "breakwater_leases_lost") == 0
+    assert await counter_total(connection, "breakwater_leases_lost") == 0
     assert await connection.fetchval("SELECT count(*) FROM workers WHERE stopped_at IS NOT NULL") == 2
     await assert_audit(connection)
 
 
 async def test_a_stopped_worker_ends_what_ends_in_time(fleet: Fleet, connection) -> None:
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=1, SHUTDOWN_SECONDS=10)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=8)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=8)]))
     await eventually_async(lambda: running_batches(connection), what="calls run")
     assert worker.stop() < 4
     assert await statuses(connection) == {"completed": 1}
@@ -86,7 +91,9 @@ async def test_a_stopped_worker_ends_what_ends_in_time(fleet: Fleet, connection)
 
 async def test_a_retry_that_waits_is_not_forgotten_when_its_worker_stops(fleet: Fleet, connection) -> None:
     (first,) = fleet.start(ECHO_FAILURE_RATE=1, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=50, policy={"max_attempts": 20})]))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(questions=50, policy={"max_attempts": 20})])
+    )
 
     async def waits() -> bool:
         waiting = "SELECT count(*) FROM ready WHERE not_before > now() + interval '1.5 s'"

@@ -2,8 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, tallied
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
 
@@ -18,8 +21,8 @@ async def cells_claimed(connection) -> int:
 async def test_stale_writes_change_nothing_and_are_counted(fleet: Fleet, connection) -> None:
     delay = 1.5
     (first,) = fleet.start(ECHO_DELAY_SECONDS=delay, **QUICK)
-    (job_no,) = await seed(connection, [body(models=2, regions=3, questions=3)])
-    await ring(fleet.redis_url, [job_no])
+    (job_no,) = await store_jobs(connection, [job_body(models=2, regions=3, questions=3)])
+    await publish_envelopes(fleet.redis_url, [job_no])
 
     async def last_call() -> datetime | None:
         out = await connection.fetch("SELECT started_at FROM executions WHERE started_at IS NOT NULL")
@@ -40,12 +43,12 @@ async def test_stale_writes_change_nothing_and_are_counted(fleet: Fleet, connect
     first.go_on()
 
     async def fenced() -> bool:
-        return await tallied(connection, "breakwater_duplicates_prevented", layer="fence") == 18
+        return await counter_total(connection, "breakwater_duplicates_prevented", layer="fence") == 18
 
     await eventually_async(fenced, what="each stale result counted")
     assert await connection.fetch("SELECT * FROM executions ORDER BY 1, 2, 3, 4") == before
     assert await attempts(connection) == {("completed", 1): 18}
-    assert await tallied(connection, "breakwater_leases_lost") == await connection.fetchval(
+    assert await counter_total(connection, "breakwater_leases_lost") == await connection.fetchval(
         "SELECT count(*) FROM batches"
     )
     assert sum(line["cells"] for line in first.events("duplicate_prevented", layer="fence")) == 18
@@ -54,7 +57,7 @@ async def test_stale_writes_change_nothing_and_are_counted(fleet: Fleet, connect
 
 async def test_a_paused_worker_drops_what_it_lost_and_works_on(fleet: Fleet, connection) -> None:
     (first,) = fleet.start(ECHO_DELAY_SECONDS=3, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=5)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=5)]))
     await eventually_async(lambda: cells_claimed(connection), what="the first worker holds the job")
     first.pause()
     (second,) = fleet.start(**QUICK)
@@ -62,17 +65,17 @@ async def test_a_paused_worker_drops_what_it_lost_and_works_on(fleet: Fleet, con
     first.go_on()
     first.wait_for("lease_gone")
     second.stop()
-    await ring(fleet.redis_url, await seed(connection, [body()]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body()]))
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 6}
-    assert await tallied(connection, "breakwater_executions") == 6
+    assert await counter_total(connection, "breakwater_executions") == 6
     await assert_audit(connection)
 
 
 async def test_an_expired_lease_that_nobody_took_may_still_write(fleet: Fleet, connection) -> None:
     """A paid answer isn't thrown away."""
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.5, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=5)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=5)]))
     await eventually_async(lambda: cells_claimed(connection), what="the worker holds the job")
     worker.pause()
 
@@ -85,15 +88,15 @@ async def test_an_expired_lease_that_nobody_took_may_still_write(fleet: Fleet, c
     worker.go_on()
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 5}
-    assert await tallied(connection, "breakwater_duplicates_prevented") == 0
+    assert await counter_total(connection, "breakwater_duplicates_prevented") == 0
     await assert_audit(connection)
 
 
 async def test_a_call_longer_than_the_lease_is_not_taken_from_a_living_worker(fleet: Fleet, connection) -> None:
     fleet.start(2, ECHO_DELAY_SECONDS=2.5, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=5)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=5)]))
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 5}
-    assert await tallied(connection, "breakwater_leases_lost") == 0
-    assert await tallied(connection, "breakwater_duplicates_prevented") == 0
+    assert await counter_total(connection, "breakwater_leases_lost") == 0
+    assert await counter_total(connection, "breakwater_duplicates_prevented") == 0
     await assert_audit(connection)

@@ -6,21 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import OwnEngines
-from tests.fleet import (
-    Fleet,
-    all_ended,
-    assert_audit,
-    body,
-    body_of,
-    broker,
-    connected,
-    ring,
-    seed,
-    statuses,
-    tallied,
-)
-from tests.waiting import eventually, eventually_async
+from tests.support.connections import broker_client, database_connections, publish_envelopes
+from tests.support.engines import OwnEngines
+from tests.support.jobs import job_body, job_body_of, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, counter_total, statuses
+from tests.support.waiting import eventually, eventually_async
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.4, "RECONCILE_SECONDS": 0.4}
 
@@ -34,7 +25,7 @@ def own_fleet(own_engines: OwnEngines, tmp_path: Path) -> Iterator[Fleet]:
 
 
 async def flush(redis_url: str) -> None:
-    async with broker(redis_url) as client:
+    async with broker_client(redis_url) as client:
         await client.flushall()
 
 
@@ -44,7 +35,7 @@ async def running_jobs(connection) -> int:
 
 
 async def test_a_stream_that_is_emptied_before_any_worker_comes(fleet: Fleet, connection) -> None:
-    await ring(fleet.redis_url, await seed(connection, [body(questions=3)] * 200))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=3)] * 200))
     await flush(fleet.redis_url)
     fleet.start(2, **QUICK)
     await all_ended(connection)
@@ -55,21 +46,21 @@ async def test_a_stream_that_is_emptied_before_any_worker_comes(fleet: Fleet, co
 async def test_doorbells_that_are_lost_are_rung_again(fleet: Fleet, connection) -> None:
     """The workers look at the stream only, and everything of it is gone, the group with it."""
     fleet.start(2, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body()]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body()]))
     await all_ended(connection)
     await flush(fleet.redis_url)
-    await seed(connection, [body(questions=3)] * 200)
+    await store_jobs(connection, [job_body(questions=3)] * 200)
     await all_ended(connection)
     assert await statuses(connection) == {"completed": 201}
-    assert await tallied(connection, "breakwater_reconciled", reason="unannounced") > 0
-    assert await tallied(connection, "breakwater_duplicates_prevented") == 0
+    assert await counter_total(connection, "breakwater_reconciled", reason="unannounced") > 0
+    assert await counter_total(connection, "breakwater_duplicates_prevented") == 0
     await assert_audit(connection)
 
 
 async def test_a_stream_that_is_emptied_again_and_again_under_load(fleet: Fleet, connection) -> None:
     fleet.start(2, ECHO_DELAY_SECONDS=0.02, **QUICK)
     for _ in range(10):
-        await ring(fleet.redis_url, await seed(connection, [body(questions=7)] * 20))
+        await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=7)] * 20))
         await flush(fleet.redis_url)
     await all_ended(connection)
     assert await statuses(connection) == {"completed": 200}
@@ -78,17 +69,17 @@ async def test_a_stream_that_is_emptied_again_and_again_under_load(fleet: Fleet,
 
 async def test_two_seconds_without_valkey(own_engines: OwnEngines, own_fleet: Fleet) -> None:
     workers = own_fleet.start(2, ECHO_DELAY_SECONDS=0.02)
-    async with connected(own_fleet.database_url) as (connection,):
-        await ring(own_fleet.redis_url, await seed(connection, [body_of(150)] * 40))
+    async with database_connections(own_fleet.database_url) as (connection,):
+        await publish_envelopes(own_fleet.redis_url, await store_jobs(connection, [job_body_of(150)] * 40))
         await eventually_async(lambda: running_jobs(connection), what="load")
         own_engines.valkey.kill()
         killed_at = time.monotonic()
-        await seed(connection, [body_of(5)] * 20)
+        await store_jobs(connection, [job_body_of(5)] * 20)
         for worker in workers:
             worker.wait_for("broker_unavailable")
         eventually(lambda: time.monotonic() - killed_at > 2)
         own_engines.valkey.start()
-        await ring(own_fleet.redis_url, await seed(connection, [body_of(5)] * 20))
+        await publish_envelopes(own_fleet.redis_url, await store_jobs(connection, [job_body_of(5)] * 20))
         await all_ended(connection)
         assert await statuses(connection) == {"completed": 80}
         assert all(worker.is_alive for worker in workers)
@@ -111,11 +102,11 @@ async def test_postgresql_goes_and_comes_back_under_load(
 ) -> None:
     workers = own_fleet.start(2, ECHO_DELAY_SECONDS=0.02, ECHO_FAILURE_RATE=0.1)
     for _ in range(3):
-        async with connected(own_fleet.database_url) as (connection,):
-            await ring(own_fleet.redis_url, await seed(connection, [body_of(150)] * 20))
+        async with database_connections(own_fleet.database_url) as (connection,):
+            await publish_envelopes(own_fleet.redis_url, await store_jobs(connection, [job_body_of(150)] * 20))
             await eventually_async(lambda: running_jobs(connection), what="load")
             fault(own_engines)
-    async with connected(own_fleet.database_url) as (connection,):
+    async with database_connections(own_fleet.database_url) as (connection,):
         await all_ended(connection)
         assert all(worker.is_alive for worker in workers), [one.output.read_text()[-3000:] for one in workers]
         assert sum((await statuses(connection)).values()) == 60
@@ -124,8 +115,8 @@ async def test_postgresql_goes_and_comes_back_under_load(
 
 async def test_connections_that_an_operator_ends_are_made_again(own_engines: OwnEngines, own_fleet: Fleet) -> None:
     workers = own_fleet.start(2, ECHO_DELAY_SECONDS=0.02)
-    async with connected(own_fleet.database_url) as (connection,):
-        await ring(own_fleet.redis_url, await seed(connection, [body_of(150)] * 40))
+    async with database_connections(own_fleet.database_url) as (connection,):
+        await publish_envelopes(own_fleet.redis_url, await store_jobs(connection, [job_body_of(150)] * 40))
         ended = 0
         while ended < 60:
             await eventually_async(lambda: running_jobs(connection), what="load")
@@ -133,7 +124,7 @@ async def test_connections_that_an_operator_ends_are_made_again(own_engines: Own
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'worker-%'"
             )
             if await running_jobs(connection) < 5:
-                await ring(own_fleet.redis_url, await seed(connection, [body_of(40)] * 10))
+                await publish_envelopes(own_fleet.redis_url, await store_jobs(connection, [job_body_of(40)] * 10))
         await all_ended(connection)
         assert all(worker.is_alive for worker in workers), [one.output.read_text()[-3000:] for one in workers]
         await assert_audit(connection)

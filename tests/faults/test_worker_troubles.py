@@ -1,21 +1,12 @@
 """What a worker lives through: statements cancelled, rows refused, locks held, entries nobody can read, no Redis."""
 
 from broker.envelopes import FIELD, GROUP, STREAM, Envelope
-from tests.conftest import OwnEngines
-from tests.fleet import (
-    Fleet,
-    all_ended,
-    assert_audit,
-    attempts,
-    body,
-    broker,
-    connected,
-    ring,
-    seed,
-    statuses,
-    tallied,
-)
-from tests.waiting import eventually_async
+from tests.support.connections import broker_client, database_connections, publish_envelopes
+from tests.support.engines import OwnEngines
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, statuses
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 1.5, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.4}
 WAITING = """
@@ -25,11 +16,11 @@ WHERE wait_event_type = 'Lock' AND datname = current_database() AND query LIKE '
 
 
 async def test_a_cancelled_statement_delays_results(fleet: Fleet, connection, database_url: str) -> None:
-    (job_no,) = await seed(connection, [body(questions=5)])
+    (job_no,) = await store_jobs(connection, [job_body(questions=5)])
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.3, **QUICK)
-    await ring(fleet.redis_url, [job_no])
+    await publish_envelopes(fleet.redis_url, [job_no])
     await eventually_async(lambda: connection.fetchval("SELECT count(*) FROM batches"), what="it is planned")
-    async with connected(database_url) as (other,), other.transaction():
+    async with database_connections(database_url) as (other,), other.transaction():
         await other.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", job_no)
         pid = await eventually_async(lambda: connection.fetchval(WAITING), what="the flush waits for the job")
         assert await connection.fetchval("SELECT pg_cancel_backend($1)", pid)
@@ -42,9 +33,9 @@ async def test_a_cancelled_statement_delays_results(fleet: Fleet, connection, da
 
 async def test_a_row_that_the_database_refuses_harms_no_other(fleet: Fleet, connection) -> None:
     """The first job's cell has as many attempts as its column holds, so that one more is refused."""
-    spoilt, *sound = await seed(connection, [body(questions=2)] * 4)
+    spoilt, *sound = await store_jobs(connection, [job_body(questions=2)] * 4)
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.4, **QUICK)
-    await ring(fleet.redis_url, [spoilt, *sound])
+    await publish_envelopes(fleet.redis_url, [spoilt, *sound])
     await eventually_async(lambda: connection.fetchval("SELECT count(*) = 8 FROM executions"), what="all are planned")
     await connection.execute("UPDATE executions SET attempts = 32767 WHERE job_no = $1 AND question_no = 0", spoilt)
     worker.wait_for("results_refused", job_no=spoilt)
@@ -61,11 +52,11 @@ async def all_but(connection, job_no: int) -> None:
 
 
 async def test_leases_are_kept_while_results_wait_for_a_lock(fleet: Fleet, connection, database_url: str) -> None:
-    locked, other_job = await seed(connection, [body(questions=3), body(questions=4)])
+    locked, other_job = await store_jobs(connection, [job_body(questions=3), job_body(questions=4)])
     fleet.start(2, ECHO_DELAY_SECONDS=0.3, **QUICK)
-    await ring(fleet.redis_url, [locked, other_job])
+    await publish_envelopes(fleet.redis_url, [locked, other_job])
     await eventually_async(lambda: connection.fetchval("SELECT count(*) = 2 FROM batches"), what="both are planned")
-    async with connected(database_url) as (other,), other.transaction():
+    async with database_connections(database_url) as (other,), other.transaction():
         await other.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", locked)
         await eventually_async(lambda: connection.fetchval(WAITING), what="a flush waits for the job")
         began = await connection.fetchval("SELECT now()")
@@ -73,14 +64,14 @@ async def test_leases_are_kept_while_results_wait_for_a_lock(fleet: Fleet, conne
         await eventually_async(lambda: connection.fetchval(passed, began), what="two leases passed")
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 7}
-    assert await tallied(connection, "breakwater_leases_lost") == 0
-    assert await tallied(connection, "breakwater_duplicates_prevented", layer="fence") == 0
+    assert await counter_total(connection, "breakwater_leases_lost") == 0
+    assert await counter_total(connection, "breakwater_duplicates_prevented", layer="fence") == 0
     await assert_audit(connection)
 
 
 async def test_whoever_fills_itself_while_planning_rings_for_the_others(fleet: Fleet, connection) -> None:
     fleet.start(2, ECHO_DELAY_SECONDS=5, WORKER_CONCURRENCY=10, LEASE_SECONDS=60, RECONCILE_SECONDS=60)
-    await ring(fleet.redis_url, await seed(connection, [body(models=4, questions=20)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=4, questions=20)]))
     await eventually_async(
         lambda: connection.fetchval("SELECT count(DISTINCT worker_no) = 2 FROM batches WHERE status = 'running'"),
         seconds=4,
@@ -89,15 +80,15 @@ async def test_whoever_fills_itself_while_planning_rings_for_the_others(fleet: F
 
 
 async def test_an_entry_that_nobody_can_read_stands_for_nothing(fleet: Fleet, connection) -> None:
-    (job_no,) = await seed(connection, [body()])
-    async with broker(fleet.redis_url) as client:
+    (job_no,) = await store_jobs(connection, [job_body()])
+    async with broker_client(fleet.redis_url) as client:
         await client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
         await client.xadd(STREAM, {FIELD: Envelope(job=10**6, source="initial", enqueued_at=0).to_bytes()})
         await client.xreadgroup(GROUP, "gone", {STREAM: ">"})
         await client.xgroup_delconsumer(STREAM, GROUP, "gone")
         (worker,) = fleet.start(**QUICK)
         await all_ended(connection)
-        (lost,) = await seed(connection, [body()])
+        (lost,) = await store_jobs(connection, [job_body()])
         await all_ended(connection)
         assert worker.wait_for("reconciled", reason="unannounced")
         assert await client.xlen(STREAM) == 1
@@ -107,9 +98,9 @@ async def test_an_entry_that_nobody_can_read_stands_for_nothing(fleet: Fleet, co
 async def test_a_dead_worker_is_replaced_while_redis_is_away(own_engines: OwnEngines, tmp_path) -> None:
     fleet = Fleet(own_engines.database_url, own_engines.redis_url, tmp_path)
     try:
-        async with connected(own_engines.database_url) as (connection,):
+        async with database_connections(own_engines.database_url) as (connection,):
             (first,) = fleet.start(ECHO_DELAY_SECONDS=1.0, **QUICK)
-            await ring(own_engines.redis_url, await seed(connection, [body(questions=5)]))
+            await publish_envelopes(own_engines.redis_url, await store_jobs(connection, [job_body(questions=5)]))
             await eventually_async(lambda: connection.fetchval("SELECT count(*) FROM batches"), what="it is claimed")
             first.kill()
             own_engines.valkey.kill()
@@ -121,9 +112,9 @@ async def test_a_dead_worker_is_replaced_while_redis_is_away(own_engines: OwnEng
 
 
 async def test_a_hint_of_a_deleted_job_goes_with_it(fleet: Fleet, connection) -> None:
-    doomed, *_ = await seed(connection, [body(questions=2)] * 5)
+    doomed, *_ = await store_jobs(connection, [job_body(questions=2)] * 5)
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=60, WORKER_CONCURRENCY=1, LEASE_SECONDS=60, RECONCILE_SECONDS=60)
-    await ring(fleet.redis_url, [doomed])
+    await publish_envelopes(fleet.redis_url, [doomed])
     await eventually_async(lambda: connection.fetchval("SELECT count(*) FROM ready"), what="a batch waits")
     worker.kill()
     async with connection.transaction():

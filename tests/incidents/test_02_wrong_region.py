@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.service import Client, unique
+from tests.support.service import Client, unique
 
 
 @pytest.mark.parametrize("region", ["us-west", "mars", "", "us_east", "default"])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.domain.bodies import submitted
-from tests.service import Client, Json, unique
+from tests.support.service import Client, Json, unique
 
 
 def dropped(answer: Any) -> list[tuple[str, str]]:

@@ -5,9 +5,12 @@ Here a check that can't run means stop: no call is made until it has run, and no
 
 import pytest
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed
-from tests.provider_server import ProviderServer
-from tests.waiting import eventually
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts
+from tests.support.provider_server import ProviderServer
+from tests.support.waiting import eventually
+from tests.support.workers import Fleet
 
 BROKEN = {
     "the check of the lease before a call": ("holder", "at_most_once"),
@@ -24,7 +27,9 @@ async def test_a_check_that_cannot_run_stops_what_it_guards(
     config.write_text(provider.config())
     (worker,) = fleet.start(CONFIG=config)
     await connection.execute(f"ALTER TABLE batches RENAME COLUMN {column} TO gone")
-    await ring(fleet.redis_url, await seed(connection, [body(questions=3, policy={"delivery": delivery})]))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(questions=3, policy={"delivery": delivery})])
+    )
     eventually(lambda: not worker.is_alive, what="the worker met the broken check")
     assert column in worker.output.read_text()
     assert provider.calls == []

@@ -6,8 +6,11 @@ from redis.exceptions import ResponseError
 
 from broker import envelopes
 from broker.envelopes import FIELD, GROUP, STREAM, Envelope
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, broker, seed, stream_is_empty, tallied
-from tests.waiting import eventually_async
+from tests.support.connections import broker_client
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, stream_is_empty
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
 
@@ -21,8 +24,8 @@ async def both_listen(client: envelopes.Client) -> bool:
 
 async def test_a_message_whose_taker_died_before_it_wrote_anything(fleet: Fleet, connection) -> None:
     fleet.start(2, **QUICK)
-    (job_no,) = await seed(connection, [body(questions=3)])
-    async with broker(fleet.redis_url) as client:
+    (job_no,) = await store_jobs(connection, [job_body(questions=3)])
+    async with broker_client(fleet.redis_url) as client:
         await eventually_async(lambda: both_listen(client), what="both wait for doorbells")
         taken = client.pipeline(transaction=True)  # so that no living worker can be faster
         taken.xadd(STREAM, {FIELD: Envelope(job=job_no, source="initial", enqueued_at=time.time()).to_bytes()})
@@ -32,21 +35,21 @@ async def test_a_message_whose_taker_died_before_it_wrote_anything(fleet: Fleet,
     await all_ended(connection)
     await stream_is_empty(fleet.redis_url)
     assert await attempts(connection) == {("completed", 1): 3}
-    assert await tallied(connection, "breakwater_duplicates_prevented") == 0
+    assert await counter_total(connection, "breakwater_duplicates_prevented") == 0
     await assert_audit(connection)
 
 
 async def test_a_job_that_nobody_was_told_of(fleet: Fleet, connection) -> None:
     """Both workers have taken their first look, at everything, before the job is there; the count follows its bell."""
     fleet.start(2, **QUICK)
-    async with broker(fleet.redis_url) as client:
+    async with broker_client(fleet.redis_url) as client:
         await eventually_async(lambda: both_listen(client), what="both wait for doorbells")
-    await seed(connection, [body(questions=3)])
+    await store_jobs(connection, [job_body(questions=3)])
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 3}
 
     async def is_counted() -> bool:
-        return await tallied(connection, "breakwater_reconciled", reason="unannounced") == 1
+        return await counter_total(connection, "breakwater_reconciled", reason="unannounced") == 1
 
     await eventually_async(is_counted, what="one announcement is counted")
     await assert_audit(connection)

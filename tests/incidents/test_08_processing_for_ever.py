@@ -1,7 +1,10 @@
 """Incident 8: jobs stayed `processing` for ever after a crash. A lease runs out, and somebody else goes on."""
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, tallied
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 
 async def test_what_a_dead_worker_held_is_taken_by_another(fleet: Fleet, connection) -> None:
@@ -9,7 +12,7 @@ async def test_what_a_dead_worker_held_is_taken_by_another(fleet: Fleet, connect
     (first,) = fleet.start(ECHO_DELAY_SECONDS=30, **quick)
     (second,) = fleet.start(**quick)
     second.pause()
-    await ring(fleet.redis_url, await seed(connection, [body(questions=3)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=3)]))
 
     async def is_held() -> bool:
         return bool(await connection.fetchval("SELECT count(*) FROM batches WHERE status = 'running'"))
@@ -19,5 +22,5 @@ async def test_what_a_dead_worker_held_is_taken_by_another(fleet: Fleet, connect
     second.go_on()
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 3}
-    assert await tallied(connection, "breakwater_leases_lost") == 1
+    assert await counter_total(connection, "breakwater_leases_lost") == 1
     await assert_audit(connection)

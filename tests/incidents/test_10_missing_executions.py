@@ -1,14 +1,17 @@
 """Incident 10: a job stayed `queued` for ever with 11 of its 18 rows. Cells that nobody can end are closed with why."""
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, statuses
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, statuses
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
 
 
 async def test_cells_whose_workers_die_again_and_again_fail_with_a_reason(fleet: Fleet, connection) -> None:
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=30, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(models=2, regions=3, questions=3)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=2, regions=3, questions=3)]))
 
     async def batches_held() -> bool:
         return await connection.fetchval("SELECT count(*) FROM batches WHERE status = 'running'") == 3

@@ -3,15 +3,20 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed
-from tests.service import Client, unique
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts
+from tests.support.service import Client, unique
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 
 async def test_a_call_has_its_whole_timeout_however_long_it_waited(fleet: Fleet, connection) -> None:
     """One call at a time, each shorter than the timeout; the last has waited for several times as long."""
     fleet.start(ECHO_DELAY_SECONDS=0.2, WORKER_CONCURRENCY=1)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=8, policy={"timeout_seconds": 0.5})]))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(questions=8, policy={"timeout_seconds": 0.5})])
+    )
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 8}
     waited = await connection.fetchval(

@@ -1,6 +1,9 @@
 """Incident 12: a job was `completed` while a region still ran. A verdict waits for the last cell."""
 
-from tests.fleet import Fleet, assert_audit, body, ring, seed, statuses
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import assert_audit, statuses
+from tests.support.workers import Fleet
 
 MOMENT = """
 SELECT
@@ -13,7 +16,7 @@ FROM jobs AS j
 
 async def test_a_job_is_never_terminal_while_a_cell_is_open(fleet: Fleet, connection) -> None:
     fleet.start(2, ECHO_DELAY_SECONDS=0.05, WORKER_CONCURRENCY=3)
-    await ring(fleet.redis_url, await seed(connection, [body(models=2, regions=3, questions=6)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=2, regions=3, questions=6)]))
     seen = set()
     moment = await connection.fetchrow(MOMENT)
     while not moment["is_terminal"]:

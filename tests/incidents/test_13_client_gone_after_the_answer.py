@@ -4,7 +4,9 @@ import asyncio
 import json
 from urllib.parse import urlsplit
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body
+from tests.support.jobs import job_body
+from tests.support.outcomes import all_ended, assert_audit, attempts
+from tests.support.workers import Fleet
 
 
 async def test_a_job_completes_though_its_client_left(fleet: Fleet, connection, start_api) -> None:
@@ -12,7 +14,7 @@ async def test_a_job_completes_though_its_client_left(fleet: Fleet, connection, 
     api = start_api(fleet.database_url, fleet.redis_url)
     address = urlsplit(api.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    posted = json.dumps(body(questions=3)).encode()
+    posted = json.dumps(job_body(questions=3)).encode()
     head = (
         f"POST /jobs HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {len(posted)}\r\n\r\n"
     )

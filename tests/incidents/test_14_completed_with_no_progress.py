@@ -2,7 +2,9 @@
 
 import httpx2
 
-from tests.fleet import Fleet, all_ended, body
+from tests.support.jobs import job_body
+from tests.support.outcomes import all_ended
+from tests.support.workers import Fleet
 
 COUNTED = ("completed", "failed", "cancelled", "unknown")
 
@@ -11,7 +13,9 @@ async def test_progress_is_the_sum_of_the_executions(fleet: Fleet, connection, s
     fleet.start(ECHO_FAILURE_RATE=0.5)
     api = start_api(fleet.database_url, fleet.redis_url)
     async with httpx2.AsyncClient(base_url=api.url) as client:
-        job = (await client.post("/jobs", json=body(models=4, questions=20, policy={"max_attempts": 1}))).json()["job"]
+        job = (await client.post("/jobs", json=job_body(models=4, questions=20, policy={"max_attempts": 1}))).json()[
+            "job"
+        ]
         await all_ended(connection)
         progress = (await client.get(job["links"]["self"])).json()["progress"]
         found = {

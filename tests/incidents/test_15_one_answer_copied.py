@@ -1,11 +1,14 @@
 """Incident 15: 18 rows with one answer, copied by a loop. Each row stems from its own question in its own region."""
 
-from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.workers import Fleet
 
 
 async def test_each_of_18_rows_holds_its_own_answer(fleet: Fleet, connection) -> None:
     fleet.start(2, ECHO_DELAY_SECONDS=0.05)
-    await ring(fleet.redis_url, await seed(connection, [body(models=3, regions=3, questions=2)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=3, regions=3, questions=2)]))
     await all_ended(connection)
     rows = await connection.fetch(
         """

@@ -7,9 +7,12 @@ import pytest
 
 from runtime.errors import SettingError
 from runtime.settings import load_settings
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed
-from tests.provider_server import ProviderServer, answer, held, in_turn
-from tests.waiting import eventually
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts
+from tests.support.provider_server import ProviderServer, answer, held, in_turn
+from tests.support.waiting import eventually
+from tests.support.workers import Fleet
 
 QUICK_LEASES = {"LEASE_SECONDS": 1, "HEARTBEAT_SECONDS": 0.2, "RECONCILE_SECONDS": 0.5}
 
@@ -43,7 +46,9 @@ async def test_the_shorter_limit_holds_and_the_late_answer_is_dropped(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(timeout_seconds=of_provider))
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [body(policy={"timeout_seconds": of_policy})]))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(policy={"timeout_seconds": of_policy})])
+    )
     await all_ended(connection)
     provider.release()
     eventually(lambda: provider.in_flight == 0)
@@ -63,7 +68,7 @@ async def test_a_late_result_neither_duplicates_nor_overwrites(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())
     (paused,) = fleet.start(CONFIG=config, **QUICK_LEASES)
-    await ring(fleet.redis_url, await seed(connection, [body()]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body()]))
     eventually(lambda: len(provider.calls) == 1)
     paused.pause()
     fleet.start(CONFIG=config, **QUICK_LEASES)

@@ -3,9 +3,12 @@
 There are no probes here: the calls themselves tell. An outage fails what it met, with its cause, and nothing else.
 """
 
-from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed, statuses
-from tests.provider_server import ProviderServer, answer, by_model, refuse, until_released
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, statuses
+from tests.support.provider_server import ProviderServer, answer, by_model, refuse, until_released
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 
 async def test_an_outage_fails_with_its_cause_and_is_over_when_it_is_over(
@@ -15,8 +18,8 @@ async def test_an_outage_fails_with_its_cause_and_is_over_when_it_is_over(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())
     fleet.start(CONFIG=config)
-    other = body(models=["healthy"], questions=5)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=2), other]))
+    other = job_body(models=["healthy"], questions=5)
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=2), other]))
     await all_ended(connection)
     assert await statuses(connection) == {"failed": 1, "completed": 1}
     rows = await connection.fetch("SELECT DISTINCT error_code, error_detail FROM executions WHERE status = 'failed'")
@@ -24,7 +27,7 @@ async def test_an_outage_fails_with_its_cause_and_is_over_when_it_is_over(
     assert "502" in rows[0]["error_detail"]
     assert {call.path for call in provider.calls} == {"/us-east/v1/chat/completions"}, "nothing but calls goes out"
     provider.release()
-    await ring(fleet.redis_url, await seed(connection, [body(questions=2)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=2)]))
     await all_ended(connection)
     assert await statuses(connection) == {"failed": 1, "completed": 2}
     await assert_audit(connection)
@@ -37,7 +40,9 @@ async def test_jobs_wait_while_the_provider_says_when_it_is_back(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=4, policy={"max_attempts": 1})]))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(questions=4, policy={"max_attempts": 1})])
+    )
 
     async def is_closed() -> bool:
         return bool(await connection.fetchval("SELECT count(*) FROM pools WHERE gate_code IS NOT NULL"))

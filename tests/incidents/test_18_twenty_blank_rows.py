@@ -10,21 +10,24 @@ import pytest
 
 from api.execution_files import COLUMNS
 from db.engine import Connection
-from tests.configuration import commit_file
-from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed
+from tests.support.configurations import commit_file
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.workers import Fleet
 
 CELLS = 20
-BODY = body(models=2, questions=10)
+BODY = job_body(models=2, questions=10)
 
 
 async def a_spec_that_cannot_be_planned(connection: Connection) -> int:
-    (job_no,) = await seed(connection, [BODY])
+    (job_no,) = await store_jobs(connection, [BODY])
     await connection.execute("UPDATE specs SET spec = '{}' WHERE job_no = $1", job_no)
     return job_no
 
 
 async def a_wait_that_was_too_long(connection: Connection) -> int:
-    (job_no,) = await seed(connection, [{**BODY, "policy": {"queue_timeout_seconds": 60}}])
+    (job_no,) = await store_jobs(connection, [{**BODY, "policy": {"queue_timeout_seconds": 60}}])
     hour_ago = "created_at = created_at - interval '1 h', queued_at = queued_at - interval '1 h'"
     await connection.execute(f"UPDATE jobs SET {hour_ago} WHERE job_no = $1", job_no)
     return job_no
@@ -44,9 +47,9 @@ async def test_a_failure_before_any_cell_ran_is_one_error(  # noqa: PLR0917
     config.write_text("[providers.hybrid]\ntype = 'echo'\n")
     commit_file(fleet.database_url, config)
     failing = await happen(connection)
-    (sound,) = await seed(connection, [body(questions=3)])
+    (sound,) = await store_jobs(connection, [job_body(questions=3)])
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, [failing, sound])
+    await publish_envelopes(fleet.redis_url, [failing, sound])
     await all_ended(connection)
 
     job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", failing)

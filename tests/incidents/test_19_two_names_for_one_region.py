@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.fleet import Fleet
-from tests.service import Client, unique
-from tests.waiting import eventually_async
+from tests.support.service import Client, unique
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 ALIASES = {"EU", "EUROPE", "US", "USA", "NA", "APAC", "ASIA"}
 

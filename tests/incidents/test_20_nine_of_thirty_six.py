@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from tests.fleet import Fleet, assert_audit
-from tests.seeding import every_item
-from tests.service import Client, unique
-from tests.waiting import eventually_async
+from tests.support.outcomes import assert_audit
+from tests.support.reading_app import every_item
+from tests.support.service import Client, unique
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 BODY = {
     "models": ["a", "b", "c", "d"],

@@ -2,14 +2,18 @@
 
 import httpx2
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body
+from tests.support.jobs import job_body
+from tests.support.outcomes import all_ended, assert_audit, attempts
+from tests.support.workers import Fleet
 
 
 async def test_the_first_of_everything_is_retried(fleet: Fleet, connection, start_api) -> None:
     (failing,) = fleet.start(ECHO_FAILURE_RATE=1)
     api = start_api(fleet.database_url, fleet.redis_url)
     async with httpx2.AsyncClient(base_url=api.url) as client:
-        job = (await client.post("/jobs", json=body(models=2, questions=2, policy={"max_attempts": 1}))).json()["job"]
+        job = (await client.post("/jobs", json=job_body(models=2, questions=2, policy={"max_attempts": 1}))).json()[
+            "job"
+        ]
         await all_ended(connection)
         failing.stop()
         first = (await client.get(job["links"]["executions"])).json()["items"][0]

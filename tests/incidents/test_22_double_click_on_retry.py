@@ -7,8 +7,10 @@ import asyncio
 
 import httpx2
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body
-from tests.waiting import eventually_async
+from tests.support.jobs import job_body
+from tests.support.outcomes import all_ended, assert_audit, attempts
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 AT_ONCE = 20
 
@@ -17,7 +19,7 @@ async def test_many_clicks_are_one_run_whenever_they_come(fleet: Fleet, connecti
     (failing,) = fleet.start(ECHO_FAILURE_RATE=1)
     apis = [start_api(fleet.database_url, fleet.redis_url) for _ in range(2)]
     async with httpx2.AsyncClient(base_url=apis[0].url) as one, httpx2.AsyncClient(base_url=apis[1].url) as other:
-        job = (await one.post("/jobs", json=body(questions=3, policy={"max_attempts": 1}))).json()["job"]
+        job = (await one.post("/jobs", json=job_body(questions=3, policy={"max_attempts": 1}))).json()["job"]
         await all_ended(connection)
         failing.stop()
         path = f"{job['links']['self']}/retry"

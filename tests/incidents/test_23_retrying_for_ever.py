@@ -6,7 +6,9 @@ A retry is committed before it is answered, and runs like everything else: by cl
 import httpx2
 import redis
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body
+from tests.support.jobs import job_body
+from tests.support.outcomes import all_ended, assert_audit, attempts
+from tests.support.workers import Fleet
 
 
 async def test_a_retry_outlives_the_process_that_took_it_and_the_bell_that_it_rang(
@@ -15,7 +17,7 @@ async def test_a_retry_outlives_the_process_that_took_it_and_the_bell_that_it_ra
     (failing,) = fleet.start(ECHO_FAILURE_RATE=1)
     api = start_api(fleet.database_url, fleet.redis_url)
     async with httpx2.AsyncClient(base_url=api.url) as client:
-        job = (await client.post("/jobs", json=body(questions=3, policy={"max_attempts": 1}))).json()["job"]
+        job = (await client.post("/jobs", json=job_body(questions=3, policy={"max_attempts": 1}))).json()["job"]
         await all_ended(connection)
         failing.stop()
         assert (await client.post(f"{job['links']['self']}/retry")).json()["retried"] == 3

@@ -1,7 +1,10 @@
 """Incident 24: the retry of a call in Europe ran in the US: "any region may pick it up"."""
 
-from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed, statuses
-from tests.provider_server import ProviderServer, answer, by_model, in_turn, refuse, reset
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, statuses
+from tests.support.provider_server import ProviderServer, answer, by_model, in_turn, refuse, reset
+from tests.support.workers import Fleet
 
 
 async def test_every_try_of_a_cell_goes_to_its_own_region(fleet: Fleet, connection, provider: ProviderServer) -> None:
@@ -9,8 +12,8 @@ async def test_every_try_of_a_cell_goes_to_its_own_region(fleet: Fleet, connecti
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(regions=("us-east", "eu-west")))
     fleet.start(2, CONFIG=config)
-    spec = {**body(questions=6), "regions": ["EU"]}
-    await ring(fleet.redis_url, await seed(connection, [spec]))
+    spec = {**job_body(questions=6), "regions": ["EU"]}
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [spec]))
     await all_ended(connection)
     assert await statuses(connection) == {"completed": 1}
     assert len(provider.calls) == 18
@@ -24,7 +27,7 @@ async def test_an_answer_from_elsewhere_is_no_answer(fleet: Fleet, connection, p
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(regions=("us-east", "eu-west")))
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [{**body(), "regions": ["eu-west"]}]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [{**job_body(), "regions": ["eu-west"]}]))
     await all_ended(connection)
     cell = await connection.fetchrow("SELECT status, error_code, region_served, output FROM executions")
     assert tuple(cell) == ("failed", "region_mismatch", "us-east", None)

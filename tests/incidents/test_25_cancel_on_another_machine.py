@@ -5,8 +5,10 @@ A cancel ends rows in PostgreSQL, through whichever API it comes, and a worker g
 
 import httpx2
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, statuses
-from tests.waiting import eventually_async
+from tests.support.jobs import job_body
+from tests.support.outcomes import all_ended, assert_audit, attempts, statuses
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 BOUND_SECONDS = 5
 
@@ -15,7 +17,7 @@ async def test_what_waits_never_begins_and_what_runs_is_given_up(fleet: Fleet, c
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=60, WORKER_CONCURRENCY=2)
     here, there = (start_api(fleet.database_url, fleet.redis_url) for _ in range(2))
     async with httpx2.AsyncClient(base_url=here.url) as client, httpx2.AsyncClient(base_url=there.url) as other:
-        job = (await client.post("/jobs", json=body(questions=6))).json()["job"]
+        job = (await client.post("/jobs", json=job_body(questions=6))).json()["job"]
 
         async def is_running() -> bool:
             return (await client.get(job["links"]["self"])).json()["progress"]["running"] > 0
@@ -36,7 +38,7 @@ async def test_what_waits_for_its_next_try_has_none(fleet: Fleet, connection, st
     fleet.start(ECHO_FAILURE_RATE=1)
     here, there = (start_api(fleet.database_url, fleet.redis_url) for _ in range(2))
     async with httpx2.AsyncClient(base_url=here.url) as client, httpx2.AsyncClient(base_url=there.url) as other:
-        doomed = (await client.post("/jobs", json=body(questions=6, policy={"max_attempts": 100}))).json()["job"]
+        doomed = (await client.post("/jobs", json=job_body(questions=6, policy={"max_attempts": 100}))).json()["job"]
 
         async def is_retried() -> bool:
             return bool(await connection.fetchval("SELECT count(*) FROM attempts WHERE attempt_no > 1"))
@@ -44,7 +46,7 @@ async def test_what_waits_for_its_next_try_has_none(fleet: Fleet, connection, st
         await eventually_async(is_retried, what="cells are tried again")
         assert (await other.post(f"{doomed['links']['self']}/cancel")).json()["cancelled"] == 6
         before = await attempts(connection)
-        later = body(models=2, questions=2, policy={"max_attempts": 3})
+        later = job_body(models=2, questions=2, policy={"max_attempts": 3})
         await client.post("/jobs", json=later)
         await all_ended(connection)
     after = await attempts(connection)

@@ -1,8 +1,11 @@
 """Incident 26: a retry went to the end of the queue, 182 s instead of 32; elsewhere new jobs starved old ones."""
 
-from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed
-from tests.provider_server import ProviderServer, after, answer, by_model, in_turn, refuse
-from tests.waiting import eventually
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.provider_server import ProviderServer, after, answer, by_model, in_turn, refuse
+from tests.support.waiting import eventually
+from tests.support.workers import Fleet
 
 
 async def test_neither_a_retry_nor_an_old_job_waits_for_all_the_others(
@@ -13,10 +16,10 @@ async def test_neither_a_retry_nor_an_old_job_waits_for_all_the_others(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(max_concurrent=1))
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [body(models=["old"], questions=100)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=["old"], questions=100)]))
     eventually(lambda: len(provider.calls) >= 3, what="the old job runs")
-    later = [body(models=["retried"]), *[body(models=[f"new-{n}"], questions=10) for n in range(10)]]
-    await ring(fleet.redis_url, await seed(connection, later))
+    later = [job_body(models=["retried"]), *[job_body(models=[f"new-{n}"], questions=10) for n in range(10)]]
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, later))
     await all_ended(connection, seconds=60)
     asked = [call.model for call in provider.calls]
     first, second = (place for place, model in enumerate(asked) if model == "retried")

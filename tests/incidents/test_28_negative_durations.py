@@ -1,14 +1,17 @@
 """Incident 28: durations were negative. Created, queued, started and finished follow each other, whatever happens."""
 
-from tests.fleet import Fleet, all_ended, assert_audit, body_of, ring, seed
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body_of, store_jobs
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 
 async def test_times_follow_each_other_through_retries_and_a_crash(fleet: Fleet, connection) -> None:
     fleet.settings = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
     first, _ = fleet.start(2, ECHO_FAILURE_RATE=0.2)
-    jobs = await seed(connection, [body_of(cells) for cells in (1, 30, 400)] * 20)
-    await ring(fleet.redis_url, jobs)
+    jobs = await store_jobs(connection, [job_body_of(cells) for cells in (1, 30, 400)] * 20)
+    await publish_envelopes(fleet.redis_url, jobs)
 
     async def is_running() -> bool:
         return bool(await connection.fetchval("SELECT count(*) FROM jobs WHERE status = 'running'"))

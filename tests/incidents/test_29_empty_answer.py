@@ -3,12 +3,14 @@
 import httpx2
 
 from db import results
-from tests.fleet import Fleet, assert_audit, attempts, body, statuses
-from tests.ledger import answered, plan_and_claim
+from tests.support.jobs import job_body
+from tests.support.outcomes import assert_audit, attempts, statuses
+from tests.support.planned_batches import answered, plan_and_claim
+from tests.support.workers import Fleet
 
 
 async def test_an_empty_answer_completes_its_cell(fleet: Fleet, connection, start_api) -> None:
-    ((batch,),) = await plan_and_claim(connection, [body(questions=2)], batch_cells=2)
+    ((batch,),) = await plan_and_claim(connection, [job_body(questions=2)], batch_cells=2)
     async with connection.transaction():
         await results.record(connection, [answered(batch, output="")], source="a test")
     assert await statuses(connection) == {"completed": 1}

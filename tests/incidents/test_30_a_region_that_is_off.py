@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from tests.fleet import Fleet, all_ended, assert_audit
-from tests.service import Client, unique
-from tests.waiting import eventually_async
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.service import Client, unique
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 EVERYWHERE = ["US", "EU", "APAC"]
 

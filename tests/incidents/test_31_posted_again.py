@@ -2,7 +2,7 @@
 
 import secrets
 
-from tests.service import Client, unique
+from tests.support.service import Client, unique
 
 
 async def test_the_same_body_finds_its_finished_job_as_it_is(client: Client) -> None:

@@ -8,16 +8,16 @@ import pytest
 import redis
 
 from broker import envelopes
-from tests.crowd import Crowd, crowd
-from tests.service import Client, Process, unique
-from tests.waiting import eventually_async
+from tests.support.service import Client, Process, unique
+from tests.support.simultaneous_clients import SimultaneousClients, simultaneous_clients
+from tests.support.waiting import eventually_async
 
 AT_ONCE = 50
 
 
 @pytest.fixture(scope="module")
-def clients() -> Iterator[Crowd]:
-    with crowd(2) as started:
+def clients() -> Iterator[SimultaneousClients]:
+    with simultaneous_clients(2) as started:
         yield started
 
 
@@ -31,7 +31,7 @@ async def test_another_body_is_refused(client: Client) -> None:
 
 
 async def test_fifty_at_once_are_one_job_and_one_doorbell(
-    client: Client, clients: Crowd, service: Process, redis_url: str
+    client: Client, clients: SimultaneousClients, service: Process, redis_url: str
 ) -> None:
     body = unique()
     replies = clients.post([service.url], [body] * AT_ONCE, key=body["name"])

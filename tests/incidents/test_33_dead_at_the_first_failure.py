@@ -1,7 +1,10 @@
 """Incident 33: the first failure was the last, though three tries were documented, and dead letters came in bulk."""
 
-from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed
-from tests.provider_server import ProviderServer, answer, by_question, in_turn, refuse
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.provider_server import ProviderServer, answer, by_question, in_turn, refuse
+from tests.support.workers import Fleet
 
 FIRST, SECOND = "What is 0 plus 0?", "What is 1 plus 1?"
 
@@ -14,7 +17,7 @@ async def test_three_tries_with_backoff_and_then_a_dead_letter_of_each(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=2)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=2)]))
     await all_ended(connection)
     cells = await connection.fetch("SELECT question_no, status, attempts FROM executions ORDER BY question_no")
     assert [tuple(cell) for cell in cells] == [(0, "completed", 3), (1, "failed", 3)]

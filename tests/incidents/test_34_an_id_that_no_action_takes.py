@@ -6,10 +6,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.control_fixtures import end_unknown, engine, exhausted, seeds
-from tests.seeding import Seeds
-
-__all__ = ["engine", "seeds"]
+from tests.support.controls import end_unknown, exhausted
+from tests.support.job_seeds import Seeds
 
 
 @pytest.fixture

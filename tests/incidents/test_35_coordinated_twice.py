@@ -14,15 +14,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from broker.locks import COORDINATION
-from tests.api.test_imports import get
-from tests.faults.test_import_coordination import assert_imported_once, body, held, spend
-from tests.fleet import RunningWorker, all_ended, broker, connected, ring, stream_is_empty
-from tests.import_fixtures import SCHEMA, erp
-from tests.service import Client
-from tests.service import connected as connected_to_api
-from tests.waiting import eventually_async
-
-__all__ = ["erp"]
+from tests.support.connections import broker_client, database_connections, publish_envelopes
+from tests.support.erp_source import SCHEMA, assert_imported_once, coordination_lasts, table_held, two_tables_body
+from tests.support.imports_over_http import get
+from tests.support.outcomes import all_ended, stream_is_empty
+from tests.support.service import Client
+from tests.support.service import api_client as connected_to_api
+from tests.support.waiting import eventually_async
+from tests.support.workers import RunningWorker
 
 
 @dataclass(frozen=True)
@@ -64,17 +63,17 @@ async def test_whoever_triggers_and_whoever_stands_still_there_is_one_set_of_wav
     await erp.tables(["customer", "line"], 600)
     leases = {"LEASE_SECONDS": pace.lease, "HEARTBEAT_SECONDS": pace.heartbeat, "RECONCILE_SECONDS": pace.reconcile}
     (first,) = fleet.start(1, **leases)
-    async with held(fleet.database_url, "line") as counting:
-        posted = await client.post(body())
+    async with table_held(fleet.database_url, "line") as counting:
+        posted = await client.post(two_tables_body())
         job_id = posted.json()["job"]["id"]
         job_no = await connection.fetchval("SELECT job_no FROM jobs WHERE id = $1", job_id)
         await told(first, "coordination_started", fence=1, source="initial")
         async with timer(redis_url, job_no, every=pace.timer) as rung:
-            await ring(redis_url, [job_no], source="retry")
+            await publish_envelopes(redis_url, [job_no], source="retry")
             early = await client.http.post(f"/jobs/{job_id}/coordinate")
             assert (early.status_code, early.json()["trigger"]["outcome"]) == (202, None)
             (second,) = fleet.start(1, **leases)
-            await spend(connection, job_no, seconds=pace.count)
+            await coordination_lasts(connection, job_no, seconds=pace.count)
             first.pause()
             async with held_next(fleet.database_url, "line"):
                 await told(second, "coordination_started", fence=2, source="fallback", seconds=3 * pace.lease)
@@ -114,7 +113,7 @@ async def timer(redis_url: str, job_no: int, *, every: float) -> AsyncIterator[l
 
     async def trigger() -> None:
         while not is_over.is_set():
-            await ring(redis_url, [job_no], source="fallback")
+            await publish_envelopes(redis_url, [job_no], source="fallback")
             rung.append(None)
             with suppress(TimeoutError):
                 async with asyncio.timeout(every):
@@ -131,7 +130,7 @@ async def timer(redis_url: str, job_no: int, *, every: float) -> AsyncIterator[l
 @asynccontextmanager
 async def held_next(database_url: str, table: str) -> AsyncIterator[None]:
     """Who counts this table already may end; who begins now waits until the block ends."""
-    async with connected(database_url, 2) as (locker, watcher):
+    async with database_connections(database_url, 2) as (locker, watcher):
         await locker.execute("BEGIN")
         lock = asyncio.create_task(locker.execute(f"LOCK TABLE {SCHEMA}.{table} IN ACCESS EXCLUSIVE MODE"))
         pid = locker.get_server_pid()
@@ -150,14 +149,14 @@ async def held_next(database_url: str, table: str) -> AsyncIterator[None]:
 @asynccontextmanager
 async def beats_held(database_url: str) -> AsyncIterator[None]:
     """No lease is taken or renewed meanwhile, so no heartbeat forestalls a late write; who holds one is told."""
-    async with connected(database_url) as (locker,), locker.transaction():
+    async with database_connections(database_url) as (locker,), locker.transaction():
         await locker.execute("LOCK TABLE imports IN SHARE MODE")
         yield
 
 
 async def lock_of(redis_url: str, job_no: int) -> bytes:
     """Who has the lock: it is held, or there is none to compare."""
-    async with broker(redis_url) as redis:
+    async with broker_client(redis_url) as redis:
         found = await redis.get(COORDINATION.format(job=job_no))
     assert found is not None
     return found

@@ -4,21 +4,20 @@ import pytest
 from asyncpg import UniqueViolationError
 
 from db.engine import create_engine
-from tests.faults.test_import_coordination import body
-from tests.fleet import all_ended, ring
-from tests.import_fixtures import erp
-from tests.imports import Imports, plan_of, seed_import
-
-__all__ = ["erp"]
+from tests.support.connections import publish_envelopes
+from tests.support.erp_source import two_tables_body
+from tests.support.import_bodies import store_import
+from tests.support.import_steps import ImportSteps, plan_of
+from tests.support.outcomes import all_ended
 
 
 async def test_waves_run_one_after_the_other_whoever_takes_their_batches(fleet, erp, connection, redis_url) -> None:
     await erp.tables(["customer", "line"], 1_000)
-    given = body()
+    given = two_tables_body()
     given["policy"] = {"batch_size": 20, "batches_per_wave": 5}
-    job_no = await seed_import(connection, given)
+    job_no = await store_import(connection, given)
     fleet.start(3)
-    await ring(redis_url, [job_no] * 20, source="fallback")
+    await publish_envelopes(redis_url, [job_no] * 20, source="fallback")
     await all_ended(connection)
     assert await connection.fetchval("SELECT count(*) FROM waves WHERE status = 'completed'") == 20
     overlapping = await connection.fetchval(
@@ -34,7 +33,7 @@ async def test_waves_run_one_after_the_other_whoever_takes_their_batches(fleet, 
 
 async def test_the_database_refuses_a_second_active_wave(database_url, connection) -> None:
     engine = create_engine(database_url)
-    job_no = await Imports(engine).coordinate(plan_of([1], [1]))
+    job_no = await ImportSteps(engine).coordinate(plan_of([1], [1]))
     with pytest.raises(UniqueViolationError, match="unique_running_wave"):
         await connection.execute("UPDATE waves SET status = 'running' WHERE job_no = $1 AND wave_no = 2", job_no)
     await engine.dispose()

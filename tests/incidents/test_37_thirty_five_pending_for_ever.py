@@ -1,12 +1,12 @@
 """Incident 37: of 45 batches 10 were dispatched, and 35 stayed pending for ever. Each that ends releases another."""
 
 from db.engine import create_engine
-from tests.imports import WINDOW, Imports, plan_of, read
+from tests.support.import_steps import WINDOW, ImportSteps, plan_of, read
 
 
 async def test_every_batch_of_a_wave_is_dispatched_however_many_fit_its_window(database_url, connection) -> None:
     engine = create_engine(database_url)
-    ledger = Imports(engine)
+    ledger = ImportSteps(engine)
     job_no = await ledger.coordinate(plan_of([45]))
     seen = []
     while claimed := await ledger.claim():

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from db.engine import create_engine
-from tests.imports import Imports, plan_of, read
+from tests.support.import_steps import ImportSteps, plan_of, read
 
 
 async def test_an_end_that_names_no_stored_batch_changes_nothing_and_is_told(database_url, connection) -> None:
     engine = create_engine(database_url)
-    ledger = Imports(engine)
+    ledger = ImportSteps(engine)
     job_no = await ledger.coordinate(plan_of([2]))
     (first, given), second = await ledger.claim()
     unknown = read(replace(first, batch_no=99), given)

@@ -3,14 +3,14 @@
 import asyncio
 
 from db.engine import create_engine
-from tests.imports import Imports, plan_of, read
+from tests.support.import_steps import ImportSteps, plan_of, read
 
 
 async def test_two_last_batches_that_end_together_open_the_next_wave_once_and_the_job_ends_last(
     database_url, connection
 ) -> None:
     engine = create_engine(database_url, size=8, pinned_plans=True)
-    ledger = Imports(engine)
+    ledger = ImportSteps(engine)
     for _ in range(50):
         job_no = await ledger.coordinate(plan_of([4], [2]))
         await asyncio.gather(*(ledger.record(read(*one)) for one in await ledger.claim()))

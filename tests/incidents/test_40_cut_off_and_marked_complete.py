@@ -1,9 +1,10 @@
 """Incident 40: at the service's cap of 99,000 rows a type was marked complete. What can't be read makes it partial."""
 
-from tests.configuration import commit_file
-from tests.fleet import all_ended, ring
-from tests.imports import import_body, seed_import
-from tests.suiteql_server import OFFSET_CAP_ROWS, TOKEN, suiteql_server
+from tests.support.configurations import commit_file
+from tests.support.connections import publish_envelopes
+from tests.support.import_bodies import import_body, store_import
+from tests.support.outcomes import all_ended
+from tests.support.suiteql_server import OFFSET_CAP_ROWS, TOKEN, suiteql_server
 
 CONFIG = """
 [connections.netsuite]
@@ -29,9 +30,9 @@ async def test_what_lies_behind_the_cap_makes_the_job_partial_with_the_numbers(
         fleet.environment = {"NETSUITE_URL": service.url, "NETSUITE_TOKEN": TOKEN}
         source = {"type": "suiteql", "connection": "netsuite", "query": "line"}
         given = import_body({"id": "line", "key": ["id"], "source": source}, policy={"batch_size": 1000})
-        job_no = await seed_import(connection, given)
+        job_no = await store_import(connection, given)
         fleet.start(1, CONFIG=tmp_path / "suiteql.toml")
-        await ring(redis_url, [job_no])
+        await publish_envelopes(redis_url, [job_no])
         await all_ended(connection, seconds=90)
     job = await connection.fetchrow("SELECT status, planned, completed FROM jobs WHERE job_no = $1", job_no)
     assert tuple(job) == ("partial", 99, 99)

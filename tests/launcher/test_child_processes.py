@@ -10,7 +10,7 @@ from launcher.processes import end_process, is_running, start_mark
 from launcher.stale_processes import end_stale_processes
 from launcher.supervisor import Supervisor
 from runtime.settings import load_settings
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 def spawn(code):

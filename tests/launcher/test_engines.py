@@ -22,9 +22,9 @@ from launcher.errors import EngineError, FolderInUseError
 from launcher.folder import DataFolder, choose_folder
 from launcher.postgres import Postgres
 from launcher.valkey import Valkey
-from tests.conftest import TEST_POSTGRES_SETTINGS
-from tests.launcher.conftest import PROJECT, is_alive
-from tests.waiting import eventually
+from tests.launcher.runs import PROJECT, is_alive
+from tests.support.engines import TEST_POSTGRES_SETTINGS
+from tests.support.waiting import eventually
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes accounts")
 

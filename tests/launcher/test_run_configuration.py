@@ -7,8 +7,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.launcher.conftest import Run
-from tests.waiting import eventually
+from tests.launcher.runs import Run
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
 FILE = '[providers.chat]\ntype = "openai"\n\n[providers.chat.base_urls]\nus-east = "http://127.0.0.1:9/v1"\n'

@@ -10,8 +10,9 @@ import time
 import psutil
 import pytest
 
-from tests.launcher.conftest import PROJECT, free_port, is_alive
-from tests.waiting import eventually
+from tests.launcher.runs import PROJECT, is_alive
+from tests.support.service import free_port
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
 CHILDREN = ("worker-1", "api", "postgres", "valkey")

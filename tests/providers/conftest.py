@@ -5,12 +5,9 @@ from collections.abc import AsyncIterator, Callable
 import httpx2
 import pytest
 
-from tests.provider_server import provider
 from tests.providers.calls import TIMEOUT_SECONDS, canonical
 from worker.providers import hybrid_router, openai
 from worker.providers.http import Address, HttpProvider, open_client
-
-__all__ = ["provider"]
 
 Providers = Callable[..., HttpProvider]
 

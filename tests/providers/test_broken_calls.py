@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from domain.outcome import Completed, End, Failed
-from tests.provider_server import after, answer, body, drip, head, held, in_turn, raw, reset, truncated
 from tests.providers.calls import call
-from tests.waiting import eventually_async
+from tests.support.provider_server import after, answer, body, drip, head, held, in_turn, raw, reset, truncated
+from tests.support.waiting import eventually_async
 from worker.providers.documents import RESPONSE_BYTES
 from worker.providers.exchange import ANSWER_BYTES
 

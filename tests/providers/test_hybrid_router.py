@@ -3,8 +3,8 @@
 import pytest
 
 from domain.outcome import Completed, End, Failed
-from tests.provider_server import answer, body, refuse
 from tests.providers.calls import call, read
+from tests.support.provider_server import answer, body, refuse
 from worker.providers import hybrid_router
 
 ANSWER = {"success": True, "response": "4", "provider_used": "gpu-1"}

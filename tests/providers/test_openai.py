@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from domain.outcome import Completed, End, Failed
-from tests.provider_server import answer, body
 from tests.providers.calls import call, read
+from tests.support.provider_server import answer, body
 from worker.providers import openai
 from worker.providers.http import open_client
 

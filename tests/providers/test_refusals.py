@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from domain.outcome import End, Failed
-from tests.provider_server import body, drip, head, raw, refuse, truncated
 from tests.providers.calls import answered, call
+from tests.support.provider_server import body, drip, head, raw, refuse, truncated
 from worker.providers.refusals import refused
 
 KEY = "sk-geheim-1234567890"

@@ -16,8 +16,8 @@ from typing import TypeAlias
 import pytest
 
 from domain.regions import DEFAULT_REGIONS
-from tests.service import free_port
-from tests.waiting import eventually
+from tests.support.service import free_port
+from tests.support.waiting import eventually
 
 MODELS = ("llama3.2-1b", "mistral-7b", "qwen2.5-1.5b")
 START_SECONDS = 60

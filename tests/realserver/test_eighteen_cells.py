@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.domain.bodies import submitted
-from tests.fleet import assert_audit
-from tests.service import Client, StartProcess, connected
-from tests.waiting import eventually_async
+from tests.support.outcomes import assert_audit
+from tests.support.service import Client, StartProcess, api_client
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.real_server
 
@@ -25,7 +25,7 @@ async def test_a_real_server_answers_every_cell_of_a_job(
 ) -> None:
     api = start_api(database_url, redis_url, config=config)
     start_worker(database_url, redis_url, config=config)
-    async with connected(api, database_url) as client:
+    async with api_client(api, database_url) as client:
         started = time.monotonic()
         links = await submit(client)
         job = await ended(client, links["self"])

@@ -8,7 +8,7 @@ import pytest
 
 from sources.file import FileSource
 from sources.sql_session import SqlConnection
-from tests.reading_sources import ParserHere, sql_connection
+from tests.support.reading_sources import ParserHere, sql_connection
 
 OpenFile = Callable[[str], FileSource]
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sources.csv_file import convert_csv
 from sources.errors import UnknownColumn, Unreadable
 from sources.text import utf8_blocks
-from tests import strict_csv
-from tests.reading_sources import payloads, read_all, staged_rows
+from tests.support import strict_csv
+from tests.support.reading_sources import payloads, read_all, staged_rows
 
 WHOLE_FILE = 1 << 20
 

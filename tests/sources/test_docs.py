@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.reading_sources import read_all
+from tests.support.reading_sources import read_all
 from worker.records import to_records
 
 SOURCES = Path(__file__).parents[2] / "docs" / "sources.md"

@@ -14,7 +14,7 @@ import pytest
 
 from sources.duck import Duck
 from sources.errors import SourceTimeout, SourceUnavailable
-from tests.reading_sources import payloads
+from tests.support.reading_sources import payloads
 
 PATIENCE_SECONDS = 0.2
 

@@ -24,7 +24,7 @@ from sources.errors import (
 )
 from sources.file import FileSource
 from sources.staged_writer import ROW_GROUP_ROWS
-from tests.reading_sources import ParserHere, compress, make, payloads, read_all
+from tests.support.reading_sources import ParserHere, compress, make, payloads, read_all
 
 CSV = b'id,name,note\n007,Ann,"a\nb"\n010,"","D""q"\n011,,\n'
 CSV_ROWS = [

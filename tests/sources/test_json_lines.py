@@ -6,7 +6,7 @@ import pytest
 
 from sources.errors import UnknownColumn, Unreadable
 from sources.json_lines import convert_json_lines
-from tests.reading_sources import compress, payloads, read_all
+from tests.support.reading_sources import compress, payloads, read_all
 
 
 async def rows_of(root, open_file, content: bytes, key=("id",)):

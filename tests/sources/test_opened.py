@@ -5,7 +5,7 @@ import asyncio
 from domain.import_spec import FileSource as FileSpec
 from sources.file import FileSource
 from sources.opened import KEPT, OpenSources
-from tests.reading_sources import ParserHere
+from tests.support.reading_sources import ParserHere
 
 FILES = 3 * KEPT
 

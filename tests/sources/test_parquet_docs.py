@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet, types
 
-from tests.reading_sources import read_all
+from tests.support.reading_sources import read_all
 
 DOCS = (Path(__file__).parents[2] / "docs" / "sources.md").read_text().split("## Parquet")[1].split("\n## ")[0]
 ROW = re.compile(r"^\| `([a-z_0-9]+\(.*\))` \| `(.*)` \| (?:`(.*)`|reject: (.*)) \|$", re.MULTILINE)

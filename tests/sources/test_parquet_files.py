@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from sources.errors import Unreadable
-from tests.parquet_by_hand import (
+from tests.support.parquet_by_hand import (
     BSON,
     BYTE_ARRAY,
     DATE,
@@ -34,7 +34,7 @@ from tests.parquet_by_hand import (
     text,
     write_by_hand,
 )
-from tests.reading_sources import make, payloads, read_all
+from tests.support.reading_sources import make, payloads, read_all
 
 EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - as timestamps without a zone are
 YEAR_1, YEAR_10000 = -62_135_596_800, 253_402_300_800

@@ -14,8 +14,8 @@ import pytest
 from sources.errors import SourceMissing, SourceTimeout, SourceUnavailable, Unreadable
 from sources.file import FileSource
 from sources.parser import AT_ONCE, Limits, Parser
-from tests.reading_sources import ParserHere, compress, held_loop_at_most, payloads, read_all
-from tests.waiting import eventually, eventually_async
+from tests.support.reading_sources import ParserHere, compress, held_loop_at_most, payloads, read_all
+from tests.support.waiting import eventually, eventually_async
 
 MIB = 1 << 20
 LARGE_ROWS = 500_000

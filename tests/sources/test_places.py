@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sources import decompression
 from sources.file import FileSource
-from tests.reading_sources import ParserHere, compress
+from tests.support.reading_sources import ParserHere, compress
 from worker.records import to_records
 
 WHOLE_FILE = 1 << 20

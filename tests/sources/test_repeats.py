@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sources import repeats
 from sources.errors import KeyUnusable
 from sources.file import FileSource
-from tests.reading_sources import ParserHere, compress, make, read_all
+from tests.support.reading_sources import ParserHere, compress, make, read_all
 from worker.records import to_records
 
 

@@ -24,8 +24,8 @@ from sources.errors import (
 from sources.sql import SqlSource
 from sources.sql_order import order_by, read_range
 from sources.sql_session import APPLICATION_NAME
-from tests.reading_sources import held_loop_at_most, in_role, payloads, read_all, sql_connection
-from tests.waiting import eventually_async
+from tests.support.reading_sources import held_loop_at_most, in_role, payloads, read_all, sql_connection
+from tests.support.waiting import eventually_async
 
 
 async def make_lines(database, rows, *, primary_key=True):

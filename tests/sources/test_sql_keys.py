@@ -10,7 +10,7 @@ from pyarrow import parquet
 from domain.key_forms import KeyForm
 from sources.keys import key_text, spelled_key_text
 from sources.sql import SqlSource
-from tests.reading_sources import read_all, sql_connection
+from tests.support.reading_sources import read_all, sql_connection
 
 SPELLED = {
     "numeric": "1 1.0 1.00 1.001 1.0010 10 100 100.0 0 0.0 -0 -0.00 -1.50 -1.5 0.10 1e3 1000.000 1234567890123456.0",

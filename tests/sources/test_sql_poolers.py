@@ -8,9 +8,9 @@ import pytest
 from sources.errors import SourceRefused, SourceUnavailable, Unreadable
 from sources.sql import SqlSource
 from sources.sql_session import APPLICATION_NAME
-from tests.pooler import NEWER, pgbouncer
-from tests.reading_sources import read_all, sql_connection
-from tests.sources_away import gateway_to
+from tests.support.gateway import gateway_to
+from tests.support.pgbouncer import NEWER, pgbouncer
+from tests.support.reading_sources import read_all, sql_connection
 
 ROWS = 3_000
 MODES = [(None, "session"), (None, "transaction"), *([(NEWER, "transaction"), (NEWER, "session")] if NEWER else [])]

@@ -12,9 +12,9 @@ from runtime.settings import Secrets
 from sources.configured import ConfiguredSources
 from sources.errors import SourceForbidden, SourceMissing, SourceRefused
 from sources.sql import SqlSource
-from tests.configuration import content_of
-from tests.imports import listed
-from tests.reading_sources import in_role, payloads, read_all, sql_connection
+from tests.support.configurations import content_of
+from tests.support.import_bodies import listed
+from tests.support.reading_sources import in_role, payloads, read_all, sql_connection
 
 
 async def ids(connection, table):

@@ -4,7 +4,7 @@ import pytest
 
 from sources import staged_writer
 from sources.staged_cuts import MAX_RANGE_BYTES
-from tests.reading_sources import read_all
+from tests.support.reading_sources import read_all
 
 MIB = 1 << 20
 

@@ -7,7 +7,7 @@ import pytest
 
 from sources.errors import SourceChanged, SourceUnavailable
 from sources.file import FileSource
-from tests.reading_sources import payloads, read_all
+from tests.support.reading_sources import payloads, read_all
 
 CSV = b"id,v\n1,a\n2,b\n"
 ROWS = [{"id": "1", "v": "a"}, {"id": "2", "v": "b"}]

@@ -18,8 +18,8 @@ from sources.errors import (
 )
 from sources.suiteql import SuiteqlSource
 from sources.suiteql_service import OFFSET_CAP_ROWS, SuiteqlConnection
-from tests.suiteql_server import TOKEN, suiteql_server
-from tests.waiting import eventually_async
+from tests.support.suiteql_server import TOKEN, suiteql_server
+from tests.support.waiting import eventually_async
 
 QUERIES = {
     "customer": "SELECT id, name, memo FROM customer -- all of them",

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed, tallied
-from tests.provider_server import (
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, counter_total
+from tests.support.provider_server import (
     Behaviour,
     ProviderServer,
     answer,
@@ -22,8 +24,9 @@ from tests.provider_server import (
     truncated,
     until_released,
 )
-from tests.provider_server import body as answer_body
-from tests.waiting import eventually, eventually_async
+from tests.support.provider_server import body as answer_body
+from tests.support.waiting import eventually, eventually_async
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 5, "HEARTBEAT_SECONDS": 0.5, "RECONCILE_SECONDS": 1}
 POLICY = {"max_attempts": 3, "timeout_seconds": 0.5}
@@ -92,7 +95,7 @@ async def test_each_end_of_a_call_is_what_the_design_says(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())
     fleet.start(CONFIG=config, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(policy=POLICY)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(policy=POLICY)]))
     await all_ended(connection)
     cell = await connection.fetchrow("SELECT * FROM executions")
     assert (cell["status"], cell["attempts"], cell["error_code"]) == (case.status, case.attempts, case.code)
@@ -102,8 +105,8 @@ async def test_each_end_of_a_call_is_what_the_design_says(
     assert all(row["error_detail"] for row in rows)
     assert numbered(provider.keys()) == case.keys
     assert await connection.fetchval("SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL") == case.dead
-    assert await tallied(connection, "breakwater_executions", status=case.status, provider="hybrid") == 1
-    assert await tallied(connection, "breakwater_retries") == len(case.tries)
+    assert await counter_total(connection, "breakwater_executions", status=case.status, provider="hybrid") == 1
+    assert await counter_total(connection, "breakwater_retries") == len(case.tries)
     await assert_audit(connection)
 
 
@@ -119,7 +122,7 @@ async def test_what_the_provider_said_is_shown(fleet: Fleet, connection, provide
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [body()]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body()]))
     await all_ended(connection)
     detail = await connection.fetchval("SELECT error_detail FROM executions")
     assert "400" in detail
@@ -132,7 +135,7 @@ async def test_no_provider_at_all_is_a_named_cause_and_costs_no_key(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config().replace(provider.url, "http://127.0.0.1:1"))
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [body(policy=POLICY)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(policy=POLICY)]))
     await all_ended(connection)
     cell = await connection.fetchrow("SELECT status, attempts, error_code, key_no FROM executions")
     assert tuple(cell) == ("failed", 3, "connection_refused", 0)
@@ -149,7 +152,7 @@ async def test_retry_after_is_waited_for_and_costs_none_of_the_attempts(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())
     fleet.start(2, CONFIG=config, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(policy={"max_attempts": 1})]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(policy={"max_attempts": 1})]))
     await all_ended(connection)
     first, second, third = provider.calls
     assert 2 <= second.started_at - first.started_at < 4
@@ -166,10 +169,10 @@ async def test_a_gate_opens_beside_a_call_that_takes_long(fleet: Fleet, connecti
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(max_concurrent=5))
     fleet.start(CONFIG=config, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(models=["slow"])]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=["slow"])]))
     eventually(lambda: provider.in_flight == 1, what="the slow call is under way")
-    (refused,) = await seed(connection, [body(questions=3)])
-    await ring(fleet.redis_url, [refused])
+    (refused,) = await store_jobs(connection, [job_body(questions=3)])
+    await publish_envelopes(fleet.redis_url, [refused])
 
     async def is_completed() -> bool:
         return await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", refused) == "completed"
@@ -188,7 +191,7 @@ async def test_a_probe_that_nobody_answers_is_followed_by_another(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())
     fleet.start(CONFIG=config, **QUICK)
-    await ring(fleet.redis_url, await seed(connection, [body(policy=POLICY)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(policy=POLICY)]))
     await all_ended(connection, seconds=10)
     assert numbered(provider.keys()) == (0, 1, 1)
     assert await connection.fetchval("SELECT gate_code FROM pools") is None
@@ -204,9 +207,9 @@ async def test_a_billing_limit_closes_the_gate_of_its_provider_alone(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config() + provider.config(name="other"))
     fleet.start(2, CONFIG=config, **QUICK)
-    limited = body(questions=60, policy={"max_attempts": 2})
-    others = {**body(questions=60), "models": [{"id": "model-1", "provider": "other"}]}
-    await ring(fleet.redis_url, await seed(connection, [limited, others]))
+    limited = job_body(questions=60, policy={"max_attempts": 2})
+    others = {**job_body(questions=60), "models": [{"id": "model-1", "provider": "other"}]}
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [limited, others]))
 
     async def is_closed_again() -> bool:
         return (await connection.fetchval("SELECT max(gate_times) FROM pools")) >= 3
@@ -232,7 +235,10 @@ async def test_an_ambiguous_end_is_not_called_again_at_most_once(
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [body(models=4, policy={**POLICY, "delivery": "at_most_once"})]))
+    await publish_envelopes(
+        fleet.redis_url,
+        await store_jobs(connection, [job_body(models=4, policy={**POLICY, "delivery": "at_most_once"})]),
+    )
     await all_ended(connection)
     rows = await connection.fetch("SELECT model_no, status, attempts, error_code FROM executions ORDER BY model_no")
     assert [tuple(row) for row in rows] == [
@@ -243,7 +249,7 @@ async def test_an_ambiguous_end_is_not_called_again_at_most_once(
     ]
     asked = provider.counts()
     assert {model: times for (model, _), times in asked.items()} == {f"model-{n}": 1 + (n == 2) for n in range(4)}
-    assert await tallied(connection, "breakwater_executions", status="unknown") == 2
+    assert await counter_total(connection, "breakwater_executions", status="unknown") == 2
     await assert_audit(connection)
 
 
@@ -252,7 +258,9 @@ async def test_a_start_is_committed_before_the_call(fleet: Fleet, connection, pr
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=3, policy={"delivery": "at_most_once"})]))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(questions=3, policy={"delivery": "at_most_once"})])
+    )
     eventually(lambda: len(provider.calls) == 3, what="all are asked")
     assert await connection.fetchval("SELECT count(*) FROM executions WHERE status = 'running'") == 3
     provider.release()

@@ -6,9 +6,11 @@ import pytest
 
 from broker import notices
 from broker.notices import Notice
-from tests.fleet import Fleet, body, broker, ring, seed
-from tests.provider_server import ProviderServer, answer, held
-from tests.waiting import eventually, eventually_async
+from tests.support.connections import broker_client, publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.provider_server import ProviderServer, answer, held
+from tests.support.waiting import eventually, eventually_async
+from tests.support.workers import Fleet
 
 TAKE_AWAY = """
 UPDATE batches SET status = 'pending', fence = fence + 1, holder = NULL, lease_until = NULL, slots = 0
@@ -26,14 +28,14 @@ async def test_calls_of_a_lease_that_is_gone_are_hung_up(
     config.write_text(provider.config())
     slow = {"LEASE_SECONDS": 200, "HEARTBEAT_SECONDS": 60, "RECONCILE_SECONDS": 60}
     (worker,) = fleet.start(CONFIG=config, **slow)
-    (job_no,) = await seed(connection, [body(questions=5)])
-    await ring(fleet.redis_url, [job_no])
+    (job_no,) = await store_jobs(connection, [job_body(questions=5)])
+    await publish_envelopes(fleet.redis_url, [job_no])
     eventually(lambda: provider.in_flight == 5, what="all are asked")
     await connection.execute(TAKE_AWAY)
     await connection.execute("DELETE FROM ready")
     started = time.monotonic()
     if is_pushed:
-        async with broker(fleet.redis_url) as client:
+        async with broker_client(fleet.redis_url) as client:
             await notices.publish(client, Notice("cancelled", job_no))
     eventually(lambda: provider.in_flight == 0, what="the calls are hung up")
     assert time.monotonic() - started < seconds
@@ -43,7 +45,7 @@ async def test_calls_of_a_lease_that_is_gone_are_hung_up(
 
 async def test_a_worker_whose_listening_connection_is_cut_listens_anew(fleet: Fleet) -> None:
     """Others may listen on the same server; what the worker opened is what came after it was started."""
-    async with broker(fleet.redis_url) as client:
+    async with broker_client(fleet.redis_url) as client:
         others = {one["id"] for one in await client.client_list(_type="pubsub")}
 
         async def listener() -> str | None:

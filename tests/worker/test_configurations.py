@@ -2,15 +2,15 @@
 
 from broker import notices
 from db.engine import Connection
-from tests.configuration import commit_at, commit_file, content_of
-from tests.fleet import Fleet, all_ended, assert_audit, body, broker, ring, seed
-from tests.fleet_fixtures import connection, fleet
-from tests.import_fixtures import Erp, erp
-from tests.imports import import_body, seed_import, table_type
-from tests.provider_server import ProviderServer, provider
-from tests.waiting import eventually_async
-
-__all__ = ["connection", "erp", "fleet", "provider"]
+from tests.support.configurations import commit_at, commit_file, content_of
+from tests.support.connections import broker_client, publish_envelopes
+from tests.support.erp_source import Erp
+from tests.support.import_bodies import import_body, store_import, table_type
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.provider_server import ProviderServer
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 WHO = "SELECT DISTINCT provider_used FROM executions"
 
@@ -31,7 +31,7 @@ async def test_a_worker_without_the_file_asks_the_provider_and_not_echo(
     config = write(fleet, provider.config(max_concurrent=50))
     fleet.start(1, CONFIG=config)
     fleet.start(1)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=4)] * 24))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=4)] * 24))
     await all_ended(connection)
     assert await who_answered(connection) == {"hybrid"}
     assert len(provider.calls) == 96
@@ -46,7 +46,7 @@ async def test_a_worker_with_another_file_serves_the_committed_one_and_says_so(
     commit_file(fleet.database_url, committed)
     fleet.applies_config = False
     [worker] = fleet.start(1, CONFIG=other)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=4)] * 6))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=4)] * 6))
     await all_ended(connection)
     assert await who_answered(connection) == {"hybrid"}
     assert provider.peak <= 2
@@ -70,9 +70,9 @@ async def test_a_worker_without_the_key_leaves_a_provider_to_those_that_have_it(
     [keyless] = fleet.start(1)
     reason = "HYBRID_KEY isn't in the environment: set HYBRID_KEY."
     assert keyless.wait_for("not_served", name="providers.hybrid")["reason"] == reason
-    trial = {**body(), "models": [{"id": "m", "provider": "trial"}]}
-    mine, theirs = await seed(connection, [trial, body()])
-    await ring(fleet.redis_url, [mine, theirs])
+    trial = {**job_body(), "models": [{"id": "m", "provider": "trial"}]}
+    mine, theirs = await store_jobs(connection, [trial, job_body()])
+    await publish_envelopes(fleet.redis_url, [mine, theirs])
     planned = "SELECT status = 'running' FROM jobs WHERE job_no = $1"
     await eventually_async(lambda: connection.fetchval(planned, theirs), what="it is planned all the same")
     await eventually_async(
@@ -95,7 +95,7 @@ async def test_a_change_is_followed_without_a_restart_and_without_redis(
     )
     commit_file(fleet.database_url, write(fleet, provider.config()))
     worker.wait_for("configuration_followed", configuration=2, before=1)
-    await seed(connection, [body(questions=2)])
+    await store_jobs(connection, [job_body(questions=2)])
     await all_ended(connection)
     assert await who_answered(connection) == {"hybrid"}
 
@@ -103,7 +103,7 @@ async def test_a_change_is_followed_without_a_restart_and_without_redis(
 async def test_a_notice_is_followed_at_once(fleet: Fleet, connection: Connection, provider: ProviderServer) -> None:
     [worker] = fleet.start(1, HEARTBEAT_SECONDS=10, LEASE_SECONDS=30)
     commit_file(fleet.database_url, write(fleet, provider.config()))
-    async with broker(fleet.redis_url) as client:
+    async with broker_client(fleet.redis_url) as client:
         await notices.publish(client, notices.Notice(about="configuration"))
     worker.wait_for("configuration_followed", seconds=5)
 
@@ -125,7 +125,7 @@ async def test_work_for_an_address_that_this_worker_never_served_is_left_to_its_
         CREATE TRIGGER misdirect BEFORE UPDATE ON batches FOR EACH ROW EXECUTE FUNCTION misdirect()
         """
     )
-    await ring(fleet.redis_url, await seed(connection, [body()]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body()]))
     worker.wait_for("identity_not_served", identity_no=1)
     assert worker.is_alive
     assert provider.calls == []
@@ -135,7 +135,7 @@ async def test_an_import_reads_the_connection_that_it_was_accepted_for_and_is_he
     erp: Erp, fleet: Fleet, connection: Connection
 ) -> None:
     await erp.table("customer", 30)
-    job_no = await seed_import(connection, import_body(table_type("erp.customer")))
+    job_no = await store_import(connection, import_body(table_type("erp.customer")))
     held = commit_at(
         fleet.database_url, content_of({"connections": {"erp": {"url_env": "OTHER_URL", "tables": ["erp.customer"]}}})
     )
@@ -143,8 +143,8 @@ async def test_an_import_reads_the_connection_that_it_was_accepted_for_and_is_he
     fleet.environment = {"ERP_URL": fleet.database_url, "OTHER_URL": fleet.database_url}
     fleet.applies_config = False
     fleet.start(1)
-    later = await seed_import(connection, import_body(table_type("erp.customer"), dataset="later"))
-    await ring(fleet.redis_url, [job_no, later])
+    later = await store_import(connection, import_body(table_type("erp.customer"), dataset="later"))
+    await publish_envelopes(fleet.redis_url, [job_no, later])
     ended = "SELECT finished_at IS NOT NULL FROM jobs WHERE job_no = $1"
     await eventually_async(lambda: connection.fetchval(ended, later), seconds=20, what="the later one ends")
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "queued"

@@ -7,30 +7,22 @@ import pytest
 
 from broker import envelopes
 from broker.envelopes import Envelope
-from tests.fleet import (
-    Fleet,
-    all_ended,
-    assert_audit,
-    attempts,
-    body,
-    broker,
-    ring,
-    seed,
-    stream_is_empty,
-    tallied,
-)
+from tests.support.connections import broker_client, publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, stream_is_empty
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 1, "HEARTBEAT_SECONDS": 0.2, "RECONCILE_SECONDS": 0.3}
 
 
 async def test_ten_doorbells_and_four_workers_run_each_cell_once(fleet: Fleet, connection) -> None:
     fleet.start(4, ECHO_DELAY_SECONDS=0.02)
-    (job_no,) = await seed(connection, [body(models=3, regions=3, questions=2)])
-    await ring(fleet.redis_url, [job_no] * 10)
+    (job_no,) = await store_jobs(connection, [job_body(models=3, regions=3, questions=2)])
+    await publish_envelopes(fleet.redis_url, [job_no] * 10)
     await all_ended(connection)
     await stream_is_empty(fleet.redis_url)
     assert await attempts(connection) == {("completed", 1): 18}
-    assert await tallied(connection, "breakwater_duplicates_prevented", layer="delivery") == 9
+    assert await counter_total(connection, "breakwater_duplicates_prevented", layer="delivery") == 9
     outcomes = await connection.fetch("SELECT source, outcome, count(*) FROM triggers GROUP BY 1, 2 ORDER BY 2")
     assert [tuple(row) for row in outcomes] == [("initial", "joined", 9), ("initial", "won", 1)]
     await assert_audit(connection)
@@ -38,43 +30,43 @@ async def test_ten_doorbells_and_four_workers_run_each_cell_once(fleet: Fleet, c
 
 async def test_doorbells_of_many_jobs_in_any_order_are_each_counted(fleet: Fleet, connection) -> None:
     fleet.start(4)
-    job_nos = await seed(connection, [body(questions=4)] * 50)
-    await ring(fleet.redis_url, [*job_nos, *reversed(job_nos), *job_nos])
+    job_nos = await store_jobs(connection, [job_body(questions=4)] * 50)
+    await publish_envelopes(fleet.redis_url, [*job_nos, *reversed(job_nos), *job_nos])
     await all_ended(connection)
     await stream_is_empty(fleet.redis_url)
     assert await attempts(connection) == {("completed", 1): 200}
-    assert await tallied(connection, "breakwater_duplicates_prevented", layer="delivery") == 100
-    assert await tallied(connection, "breakwater_coordination", outcome="won") == 50
+    assert await counter_total(connection, "breakwater_duplicates_prevented", layer="delivery") == 100
+    assert await counter_total(connection, "breakwater_coordination", outcome="won") == 50
     await assert_audit(connection)
 
 
 async def test_a_doorbell_in_dead_hands_is_taken_over_and_counted_when_its_job_has_ended(
     fleet: Fleet, connection
 ) -> None:
-    (job_no,) = await seed(connection, [body(questions=3)])
-    async with broker(fleet.redis_url) as client:
+    (job_no,) = await store_jobs(connection, [job_body(questions=3)])
+    async with broker_client(fleet.redis_url) as client:
         await envelopes.reserve(client, "dead", count=1, block_seconds=0.001)
-        await ring(fleet.redis_url, [job_no])
+        await publish_envelopes(fleet.redis_url, [job_no])
         assert len(await envelopes.reserve(client, "dead", count=1, block_seconds=1)) == 1
     fleet.start(1, **QUICK)
-    await ring(fleet.redis_url, [job_no])
+    await publish_envelopes(fleet.redis_url, [job_no])
     await all_ended(connection)
     await stream_is_empty(fleet.redis_url)
     assert await attempts(connection) == {("completed", 1): 3}
-    assert await tallied(connection, "breakwater_duplicates_prevented", layer="delivery") == 1
+    assert await counter_total(connection, "breakwater_duplicates_prevented", layer="delivery") == 1
     await assert_audit(connection)
 
 
 async def test_a_doorbell_in_dead_hands_is_answered_for_a_job_that_waits(fleet: Fleet, connection) -> None:
-    (job_no,) = await seed(connection, [body(questions=3)])
-    async with broker(fleet.redis_url) as client:
+    (job_no,) = await store_jobs(connection, [job_body(questions=3)])
+    async with broker_client(fleet.redis_url) as client:
         await envelopes.reserve(client, "dead", count=1, block_seconds=0.001)
-        await ring(fleet.redis_url, [job_no])
+        await publish_envelopes(fleet.redis_url, [job_no])
         assert len(await envelopes.reserve(client, "dead", count=1, block_seconds=1)) == 1
     fleet.start(1, **QUICK)
     await all_ended(connection)
     await stream_is_empty(fleet.redis_url)
-    assert await tallied(connection, "breakwater_duplicates_prevented", layer="delivery") == 0
+    assert await counter_total(connection, "breakwater_duplicates_prevented", layer="delivery") == 0
     await assert_audit(connection)
 
 
@@ -96,11 +88,11 @@ GARBAGE = {
 @pytest.mark.parametrize("entry", GARBAGE.values(), ids=GARBAGE)
 async def test_what_is_no_envelope_is_put_away_and_stops_nobody(fleet: Fleet, connection, entry: bytes) -> None:
     (worker,) = fleet.start()
-    (job_no,) = await seed(connection, [body()])
-    async with broker(fleet.redis_url) as client:
+    (job_no,) = await store_jobs(connection, [job_body()])
+    async with broker_client(fleet.redis_url) as client:
         await client.xadd(envelopes.STREAM, {envelopes.FIELD: entry})
         await client.xadd(envelopes.STREAM, {b"something else": b"1"})
-    await ring(fleet.redis_url, [job_no, job_no])
+    await publish_envelopes(fleet.redis_url, [job_no, job_no])
     await all_ended(connection)
     await stream_is_empty(fleet.redis_url)
     assert worker.is_alive
@@ -110,10 +102,10 @@ async def test_what_is_no_envelope_is_put_away_and_stops_nobody(fleet: Fleet, co
 
 async def test_a_doorbell_for_nothing_is_put_away(fleet: Fleet, connection) -> None:
     (worker,) = fleet.start()
-    await ring(fleet.redis_url, [404])
-    async with broker(fleet.redis_url) as client:
+    await publish_envelopes(fleet.redis_url, [404])
+    async with broker_client(fleet.redis_url) as client:
         bell = Envelope(job=404, batch=7, source="fallback", enqueued_at=time.time())
         await envelopes.publish(client, [bell])
     await stream_is_empty(fleet.redis_url)
     assert worker.is_alive
-    assert await tallied(connection, "breakwater_duplicates_prevented") == 0
+    assert await counter_total(connection, "breakwater_duplicates_prevented") == 0

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, statuses, tallied
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, statuses
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 SLOW_RECONCILER = {"LEASE_SECONDS": 60, "RECONCILE_SECONDS": 60}
 
@@ -13,21 +16,21 @@ SLOW_RECONCILER = {"LEASE_SECONDS": 60, "RECONCILE_SECONDS": 60}
 async def test_half_of_all_tries_fail_and_every_cell_ends(fleet: Fleet, connection) -> None:
     """The timer alone makes retries due: the reconciler comes after a minute."""
     fleet.start(2, ECHO_FAILURE_RATE=0.5, **SLOW_RECONCILER)
-    await ring(fleet.redis_url, await seed(connection, [body(models=5, questions=20)] * 4))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=5, questions=20)] * 4))
     await all_ended(connection)
     found = await attempts(connection)
     assert set(found) == {("completed", 1), ("completed", 2), ("completed", 3), ("failed", 3)}
     assert sum(found.values()) == 400
     tries = await connection.fetchval("SELECT count(*) FROM attempts")
     assert tries == found["completed", 2] + 2 * found["completed", 3] + 2 * found["failed", 3]
-    assert await tallied(connection, "breakwater_retries", reason="echo_failure") == tries
-    assert await tallied(connection, "breakwater_executions", status="failed") == found["failed", 3]
+    assert await counter_total(connection, "breakwater_retries", reason="echo_failure") == tries
+    assert await counter_total(connection, "breakwater_executions", status="failed") == found["failed", 3]
     failed = await connection.fetch(
         "SELECT DISTINCT error_code, error_retryable, output FROM executions WHERE status = 'failed'"
     )
     assert [tuple(row) for row in failed] == [("echo_failure", True, None)]
     assert await statuses(connection) == {"partial": 4}
-    assert await tallied(connection, "breakwater_reconciled") == 0
+    assert await counter_total(connection, "breakwater_reconciled") == 0
     await assert_audit(connection)
 
 
@@ -48,8 +51,8 @@ async def test_retries_wait_longer_each_time_with_jitter(fleet: Fleet, connectio
     """The waits are those that were decided: when tries begin, several of them begin together."""
     await connection.execute(NOTE_WAITS)
     fleet.start(ECHO_FAILURE_RATE=1, **SLOW_RECONCILER)
-    jobs = [body(questions=1, policy={"max_attempts": 4})] * 30
-    await ring(fleet.redis_url, await seed(connection, jobs))
+    jobs = [job_body(questions=1, policy={"max_attempts": 4})] * 30
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, jobs))
     await all_ended(connection)
     waits = await connection.fetch(
         """
@@ -74,7 +77,7 @@ async def test_the_verdict_follows_the_success_rate(
 ) -> None:
     fleet.start(ECHO_FAILURE_RATE=rate)
     policy = {"max_attempts": 1, "min_success_rate": min_success_rate}
-    await ring(fleet.redis_url, await seed(connection, [body(questions=60, policy=policy)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=60, policy=policy)]))
     await all_ended(connection)
     assert await statuses(connection) == {verdict: 1}
     assert await connection.fetchval("SELECT count(*) FROM attempts") == 0
@@ -86,7 +89,7 @@ async def test_a_batch_whose_leases_are_lost_ten_times_in_a_row_fails_with_worke
 ) -> None:
     quick = {"LEASE_SECONDS": 0.6, "HEARTBEAT_SECONDS": 0.1, "RECONCILE_SECONDS": 0.2}
     (first,) = fleet.start(ECHO_DELAY_SECONDS=30, **quick)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=4)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=4)]))
 
     async def running() -> bool:
         return bool(await connection.fetchval("SELECT count(*) FROM batches WHERE status = 'running'"))
@@ -105,7 +108,7 @@ async def test_a_batch_whose_leases_are_lost_ten_times_in_a_row_fails_with_worke
 async def test_lost_leases_count_in_a_row_only(fleet: Fleet, connection) -> None:
     quick = {"LEASE_SECONDS": 0.6, "HEARTBEAT_SECONDS": 0.1, "RECONCILE_SECONDS": 0.2}
     (first,) = fleet.start(ECHO_DELAY_SECONDS=0.3, WORKER_CONCURRENCY=1, **quick)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=10)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=10)]))
 
     async def some_ended() -> bool:
         return bool(await connection.fetchval("SELECT count(*) FROM executions WHERE finished_at IS NOT NULL"))
@@ -136,12 +139,12 @@ UNPLANNABLE = {
 
 @pytest.mark.parametrize("change", UNPLANNABLE.values(), ids=UNPLANNABLE)
 async def test_a_stored_spec_that_cannot_be_planned_fails_alone(fleet: Fleet, connection, change) -> None:
-    job_nos = await seed(connection, [body(questions=3)] * 5)
+    job_nos = await store_jobs(connection, [job_body(questions=3)] * 5)
     spec = await connection.fetchval("SELECT spec FROM specs WHERE job_no = $1", job_nos[2])
     changed = change if isinstance(change, str) else json.dumps({**spec, **change})
     await connection.execute("UPDATE specs SET spec = $1::text::json WHERE job_no = $2", changed, job_nos[2])
     (worker,) = fleet.start()
-    await ring(fleet.redis_url, job_nos)
+    await publish_envelopes(fleet.redis_url, job_nos)
     await all_ended(connection, seconds=10)
     assert worker.is_alive
     ended = await connection.fetch("SELECT job_no, error_code, error_detail FROM jobs WHERE status = 'failed'")
@@ -149,5 +152,5 @@ async def test_a_stored_spec_that_cannot_be_planned_fails_alone(fleet: Fleet, co
     assert ended[0]["error_detail"]
     assert await statuses(connection) == {"completed": 4, "failed": 1}
     assert await attempts(connection) == {("completed", 1): 12}
-    assert await tallied(connection, "breakwater_coordination", outcome="failed") == 1
+    assert await counter_total(connection, "breakwater_coordination", outcome="failed") == 1
     await assert_audit(connection)

@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-from tests.fleet import Fleet, all_ended, assert_audit, body_of, ring, seed
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body_of, store_jobs
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.workers import Fleet
 
 AT_ONCE = 50
 """Jobs stored in one transaction, as many POSTs at once would be."""
@@ -24,8 +27,8 @@ async def run_mixed(fleet: Fleet, connection, sizes: list[int], *, seconds: floa
     """Post jobs of these sizes as fast as they are taken; return the small ones' waits, and what all together took."""
     fleet.start(4)
     for start in range(0, len(sizes), AT_ONCE):
-        job_nos = await seed(connection, map(body_of, sizes[start : start + AT_ONCE]))
-        await ring(fleet.redis_url, job_nos)
+        job_nos = await store_jobs(connection, map(job_body_of, sizes[start : start + AT_ONCE]))
+        await publish_envelopes(fleet.redis_url, job_nos)
     await all_ended(connection, seconds=seconds)
     await assert_audit(connection)
     waits = await waits_of_small_jobs(connection)

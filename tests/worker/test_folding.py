@@ -11,8 +11,8 @@ from db import tallies, workers
 from db.engine import Connection, Engine, connect, create_engine, in_transaction, repeats
 from db.tallies import tally
 from runtime.metrics import HISTOGRAMS, RETRIES, Histograms
-from tests.fleet import Fleet
-from tests.waiting import eventually_async
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 from worker.folding import SILENT_SECONDS, fold_stopped_processes
 
 LONG_AGO = f"now() - interval '{SILENT_SECONDS + 60} seconds'"

@@ -12,10 +12,10 @@ import structlog
 from db.engine import Engine, connect, create_engine
 from db.workers import UNKNOWN
 from domain.normalize import normalize
-from tests.configuration import REGISTRY
-from tests.fleet import body
-from tests.ledger import plan_and_claim
-from tests.waiting import eventually_async
+from tests.support.configurations import REGISTRY
+from tests.support.jobs import job_body
+from tests.support.planned_batches import plan_and_claim
+from tests.support.waiting import eventually_async
 from worker import heartbeat
 from worker.context import Context
 from worker.executor import Executor
@@ -67,10 +67,10 @@ def context(work: Engine, heartbeats: Engine) -> Context:
 
 async def test_leases_are_renewed_while_every_connection_of_the_work_is_taken(pair, connection) -> None:
     given = context(*pair)
-    [[batch]] = await plan_and_claim(connection, [body(questions=3)], batch_cells=3)
+    [[batch]] = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
     executor = Executor(given, Writer(given, lambda _: None, lambda _: None), Marker(given))
     importer = Importer(given, Loader(given, lambda _: None), lambda: None)
-    executor.start([batch], {batch.job_no: normalize(body(questions=3), REGISTRY).spec})
+    executor.start([batch], {batch.job_no: normalize(job_body(questions=3), REGISTRY).spec})
     await connection.execute("UPDATE batches SET lease_until = now() + interval '1 s'")
     async with AsyncExitStack() as taken, asyncio.TaskGroup() as group:
         for _ in range(CONNECTIONS):

@@ -6,12 +6,10 @@ from db import cancelling
 from db.controls import Actor
 from db.engine import create_engine, in_transaction
 from db.tenants import DEFAULT_TENANT_NO
-from tests.fleet import connected, ring
-from tests.import_fixtures import SCHEMA, erp
-from tests.imports import import_body, seed_import, table_type
-from tests.waiting import eventually_async
-
-__all__ = ["erp"]
+from tests.support.connections import database_connections, publish_envelopes
+from tests.support.erp_source import SCHEMA
+from tests.support.import_bodies import import_body, store_import, table_type
+from tests.support.waiting import eventually_async
 
 HOLD_ROWS = """
 CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -29,14 +27,14 @@ async def test_a_load_under_way_is_no_reason_to_wait_and_is_given_up(
 ) -> None:
     await erp.table("base", 10)
     source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.base"}
-    job_no = await seed_import(connection, import_body({**table_type("base"), "source": source}))
+    job_no = await store_import(connection, import_body({**table_type("base"), "source": source}))
     job_id = await connection.fetchval("SELECT id FROM jobs")
     await connection.execute(HOLD_ROWS)
     engine = create_engine(database_url, size=1)
-    async with connected(database_url) as (holder,):
+    async with database_connections(database_url) as (holder,):
         await holder.execute("SELECT pg_advisory_lock(1)")
         (worker,) = fleet.start(1, HEARTBEAT_SECONDS=60, LEASE_SECONDS=200)
-        await ring(redis_url, [job_no])
+        await publish_envelopes(redis_url, [job_no])
         await eventually_async(lambda: connection.fetchval(HELD), what="a load is under way")
         async with asyncio.timeout(2):
             cancelled = await in_transaction(

@@ -3,11 +3,11 @@
 import json
 
 from db.engine import Connection
-from tests.fleet import Fleet, all_ended, ring
-from tests.import_fixtures import Erp, erp
-from tests.imports import import_body, seed_import, table_type
-
-__all__ = ["erp"]
+from tests.support.connections import publish_envelopes
+from tests.support.erp_source import Erp
+from tests.support.import_bodies import import_body, store_import, table_type
+from tests.support.outcomes import all_ended
+from tests.support.workers import Fleet
 
 PLACED = {**table_type("keyed", key=["number"]), "source": {"type": "sql", "connection": "erp", "table": "erp.keyed"}}
 SEVERAL = {**PLACED, "id": "several", "key": ["code", "number", "share"]}
@@ -24,8 +24,8 @@ async def make_table(connection: Connection) -> None:
 
 
 async def run_import(connection: Connection, redis_url: str) -> dict[str, int]:
-    job_no = await seed_import(connection, import_body(PLACED, SEVERAL))
-    await ring(redis_url, [job_no])
+    job_no = await store_import(connection, import_body(PLACED, SEVERAL))
+    await publish_envelopes(redis_url, [job_no])
     await all_ended(connection)
     counted = await connection.fetchrow(
         """

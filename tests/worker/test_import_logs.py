@@ -10,14 +10,12 @@ from db.controls import Actor
 from db.import_settlements import ImportRange, ImportSettlement
 from db.importing import ImportAdvanced, ImportRecorded
 from runtime.metrics import DUPLICATES_PREVENTED
-from tests.faults.test_import_coordination import held
-from tests.fleet import all_ended, ring, tallied
-from tests.import_fixtures import SCHEMA, erp
-from tests.imports import csv_type, import_body, seed_import
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.erp_source import SCHEMA, table_held
+from tests.support.import_bodies import csv_type, import_body, store_import
+from tests.support.outcomes import all_ended, counter_total
+from tests.support.waiting import eventually_async
 from worker import load_logs
-
-__all__ = ["erp"]
 
 GATE = 4711
 
@@ -122,23 +120,23 @@ def table_body(table: str) -> dict:
 
 async def test_a_cancel_while_it_is_counted_is_no_duplicate(fleet, erp, connection, redis_url, cancel) -> None:
     await erp.table("customer", 600)
-    job_no = await seed_import(connection, table_body("customer"))
+    job_no = await store_import(connection, table_body("customer"))
     job_id = await id_of(connection, job_no)
-    async with held(fleet.database_url, "customer"):
+    async with table_held(fleet.database_url, "customer"):
         (worker,) = fleet.start(1)
-        await ring(redis_url, [job_no])
+        await publish_envelopes(redis_url, [job_no])
         worker.wait_for("coordination_started", job_id=job_id)
         await cancel(job_no)
         worker.wait_for("coordination_stopped", job_id=job_id)
     assert worker.events("duplicate_prevented", layer="coordination") == []
-    assert await tallied(connection, DUPLICATES_PREVENTED.name, layer="coordination") == 0
+    assert await counter_total(connection, DUPLICATES_PREVENTED.name, layer="coordination") == 0
 
 
 async def test_an_import_of_nothing_is_logged_to_its_end(fleet, erp, connection, redis_url) -> None:
     (erp.data / "customer.csv").write_text("id,name\n")
-    job_no = await seed_import(connection, import_body(csv_type("customer")))
+    job_no = await store_import(connection, import_body(csv_type("customer")))
     (worker,) = fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     worker.wait_for("job_finished", job_id=await id_of(connection, job_no), status="completed")
     await all_ended(connection)
 
@@ -158,10 +156,10 @@ async def test_a_lease_that_is_gone_names_job_and_record_type(fleet, erp, connec
     await connection.execute(
         f"CREATE VIEW {SCHEMA}.gate AS SELECT id, {SCHEMA}.gated(name) AS name FROM {SCHEMA}.customer"
     )
-    job_no = await seed_import(connection, table_body("gate"))
+    job_no = await store_import(connection, table_body("gate"))
     await connection.execute(f"SELECT pg_advisory_lock({GATE})")
     (worker,) = fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     worker.wait_for("job_coordinated")
 
     async def reading() -> bool:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from tests.fleet import RunningWorker, all_ended, ring
-from tests.import_fixtures import SCHEMA, erp
-from tests.imports import import_body, seed_import, table_type
-
-__all__ = ["erp"]
+from tests.support.connections import publish_envelopes
+from tests.support.erp_source import SCHEMA
+from tests.support.import_bodies import import_body, store_import, table_type
+from tests.support.outcomes import all_ended
+from tests.support.workers import RunningWorker
 
 
 async def test_rows_of_100_kb_leave_a_worker_below_its_300_mib(fleet, erp, connection, redis_url) -> None:
@@ -16,9 +16,9 @@ async def test_rows_of_100_kb_leave_a_worker_below_its_300_mib(fleet, erp, conne
     )
     await connection.execute(f"ALTER TABLE {SCHEMA}.wide ADD PRIMARY KEY (id)")
     source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.wide"}
-    job_no = await seed_import(connection, import_body({**table_type("wide"), "source": source}))
+    job_no = await store_import(connection, import_body({**table_type("wide"), "source": source}))
     (worker,) = fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await all_ended(connection, seconds=120)
     assert await connection.fetchval("SELECT status FROM jobs") == "completed"
     assert peak_mib(worker) < 300

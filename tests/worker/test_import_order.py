@@ -17,13 +17,13 @@ from db.engine import Connection, create_engine, in_transaction
 from db.retrying import RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import ImportSuperseded
-from tests.fleet import Fleet, all_ended, broker, connected, ring
-from tests.import_fixtures import SCHEMA, Erp, erp
-from tests.import_order import ACTOR
-from tests.imports import csv_type, import_body, seed_import, table_type
-from tests.waiting import eventually_async
-
-__all__ = ["erp"]
+from tests.support.connections import broker_client, database_connections, publish_envelopes
+from tests.support.erp_source import SCHEMA, Erp
+from tests.support.import_bodies import csv_type, import_body, store_import, table_type
+from tests.support.import_order import ACTOR
+from tests.support.outcomes import all_ended
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 Rows = Mapping[int, str]
 SLOW_TIMERS = {"LEASE_SECONDS": 60, "HEARTBEAT_SECONDS": 5, "RECONCILE_SECONDS": 60, "SHUTDOWN_SECONDS": 1}
@@ -59,8 +59,8 @@ def write(path: Path, rows: Rows) -> None:
 
 async def submit(connection: Connection, redis_url: str, **policy: int) -> int:
     """Submit an import of the file as it is now."""
-    job_no = await seed_import(connection, import_body(csv_type("row"), policy=policy))
-    await ring(redis_url, [job_no])
+    job_no = await store_import(connection, import_body(csv_type("row"), policy=policy))
+    await publish_envelopes(redis_url, [job_no])
     return job_no
 
 
@@ -112,7 +112,7 @@ async def test_an_older_import_that_goes_on_after_a_newer_one_completed_overwrit
     await all_ended(connection)
     write(erp.data / "row.csv", older)
     late = list(range(3, 11))
-    async with connected(fleet.database_url, 2) as (gate, locker):
+    async with database_connections(fleet.database_url, 2) as (gate, locker):
         async with locker.transaction():
             first = await submit_held((gate, locker), connection, redis_url, late, batch_size=150, max_concurrent=1)
             await ended_batches(connection, first, 1)
@@ -120,7 +120,7 @@ async def test_an_older_import_that_goes_on_after_a_newer_one_completed_overwrit
             second = await submit(connection, redis_url, batch_size=500)
             await eventually_async(lambda: has_ended(connection, second), seconds=30)
             assert not await has_ended(connection, first)
-        await ring(redis_url, [first])
+        await publish_envelopes(redis_url, [first])
         await all_ended(connection)
     assert await differing(connection, newer, older) == []
     counts = "SELECT sum(rows_superseded)::int FROM import_batches WHERE job_no = $1"
@@ -135,11 +135,13 @@ async def test_an_import_begins_at_once_when_the_one_that_it_waits_for_is_cancel
     await erp.table("line", 20)
     source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
     fleet.start(2, **SLOW_TIMERS)
-    async with connected(fleet.database_url) as (locker,):
+    async with database_connections(fleet.database_url) as (locker,):
         async with locker.transaction():
             await locker.execute(f"LOCK TABLE {SCHEMA}.line IN ACCESS EXCLUSIVE MODE")
-            jobs = [await seed_import(connection, import_body({**table_type("line"), "source": source})) for _ in "123"]
-            await ring(redis_url, jobs)
+            jobs = [
+                await store_import(connection, import_body({**table_type("line"), "source": source})) for _ in "123"
+            ]
+            await publish_envelopes(redis_url, jobs)
             waits = "SELECT count(*) = 2 FROM imports WHERE waits_for_job_no IS NOT NULL"
             await eventually_async(lambda: connection.fetchval(waits))
             ((first,),) = await connection.fetch("SELECT job_no FROM jobs WHERE status = 'coordinating'")
@@ -164,7 +166,7 @@ async def cancel(fleet: Fleet, connection: Connection, job_no: int) -> None:
     job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
     async with connection.transaction():
         await cancelling.cancel(connection, DEFAULT_TENANT_NO, job_id, ACTOR)
-    async with broker(fleet.redis_url) as client:
+    async with broker_client(fleet.redis_url) as client:
         await notices.publish(client, Notice("cancelled", job_no))
 
 
@@ -194,7 +196,7 @@ class Rivals:
                 await in_transaction(engine, partial(retry, actor=ACTOR))
             except ImportSuperseded:
                 settled.add(job["job_no"])
-            await ring(self.fleet.redis_url, [job["job_no"]], source="fallback")
+            await publish_envelopes(self.fleet.redis_url, [job["job_no"]], source="fallback")
         await engine.dispose()
 
 
@@ -227,7 +229,7 @@ async def interleave(fleet: Fleet, erp: Erp, redis_url: str, seed: int, size: Si
     await submit(connection, redis_url, batch_size=size.batch_size)
     await all_ended(connection, seconds=60)
     await connection.execute(NOTE_STEPS_BACK)
-    async with connected(fleet.database_url, 2) as (gate, locker):
+    async with database_connections(fleet.database_url, 2) as (gate, locker):
         held = locker.transaction()
         await held.start()
         write(path, older)
@@ -241,7 +243,7 @@ async def interleave(fleet: Fleet, erp: Erp, redis_url: str, seed: int, size: Si
         if seed % 2 == 0:
             await eventually_async(lambda: has_ended(connection, second), seconds=90)
         await held.rollback()
-    await ring(redis_url, [first])
+    await publish_envelopes(redis_url, [first])
     rivals = Rivals(fleet, connection, path, {first: older, second: newer})
     goals = sorted(dice.sample(range(size.batches), size.kills))
     await kill_now_and_then(rivals, dice, second if seed % 2 else first, goals)

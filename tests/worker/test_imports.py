@@ -9,11 +9,14 @@ from configuration.content import Content
 from db.engine import Connection, create_engine
 from db.triggers import trigger_manually
 from runtime.config_file import read_config_file
-from tests.configuration import commit_at, commit_file
-from tests.fleet import Fleet, all_ended, ring
-from tests.imports import Imports, configured, csv_type, import_body, seed_import
-from tests.suiteql_server import TOKEN, SuiteqlServer, suiteql_server
-from tests.waiting import eventually_async
+from tests.support.configurations import commit_at, commit_file
+from tests.support.connections import publish_envelopes
+from tests.support.import_bodies import configured, csv_type, import_body, store_import
+from tests.support.import_steps import ImportSteps
+from tests.support.outcomes import all_ended
+from tests.support.suiteql_server import TOKEN, SuiteqlServer, suiteql_server
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 CUSTOMERS = "id,name\n" + "".join(f"{n},Customer {n}\n" for n in range(1, 1201))
 ORDERS = "customer,line,amount\n" + "".join(f"{1 + n % 1200},{n},{n}.50\n" for n in range(2500))
@@ -52,9 +55,9 @@ async def test_a_named_query_of_a_suiteql_service_is_imported_behind_its_cap(
     commit_at(fleet.database_url, Content(read_config_file(tmp_path / "suiteql.toml")))
     source = {"type": "suiteql", "connection": "netsuite", "query": "line"}
     given = import_body({"id": "line", "key": ["id"], "source": source}, policy={"batch_size": 1000})
-    job_no = await seed_import(connection, given)
+    job_no = await store_import(connection, given)
     fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await all_ended(connection, seconds=90)
     assert await status(connection, job_no) == ("completed", None)
     assert await connection.fetchval("SELECT count(*) FROM imported_records") == 100_500
@@ -74,9 +77,9 @@ async def test_an_import_of_too_many_batches_fails_before_anything_is_written_an
     (files / "customer.csv").write_text("id\n" + "".join(f"{n}\n" for n in range(rows)))
     (files / "order.csv").write_text("customer,line\n" + "".join(f"1,{n}\n" for n in range(rows)))
     types = [csv_type("order", key=["customer", "line"], depends_on=["customer"]), csv_type("customer")]
-    job_no = await seed_import(connection, import_body(*types, policy={"batch_size": 1}))
+    job_no = await store_import(connection, import_body(*types, policy={"batch_size": 1}))
     fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await all_ended(connection)
     assert await status(connection, job_no) == ("failed", "too_many_batches")
     detail = await connection.fetchval("SELECT error_detail FROM jobs WHERE job_no = $1", job_no)
@@ -85,10 +88,10 @@ async def test_an_import_of_too_many_batches_fails_before_anything_is_written_an
     assert f"give policy.batch_size {enough} or more" in detail
     for table in ("waves", "batches", "record_types", "record_sets"):
         assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
-    job_no = await seed_import(
+    job_no = await store_import(
         connection, import_body(*types, policy={"batch_size": enough, "batches_per_wave": 10_000})
     )
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
 
     async def planned() -> int:
         return await connection.fetchval("SELECT planned FROM jobs WHERE job_no = $1", job_no)
@@ -99,12 +102,12 @@ async def test_an_import_of_too_many_batches_fails_before_anything_is_written_an
 async def test_two_files_of_which_one_depends_on_the_other_are_imported_in_two_waves(
     fleet, connection, files, redis_url
 ) -> None:
-    job_no = await seed_import(
+    job_no = await store_import(
         connection,
         import_body(csv_type("order", key=["customer", "line"], depends_on=["customer"]), csv_type("customer")),
     )
     fleet.start(1)
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await all_ended(connection)
     assert await status(connection, job_no) == ("completed", None)
     waves = await connection.fetch("SELECT wave_no, level, status, total_batches FROM waves ORDER BY wave_no")
@@ -124,8 +127,8 @@ async def test_rows_that_are_kept_by_another_key_do_not_come_twice(fleet, connec
     fleet.start(1)
     jobs = []
     for key in (["customer", "line"], ["line"]):
-        jobs.append(await seed_import(connection, import_body(csv_type("order", key=key), csv_type("customer"))))
-        await ring(redis_url, jobs[-1:])
+        jobs.append(await store_import(connection, import_body(csv_type("order", key=key), csv_type("customer"))))
+        await publish_envelopes(redis_url, jobs[-1:])
         await all_ended(connection)
     assert [await status(connection, one) for one in jobs] == [("completed", None), ("failed", "key_changed")]
     assert await connection.fetchval("SELECT count(*) FROM imported_records") == 3700
@@ -141,16 +144,16 @@ async def test_rows_that_are_kept_by_another_key_do_not_come_twice(fleet, connec
 async def test_an_import_that_was_put_off_is_tried_at_once_when_somebody_triggers_it(
     fleet, connection, files, redis_url, database_url
 ) -> None:
-    job_no = await seed_import(connection, import_body(csv_type("customer")))
+    job_no = await store_import(connection, import_body(csv_type("customer")))
     engine = create_engine(database_url, size=2, pinned_plans=True)
-    ledger = Imports(engine)
+    ledger = ImportSteps(engine)
     await ledger.put_off(await ledger.begin(job_no), "source_away", "Nobody answers.", seconds=3600)
     await engine.dispose()
     fleet.start(1)
     async with connection.transaction():
         tenant_no, job_id = await connection.fetchrow("SELECT tenant_no, id FROM jobs WHERE job_no = $1", job_no)
         await trigger_manually(connection, tenant_no, job_id, 1)
-    await ring(redis_url, [job_no], source="manual")
+    await publish_envelopes(redis_url, [job_no], source="manual")
     await all_ended(connection)
     assert await status(connection, job_no) == ("completed", None)
     triggers = await connection.fetch("SELECT source, outcome FROM triggers WHERE job_no = $1 ORDER BY 1", job_no)

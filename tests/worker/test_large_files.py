@@ -9,11 +9,9 @@ import pytest
 from bench.files import CHECKSUM, write_rows
 from db.engine import Connection
 from sources.file import FileSource
-from tests.fleet import all_ended, ring
-from tests.import_fixtures import erp
-from tests.imports import import_body, seed_import
-
-__all__ = ["erp"]
+from tests.support.connections import publish_envelopes
+from tests.support.import_bodies import import_body, store_import
+from tests.support.outcomes import all_ended
 
 ROWS = 1_000_000
 BATCHES = 2_000
@@ -29,10 +27,10 @@ async def test_a_million_rows_are_imported_as_they_are_and_the_last_batches_cost
     staged = fleet.settings["DATA_DIR"] / "breakwater-staging"
     checksum = write_rows(erp.data / name, ROWS)
     row_type = {"id": "row", "key": ["id"], "source": {"type": "file", "path": name}}
-    job_no = await seed_import(connection, import_body(row_type))
+    job_no = await store_import(connection, import_body(row_type))
     fleet.start(2, LEASE_SECONDS=30, HEARTBEAT_SECONDS=5, RECONCILE_SECONDS=5)
     started = time.perf_counter()
-    await ring(redis_url, [job_no])
+    await publish_envelopes(redis_url, [job_no])
     await all_ended(connection, seconds=200)
     seconds = time.perf_counter() - started
     job = await connection.fetchrow("SELECT status, planned, completed FROM jobs WHERE job_no = $1", job_no)

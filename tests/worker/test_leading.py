@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from db.engine import Connection
-from tests.conftest import OwnEngines
-from tests.fleet import Fleet, connected, tallied
-from tests.waiting import eventually_async
+from tests.support.connections import database_connections
+from tests.support.engines import OwnEngines
+from tests.support.outcomes import counter_total
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3}
 LEADER = "SELECT w.id FROM leaders AS l JOIN workers AS w USING (worker_no) WHERE l.lease_until > now()"
@@ -56,7 +58,7 @@ async def test_a_worker_that_others_followed_while_it_stood_still_writes_nothing
 ) -> None:
     fleet = Fleet(own_engines.database_url, own_engines.redis_url, tmp_path, QUICK)
     try:
-        async with connected(own_engines.database_url) as (connection,):
+        async with database_connections(own_engines.database_url) as (connection,):
             (worker,) = fleet.start()
             await leader_of(connection)
             with standing_still(own_engines):
@@ -65,7 +67,7 @@ async def test_a_worker_that_others_followed_while_it_stood_still_writes_nothing
                 taken = await connection.fetchrow("SELECT * FROM leaders")
             worker.wait_for("duplicate_prevented", layer="leadership", reason="stale_fence")
             assert await connection.fetchrow("SELECT * FROM leaders") == taken
-            assert await tallied(connection, "breakwater_duplicates_prevented", layer="leadership") == 1
+            assert await counter_total(connection, "breakwater_duplicates_prevented", layer="leadership") == 1
             assert worker.is_alive
     finally:
         fleet.close()
@@ -74,7 +76,7 @@ async def test_a_worker_that_others_followed_while_it_stood_still_writes_nothing
 async def test_a_fleet_without_a_leader_says_so(fleet: Fleet, connection: Connection, database_url: str) -> None:
     (worker,) = fleet.start(**QUICK)
     await leader_of(connection)
-    async with connected(database_url) as (other,), other.transaction():
+    async with database_connections(database_url) as (other,), other.transaction():
         await other.execute("SELECT FROM leaders FOR UPDATE")
         missing = worker.wait_for("leader_missing")
         assert missing["last"] == missing["worker"]

@@ -9,9 +9,12 @@ import pytest
 import uvloop
 
 from domain.calls import Cell
-from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed
-from tests.provider_server import LoggedCall, ProviderServer, after, answer, by_model, held, refuse
-from tests.waiting import eventually, eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.provider_server import LoggedCall, ProviderServer, after, answer, by_model, held, refuse
+from tests.support.waiting import eventually, eventually_async
+from tests.support.workers import Fleet
 from worker.providers import openai
 from worker.providers.http import Address, HttpProvider, open_client
 from worker.providers.protocol import Call
@@ -44,7 +47,7 @@ async def share_of_the_possible(fleet: Fleet, connection, provider: ProviderServ
     provider.behave = after(CALL_SECONDS, answer())
     possible = call_in_bare_loops(provider, calls=400)
     fleet.start(3, CONFIG=configure(fleet, provider, max_concurrent=LIMIT))
-    await ring(fleet.redis_url, await seed(connection, [body(questions=200)] * jobs))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=200)] * jobs))
     await all_ended(connection, seconds=60)
     calls = provider.calls[400:]
     assert len(calls) == jobs * 200
@@ -92,7 +95,9 @@ async def test_a_jobs_own_limit_holds_over_workers_and_regions(
 ) -> None:
     provider.behave = after(0.02, answer())
     fleet.start(2, CONFIG=configure(fleet, provider, regions=("us-east", "eu-west"), max_concurrent=LIMIT))
-    await ring(fleet.redis_url, await seed(connection, [body(questions=40, regions=2, policy={"max_concurrent": 3})]))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(questions=40, regions=2, policy={"max_concurrent": 3})])
+    )
     await all_ended(connection)
     assert provider.peak == 3
     await assert_audit(connection)
@@ -101,7 +106,7 @@ async def test_a_jobs_own_limit_holds_over_workers_and_regions(
 async def test_each_region_has_a_limit_of_its_own(fleet: Fleet, connection, provider: ProviderServer) -> None:
     provider.behave = after(0.05, answer())
     fleet.start(CONFIG=configure(fleet, provider, regions=("us-east", "eu-west"), max_concurrent=4))
-    await ring(fleet.redis_url, await seed(connection, [body(questions=40, regions=2)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=40, regions=2)]))
     await all_ended(connection)
     assert provider.peak == 8
     await assert_audit(connection)
@@ -111,10 +116,10 @@ async def test_a_small_job_does_not_wait_behind_a_large_one(fleet: Fleet, connec
     """10,000 cells of 0.1 s at ten at once would take 100 s; the one cell that comes after them is done in two."""
     provider.behave = after(CALL_SECONDS, answer())
     fleet.start(2, CONFIG=configure(fleet, provider, max_concurrent=LIMIT))
-    await ring(fleet.redis_url, await seed(connection, [body(models=50, questions=200)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=50, questions=200)]))
     eventually(lambda: len(provider.calls) > 50, what="the large job runs")
-    (small,) = await seed(connection, [body(name="small")])
-    await ring(fleet.redis_url, [small])
+    (small,) = await store_jobs(connection, [job_body(name="small")])
+    await publish_envelopes(fleet.redis_url, [small])
 
     async def seconds() -> float | None:
         return await connection.fetchval(
@@ -131,10 +136,10 @@ async def test_slow_calls_give_way_after_each_of_them(fleet: Fleet, connection, 
     """A batch of ten cells over the worker's only call would keep it for ten calls; the small job gets it after one."""
     provider.behave = after(0.7, answer())
     fleet.start(CONFIG=configure(fleet, provider, max_concurrent=10), WORKER_CONCURRENCY=1)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=10)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=10)]))
     eventually(lambda: len(provider.calls) >= 1, what="the large job runs")
-    (small,) = await seed(connection, [body(models=["small"])])
-    await ring(fleet.redis_url, [small])
+    (small,) = await store_jobs(connection, [job_body(models=["small"])])
+    await publish_envelopes(fleet.redis_url, [small])
     await eventually_async(
         lambda: connection.fetchval("SELECT count(*) FROM ready WHERE job_no = $1", small), what="the small one is due"
     )
@@ -147,9 +152,13 @@ async def test_first_runs_go_before_retries(fleet: Fleet, connection, provider: 
     """Half the calls fail for ever: what is tried again doesn't hold up what was never tried."""
     provider.behave = by_model({"model-0": after(0.02, refuse(500))}, after(0.02, answer()))
     fleet.start(CONFIG=configure(fleet, provider, max_concurrent=2))
-    await ring(fleet.redis_url, await seed(connection, [body(questions=60, policy={"max_attempts": 20})]))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(questions=60, policy={"max_attempts": 20})])
+    )
     eventually(lambda: len(provider.calls) >= 60, what="the failing job runs")
-    await ring(fleet.redis_url, await seed(connection, [body(name="first run", models=2, questions=20)]))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(name="first run", models=2, questions=20)])
+    )
     eventually(
         lambda: sum(call.model == "model-1" for call in provider.calls) == 20, seconds=20, what="first runs are asked"
     )
@@ -165,10 +174,10 @@ async def test_calls_that_become_free_reach_a_batch_that_runs(
     provider.behave = by_model({"slow": held(answer())}, after(0.5, answer()))
     config = configure(fleet, provider, max_concurrent=5)
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=4)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=4)]))
     eventually(lambda: provider.in_flight == 4, what="four of five calls are taken")
     fleet.start(CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [body(models=["slow"], questions=4)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=["slow"], questions=4)]))
     eventually(lambda: sum(call.model == "slow" for call in provider.calls) == 4, seconds=5, what="all four are asked")
     assert provider.peak == 5
     provider.release()
@@ -186,8 +195,8 @@ async def test_a_batch_that_is_let_go_while_it_is_offered_more_calls_nothing_twi
     for n in range(6):
         provider.behave = by_model({"late": after(0.604 + 0.004 * n, answer())}, after(0.6, answer()))
         policy = {"delivery": delivery}
-        jobs = [body(models=["first"], questions=5), body(models=["late"], questions=6, policy=policy)]
-        await ring(fleet.redis_url, await seed(connection, jobs))
+        jobs = [job_body(models=["first"], questions=5), job_body(models=["late"], questions=6, policy=policy)]
+        await publish_envelopes(fleet.redis_url, await store_jobs(connection, jobs))
         await all_ended(connection)
     assert len(provider.calls) == len(set(provider.keys())) == 66
     assert await connection.fetchval("SELECT count(*) FROM executions WHERE status <> 'completed'") == 0

@@ -15,8 +15,8 @@ from db.import_settlements import ImportSettlement
 from db.importing import ImportRecorded
 from domain.import_spec import ImportPolicy
 from sources.errors import SourceUnavailable
-from tests.imports import WORKER_NO, Imports, plan_of, read
-from tests.waiting import eventually_async
+from tests.support.import_steps import WORKER_NO, ImportSteps, plan_of, read
+from tests.support.waiting import eventually_async
 from worker import settlements
 from worker.context import Context
 from worker.loader import Loader
@@ -27,7 +27,7 @@ class Loading:
     """A loader at work, and what it said and did."""
 
     loader: Loader
-    ledger: Imports
+    ledger: ImportSteps
     logs: LogCapture
     recorded: list[ImportRecorded] = field(default_factory=list)
 
@@ -55,7 +55,7 @@ async def loading(database_url: str) -> AsyncIterator[Callable[..., Loading]]:
         log = structlog.wrap_logger(None, processors=[logs])
         recorded: list[ImportRecorded] = []
         loader = Loader(context(engine, log), recorded.append)
-        made = Loading(loader, Imports(create_engine(database_url, size=2)), logs, recorded)
+        made = Loading(loader, ImportSteps(create_engine(database_url, size=2)), logs, recorded)
         engines.append(made.ledger.engine)
         return made
 

@@ -12,9 +12,9 @@ from db.engine import create_engine
 from db.import_settlements import ReadRow
 from runtime.metrics import IMPORT_BATCHES, IMPORT_ROWS
 from sources.protocol import Source
-from tests.fleet import tallied
-from tests.imports import WORKER_NO, Imports, plan_of, read
-from tests.waiting import eventually_async
+from tests.support.import_steps import WORKER_NO, ImportSteps, plan_of, read
+from tests.support.outcomes import counter_total
+from tests.support.waiting import eventually_async
 from worker.context import Context
 from worker.loader import Loader
 
@@ -52,8 +52,8 @@ async def context(database_url: str, redis_url: str) -> AsyncIterator[Context]:
 
 
 async def test_what_is_written_again_after_a_key_that_came_twice_is_counted_once(context, connection) -> None:
-    job_no = await Imports(context.engine).coordinate(plan_of([3]))
-    first, second, third = await Imports(context.engine).claim()
+    job_no = await ImportSteps(context.engine).coordinate(plan_of([3]))
+    first, second, third = await ImportSteps(context.engine).claim()
     lenient, strict = read(*second), read(*third)
     lenient.records = [*lenient.records[:2], ReadRow("000000001", "{}", 5)]
     lenient.max_rejects = 1
@@ -67,7 +67,7 @@ async def test_what_is_written_again_after_a_key_that_came_twice_is_counted_once
     running.cancel()
     inserted, rejected = await connection.fetchrow("SELECT sum(rows_inserted), sum(rows_rejected) FROM import_batches")
     assert rejected >= 2  # of rows that share a key, the transaction decides which is the first
-    assert await tallied(connection, IMPORT_ROWS.name, result="inserted") == inserted
-    assert await tallied(connection, IMPORT_ROWS.name, result="rejected") == rejected
-    assert await tallied(connection, IMPORT_BATCHES.name, status="completed") == 2
-    assert await tallied(connection, IMPORT_BATCHES.name, status="failed") == 1
+    assert await counter_total(connection, IMPORT_ROWS.name, result="inserted") == inserted
+    assert await counter_total(connection, IMPORT_ROWS.name, result="rejected") == rejected
+    assert await counter_total(connection, IMPORT_BATCHES.name, status="completed") == 2
+    assert await counter_total(connection, IMPORT_BATCHES.name, status="failed") == 1

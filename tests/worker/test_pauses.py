@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, stream_is_empty, tallied
-from tests.service import Client, unique
-from tests.waiting import eventually_async
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, stream_is_empty
+from tests.support.service import Client, unique
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 WAIT = {"policy": {"on_paused": "wait"}}
 NO_FALLBACK = {"LEASE_SECONDS": 60, "RECONCILE_SECONDS": 60}
@@ -122,7 +123,7 @@ async def test_what_is_held_is_not_taken_for_a_loss(fleet: Fleet, connection: An
         return bool(await connection.fetchval("SELECT max(now() - queued_at) > interval '2 s' FROM ready"))
 
     await eventually_async(held_for_long, what="twenty looks of the reconciler")
-    assert await tallied(connection, "breakwater_reconciled") == 0
+    assert await counter_total(connection, "breakwater_reconciled") == 0
     await press(own_client, "/regions/us-east/resume")
     await all_ended(connection, seconds=5)
 

@@ -12,12 +12,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.fleet import Fleet, all_ended, assert_audit, body, connected, ring, seed
-from tests.provider_server import Behaviour, Exchange, answer, head, in_turn, provider_server, raw
-from tests.provider_server import body as answer_body
+from tests.support.connections import database_connections, publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.provider_server import Behaviour, Exchange, answer, head, in_turn, provider_server, raw
+from tests.support.provider_server import body as answer_body
+from tests.support.workers import Fleet
 
 ROOT = Path(__file__).parents[2]
-FIXTURES: Mapping[str, Any] = json.loads((ROOT / "tests" / "provider_answers.json").read_text())
+FIXTURES: Mapping[str, Any] = json.loads((ROOT / "tests" / "support" / "provider_answers.json").read_text())
 AGAIN = "Asked again."
 
 
@@ -97,9 +100,11 @@ def recorded(
 
 async def _run_all(fleet: Fleet, config: Path) -> Mapping[str, Any]:
     models = [{"id": name, "provider": name} for name in FIXTURES]
-    async with connected(fleet.database_url) as (connection,):
+    async with database_connections(fleet.database_url) as (connection,):
         fleet.start(CONFIG=config)
-        await ring(fleet.redis_url, await seed(connection, [body(models=models, policy={"max_attempts": 2})]))
+        await publish_envelopes(
+            fleet.redis_url, await store_jobs(connection, [job_body(models=models, policy={"max_attempts": 2})])
+        )
         await all_ended(connection, seconds=60)
         await assert_audit(connection)
         return {name: await _recorded(connection, number) for number, name in enumerate(FIXTURES)}

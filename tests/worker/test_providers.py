@@ -2,10 +2,13 @@
 
 import httpx2
 
-from tests.configuration import commit_file
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed
-from tests.provider_server import ProviderServer, answer, by_model, in_turn, refuse, reset
-from tests.waiting import eventually_async
+from tests.support.configurations import commit_file
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts
+from tests.support.provider_server import ProviderServer, answer, by_model, in_turn, refuse, reset
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 
 def write_config(fleet: Fleet, text: str) -> str:
@@ -17,7 +20,9 @@ def write_config(fleet: Fleet, text: str) -> str:
 async def test_each_cell_is_asked_once_in_its_region(fleet: Fleet, connection, provider: ProviderServer) -> None:
     config = write_config(fleet, provider.config(regions=("us-east", "eu-west"), max_concurrent=4))
     fleet.start(2, CONFIG=config)
-    await ring(fleet.redis_url, await seed(connection, [body(models=2, regions=2, questions=10)] * 2))
+    await publish_envelopes(
+        fleet.redis_url, await store_jobs(connection, [job_body(models=2, regions=2, questions=10)] * 2)
+    )
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 80}
     assert len(provider.calls) == len(set(provider.keys())) == 80
@@ -41,14 +46,14 @@ async def test_what_is_configured_no_more_is_held_and_the_rest_runs(
 ) -> None:
     both = provider.config(regions=("us-east", "eu-west")) + provider.config(name="vanishing")
     commit_file(fleet.database_url, write_config(fleet, both))
-    vanishing = {**body(questions=3), "models": [{"id": "m", "provider": "vanishing"}]}
-    served, region_gone, provider_gone = await seed(
-        connection, [body(questions=3), body(questions=3, regions=2), vanishing]
+    vanishing = {**job_body(questions=3), "models": [{"id": "m", "provider": "vanishing"}]}
+    served, region_gone, provider_gone = await store_jobs(
+        connection, [job_body(questions=3), job_body(questions=3, regions=2), vanishing]
     )
     narrower = write_config(fleet, provider.config(regions=("us-east",)))
     assert commit_file(fleet.database_url, narrower).held.count == 2
     fleet.start(CONFIG=narrower, WORKER_CONCURRENCY=5)
-    await ring(fleet.redis_url, [served, region_gone, provider_gone])
+    await publish_envelopes(fleet.redis_url, [served, region_gone, provider_gone])
     ended = "SELECT count(*) FROM jobs WHERE finished_at IS NOT NULL"
     await eventually_async(lambda: connection.fetchval(ended), seconds=20, what="what is served ends")
     await fleet_has_looked(fleet, connection)
@@ -67,8 +72,8 @@ async def test_what_is_configured_no_more_is_held_and_the_rest_runs(
 
 async def fleet_has_looked(fleet: Fleet, connection) -> None:
     """Wait until a job that came after all others has ended: whoever took it passed over those before it."""
-    (last,) = await seed(connection, [body(models=["last"])])
-    await ring(fleet.redis_url, [last])
+    (last,) = await store_jobs(connection, [job_body(models=["last"])])
+    await publish_envelopes(fleet.redis_url, [last])
     has_ended = "SELECT finished_at IS NOT NULL FROM jobs WHERE job_no = $1"
     await eventually_async(lambda: connection.fetchval(has_ended, last), seconds=20, what="the last job ends")
 
@@ -86,8 +91,8 @@ async def test_the_audit_counts_the_calls_that_the_provider_saw(
         }
     )
     fleet.start(CONFIG=write_config(fleet, provider.config(regions=("us-east",))))
-    bodies = [body(models=5, questions=2), body(models=5, questions=2, policy={"delivery": "at_most_once"})]
-    await ring(fleet.redis_url, await seed(connection, bodies))
+    bodies = [job_body(models=5, questions=2), job_body(models=5, questions=2, policy={"delivery": "at_most_once"})]
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, bodies))
     await all_ended(connection)
     api = start_api(fleet.database_url, fleet.redis_url)
     async with httpx2.AsyncClient(base_url=api.url) as client:

@@ -1,8 +1,11 @@
 """Waiting has a limit of its own: what never began in time fails with that reason, whatever held it."""
 
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, statuses
-from tests.provider_server import ProviderServer, answer, held
-from tests.waiting import eventually, eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, statuses
+from tests.support.provider_server import ProviderServer, answer, held
+from tests.support.waiting import eventually, eventually_async
+from tests.support.workers import Fleet
 
 SLOW_RECONCILER = {"LEASE_SECONDS": 60, "RECONCILE_SECONDS": 60}
 IMPATIENT = {"queue_timeout_seconds": 0.5}
@@ -12,14 +15,14 @@ async def test_cells_that_never_began_in_time_fail_while_others_run_on(fleet: Fl
     """The timer alone ends them: the reconciler comes after a minute, and the only slot is taken for longer."""
     seconds = 1.5
     fleet.start(ECHO_DELAY_SECONDS=4, WORKER_CONCURRENCY=1, **SLOW_RECONCILER)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=1)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=1)]))
 
     async def is_called() -> bool:
         return bool(await connection.fetchval("SELECT count(*) FROM batches WHERE slots > 0"))
 
     await eventually_async(is_called, what="the slot is taken")
-    (impatient,) = await seed(connection, [body(questions=3, policy={"queue_timeout_seconds": seconds})])
-    await ring(fleet.redis_url, [impatient])
+    (impatient,) = await store_jobs(connection, [job_body(questions=3, policy={"queue_timeout_seconds": seconds})])
+    await publish_envelopes(fleet.redis_url, [impatient])
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 1, ("failed", 0): 3}
     assert await statuses(connection) == {"completed": 1, "failed": 1}
@@ -36,10 +39,10 @@ async def test_cells_that_never_began_in_time_fail_while_others_run_on(fleet: Fl
 
 
 async def test_a_job_that_nobody_planned_in_time_fails_as_a_job(fleet: Fleet, connection) -> None:
-    patient, impatient = await seed(connection, [body(questions=3), body(questions=3, policy=IMPATIENT)])
+    patient, impatient = await store_jobs(connection, [job_body(questions=3), job_body(questions=3, policy=IMPATIENT)])
     await connection.execute("UPDATE jobs SET created_at = now() - interval '1 s', queued_at = now() - interval '1 s'")
     fleet.start()
-    await ring(fleet.redis_url, [patient, impatient])
+    await publish_envelopes(fleet.redis_url, [patient, impatient])
     await all_ended(connection)
     rows = await connection.fetch("SELECT job_no, status, error_code FROM jobs ORDER BY job_no")
     assert [tuple(row) for row in rows] == [(patient, "completed", None), (impatient, "failed", "queue_timeout")]
@@ -50,7 +53,7 @@ async def test_a_job_that_nobody_planned_in_time_fails_as_a_job(fleet: Fleet, co
 async def test_a_long_run_is_not_a_long_wait(fleet: Fleet, connection) -> None:
     """Each batch began in time; that the last of its cells is asked later than that is run time."""
     fleet.start(ECHO_DELAY_SECONDS=0.3, WORKER_CONCURRENCY=1)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=6, policy=IMPATIENT)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=6, policy=IMPATIENT)]))
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 6}
     await assert_audit(connection)
@@ -65,12 +68,12 @@ async def test_what_nobody_serves_any_more_ends_in_time_and_harms_no_worker(
     before.write_text(provider.config(max_concurrent=1))
     after.write_text(provider.config(name="other"))
     (first,) = fleet.start(CONFIG=before, LEASE_SECONDS=60, RECONCILE_SECONDS=60)
-    blocking, waiting = await seed(
-        connection, [body(), body(name="waiting", questions=2, policy={"queue_timeout_seconds": 2})]
+    blocking, waiting = await store_jobs(
+        connection, [job_body(), job_body(name="waiting", questions=2, policy={"queue_timeout_seconds": 2})]
     )
-    await ring(fleet.redis_url, [blocking])
+    await publish_envelopes(fleet.redis_url, [blocking])
     eventually(lambda: provider.in_flight == 1, what="the only call is taken")
-    await ring(fleet.redis_url, [waiting])
+    await publish_envelopes(fleet.redis_url, [waiting])
     await eventually_async(
         lambda: connection.fetchval("SELECT count(*) FROM batches WHERE job_no = $1", waiting), what="it is planned"
     )

@@ -8,8 +8,8 @@ from db.batches import ClaimedBatch
 from db.results import EndedCell, RetriedCell, Settlement
 from domain.normalize import normalize
 from domain.outcome import MOST_FORGIVEN, OWN_REFUSALS, Completed, End, Failed
-from tests.configuration import REGISTRY
-from tests.fleet import body
+from tests.support.configurations import REGISTRY
+from tests.support.jobs import job_body
 from worker.runs import BatchRun, Try
 
 RATE_LIMIT = Failed("rate_limited", "Slow down.", retryable=True, closes_gate=True)
@@ -41,7 +41,7 @@ def run_of(attempts: list[int], forgiven: list[int], *, is_probe: bool = False) 
         slots=1,
         is_probe=is_probe,
     )
-    return BatchRun(batch, normalize(body(questions=cells, policy={"max_attempts": 3}), REGISTRY).spec, None)
+    return BatchRun(batch, normalize(job_body(questions=cells, policy={"max_attempts": 3}), REGISTRY).spec, None)
 
 
 def refused(failed: Failed, *, attempts: int, forgiven: int) -> tuple[list[RetriedCell], list[EndedCell]]:

@@ -12,10 +12,13 @@ import pytest
 
 from broker import envelopes
 from db.engine import create_engine
-from tests.fleet import Fleet, all_ended, assert_audit, body, ring, seed
-from tests.provider_server import ProviderServer, answer, by_question, held, in_turn, refuse, reset
-from tests.seeding import reading_app
-from tests.waiting import eventually, eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit
+from tests.support.provider_server import ProviderServer, answer, by_question, held, in_turn, refuse, reset
+from tests.support.reading_app import reading_app
+from tests.support.waiting import eventually, eventually_async
+from tests.support.workers import Fleet
 
 KEY = "sk-geheim-1234567890"
 QUICK = {"LEASE_SECONDS": 3, "HEARTBEAT_SECONDS": 0.5, "RECONCILE_SECONDS": 0.5}
@@ -45,8 +48,8 @@ def start(fleet: Fleet, provider: ProviderServer, workers: int = 1, **settings: 
 
 async def run(fleet: Fleet, connection: Any, **members: Any) -> str:
     """Run one job to its end; return its id."""
-    [job_no] = await seed(connection, [body(**members)])
-    await ring(fleet.redis_url, [job_no])
+    [job_no] = await store_jobs(connection, [job_body(**members)])
+    await publish_envelopes(fleet.redis_url, [job_no])
     await all_ended(connection)
     await assert_audit(connection)
     return await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
@@ -217,8 +220,8 @@ async def test_a_call_that_is_out_shows_since_when_and_of_whom(
     provider.behave = held(answer())
     start(fleet, provider)
     before = datetime.now(UTC)
-    [job_no] = await seed(connection, [body(policy={"delivery": delivery})])
-    await ring(fleet.redis_url, [job_no])
+    [job_no] = await store_jobs(connection, [job_body(policy={"delivery": delivery})])
+    await publish_envelopes(fleet.redis_url, [job_no])
     job_id = await connection.fetchval("SELECT id FROM jobs")
     eventually(lambda: provider.in_flight == 1, what="the call is out")
     asked_at = datetime.now(UTC)
@@ -243,8 +246,8 @@ async def test_a_cell_that_waits_for_its_next_try_shows_no_call(
 ) -> None:
     provider.behave = in_turn(held(refuse(503, headers={"Retry-After": "3600"})), answer())
     start(fleet, provider)
-    [job_no] = await seed(connection, [body()])
-    await ring(fleet.redis_url, [job_no])
+    [job_no] = await store_jobs(connection, [job_body()])
+    await publish_envelopes(fleet.redis_url, [job_no])
     job_id = await connection.fetchval("SELECT id FROM jobs")
 
     async def look(*, is_out: bool) -> bool:
@@ -262,8 +265,8 @@ async def test_after_a_crash_only_calls_of_whoever_took_over_are_shown(
 ) -> None:
     provider.behave = held(answer())
     start(fleet, provider)
-    [job_no] = await seed(connection, [body(questions=2)])
-    await ring(fleet.redis_url, [job_no])
+    [job_no] = await store_jobs(connection, [job_body(questions=2)])
+    await publish_envelopes(fleet.redis_url, [job_no])
     job_id = await connection.fetchval("SELECT id FROM jobs")
 
     async def starts() -> list[str]:

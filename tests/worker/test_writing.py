@@ -5,14 +5,17 @@ import time
 from db import results
 from db.batches import ClaimedBatch
 from db.results import CompletedCell, Settlement
-from tests.fleet import Fleet, all_ended, assert_audit, attempts, body, ring, seed, tallied
-from tests.waiting import eventually_async
+from tests.support.connections import publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 
 async def test_an_answer_whose_commit_nobody_heard_of_is_left_out(fleet: Fleet, connection) -> None:
     """Done here under the worker's own fence, as its own flush would have before its connection broke."""
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.7)
-    await ring(fleet.redis_url, await seed(connection, [body(questions=5)]))
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=5)]))
 
     async def running():
         return await connection.fetchrow("SELECT * FROM batches WHERE status = 'running'")
@@ -25,7 +28,7 @@ async def test_an_answer_whose_commit_nobody_heard_of_is_left_out(fleet: Fleet, 
     assert await attempts(connection) == {("completed", 1): 5}
     first = await connection.fetchval("SELECT output FROM executions WHERE question_no = 0")
     assert first == "the first answer"
-    assert await tallied(connection, "breakwater_duplicates_prevented", layer="execution") == 1
+    assert await counter_total(connection, "breakwater_duplicates_prevented", layer="execution") == 1
     assert worker.is_alive
     await assert_audit(connection)
 

@@ -19,8 +19,8 @@ from db.results import EndedCell, Settlement
 from db.retrying import Retried, RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
 from domain.calls import Cell
-from tests.seeding import Seeds, times
-from tests.waiting import eventually_async
+from tests.support.job_seeds import Seeds, times
+from tests.support.waiting import eventually_async
 
 T = TypeVar("T")
 WHO = "api:192.0.2.7"

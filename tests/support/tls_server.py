@@ -16,8 +16,8 @@ from launcher.embedded import postgres_in
 from launcher.folder import DataFolder
 from launcher.orphan_reaper import OrphanReaper
 from launcher.postgres import Postgres
-from tests.service import free_port
-from tests.tools import needs_tool
+from tests.support.programs import require_program
+from tests.support.service import free_port
 
 PASSWORD = "it's@a:secret/%"  # noqa: S105 - with everything that must be encoded
 ACCESS = """
@@ -53,7 +53,7 @@ class TlsServer:
 @contextmanager
 def tls_server() -> Iterator[TlsServer]:
     """Run the server; skips the test where Debian's programs are missing."""
-    psql, openssl = needs_tool("psql"), needs_tool("openssl")
+    psql, openssl = require_program("psql"), require_program("openssl")
     binaries = _installed_server()
     account = account_for_engines()
     held = DataFolder(Path(tempfile.mkdtemp(prefix="breakwater-tls-")), account).hold()

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from tests.service import free_port
-from tests.tools import needs_tool
-from tests.waiting import eventually
+from tests.support.programs import require_program
+from tests.support.service import free_port
+from tests.support.waiting import eventually
 
 CONFIGURATION = """
 global: {{scrape_interval: 250ms, scrape_timeout: 250ms, evaluation_interval: 250ms}}
@@ -45,7 +45,7 @@ class Prometheus:
 @contextmanager
 def prometheus(folder: Path, *, target: str, rules: Path) -> Iterator[Prometheus]:
     """Run Prometheus until the block ends; `target` is the URL of a service that has /metrics."""
-    program = needs_tool("prometheus")
+    program = require_program("prometheus")
     configuration = folder / "prometheus.yml"
     configuration.write_text(CONFIGURATION.format(rules=rules, target=urlsplit(target).netloc))
     address = f"127.0.0.1:{free_port()}"

@@ -11,8 +11,8 @@ from db.engine import Connection
 from db.results import CompletedCell, Settlement
 from domain.plan import PlannedBatch, Pool, plan
 from domain.spec import JobSpec, Policy
-from tests.configuration import CONFIGURATION_NO, IDENTITY_BY_POOL, IDENTITY_NOS
-from tests.fleet import seed
+from tests.support.configurations import CONFIGURATION_NO, IDENTITY_BY_POOL, IDENTITY_NOS
+from tests.support.jobs import store_jobs
 
 HOLDER = 41
 
@@ -22,7 +22,7 @@ async def plan_and_claim(
 ) -> list[list[ClaimedBatch]]:
     """Store these jobs, plan them in batches of so many cells, and claim all of them; return the batches of each."""
     async with connection.transaction():
-        await seed(connection, bodies)
+        await store_jobs(connection, bodies)
         return await plan_queued(connection, batch_cells=batch_cells, holder=holder)
 
 

@@ -1,12 +1,9 @@
 """Imports written straight through `db/`: submitted, coordinated, claimed and recorded, one transaction a step."""
 
-import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -27,30 +24,17 @@ from db.imports import (
 )
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
-from domain.identities import wanted_by
-from domain.import_spec import SourceType
-from domain.normalize import normalize
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
-from domain.regions import Connection as ConfiguredConnection
-from domain.table_names import TableName
-from tests.configuration import CONFIGURATION_NO
+from tests.support.configurations import CONFIGURATION_NO
 
 WORKER_NO = 7
 WINDOW = 4
 SOURCE_NO = 1
 """An identity of the configuration that databases start with: which one, no statement asks."""
 SERVED = Served(CONFIGURATION_NO, [SOURCE_NO])
-TABLES = (
-    *(f"erp.{name}" for name in ("customer", "line", "base", "wide", "gate", "quick", "keyed")),
-    *(f"erp.slow_{number}" for number in range(4)),
-    *(f"erp.t{level}_{number}" for level in range(5) for number in range(3)),
-    *("public.held", "public.line", "public.t"),
-)
-"""What the connection `erp` of these tests may read."""
 
 
 @dataclass
-class Imports:
+class ImportSteps:
     """Moves imports on. Rows are numbered keys; a batch of n rows reads n of them."""
 
     engine: Engine
@@ -162,10 +146,10 @@ class Imports:
 
 
 @asynccontextmanager
-async def own_ledger(database_url: str) -> AsyncIterator[Imports]:
-    """Imports under the settings of a worker's connections."""
+async def import_steps(database_url: str) -> AsyncIterator[ImportSteps]:
+    """ImportSteps under the settings of a worker's connections."""
     engine = create_engine(database_url, size=8, pinned_plans=True)
-    yield Imports(engine)
+    yield ImportSteps(engine)
     await engine.dispose()
 
 
@@ -209,63 +193,10 @@ def plan_of(
     )
 
 
-def listed(*names: str) -> frozenset[TableName]:
-    """Tables as a registry has them."""
-    return frozenset(table for table in map(TableName.parse, names) if table is not None)
-
-
-REGISTRY = Registry(
-    regions=DEFAULT_REGIONS,
-    questions=DEFAULT_QUESTIONS,
-    connections={
-        "erp": ConfiguredConnection(SourceType.SQL, tables=listed(*TABLES)),
-        "netsuite": ConfiguredConnection(SourceType.SUITEQL, frozenset({"line"})),
-    },
-    has_import_root=True,
-)
-
-
-def import_body(*record_types: dict[str, Any], **members: Any) -> dict[str, Any]:
-    """An import as a client would post it."""
-    return {"kind": "import", "name": "ledger", "record_types": list(record_types), **members}
-
-
-def csv_type(type_id: str, *, key: Sequence[str] = ("id",), depends_on: Sequence[str] = ()) -> dict[str, Any]:
-    """A record type that is read from `<its id>.csv`."""
-    source = {"type": "file", "path": f"{type_id}.csv"}
-    return {"id": type_id, "key": list(key), "source": source, "depends_on": list(depends_on)}
-
-
-def table_type(type_id: str, *, key: Sequence[str] = ("id",), depends_on: Sequence[str] = ()) -> dict[str, Any]:
-    """A record type that is read from the table with its id."""
-    source = {"type": "sql", "connection": "erp", "table": type_id}
-    return {"id": type_id, "key": list(key), "source": source, "depends_on": list(depends_on)}
-
-
-async def seed_import(connection: Connection, body: dict[str, Any]) -> int:
-    """Store an import as a POST would; return its key. Nobody is told."""
-    normalized = normalize(body, REGISTRY)
-    found = await configurations.read_current(connection)
-    assert found is not None
-    job = NewJob(
-        id=f"import-{secrets.token_hex(6)}",
-        kind=normalized.spec.kind,
-        name=normalized.spec.name,
-        spec_hash=normalized.spec_hash,
-        submitted="{}",
-        spec=orjson.dumps(normalized.spec.to_json()).decode(),
-        normalization="[]",
-        configuration_no=found.configuration_no,
-        identity_nos=sorted(found.identity_nos[key] for key in wanted_by(normalized.spec, REGISTRY)),
-    )
-    return (await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, [job]))[job.id]
-
-
-def configured(folder: Path) -> Path:
-    """A configuration with an import root, `folder / "data"`, and a connection whose URL is in ERP_URL."""
-    (folder / "data").mkdir(exist_ok=True)
-    path = folder / "breakwater.toml"
-    path.write_text(
-        f'[imports]\nroot = "data"\n\n[connections.erp]\nurl_env = "ERP_URL"\ntables = {json.dumps(TABLES)}\n'
-    )
-    return path
+async def import_keys(ledger: ImportSteps, keys: Sequence[str], *, dataset: str = "ledger") -> int:
+    """Import rows with these keys as `type-0` of a dataset; return the key of the job."""
+    job_no = await ledger.coordinate(replace(plan_of([1], rows=len(keys)), dataset=dataset))
+    ((batch, given),) = await ledger.claim()
+    rows = [ReadRow(key, orjson.dumps({"n": n}).decode(), n) for n, key in enumerate(keys)]
+    await ledger.record(replace(read(batch, given), records=rows))
+    return job_no

@@ -11,8 +11,8 @@ from db.engine import Connection, in_transaction
 from db.import_settlements import ImportRange, ImportSettlement, ReadRow
 from db.retrying import Retried, RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
-from tests.imports import WORKER_NO, Imports, plan_of
-from tests.waiting import eventually_async
+from tests.support.import_steps import WORKER_NO, ImportSteps, plan_of
+from tests.support.waiting import eventually_async
 
 Claimed = tuple[ClaimedBatch, ImportRange]
 ACTOR = Actor("a test", None, WORKER_NO)
@@ -27,13 +27,13 @@ FILE = spec("type-0")
 TABLE = spec("type-0", source="sql")
 
 
-def holding(claimed: Claimed, **payload_by_key: str) -> ImportSettlement:
+def batch_of_rows(claimed: Claimed, **payload_by_key: str) -> ImportSettlement:
     """What became of a batch that read these rows."""
     rows = [ReadRow(key, payload, n) for n, (key, payload) in enumerate(payload_by_key.items())]
     return ImportSettlement(*claimed, "completed", rows_read=len(rows), records=rows)
 
 
-async def planned(ledger: Imports, given: object = FILE, *, batches: int = 1) -> int:
+async def planned(ledger: ImportSteps, given: object = FILE, *, batches: int = 1) -> int:
     """Submit, coordinate and plan an import."""
     job_no = await ledger.submit(given)
     mine = await ledger.begin(job_no)
@@ -42,7 +42,7 @@ async def planned(ledger: Imports, given: object = FILE, *, batches: int = 1) ->
     return job_no
 
 
-async def claimed_by_job(ledger: Imports) -> dict[int, list[Claimed]]:
+async def claimed_by_job(ledger: ImportSteps) -> dict[int, list[Claimed]]:
     """Claim all that is due."""
     found: dict[int, list[Claimed]] = {}
     for one in await ledger.claim():
@@ -50,18 +50,18 @@ async def claimed_by_job(ledger: Imports) -> dict[int, list[Claimed]]:
     return found
 
 
-async def two(ledger: Imports) -> tuple[Claimed, Claimed]:
+async def two_claimed(ledger: ImportSteps) -> tuple[Claimed, Claimed]:
     """An older and a newer import of a batch each, claimed."""
     older, newer = await planned(ledger), await planned(ledger)
     claimed = await claimed_by_job(ledger)
     return claimed[older][0], claimed[newer][0]
 
 
-async def complete(ledger: Imports, **payload_by_key: str) -> int:
+async def complete(ledger: ImportSteps, **payload_by_key: str) -> int:
     """Let an import load these rows and complete."""
     job_no = await planned(ledger)
     [one] = (await claimed_by_job(ledger))[job_no]
-    await ledger.record(holding(one, **payload_by_key))
+    await ledger.record(batch_of_rows(one, **payload_by_key))
     return job_no
 
 
@@ -91,7 +91,7 @@ async def status(connection: Connection, job_no: int) -> str:
     return await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no)
 
 
-async def retry(ledger: Imports, job_no: int) -> Retried:
+async def retry(ledger: ImportSteps, job_no: int) -> Retried:
     """Retry an import as a person would."""
 
     async def unit(c: Connection) -> Retried:
@@ -101,7 +101,7 @@ async def retry(ledger: Imports, job_no: int) -> Retried:
     return await in_transaction(ledger.engine, unit)
 
 
-async def blocked(connection: Connection, count: int = 1) -> None:
+async def wait_for_blocked(connection: Connection, count: int = 1) -> None:
     """Wait until so many transactions wait for locks."""
 
     async def look() -> bool:
@@ -112,8 +112,8 @@ async def blocked(connection: Connection, count: int = 1) -> None:
     await eventually_async(look, what=f"{count} wait for a lock")
 
 
-async def held_open(
-    ledger: Imports, unit: Callable[[Connection], Awaitable[object]]
+async def transaction_held_open(
+    ledger: ImportSteps, unit: Callable[[Connection], Awaitable[object]]
 ) -> tuple[asyncio.Task, asyncio.Event]:
     """Begin a transaction that does this and commits once the event is set; return when it is done but for that."""
     done, may_commit = asyncio.Event(), asyncio.Event()

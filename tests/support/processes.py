@@ -16,11 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeAlias
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 Role: TypeAlias = Literal["api", "worker"]
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["api.app", "worker.__main__", "cli.main", "tests.forks"])
+_forks.set_forkserver_preload(["api.app", "worker.__main__", "cli.main", "tests.support.processes"])
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.provider_server import Behaviour, ProviderServer, answer, by_question, provider
-
-__all__ = ["provider"]
+from tests.support.provider_server import Behaviour, ProviderServer, answer, by_question
 
 MODELS = [{"id": "called", "provider": "chat"}, {"id": "echoed", "provider": "stand-in"}]
 
@@ -26,7 +24,7 @@ BY_QUESTION = {
 
 
 @pytest.fixture
-def config(provider: ProviderServer, tmp_path: Path) -> Path:
+def cut_answers_config(provider: ProviderServer, tmp_path: Path) -> Path:
     """A file that configures both providers."""
     provider.behave = by_question(BY_QUESTION, cut())
     path = tmp_path / "breakwater.toml"

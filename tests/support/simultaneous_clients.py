@@ -27,7 +27,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Crowd:
+class SimultaneousClients:
     """Processes that post together."""
 
     pool: ProcessPoolExecutor
@@ -45,12 +45,12 @@ class Crowd:
 
 
 @contextmanager
-def crowd(processes: int) -> Iterator[Crowd]:
+def simultaneous_clients(processes: int) -> Iterator[SimultaneousClients]:
     """Run so many processes of clients."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(processes)
     with ProcessPoolExecutor(processes, context, initializer=_wait_at, initargs=(barrier,)) as pool:
-        yield Crowd(pool, processes)
+        yield SimultaneousClients(pool, processes)
 
 
 def _wait_at(barrier: Barrier) -> None:

@@ -1,4 +1,4 @@
-"""Programs that tests call and that a machine may lack."""
+"""Installed programs that tests call, and that a machine may lack."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 
-def needs_tool(name: str) -> str:
+def require_program(name: str) -> str:
     """Return the path of the program `name`; without it the test is skipped, or fails if all tests were asked for."""
     path = shutil.which(name)
     if path is not None:

@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.service import free_port
-from tests.sources_away import gateway_to
-from tests.tools import needs_tool
-from tests.waiting import eventually_async
+from tests.support.gateway import gateway_to
+from tests.support.programs import require_program
+from tests.support.service import free_port
+from tests.support.waiting import eventually_async
 
 NEWER = os.environ.get("BREAKWATER_TEST_PGBOUNCER")
 CONFIGURATION = """
@@ -37,7 +37,7 @@ async def pgbouncer(
     database_url: str, folder: Path, *, mode: str, program: str | None = None, size: int = 60
 ) -> AsyncIterator[str]:
     """Run a PgBouncer in this mode; yield the database's URL through it."""
-    program = program or needs_tool("pgbouncer")
+    program = program or require_program("pgbouncer")
     port = free_port()
     async with gateway_to(database_url) as gateway:
         there = urlsplit(gateway.url)

@@ -9,14 +9,14 @@ from typing import Any, Self
 import uvicorn
 
 from api.connections import Connection
-from tests.service import free_port
-from tests.waiting import eventually_async
+from tests.support.service import free_port
+from tests.support.waiting import eventually_async
 
 SMALL_BUFFER = 4096
 
 
 @asynccontextmanager
-async def listening(app: Any) -> AsyncIterator[str]:
+async def serve_app(app: Any) -> AsyncIterator[str]:
     """Serve the app by real HTTP; its lifespan isn't run."""
     port = free_port()
     # No client of a test is idle for so long: none sends on a connection that is being closed.

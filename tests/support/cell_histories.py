@@ -1,4 +1,4 @@
-"""Cells with lives of any shape, written step by step as workers and people leave them, and what each should show."""
+"""Cells with random histories, written step by step as workers and people leave them, and what each should show."""
 
 import random
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.seeding import Seeded, Seeds
+from tests.support.job_seeds import Seeded, Seeds
 
 QUESTIONS = [f"Question {n}?" for n in range(60)]
 KEY = "job_no = $1 AND region_no = $2 AND model_no = $3 AND question_no = $4"
@@ -81,8 +81,8 @@ WHERE j.job_no = c.job_no
 
 
 @dataclass
-class Life:
-    """A cell and what became of it: `tries` as (status, error code, region served), `calls` that left the service."""
+class CellHistory:
+    """A cell and what happened to it: `tries` as (status, error code, region served), `calls` that left the service."""
 
     job: Seeded
     key: tuple[int, int, int, int]
@@ -96,91 +96,97 @@ class Life:
         return f"{job_no}-{model_no}-{region_no}-{question_no}"
 
 
-async def live_by_chance(seeds: Seeds, rows: "asyncpg.Connection[asyncpg.Record]", seed: int) -> list[Life]:
-    """Return the cells of one job after lives of up to eight steps; the last one still waits, so that the job does."""
+async def random_histories(seeds: Seeds, rows: "asyncpg.Connection[asyncpg.Record]", seed: int) -> list[CellHistory]:
+    """Return the cells of one job after up to eight steps each; the last one still waits, so that the job does."""
     job = await seeds.submit(questions=QUESTIONS)
     await seeds.plan()
-    lives = [Life(job, (job.job_no, 0, 0, question_no)) for question_no in range(len(QUESTIONS))]
-    chances = Lives(rows, random.Random(seed))
-    for life in lives[:-1]:
-        await chances.live(life, most=8)
+    histories = [CellHistory(job, (job.job_no, 0, 0, question_no)) for question_no in range(len(QUESTIONS))]
+    steps = CellHistories(rows, random.Random(seed))
+    for history in histories[:-1]:
+        await steps.take(history, most=8)
     await rows.execute(RECOUNT, job.job_no)
-    return lives
+    return histories
 
 
 @dataclass
-class Lives:
-    """Lets cells live by chance, the same for the same `chance`."""
+class CellHistories:
+    """Takes cells through random steps, the same for the same `chance`."""
 
     rows: "asyncpg.Connection[asyncpg.Record]"
     chance: random.Random
 
-    async def live(self, life: Life, *, most: int) -> None:
-        """Let a cell live up to so many steps, or until its end."""
+    async def take(self, history: CellHistory, *, most: int) -> None:
+        """Take a cell through up to so many steps, or until its end."""
         for _ in range(self.chance.randint(1, most)):
-            choices: dict[str, list[Callable[[Life], Any]]] = {
+            choices: dict[str, list[Callable[[CellHistory], Any]]] = {
                 "planned": [self.repeat, self.repeat, self.complete, self.fail, self.lose, self.give_up, self.cancel],
                 "failed": [self.retry],
                 "unknown": [self.resolve],
             }
-            if life.status not in choices:
+            if history.status not in choices:
                 return
-            await self.chance.choice(choices[life.status])(life)
+            await self.chance.choice(choices[history.status])(history)
 
-    async def repeat(self, life: Life) -> None:
+    async def repeat(self, history: CellHistory) -> None:
         """A try fails and will be repeated."""
-        provider, code = self._provider(life), self.chance.choice(["rate_limited", "http_503"])
-        await self.rows.execute(REPEAT, *life.key, provider, code)
-        life.tries.append(("failed", code, None))
+        provider, code = self._provider(history), self.chance.choice(["rate_limited", "http_503"])
+        await self.rows.execute(REPEAT, *history.key, provider, code)
+        history.tries.append(("failed", code, None))
 
-    async def complete(self, life: Life) -> None:
+    async def complete(self, history: CellHistory) -> None:
         """A try gets its answer."""
         served = self.chance.choice(["us-east", None])
-        await self._end(life, "completed", served=served, output=self.chance.choice(["four", ""]))
+        await self._end(history, "completed", served=served, output=self.chance.choice(["four", ""]))
 
-    async def fail(self, life: Life) -> None:
+    async def fail(self, history: CellHistory) -> None:
         """The last try fails; a mismatch of regions says where it was served."""
         code = self.chance.choice(["http_400", "region_mismatch"])
-        await self._end(life, "failed", served="eu-west" if code == "region_mismatch" else None, code=code)
+        await self._end(history, "failed", served="eu-west" if code == "region_mismatch" else None, code=code)
 
-    async def lose(self, life: Life) -> None:
+    async def lose(self, history: CellHistory) -> None:
         """A call that may be made once ends ambiguously."""
-        await self.rows.execute(MARK, *life.key)
-        await self._end(life, "unknown", code="timeout")
+        await self.rows.execute(MARK, *history.key)
+        await self._end(history, "unknown", code="timeout")
 
-    async def give_up(self, life: Life) -> None:
+    async def give_up(self, history: CellHistory) -> None:
         """Nobody calls, and nobody will."""
-        await self.rows.execute(GIVE_UP, *life.key, self.chance.choice(["queue_timeout", "worker_lost"]))
-        life.status = "failed"
+        await self.rows.execute(GIVE_UP, *history.key, self.chance.choice(["queue_timeout", "worker_lost"]))
+        history.status = "failed"
 
-    async def cancel(self, life: Life) -> None:
+    async def cancel(self, history: CellHistory) -> None:
         """A person ends it."""
-        await self.rows.execute(CANCEL, *life.key)
-        life.status = "cancelled"
+        await self.rows.execute(CANCEL, *history.key)
+        history.status = "cancelled"
 
-    async def retry(self, life: Life) -> None:
+    async def retry(self, history: CellHistory) -> None:
         """A person wants it tried again."""
-        await self.rows.execute(KEEP_LAST_TRY, *life.key)
-        await self.rows.execute(RETRY, *life.key)
-        life.status = "planned"
+        await self.rows.execute(KEEP_LAST_TRY, *history.key)
+        await self.rows.execute(RETRY, *history.key)
+        history.status = "planned"
 
-    async def resolve(self, life: Life) -> None:
+    async def resolve(self, history: CellHistory) -> None:
         """A person says how it ended."""
         status, output, code = self.chance.choice([("completed", "four", None), ("failed", None, "resolved")])
-        await self.rows.execute(KEEP_LAST_TRY, *life.key)
-        await self.rows.execute(RESOLVE, *life.key, status, output, code)
-        life.status = status
+        await self.rows.execute(KEEP_LAST_TRY, *history.key)
+        await self.rows.execute(RESOLVE, *history.key, status, output, code)
+        history.status = status
 
     async def _end(
-        self, life: Life, status: str, *, served: str | None = None, code: str | None = None, output: str | None = None
+        self,
+        history: CellHistory,
+        status: str,
+        *,
+        served: str | None = None,
+        code: str | None = None,
+        output: str | None = None,
     ) -> None:
-        values = (status, self._provider(life), served, code, None if code is None else status == "unknown", output)
-        await self.rows.execute(END, *life.key, *values)
-        life.tries.append((status, code, served))
-        life.status = status
+        values = (status, self._provider(history), served, code, None if code is None else status == "unknown", output)
+        await self.rows.execute(END, *history.key, *values)
+        history.tries.append((status, code, served))
+        history.status = status
 
-    def _provider(self, life: Life) -> str:
+    def _provider(self, history: CellHistory) -> str:
         """Choose who is asked; `echo` is no call."""
         provider = self.chance.choice(["echo", "hybrid"])
-        life.calls += provider != "echo"
+        history.calls += provider != "echo"
         return provider

@@ -17,10 +17,10 @@ import httpx2
 import orjson
 import pytest
 
-from tests.configuration import commit_file
 from tests.domain.bodies import plain
-from tests.forks import Forked, Role, fork
-from tests.waiting import eventually
+from tests.support.configurations import commit_file
+from tests.support.processes import Forked, Role, fork
+from tests.support.waiting import eventually
 
 Json: TypeAlias = dict[str, Any]
 Row: TypeAlias = "asyncpg.Record"
@@ -153,11 +153,11 @@ def twin(engines: Any, shared_database_url: str, tmp_path_factory: pytest.TempPa
 @pytest.fixture
 async def client(service: Process, shared_database_url: str) -> AsyncIterator[Client]:
     """A client of the session's API."""
-    async with connected(service, shared_database_url) as client:
+    async with api_client(service, shared_database_url) as client:
         yield client
 
 
-class connected:  # noqa: N801 (a context manager, used like a function)
+class api_client:  # noqa: N801 (a context manager, used like a function)
     """A client of an API on this database."""
 
     def __init__(self, process: Process, database_url: str) -> None:
@@ -189,7 +189,7 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 @pytest.fixture
 async def own_client(start_api: Callable[..., Process], database_url: str, redis_url: str) -> AsyncIterator[Client]:
     """A client of an API on the test's own stores, which its workers may share."""
-    async with connected(start_api(database_url, redis_url), database_url) as client:
+    async with api_client(start_api(database_url, redis_url), database_url) as client:
         yield client
 
 

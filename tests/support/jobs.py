@@ -1,0 +1,72 @@
+"""Specs as a client would post them, and jobs stored as a POST would store them."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from configuration.content import read_configuration, registry_of
+from db import submissions
+from db.engine import Connection
+from db.submissions import NewJob
+from db.tenants import DEFAULT_TENANT_NO
+from domain.identities import wanted_by
+from domain.normalize import Normalized, normalize
+from domain.plan import pairs
+from domain.regions import DEFAULT_REGIONS
+
+
+def job_body(*, models: int | list[str] = 1, regions: int = 1, questions: int = 1, **members: Any) -> dict[str, Any]:
+    """A spec as a client would post it, of models × regions × questions cells."""
+    return {
+        "name": "fleet",
+        "models": [f"model-{number}" for number in range(models)] if isinstance(models, int) else models,
+        "regions": [region.name for region in DEFAULT_REGIONS[:regions]],
+        "questions": [f"What is {number} plus {number}?" for number in range(questions)],
+        **members,
+    }
+
+
+def job_body_of(cells: int, **members: Any) -> dict[str, Any]:
+    """A spec of about so many cells: at most 9 fewer, exact up to 200."""
+    questions = min(cells, 200 if cells <= 200 else 100)
+    return job_body(models=cells // questions, questions=questions, **members)
+
+
+async def store_jobs(connection: Connection, bodies: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Store these jobs as a POST would under the configuration in force; return their numbers.
+
+    No envelope is published.
+    """
+    found = await read_configuration(connection)
+    assert found is not None
+    registry = registry_of(found.content, max_cells=10_000, number=found.number)
+    jobs = []
+    for n, given in enumerate(bodies):
+        normalized = normalize(given, registry)
+        identity_nos = sorted(found.identity_nos[key] for key in wanted_by(normalized.spec, registry))
+        jobs.append(_new_job(f"job-{time.time_ns():x}-{n}", normalized, found.number, identity_nos))
+    stored = await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, jobs)
+    return [stored[job.id] for job in jobs]
+
+
+def _new_job(job_id: str, normalized: Normalized, configuration_no: int, identity_nos: list[int]) -> NewJob:
+    spec = normalized.spec
+    return NewJob(
+        id=job_id,
+        kind=spec.kind,
+        name=spec.name,
+        spec_hash=normalized.spec_hash,
+        planned=spec.planned,
+        min_success_rate=spec.policy.min_success_rate,
+        model_ids=[model.id for model in spec.models],
+        region_ids=spec.regions,
+        question_ids=[question.id for question in spec.questions],
+        pairs=pairs(spec),
+        submitted="{}",
+        spec=orjson.dumps(spec.to_json()).decode(),
+        normalization="[]",
+        configuration_no=configuration_no,
+        identity_nos=identity_nos,
+    )
