@@ -22,7 +22,7 @@ async def show_call_starts(context: Context, executor: Executor) -> None:
     """Show the starts of calls that are out, until cancelled. A database that is away is the heartbeat's to report."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        runs = [run for run in executor.held.values() if run.counts_calls and not run.must_mark]
+        runs = [run for run in executor.in_hand.runs if run.makes_calls and not run.logs_starts]
         calls = [call for run in runs for call in _to_show(run)]
         if not calls:
             continue

@@ -78,14 +78,14 @@ class Claimer:
     async def _look_around(self) -> None:
         async with self._one_at_a_time:
             looked_at = []
-            if self._executor.room_for_calls:
+            if self._executor.in_hand.room_for_calls:
                 looked_at.append(await self._look(self._claim_calls))
-            if self._executor.room_for_cells:
+            if self._executor.in_hand.room_for_cells:
                 looked_at.append(await self._look(self._claim_cells))
             if self._ranges_may_be_due or time.monotonic() >= self._ranges_due_at:
                 looked_at.append(await self._look_for_ranges())
             self._looked_at = min((at for at in looked_at if at is not None), default=None)
-            if not self._executor.has_room.is_set():
+            if not self._executor.in_hand.has_room.is_set():
                 await self.ring(self._context.serving.cell_identity_nos)
 
     async def _look_for_ranges(self) -> datetime | None:
@@ -165,13 +165,13 @@ class Claimer:
                 return claimed.looked_at
 
     async def _claim_calls(self, connection: Connection, claimant: Claimant) -> Claim:
-        room = self._executor.room_for_calls
+        room = self._executor.in_hand.room_for_calls
         return await batches.claim_calls(
             connection, self._context.serving.called, claimant, calls=room, growing=self._executor.starved()
         )
 
     async def _claim_cells(self, connection: Connection, claimant: Claimant) -> Claim:
-        room = self._executor.room_for_cells
+        room = self._executor.in_hand.room_for_cells
         return await batches.claim_cells(connection, self._context.serving.instant, claimant, cells=room)
 
     async def _claim_ranges(self, connection: Connection, claimant: Claimant) -> Claim:
@@ -190,7 +190,7 @@ class Claimer:
             lease_seconds=self._context.lease_seconds,
             configuration_no=self._context.serving.configuration.number,
             in_hand={
-                *(run.batch.holder for run in self._executor.held.values()),
+                *(batch.holder for batch in self._executor.held),
                 *(batch.holder for batch in self._importer.held),
             },
             but_not_jobs=self._importer.left_to_others.job_nos,

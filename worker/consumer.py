@@ -57,7 +57,7 @@ class Consumer:
         await self._guarded(self.answer([]))
         pause = AGAIN_SECONDS
         while True:
-            await self._executor.has_room.wait()
+            await self._executor.in_hand.has_room.wait()
             try:
                 deliveries = await envelopes.reserve(
                     self._context.redis,
@@ -104,7 +104,7 @@ class Consumer:
         """Plan queued jobs, by turns, until none is left that nobody else is planning."""
         while True:
             sources = {job_no: _sources(held)[0] for job_no, held in self._in_hand.items()}
-            planned = await self._coordinator.coordinate(sources, self._executor.room_for_cells)
+            planned = await self._coordinator.coordinate(sources, self._executor.in_hand.room_for_cells)
             for job_no, spec in planned.specs.items():
                 self._specs.keep(job_no, spec)
             self._executor.start(planned.claimed, planned.specs)

@@ -22,9 +22,9 @@ from worker.executor import Executor
 from worker.import_coordinator import ImportCoordinator
 from worker.importer import Importer
 from worker.loader import Loader
-from worker.marker import Marker
 from worker.reconciler import Reconciler
 from worker.specs import Specs
+from worker.start_log import StartLog
 from worker.watch import Watch
 from worker.writer import Writer
 
@@ -41,8 +41,8 @@ class Worker:
         self._follower = follower
         specs = Specs(context.engine)
         self._writer = Writer(context, self._on_recorded, self._on_refused)
-        self._marker = Marker(context)
-        self._executor = Executor(context, self._writer, self._marker)
+        self._start_log = StartLog(context)
+        self._executor = Executor(context, self._writer, self._start_log)
         self._loader = Loader(context, self._on_loaded)
         self._importer = Importer(context, self._loader, self._on_half_read)
         self._claimer = Claimer(context, self._executor, self._importer, specs)
@@ -84,7 +84,7 @@ class Worker:
             enders = [
                 duties.create_task(self._executor.run(), name="executor"),
                 duties.create_task(self._writer.run(), name="writer"),
-                duties.create_task(self._marker.run(), name="marker"),
+                duties.create_task(self._start_log.run(), name="start log"),
                 duties.create_task(self._importer.run(), name="importer"),
                 duties.create_task(self._loader.run(), name="loader"),
                 duties.create_task(heartbeat.keep_leases(self._context, self._executor, self._importer), name="leases"),
@@ -150,8 +150,8 @@ class Worker:
             async with asyncio.timeout(grace):
                 await self._executor.emptied()
                 await self._importer.emptied()
-        for run in list(self._executor.held.values()):
-            self._executor.release(run.batch)
+        for batch in self._executor.held:
+            self._executor.release(batch)
         for batch in self._importer.held:
             self._importer.release(batch)
         try:

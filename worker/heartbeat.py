@@ -23,7 +23,7 @@ async def keep_leases(context: Context, executor: Executor, importer: Importer) 
 async def say_alive(context: Context, executor: Executor, importer: Importer) -> None:
     """Write the heartbeat every `heartbeat_seconds`, until cancelled; leases don't wait for it."""
     while True:
-        await _guarded(context, _say_alive(context, executor.running + len(importer.held)))
+        await _guarded(context, _say_alive(context, executor.in_hand.permits + len(importer.held)))
         await asyncio.sleep(context.heartbeat_seconds)
 
 
@@ -35,7 +35,7 @@ async def _guarded(context: Context, step: Coroutine[None, None, None]) -> None:
 
 
 async def _renew(context: Context, executor: Executor, importer: Importer) -> None:
-    held = [*(run.batch for run in executor.held.values()), *importer.held]
+    held = [*executor.held, *importer.held]
     if not held:
         return
     renewed = await in_transaction(

@@ -71,7 +71,7 @@ class Watch:
                 await self._look()
 
     async def _look(self) -> None:
-        in_hand = [run.batch for run in self._executor.held.values() if run.counts_calls] + self._importer.held
+        in_hand = [run.batch for run in self._executor.in_hand.runs if run.makes_calls] + self._importer.held
         if not in_hand:
             return
         async with connect(self._context.engine, seconds=QUICK_SECONDS) as connection:

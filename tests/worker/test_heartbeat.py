@@ -21,7 +21,7 @@ from worker.context import Context
 from worker.executor import Executor
 from worker.importer import Importer
 from worker.loader import Loader
-from worker.marker import Marker
+from worker.start_log import StartLog
 from worker.writer import Writer
 
 CONNECTIONS = 2
@@ -68,7 +68,7 @@ def context(work: Engine, heartbeats: Engine) -> Context:
 async def test_leases_are_renewed_while_every_connection_of_the_work_is_taken(pair, connection) -> None:
     given = context(*pair)
     [[batch]] = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
-    executor = Executor(given, Writer(given, lambda _: None, lambda _: None), Marker(given))
+    executor = Executor(given, Writer(given, lambda _: None, lambda _: None), StartLog(given))
     importer = Importer(given, Loader(given, lambda _: None), lambda: None)
     executor.start([batch], {batch.job_no: normalize(job_body(questions=3), REGISTRY).spec})
     await connection.execute("UPDATE batches SET lease_until = now() + interval '1 s'")

@@ -10,7 +10,9 @@ from domain.normalize import normalize
 from domain.outcome import MOST_FORGIVEN, OWN_REFUSALS, Completed, End, Failed
 from tests.support.configurations import REGISTRY
 from tests.support.jobs import job_body
-from worker.runs import BatchRun, Try
+from worker.permits import Permits
+from worker.reporting import Try
+from worker.runs import BatchRun
 
 RATE_LIMIT = Failed("rate_limited", "Slow down.", retryable=True, closes_gate=True)
 UNAVAILABLE = Failed("provider_unavailable", "HTTP 503", retryable=True, closes_gate=True, may_be_own=True)
@@ -41,7 +43,8 @@ def run_of(attempts: list[int], forgiven: list[int], *, is_probe: bool = False) 
         slots=1,
         is_probe=is_probe,
     )
-    return BatchRun(batch, normalize(job_body(questions=cells, policy={"max_attempts": 3}), REGISTRY).spec, None)
+    spec = normalize(job_body(questions=cells, policy={"max_attempts": 3}), REGISTRY).spec
+    return BatchRun(batch, spec, None, Permits(1).acquire(1))
 
 
 def refused(failed: Failed, *, attempts: int, forgiven: int) -> tuple[list[RetriedCell], list[EndedCell]]:
@@ -90,7 +93,7 @@ def test_a_failed_call_is_repeated_no_sooner_than_the_provider_says() -> None:
 def test_a_batch_whose_provider_refused_a_call_starts_no_more() -> None:
     run = run_of([0, 0, 0], [0, 0, 0])
     assert run.next_untried() == 0
-    run.start_no_more()
+    run.quantum.end()
     assert run.next_untried() is None
 
 

@@ -1,4 +1,4 @@
-"""Start marks: commits, before a call that must not be made twice, that it is made; many calls in one transaction."""
+"""The start log: commits, before a call that must not be made twice, that it starts; many calls in one transaction."""
 
 import asyncio
 from typing import NamedTuple
@@ -9,43 +9,43 @@ from db.engine import GONE, REFUSED, UNFIT, in_transaction
 from domain.calls import Cell
 from worker.context import Context
 
-PATIENCE_SECONDS = 0.2
+RETRY_SECONDS = 0.2
 
 
 class _Request(NamedTuple):
     batch: ClaimedBatch
     cell: Cell
-    may_ask: "asyncio.Future[bool]"
+    may_start: "asyncio.Future[bool]"
 
 
-class Marker:
-    """Takes requests for start marks and answers them, all that wait at once."""
+class StartLog:
+    """Takes requests to log a start, and answers all that wait at once."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._waiting: list[_Request] = []
         self._arrived = asyncio.Event()
 
-    async def mark(self, batch: ClaimedBatch, cell: Cell) -> bool:
-        """Mark a cell as started; return whether it may be asked: not if the lease is lost."""
+    async def add(self, batch: ClaimedBatch, cell: Cell) -> bool:
+        """Log that a cell's call starts; return whether it may: not if the lease is lost."""
         request = _Request(batch, cell, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._arrived.set()
-        return await request.may_ask
+        return await request.may_start
 
     async def run(self) -> None:
-        """Mark until cancelled. A database that is away delays calls; none is made without its mark."""
+        """Log until cancelled. While the database is unavailable calls wait; none is made without its start."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            taken = [request for request in self._waiting if not request.may_ask.done()]
+            taken = [request for request in self._waiting if not request.may_start.done()]
             self._waiting = []
-            marked = await self._mark([(request.batch, request.cell) for request in taken]) if taken else set()
+            logged = await self._log([(request.batch, request.cell) for request in taken]) if taken else set()
             for request in taken:
-                if not request.may_ask.done():
-                    request.may_ask.set_result(request.cell in marked)
+                if not request.may_start.done():
+                    request.may_start.set_result(request.cell in logged)
 
-    async def _mark(self, cells: list[tuple[ClaimedBatch, Cell]]) -> set[Cell]:
+    async def _log(self, cells: list[tuple[ClaimedBatch, Cell]]) -> set[Cell]:
         while True:
             try:
                 return await in_transaction(self._context.engine, lambda c: marks.mark_started(c, cells))
@@ -54,4 +54,4 @@ class Marker:
                 return set()
             except (*GONE, *REFUSED) as error:
                 self._context.log.warning("marks_delayed", error=str(error), cells=len(cells))
-                await asyncio.sleep(PATIENCE_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)

@@ -1,0 +1,81 @@
+"""Permits: the rights of this worker's batches to make calls at once, or to hold cells that need no call. No I/O.
+
+The claim that takes or grows a batch counts its permits in the batch's row, so that limits hold over all workers. Each
+report of the batch says how many were released since the one before.
+"""
+
+from typing import NamedTuple
+
+
+class Released(NamedTuple):
+    """What a report says of a batch's permits: how many fewer it has, and whether it has none any more."""
+
+    permits: int
+    is_last: bool
+
+
+class Permits:
+    """All permits of one sort in this worker. `in_use` may exceed `limit`, which bounds what is claimed."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.in_use = 0
+
+    @property
+    def available(self) -> int:
+        """How many more may be claimed."""
+        return max(0, self._limit - self.in_use)
+
+    def acquire(self, count: int) -> "BatchPermits":
+        """Return the permits that a batch was claimed with."""
+        permits = BatchPermits(self)
+        permits.grow(count)
+        return permits
+
+
+class BatchPermits:
+    """The one owner of a batch's permits, which are numbered from 0. Releasing and finishing may be repeated.
+
+    It `is_closed`, and grows no more, once a report said that its last permit was released: the batch's lease ends with
+    that report. It is closed too once it is finished.
+    """
+
+    def __init__(self, permits: Permits) -> None:
+        self._permits = permits
+        self._held: set[int] = set()
+        self._granted = 0
+        self._reported = 0
+        self.is_closed = False
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The permits that aren't released."""
+        return tuple(self._held)
+
+    def grow(self, count: int) -> range:
+        """Add so many permits and return them; a closed batch gets none."""
+        if self.is_closed:
+            return range(0)
+        added = range(self._granted, self._granted + count)
+        self._granted += count
+        self._permits.in_use += count
+        self._held.update(added)
+        return added
+
+    def release(self, *permits: int) -> None:
+        """Give these permits back to the worker. The database counts them until they are reported."""
+        released = self._held.intersection(permits)
+        self._held -= released
+        self._permits.in_use -= len(released)
+
+    def report(self) -> Released:
+        """Return what was released since the last report; the batch is closed if that was all."""
+        released = self._granted - len(self._held)
+        fresh, self._reported = released - self._reported, released
+        self.is_closed = self.is_closed or not self._held
+        return Released(fresh, self.is_closed)
+
+    def finish(self) -> None:
+        """Release all: this worker has the batch no more, whatever still runs of it."""
+        self.release(*self._held)
+        self.is_closed = True

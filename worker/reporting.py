@@ -1,0 +1,171 @@
+"""What a batch report says of a cell whose try ended, or that ends without one. No I/O.
+
+Cells are named by their index in the batch's lists. Times are microseconds since the epoch by the database's clock.
+"""
+
+from typing import NamedTuple
+
+import orjson
+
+from db.batches import ClaimedBatch
+from db.gates import Refusal
+from db.responses import ResponseRow
+from db.results import CompletedCell, EndedCell, RetriedCell
+from domain.calls import Cell
+from domain.outcome import (
+    CALL_INTERRUPTED,
+    MOST_FORGIVEN,
+    NO_REPLY,
+    OWN_REFUSALS,
+    Completed,
+    End,
+    Failed,
+    Outcome,
+    Reply,
+    backoff_seconds,
+    storable,
+)
+
+
+class Try(NamedTuple):
+    """When a cell was asked, and of which provider."""
+
+    started_us: int
+    finished_us: int
+    provider_used: str
+
+
+def cell_of(batch: ClaimedBatch, index: int) -> Cell:
+    """Return where a cell stands."""
+    return Cell(batch.job_no, batch.region_no, batch.model_nos[index], batch.question_nos[index])
+
+
+def completed(batch: ClaimedBatch, index: int, tried: Try, outcome: Completed) -> CompletedCell:
+    """Return the row of a cell that was answered."""
+    reply, asked = outcome.reply, (*cell_of(batch, index), *_asked(tried, outcome))
+    output, identity_no = storable(outcome.output), batch.identity_no
+    if reply is NO_REPLY:
+        return CompletedCell(*asked, outcome.region_served, output, identity_no=identity_no)
+    return CompletedCell(
+        *asked,
+        outcome.region_served,
+        output,
+        usage=_usage(reply),
+        finish_reason=reply.finish_reason,
+        is_complete=reply.is_complete,
+        model_used=reply.model_used,
+        identity_no=identity_no,
+    )
+
+
+def ended(batch: ClaimedBatch, index: int, tried: Try, failed: Failed, *, status: str) -> EndedCell:
+    """Return the row of a cell whose last try failed, or of which nobody knows whether the provider did it."""
+    return EndedCell(
+        *cell_of(batch, index),
+        *_asked(tried, failed),
+        failed.region_served,
+        failed.code,
+        storable(failed.detail),
+        failed.retryable,
+        status,
+        batch.attempts[index],
+        usage=_usage(failed.reply),
+        finish_reason=failed.reply.finish_reason,
+        is_complete=failed.reply.is_complete,
+        model_used=failed.reply.model_used,
+        identity_no=batch.identity_no,
+    )
+
+
+def retried(batch: ClaimedBatch, index: int, tried: Try, failed: Failed, *, jitter: float) -> RetriedCell:
+    """Return the row of a try that is repeated: at once where it is forgiven, else after a backoff."""
+    attempts, is_free = batch.attempts[index], is_forgiven(batch, index, failed)
+    backoff = backoff_seconds(_counted_tries(batch, index), jitter)
+    return RetriedCell(
+        *cell_of(batch, index),
+        *_asked(tried, failed),
+        failed.region_served,
+        failed.code,
+        storable(failed.detail),
+        attempts,
+        is_free,
+        failed.end is End.ANSWERED,
+        0.0 if is_free else max(backoff, failed.retry_after_seconds or 0.0),
+        batch.identity_no,
+    )
+
+
+def interrupted(batch: ClaimedBatch, index: int, *, at_us: int) -> EndedCell:
+    """Return the row of a cell that an earlier holder had started."""
+    return EndedCell(
+        *cell_of(batch, index),
+        None,  # it began when the start log says
+        at_us,
+        batch.provider,
+        None,
+        CALL_INTERRUPTED,
+        "The worker that had begun this call was stopped or lost; whether the provider did it is unknown.",
+        error_retryable=False,
+        status="unknown",
+        attempts_before=batch.attempts[index],
+        identity_no=batch.identity_before,
+    )
+
+
+def given_up(batch: ClaimedBatch, index: int, *, at_us: int, code: str, detail: str) -> EndedCell:
+    """Return the row of a cell that fails without being asked."""
+    return EndedCell(
+        *cell_of(batch, index),
+        None,
+        at_us,
+        None,
+        None,
+        code,
+        detail,
+        error_retryable=False,
+        status="failed",
+        attempts_before=batch.attempts[index],
+        tries=0,
+    )
+
+
+def responses(batch: ClaimedBatch, index: int, outcome: Outcome) -> list[ResponseRow]:
+    """Return the row of what a cell's try was answered, if that is to be kept."""
+    response = outcome.reply.response
+    return [] if response is None else [ResponseRow(*cell_of(batch, index), batch.attempts[index] + 1, *response)]
+
+
+def refusal(batch: ClaimedBatch, failed: Failed, *, is_probing: bool) -> Refusal | None:
+    """Return what closes the circuit breaker of the batch's pool; None where the pool isn't meant."""
+    if not failed.closes_gate and (not is_probing or passes_gate(failed)):
+        return None
+    return Refusal(*batch.pool, failed.code, storable(failed.detail), failed.retry_after_seconds, is_probing)
+
+
+def passes_gate(outcome: Outcome) -> bool:
+    """Say whether a probing call was let through; after an ambiguous end nobody knows."""
+    return isinstance(outcome, Completed) or (outcome.end is End.ANSWERED and not outcome.closes_gate)
+
+
+def has_tries_left(batch: ClaimedBatch, index: int, failed: Failed, *, max_attempts: int) -> bool:
+    """Say whether the policy grants another try."""
+    return is_forgiven(batch, index, failed) or _counted_tries(batch, index) < max_attempts
+
+
+def is_forgiven(batch: ClaimedBatch, index: int, failed: Failed) -> bool:
+    """Say whether a try counts against nothing: it met a provider that takes no calls."""
+    most = OWN_REFUSALS if failed.may_be_own else MOST_FORGIVEN
+    return failed.closes_gate and batch.forgiven[index] < most
+
+
+def _counted_tries(batch: ClaimedBatch, index: int) -> int:
+    """Return how many tries count against the policy, with the one that just ended."""
+    return batch.attempts[index] + 1 - batch.forgiven[index]
+
+
+def _asked(tried: Try, outcome: Outcome) -> tuple[int, int, str]:
+    return tried.started_us, tried.finished_us, outcome.provider_used or tried.provider_used
+
+
+def _usage(reply: Reply) -> str | None:
+    return orjson.dumps(reply.usage).decode() if reply.usage else None
