@@ -19,6 +19,7 @@ COPY domain domain
 COPY launcher launcher
 COPY runtime runtime
 COPY sources sources
+COPY submissions submissions
 COPY worker worker
 # Nothing from outside the lock: neither a library that it lacks (then `pip check` fails) nor a build tool.
 RUN /opt/breakwater/bin/pip install --no-deps --no-build-isolation . \

@@ -15,7 +15,6 @@ import structlog
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.verdicts import other_request
 from db import idempotency, tallies
 from db.controls import HELD_UP, wait_no_longer
 from db.engine import Connection, Engine, in_transaction
@@ -24,11 +23,12 @@ from db.tallies import Tally, tally
 from domain.errors import KeyInFlight, KeyReused, Overloaded
 from domain.fingerprint import body_hash
 from runtime.metrics import DUPLICATES_PREVENTED
+from submissions.decisions import key_of_another_request
 
 AT_ONCE = 6
 """Actions may wait for locks of jobs: so many connections at most, which leaves some to those who read."""
-PATIENCE_SECONDS = 1.0
-PAUSE_SECONDS = 0.02
+KEY_DEADLINE_SECONDS = 1.0
+RETRY_DELAY_SECONDS = 0.02
 HELD_UP_RETRY_SECONDS = 1
 Result = TypeVar("Result")
 
@@ -56,7 +56,7 @@ class Acting:
     """A request that changes something; `key` is its Idempotency-Key, `name` its method and path."""
 
     engine: Engine
-    room: asyncio.Semaphore
+    permits: asyncio.Semaphore
     tenant_no: int
     key: str | None
     name: str
@@ -76,12 +76,12 @@ class Acting:
         """Do `unit` in a transaction and answer, or give the first answer under the key again.
 
         `asked` is the body, `seconds` the limit of each statement. Raises KeyReused, KeyInFlight where another request
-        with the key is under way for longer than PATIENCE_SECONDS, Overloaded where somebody holds up what `unit`
+        with the key is under way for longer than KEY_DEADLINE_SECONDS, Overloaded where somebody holds up what `unit`
         needs, and what that raises.
         """
         hashed = body_hash(asked.model_dump(mode="json"))
         worker_no = await self.worker_no()  # entered into the register before any transaction needs it
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + KEY_DEADLINE_SECONDS
 
         async def act(connection: Connection) -> Acted[Result] | None:
             await wait_no_longer(connection)
@@ -103,13 +103,13 @@ class Acting:
             if time.monotonic() >= deadline:
                 detail = "The first request with this Idempotency-Key hasn't ended; repeat this one in a second."
                 raise KeyInFlight(detail)
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(RETRY_DELAY_SECONDS)
 
     async def _try(
         self, act: Callable[[Connection], Awaitable[Acted[Result] | None]], seconds: float | None
     ) -> Acted[Result] | None:
         try:
-            async with self.room:
+            async with self.permits:
                 acted = await in_transaction(self.engine, act, seconds=seconds)
         except HELD_UP as error:
             detail = "Somebody holds what this would change for longer than it waits; nothing was changed. Try again."
@@ -130,7 +130,7 @@ class Acting:
 
     async def _replay(self, connection: Connection, first: FirstAnswer, hashed: str, worker_no: int) -> Acted[Result]:
         if first.request != self.name:
-            raise other_request(first.request)
+            raise key_of_another_request(first.request)
         if first.body_hash != hashed:
             raise KeyReused("This Idempotency-Key came with another body before. Send a new key with a new request.")
         counted = tally(DUPLICATES_PREVENTED.name, 1, layer="action", reason="same_key")

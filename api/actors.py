@@ -6,6 +6,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from api.acting import Acting
 from api.bodies import read_optional_json
 from api.filters import refuse_nul
 from db.controls import Actor
@@ -41,9 +42,9 @@ def who(request: Request) -> str:
     return f"api:{request.client.host if request.client else 'unknown'}"
 
 
-async def actor_of(request: Request, because: Because) -> Actor:
+async def actor_of(request: Request, acting: Acting, because: Because) -> Actor:
     """Return whom an action on a job is recorded under, and why."""
-    return Actor(who(request), because.reason, await request.app.state.worker_no())
+    return Actor(who(request), because.reason, await acting.worker_no())
 
 
 async def read_because(request: Request) -> Because:

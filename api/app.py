@@ -1,21 +1,20 @@
-"""The composition root of the API: its stores, its duties and its routes."""
+"""The composition root of the API: its stores, its background services and its routes."""
 
 import asyncio
 import gc
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 import structlog
 from fastapi import FastAPI
 
 from api import downloads, errors
 from api.acting import AT_ONCE
-from api.announcing import Announcer
+from api.fleet import FleetView
 from api.import_previews import ImportPreviews
-from api.pausing import InForce, Pauses
-from api.refusals import Refusals
+from api.pausing import Pauses
 from api.registration import Agreeing, Registration
 from api.routes import (
     audit,
@@ -39,15 +38,17 @@ from api.routes import (
     stories,
     waves,
 )
-from api.storing import Store
-from api.submitting import Submitter
+from api.services import Services
 from broker import envelopes
-from db.engine import create_engine
+from configuration.in_force import InForce, InForceReader
+from db.engine import Engine, create_engine
 from runtime.databases import Reminder
 from runtime.errors import StartError
 from runtime.settings import Settings, load_settings
 from runtime.tasks import end_tasks
 from sources.configured import ConfiguredSources
+from submissions.announcing import Announcer
+from submissions.service import Submissions
 
 log = structlog.stdlib.get_logger()
 
@@ -93,7 +94,6 @@ def create_app() -> FastAPI:
     pages.mount_static(app)
     metrics.install(app)
     errors.install(app)
-    app.state.in_force = None
     return app
 
 
@@ -103,7 +103,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # of it in collections; it takes 0.06 s after this (2026-11-23).
     gc.collect()
     gc.freeze()
-    settings = load_settings()
+    async with _opened(load_settings()) as services:
+        app.state.services = services
+        await services.pauses.start()
+        tasks = [asyncio.create_task(_supervise(each)) for each in _background_services(services)]
+        try:
+            yield
+        finally:
+            await end_tasks(tasks)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Services]:
+    """Open the stores and everything that works on them; close the stores at the end."""
     database_url, redis_url = _urls(settings)
     engine = create_engine(database_url, size=CONNECTIONS, name="breakwater-api")
     download_engine = create_engine(
@@ -112,49 +124,35 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         idle_seconds=downloads.IDLE_SECONDS,
         name="breakwater-api-downloads",
     )
-    redis = envelopes.connect(redis_url)
-    announcer = Announcer(redis)
     heartbeat_engine = create_engine(database_url, size=1, name="breakwater-api-heartbeat")
+    redis = envelopes.connect(redis_url)
+    sources = ConfiguredSources(settings.data_dir)
     registration = Registration(heartbeat_engine, settings.heartbeat_seconds, Reminder(database_url))
+    announcer = Announcer(redis)
+    in_force = _in_force_reader(engine, settings, registration, Agreeing(settings, sources))
 
-    def created(job_nos: Sequence[int]) -> None:
+    def note_created(job_nos: Sequence[int]) -> None:
         registration.note_commit()
         announcer.announce(job_nos)
 
-    store = Store(
-        engine,
-        worker_no=registration.worker_no,
-        keep_hours=settings.idempotency_hours,
-        recent_seconds=settings.dedup_seconds,
-        backlog=settings.backlog,
-    )
-    submitter = Submitter(store, on_created=created)
-    refusals = Refusals(engine, worker_no=registration.worker_no)
-    sources = ConfiguredSources(settings.data_dir)
-    agreeing = Agreeing(settings, sources)
-    keep = partial(_keep, app, registration, agreeing)
-    pauses = Pauses(engine, redis, settings, refresh_seconds=settings.heartbeat_seconds, on_read=keep)
-    submitter.follow(partial(_follow, app, pauses), refusals)
-    app.state.settings = settings
-    app.state.pauses = pauses
-    app.state.engine = engine
-    app.state.redis = redis
-    app.state.worker_no = registration.worker_no
-    app.state.registration = registration
-    app.state.announcer = announcer
-    app.state.submitter = submitter
-    app.state.refusals = refusals
-    app.state.acting_room = asyncio.Semaphore(AT_ONCE)
-    app.state.import_previews = ImportPreviews(sources)
-    app.state.downloads = downloads.Downloads(download_engine)
     try:
-        await pauses.start()
-        running = (submitter.run, refusals.run, announcer.run, registration.beat, pauses.run, pauses.listen)
-        tasks = [asyncio.create_task(_carry(duty)) for duty in running]
-        try:
-            yield
-        finally:
-            await end_tasks(tasks)
+        yield Services(
+            settings=settings,
+            engine=engine,
+            redis=redis,
+            registration=registration,
+            worker_no=registration.worker_no,
+            in_force=in_force,
+            pauses=Pauses(engine, redis, in_force, refresh_seconds=settings.heartbeat_seconds),
+            submissions=Submissions(
+                engine, settings, in_force, worker_no=registration.worker_no, on_created=note_created
+            ),
+            announcer=announcer,
+            action_permits=asyncio.Semaphore(AT_ONCE),
+            import_previews=ImportPreviews(sources),
+            downloads=downloads.Downloads(download_engine),
+            fleet=FleetView(engine, redis, settings, version=VERSION),
+        )
     finally:
         await registration.stop()
         await sources.aclose()
@@ -164,25 +162,33 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await engine.dispose()
 
 
-def _keep(app: FastAPI, registration: Registration, agreeing: Agreeing, now: InForce) -> None:
-    """Serve this from now on, and say so in the register of processes."""
-    app.state.in_force = now
-    registration.standing = agreeing.standing_of(now.configuration)
+def _in_force_reader(
+    engine: Engine, settings: Settings, registration: Registration, agreeing: Agreeing
+) -> InForceReader:
+    """Return what reads the configuration in force, and shows each one in the register of processes."""
+
+    def show(in_force: InForce) -> None:
+        registration.standing = agreeing.standing_of(in_force.configuration)
+
+    return InForceReader(engine, settings, by=f"api on {socket.gethostname()}", on_read=show)
 
 
-async def _follow(app: FastAPI, pauses: Pauses) -> InForce:
-    """Read the configuration in force and return it."""
-    await pauses.follow()
-    now: InForce = app.state.in_force
-    return now
+def _background_services(services: Services) -> Sequence[Callable[[], Awaitable[None]]]:
+    return (
+        services.submissions.run,
+        services.announcer.run,
+        services.registration.beat,
+        services.pauses.run,
+        services.pauses.listen,
+    )
 
 
-async def _carry(duty: Callable[[], Awaitable[None]]) -> None:
-    """Do a duty until cancelled. If it fails the process ends, as on SIGTERM: requests would wait for it for ever."""
+async def _supervise(run: Callable[[], Awaitable[None]]) -> None:
+    """Run until cancelled. If it fails the process ends, as on SIGTERM: requests would wait for it for ever."""
     try:
-        await duty()
+        await run()
     except Exception:
-        log.exception("duty_failed", duty=duty.__qualname__)
+        log.exception("duty_failed", duty=run.__qualname__)
         signal.raise_signal(signal.SIGTERM)
 
 

@@ -11,7 +11,6 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from api.acting import Acted, Acting, Reply
-from api.announcing import Announcer
 from api.schemas.controls import CancelAnswer, ReleaseAnswer, RetryAnswer
 from api.schemas.executions import ExecutionWithAttempts
 from broker import notices
@@ -27,6 +26,7 @@ from db.resolving import Resolution, Resolved
 from db.retrying import Retried, RetryFilter
 from db.tallies import Tally, tally
 from runtime.metrics import COORDINATION, EXECUTIONS, IMPORT_BATCHES, RETRIES
+from submissions.announcing import Announcer
 
 NOTICE_SECONDS = 0.5
 

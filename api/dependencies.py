@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from api.acting import Acting
 from api.bodies import read_idempotency_key
-from api.pausing import InForce, Pauses
 from api.request_ids import request_id_of
+from api.services import Services
 from broker.envelopes import Client
 from db.engine import Engine
 from db.tenants import DEFAULT_TENANT_NO
@@ -24,51 +24,51 @@ class NoParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-async def _engine(request: Request) -> Engine:
-    engine: Engine = request.app.state.engine
-    return engine
+def services_of(request: Request) -> Services:
+    """Return what this process opened at its start."""
+    services: Services = request.app.state.services
+    return services
 
 
-async def _broker(request: Request) -> Client:
-    client: Client = request.app.state.redis
-    return client
+async def _services(request: Request) -> Services:
+    return services_of(request)
 
 
-async def _registry(request: Request) -> Registry:
+ServicesDep = Annotated[Services, Depends(_services)]
+
+
+async def _engine(services: ServicesDep) -> Engine:
+    return services.engine
+
+
+async def _broker(services: ServicesDep) -> Client:
+    return services.redis
+
+
+async def _registry(services: ServicesDep) -> Registry:
     """Return what a spec may ask for now: it changes while the process runs."""
-    return in_force(request).registry
+    return services.in_force.current.registry
 
 
-def in_force(request: Request) -> InForce:
-    """Return the configuration in force with its registry; raise ConnectionError until the database has told."""
-    now: InForce | None = request.app.state.in_force
-    if now is None:
-        raise ConnectionError("the configuration has not been read yet")
-    return now
-
-
-async def _pausing(request: Request) -> Pauses:
-    pauses: Pauses = request.app.state.pauses
-    return pauses
-
-
-async def _tenant_no() -> int:
+async def tenant_of_request() -> int:
     """Return the tenant of the request: the default one, while there are no API keys."""
     return DEFAULT_TENANT_NO
 
 
-async def _acting(request: Request, tenant_no: Annotated[int, Depends(_tenant_no)]) -> Acting:
+Tenant = Annotated[int, Depends(tenant_of_request)]
+
+
+async def _acting(request: Request, services: ServicesDep, tenant_no: Tenant) -> Acting:
     """Return the request as an action. Raises BadRequest for a key that isn't one."""
-    state = request.app.state
     return Acting(
-        engine=state.engine,
-        room=state.acting_room,
+        engine=services.engine,
+        permits=services.action_permits,
         tenant_no=tenant_no,
         key=read_idempotency_key(request),
         name=f"{request.method} {request.url.path}",
         request_id=request_id_of(request.scope),
-        keep_hours=state.settings.idempotency_hours,
-        worker_no=state.worker_no,
+        keep_hours=services.settings.idempotency_hours,
+        worker_no=services.worker_no,
     )
 
 
@@ -86,10 +86,8 @@ async def _refuse_repeated(request: Request) -> None:
 Database = Annotated[Engine, Depends(_engine)]
 Broker = Annotated[Client, Depends(_broker)]
 Allowed = Annotated[Registry, Depends(_registry)]
-Pausing = Annotated[Pauses, Depends(_pausing)]
 Action = Annotated[Acting, Depends(_acting)]
 ONE_OF_EACH = [Depends(_refuse_repeated)]
-Tenant = Annotated[int, Depends(_tenant_no)]
 JobId = Annotated[
     str,
     Path(description="The job's id: the one that its spec came with, or the one it was given.", examples=["my-job"]),

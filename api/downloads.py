@@ -14,7 +14,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.execution_files import FileKind
+from api.file_formats import FileFormat
 from api.methods import is_head
 from db.engine import Engine
 from domain.errors import Overloaded
@@ -82,7 +82,7 @@ class Download(Response):
         self,
         downloads: Downloads,
         opened: Callable[[Engine], AbstractAsyncContextManager[Pages]],
-        kind: FileKind,
+        kind: FileFormat,
         name: str,
         *,
         shown: Callable[[Any], Any],

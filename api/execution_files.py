@@ -1,11 +1,6 @@
 """Executions as lines of a file: NDJSON for programs, CSV for spreadsheets."""
 
-import re
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
-import orjson
-
+from api.file_formats import FileFormat, csv_record
 from api.schemas.executions import Execution
 
 COLUMNS = (
@@ -36,19 +31,6 @@ COLUMNS = (
     "finished_at",
 )
 """Of a CSV file: an execution's members; an error's stand for themselves, `usage` is JSON text."""
-_QUOTED = re.compile(r'[",\r\n]')
-_ACTIVE = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n']")
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
-
-
-class FileKind(NamedTuple):
-    """How the items of a list stand in a file. `head` is what comes before the first line."""
-
-    media_type: str
-    description: str
-    ending: str
-    head: str
-    line: Callable[[Any], str]
 
 
 def ndjson_line(cell: Execution) -> str:
@@ -69,33 +51,10 @@ def csv_line(cell: Execution) -> str:
     return csv_record([members[name] for name in COLUMNS])
 
 
-def csv_record(values: Sequence[Any]) -> str:
-    """Return these values as a record of RFC 4180, none of which is a formula to a spreadsheet."""
-    return ",".join(map(_field, values)) + "\r\n"
-
-
-def _field(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return str(value).lower()
-        case dict():
-            return _quoted(orjson.dumps(value).decode())
-        case str():
-            return _quoted(f"'{value}" if _ACTIVE.match(value) and not _NUMBER.fullmatch(value) else value)
-        case _:
-            return str(value)
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if not text or _QUOTED.search(text) else text
-
-
-NDJSON = FileKind(
+NDJSON = FileFormat(
     "application/x-ndjson", "One execution per line, each as in `items` of the list.", "ndjson", "", ndjson_line
 )
-CSV = FileKind(
+CSV = FileFormat(
     "text/csv",
     f"RFC 4180 in UTF-8. The first record names the columns: {', '.join(COLUMNS)}. Null is nothing between two commas, "
     'the empty text is `""`. Text that a spreadsheet could take for a formula (its first visible character is `=`, '

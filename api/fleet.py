@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -43,7 +43,7 @@ log = structlog.stdlib.get_logger()
 
 AUDIT_SECONDS = 10.0
 """How long a recount of recent jobs is shown: a scrape stays cheap however often it comes."""
-PATIENCE_SECONDS = 5.0
+DEADLINE_SECONDS = 5.0
 COUNTED_STUCK = 10_000
 
 
@@ -56,23 +56,31 @@ class _Ledger:
     gauges: Sequence[Gauge]
 
 
-class FleetView:
-    """Looks at the fleet for scrapes; keeps the last recount for a while."""
+class _Recount(NamedTuple):
+    """The violations of each invariant, and when they were counted, by the monotonic clock."""
 
-    def __init__(self, engine: Engine, broker: Client, settings: Settings, *, tenant_no: int, version: str) -> None:
+    violations: Mapping[str, int]
+    at: float
+
+
+class FleetView:
+    """Looks at the fleet for scrapes; keeps the last recount of each tenant for a while."""
+
+    def __init__(self, engine: Engine, broker: Client, settings: Settings, *, version: str) -> None:
         self._engine = engine
         self._broker = broker
         self._settings = settings
-        self._tenant_no = tenant_no
         self._version = version
-        self._violations: Mapping[str, int] | None = None
-        self._counted_at = float("-inf")
-        self._one_at_a_time = asyncio.Lock()
+        self._recounts: dict[int, _Recount] = {}
+        self._recounting = asyncio.Lock()
 
-    async def look(self) -> Fleet:
-        """Return what the fleet shows now. What a store that is away would say is left out."""
+    async def look(self, tenant_no: int) -> Fleet:
+        """Return what the fleet shows a tenant now. What an unavailable store would say is left out."""
         stream, broker, ledger, violations = await asyncio.gather(
-            broker_state.look(self._broker), broker_state.check(self._broker), self._read(), self._recount()
+            broker_state.look(self._broker),
+            broker_state.check(self._broker),
+            self._read(tenant_no),
+            self._recount(tenant_no),
         )
         shown = [
             (BUILD_INFO, {"version": self._version}, 1.0),
@@ -87,32 +95,32 @@ class FleetView:
             return Fleet(tallies=None, gauges=shown, histograms=None)
         histograms = Histograms()
         repeats: Counter[str] = Counter()
-        for one in ledger.snapshots:
-            histograms.add(one)
-            repeats.update(one.get(workers.REPEATS, {}))
+        for snapshot in ledger.snapshots:
+            histograms.add(snapshot)
+            repeats.update(snapshot.get(workers.REPEATS, {}))
         repeated = [(REPEATS.name, {"reason": conflict}, count) for conflict, count in repeats.items()]
         counted = [*_unmoved(ledger.gauges), *ledger.tallies, *repeated]
         return Fleet(tallies=counted, gauges=shown, histograms=histograms)
 
-    async def _read(self) -> _Ledger | None:
+    async def _read(self, tenant_no: int) -> _Ledger | None:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS), connect(self._engine) as connection:
+            async with asyncio.timeout(DEADLINE_SECONDS), connect(self._engine) as connection:
                 return _Ledger(
                     tallies=await tallies.totals(connection),
                     snapshots=await workers.snapshots(connection),
-                    gauges=await self._measure(connection),
+                    gauges=await self._measure(connection, tenant_no),
                 )
         except GONE as error:
             log.warning("scrape_incomplete", error=f"{type(error).__name__}: {error}")
             return None
 
-    async def _measure(self, connection: Connection) -> list[Gauge]:
+    async def _measure(self, connection: Connection, tenant_no: int) -> list[Gauge]:
         settings = self._settings
         live = await workers.live(connection, silent_seconds=settings.lease_seconds)
         apis = await workers.live(connection, silent_seconds=settings.lease_seconds, role="api")
         current = await read_current(connection)
         stuck = await queue.list_stuck(
-            connection, self._tenant_no, min_seconds=2 * settings.reconcile_seconds, limit=COUNTED_STUCK
+            connection, tenant_no, min_seconds=2 * settings.reconcile_seconds, limit=COUNTED_STUCK
         )
 
         async def measure(connection: Connection) -> list[Gauge]:
@@ -128,22 +136,26 @@ class FleetView:
             *gauges.of_workers(live),
             *gauges.of_configuration(current, {"worker": live, "api": apis}),
             *([(LEADER_IDLE, {}, leader.idle_seconds)] if leader else []),
-            *gauges.of_stuck(explain(one, live, settings).reason for one in stuck),
+            *gauges.of_stuck(explain(job, live, settings).reason for job in stuck),
             *await in_index_order(connection, measure),
         ]
 
-    async def _recount(self) -> Mapping[str, int]:
+    async def _recount(self, tenant_no: int) -> Mapping[str, int]:
         """Return the violations of each invariant among recent jobs, counted at most AUDIT_SECONDS ago."""
-        async with self._one_at_a_time:
-            if self._violations is None or time.monotonic() - self._counted_at > AUDIT_SECONDS:
-                self._violations = await self._audit()
-                self._counted_at = time.monotonic()
-            return self._violations or {}
+        async with self._recounting:
+            last = self._recounts.get(tenant_no)
+            if last is None or time.monotonic() - last.at > AUDIT_SECONDS:
+                violations = await self._audit(tenant_no)
+                if violations is None:
+                    self._recounts.pop(tenant_no, None)
+                    return {}
+                last = self._recounts[tenant_no] = _Recount(violations, time.monotonic())
+            return last.violations
 
-    async def _audit(self) -> Mapping[str, int] | None:
+    async def _audit(self, tenant_no: int) -> Mapping[str, int] | None:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                audits = await audit_recent(self._engine, self._tenant_no)
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                audits = await audit_recent(self._engine, tenant_no)
         except GONE as error:
             log.warning("scrape_incomplete", error=f"{type(error).__name__}: {error}")
             return None

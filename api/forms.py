@@ -8,7 +8,7 @@ from fastapi import Request
 from api.accepting import preferred
 from api.dependencies import NoParameters
 from api.errors import BadRequest
-from api.execution_files import FileKind
+from api.file_formats import FileFormat
 from domain.errors import ParameterError, ParametersRejected
 
 PAGING = ("limit", "cursor")
@@ -17,14 +17,14 @@ PAGING = ("limit", "cursor")
 class Forms:
     """A list's forms: JSON, and these kinds of files. `content` describes the files for OpenAPI."""
 
-    def __init__(self, *kinds: FileKind) -> None:
+    def __init__(self, *kinds: FileFormat) -> None:
         self._kinds = {kind.media_type: kind for kind in kinds}
         self._offered = ("application/json", *self._kinds)
         self.content: Mapping[str, Any] = {
             kind.media_type: {"schema": {"type": "string", "description": kind.description}} for kind in kinds
         }
 
-    def asked(self, request: Request, parameters: NoParameters) -> FileKind | None:
+    def asked(self, request: Request, parameters: NoParameters) -> FileFormat | None:
         """Return which file is asked for, None for a page of the list.
 
         Raises BadRequest where it's something else, ParametersRejected for what would make a page of a file that holds

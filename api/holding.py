@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from api.job_links import json_time
 from api.schemas.jobs import Held
 from db.holds import PoolHold
 from domain.regions import Registry
+from submissions.job_links import json_time
 
 
 def named_pools(spec: Any, registry: Registry) -> list[tuple[str, str]]:

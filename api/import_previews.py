@@ -7,12 +7,12 @@ from typing import Any
 
 import structlog
 
-from api.answers import Answer
 from domain.import_reading import NormalizedImport
 from domain.waves import level_by_id
 from sources.configured import ConfiguredSources
 from sources.protocol import Survey
 from sources.survey import Found, Trouble, survey, waves_of
+from submissions.responses import SubmissionResponse
 
 log = structlog.stdlib.get_logger()
 
@@ -29,8 +29,8 @@ class ImportPreviews:
         self._seconds = seconds
         self._room = asyncio.Semaphore(AT_ONCE)
 
-    async def counted(self, answer: Answer, given: NormalizedImport) -> Answer:
-        """Return a dry run's answer with the counts that its time sufficed for; what it can't tell is null."""
+    async def counted(self, response: SubmissionResponse, given: NormalizedImport) -> SubmissionResponse:
+        """Return a dry run's response with the counts that its time sufficed for; the others are null."""
         began = asyncio.get_running_loop().time()
         async with self._room:
             left = self._seconds - (asyncio.get_running_loop().time() - began)
@@ -38,7 +38,7 @@ class ImportPreviews:
         for record_type, one in found.items():
             if isinstance(one, Trouble) and one.cause is not None:
                 log.error("source_failed", record_type=record_type, exc_info=one.cause)
-        return replace(answer, body={**answer.body, "planned": _planned(given, found)})
+        return replace(response, body={**response.body, "planned": _planned(given, found)})
 
 
 def _planned(given: NormalizedImport, found: Found) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 import orjson
 
-from api.execution_files import FileKind, csv_record
+from api.file_formats import FileFormat, csv_record
 from api.schemas.records import Reject
 from db.records import RecordRead
 
@@ -29,8 +29,8 @@ def reject_csv_line(reject: Reject) -> str:
     return csv_record([getattr(reject, name) for name in REJECT_COLUMNS])
 
 
-NDJSON = FileKind("application/x-ndjson", "One row per line: `record_key` and `payload`.", "ndjson", "", ndjson_line)
-CSV = FileKind(
+NDJSON = FileFormat("application/x-ndjson", "One row per line: `record_key` and `payload`.", "ndjson", "", ndjson_line)
+CSV = FileFormat(
     "text/csv",
     "RFC 4180 in UTF-8. The first record names the columns: record_key, payload. A payload is JSON text. A key that a "
     "spreadsheet could take for a formula has an apostrophe put before it.",
@@ -38,10 +38,10 @@ CSV = FileKind(
     csv_record(["record_key", "payload"]),
     csv_line,
 )
-REJECTS_NDJSON = FileKind(
+REJECTS_NDJSON = FileFormat(
     "application/x-ndjson", "One reject per line, each as in `items` of the list.", "ndjson", "", reject_ndjson_line
 )
-REJECTS_CSV = FileKind(
+REJECTS_CSV = FileFormat(
     "text/csv",
     f"RFC 4180 in UTF-8. The first record names the columns: {', '.join(REJECT_COLUMNS)}. A row without a key has "
     "nothing there. A text that a spreadsheet could take for a formula has an apostrophe put before it.",

@@ -7,7 +7,18 @@ from pydantic import Field
 
 from api import controlling
 from api.actors import BECAUSE, actor_of, body_of, read_asked, read_because
-from api.dependencies import ONE_OF_EACH, Action, Allowed, Broker, Database, ExecutionId, JobId, NoParameters, Tenant
+from api.dependencies import (
+    ONE_OF_EACH,
+    Action,
+    Allowed,
+    Broker,
+    Database,
+    ExecutionId,
+    JobId,
+    NoParameters,
+    ServicesDep,
+    Tenant,
+)
 from api.filters import canonical_region
 from api.problems import problem_responses
 from api.schemas.controls import (
@@ -53,6 +64,7 @@ async def post_cancel(
     *,
     job_id: JobId,
     request: Request,
+    services: ServicesDep,
     broker: Broker,
     acting: Action,
     _: Annotated[NoParameters, Query()],
@@ -62,12 +74,12 @@ async def post_cancel(
     Results that were recorded before stay. What a worker reports afterwards changes nothing.
     """
     because = await read_because(request)
-    acted = await controlling.cancel(acting, job_id, await actor_of(request, because), because)
+    acted = await controlling.cancel(acting, job_id, await actor_of(request, acting, because), because)
     cancelled = acted.result
     if cancelled is not None and cancelled.is_done:
         await controlling.tell_workers(broker, cancelled.job_no)
     if cancelled is not None and cancelled.batch_no is not None:
-        request.app.state.announcer.announce_batch(cancelled.job_no, cancelled.batch_no)
+        services.announcer.announce_batch(cancelled.job_no, cancelled.batch_no)
     return acted.response
 
 
@@ -82,6 +94,7 @@ async def post_retry(
     *,
     job_id: JobId,
     request: Request,
+    services: ServicesDep,
     database: Database,
     tenant: Tenant,
     acting: Action,
@@ -102,8 +115,8 @@ async def post_retry(
     wanted = RetryFilter(region=region, model=asked.model, error_code=asked.error_code)
     if parameters.dry_run:
         return RetryAnswer.of(await preview_retry(database, tenant, job_id, wanted))
-    acted = await controlling.retry_job(acting, job_id, wanted, await actor_of(request, asked), asked)
-    controlling.announce(request.app.state.announcer, acted.result)
+    acted = await controlling.retry_job(acting, job_id, wanted, await actor_of(request, acting, asked), asked)
+    controlling.announce(services.announcer, acted.result)
     return acted.response
 
 
@@ -118,13 +131,14 @@ async def post_execution_retry(
     *,
     execution_id: ExecutionId,
     request: Request,
+    services: ServicesDep,
     acting: Action,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Plan one execution anew if it has failed, as a retry of its job would; any other is left as it is."""
     because = await read_because(request)
-    acted = await controlling.retry_execution(acting, execution_id, await actor_of(request, because), because)
-    controlling.announce(request.app.state.announcer, acted.result)
+    acted = await controlling.retry_execution(acting, execution_id, await actor_of(request, acting, because), because)
+    controlling.announce(services.announcer, acted.result)
     return acted.response
 
 
@@ -149,7 +163,7 @@ async def post_resolve(
     """
     asked = await read_asked(request, ResolveRequest)
     resolution = Resolution(asked.status, asked.output)
-    return await controlling.resolve(acting, execution_id, resolution, await actor_of(request, asked), asked)
+    return await controlling.resolve(acting, execution_id, resolution, await actor_of(request, acting, asked), asked)
 
 
 @router.post(
@@ -164,6 +178,7 @@ async def post_release(
     job_id: JobId,
     batch_id: BatchId,
     request: Request,
+    services: ServicesDep,
     broker: Broker,
     acting: Action,
     _: Annotated[NoParameters, Query()],
@@ -173,8 +188,8 @@ async def post_release(
     Another worker begins it anew; what the first one still reports changes nothing, though its calls were made.
     """
     because = await read_because(request)
-    acted = await controlling.release(acting, job_id, batch_id, await actor_of(request, because), because)
+    acted = await controlling.release(acting, job_id, batch_id, await actor_of(request, acting, because), because)
     if acted.result is not None and acted.result.is_released:
         await controlling.tell_workers(broker, acted.result.job_no)
-        request.app.state.announcer.announce_batch(acted.result.job_no, batch_id)
+        services.announcer.announce_batch(acted.result.job_no, batch_id)
     return acted.response

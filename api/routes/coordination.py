@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from api.actors import read_asked
-from api.dependencies import ONE_OF_EACH, Action, Database, JobId, NoParameters, Tenant
+from api.dependencies import ONE_OF_EACH, Action, Database, JobId, NoParameters, ServicesDep, Tenant
 from api.paging import TRIGGERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.waves import ManualTrigger, Trigger, TriggerList
@@ -47,6 +47,7 @@ async def post_coordinate(
     *,
     job_id: JobId,
     request: Request,
+    services: ServicesDep,
     acting: Action,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
@@ -57,5 +58,5 @@ async def post_coordinate(
     asked = await read_asked(request, NoParameters)  # anything else would be ignored
     acted = await coordinate(acting, job_id, asked)
     if acted.result is not None and acted.result.is_open:
-        request.app.state.announcer.announce([acted.result.job_no], source="manual")
+        services.announcer.announce([acted.result.job_no], source="manual")
     return acted.response

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api import controlling
 from api.actors import BECAUSE, actor_of, read_because
-from api.dependencies import ONE_OF_EACH, Action, Database, NoParameters, Tenant
+from api.dependencies import ONE_OF_EACH, Action, Database, NoParameters, ServicesDep, Tenant
 from api.paging import DEAD_LETTERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.controls import RetryAnswer
@@ -47,11 +47,12 @@ async def post_replay(
     *,
     dead_letter_id: DeadLetterId,
     request: Request,
+    services: ServicesDep,
     acting: Action,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Plan the dead letter's execution anew, once: if it fails again, that is another dead letter."""
     because = await read_because(request)
-    acted = await controlling.replay(acting, dead_letter_id, await actor_of(request, because), because)
-    controlling.announce(request.app.state.announcer, acted.result)
+    acted = await controlling.replay(acting, dead_letter_id, await actor_of(request, acting, because), because)
+    controlling.announce(services.announcer, acted.result)
     return acted.response

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from api.dependencies import ONE_OF_EACH, Database, ExecutionId, JobId, NoParameters, Tenant, in_force
+from api.dependencies import ONE_OF_EACH, Database, ExecutionId, JobId, NoParameters, ServicesDep, Tenant
 from api.downloads import Download
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.execution_files import CSV, NDJSON
@@ -50,6 +50,7 @@ async def get_executions(
     *,
     job_id: JobId,
     request: Request,
+    services: ServicesDep,
     database: Database,
     tenant: Tenant,
     parameters: Annotated[ExecutionListParameters, Query()],
@@ -64,14 +65,14 @@ async def get_executions(
     wanted = ExecutionFilter(
         status=parameters.status,
         model=parameters.model,
-        region=canonical_region(parameters.region, in_force(request).registry),
+        region=canonical_region(parameters.region, services.in_force.current.registry),
         question=parameters.question,
     )
     kind = FORMS.asked(request, parameters)
     if kind is not None:
         cells = partial(all_executions, tenant_no=tenant, job_id=job_id, wanted=wanted)
         name = f"{job_id.replace(':', '-')}-executions"
-        return Download(request.app.state.downloads, cells, kind, name, shown=Execution.of)
+        return Download(services.downloads, cells, kind, name, shown=Execution.of)
     key = parameters.key(EXECUTIONS)
     after = CellKey(*key) if key else FIRST
     page = await list_executions(database, tenant, job_id, wanted, after=after, limit=parameters.limit)

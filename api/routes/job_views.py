@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ConfigDict, Field
 
-from api.dependencies import ONE_OF_EACH, Allowed, Database, JobId, NoParameters, Tenant, in_force
+from api.dependencies import ONE_OF_EACH, Allowed, Database, JobId, NoParameters, ServicesDep, Tenant
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.filters import Moment, NameFilter, any_of, canonical_region, metadata_filter
 from api.holding import held_by, named_pools
@@ -62,6 +62,7 @@ class JobListParameters(PageParameters):
 async def get_jobs(
     *,
     request: Request,
+    services: ServicesDep,
     response: Response,
     database: Database,
     tenant: Tenant,
@@ -77,7 +78,7 @@ async def get_jobs(
         error_code=parameters.error_code,
         metadata=metadata_filter(parameters.model_extra or {}),
         model=parameters.model,
-        region=canonical_region(parameters.region, in_force(request).registry),
+        region=canonical_region(parameters.region, services.in_force.current.registry),
         created_after=parameters.created_after,
         created_before=parameters.created_before,
     )

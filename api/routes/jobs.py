@@ -9,21 +9,17 @@ from pydantic import Field
 
 from api.bodies import read_idempotency_key, read_json
 from api.dedup_examples import CONFLICT_EXAMPLES, CREATED_EXAMPLES, JOINED_EXAMPLES
-from api.dependencies import ONE_OF_EACH, NoParameters, in_force
+from api.dependencies import ONE_OF_EACH, NoParameters, ServicesDep, Tenant
 from api.examples import BENCHMARK_EXAMPLE, IMPORT_EXAMPLE, INFERENCE_EXAMPLE
 from api.headers import LOCATION
-from api.import_previews import ImportPreviews
-from api.pausing import InForce
 from api.problems import MEDIA_TYPE, problem_responses
 from api.request_ids import request_id_of
 from api.schemas.imports import IMPORT_SUBMISSION
 from api.schemas.submissions import JOB_SUBMISSION, SubmissionAnswer
-from api.submitting import Submitter
-from api.verdicts import Sender, Submission
-from db.tenants import DEFAULT_TENANT_NO
-from domain.errors import SpecRejected
+from api.services import Services
 from domain.import_reading import NormalizedImport
-from domain.normalize import Normalized, normalize
+from submissions.responses import SubmissionResponse
+from submissions.submission import Sender, Submission
 
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
 
@@ -78,6 +74,8 @@ class SubmitParameters(NoParameters):
 )
 async def submit_job(
     request: Request,
+    services: ServicesDep,
+    tenant: Tenant,
     parameters: Annotated[SubmitParameters, Query()],
 ) -> Response:
     """Validate, normalize and dedup a spec; answer with what will run and why.
@@ -87,36 +85,25 @@ async def submit_job(
     otherwise; never one that failed or was cancelled. `dedup.previous` names the last job of this content that isn't
     joined.
     """
-    dry_run = parameters.dry_run
     key = read_idempotency_key(request)
     body = await read_json(request)
-    submitter: Submitter = request.app.state.submitter
     sender = _sender(request)
-    now = in_force(request)
-    normalized = await _normalize(request, now, body, sender, key, is_recorded=not dry_run)
-    submission = Submission(
-        tenant_no=DEFAULT_TENANT_NO, body=body, normalized=normalized, in_force=now, key=key, sender=sender
-    )
-    answer = await (submitter.preview(submission) if dry_run else submitter.submit(submission))
-    if dry_run and isinstance(normalized, NormalizedImport):
-        previews: ImportPreviews = request.app.state.import_previews
-        answer = await previews.counted(answer, normalized)
-    headers = {"Idempotent-Replayed": "true"} if answer.is_replayed else {}
-    if answer.body["job"] is not None:
-        headers["Location"] = answer.body["job"]["links"]["self"]
-    return Response(orjson.dumps(answer.body), answer.status_code, headers, "application/json")
+    if parameters.dry_run:
+        submission = services.submissions.read(body, tenant_no=tenant, sender=sender, key=key)
+        response = await _preview(services, submission)
+    else:
+        response = await services.submissions.submit(body, tenant_no=tenant, sender=sender, key=key)
+    headers = {"Idempotent-Replayed": "true"} if response.is_replayed else {}
+    if response.body["job"] is not None:
+        headers["Location"] = response.body["job"]["links"]["self"]
+    return Response(orjson.dumps(response.body), response.status_code, headers, "application/json")
 
 
-async def _normalize(
-    request: Request, now: InForce, body: Any, sender: Sender, key: str | None, *, is_recorded: bool
-) -> Normalized | NormalizedImport:
-    """Return what the body means; a refusal is entered into the ledger before it is answered."""
-    try:
-        return normalize(body, now.registry)
-    except SpecRejected as error:
-        if is_recorded:
-            await request.app.state.refusals.enter(DEFAULT_TENANT_NO, sender, error, key)
-        raise
+async def _preview(services: Services, submission: Submission) -> SubmissionResponse:
+    response = await services.submissions.preview(submission)
+    if isinstance(submission.normalized, NormalizedImport):
+        return await services.import_previews.counted(response, submission.normalized)
+    return response
 
 
 def _sender(request: Request) -> Sender:

@@ -7,10 +7,8 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 
-from api.dependencies import ONE_OF_EACH, NoParameters
+from api.dependencies import ONE_OF_EACH, NoParameters, ServicesDep, Tenant
 from api.exposition import render
-from api.fleet import FleetView
-from db.tenants import DEFAULT_TENANT_NO
 
 router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
 
@@ -31,16 +29,9 @@ def install(app: FastAPI) -> None:
 
 
 @router.get("/metrics")
-async def metrics(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
+async def metrics(
+    request: Request, services: ServicesDep, tenant: Tenant, _: Annotated[NoParameters, Query()]
+) -> Response:
     """Return every series in the Prometheus text format."""
-    state = request.app.state
-    if not hasattr(state, "fleet_view"):
-        state.fleet_view = FleetView(
-            state.engine,
-            state.redis,
-            state.settings,
-            tenant_no=DEFAULT_TENANT_NO,
-            version=request.app.version,
-        )
-    fleet = await state.fleet_view.look()
-    return Response(generate_latest(state.http_registry) + render(fleet), media_type=CONTENT_TYPE_LATEST)
+    fleet = await services.fleet.look(tenant)
+    return Response(generate_latest(request.app.state.http_registry) + render(fleet), media_type=CONTENT_TYPE_LATEST)

@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from api.pausing import InForce
+from api.services import Services
 
 router = APIRouter(include_in_schema=False)
 
@@ -35,8 +35,10 @@ _USUAL_ADDRESS: Final = "http://127.0.0.1:8000"
 async def home(request: Request) -> HTMLResponse:
     """Return the page that says what Breakwater is and where to go on; its command works where it is read."""
     page = _home_page().replace("{{ base_url }}", escape(_base_url(request)))
-    now: InForce | None = getattr(request.app.state, "in_force", None)
-    page = page.replace("{{ simulated }}", _SIMULATED if now and now.registry.simulated_providers else "")
+    services: Services | None = getattr(request.app.state, "services", None)
+    in_force = services.in_force.last if services else None
+    is_simulated = in_force is not None and bool(in_force.registry.simulated_providers)
+    page = page.replace("{{ simulated }}", _SIMULATED if is_simulated else "")
     return HTMLResponse(page, headers=_headers(_HOME_POLICY))
 
 

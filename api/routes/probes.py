@@ -14,7 +14,7 @@ from fastapi.responses import Response
 
 from api import broker_state
 from api.broker_state import Checked
-from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters
+from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServicesDep
 from api.problems import problem_response, problem_responses
 from api.registration import Registration
 from api.request_ids import request_id_of
@@ -24,7 +24,7 @@ from db.engine import GONE, Engine, connect
 
 router = APIRouter(tags=["health"], dependencies=ONE_OF_EACH)
 
-PATIENCE_SECONDS = 2.0
+DEADLINE_SECONDS = 2.0
 RETRY_SECONDS = 1
 
 
@@ -42,19 +42,33 @@ async def livez(_: Annotated[NoParameters, Query()]) -> Alive:
 
 
 @router.get("/readyz", summary="Can it serve?", response_model=Ready, responses=problem_responses(422))
-async def readyz(request: Request, database: Database, broker: Broker, _: Annotated[NoParameters, Query()]) -> Any:
+async def readyz(
+    *,
+    request: Request,
+    services: ServicesDep,
+    database: Database,
+    broker: Broker,
+    _: Annotated[NoParameters, Query()],
+) -> Any:
     """Answer 200 if PostgreSQL commits and has this version's schema; `degraded` unless Redis takes writes."""
     state, checked = await asyncio.gather(_look(database), broker_state.check(broker))
-    if (problem := _unready(request, state)) or state is None:
+    if (problem := _unready(request, services.registration, state)) or state is None:
         return problem
     return _ready(state, checked)
 
 
 @router.get("/healthz", summary="How is it?", response_model=Healthy, responses=problem_responses(422))
-async def healthz(request: Request, database: Database, broker: Broker, _: Annotated[NoParameters, Query()]) -> Any:
+async def healthz(
+    *,
+    request: Request,
+    services: ServicesDep,
+    database: Database,
+    broker: Broker,
+    _: Annotated[NoParameters, Query()],
+) -> Any:
     """Answer as /readyz does, with the versions of everything involved."""
     state, checked = await asyncio.gather(_look(database), broker_state.check(broker))
-    if (problem := _unready(request, state)) or state is None:
+    if (problem := _unready(request, services.registration, state)) or state is None:
         return problem
     versions = Versions(
         breakwater=request.app.version,
@@ -69,7 +83,7 @@ async def healthz(request: Request, database: Database, broker: Broker, _: Annot
 async def _look(database: Engine) -> DatabaseState | None:
     """Return what PostgreSQL says, or None while it is away."""
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS), connect(database) as connection:
+        async with asyncio.timeout(DEADLINE_SECONDS), connect(database) as connection:
             version: str = await connection.fetchval("SHOW server_version")
             return DatabaseState(version, await migrate.current(connection))
     except GONE:
@@ -91,14 +105,13 @@ def _checked(broker: Checked) -> BrokerCheck:
     return BrokerCheck.model_validate(found)
 
 
-def _unready(request: Request, state: DatabaseState | None) -> Response | None:
+def _unready(request: Request, registration: Registration, state: DatabaseState | None) -> Response | None:
     """Return the problem that keeps requests from being served, or None."""
     if state is None:
         return _problem(request, "database_unavailable", "The database can't be reached.")
     if state.revision != _head():
         detail = "The database has another version's schema: run the migrations of this one (`breakwater migrate`)."
         return _problem(request, "schema_differs", detail, expected=_head(), found=state.revision)
-    registration: Registration = request.app.state.registration
     if registration.unwritten is not None:
         return _problem(request, "database_not_writable", f"The database takes no writes. {registration.unwritten}")
     return None

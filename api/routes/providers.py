@@ -7,10 +7,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.acting import Acting
 from api.actors import BECAUSE, read_because, who
-from api.dependencies import ONE_OF_EACH, Action, Allowed, Database, NoParameters, Pausing, in_force
+from api.dependencies import ONE_OF_EACH, Action, Allowed, Database, NoParameters, ServicesDep
 from api.paging import PROVIDERS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.providers import Provider, ProviderList
+from api.services import Services
 from db.engine import Connection, connect
 from db.pauses import Kind, Pause, Paused, read_pauses
 from db.pools import read_pools
@@ -31,16 +32,16 @@ async def get_providers(
     response: Response,
     database: Database,
     registry: Allowed,
-    pausing: Pausing,
+    services: ServicesDep,
     parameters: Annotated[PageParameters, Query()],
 ) -> ProviderList:
     """Return the providers that a model may name, paused or not, with what each is asked in its regions."""
     page = placed(registry.serving_providers, PROVIDERS, parameters)
     cursor = next_cursor(PROVIDERS, page, lambda one: one[:1])
     link_next(request, response, cursor)
-    paused = await pausing.read()
+    paused = await services.in_force.read()
     async with connect(database) as connection:
-        shown = await _show(request, connection, [name for _, name in page.facts], paused, registry)
+        shown = await _show(services, connection, [name for _, name in page.facts], paused, registry)
     return ProviderList(items=shown, next_cursor=cursor)
 
 
@@ -57,14 +58,14 @@ async def pause_provider(
     request: Request,
     acting: Action,
     registry: Allowed,
-    pausing: Pausing,
+    services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Ask the provider nothing more, and refuse new specs that name it unless they wait; calls in flight end.
 
     Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
     """
-    return await _press(request, acting, name, registry, pausing, is_paused=True)
+    return await _press(request, acting, name, registry, services, is_paused=True)
 
 
 @router.post(
@@ -80,35 +81,37 @@ async def resume_provider(
     request: Request,
     acting: Action,
     registry: Allowed,
-    pausing: Pausing,
+    services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Let the provider's work go on at once. Safe to press twice."""
-    return await _press(request, acting, name, registry, pausing, is_paused=False)
+    return await _press(request, acting, name, registry, services, is_paused=False)
 
 
 async def _press(
-    request: Request, acting: Acting, name: str, registry: Registry, pausing: Pausing, *, is_paused: bool
+    request: Request, acting: Acting, name: str, registry: Registry, services: Services, *, is_paused: bool
 ) -> Response:
     if name not in registry.serving_providers:
         allowed = [cut(one) for one in registry.serving_providers]
         raise NotFound(f"There is no such provider; give one of {', '.join(allowed)}.", allowed=allowed)
     because = await read_because(request)
-    one = Paused(Kind.PROVIDER, name)
+    target = Paused(Kind.PROVIDER, name)
 
     async def show(connection: Connection) -> Provider:
-        return (await _show(request, connection, [name], await read_pauses(connection), registry))[0]
+        return (await _show(services, connection, [name], await read_pauses(connection), registry))[0]
 
-    response, held = await pausing.press(acting, one, because, is_paused=is_paused, who=who(request), show=show)
+    response, held = await services.pauses.press(
+        acting, target, because, is_paused=is_paused, who=who(request), show=show
+    )
     if held is not None:
-        request.app.state.announcer.announce_batch(*held)
+        services.announcer.announce_batch(*held)
     return response
 
 
 async def _show(
-    request: Request, connection: Connection, names: list[str], paused: Mapping[Paused, Pause], registry: Registry
+    services: Services, connection: Connection, names: list[str], paused: Mapping[Paused, Pause], registry: Registry
 ) -> list[Provider]:
-    content = in_force(request).configuration.content
+    content = services.in_force.current.configuration.content
     pools = await read_pools(connection)
     shown = []
     for name in names:

@@ -3,10 +3,10 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 
 from api import broker_state
-from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, Tenant
+from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServicesDep, Tenant
 from api.problems import problem_responses
 from api.schemas.queue import Leader, Queue, Worker
 from api.stuck import explain
@@ -14,17 +14,21 @@ from db import queue as db
 from db import workers
 from db.engine import connect
 from db.leadership import RECONCILING, read_leader
-from runtime.settings import Settings
 
 router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
 
 
 @router.get("/queue", summary="Show the queue", responses=problem_responses(422))
 async def get_queue(
-    *, request: Request, database: Database, broker: Broker, tenant: Tenant, _: Annotated[NoParameters, Query()]
+    *,
+    services: ServicesDep,
+    database: Database,
+    broker: Broker,
+    tenant: Tenant,
+    _: Annotated[NoParameters, Query()],
 ) -> Queue:
     """Return the queue of this moment. PostgreSQL tells what is owed; the stream's facts are null without Redis."""
-    settings: Settings = request.app.state.settings
+    settings = services.settings
     stream, checked = await asyncio.gather(broker_state.look(broker), broker_state.check(broker))
     async with connect(database) as connection:
         counts = await db.read_queue(connection)
@@ -45,7 +49,7 @@ async def get_queue(
         batches_running=counts.batches_running,
         leases_expired=counts.leases_expired,
         oldest_owed_seconds=counts.oldest_owed_seconds,
-        stuck=[explain(one, live, settings) for one in stuck],
+        stuck=[explain(job, live, settings) for job in stuck],
         leader=Leader.model_validate(leader, from_attributes=True) if leader else None,
         workers=[Worker.of(worker) for worker in live],
         apis=[Worker.of(api) for api in apis],

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AfterValidator, Field
 
-from api.dependencies import ONE_OF_EACH, Database, Tenant
+from api.dependencies import ONE_OF_EACH, Database, ServicesDep, Tenant
 from api.downloads import Download
 from api.filters import NameFilter, refuse_nul
 from api.forms import Forms
@@ -53,6 +53,7 @@ async def get_records(
     *,
     dataset: Dataset,
     request: Request,
+    services: ServicesDep,
     response: Response,
     database: Database,
     tenant: Tenant,
@@ -68,7 +69,7 @@ async def get_records(
     kind = FORMS.asked(request, parameters)
     if kind is not None:
         rows = partial(all_records, tenant_no=tenant, dataset=dataset, record_type=parameters.record_type)
-        return Download(request.app.state.downloads, rows, kind, "records", shown=lambda record: record)
+        return Download(services.downloads, rows, kind, "records", shown=lambda record: record)
     page = await list_records(
         database, tenant, dataset, parameters.record_type, after=parameters.after(RECORDS), limit=parameters.limit
     )

@@ -6,10 +6,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.acting import Acting
 from api.actors import BECAUSE, read_because, who
-from api.dependencies import ONE_OF_EACH, Action, Allowed, NoParameters, Pausing
+from api.dependencies import ONE_OF_EACH, Action, Allowed, NoParameters, ServicesDep
 from api.paging import REGIONS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.regions import Region, RegionList
+from api.services import Services
 from db.engine import Connection
 from db.pauses import Kind, Paused, read_pauses
 from domain import regions
@@ -29,14 +30,14 @@ async def get_regions(
     request: Request,
     response: Response,
     registry: Allowed,
-    pausing: Pausing,
+    services: ServicesDep,
     parameters: Annotated[PageParameters, Query()],
 ) -> RegionList:
     """Return the regions that a spec may name, paused or not."""
     page = placed(registry.regions, REGIONS, parameters)
     cursor = next_cursor(REGIONS, page, lambda one: one[:1])
     link_next(request, response, cursor)
-    paused = await pausing.read()
+    paused = await services.in_force.read()
     shown = [Region.of(region, paused[Paused(Kind.REGION, region.name)]) for _, region in page.facts]
     return RegionList(items=shown, next_cursor=cursor)
 
@@ -54,14 +55,14 @@ async def pause_region(
     request: Request,
     acting: Action,
     registry: Allowed,
-    pausing: Pausing,
+    services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Take up nothing more in the region, and refuse new specs that name it unless they wait; what runs ends.
 
     Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
     """
-    return await _press(request, acting, _find(name, registry), pausing, is_paused=True)
+    return await _press(request, acting, _find(name, registry), services, is_paused=True)
 
 
 @router.post(
@@ -77,25 +78,27 @@ async def resume_region(
     request: Request,
     acting: Action,
     registry: Allowed,
-    pausing: Pausing,
+    services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Let the region's work go on at once. Safe to press twice."""
-    return await _press(request, acting, _find(name, registry), pausing, is_paused=False)
+    return await _press(request, acting, _find(name, registry), services, is_paused=False)
 
 
 async def _press(
-    request: Request, acting: Acting, region: regions.Region, pausing: Pausing, *, is_paused: bool
+    request: Request, acting: Acting, region: regions.Region, services: Services, *, is_paused: bool
 ) -> Response:
     because = await read_because(request)
-    one = Paused(Kind.REGION, region.name)
+    target = Paused(Kind.REGION, region.name)
 
     async def show(connection: Connection) -> Region:
-        return Region.of(region, (await read_pauses(connection))[one])
+        return Region.of(region, (await read_pauses(connection))[target])
 
-    response, held = await pausing.press(acting, one, because, is_paused=is_paused, who=who(request), show=show)
+    response, held = await services.pauses.press(
+        acting, target, because, is_paused=is_paused, who=who(request), show=show
+    )
     if held is not None:
-        request.app.state.announcer.announce_batch(*held)
+        services.announcer.announce_batch(*held)
     return response
 
 

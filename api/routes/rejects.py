@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from api.dependencies import ONE_OF_EACH, Database, JobId, Tenant
+from api.dependencies import ONE_OF_EACH, Database, JobId, ServicesDep, Tenant
 from api.downloads import Download
 from api.filters import NameFilter
 from api.forms import Forms
@@ -42,6 +42,7 @@ async def get_rejects(
     *,
     job_id: JobId,
     request: Request,
+    services: ServicesDep,
     response: Response,
     database: Database,
     tenant: Tenant,
@@ -57,7 +58,7 @@ async def get_rejects(
     if kind is not None:
         rows = partial(all_rejects, tenant_no=tenant, job_id=job_id, wanted=wanted)
         name = f"{job_id.replace(':', '-')}-rejects"
-        return Download(request.app.state.downloads, rows, kind, name, shown=Reject.of)
+        return Download(services.downloads, rows, kind, name, shown=Reject.of)
     key = parameters.key(REJECTS)
     after = (key[0], key[1]) if key else FIRST
     page = await list_rejects(database, tenant, job_id, wanted, after=after, limit=parameters.limit)

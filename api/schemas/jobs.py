@@ -6,7 +6,6 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, field_serializer
 
-from api.job_links import job_links
 from api.paging import Listed
 from api.schemas.import_progress import ImportProgress
 from api.schemas.submissions import NormalizationNote, PlannedCounts, PlannedImportCounts
@@ -15,6 +14,7 @@ from db.jobs import MOST_COUNTED_BEFORE, SUCCESS_RATE_MISSED, Counts, JobListed,
 from domain.spec import Kind
 from domain.status import TERMINAL_JOB_STATUSES, JobStatus
 from domain.waves import level_by_id
+from submissions.job_links import job_links
 
 _INCOMPLETE = "Executions whose `is_complete` is false: their answer was cut or filtered, or is a refusal."
 

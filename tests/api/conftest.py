@@ -56,7 +56,7 @@ async def rows(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.R
 @pytest.fixture
 async def bells(reader: httpx2.AsyncClient) -> AsyncIterator[None]:
     """Let what is announced reach the stream."""
-    announcing = asyncio.create_task(reader.app.state.announcer.run())  # type: ignore[attr-defined]
+    announcing = asyncio.create_task(reader.app.state.services.announcer.run())  # type: ignore[attr-defined]
     yield
     announcing.cancel()
 

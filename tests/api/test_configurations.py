@@ -9,19 +9,19 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.pausing import InForce
 from api.routes import pages
-from api.storing import Store, Stored
-from api.verdicts import Sender, Submission
 from broker import notices
 from broker.envelopes import Client as Redis
 from broker.notices import Notice
 from configuration.applying import apply
 from configuration.content import Configuration, read_configuration
+from configuration.in_force import InForce
 from db.configurations import ConfigurationChanged
 from db.engine import Connection, Engine, in_transaction
 from db.tenants import DEFAULT_TENANT_NO
 from domain.normalize import normalize
+from submissions.submission import Sender, Submission
+from submissions.transaction import Stored, SubmissionTransaction
 from tests.support.configurations import REGISTRY, SIMULATED, commit, commit_at, content_of
 from tests.support.job_seeds import Seeds
 from tests.support.reading_app import reading_app
@@ -127,15 +127,15 @@ async def test_nothing_is_stored_while_somebody_applies_and_then_only_under_the_
     async def worker_no() -> int:
         return 1
 
-    store = Store(engine, worker_no=worker_no, keep_hours=1, recent_seconds=60, backlog=10)
+    transaction = SubmissionTransaction(engine, worker_no=worker_no, keep_hours=1, recent_seconds=60, backlog=10)
 
     async def while_applying(connection: Connection) -> Stored:
         await apply(connection, HYBRID, by="a test")
-        return await store.store([one], lock_timeout="2s")
+        return await transaction.store([one], lock_timeout="2s", waits={})
 
-    assert await in_transaction(engine, while_applying) == Stored(answers=[], left=[one])
+    assert await in_transaction(engine, while_applying) == Stored(answered=[], left=[one])
     with pytest.raises(ConfigurationChanged):
-        await store.store([one], lock_timeout="2s")
+        await transaction.store([one], lock_timeout="2s", waits={})
 
 
 async def test_what_another_address_answered_a_moment_ago_is_not_joined_but_named(

@@ -15,7 +15,7 @@ from api.downloads import Downloads
 from api.execution_files import COLUMNS, CSV, NDJSON
 from db.engine import Engine, create_engine
 from tests.support.job_seeds import Seeded, Seeds, answer_all, completed, failed, retried
-from tests.support.reading_app import every_item
+from tests.support.reading_app import every_item, replace_services
 from tests.support.served_app import SlowClient, serve_app
 from tests.support.waiting import eventually_async
 
@@ -242,7 +242,7 @@ async def test_a_slow_client_is_cut_and_its_connection_given_back(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
 ) -> None:
     path = await big(seeds, rows, cells=500, output=100_000)
-    reader.app.state.downloads = Downloads(download_engine, at_once=2, page_seconds=0.5)  # type: ignore[attr-defined]
+    replace_services(reader, downloads=Downloads(download_engine, at_once=2, page_seconds=0.5))
     async with (
         serve_app(reader.app) as url,  # type: ignore[attr-defined]
         SlowClient(url, path, Accept=NDJSON.media_type) as client,
@@ -259,7 +259,7 @@ async def test_a_client_that_goes_leaves_nothing_behind(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
 ) -> None:
     path = await big(seeds, rows, cells=500, output=100_000)
-    reader.app.state.downloads = Downloads(download_engine, at_once=1)  # type: ignore[attr-defined]
+    replace_services(reader, downloads=Downloads(download_engine, at_once=1))
     async with serve_app(reader.app) as url:  # type: ignore[attr-defined]
         with capture_logs() as logs:
             async with SlowClient(url, path, Accept=NDJSON.media_type) as client:
@@ -277,7 +277,7 @@ async def test_one_more_download_than_there_is_room_for_is_put_off(
     path = await big(seeds, rows, cells=500, output=100_000)
     small = f"/jobs/{(await seeds.submit()).id}/executions"
     downloads = Downloads(download_engine, at_once=2, patience_seconds=0.2)
-    reader.app.state.downloads = downloads  # type: ignore[attr-defined]
+    replace_services(reader, downloads=downloads)
     async with (
         serve_app(reader.app) as url,  # type: ignore[attr-defined]
         httpx2.AsyncClient(base_url=url) as client,
@@ -297,7 +297,7 @@ async def test_a_download_waits_a_little_for_room(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
 ) -> None:
     path = await big(seeds, rows, cells=100, output=10)
-    reader.app.state.downloads = Downloads(download_engine, at_once=1)  # type: ignore[attr-defined]
+    replace_services(reader, downloads=Downloads(download_engine, at_once=1))
     answers = await asyncio.gather(*(download(reader, path) for _ in range(8)))
     assert [len(answer.text.splitlines()) for answer in answers] == [100] * 8
 

@@ -8,7 +8,9 @@ from typing import Any, get_args
 import httpx2
 import pytest
 
+from api.fleet import FleetView
 from api.schemas.queue import StuckReason
+from api.services import Services
 from broker import envelopes
 from broker.envelopes import Client, Envelope
 from configuration.content import Content
@@ -21,6 +23,7 @@ from tests.support.configurations import commit, content_of
 from tests.support.controls import exhausted
 from tests.support.job_seeds import Seeds, retried
 from tests.support.metrics import Samples, fleet_value, scrape_samples
+from tests.support.reading_app import replace_services
 
 POOL = {"provider": "echo", "region": "us-east"}
 AN_HOUR = pytest.approx(3600, abs=60)
@@ -306,7 +309,9 @@ async def test_a_lost_lease_shows_beside_many_that_wait_longer(house: House) -> 
 
 async def test_a_store_that_is_away_shows_as_such(house: House) -> None:
     absent = envelopes.connect("redis://127.0.0.1:1/0")
-    house.reader.app.state.redis = absent  # type: ignore[attr-defined]
+    services: Services = house.reader.app.state.services  # type: ignore[attr-defined]
+    fleet = FleetView(services.engine, absent, services.settings, version="9.9.9")
+    replace_services(house.reader, redis=absent, fleet=fleet)
     samples = await scrape_samples(house.reader)
     assert by_label(samples, "breakwater_store_available", "store") == {"postgresql": 1, "redis": 0}
     assert fleet_value(samples, "breakwater_workers_alive") == 1

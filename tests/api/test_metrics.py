@@ -12,6 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from api.fleet import FleetView
+from api.services import Services
 from broker import envelopes
 from broker.envelopes import Client, Envelope
 from db import tallies, workers
@@ -35,7 +37,7 @@ from runtime.metrics import (
 from tests.support.job_seeds import Seeds
 from tests.support.metrics import fleet_value, scrape_samples
 from tests.support.programs import require_program
-from tests.support.reading_app import reading_app
+from tests.support.reading_app import reading_app, replace_services
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,8 +117,10 @@ async def test_no_counter_falls_to_0_while_postgresql_does_not_answer(
 ) -> None:
     """Else all that was ever counted would be the increase of the first scrape after it, and alerts would fire."""
     before = {name for name, _ in await scrape_samples(reader) if name.startswith("breakwater_")}
-    reader.app.state.engine = away = create_engine(f"postgresql://u@127.0.0.1:{unused_tcp_port}/d")  # type: ignore[attr-defined]
-    del reader.app.state.fleet_view  # type: ignore[attr-defined]
+    away = create_engine(f"postgresql://u@127.0.0.1:{unused_tcp_port}/d")
+    services: Services = reader.app.state.services  # type: ignore[attr-defined]
+    fleet = FleetView(away, services.redis, services.settings, version="9.9.9")
+    replace_services(reader, engine=away, fleet=fleet)
     samples = await scrape_samples(reader)
     assert fleet_value(samples, "breakwater_store_available", store="postgresql") == 0
     shown = {name for name, _ in samples if name.startswith("breakwater_")}

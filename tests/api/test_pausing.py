@@ -8,8 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.pausing import Pauses
-from broker import envelopes as broker
+from configuration.in_force import InForceReader
 from db.engine import Engine
 from runtime.settings import Settings
 from tests.support.service import Client, Json, Process, api_client, unique
@@ -110,26 +109,22 @@ CREATE VIEW pauses AS SELECT * FROM pressed WHERE is_shown();
 """From now on the first look at the pauses shows them as they are and answers once the lock 7 is free."""
 
 
-async def test_of_two_readings_the_later_one_counts(engine: Engine, redis_client: broker.Client, rows: Any) -> None:
+async def test_of_two_readings_the_later_one_counts(engine: Engine, rows: Any) -> None:
     told: list[frozenset[str]] = []
-    pauses = Pauses(
-        engine,
-        redis_client,
-        Settings(),
-        refresh_seconds=5,
-        on_read=lambda now: told.append(now.registry.paused_regions),
+    in_force = InForceReader(
+        engine, Settings(), by="a test", on_read=lambda found: told.append(found.registry.paused_regions)
     )
-    await pauses.follow()
+    await in_force.follow()
     await rows.execute(LATE_FIRST_LOOK)
     await rows.execute("SELECT pg_advisory_lock(7)")
-    first = asyncio.create_task(pauses.follow())
+    first = asyncio.create_task(in_force.follow())
 
     async def has_looked() -> bool:
         return bool(await rows.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
 
     await eventually_async(has_looked, what="the first look waits for its answer")
     await rows.execute("UPDATE pressed SET is_paused = true WHERE name = 'eu-west'")
-    second = asyncio.create_task(pauses.follow())
+    second = asyncio.create_task(in_force.follow())
     await asyncio.wait({second}, timeout=0.5)
     await rows.execute("SELECT pg_advisory_unlock(7)")
     await asyncio.gather(first, second)

@@ -93,7 +93,7 @@ async def test_a_provider_is_paused_and_resumed(reader: httpx2.AsyncClient) -> N
     answer = await reader.post("/providers/echo/pause", json={"reason": "It is down."})
     assert (answer.status_code, answer.json()) == (200, (await providers(reader))["echo"])
     assert (answer.json()["paused"], answer.json()["reason"]) == (True, "It is down.")
-    assert app.state.in_force.registry.paused_providers == {"echo"}
+    assert app.state.services.in_force.current.registry.paused_providers == {"echo"}
     assert (await reader.post("/providers/echo/pause")).json() == answer.json()
     assert (await reader.post("/providers/echo/resume")).json()["paused"] is False
     recorded = (await reader.get("/operations")).json()["items"]

@@ -82,9 +82,9 @@ async def test_of_fifty_presses_at_once_one_is_recorded(reader: httpx2.AsyncClie
 async def test_the_app_refuses_by_what_it_read_last(reader: httpx2.AsyncClient) -> None:
     app: Any = reader.app  # type: ignore[attr-defined]
     await press(reader, "/regions/EU/pause")
-    assert app.state.in_force.registry.paused_regions == {"eu-west"}
+    assert app.state.services.in_force.current.registry.paused_regions == {"eu-west"}
     await press(reader, "/regions/EU/resume")
-    assert app.state.in_force.registry.paused_regions == frozenset()
+    assert app.state.services.in_force.current.registry.paused_regions == frozenset()
 
 
 @pytest.mark.parametrize("name", ["mars", "us_east", "echo", "a/b", "%00"])

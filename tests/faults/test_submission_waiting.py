@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from api.submitting import PATIENCE_SECONDS
 from db import configurations
 from db.submissions import lock_key
 from db.tenants import DEFAULT_TENANT_NO
+from submissions.queue import LOCK_DEADLINE_SECONDS
 from tests.support.service import Client, Json, unique
 
 WAITING = 128
@@ -173,7 +173,7 @@ async def test_while_a_configuration_is_applied_submissions_wait_for_that_and_no
     async with somebody(shared_database_url) as holder:
         await configurations.lock(holder)
         posts = [asyncio.create_task(client.post(body, key=key)) for body, key in zip(bodies, KEYS, strict=True)]
-        answered, _ = await asyncio.wait(posts, timeout=PATIENCE_SECONDS + 0.3)
+        answered, _ = await asyncio.wait(posts, timeout=LOCK_DEADLINE_SECONDS + 0.3)
         assert not answered
     assert [(await post).status_code for post in posts] == [202, 202, 202]
 

@@ -1,8 +1,9 @@
 """An app of the routes that read, in the test's own process, and lists followed to their end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -10,8 +11,9 @@ from fastapi import FastAPI
 
 from api import errors
 from api.acting import AT_ONCE
-from api.announcing import Announcer
 from api.downloads import Downloads
+from api.fleet import FleetView
+from api.import_previews import ImportPreviews
 from api.pausing import Pauses
 from api.registration import Registration
 from api.routes import (
@@ -34,11 +36,16 @@ from api.routes import (
     stories,
     waves,
 )
+from api.services import Services
 from broker.envelopes import Client
 from configuration.content import Content
+from configuration.in_force import InForceReader
 from db.engine import Engine
 from runtime.databases import Reminder
 from runtime.settings import Settings
+from sources.configured import ConfiguredSources
+from submissions.announcing import Announcer
+from submissions.service import Submissions
 from tests.support.configurations import commit
 
 ROUTERS = [
@@ -85,25 +92,43 @@ async def reading_app(
         app.include_router(router)
     metrics.install(app)
     errors.install(app)
-    app.state.engine = engine
-    app.state.downloads = Downloads(engine)
-    app.state.redis = redis
-    app.state.worker_no = own_number
-    app.state.registration = Registration(engine, 5, Reminder(""))
-    app.state.registration.unwritten = None
-    app.state.settings = settings or Settings()
-    app.state.in_force = None
-    app.state.acting_room = asyncio.Semaphore(AT_ONCE)
-    app.state.announcer = Announcer(redis)
     if content is not None:
         await commit(engine, content)
-    app.state.pauses = Pauses(
-        engine, redis, app.state.settings, refresh_seconds=5, on_read=lambda now: setattr(app.state, "in_force", now)
-    )
-    await app.state.pauses.start()  # which is patient where the database is away
+    app.state.services = _services(engine, redis, settings or Settings(), own_number, app.version)
+    await app.state.services.pauses.start()  # which is patient where the database is away
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         client.app = app  # type: ignore[attr-defined]
         yield client
+
+
+def _services(
+    engine: Engine, redis: Client, settings: Settings, worker_no: Callable[[], Awaitable[int]], version: str
+) -> Services:
+    registration = Registration(engine, 5, Reminder(""))
+    registration.unwritten = None
+    in_force = InForceReader(engine, settings, by="a test")
+    announcer = Announcer(redis)
+    return Services(
+        settings=settings,
+        engine=engine,
+        redis=redis,
+        registration=registration,
+        worker_no=worker_no,
+        in_force=in_force,
+        pauses=Pauses(engine, redis, in_force, refresh_seconds=5),
+        submissions=Submissions(engine, settings, in_force, worker_no=worker_no, on_created=announcer.announce),
+        announcer=announcer,
+        action_permits=asyncio.Semaphore(AT_ONCE),
+        import_previews=ImportPreviews(ConfiguredSources(settings.data_dir)),
+        downloads=Downloads(engine),
+        fleet=FleetView(engine, redis, settings, version=version),
+    )
+
+
+def replace_services(reader: httpx2.AsyncClient, **changes: Any) -> None:
+    """Let the reader's app use these services from now on, in place of its own."""
+    state = reader.app.state  # type: ignore[attr-defined]
+    state.services = replace(state.services, **changes)
 
 
 async def every_item(client: httpx2.AsyncClient, path: str, *, limit: int) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Backpressure: new jobs are refused while too many wait to be planned."""
+"""Backpressure: new jobs are rejected while too many wait to be planned."""
 
 import time
 
@@ -28,7 +28,7 @@ class Backlog:
         self._estimate += taken
         return taken
 
-    def refusal(self) -> Overloaded:
-        """Return what those beyond the limit are refused with."""
+    def rejection(self) -> Overloaded:
+        """Return the error for jobs beyond the limit."""
         detail = f"{self._limit} jobs wait to be planned, which is as many as may: repeat this later."
         return Overloaded(detail, retry_after_seconds=RETRY_SECONDS)

@@ -1,34 +1,34 @@
-"""Refused specs: entered into the ledger in groups, so that many of them don't queue for one counter's row."""
+"""Rejected specs: entered into the ledger in groups, so that many of them don't queue for one counter's row."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from api.verdicts import Sender
 from db import submissions, tallies
 from db.engine import QUICK_SECONDS, Connection, Engine, in_transaction
 from db.submissions import LedgerRow
 from db.tallies import tally
 from domain.errors import BreakwaterError
 from runtime.metrics import JOBS_SUBMITTED
+from submissions.submission import Sender
 
 GROUP = 500
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
+class _Rejection:
     tenant_no: int
     row: LedgerRow
     entered: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Refusals:
-    """Enters what arrives while a transaction is under way in the next one."""
+class RejectionLedger:
+    """Enters rejections; those that arrive while a transaction is under way, together in the next one."""
 
     def __init__(self, engine: Engine, *, worker_no: Callable[[], Awaitable[int]]) -> None:
         self._engine = engine
         self._worker_no = worker_no
-        self._waiting: list[_Refusal] = []
+        self._waiting: list[_Rejection] = []
         self._arrived = asyncio.Event()
 
     async def enter(self, tenant_no: int, sender: Sender, error: BreakwaterError, key: str | None) -> None:
@@ -36,10 +36,10 @@ class Refusals:
 
         Raises what the database raises, one of GONE among others.
         """
-        refusal = _Refusal(tenant_no, _row(sender, error, key))
-        self._waiting.append(refusal)
+        rejection = _Rejection(tenant_no, _row(sender, error, key))
+        self._waiting.append(rejection)
         self._arrived.set()
-        await refusal.entered
+        await rejection.entered
 
     async def run(self) -> None:
         """Enter groups until cancelled."""
@@ -51,24 +51,24 @@ class Refusals:
             try:
                 await self._enter(group)
             except Exception as error:  # noqa: BLE001 - raised to those who wait; the loop must go on
-                for one in group:
-                    if not one.entered.done():
-                        one.entered.set_exception(error)
+                for rejection in group:
+                    if not rejection.entered.done():
+                        rejection.entered.set_exception(error)
 
-    async def _enter(self, group: Sequence[_Refusal]) -> None:
+    async def _enter(self, group: Sequence[_Rejection]) -> None:
         worker_no = await self._worker_no()
         counted = tally(JOBS_SUBMITTED.name, len(group), kind="unknown", outcome="rejected")
 
         async def unit(connection: Connection) -> None:
-            for tenant_no in {one.tenant_no for one in group}:
-                rows = [one.row for one in group if one.tenant_no == tenant_no]
+            for tenant_no in {rejection.tenant_no for rejection in group}:
+                rows = [rejection.row for rejection in group if rejection.tenant_no == tenant_no]
                 await submissions.insert_ledger_rows(connection, tenant_no, rows)
             await tallies.add(connection, worker_no, [counted])
 
         await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
-        for one in group:
-            if not one.entered.done():
-                one.entered.set_result(None)
+        for rejection in group:
+            if not rejection.entered.done():
+                rejection.entered.set_result(None)
 
 
 def _row(sender: Sender, error: BreakwaterError, key: str | None) -> LedgerRow:

@@ -1,0 +1,44 @@
+"""How the items of a list stand in a file: as lines of JSON, or as records of CSV that no spreadsheet runs."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+_QUOTED = re.compile(r'[",\r\n]')
+_ACTIVE = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n']")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+class FileFormat(NamedTuple):
+    """How the items of a list stand in a file. `head` is what comes before the first line."""
+
+    media_type: str
+    description: str
+    ending: str
+    head: str
+    line: Callable[[Any], str]
+
+
+def csv_record(values: Sequence[Any]) -> str:
+    """Return these values as a record of RFC 4180, none of which is a formula to a spreadsheet."""
+    return ",".join(map(_field, values)) + "\r\n"
+
+
+def _field(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case dict():
+            return _quoted(orjson.dumps(value).decode())
+        case str():
+            return _quoted(f"'{value}" if _ACTIVE.match(value) and not _NUMBER.fullmatch(value) else value)
+        case _:
+            return str(value)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if not text or _QUOTED.search(text) else text

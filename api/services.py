@@ -1,0 +1,39 @@
+"""The services of this process: everything that the composition root opened and requests use."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from api.downloads import Downloads
+from api.fleet import FleetView
+from api.import_previews import ImportPreviews
+from api.pausing import Pauses
+from api.registration import Registration
+from broker.envelopes import Client
+from configuration.in_force import InForceReader
+from db.engine import Engine
+from runtime.settings import Settings
+from submissions.announcing import Announcer
+from submissions.service import Submissions
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Stores, and what works on them.
+
+    `worker_no` gives the process's number in the register, `action_permits` bound the actions that wait for locks.
+    """
+
+    settings: Settings
+    engine: Engine
+    redis: Client
+    registration: Registration
+    worker_no: Callable[[], Awaitable[int]]
+    in_force: InForceReader
+    pauses: Pauses
+    submissions: Submissions
+    announcer: Announcer
+    action_permits: asyncio.Semaphore
+    import_previews: ImportPreviews
+    downloads: Downloads
+    fleet: FleetView

@@ -1,0 +1,101 @@
+"""What a spec may ask for now: the configuration in force with the pauses of this moment, read from PostgreSQL."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from configuration.agreement import settle
+from configuration.content import Configuration, read_configuration, registry_of
+from db import pauses
+from db.engine import QUICK_SECONDS, Connection, Engine, in_transaction
+from db.pauses import Kind, Pause, Paused
+from domain.errors import Overloaded
+from domain.regions import Registry
+from runtime.errors import SettingError
+from runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The registry of a configuration, with the pauses of now."""
+
+    configuration: Configuration
+    registry: Registry
+
+
+class InForceReader:
+    """Reads the configuration in force and the pauses, one reading at a time, and keeps the last.
+
+    Where nothing is committed yet it commits what `settings` give, as applied by `by`. `on_read` gets each reading.
+    """
+
+    def __init__(
+        self, engine: Engine, settings: Settings, *, by: str, on_read: Callable[[InForce], None] = lambda _: None
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._by = by
+        self._on_read = on_read
+        self._lock = asyncio.Lock()
+        self.last: InForce | None = None
+
+    @property
+    def current(self) -> InForce:
+        """The last reading; raises ConnectionError until there is one."""
+        if self.last is None:
+            raise ConnectionError("the configuration has not been read yet")
+        return self.last
+
+    async def follow(self) -> InForce:
+        """Read what is in force now, and return it."""
+        await self.read()
+        return self.current
+
+    async def read(self) -> Mapping[Paused, Pause]:
+        """Return the pauses of now: of everything configured, and perhaps of more.
+
+        Raises Overloaded where another version applied what this one doesn't understand: the last reading goes on being
+        shown, and nothing new may be taken.
+        """
+        async with self._lock:  # of two readings the later one is kept
+            try:
+                in_force, found = await in_transaction(self._engine, self._read, seconds=QUICK_SECONDS)
+            except SettingError as error:
+                if self.last is None:
+                    raise
+                seconds = round(self._settings.heartbeat_seconds) or 1
+                raise Overloaded(str(error), retry_after_seconds=seconds) from error
+            self.last = _with_pauses(in_force, found)
+            self._on_read(self.last)
+        return found
+
+    async def _read(self, connection: Connection) -> tuple[InForce, Mapping[Paused, Pause]]:
+        in_force = await self._read_configuration(connection)
+        configured = pauses.configured_pauses(in_force.registry)
+        found = await pauses.read_pauses(connection)
+        if not configured.keys() <= found.keys():  # what this version brings and the one that applied it didn't
+            await pauses.enter_pauses(connection, configured)
+            found = await pauses.read_pauses(connection)
+        return in_force, found
+
+    async def _read_configuration(self, connection: Connection) -> InForce:
+        if self.last is None:
+            found = await settle(connection, self._settings, by=self._by)
+        else:
+            newer = await read_configuration(connection, known_no=self.last.configuration.number)
+            if newer is None:
+                return self.last
+            found = newer
+        registry = registry_of(found.content, max_cells=self._settings.max_cells, number=found.number)
+        return InForce(found, registry)
+
+
+def _with_pauses(in_force: InForce, found: Mapping[Paused, Pause]) -> InForce:
+    """Return the same with these pauses."""
+    paused = {each for each in pauses.configured_pauses(in_force.registry) if found[each].is_paused}
+    registry = replace(
+        in_force.registry,
+        paused_regions=frozenset(name for kind, name in paused if kind is Kind.REGION),
+        paused_providers=frozenset(name for kind, name in paused if kind is Kind.PROVIDER),
+    )
+    return InForce(in_force.configuration, registry)

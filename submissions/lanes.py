@@ -1,0 +1,106 @@
+"""The two lanes in which submissions wait for a transaction, and the groups that are taken from them. No I/O.
+
+New submissions are stored as they come. Those whose lock is held elsewhere try again in the other lane until their
+deadline, so that nothing waits behind them. A submission that needs a lock for which another one waits already joins
+that lane at once. A group is of one tenant; tenants take turns.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from submissions.responses import SubmissionResponse
+from submissions.submission import Submission
+
+GROUP = 128
+
+
+@dataclass(eq=False, slots=True)
+class Pending:
+    """A submission that waits for its response, until about `deadline` (by the monotonic clock)."""
+
+    submission: Submission
+    deadline: float
+    waits_for: str | None = None
+    """The lock that wasn't free at its last try; see `Waits`."""
+    response: "asyncio.Future[SubmissionResponse]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def fail(self, error: Exception) -> None:
+        """Raise this to the waiting caller, if there still is one."""
+        if not self.response.done():
+            self.response.set_exception(error)
+
+    def answer(self, response: SubmissionResponse) -> None:
+        """Give this to the waiting caller, if there still is one."""
+        if not self.response.done():
+            self.response.set_result(response)
+
+
+class Lanes:
+    """New submissions by tenant, and those that wait for a lock. Two events say that there are some."""
+
+    def __init__(self) -> None:
+        self._new_by_tenant: dict[int, list[Pending]] = {}
+        self._waiting: list[Pending] = []
+        self.has_new = asyncio.Event()
+        self.has_waiting = asyncio.Event()
+
+    def add(self, pending: Pending) -> None:
+        """Put a new submission behind those of its tenant."""
+        self._new_by_tenant.setdefault(pending.submission.tenant_no, []).append(pending)
+        self.has_new.set()
+
+    def next_group(self) -> list[Pending]:
+        """Take the next new ones of one tenant, but for those that need a lock that is waited for: they wait too.
+
+        A tenant of which some are left goes behind the others. There must be new ones.
+        """
+        tenant_no, arrived = next(iter(self._new_by_tenant.items()))
+        del self._new_by_tenant[tenant_no]
+        group, rest = arrived[:GROUP], arrived[GROUP:]
+        if rest:
+            self._new_by_tenant[tenant_no] = rest
+        elif not self._new_by_tenant:
+            self.has_new.clear()
+        awaited = {lock for pending in self._waiting for lock in pending.submission.locks}
+        if not awaited:
+            return group
+        self.put_aside([pending for pending in group if not awaited.isdisjoint(pending.submission.locks)])
+        return [pending for pending in group if awaited.isdisjoint(pending.submission.locks)]
+
+    def take_new(self) -> list[Pending]:
+        """Take all new ones."""
+        taken = [pending for arrived in self._new_by_tenant.values() for pending in arrived]
+        self._new_by_tenant.clear()
+        self.has_new.clear()
+        return taken
+
+    def put_aside(self, left: Iterable[Pending]) -> None:
+        """Let these wait for their locks."""
+        self._waiting += left
+        if self._waiting:
+            self.has_waiting.set()
+
+    def waiting(self) -> list[Pending]:
+        """Return those that wait. They stay in their lane while they are tried, so that followers find their locks."""
+        return list(self._waiting)
+
+    def end_round(self, tried: int, left: Sequence[Pending]) -> None:
+        """Put `left` in place of the first `tried` ones that waited; what was put aside meanwhile follows."""
+        self._waiting = [*left, *self._waiting[tried:]]
+        if not self._waiting:
+            self.has_waiting.clear()
+
+
+def groups_of(waiting: Sequence[Pending]) -> list[list[Pending]]:
+    """Return these in groups of one tenant each, in their order."""
+    by_tenant: dict[int, list[Pending]] = {}
+    for pending in waiting:
+        by_tenant.setdefault(pending.submission.tenant_no, []).append(pending)
+    return [
+        of_tenant[first : first + GROUP]
+        for of_tenant in by_tenant.values()
+        for first in range(0, len(of_tenant), GROUP)
+    ]

@@ -1,0 +1,79 @@
+"""How any process submits: an API for its requests, a worker or a command for itself.
+
+The parts are put together here; `Submissions.run` has to run beside those who submit.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from configuration.in_force import InForceReader
+from db.engine import Engine
+from domain.errors import SpecRejected
+from runtime.settings import Settings
+from submissions.groups import Groups
+from submissions.lanes import Lanes
+from submissions.queue import SubmissionQueue
+from submissions.rejections import RejectionLedger
+from submissions.responses import SubmissionResponse
+from submissions.submission import Sender, Submission, read_submission
+from submissions.transaction import SubmissionTransaction
+
+
+class Submissions:
+    """Takes parsed bodies and answers them.
+
+    `worker_no` gives the process's number in the register; its counters are kept under that. `on_created` gets the keys
+    of new jobs after their commit, to have them announced: what isn't announced the reconciler finds.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        in_force: InForceReader,
+        *,
+        worker_no: Callable[[], Awaitable[int]],
+        on_created: Callable[[Sequence[int]], None],
+    ) -> None:
+        self._in_force = in_force
+        self._transaction = SubmissionTransaction(
+            engine,
+            worker_no=worker_no,
+            keep_hours=settings.idempotency_hours,
+            recent_seconds=settings.dedup_seconds,
+            backlog=settings.backlog,
+        )
+        self._rejections = RejectionLedger(engine, worker_no=worker_no)
+        lanes = Lanes()
+        groups = Groups(
+            self._transaction, lanes, self._rejections, read_in_force=in_force.follow, on_created=on_created
+        )
+        self._queue = SubmissionQueue(lanes, groups)
+
+    async def submit(self, body: Any, *, tenant_no: int, sender: Sender, key: str | None = None) -> SubmissionResponse:
+        """Store, join or replay what a body asks for. `key` is its Idempotency-Key.
+
+        Raises SpecRejected, once that is in the ledger, every other error of a rejection, and Overloaded where the
+        database or the backlog takes nothing now. The job is stored even if the caller stops waiting.
+        """
+        try:
+            submission = self.read(body, tenant_no=tenant_no, sender=sender, key=key)
+        except SpecRejected as rejection:
+            await self._rejections.enter(tenant_no, sender, rejection, key)
+            raise
+        return await self._queue.submit(submission)
+
+    def read(self, body: Any, *, tenant_no: int, sender: Sender, key: str | None = None) -> Submission:
+        """Return what a body asks for under the configuration in force. Raises SpecRejected."""
+        return read_submission(body, self._in_force.current, tenant_no=tenant_no, key=key, sender=sender)
+
+    async def preview(self, submission: Submission) -> SubmissionResponse:
+        """Say what `submit` would do, by the same steps, and store nothing. Raises the error of a rejection."""
+        return await self._transaction.preview(submission)
+
+    async def run(self) -> None:
+        """Answer submissions until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._queue.run())
+            tasks.create_task(self._rejections.run())

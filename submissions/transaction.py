@@ -1,0 +1,253 @@
+"""The transaction of submissions: a group of one tenant is decided from committed rows and stored at once.
+
+A group is looked up without a lock, so that joins and replays wait for nobody. Those that would create a job then try
+their advisory locks (Idempotency-Key, id, spec hash), are looked up again, and are stored. A duplicate is reported from
+a committed row only, and nobody waits for an advisory lock: a submission that doesn't get one is left to try again.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import orjson
+
+from db import submissions, tallies
+from db.engine import QUICK_SECONDS, Connection, Engine, connect, in_transaction
+from db.submissions import KeptAnswer, NewJob
+from domain.errors import BreakwaterError
+from domain.fingerprint import body_hash
+from domain.redaction import redacted
+from submissions.backlog import Backlog
+from submissions.decisions import SUBMITTING, Decision, Outcome, decide, keeps_key, reject, reject_paused
+from submissions.ledger import ledger_row, submission_counters
+from submissions.new_jobs import new_job
+from submissions.responses import (
+    SubmissionResponse,
+    rejection_of,
+    respond_created,
+    respond_known,
+    respond_preview,
+)
+from submissions.submission import Submission
+
+CONFIGURATION = "configuration"
+"""What a submission waits for while another configuration is being applied."""
+
+Decided: TypeAlias = tuple[Submission, Decision]
+Answered: TypeAlias = tuple[Submission, SubmissionResponse | BreakwaterError]
+Waits: TypeAlias = dict[Submission, str | None]
+"""Which of its locks (`key`, `id`, `spec`) a submission didn't get at its last try, or CONFIGURATION; None: got all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What came of a group: the answered ones, and those that must try again."""
+
+    answered: list[Answered]
+    left: list[Submission]
+
+
+class SubmissionTransaction:
+    """Decides submissions and stores them, each group in one transaction.
+
+    `keep_hours` is how long a key is kept, `recent_seconds` how long a result is joined, `backlog` how many jobs may
+    wait to be planned.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        worker_no: Callable[[], Awaitable[int]],
+        keep_hours: float,
+        recent_seconds: float,
+        backlog: int,
+    ) -> None:
+        self._engine = engine
+        self._worker_no = worker_no
+        self._keep_hours = keep_hours
+        self._recent_seconds = recent_seconds
+        self._backlog = Backlog(backlog)
+
+    async def preview(self, submission: Submission) -> SubmissionResponse:
+        """Say what storing would answer, and store nothing. Raises the error of a rejection."""
+        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
+            decision = reject_paused(submission, (await self._decide(connection, [submission]))[0])
+            matched = [decision.job_no] if decision.job_no is not None else []
+            seen = await submissions.count_submissions(connection, matched) if matched else {}
+        if (error := rejection_of(decision)) is not None:
+            raise error
+        return respond_preview(submission, decision, seen.get(decision.job_no or 0, 0) + 1)
+
+    async def store(self, group: Sequence[Submission], *, lock_timeout: str, waits: Waits) -> Stored:
+        """Answer a group of one tenant from one transaction, which waits for no lock longer than `lock_timeout`.
+
+        What the locks were like is entered into `waits`, also where the transaction then fails.
+        Raises BLOCKED and RACED, and whatever the database refuses; then nothing is stored. Raises ValueError for a
+        group of several tenants.
+        """
+        tenant_no = _tenant_of(group)
+        await self._worker_no()  # entered into the register before any transaction needs it
+        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
+            looked_up = list(zip(group, await self._decide(connection, group), strict=True))
+        looked_up = await self._reject_beyond_backlog(looked_up)
+        return await in_transaction(
+            self._engine, lambda c: self._store(c, tenant_no, looked_up, lock_timeout, waits), seconds=QUICK_SECONDS
+        )
+
+    async def enter_rejections(self, rejected: Sequence[tuple[Submission, BreakwaterError]]) -> None:
+        """Enter submissions that are rejected without a look into the ledger, in one transaction."""
+        decided = [(submission, reject(error)) for submission, error in rejected]
+
+        async def unit(connection: Connection) -> None:
+            for tenant_no in {submission.tenant_no for submission, _ in decided}:
+                await _enter(connection, tenant_no, [each for each in decided if each[0].tenant_no == tenant_no])
+            await self._count(connection, decided)
+
+        await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
+
+    async def _reject_beyond_backlog(self, looked_up: Sequence[Decided]) -> list[Decided]:
+        """Reject the new ones that the backlog has no room for."""
+        new = [each for each, decision in looked_up if decision.is_new and each.normalized.refusal is None]
+        room = await self._backlog.take(self._engine, len(new)) if new else 0
+        beyond = frozenset(new[room:])
+        rejection = reject(self._backlog.rejection()) if beyond else None
+        return [(each, rejection if rejection and each in beyond else decision) for each, decision in looked_up]
+
+    async def _store(
+        self, connection: Connection, tenant_no: int, looked_up: Sequence[Decided], lock_timeout: str, waits: Waits
+    ) -> Stored:
+        """Store what the first look decided, and what a second look, under locks, confirms as new.
+
+        Only then is a pause held against it: whatever was taken before is joined or answered again, paused or not.
+        """
+        decided = [each for each in looked_up if not _needs_locks(*each)]
+        to_lock = [each[0] for each in looked_up if _needs_locks(*each)]
+        locked, left, now = await _lock(connection, to_lock, lock_timeout, waits)
+        confirmed = [
+            (submission, reject_paused(submission, decision))
+            for submission, decision in zip(locked, await self._decide(connection, locked), strict=True)
+        ]
+        decided += [each for each in confirmed if not each[1].is_new]
+        created = await _insert_new(connection, tenant_no, [each for each in confirmed if each[1].is_new])
+        entered = [*decided, *((submission, decision) for submission, decision, _ in created)]
+        if entered:
+            await _enter(connection, tenant_no, entered)
+        seen = await _times_seen(connection, [decision for _, decision in decided])
+        answered: list[Answered] = [
+            (each, rejection_of(decision) or respond_known(each, decision, seen.get(decision.job_no or 0, 1)))
+            for each, decision in decided
+        ]
+        answered += [(each, respond_created(each, decision, job, now)) for each, decision, job in created]
+        await self._keep(connection, tenant_no, answered, [decision for _, decision in entered])
+        if entered:
+            await submissions.wait_for_own_rows(connection)
+            await self._count(connection, entered)
+        return Stored(answered, left)
+
+    async def _decide(self, connection: Connection, group: Sequence[Submission]) -> list[Decision]:
+        """Return what committed rows say of each submission of a group."""
+        if not group:
+            return []
+        known = await submissions.look_up(
+            connection,
+            _tenant_of(group),
+            [submission.wanted for submission in group],
+            keep_hours=self._keep_hours,
+            recent_seconds=self._recent_seconds,
+        )
+        named = {number for each in known for number in (each.key_job_no, each.id_job_no, each.hash_job_no) if number}
+        jobs = await submissions.load_submitted_jobs(connection, named) if named else {}
+        return [decide(submission, found, jobs) for submission, found in zip(group, known, strict=True)]
+
+    async def _count(self, connection: Connection, decided: Sequence[Decided]) -> None:
+        counted = [counter for submission, decision in decided for counter in submission_counters(submission, decision)]
+        await tallies.add(connection, await self._worker_no(), counted)
+
+    async def _keep(
+        self, connection: Connection, tenant_no: int, answered: Sequence[Answered], decisions: Sequence[Decision]
+    ) -> None:
+        """Keep the first responses under their keys, without their specs."""
+        kept = [
+            KeptAnswer(
+                key=submission.key,
+                request=SUBMITTING,
+                body_hash=body_hash(submission.body),
+                job_no=decision.job_no,
+                status_code=response.status_code,
+                answer=_dump({**response.body, "spec": None}),
+                submitted=_dump(redacted(submission.body)) if decision.outcome is Outcome.JOINED else None,
+            )
+            for (submission, response), decision in zip(answered, decisions, strict=True)
+            if submission.key is not None
+            and isinstance(response, SubmissionResponse)
+            and decision.outcome is not Outcome.REPLAYED
+        ]
+        if kept:
+            await submissions.keep_answers(connection, tenant_no, kept, keep_hours=self._keep_hours)
+
+
+def _tenant_of(group: Sequence[Submission]) -> int:
+    """Return the tenant of a group. Raises ValueError where there are several: rows and keys would change owners."""
+    tenant_no, *others = {submission.tenant_no for submission in group}
+    if others:
+        raise ValueError("a group of submissions has one tenant")
+    return tenant_no
+
+
+def _needs_locks(submission: Submission, decision: Decision) -> bool:
+    return decision.is_new or keeps_key(submission, decision)
+
+
+async def _lock(
+    connection: Connection, group: Sequence[Submission], lock_timeout: str, waits: Waits
+) -> tuple[list[Submission], list[Submission], datetime]:
+    """Try the locks of a group; return those that got all of theirs, those that didn't, and the transaction's time.
+
+    Of several with the same lock in one group the first goes first; the others try again and then find its row. While
+    a configuration is being applied none is stored, not even one that needs no lock of its own.
+    """
+    got = await submissions.try_locks(connection, {lock for each in group for lock in each.locks}, lock_timeout)
+    locked, left, taken = [], [], set[int]()
+    for submission in group:
+        if got.is_configuration_kept:
+            waits[submission] = next((kind for lock, kind in submission.locks.items() if lock not in got.free), None)
+        else:
+            waits[submission] = CONFIGURATION
+        if waits[submission] is None and taken.isdisjoint(submission.locks):
+            taken.update(submission.locks)
+            locked.append(submission)
+        else:
+            left.append(submission)
+    return locked, left, got.at
+
+
+async def _insert_new(
+    connection: Connection, tenant_no: int, new: Sequence[Decided]
+) -> list[tuple[Submission, Decision, NewJob]]:
+    """Insert the jobs of new submissions; return each with its decision, which names its job."""
+    if not new:
+        return []
+    jobs = [new_job(submission) for submission, _ in new]
+    job_nos = await submissions.insert_jobs(connection, tenant_no, jobs)
+    return [
+        (submission, replace(decision, outcome=Outcome.CREATED, job_no=job_nos[job.id]), job)
+        for (submission, decision), job in zip(new, jobs, strict=True)
+    ]
+
+
+async def _enter(connection: Connection, tenant_no: int, decided: Sequence[Decided]) -> None:
+    rows = [ledger_row(submission, decision) for submission, decision in decided]
+    await submissions.insert_ledger_rows(connection, tenant_no, rows)
+
+
+async def _times_seen(connection: Connection, decisions: Sequence[Decision]) -> dict[int, int]:
+    joined = [
+        decision.job_no for decision in decisions if decision.outcome is Outcome.JOINED and decision.job_no is not None
+    ]
+    return await submissions.count_submissions(connection, joined) if joined else {}
+
+
+def _dump(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,55 @@
+"""Which submissions are taken together: of one tenant, in order, and none that needs what another one waits for."""
+
+from datetime import UTC, datetime
+
+from configuration.content import Configuration
+from configuration.in_force import InForce
+from submissions.lanes import GROUP, Lanes, Pending, groups_of
+from submissions.submission import Sender, read_submission
+from tests.support.configurations import IDENTITY_NOS, REGISTRY, SIMULATED
+from tests.support.service import unique
+
+IN_FORCE = InForce(Configuration(1, SIMULATED, datetime(2026, 1, 1, tzinfo=UTC), "a test", IDENTITY_NOS), REGISTRY)
+
+
+def pending(tenant_no: int, *, key: str | None = None) -> Pending:
+    """A submission of a tenant that waits for its response; call it in a running loop."""
+    submission = read_submission(unique(), IN_FORCE, tenant_no=tenant_no, key=key, sender=Sender("r", None, None))
+    return Pending(submission, deadline=0.0)
+
+
+async def test_tenants_take_turns_so_that_none_waits_behind_anothers_flood() -> None:
+    lanes = Lanes()
+    flood = [pending(1) for _ in range(2 * GROUP + 1)]
+    for each in flood:
+        lanes.add(each)
+    late = pending(2)
+    lanes.add(late)
+    taken = [lanes.next_group() for _ in range(4)]
+    assert taken == [flood[:GROUP], [late], flood[GROUP : 2 * GROUP], flood[2 * GROUP :]]
+    assert not lanes.has_new.is_set()
+
+
+async def test_what_needs_a_lock_that_is_waited_for_waits_too() -> None:
+    lanes = Lanes()
+    first, follower, other_tenants, free = pending(1, key="k"), pending(1, key="k"), pending(2, key="k"), pending(1)
+    lanes.put_aside([first])
+    for each in (follower, other_tenants, free):
+        lanes.add(each)
+    assert lanes.next_group() == [free]
+    assert lanes.next_group() == [other_tenants]
+    assert lanes.waiting() == [first, follower]
+
+
+async def test_those_that_wait_are_tried_by_tenant_and_followed_by_those_put_aside_meanwhile() -> None:
+    lanes = Lanes()
+    waiting = [pending(number % 2) for number in range(2 * GROUP + 2)]
+    lanes.put_aside(waiting)
+    groups = groups_of(lanes.waiting())
+    assert groups == [waiting[::2][:GROUP], waiting[::2][GROUP:], waiting[1::2][:GROUP], waiting[1::2][GROUP:]]
+    late = pending(3)
+    lanes.put_aside([late])
+    lanes.end_round(len(waiting), [waiting[5]])
+    assert lanes.waiting() == [waiting[5], late]
+    lanes.end_round(2, [])
+    assert not lanes.has_waiting.is_set()
