@@ -1,4 +1,4 @@
-"""The examples of docs/deduplication.md run as they stand, and answer what is shown there."""
+"""The examples of docs/explanation/deduplication.md run as they stand, and answer what is shown there."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from api.schemas.submissions import SubmissionAnswer
 from tests.support.programs import require_program
 from tests.support.service import Client, Process, unique
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "deduplication.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "deduplication.md"
 EXAMPLE = re.compile(r"```sh\n(.*?)```\n\n```json\n(.*?)```", re.DOTALL)
 MARK = "-- end of example --"
 

@@ -19,6 +19,7 @@ from tests.support.waiting import eventually_async
 
 PROJECT = Path(__file__).parent.parent.parent
 EXAMPLE = PROJECT / "examples" / "import"
+TUTORIAL = PROJECT / "docs" / "tutorial" / "first-import.md"
 
 
 @pytest.fixture
@@ -195,11 +196,11 @@ async def test_any_trigger_at_any_time_answers_the_same_waves(
     ]
 
 
-async def test_what_the_readme_lets_one_paste_waits_for_the_rows_and_prints_them(
+async def test_what_the_tutorial_lets_one_paste_waits_for_the_rows_and_prints_them(
     start_api, start_worker, database_url, redis_url
 ) -> None:
-    told = (PROJECT / "README.md").read_text().partition("## A first import")[2]
-    pasted = re.findall(r"```sh\n(.*?)```", told, re.DOTALL)[1]
+    told = TUTORIAL.read_text()
+    pasted = re.findall(r"```sh\n(.*?)```", told, re.DOTALL)[0]
     (printed,) = re.findall(r"The last line prints\n\n```\n(.*?)```", told, re.DOTALL)
     import_settings = {"config": EXAMPLE / "breakwater.toml"}
     async with api_client(start_api(database_url, redis_url, **import_settings), database_url) as client:
@@ -215,11 +216,11 @@ async def test_what_the_readme_lets_one_paste_waits_for_the_rows_and_prints_them
     assert rows == printed
 
 
-async def test_what_the_readme_lets_one_paste_ends_where_the_import_is_refused(
+async def test_what_the_tutorial_lets_one_paste_ends_where_the_import_is_refused(
     start_api, database_url, redis_url
 ) -> None:
-    told = (PROJECT / "README.md").read_text().partition("## A first import")[2]
-    pasted = re.findall(r"```sh\n(.*?)```", told, re.DOTALL)[1]
+    told = TUTORIAL.read_text()
+    pasted = re.findall(r"```sh\n(.*?)```", told, re.DOTALL)[0]
     without_imports = start_api(database_url, redis_url)
     commands = pasted.replace("http://127.0.0.1:8000", without_imports.url)
     shell = await asyncio.create_subprocess_exec("sh", "-c", commands, cwd=PROJECT, stdout=PIPE, stderr=PIPE)

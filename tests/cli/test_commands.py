@@ -23,20 +23,14 @@ def test_config_prints_every_setting_and_no_secret():
     assert "geheim" not in shown.stdout
 
 
-def test_the_file_that_the_readme_shows_is_taken(tmp_path, monkeypatch):
+def test_the_file_that_the_reference_shows_is_taken(tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRID_API_KEY", "geheim")
-    (example,) = re.findall(r"```toml\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    (example,) = re.findall(r"```toml\n(.*?)```", (PROJECT / "docs/reference/configuration.md").read_text(), re.DOTALL)
     path = tmp_path / "b.toml"
     path.write_text(example)
     shown = breakwater("config", CONFIG=str(path))
     assert shown.returncode == 0, shown.stderr
     assert tomllib.loads(shown.stdout[shown.stdout.index("default_provider") :]) == tomllib.loads(example)
-
-
-def test_every_make_target_is_in_the_readme():
-    targets = re.findall(r"^([a-z-]+):.*## ", (PROJECT / "Makefile").read_text(), re.MULTILINE)
-    told = (PROJECT / "README.md").read_text()
-    assert [name for name in targets if f"`{name}`" not in told and f"make {name}" not in told] == ["help"]
 
 
 def test_config_prints_the_file_as_toml(tmp_path):

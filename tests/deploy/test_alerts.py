@@ -34,5 +34,7 @@ def test_each_alert_is_shown_to_fire_and_not_to_fire() -> None:
 
 
 def test_the_documentation_explains_each_alert() -> None:
-    explained = re.findall(r"^\| `(Breakwater\w+)` \|", (ROOT / "docs" / "monitoring.md").read_text(), re.MULTILINE)
+    explained = re.findall(
+        r"^\| `(Breakwater\w+)` \|", (ROOT / "docs" / "how-to" / "monitor.md").read_text(), re.MULTILINE
+    )
     assert explained == alerts()

@@ -24,7 +24,7 @@ from tests.support.service import StartProcess, free_port, unique
 from tests.support.waiting import eventually_async
 from tests.support.workers import Fleet
 
-DOCUMENTED = Path(__file__).parents[2] / "docs" / "stores.md"
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "stores.md"
 
 
 @pytest.fixture

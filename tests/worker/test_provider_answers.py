@@ -1,4 +1,4 @@
-"""What is recorded for each answer in the table of docs/providers.md, which these tests read.
+"""What is recorded for each answer in the table of docs/reference/providers.md, which these tests read.
 
 Each answer comes once from a real server, to a real worker; whoever asks again gets another one.
 """
@@ -40,7 +40,7 @@ class Expected(NamedTuple):
 
 def rows() -> list[Expected]:
     """The table of the documentation, cell by cell."""
-    text = (ROOT / "docs" / "providers.md").read_text()
+    text = (ROOT / "docs" / "reference" / "providers.md").read_text()
     _, _, table = text.partition("| answer | what it is |")
     lines = table.split("\n\n", 1)[0].splitlines()[2:]
     return [_row([cell.strip() for cell in line.strip("|").split("|")]) for line in lines]

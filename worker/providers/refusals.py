@@ -101,7 +101,7 @@ def failed(status: int, trouble: Trouble, said: str, *, retry_after: float | Non
 
 
 def _classify(status: int, trouble: Trouble, *, says_when: bool) -> _Verdict:
-    """Return what is to be done; docs/providers.md shows it as a table.
+    """Return what is to be done; docs/reference/providers.md shows it as a table.
 
     409 is what a provider that honours the Idempotency-Key answers while an earlier call under it is still running.
     """

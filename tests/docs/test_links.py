@@ -1,0 +1,48 @@
+"""Every page is reached from the index, and every relative link leads somewhere."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.documentation import DOCS, ROOT, anchors, links, pages
+
+README_WORDS = 900
+GLOSSARY_WORDS = 12
+
+
+def _targets(page: Path) -> list[tuple[str, Path, str]]:
+    """Each relative link of a page, with the file and the anchor that it names."""
+    found = []
+    for link in links(page):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = link.partition("#")
+        found.append((link, (page.parent / path).resolve() if path else page, anchor))
+    return found
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    targets = _targets(page)
+    assert [link for link, file, _ in targets if not file.exists()] == []
+    named = [(link, file, anchor) for link, file, anchor in targets if anchor and file.suffix == ".md"]
+    assert [link for link, file, anchor in named if anchor not in anchors(file)] == []
+
+
+def test_the_index_names_every_page() -> None:
+    listed = {file for _, file, _ in _targets(DOCS / "README.md")}
+    decisions = set((DOCS / "decisions").glob("*.md"))
+    assert set(DOCS.rglob("*.md")) - decisions - listed == {DOCS / "README.md"}
+    assert DOCS / "decisions" in listed
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= README_WORDS
+
+
+def test_decisions_are_numbered_once() -> None:
+    numbers = [path.name[:4] for path in (DOCS / "decisions").glob("*.md")]
+    assert sorted(set(numbers)) == sorted(numbers)
+    for path in (DOCS / "decisions").glob("*.md"):
+        number = "NNNN" if path.name.startswith("0000") else path.name[:4]
+        assert path.read_text().startswith(f"# {number}: "), path
