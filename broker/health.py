@@ -78,7 +78,8 @@ def describe(error: BaseException) -> Fault:
         return _FAULTS[found]
     said = str(error)[:_LONGEST].rstrip(".")
     if found == "NOPERM":
-        return Fault(_REFUSED, "forbidden", f"Redis forbids it ({said}): give its user the rules of docs/reference/stores.md.")
+        detail = f"Redis forbids it ({said}): give its user the rules of docs/reference/stores.md."
+        return Fault(_REFUSED, "forbidden", detail)
     if isinstance(error, TimedOut | TimeoutError):
         return Fault(_AWAY, "timeout", "Redis doesn't answer in time.")
     if isinstance(error, NotConnected | OSError):

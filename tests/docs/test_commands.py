@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.documentation import DOCS, ROOT, Example, examples, table, untested
+from tests.support.programs import require_program
 from tests.support.service import StartProcess
-from tests.support.programs import needs_tool
 
 SERVICE = "http://127.0.0.1:8000"
 """Where the pages say that the service is."""
@@ -48,7 +48,7 @@ def test_the_commands_of_a_page_print_what_it_shows(
 
 def _run(given: list[Example], url: str, stores: dict[str, str], folder: Path) -> list[str]:
     """Type all commands into one shell, in a folder with the examples, and return what each block prints."""
-    bash, _ = needs_tool("bash"), needs_tool("curl")
+    bash, _ = require_program("bash"), require_program("curl")
     (folder / "examples").symlink_to(ROOT / "examples")
     command = folder / "bin" / "breakwater"
     command.parent.mkdir()
