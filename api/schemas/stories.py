@@ -7,16 +7,14 @@ from pydantic import BaseModel, Field
 
 from api.paging import Listed
 from db.events import EventRead, SubmissionRead
+from domain.events import EVENT_TYPES_IN_WORDS
 
 
 class Event(BaseModel):
     """Something that happened to a job."""
 
     id: int = Field(description="From 1, without gaps.")
-    type: str = Field(
-        description="`coordinated`: it was planned. `progressed`: results came in. `finished`: so did the last one, or "
-        "it could not be planned. `cancelled`, `retried`, `resolved`, `lease_released`: a person did it. More may come."
-    )
+    type: str = Field(description=f"{EVENT_TYPES_IN_WORDS} More may come.")
     at: datetime
     source: str = Field(
         description="Who did it: a worker's id, what triggered it (`initial`, `fallback`, `retry`, `manual`), or "

@@ -56,17 +56,12 @@ WITH advanced_waves AS (
         WHERE (SELECT count(*) FROM advanced_waves) >= 0
     ) AS i
     WHERE j.job_no = i.job_no
-    RETURNING j.job_no, j.id, j.tenant_no, j.status, j.last_event_no, i.event, i.ended_wave_no,
-        i.ended_wave_status, i.opened_wave_no
-), inserted_events AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT
-        a.job_no, a.last_event_no, CASE a.status WHEN 'running' THEN 'progressed' ELSE 'finished' END,
-        clock_timestamp(), $10::text,
+    RETURNING j.job_no, j.id, j.tenant_no, j.status, i.ended_wave_no, i.ended_wave_status, i.opened_wave_no, write_event(
+        j.job_no, j.last_event_no, CASE j.status WHEN 'running' THEN 'progressed' ELSE 'finished' END, $10::text,
         json_build_object(
-            'status', a.status, 'wave_ended', a.ended_wave_no, 'wave_opened', a.opened_wave_no, 'batches', a.event::json
+            'status', j.status, 'wave_ended', i.ended_wave_no, 'wave_opened', i.opened_wave_no, 'batches', i.event::json
         )
-    FROM advanced_jobs AS a
+    )
 ), opened_ready AS (
     INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
     SELECT

@@ -34,14 +34,10 @@ WITH advanced_waves AS (
         AS i (job_no, completed, failed, unknown, event, incomplete)
     WHERE j.job_no = i.job_no AND coalesce(j.finished_at, 'infinity') = 'infinity'
         AND (SELECT count(*) FROM advanced_waves) >= 0
-    RETURNING j.job_no, j.id, j.tenant_no, j.status, j.last_event_no, i.event
-), inserted_events AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT
-        a.job_no, a.last_event_no, CASE a.status WHEN 'running' THEN 'progressed' ELSE 'finished' END,
-        clock_timestamp(), $9::text,
-        json_build_object('status', a.status, 'batches', a.event::json)
-    FROM advanced_jobs AS a
+    RETURNING j.job_no, j.id, j.tenant_no, j.status, write_event(
+        j.job_no, j.last_event_no, CASE j.status WHEN 'running' THEN 'progressed' ELSE 'finished' END, $9::text,
+        json_build_object('status', j.status, 'batches', i.event::json)
+    )
 ), released AS (
     INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
     SELECT

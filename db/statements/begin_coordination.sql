@@ -55,14 +55,11 @@ WITH taken AS (
         started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.queued_at)),
         last_event_no = j.last_event_no + 1
     FROM taken AS i
-    WHERE j.job_no = i.job_no
-    RETURNING j.job_no, j.id, j.tenant_no, j.identity_nos, j.last_event_no
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT j.job_no, j.last_event_no, 'coordinating', clock_timestamp(), o.source, json_build_object('fence', i.fence)
-    FROM begun_job AS j
-    CROSS JOIN taken AS i
     CROSS JOIN own_trigger AS o
+    WHERE j.job_no = i.job_no
+    RETURNING j.job_no, j.id, j.tenant_no, j.identity_nos, write_event(
+        j.job_no, j.last_event_no, 'coordinating', o.source, json_build_object('fence', i.fence)
+    )
 )
 SELECT
     j.job_no, j.id, j.tenant_no, j.identity_nos, s.spec, i.fence, i.attempts, i.lost_leases, i.away_seconds,

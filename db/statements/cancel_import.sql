@@ -27,13 +27,10 @@ WITH cancelled_batches AS (
     FROM (SELECT count(*)::int AS batches FROM cancelled_batches) AS c
     WHERE j.job_no = $1 AND c.batches > 0
         AND (SELECT count(*) FROM cancelled_waves) >= 0
-    RETURNING j.job_no, j.last_event_no, c.batches
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT
-        j.job_no, j.last_event_no, 'cancelled', clock_timestamp(), $2::text,
-        json_build_object('by', $2::text, 'reason', $3::text, 'batches', j.batches)
-    FROM cancelled_job AS j
+    RETURNING c.batches, write_event(
+        j.job_no, j.last_event_no, 'cancelled', $2::text,
+        json_build_object('by', $2::text, 'reason', $3::text, 'batches', c.batches)
+    )
 ), cleared AS (
     DELETE FROM ready AS r
     WHERE r.job_no = $1

@@ -55,13 +55,10 @@ WITH started_cells AS MATERIALIZED (
     FROM (SELECT count(*)::int AS cells FROM cancelled_cells) AS c
     WHERE j.job_no = $1 AND c.cells > 0
         AND (SELECT count(*) FROM cancelled_waves) >= 0
-    RETURNING j.job_no, j.last_event_no, c.cells
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT
-        j.job_no, j.last_event_no, 'cancelled', clock_timestamp(), $2::text,
-        json_build_object('by', $2::text, 'reason', $3::text, 'cells', j.cells)
-    FROM cancelled_job AS j
+    RETURNING write_event(
+        j.job_no, j.last_event_no, 'cancelled', $2::text,
+        json_build_object('by', $2::text, 'reason', $3::text, 'cells', c.cells)
+    )
 ), cleared AS (
     DELETE FROM ready AS r
     WHERE r.job_no = $1

@@ -7,7 +7,10 @@ WITH cancelled_job AS (
         finished_at = greatest(clock_timestamp(), j.queued_at),
         last_event_no = j.last_event_no + 1
     WHERE j.job_no = $1 AND j.status IN ('queued', 'coordinating')
-    RETURNING j.job_no, j.last_event_no, j.cancelled
+    RETURNING j.job_no, j.cancelled, write_event(
+        j.job_no, j.last_event_no, 'cancelled', $2::text,
+        json_build_object('by', $2::text, 'reason', $3::text, 'cells', j.cancelled)
+    )
 ), released_lease AS (
     UPDATE imports AS i
     SET fence = i.fence + 1,
@@ -19,12 +22,6 @@ WITH cancelled_job AS (
         waits_for_end = NULL
     FROM cancelled_job AS c
     WHERE i.job_no = c.job_no
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT
-        c.job_no, c.last_event_no, 'cancelled', clock_timestamp(), $2::text,
-        json_build_object('by', $2::text, 'reason', $3::text, 'cells', c.cancelled)
-    FROM cancelled_job AS c
 )
 SELECT c.cancelled
 FROM cancelled_job AS c

@@ -13,13 +13,10 @@ WITH counted_job AS (
             ELSE 'failed'
         END
     WHERE j.job_no = $1
-    RETURNING j.job_no, j.last_event_no, j.status
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT
-        j.job_no, j.last_event_no, 'resolved', clock_timestamp(), $3::text,
+    RETURNING j.status, write_event(
+        j.job_no, j.last_event_no, 'resolved', $3::text,
         ($4::text::jsonb || jsonb_build_object('job_status', j.status))::json
-    FROM counted_job AS j
+    )
 )
 SELECT j.status
 FROM counted_job AS j

@@ -8,17 +8,14 @@ WITH ended_job AS (
         finished_at = greatest(clock_timestamp(), j.started_at),
         last_event_no = j.last_event_no + 1
     WHERE j.job_no = $1
-    RETURNING j.job_no, j.last_event_no
+    RETURNING write_event(
+        j.job_no, j.last_event_no, 'finished', $4::text,
+        json_build_object('status', 'failed', 'code', $2::text, 'detail', $3::text)
+    )
 ), released_lease AS (
     UPDATE imports AS i
     SET holder = NULL, lease_until = NULL, attempts = i.attempts + 1, error_code = $2, error_detail = $3
     WHERE i.job_no = $1
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT
-        j.job_no, j.last_event_no, 'finished', clock_timestamp(), $4::text,
-        json_build_object('status', 'failed', 'code', $2, 'detail', $3)
-    FROM ended_job AS j
 )
 UPDATE triggers AS t
 SET outcome = 'failed', finished_at = clock_timestamp(), worker_no = coalesce(t.worker_no, $5::int)

@@ -8,12 +8,11 @@ WITH ended_jobs AS (
         last_event_no = j.last_event_no + 1
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS i (job_no, source, code, detail)
     WHERE j.job_no = i.job_no
-    RETURNING j.job_no, j.last_event_no, i.source, i.code, i.detail
-), inserted_triggers AS (
-    INSERT INTO triggers (job_no, source, outcome, worker_no, started_at, finished_at)
-    SELECT job_no, source, 'failed', $5::int, now(), clock_timestamp()
-    FROM ended_jobs
+    RETURNING j.job_no, i.source, write_event(
+        j.job_no, j.last_event_no, 'finished', i.source,
+        json_build_object('status', 'failed', 'code', i.code, 'detail', i.detail)
+    )
 )
-INSERT INTO events (job_no, event_no, type, source, data)
-SELECT job_no, last_event_no, 'finished', source, json_build_object('status', 'failed', 'code', code, 'detail', detail)
-FROM ended_jobs
+INSERT INTO triggers (job_no, source, outcome, worker_no, started_at, finished_at)
+SELECT e.job_no, e.source, 'failed', $5::int, now(), clock_timestamp()
+FROM ended_jobs AS e

@@ -41,12 +41,7 @@ WITH due AS MATERIALIZED (
         FOR NO KEY UPDATE OF w SKIP LOCKED
     ) AS r
     WHERE $2::int = (SELECT max(c.configuration_no) FROM configurations AS c)
-        AND NOT EXISTS (
-            SELECT
-            FROM pauses AS x
-            WHERE x.is_paused
-                AND ((x.kind = 'region' AND x.name = r.region) OR (x.kind = 'provider' AND x.name = r.provider))
-        )
+        AND NOT EXISTS (SELECT FROM pauses_of(r.provider, r.region))
 ), claimable AS MATERIALIZED (
     SELECT b.job_no, b.batch_no, b.provider, b.region, d.identity_no, b.open_cells, b.slots, d.queued_at, d.turn, d.job_room
     FROM due AS d

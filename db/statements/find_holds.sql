@@ -15,9 +15,7 @@ FROM (
     SELECT i.provider, i.region
     FROM unnest($2::text[], $3::text[]) AS i (provider, region)
 ) AS open
-LEFT JOIN pauses AS in_region
-    ON in_region.kind = 'region' AND in_region.name = open.region AND in_region.is_paused
-LEFT JOIN pauses AS of_provider
-    ON of_provider.kind = 'provider' AND of_provider.name = open.provider AND of_provider.is_paused
+LEFT JOIN LATERAL pauses_of(open.provider, open.region) AS in_region ON in_region.kind = 'region'
+LEFT JOIN LATERAL pauses_of(open.provider, open.region) AS of_provider ON of_provider.kind = 'provider'
 LEFT JOIN pools AS p ON p.provider = open.provider AND p.region = open.region AND p.gate_until > now()
 ORDER BY open.provider, open.region

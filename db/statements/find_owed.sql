@@ -48,12 +48,7 @@ FROM (
         FROM ready AS r
         WHERE r.identity_no = ANY ((SELECT c.identity_nos FROM current AS c)::int[])
             AND greatest(r.queued_at, r.not_before) < now() - $1::float8 * interval '1 second'
-            AND NOT EXISTS (
-                SELECT
-                FROM pauses AS x
-                WHERE x.is_paused
-                    AND ((x.kind = 'region' AND x.name = r.region) OR (x.kind = 'provider' AND x.name = r.provider))
-            )
+            AND NOT EXISTS (SELECT FROM pauses_of(r.provider, r.region))
             AND NOT EXISTS (SELECT FROM held_pools AS h WHERE h.provider = r.provider AND h.region = r.region)
             AND NOT EXISTS (SELECT FROM held_jobs AS h WHERE h.job_no = r.job_no)
         ORDER BY r.turn, r.job_no, r.batch_no

@@ -8,11 +8,9 @@ WITH ended_job AS (
         finished_at = greatest(clock_timestamp(), j.started_at),
         last_event_no = j.last_event_no + 1
     WHERE j.job_no = $1 AND j.planned = 0
-    RETURNING j.job_no, j.last_event_no, j.status
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT j.job_no, j.last_event_no, 'finished', clock_timestamp(), $2::text, json_build_object('status', j.status)
-    FROM ended_job AS j
+    RETURNING j.status, write_event(
+        j.job_no, j.last_event_no, 'finished', $2::text, json_build_object('status', j.status)
+    )
 )
 SELECT j.status
 FROM ended_job AS j

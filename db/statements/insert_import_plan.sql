@@ -7,7 +7,7 @@ WITH started_job AS (
         planned = cardinality($13::int[]),
         last_event_no = j.last_event_no + 1
     WHERE j.job_no = $1::bigint
-    RETURNING j.job_no, j.tenant_no, j.last_event_no
+    RETURNING j.job_no, j.tenant_no, write_event(j.job_no, j.last_event_no, 'coordinated', $23::text, $24::text::json)
 ), inserted_types AS (
     INSERT INTO record_types (
         job_no, record_type_no, id, record_set_no, level, rows_expected, is_complete, detail, generation
@@ -58,10 +58,6 @@ WITH started_job AS (
         error_code = NULL,
         error_detail = NULL
     WHERE i.job_no = $1
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT j.job_no, j.last_event_no, 'coordinated', clock_timestamp(), $23::text, $24::text::json
-    FROM started_job AS j
 )
 UPDATE triggers AS t
 SET outcome = CASE WHEN t.trigger_no = $25::bigint THEN 'won' WHEN t.fence IS NULL THEN 'joined' ELSE 'fenced' END,

@@ -16,8 +16,9 @@ WITH planned_jobs AS MATERIALIZED (
         last_event_no = j.last_event_no + 1
     FROM planned_jobs AS p
     WHERE j.job_no = p.job_no
-    RETURNING j.job_no, j.tenant_no, j.last_event_no, j.started_at, p.source, p.event,
-        j.queued_at + p.queue_timeout_seconds * interval '1 second' AS overdue_at
+    RETURNING j.job_no, j.tenant_no, j.started_at,
+        j.queued_at + p.queue_timeout_seconds * interval '1 second' AS overdue_at,
+        write_event(j.job_no, j.last_event_no, 'coordinated', p.source, p.event::json)
 ), moment AS MATERIALIZED (
     SELECT max(j.started_at) AS at
     FROM started_jobs AS j
@@ -78,10 +79,6 @@ WITH planned_jobs AS MATERIALIZED (
     FROM planned_jobs AS p
     CROSS JOIN moment AS m
     WHERE NOT p.is_recorded
-), inserted_events AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT j.job_no, j.last_event_no, 'coordinated', j.started_at, j.source, j.event::json
-    FROM started_jobs AS j
 )
 INSERT INTO executions (job_no, region_no, model_no, question_no, batch_no, status)
 SELECT r.job_no, r.region_no, r.model_no, question_no, r.batch_no, 'planned'

@@ -82,10 +82,8 @@ FROM (
         (
             SELECT next.*
             FROM waiting AS w
-            LEFT JOIN pauses AS in_region
-                ON in_region.kind = 'region' AND in_region.name = w.region AND in_region.is_paused
-            LEFT JOIN pauses AS of_provider
-                ON of_provider.kind = 'provider' AND of_provider.name = w.provider AND of_provider.is_paused
+            LEFT JOIN LATERAL pauses_of(w.provider, w.region) AS in_region ON in_region.kind = 'region'
+            LEFT JOIN LATERAL pauses_of(w.provider, w.region) AS of_provider ON of_provider.kind = 'provider'
             CROSS JOIN LATERAL (
                 SELECT
                     r.job_no, j.id, r.batch_no,
@@ -114,10 +112,8 @@ FROM (
                 NULL, NULL, NULL
             FROM batches AS b
             JOIN jobs AS j USING (job_no)
-            LEFT JOIN pauses AS in_region
-                ON in_region.kind = 'region' AND in_region.name = b.region AND in_region.is_paused
-            LEFT JOIN pauses AS of_provider
-                ON of_provider.kind = 'provider' AND of_provider.name = b.provider AND of_provider.is_paused
+            LEFT JOIN LATERAL pauses_of(b.provider, b.region) AS in_region ON in_region.kind = 'region'
+            LEFT JOIN LATERAL pauses_of(b.provider, b.region) AS of_provider ON of_provider.kind = 'provider'
             WHERE j.tenant_no = $3 AND b.status = 'running' AND b.lease_until < now()
                 AND NOT EXISTS (
                     SELECT

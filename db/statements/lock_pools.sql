@@ -23,10 +23,6 @@ WHERE $6::int = (SELECT max(c.configuration_no) FROM configurations AS c)
             WHERE w.provider = p.provider AND w.region = p.region
         )
     )
-    AND NOT EXISTS (
-        SELECT
-        FROM pauses AS x
-        WHERE x.is_paused AND ((x.kind = 'region' AND x.name = p.region) OR (x.kind = 'provider' AND x.name = p.provider))
-    )
+    AND NOT EXISTS (SELECT FROM pauses_of(p.provider, p.region))
 ORDER BY p.provider, p.region
 FOR NO KEY UPDATE OF p

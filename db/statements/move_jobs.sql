@@ -34,27 +34,24 @@ WITH current AS MATERIALIZED (
     JOIN touched_jobs AS t USING (job_no)
     CROSS JOIN current AS c
     WHERE j.job_no = s.job_no
-    RETURNING j.job_no, j.last_event_no, t.configuration_no AS accepted_before, j.configuration_no, t.identity_nos AS former, j.identity_nos
+    RETURNING j.job_no, write_event(
+        j.job_no, j.last_event_no, 'accepted_anew', $1::text,
+        json_build_object(
+            'by', $1::text,
+            'from_configuration', t.configuration_no,
+            'to_configuration', j.configuration_no,
+            'changed', (
+                SELECT json_agg(json_build_object('kind', o.kind, 'name', o.name, 'region', nullif(o.region, '')))
+                FROM identities AS o
+                WHERE o.identity_no = ANY (t.identity_nos) AND NOT o.identity_no = ANY (j.identity_nos)
+            )
+        )
+    )
 ), fenced_coordinations AS (
     UPDATE imports AS i
     SET fence = i.fence + 1, holder = NULL, lease_until = NULL
     FROM moved_jobs AS m
     WHERE i.job_no = m.job_no AND i.holder IS NOT NULL
-), inserted_events AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT
-        m.job_no, m.last_event_no, 'accepted_anew', clock_timestamp(), $1::text,
-        json_build_object(
-            'by', $1::text,
-            'from_configuration', m.accepted_before,
-            'to_configuration', m.configuration_no,
-            'changed', (
-                SELECT json_agg(json_build_object('kind', o.kind, 'name', o.name, 'region', nullif(o.region, '')))
-                FROM identities AS o
-                WHERE o.identity_no = ANY (m.former) AND NOT o.identity_no = ANY (m.identity_nos)
-            )
-        )
-    FROM moved_jobs AS m
 )
 SELECT m.job_no
 FROM moved_jobs AS m

@@ -5,7 +5,7 @@ WITH waiting_job AS (
     UPDATE jobs AS j
     SET status = 'queued', last_event_no = j.last_event_no + 1
     WHERE j.job_no = $1
-    RETURNING j.job_no, j.last_event_no
+    RETURNING write_event(j.job_no, j.last_event_no, 'coordination_put_off', $4::text, $5::text::json)
 ), released_lease AS (
     UPDATE imports AS i
     SET holder = NULL,
@@ -17,10 +17,6 @@ WITH waiting_job AS (
         error_code = coalesce($5::text::json ->> 'code', i.error_code),
         error_detail = coalesce($5::text::json ->> 'detail', i.error_detail)
     WHERE i.job_no = $1
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT j.job_no, j.last_event_no, 'coordination_put_off', clock_timestamp(), $4::text, $5::text::json
-    FROM waiting_job AS j
 )
 UPDATE triggers AS t
 SET outcome = $6::text, finished_at = clock_timestamp()

@@ -10,29 +10,25 @@ WITH released_batch AS (
         not_before = NULL
     WHERE b.job_no = $1 AND b.batch_no = $2
     RETURNING b.job_no, b.batch_no, b.provider, b.region, b.identity_no, b.open_cells, b.worker_no
-), told_job AS (
+), job AS (
     UPDATE jobs AS j
     SET last_event_no = j.last_event_no + 1
     FROM released_batch AS b
+    LEFT JOIN workers AS w USING (worker_no)
     WHERE j.job_no = b.job_no
-    RETURNING j.job_no, j.tenant_no, j.last_event_no
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT
-        j.job_no, j.last_event_no, 'lease_released', clock_timestamp(), $3::text,
+    RETURNING j.job_no, j.tenant_no, write_event(
+        j.job_no, j.last_event_no, 'lease_released', $3::text,
         json_build_object(
             'by', $3::text, 'reason', $4::text, 'batch_id', b.batch_no, 'cells', b.open_cells, 'held_by', w.id
         )
-    FROM told_job AS j
-    JOIN released_batch AS b USING (job_no)
-    LEFT JOIN workers AS w USING (worker_no)
+    )
 ), due_batch AS (
     INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
     SELECT
         b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, b.open_cells,
         virtual_time(b.identity_no)
     FROM released_batch AS b
-    JOIN told_job AS j USING (job_no)
+    JOIN job AS j USING (job_no)
     ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE
     SET lane = excluded.lane,
         cells = excluded.cells,

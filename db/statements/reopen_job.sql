@@ -55,11 +55,7 @@ WITH reopened_cells AS MATERIALIZED (
         finished_at = NULL,
         last_event_no = j.last_event_no + 1
     WHERE j.job_no = $1 AND (SELECT count(*) FROM running_waves) >= 0
-    RETURNING j.job_no, j.tenant_no, j.last_event_no
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT j.job_no, j.last_event_no, 'retried', clock_timestamp(), $6::text, $7::text::json
-    FROM running_job AS j
+    RETURNING j.job_no, j.tenant_no, write_event(j.job_no, j.last_event_no, 'retried', $6::text, $7::text::json)
 ), inserted_trigger AS (
     INSERT INTO triggers (job_no, source, outcome, worker_no, finished_at)
     VALUES ($1, 'retry', 'joined', $8, now())

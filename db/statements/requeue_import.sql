@@ -13,16 +13,12 @@ WITH waiting_job AS (
     WHERE j.job_no = $1 AND j.kind = 'import' AND j.status = 'failed'
         AND ($4::text IS NULL OR j.error_code = $4)
         AND NOT EXISTS (SELECT FROM waves AS w WHERE w.job_no = j.job_no)
-    RETURNING j.job_no, j.last_event_no
+    RETURNING j.job_no, write_event(j.job_no, j.last_event_no, 'retried', $2::text, $3::text::json)
 ), forgiven AS (
     UPDATE imports AS i
     SET attempts = 0, lost_leases = 0, away_since = NULL, not_before = NULL, error_code = NULL, error_detail = NULL
     FROM waiting_job AS j
     WHERE i.job_no = j.job_no
-), inserted_event AS (
-    INSERT INTO events (job_no, event_no, type, at, source, data)
-    SELECT j.job_no, j.last_event_no, 'retried', clock_timestamp(), $2::text, $3::text::json
-    FROM waiting_job AS j
 )
 INSERT INTO triggers (job_no, source)
 SELECT j.job_no, 'retry'

@@ -186,10 +186,21 @@ class Trigger(SQLModel, table=True):
     finished_at: MaybeTime
 
 
+class EventType(SQLModel, table=True):
+    """A type that events may have."""
+
+    __tablename__: ClassVar[str] = "event_types"
+
+    type: WordsKey
+
+
 class Event(SQLModel, table=True):
-    """Something that happened to a job; numbered from 1 without gaps."""
+    """Something that happened to a job; numbered from 1 without gaps. `position` orders all jobs' events."""
 
     __tablename__: ClassVar[str] = "events"
+    __table_args__ = (
+        Index("unique_event_position", "position", unique=True, postgresql_where=text("position IS NOT NULL")),
+    )
 
     job_no: BigKey
     event_no: IntKey
@@ -197,3 +208,4 @@ class Event(SQLModel, table=True):
     at: Time
     source: Words
     data: Json
+    position: MaybeBig

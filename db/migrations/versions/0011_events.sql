@@ -1,0 +1,116 @@
+-- Events: one function writes them, their types are rows, and they have an order over all jobs (docs/decisions/0028).
+
+CREATE TABLE event_types (
+    type text NOT NULL CONSTRAINT event_types_key PRIMARY KEY
+);
+INSERT INTO event_types (type)
+VALUES
+    ('accepted_anew'), ('cancelled'), ('coordinated'), ('coordinating'), ('coordination_put_off'), ('finished'),
+    ('lease_released'), ('progressed'), ('resolved'), ('retried');
+
+-- A position is drawn under the lock of the job's row, so the events of a job have it in the order of their numbers.
+-- Events from before this migration have none, and come before all that have one.
+CREATE SEQUENCE event_positions AS bigint CACHE 1;
+
+-- The first position of a transaction is announced by a shared advisory lock ("evnt"), before it is drawn: its second
+-- number is the lowest 32 bits of the position that was drawn last, above which all of this transaction will be. Nobody
+-- waits for such a lock, and it is gone once what the transaction wrote can be seen. The setting that remembers it is
+-- undone by ROLLBACK TO SAVEPOINT, as the lock is. Such a transaction waits for the disk: else a crash might forget an event
+-- that was seen, and its position be drawn again. One expression of built-in functions, so that it is inlined: in
+-- PL/pgSQL it costs each transaction 10 µs (2026-11-30).
+CREATE FUNCTION next_event_position() RETURNS bigint LANGUAGE sql VOLATILE
+RETURN CASE
+    WHEN current_setting('breakwater.event_writer', true) = pg_current_xact_id()::text
+        THEN nextval('event_positions')
+    WHEN pg_advisory_xact_lock_shared(
+            1702260340, coalesce(pg_sequence_last_value('event_positions'), 0)::bit(32)::int
+        ) IS NOT NULL
+        AND set_config('breakwater.event_writer', pg_current_xact_id()::text, true) IS NOT NULL
+        AND CASE current_setting('synchronous_commit')
+            WHEN 'off' THEN set_config('synchronous_commit', 'on', true)
+            ELSE ''
+        END IS NOT NULL
+        THEN nextval('event_positions')
+END;
+
+ALTER TABLE events ADD COLUMN position bigint;
+ALTER TABLE events ALTER COLUMN position SET DEFAULT next_event_position();
+ALTER SEQUENCE event_positions OWNED BY events.position;
+CREATE UNIQUE INDEX unique_event_position ON events (position) WHERE position IS NOT NULL;
+
+-- Transactions that have drawn a position or are about to, each with one below all of its own. The lateral query reads the
+-- sequence after the locks, so that it isn't behind any of them.
+CREATE VIEW event_writers AS
+SELECT l.pid, l.virtualtransaction, s.latest - ((s.latest - l.objid::bigint) & 4294967295) AS floor
+FROM pg_locks AS l
+CROSS JOIN LATERAL (
+    SELECT coalesce(pg_sequence_last_value('event_positions'), l.objid::bigint) AS latest
+    OFFSET 0
+) AS s
+WHERE l.locktype = 'advisory' AND l.classid = 1702260340 AND l.objsubid = 2 AND l.granted
+    AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database());
+
+-- The position up to which every event is committed or will never be. Only a statement that begins later may read up to it.
+-- Whoever drew a position up to `drawn` announced that before: it is among the writers, or what it wrote can be seen.
+CREATE FUNCTION readable_event_position() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    drawn bigint := coalesce(pg_sequence_last_value('event_positions'), 0);
+BEGIN
+    RETURN least(drawn, (SELECT min(w.floor) FROM event_writers AS w));
+END
+$$;
+
+-- Above the job with this number, every event has a position.
+DO $$
+BEGIN
+    EXECUTE format(
+        'CREATE FUNCTION last_job_before_positions() RETURNS bigint LANGUAGE sql IMMUTABLE RETURN %s::bigint',
+        (SELECT coalesce(max(j.job_no), 0) FROM jobs AS j)
+    );
+END
+$$;
+
+-- Write an event under the number that its job's row was just given, which the caller has locked; return the number.
+CREATE FUNCTION write_event(of_job bigint, number int, of_type text, by_source text, with_data json) RETURNS int
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO events (job_no, event_no, type, at, source, data)
+    SELECT of_job, number, t.type, clock_timestamp(), by_source, with_data
+    FROM event_types AS t
+    WHERE t.type = of_type;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no event type %', of_type
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'event_type_is_known';
+    END IF;
+    RETURN number;
+END
+$$;
+
+-- That a job finishes once is checked for each event that says so: the others cost nothing.
+CREATE OR REPLACE FUNCTION refuse_second_finished_event() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (
+        SELECT e.type
+        FROM events AS e
+        WHERE e.job_no = NEW.job_no AND e.event_no < NEW.event_no AND e.type IN ('finished', 'retried')
+        ORDER BY e.event_no DESC
+        LIMIT 1
+    ) = 'finished' THEN
+        RAISE EXCEPTION 'a second finished event of one end'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'job_finish_is_told_once';
+    END IF;
+    RETURN NULL;
+END
+$$;
+DROP TRIGGER job_finish_is_told_once ON events;
+CREATE TRIGGER job_finish_is_told_once AFTER INSERT ON events
+FOR EACH ROW WHEN (NEW.type = 'finished') EXECUTE FUNCTION refuse_second_finished_event();
+
+-- What is paused of a provider in a region: the one, the other, or both.
+CREATE FUNCTION pauses_of(of_provider text, of_region text) RETURNS SETOF pauses LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT p.*
+    FROM (VALUES ('region', of_region), ('provider', of_provider)) AS i (kind, name)
+    JOIN pauses AS p ON p.kind = i.kind AND p.name = i.name
+    WHERE p.is_paused;
+END;
