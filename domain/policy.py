@@ -1,6 +1,7 @@
 """Read how a job runs (`policy`) and what its calls carry (`parameters`), with the bounds of both."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from domain.notes import Action, Findings, Note, Part, cut, nearest, point
@@ -13,52 +14,18 @@ MIN_SECONDS = 0.001
 MAX_ATTEMPTS = 100
 MAX_CONCURRENT = 10_000
 
+INTEGER_BOUNDS: Mapping[str, tuple[int, int]] = {
+    "max_concurrent": (1, MAX_CONCURRENT),
+    "max_attempts": (1, MAX_ATTEMPTS),
+}
+NUMBER_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "timeout_seconds": (MIN_SECONDS, MAX_CALL_SECONDS),
+    "queue_timeout_seconds": (MIN_SECONDS, MAX_QUEUE_SECONDS),
+    "min_success_rate": (0, 1),
+}
+CHOICES: Mapping[str, type[StrEnum]] = {"delivery": Delivery, "on_paused": OnPaused, "incomplete": Incomplete}
 NULLABLE_POLICY_FIELDS = frozenset({"max_concurrent", "queue_timeout_seconds"})
 _DEFAULT = Policy()
-
-
-def _max_concurrent(part: Part, findings: Findings) -> int | None:
-    return read_integer(part, 1, MAX_CONCURRENT, findings)
-
-
-def _timeout_seconds(part: Part, findings: Findings) -> float | None:
-    return read_number(part, MIN_SECONDS, MAX_CALL_SECONDS, findings)
-
-
-def _queue_timeout_seconds(part: Part, findings: Findings) -> float | None:
-    return read_number(part, MIN_SECONDS, MAX_QUEUE_SECONDS, findings)
-
-
-def _max_attempts(part: Part, findings: Findings) -> int | None:
-    return read_integer(part, 1, MAX_ATTEMPTS, findings)
-
-
-def _min_success_rate(part: Part, findings: Findings) -> float | None:
-    return read_number(part, 0, 1, findings)
-
-
-def _delivery(part: Part, findings: Findings) -> Delivery | None:
-    return read_choice(part, Delivery, findings)
-
-
-def _on_paused(part: Part, findings: Findings) -> OnPaused | None:
-    return read_choice(part, OnPaused, findings)
-
-
-def _incomplete(part: Part, findings: Findings) -> Incomplete | None:
-    return read_choice(part, Incomplete, findings)
-
-
-_READ_BY_FIELD: Mapping[str, Callable[[Part, Findings], Any]] = {
-    "max_concurrent": _max_concurrent,
-    "timeout_seconds": _timeout_seconds,
-    "queue_timeout_seconds": _queue_timeout_seconds,
-    "max_attempts": _max_attempts,
-    "min_success_rate": _min_success_rate,
-    "delivery": _delivery,
-    "on_paused": _on_paused,
-    "incomplete": _incomplete,
-}
 
 
 def read_policy(parts: Mapping[str, Part], findings: Findings) -> Policy:
@@ -72,9 +39,17 @@ def read_policy(parts: Mapping[str, Part], findings: Findings) -> Policy:
     for name, part in parts.items():
         if part.value is None and name in NULLABLE_POLICY_FIELDS:
             members[name] = None
-        elif (value := _READ_BY_FIELD[name](part, findings)) is not None:
+        elif (value := _read_member(name, part, findings)) is not None:
             members[name] = value
     return Policy(**members)
+
+
+def _read_member(name: str, part: Part, findings: Findings) -> int | float | StrEnum | None:
+    if name in INTEGER_BOUNDS:
+        return read_integer(part, *INTEGER_BOUNDS[name], findings)
+    if name in NUMBER_BOUNDS:
+        return read_number(part, *NUMBER_BOUNDS[name], findings)
+    return read_choice(part, CHOICES[name], findings)
 
 
 RESERVED_PARAMETERS = frozenset({"model", "messages", "prompt", "stream", "region_preference", "trace_id"})

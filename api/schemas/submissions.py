@@ -1,59 +1,57 @@
 """What a POST of a job takes and answers. The body's schema describes; `domain/normalize.py` decides."""
 
+from dataclasses import fields
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-_NAME = {"type": "string", "minLength": 1, "maxLength": 200}
-_REGIONS = {"type": "array", "items": _NAME, "minItems": 1, "maxItems": 200}
+from domain.policy import CHOICES, INTEGER_BOUNDS, NULLABLE_POLICY_FIELDS, NUMBER_BOUNDS
+from domain.reading import ID, MAX_ITEMS, MAX_LABEL_LENGTH
+from domain.spec import OnDuplicate, Policy
+
+_NAME = {"type": "string", "minLength": 1, "maxLength": MAX_LABEL_LENGTH}
+_REGIONS = {"type": "array", "items": _NAME, "minItems": 1, "maxItems": MAX_ITEMS}
+_MEANINGS = {
+    "max_concurrent": "Calls of the job in flight at once, over all workers; null: as many as its providers take.",
+    "queue_timeout_seconds": "Its batches of cells that haven't begun so long after it was queued fail; null: never.",
+    "delivery": "`at_most_once`: a call that ended ambiguously isn't repeated; its cell becomes `unknown`.",
+    "on_paused": "Whether a spec that names a paused region or provider is refused, or waits to be resumed.",
+    "incomplete": "What an answer is that was cut, filtered or refused: `completed` with `is_complete: false`,"
+    " `failed`, or asked for again while there are attempts left.",
+}
+
+
+def _policy_member(name: str) -> dict[str, Any]:
+    described: dict[str, Any] = {}
+    if name in CHOICES:
+        described["enum"] = [choice.value for choice in CHOICES[name]]
+    else:
+        number = "integer" if name in INTEGER_BOUNDS else "number"
+        described["type"] = [number, "null"] if name in NULLABLE_POLICY_FIELDS else number
+        described["minimum"], described["maximum"] = {**INTEGER_BOUNDS, **NUMBER_BOUNDS}[name]
+    if name not in NULLABLE_POLICY_FIELDS:
+        described["default"] = getattr(Policy(), name)
+    if name in _MEANINGS:
+        described["description"] = _MEANINGS[name]
+    return described
+
+
 _POLICY = {
     "type": "object",
     "additionalProperties": False,
-    "properties": {
-        "max_concurrent": {
-            "type": ["integer", "null"],
-            "minimum": 1,
-            "maximum": 10_000,
-            "description": "Calls of the job in flight at once, over all workers; null: as many as its providers take.",
-        },
-        "timeout_seconds": {"type": "number", "minimum": 0.001, "maximum": 86_400, "default": 300},
-        "queue_timeout_seconds": {
-            "type": ["number", "null"],
-            "minimum": 0.001,
-            "maximum": 2_592_000,
-            "description": "Its batches of cells that haven't begun so long after it was queued fail; null: never.",
-        },
-        "max_attempts": {"type": "integer", "minimum": 1, "maximum": 100, "default": 3},
-        "min_success_rate": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.67},
-        "delivery": {
-            "enum": ["at_least_once", "at_most_once"],
-            "default": "at_least_once",
-            "description": "`at_most_once`: a call that ended ambiguously isn't repeated; its cell becomes `unknown`.",
-        },
-        "on_paused": {
-            "enum": ["refuse", "wait"],
-            "default": "refuse",
-            "description": "Whether a spec that names a paused region or provider is refused, or waits to be resumed.",
-        },
-        "incomplete": {
-            "enum": ["keep", "fail", "retry"],
-            "default": "keep",
-            "description": "What an answer is that was cut, filtered or refused: `completed` with `is_complete: false`,"
-            " `failed`, or asked for again while there are attempts left.",
-        },
-    },
+    "properties": {field.name: _policy_member(field.name) for field in fields(Policy)},
 }
 JOB_SUBMISSION: dict[str, Any] = {
     "type": "object",
     "description": "A spec. The benchmark layout (`benchmark`, or an envelope with `jobspec`) is taken too.",
     "properties": {
-        "id": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$", "description": "Yours, or left out."},
+        "id": {"type": "string", "pattern": f"^{ID.pattern}$", "description": "Yours, or left out."},
         "kind": {"enum": ["inference"], "default": "inference"},
         "name": {**_NAME, "description": "What you call it; `job` unless given."},
         "models": {
             "type": "array",
             "minItems": 1,
-            "maxItems": 200,
+            "maxItems": MAX_ITEMS,
             "items": {
                 "oneOf": [
                     _NAME,
@@ -69,7 +67,7 @@ JOB_SUBMISSION: dict[str, Any] = {
         "questions": {
             "type": "array",
             "minItems": 1,
-            "maxItems": 200,
+            "maxItems": MAX_ITEMS,
             "items": {
                 "oneOf": [
                     {"type": "string", "minLength": 1},
@@ -83,7 +81,7 @@ JOB_SUBMISSION: dict[str, Any] = {
         },
         "parameters": {"type": "object", "description": "Sent to the provider."},
         "policy": _POLICY,
-        "on_duplicate": {"enum": ["join", "reject", "create"], "default": "join"},
+        "on_duplicate": {"enum": [choice.value for choice in OnDuplicate], "default": OnDuplicate.JOIN},
         "metadata": {"type": "object", "description": "Kept and shown; no effect, not part of the spec's hash."},
     },
 }
