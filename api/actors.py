@@ -1,4 +1,4 @@
-"""Who does something to the service, and why: what an operator's action is recorded with."""
+"""The person who acts, and the reason: both are recorded with the action."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from api.acting import Acting
+from api.actions import Action
 from api.bodies import read_optional_json
 from api.filters import refuse_nul
 from db.controls import Actor
@@ -38,24 +38,24 @@ BECAUSE = body_of(Because, {"because": {"value": {"reason": "Its provider has an
 
 
 def who(request: Request) -> str:
-    """Return whom an action is recorded under: the address it came from, while there is no authentication."""
+    """Return the name that an action is recorded under: the address it came from, while there is no authentication."""
     return f"api:{request.client.host if request.client else 'unknown'}"
 
 
-async def actor_of(request: Request, acting: Acting, because: Because) -> Actor:
-    """Return whom an action on a job is recorded under, and why."""
-    return Actor(who(request), because.reason, await acting.worker_no())
+async def actor_of(request: Request, action: Action, because: Because) -> Actor:
+    """Return who acts on a job, and why, as the action is recorded."""
+    return Actor(who(request), because.reason, await action.worker_no())
 
 
 async def read_because(request: Request) -> Because:
     """Return the reason that the optional body gives. Raises BadRequest and RequestValidationError."""
-    return await read_asked(request, Because)
+    return await read_action_body(request, Because)
 
 
-async def read_asked(request: Request, kind: type[Asked]) -> Asked:
+async def read_action_body(request: Request, kind: type[Asked]) -> Asked:
     """Return what the body asks for; without a body, nothing is given. Raises as `read_because`."""
     body = await read_optional_json(request)
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from None
+        raise RequestValidationError([{**found, "loc": ("body", *found["loc"])} for found in error.errors()]) from None

@@ -11,18 +11,19 @@ import structlog
 from fastapi import FastAPI
 
 from api import downloads, errors
-from api.acting import AT_ONCE
+from api.actions import AT_ONCE
 from api.fleet import FleetView
 from api.import_previews import ImportPreviews
-from api.pausing import Pauses
-from api.registration import Agreeing, Registration
+from api.pauses import Pauses
+from api.registration import ConfigurationStanding, Registration
 from api.routes import (
     audit,
-    controls,
     coordination,
     datasets,
     dead_letters,
+    events,
     executions,
+    job_actions,
     job_views,
     jobs,
     metrics,
@@ -35,7 +36,6 @@ from api.routes import (
     records,
     regions,
     rejects,
-    stories,
     waves,
 )
 from api.services import Services
@@ -54,15 +54,15 @@ log = structlog.stdlib.get_logger()
 
 VERSION = "0.1.0"
 CONNECTIONS = 10
-NOUNS = (
+ROUTES = (
     jobs,
     job_views,
     executions,
     waves,
     coordination,
-    stories,
+    events,
     audit,
-    controls,
+    job_actions,
     datasets,
     dead_letters,
     regions,
@@ -89,8 +89,8 @@ def create_app() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for noun in NOUNS:
-        app.include_router(noun.router)
+    for routes in ROUTES:
+        app.include_router(routes.router)
     pages.mount_static(app)
     metrics.install(app)
     errors.install(app)
@@ -129,7 +129,7 @@ async def _opened(settings: Settings) -> AsyncIterator[Services]:
     sources = ConfiguredSources(settings.data_dir)
     registration = Registration(heartbeat_engine, settings.heartbeat_seconds, Reminder(database_url))
     announcer = Announcer(redis)
-    in_force = _in_force_reader(engine, settings, registration, Agreeing(settings, sources))
+    in_force = _in_force_reader(engine, settings, registration, ConfigurationStanding(settings, sources))
 
     def note_created(job_nos: Sequence[int]) -> None:
         registration.note_commit()
@@ -163,12 +163,12 @@ async def _opened(settings: Settings) -> AsyncIterator[Services]:
 
 
 def _in_force_reader(
-    engine: Engine, settings: Settings, registration: Registration, agreeing: Agreeing
+    engine: Engine, settings: Settings, registration: Registration, standing: ConfigurationStanding
 ) -> InForceReader:
     """Return what reads the configuration in force, and shows each one in the register of processes."""
 
     def show(in_force: InForce) -> None:
-        registration.standing = agreeing.standing_of(in_force.configuration)
+        registration.standing = standing.read(in_force.configuration)
 
     return InForceReader(engine, settings, by=f"api on {socket.gethostname()}", on_read=show)
 

@@ -1,4 +1,4 @@
-"""What Redis says of itself and its stream, within a bound: whoever asks is answered without it too."""
+"""The state of Redis and of its stream, read within a deadline: callers are answered without it too."""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from broker import envelopes, health
 from broker.envelopes import BrokerError, Client, StreamState
 from broker.health import Fault, State
 
-PATIENCE_SECONDS = 1.0
+DEADLINE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a check found: the server's version where it answers, and what is wrong, if anything is."""
+    """The result of a check: the server's version where it answers, and its fault, if any."""
 
     version: str | None
     fault: Fault | None
@@ -31,7 +31,7 @@ class Checked:
 async def look(client: Client) -> StreamState | None:
     """Return the stream's state, or None while Redis doesn't show it."""
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             return await envelopes.look(client)
     except (BrokerError, OSError):
         return None
@@ -41,7 +41,7 @@ async def check(client: Client) -> Checked:
     """Try whether Redis answers and takes every kind of write that the service makes."""
     version = None
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             version = await health.version(client)
             await health.probe(client)
     except (BrokerError, OSError) as error:

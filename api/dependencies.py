@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
 
-from api.acting import Acting
+from api.actions import Action
 from api.bodies import read_idempotency_key
 from api.request_ids import request_id_of
 from api.services import Services
@@ -58,9 +58,9 @@ async def tenant_of_request() -> int:
 Tenant = Annotated[int, Depends(tenant_of_request)]
 
 
-async def _acting(request: Request, services: ServicesDep, tenant_no: Tenant) -> Acting:
+async def _action(request: Request, services: ServicesDep, tenant_no: Tenant) -> Action:
     """Return the request as an action. Raises BadRequest for a key that isn't one."""
-    return Acting(
+    return Action(
         engine=services.engine,
         permits=services.action_permits,
         tenant_no=tenant_no,
@@ -86,7 +86,7 @@ async def _refuse_repeated(request: Request) -> None:
 Database = Annotated[Engine, Depends(_engine)]
 Broker = Annotated[Client, Depends(_broker)]
 Allowed = Annotated[Registry, Depends(_registry)]
-Action = Annotated[Acting, Depends(_acting)]
+ActionDep = Annotated[Action, Depends(_action)]
 ONE_OF_EACH = [Depends(_refuse_repeated)]
 JobId = Annotated[
     str,

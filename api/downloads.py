@@ -23,14 +23,14 @@ AT_ONCE = 4
 PAGE_SECONDS = 30.0
 IDLE_SECONDS = 60
 """What a download's transaction may stand still: longer than a client may take for a page."""
-PATIENCE_SECONDS = 5.0
+PERMIT_DEADLINE_SECONDS = 5.0
 RETRY_SECONDS = 5
 
 log = structlog.stdlib.get_logger()
 
 
 class Downloads:
-    """Room for so many downloads at once; `engine` is theirs alone and has a connection for each.
+    """Permits for so many downloads at once; `engine` is theirs alone and has a connection for each.
 
     A client may take `page_seconds` for each page (some 256 KiB, unless one answer is larger).
     """
@@ -41,19 +41,19 @@ class Downloads:
         *,
         at_once: int = AT_ONCE,
         page_seconds: float = PAGE_SECONDS,
-        patience_seconds: float = PATIENCE_SECONDS,
+        permit_deadline_seconds: float = PERMIT_DEADLINE_SECONDS,
     ) -> None:
         self._engine = engine
-        self._room = asyncio.Semaphore(at_once)
-        self._patience_seconds = patience_seconds
+        self._permits = asyncio.Semaphore(at_once)
+        self._permit_deadline_seconds = permit_deadline_seconds
         self.page_seconds = page_seconds
 
     @asynccontextmanager
-    async def room(self) -> AsyncIterator[Engine]:
-        """Lend the engine for one download; raise Overloaded where none of those under way ends soon."""
+    async def permit(self) -> AsyncIterator[Engine]:
+        """Give the engine to one download; raise Overloaded where none of those under way ends in time."""
         try:
-            async with asyncio.timeout(self._patience_seconds):
-                await self._room.acquire()
+            async with asyncio.timeout(self._permit_deadline_seconds):
+                await self._permits.acquire()
         except TimeoutError:
             raise Overloaded(
                 "As many downloads are under way as this process serves at once.", retry_after_seconds=RETRY_SECONDS
@@ -61,7 +61,7 @@ class Downloads:
         try:
             yield self._engine
         finally:
-            self._room.release()
+            self._permits.release()
 
 
 class Pages(Protocol):
@@ -82,17 +82,17 @@ class Download(Response):
         self,
         downloads: Downloads,
         opened: Callable[[Engine], AbstractAsyncContextManager[Pages]],
-        kind: FileFormat,
+        file_format: FileFormat,
         name: str,
         *,
         shown: Callable[[Any], Any],
     ) -> None:
         self.status_code = 200
-        self.media_type = kind.media_type
+        self.media_type = file_format.media_type
         self.background = None
         self.init_headers(
             {
-                "Content-Disposition": f'attachment; filename="{name}.{kind.ending}"',
+                "Content-Disposition": f'attachment; filename="{name}.{file_format.ending}"',
                 "Cache-Control": "no-store",
                 "Vary": "Accept",
                 "X-Content-Type-Options": "nosniff",
@@ -100,13 +100,13 @@ class Download(Response):
         )
         self._downloads = downloads
         self._opened = opened
-        self._kind = kind
+        self._format = file_format
         self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file, as far as the client takes it. What goes wrong before the first page is a problem."""
+        """Send the file, as far as the client takes it. A failure before the first page is answered as a problem."""
         client = _Client(scope, receive, send, self._downloads.page_seconds)
-        async with self._downloads.room() as engine, self._opened(engine) as pages:
+        async with self._downloads.permit() as engine, self._opened(engine) as pages:
             page = await pages.following()
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             is_whole = is_head(scope) or await self._send(client, page, pages)
@@ -115,9 +115,9 @@ class Download(Response):
 
     async def _send(self, client: "_Client", page: Sequence[Any], pages: Pages) -> bool:
         """Send the file from its first page on; return whether the client took all of it."""
-        text = self._kind.head
+        text = self._format.head
         while page or text:
-            text += "".join(self._kind.line(self._shown(fact)) for fact in page)
+            text += "".join(self._format.line(self._shown(fact)) for fact in page)
             if not await client.takes(text):
                 return False
             text = ""

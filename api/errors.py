@@ -46,8 +46,8 @@ __all__ = ["BadRequest", "install", "problem_responses"]
 log = structlog.stdlib.get_logger()
 
 
-class Answer(NamedTuple):
-    """How an error is answered."""
+class StatusAndTitle(NamedTuple):
+    """The status and title of an error's response."""
 
     status: int
     title: str
@@ -66,22 +66,22 @@ class BadRequest(BreakwaterError):
         self.errors = (ParameterError(header, code, detail) if header else FieldError("", code, detail),)
 
 
-ANSWERS: Mapping[type[BreakwaterError], Answer] = {
-    SpecRejected: Answer(422, "The spec can't be taken"),
-    ParametersRejected: Answer(422, "A parameter can't be taken"),
-    JobIdConflict: Answer(409, "The job id is taken by another spec"),
-    DuplicateJob: Answer(409, "The same job is active or recent"),
-    SubmissionInFlight: Answer(409, "The same job is being submitted"),
-    KeyInFlight: Answer(409, "The first request with this Idempotency-Key hasn't ended"),
-    JobCancelled: Answer(409, "The job was cancelled"),
-    ImportSuperseded: Answer(409, "A newer import completed"),
-    DatasetChanging: Answer(409, "Another import loads the same record type"),
-    ExecutionNotUnknown: Answer(409, "There is nothing to resolve"),
-    Conflict: Answer(409, "This contradicts what is stored"),
-    KeyReused: Answer(422, "The Idempotency-Key came with another request"),
-    NotFound: Answer(404, "There is no such thing"),
-    Overloaded: Answer(503, "Come back later"),
-    BreakwaterError: Answer(400, "The request can't be taken"),
+RESPONSES: Mapping[type[BreakwaterError], StatusAndTitle] = {
+    SpecRejected: StatusAndTitle(422, "The spec can't be taken"),
+    ParametersRejected: StatusAndTitle(422, "A parameter can't be taken"),
+    JobIdConflict: StatusAndTitle(409, "The job id is taken by another spec"),
+    DuplicateJob: StatusAndTitle(409, "The same job is active or recent"),
+    SubmissionInFlight: StatusAndTitle(409, "The same job is being submitted"),
+    KeyInFlight: StatusAndTitle(409, "The first request with this Idempotency-Key hasn't ended"),
+    JobCancelled: StatusAndTitle(409, "The job was cancelled"),
+    ImportSuperseded: StatusAndTitle(409, "A newer import completed"),
+    DatasetChanging: StatusAndTitle(409, "Another import loads the same record type"),
+    ExecutionNotUnknown: StatusAndTitle(409, "There is nothing to resolve"),
+    Conflict: StatusAndTitle(409, "This contradicts what is stored"),
+    KeyReused: StatusAndTitle(422, "The Idempotency-Key came with another request"),
+    NotFound: StatusAndTitle(404, "There is no such thing"),
+    Overloaded: StatusAndTitle(503, "Come back later"),
+    BreakwaterError: StatusAndTitle(400, "The request can't be taken"),
 }
 HTTP_CODES: Mapping[int, tuple[str, str]] = {
     400: ("bad_request", "The request can't be read."),
@@ -108,8 +108,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(ClientDisconnect, _note_client_left)
-    for gone in GONE:
-        app.add_exception_handler(gone, _answer_without_database)
+    for unavailable in GONE:
+        app.add_exception_handler(unavailable, _answer_without_database)
     app.add_middleware(Hosts)
     app.add_middleware(RequestIds, problem_of=_plain_problem)
     app.add_middleware(Heads)
@@ -132,10 +132,10 @@ async def _answer_domain_error(request: Request, error: Exception) -> Response:
     )
 
 
-def _answer_of(error: BreakwaterError) -> Answer:
+def _answer_of(error: BreakwaterError) -> StatusAndTitle:
     if isinstance(error, BadRequest):
-        return Answer(error.status, HTTPStatus(error.status).phrase)
-    return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+        return StatusAndTitle(error.status, HTTPStatus(error.status).phrase)
+    return next(RESPONSES[kind] for kind in type(error).__mro__ if kind in RESPONSES)
 
 
 def _retry_after(error: BreakwaterError) -> dict[str, str]:
@@ -195,14 +195,14 @@ def _plain_problem(status: int, request_id: str) -> Response:
 async def _answer_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - Starlette's signature is wider than its calls
     found = list(error.errors())
-    if any(one["type"] == "json_invalid" for one in found):
+    if any(each["type"] == "json_invalid" for each in found):
         malformed = BadRequest(400, "malformed_json", "The body isn't JSON.")
         return await _answer_domain_error(request, malformed)
-    reasons = [_reason(one) for one in found]
+    reasons = [_reason(each) for each in found]
     return problem_response(
         request_id=request_id_of(request.scope),
         status=422,
-        title=ANSWERS[ParametersRejected].title,
+        title=RESPONSES[ParametersRejected].title,
         detail=reasons[0].detail if len(reasons) == 1 else f"The request has {len(reasons)} errors.",
         code=shared_code(reasons) or ParametersRejected.code,
         errors=[reason.to_json() for reason in reasons],

@@ -28,8 +28,8 @@ def tagged(shown: BaseModel, if_none_match: str | None, *, untagged: Mapping[str
     A change of `untagged` members (names below a member's name) alone makes no other tag.
     """
     body = shown.model_dump_json(by_alias=True)
-    told = shown.model_dump_json(by_alias=True, exclude=dict(untagged)) if untagged else body
-    headers = {"ETag": weak_tag(told.encode()), "Cache-Control": "no-cache"}
+    text = shown.model_dump_json(by_alias=True, exclude=dict(untagged)) if untagged else body
+    headers = {"ETag": weak_tag(text.encode()), "Cache-Control": "no-cache"}
     if is_current(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
@@ -44,5 +44,5 @@ def is_current(if_none_match: str | None, tag: str) -> bool:
     """Tell whether an If-None-Match header names this tag, compared weakly (RFC 9110, 13.1.2)."""
     if if_none_match is None:
         return False
-    named = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
+    named = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return "*" in named or tag.removeprefix("W/") in named

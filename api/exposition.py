@@ -68,13 +68,13 @@ class _FleetCollector(Collector):
     def _histograms(self, histograms: Histograms) -> Iterator[Metric]:
         for series in HISTOGRAMS:
             family = _family(HistogramMetricFamily, series)
-            one = histograms[series]
+            histogram = histograms[series]
             cumulated = 0
             buckets: list[tuple[str, float]] = []
-            for bound, count in zip((*map(str, one.bounds), "+Inf"), one.counts, strict=True):
+            for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
                 cumulated += count
                 buckets.append((bound, cumulated))
-            family.add_metric([FLEET], buckets, one.sum)
+            family.add_metric([FLEET], buckets, histogram.sum)
             yield family
 
 

@@ -57,8 +57,8 @@ def of_work(work: WorkMeasured) -> list[Gauge]:
 
 def of_pools(pools: Iterable[PoolRead], due: Sequence[DueMeasured]) -> list[Gauge]:
     """Return what is due, in flight and refused, for each provider and region that has a pool or anything due."""
-    due_by_pool = {(one.provider, one.region): one for one in due}
-    pool_by_key = {(one.provider, one.region): one for one in pools}
+    due_by_pool = {(pool.provider, pool.region): pool for pool in due}
+    pool_by_key = {(pool.provider, pool.region): pool for pool in pools}
     gauges: list[Gauge] = []
     for key in sorted(due_by_pool.keys() | pool_by_key.keys()):
         labels = dict(zip(("provider", "region"), key, strict=True))
@@ -74,7 +74,7 @@ def of_pools(pools: Iterable[PoolRead], due: Sequence[DueMeasured]) -> list[Gaug
 
 def of_pauses(pauses: Mapping[Paused, Pause]) -> list[Gauge]:
     """Return which regions and providers are paused."""
-    return [(PAUSED[key.kind], {key.kind.value: key.name}, int(one.is_paused)) for key, one in pauses.items()]
+    return [(PAUSED[key.kind], {key.kind.value: key.name}, int(pause.is_paused)) for key, pause in pauses.items()]
 
 
 def of_stuck(reasons: Iterable[str]) -> list[Gauge]:
@@ -84,11 +84,11 @@ def of_stuck(reasons: Iterable[str]) -> list[Gauge]:
 
 
 def of_workers(live: Sequence[Mapping[str, Any]]) -> list[Gauge]:
-    """Return how many workers are alive, what they have in hand and when each was heard of last."""
+    """Return how many workers are alive, what they have in hand and when each sent its last heartbeat."""
     return [
         (WORKERS_ALIVE, {}, len(live)),
-        (CELLS_RUNNING, {}, sum(one["running"] for one in live)),
-        *((WORKER_HEARTBEAT_AGE, {"worker": one["id"]}, one["heartbeat_age_seconds"]) for one in live),
+        (CELLS_RUNNING, {}, sum(worker["running"] for worker in live)),
+        *((WORKER_HEARTBEAT_AGE, {"worker": worker["id"]}, worker["heartbeat_age_seconds"]) for worker in live),
     ]
 
 
@@ -98,7 +98,7 @@ def of_stream(stream: StreamState) -> list[Gauge]:
 
 
 def of_configuration(current: Committed | None, live_by_role: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Gauge]:
-    """Return what there is to tell of the configuration in force, and of the live processes that serve it."""
+    """Return the state of the configuration in force, and of the live processes that serve it."""
     if current is None:
         return []
     shown: list[Gauge] = [
@@ -107,7 +107,7 @@ def of_configuration(current: Committed | None, live_by_role: Mapping[str, Seque
     ]
     for role, live in live_by_role.items():
         labels = {"role": role}
-        shown.append((CONFIGURATION_DIFFERS, labels, sum(one["config_file"] == "differs" for one in live)))
-        shown.append((CONFIGURATION_BEHIND, labels, sum(not one["is_current"] for one in live)))
-        shown.append((NOT_SERVED, labels, sum(len(one["not_served"]) for one in live)))
+        shown.append((CONFIGURATION_DIFFERS, labels, sum(process["config_file"] == "differs" for process in live)))
+        shown.append((CONFIGURATION_BEHIND, labels, sum(not process["is_current"] for process in live)))
+        shown.append((NOT_SERVED, labels, sum(len(process["not_served"]) for process in live)))
     return shown

@@ -1,6 +1,6 @@
 """This API process in the register of processes: its number shards its tallies, its row says what it serves.
 
-Its heartbeat is also what tells whether PostgreSQL commits: reads go on where it doesn't.
+Its heartbeat also shows whether PostgreSQL commits: reads go on where it doesn't.
 """
 
 import asyncio
@@ -42,11 +42,11 @@ class Registration:
         self._id = f"api-{secrets.token_hex(6)}"
         self._worker_no: int | None = None
         self.standing = workers.UNKNOWN
-        self._one_at_a_time = asyncio.Lock()
+        self._registering = asyncio.Lock()
 
     async def worker_no(self) -> int:
         """Return the number of this process."""
-        async with self._one_at_a_time:
+        async with self._registering:
             if self._worker_no is None:
                 self._worker_no = (await in_transaction(self._engine, self._register, seconds=QUICK_SECONDS)).worker_no
             return self._worker_no
@@ -67,7 +67,7 @@ class Registration:
         self.unwritten = None
 
     async def stop(self) -> None:
-        """Say that the process ended in order."""
+        """Record that the process ended in order."""
         if self._worker_no is not None:
             with suppress(*GONE):
                 await in_transaction(self._engine, self._stop, seconds=QUICK_SECONDS)
@@ -79,7 +79,7 @@ class Registration:
             await in_transaction(self._engine, self._beat, seconds=QUICK_SECONDS)
         except GONE as error:
             reason = why_not_written(error)
-            if isinstance(error, TimeoutError) or not isinstance(error, tuple(UNWRITTEN)):  # it may be away, too
+            if isinstance(error, TimeoutError) or not isinstance(error, tuple(UNWRITTEN)):  # it may be unreachable, too
                 self._reminder.warn(describe_failure(error).reason)
             if isinstance(error, tuple(UNWRITTEN)) and reason != self.unwritten:
                 log.warning("database_not_writable", detail=reason)
@@ -108,16 +108,16 @@ class Registration:
             await workers.stop(connection, self._worker_no, metrics={})
 
 
-class Agreeing:
-    """Says how this process stands to each configuration that comes into force, once, and lets it read its sources."""
+class ConfigurationStanding:
+    """How this process stands to the configuration in force; its sources are served by the same configuration."""
 
     def __init__(self, settings: Settings, sources: ConfiguredSources) -> None:
         self._settings = settings
         self._sources = sources
         self._standing = workers.UNKNOWN
 
-    def standing_of(self, configuration: Configuration) -> workers.Standing:
-        """Return how it stands to this configuration; log it if it is another one than before."""
+    def read(self, configuration: Configuration) -> workers.Standing:
+        """Return how it stands to this configuration; log it if it is another than before."""
         if configuration.number != self._standing.configuration_no:
             secrets = read_secrets(configuration.content.file)
             self._sources.serve(configuration, secrets)

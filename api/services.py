@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from api.downloads import Downloads
 from api.fleet import FleetView
 from api.import_previews import ImportPreviews
-from api.pausing import Pauses
+from api.pauses import Pauses
 from api.registration import Registration
 from broker.envelopes import Client
 from configuration.in_force import InForceReader

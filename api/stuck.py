@@ -1,4 +1,4 @@
-"""Why work is stuck, in words, what happens next, and what a person may press. No I/O."""
+"""Why work is stuck, in words, what happens next, and what a person may do. No I/O."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from runtime.settings import Settings
 
 
 class Finding(NamedTuple):
-    """What keeps work from being done, what happens next, and the path of what a person may POST to."""
+    """The reason that work is stuck, what happens next, and the path of an action that helps."""
 
     reason: str
     detail: str
@@ -20,15 +20,15 @@ class Finding(NamedTuple):
 
 
 def explain(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Settings) -> StuckWork:
-    """Return stuck work as it is shown; `live` are the workers that gave a sign of life."""
+    """Return stuck work as it is shown; `live` are the workers whose heartbeats arrive."""
     found = (
         _overdue(work, live, settings)
         or _unconfigured(work)
         or _paused(work)
         or _lease_expired(work, live, settings)
-        or _put_off(work, live)
+        or _rescheduled(work, live)
         or _gate_closed(work)
-        or _workers_away(live, settings)
+        or _no_heartbeats(live, settings)
         or _not_served(work, live)
         or _limit_reached(work)
         or _workers_busy(work, settings)
@@ -92,7 +92,7 @@ def _lease_expired(work: db.StuckWork, live: Sequence[dict[str, Any]], settings:
     return Finding("lease_expired", detail, then if live else f"{then} No worker is alive: start one.", path)
 
 
-def _put_off(work: db.StuckWork, live: Sequence[dict[str, Any]]) -> Finding | None:
+def _rescheduled(work: db.StuckWork, live: Sequence[dict[str, Any]]) -> Finding | None:
     if work.due_at is None:
         return None
     detail = f"Its coordination failed with {work.error_code}: {work.error_detail}"
@@ -109,26 +109,25 @@ def _gate_closed(work: db.StuckWork) -> Finding | None:
     return Finding("gate_closed", detail, then)
 
 
-def _workers_away(live: Sequence[dict[str, Any]], settings: Settings) -> Finding | None:
+def _no_heartbeats(live: Sequence[dict[str, Any]], settings: Settings) -> Finding | None:
     if not live:
         return Finding(
             "no_worker",
             f"No worker gave a sign of life within {settings.lease_seconds:g} s.",
             "Start a worker; it takes everything that waits.",
         )
-    heard_seconds_ago = min(worker["heartbeat_age_seconds"] for worker in live)
-    if heard_seconds_ago <= 2 * settings.heartbeat_seconds:
+    silent_seconds = min(worker["heartbeat_age_seconds"] for worker in live)
+    if silent_seconds <= 2 * settings.heartbeat_seconds:
         return None
     return Finding(
         "workers_silent",
-        f"No worker gave a sign of life for {heard_seconds_ago:.0f} s; one is due every"
-        f" {settings.heartbeat_seconds:g} s.",
+        f"No worker gave a sign of life for {silent_seconds:.0f} s; one is due every {settings.heartbeat_seconds:g} s.",
         f"Look at the workers, or start one: past {settings.lease_seconds:g} s of silence they count as gone.",
     )
 
 
 def _not_served(work: db.StuckWork, live: Sequence[dict[str, Any]]) -> Finding | None:
-    """Say so where every worker lacks what the work's provider needs."""
+    """Return the finding where no worker has what the work's provider needs."""
     name = f"providers.{work.provider}"
     reasons = [missing["reason"] for worker in live for missing in worker["not_served"] if missing["name"] == name]
     if len(reasons) < len(live):

@@ -56,6 +56,6 @@ async def get_audit(
         before=key[0] if key else None,
         limit=parameters.limit,
     )
-    cursor = next_cursor(AUDITS, audit.page, lambda one: [one.job_no])
+    cursor = next_cursor(AUDITS, audit.page, lambda audited: [audited.job_no])
     link_next(request, response, cursor)
     return FleetAudit.of(audit, cursor)

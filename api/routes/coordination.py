@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.actors import read_asked
-from api.dependencies import ONE_OF_EACH, Action, Database, JobId, NoParameters, ServicesDep, Tenant
+from api.actors import read_action_body
+from api.dependencies import ONE_OF_EACH, ActionDep, Database, JobId, NoParameters, ServicesDep, Tenant
 from api.paging import TRIGGERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.waves import ManualTrigger, Trigger, TriggerList
-from api.triggering import coordinate
+from api.triggers import coordinate
 from db.triggers import list_triggers
 
 router = APIRouter(tags=["coordination"], dependencies=ONE_OF_EACH)
@@ -48,15 +48,15 @@ async def post_coordinate(
     job_id: JobId,
     request: Request,
     services: ServicesDep,
-    acting: Action,
+    action: ActionDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Trigger coordination by hand. Safe at any time and any number of times: there is one set of waves.
 
     An import that was put off, since its source was away, is tried at once.
     """
-    asked = await read_asked(request, NoParameters)  # anything else would be ignored
-    acted = await coordinate(acting, job_id, asked)
-    if acted.result is not None and acted.result.is_open:
-        services.announcer.announce([acted.result.job_no], source="manual")
-    return acted.response
+    body = await read_action_body(request, NoParameters)  # anything else would be ignored
+    result = await coordinate(action, job_id, body)
+    if result.effect is not None and result.effect.is_open:
+        services.announcer.announce([result.effect.job_no], source="manual")
+    return result.response

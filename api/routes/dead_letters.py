@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api import controlling
+from api import job_actions
 from api.actors import BECAUSE, actor_of, read_because
-from api.dependencies import ONE_OF_EACH, Action, Database, NoParameters, ServicesDep, Tenant
+from api.dependencies import ONE_OF_EACH, ActionDep, Database, NoParameters, ServicesDep, Tenant
 from api.paging import DEAD_LETTERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
-from api.schemas.controls import RetryAnswer
 from api.schemas.dead_letters import DeadLetter, DeadLetterList
+from api.schemas.job_actions import RetryAnswer
 from db.dead_letters import list_dead_letters
 from db.reading import BIGGEST_BIGINT
 
@@ -48,11 +48,11 @@ async def post_replay(
     dead_letter_id: DeadLetterId,
     request: Request,
     services: ServicesDep,
-    acting: Action,
+    action: ActionDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Plan the dead letter's execution anew, once: if it fails again, that is another dead letter."""
     because = await read_because(request)
-    acted = await controlling.replay(acting, dead_letter_id, await actor_of(request, acting, because), because)
-    controlling.announce(services.announcer, acted.result)
-    return acted.response
+    result = await job_actions.replay(action, dead_letter_id, await actor_of(request, action, because), because)
+    job_actions.announce(services.announcer, result.effect)
+    return result.response

@@ -11,10 +11,10 @@ from api.downloads import Download
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.execution_files import CSV, NDJSON
 from api.filters import NameFilter, canonical_region
-from api.forms import Forms
 from api.headers import DISPOSITION, ETAG
 from api.paging import ALL_EXECUTIONS, EXECUTIONS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
+from api.representations import Representations
 from api.schemas.executions import Execution, ExecutionList, ExecutionWithAttempts
 from db.all_executions import FIRST_OF_ALL, CellOfJob, list_all_executions
 from db.executions import FIRST, CellKey, ExecutionFilter, all_executions, list_executions, read_execution
@@ -22,7 +22,7 @@ from domain.status import ExecutionStatus
 
 router = APIRouter(tags=["executions"], dependencies=ONE_OF_EACH)
 
-FORMS = Forms(NDJSON, CSV)
+REPRESENTATIONS = Representations(NDJSON, CSV)
 LIST_HEADERS: dict[str, Any] = {"ETag": {**ETAG, "required": False}, "Content-Disposition": DISPOSITION}
 """A page has a tag, a file a name."""
 
@@ -41,7 +41,7 @@ class ExecutionListParameters(PageParameters):
     summary="List or download a job's executions",
     response_model=ExecutionList,
     responses={
-        200: {"headers": LIST_HEADERS, "content": FORMS.content},
+        200: {"headers": LIST_HEADERS, "content": REPRESENTATIONS.content},
         304: TAGGED[304],
         **problem_responses(404, 406, 422),
     },
@@ -68,11 +68,11 @@ async def get_executions(
         region=canonical_region(parameters.region, services.in_force.current.registry),
         question=parameters.question,
     )
-    kind = FORMS.asked(request, parameters)
-    if kind is not None:
+    file_format = REPRESENTATIONS.negotiate(request, parameters)
+    if file_format is not None:
         cells = partial(all_executions, tenant_no=tenant, job_id=job_id, wanted=wanted)
         name = f"{job_id.replace(':', '-')}-executions"
-        return Download(services.downloads, cells, kind, name, shown=Execution.of)
+        return Download(services.downloads, cells, file_format, name, shown=Execution.of)
     key = parameters.key(EXECUTIONS)
     after = CellKey(*key) if key else FIRST
     page = await list_executions(database, tenant, job_id, wanted, after=after, limit=parameters.limit)

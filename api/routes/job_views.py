@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from api.dependencies import ONE_OF_EACH, Allowed, Database, JobId, NoParameters, ServicesDep, Tenant
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.filters import Moment, NameFilter, any_of, canonical_region, metadata_filter
-from api.holding import held_by, named_pools
+from api.holds import held_by, named_pools
 from api.paging import JOBS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.jobs import Held, Job, JobList, JobSummary

@@ -22,4 +22,4 @@ async def get_operations(
     page = await list_operations(database, before=key[0] if key else None, limit=parameters.limit)
     cursor = next_cursor(OPERATIONS, page, lambda operation: [operation.operation_no])
     link_next(request, response, cursor)
-    return OperationList(items=[Operation.of(one) for one in page.facts], next_cursor=cursor)
+    return OperationList(items=[Operation.of(operation) for operation in page.facts], next_cursor=cursor)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.acting import Acting
+from api.actions import Action
 from api.actors import BECAUSE, read_because, who
-from api.dependencies import ONE_OF_EACH, Action, Allowed, Database, NoParameters, ServicesDep
+from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, Database, NoParameters, ServicesDep
 from api.paging import PROVIDERS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.providers import Provider, ProviderList
@@ -37,7 +37,7 @@ async def get_providers(
 ) -> ProviderList:
     """Return the providers that a model may name, paused or not, with what each is asked in its regions."""
     page = placed(registry.serving_providers, PROVIDERS, parameters)
-    cursor = next_cursor(PROVIDERS, page, lambda one: one[:1])
+    cursor = next_cursor(PROVIDERS, page, lambda placed: placed[:1])
     link_next(request, response, cursor)
     paused = await services.in_force.read()
     async with connect(database) as connection:
@@ -56,7 +56,7 @@ async def pause_provider(
     *,
     name: ProviderName,
     request: Request,
-    acting: Action,
+    action: ActionDep,
     registry: Allowed,
     services: ServicesDep,
     _: Annotated[NoParameters, Query()],
@@ -65,7 +65,7 @@ async def pause_provider(
 
     Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
     """
-    return await _press(request, acting, name, registry, services, is_paused=True)
+    return await _press(request, action, name, registry, services, is_paused=True)
 
 
 @router.post(
@@ -79,20 +79,20 @@ async def resume_provider(
     *,
     name: ProviderName,
     request: Request,
-    acting: Action,
+    action: ActionDep,
     registry: Allowed,
     services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Let the provider's work go on at once. Safe to press twice."""
-    return await _press(request, acting, name, registry, services, is_paused=False)
+    return await _press(request, action, name, registry, services, is_paused=False)
 
 
 async def _press(
-    request: Request, acting: Acting, name: str, registry: Registry, services: Services, *, is_paused: bool
+    request: Request, action: Action, name: str, registry: Registry, services: Services, *, is_paused: bool
 ) -> Response:
     if name not in registry.serving_providers:
-        allowed = [cut(one) for one in registry.serving_providers]
+        allowed = [cut(provider) for provider in registry.serving_providers]
         raise NotFound(f"There is no such provider; give one of {', '.join(allowed)}.", allowed=allowed)
     because = await read_because(request)
     target = Paused(Kind.PROVIDER, name)
@@ -101,7 +101,7 @@ async def _press(
         return (await _show(services, connection, [name], await read_pauses(connection), registry))[0]
 
     response, held = await services.pauses.press(
-        acting, target, because, is_paused=is_paused, who=who(request), show=show
+        action, target, because, is_paused=is_paused, who=who(request), show=show
     )
     if held is not None:
         services.announcer.announce_batch(*held)
@@ -116,7 +116,7 @@ async def _show(
     shown = []
     for name in names:
         configured = content.providers.get(name)
-        if configured is None:  # it went with the configuration, a moment ago
+        if configured is None:  # the configuration changed a moment ago
             continue
         regions = registry.regions_by_provider.get(name, registry.allowed_regions)
         shown.append(Provider.of(name, configured.type, paused[Paused(Kind.PROVIDER, name)], regions, pools))

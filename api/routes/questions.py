@@ -18,6 +18,6 @@ async def get_questions(
 ) -> QuestionList:
     """Return the questions that a spec may name by their id."""
     page = placed(list(registry.questions.items()), QUESTIONS, parameters)
-    cursor = next_cursor(QUESTIONS, page, lambda one: one[:1])
+    cursor = next_cursor(QUESTIONS, page, lambda placed: placed[:1])
     link_next(request, response, cursor)
     return QuestionList(items=[Question(id=id_, text=text) for _, (id_, text) in page.facts], next_cursor=cursor)

@@ -9,11 +9,11 @@ from pydantic import AfterValidator, Field
 from api.dependencies import ONE_OF_EACH, Database, ServicesDep, Tenant
 from api.downloads import Download
 from api.filters import NameFilter, refuse_nul
-from api.forms import Forms
 from api.headers import DISPOSITION
 from api.paging import link_next
 from api.problems import problem_responses
 from api.record_files import CSV, NDJSON
+from api.representations import Representations
 from api.schemas.records import Record, RecordList
 from api.text_cursors import RECORDS, TextPageParameters, next_cursor
 from db.datasets import list_record_types
@@ -23,7 +23,7 @@ from domain.errors import ParameterError, ParametersRejected
 
 router = APIRouter(tags=["imports"], dependencies=ONE_OF_EACH)
 
-FORMS = Forms(NDJSON, CSV)
+REPRESENTATIONS = Representations(NDJSON, CSV)
 NAMED_TYPES = 100
 Dataset = Annotated[
     str,
@@ -45,7 +45,7 @@ class RecordListParameters(TextPageParameters):
     summary="List or download imported rows",
     response_model=RecordList,
     responses={
-        200: {"headers": {"Content-Disposition": DISPOSITION}, "content": FORMS.content},
+        200: {"headers": {"Content-Disposition": DISPOSITION}, "content": REPRESENTATIONS.content},
         **problem_responses(404, 406, 422),
     },
 )
@@ -66,10 +66,10 @@ async def get_records(
     """
     if parameters.record_type is None:
         raise await _record_type_missing(database, tenant, dataset)
-    kind = FORMS.asked(request, parameters)
-    if kind is not None:
+    file_format = REPRESENTATIONS.negotiate(request, parameters)
+    if file_format is not None:
         rows = partial(all_records, tenant_no=tenant, dataset=dataset, record_type=parameters.record_type)
-        return Download(services.downloads, rows, kind, "records", shown=lambda record: record)
+        return Download(services.downloads, rows, file_format, "records", shown=lambda record: record)
     page = await list_records(
         database, tenant, dataset, parameters.record_type, after=parameters.after(RECORDS), limit=parameters.limit
     )

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.acting import Acting
+from api.actions import Action
 from api.actors import BECAUSE, read_because, who
-from api.dependencies import ONE_OF_EACH, Action, Allowed, NoParameters, ServicesDep
+from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, NoParameters, ServicesDep
 from api.paging import REGIONS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.regions import Region, RegionList
@@ -35,7 +35,7 @@ async def get_regions(
 ) -> RegionList:
     """Return the regions that a spec may name, paused or not."""
     page = placed(registry.regions, REGIONS, parameters)
-    cursor = next_cursor(REGIONS, page, lambda one: one[:1])
+    cursor = next_cursor(REGIONS, page, lambda placed: placed[:1])
     link_next(request, response, cursor)
     paused = await services.in_force.read()
     shown = [Region.of(region, paused[Paused(Kind.REGION, region.name)]) for _, region in page.facts]
@@ -53,7 +53,7 @@ async def pause_region(
     *,
     name: RegionName,
     request: Request,
-    acting: Action,
+    action: ActionDep,
     registry: Allowed,
     services: ServicesDep,
     _: Annotated[NoParameters, Query()],
@@ -62,7 +62,7 @@ async def pause_region(
 
     Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
     """
-    return await _press(request, acting, _find(name, registry), services, is_paused=True)
+    return await _press(request, action, _find(name, registry), services, is_paused=True)
 
 
 @router.post(
@@ -76,17 +76,17 @@ async def resume_region(
     *,
     name: RegionName,
     request: Request,
-    acting: Action,
+    action: ActionDep,
     registry: Allowed,
     services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Let the region's work go on at once. Safe to press twice."""
-    return await _press(request, acting, _find(name, registry), services, is_paused=False)
+    return await _press(request, action, _find(name, registry), services, is_paused=False)
 
 
 async def _press(
-    request: Request, acting: Acting, region: regions.Region, services: Services, *, is_paused: bool
+    request: Request, action: Action, region: regions.Region, services: Services, *, is_paused: bool
 ) -> Response:
     because = await read_because(request)
     target = Paused(Kind.REGION, region.name)
@@ -95,7 +95,7 @@ async def _press(
         return Region.of(region, (await read_pauses(connection))[target])
 
     response, held = await services.pauses.press(
-        acting, target, because, is_paused=is_paused, who=who(request), show=show
+        action, target, because, is_paused=is_paused, who=who(request), show=show
     )
     if held is not None:
         services.announcer.announce_batch(*held)

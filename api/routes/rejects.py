@@ -9,17 +9,17 @@ from pydantic import Field
 from api.dependencies import ONE_OF_EACH, Database, JobId, ServicesDep, Tenant
 from api.downloads import Download
 from api.filters import NameFilter
-from api.forms import Forms
 from api.headers import DISPOSITION
 from api.paging import REJECTS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.record_files import REJECTS_CSV, REJECTS_NDJSON
+from api.representations import Representations
 from api.schemas.records import Reject, RejectList
 from db.rejects import FIRST, RejectFilter, all_rejects, list_rejects
 
 router = APIRouter(tags=["imports"], dependencies=ONE_OF_EACH)
 
-FORMS = Forms(REJECTS_NDJSON, REJECTS_CSV)
+REPRESENTATIONS = Representations(REJECTS_NDJSON, REJECTS_CSV)
 
 
 class RejectListParameters(PageParameters):
@@ -34,7 +34,7 @@ class RejectListParameters(PageParameters):
     summary="List or download rejected rows",
     response_model=RejectList,
     responses={
-        200: {"headers": {"Content-Disposition": DISPOSITION}, "content": FORMS.content},
+        200: {"headers": {"Content-Disposition": DISPOSITION}, "content": REPRESENTATIONS.content},
         **problem_responses(404, 406, 422),
     },
 )
@@ -54,11 +54,11 @@ async def get_rejects(
     `limit` and `cursor` don't go with that.
     """
     wanted = RejectFilter(record_type=parameters.record_type, code=parameters.code)
-    kind = FORMS.asked(request, parameters)
-    if kind is not None:
+    file_format = REPRESENTATIONS.negotiate(request, parameters)
+    if file_format is not None:
         rows = partial(all_rejects, tenant_no=tenant, job_id=job_id, wanted=wanted)
         name = f"{job_id.replace(':', '-')}-rejects"
-        return Download(services.downloads, rows, kind, name, shown=Reject.of)
+        return Download(services.downloads, rows, file_format, name, shown=Reject.of)
     key = parameters.key(REJECTS)
     after = (key[0], key[1]) if key else FIRST
     page = await list_rejects(database, tenant, job_id, wanted, after=after, limit=parameters.limit)

@@ -70,7 +70,7 @@ class Audit(AuditCounts, _OfOneJob):
         counts = {name: getattr(audit, name) for name in _COUNTED}
         violations = audit.violations
         types = [
-            AuditedRecordType(id=one, generation=own, newest_generation=new) for one, own, new in audit.generations
+            AuditedRecordType(id=name, generation=own, newest_generation=new) for name, own, new in audit.generations
         ]
         return cls(
             job_id=audit.job_id,
@@ -136,7 +136,7 @@ class FleetAudit(Listed[AuditInWindow]):
             since=audit.since,
             until=audit.until,
             totals=AuditTotals.of(audit.jobs, is_complete=audit.is_complete),
-            items=[AuditInWindow.in_window(one, audit.checked_at) for one in audit.page.facts],
+            items=[AuditInWindow.in_window(each, audit.checked_at) for each in audit.page.facts],
             next_cursor=cursor,
             checked_at=audit.checked_at,
         )

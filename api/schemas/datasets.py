@@ -21,14 +21,14 @@ class DatasetImport(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, one: DatasetImportRead) -> Self:
+    def of(cls, read: DatasetImportRead) -> Self:
         """Return the import as it is shown."""
         return cls(
-            job_id=one.job_id,
-            generation=one.generation,
-            status=JobStatus(one.status),
-            planned_at=one.planned_at,
-            finished_at=one.finished_at,
+            job_id=read.job_id,
+            generation=read.generation,
+            status=JobStatus(read.status),
+            planned_at=read.planned_at,
+            finished_at=read.finished_at,
         )
 
 
@@ -50,14 +50,14 @@ class DatasetType(BaseModel):
     records: str = Field(description="Where its rows are: by pages, or as a file.")
 
     @classmethod
-    def of(cls, dataset: str, one: DatasetTypeRead) -> Self:
+    def of(cls, dataset: str, read: DatasetTypeRead) -> Self:
         """Return the record type as it is shown."""
-        at = f"/datasets/{quote(dataset, safe='')}/records?{urlencode({'record_type': one.record_type})}"
+        at = f"/datasets/{quote(dataset, safe='')}/records?{urlencode({'record_type': read.record_type})}"
         return cls(
-            id=one.record_type,
-            generation=one.generation,
-            last_import=DatasetImport.of(one.completed) if one.completed else None,
-            newest_import=DatasetImport.of(one.newest) if one.newest else None,
+            id=read.record_type,
+            generation=read.generation,
+            last_import=DatasetImport.of(read.completed) if read.completed else None,
+            newest_import=DatasetImport.of(read.newest) if read.newest else None,
             records=at,
         )
 
@@ -71,7 +71,9 @@ class Dataset(BaseModel):
     @classmethod
     def of(cls, dataset: DatasetRead) -> Self:
         """Return the dataset as it is shown."""
-        return cls(name=dataset.name, record_types=[DatasetType.of(dataset.name, one) for one in dataset.record_types])
+        return cls(
+            name=dataset.name, record_types=[DatasetType.of(dataset.name, read) for read in dataset.record_types]
+        )
 
 
 class DatasetList(Listed[Dataset]):

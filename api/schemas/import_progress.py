@@ -100,33 +100,33 @@ class ImportProgress(BaseModel):
         seconds_left = None if is_terminal else read.seconds_left
         types = [
             RecordTypeProgress(
-                id=one.id,
-                generation=one.generation,
-                superseded_by=list(one.superseded_by),
-                level=one.level,
-                batches=one.batches,
-                batches_completed=one.batches_completed,
-                batches_failed=one.batches_failed,
+                id=read_type.id,
+                generation=read_type.generation,
+                superseded_by=list(read_type.superseded_by),
+                level=read_type.level,
+                batches=read_type.batches,
+                batches_completed=read_type.batches_completed,
+                batches_failed=read_type.batches_failed,
                 rows=RowCounts(
-                    expected=one.rows_expected,
-                    read=one.rows_read,
-                    inserted=one.rows_inserted,
-                    updated=one.rows_updated,
-                    unchanged=one.rows_unchanged,
-                    superseded=one.rows_superseded,
-                    rejected=one.rows_rejected,
+                    expected=read_type.rows_expected,
+                    read=read_type.rows_read,
+                    inserted=read_type.rows_inserted,
+                    updated=read_type.rows_updated,
+                    unchanged=read_type.rows_unchanged,
+                    superseded=read_type.rows_superseded,
+                    rejected=read_type.rows_rejected,
                 ),
-                is_complete=one.is_complete and not one.rows_gone,
-                detail=_detail(one),
+                is_complete=read_type.is_complete and not read_type.rows_gone,
+                detail=_detail(read_type),
             )
-            for one in read.record_types
+            for read_type in read.record_types
         ]
         state = read.coordination
         return cls(
             coordination=None if state is None else _coordination(state),
             waves=state.waves if state else 0,
             running_wave=state.running_wave_no if state else None,
-            rows=_total([one.rows for one in types]),
+            rows=_total([each.rows for each in types]),
             rows_per_second=None if read.rows_per_second is None else round(read.rows_per_second, 1),
             seconds_left=None if seconds_left is None else round(seconds_left, 1),
             record_types=types,
@@ -159,10 +159,10 @@ def _waits_for(state: CoordinationRead) -> WaitsFor | None:
     )
 
 
-def _detail(one: RecordTypeRead) -> str | None:
-    gone = f"{one.rows_gone} of {one.rows_expected} rows that were counted were gone when they were read."
-    return " ".join(part for part in (one.detail, gone if one.rows_gone else None) if part) or None
+def _detail(read: RecordTypeRead) -> str | None:
+    gone = f"{read.rows_gone} of {read.rows_expected} rows that were counted were gone when they were read."
+    return " ".join(part for part in (read.detail, gone if read.rows_gone else None) if part) or None
 
 
 def _total(rows: list[RowCounts]) -> RowCounts:
-    return RowCounts(**{name: sum(getattr(one, name) for one in rows) for name in RowCounts.model_fields})
+    return RowCounts(**{name: sum(getattr(counts, name) for counts in rows) for name in RowCounts.model_fields})

@@ -276,7 +276,7 @@ async def test_one_more_download_than_there_is_room_for_is_put_off(
 ) -> None:
     path = await big(seeds, rows, cells=500, output=100_000)
     small = f"/jobs/{(await seeds.submit()).id}/executions"
-    downloads = Downloads(download_engine, at_once=2, patience_seconds=0.2)
+    downloads = Downloads(download_engine, at_once=2, permit_deadline_seconds=0.2)
     replace_services(reader, downloads=downloads)
     async with (
         serve_app(reader.app) as url,  # type: ignore[attr-defined]

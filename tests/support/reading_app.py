@@ -10,19 +10,20 @@ import httpx2
 from fastapi import FastAPI
 
 from api import errors
-from api.acting import AT_ONCE
+from api.actions import AT_ONCE
 from api.downloads import Downloads
 from api.fleet import FleetView
 from api.import_previews import ImportPreviews
-from api.pausing import Pauses
+from api.pauses import Pauses
 from api.registration import Registration
 from api.routes import (
     audit,
-    controls,
     coordination,
     datasets,
     dead_letters,
+    events,
     executions,
+    job_actions,
     job_views,
     metrics,
     operations,
@@ -33,7 +34,6 @@ from api.routes import (
     records,
     regions,
     rejects,
-    stories,
     waves,
 )
 from api.services import Services
@@ -55,9 +55,9 @@ ROUTERS = [
         executions,
         waves,
         coordination,
-        stories,
+        events,
         audit,
-        controls,
+        job_actions,
         datasets,
         dead_letters,
         regions,

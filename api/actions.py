@@ -1,4 +1,4 @@
-"""Actions of people: each takes effect once, however often it is sent under one Idempotency-Key.
+"""Actions: each takes effect once, however often it is sent under one Idempotency-Key.
 
 The effect, its record, its counters and its answer under the key are committed together, so that nothing can come
 between them. The same key with the same request gets the first answer again; with another one it is refused.
@@ -30,7 +30,7 @@ AT_ONCE = 6
 KEY_DEADLINE_SECONDS = 1.0
 RETRY_DELAY_SECONDS = 0.02
 HELD_UP_RETRY_SECONDS = 1
-Result = TypeVar("Result")
+Effect = TypeVar("Effect")
 
 log = structlog.stdlib.get_logger()
 
@@ -44,15 +44,15 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Acted(Generic[Result]):
-    """The response to an action, and what it did: None where the response is the first one again."""
+class ActionResult(Generic[Effect]):
+    """The response to an action, and its effect; None where the response is the first one again."""
 
     response: Response
-    result: Result | None
+    effect: Effect | None
 
 
 @dataclass(frozen=True, slots=True)
-class Acting:
+class Action:
     """A request that changes something; `key` is its Idempotency-Key, `name` its method and path."""
 
     engine: Engine
@@ -64,61 +64,61 @@ class Acting:
     keep_hours: float
     worker_no: Callable[[], Awaitable[int]]
 
-    async def once(
+    async def perform(
         self,
-        asked: BaseModel,
-        unit: Callable[[Connection], Awaitable[Result]],
+        body: BaseModel,
+        unit: Callable[[Connection], Awaitable[Effect]],
         *,
-        answer: Callable[[Result], Reply],
-        counted: Callable[[Result], Sequence[Tally]] = lambda _: (),
+        answer: Callable[[Effect], Reply],
+        counted: Callable[[Effect], Sequence[Tally]] = lambda _: (),
         seconds: float | None = None,
-    ) -> Acted[Result]:
+    ) -> ActionResult[Effect]:
         """Do `unit` in a transaction and answer, or give the first answer under the key again.
 
-        `asked` is the body, `seconds` the limit of each statement. Raises KeyReused, KeyInFlight where another request
-        with the key is under way for longer than KEY_DEADLINE_SECONDS, Overloaded where somebody holds up what `unit`
-        needs, and what that raises.
+        `body` is the parsed body of the request, `seconds` the limit of each statement. Raises KeyReused, KeyInFlight
+        where another request with the key is under way for longer than KEY_DEADLINE_SECONDS, Overloaded where a row
+        that `unit` needs stays locked, and what that raises.
         """
-        hashed = body_hash(asked.model_dump(mode="json"))
+        hashed = body_hash(body.model_dump(mode="json"))
         worker_no = await self.worker_no()  # entered into the register before any transaction needs it
         deadline = time.monotonic() + KEY_DEADLINE_SECONDS
 
-        async def act(connection: Connection) -> Acted[Result] | None:
+        async def attempt(connection: Connection) -> ActionResult[Effect] | None:
             await wait_no_longer(connection)
             if not await self._has_key_to_itself(connection):
                 return None
             if (first := await self._first(connection)) is not None:
                 return await self._replay(connection, first, hashed, worker_no)
-            result = await unit(connection)
-            await tallies.add(connection, worker_no, counted(result))
-            reply = answer(result)
+            effect = await unit(connection)
+            await tallies.add(connection, worker_no, counted(effect))
+            reply = answer(effect)
             text = reply.body.model_dump_json(by_alias=True)
             await self._keep(connection, FirstAnswer(self.name, hashed, reply.status_code, None), text)
-            return Acted(_response(reply.status_code, text), result)
+            return ActionResult(_response(reply.status_code, text), effect)
 
         while True:
-            acted = await self._try(act, seconds)
-            if acted is not None:
-                return acted
+            result = await self._try(attempt, seconds)
+            if result is not None:
+                return result
             if time.monotonic() >= deadline:
                 detail = "The first request with this Idempotency-Key hasn't ended; repeat this one in a second."
                 raise KeyInFlight(detail)
             await asyncio.sleep(RETRY_DELAY_SECONDS)
 
     async def _try(
-        self, act: Callable[[Connection], Awaitable[Acted[Result] | None]], seconds: float | None
-    ) -> Acted[Result] | None:
+        self, attempt: Callable[[Connection], Awaitable[ActionResult[Effect] | None]], seconds: float | None
+    ) -> ActionResult[Effect] | None:
         try:
             async with self.permits:
-                acted = await in_transaction(self.engine, act, seconds=seconds)
+                result = await in_transaction(self.engine, attempt, seconds=seconds)
         except HELD_UP as error:
             detail = "Somebody holds what this would change for longer than it waits; nothing was changed. Try again."
             raise Overloaded(detail, retry_after_seconds=HELD_UP_RETRY_SECONDS) from error
-        if acted is not None and acted.result is None:
+        if result is not None and result.effect is None:
             log.info(
                 "duplicate_prevented", layer="action", reason="same_key", request=self.name, request_id=self.request_id
             )
-        return acted
+        return result
 
     async def _has_key_to_itself(self, connection: Connection) -> bool:
         return self.key is None or await idempotency.try_key(connection, self.tenant_no, self.key)
@@ -128,7 +128,9 @@ class Acting:
             return None
         return await idempotency.read_first_answer(connection, self.tenant_no, self.key, keep_hours=self.keep_hours)
 
-    async def _replay(self, connection: Connection, first: FirstAnswer, hashed: str, worker_no: int) -> Acted[Result]:
+    async def _replay(
+        self, connection: Connection, first: FirstAnswer, hashed: str, worker_no: int
+    ) -> ActionResult[Effect]:
         if first.request != self.name:
             raise key_of_another_request(first.request)
         if first.body_hash != hashed:
@@ -137,7 +139,7 @@ class Acting:
         await tallies.add(connection, worker_no, [counted])
         response = _response(first.status_code, orjson.dumps(first.answer).decode())
         response.headers["Idempotent-Replayed"] = "true"
-        return Acted(response, None)
+        return ActionResult(response, None)
 
     async def _keep(self, connection: Connection, first: FirstAnswer, text: str) -> None:
         if self.key is not None:

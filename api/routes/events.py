@@ -1,4 +1,4 @@
-"""GET /jobs/{id}/events and /submissions: what happened to a job, and who asked for it."""
+"""GET /jobs/{id}/events and /submissions: the timeline of a job, and every request for it."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.dependencies import ONE_OF_EACH, Database, JobId, Tenant
 from api.paging import EVENTS, SUBMISSIONS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
-from api.schemas.stories import Event, EventList, SubmissionEntry, SubmissionList
+from api.schemas.events import Event, EventList, SubmissionEntry, SubmissionList
 from db.events import list_events, list_submissions
 
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
@@ -46,4 +46,4 @@ async def get_submissions(
     page = await list_submissions(database, tenant, job_id, after=key[0] if key else 0, limit=parameters.limit)
     cursor = next_cursor(SUBMISSIONS, page, lambda submission: [submission.submission_no])
     link_next(request, response, cursor)
-    return SubmissionList(items=[SubmissionEntry.of(one) for one in page.facts], next_cursor=cursor)
+    return SubmissionList(items=[SubmissionEntry.of(submission) for submission in page.facts], next_cursor=cursor)

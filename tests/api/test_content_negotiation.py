@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.accepting import preferred
+from api.content_negotiation import preferred
 
 JSON, NDJSON, CSV = OFFERED = ("application/json", "application/x-ndjson", "text/csv")
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"

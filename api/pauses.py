@@ -12,7 +12,7 @@ import structlog
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.acting import Acting, Reply
+from api.actions import Action, Reply
 from api.actors import Because
 from broker import notices
 from broker.envelopes import BrokerError, Client
@@ -74,7 +74,7 @@ class Pauses:
 
     async def press(
         self,
-        acting: Acting,
+        action: Action,
         target: Paused,
         because: Because,
         *,
@@ -85,7 +85,7 @@ class Pauses:
         """Pause or resume something configured; nothing changes where it is so already. `show` reads the answer.
 
         Return the response, and (job_no, batch_no) of work that a resume lets go on and that is to be announced, or
-        None. Raises as `Acting.once`.
+        None. Raises as `Action.perform`.
         """
         await self._in_force.read()  # enters what isn't yet
 
@@ -93,15 +93,15 @@ class Pauses:
             changed = await pauses.press(connection, target, is_paused=is_paused, who=who, reason=because.reason)
             return changed, await show(connection)
 
-        acted = await acting.once(because, unit, answer=lambda done: Reply(200, done[1]), seconds=QUICK_SECONDS)
-        if acted.result is None:
-            return acted.response, None
-        if acted.result[0]:
+        result = await action.perform(because, unit, answer=lambda done: Reply(200, done[1]), seconds=QUICK_SECONDS)
+        if result.effect is None:
+            return result.response, None
+        if result.effect[0]:
             event = f"{target.kind}_{'paused' if is_paused else 'resumed'}"
             self._log.info(event, **{target.kind.value: target.name}, who=who, reason=because.reason)
         await self._in_force.read()
         await self._notify()
-        return acted.response, None if is_paused else await self._find_held(target)
+        return result.response, None if is_paused else await self._find_held(target)
 
     async def _notify(self) -> None:
         """Notify the other processes; those that don't receive it read by themselves at their next heartbeat."""

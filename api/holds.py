@@ -1,4 +1,4 @@
-"""Whether nothing of a job may start, and by what it is held. No I/O."""
+"""Holds: what keeps all of a job from starting. No I/O."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,23 +12,23 @@ from submissions.job_links import json_time
 
 
 def named_pools(spec: Any, registry: Registry) -> list[tuple[str, str]]:
-    """Return the (provider, region) that a stored inference spec asks for, by whoever serves; none once purged."""
+    """Return the (serving provider, region) pairs that a stored inference spec asks for; none once it is purged."""
     models = spec["models"] if spec else []
     pools = {(registry.serving(model["provider"]), region) for model in models for region in model["regions"]}
     return sorted(pools)
 
 
 def held_by(pools: Sequence[PoolHold], queued_at: datetime) -> Held | None:
-    """Return what holds a job whose open work is in these pools; None if anything of it may start.
+    """Return the hold of a job whose open work is in these pools; None if any of it may start.
 
-    Of several reasons the one that takes longest to go: what a person paused stays until a person resumes it.
+    Of several reasons the one that lasts longest: a pause stays until a person resumes.
     """
     holds = [_hold(pool) for pool in pools]
     found = [hold for hold in holds if hold is not None]
     if not found or len(found) < len(holds):
         return None
     since = max(queued_at, *(since for since, _, _ in found))
-    reason, detail = min(((reason, detail) for _, reason, detail in found), key=lambda one: _ORDER.index(one[0]))
+    reason, detail = min(((reason, detail) for _, reason, detail in found), key=lambda hold: _ORDER.index(hold[0]))
     return Held(reason=reason, since=since, detail=detail)
 
 
@@ -36,7 +36,7 @@ _ORDER = ("region_paused", "provider_paused", "gate_closed")
 
 
 def _hold(pool: PoolHold) -> tuple[datetime, Any, str] | None:
-    """Return since when a pool is held, by what, and what lets it go on; None if it isn't."""
+    """Return since when a pool is held, the reason, and what ends it; None if it isn't held."""
     times = [at for at in (pool.region_paused_at, pool.provider_paused_at, pool.gate_closed_at) if at is not None]
     if pool.region_paused_at is not None:
         detail = _paused("region", pool.region, pool.region_paused_by, pool.region_reason)

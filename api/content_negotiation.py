@@ -1,4 +1,4 @@
-"""Which of the media types that a route offers an Accept header asks for (RFC 9110, 12.5.1)."""
+"""Content negotiation: which of the offered media types an Accept header prefers (RFC 9110, 12.5.1)."""
 
 import re
 from collections.abc import Sequence
@@ -16,23 +16,23 @@ class _Range(NamedTuple):
 
 
 def preferred(accept: str, offered: Sequence[str]) -> str | None:
-    """Return the offered type that the header's value likes best, or None where it takes none of them.
+    """Return the offered type that the header's value prefers, or None where it takes none of them.
 
-    A blank value takes anything. Of types that are liked as much, one that is named goes before one that `*` covers,
-    then the one offered first. Parameters other than `q` aren't told apart. A malformed range takes nothing.
+    A blank value takes anything. Of equally preferred types, one that is named goes before one that `*` covers,
+    then the one offered first. Parameters other than `q` are ignored. A malformed range takes nothing.
     """
     if not accept.strip():
         return offered[0]
     ranges = [found for part in accept.split(",") if (found := _read(part))]
-    best = max(offered, key=lambda media_type: _liking(media_type, ranges))  # the first of equals
-    return best if _liking(best, ranges) > _NOT_AT_ALL else None
+    best = max(offered, key=lambda media_type: _preference(media_type, ranges))  # the first of equals
+    return best if _preference(best, ranges) > _NOT_AT_ALL else None
 
 
-def _liking(media_type: str, ranges: Sequence[_Range]) -> tuple[float, int]:
-    """Return how much the ranges like a type, and how exactly they name it: the most exact one decides."""
+def _preference(media_type: str, ranges: Sequence[_Range]) -> tuple[float, int]:
+    """Return how much the ranges prefer a type, and how exactly they name it: the most exact one decides."""
     main = media_type.partition("/")[0]
-    matching = [one for one in ranges if one.pattern in {media_type, f"{main}/*", "*/*"}]
-    best = max(matching, default=_Range(0, "", 0.0), key=lambda one: (one.exactness, one.quality))
+    matching = [each for each in ranges if each.pattern in {media_type, f"{main}/*", "*/*"}]
+    best = max(matching, default=_Range(0, "", 0.0), key=lambda each: (each.exactness, each.quality))
     return (best.quality, best.exactness) if best.quality else _NOT_AT_ALL
 
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
-from api import controlling
-from api.actors import BECAUSE, actor_of, body_of, read_asked, read_because
+from api import job_actions
+from api.actors import BECAUSE, actor_of, body_of, read_action_body, read_because
 from api.dependencies import (
     ONE_OF_EACH,
-    Action,
+    ActionDep,
     Allowed,
     Broker,
     Database,
@@ -21,7 +21,8 @@ from api.dependencies import (
 )
 from api.filters import canonical_region
 from api.problems import problem_responses
-from api.schemas.controls import (
+from api.schemas.executions import ExecutionWithAttempts
+from api.schemas.job_actions import (
     DRY_RUN,
     RESOLUTION_EXAMPLES,
     RETRY_EXAMPLES,
@@ -31,7 +32,6 @@ from api.schemas.controls import (
     RetryAnswer,
     RetryRequest,
 )
-from api.schemas.executions import ExecutionWithAttempts
 from db.reading import BIGGEST_INT
 from db.resolving import Resolution
 from db.retrying import RetryFilter, preview_retry
@@ -66,7 +66,7 @@ async def post_cancel(
     request: Request,
     services: ServicesDep,
     broker: Broker,
-    acting: Action,
+    action: ActionDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """End everything that is open of a job, for good: what waits is never begun, what runs is given up within seconds.
@@ -74,13 +74,13 @@ async def post_cancel(
     Results that were recorded before stay. What a worker reports afterwards changes nothing.
     """
     because = await read_because(request)
-    acted = await controlling.cancel(acting, job_id, await actor_of(request, acting, because), because)
-    cancelled = acted.result
+    result = await job_actions.cancel(action, job_id, await actor_of(request, action, because), because)
+    cancelled = result.effect
     if cancelled is not None and cancelled.is_done:
-        await controlling.tell_workers(broker, cancelled.job_no)
+        await job_actions.notify_workers(broker, cancelled.job_no)
     if cancelled is not None and cancelled.batch_no is not None:
         services.announcer.announce_batch(cancelled.job_no, cancelled.batch_no)
-    return acted.response
+    return result.response
 
 
 @router.post(
@@ -97,7 +97,7 @@ async def post_retry(
     services: ServicesDep,
     database: Database,
     tenant: Tenant,
-    acting: Action,
+    action: ActionDep,
     registry: Allowed,
     parameters: Annotated[RetryParameters, Query()],
 ) -> Any:
@@ -110,14 +110,14 @@ async def post_retry(
     job is refused: 409 `job_cancelled`; so is an import where a newer one of the same record type completed
     (`superseded`), or where one is at work beside which a table or query can't be read (`dataset_changing`).
     """
-    asked = await read_asked(request, RetryRequest)
-    region = canonical_region(asked.region, registry, pointer="/region")
-    wanted = RetryFilter(region=region, model=asked.model, error_code=asked.error_code)
+    body = await read_action_body(request, RetryRequest)
+    region = canonical_region(body.region, registry, pointer="/region")
+    wanted = RetryFilter(region=region, model=body.model, error_code=body.error_code)
     if parameters.dry_run:
         return RetryAnswer.of(await preview_retry(database, tenant, job_id, wanted))
-    acted = await controlling.retry_job(acting, job_id, wanted, await actor_of(request, acting, asked), asked)
-    controlling.announce(services.announcer, acted.result)
-    return acted.response
+    result = await job_actions.retry_job(action, job_id, wanted, await actor_of(request, action, body), body)
+    job_actions.announce(services.announcer, result.effect)
+    return result.response
 
 
 @router.post(
@@ -132,14 +132,14 @@ async def post_execution_retry(
     execution_id: ExecutionId,
     request: Request,
     services: ServicesDep,
-    acting: Action,
+    action: ActionDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Plan one execution anew if it has failed, as a retry of its job would; any other is left as it is."""
     because = await read_because(request)
-    acted = await controlling.retry_execution(acting, execution_id, await actor_of(request, acting, because), because)
-    controlling.announce(services.announcer, acted.result)
-    return acted.response
+    result = await job_actions.retry_execution(action, execution_id, await actor_of(request, action, because), because)
+    job_actions.announce(services.announcer, result.effect)
+    return result.response
 
 
 @router.post(
@@ -153,7 +153,7 @@ async def post_resolve(
     *,
     execution_id: ExecutionId,
     request: Request,
-    acting: Action,
+    action: ActionDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Say what became of an execution that is `unknown`; the job's verdict then follows from it.
@@ -161,9 +161,9 @@ async def post_resolve(
     The ambiguous try stays in the history. The same resolution again changes nothing; another one, or one of an
     execution that isn't unknown, is refused: 409 `execution_not_unknown`.
     """
-    asked = await read_asked(request, ResolveRequest)
-    resolution = Resolution(asked.status, asked.output)
-    return await controlling.resolve(acting, execution_id, resolution, await actor_of(request, acting, asked), asked)
+    body = await read_action_body(request, ResolveRequest)
+    resolution = Resolution(body.status, body.output)
+    return await job_actions.resolve(action, execution_id, resolution, await actor_of(request, action, body), body)
 
 
 @router.post(
@@ -180,7 +180,7 @@ async def post_release(
     request: Request,
     services: ServicesDep,
     broker: Broker,
-    acting: Action,
+    action: ActionDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Take a running batch from its worker at once instead of waiting for its lease to run out.
@@ -188,8 +188,8 @@ async def post_release(
     Another worker begins it anew; what the first one still reports changes nothing, though its calls were made.
     """
     because = await read_because(request)
-    acted = await controlling.release(acting, job_id, batch_id, await actor_of(request, acting, because), because)
-    if acted.result is not None and acted.result.is_released:
-        await controlling.tell_workers(broker, acted.result.job_no)
-        services.announcer.announce_batch(acted.result.job_no, batch_id)
-    return acted.response
+    result = await job_actions.release(action, job_id, batch_id, await actor_of(request, action, because), because)
+    if result.effect is not None and result.effect.is_released:
+        await job_actions.notify_workers(broker, result.effect.job_no)
+        services.announcer.announce_batch(result.effect.job_no, batch_id)
+    return result.response

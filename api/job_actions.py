@@ -1,6 +1,6 @@
-"""A person's actions on jobs: done, recorded and counted in one transaction, then told to whoever works.
+"""Actions of people on jobs: done, recorded and counted in one transaction, of which the workers are then notified.
 
-Telling may fail: workers look at their leases by themselves, and the reconciler announces what is owed.
+A notice may fail: workers check their leases by themselves, and the reconciler announces what is owed.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ import structlog
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.acting import Acted, Acting, Reply
-from api.schemas.controls import CancelAnswer, ReleaseAnswer, RetryAnswer
+from api.actions import Action, ActionResult, Reply
 from api.schemas.executions import ExecutionWithAttempts
+from api.schemas.job_actions import CancelAnswer, ReleaseAnswer, RetryAnswer
 from broker import notices
 from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
@@ -33,86 +33,86 @@ NOTICE_SECONDS = 0.5
 log = structlog.stdlib.get_logger()
 
 
-async def cancel(acting: Acting, job_id: str, actor: Actor, asked: BaseModel) -> Acted[Cancelled]:
-    """Cancel a job unless it has ended. Raises NotFound and as `Acting.once`."""
-    acted = await acting.once(
-        asked,
-        lambda connection: cancelling.cancel(connection, acting.tenant_no, job_id, actor),
+async def cancel(action: Action, job_id: str, actor: Actor, body: BaseModel) -> ActionResult[Cancelled]:
+    """Cancel a job unless it has ended. Raises NotFound and as `Action.perform`."""
+    result = await action.perform(
+        body,
+        lambda connection: cancelling.cancel(connection, action.tenant_no, job_id, actor),
         answer=lambda done: Reply(202 if done.is_done else 200, CancelAnswer.of(job_id, done)),
         counted=_cancel_tallies,
     )
-    if acted.result is not None and acted.result.is_done:
-        log.info("job_cancelled", job_id=job_id, cells=acted.result.cells, who=actor.by, reason=actor.reason)
-    return acted
+    if result.effect is not None and result.effect.is_done:
+        log.info("job_cancelled", job_id=job_id, cells=result.effect.cells, who=actor.by, reason=actor.reason)
+    return result
 
 
-async def retry_job(acting: Acting, job_id: str, wanted: RetryFilter, actor: Actor, asked: BaseModel) -> Acted[Retried]:
-    """Have a job's failed cells run again. Raises NotFound, JobCancelled and as `Acting.once`."""
+async def retry_job(
+    action: Action, job_id: str, wanted: RetryFilter, actor: Actor, body: BaseModel
+) -> ActionResult[Retried]:
+    """Have a job's failed cells run again. Raises NotFound, JobCancelled and as `Action.perform`."""
     return await _retry(
-        acting,
-        asked,
-        lambda connection: retrying.retry_job(connection, acting.tenant_no, job_id, wanted, actor),
+        action,
+        body,
+        lambda connection: retrying.retry_job(connection, action.tenant_no, job_id, wanted, actor),
         actor,
         job_id=job_id,
         **wanted.told(),
     )
 
 
-async def retry_execution(acting: Acting, execution_id: str, actor: Actor, asked: BaseModel) -> Acted[Retried]:
+async def retry_execution(action: Action, execution_id: str, actor: Actor, body: BaseModel) -> ActionResult[Retried]:
     """Have one cell run again if it has failed. Raises as `retry_job`."""
     return await _retry(
-        acting,
-        asked,
-        lambda connection: retrying.retry_execution(connection, acting.tenant_no, execution_id, actor),
+        action,
+        body,
+        lambda connection: retrying.retry_execution(connection, action.tenant_no, execution_id, actor),
         actor,
         execution_id=execution_id,
     )
 
 
-async def replay(acting: Acting, dead_letter_no: int, actor: Actor, asked: BaseModel) -> Acted[Retried]:
+async def replay(action: Action, dead_letter_no: int, actor: Actor, body: BaseModel) -> ActionResult[Retried]:
     """Have the cell of a dead letter run again, once. Raises as `retry_job`."""
     return await _retry(
-        acting,
-        asked,
-        lambda connection: dead_letters.replay(connection, acting.tenant_no, dead_letter_no, actor),
+        action,
+        body,
+        lambda connection: dead_letters.replay(connection, action.tenant_no, dead_letter_no, actor),
         actor,
         dead_letter_id=dead_letter_no,
     )
 
 
-async def resolve(
-    acting: Acting, execution_id: str, resolution: Resolution, actor: Actor, asked: BaseModel
-) -> Response:
-    """Give an unknown cell its result. Raises NotFound, ExecutionNotUnknown and as `Acting.once`."""
+async def resolve(action: Action, execution_id: str, resolution: Resolution, actor: Actor, body: BaseModel) -> Response:
+    """Give an unknown cell its result. Raises NotFound, ExecutionNotUnknown and as `Action.perform`."""
 
     async def unit(connection: Connection) -> tuple[Resolved, ExecutionWithAttempts]:
-        resolved = await resolving.resolve(connection, acting.tenant_no, execution_id, resolution, actor)
-        shown = await read_execution_on(connection, acting.tenant_no, execution_id)
+        resolved = await resolving.resolve(connection, action.tenant_no, execution_id, resolution, actor)
+        shown = await read_execution_on(connection, action.tenant_no, execution_id)
         return resolved, ExecutionWithAttempts.with_attempts(*shown)
 
-    acted = await acting.once(
-        asked,
+    result = await action.perform(
+        body,
         unit,
         answer=lambda done: Reply(200, done[1]),
         counted=lambda done: _resolve_tallies(done[0], resolution),
     )
-    if acted.result is not None and acted.result[0].pool:
+    if result.effect is not None and result.effect[0].pool:
         status = resolution.status
         log.info("execution_resolved", execution_id=execution_id, status=status, who=actor.by, reason=actor.reason)
-    return acted.response
+    return result.response
 
 
-async def release(acting: Acting, job_id: str, batch_no: int, actor: Actor, asked: BaseModel) -> Acted[Released]:
-    """Take a batch from its holder. Raises NotFound and as `Acting.once`."""
-    acted = await acting.once(
-        asked,
-        lambda connection: releasing.release(connection, acting.tenant_no, job_id, batch_no, actor),
+async def release(action: Action, job_id: str, batch_no: int, actor: Actor, body: BaseModel) -> ActionResult[Released]:
+    """Take a batch from its holder. Raises NotFound and as `Action.perform`."""
+    result = await action.perform(
+        body,
+        lambda connection: releasing.release(connection, action.tenant_no, job_id, batch_no, actor),
         answer=lambda done: Reply(200, ReleaseAnswer.of(done)),
     )
-    if acted.result is not None and acted.result.is_released:
-        held_by = acted.result.held_by
+    if result.effect is not None and result.effect.is_released:
+        held_by = result.effect.held_by
         log.info("lease_released", job_id=job_id, batch_no=batch_no, held_by=held_by, who=actor.by, reason=actor.reason)
-    return acted
+    return result
 
 
 def announce(announcer: Announcer, retried: Retried | None) -> None:
@@ -125,10 +125,10 @@ def announce(announcer: Announcer, retried: Retried | None) -> None:
         announcer.announce_batch(retried.job_no, retried.batch_no, source="retry")
 
 
-async def tell_workers(broker: Client, job_no: int) -> None:
-    """Tell the workers to look whether they still hold what they run of a job.
+async def notify_workers(broker: Client, job_no: int) -> None:
+    """Notify the workers, so that each checks whether it still holds what it runs of a job.
 
-    Those that don't hear look by themselves within two seconds.
+    Those that don't receive the notice check by themselves within two seconds.
     """
     try:
         async with asyncio.timeout(NOTICE_SECONDS):
@@ -138,21 +138,23 @@ async def tell_workers(broker: Client, job_no: int) -> None:
 
 
 async def _retry(
-    acting: Acting,
-    asked: BaseModel,
+    action: Action,
+    body: BaseModel,
     unit: Callable[[Connection], Awaitable[Retried]],
     actor: Actor,
     **about: object,
-) -> Acted[Retried]:
-    acted = await acting.once(asked, unit, answer=lambda done: Reply(200, RetryAnswer.of(done)), counted=_retry_tallies)
-    if acted.result is not None:
-        _log_retry(acted.result, actor, **about)
-    return acted
+) -> ActionResult[Retried]:
+    result = await action.perform(
+        body, unit, answer=lambda done: Reply(200, RetryAnswer.of(done)), counted=_retry_tallies
+    )
+    if result.effect is not None:
+        _log_retry(result.effect, actor, **about)
+    return result
 
 
-def _log_retry(retried: Retried, actor: Actor, **asked: object) -> None:
+def _log_retry(retried: Retried, actor: Actor, **about: object) -> None:
     if retried.retried:
-        log.info("executions_retried", cells=retried.retried, who=actor.by, reason=actor.reason, **asked)
+        log.info("executions_retried", cells=retried.retried, who=actor.by, reason=actor.reason, **about)
 
 
 def _cancel_tallies(cancelled: Cancelled) -> Sequence[Tally]:
@@ -176,7 +178,7 @@ def _retry_tallies(retried: Retried) -> Sequence[Tally]:
 
 
 def _resolve_tallies(resolved: Resolved, resolution: Resolution) -> Sequence[Tally]:
-    """Count the end that a person told; the ambiguous one before it stays counted, as counters only rise."""
+    """Count the end that a person reported; the ambiguous one before it stays counted, as counters only rise."""
     if resolved.pool is None:
         return ()
     provider, region = resolved.pool

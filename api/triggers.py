@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 from pydantic import BaseModel
 
-from api.acting import Acted, Acting, Reply
+from api.actions import Action, ActionResult, Reply
 from api.schemas.waves import ManualTrigger, Trigger, Wave
 from db.engine import QUICK_SECONDS, Connection
 from db.jobs import absent_job, refuse_impossible
@@ -16,23 +16,23 @@ from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
 log = structlog.stdlib.get_logger()
 
 
-async def coordinate(acting: Acting, job_id: str, asked: BaseModel) -> Acted[Triggered]:
-    """Record a manual trigger; one that `is_open` is to be announced. Raises NotFound and as `Acting.once`."""
+async def coordinate(action: Action, job_id: str, body: BaseModel) -> ActionResult[Triggered]:
+    """Record a manual trigger; one that `is_open` is to be announced. Raises NotFound and as `Action.perform`."""
     refuse_impossible(job_id)
-    worker_no = await acting.worker_no()
+    worker_no = await action.worker_no()
 
     async def record(connection: Connection) -> Triggered:
-        triggered = await trigger_manually(connection, acting.tenant_no, job_id, worker_no)
+        triggered = await trigger_manually(connection, action.tenant_no, job_id, worker_no)
         if triggered is None:
             raise absent_job()
         return triggered
 
-    acted = await acting.once(asked, record, answer=_reply, counted=_joined_tallies, seconds=QUICK_SECONDS)
-    if acted.result is not None:
-        log.info("coordination_triggered", job_id=job_id, source="manual", outcome=acted.result.trigger.outcome)
-        if not acted.result.is_open:
+    result = await action.perform(body, record, answer=_reply, counted=_joined_tallies, seconds=QUICK_SECONDS)
+    if result.effect is not None:
+        log.info("coordination_triggered", job_id=job_id, source="manual", outcome=result.effect.trigger.outcome)
+        if not result.effect.is_open:
             log.info("duplicate_prevented", layer="coordination", reason="manual_joined", job_id=job_id)
-    return acted
+    return result
 
 
 def _reply(triggered: Triggered) -> Reply:

@@ -1,4 +1,4 @@
-"""What happened to a job, and who submitted it."""
+"""The events of a job, and its submissions."""
 
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -45,7 +45,10 @@ def _with_batch_ids(data: dict[str, Any]) -> dict[str, Any]:
     batches = shown.get("batches")
     if not isinstance(batches, list):  # of some events it is their number
         return shown
-    return {**shown, "batches": [_with_batch_ids(one) if isinstance(one, dict) else str(one) for one in batches]}
+    return {
+        **shown,
+        "batches": [_with_batch_ids(each) if isinstance(each, dict) else str(each) for each in batches],
+    }
 
 
 class EventList(Listed[Event]):
