@@ -24,6 +24,7 @@ from db.pauses import Kind, Paused
 from domain.errors import Overloaded
 from domain.identities import IdentityKind
 from runtime.databases import REMIND_SECONDS
+from runtime.retrying import retry
 
 ABOUT = ("pauses", "configuration")
 START_SECONDS = 2.0
@@ -63,14 +64,18 @@ class Pauses:
     async def listen(self) -> None:
         """Read at each notice until cancelled; while Redis is unavailable the heartbeat has to do."""
         while True:
-            try:
-                async with aclosing(notices.listen(self._redis)) as received:
-                    async for notice in received:
-                        if notice.about in ABOUT:
-                            await self._in_force.read()
-            except (BrokerError, *GONE, *REFUSED, Overloaded) as error:
-                self._log_delay(error)
-                await asyncio.sleep(RETRY_DELAY_SECONDS)
+            await retry(
+                self._listen,
+                on=(BrokerError, *GONE, *REFUSED, Overloaded),
+                delay_seconds=RETRY_DELAY_SECONDS,
+                log_delay=self._log_delay,
+            )
+
+    async def _listen(self) -> None:
+        async with aclosing(notices.listen(self._redis)) as received:
+            async for notice in received:
+                if notice.about in ABOUT:
+                    await self._in_force.read()
 
     async def press(
         self,

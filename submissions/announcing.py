@@ -13,6 +13,7 @@ import structlog
 from broker import envelopes
 from broker.envelopes import BrokerError, Client, Envelope, NotPublished
 from broker.health import describe
+from runtime.retrying import retry
 
 MAX_WAITING = 10_000
 """Envelopes that may wait while Redis is unavailable; past that the reconciler publishes."""
@@ -48,17 +49,20 @@ class Announcer:
         """Publish until cancelled."""
         while True:
             await self._arrived.wait()
-            batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
-            if not self._waiting:
-                self._arrived.clear()
-            try:
-                await envelopes.publish(self._redis, batch)
-            except BrokerError as error:
-                unpublished = error.envelopes if isinstance(error, NotPublished) else batch
-                waiting = len(unpublished) + len(self._waiting)
-                self._log.warning(
-                    "announcement_delayed", error=str(error), code=describe(error).code, envelopes=waiting
-                )
-                await asyncio.sleep(RETRY_DELAY_SECONDS)
-                self._waiting = [*unpublished, *self._waiting][:MAX_WAITING]
-                self._arrived.set()
+            await retry(self._publish, on=(BrokerError,), delay_seconds=RETRY_DELAY_SECONDS, log_delay=self._log_delay)
+
+    async def _publish(self) -> None:
+        """Publish the envelopes that waited longest; those that weren't published wait on."""
+        batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+        try:
+            await envelopes.publish(self._redis, batch)
+        except BrokerError as error:
+            unpublished = error.envelopes if isinstance(error, NotPublished) else batch
+            self._waiting = [*unpublished, *self._waiting][:MAX_WAITING]
+            raise
+        if not self._waiting:
+            self._arrived.clear()
+
+    def _log_delay(self, error: Exception) -> None:
+        waiting = len(self._waiting)
+        self._log.warning("announcement_delayed", error=str(error), code=describe(error).code, envelopes=waiting)

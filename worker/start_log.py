@@ -7,6 +7,7 @@ from db import marks
 from db.batches import ClaimedBatch
 from db.engine import GONE, REFUSED, UNFIT, in_transaction
 from domain.calls import Cell
+from runtime.retrying import retry
 from worker.context import Context
 
 RETRY_SECONDS = 0.2
@@ -46,12 +47,14 @@ class StartLog:
                     request.may_start.set_result(request.cell in logged)
 
     async def _log(self, cells: list[tuple[ClaimedBatch, Cell]]) -> set[Cell]:
-        while True:
-            try:
-                return await in_transaction(self._context.engine, lambda c: marks.mark_started(c, cells))
-            except UNFIT:
-                self._context.log.exception("marks_refused", cells=len(cells))
-                return set()
-            except (*GONE, *REFUSED) as error:
-                self._context.log.warning("marks_delayed", error=str(error), cells=len(cells))
-                await asyncio.sleep(RETRY_SECONDS)
+        try:
+            return await retry(
+                lambda: in_transaction(self._context.engine, lambda c: marks.mark_started(c, cells)),
+                on=(*GONE, *REFUSED),
+                but_not=UNFIT,
+                delay_seconds=RETRY_SECONDS,
+                log_delay=lambda error: self._context.log.warning("marks_delayed", error=str(error), cells=len(cells)),
+            )
+        except UNFIT:
+            self._context.log.exception("marks_refused", cells=len(cells))
+            return set()

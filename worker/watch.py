@@ -1,4 +1,4 @@
-"""Watching the leases in hand: work that was cancelled or taken away stops soon, whoever did it."""
+"""The lease monitor: work that was cancelled or taken over stops soon."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,19 +8,20 @@ from broker import notices
 from broker.envelopes import BrokerError
 from db import batches
 from db.engine import GONE, QUICK_SECONDS, connect
+from runtime.retrying import retry
 from worker.context import Context
 from worker.executor import Executor
 from worker.importer import Importer
 
 LOOK_SECONDS = 2.0
-PATIENCE_SECONDS = 0.5
+RETRY_SECONDS = 0.5
 
 
 class Watch:
     """Looks at least every two seconds, and at once when a notice says that something was cancelled or resumed.
 
-    `on_notice` hears of each notice after that: what was cancelled leaves room, and imports may have waited for its
-    end. `on_imports` hears when another worker leaves batches of imports behind, `on_configuration` when another
+    `on_notice` is called after each such notice: what was cancelled leaves room, and imports may have waited for its
+    end; `on_imports` where another worker leaves batches of imports behind, `on_configuration` where another
     configuration was applied.
     """
 
@@ -40,33 +41,37 @@ class Watch:
         self._on_notice = on_notice
         self._on_imports = on_imports
         self._on_configuration = on_configuration
-        self._told = asyncio.Event()
+        self._is_due = asyncio.Event()
 
     async def listen(self) -> None:
         """Listen for notices until cancelled. Without the broker the look every two seconds is what is left."""
         while True:
-            try:
-                async with aclosing(notices.listen(self._context.redis)) as heard:
-                    async for notice in heard:
-                        if notice.about == "imports":
-                            self._on_imports()
-                            continue
-                        if notice.about == "configuration":
-                            self._on_configuration()
-                            continue
-                        self._told.set()
+            await retry(
+                self._listen,
+                on=(BrokerError,),
+                delay_seconds=RETRY_SECONDS,
+                log_delay=lambda error: self._context.log.warning("notices_unheard", error=str(error)),
+            )
+
+    async def _listen(self) -> None:
+        async with aclosing(notices.listen(self._context.redis)) as heard:
+            async for notice in heard:
+                match notice.about:
+                    case "imports":
+                        self._on_imports()
+                    case "configuration":
+                        self._on_configuration()
+                    case _:
+                        self._is_due.set()
                         self._on_notice()
-            except BrokerError as error:
-                self._context.log.warning("notices_unheard", error=str(error))
-                await asyncio.sleep(PATIENCE_SECONDS)
 
     async def run(self) -> None:
         """Look until cancelled. A database that is away is the heartbeat's to report."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
-                    await self._told.wait()
-            self._told.clear()
+                    await self._is_due.wait()
+            self._is_due.clear()
             with suppress(*GONE):
                 await self._look()
 

@@ -1,0 +1,41 @@
+"""Repeating what fails for now, such as a transaction while the database is unavailable: one loop for all of it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_fixed
+
+Result = TypeVar("Result")
+
+
+async def retry(
+    step: Callable[[], Awaitable[Result]],
+    *,
+    on: tuple[type[Exception], ...],
+    but_not: tuple[type[Exception], ...] = (),
+    delay_seconds: float,
+    log_delay: Callable[[Exception], None],
+) -> Result:
+    """Await `step` until it returns or raises something else than `on`; return what it returned.
+
+    After each error of `on` that isn't one of `but_not`, `log_delay` gets it, and the next try begins `delay_seconds`
+    later. It never gives up by itself; a cancellation ends it at once, within a try or between two.
+    """
+
+    async def attempt() -> Result:  # a coroutine function, by which tenacity tells that there is something to await
+        return await step()
+
+    def log(state: RetryCallState) -> None:
+        log_delay(_error_of(state))
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(lambda error: isinstance(error, on) and not isinstance(error, but_not)),
+        wait=wait_fixed(delay_seconds),
+        before_sleep=log,
+    )
+    result: Result = await retrying(attempt)
+    return result
+
+
+def _error_of(state: RetryCallState) -> Any:
+    return state.outcome and state.outcome.exception()
