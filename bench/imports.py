@@ -24,9 +24,9 @@ from db.engine import create_engine, in_transaction
 from db.submissions import NewJob, insert_jobs
 from db.tenants import DEFAULT_TENANT_NO
 from domain.identities import wanted_by
-from domain.import_spec import SourceType
 from domain.normalize import normalize
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
+from domain.sources.sql import SqlSource
 from domain.table_names import TableName
 from runtime.config_file import read_config_file
 
@@ -38,7 +38,7 @@ CONFIG = f'[connections.erp]\nurl_env = "ERP_URL"\ntables = ["{TABLE}"]\n'
 REGISTRY = Registry(
     DEFAULT_REGIONS,
     DEFAULT_QUESTIONS,
-    connections={"erp": Connection(SourceType.SQL, tables=frozenset([TableName(*TABLE.split("."))]))},
+    connections={"erp": Connection(SqlSource.type_name, tables=frozenset([TableName(*TABLE.split("."))]))},
 )
 COLUMNS = ("record_set_no", "record_key", "payload", "job_no", "batch_no", "updated_at", "generation")
 DIFFERING = """

@@ -13,15 +13,14 @@ from db.configurations import Committed, read_current
 from db.engine import Connection
 from db.imports import IMPORT_POOL
 from domain.identities import IMPORT_ROOT, Identity, IdentityKey, IdentityKind, of_provider
-from domain.import_spec import SourceType
 from domain.regions import DEFAULT_PROVIDER, DEFAULT_QUESTIONS, DEFAULT_REGIONS, ECHO, Region, Registry
 from domain.regions import Connection as ImportConnection
-from runtime.config_file import ConfigFile, ConnectionType, ProviderSettings, ProviderType
+from domain.sources.registry import SOURCE_BY_CONNECTION
+from runtime.config_file import ConfigFile, ProviderSettings, ProviderType
 from runtime.errors import SettingError
 
 _STAND_IN = {"type": ProviderType.ECHO, "stands_in": True}
 """What answers for every provider while simulating: another one than a configured provider that is called `echo`."""
-_SOURCE_TYPES = {ConnectionType.POSTGRESQL: SourceType.SQL, ConnectionType.SUITEQL: SourceType.SUITEQL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +89,7 @@ def identities_of(content: Content) -> list[Identity]:
     ]
     for name, connection in content.file.connections.items():
         key = IdentityKey(IdentityKind.CONNECTION, name, "")
-        told = {"type": connection.type, "url_env": connection.url_env, "queries": dict(connection.queries)}
-        found.append(Identity(key, _json(told)))
+        found.append(Identity(key, _json(connection.identity)))
     if content.file.imports is not None:
         found.append(Identity(IMPORT_ROOT, _json({"root": str(content.file.imports.root)})))
     return found
@@ -119,7 +117,7 @@ def registry_of(content: Content, *, max_cells: int, number: int = 0) -> Registr
         max_cells=max_cells,
         connections={
             name: ImportConnection(
-                _SOURCE_TYPES[connection.type], frozenset(connection.queries), connection.listed_tables
+                SOURCE_BY_CONNECTION[connection.type].type_name, connection.listed_queries, connection.listed_tables
             )
             for name, connection in file.connections.items()
         },

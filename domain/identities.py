@@ -9,8 +9,9 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple
 
-from domain.import_spec import FileSource, ImportSpec, Source
+from domain.import_spec import ImportSpec
 from domain.regions import Registry
+from domain.sources.source import ConnectionSource, Source
 from domain.spec import JobSpec
 
 
@@ -64,9 +65,9 @@ def of_provider(name: str, region: str) -> IdentityKey:
 
 def of_source(source: Source) -> IdentityKey:
     """Return the key of what an import reads."""
-    if isinstance(source, FileSource):
-        return IMPORT_ROOT
-    return IdentityKey(IdentityKind.CONNECTION, source.connection, "")
+    if isinstance(source, ConnectionSource):
+        return IdentityKey(IdentityKind.CONNECTION, source.connection, "")
+    return IMPORT_ROOT
 
 
 def wanted_by(spec: JobSpec | ImportSpec, registry: Registry) -> list[IdentityKey]:

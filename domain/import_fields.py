@@ -5,15 +5,14 @@ Tables only. Homes are pointers below the object that the table is for.
 
 from collections.abc import Mapping
 
-from domain.import_spec import ImportPolicy, SourceType
+from domain.import_spec import ImportPolicy
+from domain.sources.registry import SOURCES
 
 POLICY_FIELDS = frozenset(ImportPolicy.__dataclass_fields__)
 TOP_FIELDS = frozenset({"id", "kind", "name", "dataset", "record_types", "policy", "on_duplicate", "metadata"})
 RECORD_TYPE_FIELDS = frozenset({"id", "key", "source", "depends_on"})
-SOURCE_FIELDS: Mapping[SourceType, frozenset[str]] = {
-    SourceType.FILE: frozenset({"type", "path"}),
-    SourceType.SQL: frozenset({"type", "connection", "table"}),
-    SourceType.SUITEQL: frozenset({"type", "connection", "query"}),
+SOURCE_FIELDS: Mapping[str, frozenset[str]] = {
+    source.type_name: frozenset({"type", *source.schemas}) for source in SOURCES
 }
 
 _POLICY_SYNONYMS = {

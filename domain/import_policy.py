@@ -3,17 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from domain.batch_counts import MAX_BATCH_SIZE
 from domain.import_fields import MISPLACED_IN_POLICY, POLICY_FIELDS, POLICY_HOMES
 from domain.import_spec import ImportPolicy
 from domain.notes import Findings, Part
 from domain.policy import MAX_ATTEMPTS, MAX_CALL_SECONDS, MAX_CONCURRENT, MIN_SECONDS
 from domain.reading import read_integer, read_number, read_object, refuse_misplaced, refuse_unknown
 
-MAX_BATCH_SIZE = 10_000
-"""Rows of a batch: it is read, written and, after a crash, repeated as one."""
 MAX_BATCHES_PER_WAVE = 10_000
-MAX_BATCHES = 100_000
-"""Batches of an import: planning them is one transaction of about a second, and 200 MiB in its worker."""
 MAX_REJECTS = 1_000_000
 INTEGER_BOUNDS: Mapping[str, tuple[int, int]] = {
     "batch_size": (1, MAX_BATCH_SIZE),
@@ -40,15 +37,6 @@ def read_import_policy(part: Part | None, findings: Findings) -> ImportPolicy:
         if name in POLICY_FIELDS
     }
     return ImportPolicy(**{name: value for name, value in read.items() if value is not None})
-
-
-def least_batch_size(rows: int, record_types: int) -> int | None:
-    """Return a batch size that cuts so many rows of so many record types into few enough batches; None if none does.
-
-    Each record type may have two batches more than its rows fill: its last, and one of rows without a key.
-    """
-    size = -(-rows // (MAX_BATCHES - 2 * record_types))
-    return max(1, size) if size <= MAX_BATCH_SIZE else None
 
 
 def _read_member(name: str, part: Part, findings: Findings) -> int | float | None:

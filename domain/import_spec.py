@@ -5,56 +5,11 @@ Only shapes and their JSON form live here; how a submitted body becomes one is i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
+from domain.sources.registry import source_from_json
+from domain.sources.source import Source
 from domain.spec import Kind, OnDuplicate
-
-
-class SourceType(StrEnum):
-    """What a record type is read from."""
-
-    FILE = "file"
-    SQL = "sql"
-    SUITEQL = "suiteql"
-
-
-@dataclass(frozen=True, slots=True)
-class FileSource:
-    """A file below the import root; `path` is relative to it and has neither `..` nor a backslash."""
-
-    path: str
-
-    def to_json(self) -> dict[str, str]:
-        """Return the source as the API shows it."""
-        return {"type": SourceType.FILE.value, "path": self.path}
-
-
-@dataclass(frozen=True, slots=True)
-class SqlSource:
-    """A table of a configured database; `table` may name its schema before a dot."""
-
-    connection: str
-    table: str
-
-    def to_json(self) -> dict[str, str]:
-        """Return the source as the API shows it."""
-        return {"type": SourceType.SQL.value, "connection": self.connection, "table": self.table}
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteqlSource:
-    """A named query of a configured SuiteQL service."""
-
-    connection: str
-    query: str
-
-    def to_json(self) -> dict[str, str]:
-        """Return the source as the API shows it."""
-        return {"type": SourceType.SUITEQL.value, "connection": self.connection, "query": self.query}
-
-
-Source: TypeAlias = FileSource | SqlSource | SuiteqlSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +36,9 @@ class RecordType:
         return cls(
             id=stored["id"],
             key=tuple(stored["key"]),
-            source=_source_from_json(stored["source"]),
+            source=source_from_json(stored["source"]),
             depends_on=tuple(stored["depends_on"]),
         )
-
-
-def _source_from_json(stored: Mapping[str, str]) -> Source:
-    match SourceType(stored["type"]):
-        case SourceType.FILE:
-            return FileSource(stored["path"])
-        case SourceType.SQL:
-            return SqlSource(stored["connection"], stored["table"])
-        case SourceType.SUITEQL:
-            return SuiteqlSource(stored["connection"], stored["query"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from domain.import_fields import RECORD_TYPE_FIELDS, RECORD_TYPE_HOMES
-from domain.import_spec import RecordType, Source
+from domain.import_spec import RecordType
 from domain.notes import Action, Findings, Note, Part, cut, nearest
 from domain.reading import MAX_LABEL_LENGTH, read_id, read_list, read_verbatim, refuse_unknown
 from domain.regions import Scope
-from domain.sources import read_source
+from domain.sources.reading import read_source
+from domain.sources.registry import SOURCE_BY_TYPE
+from domain.sources.source import Source
 from domain.waves import find_cycles
 
 MAX_KEY_COLUMNS = 16
@@ -120,7 +122,8 @@ def _read_key(members: Mapping[str, Any], at: str, findings: Findings) -> tuple[
 def _read_member_source(members: Mapping[str, Any], at: str, scope: Scope) -> Source | None:
     if members.get("source") is not None:
         return read_source(Part(members["source"], f"{at}/source"), scope)
-    detail = "Say where its rows come from: an object with `type` `file`, `sql` or `suiteql`."
+    *types, last = (f"`{source_type}`" for source_type in SOURCE_BY_TYPE)
+    detail = f"Say where its rows come from: an object with `type` {', '.join(types)} or {last}."
     scope.findings.error(f"{at}/source", "source_missing", detail)
     return None
 

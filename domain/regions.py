@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from domain.import_spec import SourceType
 from domain.notes import Action, Findings, Note, Part, cut
 from domain.reading import clean, read_list
 from domain.table_names import TableName
@@ -31,7 +30,7 @@ class Connection:
     Of a database, `tables` may be read, each named with its schema, and nothing else.
     """
 
-    type: SourceType
+    type: str
     queries: frozenset[str] = frozenset()
     tables: frozenset[TableName] = frozenset()
 

@@ -21,12 +21,12 @@ from pydantic_core import PydanticCustomError
 
 from domain.policy import MAX_CALL_SECONDS
 from domain.regions import DEFAULT_REGIONS, ECHO, fold
-from domain.table_names import TableName
+from domain.sources.connection import ConnectionSettings, EnvironmentName, Name
+from domain.sources.registry import SETTINGS_BY_CONNECTION
+from domain.sources.sql import PostgresqlSettings
 from runtime.errors import SettingError
+from runtime.typed_tables import ByType
 from runtime.wrong_settings import sentence
-
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 def _without_account(url: AnyHttpUrl) -> AnyHttpUrl:
@@ -36,16 +36,6 @@ def _without_account(url: AnyHttpUrl) -> AnyHttpUrl:
 
 
 BaseUrl: TypeAlias = Annotated[AnyHttpUrl, AfterValidator(_without_account)]
-
-
-def _with_schema(text: str) -> str:
-    table = TableName.parse(text)
-    if table is None or table.schema is None:
-        raise ValueError("a table is listed with its schema")
-    return text
-
-
-ListedTable: TypeAlias = Annotated[str, AfterValidator(_with_schema)]
 
 
 class ProviderType(StrEnum):
@@ -94,49 +84,9 @@ class ProviderSettings(_Table):
         return self
 
 
-class ConnectionType(StrEnum):
-    """What imports read over a connection."""
-
-    POSTGRESQL = "postgresql"
-    SUITEQL = "suiteql"
-
-
-class ConnectionSettings(_Table):
-    """A source of imports; its URL and its token stay in the environment.
-
-    A spec names one of `tables` or `queries`, never SQL. Nothing else is read.
-    """
-
-    type: ConnectionType = Field(default=ConnectionType.POSTGRESQL, description="postgresql or suiteql")
-    url_env: EnvironmentName = Field(description="the name of an environment variable")
-    token_env: EnvironmentName | None = Field(default=None, description="the name of an environment variable")
-    queries: Mapping[Name, Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = Field(
-        default={}, description="the text of a SuiteQL query in quotes"
-    )
-    tables: tuple[ListedTable, ...] = Field(
-        default=(),
-        description="a list of tables and views, each as 'schema.table', with double quotes around a name that isn't "
-        "letters, digits and _",
-    )
-
-    @property
-    def listed_tables(self) -> frozenset[TableName]:
-        """The tables and views that may be read."""
-        return frozenset(table for table in map(TableName.parse, self.tables) if table is not None)
-
-    @model_validator(mode="after")
-    def _has_what_its_type_needs(self) -> Self:
-        if self.type is ConnectionType.POSTGRESQL and (self.token_env or self.queries):
-            raise PydanticCustomError(
-                "contradiction", "is of type postgresql, which takes no token_env and no queries: remove them"
-            )
-        if self.type is ConnectionType.SUITEQL and self.tables:
-            raise PydanticCustomError("contradiction", "is of type suiteql, which takes no tables: remove them")
-        if self.type is ConnectionType.SUITEQL and not (self.token_env and self.queries):
-            raise PydanticCustomError(
-                "contradiction", "is of type suiteql: add token_env and a table queries with at least one query"
-            )
-        return self
+Connection: TypeAlias = Annotated[
+    ConnectionSettings, ByType(SETTINGS_BY_CONNECTION, default=PostgresqlSettings.type_name)
+]
 
 
 class ImportSettings(_Table):
@@ -156,7 +106,7 @@ class ConfigFile(_Table):
     questions: Mapping[Name, Annotated[str, StringConstraints(min_length=1)]] = Field(
         default={}, description="the question's text in quotes"
     )
-    connections: Mapping[Name, ConnectionSettings] = Field(
+    connections: Mapping[Name, Connection] = Field(
         default={}, description="a table [connections.<name>] for each connection"
     )
     imports: ImportSettings | None = Field(default=None, description="a table [imports] with root")

@@ -14,8 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.postgres_url import SCHEMES as POSTGRES_SCHEMES
 from domain.postgres_url import WrongConnectionString, hide_passwords, parse_connection_string
+from domain.sources.connection import ConnectionSettings
 from runtime import redis_urls
-from runtime.config_file import ConfigFile, ConnectionSettings, ConnectionType, read_config_file
+from runtime.config_file import ConfigFile, read_config_file
 from runtime.errors import SettingError
 from runtime.wrong_settings import sentence, unknown
 
@@ -158,8 +159,7 @@ def read_secrets(file: ConfigFile) -> Secrets:
             reasons[f"providers.{name}"] = reason
     for name, connection in file.connections.items():
         found = [_read(connection.url_env, values), _wrong_url(connection)]
-        if connection.token_env:
-            found.append(_read(connection.token_env, values, is_key=True))
+        found += [_read(variable, values, is_key=True) for variable in connection.key_envs]
         if reason := next(filter(None, found), None):
             reasons[f"connections.{name}"] = reason
     return Secrets(values, reasons)
@@ -178,22 +178,5 @@ def _read(variable: str, values: dict[str, SecretStr], *, is_key: bool = False) 
 
 def _wrong_url(connection: ConnectionSettings) -> str | None:
     """Say that a URL isn't of the kind that its connection's type speaks; it may hold a password: none is shown."""
-    given = os.environ.get(connection.url_env, "")
-    try:
-        match connection.type:
-            case ConnectionType.POSTGRESQL:
-                _refuse_wrong_connection_string(given, connection.url_env)
-            case ConnectionType.SUITEQL:
-                _refuse_wrong_service(given, connection.url_env)
-    except SettingError as error:
-        return str(error)
-    return None
-
-
-def _refuse_wrong_service(given: str, place: str) -> None:
-    url = urlsplit(given)
-    if url.scheme not in {"http", "https"} or not url.hostname or "@" in url.netloc:
-        raise SettingError(
-            f"{place} isn't a URL of type {ConnectionType.SUITEQL}: "
-            "set it to https://account.suitetalk.api.netsuite.com, without a path, a user or a password."
-        )
+    fault = connection.fault(os.environ.get(connection.url_env, ""))
+    return None if fault is None else f"{connection.url_env} {fault}"

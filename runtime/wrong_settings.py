@@ -7,6 +7,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from runtime.typed_tables import ByType, bracketed
+
 _ECHO_LIMIT = 100
 
 
@@ -16,8 +18,9 @@ def sentence(error: ValidationError, model: type[BaseModel], *, name: Callable[[
     Values are echoed unless the field isn't shown in a `repr` either, as with URLs that carry a password.
     """
     first = error.errors(include_url=False)[0]
-    place = [str(part) for part in first["loc"] if part != "[key]"]
-    field, siblings = _field_at(model, place)
+    way = [str(part) for part in first["loc"]]
+    field, siblings = _field_at(model, way)
+    place = [part for part in way if not _is_bracketed(part)]
     setting = name(".".join(place)) if place else name("it")
     match first["type"]:
         case "extra_forbidden":
@@ -28,6 +31,9 @@ def sentence(error: ValidationError, model: type[BaseModel], *, name: Callable[[
             return f"{setting} has nowhere to call: {first['msg']}."
         case "contradiction":
             return f"{setting} {first['msg']}."
+        case "unknown_type":
+            given = str(first["input"]["type"])[:_ECHO_LIMIT]
+            return f'{name(".".join([*place, "type"]))} is "{given}": set it to {first["msg"]}.'
         case _:
             given = first["input"]
             is_shown = field is not None and field.repr and isinstance(given, str | int | float | bool)
@@ -45,20 +51,32 @@ def _wanted(field: FieldInfo | None) -> str:
     return (field.description if field else None) or "something else"
 
 
-def _field_at(model: type[BaseModel], place: list[str]) -> tuple[FieldInfo | None, Mapping[str, FieldInfo]]:
+def _is_bracketed(part: str) -> bool:
+    """Say whether a part of an error's place stands for a choice of the model's, and not for what a person wrote."""
+    return part.startswith("[") and part.endswith("]")
+
+
+def _field_at(model: type[BaseModel], way: list[str]) -> tuple[FieldInfo | None, Mapping[str, FieldInfo]]:
     """Return the innermost field on the way to a place, and the fields that may stand where the way ends."""
     field: FieldInfo | None = None
     fields: Mapping[str, FieldInfo] = model.model_fields
-    for part in place:
+    models: Mapping[str, type[BaseModel]] = {}
+    for part in way:
         # A part that is no field is the key of a mapping or the index of a list: the field before it still applies.
         if part in fields:
             field = fields[part]
-            inner = _model_in(field.annotation)
-            fields = inner.model_fields if inner else {}
+            models = _models_in(field.annotation)
+            fields = {}
+        if found := models.get(part) or models.get(""):
+            fields = found.model_fields
     return field, fields
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _models_in(annotation: Any) -> Mapping[str, type[BaseModel]]:
+    """Return the models of tables within a type, by the part of a place that chooses one; the only one by ""."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+        return {"": annotation}
+    if isinstance(annotation, ByType):
+        return {bracketed(name): model for name, model in annotation.models.items()}
+    parts = (*getattr(annotation, "__metadata__", ()), *get_args(annotation))
+    return next((models for part in parts if (models := _models_in(part))), {})

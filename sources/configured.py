@@ -2,35 +2,21 @@
 
 import os
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Hashable
 from pathlib import Path
-
-from pydantic import SecretStr
+from typing import TypeGuard
 
 from configuration.content import Configuration
 from domain.identities import IMPORT_ROOT, IdentityKey, IdentityKind, of_source
-from domain.import_spec import FileSource, Source, SqlSource, SuiteqlSource
-from runtime.config_file import ConnectionSettings, ConnectionType
+from domain.sources.registry import SOURCE_BY_CONNECTION
+from domain.sources.source import ConnectionSource, Source
 from runtime.settings import Secrets
-from sources import file, sql, suiteql
 from sources.errors import SourceNotConfigured, echoed
-from sources.parser import Parser
 from sources.protocol import Source as OpenedSource
-from sources.sql_session import SqlConnection
-from sources.suiteql_service import SuiteqlConnection
+from sources.registry import ImportRoot, Opener, Place, ReachedConnection, opener
+from sources.staged.parser import Parser
 
 STAGING = "breakwater-staging"
-
-
-@dataclass(frozen=True, slots=True)
-class _Reached:
-    """A connection as it is reached from here."""
-
-    name: str
-    identity_no: int
-    settings: ConnectionSettings
-    url: str
-    token: SecretStr | None
 
 
 class ConfiguredSources:
@@ -43,26 +29,25 @@ class ConfiguredSources:
         self._staging_folder = _staging_folder(data_dir)
         self._parser = Parser()
         self._current: dict[IdentityKey, int] = {}
-        self._roots: dict[int, Path] = {}
-        self._reached: dict[int, _Reached] = {}
-        self._databases: dict[int, SqlConnection] = {}
-        self._services: dict[tuple[int, str | None], SuiteqlConnection] = {}
+        self._places: dict[int, Place] = {}
+        self._openers: dict[tuple[str, int, Hashable], Opener] = {}
 
     def serve(self, configuration: Configuration, secrets: Secrets) -> None:
         """Open what this configuration names from now on, as far as this process has the keys and URLs."""
         self._current = {
             key: number for key, number in configuration.identity_nos.items() if key.kind is not IdentityKind.PROVIDER
         }
-        if configuration.content.file.imports is not None:
-            self._roots[self._current[IMPORT_ROOT]] = configuration.content.file.imports.root
+        imports = configuration.content.file.imports
+        if imports is not None:
+            self._places[self._current[IMPORT_ROOT]] = ImportRoot(imports.root, self._staging_folder, self._parser)
         for name, settings in configuration.content.file.connections.items():
             if f"connections.{name}" not in secrets.reasons:
                 number = self._current[IdentityKey(IdentityKind.CONNECTION, name, "")]
                 url = secrets.values[settings.url_env].get_secret_value()
-                token = secrets.values[settings.token_env] if settings.token_env else None
-                self._reached[number] = _Reached(name, number, settings, url, token)
-                if number in self._databases:  # what it may read applies at once
-                    self._databases[number].tables = settings.listed_tables
+                keys = {variable: secrets.values[variable] for variable in settings.key_envs}
+                self._places[number] = ReachedConnection(name, settings, url, keys)
+        for (_, number, _), known in self._openers.items():
+            known.follow(self._places[number])
 
     def open_current(self, source: Source) -> OpenedSource:
         """Return a source to read as the configuration has it now. Raises SourceNotConfigured."""
@@ -70,50 +55,34 @@ class ConfiguredSources:
 
     def open(self, source: Source, identity_no: int | None) -> OpenedSource:
         """Return a source of this identity to read. Raises SourceNotConfigured for one that only others may know."""
-        match source:
-            case FileSource(path):
-                return self._file(path, identity_no)
-            case SqlSource(connection, table):
-                return sql.SqlSource(
-                    self._database(self._found(connection, ConnectionType.POSTGRESQL, identity_no)), table
-                )
-            case SuiteqlSource(connection, query):
-                return suiteql.SuiteqlSource(
-                    self._service(self._found(connection, ConnectionType.SUITEQL, identity_no)), query
-                )
+        number = identity_no or 0
+        place = self._places.get(number)
+        if not _holds(place, source):
+            raise _not_configured(source)
+        # Other keys make another place: what is open goes on with those that it began with.
+        key = source.type_name, number, place.settings.key_envs if isinstance(place, ReachedConnection) else ()
+        if key not in self._openers:
+            self._openers[key] = opener(source.type_name, place)
+        return self._openers[key].open(source)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for database in self._databases.values():
-            await database.aclose()
-        for service in self._services.values():
-            await service.aclose()
+        for known in self._openers.values():
+            await known.aclose()
 
-    def _file(self, path: str, identity_no: int | None) -> OpenedSource:
-        root = self._roots.get(identity_no or 0)
-        if root is None:
-            raise SourceNotConfigured("No root of imports is configured where this was tried: set [imports] root.")
-        return file.FileSource(root=root, path=path, staging_folder=self._staging_folder, parser=self._parser)
 
-    def _found(self, name: str, kind: ConnectionType, identity_no: int | None) -> _Reached:
-        found = self._reached.get(identity_no or 0)
-        if found is None or found.settings.type is not kind:
-            raise SourceNotConfigured(f"No {kind} connection {echoed(name)} is configured where this was tried.")
-        return found
+def _holds(place: Place | None, source: Source) -> TypeGuard[Place]:
+    """Say whether sources of this type are read in a place."""
+    if isinstance(place, ReachedConnection):
+        return SOURCE_BY_CONNECTION[place.settings.type] is type(source)
+    return isinstance(place, ImportRoot) and not isinstance(source, ConnectionSource)
 
-    def _database(self, reached: _Reached) -> SqlConnection:
-        if reached.identity_no not in self._databases:
-            self._databases[reached.identity_no] = SqlConnection(
-                reached.url, name=reached.name, tables=reached.settings.listed_tables
-            )
-        return self._databases[reached.identity_no]
 
-    def _service(self, reached: _Reached) -> SuiteqlConnection:
-        key = reached.identity_no, reached.settings.token_env
-        if key not in self._services:
-            token = reached.token.get_secret_value() if reached.token else ""
-            self._services[key] = SuiteqlConnection(reached.url, token=token, queries=reached.settings.queries)
-        return self._services[key]
+def _not_configured(source: Source) -> SourceNotConfigured:
+    if isinstance(source, ConnectionSource):
+        named = f"{source.settings.type_name} connection {echoed(source.connection)}"
+        return SourceNotConfigured(f"No {named} is configured where this was tried.")
+    return SourceNotConfigured("No root of imports is configured where this was tried: set [imports] root.")
 
 
 def _staging_folder(data_dir: Path | None) -> Path:

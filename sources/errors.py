@@ -19,7 +19,7 @@ SourceError
 import difflib
 from collections.abc import Iterable
 
-from domain.import_policy import MAX_BATCHES, least_batch_size
+from domain.batch_counts import MAX_BATCHES, least_batch_size
 
 ECHO_LIMIT = 100
 """Characters of a name that an error may echo; values are never echoed."""

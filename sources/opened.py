@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from domain.import_spec import Source as SourceSpec
+from domain.sources.source import Source as SourceSpec
 from sources.protocol import Source
 
 OpenSource: TypeAlias = Callable[[SourceSpec], Source]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from db.imports import FoundRecordType, ImportPlan, PlannedRange
+from domain.batch_counts import MAX_BATCHES
 from domain.identities import IdentityKey, of_source
-from domain.import_policy import MAX_BATCHES
-from domain.import_spec import FileSource, ImportSpec, RecordType, Source, SqlSource, SuiteqlSource
+from domain.import_spec import ImportSpec, RecordType
+from domain.sources.source import Source
 from domain.waves import PlannedWave, level_by_id, number_batches, plan_waves
 from sources.errors import UNFORESEEN, SourceError, TooManyBatches, echoed
 from sources.opened import OpenSource
@@ -126,13 +127,7 @@ def _told_of_all(found: Found, spec: ImportSpec) -> Found:
 
 
 def _named(source: Source) -> str:
-    match source:
-        case FileSource(path):
-            return f"file {echoed(path)}"
-        case SqlSource(connection, table):
-            return f"table {echoed(table)} of {echoed(connection)}"
-        case SuiteqlSource(connection, query):
-            return f"query {echoed(query)} of {echoed(connection)}"
+    return source.label.format(**{name: echoed(value) for name, value in source.names.items()})
 
 
 def plan(spec: ImportSpec, found: Found, identity_nos: Mapping[IdentityKey, int]) -> ImportPlan:

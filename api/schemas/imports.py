@@ -3,11 +3,11 @@
 from typing import Any
 
 from domain.import_policy import COUNT_BOUNDS, INTEGER_BOUNDS
-from domain.import_spec import ImportPolicy, SourceType
+from domain.import_spec import ImportPolicy
 from domain.reading import ID, MAX_ITEMS, MAX_LABEL_LENGTH
 from domain.record_types import MAX_KEY_COLUMNS
-from domain.sources import MAX_PATH_LENGTH
-from domain.table_names import TABLE
+from domain.sources.registry import SOURCES
+from domain.sources.source import Source
 
 _ID = {"type": "string", "pattern": f"^{ID.pattern}$"}
 _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_LABEL_LENGTH}
@@ -30,38 +30,11 @@ def _object(properties: dict[str, Any], *, required: list[str]) -> dict[str, Any
     return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
 
 
-def _source(source_type: SourceType, **names: dict[str, Any]) -> dict[str, Any]:
-    return _object({"type": {"const": source_type.value}, **names}, required=["type", *names])
+def _source(source: type[Source]) -> dict[str, Any]:
+    return _object({"type": {"const": source.type_name}, **source.schemas}, required=["type", *source.schemas])
 
 
-_TABLE = (
-    "One of the connection's listed tables or views; may name its schema. What isn't letters, digits and `_` stands in "
-    "double quotes."
-)
-_CONNECTION = {"type": "string", "description": "One of the configured connections of this type."}
-_SOURCE = {
-    "oneOf": [
-        _source(
-            SourceType.FILE,
-            path={
-                "type": "string",
-                "minLength": 1,
-                "maxLength": MAX_PATH_LENGTH,
-                "description": "Below the import root: relative, without `..`, names divided by `/`.",
-            },
-        ),
-        _source(
-            SourceType.SQL,
-            connection=_CONNECTION,
-            table={"type": "string", "pattern": f"^{TABLE.pattern}$", "description": _TABLE},
-        ),
-        _source(
-            SourceType.SUITEQL,
-            connection=_CONNECTION,
-            query={"type": "string", "description": "One of the connection's named queries."},
-        ),
-    ]
-}
+_SOURCE = {"oneOf": [_source(source) for source in SOURCES]}
 _POLICY = {
     "type": "object",
     "additionalProperties": False,

@@ -4,7 +4,7 @@ WITH wanted AS (
         b.job_no, b.batch_no,
         CASE
             WHEN t.source IS NULL THEN 'provider'
-            WHEN t.source ->> 'type' = 'file' THEN 'import_root'
+            WHEN t.source ->> 'path' IS NOT NULL THEN 'import_root'
             ELSE 'connection'
         END AS kind,
         CASE WHEN t.source IS NULL THEN b.provider ELSE coalesce(t.source ->> 'connection', '') END AS name,

@@ -28,7 +28,7 @@ WITH first AS MATERIALIZED (
     UNION
     SELECT
         j.job_no,
-        CASE WHEN t #>> '{source,type}' = 'file' THEN 'import_root' ELSE 'connection' END,
+        CASE WHEN t #>> '{source,path}' IS NOT NULL THEN 'import_root' ELSE 'connection' END,
         coalesce(t #>> '{source,connection}', ''),
         ''
     FROM unconfigured_jobs AS j

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from sources.errors import SourceError
-from sources.file import FileSource
+from sources.file.source import FileSource
 from tests.corpus.judging import Imported, ImportedRow, Refused
 from tests.corpus.verdicts import Case
 from tests.support.reading_sources import ParserHere

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from domain.errors import FieldError, SpecRejected
 from domain.import_reading import NormalizedImport
-from domain.import_spec import ImportSpec, SourceType
+from domain.import_spec import ImportSpec
 from domain.normalize import Normalized, normalize
 from domain.notes import Note
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
+from domain.sources.sql import SqlSource
+from domain.sources.suiteql import SuiteqlSource
 from domain.spec import JobSpec
 from domain.table_names import TableName
 
@@ -24,9 +26,9 @@ REGISTRY = Registry(
     DEFAULT_REGIONS,
     DEFAULT_QUESTIONS,
     connections={
-        "erp": Connection(SourceType.SQL, tables=TABLES),
-        "erp_archive": Connection(SourceType.SQL),
-        "netsuite": Connection(SourceType.SUITEQL, frozenset({"transaction", "transactionline"})),
+        "erp": Connection(SqlSource.type_name, tables=TABLES),
+        "erp_archive": Connection(SqlSource.type_name),
+        "netsuite": Connection(SuiteqlSource.type_name, frozenset({"transaction", "transactionline"})),
     },
     has_import_root=True,
 )

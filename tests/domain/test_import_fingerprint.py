@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 
 from domain.fingerprint import import_identity_json, spec_hash
-from domain.import_spec import FileSource, ImportPolicy, ImportSpec, RecordType, SqlSource, SuiteqlSource
+from domain.import_spec import ImportPolicy, ImportSpec, RecordType
+from domain.sources.file import FileSource
+from domain.sources.sql import SqlSource
+from domain.sources.suiteql import SuiteqlSource
 from domain.spec import OnDuplicate
 
 CUSTOMER = RecordType("customer", ("id",), FileSource("erp/Kunden ä.csv"))

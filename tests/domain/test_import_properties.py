@@ -6,8 +6,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.batch_counts import MAX_BATCH_SIZE, MAX_BATCHES, least_batch_size
 from domain.errors import SpecRejected
-from domain.import_policy import MAX_BATCH_SIZE, MAX_BATCHES, least_batch_size
 from domain.import_reading import NormalizedImport
 from domain.import_spec import ImportSpec
 from domain.table_names import TableName

@@ -2,7 +2,9 @@
 
 import pytest
 
-from domain.import_spec import FileSource, SqlSource, SuiteqlSource
+from domain.sources.file import FileSource
+from domain.sources.sql import SqlSource
+from domain.sources.suiteql import SuiteqlSource
 from tests.domain.bodies import errors_of, file_type, importing, read, refusals
 
 AT = "/record_types/0/source"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.import_spec import FileSource, RecordType
+from domain.import_spec import RecordType
+from domain.sources.file import FileSource
 from domain.waves import NumberedBatch, PlannedWave, Share, find_cycles, level_by_id, number_batches, plan_waves
 
 LEDGER = {"customer": [], "transaction": ["customer"], "transactionline": ["transaction"]}

@@ -6,8 +6,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from sources.file import FileSource
-from sources.sql_session import SqlConnection
+from sources.file.source import FileSource
+from sources.sql.session import SqlConnection
 from tests.support.reading_sources import ParserHere, sql_connection
 
 OpenFile = Callable[[str], FileSource]

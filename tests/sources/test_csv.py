@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sources.csv_file import convert_csv
 from sources.errors import UnknownColumn, Unreadable
-from sources.text import utf8_blocks
+from sources.file.csv_file import convert_csv
+from sources.file.text import utf8_blocks
 from tests.support import strict_csv
 from tests.support.reading_sources import payloads, read_all, staged_rows
 
@@ -175,8 +175,8 @@ async def test_a_record_beyond_the_limit_ends_the_import_with_its_line(root, ope
 
 @pytest.mark.parametrize("before", [0, 500_000, 900_000])
 async def test_whether_a_record_is_too_long_is_its_length_s_alone(root, open_file, monkeypatch, before):
-    monkeypatch.setattr("sources.csv_file.MAX_RECORD_BYTES", 2_000_000)
-    monkeypatch.setattr("sources.csv_chunks.MAX_RECORD_BYTES", 2_000_000)
+    monkeypatch.setattr("sources.file.csv_file.MAX_RECORD_BYTES", 2_000_000)
+    monkeypatch.setattr("sources.file.csv_chunks.MAX_RECORD_BYTES", 2_000_000)
     first = b"id,v\n0," + b"y" * before
     longest = b"\n1," + b"x" * 1_999_998
     found, _ = await rows_of(root, open_file, first + longest + b"\n2,b\n")

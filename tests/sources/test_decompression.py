@@ -6,9 +6,9 @@ import random
 import pyarrow as pa
 import pytest
 
-from sources import decompression
-from sources.decompression import read_blocks
 from sources.errors import Unreadable
+from sources.file import decompression
+from sources.file.decompression import read_blocks
 
 CONTENT = random.Random(3).randbytes(70_000) + b"id,v\n1,a\n" * 30_000
 ZSTD = pa.Codec("zstd")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sources.duck import Duck
 from sources.errors import SourceTimeout, SourceUnavailable
+from sources.staged.duck import Duck
 from tests.support.reading_sources import payloads
 
 PATIENCE_SECONDS = 0.2
@@ -66,7 +66,7 @@ async def test_waiting_for_another_s_work_counts_against_no_limit(duck, thaw):
 def test_a_process_ends_though_a_file_system_hangs(tmp_path):
     script = f"""
 import asyncio, pathlib, threading
-from sources.duck import Duck
+from sources.staged.duck import Duck
 duck = Duck(memory_limit="64MB", spill_folder=pathlib.Path({str(tmp_path)!r}), patience_seconds=0.1)
 async def main():
     async with asyncio.timeout(0.1):

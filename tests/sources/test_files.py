@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sources import conversion
 from sources.errors import (
     SourceChanged,
     SourceForbidden,
@@ -22,8 +21,9 @@ from sources.errors import (
     UnknownColumn,
     Unreadable,
 )
-from sources.file import FileSource
-from sources.staged_writer import ROW_GROUP_ROWS
+from sources.file import conversion
+from sources.file.source import FileSource
+from sources.staged.writer import ROW_GROUP_ROWS
 from tests.support.reading_sources import ParserHere, compress, make, payloads, read_all
 
 CSV = b'id,name,note\n007,Ann,"a\nb"\n010,"","D""q"\n011,,\n'
@@ -319,13 +319,15 @@ async def test_many_may_stage_one_file_at_once(root, staging):
 async def test_a_file_that_changes_while_it_is_staged_is_not_taken(root, staging, open_file, monkeypatch):
     (root / "rows.csv").write_bytes(CSV)
 
+    convert = conversion.convert
+
     def convert_and_append(*, file, format_, to):
-        content = conversion.convert(file=file, format_=format_, to=to)
+        content = convert(file=file, format_=format_, to=to)
         with (root / "rows.csv").open("ab") as appended:
             appended.write(b"012,x,y\n")
         return content
 
-    monkeypatch.setattr("sources.staging.convert", convert_and_append)
+    monkeypatch.setattr("sources.file.conversion.convert", convert_and_append)
     with pytest.raises(SourceUnavailable, match="changed while it was read") as changed:
         await open_file("rows.csv").count()
     assert changed.value.retryable

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from sources.errors import UnknownColumn, Unreadable
-from sources.json_lines import convert_json_lines
+from sources.file.json_lines import convert_json_lines
 from tests.support.reading_sources import compress, payloads, read_all
 
 

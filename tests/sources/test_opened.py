@@ -2,8 +2,8 @@
 
 import asyncio
 
-from domain.import_spec import FileSource as FileSpec
-from sources.file import FileSource
+from domain.sources.file import FileSource as FileSpec
+from sources.file.source import FileSource
 from sources.opened import KEPT, OpenSources
 from tests.support.reading_sources import ParserHere
 

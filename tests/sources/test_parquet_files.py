@@ -342,8 +342,8 @@ def convert_within(root, *, megabytes):
 import resource, sys
 from pathlib import Path
 from sources.errors import Unreadable
-from sources.nested import nested_values
-from sources.parquet_file import convert_parquet
+from sources.file.nested import nested_values
+from sources.file.parquet_file import convert_parquet
 resource.setrlimit(resource.RLIMIT_DATA, ({megabytes << 20}, {megabytes << 20}))
 try:
     print(convert_parquet(sys.argv[1] + "/rows.parquet", Path(sys.argv[1], "staged")).rows, "rows")

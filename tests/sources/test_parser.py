@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from sources.errors import SourceMissing, SourceTimeout, SourceUnavailable, Unreadable
-from sources.file import FileSource
-from sources.parser import AT_ONCE, Limits, Parser
+from sources.file.source import FileSource
+from sources.staged.parser import AT_ONCE, Limits, Parser
 from tests.support.reading_sources import ParserHere, compress, held_loop_at_most, payloads, read_all
 from tests.support.waiting import eventually, eventually_async
 
@@ -23,7 +23,11 @@ LARGE_ROWS = 500_000
 
 def parsers(parent: int | None = None) -> list[psutil.Process]:
     """The processes that parse files for this one, or for another."""
-    return [one for one in psutil.Process(parent).children() if "sources.parse_file" in one.cmdline()]
+    return [one for one in psutil.Process(parent).children() if "sources.staged.parse_file" in one.cmdline()]
+
+
+def file(path: str) -> dict[str, str]:
+    return {"type": "file", "path": path}
 
 
 def left_in(staging: Path) -> list[str]:
@@ -82,8 +86,9 @@ async def test_staging_is_stopped_at_once_holds_no_loop_and_leaves_nothing(root,
 STAGE_AND_SAY = """
 import asyncio, sys
 from pathlib import Path
-from sources.parser import Parser
-asyncio.run(Parser().stage(root=Path(sys.argv[1]), path=sys.argv[2], folder=Path(sys.argv[3])))
+from sources.staged.parser import Parser
+source = {"type": "file", "path": sys.argv[2]}
+asyncio.run(Parser().stage(root=Path(sys.argv[1]), source=source, folder=Path(sys.argv[3])))
 """
 
 
@@ -98,7 +103,7 @@ def test_a_process_that_is_killed_takes_along_what_parses_for_it(root, staging, 
 
 
 async def test_a_parser_that_is_killed_is_a_source_that_is_away_for_now(root, staging, large):
-    staged = asyncio.create_task(Parser().stage(root=root, path=large, folder=staging))
+    staged = asyncio.create_task(Parser().stage(root=root, source=file(large), folder=staging))
     await eventually_async(lambda: is_begun(staging), seconds=30)
     (parser,) = parsers()
     parser.kill()
@@ -117,7 +122,7 @@ async def test_what_a_dead_process_left_goes_when_another_file_is_staged_and_wha
     staging.chmod(0o700)
     with (staging / "living.unfinished" / "owner").open() as owner:
         fcntl.flock(owner, fcntl.LOCK_EX)
-        staged_id = await Parser().stage(root=root, path="rows.csv", folder=staging)
+        staged_id = await Parser().stage(root=root, source=file("rows.csv"), folder=staging)
     assert sorted(left_in(staging)) == ["living.unfinished", staged_id]
 
 
@@ -136,19 +141,19 @@ async def test_what_a_dead_process_left_goes_when_another_file_is_staged_and_wha
 async def test_a_file_that_takes_more_than_it_may_is_told_and_leaves_nothing(root, staging, limits, error, why):
     (root / "rows.csv").write_text("id,v\n1," + random.Random(2).randbytes(5 * MIB).hex() + "\n")
     with pytest.raises(error, match=f'^"rows.csv".*{why}'):
-        await Parser(limits).stage(root=root, path="rows.csv", folder=staging)
+        await Parser(limits).stage(root=root, source=file("rows.csv"), folder=staging)
     assert (left_in(staging), parsers()) == ([], [])
 
 
 async def test_what_is_wrong_with_a_source_comes_out_of_the_process_as_it_is(root, staging):
     with pytest.raises(SourceMissing, match=r'no file "nothing\.csv"'):
-        await Parser().stage(root=root, path="nothing.csv", folder=staging)
+        await Parser().stage(root=root, source=file("nothing.csv"), folder=staging)
     assert not staging.exists()
 
 
 async def test_the_process_knows_no_secrets_of_ours(root, staging, large, monkeypatch):
     monkeypatch.setenv("ERP_URL", "postgresql://user:secret@host/erp")
-    staged = asyncio.create_task(Parser().stage(root=root, path=large, folder=staging))
+    staged = asyncio.create_task(Parser().stage(root=root, source=file(large), folder=staging))
     await eventually_async(lambda: is_begun(staging), seconds=30)
     (parser,) = parsers()
     environment = parser.environ()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sources import paths
 from sources.errors import SourceError, SourceForbidden, SourceMissing
-from sources.paths import open_inside
+from sources.staged import paths
+from sources.staged.paths import open_inside
 
 
 def read(root, path):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sources import repeats
 from sources.errors import KeyUnusable
-from sources.file import FileSource
+from sources.file.source import FileSource
+from sources.staged import repeats
 from tests.support.reading_sources import ParserHere, compress, make, read_all
 from worker.records import to_records
 

@@ -21,9 +21,9 @@ from sources.errors import (
     UnknownColumn,
     Unreadable,
 )
-from sources.sql import SqlSource
-from sources.sql_order import order_by, read_range
-from sources.sql_session import APPLICATION_NAME
+from sources.sql.order import order_by, read_range
+from sources.sql.session import APPLICATION_NAME
+from sources.sql.source import SqlSource
 from tests.support.reading_sources import held_loop_at_most, in_role, payloads, read_all, sql_connection
 from tests.support.waiting import eventually_async
 

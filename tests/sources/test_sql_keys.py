@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 from domain.key_forms import KeyForm
 from sources.keys import key_text, spelled_key_text
-from sources.sql import SqlSource
+from sources.sql.source import SqlSource
 from tests.support.reading_sources import read_all, sql_connection
 
 SPELLED = {

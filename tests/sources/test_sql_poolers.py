@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from sources.errors import SourceRefused, SourceUnavailable, Unreadable
-from sources.sql import SqlSource
-from sources.sql_session import APPLICATION_NAME
+from sources.sql.session import APPLICATION_NAME
+from sources.sql.source import SqlSource
 from tests.support.gateway import gateway_to
 from tests.support.pgbouncer import NEWER, pgbouncer
 from tests.support.reading_sources import read_all, sql_connection

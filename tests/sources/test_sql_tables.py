@@ -7,11 +7,11 @@ from pydantic import SecretStr
 
 from configuration.content import Configuration
 from domain.identities import IdentityKey, IdentityKind
-from domain.import_spec import SqlSource as SqlSourceSpec
+from domain.sources.sql import SqlSource as SqlSourceSpec
 from runtime.settings import Secrets
 from sources.configured import ConfiguredSources
 from sources.errors import SourceForbidden, SourceMissing, SourceRefused
-from sources.sql import SqlSource
+from sources.sql.source import SqlSource
 from tests.support.configurations import content_of
 from tests.support.import_bodies import listed
 from tests.support.reading_sources import in_role, payloads, read_all, sql_connection

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sources.sql import SqlSource
+from sources.sql.source import SqlSource
 from tests.support.reading_sources import read_all
 
 EXAMPLE = re.compile(r"^\| `([^`|]+)` \| `([^`]+)` \| (?:`([^`]+)`|(reject))", re.MULTILINE)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sources import staged_writer
-from sources.staged_cuts import MAX_RANGE_BYTES
+from sources.staged import writer as staged_writer
+from sources.staged.cuts import MAX_RANGE_BYTES
 from tests.support.reading_sources import read_all
 
 MIB = 1 << 20
@@ -31,7 +31,7 @@ async def test_a_range_ends_where_its_rows_would_take_too_much(root, open_file, 
 
 
 async def test_a_row_that_takes_more_than_a_range_may_is_one(root, open_file, monkeypatch):
-    monkeypatch.setattr("sources.staged_cuts.MAX_RANGE_BYTES", 1000)
+    monkeypatch.setattr("sources.staged.cuts.MAX_RANGE_BYTES", 1000)
     monkeypatch.setattr(staged_writer, "ROW_GROUP_BYTES", 1000)
     (root / "rows.csv").write_bytes(b"id,v\n1,a\n2," + b"z" * 3000 + b"\n3," + b"z" * 3000 + b"\n4,d\n")
     source = open_file("rows.csv")
@@ -41,7 +41,7 @@ async def test_a_row_that_takes_more_than_a_range_may_is_one(root, open_file, mo
 
 
 async def test_a_range_of_many_values_ends_earlier_too(root, open_file, monkeypatch):
-    monkeypatch.setattr("sources.staged_cuts.MAX_RANGE_BYTES", 4 * MIB)
+    monkeypatch.setattr("sources.staged.cuts.MAX_RANGE_BYTES", 4 * MIB)
     (root / "rows.jsonl").write_bytes(b"".join(b'{"id": %d, "v": [%b1]}\n' % (n, b"[]," * 20_000) for n in range(8)))
     source = open_file("rows.jsonl")
     survey = await source.ranges(["id"], 500)

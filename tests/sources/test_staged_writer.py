@@ -5,7 +5,7 @@ import pytest
 from pyarrow import parquet
 
 from sources.errors import Unreadable
-from sources.staged_writer import MAX_COLUMNS, ROW_GROUP_ROWS, VALUE_BYTES, StagedWriter, read_weights
+from sources.staged.writer import MAX_COLUMNS, ROW_GROUP_ROWS, VALUE_BYTES, StagedWriter, read_weights
 
 ROWS = 20_000
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from sources.errors import SourceChanged, SourceUnavailable
-from sources.file import FileSource
+from sources.file.source import FileSource
 from tests.support.reading_sources import payloads, read_all
 
 CSV = b"id,v\n1,a\n2,b\n"

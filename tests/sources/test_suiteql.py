@@ -4,7 +4,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sources import suiteql_service
 from sources.errors import (
     KeyMissing,
     SourceBusy,
@@ -16,8 +15,9 @@ from sources.errors import (
     TooManyBatches,
     UnknownColumn,
 )
-from sources.suiteql import SuiteqlSource
-from sources.suiteql_service import OFFSET_CAP_ROWS, SuiteqlConnection
+from sources.suiteql import service as suiteql_service
+from sources.suiteql.service import OFFSET_CAP_ROWS, SuiteqlConnection
+from sources.suiteql.source import SuiteqlSource
 from tests.support.suiteql_server import TOKEN, suiteql_server
 from tests.support.waiting import eventually_async
 

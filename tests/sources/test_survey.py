@@ -5,7 +5,9 @@ from contextlib import nullcontext
 
 import pytest
 
-from domain.import_spec import FileSource, ImportPolicy, ImportSpec, RecordType, Source
+from domain.import_spec import ImportPolicy, ImportSpec, RecordType
+from domain.sources.file import FileSource
+from domain.sources.source import Source
 from sources.errors import SourceBusy, SourceError, SourceTimeout, SourceUnavailable, Unreadable
 from sources.protocol import Survey
 from sources.survey import Trouble, survey, trouble_of, waves_of

@@ -13,10 +13,11 @@ from db.engine import Connection
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from domain.identities import wanted_by
-from domain.import_spec import SourceType
 from domain.normalize import normalize
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from domain.regions import Connection as ConfiguredConnection
+from domain.sources.sql import SqlSource
+from domain.sources.suiteql import SuiteqlSource
 from domain.table_names import TableName
 
 TABLES = (
@@ -37,8 +38,8 @@ REGISTRY = Registry(
     regions=DEFAULT_REGIONS,
     questions=DEFAULT_QUESTIONS,
     connections={
-        "erp": ConfiguredConnection(SourceType.SQL, tables=listed(*TABLES)),
-        "netsuite": ConfiguredConnection(SourceType.SUITEQL, frozenset({"line"})),
+        "erp": ConfiguredConnection(SqlSource.type_name, tables=listed(*TABLES)),
+        "netsuite": ConfiguredConnection(SuiteqlSource.type_name, frozenset({"line"})),
     },
     has_import_root=True,
 )

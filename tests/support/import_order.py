@@ -20,7 +20,11 @@ ACTOR = Actor("a test", None, WORKER_NO)
 
 def spec(*record_types: str, source: str = "file", dataset: str = "ledger") -> dict[str, Any]:
     """As much of a stored spec as says what an import loads and from where."""
-    return {"dataset": dataset, "record_types": [{"id": one, "source": {"type": source}} for one in record_types]}
+    names = {"path": "a.csv"} if source == "file" else {"connection": "erp"}
+    return {
+        "dataset": dataset,
+        "record_types": [{"id": one, "source": {"type": source, **names}} for one in record_types],
+    }
 
 
 FILE = spec("type-0")

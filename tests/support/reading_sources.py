@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import time
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,23 +13,23 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from domain.table_names import TableName
-from sources.parser import Parser
-from sources.paths import open_inside
 from sources.protocol import Source, SourceRow, Survey
-from sources.sql_session import SqlConnection
-from sources.staging import stage
-from sources.staging_folder import make_own, sweep, workspace
+from sources.sql.session import SqlConnection
+from sources.staged.parser import Parser
+from sources.staged.paths import open_inside
+from sources.staged.staging import stage
+from sources.staged.staging_folder import make_own, sweep, workspace
 
 
 class ParserHere(Parser):
     """Stages in this process, since starting one for each of a thousand small files takes minutes."""
 
-    async def stage(self, *, root: Path, path: str, folder: Path) -> str:
-        with open_inside(root, path) as file:
+    async def stage(self, *, root: Path, source: Mapping[str, str], folder: Path) -> str:
+        with open_inside(root, source["path"]) as file:
             make_own(folder)
             sweep(folder)
             with workspace(folder) as unfinished:
-                return stage(file=file, path=path, folder=folder, workspace=unfinished)
+                return stage(file=file, source=source, root=root, folder=folder, workspace=unfinished)
 
 
 def make(path: Path, query: str, options: str = "") -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bench.files import CHECKSUM, write_rows
 from db.engine import Connection
-from sources.file import FileSource
+from sources.file.source import FileSource
 from tests.support.connections import publish_envelopes
 from tests.support.import_bodies import import_body, store_import
 from tests.support.outcomes import all_ended

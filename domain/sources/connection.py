@@ -1,0 +1,75 @@
+"""What the configuration says of a connection: the fields that all have, and those that several share."""
+
+from functools import cached_property
+from typing import Annotated, ClassVar, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from domain.table_names import TableName
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+VARIABLE = "the name of an environment variable"
+
+
+class ConnectionSettings(BaseModel):
+    """A connection that imports read; its URL and its keys stay in the environment.
+
+    A spec names what is listed here, never SQL. Nothing else is read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    type_name: ClassVar[str]
+    """What `type` says of such a connection."""
+
+    type: str
+    url_env: EnvironmentName = Field(description=VARIABLE)
+
+    @property
+    def listed_tables(self) -> frozenset[TableName]:
+        """The tables and views that may be read."""
+        return frozenset()
+
+    @property
+    def listed_queries(self) -> frozenset[str]:
+        """The names of the queries that may be asked."""
+        return frozenset()
+
+    @property
+    def key_envs(self) -> tuple[str, ...]:
+        """The variables that hold keys."""
+        return ()
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What makes the connection what it is. Jobs are held where it changes, so the form stays as it is."""
+        return {"type": self.type, "url_env": self.url_env, "queries": {}}
+
+    def fault(self, url: str) -> str | None:
+        """Say what is wrong with the value of `url_env`, after the variable's name and without any of the value."""
+        raise NotImplementedError
+
+
+def _with_schema(text: str) -> str:
+    table = TableName.parse(text)
+    if table is None or table.schema is None:
+        raise ValueError("a table is listed with its schema")
+    return text
+
+
+ListedTable: TypeAlias = Annotated[str, AfterValidator(_with_schema)]
+
+
+class DatabaseSettings(ConnectionSettings):
+    """A connection to a database, of which the listed tables may be read."""
+
+    tables: tuple[ListedTable, ...] = Field(
+        default=(),
+        description="a list of tables and views, each as 'schema.table', with double quotes around a name that isn't "
+        "letters, digits and _",
+    )
+
+    @cached_property
+    def listed_tables(self) -> frozenset[TableName]:  # looked at for each record type
+        """The tables and views that may be read."""
+        return frozenset(table for table in map(TableName.parse, self.tables) if table is not None)

@@ -1,0 +1,56 @@
+"""What every source is in a spec: a type, and the names that lead to its rows."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
+
+from domain.regions import Scope
+from domain.sources.connection import ConnectionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Source(ABC):
+    """Where the rows of a record type come from. The fields of a subclass are texts, and those that a spec gives.
+
+    A source that is no `ConnectionSource` lies below the import root, and is read as it was when it was surveyed.
+    """
+
+    type_name: ClassVar[str]
+    """What `type` says in a spec; the package of this name in `sources/` opens it."""
+    schemas: ClassVar[Mapping[str, Mapping[str, Any]]]
+    """Each of the fields, in order, with the JSON schema that the API shows."""
+    label: ClassVar[str]
+    """How a sentence names such a source, from its fields."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, members: Mapping[str, Any], at: str, scope: Scope) -> Self | None:
+        """Return the source that an object of this type names, or None after adding an error."""
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, str]) -> Self:
+        """Rebuild a source from what `to_json` gave."""
+        return cls(**{name: stored[name] for name in cls.schemas})
+
+    def to_json(self) -> dict[str, str]:
+        """Return the source as the API shows it."""
+        return {"type": self.type_name, **self.names}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The fields, by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSource(Source):
+    """A source that is read over a configured connection."""
+
+    settings: ClassVar[type[ConnectionSettings]]
+    """What the configuration says of connections that such sources read."""
+
+    connection: str
+
+
+CONNECTION_SCHEMA = {"type": "string", "description": "One of the configured connections of this type."}

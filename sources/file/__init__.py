@@ -1,0 +1,1 @@
+"""Files as sources: CSV, JSON lines and Parquet below the import root."""

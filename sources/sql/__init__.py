@@ -1,0 +1,1 @@
+"""PostgreSQL as a source: tables and views of a configured database."""

@@ -1,0 +1,182 @@
+"""DuckDB in a thread of its own: imported when first used, with little memory, and stopped when its caller is."""
+
+import asyncio
+import errno
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from sources.errors import SourceError, SourceTimeout, SourceUnavailable, Unreadable
+from sources.staged.threads import begin
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+T = TypeVar("T")
+Setting: TypeAlias = str | bool | int | float | list[str]
+_INTERRUPT_AGAIN_SECONDS = 0.05
+_PATH = re.compile(r"""/dev/fd/\d+|"/[^"]*"|'/[^']*'""")
+"""The name that an open file goes by here, which says nothing to anybody, or a path of the worker's machine."""
+_DISK_TROUBLES = tuple(
+    os.strerror(number)
+    for number in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.ESTALE,
+        errno.EACCES,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.EMFILE,
+        errno.ENFILE,
+    )
+)
+"""What the disk may say that DuckDB passes on: none of it is the file's fault."""
+
+
+class Stopped(Exception):
+    """The caller was cancelled while its work was between two statements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What work in the thread may use: a connection of its own, and the wish to stop."""
+
+    connection: "DuckDBPyConnection"
+    stop: threading.Event
+
+    def go_on(self) -> None:
+        """Raise Stopped once the caller was cancelled; to be called between the steps of long work."""
+        if self.stop.is_set():
+            raise Stopped
+
+
+class _Engine:
+    """DuckDB, opened when first used; `is_abandoned` once somebody waited for it in vain."""
+
+    def __init__(self, config: Mapping[str, Setting]) -> None:
+        self._config = dict(config)
+        self._connection: DuckDBPyConnection | None = None
+        self.is_abandoned = False
+
+    def work(self, work: Callable[[Session], T], stop: threading.Event, sessions: list[Session]) -> T:
+        """Return what the work returns; for one thread at a time. Raises SourceError."""
+        import duckdb  # noqa: PLC0415 (it costs 40 MB, and most workers never import a file)
+
+        if stop.is_set():
+            raise Stopped
+        try:
+            if self._connection is None:
+                self._connection = duckdb.connect(":memory:", config=self._config)
+                self._connection.execute("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL parquet_metadata_cache = true")
+            with self._connection.cursor() as connection:
+                sessions.append(Session(connection, stop))
+                try:
+                    return work(sessions[0])
+                finally:
+                    sessions.clear()  # before the cursor is closed, which then takes no interrupt
+        except duckdb.InterruptException:
+            raise Stopped from None
+        except duckdb.Error as error:
+            raise _told(error) from error
+        except OSError as error:
+            raise _away(error.strerror or type(error).__name__) from error
+        finally:
+            if self.is_abandoned:
+                self.close()
+
+    def close(self) -> None:
+        """Let go of its memory."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class Duck:
+    """One engine, one thread at a time. `memory_limit` is in DuckDB's spelling and bounds its buffers, not the process.
+
+    The threads are daemons: one that a file system holds mustn't keep the process from ending.
+    """
+
+    def __init__(self, *, memory_limit: str, spill_folder: Path, patience_seconds: float = 5) -> None:
+        self._config: dict[str, Setting] = {
+            "memory_limit": memory_limit,
+            "threads": 1,
+            "temp_directory": str(spill_folder),
+            # Nothing is fetched, whatever a file holds.
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        self._patience_seconds = patience_seconds
+        self._engine = _Engine(self._config)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self, work: Callable[[Session], T], *, limit_seconds: float | None = None) -> T:
+        """Return what `work` returns; one at a time, and waiting for the others doesn't count against the limit.
+
+        When the caller is cancelled the work is stopped within moments. What doesn't stop, since a file system hangs,
+        is left behind after `patience_seconds`, with its engine.
+
+        Raises SourceError: Unreadable for what DuckDB refuses, SourceUnavailable for what the disk refuses,
+        SourceTimeout past the limit.
+        """
+        async with self._one_at_a_time:
+            stop = threading.Event()
+            sessions: list[Session] = []
+            engine = self._engine
+            running = asyncio.wrap_future(begin("duckdb", lambda: engine.work(work, stop, sessions)))
+            try:
+                await asyncio.wait({running}, timeout=limit_seconds)
+            finally:
+                if not running.done():
+                    stop.set()
+                    await self._stopped(running, sessions)
+            if stop.is_set():
+                raise SourceTimeout(f"The file gave no answer within {limit_seconds:g} seconds.")
+            return running.result()
+
+    async def aclose(self) -> None:
+        """Let go of the engine."""
+        async with self._one_at_a_time:
+            await asyncio.wrap_future(begin("duckdb", self._engine.close))
+
+    async def _stopped(self, running: "asyncio.Future[T]", sessions: Sequence[Session]) -> None:
+        """Interrupt the work until it ends, or until patience has run out; then go on without it."""
+        deadline = time.monotonic() + self._patience_seconds
+        try:
+            # An interrupt that comes just before a statement starts is forgotten by it, hence again and again.
+            while not running.done() and time.monotonic() < deadline:
+                for session in list(sessions):
+                    with suppress(Exception):  # it may be closed by now
+                        session.connection.interrupt()
+                await asyncio.wait({running}, timeout=_INTERRUPT_AGAIN_SECONDS)
+        finally:
+            if running.done():
+                running.exception()
+            else:
+                self._engine.is_abandoned = True
+                self._engine = _Engine(self._config)
+                running.cancel()
+
+
+def _told(error: Exception) -> SourceError:
+    """Return what DuckDB refused as an error of ours. Only its first line: the others show what a file holds."""
+    first_line = _PATH.sub("the file", str(error).splitlines()[0])
+    for trouble in _DISK_TROUBLES:
+        if trouble in first_line:
+            return _away(trouble)
+    if first_line.startswith("Out of Memory"):
+        return Unreadable(
+            "Its rows take more memory than reading them may: lower policy.batch_size, or split the file."
+        )
+    return Unreadable(f"DuckDB can't read it: {first_line}")
+
+
+def _away(trouble: str) -> SourceUnavailable:
+    return SourceUnavailable(f"The file, or the folder it is staged in, can't be used for the moment ({trouble}).")

@@ -1,0 +1,111 @@
+"""Reading files in processes of their own, with limits of memory and time that nothing in a file can pass."""
+
+import asyncio
+import json
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.python import python_command
+from sources.errors import SourceError, SourceTimeout, SourceUnavailable, Unreadable, echoed
+from sources.staged.staging_folder import sweep
+from sources.staged.threads import begin
+
+MEMORY_BYTES = 512 * 1024 * 1024
+"""Of what the process allocates; its libraries, about 100 MB, don't count."""
+SECONDS = 3600.0
+"""For a whole file; past it a file system hangs."""
+STAGED_BYTES = 20 * 1024**3
+"""The largest staged form; and it may take half of what is free, so that others of the disk don't feel it."""
+AT_ONCE = 2
+_PATIENCE_SECONDS = 5.0
+_ALLOCATION = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
+"""Other pools, and one for each thread, reserve more than is used."""
+_ERROR_BY_CODE = {error.code: error for error in (*SourceError.__subclasses__(), *SourceUnavailable.__subclasses__())}
+
+
+class ParserFailed(Exception):
+    """The process ended without an answer, by no signal; the text is what it wrote to its standard error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a process that reads a file may take."""
+
+    memory_bytes: int = MEMORY_BYTES
+    staged_bytes: int = STAGED_BYTES
+    seconds: float = SECONDS
+
+
+class Parser:
+    """Stages files, each in a process of its own. Who stages holds `turn` meanwhile, so that they are few at a time."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self.turn = asyncio.Semaphore(AT_ONCE)
+
+    async def stage(self, *, root: Path, source: Mapping[str, str], folder: Path) -> str:
+        """Stage what a source names below the root, as `staging.stage` does, and return its id. May be cancelled.
+
+        Neither the process nor anything unfinished is left behind. Raises SourceError; Unreadable past the limit of
+        memory, SourceTimeout past that of time.
+        """
+        limits = {"memory_bytes": self._limits.memory_bytes, "staged_bytes": self._limits.staged_bytes}
+        request = {"root": str(root), "source": dict(source), "folder": str(folder), **limits}
+        path = source["path"]
+        process = await _start(json.dumps(request))
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                answer, log = await _outcome(process)
+        except TimeoutError:
+            raise SourceTimeout(f"{echoed(path)} wasn't read within {self._limits.seconds:g} seconds.") from None
+        finally:
+            if process.returncode != 0:
+                await _clear_away(process, folder)
+        if process.returncode:
+            raise self._death(path, process.returncode, log)
+        return _id(json.loads(answer))
+
+    def _death(self, path: str, status: int, log: str) -> Exception:
+        """Return what it means that the process ended without an answer."""
+        if status in {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS}:
+            limit = f"the {self._limits.memory_bytes >> 20} MiB of memory that reading a file may"
+            return Unreadable(f"{echoed(path)} is damaged, or takes more than {limit}: write it anew, or split it.")
+        if status < 0:
+            name = signal.Signals(-status).name
+            return SourceUnavailable(f"The process that read {echoed(path)} was ended by {name}: it is read again.")
+        return ParserFailed(log)
+
+
+async def _start(request: str) -> Process:
+    command, ours = python_command("sources.staged.parse_file", request)
+    # Neither keys nor URLs are for a process that reads a stranger's file.
+    environment = {"PYTHONPATH": ours["PYTHONPATH"], **_ALLOCATION}
+    return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment)
+
+
+async def _outcome(process: Process) -> tuple[str, str]:
+    """Return what a process writes until its end: its answer, and what isn't meant for us."""
+    if process.stdout is None or process.stderr is None:
+        raise ValueError("the process was started without pipes")
+    answer, log, _ = await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())
+    return answer.decode(), log.decode(errors="replace")
+
+
+def _id(answer: dict[str, str]) -> str:
+    if "code" in answer:
+        raise _ERROR_BY_CODE[answer["code"]](answer["detail"])
+    return answer["id"]
+
+
+async def _clear_away(process: Process, folder: Path) -> None:
+    """Kill the process if it runs, and remove what it leaves; one that a file system holds is left to it."""
+    with suppress(ProcessLookupError):
+        process.kill()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await process.wait()
+            await asyncio.wrap_future(begin("sweep", lambda: sweep(folder)))

@@ -1,0 +1,49 @@
+"""What of an open file is staged: pinned by a hash of its content, and looked at again once it is converted."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Protocol
+
+from sources.staged.content import Content
+
+_CHUNK = 1 << 20
+
+
+class Pinned(Protocol):
+    """The rows of an open file, which `sources/<type>/conversion.py` makes by its function `pin`."""
+
+    @property
+    def form(self) -> str:
+        """How it is read: a word that can stand in a file's name, without `-` but between such words."""
+        ...
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256, in hexadecimal digits, of all that its rows depend on."""
+        ...
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether somebody wrote to it since it was pinned."""
+        ...
+
+    def convert(self, to: Path) -> Content:
+        """Write its rows to `to`, as a `StagedWriter` does. Raises Unreadable for what isn't of its form."""
+        ...
+
+
+def content_hash(file: int) -> str:
+    """Return the SHA-256 of an open file."""
+    hashed = hashlib.sha256()
+    offset = 0
+    while chunk := os.pread(file, _CHUNK, offset):
+        hashed.update(chunk)
+        offset += len(chunk)
+    return hashed.hexdigest()
+
+
+def version(file: int) -> tuple[int, int, int]:
+    """Return what differs once somebody has written to an open file."""
+    seen = os.fstat(file)
+    return seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns

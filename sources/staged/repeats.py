@@ -1,0 +1,135 @@
+"""Rows of a staged file whose key an earlier row has: DuckDB finds who may share a key, and only those are looked at.
+
+The hashes of all rows' keys are counted, which is cheap and leaves the few rows that may be equal. Those are read as a
+batch reads them, so what is equal is decided by the text that the key becomes.
+"""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+
+from sources.errors import KeyUnusable, echoed
+from sources.keys import key_text
+from sources.protocol import SourceRow
+from sources.staged.content import Content
+from sources.staged.duck import Session
+from sources.staged.files import Staged
+from sources.staged.rows import stored_columns, to_source_rows
+from sources.values import Kind
+
+MAX_REPEATED = 500_000
+"""Each is a number in the import's plan. 500,000 of 1,000,000 rows are found in 5 to 7 s with 240 MB (2026-11-25)."""
+_ROWS_AT_ONCE = 5_000
+_DIGEST_BYTES = 16
+
+
+def find_repeated(session: Session, now: Staged, key: Sequence[str], *, most: int) -> list[int]:
+    """Return, in order, the positions of the rows whose key an earlier row has.
+
+    A row with a defect takes no key: the first of equal ones is the first that can be taken. Raises KeyUnusable where
+    more than `most` rows share one key, or more than MAX_REPEATED come after another.
+    """
+    _find_shared_hashes(session, now, key)
+    if not _count_repeated(session, now, key, most=most):
+        return []
+    text_of = key_text(key)
+    seen: set[bytes] = set()  # digests: a million keys may be long
+    repeated = []
+    for row in _rows_that_share(session, now, key):
+        text = None if row.defect is not None else text_of(row.payload)
+        if text is not None:
+            digest = blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+            if digest in seen:
+                repeated.append(row.position)
+            seen.add(digest)
+    return repeated
+
+
+def _find_shared_hashes(session: Session, now: Staged, key: Sequence[str]) -> None:
+    """Keep in a table of the session the hashes that several rows' keys have, each with how many rows."""
+    session.connection.execute(
+        f"""
+        CREATE TEMP TABLE shared_hashes AS
+        SELECT hash, count(*) AS sharing FROM ({_hashed(now.content, key)})
+        GROUP BY hash HAVING count(*) > 1
+        """,
+        _parameters(now, key),
+    )
+
+
+def _count_repeated(session: Session, now: Staged, key: Sequence[str], *, most: int) -> int:
+    """Return how many rows have a hash that an earlier one has; raises KeyUnusable where they are too many."""
+    statement = "SELECT coalesce(sum(sharing - 1), 0)::BIGINT, coalesce(max(sharing), 0) FROM shared_hashes"
+    repeated, longest = session.connection.execute(statement).fetchone() or (0, 0)
+    named = "(" + ", ".join(map(echoed, key)) + ")"
+    if longest > most:
+        raise KeyUnusable(f"Too many rows share one value of {named}, up to {longest}.")
+    if repeated > MAX_REPEATED:
+        raise KeyUnusable(
+            f"{repeated} of {now.content.records} rows have the same value of {named} as a row before them, and at "
+            f"most {MAX_REPEATED} may: choose another key."
+        )
+    return int(repeated)
+
+
+def _rows_that_share(session: Session, now: Staged, key: Sequence[str]) -> Iterator[SourceRow]:
+    """Yield the rows whose hash others have too, in their order."""
+    row_numbers = _row_numbers_that_share(session, now, key)
+    for first in range(0, len(row_numbers), _ROWS_AT_ONCE):
+        session.go_on()
+        wanted = row_numbers[first : first + _ROWS_AT_ONCE]
+        records = session.connection.execute(
+            f"""
+            SELECT {stored_columns(now.content)} FROM read_parquet($path, file_row_number = true)
+            WHERE file_row_number BETWEEN $first AND $last AND file_row_number IN (SELECT unnest($wanted))
+            ORDER BY file_row_number
+            """,
+            {"path": str(now.parquet), "first": wanted[0], "last": wanted[-1], "wanted": wanted.tolist()},
+        ).fetchall()
+        yield from to_source_rows(now.content, records, wanted)
+
+
+def _row_numbers_that_share(session: Session, now: Staged, key: Sequence[str]) -> "array[int]":
+    row_numbers = array("q")
+    found = session.connection.execute(
+        f"""
+        SELECT file_row_number FROM ({_hashed(now.content, key)})
+        WHERE hash IN (SELECT s.hash FROM shared_hashes AS s)
+        ORDER BY file_row_number
+        """,
+        _parameters(now, key),
+    )
+    while records := found.fetchmany(_ROWS_AT_ONCE):
+        row_numbers.extend(number for (number,) in records)
+    return row_numbers
+
+
+def _hashed(content: Content, key: Sequence[str]) -> str:
+    """Return the query for all rows that have a key, with its `hash`: the same for keys of the same text.
+
+    Two keys that differ may have one hash; that costs a look.
+    """
+    parts = [f"k{number}" for number in range(len(key))]
+    values = ", ".join(f"{_value(content, name, number)} AS k{number}" for number, name in enumerate(key))
+    has_key = " AND ".join(f"{part} IS NOT NULL" for part in parts)
+    return f"""
+        SELECT *, hash({", ".join(parts)}) AS hash
+        FROM (SELECT *, {values} FROM read_parquet($path, file_row_number = true))
+        WHERE {has_key}
+    """
+
+
+def _value(content: Content, name: str, number: int) -> str:
+    """Return the expression for a part of the key, which is the same wherever the part's text is."""
+    if content.holds_documents:
+        return f"TRY(c0 ->> $name{number})"  # a line that is no JSON has no key
+    column = content.columns.index(name)
+    if content.kinds[column] is Kind.JSON:
+        return f"json_extract_string(c{column}, '$')"
+    return f"c{column}"
+
+
+def _parameters(now: Staged, key: Sequence[str]) -> dict[str, str]:
+    """Return the path of the rows and, for documents, JSON pointers to the key's members, whatever their names hold."""
+    pointers = {f"name{number}": "/" + name.replace("~", "~0").replace("/", "~1") for number, name in enumerate(key)}
+    return {"path": str(now.parquet), **(pointers if now.content.holds_documents else {})}

@@ -1,0 +1,174 @@
+"""Sources that are staged: a file below the import root, converted once and then read by row number."""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from sources.errors import SourceChanged, SourceUnavailable, echoed, refuse_too_many_batches, refuse_unknown_columns
+from sources.protocol import SourceRange, SourceRow, Survey, most_rows
+from sources.staged.cuts import cut
+from sources.staged.duck import Duck, Session
+from sources.staged.files import Staged, staged
+from sources.staged.parser import Parser
+from sources.staged.repeats import find_repeated
+from sources.staged.rows import key_forms, stored_columns, to_reject, to_source_rows
+
+READ_SECONDS = 60.0
+FIND_SECONDS = 600.0
+"""What is staged is read whole when it is first used; past either limit a file system hangs."""
+
+
+class StagedSource:
+    """What one file holds. Its rows are those it had when it was first looked at, staged under its content's hash.
+
+    A range names the staged form, so any worker that shares the staging folder reads the same rows, even once the file
+    is gone; one that doesn't share it stages the file again and refuses another content with SourceChanged.
+    """
+
+    def __init__(
+        self, names: Mapping[str, str], *, root: Path, staging_folder: Path, parser: Parser | None, memory_limit: str
+    ) -> None:
+        """Take what a spec says of the source, and a parser that others use too, or one of its own."""
+        self._root = root
+        self._names = names
+        self._path = names["path"]
+        self._folder = staging_folder
+        self._parser = parser or Parser()
+        self._duck = Duck(memory_limit=memory_limit, spill_folder=staging_folder / "spill")
+        self._staged: Staged | None = None
+        self._finding = asyncio.Lock()
+
+    @property
+    def survey_turn(self) -> AbstractAsyncContextManager[object]:
+        """The parser's: a few files are surveyed at a time."""
+        return self._parser.turn
+
+    async def columns(self) -> tuple[str, ...]:
+        """Return the names in the CSV's first line, the Parquet's schema, or all of the JSON lines' members."""
+        return (await self._now_staged()).content.columns
+
+    async def count(self) -> int:
+        """Return how many rows there are, malformed ones included."""
+        return (await self._now_staged()).content.records
+
+    async def ranges(self, key: Sequence[str], batch_size: int) -> Survey:
+        """Cut the rows by their number. Rows that lack a key stay where they are, and so do those that share one.
+
+        A range names those of its rows whose key an earlier row of the file has, and `read` marks them. Raises
+        UnknownColumn, KeyUnusable where more rows share one key than a range may hold, or too many share any.
+        """
+        now = await self._now_staged()
+        if not now.content.has_more_columns:
+            refuse_unknown_columns(key, now.content.columns, source=f"The file {echoed(self._path)}")
+        if not now.content.records:
+            return Survey(0, [])
+        refuse_too_many_batches(now.content.records, batch_size)
+        most = most_rows(batch_size)
+        repeated = await self._duck.run(lambda session: find_repeated(session, now, key, most=most))
+        return Survey(
+            now.content.records,
+            _ranges(now, repeated, batch_size),
+            detail=_remarks(now, repeated),
+            key_forms=key_forms(now.content, key),
+        )
+
+    async def read(self, source_range: Mapping[str, Any]) -> list[SourceRow]:
+        """Return the rows of a range, malformed records among them. `position` is the record's number in the file."""
+        now = await self._find(source_range["staged"])
+        rows = await self._duck.run(
+            lambda session: self._rows(session, now, first=source_range["from"], before=source_range["before"]),
+            limit_seconds=READ_SECONDS,
+        )
+        repeated = source_range.get("repeated")
+        return _mark(rows, repeated) if repeated else rows
+
+    async def aclose(self) -> None:
+        """Let go of DuckDB; what is staged stays."""
+        await self._duck.aclose()
+
+    async def _now_staged(self) -> Staged:
+        if self._staged is None:
+            self._staged = await self._stage()
+        return self._staged
+
+    async def _stage(self) -> Staged:
+        staged_id = await self._parser.stage(root=self._root, source=self._names, folder=self._folder)
+        if found := await self._find_staged(staged_id):
+            return found
+        raise self._went_away()
+
+    async def _find(self, wanted: str) -> Staged:
+        """Return what was surveyed, staged again if it isn't there. Raises SourceChanged."""
+        async with self._finding:
+            if self._staged is None or self._staged.id != wanted:
+                self._staged = await self._find_staged(wanted) or await self._stage_again()
+            if self._staged.id != wanted:
+                raise SourceChanged(
+                    f"{echoed(self._path)} is no longer the file that was surveyed: start the import again."
+                )
+            return self._staged
+
+    async def _stage_again(self) -> Staged:
+        async with self._parser.turn:
+            return await self._stage()
+
+    async def _find_staged(self, staged_id: str) -> Staged | None:
+        return await self._duck.run(lambda _: staged(self._folder, staged_id), limit_seconds=FIND_SECONDS)
+
+    def _went_away(self) -> SourceUnavailable:
+        return SourceUnavailable(f"The staged form of {echoed(self._path)} went away: it is staged again.")
+
+    def _rows(self, session: Session, now: Staged, *, first: int, before: int) -> list[SourceRow]:
+        try:
+            return _rows(session, now, first=first, before=before)
+        except Exception:
+            if now.parquet.exists():
+                raise
+            self._staged = None
+            raise self._went_away() from None
+
+
+def _ranges(now: Staged, repeated: Sequence[int], batch_size: int) -> list[SourceRange]:
+    ranges = []
+    for first, before in cut(now, batch_size):
+        range_: dict[str, Any] = {"staged": now.id, "from": first, "before": before}
+        if positions := repeated[bisect_left(repeated, first) : bisect_left(repeated, before)]:
+            range_["repeated"] = positions
+        ranges.append(SourceRange(range_, before - first))
+    return ranges
+
+
+def _remarks(now: Staged, repeated: Sequence[int]) -> str | None:
+    remarks = []
+    if now.content.malformed:
+        remarks.append(f"{len(now.content.malformed)} records make no sense.")
+    if repeated:
+        remarks.append(f"{len(repeated)} rows have the key of a row before them.")
+    return " ".join(remarks) or None
+
+
+def _rows(session: Session, now: Staged, *, first: int, before: int) -> list[SourceRow]:
+    content = now.content
+    row_numbers = range(content.rows_before(first), content.rows_before(before))
+    records = session.connection.execute(
+        f"""
+        SELECT {stored_columns(content)} FROM read_parquet($path, file_row_number = true)
+        WHERE file_row_number >= $first AND file_row_number < $before ORDER BY file_row_number
+        """,
+        {"path": str(now.parquet), "first": row_numbers.start, "before": row_numbers.stop},
+    ).fetchall()
+    rows = to_source_rows(content, records, row_numbers)
+    malformed = content.malformed_between(first, before)
+    return sorted([*rows, *map(to_reject, malformed)], key=_position) if malformed else rows
+
+
+def _position(row: SourceRow) -> int:
+    return row.position
+
+
+def _mark(rows: Iterable[SourceRow], repeated: Sequence[int]) -> list[SourceRow]:
+    positions = set(repeated)
+    return [row._replace(is_repeated=True) if row.position in positions else row for row in rows]

@@ -1,0 +1,1 @@
+"""SuiteQL as a source: named queries of a configured service."""
