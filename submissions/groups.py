@@ -12,7 +12,7 @@ import structlog
 from configuration.in_force import InForce
 from db.configurations import ConfigurationChanged
 from db.engine import GONE, REFUSED
-from db.submissions import BLOCKED, RACED, waited_for_a_row
+from db.submissions import LOCK_TIMED_OUT, UNIQUE_VIOLATION, timed_out_on_a_row
 from domain.errors import BreakwaterError, Overloaded, SpecRejected
 from submissions.lanes import Lanes, Pending
 from submissions.ledger import log_response
@@ -53,21 +53,21 @@ class Groups:
         """Answer a group of new ones; where a lock holds it up, all of it is returned to wait."""
         try:
             return await self._answer(group)
-        except BLOCKED:
+        except LOCK_TIMED_OUT:
             return list(group)
 
     async def answer_waiting(self, group: Sequence[Pending]) -> list[Pending]:
         """Answer a group of those that wait; where a row holds it up, each alone, to find out which needs it."""
         try:
             return await self._answer(group)
-        except BLOCKED as error:
-            return await self._answer_each(group) if waited_for_a_row(error) else list(group)
+        except LOCK_TIMED_OUT as error:
+            return await self._answer_each(group) if timed_out_on_a_row(error) else list(group)
 
     async def _answer(self, group: Sequence[Pending]) -> list[Pending]:
-        """Answer a group; return those that must try again. One that fails does so alone. Raises BLOCKED."""
+        """Answer a group; return those that must try again. One that fails does so alone. Raises LOCK_TIMED_OUT."""
         try:
             return await self._store(group, GROUP_LOCK_TIMEOUT)
-        except BLOCKED:
+        except LOCK_TIMED_OUT:
             raise
         except Exception as error:  # noqa: BLE001 - raised to the sender; the loop must go on
             if len(group) == 1:
@@ -85,28 +85,28 @@ class Groups:
         try:
             async with permits:
                 return await self._store([pending], SINGLE_LOCK_TIMEOUT)
-        except BLOCKED:
+        except LOCK_TIMED_OUT:
             return [pending]
         except Exception as error:  # noqa: BLE001 - as above
             pending.fail(error)
             return []
 
     async def _store(self, group: Sequence[Pending], lock_timeout: str) -> list[Pending]:
-        """Store a group in one transaction. Raises BLOCKED and what the database refuses; then none is answered."""
+        """Store a group in one transaction. Raises LOCK_TIMED_OUT, and what else the database raises."""
         began = time.monotonic()
         waits: Waits = {}
         try:
             stored = await self._transaction.store(
                 [pending.submission for pending in group], lock_timeout=lock_timeout, waits=waits
             )
-        except BLOCKED:
+        except LOCK_TIMED_OUT:
             raise
         except GONE as error:
             self._log.warning("database_unavailable", error=f"{type(error).__name__}: {error}")
             is_silent = time.monotonic() - began > SILENT_SECONDS  # those that came meanwhile would wait as long again
             _fail([*group, *self._lanes.take_new()] if is_silent else group, _unavailable())
             return []
-        except RACED:
+        except UNIQUE_VIOLATION:
             return list(group)
         except ConfigurationChanged:
             return await self._normalize_again(group)
