@@ -6,6 +6,7 @@ import os
 
 from launcher import supervisor
 from launcher.accounts import account_for_engines
+from launcher.address import refuse_taken_port
 from launcher.folder import choose_folder, read_connections
 from runtime.databases import Reminder, unusable
 from runtime.errors import StartError
@@ -30,7 +31,7 @@ def api() -> None:
     from configuration.agreement import check_at_start
 
     settings = settings_of("api")
-    supervisor.refuse_taken_port(settings)
+    refuse_taken_port(settings)
     _look_at_database(settings)
     check_at_start(settings)
     uvicorn.run(

@@ -1,28 +1,26 @@
 """`breakwater run`: engines, API and workers as separate processes, kept alive together and ended together."""
 
 import contextlib
-import http.client
 import os
-import select
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
 
 import structlog
 
 from launcher.accounts import account_for_engines, caller
+from launcher.address import is_ready, refuse_taken_port, url_of
 from launcher.child_processes import Child
 from launcher.embedded import postgres_in, valkey_in
-from launcher.errors import EngineError, PortTakenError
+from launcher.errors import EngineError
 from launcher.folder import Connections, DataFolder, choose_folder
 from launcher.orphan_reaper import OrphanReaper
 from launcher.postgres import RECOVERY_SECONDS, STOP_SIGNALS
 from launcher.stale_processes import record_children
-from runtime.errors import SettingError, StartError
+from launcher.stop_requests import StopRequests
+from runtime.errors import StartError
 from runtime.python import python_command
 from runtime.settings import PREFIX, Settings
 
@@ -31,8 +29,6 @@ log = structlog.get_logger()
 ENGINE_DEATHS_ALLOWED = 8
 """Early deaths of an engine at first start before it is given up: with the pauses between them, about 10 s."""
 KILL_SECONDS = 5
-SAME_REQUEST_SECONDS = 1
-"""One request to stop may come twice: by itself, and through make or a shell that passes it on to its group."""
 _LOOK_SECONDS = 0.05
 
 
@@ -49,16 +45,14 @@ class Supervisor:
         self.engines: list[Child] = []
         self.services: list[Child] = []
         self.connections = Connections(settings.database_url or "", settings.redis_url or "")
-        self.stop_asked_at: float | None = None
-        self.is_hurried = False
-        self.engines_are_own = not settings.database_url
+        self.stop_requests = StopRequests()
 
     def run(self) -> None:
         """Start everything, keep it alive until a signal comes, end everything. Raises StartError if it can't start."""
-        with self._signals() as self._wakeup, _lifeline() as self._lifeline:
+        with self.stop_requests.received(), _lifeline() as self._lifeline:
             try:
                 self._start()
-                while self.stop_asked_at is None:
+                while not self.stop_requests.is_asked:
                     self._tick(None)
             except Stopped:
                 pass
@@ -71,15 +65,18 @@ class Supervisor:
         self._finish(
             "migrate", failure="The database could not be brought to this version's schema; the reason stands above."
         )
-        self._finish(*self._configure(), failure="The configuration could not be applied; the reason stands above.")
+        self._finish(
+            *_configuring(self.settings), failure="The configuration could not be applied; the reason stands above."
+        )
         self.services = [
             self._service("api", "api"),
             *(self._service(f"worker-{number}", "worker") for number in range(1, self.settings.workers + 1)),
         ]
         asked_at = time.monotonic()
-        self._wait(self._is_ready)
-        log.info("service_ready", url=self._url(), after_seconds=round(time.monotonic() - asked_at, 3))
-        sys.stderr.write(f"Breakwater listens on {self._url()} (the API is described at {self._url()}/docs).\n")
+        self._wait(lambda: is_ready(self.settings))
+        url = url_of(self.settings)
+        log.info("service_ready", url=url, after_seconds=round(time.monotonic() - asked_at, 3))
+        sys.stderr.write(f"Breakwater listens on {url} (the API is described at {url}/docs).\n")
 
     def _start_engines(self) -> None:
         database_url, redis_url = self.connections
@@ -106,17 +103,6 @@ class Supervisor:
 
     def _engines_gave_up(self) -> bool:
         return any(child.early_deaths > ENGINE_DEATHS_ALLOWED for child in self.engines)
-
-    def _configure(self) -> list[str]:
-        """Return the command that commits a configuration: CONFIG, on other stores only where there is none yet.
-
-        Without one that has providers, `echo` stands in for them.
-        """
-        file = self.settings.file
-        given = ["config", "apply", *([str(self.settings.config)] if file is not None else [])]
-        if self.settings.simulate or file is None or not file.providers:
-            given.append("--simulate")
-        return given if file is not None and self.engines_are_own else [*given, "--if-none"]
 
     def _finish(self, *command: str, failure: str) -> None:
         """Run a command to its end, and raise StartError if it fails."""
@@ -146,7 +132,7 @@ class Supervisor:
             if give_up is not None and time.monotonic() > give_up:
                 raise StartError(f"Nothing was ready after {seconds:g} s; the logs in {self.folder.path} say why.")
             self._tick(_LOOK_SECONDS)
-            if self.stop_asked_at is not None:
+            if self.stop_requests.is_asked:
                 raise Stopped
 
     def _tick(self, longest: float | None) -> None:
@@ -154,9 +140,7 @@ class Supervisor:
         children = [*self.engines, *self.services]
         due = [child.due_at - time.monotonic() for child in children if child.due_at is not None]
         pause = min([*due, *([] if longest is None else [longest])], default=None)
-        readable, _, _ = select.select([self._wakeup], [], [], None if pause is None else max(pause, 0))
-        if readable:
-            self._wakeup.recv(4096)
+        self.stop_requests.sleep(pause)
         for child in children:
             child.keep_alive()
 
@@ -191,56 +175,21 @@ class Supervisor:
     def _wait_for_end(self, children: Sequence[Child], *, seconds: float, patient: bool) -> None:
         give_up = time.monotonic() + seconds
         while not all(child.has_ended() for child in children) and time.monotonic() < give_up:
-            if patient and self.is_hurried:
+            if patient and self.stop_requests.is_hurried:
                 return
-            select.select([self._wakeup], [], [], _LOOK_SECONDS)
-            with contextlib.suppress(BlockingIOError):
-                self._wakeup.recv(4096)
+            self.stop_requests.sleep(_LOOK_SECONDS)
 
-    def _is_ready(self) -> bool:
-        host, port = self._address()
-        connection = http.client.HTTPConnection(host, port, timeout=2)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
 
-    def _address(self) -> tuple[str, int]:
-        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (read, not bound)
-        return everywhere.get(self.settings.host, self.settings.host), self.settings.port
+def _configuring(settings: Settings) -> list[str]:
+    """Return the command that commits a configuration: CONFIG, on other stores only where there is none yet.
 
-    def _url(self) -> str:
-        host, port = self._address()
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[socket.socket]:
-        """Turn signals, those of dying children included, into bytes that `_tick` wakes up for."""
-        receiver, sender = socket.socketpair()
-        receiver.settimeout(0)
-        sender.settimeout(0)
-        with receiver, sender:
-            before = {number: signal.signal(number, self._note_signal) for number in (*_STOP_SIGNALS, signal.SIGCHLD)}
-            signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-            try:
-                yield receiver
-            finally:
-                signal.set_wakeup_fd(-1)
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-
-    def _note_signal(self, number: int, _frame: FrameType | None) -> None:
-        if number not in _STOP_SIGNALS:
-            return
-        now = time.monotonic()
-        if self.stop_asked_at is None:
-            self.stop_asked_at = now
-            log.info("service_stopping", signal=signal.Signals(number).name)
-        elif now - self.stop_asked_at > SAME_REQUEST_SECONDS:
-            self.is_hurried = True
+    Without one that has providers, `echo` stands in for them.
+    """
+    file = settings.file
+    command = ["config", "apply", *([str(settings.config)] if file is not None else [])]
+    if settings.simulate or file is None or not file.providers:
+        command.append("--simulate")
+    return command if file is not None and not settings.database_url else [*command, "--if-none"]
 
 
 @contextlib.contextmanager
@@ -252,9 +201,6 @@ def _lifeline() -> Iterator[int]:
     finally:
         os.close(write_end)
         os.close(read_end)
-
-
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(settings: Settings) -> None:
@@ -274,22 +220,3 @@ def run(settings: Settings) -> None:
             reaper.dismiss()
     finally:
         folder.release()
-
-
-def refuse_taken_port(settings: Settings) -> None:
-    """Raise PortTakenError if another program listens where the API is to listen."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror:
-        raise SettingError(f"BREAKWATER_HOST is {settings.host}, which is no address of this machine.") from None
-    with socket.socket(family, kind, protocol) as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind(address)
-        except OSError as error:
-            raise PortTakenError(
-                f"Port {settings.port} on {settings.host} can't be used ({error.strerror}): "
-                "stop what listens there, or set BREAKWATER_PORT."
-            ) from None

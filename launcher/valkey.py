@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -13,11 +12,11 @@ from urllib.parse import quote
 from launcher.accounts import Account
 from launcher.errors import EngineError
 from launcher.processes import end_process, recorded_pid, start_mark, took_lock, wait_until
+from launcher.servers import end_server, start_server
 
 STOP_SIGNALS = (signal.SIGTERM,)
 STALE_SECONDS = 10
 PID_FILE = "valkey.pid"
-START_RETRY_SECONDS = 10
 LOADING_SECONDS = 300
 """How long a living server may take to read its append-only file."""
 STOP_SECONDS = 30
@@ -82,18 +81,7 @@ class Valkey:
 
     def start(self) -> None:
         """Start the server and wait until it answers; raises EngineError with the end of its log."""
-        give_up = time.monotonic() + START_RETRY_SECONDS
-        while True:
-            try:
-                self.spawn()
-                if not self._wait_for_start():
-                    return
-                reason = f"Valkey doesn't start; the end of {self.log} says:\n{self._log_tail()}"
-            except EngineError as failure:
-                reason = str(failure)
-            if time.monotonic() > give_up:
-                raise EngineError(reason)
-            time.sleep(0.2)
+        start_server(self.spawn, self.is_ready, name="Valkey", log=self.log, ready_seconds=LOADING_SECONDS)
 
     def stop(self) -> None:
         """Stop the server; its file is complete. Does nothing when it isn't running."""
@@ -129,27 +117,10 @@ class Valkey:
             )
         return self.process
 
-    def _wait_for_start(self) -> bool:
-        """Wait until the server answers or has ended; return whether it has ended."""
-        process = self.process
-        if process is None:
-            return True
-        if not wait_until(lambda: process.poll() is not None or self.is_ready(), seconds=LOADING_SECONDS):
-            raise EngineError(f"Valkey isn't ready after {LOADING_SECONDS} s; see {self.log}.")
-        return process.poll() is not None
-
     def _end(self, signals: tuple[signal.Signals, ...]) -> None:
         process, self.process = self.process, None
-        if process is None:
-            return
-        for number in signals:
-            process.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
-                return
-
-    def _log_tail(self) -> str:
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+        if process is not None:
+            end_server(process, signals, seconds=STOP_SECONDS)
 
 
 def end_stale(data: Path) -> None:
