@@ -11,6 +11,7 @@ import structlog
 from configuration.applying import apply_first, compare
 from configuration.content import Configuration, Content, read_configuration
 from db.engine import GONE, REFUSED, Connection, Engine, create_engine, in_transaction
+from db.schema import require_schema
 from db.workers import Standing
 from runtime.config_file import ConfigFile
 from runtime.errors import StartError
@@ -35,9 +36,13 @@ def given_content(settings: Settings) -> Content | None:
 
 
 async def join_configuration(engine: Engine, settings: Settings, *, by: str) -> Configuration:
-    """Return the configuration in force, which this process commits where none is. May raise StartError."""
+    """Return the configuration in force, which this process commits where none is.
+
+    Raises StartError, and SchemaNotServed before it reads or writes anything else.
+    """
 
     async def unit(connection: Connection) -> Configuration:
+        await require_schema(connection)
         return await settle(connection, settings, by=by)
 
     return await in_transaction(engine, unit)

@@ -15,6 +15,10 @@ class ServerTooOld(ConnectionError):
     """The server is older than this version can work with."""
 
 
+class SchemaNotServed(ConnectionError):
+    """The database's schema is one that this release can't work on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """`reason` says what is wrong and what to do; where `heals`, the same may work later."""
@@ -26,7 +30,7 @@ class Failure:
 def describe_failure(error: BaseException) -> Failure:
     """Return what an error at the start of a connection means. Its text shows no password."""
     for cause in _causes(error):
-        if isinstance(cause, WrongConnectionString | ServerTooOld | PoolerUnsupported):
+        if isinstance(cause, WrongConnectionString | ServerTooOld | PoolerUnsupported | SchemaNotServed):
             return Failure(_first_line(cause), heals=False)
         for kinds, remedy in _REMEDIES:
             if isinstance(cause, kinds):
@@ -47,7 +51,7 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return (text.splitlines()[0] if text else type(error).__name__).rstrip(".") + (
-        "." if isinstance(error, WrongConnectionString | ServerTooOld | PoolerUnsupported) else ""
+        "." if isinstance(error, WrongConnectionString | ServerTooOld | PoolerUnsupported | SchemaNotServed) else ""
     )
 
 

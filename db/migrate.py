@@ -5,15 +5,14 @@ from pathlib import Path
 
 import asyncpg
 from alembic import command
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from db.connecting import Dialer
 from db.connection_info import read_connection_info
+from db.schema import Schema, migration_config, require_schema
 
 MIGRATION_LOCK = 0x627265616B77  # "breakw": one migrator at a time per database
 UNLIMITED = text("SELECT set_config(name, '0', true) FROM unnest(ARRAY['lock_timeout', 'statement_timeout']) AS name")
@@ -23,8 +22,9 @@ UNLIMITED = text("SELECT set_config(name, '0', true) FROM unnest(ARRAY['lock_tim
 def upgrade(database_url: str) -> None:
     """Run the migrations that the database lacks, each in a transaction that holds an advisory lock to its end.
 
-    Safe to repeat and to race: the second caller waits and finds nothing to do. Takes a `postgresql://` URL.
-    Call it outside a running event loop.
+    Safe to repeat and to race: the second caller waits and finds nothing to do. The schema of a later release is left
+    as it is; raises SchemaNotServed where it doesn't serve this one. Takes a `postgresql://` URL. Call it outside a
+    running event loop.
     """
     asyncio.run(_upgrade(database_url))
 
@@ -41,6 +41,11 @@ async def _upgrade(database_url: str) -> None:
             pass
     finally:
         await engine.dispose()
+    session = await open_session()
+    try:
+        await require_schema(session)
+    finally:
+        await session.close()
 
 
 async def _advance(engine: AsyncEngine) -> bool:
@@ -52,9 +57,10 @@ async def _advance(engine: AsyncEngine) -> bool:
 
 
 def _run_next(connection: Connection) -> bool:
-    if MigrationContext.configure(connection).get_current_heads() == (head(),):
+    found = Schema(MigrationContext.configure(connection).get_current_revision())
+    if found.is_later or found.mismatch is None:
         return False
-    config = _config()
+    config = migration_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "+1")
     return True
@@ -64,20 +70,3 @@ def run_script(connection: Connection, script: Path) -> None:
     """Run a file of several statements in the migration's transaction (prepared statements take only one)."""
     adapted = connection.connection.dbapi_connection
     adapted.run_async(lambda driver: driver.execute(script.read_text()))  # type: ignore[union-attr]
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    return config
-
-
-def head() -> str:
-    """Return the newest revision that this code brings."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
-
-
-async def current(connection: asyncpg.Connection) -> str | None:
-    """Return the revision the database is at, or None where no migration has run."""
-    known = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
-    return await connection.fetchval("SELECT version_num FROM alembic_version") if known else None

@@ -51,6 +51,8 @@ async def serve(settings: Settings) -> None:
             async with open_context(settings) as (context, follower):
                 reminder.reset()
                 await Worker(context, follower).run(stopping)
+                if follower.mismatch:
+                    raise unusable(settings.database_url or "", follower.mismatch)
                 return
         except NotEntered as error:
             reminder.warn(str(error))

@@ -9,6 +9,8 @@ import structlog
 from configuration.agreement import agree
 from configuration.content import Configuration, read_configuration
 from db.engine import GONE, Engine, connect
+from db.failures import SchemaNotServed
+from db.schema import require_schema
 from runtime.errors import SettingError
 from runtime.settings import Settings, read_secrets
 from sources.configured import ConfiguredSources
@@ -39,16 +41,23 @@ class Served:
 
 
 class Follower:
-    """Keeps `served` with the configuration in force. `on_changed` is awaited after each change: work may be due."""
+    """Keeps `served` with the configuration in force, as long as the schema serves this release.
+
+    `on_changed` is awaited after each change: work may be due. `stop` is called once a later release has migrated to a
+    schema that doesn't serve this one; `mismatch` then says so.
+    """
 
     def __init__(self, engine: Engine, served: Served, serve: Callable[[Configuration], Serving]) -> None:
         self._engine = engine
         self._served = served
         self._serve = serve
         self._one_at_a_time = asyncio.Lock()
+        self.mismatch: str | None = None
         self._log = structlog.stdlib.get_logger()
 
-    async def run(self, *, every_seconds: float, on_changed: Callable[[], Awaitable[None]]) -> None:
+    async def run(
+        self, *, every_seconds: float, on_changed: Callable[[], Awaitable[None]], stop: Callable[[], None]
+    ) -> None:
         """Follow until cancelled: at once where somebody found another configuration in force, else every beat."""
         while True:
             try:
@@ -60,6 +69,11 @@ class Follower:
             try:
                 if await self.follow():
                     await on_changed()
+            except SchemaNotServed as error:
+                self.mismatch = str(error)
+                self._log.error("schema_not_served", detail=self.mismatch)
+                stop()
+                return
             except GONE as error:
                 self._log.warning("configuration_delayed", error=str(error))
                 await asyncio.sleep(PATIENCE_SECONDS)
@@ -70,6 +84,7 @@ class Follower:
     async def follow(self) -> bool:
         """Serve the configuration in force; return whether that is another one than before."""
         async with self._one_at_a_time, connect(self._engine) as connection:
+            await require_schema(connection)
             known = self._served.now.configuration.number
             found = await read_configuration(connection, known_no=known)
         if found is None:

@@ -77,7 +77,11 @@ class Worker:
                 duties.create_task(self._broker_watch.run(), name="broker watch"),
                 duties.create_task(self._import_coordinator.run(), name="import coordinator"),
                 duties.create_task(
-                    self._follower.run(every_seconds=self._context.heartbeat_seconds, on_changed=self._look_anew),
+                    self._follower.run(
+                        every_seconds=self._context.heartbeat_seconds,
+                        on_changed=self._look_anew,
+                        stop=stopping.set,
+                    ),
                     name="configuration",
                 ),
             ]

@@ -6,7 +6,6 @@ writes jobs are accepted and run later: that degrades.
 
 import asyncio
 import platform
-from functools import cache
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request
@@ -19,8 +18,8 @@ from api.problems import problem_response, problem_responses
 from api.registration import Registration
 from api.request_ids import request_id_of
 from api.schemas.health import Alive, BrokerCheck, DatabaseCheck, Healthy, Ready, Versions
-from db import migrate
 from db.engine import GONE, Engine, connect
+from db.schema import Schema, brought_revision, read_schema
 
 router = APIRouter(tags=["health"], dependencies=ONE_OF_EACH)
 
@@ -29,10 +28,10 @@ RETRY_SECONDS = 1
 
 
 class DatabaseState(NamedTuple):
-    """What PostgreSQL said: its version, and the revision of its schema."""
+    """What PostgreSQL said: its version, and its schema."""
 
     version: str
-    revision: str | None
+    schema: Schema
 
 
 @router.get("/livez", summary="Is the process alive?", responses=problem_responses())
@@ -50,7 +49,7 @@ async def readyz(
     broker: Broker,
     _: Annotated[NoParameters, Query()],
 ) -> Any:
-    """Answer 200 if PostgreSQL commits and has this version's schema; `degraded` unless Redis takes writes."""
+    """Answer 200 if PostgreSQL commits and its schema serves this version; `degraded` unless Redis takes writes."""
     state, checked = await asyncio.gather(_look(database), broker_state.check(broker))
     if (problem := _unready(request, services.registration, state)) or state is None:
         return problem
@@ -75,7 +74,7 @@ async def healthz(
         python=platform.python_version(),
         postgresql=state.version,
         broker=checked.version,
-        schema_revision=_head(),
+        schema_revision=brought_revision(),
     )
     return Healthy(**_ready(state, checked).model_dump(), versions=versions)
 
@@ -85,7 +84,7 @@ async def _look(database: Engine) -> DatabaseState | None:
     try:
         async with asyncio.timeout(DEADLINE_SECONDS), connect(database) as connection:
             version: str = await connection.fetchval("SHOW server_version")
-            return DatabaseState(version, await migrate.current(connection))
+            return DatabaseState(version, await read_schema(connection))
     except GONE:
         return None
 
@@ -93,7 +92,7 @@ async def _look(database: Engine) -> DatabaseState | None:
 def _ready(state: DatabaseState, broker: Checked) -> Ready:
     return Ready(
         status="degraded" if broker.fault else "ready",
-        database=DatabaseCheck(status="ok", schema_revision=state.revision or ""),
+        database=DatabaseCheck(status="ok", schema_revision=state.schema.revision or ""),
         broker=_checked(broker),
     )
 
@@ -109,9 +108,9 @@ def _unready(request: Request, registration: Registration, state: DatabaseState 
     """Return the problem that keeps requests from being served, or None."""
     if state is None:
         return _problem(request, "database_unavailable", "The database can't be reached.")
-    if state.revision != _head():
-        detail = "The database has another version's schema: run the migrations of this one (`breakwater migrate`)."
-        return _problem(request, "schema_differs", detail, expected=_head(), found=state.revision)
+    if mismatch := state.schema.mismatch:
+        detail = f"The database can't be used: {mismatch}"
+        return _problem(request, "schema_differs", detail, expected=brought_revision(), found=state.schema.revision)
     if registration.unwritten is not None:
         return _problem(request, "database_not_writable", f"The database takes no writes. {registration.unwritten}")
     return None
@@ -127,9 +126,3 @@ def _problem(request: Request, code: str, detail: str, **members: object) -> Res
         members=members,
         headers={"Retry-After": str(RETRY_SECONDS)},
     )
-
-
-@cache
-def _head() -> str:
-    """Return the revision that this code brings; reads the migrations' folder once."""
-    return migrate.head()

@@ -1,0 +1,169 @@
+"""Schema before processes: who may migrate when, and what a process does on a schema that isn't its own."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import httpx2
+import pytest
+
+from db.engine import Connection
+from db.schema import brought_revision, read_schema
+from tests.support.connections import database_connections, publish_envelopes
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended
+from tests.support.processes import Ended, fork, run_command
+from tests.support.provider_server import ProviderServer, answer, held
+from tests.support.releases import Release
+from tests.support.service import StartProcess
+from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
+
+QUICK = {"LEASE_SECONDS": 5, "HEARTBEAT_SECONDS": 0.2, "RECONCILE_SECONDS": 0.3}
+SERVES_LATER_RELEASES_ONLY = """
+UPDATE alembic_version SET version_num = '9001';
+CREATE OR REPLACE FUNCTION oldest_served_schema() RETURNS text LANGUAGE sql IMMUTABLE RETURN '9000'::text;
+"""
+MIGRATING = """
+SELECT count(*) FILTER (WHERE wait_event_type = 'Lock')
+FROM pg_stat_activity
+WHERE application_name = 'breakwater-migrate' AND datname = current_database()
+"""
+OTHERS = 3
+
+
+@pytest.fixture(scope="session")
+def previous_schema(engines: Any, previous: Release) -> Iterator[str]:
+    """The name of a database on which the release before this one simulates; nobody is connected to it."""
+    name = f"previous_{os.getpid()}"
+    url = urlunsplit(urlsplit(engines.database_url)._replace(path=f"/{name}"))
+    execute(engines.database_url, f'CREATE DATABASE "{name}"')
+    for command in (["migrate"], ["config", "apply", "--simulate"]):
+        ended = previous.run(*command, database_url=url, redis_url=engines.redis_url)
+        assert ended.returncode == 0, ended
+    yield name
+    execute(engines.database_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def previous_database_url(engines: Any, previous_schema: str) -> Iterator[str]:
+    """A database with the schema of the release before this one."""
+    name = f"{previous_schema}_copy"
+    execute(engines.database_url, f'CREATE DATABASE "{name}" TEMPLATE "{previous_schema}"')
+    yield urlunsplit(urlsplit(engines.database_url)._replace(path=f"/{name}"))
+    execute(engines.database_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def execute(database_url: str, statement: str) -> None:
+    """Run a statement, away from any event loop that the test runner has set up here."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(statement)
+        await connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(run())).result()
+
+
+def breakwater(*arguments: str, **settings: object) -> Ended:
+    return run_command(*arguments, environment={f"BREAKWATER_{name}": str(value) for name, value in settings.items()})
+
+
+async def test_many_migrate_the_schema_before_at_once_and_one_that_is_killed_in_the_midst_is_followed(
+    previous_database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    environment = {"BREAKWATER_DATABASE_URL": previous_database_url, "BREAKWATER_REDIS_URL": redis_url}
+    async with database_connections(previous_database_url, 2) as (holder, looker):
+        before = await read_schema(looker)
+        hold = holder.transaction()
+        await hold.start()
+        await holder.execute("LOCK TABLE alembic_version IN SHARE MODE")  # what each migration writes last
+
+        async def wait(wanted: int) -> bool:
+            return await looker.fetchval(MIGRATING) == wanted
+
+        first = fork("migrate", environment, tmp_path / "first.log")
+        await eventually_async(lambda: wait(1), seconds=30, what="the first is in the midst")
+        others = [fork("migrate", environment, tmp_path / f"{n}.log") for n in range(OTHERS)]
+        await eventually_async(lambda: wait(1 + OTHERS), seconds=30, what="the others wait for it")
+        first.kill()
+        assert await read_schema(looker) == before
+        await hold.rollback()
+        for process in others:
+            await asyncio.to_thread(process.join, 30)
+        assert [process.exitcode for process in others] == [0] * OTHERS
+        assert (await read_schema(looker)).revision == brought_revision()
+
+
+async def test_a_worker_on_the_schema_before_ends_with_what_to_run_and_its_api_is_not_ready(
+    previous_database_url: str, redis_url: str, start_api: StartProcess
+) -> None:
+    ended = breakwater("worker", DATABASE_URL=previous_database_url, REDIS_URL=redis_url)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended
+    assert f"this release needs {brought_revision()}: run `breakwater migrate` first." in ended.stderr
+    async with database_connections(previous_database_url) as (connection,):
+        assert await connection.fetchval("SELECT count(*) FROM workers") == 0
+    async with httpx2.AsyncClient(base_url=start_api(previous_database_url, redis_url).url) as http:
+        answer = await http.get("/readyz")
+        assert (answer.status_code, answer.json()["code"]) == (503, "schema_differs")
+        assert breakwater("migrate", DATABASE_URL=previous_database_url, REDIS_URL=redis_url).returncode == 0
+        assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_a_release_works_on_a_later_schema_that_serves_it(
+    fleet: Fleet, start_api: StartProcess, connection: Connection
+) -> None:
+    await connection.execute("UPDATE alembic_version SET version_num = '9001'")
+    stores = {"DATABASE_URL": fleet.database_url, "REDIS_URL": fleet.redis_url}
+    assert breakwater("migrate", **stores).returncode == 0
+    fleet.start(**QUICK)
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=3)]))
+    await all_ended(connection)
+    api = start_api(fleet.database_url, fleet.redis_url)
+    assert httpx2.get(f"{api.url}/readyz").json()["database"]["schema_revision"] == "9001"
+
+
+async def test_a_schema_that_serves_later_releases_only_ends_workers_and_takes_apis_out(
+    fleet: Fleet, start_api: StartProcess, connection: Connection, provider: ProviderServer, tmp_path: Path
+) -> None:
+    config = tmp_path / "breakwater.toml"
+    config.write_text(provider.config(max_concurrent=2))
+    provider.behave = held(answer())
+    fleet.settings = {**QUICK, "CONFIG": config, "SHUTDOWN_SECONDS": 3}
+    (worker,) = fleet.start()
+    api = start_api(fleet.database_url, fleet.redis_url)
+    spec = job_body(questions=5) | {"models": [{"id": "m", "provider": "hybrid"}]}
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [spec]))
+    await eventually_async(lambda: calls(provider, 2), what="calls in flight")
+    await connection.execute(SERVES_LATER_RELEASES_ONLY)
+    logged = worker.wait_for("schema_not_served")
+    assert "start a later release" in logged["detail"]
+    await asyncio.to_thread(worker.process.join, 20)
+    assert worker.process.exitcode == 1
+    assert await connection.fetchval("SELECT count(*) FROM batches WHERE holder IS NOT NULL") == 0
+    answered = httpx2.get(f"{api.url}/readyz")
+    assert (answered.status_code, answered.json()["code"]) == (503, "schema_differs")
+    stores = {"DATABASE_URL": fleet.database_url, "REDIS_URL": fleet.redis_url}
+    for command in ("worker", "migrate"):
+        ended = breakwater(command, **stores)
+        assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended
+        assert "start a later release" in ended.stderr
+
+
+async def calls(provider: ProviderServer, wanted: int) -> bool:
+    return provider.in_flight >= wanted
+
+
+async def test_the_release_before_neither_migrates_nor_undoes_a_later_schema(
+    fleet: Fleet, previous: Release, connection: Connection
+) -> None:
+    ended = previous.run("migrate", database_url=fleet.database_url, redis_url=fleet.redis_url)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended
+    assert f"Can't locate revision identified by '{brought_revision()}'" in ended.stderr
+    assert (await read_schema(connection)).revision == brought_revision()
