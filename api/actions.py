@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from db import idempotency, tallies
 from db.controls import HELD_UP, wait_no_longer
 from db.engine import Connection, Engine, in_transaction
-from db.idempotency import FirstAnswer
+from db.idempotency import ActionResponse
 from db.tallies import Tally, tally
 from domain.errors import KeyInFlight, KeyReused, Overloaded
 from domain.fingerprint import body_hash
@@ -93,7 +93,7 @@ class Action:
             await tallies.add(connection, worker_no, counted(effect))
             reply = answer(effect)
             text = reply.body.model_dump_json(by_alias=True)
-            await self._keep(connection, FirstAnswer(self.name, hashed, reply.status_code, None), text)
+            await self._keep(connection, ActionResponse(self.name, hashed, reply.status_code, None), text)
             return ActionResult(_response(reply.status_code, text), effect)
 
         while True:
@@ -123,13 +123,13 @@ class Action:
     async def _has_key_to_itself(self, connection: Connection) -> bool:
         return self.key is None or await idempotency.try_key(connection, self.tenant_no, self.key)
 
-    async def _first(self, connection: Connection) -> FirstAnswer | None:
+    async def _first(self, connection: Connection) -> ActionResponse | None:
         if self.key is None:
             return None
-        return await idempotency.read_first_answer(connection, self.tenant_no, self.key, keep_hours=self.keep_hours)
+        return await idempotency.read_first_response(connection, self.tenant_no, self.key, keep_hours=self.keep_hours)
 
     async def _replay(
-        self, connection: Connection, first: FirstAnswer, hashed: str, worker_no: int
+        self, connection: Connection, first: ActionResponse, hashed: str, worker_no: int
     ) -> ActionResult[Effect]:
         if first.request != self.name:
             raise key_of_another_request(first.request)
@@ -141,9 +141,9 @@ class Action:
         response.headers["Idempotent-Replayed"] = "true"
         return ActionResult(response, None)
 
-    async def _keep(self, connection: Connection, first: FirstAnswer, text: str) -> None:
+    async def _keep(self, connection: Connection, first: ActionResponse, text: str) -> None:
         if self.key is not None:
-            await idempotency.keep_first_answer(
+            await idempotency.keep_first_response(
                 connection, self.tenant_no, self.key, first, text=text, keep_hours=self.keep_hours
             )
 

@@ -1,15 +1,15 @@
-"""Idempotency-Keys of actions: the first answer under one, read and kept in the transaction of the action's effect."""
+"""Idempotency-Keys of actions: the first response under a key, read and kept in the transaction of the effect."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from db.engine import Connection, statement
-from db.submissions import KeptAnswer, keep_answers, lock_key
+from db.submissions import FirstResponse, keep_first_responses, lock_key
 
 
 @dataclass(frozen=True, slots=True)
-class FirstAnswer:
-    """What the first request with a key was, and what it was answered. `answer` is a JSON value."""
+class ActionResponse:
+    """The first request with a key, and its response. `answer` is a JSON value."""
 
     request: str
     body_hash: str
@@ -26,19 +26,19 @@ async def try_key(connection: Connection, tenant_no: int, key: str) -> bool:
     return is_free
 
 
-async def read_first_answer(
+async def read_first_response(
     connection: Connection, tenant_no: int, key: str, *, keep_hours: float
-) -> FirstAnswer | None:
-    """Return the first answer under a key that is kept still. Look after the lock was taken, not in its statement."""
+) -> ActionResponse | None:
+    """Return the first response under a key, if it is still kept. Read it in a statement after that of the lock."""
     row = await connection.fetchrow(statement("read_first_answer"), tenant_no, key, keep_hours)
-    return None if row is None else FirstAnswer(**row)
+    return None if row is None else ActionResponse(**row)
 
 
-async def keep_first_answer(
-    connection: Connection, tenant_no: int, key: str, first: FirstAnswer, *, text: str, keep_hours: float
+async def keep_first_response(
+    connection: Connection, tenant_no: int, key: str, first: ActionResponse, *, text: str, keep_hours: float
 ) -> None:
-    """Keep an action's answer, whose JSON is `text`, under its key; the key's lock must be held."""
-    kept = KeptAnswer(key, first.request, first.body_hash, None, first.status_code, text, None)
-    taken = await keep_answers(connection, tenant_no, [kept], keep_hours=keep_hours)
+    """Keep an action's response, whose JSON is `text`, under its key; the key's lock must be held."""
+    kept = FirstResponse(key, first.request, first.body_hash, None, first.status_code, text, None)
+    taken = await keep_first_responses(connection, tenant_no, [kept], keep_hours=keep_hours)
     if not taken:
-        raise AssertionError("a key was kept by somebody who didn't hold its lock")
+        raise AssertionError("a key was kept without holding its lock")

@@ -1,4 +1,4 @@
-"""Submissions: what is known of them, the locks that make one of several equal ones the first, and their ledger."""
+"""Submissions: the facts that decide them, the locks by which one of several equal ones is first, and their ledger."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,18 @@ from asyncpg import LockNotAvailableError, UniqueViolationError
 from db.configurations import CONFIGURATION_LOCK, ConfigurationChanged
 from db.engine import Connection, statement
 
-RACED = UniqueViolationError
-"""What a caller sees who inserted a job, an id or a key that a writer outside this protocol inserted first."""
+UNIQUE_VIOLATION = UniqueViolationError
+"""Raised where a writer outside this protocol inserted the same job, id or key first."""
 
-
-BLOCKED = LockNotAvailableError
-"""What a caller sees who had to wait too long for a writer outside this protocol, or for a table."""
+LOCK_TIMED_OUT = LockNotAvailableError
+"""Raised where a statement waited too long for a writer outside this protocol, or for a table."""
 OWN_LOCK_TIMEOUT = "2s"
 """For the rows that only this process writes: its other transactions hold them until they are committed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to look up: an Idempotency-Key and a job id if there are any, and a content."""
+    """The keys of a look-up: an Idempotency-Key and a job id if there are any, and a content."""
 
     key: str | None
     id: str | None
@@ -32,7 +31,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was found: the key's first answer, the job with the id, the active or recent job with the spec hash.
+    """What a look-up found: the key's first response, the job with the id, the active or recent job with the spec hash.
 
     `previous_…` are of the last job with the spec hash that ended and isn't joined any more, without that with the id.
     """
@@ -107,8 +106,8 @@ class LedgerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswer:
-    """The first answer to the `request` (method and path) that came with a key.
+class FirstResponse:
+    """The first response to the `request` (method and path) that came with a key.
 
     A submission's is kept without its spec, and `submitted` only where it isn't the job's own; only it names a job.
     """
@@ -140,9 +139,9 @@ async def look_up(
     rows = await connection.fetch(
         statement("look_up_submissions"),
         tenant_no,
-        [one.key for one in wanted],
-        [one.id for one in wanted],
-        [one.spec_hash for one in wanted],
+        [each.key for each in wanted],
+        [each.id for each in wanted],
+        [each.spec_hash for each in wanted],
         keep_hours,
         recent_seconds,
     )
@@ -161,9 +160,9 @@ class Locked:
 async def try_locks(connection: Connection, keys: Iterable[int], lock_timeout: str) -> Locked:
     """Take the advisory locks that are free, until the transaction's end, the configuration's (shared) among them.
 
-    Never waits. A lock that isn't free tells nothing: look again once its holder has committed. The configuration
-    isn't kept while somebody applies another one. Whatever else the transaction then has to wait for raises BLOCKED
-    after `lock_timeout`: who keeps to the protocol is never waited for.
+    Never waits. A lock that isn't free decides nothing: look up again once its holder has committed. The configuration
+    isn't kept while another one is being applied. Whatever else the transaction then has to wait for raises
+    LOCK_TIMED_OUT after `lock_timeout`: no transaction of this protocol is ever waited for.
     """
     row = await connection.fetchrow(
         statement("lock_submission_keys"), sorted(set(keys)), lock_timeout, CONFIGURATION_LOCK
@@ -177,8 +176,8 @@ async def wait_for_own_rows(connection: Connection) -> None:
     await connection.execute(f"SET LOCAL lock_timeout = '{OWN_LOCK_TIMEOUT}'")
 
 
-def waited_for_a_row(error: BLOCKED) -> bool:
-    """Tell whether BLOCKED came of a row that one submission needs, not of a table that all need.
+def timed_out_on_a_row(error: LOCK_TIMED_OUT) -> bool:
+    """Return whether LOCK_TIMED_OUT came of a row that one submission needs, not of a table that all need.
 
     PostgreSQL says in which row of which relation it waited, and nothing of the kind about a table.
     """
@@ -188,8 +187,8 @@ def waited_for_a_row(error: BLOCKED) -> bool:
 async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[NewJob]) -> dict[str, int]:
     """Store these jobs as queued, in the caller's transaction; return their keys by id.
 
-    Raises RACED if one exists, and ConfigurationChanged where one was understood under another configuration than
-    that in force; the transaction must be undone then.
+    Raises UNIQUE_VIOLATION if one exists, and ConfigurationChanged where one was normalized under another configuration
+    than that in force; the transaction must be undone then.
     """
     rows = [
         (
@@ -240,12 +239,13 @@ async def insert_ledger_rows(connection: Connection, tenant_no: int, rows: Seque
     await connection.execute(statement("insert_submissions"), tenant_no, *columns)
 
 
-async def keep_answers(
-    connection: Connection, tenant_no: int, answers: Sequence[KeptAnswer], *, keep_hours: float
+async def keep_first_responses(
+    connection: Connection, tenant_no: int, responses: Sequence[FirstResponse], *, keep_hours: float
 ) -> set[str]:
-    """Keep these first answers under their keys; return the keys that were taken (all, if their locks were held)."""
+    """Keep these first responses under their keys; return the keys that were taken (all, if their locks were held)."""
     rows = [
-        (one.key, one.request, one.body_hash, one.job_no, one.status_code, one.answer, one.submitted) for one in answers
+        (each.key, each.request, each.body_hash, each.job_no, each.status_code, each.answer, each.submitted)
+        for each in responses
     ]
     taken = await connection.fetch(
         statement("insert_idempotency_keys"), tenant_no, *zip(*rows, strict=True), keep_hours

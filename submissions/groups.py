@@ -12,21 +12,18 @@ import structlog
 from configuration.in_force import InForce
 from db.configurations import ConfigurationChanged
 from db.engine import GONE, REFUSED
-from db.submissions import BLOCKED, RACED, waited_for_a_row
-from domain.errors import BreakwaterError, KeyInFlight, Overloaded, SpecRejected, SubmissionInFlight
+from db.submissions import LOCK_TIMED_OUT, UNIQUE_VIOLATION, timed_out_on_a_row
+from domain.errors import BreakwaterError, Overloaded, SpecRejected
 from submissions.lanes import Lanes, Pending
 from submissions.ledger import log_response
 from submissions.rejections import RejectionLedger
-from submissions.transaction import CONFIGURATION, Stored, SubmissionTransaction, Waits
+from submissions.transaction import Stored, SubmissionTransaction, Waits
 
-STORE_DEADLINE_SECONDS = 5.0
-"""How much longer a submission waits that has no key, or that a writer outside the protocol holds up."""
 SILENT_SECONDS = 0.5
 GROUP_LOCK_TIMEOUT = "50ms"
 SINGLE_LOCK_TIMEOUT = "10ms"
 """How long a transaction waits for a row that a writer outside the protocol holds: so long its lane is held up."""
 SINGLES_AT_ONCE = 4
-HELD_BY = {"id": "the same id", "spec": "the same content"}
 
 
 class Groups:
@@ -56,38 +53,21 @@ class Groups:
         """Answer a group of new ones; where a lock holds it up, all of it is returned to wait."""
         try:
             return await self._answer(group)
-        except BLOCKED:
+        except LOCK_TIMED_OUT:
             return list(group)
 
     async def answer_waiting(self, group: Sequence[Pending]) -> list[Pending]:
         """Answer a group of those that wait; where a row holds it up, each alone, to find out which needs it."""
         try:
             return await self._answer(group)
-        except BLOCKED as error:
-            return await self._answer_each(group) if waited_for_a_row(error) else list(group)
-
-    async def reject_expired(self, left: Sequence[Pending]) -> list[Pending]:
-        """Reject those whose deadline has passed; return the others."""
-        now = time.monotonic()
-        rejected: list[tuple[Pending, BreakwaterError]] = []
-        remaining = []
-        for pending in left:
-            waits_for = pending.waits_for
-            if pending.submission.key and waits_for and waits_for != CONFIGURATION and now >= pending.deadline:
-                rejected.append((pending, _in_flight(waits_for)))
-            elif now >= pending.deadline + STORE_DEADLINE_SECONDS:
-                pending.fail(_held_up(waits_for))
-            else:
-                remaining.append(pending)
-        if rejected:
-            await self._reject(rejected)
-        return remaining
+        except LOCK_TIMED_OUT as error:
+            return await self._answer_each(group) if timed_out_on_a_row(error) else list(group)
 
     async def _answer(self, group: Sequence[Pending]) -> list[Pending]:
-        """Answer a group; return those that must try again. One that fails does so alone. Raises BLOCKED."""
+        """Answer a group; return those that must try again. One that fails does so alone. Raises LOCK_TIMED_OUT."""
         try:
             return await self._store(group, GROUP_LOCK_TIMEOUT)
-        except BLOCKED:
+        except LOCK_TIMED_OUT:
             raise
         except Exception as error:  # noqa: BLE001 - raised to the sender; the loop must go on
             if len(group) == 1:
@@ -105,28 +85,28 @@ class Groups:
         try:
             async with permits:
                 return await self._store([pending], SINGLE_LOCK_TIMEOUT)
-        except BLOCKED:
+        except LOCK_TIMED_OUT:
             return [pending]
         except Exception as error:  # noqa: BLE001 - as above
             pending.fail(error)
             return []
 
     async def _store(self, group: Sequence[Pending], lock_timeout: str) -> list[Pending]:
-        """Store a group in one transaction. Raises BLOCKED and what the database refuses; then none is answered."""
+        """Store a group in one transaction. Raises LOCK_TIMED_OUT, and what else the database raises."""
         began = time.monotonic()
         waits: Waits = {}
         try:
             stored = await self._transaction.store(
                 [pending.submission for pending in group], lock_timeout=lock_timeout, waits=waits
             )
-        except BLOCKED:
+        except LOCK_TIMED_OUT:
             raise
         except GONE as error:
             self._log.warning("database_unavailable", error=f"{type(error).__name__}: {error}")
             is_silent = time.monotonic() - began > SILENT_SECONDS  # those that came meanwhile would wait as long again
             _fail([*group, *self._lanes.take_new()] if is_silent else group, _unavailable())
             return []
-        except RACED:
+        except UNIQUE_VIOLATION:
             return list(group)
         except ConfigurationChanged:
             return await self._normalize_again(group)
@@ -170,35 +150,6 @@ class Groups:
             _fail(group, rejection)
             return []
         return left
-
-    async def _reject(self, rejected: Sequence[tuple[Pending, BreakwaterError]]) -> None:
-        try:
-            await self._transaction.enter_rejections([(pending.submission, error) for pending, error in rejected])
-        except Exception as failure:  # noqa: BLE001 - the answers stand without their rows; the loop must go on
-            self._log.warning(
-                "ledger_rows_missing",
-                request_ids=[pending.submission.sender.request_id for pending, _ in rejected],
-                error=f"{type(failure).__name__}: {failure}",
-            )
-        for pending, error in rejected:
-            pending.fail(error)
-
-
-def _in_flight(waits_for: str) -> BreakwaterError:
-    if waits_for == "key":
-        return KeyInFlight("The first request with this Idempotency-Key hasn't ended; repeat this one in a second.")
-    detail = f"Another submission with {HELD_BY[waits_for]} hasn't ended; repeat this one in a second."
-    return SubmissionInFlight(detail, matched_on={"id": "id", "spec": "spec_hash"}[waits_for])
-
-
-def _held_up(waits_for: str | None) -> Overloaded:
-    if waits_for == CONFIGURATION:
-        what = "Another configuration is being applied"
-    elif other := HELD_BY.get(waits_for or ""):
-        what = f"Another submission with {other} hasn't ended"
-    else:
-        what = "What this needs is held elsewhere"
-    return Overloaded(f"{what}; repeat this request.", retry_after_seconds=1)
 
 
 def _unavailable() -> Overloaded:

@@ -3,13 +3,13 @@
 import asyncio
 import time
 
+from submissions.deadlines import LOCK_DEADLINE_SECONDS, reject_expired
 from submissions.groups import Groups
 from submissions.lanes import Lanes, Pending, groups_of
 from submissions.responses import SubmissionResponse
 from submissions.submission import Submission
+from submissions.transaction import SubmissionTransaction
 
-LOCK_DEADLINE_SECONDS = 1.0
-"""How long a submission with a key waits for an advisory lock that another one holds."""
 SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.004, 0.064
 """Between two rounds of those that wait; twice as long after each that answered none."""
 
@@ -17,8 +17,9 @@ SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.004, 0.064
 class SubmissionQueue:
     """Takes submissions and answers them; `run` must run beside it."""
 
-    def __init__(self, lanes: Lanes, groups: Groups) -> None:
+    def __init__(self, lanes: Lanes, groups: Groups, transaction: SubmissionTransaction) -> None:
         self._lanes = lanes
+        self._transaction = transaction
         self._groups = groups
 
     async def submit(self, submission: Submission) -> SubmissionResponse:
@@ -58,4 +59,4 @@ class SubmissionQueue:
         left: list[Pending] = []
         for group in groups_of(waiting):
             left += await self._groups.answer_waiting(group)
-        return await self._groups.reject_expired(left)
+        return await reject_expired(self._transaction, left)

@@ -49,7 +49,7 @@ class Submissions:
         groups = Groups(
             self._transaction, lanes, self._rejections, read_in_force=in_force.follow, on_created=on_created
         )
-        self._queue = SubmissionQueue(lanes, groups)
+        self._queue = SubmissionQueue(lanes, groups, self._transaction)
 
     async def submit(self, body: Any, *, tenant_no: int, sender: Sender, key: str | None = None) -> SubmissionResponse:
         """Store, join or replay what a body asks for. `key` is its Idempotency-Key.

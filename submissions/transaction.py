@@ -14,7 +14,7 @@ import orjson
 
 from db import submissions, tallies
 from db.engine import QUICK_SECONDS, Connection, Engine, connect, in_transaction
-from db.submissions import KeptAnswer, NewJob
+from db.submissions import FirstResponse, NewJob
 from domain.errors import BreakwaterError
 from domain.fingerprint import body_hash
 from domain.redaction import redacted
@@ -83,9 +83,9 @@ class SubmissionTransaction:
     async def store(self, group: Sequence[Submission], *, lock_timeout: str, waits: Waits) -> Stored:
         """Answer a group of one tenant from one transaction, which waits for no lock longer than `lock_timeout`.
 
-        What the locks were like is entered into `waits`, also where the transaction then fails.
-        Raises BLOCKED and RACED, and whatever the database refuses; then nothing is stored. Raises ValueError for a
-        group of several tenants.
+        The locks that weren't free are entered into `waits`, also where the transaction then fails. Raises
+        LOCK_TIMED_OUT and UNIQUE_VIOLATION, and what else the database raises; then nothing is stored. Raises
+        ValueError for a group of several tenants.
         """
         tenant_no = _tenant_of(group)
         await self._worker_no()  # entered into the register before any transaction needs it
@@ -170,7 +170,7 @@ class SubmissionTransaction:
     ) -> None:
         """Keep the first responses under their keys, without their specs."""
         kept = [
-            KeptAnswer(
+            FirstResponse(
                 key=submission.key,
                 request=SUBMITTING,
                 body_hash=body_hash(submission.body),
@@ -185,7 +185,7 @@ class SubmissionTransaction:
             and decision.outcome is not Outcome.REPLAYED
         ]
         if kept:
-            await submissions.keep_answers(connection, tenant_no, kept, keep_hours=self._keep_hours)
+            await submissions.keep_first_responses(connection, tenant_no, kept, keep_hours=self._keep_hours)
 
 
 def _tenant_of(group: Sequence[Submission]) -> int:

@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict
 
-from api.errors import ANSWERS, BadRequest, install, problem_responses
+from api.errors import RESPONSES, BadRequest, install, problem_responses
 from api.problems import MEDIA_TYPE
 from domain import errors
 from domain.errors import FieldError, ParameterError
@@ -127,7 +127,7 @@ async def test_each_error_has_its_status_and_code(client: httpx2.AsyncClient, na
 
 def test_every_error_of_the_domain_is_in_the_table() -> None:
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)}
-    assert kinds <= ANSWERS.keys()
+    assert kinds <= RESPONSES.keys()
 
 
 async def test_members_stand_beside_the_standard_ones(client: httpx2.AsyncClient) -> None:

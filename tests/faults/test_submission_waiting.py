@@ -13,7 +13,7 @@ import pytest
 from db import configurations
 from db.submissions import lock_key
 from db.tenants import DEFAULT_TENANT_NO
-from submissions.queue import LOCK_DEADLINE_SECONDS
+from submissions.deadlines import LOCK_DEADLINE_SECONDS
 from tests.support.service import Client, Json, unique
 
 WAITING = 128

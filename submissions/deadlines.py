@@ -1,0 +1,64 @@
+"""Deadlines: how long a submission waits for a lock that another one holds, and what it is rejected with then."""
+
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from domain.errors import BreakwaterError, KeyInFlight, Overloaded, SubmissionInFlight
+from submissions.lanes import Pending
+from submissions.transaction import CONFIGURATION, SubmissionTransaction
+
+LOCK_DEADLINE_SECONDS = 1.0
+"""How long a submission with a key waits for an advisory lock that another one holds."""
+STORE_DEADLINE_SECONDS = 5.0
+"""How much longer a submission waits that has no key, or that a writer outside the protocol holds up."""
+HELD_BY = {"id": "the same id", "spec": "the same content"}
+
+
+async def reject_expired(transaction: SubmissionTransaction, left: Sequence[Pending]) -> list[Pending]:
+    """Reject those whose deadline has passed; return the others."""
+    now = time.monotonic()
+    rejected: list[tuple[Pending, BreakwaterError]] = []
+    remaining = []
+    for pending in left:
+        waits_for = pending.waits_for
+        if pending.submission.key and waits_for and waits_for != CONFIGURATION and now >= pending.deadline:
+            rejected.append((pending, _in_flight(waits_for)))
+        elif now >= pending.deadline + STORE_DEADLINE_SECONDS:
+            pending.fail(_held_up(waits_for))
+        else:
+            remaining.append(pending)
+    if rejected:
+        await _reject(transaction, rejected)
+    return remaining
+
+
+async def _reject(transaction: SubmissionTransaction, rejected: Sequence[tuple[Pending, BreakwaterError]]) -> None:
+    try:
+        await transaction.enter_rejections([(pending.submission, error) for pending, error in rejected])
+    except Exception as failure:  # noqa: BLE001 - the answers stand without their rows; the loop must go on
+        structlog.stdlib.get_logger().warning(
+            "ledger_rows_missing",
+            request_ids=[pending.submission.sender.request_id for pending, _ in rejected],
+            error=f"{type(failure).__name__}: {failure}",
+        )
+    for pending, error in rejected:
+        pending.fail(error)
+
+
+def _in_flight(waits_for: str) -> BreakwaterError:
+    if waits_for == "key":
+        return KeyInFlight("The first request with this Idempotency-Key hasn't ended; repeat this one in a second.")
+    detail = f"Another submission with {HELD_BY[waits_for]} hasn't ended; repeat this one in a second."
+    return SubmissionInFlight(detail, matched_on={"id": "id", "spec": "spec_hash"}[waits_for])
+
+
+def _held_up(waits_for: str | None) -> Overloaded:
+    if waits_for == CONFIGURATION:
+        what = "Another configuration is being applied"
+    elif other := HELD_BY.get(waits_for or ""):
+        what = f"Another submission with {other} hasn't ended"
+    else:
+        what = "What this needs is held elsewhere"
+    return Overloaded(f"{what}; repeat this request.", retry_after_seconds=1)
