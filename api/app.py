@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from api import downloads, errors
 from api.actions import AT_ONCE
+from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.import_previews import ImportPreviews
 from api.pauses import Pauses
@@ -117,7 +118,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _opened(settings: Settings) -> AsyncIterator[Services]:
     """Open the stores and everything that works on them; close the stores at the end."""
     database_url, redis_url = _urls(settings)
-    engine = create_engine(database_url, size=CONNECTIONS, name="breakwater-api")
+    redis = envelopes.connect(redis_url)
+    event_signal = EventSignal(redis)
+    engine = create_engine(database_url, size=CONNECTIONS, name="breakwater-api", on_events=event_signal.note)
     download_engine = create_engine(
         database_url,
         size=downloads.AT_ONCE,
@@ -125,7 +128,6 @@ async def _opened(settings: Settings) -> AsyncIterator[Services]:
         name="breakwater-api-downloads",
     )
     heartbeat_engine = create_engine(database_url, size=1, name="breakwater-api-heartbeat")
-    redis = envelopes.connect(redis_url)
     sources = ConfiguredSources(settings.data_dir)
     registration = Registration(heartbeat_engine, settings.heartbeat_seconds, Reminder(database_url))
     announcer = Announcer(redis)
@@ -142,6 +144,7 @@ async def _opened(settings: Settings) -> AsyncIterator[Services]:
             redis=redis,
             registration=registration,
             worker_no=registration.worker_no,
+            event_signal=event_signal,
             in_force=in_force,
             pauses=Pauses(engine, redis, in_force, refresh_seconds=settings.heartbeat_seconds),
             submissions=Submissions(
@@ -156,6 +159,7 @@ async def _opened(settings: Settings) -> AsyncIterator[Services]:
     finally:
         await registration.stop()
         await sources.aclose()
+        await event_signal.aclose()
         await redis.aclose()
         await heartbeat_engine.dispose()
         await download_engine.dispose()
@@ -180,6 +184,7 @@ def _background_services(services: Services) -> Sequence[Callable[[], Awaitable[
         services.registration.beat,
         services.pauses.run,
         services.pauses.listen,
+        services.event_signal.listen,
     )
 
 

@@ -33,6 +33,7 @@ WAVES = ListKind("waves", (BIGGEST_INT,))
 BATCHES = ListKind("batches", (BIGGEST_INT,))
 TRIGGERS = ListKind("triggers", (BIGGEST_BIGINT,))
 EVENTS = ListKind("events", (BIGGEST_INT,))
+ALL_EVENTS = ListKind("all_events", (BIGGEST_BIGINT, BIGGEST_BIGINT, BIGGEST_INT))
 SUBMISSIONS = ListKind("submissions", (BIGGEST_BIGINT,))
 AUDITS = ListKind("audits", (BIGGEST_BIGINT,))
 REJECTS = ListKind("rejects", (BIGGEST_INT, BIGGEST_BIGINT))
@@ -53,7 +54,12 @@ class PageParameters(NoParameters):
 
     def key(self, kind: ListKind) -> tuple[int, ...] | None:
         """Return the key that the cursor holds, None on the first page; raise ParametersRejected for any other text."""
-        return None if self.cursor is None else _decode(self.cursor, kind)
+        if self.cursor is None:
+            return None
+        key = decode_key(self.cursor, kind)
+        if key is None:
+            raise invalid_cursor()
+        return key
 
 
 class Listed(BaseModel, Generic[Item]):
@@ -75,7 +81,12 @@ def next_cursor(kind: ListKind, page: Slice[Any], key: Callable[[Any], Sequence[
     """Return the cursor of the page after this one, or None where it is the last."""
     if page.is_last:
         return None
-    text = orjson.dumps([VERSION, kind.name, *key(page.facts[-1])])
+    return encode_key(kind, key(page.facts[-1]))
+
+
+def encode_key(kind: ListKind, key: Sequence[int]) -> str:
+    """Return the key of a list's item as an opaque text."""
+    text = orjson.dumps([VERSION, kind.name, *key])
     return urlsafe_b64encode(text).rstrip(b"=").decode()
 
 
@@ -86,16 +97,17 @@ def link_next(request: Request, response: Response, cursor: str | None) -> None:
         response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
 
 
-def _decode(cursor: str, kind: ListKind) -> tuple[int, ...]:
+def decode_key(text: str, kind: ListKind) -> tuple[int, ...] | None:
+    """Return the key that `encode_key` made a text of; None for any other text."""
     try:
-        version, name, *key = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        version, name, *key = orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, TypeError):
-        raise invalid_cursor() from None
+        return None
     is_ours = version == VERSION and name == kind.name and len(key) == len(kind.biggest)
     if not is_ours or not all(
         type(part) is int and 0 <= part <= most for part, most in zip(key, kind.biggest, strict=True)
     ):
-        raise invalid_cursor()
+        return None
     return tuple(key)
 
 

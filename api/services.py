@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from api.downloads import Downloads
+from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.import_previews import ImportPreviews
 from api.pauses import Pauses
@@ -29,6 +30,7 @@ class Services:
     redis: Client
     registration: Registration
     worker_no: Callable[[], Awaitable[int]]
+    event_signal: EventSignal
     in_force: InForceReader
     pauses: Pauses
     submissions: Submissions

@@ -13,7 +13,7 @@ from broker.envelopes import Client
 
 VERSION = 1
 CHANNEL = "breakwater:notices"
-ABOUT = ("cancelled", "pauses", "imports", "configuration")
+ABOUT = ("cancelled", "pauses", "imports", "configuration", "events")
 LISTEN_SECONDS = 1.0
 """How long one wait for a notice is; below the client's own time limit, which would take silence for a failure."""
 
@@ -22,7 +22,7 @@ LISTEN_SECONDS = 1.0
 class Notice:
     """Look at this: `about` is `cancelled`, with the job's internal key, `pauses` or so.
 
-    Of `imports` some are due; another `configuration` was applied.
+    Of `imports` some are due; another `configuration` was applied; `events` were committed.
     """
 
     about: str

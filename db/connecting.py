@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import asyncpg
@@ -33,14 +33,20 @@ _UNREACHABLE = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttr
 _WITHOUT_TLS = (ssl.SSLError, ConnectionError, asyncpg.InvalidAuthorizationSpecificationError)
 
 
+@lru_cache(maxsize=500)
+def _writes_events(query: str) -> bool:
+    return "write_event(" in query
+
+
 def _noted(method: Any) -> Any:
-    """Return a method of a session that notes since when it waits for the server."""
+    """Return a method of a session that notes since when it waits for the server, and whether events are written."""
 
     @wraps(method)
-    async def noted(self: "Session", *arguments: Any, **options: Any) -> Any:
+    async def noted(self: "Session", query: str, *arguments: Any, **options: Any) -> Any:
         self.waits_since = time.monotonic()
+        self.has_written_events = self.has_written_events or _writes_events(query)
         try:
-            return await method(self, *arguments, **options)
+            return await method(self, query, *arguments, **options)
         finally:
             self.waits_since = None
 
@@ -75,6 +81,7 @@ class Session(asyncpg.Connection):
         self.socket: socket.socket = transport.get_extra_info("socket")
         self.opened_at = self.idle_since = time.monotonic()
         self.waits_since: float | None = None
+        self.has_written_events = False
         self._stmt_cache: Any
         self._stmt_cache_enabled: bool
 

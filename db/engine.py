@@ -48,11 +48,13 @@ def create_engine(
     command_seconds: float = COMMAND_SECONDS,
     idle_seconds: int = IDLE_SECONDS,
     name: str = "breakwater",
+    on_events: Callable[[], None] | None = None,
 ) -> Engine:
     """Return the engine of a process; `size` connections at most. Nothing connects before the first use.
 
     One that doesn't wait for the disk may forget its last commits when the server is killed: for claims only.
-    The server ends a session that says nothing for `idle_seconds` within a transaction. Raises WrongConnectionString.
+    The server ends a session that says nothing for `idle_seconds` within a transaction. `on_events` is called after
+    each commit of a unit that wrote events. Raises WrongConnectionString.
     """
     settings = {
         "jit": "off",
@@ -62,7 +64,11 @@ def create_engine(
     if not waits_for_disk:
         settings["synchronous_commit"] = "off"
     sessions = Sessions(
-        Dialer(read_connection_info(database_url)), name=name, settings=settings, command_seconds=command_seconds
+        Dialer(read_connection_info(database_url)),
+        name=name,
+        settings=settings,
+        command_seconds=command_seconds,
+        on_events=on_events,
     )
     return create_async_engine(
         "postgresql+asyncpg://",
@@ -255,9 +261,19 @@ async def transact(
     """Run `unit` in a transaction of a connection and commit; once again, whole, when it met a stale statement."""
     try:
         async with transaction(connection, isolation=isolation, readonly=readonly):
-            return await unit(connection)
+            result = await unit(connection)
     except STALE_STATEMENTS as stale:
         repeats[type(stale).__name__] += 1
-    # On this connection, which has dropped its statements: the pool's others still have their stale ones.
-    async with transaction(connection, isolation=isolation, readonly=readonly):
-        return await unit(connection)
+        # On this connection, which has dropped its statements: the pool's others still have their stale ones.
+        async with transaction(connection, isolation=isolation, readonly=readonly):
+            result = await unit(connection)
+    _report_events(connection)
+    return result
+
+
+def _report_events(connection: Connection) -> None:
+    """Let whoever opened the pool know that a transaction committed events, if it did."""
+    if isinstance(connection, Session) and connection.has_written_events:
+        connection.has_written_events = False
+        if connection.sessions is not None and connection.sessions.on_events is not None:
+            connection.sessions.on_events()

@@ -1,15 +1,65 @@
-"""A job's stories, oldest first: its numbered events, and who submitted it."""
+"""Events, oldest first: those of a job by their numbers, those of all jobs in one order; and a job's submissions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlmodel import col, select
 
-from db.engine import Engine, connect, statement
+from db.engine import Connection, Engine, connect, statement
 from db.jobs import find_job
 from db.reading import Slice, columns_of, read_all, sliced
 from db.tables.jobs import Submission
+
+HOLD_SECONDS = 20.0
+"""So long a transaction that stays open may hold back events that others committed; its session is ended then. No
+transaction of ours stays open for a third of it after it wrote an event, and an idle one is ended after 10 s."""
+
+
+class EventPlace(NamedTuple):
+    """Where an event stands among those of all jobs; `position` is 0 for those from before positions were drawn."""
+
+    position: int
+    job_no: int
+    event_no: int
+
+
+BEFORE_ALL = EventPlace(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class EventOfAll:
+    """An event among those of all jobs."""
+
+    place: EventPlace
+    job_id: str
+    type: str
+    at: datetime
+    source: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class EventsRead:
+    """The next events; and the names of sessions that were ended, since they held back others for too long."""
+
+    events: Sequence[EventOfAll]
+    ended_sessions: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EventHolder:
+    """An open transaction behind which events that are committed wait, and for how long the first of them has.
+
+    It is of a session (its name, and the server's process), or `prepared` under a name.
+    """
+
+    session: str | None
+    pid: int | None
+    prepared: str | None
+    open_seconds: float | None
+    behind_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +96,37 @@ async def list_events(engine: Engine, tenant_no: int, job_id: str, *, after: int
     async with connect(engine) as connection:
         rows = await connection.fetch(statement("list_events"), job_no, after, limit + 1)
     return sliced(rows, limit, lambda row: EventRead(**row))
+
+
+async def read_events_after(engine: Engine, tenant_no: int, place: EventPlace, *, limit: int) -> EventsRead:
+    """Return up to `limit` of the tenant's events of all jobs that come after `place`, in one order for every reader.
+
+    No event ever appears before one that was returned; of a job they come in the order of their numbers. What is
+    committed is returned once no open transaction can write an event that comes before it: after HOLD_SECONDS and a
+    look at the latest, unless that transaction is another user's, is prepared, or waits for a standby.
+    """
+    async with connect(engine) as connection:
+        # Two statements: the second must not see less than whoever is gone by the first has committed.
+        [readable] = await connection.fetch(statement("find_readable_events"))
+        rows = await connection.fetch(statement("read_events"), tenant_no, *place, readable["position"], limit)
+        is_waiting = readable["are_held"] and len(rows) < limit
+        ended = await _end_late_writers(connection) if is_waiting else []
+    return EventsRead([_event_of_all(**row) for row in rows], ended)
+
+
+async def find_event_holder(connection: Connection) -> EventHolder | None:
+    """Return the transaction that holds back readers of events most; None where no committed event waits."""
+    row = await connection.fetchrow(statement("find_event_holder"))
+    return EventHolder(**row) if row else None
+
+
+async def _end_late_writers(connection: Connection) -> list[str]:
+    rows = await connection.fetch(statement("end_late_event_writers"), HOLD_SECONDS)
+    return [row["name"] for row in rows]
+
+
+def _event_of_all(position: int, job_no: int, event_no: int, **shown: Any) -> EventOfAll:
+    return EventOfAll(EventPlace(position, job_no, event_no), **shown)
 
 
 async def list_submissions(

@@ -7,6 +7,7 @@ nature have a limit of seconds, and after either failed, the server is asked wha
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from weakref import WeakSet
@@ -36,10 +37,22 @@ _pools: "WeakSet[Sessions]" = WeakSet()
 
 
 class Sessions:
-    """Opens the sessions of one pool and watches over them. `settings` hold in each of their transactions."""
+    """Opens the sessions of one pool and watches over them. `settings` hold in each of their transactions.
 
-    def __init__(self, dialer: Dialer, *, name: str, settings: dict[str, str], command_seconds: float) -> None:
+    `on_events` is called after each commit of a unit that wrote events.
+    """
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        *,
+        name: str,
+        settings: dict[str, str],
+        command_seconds: float,
+        on_events: Callable[[], None] | None = None,
+    ) -> None:
         self.dialer = dialer
+        self.on_events = on_events
         self._name = {"application_name": name}
         self._settings = settings
         self._is_examined = False
@@ -94,6 +107,7 @@ class Sessions:
     def lend(self, session: Session, seconds: float | None) -> None:
         """Set the limit of a session's statements for as long as it is lent."""
         session.limit_statements(seconds or self._command_seconds)
+        session.has_written_events = False
 
     def take_back(self, session: Session) -> None:
         """Note that a session is no longer in use."""

@@ -12,6 +12,7 @@ import structlog
 import uvloop
 
 from broker import envelopes
+from broker.event_notices import EventNotices
 from configuration.agreement import join_configuration
 from configuration.content import Configuration
 from db import workers
@@ -94,7 +95,11 @@ async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Follo
     providers = Providers(settings)
     sources = ConfiguredSources(settings.data_dir)
     worker_id = f"worker-{secrets.token_hex(6)}"
-    engine = create_engine(settings.database_url, size=CONNECTIONS, pinned_plans=True, name=worker_id)
+    redis = envelopes.connect(settings.redis_url)
+    notices = EventNotices(redis)
+    engine = create_engine(
+        settings.database_url, size=CONNECTIONS, pinned_plans=True, name=worker_id, on_events=notices.note
+    )
     claims = create_engine(
         settings.database_url,
         size=2,
@@ -102,9 +107,9 @@ async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Follo
         waits_for_disk=False,
         command_seconds=CLAIM_SECONDS,
         name=worker_id,
+        on_events=notices.note,
     )
     heartbeats = create_engine(settings.database_url, size=2, pinned_plans=True, name=worker_id)
-    redis = envelopes.connect(settings.redis_url)
     log = structlog.stdlib.get_logger().bind(worker=worker_id)
     try:
 
@@ -151,6 +156,7 @@ async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Follo
         for close in (
             providers.aclose,
             sources.aclose,
+            notices.aclose,
             redis.aclose,
             heartbeats.dispose,
             claims.dispose,

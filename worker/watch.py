@@ -61,6 +61,8 @@ class Watch:
                         self._on_imports()
                     case "configuration":
                         self._on_configuration()
+                    case "events":
+                        pass
                     case _:
                         self._is_due.set()
                         self._on_notice()

@@ -1,16 +1,64 @@
-"""GET /jobs/{id}/events and /submissions: the timeline of a job, and every request for it."""
+"""GET /events, /jobs/{id}/events and /submissions: what happens to all jobs, or to one, and every request for it."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
-from api.dependencies import ONE_OF_EACH, Database, JobId, Tenant
-from api.paging import EVENTS, SUBMISSIONS, PageParameters, link_next, next_cursor
+from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
+from api.event_feed import read_events
+from api.paging import (
+    ALL_EVENTS,
+    EVENTS,
+    LONGEST_CURSOR,
+    SUBMISSIONS,
+    PageParameters,
+    decode_key,
+    link_next,
+    next_cursor,
+)
 from api.problems import problem_responses
-from api.schemas.events import Event, EventList, SubmissionEntry, SubmissionList
-from db.events import list_events, list_submissions
+from api.schemas.events import Event, EventList, EventOfAll, EventOfAllList, SubmissionEntry, SubmissionList
+from db.events import BEFORE_ALL, EventPlace, list_events, list_submissions
+from domain.errors import ParameterError, ParametersRejected
 
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
+
+
+class AllEventsParameters(NoParameters):
+    """Which events are asked for."""
+
+    limit: int = Field(default=50, ge=1, le=200, description="How many items at most.")
+    after: str | None = Field(
+        default=None,
+        max_length=LONGEST_CURSOR,
+        description="The `token` of the last item that was read; left out to begin with the oldest event.",
+    )
+
+    @property
+    def place(self) -> EventPlace:
+        """Where reading goes on. Raises ParametersRejected for what is no token."""
+        if self.after is None:
+            return BEFORE_ALL
+        key = decode_key(self.after, ALL_EVENTS)
+        if key is None:
+            detail = "`after` isn't the `token` of an item of this list; leave it out to begin with the oldest event."
+            raise ParametersRejected([ParameterError("after", "token_invalid", detail)])
+        return EventPlace(*key)
+
+
+@router.get("/events", summary="List the events of all jobs", tags=["jobs"], responses=problem_responses(422))
+async def get_all_events(
+    *, database: Database, tenant: Tenant, parameters: Annotated[AllEventsParameters, Query()]
+) -> EventOfAllList:
+    """Return the events after a token, oldest first, in one order for every reader.
+
+    No event ever appears before one that was returned, and of a job they come in the order of their numbers: whoever
+    goes on from the last token misses none. Fewer items than `limit` are all that can be read yet; `GET /queue` says
+    under `events` if committed ones wait for a transaction that is still open.
+    """
+    found = await read_events(database, tenant, parameters.place, limit=parameters.limit)
+    return EventOfAllList(items=[EventOfAll.of(event) for event in found])
 
 
 @router.get("/jobs/{job_id}/events", summary="List a job's events", responses=problem_responses(404, 422))

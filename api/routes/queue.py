@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query
 from api import broker_state
 from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServicesDep, Tenant
 from api.problems import problem_responses
-from api.schemas.queue import Leader, Queue, Worker
+from api.schemas.queue import EventReading, Leader, Queue, Worker
 from api.stuck import explain
 from db import queue as db
 from db import workers
 from db.engine import connect
+from db.events import find_event_holder
 from db.leadership import RECONCILING, read_leader
 
 router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
@@ -36,6 +37,7 @@ async def get_queue(
         live = await workers.live(connection, silent_seconds=settings.lease_seconds)
         leader = await read_leader(connection, RECONCILING)
         apis = await workers.live(connection, silent_seconds=settings.lease_seconds, role="api")
+        event_holder = await find_event_holder(connection)
     return Queue(
         broker=checked.state.value,
         broker_detail=checked.detail,
@@ -50,6 +52,7 @@ async def get_queue(
         leases_expired=counts.leases_expired,
         oldest_owed_seconds=counts.oldest_owed_seconds,
         stuck=[explain(job, live, settings) for job in stuck],
+        events=EventReading.of(event_holder),
         leader=Leader.model_validate(leader, from_attributes=True) if leader else None,
         workers=[Worker.of(worker) for worker in live],
         apis=[Worker.of(api) for api in apis],

@@ -5,7 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from api.paging import Listed
+from api.paging import ALL_EVENTS, Listed, encode_key
+from db.events import EventOfAll as EventOfAllRead
 from db.events import EventRead, SubmissionRead
 from domain.events import EVENT_TYPES_IN_WORDS
 
@@ -49,6 +50,37 @@ def _with_batch_ids(data: dict[str, Any]) -> dict[str, Any]:
         **shown,
         "batches": [_with_batch_ids(each) if isinstance(each, dict) else str(each) for each in batches],
     }
+
+
+class EventOfAll(BaseModel):
+    """Something that happened to one of all jobs."""
+
+    token: str = Field(description="Where it stands among the events of all jobs; `after` goes on behind it.")
+    job_id: str
+    event_no: int = Field(description="The event's `id` in the list of its job: from 1, without gaps.")
+    type: str = Field(description="As in the list of a job's events.")
+    at: datetime
+    source: str = Field(description="Who did it, as in the list of a job's events.")
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: EventOfAllRead) -> Self:
+        """Return the event as it is shown."""
+        return cls(
+            token=encode_key(ALL_EVENTS, event.place),
+            job_id=event.job_id,
+            event_no=event.place.event_no,
+            type=event.type,
+            at=event.at,
+            source=event.source,
+            data=_with_batch_ids(event.data),
+        )
+
+
+class EventOfAllList(BaseModel):
+    """The next events of all jobs, in the one order that every reader sees."""
+
+    items: list[EventOfAll]
 
 
 class EventList(Listed[Event]):

@@ -6,6 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from db.events import EventHolder as EventHolderRead
+
 StuckReason = Literal[
     "overdue",
     "paused",
@@ -97,6 +99,36 @@ class Leader(BaseModel):
     idle_seconds: float = Field(description="Since it last worked; much above RECONCILE_SECONDS, nobody leads.")
 
 
+class EventHolder(BaseModel):
+    """An open transaction that wrote an event: events that others committed after that wait for its end."""
+
+    session: str | None = Field(description="The name of its session: a worker's id for its; null if it is prepared.")
+    pid: int | None = Field(description="The server process of its session.")
+    prepared: str | None = Field(description="The name of a prepared transaction, which only a person can end.")
+    open_seconds: float | None = Field(description="Since the transaction began.")
+
+
+class EventReading(BaseModel):
+    """How far readers of the events of all jobs are behind what is committed."""
+
+    behind_seconds: float = Field(
+        description="How long ago the oldest event was written that is committed and can't be read yet; 0 if none is."
+    )
+    held_back_by: EventHolder | None = Field(
+        description="What it waits for; null if it waits for nothing. Readers end such a session after 20 s."
+    )
+
+    @classmethod
+    def of(cls, holder: EventHolderRead | None) -> Self:
+        """Return it as it is shown."""
+        if holder is None:
+            return cls(behind_seconds=0, held_back_by=None)
+        return cls(
+            behind_seconds=holder.behind_seconds,
+            held_back_by=EventHolder(**{name: getattr(holder, name) for name in EventHolder.model_fields}),
+        )
+
+
 class Queue(BaseModel):
     """What waits, what runs and what is stuck, over all tenants; `stuck` lists the tenant's own."""
 
@@ -117,6 +149,7 @@ class Queue(BaseModel):
     leases_expired: int = Field(description="Running batches whose lease ran out.")
     oldest_owed_seconds: float | None = Field(description="For how long the oldest job or batch could be worked on.")
     stuck: list[StuckWork] = Field(description="At most 50, longest first; what is paused comes last.")
+    events: EventReading
     leader: Leader | None = Field(description="Null if no worker ever led.")
     workers: list[Worker]
     apis: list[Worker] = Field(description="The API processes, likewise.")

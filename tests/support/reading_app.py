@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from api import errors
 from api.actions import AT_ONCE
 from api.downloads import Downloads
+from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.import_previews import ImportPreviews
 from api.pauses import Pauses
@@ -114,6 +115,7 @@ def _services(
         redis=redis,
         registration=registration,
         worker_no=worker_no,
+        event_signal=EventSignal(redis),
         in_force=in_force,
         pauses=Pauses(engine, redis, in_force, refresh_seconds=5),
         submissions=Submissions(engine, settings, in_force, worker_no=worker_no, on_created=announcer.announce),
