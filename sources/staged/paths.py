@@ -11,14 +11,17 @@ from sources.errors import SourceForbidden, SourceMissing, SourceRefused, Source
 
 
 @contextmanager
-def open_inside(root: Path, path: str) -> Iterator[int]:
-    """Lend a descriptor, for reading, of the regular file at `path` below `root`.
+def open_inside(root: Path, path: str, *, ending: str = "") -> Iterator[int]:
+    """Lend a descriptor, for reading, of the regular file at `path` below `root`; with an `ending`, of one beside it.
 
     A link may lead to another place below the root. Whoever swaps a folder or a file for a link while this looks gets
     a refusal: the way is resolved first, and then walked without following any link. Raises SourceForbidden for what
     leaves the root or is no file, SourceMissing for what isn't there.
     """
     parts = _parts_below_root(root, path)
+    if ending:
+        parts = (*parts[:-1], f"{parts[-1]}{ending}")
+        path += ending
     try:
         file = _walk(root, parts)
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -43,6 +43,15 @@ def content_hash(file: int) -> str:
     return hashed.hexdigest()
 
 
+def copy(file: int, to: Path) -> None:
+    """Copy all of an open file to a new one."""
+    offset = 0
+    with to.open("xb") as copied:
+        while chunk := os.pread(file, _CHUNK, offset):
+            copied.write(chunk)
+            offset += len(chunk)
+
+
 def version(file: int) -> tuple[int, int, int]:
     """Return what differs once somebody has written to an open file."""
     seen = os.fstat(file)

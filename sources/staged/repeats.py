@@ -124,8 +124,8 @@ def _value(content: Content, name: str, number: int) -> str:
     if content.holds_documents:
         return f"TRY(c0 ->> $name{number})"  # a line that is no JSON has no key
     column = content.columns.index(name)
-    if content.kinds[column] is Kind.JSON:
-        return f"json_extract_string(c{column}, '$')"
+    if content.kinds[column] in {Kind.JSON, Kind.DOCUMENT}:
+        return f"TRY(json_extract_string(c{column}, '$'))"  # what has no JSON is no key
     return f"c{column}"
 
 

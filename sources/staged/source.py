@@ -29,7 +29,13 @@ class StagedSource:
     """
 
     def __init__(
-        self, names: Mapping[str, str], *, root: Path, staging_folder: Path, parser: Parser | None, memory_limit: str
+        self,
+        names: Mapping[str, str],
+        *,
+        root: Path,
+        staging_folder: Path,
+        parser: Parser | None = None,
+        memory_limit: str = "200MB",
     ) -> None:
         """Take what a spec says of the source, and a parser that others use too, or one of its own."""
         self._root = root

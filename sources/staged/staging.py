@@ -28,13 +28,13 @@ def stage(*, file: int, source: Mapping[str, str], root: Path, folder: Path, wor
     """
     names = {name: value for name, value in source.items() if name != "type"}
     conversion = import_module(f"sources.{source['type']}.conversion")
-    pinned: Pinned = conversion.pin(file=file, root=root, workspace=workspace, **names)
-    staged_id = f"v{VERSION}-{pinned.form}-{pinned.content_hash}"
-    if staged(folder, staged_id):
-        return staged_id
     rows = workspace / ROWS
     path = echoed(source["path"])
     try:
+        pinned: Pinned = conversion.pin(file=file, root=root, workspace=workspace, **names)
+        staged_id = f"v{VERSION}-{pinned.form}-{pinned.content_hash}"
+        if staged(folder, staged_id):
+            return staged_id
         content = pinned.convert(rows)
     except Unreadable as error:
         raise Unreadable(f"{path}: {error.detail}") from None

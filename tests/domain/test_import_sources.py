@@ -207,7 +207,7 @@ def test_an_unknown_type_is_told_the_known_ones(source_type):
     assert (error.pointer, error.code, error.extra["allowed"]) == (
         f"{AT}/type",
         "unknown_choice",
-        ["file", "sql", "suiteql"],
+        ["file", "sql", "suiteql", "sqlite"],
     )
 
 
@@ -218,6 +218,7 @@ def test_an_unknown_type_is_told_the_known_ones(source_type):
         ({"type": "suiteql"}, ["connection", "query"]),
         ({"type": "sql", "connection": None, "table": None}, ["connection", "table"]),
         ({"type": "file"}, ["path"]),
+        ({"type": "sqlite"}, ["path", "table"]),
     ],
 )
 def test_every_missing_name_is_told(source, missing):
@@ -242,6 +243,7 @@ def test_an_address_a_password_or_sql_in_a_source_is_refused_with_what_to_do(nam
     ("source", "unknown"),
     [
         ({"type": "file", "path": "a.csv", "table": "a"}, "table"),
+        ({"type": "sqlite", "path": "a.db", "table": "a", "connection": "erp"}, "connection"),
         ({"type": "sql", "connection": "erp", "table": "a", "path": "a"}, "path"),
         ({"type": "sql", "connection": "erp", "table": "a", "query": "a"}, "query"),
         ({"type": "suiteql", "connection": "netsuite", "query": "transaction", "table": "a"}, "table"),

@@ -1,0 +1,23 @@
+"""Opening what is staged: alike for all types of sources that lie below the import root."""
+
+from domain.sources.source import Source
+from sources.registry import ImportRoot
+from sources.staged.source import StagedSource
+
+
+class StagedOpener:
+    """Opens sources below one root. Nothing stays open between them."""
+
+    def __init__(self, root: ImportRoot) -> None:
+        self._root = root
+
+    def open(self, source: Source) -> StagedSource:
+        """Return a source to read."""
+        root = self._root
+        return StagedSource(source.to_json(), root=root.folder, staging_folder=root.staging_folder, parser=root.parser)
+
+    def follow(self, root: ImportRoot) -> None:
+        """The folder of an identity stays the same."""
+
+    async def aclose(self) -> None:
+        """Hold nothing open."""
