@@ -1,1 +1,1 @@
-"""Redis and nothing else: the stream of doorbells. PostgreSQL stays the only truth; losing this loses no work."""
+"""Redis and nothing else: the stream of envelopes, notices and locks. Losing it loses no work."""

@@ -1,6 +1,6 @@
-"""Envelopes: doorbells on a Redis stream that say "look at job J" or "look at batch B of job J".
+"""Envelopes: wake-ups on a Redis stream that say "look at job J" or "look at batch B of job J".
 
-An entry is acknowledged and deleted in one step, so the stream holds what is undelivered or in somebody's hands.
+An entry is acknowledged and deleted in one step, so the stream holds what is undelivered or pending at a consumer.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ BrokerError = RedisError
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A doorbell. `job` and `batch` are internal keys; `enqueued_at` is the sender's clock, seconds since the epoch."""
+    """A wake-up. `job` and `batch` are internal keys; `enqueued_at` is the sender's clock, seconds since the epoch."""
 
     job: int
     source: str
@@ -57,7 +57,7 @@ class NotPublished(BrokerError):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An entry in this consumer's hands; `envelope` is None where its version or form is unknown."""
+    """An entry that is pending at this consumer; `envelope` is None where its version or form is unknown."""
 
     entry_id: bytes
     envelope: Envelope | None
@@ -65,7 +65,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """How many entries the stream holds, how many of them nobody has read, and the age of the oldest (0 when empty)."""
+    """How many entries the stream holds, how many of them are unread, and the age of the oldest (0 when empty)."""
 
     depth: int
     undelivered: int
@@ -73,7 +73,7 @@ class StreamState:
 
 
 def connect(redis_url: str, *, connections: int = 8) -> Client:
-    """Return a client; nothing connects before the first command. Whoever finds all connections in use waits for one.
+    """Return a client; nothing connects before the first command. Where all connections are in use, a command waits.
 
     `valkey://` and `valkeys://` are other names for `redis://` and `rediss://`.
     """
@@ -85,14 +85,14 @@ def connect(redis_url: str, *, connections: int = 8) -> Client:
         socket_connect_timeout=TIMEOUT_SECONDS,
         socket_timeout=TIMEOUT_SECONDS,
     )
-    pool.connection_class = type("Heeding", (_Heeding, pool.connection_class), {})
+    pool.connection_class = type("Cancellable", (_Cancellable, pool.connection_class), {})
     return redis.Redis.from_pool(pool)
 
 
-class _Heeding(AbstractConnection):
-    """Hears a cancellation at any time.
+class _Cancellable(AbstractConnection):
+    """A connection on which no cancellation is lost.
 
-    The client sends with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that comes in the turn of
+    The client sends with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that comes in the pass of
     the loop in which the sending has ended or failed.
     """
 
@@ -103,24 +103,24 @@ class _Heeding(AbstractConnection):
             await super().send_packed_command(command, check_health)
         finally:
             if task and task.cancelling() > cancellations:
-                await self.disconnect(nowait=True)  # an answer is on its way that nobody will read
+                await self.disconnect(nowait=True)  # an answer is on its way that will not be read
                 raise asyncio.CancelledError
 
 
 async def publish(client: Client, envelopes: Iterable[Envelope]) -> None:
     """Append these envelopes in one round trip. Raises NotPublished where some are refused; the others are appended."""
-    given = list(envelopes)
+    entries = list(envelopes)
     pipeline = client.pipeline(transaction=False)
-    for envelope in given:
+    for envelope in entries:
         pipeline.xadd(STREAM, {FIELD: envelope.to_bytes()})
     answers = await pipeline.execute(raise_on_error=False)
-    refused = [(one, answer) for one, answer in zip(given, answers, strict=True) if isinstance(answer, BrokerError)]
-    if refused:
-        raise NotPublished([one for one, _ in refused]) from refused[0][1]
+    rejected = [pair for pair in zip(entries, answers, strict=True) if isinstance(pair[1], BrokerError)]
+    if rejected:
+        raise NotPublished([envelope for envelope, _ in rejected]) from rejected[0][1]
 
 
 async def reserve(client: Client, consumer: str, *, count: int, block_seconds: float) -> list[Delivery]:
-    """Take up to `count` entries that nobody has; wait up to `block_seconds` (under 2) for the first.
+    """Take up to `count` entries that no consumer has; wait up to `block_seconds` (under 2) for the first.
 
     Makes the consumer group anew where it is gone, from the stream's beginning.
     """
@@ -134,7 +134,7 @@ async def reserve(client: Client, consumer: str, *, count: int, block_seconds: f
 
 
 async def take_over(client: Client, consumer: str, *, idle_seconds: float, count: int) -> list[Delivery]:
-    """Take up to `count` entries that have been in somebody's hands for `idle_seconds` without an acknowledgement."""
+    """Take up to `count` entries that have been pending at a consumer for `idle_seconds`."""
     try:
         answer: Any = await client.xautoclaim(
             STREAM, GROUP, consumer, min_idle_time=int(idle_seconds * 1000), start_id="0-0", count=count
@@ -155,7 +155,7 @@ async def acknowledge(client: Client, entry_ids: Sequence[bytes]) -> None:
 
 
 async def forget(client: Client, consumer: str) -> None:
-    """Remove a consumer that holds nothing; one that still holds entries stays, for others to take them over."""
+    """Remove a consumer without pending entries; one that has some stays, so that others can take them over."""
     try:
         pending: Any = await client.xpending_range(STREAM, GROUP, "-", "+", 1, consumername=consumer)
         if not pending:
@@ -175,13 +175,13 @@ async def look(client: Client) -> StreamState:
     for answer in (depth, oldest):
         if isinstance(answer, Exception):
             raise answer
-    in_hands = 0 if isinstance(pending, Exception) else int(pending["pending"])
+    pending_count = 0 if isinstance(pending, Exception) else int(pending["pending"])
     age = seconds + microseconds / 1e6 - int(oldest[0][0].split(b"-")[0]) / 1000 if oldest else 0.0
-    return StreamState(depth=depth, undelivered=max(0, depth - in_hands), oldest_age_seconds=max(0.0, age))
+    return StreamState(depth=depth, undelivered=max(0, depth - pending_count), oldest_age_seconds=max(0.0, age))
 
 
 async def has_answerable(client: Client) -> bool:
-    """Say whether the stream holds an entry that somebody will answer: one in hands, or one still to be read.
+    """Say whether the stream holds an entry that a worker will answer: a pending one, or one still to be read.
 
     An entry that was read by a consumer which is gone, and one that a group made anew has passed, are neither.
     """
@@ -232,5 +232,5 @@ def _envelope(fields: Any) -> Envelope | None:
 
 
 def _is_key(number: Any) -> bool:
-    """Say whether the database can have a key like this one: what it refuses would ring for ever."""
+    """Say whether the database can have a key like this one: what it refuses would wake workers for ever."""
     return type(number) is int and 0 < number < 2**63

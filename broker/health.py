@@ -1,6 +1,6 @@
 """Whether Redis answers, whether it takes writes, which version it is, and in words what is wrong.
 
-A server that is read may still refuse writes: when it is full, a replica, or told by its rules. Only writing shows it.
+A server that can be read may still refuse writes: when it is full, a replica, or by its rules. Only writing shows it.
 """
 
 import re
@@ -37,7 +37,7 @@ class Fault:
     detail: str
 
 
-_REFUSED, _AWAY = State.REFUSES_WRITES, State.UNAVAILABLE
+_REFUSED, _UNAVAILABLE = State.REFUSES_WRITES, State.UNAVAILABLE
 _FAULTS: Mapping[str, Fault] = {
     "OOM": Fault(_REFUSED, "full", "Redis is full and its maxmemory-policy evicts nothing: give it more memory."),
     "READONLY": Fault(_REFUSED, "read_only", "This Redis is a read-only replica: connect to its primary."),
@@ -57,11 +57,11 @@ _FAULTS: Mapping[str, Fault] = {
             "This is a node of a Redis Cluster, which isn't supported: connect to a single primary.",
         ),
     ),
-    "LOADING": Fault(_AWAY, "loading", "Redis still reads its data from disk: wait until it has."),
-    "BUSY": Fault(_AWAY, "busy", "Redis is held up by a script: see SCRIPT KILL."),
+    "LOADING": Fault(_UNAVAILABLE, "loading", "Redis still reads its data from disk: wait until it has."),
+    "BUSY": Fault(_UNAVAILABLE, "busy", "Redis is held up by a script: see SCRIPT KILL."),
     **dict.fromkeys(
         ("NOAUTH", "WRONGPASS"),
-        Fault(_AWAY, "unauthenticated", "Redis refuses the user or the password: correct the URL."),
+        Fault(_UNAVAILABLE, "unauthenticated", "Redis refuses the user or the password: correct the URL."),
     ),
 }
 _CODES = re.compile(rf"\b({'|'.join((*_FAULTS, 'NOPERM'))})\b")
@@ -81,16 +81,16 @@ def describe(error: BaseException) -> Fault:
         detail = f"Redis forbids it ({said}): give its user the rules of docs/reference/stores.md."
         return Fault(_REFUSED, "forbidden", detail)
     if isinstance(error, TimedOut | TimeoutError):
-        return Fault(_AWAY, "timeout", "Redis doesn't answer in time.")
+        return Fault(_UNAVAILABLE, "timeout", "Redis doesn't answer in time.")
     if isinstance(error, NotConnected | OSError):
-        return Fault(_AWAY, "unavailable", "Redis can't be reached.")
+        return Fault(_UNAVAILABLE, "unavailable", "Redis can't be reached.")
     return Fault(_REFUSED, "refused", f"Redis refuses a command ({said}).")
 
 
 async def probe(client: Client) -> None:
     """Make a write of each kind that the service makes; raises the BrokerError of the first that is refused.
 
-    Leaves one entry in a stream of its own, a lock for a millisecond, and a notice that everybody passes over.
+    Leaves one entry in a stream of its own, a lock for a millisecond, and a notice that all listeners pass over.
     """
     pipeline = client.pipeline(transaction=False)
     pipeline.xadd(PROBE, {"probe": b""}, maxlen=1, approximate=False)

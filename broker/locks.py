@@ -1,6 +1,6 @@
-"""Single flight: a lock in Redis that keeps several from beginning the same long work. It decides nothing.
+"""Single flight: a lock in Redis that keeps several workers from beginning the same long work. It decides nothing.
 
-Who holds a lease in PostgreSQL may write, whatever Redis says; without the lock the others only begin in vain.
+The holder of a lease in PostgreSQL may write, whatever Redis says; without the lock the others only begin in vain.
 """
 
 from broker.envelopes import Client
@@ -13,7 +13,7 @@ _RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del
 
 
 async def acquire(client: Client, job: int, token: str, seconds: float) -> bool:
-    """Take the lock of a job's coordination for so long; return whether nobody else has it."""
+    """Take the lock of a job's coordination for so long; return whether that was free."""
     return bool(await client.set(COORDINATION.format(job=job), token, nx=True, px=_milliseconds(seconds)))
 
 

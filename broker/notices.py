@@ -1,6 +1,6 @@
-"""Notices: what every process should hear at once. Published, not kept: who misses one finds out by looking.
+"""Notices: what every process should learn at once. They aren't kept: a process that misses one finds out by looking.
 
-A notice says what to look at in PostgreSQL and decides nothing, like an envelope; unlike one it reaches everybody.
+A notice says what to look at in PostgreSQL and decides nothing, like an envelope; unlike one it reaches all processes.
 """
 
 from collections.abc import AsyncGenerator
@@ -35,7 +35,7 @@ class Notice:
 
 
 async def publish(client: Client, notice: Notice) -> None:
-    """Tell everybody who listens now; raises BrokerError where Redis is away."""
+    """Publish to all that listen now; raises BrokerError where Redis is unavailable."""
     await client.publish(CHANNEL, notice.to_bytes())
 
 

@@ -46,8 +46,8 @@ def apply(
     from cli import applying
 
     content = applying.content_of(file, simulate=simulate)
-    told = applying.apply_first(content) if if_none else applying.apply_now(content, moves_jobs=move_jobs)
-    for line in told:
+    lines = applying.apply_first(content) if if_none else applying.apply_now(content, moves_jobs=move_jobs)
+    for line in lines:
         typer.echo(line)
 
 

@@ -77,7 +77,7 @@ def migrate() -> None:
 
 
 def _look_at_database(settings: Settings) -> None:
-    """Refuse a database that waiting doesn't make usable; one that is away is waited for, and POST answers 503."""
+    """Refuse a database that waiting doesn't make usable; for an unavailable one it waits, and POST answers 503."""
     from db.engine import probe
 
     url = settings.database_url or ""

@@ -43,13 +43,13 @@ async def join_configuration(engine: Engine, settings: Settings, *, by: str) -> 
 
     async def unit(connection: Connection) -> Configuration:
         await require_schema(connection)
-        return await settle(connection, settings, by=by)
+        return await join_in(connection, settings, by=by)
 
     return await in_transaction(engine, unit)
 
 
-async def settle(connection: Connection, settings: Settings, *, by: str) -> Configuration:
-    """Do so in the caller's transaction."""
+async def join_in(connection: Connection, settings: Settings, *, by: str) -> Configuration:
+    """Return the configuration in force as `join_configuration`, in the caller's transaction."""
     given = given_content(settings)
     if given is None:
         found = await read_configuration(connection)
@@ -68,7 +68,7 @@ def refuse_simulating(settings: Settings, configuration: Configuration) -> None:
 
 
 def check_at_start(settings: Settings) -> None:
-    """Raise StartError where this process can't start; a database that is away is waited for later. Outside a loop."""
+    """Raise StartError where this process can't start; an unavailable database is waited for later. Outside a loop."""
 
     async def check() -> None:
         engine = create_engine(settings.database_url or "", size=1, name="breakwater-start")
@@ -83,7 +83,7 @@ def check_at_start(settings: Settings) -> None:
 
 
 def agree(settings: Settings, configuration: Configuration, not_served: Mapping[str, str]) -> Standing:
-    """Return how this process stands to a configuration, and log what a person should know of it."""
+    """Return how this process stands to a configuration, and log what an operator should know of it."""
     differing = _differing(settings, configuration)
     state = "none" if settings.file is None else "differs" if differing else "same"
     log = structlog.stdlib.get_logger()

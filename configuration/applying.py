@@ -89,16 +89,16 @@ async def apply_first(connection: Connection, content: Content, *, by: str) -> C
     if found is not None:
         return found
     await configurations.lock(connection)
-    found = await read_configuration(connection)  # what another one committed while this one waited
+    found = await read_configuration(connection)  # what another process committed while this one waited
     return found if found is not None else (await apply(connection, content, by=by)).configuration
 
 
 def compare(before: Configuration | None, content: Content) -> Change:
     """Return what this content changes of the configuration in force."""
-    wanted = {one.key: one.digest for one in identities_of(content)}
+    wanted = {identity.key: identity.digest for identity in identities_of(content)}
     if before is None:
         return Change(appeared=list(wanted), is_first=True)
-    known = {one.key: one.digest for one in identities_of(before.content)}
+    known = {identity.key: identity.digest for identity in identities_of(before.content)}
     return Change(
         appeared=[key for key in wanted if key not in known],
         vanished=[key for key in known if key not in wanted],
@@ -108,7 +108,7 @@ def compare(before: Configuration | None, content: Content) -> Change:
 
 
 async def _open_gates(connection: Connection, change: Change) -> None:
-    """Open the gates of what is another one now: what closed them was said by the one before."""
+    """Reset the circuit breakers of identities that changed: the service before them opened those."""
     others = [key for key in (*change.appeared, *change.changed) if key.kind is IdentityKind.PROVIDER]
     if others:
         await gates.reset_gates(connection, [(key.name, key.region) for key in others])

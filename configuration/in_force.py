@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from configuration.agreement import settle
+from configuration.agreement import join_in
 from configuration.content import Configuration, read_configuration, registry_of
 from db import pauses
 from db.engine import QUICK_SECONDS, Connection, Engine, in_transaction
@@ -80,7 +80,7 @@ class InForceReader:
 
     async def _read_configuration(self, connection: Connection) -> InForce:
         if self.last is None:
-            found = await settle(connection, self._settings, by=self._by)
+            found = await join_in(connection, self._settings, by=self._by)
         else:
             newer = await read_configuration(connection, known_no=self.last.configuration.number)
             if newer is None:

@@ -63,20 +63,20 @@ def _copy_once(distribution: str, site: Path, parts: tuple[str, ...]) -> Path:
         return target
     CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
     CACHE_FOLDER.chmod(0o755)
-    mine = CACHE_FOLDER / f".{target.name}.{os.getpid()}"
-    shutil.rmtree(mine, ignore_errors=True)
+    copy = CACHE_FOLDER / f".{target.name}.{os.getpid()}"
+    shutil.rmtree(copy, ignore_errors=True)
     for part in parts:
         source = site / part
         if source.is_dir():
-            shutil.copytree(source, mine / part, symlinks=True, ignore=shutil.ignore_patterns("*.a", "pgxs"))
+            shutil.copytree(source, copy / part, symlinks=True, ignore=shutil.ignore_patterns("*.a", "pgxs"))
         elif source.exists():
-            (mine / part).parent.mkdir(parents=True)
-            shutil.copy2(source, mine / part)
-    _open_to_all(mine)
+            (copy / part).parent.mkdir(parents=True)
+            shutil.copy2(source, copy / part)
+    _open_to_all(copy)
     try:
-        mine.rename(target)
+        copy.rename(target)
     except OSError:  # another run was first
-        shutil.rmtree(mine)
+        shutil.rmtree(copy)
         if not target.is_dir():
             raise
     return target

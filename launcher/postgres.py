@@ -1,7 +1,7 @@
 """One embedded PostgreSQL server on one data folder: create it, start it, stop it.
 
-It listens on a Unix socket only. The kernel tells it who connects (`peer`), so there is no password to keep and no
-other account gets in, even one that can reach the socket.
+It listens on a Unix socket only. It asks the kernel which account connects (`peer`), so there is no
+password to keep, and no other account gets in, even one that can reach the socket.
 """
 
 import os
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from launcher.accounts import Account, caller
 from launcher.postgres_folder import PostgresFolder
-from launcher.processes import command_line, end_process, recorded_pid, start_mark
+from launcher.processes import command_line, end_process, recorded_pid, start_time
 from launcher.servers import end_server, start_server
 
 ROLE = "breakwater"
@@ -67,7 +67,7 @@ class Postgres:
 
     @property
     def log(self) -> Path:
-        """Where the server writes what it has to say."""
+        """Where the server logs."""
         return self.control / "postgres.log"
 
     def url_for(self, database: str) -> str:
@@ -145,6 +145,6 @@ class Postgres:
 def end_stale(data: Path) -> None:
     """Stop a server on this data folder that another run left behind."""
     pid = recorded_pid(data / "postmaster.pid")
-    mark = start_mark(pid) if pid else None
-    if pid and mark and str(data) in command_line(pid):
-        end_process(pid, mark, signals=STOP_SIGNALS, seconds=STALE_SECONDS)
+    started = start_time(pid) if pid else None
+    if pid and started and str(data) in command_line(pid):
+        end_process(pid, started, signals=STOP_SIGNALS, seconds=STALE_SECONDS)

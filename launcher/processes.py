@@ -31,8 +31,8 @@ def took_lock(descriptor: int) -> bool:
     return False
 
 
-def start_mark(pid: int) -> str | None:
-    """Return what tells this process from a later one with the same id, or None when it has ended.
+def start_time(pid: int) -> str | None:
+    """Return when this process started, which no later one with the same id shares; None when it has ended.
 
     A zombie has ended: in a container nobody may ever reap it.
     """
@@ -59,7 +59,7 @@ def recorded_pid(file: Path) -> int | None:
 
 def command_line(pid: int) -> str:
     """Return the arguments of a process joined by spaces; empty when it has ended."""
-    if start_mark(pid) is None:
+    if start_time(pid) is None:
         return ""
     if sys.platform != "linux":
         return _shown_by_ps(pid, "command=")
@@ -69,22 +69,22 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def is_running(pid: int, mark: str) -> bool:
-    """Say whether the process that had this start mark is still there."""
-    return start_mark(pid) == mark
+def is_running(pid: int, started: str) -> bool:
+    """Say whether the process that started then is still there."""
+    return start_time(pid) == started
 
 
-def end_process(pid: int, mark: str, *, signals: tuple[signal.Signals, ...], seconds: float) -> None:
+def end_process(pid: int, started: str, *, signals: tuple[signal.Signals, ...], seconds: float) -> None:
     """Send the signals one after the other, each with `seconds` to end, and kill the process in the end.
 
     Works for processes that aren't children of this one; a process id that was given away again is left alone.
     """
     for number in (*signals, signal.SIGKILL):
-        if not is_running(pid, mark):
+        if not is_running(pid, started):
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        wait_until(lambda: not is_running(pid, mark), seconds=seconds)
+        wait_until(lambda: not is_running(pid, started), seconds=seconds)
 
 
 def _shown_by_ps(pid: int, columns: str) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from launcher import postgres, valkey
 from launcher.folder import write_private
-from launcher.processes import end_process, start_mark
+from launcher.processes import end_process, start_time
 
 GRACE_SECONDS = 3
 """Short, since somebody may be waiting to start again; leases and fences make a killed worker harmless."""
@@ -19,11 +19,11 @@ _SIGNALS_AND_SECONDS = {
 
 
 class Recorded(NamedTuple):
-    """A child and the mark that tells it from a later process with the same id."""
+    """A child, and when it started, which no later process with the same id shares."""
 
     name: str
     pid: int
-    mark: str
+    started: str
 
 
 def record_children(folder: Path, pid_by_name: Iterable[tuple[str, int]]) -> None:
@@ -32,17 +32,17 @@ def record_children(folder: Path, pid_by_name: Iterable[tuple[str, int]]) -> Non
     A process that was started just before the run was killed may be missing: services end by themselves then
     (cli/supervised.py), engines are looked for by their own files.
     """
-    children = [Recorded(name, pid, mark) for name, pid in pid_by_name if (mark := start_mark(pid))]
+    children = [Recorded(name, pid, started) for name, pid in pid_by_name if (started := start_time(pid))]
     write_private(folder / "children.json", json.dumps(children))
 
 
 def end_stale_processes(folder: Path) -> None:
-    """End what another run on this folder left, in the order of a stop; whoever calls this holds the reaper's lock."""
+    """End what another run on this folder left, in the order of a stop; the caller holds the reaper's lock."""
     recorded = folder / "children.json"
     if recorded.exists():
         for child in map(Recorded._make, json.loads(recorded.read_text(encoding="utf-8"))):
             signals, seconds = _SIGNALS_AND_SECONDS.get(child.name, ((signal.SIGTERM,), GRACE_SECONDS))
-            end_process(child.pid, child.mark, signals=signals, seconds=seconds)
+            end_process(child.pid, child.started, signals=signals, seconds=seconds)
         recorded.unlink()
     # Engines without a supervisor, such as a bench's, are on no record.
     valkey.end_stale(folder / "valkey")

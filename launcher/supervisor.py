@@ -37,7 +37,7 @@ class Stopped(Exception):
 
 
 class Supervisor:
-    """One run. `run` returns once it was told to stop and nothing is left."""
+    """One run. `run` returns once it was asked to stop and nothing is left."""
 
     def __init__(self, settings: Settings, folder: DataFolder) -> None:
         self.settings = settings
@@ -204,7 +204,7 @@ def _lifeline() -> Iterator[int]:
 
 
 def run(settings: Settings) -> None:
-    """Hold the data folder, then run until told to stop. Raises StartError with one sentence if it can't start."""
+    """Hold the data folder, then run until asked to stop. Raises StartError with one sentence if it can't start."""
     needs_engines = not (settings.database_url and settings.redis_url)
     account = account_for_engines() if needs_engines else caller()
     choice = choose_folder(data_dir=settings.data_dir, port=settings.port, account=account)

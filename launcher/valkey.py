@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from launcher.accounts import Account
 from launcher.errors import EngineError
-from launcher.processes import end_process, recorded_pid, start_mark, took_lock, wait_until
+from launcher.processes import end_process, recorded_pid, start_time, took_lock, wait_until
 from launcher.servers import end_server, start_server
 
 STOP_SIGNALS = (signal.SIGTERM,)
@@ -45,7 +45,7 @@ class Valkey:
 
     @property
     def log(self) -> Path:
-        """Where the server writes what it has to say."""
+        """Where the server logs."""
         return self.control / "valkey.log"
 
     def create(self) -> None:
@@ -134,8 +134,8 @@ def end_stale(data: Path) -> None:
         # A server holds the lock from its start, and writes its pid file a moment later.
         wait_until(lambda: took_lock(lock) or recorded_pid(pid_file) is not None, seconds=STALE_SECONDS)
         pid = None if took_lock(lock) else recorded_pid(pid_file)
-        mark = start_mark(pid) if pid else None
-        if pid and mark:
-            end_process(pid, mark, signals=STOP_SIGNALS, seconds=STALE_SECONDS)
+        started = start_time(pid) if pid else None
+        if pid and started:
+            end_process(pid, started, signals=STOP_SIGNALS, seconds=STALE_SECONDS)
     finally:
         os.close(lock)

@@ -96,7 +96,7 @@ class ImportSettings(_Table):
 
 
 class ConfigFile(_Table):
-    """The whole file. Everything may be left out. `default_provider` is who a model gets that names no provider."""
+    """The whole file. Everything may be left out. `default_provider` is for models that name none."""
 
     default_provider: Name | None = Field(default=None, description="the name of a provider that is configured")
     regions: Mapping[Name, RegionSettings] = Field(default={}, description="a table [regions.<name>] for each region")
@@ -160,7 +160,7 @@ def _refuse_unknown_regions(file: ConfigFile, path: Path) -> None:
 
 
 def _refuse_calls_as_echo(file: ConfigFile, path: Path) -> None:
-    """Keep the name under which executions tell that nobody outside was asked for what asks nobody."""
+    """Keep the name by which executions show that no service was asked for the provider that asks none."""
     echo = file.providers.get(ECHO)
     if echo is not None and echo.type is not ProviderType.ECHO:
         raise SettingError(

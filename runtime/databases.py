@@ -1,4 +1,4 @@
-"""What is said about the database that the settings name, while it can't be used."""
+"""What is logged about the database that the settings name, while it can't be used."""
 
 import time
 
@@ -8,7 +8,7 @@ from runtime.errors import StartError
 from runtime.settings import PREFIX, redacted
 
 REMIND_SECONDS = 10.0
-"""How often the log says the same."""
+"""How often the same is logged."""
 
 log = structlog.stdlib.get_logger()
 
@@ -23,14 +23,14 @@ def unusable(database_url: str, reason: str) -> DatabaseUnusable:
 
 
 class Reminder:
-    """Logs that the database is away: at once, then every `REMIND_SECONDS` as long as that lasts."""
+    """Logs that the database is unavailable: at once, then every `REMIND_SECONDS` as long as that lasts."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
         self._next_at = 0.0
 
     def warn(self, reason: str) -> None:
-        """Say it, unless that was said just now."""
+        """Log it, unless that was done just now."""
         if time.monotonic() >= self._next_at:
             self._next_at = time.monotonic() + REMIND_SECONDS
             log.warning("database_unreachable", detail=_sentence(self._database_url, reason))

@@ -304,12 +304,12 @@ class Histograms:
 
     def snapshot(self) -> dict[str, Any]:
         """Return what a heartbeat carries: counts per bucket and the sum, by name."""
-        return {name: {"counts": one.counts, "sum": one.sum} for name, one in self._by_name.items()}
+        return {name: {"counts": histogram.counts, "sum": histogram.sum} for name, histogram in self._by_name.items()}
 
     def add(self, snapshot: Mapping[str, Any]) -> None:
         """Add another process's snapshot; one with other buckets (another version's) is left out."""
-        for name, one in self._by_name.items():
-            theirs = snapshot.get(name)
-            if theirs and len(theirs["counts"]) == len(one.counts):
-                one.counts = [mine + added for mine, added in zip(one.counts, theirs["counts"], strict=True)]
-                one.sum += theirs["sum"]
+        for name, histogram in self._by_name.items():
+            added = snapshot.get(name)
+            if added and len(added["counts"]) == len(histogram.counts):
+                histogram.counts = [sum(counts) for counts in zip(histogram.counts, added["counts"], strict=True)]
+                histogram.sum += added["sum"]

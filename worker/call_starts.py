@@ -19,7 +19,7 @@ SHOWN_SECONDS = 0.25
 
 
 async def show_call_starts(context: Context, executor: Executor) -> None:
-    """Show the starts of calls that are out, until cancelled. A database that is away is the heartbeat's to report."""
+    """Show the starts of calls that are out, until cancelled. The heartbeat reports an unavailable database."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         runs = [run for run in executor.in_hand.runs if run.makes_calls and not run.logs_starts]

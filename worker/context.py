@@ -1,4 +1,4 @@
-"""What every duty of a worker shares: its stores, its name, its clockwork and what it serves."""
+"""What every background service of a worker shares: its stores, its name, its periods and what it serves."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ class Context:
     """A worker's surroundings.
 
     `engine` waits for the disk on commit, `claims` doesn't; `heartbeats` is for those alone, so that no work keeps them
-    waiting for a connection.
+    from a connection.
     `served` is what it serves, which follows the configuration in force. `open_source` opens what an import reads.
     """
 
@@ -45,5 +45,5 @@ class Context:
         return self.served.now
 
     def provider_of(self, identity_no: int | None) -> Provider | None:
-        """Return who answers for an identity, None for one that this worker never served."""
+        """Return the provider of an identity; None for one that this worker never served."""
         return None if identity_no is None else self.served.providers.get(identity_no)

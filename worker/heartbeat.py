@@ -1,4 +1,4 @@
-"""Staying alive: renews the leases in hand and says so, at a beat that no work can hold up for long."""
+"""Heartbeats: renewing the leases in hand, and the worker's row, at a beat that no work can delay for long."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,9 +11,9 @@ from worker.importer import Importer
 
 
 async def keep_leases(context: Context, executor: Executor, importer: Importer) -> None:
-    """Renew the leases in hand every `heartbeat_seconds`, until cancelled; what a lost one still runs is stopped.
+    """Renew the leases in hand every `heartbeat_seconds`, until cancelled; a batch whose lease was lost is stopped.
 
-    While the database is away leases run out, and others take over.
+    While the database is unavailable leases run out, and others take over.
     """
     while True:
         await _guarded(context, _renew(context, executor, importer))
@@ -23,7 +23,7 @@ async def keep_leases(context: Context, executor: Executor, importer: Importer) 
 async def say_alive(context: Context, executor: Executor, importer: Importer) -> None:
     """Write the heartbeat every `heartbeat_seconds`, until cancelled; leases don't wait for it."""
     while True:
-        await _guarded(context, _say_alive(context, executor.in_hand.permits + len(importer.held)))
+        await _guarded(context, _beat(context, executor.in_hand.permits + len(importer.held)))
         await asyncio.sleep(context.heartbeat_seconds)
 
 
@@ -47,7 +47,7 @@ async def _renew(context: Context, executor: Executor, importer: Importer) -> No
             importer.lose(batch)
 
 
-async def _say_alive(context: Context, running: int) -> None:
+async def _beat(context: Context, running: int) -> None:
     histograms = context.histograms
 
     async def unit(connection: Connection) -> None:

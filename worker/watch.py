@@ -68,7 +68,7 @@ class Watch:
                         self._on_notice()
 
     async def run(self) -> None:
-        """Look until cancelled. A database that is away is the heartbeat's to report."""
+        """Look until cancelled. The heartbeat reports an unavailable database."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):

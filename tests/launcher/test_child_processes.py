@@ -6,7 +6,7 @@ import sys
 from structlog.testing import capture_logs
 
 from launcher.child_processes import FREE_RESTARTS, LONGEST_PAUSE_SECONDS, Child
-from launcher.processes import end_process, is_running, start_mark
+from launcher.processes import end_process, is_running, start_time
 from launcher.stale_processes import end_stale_processes
 from launcher.supervisor import Supervisor
 from runtime.settings import load_settings
@@ -66,16 +66,16 @@ def test_a_service_is_on_record_once_it_is_started(held, monkeypatch):
     eventually(lambda: supervisor.services[0].process.poll() is not None)
 
 
-def test_a_mark_tells_a_process_from_its_successor():
+def test_its_start_tells_a_process_from_its_successor():
     with subprocess.Popen(
         [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
     ) as process:
-        mark = start_mark(process.pid)
-        assert is_running(process.pid, mark)
-        assert not is_running(process.pid, f"{mark}0")
+        started = start_time(process.pid)
+        assert is_running(process.pid, started)
+        assert not is_running(process.pid, f"{started}0")
         end_process(process.pid, "another", signals=(signal.SIGTERM,), seconds=1)
         assert process.poll() is None
-        end_process(process.pid, mark, signals=(signal.SIGTERM,), seconds=5)
+        end_process(process.pid, started, signals=(signal.SIGTERM,), seconds=5)
     assert process.returncode == -signal.SIGTERM
 
 

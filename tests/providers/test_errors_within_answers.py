@@ -5,7 +5,7 @@ import pytest
 from domain.outcome import Completed, Failed
 from tests.providers.calls import answered, read
 from worker.providers import hybrid_router, openai
-from worker.providers.answers import Trouble, trouble_in
+from worker.providers.answers import ErrorReport, error_in
 from worker.providers.refusals import refused
 from worker.providers.statuses import status_of
 
@@ -59,7 +59,7 @@ CHOICE = {"message": {"content": "Paris."}, "finish_reason": "stop"}
     ],
 )
 def test_an_error_says_the_same_as_a_status(error, status):
-    assert status_of(trouble_in({"error": error})) == status
+    assert status_of(error_in({"error": error})) == status
 
 
 @pytest.mark.parametrize("form", [None, "", False, {}, {"code": "", "message": None}, [], {"code": 0}])
@@ -135,7 +135,7 @@ def test_a_refusal_among_the_parts_is_a_refusal():
 
 def test_words_alone_end_no_cell_but_for_a_model_that_isnt_there():
     for text in ("not found", "Unauthorized", "invalid", "forbidden", "bad request", "content filter"):
-        assert status_of(Trouble((), text)) == 500
+        assert status_of(ErrorReport((), text)) == 500
 
 
 RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "19s"}

@@ -1,1 +1,1 @@
-"""Providers: whoever answers a question in a region. One module each, behind the protocol in `protocol.py`."""
+"""Providers: services that answer a question in a region. One module each, behind the protocol in `protocol.py`."""

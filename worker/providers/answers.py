@@ -1,4 +1,4 @@
-"""What came back over HTTP, as values: the answer, its JSON, and the pieces of it that any provider may tell."""
+"""What came back over HTTP, as values: the answer, its JSON, and the pieces of it that any provider may give."""
 
 import json
 import math
@@ -30,8 +30,8 @@ class Answer:
         return 200 <= self.status < 300  # noqa: PLR2004
 
 
-class Trouble(NamedTuple):
-    """What a provider says went wrong: its code or type, as it spells them, its words, and who it asked in its turn.
+class ErrorReport(NamedTuple):
+    """What a provider says went wrong: its code or type as it spells them, its words, and the provider that it asked.
 
     `headers` are those that it repeats within, or would have said how long to wait with.
     """
@@ -58,7 +58,7 @@ def dig(value: Any, *path: Any) -> Any:
 
 
 def label(value: Any) -> str | None:
-    """Return a name that a provider tells, short and storable; None if it is none."""
+    """Return a name that a provider gives, short and storable; None if it is none."""
     return cut(storable(value.strip())) if isinstance(value, str) and value.strip() else None
 
 
@@ -99,27 +99,27 @@ def _first(value: Any, *paths: tuple[str, ...]) -> Any:
     return next((found for path in paths if (found := dig(value, *path)) is not None), None)
 
 
-def read_trouble(answer: Answer) -> Trouble:
+def read_error(answer: Answer) -> ErrorReport:
     """Return what an answer says went wrong, in any of the usual shapes; its text as it is if it has none."""
     try:
         document = parse(answer.body)
     except ValueError:
-        return Trouble((), _one_line(answer.body.decode("utf-8", "replace")))
-    return trouble_in(document)
+        return ErrorReport((), _one_line(answer.body.decode("utf-8", "replace")))
+    return error_in(document)
 
 
 def has_error(document: Any) -> bool:
-    """Say whether a JSON answer, or one of its choices, tells of an error, whatever else stands in it.
+    """Say whether a JSON answer, or one of its choices, reports an error, whatever else stands in it.
 
-    Members that are there for form's sake, such as `"error": {"code": "", "message": ""}`, tell of none.
+    Members that are there for form's sake, such as `"error": {"code": "", "message": ""}`, report none.
     """
     one = _unpacked(document)
     error = dig(one, "error")
-    tells = any(error.values()) if isinstance(error, dict) else bool(error)
-    return tells or "error" in (dig(one, "object"), dig(one, "type")) or bool(dig(one, "base_resp", "status_code"))
+    has_report = any(error.values()) if isinstance(error, dict) else bool(error)
+    return has_report or "error" in (dig(one, "object"), dig(one, "type")) or bool(dig(one, "base_resp", "status_code"))
 
 
-def trouble_in(document: Any) -> Trouble:
+def error_in(document: Any) -> ErrorReport:
     """Return what a JSON answer says went wrong.
 
     Known are `{"error": {"message", "code", "type", "status", "metadata"}}`, also in a list (Gemini) or within another
@@ -147,7 +147,7 @@ def trouble_in(document: Any) -> Trouble:
         one,
     )
     text = next(word for word in words if word or word is one)
-    return Trouble(
+    return ErrorReport(
         tuple(dict.fromkeys(str(code) for code in codes if _is_code(code))),
         _one_line(text if isinstance(text, str) else json.dumps(text)),
         label(dig(one, "provider_used")),
@@ -156,10 +156,10 @@ def trouble_in(document: Any) -> Trouble:
 
 
 def _headers_within(error: Any) -> dict[str, str]:
-    """Return the headers that an error repeats (OpenRouter), and as one of them the wait that it tells otherwise."""
+    """Return the headers that an error repeats (OpenRouter), and as one of them the wait that it gives otherwise."""
     repeated = dig(error, "metadata", "headers")
     headers = {name.lower(): value for name, value in repeated.items()} if isinstance(repeated, dict) else {}
-    details = dig(error, "details")  # Gemini's, among others that tell of something else
+    details = dig(error, "details")  # Gemini's, among others about something else
     waits = (
         dig(error, "retry_after"),
         dig(error, "metadata", "retry_after"),

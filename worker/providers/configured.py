@@ -1,4 +1,4 @@
-"""What a worker serves of a configuration: its pools with their identities, batch sizes, and who answers for each."""
+"""What a worker serves of a configuration: its pools with their identities, batch sizes and providers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A provider behind HTTP, whatever its dialect: each call is sent once, within its time, and told how it ended."""
+"""A provider behind HTTP, in any dialect: each call is sent once, within its time, and its end is classified."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from domain.outcome import Completed, Failed, Outcome, Reply
 from domain.redaction import REDACTED
-from worker.providers.answers import Answer, Trouble, bad_answer, label, read_trouble
+from worker.providers.answers import Answer, ErrorReport, bad_answer, label, read_error
 from worker.providers.documents import Document, EndedEarly, kept, kept_beginning, parse
 from worker.providers.exchange import ANSWER_BYTES, Exchange
 from worker.providers.protocol import Call
@@ -155,8 +155,8 @@ class HttpProvider:
             if isinstance(error, EndedEarly) and not exchange.is_length_known:
                 return ended_early(error)
             if not answer.body.strip():
-                return failed_within(answer, Trouble((), ""), said="without a body")
-            return bad_answer(f"The answer isn't JSON: {read_trouble(answer).text}")
+                return failed_within(answer, ErrorReport((), ""), said="without a body")
+            return bad_answer(f"The answer isn't JSON: {read_error(answer).text}")
         outcome = self._dialect.outcome_of(document.value, answer)
         response = kept(document.whole, answer.body, self._secret)
         return replace(outcome, reply=replace(outcome.reply, response=response))

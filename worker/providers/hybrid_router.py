@@ -5,7 +5,17 @@ from typing import Any
 
 from domain.completeness import Ending, ending_of
 from domain.outcome import Completed, Outcome, Reply
-from worker.providers.answers import Answer, Trouble, bad_answer, dig, has_error, label, token_counts, trouble_in, usage
+from worker.providers.answers import (
+    Answer,
+    ErrorReport,
+    bad_answer,
+    dig,
+    error_in,
+    has_error,
+    label,
+    token_counts,
+    usage,
+)
 from worker.providers.messages import said_in
 from worker.providers.protocol import Call
 from worker.providers.refusals import failed_within
@@ -29,25 +39,25 @@ def outcome_of(document: Any, answer: Answer) -> Outcome:
     success, provider_used = dig(document, "success"), label(dig(document, "provider_used"))
     is_refused = dig(document, "response") is None and dig(document, "detail")
     if success is False or has_error(document) or is_refused:
-        return failed_within(answer, trouble_in(document))
+        return failed_within(answer, error_in(document))
     said = said_in(dig(document, "response"))
-    told = _reply(document)
+    reply = _reply(document)
     if success is not True or said is None:
-        detail = f"It has no success and response: {trouble_in(document).text}"
-        return bad_answer(detail, provider_used=provider_used, reply=told)
-    if told.ending is Ending.BROKEN:
-        trouble = Trouble((told.finish_reason or "",), "The router broke the answer off.", provider_used)
-        return failed_within(answer, trouble, reply=replace(told, ending=None))
+        detail = f"It has no success and response: {error_in(document).text}"
+        return bad_answer(detail, provider_used=provider_used, reply=reply)
+    if reply.ending is Ending.BROKEN:
+        error = ErrorReport((reply.finish_reason or "",), "The router broke the answer off.", provider_used)
+        return failed_within(answer, error, reply=replace(reply, ending=None))
     return Completed(
         said.text or said.refusal,
         region_served=label(dig(document, "metadata", "region")),
         provider_used=provider_used,
-        reply=replace(told, ending=Ending.REFUSED) if said.refusal else told,
+        reply=replace(reply, ending=Ending.REFUSED) if said.refusal else reply,
     )
 
 
 def _reply(document: Any) -> Reply:
-    """Return what the router tells of the answer, beside the response or in its metadata."""
+    """Return what the router says about the answer, beside the response or in its metadata."""
     finish_reason = _told(document, "finish_reason", "stop_reason", "done_reason")
     return Reply(finish_reason, ending_of(finish_reason), _told(document, "model_used", "model"), _usage(document))
 

@@ -5,7 +5,17 @@ from typing import Any
 
 from domain.completeness import Ending, ending_of
 from domain.outcome import Completed, Outcome, Reply
-from worker.providers.answers import Answer, Trouble, bad_answer, dig, has_error, label, token_counts, trouble_in, usage
+from worker.providers.answers import (
+    Answer,
+    ErrorReport,
+    bad_answer,
+    dig,
+    error_in,
+    has_error,
+    label,
+    token_counts,
+    usage,
+)
 from worker.providers.messages import said_in
 from worker.providers.protocol import Call
 from worker.providers.refusals import failed_within
@@ -20,40 +30,40 @@ def body_of(call: Call) -> dict[str, Any]:
 
 
 def outcome_of(document: Any, answer: Answer) -> Outcome:
-    """Return what the first choice says, null as an empty text; or the failure that the answer or the choice tells.
+    """Return what the first choice says, null as an empty text; or the failure that the answer or the choice reports.
 
     An answer without a choice is none: what it says of itself, if anything, is why. Where there is only a refusal, its
     words are the text.
     """
     if has_error(document):
-        return failed_within(answer, trouble_in(document))
+        return failed_within(answer, error_in(document))
     if isinstance(document, dict) and not document.get("choices"):
-        return failed_within(answer, trouble_in(document), said="without a choice")
+        return failed_within(answer, error_in(document), said="without a choice")
     choice = dig(document, "choices", 0)
     finish_reason = label(dig(choice, "finish_reason"))
     ending = ending_of(finish_reason)
-    told = Reply(finish_reason, None, label(dig(document, "model")), _usage(document, answer))
+    reply = Reply(finish_reason, None, label(dig(document, "model")), _usage(document, answer))
     if has_error(choice) or ending is Ending.BROKEN:
-        return failed_within(answer, _trouble_of(choice, finish_reason), reply=told)
-    return _said(document, choice, ending, told)
+        return failed_within(answer, _error_of(choice, finish_reason), reply=reply)
+    return _said(document, choice, ending, reply)
 
 
-def _said(document: Any, choice: Any, ending: Ending | None, told: Reply) -> Outcome:
+def _said(document: Any, choice: Any, ending: Ending | None, reply: Reply) -> Outcome:
     message = dig(choice, "message")
     said = said_in(dig(message, "content") if message is not None else dig(choice, "text"))
     is_said = isinstance(message, dict) or (message is None and (dig(choice, "text") is not None or ending is not None))
     if said is None or not is_said:
-        shown = trouble_in(document).text
-        return bad_answer(f"It has no text in choices[0].message.content: {shown}", reply=told)
+        shown = error_in(document).text
+        return bad_answer(f"It has no text in choices[0].message.content: {shown}", reply=reply)
     refusal = dig(message, "refusal")
     refused = refusal if isinstance(refusal, str) and refusal else said.refusal
-    return Completed(said.text or refused, reply=replace(told, ending=Ending.REFUSED if refused else ending))
+    return Completed(said.text or refused, reply=replace(reply, ending=Ending.REFUSED if refused else ending))
 
 
-def _trouble_of(choice: Any, finish_reason: str | None) -> Trouble:
+def _error_of(choice: Any, finish_reason: str | None) -> ErrorReport:
     if has_error(choice):
-        return trouble_in(choice)
-    return Trouble((finish_reason or "",), "The provider broke the answer off.")
+        return error_in(choice)
+    return ErrorReport((finish_reason or "",), "The provider broke the answer off.")
 
 
 def _usage(document: Any, answer: Answer) -> Any:

@@ -1,7 +1,7 @@
-"""What an answer that isn't a success means for the cell: asked again or not, under which key, behind a gate or not.
+"""What an answer that isn't a success means: asked again or not, under which key, with an open circuit breaker or not.
 
-What speaks of the provider's state (a rate limit, overload, an unpaid bill) closes the gate and costs no try; what may
-speak of this call alone costs one.
+An error about the provider's state (a rate limit, overload, an unpaid bill) opens the circuit breaker and costs no try;
+one that may be about this call alone costs one.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import httpx2
 
 from domain.outcome import NO_REPLY, End, Failed, Reply
-from worker.providers.answers import Answer, Trouble, read_trouble
+from worker.providers.answers import Answer, ErrorReport, read_error
 from worker.providers.statuses import status_of
 from worker.providers.waits import retry_after_seconds, seconds_in_words
 
@@ -55,7 +55,7 @@ _PROXY_ERRORS = frozenset({502, 504, *range(520, 528), 530})
 """What a proxy or CDN says in place of a server behind it."""
 
 
-class _Verdict(NamedTuple):
+class _Meaning(NamedTuple):
     code: str
     is_retryable: bool
     closes_gate: bool = False
@@ -64,98 +64,100 @@ class _Verdict(NamedTuple):
 
 def refused(answer: Answer) -> Failed:
     """Return the failure that an answer outside 2xx is."""
-    trouble = read_trouble(answer)
-    return failed(answer.status, trouble, f"HTTP {answer.status}", retry_after=_asked_wait(answer, trouble))
+    error = read_error(answer)
+    return failed(answer.status, error, f"HTTP {answer.status}", retry_after=_asked_wait(answer, error))
 
 
-def failed_within(answer: Answer, trouble: Trouble, *, said: str = "with an error", reply: Reply = NO_REPLY) -> Failed:
-    """Return the failure that an answer within 2xx tells of: the one of the status that says the same."""
+def failed_within(
+    answer: Answer, error: ErrorReport, *, said: str = "with an error", reply: Reply = NO_REPLY
+) -> Failed:
+    """Return the failure that an answer within 2xx reports: the one of the status that means the same."""
     detail = f"HTTP {answer.status} {said}"
-    outcome = failed(status_of(trouble), trouble, detail, retry_after=_asked_wait(answer, trouble))
+    outcome = failed(status_of(error), error, detail, retry_after=_asked_wait(answer, error))
     return replace(outcome, reply=reply)
 
 
-def _asked_wait(answer: Answer, trouble: Trouble) -> float | None:
+def _asked_wait(answer: Answer, error: ErrorReport) -> float | None:
     """Return the seconds to wait that an answer's headers ask for, else those that its body does."""
-    return retry_after_seconds(answer) or retry_after_seconds(replace(answer, headers=httpx2.Headers(trouble.headers)))
+    return retry_after_seconds(answer) or retry_after_seconds(replace(answer, headers=httpx2.Headers(error.headers)))
 
 
-def failed(status: int, trouble: Trouble, said: str, *, retry_after: float | None) -> Failed:
+def failed(status: int, error: ErrorReport, said: str, *, retry_after: float | None) -> Failed:
     """Return the failure for a status of HTTP and what the provider says about it; `said` begins the detail.
 
     `retry_after` are the seconds that it asks for by headers. A wait of none says as little of when as nothing at all:
     repeated at once, the call would be refused for ever.
     """
-    seconds = retry_after or seconds_in_words(trouble.text) or None
-    verdict = _classify(status, trouble, says_when=seconds is not None)
+    seconds = retry_after or seconds_in_words(error.text) or None
+    meaning = _classify(status, error, says_when=seconds is not None)
     return Failed(
-        verdict.code,
-        _detail(said, trouble),
-        retryable=verdict.is_retryable,
+        meaning.code,
+        _detail(said, error),
+        retryable=meaning.is_retryable,
         end=End.AMBIGUOUS if status == HTTPStatus.CONFLICT else End.ANSWERED,
-        closes_gate=verdict.closes_gate,
-        may_be_own=verdict.may_be_own,
-        retry_after_seconds=seconds if verdict.is_retryable else None,
-        provider_used=trouble.provider_used,
+        closes_gate=meaning.closes_gate,
+        may_be_own=meaning.may_be_own,
+        retry_after_seconds=seconds if meaning.is_retryable else None,
+        provider_used=error.provider_used,
     )
 
 
-def _classify(status: int, trouble: Trouble, *, says_when: bool) -> _Verdict:
+def _classify(status: int, error: ErrorReport, *, says_when: bool) -> _Meaning:
     """Return what is to be done; docs/reference/providers.md shows it as a table.
 
     409 is what a provider that honours the Idempotency-Key answers while an earlier call under it is still running.
     """
-    if _is_billing(status, trouble):
-        return _Verdict("billing_limit", is_retryable=True, closes_gate=True)
-    if _is_too_large(status, trouble):
-        return _Verdict("provider_refused", is_retryable=False)
-    return _closed(status, trouble, says_when=says_when) or _of_one_call(status)
+    if _is_billing(status, error):
+        return _Meaning("billing_limit", is_retryable=True, closes_gate=True)
+    if _is_too_large(status, error):
+        return _Meaning("provider_refused", is_retryable=False)
+    return _closed(status, error, says_when=says_when) or _of_one_call(status)
 
 
-def _closed(status: int, trouble: Trouble, *, says_when: bool) -> _Verdict | None:
-    """Return the verdict on what the provider says of its own state, None if it speaks of the call."""
-    if status == HTTPStatus.TOO_MANY_REQUESTS or _has_code(trouble, _RATE_CODE):
-        return _Verdict("rate_limited", is_retryable=True, closes_gate=True)
-    if status in (_OVERLOADED, _CAPACITY_EXCEEDED) or _has_code(trouble, _OVERLOAD_CODE):
-        return _Verdict("provider_unavailable", is_retryable=True, closes_gate=True)
+def _closed(status: int, error: ErrorReport, *, says_when: bool) -> _Meaning | None:
+    """Return what an error about the provider's own state means; None if it is about the call."""
+    if status == HTTPStatus.TOO_MANY_REQUESTS or _has_code(error, _RATE_CODE):
+        return _Meaning("rate_limited", is_retryable=True, closes_gate=True)
+    if status in (_OVERLOADED, _CAPACITY_EXCEEDED) or _has_code(error, _OVERLOAD_CODE):
+        return _Meaning("provider_unavailable", is_retryable=True, closes_gate=True)
     is_server_error = status >= _SERVER_ERRORS
-    has_words = is_server_error and bool(_OVERLOAD_WORDS.search(trouble.text))
-    if status == HTTPStatus.SERVICE_UNAVAILABLE or _has_code(trouble, _UNAVAILABLE_CODE) or has_words:
-        return _Verdict("provider_unavailable", is_retryable=True, closes_gate=True, may_be_own=not says_when)
+    has_words = is_server_error and bool(_OVERLOAD_WORDS.search(error.text))
+    if status == HTTPStatus.SERVICE_UNAVAILABLE or _has_code(error, _UNAVAILABLE_CODE) or has_words:
+        return _Meaning("provider_unavailable", is_retryable=True, closes_gate=True, may_be_own=not says_when)
     if status in _PROXY_ERRORS and says_when:
-        return _Verdict("provider_unavailable", is_retryable=True, closes_gate=True)
+        return _Meaning("provider_unavailable", is_retryable=True, closes_gate=True)
     return None
 
 
-def _of_one_call(status: int) -> _Verdict:
+def _of_one_call(status: int) -> _Meaning:
     match status:
         case HTTPStatus.CONFLICT:
-            return _Verdict("call_in_flight", is_retryable=True)
+            return _Meaning("call_in_flight", is_retryable=True)
         case _ if status >= _SERVER_ERRORS or status in _REPEATABLE:
-            return _Verdict("provider_error", is_retryable=True)
+            return _Meaning("provider_error", is_retryable=True)
         case _ if status in range(300, 400):
-            return _Verdict("provider_redirects", is_retryable=False)
+            return _Meaning("provider_redirects", is_retryable=False)
         case _:
-            return _Verdict("provider_refused", is_retryable=False)
+            return _Meaning("provider_refused", is_retryable=False)
 
 
-def _is_billing(status: int, trouble: Trouble) -> bool:
-    """Tell whether an account is out of money; the words count only where the status says "too many"."""
-    if status == HTTPStatus.PAYMENT_REQUIRED or any(_BILLING_CODE.search(code) for code in trouble.codes):
+def _is_billing(status: int, error: ErrorReport) -> bool:
+    """Say whether an account is out of money; the words count only where the status says "too many"."""
+    if status == HTTPStatus.PAYMENT_REQUIRED or any(_BILLING_CODE.search(code) for code in error.codes):
         return True
-    return status == HTTPStatus.TOO_MANY_REQUESTS and bool(_BILLING_WORDS.search(trouble.text))
+    return status == HTTPStatus.TOO_MANY_REQUESTS and bool(_BILLING_WORDS.search(error.text))
 
 
-def _is_too_large(status: int, trouble: Trouble) -> bool:
-    """Tell whether no wait would help: whatever else a 413 says, and a rate limit that the call alone exceeds."""
-    is_limit = status == HTTPStatus.TOO_MANY_REQUESTS or _has_code(trouble, _RATE_CODE)
-    return status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (is_limit and bool(_TOO_LARGE_WORDS.search(trouble.text)))
+def _is_too_large(status: int, error: ErrorReport) -> bool:
+    """Say whether no wait would help: whatever else a 413 says, and a rate limit that the call alone exceeds."""
+    is_limit = status == HTTPStatus.TOO_MANY_REQUESTS or _has_code(error, _RATE_CODE)
+    return status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (is_limit and bool(_TOO_LARGE_WORDS.search(error.text)))
 
 
-def _has_code(trouble: Trouble, pattern: re.Pattern[str]) -> bool:
-    return any(pattern.fullmatch(code) for code in trouble.codes)
+def _has_code(error: ErrorReport, pattern: re.Pattern[str]) -> bool:
+    return any(pattern.fullmatch(code) for code in error.codes)
 
 
-def _detail(said: str, trouble: Trouble) -> str:
-    codes = f" ({', '.join(trouble.codes)})" if trouble.codes else ""
-    return f"{said}{codes}: {trouble.text}" if trouble.text else f"{said}{codes}"
+def _detail(said: str, error: ErrorReport) -> str:
+    codes = f" ({', '.join(error.codes)})" if error.codes else ""
+    return f"{said}{codes}: {error.text}" if error.text else f"{said}{codes}"

@@ -7,7 +7,7 @@ or of gRPC, or in words. What an answer with that status means is for `refusals.
 import re
 from http import HTTPStatus
 
-from worker.providers.answers import Trouble
+from worker.providers.answers import ErrorReport
 
 OVERLOADED = 529
 """No registered status: what Anthropic answers where 503 would do, and others after it."""
@@ -51,12 +51,12 @@ _STATUS_BY_WORDS = (
 """Words say less surely than codes what happened: apart from a model that isn't there, none of them ends a cell."""
 
 
-def status_of(trouble: Trouble) -> int:
+def status_of(error: ErrorReport) -> int:
     """Return the status that says the same as an error; 500 for one that says nothing of its kind.
 
     A code counts before words, and a number before a name, as in `{"code": 429, "type": "server_error"}`.
     """
-    names = [_plain(code) for code in trouble.codes]
+    names = [_plain(code) for code in error.codes]
     numbers = [int(match[1]) for name in names if (match := _NUMBER.fullmatch(name))]
     if numbers:
         return numbers[0]
@@ -64,7 +64,7 @@ def status_of(trouble: Trouble) -> int:
         for status, pattern in _STATUS_BY_NAME:
             if re.search(pattern, name):
                 return status
-    return _status_of_words(trouble.text)
+    return _status_of_words(error.text)
 
 
 def _status_of_words(text: str) -> int:

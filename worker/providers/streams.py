@@ -67,7 +67,7 @@ def _joined(events: Sequence[Any]) -> Any:
 
 
 def _first_choice(event: Any) -> list[Any]:
-    """Return what a chunk tells of the first choice; most servers give each choice chunks of its own."""
+    """Return what a chunk says of the first choice; most servers give each choice chunks of its own."""
     choices = dig(event, "choices")
     if not isinstance(choices, list):
         return []

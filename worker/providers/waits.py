@@ -11,7 +11,7 @@ from typing import NamedTuple
 from worker.providers.answers import Answer
 
 RETRY_AFTER_CAP_SECONDS = 3600.0
-"""A gate that stays closed for longer would hide a provider that came back."""
+"""A circuit breaker that stays open for longer would hide a provider that came back."""
 
 _SECONDS_BY_UNIT = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _AMOUNT = r"[0-9]{1,20}(?:\.[0-9]{1,20})?"
@@ -63,7 +63,7 @@ def seconds_in_words(text: str) -> float | None:
 def _reset_seconds(answer: Answer) -> float | None:
     """Return when the limits that are used up are reset, the last of them.
 
-    Every answer of some providers tells of their limits, so a limit that has something left is no reason to wait. A 429
+    Every answer of some providers names their limits, so a limit that has something left is no reason to wait. A 429
     that names none as used up (so many tokens are left, only not enough) may be asked again at the first reset.
     """
     resets = [reset for reset in _resets(answer) if reset.seconds > 0]
