@@ -6,7 +6,7 @@ between them. The same key with the same request gets the first answer again; wi
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -19,6 +19,7 @@ from db import idempotency, tallies
 from db.controls import HELD_UP, wait_no_longer
 from db.engine import Connection, Engine, in_transaction
 from db.idempotency import ActionResponse
+from db.kinds import StoredKind
 from db.tallies import Tally, tally
 from domain.errors import KeyInFlight, KeyReused, Overloaded
 from domain.fingerprint import body_hash
@@ -53,7 +54,10 @@ class ActionResult(Generic[Effect]):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A request that changes something; `key` is its Idempotency-Key, `name` its method and path."""
+    """A request that changes something; `key` is its Idempotency-Key, `name` its method and path.
+
+    `kinds` are those whose jobs it may act on.
+    """
 
     engine: Engine
     permits: asyncio.Semaphore
@@ -63,6 +67,7 @@ class Action:
     request_id: str
     keep_hours: float
     worker_no: Callable[[], Awaitable[int]]
+    kinds: Mapping[str, StoredKind]
 
     async def perform(
         self,

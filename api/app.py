@@ -6,15 +6,17 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 from fastapi import FastAPI
 
-from api import downloads, errors
+from api import downloads, errors, import_kind, inference_kind
 from api.actions import AT_ONCE
+from api.describing import describe
 from api.event_feed import EventSignal
 from api.fleet import FleetView
-from api.import_previews import ImportPreviews
+from api.kinds import Kinds
 from api.pauses import Pauses
 from api.registration import ConfigurationStanding, Registration
 from api.routes import (
@@ -54,6 +56,8 @@ from submissions.service import Submissions
 log = structlog.stdlib.get_logger()
 
 VERSION = "0.1.0"
+KINDS = Kinds((inference_kind.KIND, import_kind.KIND))
+"""The kinds of this release."""
 CONNECTIONS = 10
 ROUTES = (
     jobs,
@@ -79,13 +83,13 @@ ROUTES = (
 )
 
 
-def create_app() -> FastAPI:
-    """Return the app. Settings are read and stores are opened when it starts, not before."""
+def create_app(kinds: Kinds = KINDS) -> FastAPI:
+    """Return the app, which serves these kinds. Settings are read and stores are opened when it starts, not before."""
     app = FastAPI(
         title="Breakwater",
         version=VERSION,
         description="A job service in which nothing runs twice, runs in the wrong place, or gets lost.",
-        lifespan=_lifespan,
+        lifespan=partial(_lifespan, kinds),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -95,16 +99,17 @@ def create_app() -> FastAPI:
     pages.mount_static(app)
     metrics.install(app)
     errors.install(app)
+    describe(app, kinds)
     return app
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(kinds: Kinds, app: FastAPI) -> AsyncIterator[None]:
     # What is loaded by now stays: collections needn't walk it again. A body of 345,000 lists took 0.37 s to parse, most
     # of it in collections; it takes 0.06 s after this (2026-11-23).
     gc.collect()
     gc.freeze()
-    async with _opened(load_settings()) as services:
+    async with _opened(load_settings(), kinds) as services:
         app.state.services = services
         await services.pauses.start()
         tasks = [asyncio.create_task(_supervise(each)) for each in _background_services(services)]
@@ -115,7 +120,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Services]:
+async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
     """Open the stores and everything that works on them; close the stores at the end."""
     database_url, redis_url = _urls(settings)
     redis = envelopes.connect(redis_url)
@@ -129,7 +134,9 @@ async def _opened(settings: Settings) -> AsyncIterator[Services]:
     )
     heartbeat_engine = create_engine(database_url, size=1, name="breakwater-api-heartbeat")
     sources = ConfiguredSources(settings.data_dir)
-    registration = Registration(heartbeat_engine, settings.heartbeat_seconds, Reminder(database_url))
+    registration = Registration(
+        heartbeat_engine, settings.heartbeat_seconds, Reminder(database_url), tuple(kinds.stored.values())
+    )
     announcer = Announcer(redis)
     in_force = _in_force_reader(engine, settings, registration, ConfigurationStanding(settings, sources))
 
@@ -148,11 +155,17 @@ async def _opened(settings: Settings) -> AsyncIterator[Services]:
             in_force=in_force,
             pauses=Pauses(engine, redis, in_force, refresh_seconds=settings.heartbeat_seconds),
             submissions=Submissions(
-                engine, settings, in_force, worker_no=registration.worker_no, on_created=note_created
+                engine,
+                settings,
+                in_force,
+                worker_no=registration.worker_no,
+                on_created=note_created,
+                kinds=kinds.specs,
             ),
             announcer=announcer,
             action_permits=asyncio.Semaphore(AT_ONCE),
-            import_previews=ImportPreviews(sources),
+            kinds=kinds,
+            previews=kinds.open_previews(sources),
             downloads=downloads.Downloads(download_engine),
             fleet=FleetView(engine, redis, settings, version=VERSION),
         )

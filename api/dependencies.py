@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.actions import Action
 from api.bodies import read_idempotency_key
+from api.kinds import Kinds
 from api.request_ids import request_id_of
 from api.services import Services
 from broker.envelopes import Client
@@ -50,6 +51,10 @@ async def _registry(services: ServicesDep) -> Registry:
     return services.in_force.current.registry
 
 
+async def _kinds(services: ServicesDep) -> Kinds:
+    return services.kinds
+
+
 async def tenant_of_request() -> int:
     """Return the tenant of the request: the default one, while there are no API keys."""
     return DEFAULT_TENANT_NO
@@ -69,6 +74,7 @@ async def _action(request: Request, services: ServicesDep, tenant_no: Tenant) ->
         request_id=request_id_of(request.scope),
         keep_hours=services.settings.idempotency_hours,
         worker_no=services.worker_no,
+        kinds=services.kinds.stored,
     )
 
 
@@ -86,6 +92,7 @@ async def _refuse_repeated(request: Request) -> None:
 Database = Annotated[Engine, Depends(_engine)]
 Broker = Annotated[Client, Depends(_broker)]
 Allowed = Annotated[Registry, Depends(_registry)]
+ServedKinds = Annotated[Kinds, Depends(_kinds)]
 ActionDep = Annotated[Action, Depends(_action)]
 ONE_OF_EACH = [Depends(_refuse_repeated)]
 JobId = Annotated[

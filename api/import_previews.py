@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from domain.import_reading import NormalizedImport
+from domain.import_spec import ImportSpec
+from domain.kinds import Normalized
 from domain.waves import level_by_id
 from sources.configured import ConfiguredSources
 from sources.protocol import Survey
 from sources.survey import Found, Trouble, survey, waves_of
-from submissions.responses import SubmissionResponse
 
 log = structlog.stdlib.get_logger()
 
@@ -29,8 +28,8 @@ class ImportPreviews:
         self._seconds = seconds
         self._room = asyncio.Semaphore(AT_ONCE)
 
-    async def counted(self, response: SubmissionResponse, given: NormalizedImport) -> SubmissionResponse:
-        """Return a dry run's response with the counts that its time sufficed for; the others are null."""
+    async def count(self, given: Normalized[ImportSpec]) -> Mapping[str, Any]:
+        """Return the counts that a dry run's time sufficed for; the others are null."""
         began = asyncio.get_running_loop().time()
         async with self._room:
             left = self._seconds - (asyncio.get_running_loop().time() - began)
@@ -38,10 +37,10 @@ class ImportPreviews:
         for record_type, one in found.items():
             if isinstance(one, Trouble) and one.cause is not None:
                 log.error("source_failed", record_type=record_type, exc_info=one.cause)
-        return replace(response, body={**response.body, "planned": _planned(given, found)})
+        return _planned(given, found)
 
 
-def _planned(given: NormalizedImport, found: Found) -> Mapping[str, Any]:
+def _planned(given: Normalized[ImportSpec], found: Found) -> Mapping[str, Any]:
     levels = level_by_id({one.id: one.depends_on for one in given.spec.record_types})
     shown = [_shown(one, levels[record_type], record_type) for record_type, one in found.items()]
     return {

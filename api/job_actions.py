@@ -16,14 +16,13 @@ from api.schemas.job_actions import CancelAnswer, ReleaseAnswer, RetryAnswer
 from broker import notices
 from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
-from db import cancelling, dead_letters, releasing, resolving, retrying
-from db.cancelling import Cancelled
+from db import cancelling, cell_actions, dead_letters, releasing, resolving, retrying
 from db.controls import Actor
 from db.engine import Connection
 from db.executions import read_execution_on
+from db.kinds import Cancelled, Retried, RetryFilter
 from db.releasing import Released
 from db.resolving import Resolution, Resolved
-from db.retrying import Retried, RetryFilter
 from db.tallies import Tally, tally
 from runtime.metrics import COORDINATION, EXECUTIONS, IMPORT_BATCHES, RETRIES
 from submissions.announcing import Announcer
@@ -37,7 +36,7 @@ async def cancel(action: Action, job_id: str, actor: Actor, body: BaseModel) -> 
     """Cancel a job unless it has ended. Raises NotFound and as `Action.perform`."""
     result = await action.perform(
         body,
-        lambda connection: cancelling.cancel(connection, action.tenant_no, job_id, actor),
+        lambda connection: cancelling.cancel(connection, action.tenant_no, job_id, actor, kinds=action.kinds),
         answer=lambda done: Reply(202 if done.is_done else 200, CancelAnswer.of(job_id, done)),
         counted=_cancel_tallies,
     )
@@ -53,10 +52,10 @@ async def retry_job(
     return await _retry(
         action,
         body,
-        lambda connection: retrying.retry_job(connection, action.tenant_no, job_id, wanted, actor),
+        lambda connection: retrying.retry_job(connection, action.tenant_no, job_id, wanted, actor, kinds=action.kinds),
         actor,
         job_id=job_id,
-        **wanted.told(),
+        **wanted.given(),
     )
 
 
@@ -65,7 +64,7 @@ async def retry_execution(action: Action, execution_id: str, actor: Actor, body:
     return await _retry(
         action,
         body,
-        lambda connection: retrying.retry_execution(connection, action.tenant_no, execution_id, actor),
+        lambda connection: cell_actions.retry_execution(connection, action.tenant_no, execution_id, actor),
         actor,
         execution_id=execution_id,
     )

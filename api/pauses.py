@@ -117,14 +117,14 @@ class Pauses:
             self._log_delay(error)
 
     async def _find_held(self, target: Paused) -> tuple[int, int] | None:
-        identity_nos = [
-            number
+        pools = {
+            (key.name, key.region): [number]
             for key, number in self._in_force.current.configuration.identity_nos.items()
             if key.kind is IdentityKind.PROVIDER
             and target.name == (key.region if target.kind is Kind.REGION else key.name)
-        ]
+        }
         async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
-            return await batches.first_due(connection, identity_nos)
+            return await batches.first_due(connection, pools)
 
     def _log_delay(self, error: BaseException) -> None:
         """Log it once per `REMIND_SECONDS`: while a store is unavailable, `listen` tries twice a second."""

@@ -8,15 +8,17 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
 
 from configuration.agreement import agree
 from configuration.content import Configuration
-from db import workers
+from db import kinds, workers
 from db.engine import GONE, QUICK_SECONDS, UNWRITTEN, Connection, Engine, in_transaction, why_not_written
 from db.failures import describe_failure
+from db.kinds import StoredKind
 from runtime.databases import Reminder
 from runtime.settings import Settings, read_secrets
 from sources.configured import ConfiguredSources
@@ -29,16 +31,20 @@ log = structlog.stdlib.get_logger()
 class Registration:
     """Enters the process when its number is first needed, so that it starts while the database is away.
 
-    `engine` is its own, so that no request keeps a heartbeat waiting. `unwritten` says why the last heartbeat wasn't
+    `engine` is its own, so that no request keeps a heartbeat waiting. It enters the kinds that it serves,
+    too. `unwritten` says why the last heartbeat wasn't
     committed, and is None if it was, or if anything else was since.
     """
 
-    def __init__(self, engine: Engine, heartbeat_seconds: float, reminder: Reminder) -> None:
+    def __init__(
+        self, engine: Engine, heartbeat_seconds: float, reminder: Reminder, stored: Sequence[StoredKind]
+    ) -> None:
         self.unwritten: str | None = "Nothing was committed yet."
         self._committed_at = float("-inf")
         self._engine = engine
         self._heartbeat_seconds = heartbeat_seconds
         self._reminder = reminder
+        self._kinds = stored
         self._id = f"api-{secrets.token_hex(6)}"
         self._worker_no: int | None = None
         self.standing = workers.UNKNOWN
@@ -88,6 +94,7 @@ class Registration:
         return None
 
     async def _register(self, connection: Connection) -> workers.Registered:
+        await kinds.register(connection, self._kinds)
         return await workers.register(
             connection,
             worker_id=self._id,

@@ -1,13 +1,13 @@
 """The services of this process: everything that the composition root opened and requests use."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from api.downloads import Downloads
 from api.event_feed import EventSignal
 from api.fleet import FleetView
-from api.import_previews import ImportPreviews
+from api.kinds import CountPlan, Kinds
 from api.pauses import Pauses
 from api.registration import Registration
 from broker.envelopes import Client
@@ -23,6 +23,7 @@ class Services:
     """Stores, and what works on them.
 
     `worker_no` gives the process's number in the register, `action_permits` bound the actions that wait for locks.
+    `previews` count for dry runs, by kind.
     """
 
     settings: Settings
@@ -36,6 +37,7 @@ class Services:
     submissions: Submissions
     announcer: Announcer
     action_permits: asyncio.Semaphore
-    import_previews: ImportPreviews
+    kinds: Kinds
+    previews: Mapping[str, CountPlan]
     downloads: Downloads
     fleet: FleetView

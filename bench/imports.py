@@ -23,7 +23,6 @@ from configuration.content import Configuration, Content
 from db.engine import create_engine, in_transaction
 from db.submissions import NewJob, insert_jobs
 from db.tenants import DEFAULT_TENANT_NO
-from domain.identities import wanted_by
 from domain.normalize import normalize
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
 from domain.sources.sql import SqlSource
@@ -104,7 +103,7 @@ async def _import(place: Place, connection: "asyncpg.Connection[asyncpg.Record]"
     body = {"kind": "import", "name": "bench", "record_types": [{"id": "line", "key": ["line"], "source": source}]}
     normalized = normalize(body, REGISTRY)
     spec = orjson.dumps(normalized.spec.to_json()).decode()
-    identity_nos = [found.identity_nos[key] for key in wanted_by(normalized.spec, REGISTRY)]
+    identity_nos = [found.identity_nos[key] for key in normalized.wanted]
     job = NewJob(
         f"bench-{secrets.token_hex(8)}",
         "import",

@@ -13,9 +13,7 @@ from db import submissions
 from db.engine import Connection, Engine, connect, in_transaction
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
-from domain.identities import wanted_by
 from domain.normalize import Normalized, normalize
-from domain.plan import pairs
 
 SIMULATED = Content(is_simulated=True)
 """What a benchmark's place has committed: echo answers under every name."""
@@ -69,15 +67,10 @@ def _new_job(normalized: Normalized, shape: tuple[int, int, int], found: Configu
         kind="inference",
         name=spec.name,
         spec_hash=normalized.spec_hash,
-        planned=spec.planned,
-        min_success_rate=spec.policy.min_success_rate,
-        model_ids=[model.id for model in spec.models],
-        region_ids=spec.regions,
-        question_ids=[question.id for question in spec.questions],
-        pairs=pairs(spec),
+        cells=spec.cells,
         submitted=orjson.dumps(body_of(shape)).decode(),
         spec=orjson.dumps(spec.to_json()).decode(),
         normalization="[]",
         configuration_no=found.number,
-        identity_nos=sorted(found.identity_nos[key] for key in wanted_by(spec, REGISTRY)),
+        identity_nos=sorted(found.identity_nos[key] for key in normalized.wanted),
     )

@@ -127,9 +127,8 @@ async def claim_calls(
     both are counted after they are locked. Then as `claim_cells`.
     """
     grown_pools = sorted({batch.pool for batch, _ in growing})
-    served = [(*pool, identity_no) for pool, identity_nos in pools.items() for identity_no in identity_nos]
     locked = await connection.fetch(
-        statement("lock_pools"), *columns(served, 3), *columns(grown_pools, 2), claimant.configuration_no
+        statement("lock_pools"), *_served_columns(pools), *columns(grown_pools, 2), claimant.configuration_no
     )
     if not locked:
         await _refuse_changed(connection, claimant)
@@ -159,9 +158,9 @@ async def free_slots(connection: Connection, batches: Sequence[ClaimedBatch]) ->
     await connection.execute(statement("free_slots"), *_lease_columns(batches))
 
 
-async def claim_overdue(connection: Connection, claimant: Claimant, *, limit: int) -> list[ClaimedBatch]:
-    """Claim batches that never began within their job's queue timeout, to end their cells."""
-    rows = await connection.fetch(statement("find_overdue"), limit)
+async def claim_overdue(connection: Connection, claimant: Claimant, kind: str, *, limit: int) -> list[ClaimedBatch]:
+    """Claim batches of a kind that never began within their job's queue timeout, to end their cells."""
+    rows = await connection.fetch(statement("find_overdue"), limit, kind)
     found = [Grant(Due(row["job_no"], row["batch_no"], ("", ""), 0), 0) for row in rows]
     return await _take(connection, found, claimant)
 
@@ -214,7 +213,7 @@ async def _find_due(
 ) -> list[asyncpg.Record]:
     rows = await connection.fetch(
         statement("find_due"),
-        _identity_nos(pools),
+        *_served_columns(pools),
         claimant.configuration_no,
         limit,
         list(claimant.in_hand),
@@ -230,6 +229,11 @@ async def _find_due(
 async def _refuse_changed(connection: Connection, claimant: Claimant) -> None:
     if await current_no(connection) != claimant.configuration_no:
         raise ConfigurationChanged
+
+
+def _served_columns(pools: Pools) -> list[Sequence[object]]:
+    """Return the columns (identity_no, provider, region) of what is served."""
+    return columns([(number, *pool) for pool, numbers in pools.items() for number in numbers], 3)
 
 
 def _identity_nos(pools: Pools) -> list[int]:
@@ -293,9 +297,9 @@ def _claimed(row: asyncpg.Record, holder: int) -> ClaimedBatch:
     )
 
 
-async def first_due(connection: Connection, identity_nos: Iterable[int]) -> tuple[int, int] | None:
-    """Return (job_no, batch_no) of a batch of these identities that is due and unclaimed, or None."""
-    row = await connection.fetchrow(statement("first_due"), list(identity_nos))
+async def first_due(connection: Connection, pools: Pools) -> tuple[int, int] | None:
+    """Return (job_no, batch_no) of a batch of these pools that is due and unclaimed, or None."""
+    row = await connection.fetchrow(statement("first_due"), *_served_columns(pools))
     return (row["job_no"], row["batch_no"]) if row else None
 
 

@@ -9,6 +9,7 @@ from asyncpg import IntegrityConstraintViolationError
 from db.configurations import ConfigurationChanged, current_no
 from db.engine import Connection, statement
 from domain.plan import PlannedBatch
+from domain.spec import INFERENCE
 
 BIGGEST = 2**62
 UNRELEASED, READY, CLAIMED = 0, 1, 2
@@ -69,15 +70,23 @@ class PlanRefused(Exception):
 
 
 async def lock_queued_jobs(
-    connection: Connection, limit: int, cells: int = BIGGEST, *, configuration_no: int, identity_nos: Iterable[int]
+    connection: Connection,
+    limit: int,
+    cells: int = BIGGEST,
+    *,
+    configuration_no: int,
+    identity_nos: Iterable[int],
+    kind: str = INFERENCE,
 ) -> list[QueuedJob]:
-    """Lock up to `limit` queued inference jobs by turns; return the first that together plan up to `cells`.
+    """Lock up to `limit` queued jobs of a kind by turns; return the first that together plan up to `cells`.
 
     One is returned however many cells it has. Those that another worker is planning are passed over, and those accepted
     under anything but `identity_nos`, which are all of configuration `configuration_no`. Raises ConfigurationChanged
     where another one is in force.
     """
-    rows = await connection.fetch(statement("lock_queued_jobs"), limit, cells, configuration_no, list(identity_nos))
+    rows = await connection.fetch(
+        statement("lock_queued_jobs"), limit, cells, configuration_no, list(identity_nos), kind
+    )
     if not rows and await current_no(connection) != configuration_no:
         raise ConfigurationChanged
     return [QueuedJob(*row) for row in rows]

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from db.cell_actions import retry_cell, untouched_cell
 from db.controls import Actor, lock_job_no
 from db.engine import Connection, Engine, connect, statement
 from db.executions import CellKey, execution_id
+from db.kinds import Retried
 from db.reading import Slice
-from db.retrying import Retried, retry_cell, untouched_cell
 from domain.errors import NotFound
 
 COUNTED = 10_000

@@ -10,12 +10,15 @@ from asyncpg import LockNotAvailableError, UniqueViolationError
 
 from db.configurations import CONFIGURATION_LOCK, ConfigurationChanged
 from db.engine import Connection, statement
+from domain.spec import CellPlan
 
 UNIQUE_VIOLATION = UniqueViolationError
 """Raised where a writer outside this protocol inserted the same job, id or key first."""
 
 LOCK_TIMED_OUT = LockNotAvailableError
 """Raised where a statement waited too long for a writer outside this protocol, or for a table."""
+NO_CELLS = CellPlan((), (), (), (), min_success_rate=1.0)
+"""What is stored of a job that is counted when it is coordinated."""
 OWN_LOCK_TIMEOUT = "2s"
 """For the rows that only this process writes: its other transactions hold them until they are committed."""
 
@@ -66,10 +69,10 @@ class SubmittedJob:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to store. Pairs are (model_no, region_no); `submitted`, `spec` and `normalization` are JSON text.
+    """A job to store; `submitted`, `spec` and `normalization` are JSON text.
 
-    Nothing is known of the plan of an import before it is coordinated. It was understood under `configuration_no` and
-    may be answered by `identity_nos`.
+    One without `cells` is counted when it is coordinated. It was understood under `configuration_no` and may be
+    answered by `identity_nos`.
     """
 
     id: str
@@ -81,12 +84,7 @@ class NewJob:
     normalization: str
     configuration_no: int
     identity_nos: Sequence[int]
-    planned: int = 0
-    min_success_rate: float = 1.0
-    model_ids: Sequence[str] = ()
-    region_ids: Sequence[str] = ()
-    question_ids: Sequence[str] = ()
-    pairs: Sequence[tuple[int, int]] = ()
+    cells: CellPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,19 +194,19 @@ async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[New
             job.kind,
             job.name,
             job.spec_hash,
-            job.planned,
-            job.min_success_rate,
-            _text_array(job.model_ids),
-            _text_array(job.region_ids),
-            _text_array(job.question_ids),
-            _int_array([model_no * 256 + region_no for model_no, region_no in job.pairs]),
+            cells.planned,
+            cells.min_success_rate,
+            _text_array(cells.model_ids),
+            _text_array(cells.region_ids),
+            _text_array(cells.question_ids),
+            _int_array([model_no * 256 + region_no for model_no, region_no in cells.pairs]),
             job.submitted,
             job.spec,
             job.normalization,
             job.configuration_no,
             _int_array(job.identity_nos),
         )
-        for job in jobs
+        for job, cells in ((job, job.cells or NO_CELLS) for job in jobs)
     ]
     stored = await connection.fetch(statement("insert_jobs"), tenant_no, *zip(*rows, strict=True))
     if len(stored) < len(jobs):

@@ -39,23 +39,26 @@ _quote = json.encoder.encode_basestring
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
-def spec_hash(spec: JobSpec | ImportSpec) -> str:
-    """Return `h1:` or `h2:` and 64 hex digits over what makes two specs the same work.
+def spec_hash(spec: JobSpec) -> str:
+    """Return `h1:` or `h2:` and 64 hex digits over what makes two inference specs the same work.
 
     `h2:` where the policy uses a field that came after `h1:` was frozen, or `parameters` hold objects or text that
     isn't in NFC: a provider sees the order of their members, and which form the text has. A parameter that is null
     isn't sent, so it counts as absent.
 
-    Of inference, kind, name, models with their regions, questions, parameters and policy count; the order of models,
-    regions and questions does not. Of an import, kind, name, dataset, record types and policy count; the order of
-    record types and of what they depend on does not, that of a key's columns does. Never counted: id, on_duplicate,
-    metadata, extensions and regions that no model runs in.
+    Kind, name, models with their regions, questions, parameters and policy count; the order of models, regions and
+    questions does not. Never counted: id, on_duplicate, metadata, extensions and regions that no model runs in.
     """
-    match spec:
-        case JobSpec():
-            return ("h2:" if _needs_h2(spec) else "h1:") + _sha256(identity_json(spec))
-        case ImportSpec():
-            return "h1:" + _sha256(import_identity_json(spec))
+    return ("h2:" if _needs_h2(spec) else "h1:") + _sha256(identity_json(spec))
+
+
+def import_hash(spec: ImportSpec) -> str:
+    """Return `h1:` and 64 hex digits over what makes two imports the same work.
+
+    Kind, name, dataset, record types and policy count; the order of record types and of what they depend on does not,
+    that of a key's columns does. Never counted: id, on_duplicate and metadata.
+    """
+    return "h1:" + _sha256(import_identity_json(spec))
 
 
 def body_hash(body: object) -> str:
@@ -92,7 +95,7 @@ def identity_json(spec: JobSpec) -> str:
     models = ",".join([_model_json(model, regions[model.regions]) for model in sorted(spec.models, key=_ID)])
     questions = ",".join([_question_json(question) for question in sorted(spec.questions, key=_ID)])
     return (
-        f'{{"kind":{_quote(spec.kind.value)},"models":[{models}],"name":{_quote(spec.name)}'
+        f'{{"kind":{_quote(spec.kind)},"models":[{models}],"name":{_quote(spec.name)}'
         f',"parameters":{_parameters_json(spec.parameters)},"policy":{_policy_json(spec.policy)}'
         f',"questions":[{questions}]}}'
     )
@@ -141,7 +144,7 @@ def import_identity_json(spec: ImportSpec) -> str:
     return _encode(
         {
             "dataset": spec.dataset,
-            "kind": spec.kind.value,
+            "kind": spec.kind,
             "name": spec.name,
             "policy": _canonical(spec.policy.to_json()),
             "record_types": [_record_type_identity(one) for one in sorted(spec.record_types, key=_ID)],

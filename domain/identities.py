@@ -3,16 +3,12 @@
 Limits, time limits, names of key variables, pauses and spellings are none of it: they may change under a running job.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple
 
-from domain.import_spec import ImportSpec
-from domain.regions import Registry
 from domain.sources.source import ConnectionSource, Source
-from domain.spec import JobSpec
 
 
 class IdentityKind(StrEnum):
@@ -68,16 +64,3 @@ def of_source(source: Source) -> IdentityKey:
     if isinstance(source, ConnectionSource):
         return IdentityKey(IdentityKind.CONNECTION, source.connection, "")
     return IMPORT_ROOT
-
-
-def wanted_by(spec: JobSpec | ImportSpec, registry: Registry) -> list[IdentityKey]:
-    """Return what a normalized spec asks for, each once and in the spec's order."""
-    if isinstance(spec, ImportSpec):
-        return _unique(of_source(one.source) for one in spec.record_types)
-    return _unique(
-        of_provider(registry.serving(model.provider), region) for model in spec.models for region in model.regions
-    )
-
-
-def _unique(keys: Iterable[IdentityKey]) -> list[IdentityKey]:
-    return list(dict.fromkeys(keys))

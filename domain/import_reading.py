@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from domain.errors import SpecRejected
-from domain.fingerprint import spec_hash
+from domain.fingerprint import import_hash
+from domain.identities import of_source
 from domain.import_fields import MISPLACED_AT_TOP, TOP_FIELDS, TOP_HOMES
 from domain.import_policy import read_import_policy
-from domain.import_spec import ImportSpec
+from domain.import_spec import IMPORT, ImportSpec
+from domain.kinds import Normalized, SpecKind
 from domain.members import read_job_id, read_metadata, read_on_duplicate
 from domain.notes import Action, Findings, Note, Part, cut
 from domain.reading import read_label, refuse_misplaced, refuse_unknown
@@ -34,27 +35,12 @@ class PlannedImport:
         """Return the `planned` member of an answer."""
         return asdict(self)
 
-    def told(self) -> dict[str, int]:
-        """Return what the log says of it."""
+    def to_log(self) -> dict[str, int]:
+        """Return the fields of the log line about the new job."""
         return {"record_types": self.record_types, "levels": self.levels}
 
 
-@dataclass(frozen=True, slots=True)
-class NormalizedImport:
-    """An import as it will run, with what was understood differently from how it was written."""
-
-    spec: ImportSpec
-    notes: tuple[Note, ...]
-    spec_hash: str
-    planned: PlannedImport
-
-    @property
-    def refusal(self) -> SpecRejected | None:
-        """None: an import names nothing that could be paused."""
-        return None
-
-
-def normalize_import(body: Mapping[str, Any], registry: Registry) -> NormalizedImport:
+def normalize_import(body: Mapping[str, Any], registry: Registry) -> Normalized[ImportSpec]:
     """Return the normalized spec of an import.
 
     Normalizing the JSON of a normalized spec changes nothing. Raises `SpecRejected` with every error found.
@@ -74,7 +60,8 @@ def normalize_import(body: Mapping[str, Any], registry: Registry) -> NormalizedI
         metadata=read_metadata(parts.get("metadata"), findings),
     )
     findings.refuse()
-    return NormalizedImport(spec, findings.listed_notes(), spec_hash(spec), _plan(spec))
+    wanted = dict.fromkeys(of_source(one.source) for one in spec.record_types)
+    return Normalized(spec, findings.listed_notes(), import_hash(spec), _plan(spec), wanted=tuple(wanted))
 
 
 def _plan(spec: ImportSpec) -> PlannedImport:
@@ -101,3 +88,12 @@ def _read_names(parts: Mapping[str, Part], findings: Findings) -> tuple[str, str
 
 def _read_optional_label(part: Part | None, findings: Findings) -> str | None:
     return None if part is None else read_label(part, findings)
+
+
+KIND = SpecKind(
+    IMPORT,
+    normalize_import,
+    own_members={"record_types": "Record types belong to an import: send `kind` as `import`, or take them out."},
+    no_envelope="An import has no envelope: send what is in `jobspec` as the body.",
+    parts=("rejects",),
+)

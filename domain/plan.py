@@ -70,17 +70,9 @@ def plan(spec: JobSpec, pool_of: Callable[[str], Pool]) -> tuple[PlannedBatch, .
     return tuple(batches)
 
 
-def pairs(spec: JobSpec) -> list[tuple[int, int]]:
-    """Return the planned (model_no, region_no), both counted from 0 in the spec's order."""
-    region_no_by_name = {region: region_no for region_no, region in enumerate(spec.regions)}
-    return [
-        (model_no, region_no_by_name[region]) for model_no, model in enumerate(spec.models) for region in model.regions
-    ]
-
-
 def _models_by_pool(spec: JobSpec, pool_of: Callable[[str], Pool]) -> dict[tuple[Pool, int], list[int]]:
     models: dict[tuple[Pool, int], list[int]] = {}
-    for region_no, model_no in sorted((region_no, model_no) for model_no, region_no in pairs(spec)):
+    for region_no, model_no in sorted((region_no, model_no) for model_no, region_no in spec.cells.pairs):
         models.setdefault((pool_of(spec.models[model_no].provider), region_no), []).append(model_no)
     return models
 

@@ -3,17 +3,13 @@
 Only shapes and their JSON form live here; how a submitted body becomes one is in `normalize.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
-
-class Kind(StrEnum):
-    """What a job does with its spec."""
-
-    INFERENCE = "inference"
-    IMPORT = "import"
+INFERENCE = "inference"
+"""The name of this kind."""
 
 
 class OnDuplicate(StrEnum):
@@ -92,6 +88,22 @@ _POLICY_FIELDS = tuple(one.name for one in fields(Policy))
 
 
 @dataclass(frozen=True, slots=True)
+class CellPlan:
+    """The cells of a job as they are stored: each pair (model_no, region_no), counted from 0, with every question."""
+
+    model_ids: Sequence[str]
+    region_ids: Sequence[str]
+    question_ids: Sequence[str]
+    pairs: Sequence[tuple[int, int]]
+    min_success_rate: float
+
+    @property
+    def planned(self) -> int:
+        """How many cells there are."""
+        return len(self.pairs) * len(self.question_ids)
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """A normalized inference spec. `regions` lists every region of the job, in submitted order and canonical."""
 
@@ -105,12 +117,28 @@ class JobSpec:
     on_duplicate: OnDuplicate = OnDuplicate.JOIN
     metadata: Mapping[str, Any] = field(default_factory=dict)
     extensions: Mapping[str, Any] = field(default_factory=dict)
-    kind: Kind = Kind.INFERENCE
+    kind: str = INFERENCE
 
     @property
     def planned(self) -> int:
         """The number of cells: one per model, region of that model and question."""
         return sum(len(model.regions) for model in self.models) * len(self.questions)
+
+    @property
+    def cells(self) -> CellPlan:
+        """The cells that it plans, numbered in the spec's order."""
+        region_no_by_name = {region: region_no for region_no, region in enumerate(self.regions)}
+        return CellPlan(
+            model_ids=[model.id for model in self.models],
+            region_ids=self.regions,
+            question_ids=[question.id for question in self.questions],
+            pairs=[
+                (model_no, region_no_by_name[region])
+                for model_no, model in enumerate(self.models)
+                for region in model.regions
+            ],
+            min_success_rate=self.policy.min_success_rate,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as the API shows it and as the database keeps it."""
@@ -156,5 +184,5 @@ class JobSpec:
             on_duplicate=OnDuplicate(stored["on_duplicate"]),
             metadata=stored["metadata"],
             extensions=stored["extensions"],
-            kind=Kind(stored["kind"]),
+            kind=stored["kind"],
         )

@@ -1,29 +1,29 @@
 """How a job is shown in short, and where to look on."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from db.submissions import SubmittedJob
-from domain.spec import Kind
+
+PARTS = ("executions", "waves", "coordination", "events", "submissions", "audit")
+"""What belongs to every job."""
 
 
-def job_links(job_id: str, kind: str) -> dict[str, str]:
-    """Return where a job and what belongs to it are shown."""
+def job_links(job_id: str, parts: Sequence[str]) -> dict[str, str]:
+    """Return where a job and what belongs to it are shown; `parts` are those that its kind adds."""
     at = f"/jobs/{job_id}"
-    parts: tuple[str, ...] = ("executions", "waves", "coordination", "events", "submissions", "audit")
-    if kind == Kind.IMPORT:
-        parts = (*parts, "rejects")
-    return {"self": at, **{part: f"{at}/{part}" for part in parts}}
+    return {"self": at, **{part: f"{at}/{part}" for part in (*PARTS, *parts)}}
 
 
-def job_json(job: SubmittedJob) -> dict[str, Any]:
-    """Return a job as the answer of a POST shows it."""
+def job_json(job: SubmittedJob, parts: Sequence[str]) -> dict[str, Any]:
+    """Return a job as the answer of a POST shows it; `parts` as above."""
     return {
         "id": job.id,
         "kind": job.kind,
         "status": job.status,
         "created_at": json_time(job.created_at),
-        "links": job_links(job.id, job.kind),
+        "links": job_links(job.id, parts),
     }
 
 

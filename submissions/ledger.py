@@ -32,7 +32,7 @@ def ledger_row(submission: Submission, decision: Decision) -> LedgerRow:
 
 def submission_counters(submission: Submission, decision: Decision) -> list[Tally]:
     """Return the increments that a submission makes."""
-    kind, outcome = submission.normalized.spec.kind.value, decision.outcome.value
+    kind, outcome = submission.normalized.spec.kind, decision.outcome.value
     counted = [tally(JOBS_SUBMITTED.name, 1, kind=kind, outcome=outcome)]
     if decision.outcome in {Outcome.JOINED, Outcome.REPLAYED} or isinstance(decision.error, DuplicateJob):
         counted.append(tally(DUPLICATES_PREVENTED.name, 1, layer="submission", reason=decision.reason))
@@ -52,7 +52,7 @@ def log_response(
             _log_duplicate(log, submission, job_id, layer="submission", reason=reason, count=1)
         case SubmissionResponse():
             job_id = response.body["job"]["id"]
-            planned = submission.normalized.planned.told()
+            planned = submission.normalized.planned.to_log()
             log.info("job_submitted", job_id=job_id, request_id=submission.sender.request_id, **planned)
             if dropped := _dropped(submission):
                 _log_duplicate(log, submission, job_id, layer="spec", reason="dropped_duplicate", count=dropped)

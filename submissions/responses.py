@@ -40,7 +40,7 @@ def respond_created(submission: Submission, decision: Decision, job: NewJob, now
     job_no = decision.job_no or 0
     shown = SubmittedJob(job_no, job.id, job.kind, "queued", now, job.spec_hash, None, None)
     dedup = _dedup(submission, decision, times_seen=1)
-    body = _body(submission, "created", job_json(shown), orjson.Fragment(submission.spec_text), dedup)
+    body = _body(submission, "created", _job(submission, shown), orjson.Fragment(submission.spec_text), dedup)
     return SubmissionResponse(202, body, created_job_no=job_no)
 
 
@@ -52,7 +52,7 @@ def respond_known(submission: Submission, decision: Decision, times_seen: int) -
         return SubmissionResponse(status_code_of(decision), body, is_replayed=True)
     dedup = _dedup(submission, decision, times_seen=times_seen)
     return SubmissionResponse(
-        200, _body(submission, "joined", job_json(decision.job) if decision.job else None, spec, dedup)
+        200, _body(submission, "joined", _job(submission, decision.job) if decision.job else None, spec, dedup)
     )
 
 
@@ -62,11 +62,11 @@ def respond_preview(submission: Submission, decision: Decision, times_seen: int)
     return SubmissionResponse(200, _body(submission, "planned", None, orjson.Fragment(submission.spec_text), dedup))
 
 
-def rejection_of(decision: Decision) -> BreakwaterError | None:
+def rejection_of(submission: Submission, decision: Decision) -> BreakwaterError | None:
     """Return the error of a rejection, which shows the job that stands in the way; None of any other decision."""
     error = decision.error
     if error is not None and decision.job is not None:
-        error.members = {"job": job_json(decision.job), **error.members}
+        error.members = {"job": _job(submission, decision.job), **error.members}
     return error
 
 
@@ -83,6 +83,10 @@ def status_code_of(decision: Decision) -> int:
             return 503
         case _:
             return 422 if isinstance(decision.error, (KeyReused, SpecRejected)) else 409
+
+
+def _job(submission: Submission, job: SubmittedJob) -> Mapping[str, Any]:
+    return job_json(job, submission.kinds[job.kind].parts)
 
 
 def _body(

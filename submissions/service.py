@@ -4,12 +4,14 @@ The parts are put together here; `Submissions.run` has to run beside those who s
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from configuration.in_force import InForceReader
 from db.engine import Engine
 from domain.errors import SpecRejected
+from domain.kinds import SpecKind
+from domain.normalize import KINDS
 from runtime.settings import Settings
 from submissions.groups import Groups
 from submissions.lanes import Lanes
@@ -24,7 +26,8 @@ class Submissions:
     """Takes parsed bodies and answers them.
 
     `worker_no` gives the process's number in the register; its counters are kept under that. `on_created` gets the keys
-    of new jobs after their commit, to have them announced: what isn't announced the reconciler finds.
+    of new jobs after their commit, to have them announced: what isn't announced the reconciler finds. `kinds` are those
+    that a job may be of, by name.
     """
 
     def __init__(
@@ -35,8 +38,10 @@ class Submissions:
         *,
         worker_no: Callable[[], Awaitable[int]],
         on_created: Callable[[Sequence[int]], None],
+        kinds: Mapping[str, SpecKind] = KINDS,
     ) -> None:
         self._in_force = in_force
+        self._kinds = kinds
         self._transaction = SubmissionTransaction(
             engine,
             worker_no=worker_no,
@@ -66,7 +71,9 @@ class Submissions:
 
     def read(self, body: Any, *, tenant_no: int, sender: Sender, key: str | None = None) -> Submission:
         """Return what a body asks for under the configuration in force. Raises SpecRejected."""
-        return read_submission(body, self._in_force.current, tenant_no=tenant_no, key=key, sender=sender)
+        return read_submission(
+            body, self._in_force.current, tenant_no=tenant_no, key=key, sender=sender, kinds=self._kinds
+        )
 
     async def preview(self, submission: Submission) -> SubmissionResponse:
         """Say what `submit` would do, by the same steps, and store nothing. Raises the error of a rejection."""

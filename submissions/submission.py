@@ -1,7 +1,7 @@
 """A submission: a posted body, what it means under a configuration, and the locks that exclude others like it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,9 +9,8 @@ import orjson
 
 from configuration.in_force import InForce
 from db.submissions import Wanted, lock_key
-from domain.identities import wanted_by
-from domain.import_reading import NormalizedImport
-from domain.normalize import Normalized, normalize
+from domain.kinds import Normalized, Spec, SpecKind
+from domain.normalize import KINDS, normalize
 from domain.spec import OnDuplicate
 
 
@@ -26,14 +25,18 @@ class Sender:
 
 @dataclass(frozen=True, eq=False)
 class Submission:
-    """A well-formed request for a job. Two of them are never equal, whatever they ask for."""
+    """A well-formed request for a job. Two of them are never equal, whatever they ask for.
+
+    `kinds` are those that a job may be of, by name.
+    """
 
     tenant_no: int
     body: Any
-    normalized: Normalized | NormalizedImport
+    normalized: Normalized[Spec]
     in_force: InForce
     key: str | None
     sender: Sender
+    kinds: Mapping[str, SpecKind] = field(default_factory=lambda: KINDS)
 
     @cached_property
     def spec_text(self) -> bytes:
@@ -66,14 +69,21 @@ class Submission:
     @property
     def identity_nos(self) -> list[int]:
         """The numbers of all that may answer this, in the configuration that it was normalized under."""
-        wanted = wanted_by(self.normalized.spec, self.in_force.registry)
-        return sorted(self.in_force.configuration.identity_nos[key] for key in wanted)
+        return sorted(self.in_force.configuration.identity_nos[key] for key in self.normalized.wanted)
 
     def under(self, in_force: InForce) -> "Submission":
         """Return the same body, normalized under another configuration. Raises SpecRejected."""
-        return replace(self, normalized=normalize(self.body, in_force.registry), in_force=in_force)
+        return replace(self, normalized=normalize(self.body, in_force.registry, self.kinds), in_force=in_force)
 
 
-def read_submission(body: Any, in_force: InForce, *, tenant_no: int, key: str | None, sender: Sender) -> Submission:
+def read_submission(
+    body: Any,
+    in_force: InForce,
+    *,
+    tenant_no: int,
+    key: str | None,
+    sender: Sender,
+    kinds: Mapping[str, SpecKind] = KINDS,
+) -> Submission:
     """Return what a parsed body asks for under a configuration. Raises SpecRejected."""
-    return Submission(tenant_no, body, normalize(body, in_force.registry), in_force, key, sender)
+    return Submission(tenant_no, body, normalize(body, in_force.registry, kinds), in_force, key, sender, kinds)

@@ -76,7 +76,7 @@ class SubmissionTransaction:
             decision = reject_paused(submission, (await self._decide(connection, [submission]))[0])
             matched = [decision.job_no] if decision.job_no is not None else []
             seen = await submissions.count_submissions(connection, matched) if matched else {}
-        if (error := rejection_of(decision)) is not None:
+        if (error := rejection_of(submission, decision)) is not None:
             raise error
         return respond_preview(submission, decision, seen.get(decision.job_no or 0, 0) + 1)
 
@@ -136,7 +136,7 @@ class SubmissionTransaction:
             await _enter(connection, tenant_no, entered)
         seen = await _times_seen(connection, [decision for _, decision in decided])
         answered: list[Answered] = [
-            (each, rejection_of(decision) or respond_known(each, decision, seen.get(decision.job_no or 0, 1)))
+            (each, rejection_of(each, decision) or respond_known(each, decision, seen.get(decision.job_no or 0, 1)))
             for each, decision in decided
         ]
         answered += [(each, respond_created(each, decision, job, now)) for each, decision, job in created]

@@ -5,7 +5,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -18,14 +18,19 @@ from configuration.content import Configuration
 from db import workers
 from db.engine import GONE, REFUSED, UNWRITTEN, connect, create_engine, probe, why_not_written
 from db.failures import describe_failure
+from db.kinds import register
 from runtime.databases import Reminder, unusable
 from runtime.settings import Settings
 from sources.configured import ConfiguredSources
+from worker import import_runner, inference_runner
 from worker.configuration import Follower, Served, serving_of
 from worker.context import Context
 from worker.duties import Worker
 from worker.providers.configured import Providers, Serving
+from worker.runner import WorkerKind
 
+KINDS = (inference_runner.KIND, import_runner.KIND)
+"""The kinds of this release."""
 CONNECTIONS = 8
 CLAIM_SECONDS = 10.0
 """A claim takes milliseconds; one that isn't answered for so long is tried on another connection."""
@@ -35,12 +40,12 @@ CLOSE_SECONDS = 1.0
 """For each of them at the end: a database that hangs mustn't hold up the process."""
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings, kinds: Sequence[WorkerKind] = KINDS) -> None:
     """Run one worker until SIGTERM or SIGINT, then hand back what is unfinished."""
-    uvloop.run(serve(settings))
+    uvloop.run(serve(settings, kinds))
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, kinds: Sequence[WorkerKind] = KINDS) -> None:
     """Run one worker in the current event loop until it is told to stop."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -49,9 +54,9 @@ async def serve(settings: Settings) -> None:
     reminder = Reminder(settings.database_url or "")
     while await _is_reached(settings.database_url or "", reminder, stopping):
         try:
-            async with open_context(settings) as (context, follower):
+            async with open_context(settings, kinds) as (context, follower):
                 reminder.reset()
-                await Worker(context, follower).run(stopping)
+                await Worker(context, follower, kinds).run(stopping)
                 if follower.mismatch:
                     raise unusable(settings.database_url or "", follower.mismatch)
                 return
@@ -84,7 +89,7 @@ async def _pause(stopping: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Follower]]:
+async def open_context(settings: Settings, kinds: Sequence[WorkerKind]) -> AsyncIterator[tuple[Context, Follower]]:
     """Open the worker's stores and providers and enter it into the register; close them at the end.
 
     What it serves is the configuration in force, whatever file it has. Raises NotEntered; and StartError where nothing
@@ -120,6 +125,7 @@ async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Follo
             configuration = await join_configuration(engine, settings, by=f"worker on {socket.gethostname()}")
             served = Served(serve(configuration))
             async with connect(engine) as connection:
+                await register(connection, [kind.stored for kind in kinds])
                 registered = await workers.register(
                     connection,
                     worker_id=worker_id,

@@ -13,10 +13,7 @@ from db.tallies import Tally, tally
 from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
 from worker.claimer import Claimer
 from worker.context import Context
-from worker.coordinator import Coordinator
-from worker.executor import Executor
-from worker.import_coordinator import ImportCoordinator
-from worker.specs import Specs
+from worker.runner import Runner
 
 ENVELOPES_AT_ONCE = 500
 ENTRIES_KEPT = 10_000
@@ -32,22 +29,10 @@ SUBMISSION = "initial"
 class Consumer:
     """Reads the stream while there is room, plans the jobs it names and claims the batches."""
 
-    def __init__(
-        self,
-        context: Context,
-        *,
-        coordinator: Coordinator,
-        imports: ImportCoordinator,
-        claimer: Claimer,
-        executor: Executor,
-        specs: Specs,
-    ) -> None:
+    def __init__(self, context: Context, runners: Sequence[Runner], claimer: Claimer) -> None:
         self._context = context
-        self._coordinator = coordinator
-        self._imports = imports
+        self._runners = runners
         self._claimer = claimer
-        self._executor = executor
-        self._specs = specs
         self._one_at_a_time = asyncio.Lock()
         self._in_hand: dict[int, list[Delivery]] = defaultdict(list)
         self._answered: list[bytes] = []
@@ -57,7 +42,8 @@ class Consumer:
         await self._guarded(self.answer([]))
         pause = AGAIN_SECONDS
         while True:
-            await self._executor.in_hand.has_room.wait()
+            for runner in self._runners:
+                await runner.room_to_plan()
             try:
                 deliveries = await envelopes.reserve(
                     self._context.redis,
@@ -78,7 +64,8 @@ class Consumer:
     async def look(self) -> None:
         """Look at everything that waits in PostgreSQL, as an envelope would have it: jobs, imports and batches."""
         await self._guarded(self.answer([]))
-        self._imports.wake()
+        for runner in self._runners:
+            runner.look()
         self._claimer.wake()
 
     async def answer(self, deliveries: Sequence[Delivery]) -> None:
@@ -92,24 +79,18 @@ class Consumer:
                     others.append(one.entry_id)
                 else:
                     self._in_hand[one.envelope.job].append(one)
-            await self._coordinate()
-            if self._in_hand:
-                self._imports.wake()
+            for runner in self._runners:
+                await self._plan(runner)
             is_late = await self._settle()
             if others or is_late:
                 await self._claimer.look()
             await self._acknowledge(others)
 
-    async def _coordinate(self) -> None:
-        """Plan queued jobs, by turns, until none is left that nobody else is planning."""
+    async def _plan(self, runner: Runner) -> None:
+        """Plan queued jobs of a kind until none is left that nobody else is planning."""
         while True:
             sources = {job_no: _sources(held)[0] for job_no, held in self._in_hand.items()}
-            planned = await self._coordinator.coordinate(sources, self._executor.in_hand.room_for_cells)
-            for job_no, spec in planned.specs.items():
-                self._specs.keep(job_no, spec)
-            self._executor.start(planned.claimed, planned.specs)
-            if planned.ready:
-                self._claimer.wake()
+            planned = await runner.plan(sources)
             done = {job_no: self._in_hand.pop(job_no) for job_no in planned.job_nos if job_no in self._in_hand}
             await self._record_repeats(
                 (job_no, source) for job_no, held in done.items() for source in _repeats(held, answered=sources[job_no])

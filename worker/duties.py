@@ -1,32 +1,24 @@
 """A worker's duties side by side, and the order in which they stop."""
 
 import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from broker import envelopes
 from broker.envelopes import BrokerError
 from db import batches, leadership, workers
 from db.engine import GONE, Connection, in_transaction
-from db.importing import ImportRecorded
-from db.results import Recorded
 from runtime.tasks import end_tasks
 from worker import heartbeat
 from worker.broker_watch import BrokerWatch
-from worker.call_starts import show_call_starts
 from worker.claimer import Claimer
 from worker.configuration import Follower
 from worker.consumer import Consumer
 from worker.context import Context
-from worker.coordinator import Coordinator
-from worker.executor import Executor
-from worker.import_coordinator import ImportCoordinator
-from worker.importer import Importer
-from worker.loader import Loader
 from worker.reconciler import Reconciler
-from worker.specs import Specs
-from worker.start_log import StartLog
+from worker.runner import Task, WorkerKind
 from worker.watch import Watch
-from worker.writer import Writer
 
 LEAVE_SECONDS = 1.0
 HAND_BACK_SECONDS = 2.0
@@ -36,33 +28,23 @@ HAND_BACK_SECONDS = 2.0
 class Worker:
     """One worker. Duties that take work stop first; those that end it go on until it is recorded or handed back."""
 
-    def __init__(self, context: Context, follower: Follower) -> None:
+    def __init__(self, context: Context, follower: Follower, kinds: Sequence[WorkerKind]) -> None:
         self._context = context
         self._follower = follower
-        specs = Specs(context.engine)
-        self._writer = Writer(context, self._on_recorded, self._on_refused)
-        self._start_log = StartLog(context)
-        self._executor = Executor(context, self._writer, self._start_log)
-        self._loader = Loader(context, self._on_loaded)
-        self._importer = Importer(context, self._loader, self._on_half_read)
-        self._claimer = Claimer(context, self._executor, self._importer, specs)
-        self._import_coordinator = ImportCoordinator(context, self._claimer.wake)
+        self._claimer = Claimer(context)
+        self._runners = [self._claimer.open_runner(kind) for kind in kinds]
         self._watch = Watch(
             context,
-            self._executor,
-            self._importer,
+            self._runners,
             on_notice=self._wake,
-            on_imports=self._claimer.wake_by_another,
+            on_left={
+                kind.left_notice: partial(self._claimer.wake_by_another, kind.stored.name)
+                for kind in kinds
+                if kind.left_notice is not None
+            },
             on_configuration=context.served.is_stale.set,
         )
-        self._consumer = Consumer(
-            context,
-            coordinator=Coordinator(context),
-            imports=self._import_coordinator,
-            claimer=self._claimer,
-            executor=self._executor,
-            specs=specs,
-        )
+        self._consumer = Consumer(context, self._runners, self._claimer)
         self._reconciler = Reconciler(context, self._consumer, self._wake)
         self._broker_watch = BrokerWatch(context, self._consumer.look)
 
@@ -75,7 +57,6 @@ class Worker:
                 duties.create_task(self._claimer.run(), name="claimer"),
                 duties.create_task(self._reconciler.run(), name="reconciler"),
                 duties.create_task(self._broker_watch.run(), name="broker watch"),
-                duties.create_task(self._import_coordinator.run(), name="import coordinator"),
                 duties.create_task(
                     self._follower.run(
                         every_seconds=self._context.heartbeat_seconds,
@@ -84,80 +65,42 @@ class Worker:
                     ),
                     name="configuration",
                 ),
+                *_created(duties, [runner.taking for runner in self._runners]),
             ]
             enders = [
-                duties.create_task(self._executor.run(), name="executor"),
-                duties.create_task(self._writer.run(), name="writer"),
-                duties.create_task(self._start_log.run(), name="start log"),
-                duties.create_task(self._importer.run(), name="importer"),
-                duties.create_task(self._loader.run(), name="loader"),
-                duties.create_task(heartbeat.keep_leases(self._context, self._executor, self._importer), name="leases"),
-                duties.create_task(
-                    heartbeat.say_alive(self._context, self._executor, self._importer), name="heartbeat"
-                ),
-                duties.create_task(show_call_starts(self._context, self._executor), name="call starts"),
+                *_created(duties, [runner.ending for runner in self._runners]),
+                duties.create_task(heartbeat.keep_leases(self._context, self._runners), name="leases"),
+                duties.create_task(heartbeat.say_alive(self._context, self._runners), name="heartbeat"),
                 duties.create_task(self._watch.run(), name="watch"),
                 duties.create_task(self._watch.listen(), name="notices"),
             ]
             await stopping.wait()
             await end_tasks(takers)
-            self._executor.drain()
-            self._importer.drain()
+            for runner in self._runners:
+                runner.drain()
             await self._end_in_time()
             await end_tasks(enders)
         await self._leave()
 
-    def _on_recorded(self, recorded: Recorded) -> None:
-        """Let go of batches whose end is recorded, and of stale ones; look for more."""
-        for settlement in (*recorded.settled, *recorded.stale):
-            if settlement.refusal is not None:
-                self._executor.hear_of_gate(settlement.batch.pool)
-        for settlement in recorded.settled:
-            if settlement.status != "running":
-                self._executor.release(settlement.batch)
-        for settlement in recorded.stale:
-            self._executor.lose(settlement.batch)
-            self._executor.release(settlement.batch)
-        if recorded.stale or any(one.freed_slots or one.status != "running" for one in recorded.settled):
-            self._claimer.wake_for_cells()
-
-    def _on_loaded(self, recorded: ImportRecorded) -> None:
-        """Let go of batches whose end is recorded, and of stale ones; look for more."""
-        for settlement in (*recorded.settled, *recorded.stale):
-            self._importer.release(settlement.batch)
-        self._claimer.wake()
-        if any(job.status != "running" for job in recorded.jobs):
-            self._import_coordinator.wake()  # another import may have waited for the end of this one
-
-    def _on_half_read(self) -> None:
-        self._claimer.wake()
-
     def _wake(self) -> None:
         self._claimer.wake()
-        self._import_coordinator.wake()
+        for runner in self._runners:
+            runner.look()
 
     async def _look_anew(self) -> None:
         """Look at everything that waits: another configuration may let go on what was held."""
-        self._claimer.wake()
-        self._import_coordinator.wake()
+        self._wake()
         await self._consumer.look()
-
-    def _on_refused(self, batch: batches.ClaimedBatch) -> None:
-        """Leave a batch whose results can't be recorded to its lease."""
-        self._executor.hear_of_gate(batch.pool)
-        self._executor.release(batch)
-        self._claimer.wake()
 
     async def _end_in_time(self) -> None:
         grace = max(0.0, self._context.shutdown_seconds - HAND_BACK_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                await self._executor.emptied()
-                await self._importer.emptied()
-        for batch in self._executor.held:
-            self._executor.release(batch)
-        for batch in self._importer.held:
-            self._importer.release(batch)
+                for runner in self._runners:
+                    await runner.emptied()
+        for runner in self._runners:
+            for batch in runner.held:
+                runner.release(batch)
         try:
             async with asyncio.timeout(HAND_BACK_SECONDS):
                 await self._hand_back()
@@ -166,12 +109,12 @@ class Worker:
 
     async def _hand_back(self) -> None:
         """Give back all that the register says this worker holds: a claim may have been cut off after its commit."""
-        await self._writer.drain()
+        for runner in self._runners:
+            await runner.recorded()
         returned = await in_transaction(self._context.engine, lambda c: batches.hand_back(c, self._context.worker_no))
         if returned:
             self._context.log.info("handed_back", batches=len(returned))
-        serving = self._context.serving
-        await self._claimer.ring((*serving.cell_identity_nos, *serving.import_identity_nos))
+        await self._claimer.announce_all()
 
     async def _leave(self) -> None:
         async def stop(connection: Connection) -> None:
@@ -183,3 +126,7 @@ class Worker:
                 await in_transaction(self._context.engine, stop)
                 await envelopes.forget(self._context.redis, self._context.worker_id)
         self._context.log.info("worker_stopped")
+
+
+def _created(group: asyncio.TaskGroup, tasks: Iterable[Mapping[str, Task]]) -> list[asyncio.Task[None]]:
+    return [group.create_task(task(), name=name) for named in tasks for name, task in named.items()]

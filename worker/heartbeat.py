@@ -1,29 +1,28 @@
 """Heartbeats: renewing the leases in hand, and the worker's row, at a beat that no work can delay for long."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 
 from db import batches, workers
 from db.engine import GONE, QUICK_SECONDS, Connection, in_transaction
 from worker.context import Context
-from worker.executor import Executor
-from worker.importer import Importer
+from worker.runner import Runner
 
 
-async def keep_leases(context: Context, executor: Executor, importer: Importer) -> None:
+async def keep_leases(context: Context, runners: Sequence[Runner]) -> None:
     """Renew the leases in hand every `heartbeat_seconds`, until cancelled; a batch whose lease was lost is stopped.
 
     While the database is unavailable leases run out, and others take over.
     """
     while True:
-        await _guarded(context, _renew(context, executor, importer))
+        await _guarded(context, _renew(context, runners))
         await asyncio.sleep(context.heartbeat_seconds)
 
 
-async def say_alive(context: Context, executor: Executor, importer: Importer) -> None:
+async def say_alive(context: Context, runners: Sequence[Runner]) -> None:
     """Write the heartbeat every `heartbeat_seconds`, until cancelled; leases don't wait for it."""
     while True:
-        await _guarded(context, _beat(context, executor.in_hand.permits + len(importer.held)))
+        await _guarded(context, _beat(context, sum(runner.running for runner in runners)))
         await asyncio.sleep(context.heartbeat_seconds)
 
 
@@ -34,17 +33,18 @@ async def _guarded(context: Context, step: Coroutine[None, None, None]) -> None:
         context.log.warning("heartbeat_delayed", error=str(error), error_type=type(error).__name__)
 
 
-async def _renew(context: Context, executor: Executor, importer: Importer) -> None:
-    held = [*executor.held, *importer.held]
+async def _renew(context: Context, runners: Sequence[Runner]) -> None:
+    held = [(runner, batch) for runner in runners for batch in runner.held]
     if not held:
         return
     renewed = await in_transaction(
-        context.heartbeats, lambda c: batches.renew(c, held, context.lease_seconds), seconds=QUICK_SECONDS
+        context.heartbeats,
+        lambda c: batches.renew(c, [batch for _, batch in held], context.lease_seconds),
+        seconds=QUICK_SECONDS,
     )
-    for batch in held:
+    for runner, batch in held:
         if batch.key[:3] not in renewed:
-            executor.lose(batch)
-            importer.lose(batch)
+            runner.lose(batch)
 
 
 async def _beat(context: Context, running: int) -> None:

@@ -1,7 +1,7 @@
 """The lease monitor: work that was cancelled or taken over stops soon."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 
 from broker import notices
@@ -10,8 +10,7 @@ from db import batches
 from db.engine import GONE, QUICK_SECONDS, connect
 from runtime.retrying import retry
 from worker.context import Context
-from worker.executor import Executor
-from worker.importer import Importer
+from worker.runner import Runner
 
 LOOK_SECONDS = 2.0
 RETRY_SECONDS = 0.5
@@ -21,25 +20,23 @@ class Watch:
     """Looks at least every two seconds, and at once when a notice says that something was cancelled or resumed.
 
     `on_notice` is called after each such notice: what was cancelled leaves room, and imports may have waited for its
-    end; `on_imports` where another worker leaves batches of imports behind, `on_configuration` where another
-    configuration was applied.
+    end; those in `on_left`, by what a notice is about, where another worker leaves batches of a kind behind;
+    `on_configuration` where another configuration was applied.
     """
 
     def __init__(
         self,
         context: Context,
-        executor: Executor,
-        importer: Importer,
+        runners: Sequence[Runner],
         *,
         on_notice: Callable[[], None],
-        on_imports: Callable[[], None],
+        on_left: Mapping[str, Callable[[], None]],
         on_configuration: Callable[[], None],
     ) -> None:
         self._context = context
-        self._executor = executor
-        self._importer = importer
+        self._runners = runners
         self._on_notice = on_notice
-        self._on_imports = on_imports
+        self._on_left = on_left
         self._on_configuration = on_configuration
         self._is_due = asyncio.Event()
 
@@ -57,8 +54,8 @@ class Watch:
         async with aclosing(notices.listen(self._context.redis)) as heard:
             async for notice in heard:
                 match notice.about:
-                    case "imports":
-                        self._on_imports()
+                    case about if about in self._on_left:
+                        self._on_left[about]()
                     case "configuration":
                         self._on_configuration()
                     case "events":
@@ -78,12 +75,11 @@ class Watch:
                 await self._look()
 
     async def _look(self) -> None:
-        in_hand = [run.batch for run in self._executor.in_hand.runs if run.makes_calls] + self._importer.held
+        in_hand = [(runner, batch) for runner in self._runners for batch in runner.watched]
         if not in_hand:
             return
         async with connect(self._context.engine, seconds=QUICK_SECONDS) as connection:
-            held = await batches.still_held(connection, in_hand)
-        for batch in in_hand:
+            held = await batches.still_held(connection, [batch for _, batch in in_hand])
+        for runner, batch in in_hand:
             if batch.key[:3] not in held:
-                self._executor.lose(batch)
-                self._importer.lose(batch)
+                runner.lose(batch)

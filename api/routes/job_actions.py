@@ -32,9 +32,10 @@ from api.schemas.job_actions import (
     RetryAnswer,
     RetryRequest,
 )
+from db.kinds import RetryFilter
 from db.reading import BIGGEST_INT
 from db.resolving import Resolution
-from db.retrying import RetryFilter, preview_retry
+from db.retrying import preview_retry
 
 router = APIRouter(tags=["controls"], dependencies=ONE_OF_EACH)
 
@@ -114,7 +115,7 @@ async def post_retry(
     region = canonical_region(body.region, registry, pointer="/region")
     wanted = RetryFilter(region=region, model=body.model, error_code=body.error_code)
     if parameters.dry_run:
-        return RetryAnswer.of(await preview_retry(database, tenant, job_id, wanted))
+        return RetryAnswer.of(await preview_retry(database, tenant, job_id, wanted, kinds=action.kinds))
     result = await job_actions.retry_job(action, job_id, wanted, await actor_of(request, action, body), body)
     job_actions.announce(services.announcer, result.effect)
     return result.response

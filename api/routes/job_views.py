@@ -5,19 +5,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ConfigDict, Field
 
-from api.dependencies import ONE_OF_EACH, Allowed, Database, JobId, NoParameters, ServicesDep, Tenant
+from api.dependencies import ONE_OF_EACH, Allowed, Database, JobId, NoParameters, ServedKinds, ServicesDep, Tenant
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.filters import Moment, NameFilter, any_of, canonical_region, metadata_filter
-from api.holds import held_by, named_pools
+from api.kinds import Kinds
 from api.paging import JOBS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
-from api.schemas.jobs import Held, Job, JobList, JobSummary
-from db.engine import Engine
-from db.holds import read_holds
-from db.import_progress import read_import
-from db.jobs import JobFilter, JobRead, list_jobs, read_job
-from domain.regions import Registry
-from domain.spec import Kind
+from api.schemas.jobs import Job, JobList, JobSummary
+from api.schemas.kinds import Kind
+from db.jobs import JobFilter, list_jobs, read_job
+from domain.errors import ParameterError, ParametersRejected
 from domain.status import JobStatus
 
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
@@ -66,12 +63,13 @@ async def get_jobs(
     response: Response,
     database: Database,
     tenant: Tenant,
+    kinds: ServedKinds,
     parameters: Annotated[JobListParameters, Query()],
 ) -> JobList:
     """Return jobs, newest first."""
     wanted = JobFilter(
         statuses=parameters.status.split(",") if parameters.status else (),
-        kind=parameters.kind,
+        kind=_known_kind(parameters.kind, kinds),
         name=parameters.name,
         name_prefix=parameters.name_prefix,
         spec_hash=parameters.spec_hash,
@@ -86,7 +84,7 @@ async def get_jobs(
     page = await list_jobs(database, tenant, wanted, before=key[0] if key else None, limit=parameters.limit)
     cursor = next_cursor(JOBS, page, lambda job: [job.job_no])
     link_next(request, response, cursor)
-    return JobList(items=[JobSummary.of(job) for job in page.facts], next_cursor=cursor)
+    return JobList(items=[JobSummary.of(job, kinds[job.kind].spec.parts) for job in page.facts], next_cursor=cursor)
 
 
 @router.get(
@@ -98,16 +96,20 @@ async def get_job(
     database: Database,
     tenant: Tenant,
     registry: Allowed,
+    kinds: ServedKinds,
     _: Annotated[NoParameters, Query()],
     if_none_match: IfNoneMatch = None,
 ) -> Any:
     """Return a job with its spec as submitted and as it runs, and its progress of this moment."""
     job = await read_job(database, tenant, job_id)
-    import_ = await read_import(database, job.job_no) if job.kind == Kind.IMPORT else None
-    held = await _held(database, job, registry) if job.kind == Kind.INFERENCE and job.finished_at is None else None
-    return tagged(Job.of(job, import_, held=held), if_none_match, untagged=CLOCK)
+    shown = await kinds[job.kind].show(database, job, registry)
+    return tagged(shown, if_none_match, untagged=CLOCK)
 
 
-async def _held(database: Engine, job: JobRead, registry: Registry) -> Held | None:
-    named = named_pools(job.spec, registry) if job.started_at is None else []
-    return held_by(await read_holds(database, job.job_no, named), job.queued_at)
+def _known_kind(name: str | None, kinds: Kinds) -> str | None:
+    """Return the name of a kind; raise ParametersRejected for one that isn't served."""
+    if name is None or name in kinds.names:
+        return name
+    *others, last = [f"'{known}'" for known in kinds.names]
+    detail = f"`kind`: Input should be {', '.join(others)} or {last}."
+    raise ParametersRejected([ParameterError("kind", "invalid_parameter", detail)])

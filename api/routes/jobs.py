@@ -1,5 +1,6 @@
 """POST /jobs: a submitted spec becomes a job, joins one, or is refused with the reason."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
@@ -10,14 +11,11 @@ from pydantic import Field
 from api.bodies import read_idempotency_key, read_json
 from api.dedup_examples import CONFLICT_EXAMPLES, CREATED_EXAMPLES, JOINED_EXAMPLES
 from api.dependencies import ONE_OF_EACH, NoParameters, ServicesDep, Tenant
-from api.examples import BENCHMARK_EXAMPLE, IMPORT_EXAMPLE, INFERENCE_EXAMPLE
 from api.headers import LOCATION
 from api.problems import MEDIA_TYPE, problem_responses
 from api.request_ids import request_id_of
-from api.schemas.imports import IMPORT_SUBMISSION
-from api.schemas.submissions import JOB_SUBMISSION, SubmissionAnswer
+from api.schemas.submissions import SubmissionAnswer
 from api.services import Services
-from domain.import_reading import NormalizedImport
 from submissions.responses import SubmissionResponse
 from submissions.submission import Sender, Submission
 
@@ -61,12 +59,8 @@ class SubmitParameters(NoParameters):
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": {"oneOf": [JOB_SUBMISSION, IMPORT_SUBMISSION]},
-                    "examples": {
-                        "inference": {"summary": "Models × regions × questions", "value": INFERENCE_EXAMPLE},
-                        "import": {"summary": "Files, one of which depends on the other", "value": IMPORT_EXAMPLE},
-                        "benchmark": {"summary": "The benchmark layout, with duplicates", "value": BENCHMARK_EXAMPLE},
-                    },
+                    # `api/describing.py` adds the schemas and examples of the kinds that are served.
+                    "schema": {"oneOf": []},
                 }
             },
         },
@@ -101,9 +95,10 @@ async def submit_job(
 
 async def _preview(services: Services, submission: Submission) -> SubmissionResponse:
     response = await services.submissions.preview(submission)
-    if isinstance(submission.normalized, NormalizedImport):
-        return await services.import_previews.counted(response, submission.normalized)
-    return response
+    count_plan = services.previews.get(submission.normalized.spec.kind)
+    if count_plan is None:
+        return response
+    return replace(response, body={**response.body, "planned": await count_plan(submission.normalized)})
 
 
 def _sender(request: Request) -> Sender:

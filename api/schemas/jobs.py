@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, field_seri
 
 from api.paging import Listed
 from api.schemas.import_progress import ImportProgress
+from api.schemas.kinds import Kind
 from api.schemas.submissions import NormalizationNote, PlannedCounts, PlannedImportCounts
 from db.import_progress import ImportRead
 from db.jobs import MOST_COUNTED_BEFORE, SUCCESS_RATE_MISSED, Counts, JobListed, JobRead
-from domain.spec import Kind
 from domain.status import TERMINAL_JOB_STATUSES, JobStatus
 from domain.waves import level_by_id
 from submissions.job_links import job_links
@@ -50,7 +50,7 @@ class JobError(BaseModel):
         if job.status != JobStatus.FAILED or not job.failed:
             return None
         told = f"{job.failed} of {job.planned} executions failed"
-        if job.spec is None:
+        if job.spec is None or "policy" not in job.spec:
             return cls(code=SUCCESS_RATE_MISSED, detail=f"{told}; min_success_rate was missed.")
         rate = job.spec["policy"]["min_success_rate"]
         return cls(code=SUCCESS_RATE_MISSED, detail=f"{told}; min_success_rate is {rate:g}.")
@@ -124,8 +124,8 @@ class JobSummary(BaseModel):
     links: dict[str, str]
 
     @classmethod
-    def of(cls, job: JobListed) -> Self:
-        """Return the job as a list shows it."""
+    def of(cls, job: JobListed, parts: Sequence[str]) -> Self:
+        """Return the job as a list shows it; `parts` are what its kind adds to what belongs to a job."""
         return cls(
             id=job.id,
             kind=Kind(job.kind),
@@ -136,7 +136,7 @@ class JobSummary(BaseModel):
             finished_at=job.finished_at,
             progress=Progress.of(job.counts),
             incomplete=job.incomplete,
-            links=job_links(job.id, job.kind),
+            links=job_links(job.id, parts),
         )
 
 
@@ -180,8 +180,10 @@ class Job(BaseModel):
         return [{name: value for name, value in note.items() if value is not None} for note in shown(notes)]
 
     @classmethod
-    def of(cls, job: JobRead, import_: ImportRead | None = None, *, held: Held | None = None) -> Self:
-        """Return the job as it is shown alone; `import_` is how far it is, if it is an import."""
+    def of(
+        cls, job: JobRead, parts: Sequence[str], import_: ImportRead | None = None, *, held: Held | None = None
+    ) -> Self:
+        """Return the job as it is shown alone; `parts` as in a list, `import_` is how far it is, if it is an import."""
         progress = None if import_ is None else _progress(job, import_)
         return cls(
             id=job.id,
@@ -206,7 +208,7 @@ class Job(BaseModel):
             incomplete=job.incomplete,
             times_seen=job.times_seen,
             error=JobError.of(job),
-            links=job_links(job.id, job.kind),
+            links=job_links(job.id, parts),
         )
 
 

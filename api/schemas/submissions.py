@@ -91,7 +91,7 @@ class JobInShort(BaseModel):
     """A job and where it is shown."""
 
     id: str
-    kind: Literal["inference", "import"]
+    kind: str
     status: str
     created_at: str = Field(description="RFC 3339, UTC.")
     links: dict[str, str]

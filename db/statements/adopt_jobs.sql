@@ -10,7 +10,7 @@ WITH first AS MATERIALIZED (
     FROM first AS f
     JOIN identities AS i ON i.identity_no = ANY (f.identity_nos)
 ), unconfigured_jobs AS MATERIALIZED (
-    SELECT j.job_no, j.kind, s.spec
+    SELECT j.job_no, s.spec
     FROM jobs AS j
     JOIN specs AS s USING (job_no)
     WHERE j.identity_nos IS NULL AND s.spec IS NOT NULL
@@ -24,7 +24,6 @@ WITH first AS MATERIALIZED (
     CROSS JOIN first AS f
     CROSS JOIN LATERAL json_array_elements(j.spec -> 'models') AS m
     CROSS JOIN LATERAL json_array_elements_text(m -> 'regions') AS r
-    WHERE j.kind = 'inference'
     UNION
     SELECT
         j.job_no,
@@ -33,7 +32,6 @@ WITH first AS MATERIALIZED (
         ''
     FROM unconfigured_jobs AS j
     CROSS JOIN LATERAL json_array_elements(j.spec -> 'record_types') AS t
-    WHERE j.kind = 'import'
 ), accepted AS (
     SELECT w.job_no, array_agg(k.identity_no ORDER BY k.identity_no) AS identity_nos
     FROM wanted AS w

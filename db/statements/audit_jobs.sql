@@ -5,12 +5,13 @@
 -- where somebody was asked: not while it waits, not when it was cancelled, given up or resolved by a person.
 WITH audited_jobs AS MATERIALIZED (
     SELECT
-        j.job_no, j.id, j.kind, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete,
+        j.job_no, j.id, k.unit, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete,
         s.pairs,
         cardinality(s.question_ids) AS questions,
         j.identity_nos || coalesce(j.former_identity_nos, '{}') AS accepted_nos,
         EXISTS (SELECT FROM waves AS w WHERE w.job_no = j.job_no) AS is_coordinated
     FROM jobs AS j
+    JOIN kinds AS k USING (kind)
     JOIN specs AS s USING (job_no)
     WHERE j.job_no = ANY ($1::bigint[])
 ), recorded_tries AS MATERIALIZED (
@@ -94,7 +95,7 @@ WITH audited_jobs AS MATERIALIZED (
         sum(CASE WHEN p.pair = ANY (a.pairs) THEN p.cells_past_plan ELSE p.cells END)::int AS out_of_plan,
         coalesce(sum(p.questions_in_plan) FILTER (WHERE p.pair = ANY (a.pairs)), 0)::int AS in_plan
     FROM counted_pairs AS p
-    JOIN audited_jobs AS a ON a.job_no = p.job_no AND a.kind = 'inference'
+    JOIN audited_jobs AS a ON a.job_no = p.job_no AND a.unit = 'cell'
     GROUP BY p.job_no
 ), duplicates AS (
     SELECT twins.job_no, count(*)::int AS duplicates
@@ -170,7 +171,7 @@ SELECT
     coalesce(d.duplicates, 0) AS duplicates,
     coalesce(s.out_of_plan, 0)
     + CASE
-        WHEN a.is_coordinated AND a.kind = 'import' THEN abs(a.planned - coalesce(c.cells, 0))
+        WHEN a.is_coordinated AND a.unit = 'batch' THEN abs(a.planned - coalesce(c.cells, 0))
         WHEN a.is_coordinated THEN greatest(0, cardinality(a.pairs) * a.questions - coalesce(s.in_plan, 0))
         ELSE 0
     END AS out_of_plan,
@@ -195,7 +196,7 @@ SELECT
     coalesce(kb.differing, 0) AS batches_differ,
     coalesce(kw.differing, 0) AS waves_differ,
     CASE
-        WHEN a.kind = 'import' AND a.status = 'failed' THEN 0
+        WHEN a.unit = 'batch' AND a.status = 'failed' THEN 0
         WHEN a.status IN ('completed', 'partial', 'failed', 'cancelled') THEN coalesce(c.open, 0)
         ELSE 0
     END AS open_in_terminal,

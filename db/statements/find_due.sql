@@ -1,31 +1,33 @@
--- Find what is due by turns of the identities ($1) that this worker serves under configuration $2, up to $3 batches of
--- each; nothing where another configuration is in force. What is paused is passed over. One row tells how many ready rows were taken away; without a batch it is otherwise null.
+-- Find what is due by turns of the identities ($1) that this worker serves in pools ($2 providers, $3 regions) under
+-- configuration $4, up to $5 batches of each; nothing where another configuration is in force. What is paused is passed over. One row tells how many ready rows were taken away; without a batch it is otherwise null.
 -- Locks ready and batch rows only, passing over locked ones. A ready row whose batch can't be claimed is dropped; one
--- whose batch is locked stays. A batch whose lease ran out is found too; not one of this worker itself ($4 are the
--- holders it has in hand), which will renew the lease; and nothing of the jobs ($7) that it leaves to others.
--- Where calls are counted ($5), a job with a limit of its own is passed over unless this transaction has locked its
--- limit ($6) and it has room; a batch that is taken over brings the slots it has. OFFSET 0 keeps the planner from
--- counting for jobs without a limit. Turns are of one identity: those are served by turns themselves, in any order.
+-- whose batch is locked stays. A batch whose lease ran out is found too; not one of this worker itself ($6 are the
+-- holders it has in hand), which will renew the lease; and nothing of the jobs ($9) that it leaves to others.
+-- Where calls are counted ($7), a job with a limit of its own is passed over unless this transaction has locked its
+-- limit ($8) and it has room; a batch that is taken over brings the slots it has. OFFSET 0 keeps the planner from
+-- counting for jobs without a limit, and IS NOT DISTINCT FROM from looking for a pool rather than for the turns of an
+-- identity: those are served by turns themselves, in any order.
 WITH due AS MATERIALIZED (
     SELECT r.job_no, r.batch_no, r.identity_no, r.queued_at, r.turn, r.job_room
-    FROM unnest($1::int[]) AS served (identity_no)
+    FROM unnest($1::int[], $2::text[], $3::text[]) AS served (identity_no, provider, region)
     CROSS JOIN LATERAL (
         SELECT w.job_no, w.batch_no, w.identity_no, w.provider, w.region, w.turn, w.queued_at,
             l.max_concurrent - used.slots AS job_room
         FROM ready AS w
-        LEFT JOIN job_limits AS l ON $5::boolean AND l.job_no = w.job_no
+        LEFT JOIN job_limits AS l ON $7::boolean AND l.job_no = w.job_no
         LEFT JOIN LATERAL (
             SELECT coalesce(sum(b.slots), 0)::int AS slots
             FROM batches AS b
             WHERE b.job_no = l.job_no AND b.slots > 0
             OFFSET 0
         ) AS used ON l.job_no IS NOT NULL
-        WHERE w.identity_no = served.identity_no AND w.not_before <= now()
-            AND w.job_no <> ALL ($7::bigint[])
+        WHERE w.identity_no = served.identity_no AND w.provider IS NOT DISTINCT FROM served.provider AND w.region IS NOT DISTINCT FROM served.region
+            AND w.not_before <= now()
+            AND w.job_no <> ALL ($9::bigint[])
             AND (
                 l.job_no IS NULL
                 OR (
-                    l.job_no = ANY ($6::bigint[])
+                    l.job_no = ANY ($8::bigint[])
                     AND (
                         used.slots < l.max_concurrent
                         OR EXISTS (
@@ -37,16 +39,16 @@ WITH due AS MATERIALIZED (
                 )
             )
         ORDER BY w.turn, w.job_no, w.batch_no
-        LIMIT $3
+        LIMIT $5
         FOR NO KEY UPDATE OF w SKIP LOCKED
     ) AS r
-    WHERE $2::int = (SELECT max(c.configuration_no) FROM configurations AS c)
+    WHERE $4::int = (SELECT max(c.configuration_no) FROM configurations AS c)
         AND NOT EXISTS (SELECT FROM pauses_of(r.provider, r.region))
 ), claimable AS MATERIALIZED (
     SELECT b.job_no, b.batch_no, b.provider, b.region, d.identity_no, b.open_cells, b.slots, d.queued_at, d.turn, d.job_room
     FROM due AS d
     JOIN batches AS b USING (job_no, batch_no)
-    WHERE b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($4::bigint[]))
+    WHERE b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($6::bigint[]))
     ORDER BY b.job_no, b.batch_no
     FOR NO KEY UPDATE OF b SKIP LOCKED
 ), cleared AS (
@@ -55,7 +57,7 @@ WITH due AS MATERIALIZED (
     JOIN batches AS b USING (job_no, batch_no)
     LEFT JOIN claimable AS c USING (job_no, batch_no)
     WHERE r.job_no = d.job_no AND r.batch_no = d.batch_no AND c.job_no IS NULL
-        AND NOT (b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($4::bigint[])))
+        AND NOT (b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($6::bigint[])))
     RETURNING 1
 )
 SELECT

@@ -1,8 +1,10 @@
--- Lock batches that never began and whose job's queue timeout has passed, a page at a time, those too whose claim for
--- that was lost; they need no pool's room.
+-- Lock batches of jobs of kind $2 that never began and whose job's queue timeout has passed, a page at a time, those too
+-- whose claim for that was lost; they need no pool's room.
 SELECT b.job_no, b.batch_no
 FROM batches AS b
-WHERE b.overdue_at <= now() AND (b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now()))
+JOIN jobs AS j USING (job_no)
+WHERE j.kind = $2::text
+    AND b.overdue_at <= now() AND (b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now()))
 ORDER BY b.job_no, b.batch_no
 LIMIT $1
-FOR NO KEY UPDATE SKIP LOCKED
+FOR NO KEY UPDATE OF b SKIP LOCKED

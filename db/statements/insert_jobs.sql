@@ -1,7 +1,7 @@
 -- Store new jobs and their specs, and tell their numbers; none of those that were understood under another configuration
 -- than the one in force. A job's turn is the queue's virtual time plus its cells, so
 -- that small jobs are planned soon and large ones get their share. $1 is the tenant. Each kind has a queue of its own:
--- they are taken apart. An import that waits for its source takes no turns, or time would stand still meanwhile.
+-- they are taken apart. A job whose coordination waits for its source takes no turns, or time would stand still meanwhile.
 -- Neither does what is held because it was accepted under what isn't configured any more.
 WITH submitted AS MATERIALIZED (
     SELECT nextval(pg_get_serial_sequence('jobs', 'job_no')) AS job_no, s.*
@@ -19,22 +19,14 @@ WITH submitted AS MATERIALIZED (
     SELECT
         s.job_no, $1, s.id, s.kind, s.name, s.spec_hash,
         s.planned + coalesce(
-            CASE s.kind
-                WHEN 'import' THEN (
-                    SELECT min(q.turn)
-                    FROM jobs AS q
-                    LEFT JOIN imports AS i USING (job_no)
-                    WHERE q.status = 'queued' AND q.kind = 'import' AND (i.not_before IS NULL OR i.not_before <= now())
-                        AND q.identity_nos <@ current_identities()
-                )
-                ELSE (
-                    SELECT q.turn
-                    FROM jobs AS q
-                    WHERE q.status = 'queued' AND q.kind = 'inference' AND q.identity_nos <@ current_identities()
-                    ORDER BY q.turn
-                    LIMIT 1
-                )
-            END,
+            (
+                SELECT q.turn
+                FROM jobs AS q
+                WHERE q.status = 'queued' AND q.kind = s.kind AND q.identity_nos <@ current_identities()
+                    AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = q.job_no AND i.not_before > now())
+                ORDER BY q.turn
+                LIMIT 1
+            ),
             0
         ),
         s.planned, s.min_success_rate, s.configuration_no, s.identity_nos::int[]

@@ -1,11 +1,11 @@
--- Lock the pools ($1 providers, $2 regions) in which something is due of an identity ($3) that this worker serves, or has
+-- Lock the pools ($2 providers, $3 regions) in which something is due of an identity ($1) that this worker serves, or has
 -- begun and could make more calls ($4, $5), and tell their limits; none where another configuration than $6 is in force.
 -- Pools that are paused or whose gate is closed are passed over; one whose gate may open has room for one call, the probe.
 -- Whether it is being probed is for the next statement: this one's snapshot is from before the lock.
 SELECT p.provider, p.region, p.max_concurrent, p.gate_code IS NOT NULL AS is_probed
 FROM (
     SELECT g.provider, g.region, array_agg(g.identity_no) AS identity_nos
-    FROM unnest($1::text[], $2::text[], $3::int[]) AS g (provider, region, identity_no)
+    FROM unnest($1::int[], $2::text[], $3::text[]) AS g (identity_no, provider, region)
     GROUP BY g.provider, g.region
 ) AS i
 JOIN pools AS p USING (provider, region)
@@ -15,7 +15,8 @@ WHERE $6::int = (SELECT max(c.configuration_no) FROM configurations AS c)
         EXISTS (
             SELECT
             FROM ready AS r
-            WHERE r.identity_no = ANY (i.identity_nos) AND r.not_before <= now()
+            WHERE r.identity_no = ANY (i.identity_nos) AND r.provider = p.provider AND r.region = p.region
+                AND r.not_before <= now()
         )
         OR EXISTS (
             SELECT

@@ -1,4 +1,4 @@
--- Take up to $1 queued inference jobs, nearest turn first, that together plan up to $2 cells, one at least; pass over
+-- Take up to $1 queued jobs of kind $5, nearest turn first, that together plan up to $2 cells, one at least; pass over
 -- those that another worker is planning, and those that were accepted under an identity that isn't among $4, all of the
 -- configuration $3; over all of them where another one is in force. Specs are read only of those; `waiting` tells how many there were
 -- in all.
@@ -28,7 +28,7 @@ FROM (
     FROM (
         SELECT q.job_no, q.id, q.planned, q.identity_nos, q.turn, q.queued_at
         FROM jobs AS q
-        WHERE q.status = 'queued' AND q.kind = 'inference'
+        WHERE q.status = 'queued' AND q.kind = $5::text
             AND q.identity_nos <@ $4::int[]
             AND $3::int = (SELECT max(c.configuration_no) FROM configurations AS c)
         ORDER BY q.turn, q.job_no

@@ -35,6 +35,15 @@ class Tenant(SQLModel, table=True):
     name: Words
 
 
+class Kind(SQLModel, table=True):
+    """A kind of jobs, and whether their progress counts cells or batches."""
+
+    __tablename__: ClassVar[str] = "kinds"
+
+    kind: WordsKey
+    unit: Words
+
+
 class Job(SQLModel, table=True):
     """One accepted spec and its kept progress."""
 
@@ -42,6 +51,7 @@ class Job(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("tenant_no", "id", name="unique_job_id_per_tenant"),
         ForeignKeyConstraint(["tenant_no"], ["tenants.tenant_no"], name="job_belongs_to_tenant"),
+        ForeignKeyConstraint(["kind"], ["kinds.kind"], name="job_kind_is_known"),
         Index("jobs_queued_by_turn", "turn", "job_no", postgresql_where=text("status = 'queued'")),
         Index("jobs_active_by_hash", "tenant_no", "spec_hash", "job_no", postgresql_where=text("finished_at IS NULL")),
         Index(

@@ -17,6 +17,7 @@ from db.configurations import ConfigurationChanged
 from db.controls import Actor
 from db.engine import Connection, Engine, create_engine, in_transaction
 from db.imports import Served
+from db.kinds import RetryFilter
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import SpecRejected
@@ -317,7 +318,7 @@ async def test_a_failed_job_from_before_runs_again_under_the_first_configuration
     await connection.execute("UPDATE jobs SET failed = 3, status = 'failed', finished_at = now()")
     job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
     actor = Actor("a test", None, 1)
-    wanted = retrying.RetryFilter()
+    wanted = RetryFilter()
     retried = await in_transaction(engine, lambda c: retrying.retry_job(c, DEFAULT_TENANT_NO, job_id, wanted, actor))
     assert retried.retried == 3
     assert await claim(engine, CONFIGURATION_NO, POOLS) == 3

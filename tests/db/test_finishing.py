@@ -9,6 +9,7 @@ import pytest
 from db import results, retrying
 from db.controls import Actor
 from db.engine import in_transaction
+from db.kinds import RetryFilter
 from db.results import Settlement
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.controls import events
@@ -122,9 +123,7 @@ async def test_a_retried_job_finishes_once_more(seeds, controls, connection) -> 
         await seeds.record(*(failed(batch) for batch in await seeds.claim()))
         await in_transaction(
             seeds.engine,
-            lambda c: retrying.retry_job(
-                c, DEFAULT_TENANT_NO, job.id, retrying.RetryFilter(), Actor("a test", None, 1)
-            ),
+            lambda c: retrying.retry_job(c, DEFAULT_TENANT_NO, job.id, RetryFilter(), Actor("a test", None, 1)),
         )
     await seeds.run_all()
     told = [kind for kind, _ in await events(connection, job.job_no) if kind in {"finished", "retried"}]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db import importing, retrying
-from db.retrying import RetryFilter
+from db.kinds import RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import DatasetChanging, ImportSuperseded
 from tests.support.import_order import (

@@ -12,6 +12,7 @@ from db.batches import Claim, Claimant, ClaimedBatch
 from db.controls import Actor
 from db.engine import Connection, Engine, create_engine, in_transaction
 from db.gates import Refusal
+from db.kinds import RetryFilter
 from db.results import CellsAlreadyTerminal, EndedCell, Settlement
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.configurations import CONFIGURATION_NO, POOLS
@@ -231,9 +232,7 @@ async def test_a_failure_whose_commit_nobody_heard_of_is_not_written_over_a_retr
     await in_transaction(engine, flush)
     job_id = await connection.fetchval("SELECT id FROM jobs")
     pressed = Actor("a test", None, 1)
-    await in_transaction(
-        engine, lambda c: retrying.retry_job(c, DEFAULT_TENANT_NO, job_id, retrying.RetryFilter(), pressed)
-    )
+    await in_transaction(engine, lambda c: retrying.retry_job(c, DEFAULT_TENANT_NO, job_id, RetryFilter(), pressed))
     with pytest.raises(CellsAlreadyTerminal):
         await in_transaction(engine, flush)
     assert len(await results.settled_cells(connection, [Settlement(batch, ended=[failure])])) == 1

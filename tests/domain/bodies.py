@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from domain.errors import FieldError, SpecRejected
-from domain.import_reading import NormalizedImport
 from domain.import_spec import ImportSpec
-from domain.normalize import Normalized, normalize
+from domain.kinds import Normalized
+from domain.normalize import normalize
 from domain.notes import Note
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
 from domain.sources.sql import SqlSource
@@ -69,11 +69,11 @@ def submitted(number: str) -> dict[str, object]:
     return body
 
 
-def read(body: object, registry: Registry = REGISTRY) -> Normalized | NormalizedImport:
+def read(body: object, registry: Registry = REGISTRY) -> Normalized:
     return normalize(body, registry)
 
 
-def again(spec: JobSpec | ImportSpec, registry: Registry = REGISTRY) -> Normalized | NormalizedImport:
+def again(spec: JobSpec | ImportSpec, registry: Registry = REGISTRY) -> Normalized:
     return normalize(json.loads(json.dumps(spec.to_json())), registry)
 
 

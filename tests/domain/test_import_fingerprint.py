@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.fingerprint import import_identity_json, spec_hash
+from domain.fingerprint import import_hash, import_identity_json
 from domain.import_spec import ImportPolicy, ImportSpec, RecordType
 from domain.sources.file import FileSource
 from domain.sources.sql import SqlSource
@@ -39,7 +39,7 @@ def with_line(**changes) -> ImportSpec:
     ],
 )
 def test_the_hash_of_an_import_never_changes(spec, expected):
-    assert spec_hash(spec) == expected
+    assert import_hash(spec) == expected
 
 
 def test_the_hashed_text_is_canonical_json_of_what_counts():
@@ -62,7 +62,7 @@ def test_the_hashed_text_is_canonical_json_of_what_counts():
     ],
 )
 def test_what_does_not_change_the_work_does_not_change_the_hash(same):
-    assert spec_hash(same) == spec_hash(FULL)
+    assert import_hash(same) == import_hash(FULL)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_what_does_not_change_the_work_does_not_change_the_hash(same):
     ],
 )
 def test_what_changes_the_work_changes_the_hash(other):
-    assert spec_hash(other) != spec_hash(FULL)
+    assert import_hash(other) != import_hash(FULL)
 
 
 def test_equal_seconds_have_one_hash():
-    assert spec_hash(replace(SMALL, policy=ImportPolicy(count_timeout_seconds=300.0))) == spec_hash(SMALL)
+    assert import_hash(replace(SMALL, policy=ImportPolicy(count_timeout_seconds=300.0))) == import_hash(SMALL)
 
 
 def test_paths_in_two_unicode_forms_are_two_files():
     composed, apart = (replace(CUSTOMER, source=FileSource(path)) for path in ("é.csv", "e\u0301.csv"))
-    assert spec_hash(replace(SMALL, record_types=(composed,))) != spec_hash(replace(SMALL, record_types=(apart,)))
+    assert import_hash(replace(SMALL, record_types=(composed,))) != import_hash(replace(SMALL, record_types=(apart,)))

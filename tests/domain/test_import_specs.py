@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from domain.fingerprint import spec_hash
+from domain.fingerprint import import_hash
 from domain.import_spec import ImportSpec
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from tests.domain.bodies import REGISTRY, again, errors_of, file_type, importing, notes_of, plain, read, refusals
@@ -51,7 +51,7 @@ def test_an_import_is_read_as_it_will_run():
 
 
 def test_a_reading_comes_with_the_hash_of_its_spec():
-    assert read(LEDGER).spec_hash == spec_hash(read(LEDGER).spec)
+    assert read(LEDGER).spec_hash == import_hash(read(LEDGER).spec)
 
 
 def test_only_what_needs_no_count_is_planned():

@@ -7,16 +7,15 @@ from typing import Any, TypeVar
 
 import pytest
 
-from db import cancelling, dead_letters, releasing, resolving, retrying, workers
+from db import cancelling, cell_actions, dead_letters, releasing, resolving, retrying, workers
 from db.batches import ClaimedBatch
-from db.cancelling import Cancelled
 from db.controls import Actor
 from db.engine import Connection, Engine, connect, create_engine, in_transaction
+from db.kinds import Cancelled, Retried, RetryFilter
 from db.marks import mark_started
 from db.releasing import Released
 from db.resolving import Resolution, Resolved
 from db.results import EndedCell, Settlement
-from db.retrying import Retried, RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
 from domain.calls import Cell
 from tests.support.job_seeds import Seeds, times
@@ -44,7 +43,7 @@ class Controls:
 
     async def retry_execution(self, execution_id: str, *, reason: str | None = None) -> Retried:
         return await self._run(
-            lambda c: retrying.retry_execution(c, DEFAULT_TENANT_NO, execution_id, self._actor(reason))
+            lambda c: cell_actions.retry_execution(c, DEFAULT_TENANT_NO, execution_id, self._actor(reason))
         )
 
     async def resolve(

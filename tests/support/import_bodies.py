@@ -12,7 +12,6 @@ from db import configurations, submissions
 from db.engine import Connection
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
-from domain.identities import wanted_by
 from domain.normalize import normalize
 from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from domain.regions import Connection as ConfiguredConnection
@@ -76,7 +75,7 @@ async def store_import(connection: Connection, body: dict[str, Any]) -> int:
         spec=orjson.dumps(normalized.spec.to_json()).decode(),
         normalization="[]",
         configuration_no=found.configuration_no,
-        identity_nos=sorted(found.identity_nos[key] for key in wanted_by(normalized.spec, REGISTRY)),
+        identity_nos=sorted(found.identity_nos[key] for key in normalized.wanted),
     )
     return (await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, [job]))[job.id]
 

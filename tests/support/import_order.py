@@ -9,7 +9,7 @@ from db.batches import ClaimedBatch
 from db.controls import Actor
 from db.engine import Connection, in_transaction
 from db.import_settlements import ImportRange, ImportSettlement, ReadRow
-from db.retrying import Retried, RetryFilter
+from db.kinds import Retried, RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.import_steps import WORKER_NO, ImportSteps, plan_of
 from tests.support.waiting import eventually_async

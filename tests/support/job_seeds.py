@@ -15,9 +15,8 @@ from db.results import CompletedCell, EndedCell, Recorded, RetriedCell, Settleme
 from db.submissions import LedgerRow, NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from domain.calls import Cell
-from domain.identities import wanted_by
 from domain.normalize import normalize
-from domain.plan import Pool, pairs, plan
+from domain.plan import Pool, plan
 from domain.spec import JobSpec
 from tests.support.configurations import CONFIGURATION_NO, IDENTITY_BY_POOL, IDENTITY_NOS, POOLS, REGISTRY
 
@@ -57,17 +56,12 @@ class Seeds:
             kind=normalized.spec.kind,
             name=normalized.spec.name,
             spec_hash=normalized.spec_hash,
-            planned=normalized.planned.executions,
-            min_success_rate=normalized.spec.policy.min_success_rate,
-            model_ids=[model.id for model in normalized.spec.models],
-            region_ids=normalized.spec.regions,
-            question_ids=[question.id for question in normalized.spec.questions],
-            pairs=pairs(normalized.spec),
+            cells=normalized.spec.cells,
             submitted=orjson.dumps(spec).decode(),
             spec=orjson.dumps(normalized.spec.to_json()).decode(),
             normalization=orjson.dumps([note.to_json() for note in normalized.notes]).decode(),
             configuration_no=CONFIGURATION_NO,
-            identity_nos=sorted(IDENTITY_NOS[key] for key in wanted_by(normalized.spec, REGISTRY)),
+            identity_nos=sorted(IDENTITY_NOS[key] for key in normalized.wanted),
         )
 
         async def store(connection: Connection) -> int:

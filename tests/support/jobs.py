@@ -11,9 +11,8 @@ from db import submissions
 from db.engine import Connection
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
-from domain.identities import wanted_by
-from domain.normalize import Normalized, normalize
-from domain.plan import pairs
+from domain.kinds import Normalized
+from domain.normalize import normalize
 from domain.regions import DEFAULT_REGIONS
 
 
@@ -45,7 +44,7 @@ async def store_jobs(connection: Connection, bodies: Iterable[Mapping[str, Any]]
     jobs = []
     for n, given in enumerate(bodies):
         normalized = normalize(given, registry)
-        identity_nos = sorted(found.identity_nos[key] for key in wanted_by(normalized.spec, registry))
+        identity_nos = sorted(found.identity_nos[key] for key in normalized.wanted)
         jobs.append(_new_job(f"job-{time.time_ns():x}-{n}", normalized, found.number, identity_nos))
     stored = await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, jobs)
     return [stored[job.id] for job in jobs]
@@ -58,12 +57,7 @@ def _new_job(job_id: str, normalized: Normalized, configuration_no: int, identit
         kind=spec.kind,
         name=spec.name,
         spec_hash=normalized.spec_hash,
-        planned=spec.planned,
-        min_success_rate=spec.policy.min_success_rate,
-        model_ids=[model.id for model in spec.models],
-        region_ids=spec.regions,
-        question_ids=[question.id for question in spec.questions],
-        pairs=pairs(spec),
+        cells=spec.cells,
         submitted="{}",
         spec=orjson.dumps(spec.to_json()).decode(),
         normalization="[]",

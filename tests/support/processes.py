@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -50,9 +50,23 @@ class Forked:
         self.process.join()
 
 
-def fork(role: Role, environment: Mapping[str, str], output: Path) -> BaseProcess:
-    """Start `breakwater api` or `breakwater worker` with these variables and no other BREAKWATER_ ones."""
-    process = _forks.Process(target=_run, args=([role], _whole(environment), output, output), daemon=True)
+def run_breakwater(*arguments: str) -> None:
+    """Run the command line in this process."""
+    sys.argv = ["breakwater", *arguments]
+
+    from cli.main import main  # noqa: PLC0415 - the parent doesn't need it
+
+    main()
+
+
+def fork(
+    role: Role, environment: Mapping[str, str], output: Path, entry: Callable[[str], None] = run_breakwater
+) -> BaseProcess:
+    """Start `breakwater api` or `breakwater worker` with these variables and no other BREAKWATER_ ones.
+
+    `entry` runs something else in its place, in a module that isn't the test's own.
+    """
+    process = _forks.Process(target=_run, args=([role], _whole(environment), output, output, entry), daemon=True)
     process.start()
     return process
 
@@ -82,7 +96,13 @@ def _whole(environment: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **environment}
 
 
-def _run(arguments: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path) -> None:
+def _run(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    output: Path,
+    errors: Path,
+    entry: Callable[..., None] = run_breakwater,
+) -> None:
     parent_death_signal = 1
     ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
     os.environ.clear()  # the process that was forked may have been started before this test
@@ -91,8 +111,4 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], output: Path,
         with path.open("ab") as file:
             os.dup2(file.fileno(), stream.fileno())
     os.chdir(PROJECT)
-    sys.argv = ["breakwater", *arguments]
-
-    from cli.main import main  # noqa: PLC0415 - the parent doesn't need it
-
-    main()
+    entry(*arguments)

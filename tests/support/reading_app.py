@@ -11,10 +11,10 @@ from fastapi import FastAPI
 
 from api import errors
 from api.actions import AT_ONCE
+from api.app import KINDS
 from api.downloads import Downloads
 from api.event_feed import EventSignal
 from api.fleet import FleetView
-from api.import_previews import ImportPreviews
 from api.pauses import Pauses
 from api.registration import Registration
 from api.routes import (
@@ -105,7 +105,7 @@ async def reading_app(
 def _services(
     engine: Engine, redis: Client, settings: Settings, worker_no: Callable[[], Awaitable[int]], version: str
 ) -> Services:
-    registration = Registration(engine, 5, Reminder(""))
+    registration = Registration(engine, 5, Reminder(""), tuple(KINDS.stored.values()))
     registration.unwritten = None
     in_force = InForceReader(engine, settings, by="a test")
     announcer = Announcer(redis)
@@ -121,7 +121,8 @@ def _services(
         submissions=Submissions(engine, settings, in_force, worker_no=worker_no, on_created=announcer.announce),
         announcer=announcer,
         action_permits=asyncio.Semaphore(AT_ONCE),
-        import_previews=ImportPreviews(ConfiguredSources(settings.data_dir)),
+        kinds=KINDS,
+        previews=KINDS.open_previews(ConfiguredSources(settings.data_dir)),
         downloads=Downloads(engine),
         fleet=FleetView(engine, redis, settings, version=version),
     )

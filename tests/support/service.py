@@ -19,7 +19,7 @@ import pytest
 
 from tests.domain.bodies import plain
 from tests.support.configurations import commit_file
-from tests.support.processes import Forked, Role, fork
+from tests.support.processes import Forked, Role, fork, run_breakwater
 from tests.support.waiting import eventually
 
 Json: TypeAlias = dict[str, Any]
@@ -117,7 +117,15 @@ StartProcess: TypeAlias = Callable[..., Process]
 
 
 @contextmanager
-def running(role: Role, output: Path, database_url: str, redis_url: str, **settings: object) -> Iterator[Process]:
+def running(
+    role: Role,
+    output: Path,
+    database_url: str,
+    redis_url: str,
+    *,
+    entry: Callable[[str], None] = run_breakwater,
+    **settings: object,
+) -> Iterator[Process]:
     """Run `cli api` or `cli worker`; an API is awaited until it listens."""
     if config := {name.upper(): value for name, value in settings.items()}.get("CONFIG"):
         commit_file(database_url, str(config))
@@ -125,7 +133,7 @@ def running(role: Role, output: Path, database_url: str, redis_url: str, **setti
     given = {"PORT": port, "DATABASE_URL": database_url, "REDIS_URL": redis_url, **settings}
     environment = {f"BREAKWATER_{name.upper()}": str(value) for name, value in given.items()}
     output.touch()
-    process = Process(fork(role, environment, output), output, f"http://127.0.0.1:{port}")
+    process = Process(fork(role, environment, output, entry), output, f"http://127.0.0.1:{port}")
     try:
         if role == "api":
             eventually(lambda: _listens(process, port), seconds=30, what="the API listens")

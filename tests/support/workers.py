@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.configurations import commit_file
-from tests.support.processes import Forked, fork
+from tests.support.processes import Forked, fork, run_breakwater
 from tests.support.waiting import eventually
 
 
@@ -56,7 +56,7 @@ class RunningWorker(Forked):
 class Fleet:
     """Workers over one pair of stores; `settings` hold for all of them unless `start` says otherwise.
 
-    A file that a worker is given is committed first, as `breakwater config apply` does.
+    A file that a worker is given is committed first, as `breakwater config apply` does. `entry` is what they run.
     """
 
     database_url: str
@@ -66,6 +66,7 @@ class Fleet:
     environment: Mapping[str, str] = field(default_factory=dict)
     workers: list[RunningWorker] = field(default_factory=list)
     applies_config: bool = True
+    entry: Callable[[str], None] = run_breakwater
 
     def start(self, count: int = 1, **settings: object) -> list[RunningWorker]:
         """Start so many workers and wait until they are at work; settings are named as in the environment."""
@@ -88,7 +89,7 @@ class Fleet:
         environment = {f"BREAKWATER_{name}": str(value) for name, value in given.items()} | self.environment
         output = self.folder / f"worker-{len(self.workers)}.log"
         output.touch()
-        self.workers.append(RunningWorker(fork("worker", environment, output), output))
+        self.workers.append(RunningWorker(fork("worker", environment, output, self.entry), output))
         return self.workers[-1]
 
     def close(self) -> None:

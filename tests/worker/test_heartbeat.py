@@ -17,12 +17,9 @@ from tests.support.jobs import job_body
 from tests.support.planned_batches import plan_and_claim
 from tests.support.waiting import eventually_async
 from worker import heartbeat
+from worker.__main__ import KINDS
 from worker.context import Context
-from worker.executor import Executor
-from worker.importer import Importer
-from worker.loader import Loader
-from worker.start_log import StartLog
-from worker.writer import Writer
+from worker.runner import Wakes
 
 CONNECTIONS = 2
 
@@ -68,14 +65,14 @@ def context(work: Engine, heartbeats: Engine) -> Context:
 async def test_leases_are_renewed_while_every_connection_of_the_work_is_taken(pair, connection) -> None:
     given = context(*pair)
     [[batch]] = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
-    executor = Executor(given, Writer(given, lambda _: None, lambda _: None), StartLog(given))
-    importer = Importer(given, Loader(given, lambda _: None), lambda: None)
-    executor.start([batch], {batch.job_no: normalize(job_body(questions=3), REGISTRY).spec})
+    wakes = Wakes(lambda: None, lambda: None)
+    runners = [kind.open_runner(given, wakes) for kind in KINDS]
+    runners[0]._executor.start([batch], {batch.job_no: normalize(job_body(questions=3), REGISTRY).spec})
     await connection.execute("UPDATE batches SET lease_until = now() + interval '1 s'")
     async with AsyncExitStack() as taken, asyncio.TaskGroup() as group:
         for _ in range(CONNECTIONS):
             await taken.enter_async_context(connect(given.engine))
-        beating = group.create_task(heartbeat.keep_leases(given, executor, importer))
+        beating = group.create_task(heartbeat.keep_leases(given, runners))
         renewed = "SELECT lease_until > now() + interval '30 s' FROM batches"
         await eventually_async(lambda: connection.fetchval(renewed), seconds=3, what="the lease is renewed")
         beating.cancel()

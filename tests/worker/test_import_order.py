@@ -14,7 +14,7 @@ from broker.notices import Notice
 from db import cancelling, retrying
 from db.audit import audit_recent
 from db.engine import Connection, create_engine, in_transaction
-from db.retrying import RetryFilter
+from db.kinds import RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import ImportSuperseded
 from tests.support.connections import broker_client, database_connections, publish_envelopes

@@ -1,18 +1,20 @@
-"""Retry of imports: failed batches are read again, and an import that could not be coordinated is coordinated anew."""
+"""What a person does to an import: cancel what is open, read failed batches again, have it coordinated anew."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from db.controls import Actor
 from db.engine import Connection, statement
 from db.imports import lock_dataset
+from db.kinds import Cancelled, Retried, RetryFilter
 from db.results import RETRY_WEIGHT
+from db.retry_results import foreseen, refuse_cancelled, retry_result
 from domain.errors import DatasetChanging, FieldError, ImportSuperseded, ParametersRejected
 from domain.status import TERMINAL_JOB_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
-class ReopenedImport:
+class _Reopened:
     """How many batches are read again, and one of them; or that the import waits for its coordination."""
 
     batches: int
@@ -20,9 +22,44 @@ class ReopenedImport:
     is_queued: bool = False
 
 
-async def reopen_import(
+async def cancel(connection: Connection, job_no: int, actor: Actor) -> Cancelled | None:
+    """End the open batches of an import; None where nothing was open. Locks open batches, then waves and the job."""
+    locked = await connection.fetch(statement("lock_open_batches"), job_no)
+    batches = await connection.fetchval(statement("cancel_import"), job_no, actor.by, actor.reason)
+    if not batches:
+        return None
+    return Cancelled(
+        job_no, "cancelled", is_done=True, cells=batches, import_batches=batches, batch_no=locked[0]["batch_no"]
+    )
+
+
+async def retry(connection: Connection, job_no: int, wanted: RetryFilter, actor: Actor) -> Retried:
+    """Have an import's failed batches read again, or the import coordinated anew if it has none.
+
+    Locks batches, waves, the job, then its dataset. Raises ImportSuperseded and DatasetChanging too.
+    """
+    await refuse_cancelled(connection, job_no)
+    _refuse_cell_filters(wanted.given())
+    reopened = await _reopen(connection, job_no, wanted.error_code, actor, filtered=wanted.given())
+    return await _result(connection, job_no, reopened)
+
+
+async def preview_retry(connection: Connection, job_no: int, wanted: RetryFilter) -> Retried:
+    """Say what `retry` would do now, and do nothing. Raises as that."""
+    await refuse_cancelled(connection, job_no)
+    _refuse_cell_filters(wanted.given())
+    return foreseen(await _result(connection, job_no, await _foresee(connection, job_no, wanted.error_code)))
+
+
+async def _result(connection: Connection, job_no: int, reopened: _Reopened) -> Retried:
+    batches = {reopened.batch_no or 0: reopened.batches} if reopened.batches else {}
+    result = await retry_result(connection, job_no, batches)
+    return replace(result, batch_no=reopened.batch_no, is_queued=reopened.is_queued)
+
+
+async def _reopen(
     connection: Connection, job_no: int, error_code: str | None, actor: Actor, *, filtered: Mapping[str, object]
-) -> ReopenedImport:
+) -> _Reopened:
     """Let an import run again with its failed batches, in the caller's transaction; nothing where none failed.
 
     One that failed before it had batches is coordinated anew. With an `error_code`, only what failed with that.
@@ -31,11 +68,11 @@ async def reopen_import(
     """
     event = actor.told(filter=filtered, verdict="failed")
     if await connection.fetchval(statement("requeue_import"), job_no, actor.by, event, error_code) is not None:
-        return ReopenedImport(0, is_queued=True)
+        return _Reopened(0, is_queued=True)
     locked = await connection.fetch(statement("lock_failed_import_batches"), job_no, error_code)
     batch_nos = [row["batch_no"] for row in locked]
     if not batch_nos:
-        return ReopenedImport(0)
+        return _Reopened(0)
     waves = await connection.fetch(statement("lock_waves_of_batches"), job_no, batch_nos)
     before = await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1 FOR NO KEY UPDATE", job_no)
     await lock_dataset(connection, job_no)
@@ -48,17 +85,17 @@ async def reopen_import(
     await connection.execute(
         statement("reopen_import"), job_no, batch_nos, RETRY_WEIGHT, actor.by, event, actor.worker_no
     )
-    return ReopenedImport(len(batch_nos), batch_nos[0])
+    return _Reopened(len(batch_nos), batch_nos[0])
 
 
-async def preview_import(connection: Connection, job_no: int, error_code: str | None) -> ReopenedImport:
-    """Say what `reopen_import` would do now, and do nothing. Raises as that."""
+async def _foresee(connection: Connection, job_no: int, error_code: str | None) -> _Reopened:
+    """Return what `_reopen` would do now, and do nothing. Raises as that."""
     if await connection.fetchval(statement("find_import_to_requeue"), job_no, error_code) is not None:
-        return ReopenedImport(0, is_queued=True)
+        return _Reopened(0, is_queued=True)
     failed = await connection.fetchval(statement("count_failed_import_batches"), job_no, error_code)
     if failed:
         await _refuse_superseded(connection, job_no)
-    return ReopenedImport(failed)
+    return _Reopened(failed)
 
 
 async def _refuse_superseded(connection: Connection, job_no: int) -> None:
@@ -81,7 +118,7 @@ async def _refuse_superseded(connection: Connection, job_no: int) -> None:
         )
 
 
-def refuse_cell_filters(given: Mapping[str, object]) -> None:
+def _refuse_cell_filters(given: Mapping[str, object]) -> None:
     """Raise ParametersRejected for a filter by what no batch of an import has."""
     errors = [
         FieldError(

@@ -1,0 +1,99 @@
+"""Kinds as the database knows them: a row each, and what a person can do to their jobs, each in one transaction.
+
+The actions of a kind stand in a module of its own (`cell_actions.py`, `import_actions.py`); none is named here.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from db.controls import Actor
+from db.engine import Connection, statement
+
+
+class Unit(StrEnum):
+    """What the progress of a job counts, and its audit recounts."""
+
+    CELL = "cell"
+    BATCH = "batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What a cancel found or made: the job's state now, and how many units (cells or batches) it ended.
+
+    `is_done` unless the job had ended before. `cells_by_pool` counts cells with a row by (provider, region); a job that
+    was never planned has none. `import_batches` of an import ended. `batch_no` is one of the batches that ended, None
+    if there was none. `failed_triggers` are the sources of triggers that waited for the job's coordination.
+    """
+
+    job_no: int
+    status: str
+    is_done: bool = False
+    cells: int = 0
+    cells_by_pool: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    import_batches: int = 0
+    batch_no: int | None = None
+    failed_triggers: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryFilter:
+    """What of a job's failed units is meant; `region` is canonical. None stands for any."""
+
+    region: str | None = None
+    model: str | None = None
+    error_code: str | None = None
+
+    def given(self) -> Mapping[str, str]:
+        """Return the members that were asked for, as an event and a log line name them."""
+        members = {"region": self.region, "model": self.model, "error_code": self.error_code}
+        return {name: value for name, value in members.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """How many units were planned anew of those that were asked about, and the job's state after it.
+
+    `unknown` counts the job's cells whose end nobody knows. `batch_no` is a batch with such units, None if there are
+    none. A job that could not be coordinated `is_queued` to be.
+    """
+
+    job_no: int
+    job_id: str
+    status: str
+    retried: int
+    untouched: int
+    unknown: int
+    batch_no: int | None = None
+    is_queued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKind:
+    """A kind with its actions. Each gets a job that its transaction has locked against other actions.
+
+    `cancel` ends what is open of a job that runs, and returns None where nothing is: it moved on meanwhile. `retry`
+    plans anew what failed and returns what came of it; `preview_retry` returns what that would come to and changes
+    nothing. Both raise JobCancelled, and ParametersRejected for a filter that a job of the kind can't have.
+    """
+
+    name: str
+    unit: Unit
+    cancel: Callable[[Connection, int, Actor], Awaitable[Cancelled | None]]
+    retry: Callable[[Connection, int, RetryFilter, Actor], Awaitable[Retried]]
+    preview_retry: Callable[[Connection, int, RetryFilter], Awaitable[Retried]]
+
+
+async def register(connection: Connection, kinds: Sequence[StoredKind]) -> None:
+    """Enter the kinds that the database doesn't know yet; jobs refer to them. Safe to repeat and to race.
+
+    A kind that is known is left as it is, and nothing is locked.
+    """
+    await connection.execute(statement("register_kinds"), [kind.name for kind in kinds], [kind.unit for kind in kinds])
+
+
+async def kind_of(connection: Connection, job_no: int) -> str:
+    """Return the name of a job's kind, which never changes."""
+    name: str = await connection.fetchval("SELECT kind FROM jobs WHERE job_no = $1", job_no)
+    return name

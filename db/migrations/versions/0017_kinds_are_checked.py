@@ -1,0 +1,16 @@
+"""The kinds of all jobs are checked."""
+
+from pathlib import Path
+
+from alembic import op
+
+from db.migrate import run_script
+
+revision = "0017"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    run_script(op.get_bind(), Path(__file__).with_suffix(".sql"))

@@ -1,0 +1,41 @@
+"""What the retries of all kinds answer: how many units were planned anew, and the job's state after it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from db.engine import Connection
+from db.jobs import absent_job
+from db.kinds import Retried
+from domain.errors import JobCancelled
+
+
+async def retry_result(connection: Connection, job_no: int, units_by_batch: Mapping[int, int]) -> Retried:
+    """Return what came of a retry that gave each of these batches so many units back."""
+    job = await connection.fetchrow("SELECT id, status, planned, unknown FROM jobs WHERE job_no = $1", job_no)
+    if job is None:
+        raise absent_job()
+    retried = sum(units_by_batch.values())
+    return Retried(
+        job_no=job_no,
+        job_id=job["id"],
+        status=job["status"],
+        retried=retried,
+        untouched=job["planned"] - retried,
+        unknown=job["unknown"],
+        batch_no=next(iter(units_by_batch), None),
+    )
+
+
+def foreseen(result: Retried) -> Retried:
+    """Return what a retry comes to, given what it would find."""
+    if result.is_queued:
+        return replace(result, status="queued")
+    return replace(result, status="running") if result.retried else result
+
+
+async def refuse_cancelled(connection: Connection, job_no: int) -> None:
+    """Raise JobCancelled where the job was cancelled."""
+    if await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "cancelled":
+        raise JobCancelled(
+            "The job was cancelled, and nothing of it runs again. Submit it again, without its id or under another one."
+        )

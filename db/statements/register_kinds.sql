@@ -1,0 +1,6 @@
+-- Enter the kinds ($1) that aren't known yet, each with what its progress counts ($2).
+INSERT INTO kinds (kind, unit)
+SELECT k.kind, k.unit
+FROM unnest($1::text[], $2::text[]) AS k (kind, unit)
+WHERE NOT EXISTS (SELECT FROM kinds AS known WHERE known.kind = k.kind)
+ON CONFLICT ON CONSTRAINT kinds_key DO NOTHING

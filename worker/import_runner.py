@@ -1,0 +1,121 @@
+"""Imports in a worker: one worker surveys each under a lease, and its batches are read from their sources."""
+
+from collections.abc import Mapping, Sequence
+
+from db import batches
+from db.batches import Claim, Claimant, ClaimedBatch, Pools
+from db.engine import Connection
+from db.importing import ImportRecorded
+from db.job_kinds import IMPORT
+from worker.context import Context
+from worker.import_coordinator import ImportCoordinator
+from worker.importer import Importer
+from worker.left_work import publish_notice
+from worker.loader import Loader
+from worker.runner import Claiming, PlannedJobs, Runner, Task, Wakes, WorkerKind
+
+LEFT_NOTICE = "imports"
+"""Its room is a worker's own: an envelope might be answered by one that has none."""
+
+
+class ImportRunner(Runner):
+    """Coordinates imports and reads their batches. These are held by the importer."""
+
+    def __init__(self, context: Context, wakes: Wakes) -> None:
+        super().__init__(context)
+        self._wakes = wakes
+        self._loader = Loader(context, self._on_loaded)
+        self._importer = Importer(context, self._loader, wakes.all_kinds)
+        self._coordinator = ImportCoordinator(context, wakes.all_kinds)
+
+    @property
+    def taking(self) -> Mapping[str, Task]:
+        """The coordinator."""
+        return {"import coordinator": self._coordinator.run}
+
+    @property
+    def ending(self) -> Mapping[str, Task]:
+        """What reads batches and what writes their rows."""
+        return {"importer": self._importer.run, "loader": self._loader.run}
+
+    async def plan(self, sources: Mapping[int, str]) -> PlannedJobs:
+        """Have the coordinator look where an envelope may be of an import."""
+        if sources:
+            self._coordinator.wake()
+        return PlannedJobs()
+
+    def look(self) -> None:
+        """Have the coordinator look."""
+        self._coordinator.wake()
+
+    @property
+    def pools(self) -> Pools:
+        """The pool of all imports."""
+        return self._context.serving.imports
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more batches may be read."""
+        return bool(self._importer.room)
+
+    def claims(self) -> Sequence[Claiming]:
+        """Return the claim of batches, if any more may be read."""
+        return [self._claim] if self._importer.room else []
+
+    @property
+    def skipped_jobs(self) -> frozenset[int]:
+        """The imports whose sources this worker's configuration doesn't know."""
+        return self._importer.left_to_others.job_nos
+
+    async def find_left(self, connection: Connection) -> tuple[int, int] | None:
+        """Return a due batch that the limits of its job let others take."""
+        await self._free_permits(connection)
+        return await batches.first_due(connection, self.pools)
+
+    async def announce_left(self, _job_no: int, _batch_no: int) -> None:
+        """Publish a notice to all workers."""
+        await publish_notice(self._context, LEFT_NOTICE)
+
+    @property
+    def held(self) -> Sequence[ClaimedBatch]:
+        """The batches in hand."""
+        return self._importer.held
+
+    async def start(self, batches: Sequence[ClaimedBatch]) -> None:
+        """Read batches."""
+        await self._importer.start(batches)
+
+    def release(self, batch: ClaimedBatch) -> None:
+        """Let go of a batch and stop reading it."""
+        self._importer.release(batch)
+
+    def lose(self, batch: ClaimedBatch) -> None:
+        """Stop reading a batch whose lease was lost; one that was read is undone by the loader."""
+        self._importer.lose(batch)
+
+    def drain(self) -> None:
+        """Read nothing more."""
+        self._importer.drain()
+
+    async def emptied(self) -> None:
+        """Wait until nothing is in hand."""
+        await self._importer.emptied()
+
+    async def _claim(self, connection: Connection, claimant: Claimant) -> Claim:
+        await self._free_permits(connection)
+        return await batches.claim_calls(connection, self.pools, claimant, calls=self._importer.room)
+
+    async def _free_permits(self, connection: Connection) -> None:
+        if read := self._importer.read:
+            await batches.free_slots(connection, read)
+
+    def _on_loaded(self, recorded: ImportRecorded) -> None:
+        """Let go of batches whose end is recorded, and of stale ones; look for more."""
+        for settlement in (*recorded.settled, *recorded.stale):
+            self._importer.release(settlement.batch)
+        self._wakes.all_kinds()
+        if any(job.status != "running" for job in recorded.jobs):
+            self._coordinator.wake()  # another import may have waited for the end of this one
+
+
+KIND = WorkerKind(IMPORT, ImportRunner, left_notice=LEFT_NOTICE)

@@ -1,0 +1,187 @@
+"""Inference in a worker: jobs are planned in one transaction, and their cells are asked of providers."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from db import batches
+from db.batches import Claim, Claimant, ClaimedBatch, Pools
+from db.engine import Connection
+from db.job_kinds import INFERENCE
+from db.results import Recorded
+from worker.call_starts import show_call_starts
+from worker.context import Context
+from worker.coordinator import Coordinator
+from worker.executor import Executor
+from worker.runner import Claiming, PlannedJobs, Runner, Task, Wakes, WorkerKind
+from worker.specs import Specs
+from worker.start_log import StartLog
+from worker.writer import Writer
+
+OVERDUE_AT_ONCE = 64
+
+
+class InferenceRunner(Runner):
+    """Plans inference jobs and runs their cells. Its batches are held by the executor."""
+
+    is_eager = True
+
+    def __init__(self, context: Context, wakes: Wakes) -> None:
+        super().__init__(context)
+        self._wakes = wakes
+        self._specs = Specs(context.engine)
+        self._coordinator = Coordinator(context)
+        self._writer = Writer(context, self._on_recorded, self._on_refused)
+        self._start_log = StartLog(context)
+        self._executor = Executor(context, self._writer, self._start_log)
+
+    @property
+    def ending(self) -> Mapping[str, Task]:
+        """The executor, and what writes down what it does."""
+        return {
+            "executor": self._executor.run,
+            "writer": self._writer.run,
+            "start log": self._start_log.run,
+            "call starts": partial(show_call_starts, self._context, self._executor),
+        }
+
+    async def room_to_plan(self) -> None:
+        """Wait until cells may be claimed."""
+        await self._executor.in_hand.has_room.wait()
+
+    async def plan(self, sources: Mapping[int, str]) -> PlannedJobs:
+        """Plan queued jobs, by turns, and start what was claimed with that."""
+        planned = await self._coordinator.coordinate(sources, self._executor.in_hand.room_for_cells)
+        for job_no, spec in planned.specs.items():
+            self._specs.keep(job_no, spec)
+        self._executor.start(planned.claimed, planned.specs)
+        if planned.ready:
+            self._wakes.all_kinds()
+        return PlannedJobs(frozenset(planned.job_nos), planned.has_more)
+
+    @property
+    def pools(self) -> Pools:
+        """The providers' pools."""
+        return {**self._context.serving.called, **self._context.serving.instant}
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more cells may be claimed."""
+        return self._executor.in_hand.has_room.is_set()
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether a batch has fewer permits than cells: who frees permits elsewhere doesn't know of it."""
+        return bool(self._executor.starved())
+
+    def claims(self) -> Sequence[Claiming]:
+        """Return the claims of batches whose provider makes calls, and of those whose provider makes none."""
+        claims: list[Claiming] = []
+        if self._executor.in_hand.room_for_calls:
+            claims.append(self._claim_calls)
+        if self._executor.in_hand.room_for_cells:
+            claims.append(self._claim_cells)
+        return claims
+
+    def overdue_claims(self) -> Sequence[Claiming]:
+        """Return the claim of batches that never began within their job's queue timeout."""
+        return [self._claim_overdue]
+
+    @property
+    def held(self) -> Sequence[ClaimedBatch]:
+        """The batches in hand."""
+        return self._executor.held
+
+    @property
+    def watched(self) -> Sequence[ClaimedBatch]:
+        """Those that make calls; the others end at once."""
+        return [run.batch for run in self._executor.in_hand.runs if run.makes_calls]
+
+    @property
+    def running(self) -> int:
+        """Cells in hand, and calls that may be in flight."""
+        return self._executor.in_hand.permits
+
+    async def start(self, batches: Sequence[ClaimedBatch]) -> None:
+        """Run batches. One whose spec can't be read is left to its lease, and fails after ten.
+
+        So is one for an identity that this worker doesn't serve, whatever brought it here.
+        """
+        for batch in batches:
+            if batch.was_lost:
+                self._context.log.warning("lease_lost", **_named(batch), times=batch.lost_leases)
+            if not self._can_answer(batch):
+                self._context.log.error("identity_not_served", **_named(batch), identity_no=batch.identity_no)
+        answered = [batch for batch in batches if self._can_answer(batch)]
+        specs = await self._specs.load(batch.job_no for batch in answered)
+        for batch in answered:
+            if batch.job_no not in specs:
+                self._context.log.error("spec_not_readable", **_named(batch))
+        self._executor.start([batch for batch in answered if batch.job_no in specs], specs)
+
+    def grow(self, batch: ClaimedBatch, permits: int) -> None:
+        """Make so many more calls of a batch at once."""
+        self._executor.grow(batch, permits)
+
+    def release(self, batch: ClaimedBatch) -> None:
+        """Let go of a batch and stop its calls."""
+        self._executor.release(batch)
+
+    def lose(self, batch: ClaimedBatch) -> None:
+        """Stop a batch whose lease was lost, unless all its results are with the writer."""
+        self._executor.lose(batch)
+
+    def drain(self) -> None:
+        """Start no more calls."""
+        self._executor.drain()
+
+    async def emptied(self) -> None:
+        """Wait until nothing is in hand."""
+        await self._executor.emptied()
+
+    async def recorded(self) -> None:
+        """Wait until the writer has recorded everything."""
+        await self._writer.drain()
+
+    def _on_recorded(self, recorded: Recorded) -> None:
+        """Let go of batches whose end is recorded, and of stale ones; look for more."""
+        for settlement in (*recorded.settled, *recorded.stale):
+            if settlement.refusal is not None:
+                self._executor.hear_of_gate(settlement.batch.pool)
+        for settlement in recorded.settled:
+            if settlement.status != "running":
+                self._executor.release(settlement.batch)
+        for settlement in recorded.stale:
+            self._executor.lose(settlement.batch)
+            self._executor.release(settlement.batch)
+        if recorded.stale or any(one.freed_slots or one.status != "running" for one in recorded.settled):
+            self._wakes.own_kind()
+
+    def _on_refused(self, batch: ClaimedBatch) -> None:
+        """Leave a batch whose results can't be recorded to its lease."""
+        self._executor.hear_of_gate(batch.pool)
+        self._executor.release(batch)
+        self._wakes.all_kinds()
+
+    async def _claim_calls(self, connection: Connection, claimant: Claimant) -> Claim:
+        room = self._executor.in_hand.room_for_calls
+        return await batches.claim_calls(
+            connection, self._context.serving.called, claimant, calls=room, growing=self._executor.starved()
+        )
+
+    async def _claim_cells(self, connection: Connection, claimant: Claimant) -> Claim:
+        room = self._executor.in_hand.room_for_cells
+        return await batches.claim_cells(connection, self._context.serving.instant, claimant, cells=room)
+
+    async def _claim_overdue(self, connection: Connection, claimant: Claimant) -> Claim:
+        return Claim(await batches.claim_overdue(connection, claimant, INFERENCE.name, limit=OVERDUE_AT_ONCE))
+
+    def _can_answer(self, batch: ClaimedBatch) -> bool:
+        """Say whether a batch can be begun here; one that is only to be ended asks nobody."""
+        return batch.is_overdue or self._context.provider_of(batch.identity_no) is not None
+
+
+def _named(batch: ClaimedBatch) -> dict[str, int]:
+    return {"job_no": batch.job_no, "batch_no": batch.batch_no, "fence": batch.fence}
+
+
+KIND = WorkerKind(INFERENCE, InferenceRunner)

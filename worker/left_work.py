@@ -1,0 +1,34 @@
+"""Telling other workers of due work that this one leaves for lack of room. A broker that refuses is no failure here.
+
+They look at PostgreSQL by themselves while nothing can be published.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+
+from broker import envelopes, notices
+from broker.envelopes import BrokerError, Envelope
+from broker.health import describe
+from broker.notices import Notice
+from worker.context import Context
+
+PUBLISH_SECONDS = 0.5
+"""How long a claim waits for a silent Redis before it goes on."""
+
+
+async def publish_envelope(context: Context, job_no: int, batch_no: int) -> None:
+    """Publish an envelope of a batch: one worker looks, and publishes in its turn if it has no room either."""
+    envelope = Envelope(job=job_no, batch=batch_no, source="initial", enqueued_at=time.time())
+    try:
+        async with asyncio.timeout(PUBLISH_SECONDS):
+            await envelopes.publish(context.redis, [envelope])
+    except (BrokerError, TimeoutError) as error:
+        context.log.warning("announcement_delayed", error=str(error), code=describe(error).code)
+
+
+async def publish_notice(context: Context, about: str) -> None:
+    """Publish a notice, which every worker hears: for work that not every worker has room for."""
+    with suppress(BrokerError, TimeoutError):
+        async with asyncio.timeout(PUBLISH_SECONDS):
+            await notices.publish(context.redis, Notice(about))

@@ -1,0 +1,171 @@
+"""The seam of kinds in a worker: what each brings to plan its jobs and to run their batches; all else loops over these.
+
+A kind stands in a module of its own (`inference_runner.py`, `import_runner.py`); `__main__.py` chooses which are run.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from db import batches
+from db.batches import Claim, Claimant, ClaimedBatch, Pools
+from db.engine import Connection
+from db.kinds import StoredKind
+from worker.context import Context
+from worker.left_work import publish_envelope
+
+Claiming: TypeAlias = Callable[[Connection, Claimant], Awaitable[Claim]]
+"""Claims in the caller's transaction what there is room for."""
+Task: TypeAlias = Callable[[], Coroutine[None, None, None]]
+"""Runs until cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wakes:
+    """How a runner has the claimer look: at batches of every kind, or of its own kind alone."""
+
+    all_kinds: Callable[[], None]
+    own_kind: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJobs:
+    """The jobs that no longer wait to be planned, and whether more of them may be planned at once."""
+
+    job_nos: frozenset[int] = frozenset()
+    has_more: bool = False
+
+
+class Runner(ABC):
+    """What a worker does with the jobs of one kind: it plans them, claims their batches, and runs these to their end.
+
+    Every batch that it holds is under a lease, which the worker renews. What isn't abstract is what a kind does that
+    plans at once and whose batches are few.
+    """
+
+    is_eager = False
+    """Whether each wake of any kind has the claimer look for it: for a kind whose batches end all the time."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def taking(self) -> Mapping[str, Task]:
+        """The tasks, by name, that take work: they stop first when the worker stops."""
+        return {}
+
+    @property
+    @abstractmethod
+    def ending(self) -> Mapping[str, Task]:
+        """The tasks, by name, that go on until everything in hand has ended or is handed back."""
+
+    # Planning
+
+    async def room_to_plan(self) -> None:
+        """Wait until jobs may be planned; the stream is left alone until then."""
+        return
+
+    @abstractmethod
+    async def plan(self, sources: Mapping[int, str]) -> PlannedJobs:
+        """Plan jobs that wait, or have it done soon; `sources` names the trigger of each job that has an envelope."""
+
+    def look(self) -> None:
+        """Take note that a job may wait which `plan` doesn't plan itself, or that another's end may let one begin."""
+        return
+
+    # Claiming
+
+    @property
+    @abstractmethod
+    def pools(self) -> Pools:
+        """The pools that it serves, and by which identities."""
+
+    @property
+    @abstractmethod
+    def has_room(self) -> bool:
+        """Whether more may be claimed."""
+
+    @abstractmethod
+    def claims(self) -> Sequence[Claiming]:
+        """Return the claims that there is room for."""
+
+    def overdue_claims(self) -> Sequence[Claiming]:
+        """Return the claims of batches that are only to be ended, since they didn't begin in time."""
+        return ()
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether a batch in hand could use permits that others give back: the claimer then looks again soon."""
+        return False
+
+    @property
+    def skipped_jobs(self) -> frozenset[int]:
+        """The jobs that it leaves to other workers for a while."""
+        return frozenset()
+
+    async def find_left(self, connection: Connection) -> tuple[int, int] | None:
+        """Return (job_no, batch_no) of a due batch that is unclaimed, None if there is none."""
+        return await batches.first_due(connection, self.pools)
+
+    async def announce_left(self, job_no: int, batch_no: int) -> None:
+        """Have other workers look for a batch that this one has no room for."""
+        await publish_envelope(self._context, job_no, batch_no)
+
+    # Running
+
+    @property
+    @abstractmethod
+    def held(self) -> Sequence[ClaimedBatch]:
+        """The batches in hand."""
+
+    @property
+    def watched(self) -> Sequence[ClaimedBatch]:
+        """Those of them that run for long enough to be stopped soon after their lease is lost."""
+        return self.held
+
+    @property
+    def running(self) -> int:
+        """How much is at work, as the heartbeat shows it."""
+        return len(self.held)
+
+    @abstractmethod
+    async def start(self, batches: Sequence[ClaimedBatch]) -> None:
+        """Take these claimed batches in hand. One that can't be begun is left to its lease."""
+
+    def grow(self, batch: ClaimedBatch, permits: int) -> None:
+        """Let so many more calls of a held batch be in flight, which one of the claims asked for."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def release(self, batch: ClaimedBatch) -> None:
+        """Let go of a batch, if it is in hand; what still runs of it is stopped."""
+
+    @abstractmethod
+    def lose(self, batch: ClaimedBatch) -> None:
+        """Stop a batch whose lease was lost, unless all its results are on their way to be recorded."""
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Begin nothing more."""
+
+    @abstractmethod
+    async def emptied(self) -> None:
+        """Wait until nothing is in hand."""
+
+    async def recorded(self) -> None:
+        """Wait until what was handed over to be recorded is."""
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerKind:
+    """A kind as a worker runs it.
+
+    `left_notice` is what the notices are about by which other workers say that they leave batches of this kind; None
+    where they publish envelopes.
+    """
+
+    stored: StoredKind
+    open_runner: Callable[[Context, Wakes], Runner]
+    left_notice: str | None = None
