@@ -15,14 +15,17 @@ OF_THE_MOMENT = ("/queue", "/livez", "/metrics", "/", "/docs", "/openapi.json")
 CHANGING = {"checked_at", "since", "until", "seconds_left", "rows_per_second", "links", "configured"}
 
 
-async def read_every_route(http: httpx2.AsyncClient) -> dict[str, Any]:
-    """Return what is answered by path, without what differs between two looks. Fails where anything isn't answered."""
+async def read_every_route(http: httpx2.AsyncClient, *, jobs: int = 200) -> dict[str, Any]:
+    """Return what is answered by path about the newest jobs, without what differs between two looks.
+
+    Fails where anything isn't answered.
+    """
     reader = _Reader(http, {})
     for path in OF_THE_MOMENT:
         assert (await http.get(path)).status_code == 200, path
     for path in LISTS:
-        await reader.read(f"{path}?limit=200" if path in {"/jobs", "/executions", "/audit"} else path)
-    for job in reader.answers["/jobs?limit=200"]["items"]:
+        await reader.read(f"{path}?limit={jobs}" if path in {"/jobs", "/executions", "/audit"} else path)
+    for job in reader.answers[f"/jobs?limit={jobs}"]["items"]:
         await reader.read_job(f"/jobs/{job['id']}")
     for dataset in reader.answers["/datasets"]["items"]:
         for record_type in dataset["record_types"]:

@@ -1,15 +1,19 @@
-"""The release before this one, unpacked once, and its processes on the stores of a test."""
+"""The release before this one, unpacked once, and databases with its schema."""
 
-import secrets
+import asyncio
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 
-from tests.support.releases import Release, ReleasedProcess
+from tests.support.releases import Release
 
 
 @pytest.fixture(scope="session")
@@ -21,13 +25,35 @@ def previous() -> Iterator[Release]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="session")
+def previous_schema(engines: Any, previous: Release) -> Iterator[str]:
+    """The name of a database on which the release before this one simulates; nobody is connected to it."""
+    name = f"previous_{os.getpid()}"
+    url = urlunsplit(urlsplit(engines.database_url)._replace(path=f"/{name}"))
+    execute(engines.database_url, f'CREATE DATABASE "{name}"')
+    for command in (["migrate"], ["config", "apply", "--simulate"]):
+        ended = previous.run(*command, database_url=url, redis_url=engines.redis_url)
+        assert ended.returncode == 0, ended
+    yield name
+    execute(engines.database_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
 @pytest.fixture
-def start_previous(previous: Release, tmp_path: Path) -> Iterator[Callable[..., ReleasedProcess]]:
-    """Start processes of that release: `start_previous("worker", database_url=..., redis_url=...)`."""
-    with ExitStack() as started:
+def previous_database_url(engines: Any, previous_schema: str) -> Iterator[str]:
+    """A database with the schema of the release before this one."""
+    name = f"{previous_schema}_copy"
+    execute(engines.database_url, f'CREATE DATABASE "{name}" TEMPLATE "{previous_schema}"')
+    yield urlunsplit(urlsplit(engines.database_url)._replace(path=f"/{name}"))
+    execute(engines.database_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
-        def start(command: str, **settings: object) -> ReleasedProcess:
-            output = tmp_path / f"previous-{command}-{secrets.token_hex(4)}.log"
-            return started.enter_context(previous.running(command, output, **settings))
 
-        yield start
+def execute(database_url: str, statement: str) -> None:
+    """Run a statement, away from any event loop that the test runner has set up here."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(statement)
+        await connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(run())).result()

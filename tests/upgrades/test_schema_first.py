@@ -1,16 +1,9 @@
 """Schema before processes: who may migrate when, and what a process does on a schema that isn't its own."""
 
 import asyncio
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import httpx2
-import pytest
 
 from db.engine import Connection
 from db.schema import brought_revision, read_schema
@@ -35,40 +28,6 @@ FROM pg_stat_activity
 WHERE application_name = 'breakwater-migrate' AND datname = current_database()
 """
 OTHERS = 3
-
-
-@pytest.fixture(scope="session")
-def previous_schema(engines: Any, previous: Release) -> Iterator[str]:
-    """The name of a database on which the release before this one simulates; nobody is connected to it."""
-    name = f"previous_{os.getpid()}"
-    url = urlunsplit(urlsplit(engines.database_url)._replace(path=f"/{name}"))
-    execute(engines.database_url, f'CREATE DATABASE "{name}"')
-    for command in (["migrate"], ["config", "apply", "--simulate"]):
-        ended = previous.run(*command, database_url=url, redis_url=engines.redis_url)
-        assert ended.returncode == 0, ended
-    yield name
-    execute(engines.database_url, f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-@pytest.fixture
-def previous_database_url(engines: Any, previous_schema: str) -> Iterator[str]:
-    """A database with the schema of the release before this one."""
-    name = f"{previous_schema}_copy"
-    execute(engines.database_url, f'CREATE DATABASE "{name}" TEMPLATE "{previous_schema}"')
-    yield urlunsplit(urlsplit(engines.database_url)._replace(path=f"/{name}"))
-    execute(engines.database_url, f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-def execute(database_url: str, statement: str) -> None:
-    """Run a statement, away from any event loop that the test runner has set up here."""
-
-    async def run() -> None:
-        connection = await asyncpg.connect(database_url)
-        await connection.execute(statement)
-        await connection.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(lambda: asyncio.run(run())).result()
 
 
 def breakwater(*arguments: str, **settings: object) -> Ended:
