@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ INSERT INTO configurations (configuration_no, content, is_simulated, identity_no
 SELECT configuration_no + 1, '{"weather": {"is": "fine"}}', is_simulated, identity_nos, 'a later release'
 FROM current_configuration
 RETURNING configuration_no
+"""
+WRITTEN_EVENTS = """
+SELECT j.id, e.event_no FROM events AS e JOIN jobs AS j USING (job_no) WHERE j.id = ANY ($1) ORDER BY j.id, e.event_no
 """
 WHO_RAN = "SELECT w.version FROM batches AS b JOIN workers AS w USING (worker_no) WHERE b.job_no = $1"
 
@@ -183,6 +187,46 @@ async def test_jobs_of_either_api_are_done_once_and_by_workers_of_both_releases(
     )
     assert {share["version"] for share in shares} == {THIS.version, mixed.release.version}, shares
     await assert_audit(rows)
+
+
+async def test_who_follows_all_events_meets_each_once_whichever_release_wrote_it(
+    clients: tuple[httpx2.AsyncClient, ...], rows: Any
+) -> None:
+    token, _ = await read_on(clients[1], None)
+    followed: list[tuple[str, int]] = []
+    ids = set()
+    for _ in range(8):
+        answers = await asyncio.gather(*(accepted(client, spec(questions=3)) for client in clients))
+        ids |= {answered["job"]["id"] for answered in answers}
+        token, events = await read_on(clients[1], token)
+        followed += events
+    await all_ended(rows)
+    wanted = await rows.fetch(
+        "SELECT j.id, e.event_no FROM events AS e JOIN jobs AS j USING (job_no) WHERE j.id = ANY ($1) ORDER BY 1, 2",
+        ids,
+    )
+
+    async def all_followed() -> bool:
+        nonlocal token
+        token, events = await read_on(clients[1], token)
+        followed.extend(events)
+        return len(followed) >= len(wanted)
+
+    await eventually_async(all_followed, what="all events are read")
+    assert sorted(followed) == [tuple(event) for event in wanted]
+    assert sorted(followed, key=itemgetter(0)) == sorted(followed)  # of each job in the order of their numbers
+
+
+async def read_on(client: httpx2.AsyncClient, token: str | None) -> tuple[str | None, list[tuple[str, int]]]:
+    """Read all events after a token; return the last token, and (job, number) of each."""
+    found: list[tuple[str, int]] = []
+    while True:
+        parameters = {"limit": "200"} if token is None else {"limit": "200", "after": token}
+        items = (await client.get("/events", params=parameters)).json()["items"]
+        if not items:
+            return token, found
+        token = items[-1]["token"]
+        found += [(item["job_id"], item["event_no"]) for item in items]
 
 
 async def test_each_api_replays_and_joins_what_the_other_accepted(clients: tuple[httpx2.AsyncClient, ...]) -> None:
