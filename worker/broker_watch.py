@@ -1,7 +1,7 @@
-"""Trying Redis: each worker makes every kind of write once a period, and works from PostgreSQL while one is refused.
+"""Probing Redis: each worker makes every kind of write once a period, and works from PostgreSQL while one is refused.
 
-That a stream can be read says nothing of whether anybody can write to it: a full server, a replica or a user without
-the right lets XREADGROUP wait for ever, and no envelope ever comes.
+That a stream can be read doesn't mean that it can be written to: on a full server, on a replica or without the right
+XREADGROUP waits for ever, and no envelope ever comes.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ AGAIN_SECONDS = 0.5
 
 
 class BrokerWatch:
-    """One of these runs in every worker. `look` looks at all that waits in PostgreSQL."""
+    """Probes for one worker. `look` looks at all that waits in PostgreSQL."""
 
     def __init__(self, context: Context, look: Callable[[], Awaitable[None]]) -> None:
         self._context = context
@@ -25,15 +25,15 @@ class BrokerWatch:
         self._fault: Fault | None = None
 
     async def run(self) -> None:
-        """Try the broker until cancelled. A fault is found within two periods, whether Redis refuses or is silent."""
+        """Probe the broker until cancelled. A fault is found within two periods, whether Redis refuses or is silent."""
         period = self._context.reconcile_seconds
         while True:
-            self._note(await self._try(period))
+            self._note(await self._probe(period))
             if self._fault is not None:
                 await self._look()
             await asyncio.sleep(period if self._fault is None else min(period, AGAIN_SECONDS))
 
-    async def _try(self, seconds: float) -> Fault | None:
+    async def _probe(self, seconds: float) -> Fault | None:
         try:
             async with asyncio.timeout(seconds):
                 await health.probe(self._context.redis)

@@ -17,14 +17,14 @@ from sources.configured import ConfiguredSources
 from worker.providers.configured import Providers, Serving
 from worker.providers.protocol import Provider
 
-PATIENCE_SECONDS = 0.5
+RETRY_SECONDS = 0.5
 
 
 @dataclass(slots=True)
 class Served:
-    """What a worker serves now, and who answers for every identity that it served since its start, by number.
+    """What a worker serves now, and the provider of every identity that it served since its start, by number.
 
-    A call in hand ends with whoever it began with; what was claimed for an identity is answered by that one.
+    A call ends with the provider that it began with; a cell that was claimed for an identity is answered by that one.
     """
 
     now: Serving
@@ -58,7 +58,7 @@ class Follower:
     async def run(
         self, *, every_seconds: float, on_changed: Callable[[], Awaitable[None]], stop: Callable[[], None]
     ) -> None:
-        """Follow until cancelled: at once where somebody found another configuration in force, else every beat."""
+        """Follow until cancelled: at once where another configuration was found in force, else every beat."""
         while True:
             try:
                 async with asyncio.timeout(every_seconds):
@@ -76,10 +76,10 @@ class Follower:
                 return
             except GONE as error:
                 self._log.warning("configuration_delayed", error=str(error))
-                await asyncio.sleep(PATIENCE_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
             except SettingError as error:  # another version applied it: this one goes on taking nothing
                 self._log.error("configuration_not_understood", error=str(error))
-                await asyncio.sleep(PATIENCE_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def follow(self) -> bool:
         """Serve the configuration in force; return whether that is another one than before."""

@@ -16,7 +16,7 @@ KEY_CHANGED = "key_changed"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What is told of a coordination that failed. The try of one that `is_forgiven`, its source away, doesn't count."""
+    """Why a coordination failed. The try of one that `is_forgiven`, its source unavailable, doesn't count."""
 
     code: str
     detail: str
@@ -25,16 +25,16 @@ class Failure:
     is_forgiven: bool = False
 
 
-def unread(mine: Coordination, trouble: Trouble, *, policy: ImportPolicy) -> Failure:
+def unread(coordination: Coordination, trouble: Trouble, *, policy: ImportPolicy) -> Failure:
     """Return what becomes of an import whose sources couldn't all be counted."""
-    is_free = trouble.is_away and is_forgiven(mine.away_seconds)
-    is_retryable = is_free or (trouble.retryable and mine.attempts + 1 < policy.max_attempts)
+    is_free = trouble.is_away and is_forgiven(coordination.away_seconds)
+    is_retryable = is_free or (trouble.retryable and coordination.attempts + 1 < policy.max_attempts)
     return Failure(trouble.code, storable(trouble.detail), is_retryable, trouble.is_away, is_free)
 
 
-def lost(mine: Coordination) -> Failure:
+def lost(coordination: Coordination) -> Failure:
     """Return the end of an import whose coordinators were lost too often."""
-    detail = f"The workers that coordinated this import were lost {mine.lost_leases} times in a row."
+    detail = f"The workers that coordinated this import were lost {coordination.lost_leases} times in a row."
     return Failure(WORKER_LOST, detail)
 
 
@@ -48,9 +48,9 @@ def key_changed(changed: KeyChanged) -> Failure:
     )
 
 
-def wait_seconds(mine: Coordination, failure: Failure) -> float:
+def wait_seconds(coordination: Coordination, failure: Failure) -> float:
     """Return how long to wait for the next try."""
     jitter = random.random()  # noqa: S311 - it needs no secrecy
     if failure.is_away:
-        return away_backoff_seconds(mine.away_seconds, jitter)
-    return backoff_seconds(mine.attempts + 1, jitter)
+        return away_backoff_seconds(coordination.away_seconds, jitter)
+    return backoff_seconds(coordination.attempts + 1, jitter)
