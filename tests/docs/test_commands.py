@@ -118,7 +118,7 @@ def test_the_index_lists_what_is_not_run() -> None:
 
 def test_no_command_escapes_by_the_way_it_is_fenced() -> None:
     for page in PAGES:
-        fences = re.findall(r"^```(\S*)(.*)$", page.read_text(), re.MULTILINE)
+        fences = re.findall(r"^ *```(\S*)(.*)$", page.read_text(), re.MULTILINE)
         shell = [rest for language, rest in fences if language in ("sh", "bash", "shell", "console")]
         assert all(not rest or rest.startswith(" not tested: ") for rest in shell), page
         assert not any(language in ("bash", "shell", "console") for language, _ in fences), page

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 NOT_TESTED = "sh not tested: "
@@ -42,7 +43,7 @@ def examples(page: Path | str) -> list[Example]:
     found: list[Example] = []
     is_run = False
     for fence in FENCE.finditer(read(page)):
-        info, text = fence["info"], fence["text"]
+        info, text = fence["info"], dedent(fence["text"])
         if info.startswith("sh"):
             is_run = info == "sh"
             if is_run:
@@ -56,7 +57,7 @@ def examples(page: Path | str) -> list[Example]:
 def untested(page: Path | str) -> list[tuple[str, str]]:
     """The commands of a page that are not run: the first line of each block, and the reason."""
     return [
-        (fence["text"].splitlines()[0].partition("#")[0].strip(), fence["info"].removeprefix(NOT_TESTED))
+        (fence["text"].strip().splitlines()[0].partition("#")[0].strip(), fence["info"].removeprefix(NOT_TESTED))
         for fence in FENCE.finditer(read(page))
         if fence["info"].startswith(NOT_TESTED)
     ]
