@@ -47,9 +47,9 @@ class Kinds:
 
     served: Sequence[JobKind]
 
-    def __getitem__(self, name: str) -> JobKind:
-        """Return the kind of this name; raise LookupError where none is served."""
-        return next(kind for kind in self.served if kind.name == name)
+    def find(self, name: str) -> JobKind | None:
+        """Return the kind of this name; None for one that only another release knows."""
+        return next((kind for kind in self.served if kind.name == name), None)
 
     @property
     def names(self) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from db.controls import Actor, lock_job
 from db.engine import Connection, statement
 from db.job_kinds import KINDS
-from db.kinds import Cancelled, StoredKind
+from db.kinds import Cancelled, StoredKind, kind_named
 from domain.status import TERMINAL_JOB_STATUSES
 
 WAITING = ("queued", "coordinating")
@@ -14,7 +14,7 @@ WAITING = ("queued", "coordinating")
 async def cancel(
     connection: Connection, tenant_no: int, job_id: str, actor: Actor, *, kinds: Mapping[str, StoredKind] = KINDS
 ) -> Cancelled:
-    """Cancel a job in the caller's transaction, unless it has ended. Raises NotFound and HELD_UP.
+    """Cancel a job in the caller's transaction, unless it has ended. Raises NotFound, KindNotServed and HELD_UP.
 
     Locks the job against other actions, then its open batches, cells, waves and the job. A job that is being planned is
     waited for, and then cancelled with its cells.
@@ -24,7 +24,7 @@ async def cancel(
         status, kind = await connection.fetchrow("SELECT status, kind FROM jobs WHERE job_no = $1", job_no) or ("", "")
         if status in TERMINAL_JOB_STATUSES:
             return Cancelled(job_no, status)
-        end = _cancel_waiting if status in WAITING else kinds[kind].cancel
+        end = _cancel_waiting if status in WAITING else kind_named(kinds, kind).cancel
         if cancelled := await end(connection, job_no, actor):
             return cancelled
 

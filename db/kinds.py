@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from db.controls import Actor
 from db.engine import Connection, statement
+from domain.errors import KindNotServed
 
 
 class Unit(StrEnum):
@@ -91,6 +92,13 @@ async def register(connection: Connection, kinds: Sequence[StoredKind]) -> None:
     A kind that is known is left as it is, and nothing is locked.
     """
     await connection.execute(statement("register_kinds"), [kind.name for kind in kinds], [kind.unit for kind in kinds])
+
+
+def kind_named(kinds: Mapping[str, StoredKind], name: str) -> StoredKind:
+    """Return the kind of this name. Raises KindNotServed for one that only another release knows."""
+    if name not in kinds:
+        raise KindNotServed(f"This process doesn't know jobs of kind {name}: ask one of a release that does.")
+    return kinds[name]
 
 
 async def kind_of(connection: Connection, job_no: int) -> str:

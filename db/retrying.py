@@ -7,7 +7,7 @@ from db.controls import Actor, lock_job
 from db.engine import Connection, Engine, connect
 from db.job_kinds import KINDS
 from db.jobs import find_job
-from db.kinds import Retried, RetryFilter, StoredKind, kind_of
+from db.kinds import Retried, RetryFilter, StoredKind, kind_named, kind_of
 
 
 async def retry_job(
@@ -22,11 +22,11 @@ async def retry_job(
     """Plan what failed of a job anew in the caller's transaction; its other units are the untouched ones.
 
     Locks the job against other actions, then as its kind does. Pressed again, it finds nothing failed. Raises NotFound,
-    JobCancelled and HELD_UP, and ParametersRejected for a filter that a job of the kind can't have.
+    JobCancelled, KindNotServed and HELD_UP, and ParametersRejected for a filter that a job of the kind can't have.
     """
     job_no = await lock_job(connection, tenant_no, job_id)
     await adopt_jobs(connection, [job_no])
-    return await kinds[await kind_of(connection, job_no)].retry(connection, job_no, wanted, actor)
+    return await kind_named(kinds, await kind_of(connection, job_no)).retry(connection, job_no, wanted, actor)
 
 
 async def preview_retry(
@@ -35,4 +35,4 @@ async def preview_retry(
     """Say what `retry_job` would do now, with the job's state after it, and do nothing. Raises as that."""
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
-        return await kinds[await kind_of(connection, job_no)].preview_retry(connection, job_no, wanted)
+        return await kind_named(kinds, await kind_of(connection, job_no)).preview_retry(connection, job_no, wanted)

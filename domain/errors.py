@@ -134,6 +134,12 @@ class JobCancelled(Conflict):
     code = "job_cancelled"
 
 
+class KindNotServed(Conflict):
+    """Another release brought the job's kind; send the request to a process of that release."""
+
+    code = "kind_not_served"
+
+
 class ImportSuperseded(Conflict):
     """A newer import of the same record type completed: what this one still had to write is out of date."""
 

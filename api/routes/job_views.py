@@ -84,7 +84,8 @@ async def get_jobs(
     page = await list_jobs(database, tenant, wanted, before=key[0] if key else None, limit=parameters.limit)
     cursor = next_cursor(JOBS, page, lambda job: [job.job_no])
     link_next(request, response, cursor)
-    return JobList(items=[JobSummary.of(job, kinds[job.kind].spec.parts) for job in page.facts], next_cursor=cursor)
+    parts = {kind.name: kind.spec.parts for kind in kinds.served}
+    return JobList(items=[JobSummary.of(job, parts.get(job.kind, ())) for job in page.facts], next_cursor=cursor)
 
 
 @router.get(
@@ -102,7 +103,8 @@ async def get_job(
 ) -> Any:
     """Return a job with its spec as submitted and as it runs, and its progress of this moment."""
     job = await read_job(database, tenant, job_id)
-    shown = await kinds[job.kind].show(database, job, registry)
+    kind = kinds.find(job.kind)
+    shown = Job.of(job, ()) if kind is None else await kind.show(database, job, registry)
     return tagged(shown, if_none_match, untagged=CLOCK)
 
 
