@@ -1,10 +1,12 @@
-"""Every page is reached from the index, and every relative link leads somewhere."""
+"""Every page is reached from the index, every relative link leads somewhere, and pages keep to their purpose."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from tests.support.documentation import DOCS, ROOT, anchors, links, pages
+from api.schemas.queue import StuckReason
+from tests.support.documentation import DOCS, ROOT, anchors, links, names_in, pages, table
 
 README_WORDS = 900
 GLOSSARY_WORDS = 12
@@ -38,6 +40,20 @@ def test_the_index_names_every_page() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= README_WORDS
+
+
+def test_the_glossary_has_a_dozen_words() -> None:
+    assert len(table("docs/reference/glossary.md", "word", "meaning")) <= GLOSSARY_WORDS
+
+
+def test_the_guide_to_recovery_says_what_to_do_about_everything_stuck() -> None:
+    named = {
+        name
+        for see, _ in table("docs/how-to/recover.md", "you see", "do")
+        if "`stuck`" in see
+        for name in names_in(see)
+    }
+    assert named - {"stuck"} == set(get_args(StuckReason))
 
 
 def test_decisions_are_numbered_once() -> None:
