@@ -6,15 +6,12 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-MODULES = {
-    ".".join(path.relative_to(PROJECT).with_suffix("").parts): ast.parse(path.read_text())
-    for path in sorted((PROJECT / "tests").rglob("*.py"))
-}
 
 
 @pytest.mark.parametrize("processes", [0, 2])
@@ -32,21 +29,31 @@ def test_no_module_of_tests_is_imported() -> None:
 
 def test_no_fixture_is_imported() -> None:
     """Fixtures are found by their names: in the module, in the folder's conftest, or in a plugin of tests/support."""
-    assert len(FIXTURES) > 50
-    assert [found for found in imported_names() if found[1:] in FIXTURES] == []
-    assert [module for module, tree in MODULES.items() if "__all__" in top_names(tree)] == []
+    defined = {(module, name) for module, tree in modules().items() for name in fixtures(tree)}
+    assert len(defined) > 50
+    assert [found for found in imported_names() if found[1:] in defined] == []
+    assert [module for module, tree in modules().items() if "__all__" in top_names(tree)] == []
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """The modules of the tests by their names."""
+    return {
+        ".".join(path.relative_to(PROJECT).with_suffix("").parts): ast.parse(path.read_text())
+        for path in sorted((PROJECT / "tests").rglob("*.py"))
+    }
 
 
 def imported_names() -> Iterator[tuple[str, str, str]]:
     """Each (importing module, imported module, name) within the tests."""
-    for importing, tree in MODULES.items():
+    for importing, tree in modules().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tests":
                 for alias in node.names:
-                    is_module = f"{node.module}.{alias.name}" in MODULES
+                    is_module = f"{node.module}.{alias.name}" in modules()
                     yield importing, f"{node.module}.{alias.name}" if is_module else node.module, alias.name
             if isinstance(node, ast.Import):
-                yield from ((importing, alias.name, "") for alias in node.names if alias.name in MODULES)
+                yield from ((importing, alias.name, "") for alias in node.names if alias.name in modules())
 
 
 def holds_tests(module: str) -> bool:
@@ -70,4 +77,4 @@ def is_fixture(decorator: ast.expr) -> bool:
     return ast.unparse(made_by) in ("pytest.fixture", "fixture", "pytest_asyncio.fixture")
 
 
-FIXTURES = {(module, name) for module, tree in MODULES.items() for name in fixtures(tree)}
+FIXTURES = {(module, name) for module, tree in modules().items() for name in fixtures(tree)}
