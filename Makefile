@@ -14,6 +14,8 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 .DEFAULT_GOAL := help
 .PHONY: help run test test-properties test-long test-kills test-large-files test-corpus test-real-server check bench format openapi lock install install-dev clean
 MAKEFLAGS += --no-print-directory
+# Without it every process of the tests compiles every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile

@@ -24,6 +24,7 @@ structlog.configure(
 
 pytest.register_assert_rewrite("tests.support")
 pytest_plugins = [
+    "tests.support.alone",
     "tests.support.connections",
     "tests.support.controls",
     "tests.support.cut_answers",
@@ -42,12 +43,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SLOW_FOLDERS = ("launcher", "corpus", "incidents", "faults", "worker", "sources", "cli", "deploy", "docs")
-"""Their files go first, so that no process is left alone with a slow one at the end."""
+"""Their files go first, so that no process is left with a slow one at the end; before them those that run alone."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     turns = {folder: turn for turn, folder in enumerate(SLOW_FOLDERS)}
-    items.sort(key=lambda item: turns.get(item.path.parent.name, len(turns)))
+    items.sort(
+        key=lambda item: -1 if item.get_closest_marker("alone") else turns.get(item.path.parent.name, len(turns))
+    )
     if not hasattr(config, "workerinput"):  # which is told by who shares out the tests
         _refuse_repeated(item.nodeid for item in items)
 

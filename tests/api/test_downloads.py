@@ -21,6 +21,10 @@ from tests.support.waiting import eventually_async
 
 KINDS = [NDJSON.media_type, CSV.media_type]
 LAST_CHUNK = b"\r\n0\r\n\r\n"
+END_DOWNLOADS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE backend_xmin IS NOT NULL AND pid <> $1 AND datname = current_database()
+"""
 
 
 @pytest.fixture
@@ -212,7 +216,7 @@ async def test_an_error_in_the_middle_never_looks_like_the_end(
     ):
         await client.read()
         await rows.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> $1",
+            END_DOWNLOADS,
             rows.get_server_pid(),
         )
         rest = await client.read_all()
@@ -230,7 +234,7 @@ async def test_a_client_reports_a_file_that_was_cut(reader: httpx2.AsyncClient, 
         parts = answer.aiter_raw(4096)
         await anext(parts)
         await rows.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> $1",
+            END_DOWNLOADS,
             rows.get_server_pid(),
         )
         with pytest.raises(httpx2.RemoteProtocolError):

@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.service import Client, Process
 
+pytestmark = pytest.mark.alone
+
 JSON = "application/json"
 AS_JSON = MappingProxyType({"Content-Type": JSON})
 PROBLEM = "application/problem+json"

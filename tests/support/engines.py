@@ -5,8 +5,6 @@ PostgreSQL (`initdb`, `postgres`) to use instead of the wheel's; `BREAKWATER_TES
 on which databases are created and dropped.
 """
 
-import asyncio
-import itertools
 import os
 import shutil
 import tempfile
@@ -16,9 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 import redis
 
@@ -28,6 +25,7 @@ from launcher.folder import DataFolder
 from launcher.orphan_reaper import OrphanReaper
 from launcher.postgres import Postgres
 from launcher.valkey import Valkey
+from tests.support.databases import Databases
 
 MEMORY = Path("/dev/shm")  # noqa: S108
 DAY_SECONDS = 86_400
@@ -35,7 +33,6 @@ MEMORY_BYTES = 4 << 30
 """Free in memory for the engines' folders: a database is made there in 25 ms instead of 130 (2026-11-30)."""
 # A test that crashes the server still finds its data (the kernel has it); only a machine that loses power would not.
 TEST_POSTGRES_SETTINGS = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "1GB"}
-_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -82,53 +79,62 @@ def engines() -> Iterator[SessionEngines]:
 
 
 @pytest.fixture(scope="session")
-def unconfigured_template(engines: SessionEngines) -> Iterator[str]:
+def databases(engines: SessionEngines) -> Iterator[Databases]:
+    """The databases on the session's PostgreSQL."""
+    with Databases(engines.database_url) as databases:
+        yield databases
+
+
+@pytest.fixture(scope="session")
+def unconfigured_template(databases: Databases) -> Iterator[str]:
     """The name of a migrated database that nobody is connected to, in which no configuration is committed."""
-    with _database(engines.database_url, template="template1") as url:
+    with databases.copy_of("template1") as url:
         _in_thread(_migrate, url)
         yield urlsplit(url).path.lstrip("/")
 
 
 @pytest.fixture(scope="session")
-def migrated_template(engines: SessionEngines, unconfigured_template: str) -> Iterator[str]:
+def migrated_template(databases: Databases, unconfigured_template: str) -> Iterator[str]:
     """The name of a migrated database that nobody is connected to; `echo` stands in for every provider there."""
-    with _database(engines.database_url, template=unconfigured_template) as url:
+    with databases.copy_of(unconfigured_template) as url:
         _simulate(url)
-        yield urlsplit(url).path.lstrip("/")
+        template = urlsplit(url).path.lstrip("/")
+        databases.keep_ready(template)
+        yield template
 
 
 @pytest.fixture
-def database_url(engines: SessionEngines, migrated_template: str) -> Iterator[str]:
+def database_url(databases: Databases, migrated_template: str) -> Iterator[str]:
     """The URL of a fresh, migrated database; dropped after the test, whoever is still connected."""
-    with _database(engines.database_url, template=migrated_template) as url:
+    with databases.copy_of(migrated_template) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def shared_database_url(engines: SessionEngines, migrated_template: str) -> Iterator[str]:
+def shared_database_url(databases: Databases, migrated_template: str) -> Iterator[str]:
     """The URL of one migrated database, for the tests that look only at rows of their own."""
-    with _database(engines.database_url, template=migrated_template) as url:
+    with databases.copy_of(migrated_template) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def module_database_url(engines: SessionEngines, migrated_template: str) -> Iterator[str]:
+def module_database_url(databases: Databases, migrated_template: str) -> Iterator[str]:
     """The URL of one migrated database for the tests of a module that do to all of it what they like."""
-    with _database(engines.database_url, template=migrated_template) as url:
+    with databases.copy_of(migrated_template) as url:
         yield url
 
 
 @pytest.fixture
-def unconfigured_database_url(engines: SessionEngines, unconfigured_template: str) -> Iterator[str]:
+def unconfigured_database_url(databases: Databases, unconfigured_template: str) -> Iterator[str]:
     """The URL of a fresh, migrated database in which no configuration is committed."""
-    with _database(engines.database_url, template=unconfigured_template) as url:
+    with databases.copy_of(unconfigured_template) as url:
         yield url
 
 
 @pytest.fixture
-def empty_database_url(engines: SessionEngines) -> Iterator[str]:
+def empty_database_url(databases: Databases) -> Iterator[str]:
     """The URL of a fresh database without any tables; dropped after the test."""
-    with _database(engines.database_url, template="template1") as url:
+    with databases.copy_of("template1") as url:
         yield url
 
 
@@ -192,25 +198,6 @@ def _engines_folder() -> str | None:
     return str(MEMORY)
 
 
-class _database:  # noqa: N801
-    """A database made from a template, dropped at the end."""
-
-    def __init__(self, maintenance_url: str, *, template: str) -> None:
-        self.maintenance_url = maintenance_url
-        self.template = template
-        self.name = f"test_{os.getpid()}_{next(_numbers)}"
-
-    def __enter__(self) -> str:
-        self._execute(f'CREATE DATABASE "{self.name}" TEMPLATE "{self.template}"')
-        return urlunsplit(urlsplit(self.maintenance_url)._replace(path=f"/{self.name}"))
-
-    def __exit__(self, *_: object) -> None:
-        self._execute(f'DROP DATABASE "{self.name}" WITH (FORCE)')
-
-    def _execute(self, statement: str) -> None:
-        _in_thread(lambda: asyncio.run(_execute(self.maintenance_url, statement)))
-
-
 def _engines_in(folder: DataFolder) -> Engines:
     installed = os.environ.get("BREAKWATER_TEST_POSTGRES_BIN")
     return engines_in(
@@ -230,14 +217,6 @@ def _simulate(url: str) -> None:
     from tests.support.configurations import SIMULATED, commit_at  # noqa: PLC0415 (likewise)
 
     commit_at(url, SIMULATED)
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 def _flush(url: str) -> None:

@@ -23,7 +23,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from tests.support.waiting import eventually_async
+
 HEAD_BYTES = 64 * 2**10
+ONCE_SECONDS = 30
 
 
 class ClientGone(Exception):
@@ -320,6 +323,19 @@ def held(then: Behaviour) -> Behaviour:
 
     async def behave(exchange: Exchange) -> None:
         await exchange.wait(exchange.server.released())
+        await then(exchange)
+
+    return behave
+
+
+def once(is_so: Callable[[], bool], then: Behaviour) -> Behaviour:
+    """Do nothing until this is so."""
+
+    async def look() -> bool:
+        return is_so()
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.wait(eventually_async(look, seconds=ONCE_SECONDS))
         await then(exchange)
 
     return behave

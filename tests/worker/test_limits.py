@@ -12,7 +12,7 @@ from domain.calls import Cell
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, store_jobs
 from tests.support.outcomes import all_ended, assert_audit
-from tests.support.provider_server import LoggedCall, ProviderServer, after, answer, by_model, held, refuse
+from tests.support.provider_server import LoggedCall, ProviderServer, after, answer, by_model, held, once, refuse
 from tests.support.waiting import eventually, eventually_async
 from tests.support.workers import Fleet
 from worker.providers import openai
@@ -171,7 +171,8 @@ async def test_calls_that_become_free_reach_a_batch_that_runs(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
     """It got the one call that was left; the others end soon, elsewhere, while its own takes long."""
-    provider.behave = by_model({"slow": held(answer())}, after(0.5, answer()))
+    asked = once(lambda: any(call.model == "slow" for call in provider.calls), after(0.5, answer()))
+    provider.behave = by_model({"slow": held(answer())}, asked)
     config = configure(fleet, provider, max_concurrent=5)
     fleet.start(CONFIG=config)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=4)]))
