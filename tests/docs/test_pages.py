@@ -1,5 +1,6 @@
 """Every page is reached from the index, every relative link leads somewhere, and pages keep to their purpose."""
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +11,8 @@ from tests.support.documentation import DOCS, ROOT, anchors, links, names_in, pa
 
 README_WORDS = 900
 GLOSSARY_WORDS = 12
+MODULE = re.compile(r"`([a-z_]+(?:/[a-z_]+)*/[a-z0-9_]+\.(?:py|sql|toml|yml|yaml))`")
+"""A file of the project, as a page writes it in code."""
 
 
 def _targets(page: Path) -> list[tuple[str, Path, str]]:
@@ -29,6 +32,12 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     assert [link for link, file, _ in targets if not file.exists()] == []
     named = [(link, file, anchor) for link, file, anchor in targets if anchor and file.suffix == ".md"]
     assert [link for link, file, anchor in named if anchor not in anchors(file)] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_module_that_a_page_names_exists(page: Path) -> None:
+    named = MODULE.findall(page.read_text())
+    assert [module for module in named if not (ROOT / module).exists()] == []
 
 
 def test_the_index_names_every_page() -> None:
