@@ -1,22 +1,24 @@
-"""The composition root of a worker: its stores, its duties, and how it stops."""
+"""The composition root of a worker: its stores, its background services, and how it stops."""
 
 import asyncio
 import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import structlog
 import uvloop
 
 from broker import envelopes
+from broker.envelopes import Client
 from broker.event_notices import EventNotices
 from configuration.agreement import join_configuration
 from configuration.content import Configuration
 from db import workers
-from db.engine import GONE, REFUSED, UNWRITTEN, connect, create_engine, probe, why_not_written
+from db.engine import GONE, REFUSED, UNWRITTEN, Engine, connect, create_engine, probe, why_not_written
 from db.failures import describe_failure
 from db.kinds import register
 from runtime.databases import Reminder, unusable
@@ -95,11 +97,52 @@ async def open_context(settings: Settings, kinds: Sequence[WorkerKind]) -> Async
     What it serves is the configuration in force, whatever file it has. Raises NotEntered; and StartError where nothing
     is configured, or waiting can't help.
     """
+    worker_id = f"worker-{secrets.token_hex(6)}"
+    async with _open_stores(settings, worker_id) as stores:
+        providers = Providers(settings)
+        sources = ConfiguredSources(settings.data_dir)
+
+        def serve(configuration: Configuration) -> Serving:
+            return serving_of(settings, providers, sources, configuration)
+
+        try:
+            served, worker_no = await _enter(stores.engine, settings, kinds, worker_id=worker_id, serve=serve)
+            context = Context(
+                engine=stores.engine,
+                claims=stores.claims,
+                heartbeats=stores.heartbeats,
+                redis=stores.redis,
+                worker_no=worker_no,
+                worker_id=worker_id,
+                lease_seconds=settings.lease_seconds,
+                heartbeat_seconds=settings.heartbeat_seconds,
+                reconcile_seconds=settings.reconcile_seconds,
+                shutdown_seconds=settings.shutdown_seconds,
+                idempotency_hours=settings.idempotency_hours,
+                concurrency=settings.worker_concurrency,
+                served=served,
+                open_source=sources.open,
+                log=structlog.stdlib.get_logger().bind(worker=worker_id),
+            )
+            yield context, Follower(stores.engine, served, serve)
+        finally:
+            await _close(providers.aclose, sources.aclose)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    """Connections for work, for claims, for heartbeats, and to Redis."""
+
+    engine: Engine
+    claims: Engine
+    heartbeats: Engine
+    redis: Client
+
+
+@asynccontextmanager
+async def _open_stores(settings: Settings, worker_id: str) -> AsyncIterator[_Stores]:
     if settings.database_url is None or settings.redis_url is None:
         raise ValueError("A worker needs BREAKWATER_DATABASE_URL and BREAKWATER_REDIS_URL.")
-    providers = Providers(settings)
-    sources = ConfiguredSources(settings.data_dir)
-    worker_id = f"worker-{secrets.token_hex(6)}"
     redis = envelopes.connect(settings.redis_url)
     notices = EventNotices(redis)
     engine = create_engine(
@@ -115,59 +158,45 @@ async def open_context(settings: Settings, kinds: Sequence[WorkerKind]) -> Async
         on_events=notices.note,
     )
     heartbeats = create_engine(settings.database_url, size=2, pinned_plans=True, name=worker_id)
-    log = structlog.stdlib.get_logger().bind(worker=worker_id)
     try:
-
-        def serve(configuration: Configuration) -> Serving:
-            return serving_of(settings, providers, sources, configuration)
-
-        try:
-            configuration = await join_configuration(engine, settings, by=f"worker on {socket.gethostname()}")
-            served = Served(serve(configuration))
-            async with connect(engine) as connection:
-                await register(connection, [kind.stored for kind in kinds])
-                registered = await workers.register(
-                    connection,
-                    worker_id=worker_id,
-                    role="worker",
-                    pid=os.getpid(),
-                    host=socket.gethostname(),
-                    standing=served.now.standing,
-                )
-        except (*GONE, *REFUSED) as error:
-            failure = describe_failure(error)
-            if not failure.heals:
-                raise unusable(settings.database_url, failure.reason) from error
-            is_there = isinstance(error, tuple(UNWRITTEN))
-            raise NotEntered(why_not_written(error) if is_there else failure.reason) from error
-        context = Context(
-            engine=engine,
-            claims=claims,
-            heartbeats=heartbeats,
-            redis=redis,
-            worker_no=registered.worker_no,
-            worker_id=worker_id,
-            lease_seconds=settings.lease_seconds,
-            heartbeat_seconds=settings.heartbeat_seconds,
-            reconcile_seconds=settings.reconcile_seconds,
-            shutdown_seconds=settings.shutdown_seconds,
-            idempotency_hours=settings.idempotency_hours,
-            concurrency=settings.worker_concurrency,
-            served=served,
-            open_source=sources.open,
-            log=log,
-        )
-        yield context, Follower(engine, served, serve)
+        yield _Stores(engine, claims, heartbeats, redis)
     finally:
-        for close in (
-            providers.aclose,
-            sources.aclose,
-            notices.aclose,
-            redis.aclose,
-            heartbeats.dispose,
-            claims.dispose,
-            engine.dispose,
-        ):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await close()
+        await _close(notices.aclose, redis.aclose, heartbeats.dispose, claims.dispose, engine.dispose)
+
+
+async def _close(*closes: Callable[[], Awaitable[None]]) -> None:
+    for close in closes:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await close()
+
+
+async def _enter(
+    engine: Engine,
+    settings: Settings,
+    kinds: Sequence[WorkerKind],
+    *,
+    worker_id: str,
+    serve: Callable[[Configuration], Serving],
+) -> tuple[Served, int]:
+    """Enter the worker into the register; return what it serves and its number there. Raises as `open_context`."""
+    try:
+        configuration = await join_configuration(engine, settings, by=f"worker on {socket.gethostname()}")
+        served = Served(serve(configuration))
+        async with connect(engine) as connection:
+            await register(connection, [kind.stored for kind in kinds])
+            registered = await workers.register(
+                connection,
+                worker_id=worker_id,
+                role="worker",
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                standing=served.now.standing,
+            )
+    except (*GONE, *REFUSED) as error:
+        failure = describe_failure(error)
+        if not failure.heals:
+            raise unusable(settings.database_url or "", failure.reason) from error
+        is_reached = isinstance(error, tuple(UNWRITTEN))
+        raise NotEntered(why_not_written(error) if is_reached else failure.reason) from error
+    return served, registered.worker_no

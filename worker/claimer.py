@@ -17,6 +17,7 @@ from db.configurations import ConfigurationChanged
 from db.engine import GONE, Connection, in_transaction
 from db.tallies import tally
 from runtime.metrics import LEASES_LOST
+from runtime.retrying import retry
 from worker.context import Context
 from worker.left_work import publish_envelope
 from worker.runner import Claiming, Runner, Wakes, WorkerKind
@@ -37,6 +38,11 @@ class _Queue:
     may_be_due: bool = True
     due_at: float = math.inf
     others_know: bool = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the runner's claims are to be made now."""
+        return self.runner.is_eager or self.may_be_due or time.monotonic() >= self.due_at
 
 
 class Claimer:
@@ -92,7 +98,7 @@ class Claimer:
         async with self._one_at_a_time:
             looked_at = []
             for queue in self._queue_by_kind.values():
-                if queue.runner.is_eager or queue.may_be_due or time.monotonic() >= queue.due_at:
+                if queue.is_due:
                     looked_at += await self._look_for(queue)
             self._looked_at = min(looked_at, default=None)
 
@@ -129,14 +135,17 @@ class Claimer:
     async def run(self) -> None:
         """Claim until cancelled; sleep while nothing is due."""
         while True:
-            try:
-                self._wake.clear()
-                await self._look_around()
-                await self._sleep()
-            except GONE as error:
-                self._context.log.warning("claim_delayed", error=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
-                self._wake.set()
+            await retry(
+                self._look_and_sleep,
+                on=GONE,
+                delay_seconds=RETRY_SECONDS,
+                log_delay=lambda error: self._context.log.warning("claim_delayed", error=str(error)),
+            )
+
+    async def _look_and_sleep(self) -> None:
+        self._wake.clear()
+        await self._look_around()
+        await self._sleep()
 
     async def _sleep(self) -> None:
         due_in_seconds = await in_transaction(
@@ -174,19 +183,11 @@ class Claimer:
             worker_no=self._context.worker_no,
             lease_seconds=self._context.lease_seconds,
             configuration_no=self._context.serving.configuration.number,
-            in_hand={batch.holder for one in self._runners for batch in one.held},
+            in_hand={batch.holder for holding in self._runners for batch in holding.held},
             but_not_jobs=runner.skipped_jobs,
         )
-
-        async def unit(connection: Connection) -> Claim:
-            claimed = await claim(connection, claimant)
-            lost = sum(batch.was_lost for batch in claimed.batches)
-            if lost:
-                await tallies.add(connection, self._context.worker_no, [tally(LEASES_LOST.name, lost)])
-            return claimed
-
         try:
-            claimed = await in_transaction(self._context.claims, unit)
+            claimed = await in_transaction(self._context.claims, lambda c: _claim_and_count(c, claim, claimant))
         except ConfigurationChanged:  # nothing was taken; the follower wakes this once it has read the other one
             self._context.served.is_stale.set()
             return Claim()
@@ -194,3 +195,11 @@ class Claimer:
             runner.grow(batch, permits)
         await runner.start(claimed.batches)
         return claimed
+
+
+async def _claim_and_count(connection: Connection, claim: Claiming, claimant: Claimant) -> Claim:
+    claimed = await claim(connection, claimant)
+    lost = sum(batch.was_lost for batch in claimed.batches)
+    if lost:
+        await tallies.add(connection, claimant.worker_no, [tally(LEASES_LOST.name, lost)])
+    return claimed

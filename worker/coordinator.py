@@ -13,13 +13,13 @@ from db.batches import ClaimedBatch
 from db.configurations import ConfigurationChanged
 from db.coordination import JobPlan, PlanRefused, QueuedJob
 from db.engine import Connection, in_transaction
-from db.tallies import Tally, tally
 from domain.outcome import QUEUE_TIMEOUT
 from domain.plan import PlannedBatch, plan
 from domain.spec import JobSpec
-from runtime.metrics import COORDINATION, COORDINATION_SECONDS, DUPLICATES_PREVENTED
+from runtime.metrics import COORDINATION_SECONDS
 from worker.context import Context
 from worker.providers.configured import Serving
+from worker.trigger_tallies import trigger_tallies
 
 JOBS_AT_ONCE = 256
 CELLS_AT_ONCE = 2_000
@@ -171,8 +171,8 @@ class Coordinator:
         )
 
     async def _settle_triggers(self, connection: Connection, jobs: Sequence[QueuedJob], planned: Planned) -> None:
-        counted = [_trigger_tally(one.source, "won") for one in planned.plans if not one.is_recorded]
-        counted += [_trigger_tally(source, "failed") for _, source, _, _ in planned.failures]
+        triggers = [(job.source, "won") for job in planned.plans if not job.is_recorded]
+        triggers += [(source, "failed") for _, source, _, _ in planned.failures]
         if jobs:
             # Of all jobs: a trigger that committed while they were being locked isn't in `has_open_triggers`.
             waiting = [job.job_no for job in jobs]
@@ -180,13 +180,8 @@ class Coordinator:
             settled = await coordination.settle_open_triggers(
                 connection, waiting, won=won, worker_no=self._context.worker_no
             )
-            counted += [_trigger_tally(source, outcome) for source, outcome in settled]
-            counted += [
-                tally(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason=f"{source}_joined")
-                for source, outcome in settled
-                if outcome == "joined"
-            ]
-        await tallies.add(connection, self._context.worker_no, counted)
+            triggers += settled
+        await tallies.add(connection, self._context.worker_no, trigger_tallies(triggers))
 
     def _log(self, planned: Planned) -> None:
         for one in planned.plans:
@@ -265,7 +260,3 @@ def _claim(job: QueuedJob, batch: PlannedBatch, holder: int, serving: Serving) -
 def _event(spec: JobSpec, batches: Sequence[PlannedBatch]) -> str:
     facts = {"models": len(spec.models), "executions": spec.planned, "waves": 1, "batches": len(batches)}
     return orjson.dumps(facts).decode()
-
-
-def _trigger_tally(source: str, outcome: str) -> Tally:
-    return tally(COORDINATION.name, 1, source=source, outcome=outcome)

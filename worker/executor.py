@@ -7,12 +7,13 @@ quantum, so that others get their turn however long calls take.
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from db.batches import ClaimedBatch, PoolKey
-from db.results import Settlement
+from db.batches import ClaimedBatch
+from db.results import Recorded, Settlement
 from domain.outcome import QUEUE_TIMEOUT, WORKER_LOST
 from domain.spec import JobSpec
 from runtime.metrics import QUEUE_WAIT
 from worker.context import Context
+from worker.pending_refusals import PendingRefusals
 from worker.runs import BatchRun
 from worker.runs_in_hand import RunsInHand
 from worker.start_log import StartLog
@@ -31,10 +32,10 @@ class Executor:
         self._writer = writer
         self._start_log = start_log
         self._starting: asyncio.Queue[BatchRun] = asyncio.Queue()
-        self._refused_pools: set[PoolKey] = set()
         self._is_draining = False
         self._group: asyncio.TaskGroup | None = None
         self.in_hand = RunsInHand(context)
+        self._refusals = PendingRefusals(context, self.in_hand)
 
     @property
     def held(self) -> list[ClaimedBatch]:
@@ -51,7 +52,7 @@ class Executor:
         return [
             (run.batch, len(run.untried))
             for run in self.in_hand.runs
-            if run.is_starved and self._is_open(run) and self._is_current(run)
+            if run.is_starved and self._refusals.lets_start(run) and self._refusals.is_current(run)
         ]
 
     def grow(self, batch: ClaimedBatch, count: int) -> None:
@@ -82,9 +83,25 @@ class Executor:
             self._context.log.warning("lease_gone", job_no=batch.job_no, batch_no=batch.batch_no, fence=batch.fence)
             self.release(batch)
 
-    def hear_of_gate(self, pool: PoolKey) -> None:
-        """Let the circuit breaker decide about a pool again: its refusal is recorded, or never will be."""
-        self._refused_pools.discard(pool)
+    def follow(self, recorded: Recorded) -> None:
+        """Stop batches whose end is recorded, and those whose fence was stale.
+
+        Where a refusal is recorded, the circuit breaker decides about the pool from now on.
+        """
+        for report in (*recorded.settled, *recorded.stale):
+            if report.refusal is not None:
+                self._refusals.forget(report.batch.pool)
+        for report in recorded.settled:
+            if report.status != "running":
+                self.release(report.batch)
+        for report in recorded.stale:
+            self.lose(report.batch)
+            self.release(report.batch)
+
+    def set_aside(self, batch: ClaimedBatch) -> None:
+        """Leave a batch whose results can't be recorded, and so its refusal either, to its lease."""
+        self._refusals.forget(batch.pool)
+        self.release(batch)
 
     def drain(self) -> None:
         """Start no more calls; those in flight go on."""
@@ -142,32 +159,16 @@ class Executor:
                 self.release(run.batch)
                 return
             report = await run.ask(index)
-            self._follow_refusal(run, report)
+            self._refusals.note(run, report)
         run.permits.release(permit)
         self._submit(run, report)  # with the last outcome, so that one flush records both
 
     def _next_cell(self, run: BatchRun) -> int | None:
-        return None if self._is_draining or not self._is_open(run) else run.next_untried()
+        may_start = not self._is_draining and self._refusals.lets_start(run)
+        return run.next_untried() if may_start else None
 
     async def _may_start(self, run: BatchRun, index: int) -> bool:
         return not run.logs_starts or await self._start_log.add(run.batch, run.cell(index))
-
-    def _follow_refusal(self, run: BatchRun, report: Settlement) -> None:
-        """Start no more calls of a pool that refused one: of no batch in hand, until its circuit breaker decides."""
-        if not self._is_current(run):  # what a former address says moves no breaker of the one that is configured now
-            report.refusal, report.opens_gate = None, False
-        if report.refusal is not None:
-            self._refused_pools.add(run.batch.pool)
-            for other in self.in_hand.runs:
-                if other.batch.pool == run.batch.pool:
-                    other.quantum.end()
-
-    def _is_current(self, run: BatchRun) -> bool:
-        """Say whether a batch is of an identity that is still configured."""
-        return self._context.serving.identity_by_pool.get(run.batch.pool) == run.batch.identity_no
-
-    def _is_open(self, run: BatchRun) -> bool:
-        return run.batch.pool not in self._refused_pools
 
     def _submit(self, run: BatchRun, report: Settlement) -> None:
         run.close(report)

@@ -56,16 +56,16 @@ class ImportRunner(Runner):
     @property
     def has_room(self) -> bool:
         """Whether more batches may be read."""
-        return bool(self._importer.room)
+        return bool(self._importer.in_hand.room)
 
     def claims(self) -> Sequence[Claiming]:
         """Return the claim of batches, if any more may be read."""
-        return [self._claim] if self._importer.room else []
+        return [self._claim] if self._importer.in_hand.room else []
 
     @property
     def skipped_jobs(self) -> frozenset[int]:
         """The imports whose sources this worker's configuration doesn't know."""
-        return self._importer.left_to_others.job_nos
+        return self._importer.skipped.job_nos
 
     async def find_left(self, connection: Connection) -> tuple[int, int] | None:
         """Return a due batch that the limits of its job let others take."""
@@ -103,7 +103,7 @@ class ImportRunner(Runner):
 
     async def _claim(self, connection: Connection, claimant: Claimant) -> Claim:
         await self._free_permits(connection)
-        return await batches.claim_calls(connection, self.pools, claimant, calls=self._importer.room)
+        return await batches.claim_calls(connection, self.pools, claimant, calls=self._importer.in_hand.room)
 
     async def _free_permits(self, connection: Connection) -> None:
         if read := self._importer.read:

@@ -8,16 +8,19 @@ from db.batches import Claim, Claimant, ClaimedBatch, Pools
 from db.engine import Connection
 from db.job_kinds import INFERENCE
 from db.results import Recorded
+from domain.spec import JobSpec
 from worker.call_starts import show_call_starts
 from worker.context import Context
 from worker.coordinator import Coordinator
 from worker.executor import Executor
 from worker.runner import Claiming, PlannedJobs, Runner, Task, Wakes, WorkerKind
-from worker.specs import Specs
+from worker.specs import SpecCache
 from worker.start_log import StartLog
 from worker.writer import Writer
 
 OVERDUE_AT_ONCE = 64
+KEPT_CELLS = 500_000
+"""Planned cells of the kept specs together, at most."""
 
 
 class InferenceRunner(Runner):
@@ -28,7 +31,7 @@ class InferenceRunner(Runner):
     def __init__(self, context: Context, wakes: Wakes) -> None:
         super().__init__(context)
         self._wakes = wakes
-        self._specs = Specs(context.engine)
+        self._specs = SpecCache(context.engine, JobSpec.from_json, capacity=KEPT_CELLS, weigh=lambda spec: spec.planned)
         self._coordinator = Coordinator(context)
         self._writer = Writer(context, self._on_recorded, self._on_refused)
         self._start_log = StartLog(context)
@@ -84,7 +87,7 @@ class InferenceRunner(Runner):
 
     def overdue_claims(self) -> Sequence[Claiming]:
         """Return the claim of batches that never began within their job's queue timeout."""
-        return [self._claim_overdue]
+        return [_claim_overdue]
 
     @property
     def held(self) -> Sequence[ClaimedBatch]:
@@ -144,40 +147,31 @@ class InferenceRunner(Runner):
 
     def _on_recorded(self, recorded: Recorded) -> None:
         """Let go of batches whose end is recorded, and of stale ones; look for more."""
-        for settlement in (*recorded.settled, *recorded.stale):
-            if settlement.refusal is not None:
-                self._executor.hear_of_gate(settlement.batch.pool)
-        for settlement in recorded.settled:
-            if settlement.status != "running":
-                self._executor.release(settlement.batch)
-        for settlement in recorded.stale:
-            self._executor.lose(settlement.batch)
-            self._executor.release(settlement.batch)
-        if recorded.stale or any(one.freed_slots or one.status != "running" for one in recorded.settled):
+        self._executor.follow(recorded)
+        if recorded.stale or any(report.freed_slots or report.status != "running" for report in recorded.settled):
             self._wakes.own_kind()
 
     def _on_refused(self, batch: ClaimedBatch) -> None:
         """Leave a batch whose results can't be recorded to its lease."""
-        self._executor.hear_of_gate(batch.pool)
-        self._executor.release(batch)
+        self._executor.set_aside(batch)
         self._wakes.all_kinds()
 
     async def _claim_calls(self, connection: Connection, claimant: Claimant) -> Claim:
-        room = self._executor.in_hand.room_for_calls
-        return await batches.claim_calls(
-            connection, self._context.serving.called, claimant, calls=room, growing=self._executor.starved()
-        )
+        executor, pools = self._executor, self._context.serving.called
+        room, growing = executor.in_hand.room_for_calls, executor.starved()
+        return await batches.claim_calls(connection, pools, claimant, calls=room, growing=growing)
 
     async def _claim_cells(self, connection: Connection, claimant: Claimant) -> Claim:
-        room = self._executor.in_hand.room_for_cells
-        return await batches.claim_cells(connection, self._context.serving.instant, claimant, cells=room)
-
-    async def _claim_overdue(self, connection: Connection, claimant: Claimant) -> Claim:
-        return Claim(await batches.claim_overdue(connection, claimant, INFERENCE.name, limit=OVERDUE_AT_ONCE))
+        pools, room = self._context.serving.instant, self._executor.in_hand.room_for_cells
+        return await batches.claim_cells(connection, pools, claimant, cells=room)
 
     def _can_answer(self, batch: ClaimedBatch) -> bool:
         """Say whether a batch can be begun here; one that is only to be ended asks nobody."""
         return batch.is_overdue or self._context.provider_of(batch.identity_no) is not None
+
+
+async def _claim_overdue(connection: Connection, claimant: Claimant) -> Claim:
+    return Claim(await batches.claim_overdue(connection, claimant, INFERENCE.name, limit=OVERDUE_AT_ONCE))
 
 
 def _named(batch: ClaimedBatch) -> dict[str, int]:

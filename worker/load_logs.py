@@ -15,7 +15,7 @@ NAMED_JOBS = 5
 
 
 def named(batch: ClaimedBatch, given: ImportRange) -> Mapping[str, object]:
-    """Return what a line about one batch calls it."""
+    """Return what a line about report batch calls it."""
     return {
         "job_id": given.job_id,
         "job_no": batch.job_no,
@@ -26,21 +26,21 @@ def named(batch: ClaimedBatch, given: ImportRange) -> Mapping[str, object]:
 
 def job_ids(batches: Sequence[ImportSettlement]) -> Sequence[str]:
     """Return the jobs that these batches are of, a few at most."""
-    return sorted({one.range.job_id for one in batches})[:NAMED_JOBS]
+    return sorted({report.range.job_id for report in batches})[:NAMED_JOBS]
 
 
-def tell(log: structlog.stdlib.BoundLogger, recorded: ImportRecorded) -> None:
+def log_load(log: structlog.stdlib.BoundLogger, recorded: ImportRecorded) -> None:
     """Log what a load did."""
-    for one in recorded.stale:
+    for report in recorded.stale:
         log.warning(
             "duplicate_prevented",
             layer="fence",
             reason="stale_lease",
-            **named(one.batch, one.range),
-            fence=one.batch.fence,
-            rows=one.rows_read,
+            **named(report.batch, report.range),
+            fence=report.batch.fence,
+            rows=report.rows_read,
         )
-    _tell_errors(log, recorded.settled)
+    _log_errors(log, recorded.settled)
     for job in recorded.jobs:
         if job.ended_wave_no is not None:
             log.info(
@@ -54,18 +54,18 @@ def tell(log: structlog.stdlib.BoundLogger, recorded: ImportRecorded) -> None:
             log.info("job_finished", job_id=job.id, status=job.status)
 
 
-def _tell_errors(log: structlog.stdlib.BoundLogger, settled: Sequence[ImportSettlement]) -> None:
+def _log_errors(log: structlog.stdlib.BoundLogger, settled: Sequence[ImportSettlement]) -> None:
     groups: dict[tuple[str, str, str], list[ImportSettlement]] = defaultdict(list)
-    for one in settled:
-        if one.error_code is not None:
-            groups[one.status, one.range.job_id, one.error_code].append(one)
+    for report in settled:
+        if report.error_code is not None:
+            groups[report.status, report.range.job_id, report.error_code].append(report)
     for (status, job_id, code), batches in groups.items():
         log.warning(
             "batch_failed" if status == "failed" else "batch_put_off",
             job_id=job_id,
             code=code,
             batches=len(batches),
-            batch_nos=[one.batch.batch_no for one in batches[:NAMED_BATCHES]],
-            record_types=sorted({one.range.record_type for one in batches})[:NAMED_RECORD_TYPES],
+            batch_nos=[report.batch.batch_no for report in batches[:NAMED_BATCHES]],
+            record_types=sorted({report.range.record_type for report in batches})[:NAMED_RECORD_TYPES],
             detail=batches[0].error_detail,
         )

@@ -16,6 +16,7 @@ from db.importing import ImportRecorded, LeasesLost
 from db.record_writing import DuplicateKeys
 from db.tallies import Tally, tally
 from runtime.metrics import DUPLICATES_PREVENTED, IMPORT_BATCHES, IMPORT_ROWS, RETRIES
+from runtime.retrying import retry
 from worker import load_logs, settlements
 from worker.context import Context
 
@@ -25,7 +26,7 @@ LOAD_BYTES = 16 * 1024 * 1024
 LOAD_SECONDS = 2.0
 """How long a transaction may take at the speed of the one before: fewer rows go into it where the database is slow."""
 LOADS_AT_ONCE = 2
-PATIENCE_SECONDS = 0.2
+RETRY_SECONDS = 0.2
 
 
 class Loader:
@@ -86,24 +87,22 @@ class Loader:
     async def _load(self, taken: Sequence[ImportSettlement]) -> None:
         """Record these, whatever it takes: a key that came twice becomes a reject, what is refused fails alone."""
         while True:
-            began = time.monotonic()
             try:
-                recorded = await in_transaction(self._context.engine, lambda c: self._record(c, taken))
+                recorded, seconds = await self._commit(taken)
             except LeasesLost:
                 continue  # the next look tells which
             except DuplicateKeys as twice:
                 _reject(taken, twice)
             except (_TooSlow, *UNFIT) as error:
                 if len(taken) > 1:
-                    await self._load_each(taken)
+                    for report in taken:  # so that one that the database won't or can't take harms no other
+                        await self._load([report])
                     return
-                if not await self._give_up(taken[0], error):
+                if not self._give_up(taken[0], error):
                     return
-            except (*GONE, *REFUSED) as error:
-                await self._wait(taken, error)
             else:
-                self._learn(recorded, time.monotonic() - began)
-                load_logs.tell(self._context.log, recorded)
+                self._learn(recorded, seconds)
+                load_logs.log_load(self._context.log, recorded)
                 self._on_recorded(recorded)
                 return
 
@@ -116,21 +115,13 @@ class Loader:
         if inserted or known:
             self._is_known = known > inserted
 
-    async def _load_each(self, taken: Sequence[ImportSettlement]) -> None:
-        """Record one batch at a time, so that one that the database won't or can't take harms no other."""
-        for one in taken:
-            await self._load([one])
-
-    async def _give_up(self, one: ImportSettlement, error: Exception) -> bool:
+    def _give_up(self, one: ImportSettlement, error: Exception) -> bool:
         """Let a batch go without its rows; return whether that is still to be recorded.
 
         One that can't be written in time has used up a try; one whose rows the database refuses fails.
         """
         if isinstance(error, _TooSlow):
-            if one.records:
-                settlements.put_off(one)
-            else:  # there is nothing more to let go of: the database hangs, or somebody holds the batch
-                await self._wait([one], error)
+            settlements.put_off(one)
             return True
         self._context.log.error("rows_refused", **load_logs.named(one.batch, one.range), error=str(error))
         if one.error_code == settlements.ROWS_REFUSED:  # not even its end is taken: its lease will run out
@@ -139,7 +130,28 @@ class Loader:
         settlements.refuse_rows(one)
         return True
 
-    async def _wait(self, taken: Sequence[ImportSettlement], error: Exception) -> None:
+    async def _commit(self, taken: Sequence[ImportSettlement]) -> tuple[ImportRecorded, float]:
+        """Write these in one transaction, tried again while the database can't; return how long the last try took.
+
+        Raises as `_record`, and what the database refuses of the values.
+        """
+
+        async def timed() -> tuple[ImportRecorded, float]:
+            began = time.monotonic()
+            recorded = await in_transaction(self._context.engine, lambda c: self._record(c, taken))
+            return recorded, time.monotonic() - began
+
+        # One batch without rows can't become less: the database hangs, or another session holds the batch.
+        is_least = len(taken) == 1 and not taken[0].records
+        return await retry(
+            timed,
+            on=(*GONE, *REFUSED, *((_TooSlow,) if is_least else ())),
+            but_not=UNFIT,
+            delay_seconds=RETRY_SECONDS,
+            log_delay=lambda error: self._log_delay(taken, error),
+        )
+
+    def _log_delay(self, taken: Sequence[ImportSettlement], error: Exception) -> None:
         self._context.log.warning(
             "load_delayed",
             error=str(error),
@@ -147,7 +159,6 @@ class Loader:
             batches=len(taken),
             job_ids=load_logs.job_ids(taken),
         )
-        await asyncio.sleep(PATIENCE_SECONDS)
 
     async def _record(self, connection: Connection, taken: Sequence[ImportSettlement]) -> ImportRecorded:
         """Write these in a transaction. Raises LeasesLost, as soon as it is known; DuplicateKeys; _TooSlow."""

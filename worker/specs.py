@@ -1,35 +1,53 @@
 """The specs of the jobs at work, kept in memory so that a batch doesn't read its job's spec again."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from typing import Any, Generic, TypeVar
 
 from db.engine import Engine, connect
 from db.specs import load_specs
-from domain.spec import JobSpec
 
-KEPT_CELLS = 500_000
-"""Planned cells of the kept specs together, at most: bounds memory, whatever the size of jobs."""
+Spec = TypeVar("Spec")
 
 
-class Specs:
-    """A bounded cache of normalized specs by job, least recently used out first."""
+class SpecCache(Generic[Spec]):
+    """A cache of one kind's normalized specs by job, least recently used out first.
 
-    def __init__(self, engine: Engine) -> None:
+    `weigh` says how much of `capacity` a spec takes, such as its cells: that bounds memory, whatever the size of jobs.
+    The last spec stays, whatever its weight.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        parse: Callable[[Mapping[str, Any]], Spec],
+        *,
+        capacity: int,
+        weigh: Callable[[Spec], int] = lambda _: 1,
+    ) -> None:
         self._engine = engine
-        self._specs: OrderedDict[int, JobSpec] = OrderedDict()
-        self._cells = 0
+        self._parse = parse
+        self._weigh = weigh
+        self._capacity = capacity
+        self._specs: OrderedDict[int, Spec] = OrderedDict()
+        self._weight = 0
 
-    def keep(self, job_no: int, spec: JobSpec) -> None:
+    @property
+    def job_nos(self) -> frozenset[int]:
+        """The jobs whose specs are kept."""
+        return frozenset(self._specs)
+
+    def keep(self, job_no: int, spec: Spec) -> None:
         """Keep a spec that is at hand."""
         if job_no not in self._specs:
             self._specs[job_no] = spec
-            self._cells += spec.planned
-        while self._cells > KEPT_CELLS and len(self._specs) > 1:
+            self._weight += self._weigh(spec)
+        while self._weight > self._capacity and len(self._specs) > 1:
             _, dropped = self._specs.popitem(last=False)
-            self._cells -= dropped.planned
+            self._weight -= self._weigh(dropped)
 
-    async def load(self, job_nos: Iterable[int]) -> Mapping[int, JobSpec]:
+    async def load(self, job_nos: Iterable[int]) -> Mapping[int, Spec]:
         """Return the specs of these jobs, reading those that aren't kept; one that can't be read is absent."""
         wanted = set(job_nos)
         found = {job_no: self._specs[job_no] for job_no in wanted if job_no in self._specs}
@@ -40,6 +58,6 @@ class Specs:
                 stored = await load_specs(connection, missing)
             for job_no, spec in stored.items():
                 with suppress(LookupError, ValueError, TypeError, AttributeError):  # another version stored it
-                    found[job_no] = JobSpec.from_json(spec)
+                    found[job_no] = self._parse(spec)
                     self.keep(job_no, found[job_no])
         return found

@@ -47,7 +47,7 @@ def settlement(batch_no: int, status: str, code: str | None, *, job_no: int = 1,
 
 def told(recorded: ImportRecorded) -> list:
     with capture_logs() as lines:
-        load_logs.tell(structlog.stdlib.get_logger(), recorded)
+        load_logs.log_load(structlog.stdlib.get_logger(), recorded)
     return lines
 
 

@@ -2,23 +2,23 @@
 
 import time
 
-LEFT_SECONDS = 15.0
+SKIPPED_SECONDS = 15.0
 
 
-class LeftToOthers:
-    """Forgets each after a while, so that one whose source nobody knows is still tried until it has failed."""
+class SkipList:
+    """Forgets each job after a while, so that one whose source no worker knows is still tried until it has failed."""
 
-    def __init__(self, seconds: float = LEFT_SECONDS) -> None:
+    def __init__(self, seconds: float = SKIPPED_SECONDS) -> None:
         self._seconds = seconds
         self._until_by_job: dict[int, float] = {}
 
-    def leave(self, job_no: int) -> None:
-        """Leave this job alone from now on."""
+    def add(self, job_no: int) -> None:
+        """Skip this job from now on."""
         self._until_by_job[job_no] = time.monotonic() + self._seconds
 
     @property
     def job_nos(self) -> frozenset[int]:
-        """Those that are left alone now."""
+        """The jobs that are skipped now."""
         now = time.monotonic()
         self._until_by_job = {job_no: until for job_no, until in self._until_by_job.items() if until > now}
         return frozenset(self._until_by_job)

@@ -1,0 +1,107 @@
+"""The lease of one worker on the coordination of one import, kept by a heartbeat of its own while sources count.
+
+The lock in Redis only saves other workers the work. The fence, checked in the transaction that writes, decides.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+
+from broker import locks
+from broker.envelopes import BrokerError
+from db import imports, tallies
+from db.engine import GONE, Connection, in_transaction
+from db.imports import Coordination
+from db.tallies import tally
+from runtime.metrics import DUPLICATES_PREVENTED
+from worker.context import Context
+from worker.trigger_tallies import trigger_tallies
+
+LEAVE_SECONDS = 1.0
+
+
+class Fenced(Exception):
+    """The lease is another worker's, or the job ended; nothing may be written."""
+
+
+class CoordinationLease:
+    """Holds the lease of `coordination` and the lock of its `token`."""
+
+    def __init__(self, context: Context, coordination: Coordination, token: str) -> None:
+        self._context = context
+        self._coordination = coordination
+        self._token = token
+
+    async def hold(self, work: Awaitable[None]) -> None:
+        """Await `work` while lease and lock are renewed; a lease that is lost ends it.
+
+        Work that raises Fenced came too late, which is counted. Cancelled, it releases the lease, so that another
+        worker can begin at once.
+        """
+        try:
+            await self._renewed_while(work)
+        except asyncio.CancelledError:
+            await self._release()
+            raise
+
+    async def _renewed_while(self, work: Awaitable[None]) -> None:
+        is_fenced = False
+        try:
+            async with asyncio.TaskGroup() as group:
+                renewing = group.create_task(self._renew())
+                await work
+                renewing.cancel()
+        except* Fenced:
+            is_fenced = True
+        if is_fenced:  # out of the group, which would wrap what an unavailable store raises
+            await self._count_fenced()
+
+    async def _renew(self) -> None:
+        """Renew the lease and the lock at every heartbeat; raise Fenced once the lease is lost."""
+        coordination, lease_seconds = self._coordination, self._context.lease_seconds
+        while True:
+            await asyncio.sleep(self._context.heartbeat_seconds)
+            try:
+                renewed = await in_transaction(
+                    self._context.engine, lambda c: imports.renew(c, coordination, lease_seconds)
+                )
+                if not renewed:
+                    raise Fenced
+                await locks.renew(self._context.redis, coordination.job_no, self._token, lease_seconds)
+            except (*GONE, BrokerError) as error:
+                self._context.log.warning("coordination_beat_delayed", job_id=coordination.id, error=str(error))
+
+    async def _count_fenced(self) -> None:
+        """Count a coordination that another worker took over; one whose job was cancelled isn't counted."""
+
+        async def unit(connection: Connection) -> bool:
+            is_late = await imports.was_taken_over(connection, self._coordination)
+            if is_late:
+                prevented = tally(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason="stale_fence")
+                await tallies.add(connection, self._context.worker_no, [prevented])
+            return is_late
+
+        fields = {"job_id": self._coordination.id, "fence": self._coordination.fence}
+        if await in_transaction(self._context.engine, unit):
+            self._context.log.warning("duplicate_prevented", layer="coordination", reason="stale_fence", **fields)
+        else:
+            self._context.log.info("coordination_stopped", **fields)
+
+    async def _release(self) -> None:
+        coordination = self._coordination
+
+        async def unit(connection: Connection) -> None:
+            settled = await imports.put_off(
+                connection,
+                coordination,
+                tries=0,
+                due_in_seconds=0,
+                source=coordination.source,
+                event={},
+                outcome="fenced",
+            )
+            await tallies.add(connection, self._context.worker_no, trigger_tallies(settled or []))
+
+        with suppress(*GONE, TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await in_transaction(self._context.engine, unit)

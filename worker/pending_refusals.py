@@ -1,0 +1,41 @@
+"""Refusals on their way to be recorded: until a circuit breaker decides, no call of its pool starts."""
+
+from db.batches import PoolKey
+from db.results import Settlement
+from worker.context import Context
+from worker.runs import BatchRun
+from worker.runs_in_hand import RunsInHand
+
+
+class PendingRefusals:
+    """The pools that refused a call, from its end until that is recorded, or never will be."""
+
+    def __init__(self, context: Context, in_hand: RunsInHand) -> None:
+        self._context = context
+        self._in_hand = in_hand
+        self._pools: set[PoolKey] = set()
+
+    def lets_start(self, run: BatchRun) -> bool:
+        """Say whether calls of a batch may start, as far as refusals go."""
+        return run.batch.pool not in self._pools
+
+    def is_current(self, run: BatchRun) -> bool:
+        """Say whether a batch is of an identity that is still configured."""
+        return self._context.serving.identity_by_pool.get(run.batch.pool) == run.batch.identity_no
+
+    def note(self, run: BatchRun, report: Settlement) -> None:
+        """Let the calls in flight be the last of all batches in hand, if this report has a refusal by their pool.
+
+        A former address moves no circuit breaker of the one that is configured now.
+        """
+        if not self.is_current(run):
+            report.refusal, report.opens_gate = None, False
+        if report.refusal is not None:
+            self._pools.add(run.batch.pool)
+            for other in self._in_hand.runs:
+                if other.batch.pool == run.batch.pool:
+                    other.quantum.end()
+
+    def forget(self, pool: PoolKey) -> None:
+        """Let the circuit breaker decide about a pool from now on."""
+        self._pools.discard(pool)
