@@ -56,6 +56,11 @@ class Decision:
         """Whether this would become a job."""
         return self.outcome is Outcome.NEW
 
+    @property
+    def is_duplicate(self) -> bool:
+        """Whether this is answered by a job that was there before."""
+        return self.outcome is Outcome.JOINED or self.outcome is Outcome.REPLAYED
+
 
 def decide(submission: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Decision:
     """Return what committed rows make of a submission. `jobs` holds every job that `known` names."""

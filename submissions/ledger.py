@@ -34,7 +34,7 @@ def submission_counters(submission: Submission, decision: Decision) -> list[Tall
     """Return the increments that a submission makes."""
     kind, outcome = submission.normalized.spec.kind, decision.outcome.value
     counted = [tally(JOBS_SUBMITTED.name, 1, kind=kind, outcome=outcome)]
-    if decision.outcome in {Outcome.JOINED, Outcome.REPLAYED} or isinstance(decision.error, DuplicateJob):
+    if decision.is_duplicate or isinstance(decision.error, DuplicateJob):
         counted.append(tally(DUPLICATES_PREVENTED.name, 1, layer="submission", reason=decision.reason))
     if decision.outcome is Outcome.CREATED and (dropped := _dropped(submission)):
         counted.append(tally(DUPLICATES_PREVENTED.name, dropped, layer="spec", reason="dropped_duplicate"))

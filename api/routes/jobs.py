@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api.bodies import read_idempotency_key, read_json
 from api.dedup_examples import CONFLICT_EXAMPLES, CREATED_EXAMPLES, JOINED_EXAMPLES
-from api.dependencies import ONE_OF_EACH, NoParameters, ServicesDep, Tenant
+from api.dependencies import ONE_OF_EACH, NoParameters, Tenant, services_of
 from api.headers import LOCATION
 from api.problems import MEDIA_TYPE, problem_responses
 from api.request_ids import request_id_of
@@ -68,7 +68,6 @@ class SubmitParameters(NoParameters):
 )
 async def submit_job(
     request: Request,
-    services: ServicesDep,
     tenant: Tenant,
     parameters: Annotated[SubmitParameters, Query()],
 ) -> Response:
@@ -79,6 +78,7 @@ async def submit_job(
     otherwise; never one that failed or was cancelled. `dedup.previous` names the last job of this content that isn't
     joined.
     """
+    services = services_of(request)  # not by a parameter, which costs each POST 8 µs (2026-11-30)
     key = read_idempotency_key(request)
     body = await read_json(request)
     sender = _sender(request)
