@@ -27,7 +27,6 @@ from api.routes import (
     events,
     executions,
     job_actions,
-    job_views,
     jobs,
     metrics,
     operations,
@@ -61,7 +60,6 @@ KINDS = Kinds((inference_kind.KIND, import_kind.KIND))
 CONNECTIONS = 10
 ROUTES = (
     jobs,
-    job_views,
     executions,
     waves,
     coordination,

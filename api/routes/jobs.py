@@ -1,21 +1,39 @@
-"""POST /jobs: a submitted spec becomes a job, joins one, or is refused with the reason."""
+"""POST /jobs, GET /jobs and GET /jobs/{id}: submitting a job, the list, and a job with its spec and progress."""
 
 from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
-from pydantic import Field
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import ConfigDict, Field
 
 from api.bodies import read_idempotency_key, read_json
 from api.dedup_examples import CONFLICT_EXAMPLES, CREATED_EXAMPLES, JOINED_EXAMPLES
-from api.dependencies import ONE_OF_EACH, NoParameters, Tenant, services_of
+from api.dependencies import (
+    ONE_OF_EACH,
+    Allowed,
+    Database,
+    JobId,
+    NoParameters,
+    ServedKinds,
+    ServicesDep,
+    Tenant,
+    services_of,
+)
+from api.etags import TAGGED, IfNoneMatch, tagged
+from api.filters import Moment, NameFilter, any_of, canonical_region, metadata_filter
 from api.headers import LOCATION
+from api.kinds import Kinds
+from api.paging import JOBS, PageParameters, link_next, next_cursor
 from api.problems import MEDIA_TYPE, problem_responses
 from api.request_ids import request_id_of
+from api.schemas.jobs import Job, JobList, JobSummary
+from api.schemas.kinds import Kind
 from api.schemas.submissions import SubmissionAnswer
 from api.services import Services
+from db.jobs import JobFilter, list_jobs, read_job
+from domain.errors import ParameterError, ParametersRejected
+from domain.status import JobStatus
 from submissions.responses import SubmissionResponse
 from submissions.submission import Sender, Submission
 
@@ -93,6 +111,95 @@ async def submit_job(
     return Response(orjson.dumps(response.body), response.status_code, headers, "application/json")
 
 
+METADATA_KEY: dict[str, Any] = {
+    "name": "metadata.KEY",
+    "in": "query",
+    "required": False,
+    "description": "What the member KEY of the metadata is: `metadata.team=search`. Numbers and booleans as JSON has"
+    " them. Every spec in question is read, so narrow it by other parameters where there are very many.",
+    "schema": {"type": "string", "maxLength": 500},
+    "example": "search",
+}
+CLOCK = {"queue": {"waited_seconds"}}
+"""What of a job changes with every look, though nothing has happened."""
+
+
+class JobListParameters(PageParameters):
+    """What a list of jobs is narrowed to; all of it must hold. Other names are those of `metadata.KEY`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: any_of(JobStatus) | None = Field(  # type: ignore[valid-type]
+        default=None, description="One state, or several separated by commas."
+    )
+    kind: Kind | None = None
+    name: NameFilter | None = Field(default=None, description="The whole name.")
+    name_prefix: NameFilter | None = Field(default=None, description="How the name begins.")
+    spec_hash: NameFilter | None = Field(default=None, description="Of its content, as a submission is told it.")
+    error_code: NameFilter | None = Field(
+        default=None, description="The code of its error, or of the error of one of its executions or batches."
+    )
+    model: NameFilter | None = Field(default=None, description="The id of a model of the job.")
+    region: NameFilter | None = Field(default=None, description="A region of the job, by name or alias.")
+    created_after: Moment | None = Field(default=None, description="From this moment on; RFC 3339, else UTC.")
+    created_before: Moment | None = Field(default=None, description="Before this moment; RFC 3339, else UTC.")
+
+
+@router.get(
+    "/jobs", summary="List jobs", responses=problem_responses(422), openapi_extra={"parameters": [METADATA_KEY]}
+)
+async def get_jobs(
+    *,
+    request: Request,
+    services: ServicesDep,
+    response: Response,
+    database: Database,
+    tenant: Tenant,
+    kinds: ServedKinds,
+    parameters: Annotated[JobListParameters, Query()],
+) -> JobList:
+    """Return jobs, newest first."""
+    wanted = JobFilter(
+        statuses=parameters.status.split(",") if parameters.status else (),
+        kind=_known_kind(parameters.kind, kinds),
+        name=parameters.name,
+        name_prefix=parameters.name_prefix,
+        spec_hash=parameters.spec_hash,
+        error_code=parameters.error_code,
+        metadata=metadata_filter(parameters.model_extra or {}),
+        model=parameters.model,
+        region=canonical_region(parameters.region, services.in_force.current.registry),
+        created_after=parameters.created_after,
+        created_before=parameters.created_before,
+    )
+    key = parameters.key(JOBS)
+    page = await list_jobs(database, tenant, wanted, before=key[0] if key else None, limit=parameters.limit)
+    cursor = next_cursor(JOBS, page, lambda job: [job.job_no])
+    link_next(request, response, cursor)
+    parts = {kind.name: kind.spec.parts for kind in kinds.served}
+    return JobList(items=[JobSummary.of(job, parts.get(job.kind, ())) for job in page.facts], next_cursor=cursor)
+
+
+@router.get(
+    "/jobs/{job_id}", summary="Show a job", response_model=Job, responses={**TAGGED, **problem_responses(404, 422)}
+)
+async def get_job(
+    *,
+    job_id: JobId,
+    database: Database,
+    tenant: Tenant,
+    registry: Allowed,
+    kinds: ServedKinds,
+    _: Annotated[NoParameters, Query()],
+    if_none_match: IfNoneMatch = None,
+) -> Any:
+    """Return a job with its spec as submitted and as it runs, and its progress of this moment."""
+    job = await read_job(database, tenant, job_id)
+    kind = kinds.find(job.kind)
+    shown = Job.of(job, ()) if kind is None else await kind.show(database, job, registry)
+    return tagged(shown, if_none_match, untagged=CLOCK)
+
+
 async def _preview(services: Services, submission: Submission) -> SubmissionResponse:
     response = await services.submissions.preview(submission)
     count_plan = services.previews.get(submission.normalized.spec.kind)
@@ -113,3 +220,12 @@ def _sender(request: Request) -> Sender:
 def _storable(text: str) -> str:
     """Return the start of a header as text that the database takes."""
     return text[:MAX_LEDGER_TEXT].encode("ascii", "replace").decode().replace("\0", "?")
+
+
+def _known_kind(name: str | None, kinds: Kinds) -> str | None:
+    """Return the name of a kind; raise ParametersRejected for one that isn't served."""
+    if name is None or name in kinds.names:
+        return name
+    *others, last = [f"'{known}'" for known in kinds.names]
+    detail = f"`kind`: Input should be {', '.join(others)} or {last}."
+    raise ParametersRejected([ParameterError("kind", "invalid_parameter", detail)])

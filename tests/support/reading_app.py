@@ -25,7 +25,7 @@ from api.routes import (
     events,
     executions,
     job_actions,
-    job_views,
+    jobs,
     metrics,
     operations,
     probes,
@@ -52,7 +52,7 @@ from tests.support.configurations import commit
 ROUTERS = [
     module.router
     for module in (
-        job_views,
+        jobs,
         executions,
         waves,
         coordination,
