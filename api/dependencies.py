@@ -16,7 +16,7 @@ from db.engine import Engine
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import ParameterError, ParametersRejected
 from domain.notes import MAX_ERRORS, cut
-from domain.regions import Registry
+from domain.registry import Registry
 
 
 class NoParameters(BaseModel):

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from domain.errors import FieldError, ParameterError, ParametersRejected
 from domain.notes import cut
-from domain.regions import Registry, fold
+from domain.registry import Registry, fold
 
 LONGEST_NAME = 500
 METADATA = "metadata."

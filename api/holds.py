@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from api.schemas.jobs import Held
 from db.holds import PoolHold
-from domain.regions import Registry
+from domain.registry import Registry
 from submissions.job_links import json_time
 
 

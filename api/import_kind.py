@@ -10,7 +10,7 @@ from db.import_progress import read_import
 from db.job_kinds import IMPORT
 from db.jobs import JobRead
 from domain import import_reading
-from domain.regions import Registry
+from domain.registry import Registry
 
 
 async def show(database: Engine, job: JobRead, _: Registry) -> Job:

@@ -10,7 +10,7 @@ from db.holds import read_holds
 from db.job_kinds import INFERENCE
 from db.jobs import JobRead
 from domain import inference_reading
-from domain.regions import Registry
+from domain.registry import Registry
 
 
 async def show(database: Engine, job: JobRead, registry: Registry) -> Job:

@@ -13,7 +13,7 @@ from db.engine import Engine
 from db.jobs import JobRead
 from db.kinds import StoredKind
 from domain.kinds import Normalized, SpecKind
-from domain.regions import Registry
+from domain.registry import Registry
 from sources.configured import ConfiguredSources
 
 CountPlan: TypeAlias = Callable[[Normalized[Any]], Awaitable[Mapping[str, Any]]]

@@ -24,7 +24,7 @@ from db.engine import create_engine, in_transaction
 from db.submissions import NewJob, insert_jobs
 from db.tenants import DEFAULT_TENANT_NO
 from domain.normalize import normalize
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
+from domain.registry import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
 from domain.sources.sql import SqlSource
 from domain.table_names import TableName
 from runtime.config_file import read_config_file

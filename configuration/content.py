@@ -13,8 +13,8 @@ from db.configurations import Committed, read_current
 from db.engine import Connection
 from db.imports import IMPORT_POOL
 from domain.identities import IMPORT_ROOT, Identity, IdentityKey, IdentityKind, of_provider
-from domain.regions import DEFAULT_PROVIDER, DEFAULT_QUESTIONS, DEFAULT_REGIONS, ECHO, Region, Registry
-from domain.regions import Connection as ImportConnection
+from domain.registry import DEFAULT_PROVIDER, DEFAULT_QUESTIONS, DEFAULT_REGIONS, ECHO, Region, Registry
+from domain.registry import Connection as ImportConnection
 from domain.sources.registry import SOURCE_BY_CONNECTION
 from runtime.config_file import ConfigFile, ProviderSettings, ProviderType
 from runtime.errors import SettingError

@@ -10,7 +10,7 @@ from db import pauses
 from db.engine import QUICK_SECONDS, Connection, Engine, in_transaction
 from db.pauses import Kind, Pause, Paused
 from domain.errors import Overloaded
-from domain.regions import Registry
+from domain.registry import Registry
 from runtime.errors import SettingError
 from runtime.settings import Settings
 

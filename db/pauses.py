@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from db.engine import Connection, Engine, statement
 from db.reading import Slice, columns_of, read_all, sliced
 from db.tables.fleet import Operation
-from domain.regions import Registry
+from domain.registry import Registry
 
 
 class Kind(StrEnum):

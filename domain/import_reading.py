@@ -17,7 +17,8 @@ from domain.members import read_job_id, read_metadata, read_on_duplicate
 from domain.notes import Action, Findings, Note, Part, cut
 from domain.reading import read_label, refuse_misplaced, refuse_unknown
 from domain.record_types import read_record_types
-from domain.regions import Registry, Scope
+from domain.registry import Registry
+from domain.scope import Scope
 from domain.waves import level_by_id
 
 

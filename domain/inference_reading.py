@@ -19,7 +19,9 @@ from domain.notes import Action, Findings, Note, Part, cut
 from domain.policy import read_parameters, read_policy
 from domain.questions import read_question, read_questions
 from domain.reading import clean, read_label
-from domain.regions import Registry, Scope, read_regions
+from domain.regions import read_regions
+from domain.registry import Registry
+from domain.scope import Scope
 from domain.spec import INFERENCE, JobSpec, Model, OnPaused, Question
 
 DEFAULT_NAME = "job"

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from domain.errors import FieldError, SpecRejected
 from domain.identities import IdentityKey
 from domain.notes import Note
-from domain.regions import Registry
+from domain.registry import Registry
 from domain.spec import CellPlan, OnDuplicate
 
 

@@ -7,7 +7,9 @@ from typing import Any
 from domain.notes import Action, Findings, Note, Part, cut, nearest, point
 from domain.reading import read_label, read_list, read_member_label, refuse_unknown
 from domain.redaction import redacted
-from domain.regions import ECHO, Scope, read_regions
+from domain.regions import read_regions
+from domain.registry import ECHO
+from domain.scope import Scope
 from domain.spec import Model
 
 MODEL_FIELDS = frozenset({"id", "name", "provider", "regions"})

@@ -9,7 +9,7 @@ from typing import Any
 from domain import import_reading, inference_reading
 from domain.errors import FieldError, SpecRejected
 from domain.kinds import Normalized, Spec, SpecKind
-from domain.regions import Registry
+from domain.registry import Registry
 from domain.wellformed import refuse_unstorable
 
 KINDS: Mapping[str, SpecKind] = {kind.name: kind for kind in (inference_reading.KIND, import_reading.KIND)}

@@ -6,7 +6,7 @@ from hashlib import sha256
 from domain.errors import ECHO_LIMIT
 from domain.notes import Action, Findings, Note, Part, cut, nearest
 from domain.reading import clean, read_id, read_list, read_text, refuse_unknown
-from domain.regions import Scope
+from domain.scope import Scope
 from domain.spec import Question
 
 QUESTION_FIELDS = frozenset({"id", "text"})

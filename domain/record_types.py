@@ -8,7 +8,7 @@ from domain.import_fields import RECORD_TYPE_FIELDS, RECORD_TYPE_HOMES
 from domain.import_spec import RecordType
 from domain.notes import Action, Findings, Note, Part, cut, nearest
 from domain.reading import MAX_LABEL_LENGTH, read_id, read_list, read_verbatim, refuse_unknown
-from domain.regions import Scope
+from domain.scope import Scope
 from domain.sources.reading import read_source
 from domain.sources.registry import SOURCE_BY_TYPE
 from domain.sources.source import Source

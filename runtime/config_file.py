@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from domain.policy import MAX_CALL_SECONDS
-from domain.regions import DEFAULT_REGIONS, ECHO, fold
+from domain.registry import DEFAULT_REGIONS, ECHO, fold
 from domain.sources.connection import ConnectionSettings, EnvironmentName, Name
 from domain.sources.registry import SETTINGS_BY_CONNECTION
 from domain.sources.sql import PostgresqlSettings

@@ -17,7 +17,7 @@ from db.pauses import Kind, Pause, Paused, read_pauses
 from db.pools import read_pools
 from domain.errors import NotFound
 from domain.notes import cut
-from domain.regions import Registry
+from domain.registry import Registry
 
 router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
 

@@ -13,10 +13,10 @@ from api.schemas.regions import Region, RegionList
 from api.services import Services
 from db.engine import Connection
 from db.pauses import Kind, Paused, read_pauses
-from domain import regions
 from domain.errors import NotFound
 from domain.notes import cut
-from domain.regions import Registry, fold
+from domain.registry import Region as KnownRegion
+from domain.registry import Registry, fold
 
 router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
 
@@ -86,7 +86,7 @@ async def resume_region(
 
 
 async def _press(
-    request: Request, action: Action, region: regions.Region, services: Services, *, is_paused: bool
+    request: Request, action: Action, region: KnownRegion, services: Services, *, is_paused: bool
 ) -> Response:
     because = await read_because(request)
     target = Paused(Kind.REGION, region.name)
@@ -102,7 +102,7 @@ async def _press(
     return response
 
 
-def _find(spelling: str, registry: Registry) -> regions.Region:
+def _find(spelling: str, registry: Registry) -> KnownRegion:
     region = registry.region_by_spelling.get(fold(spelling))
     if region is None:
         allowed = [cut(name) for name in registry.allowed_regions]

@@ -7,7 +7,7 @@ from pydantic import Field
 from api.paging import Listed
 from api.schemas.pauses import Pausable, pause_members
 from db.pauses import Pause
-from domain import regions
+from domain.registry import Region as KnownRegion
 
 
 class Region(Pausable):
@@ -16,7 +16,7 @@ class Region(Pausable):
     aliases: list[str] = Field(description="Other spellings that specs may use; case doesn't count.")
 
     @classmethod
-    def of(cls, region: regions.Region, pause: Pause) -> Self:
+    def of(cls, region: KnownRegion, pause: Pause) -> Self:
         """Return the region as it is shown."""
         return cls(**pause_members(region.name, pause), aliases=list(region.aliases))
 

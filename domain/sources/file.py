@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from domain.regions import Scope
+from domain.scope import Scope
 from domain.sources.names import PATH_SCHEMA, read_path
 from domain.sources.source import Source
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from domain.notes import Action, Findings, Note, Part, cut, nearest
 from domain.reading import read_verbatim
-from domain.regions import Connection, Scope
+from domain.registry import Connection
+from domain.scope import Scope
 from domain.table_names import SYNTAX, TABLE, TableName
 
 MAX_PATH_LENGTH = 1_000

@@ -7,7 +7,7 @@ on disk or in a database is checked again where it is opened.
 from domain.import_fields import MISPLACED_IN_SOURCE, SOURCE_FIELDS, SOURCE_HOMES
 from domain.notes import Findings, Part
 from domain.reading import refuse_misplaced, refuse_unknown
-from domain.regions import Scope
+from domain.scope import Scope
 from domain.sources.registry import SOURCE_BY_TYPE
 from domain.sources.source import Source
 

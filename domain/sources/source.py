@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
-from domain.regions import Scope
+from domain.scope import Scope
 from domain.sources.connection import ConnectionSettings
 
 

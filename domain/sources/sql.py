@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from domain.postgres_url import WrongConnectionString, parse_connection_string
-from domain.regions import Scope
+from domain.scope import Scope
 from domain.sources.connection import ConnectionSettings, DatabaseSettings
 from domain.sources.names import TABLE_SCHEMA, read_listed_table
 from domain.sources.source import CONNECTION_SCHEMA, ConnectionSource

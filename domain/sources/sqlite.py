@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from domain.notes import Part
 from domain.reading import read_verbatim
-from domain.regions import Scope
+from domain.scope import Scope
 from domain.sources.names import PATH_SCHEMA, read_name, read_path
 from domain.sources.source import Source
 

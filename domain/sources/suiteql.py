@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from domain.regions import Scope
+from domain.scope import Scope
 from domain.sources.connection import VARIABLE, ConnectionSettings, EnvironmentName, Name
 from domain.sources.names import read_connection, read_name, refuse_unknown_name
 from domain.sources.source import CONNECTION_SCHEMA, ConnectionSource

@@ -2,7 +2,7 @@
 
 import httpx2
 
-from domain.regions import DEFAULT_QUESTIONS
+from domain.registry import DEFAULT_QUESTIONS
 from tests.support.reading_app import every_item
 
 BANK = [{"id": name, "text": text} for name, text in DEFAULT_QUESTIONS.items()]

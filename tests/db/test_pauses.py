@@ -17,7 +17,7 @@ from db.pauses import (
     press,
     read_pauses,
 )
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
+from domain.registry import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 
 ASIA = Paused(Kind.REGION, "asia-pacific")
 US, EU, ECHO = Paused(Kind.REGION, "us-east"), Paused(Kind.REGION, "eu-west"), Paused(Kind.PROVIDER, "echo")

@@ -8,7 +8,7 @@ from domain.import_spec import ImportSpec
 from domain.kinds import Normalized
 from domain.normalize import normalize
 from domain.notes import Note
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
+from domain.registry import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Connection, Registry
 from domain.sources.sql import SqlSource
 from domain.sources.suiteql import SuiteqlSource
 from domain.spec import JobSpec

@@ -5,7 +5,7 @@ import pytest
 from domain.completeness import Ending, ending_of, is_whole
 from domain.normalize import normalize
 from domain.outcome import NO_REPLY, Completed, Failed, Reply, held_to
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
+from domain.registry import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from domain.spec import Incomplete, JobSpec
 from tests.domain.bodies import plain
 

@@ -6,7 +6,7 @@ import pytest
 
 from domain.fingerprint import import_hash
 from domain.import_spec import ImportSpec
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
+from domain.registry import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from tests.domain.bodies import REGISTRY, again, errors_of, file_type, importing, notes_of, plain, read, refusals
 
 LEDGER = {

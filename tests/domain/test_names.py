@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
+from domain.registry import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from tests.domain.bodies import errors_of, notes_of, plain, read, refusals
 
 PAUSED = Registry(DEFAULT_REGIONS, DEFAULT_QUESTIONS, paused_regions=frozenset({"us-east"}))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from domain.errors import SpecRejected
 from domain.fingerprint import body_hash, canonical_json, differences
-from domain.regions import DEFAULT_REGIONS
+from domain.registry import DEFAULT_REGIONS
 from domain.spec import JobSpec
 from tests.domain.bodies import again, errors_of, read
 

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from domain.regions import DEFAULT_REGIONS, Registry
+from domain.registry import DEFAULT_REGIONS, Registry
 from tests.domain.bodies import again, errors_of, notes_of, plain, read, refusals
 
 

@@ -30,7 +30,7 @@ from domain.fingerprint import canonical_json
 from domain.identities import IMPORT_ROOT
 from domain.kinds import Normalized, SpecKind
 from domain.plan import PlannedBatch, Run
-from domain.regions import Registry
+from domain.registry import Registry
 from domain.spec import CellPlan, OnDuplicate
 from worker.__main__ import KINDS as WORKER_KINDS
 from worker.__main__ import main as run_worker

@@ -6,7 +6,7 @@ import httpx2
 import orjson
 
 from domain.calls import Cell
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
+from domain.registry import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from worker.providers.answers import Answer
 from worker.providers.protocol import Call
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import pytest
 
-from domain.regions import DEFAULT_REGIONS
+from domain.registry import DEFAULT_REGIONS
 from tests.support.service import free_port
 from tests.support.waiting import eventually
 

@@ -10,7 +10,7 @@ from configuration.content import Content, registry_of
 from db.batches import Pools
 from db.engine import Engine, create_engine, in_transaction
 from domain.identities import of_provider
-from domain.regions import DEFAULT_REGIONS
+from domain.registry import DEFAULT_REGIONS
 from runtime.config_file import ConfigFile, read_config_file
 
 SIMULATED = Content(is_simulated=True)

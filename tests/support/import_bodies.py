@@ -13,8 +13,8 @@ from db.engine import Connection
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from domain.normalize import normalize
-from domain.regions import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
-from domain.regions import Connection as ConfiguredConnection
+from domain.registry import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
+from domain.registry import Connection as ConfiguredConnection
 from domain.sources.sql import SqlSource
 from domain.sources.suiteql import SuiteqlSource
 from domain.table_names import TableName

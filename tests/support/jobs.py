@@ -13,7 +13,7 @@ from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from domain.kinds import Normalized
 from domain.normalize import normalize
-from domain.regions import DEFAULT_REGIONS
+from domain.registry import DEFAULT_REGIONS
 
 
 def job_body(*, models: int | list[str] = 1, regions: int = 1, questions: int = 1, **members: Any) -> dict[str, Any]:

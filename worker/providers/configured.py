@@ -11,7 +11,7 @@ from db.imports import IMPORT_POOL
 from db.workers import Standing
 from domain.identities import IdentityKind, of_provider
 from domain.plan import Pool
-from domain.regions import ECHO
+from domain.registry import ECHO
 from runtime.config_file import ProviderSettings, ProviderType
 from runtime.settings import Secrets, Settings
 from worker.providers import hybrid_router, openai
