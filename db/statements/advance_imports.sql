@@ -3,7 +3,7 @@
 -- makes its first batches ready, or gives the job its verdict. A failed wave opens nothing: later ones stay pending, and what
 -- failed is told by another statement.
 -- Then the event of this transaction ($10 tells it), the batches released by ended ones ($11 to $13), and those due
--- again ($14 to $19).
+-- again ($14 to $19), which are offered because the last WHERE counts them.
 WITH advanced_waves AS (
     UPDATE waves AS w
     SET open_batches = w.open_batches - i.ended,
@@ -56,17 +56,17 @@ WITH advanced_waves AS (
         WHERE (SELECT count(*) FROM advanced_waves) >= 0
     ) AS i
     WHERE j.job_no = i.job_no
-    RETURNING j.job_no, j.id, j.tenant_no, j.status, i.ended_wave_no, i.ended_wave_status, i.opened_wave_no, write_event(
+    RETURNING j.job_no, j.id, j.status, i.ended_wave_no, i.ended_wave_status, i.opened_wave_no, write_event(
         j.job_no, j.last_event_no, CASE j.status WHEN 'running' THEN 'progressed' ELSE 'finished' END, $10::text,
         json_build_object(
             'status', j.status, 'wave_ended', i.ended_wave_no, 'wave_opened', i.opened_wave_no, 'batches', i.event::json
         )
     )
 ), opened_ready AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
-    SELECT
-        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, a.tenant_no, b.cells,
-        virtual_time(b.identity_no) + 1 + b.batch_no - o.first_batch_no
+    SELECT offer_batch(
+        b.job_no, b.batch_no, b.cells, virtual_finish_time(b.identity_no, 1 + b.batch_no - o.first_batch_no),
+        keeps_place => true
+    )
     FROM opened_waves AS o
     JOIN advanced_jobs AS a USING (job_no)
     JOIN imports AS i USING (job_no)
@@ -74,34 +74,26 @@ WITH advanced_waves AS (
         AND b.batch_no >= o.first_batch_no
         AND b.batch_no < o.first_batch_no + least(i.ready_window, o.total_batches)
     WHERE b.status = 'pending'
-    ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
 ), released AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
-    SELECT
-        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, a.tenant_no, b.cells,
-        greatest(i.turn + m.ready_window * b.cells, virtual_time(b.identity_no) + b.cells)
+    SELECT offer_batch(
+        b.job_no, b.batch_no, b.cells, virtual_finish_time(b.identity_no, b.cells, i.turn + m.ready_window * b.cells),
+        keeps_place => true
+    )
     FROM unnest($11::bigint[], $12::int[], $13::bigint[]) AS i (job_no, batch_no, turn)
     JOIN batches AS b USING (job_no, batch_no)
     JOIN advanced_jobs AS a USING (job_no)
     JOIN imports AS m USING (job_no)
     WHERE b.status = 'pending' AND b.queued_at IS NULL
-    ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
 ), due_again AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, lane, cells, turn, not_before)
-    SELECT
-        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, a.tenant_no, i.lane, i.cells,
-        virtual_time(b.identity_no) + i.weight * i.cells,
+    SELECT offer_batch(
+        b.job_no, b.batch_no, i.cells, virtual_finish_time(b.identity_no, i.weight * i.cells), i.lane,
         now() + i.due_in_seconds * interval '1 second'
+    )
     FROM unnest($14::bigint[], $15::int[], $16::int[], $17::smallint[], $18::int[], $19::float8[])
         AS i (job_no, batch_no, cells, lane, weight, due_in_seconds)
     JOIN batches AS b USING (job_no, batch_no)
     JOIN advanced_jobs AS a USING (job_no)
-    ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE
-    SET lane = excluded.lane,
-        cells = excluded.cells,
-        turn = excluded.turn,
-        not_before = excluded.not_before,
-        queued_at = excluded.queued_at
 )
 SELECT a.job_no, a.id, a.status, a.ended_wave_no, a.ended_wave_status, a.opened_wave_no
 FROM advanced_jobs AS a
+WHERE (SELECT count(*) FROM opened_ready) + (SELECT count(*) FROM released) + (SELECT count(*) FROM due_again) >= 0

@@ -3,7 +3,7 @@
 -- released by ended ones ($19 batches of their job further on), and those due again. Ends are told by the clock, under the
 -- row's lock: the transaction that ends a job may have begun before another one that ended a batch of it. A job that has
 -- ended stays as it is: a worker of an older version may have ended one before its last batch. It is told in a way that no
--- partial index answers, which would be read to its end for each job.
+-- partial index answers, which would be read to its end for each job. Batches are offered because the last WHERE counts them.
 WITH advanced_waves AS (
     UPDATE waves AS w
     SET open_batches = w.open_batches - i.ended,
@@ -34,36 +34,29 @@ WITH advanced_waves AS (
         AS i (job_no, completed, failed, unknown, event, incomplete)
     WHERE j.job_no = i.job_no AND coalesce(j.finished_at, 'infinity') = 'infinity'
         AND (SELECT count(*) FROM advanced_waves) >= 0
-    RETURNING j.job_no, j.id, j.tenant_no, j.status, write_event(
+    RETURNING j.job_no, j.id, j.status, write_event(
         j.job_no, j.last_event_no, CASE j.status WHEN 'running' THEN 'progressed' ELSE 'finished' END, $9::text,
         json_build_object('status', j.status, 'batches', i.event::json)
     )
 ), released AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
-    SELECT
-        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, a.tenant_no, b.cells,
-        greatest(i.turn + $19::int * b.cells, virtual_time(b.identity_no) + b.cells)
+    SELECT offer_batch(
+        b.job_no, b.batch_no, b.cells, virtual_finish_time(b.identity_no, b.cells, i.turn + $19::int * b.cells),
+        keeps_place => true
+    )
     FROM unnest($10::bigint[], $11::int[], $12::bigint[]) AS i (job_no, batch_no, turn)
     JOIN batches AS b USING (job_no, batch_no)
     JOIN advanced_jobs AS a USING (job_no)
     WHERE b.status = 'pending' AND b.queued_at IS NULL
-    ON CONFLICT ON CONSTRAINT unique_ready_batch DO NOTHING
 ), due_again AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, lane, cells, turn, not_before)
-    SELECT
-        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, a.tenant_no, i.lane, i.cells,
-        virtual_time(b.identity_no) + i.weight * i.cells,
+    SELECT offer_batch(
+        b.job_no, b.batch_no, i.cells, virtual_finish_time(b.identity_no, i.weight * i.cells), i.lane,
         now() + i.due_in_seconds * interval '1 second'
+    )
     FROM unnest($13::bigint[], $14::int[], $15::int[], $16::smallint[], $17::int[], $18::float8[])
         AS i (job_no, batch_no, cells, lane, weight, due_in_seconds)
     JOIN batches AS b USING (job_no, batch_no)
     JOIN advanced_jobs AS a USING (job_no)
-    ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE
-    SET lane = excluded.lane,
-        cells = excluded.cells,
-        turn = excluded.turn,
-        not_before = excluded.not_before,
-        queued_at = excluded.queued_at
 )
 SELECT a.job_no, a.id, a.status
 FROM advanced_jobs AS a
+WHERE (SELECT count(*) FROM released) + (SELECT count(*) FROM due_again) >= 0

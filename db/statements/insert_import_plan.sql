@@ -34,6 +34,9 @@ WITH started_job AS (
     )
     SELECT $1, b.batch_no, b.wave_no, b.next_batch_no, $20::text, $21::text, b.identity_no, 0, 0, 0, 0, 0, 1, 1, 'pending'
     FROM planned_batches AS b
+    RETURNING CASE WHEN wave_no = 1 AND batch_no <= $19::int THEN
+        offer_batch(job_no, batch_no, 1, virtual_finish_time(identity_no, batch_no))
+    END
 ), inserted_ranges AS (
     INSERT INTO import_batches (job_no, batch_no, record_type_no, record_batch_no, range, rows_expected)
     SELECT $1, b.batch_no, b.record_type_no, b.record_batch_no, b.range::json, b.rows_expected
@@ -42,12 +45,6 @@ WITH started_job AS (
     INSERT INTO job_limits (job_no, max_concurrent)
     SELECT $1, $22::int
     ON CONFLICT ON CONSTRAINT job_limits_key DO NOTHING
-), inserted_ready AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
-    SELECT $1, b.batch_no, $20, $21, b.identity_no, j.tenant_no, 1, virtual_time(b.identity_no) + b.batch_no
-    FROM planned_batches AS b
-    CROSS JOIN started_job AS j
-    WHERE b.wave_no = 1 AND b.batch_no <= $19::int
 ), released_lease AS (
     UPDATE imports AS i
     SET holder = NULL,

@@ -31,8 +31,10 @@ WITH planned_jobs AS MATERIALIZED (
     SELECT
         b.*,
         CASE WHEN b.state = 1 THEN
-            virtual_time(b.identity_no)
-            + sum(b.cells) OVER (PARTITION BY b.job_no, b.provider, b.region_no ORDER BY b.batch_no)
+            virtual_finish_time(
+                b.identity_no,
+                sum(b.cells) OVER (PARTITION BY b.job_no, b.provider, b.region_no ORDER BY b.batch_no)
+            )
         ELSE 0 END AS turn
     FROM unnest(
         $7::bigint[], $8::int[], $9::int[], $10::text[], $11::text[], $12::smallint[], $13::smallint[], $14::smallint[],
@@ -62,17 +64,12 @@ WITH planned_jobs AS MATERIALIZED (
     FROM planned_batches AS b
     JOIN started_jobs AS j USING (job_no)
     CROSS JOIN moment AS m
+    RETURNING CASE WHEN turn > 0 THEN offer_batch(job_no, batch_no, cells, turn) END
 ), inserted_limits AS (
     INSERT INTO job_limits (job_no, max_concurrent)
     SELECT p.job_no, p.max_concurrent
     FROM planned_jobs AS p
     WHERE p.max_concurrent IS NOT NULL
-), inserted_ready AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
-    SELECT b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, b.cells, b.turn
-    FROM planned_batches AS b
-    JOIN started_jobs AS j USING (job_no)
-    WHERE b.state = 1
 ), inserted_triggers AS (
     INSERT INTO triggers (job_no, source, outcome, fence, worker_no, started_at, finished_at)
     SELECT p.job_no, p.source, 'won', 1, $20::int, m.at, clock_timestamp()

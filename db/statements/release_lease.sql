@@ -1,5 +1,6 @@
 -- Take a running batch, which this transaction has locked, from its holder: due at once, under a raised fence that the
--- holder doesn't have. $3 is who did it, $4 the reason. Return who held it.
+-- holder doesn't have. $3 is who did it, $4 the reason. Return who held it. The batch is offered because the last WHERE
+-- counts it.
 WITH released_batch AS (
     UPDATE batches AS b
     SET status = 'pending',
@@ -9,33 +10,25 @@ WITH released_batch AS (
         slots = 0,
         not_before = NULL
     WHERE b.job_no = $1 AND b.batch_no = $2
-    RETURNING b.job_no, b.batch_no, b.provider, b.region, b.identity_no, b.open_cells, b.worker_no
+    RETURNING b.job_no, b.batch_no, b.identity_no, b.open_cells, b.worker_no
 ), job AS (
     UPDATE jobs AS j
     SET last_event_no = j.last_event_no + 1
     FROM released_batch AS b
     LEFT JOIN workers AS w USING (worker_no)
     WHERE j.job_no = b.job_no
-    RETURNING j.job_no, j.tenant_no, write_event(
+    RETURNING j.job_no, write_event(
         j.job_no, j.last_event_no, 'lease_released', $3::text,
         json_build_object(
             'by', $3::text, 'reason', $4::text, 'batch_id', b.batch_no, 'cells', b.open_cells, 'held_by', w.id
         )
     )
 ), due_batch AS (
-    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
-    SELECT
-        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, b.open_cells,
-        virtual_time(b.identity_no)
+    SELECT offer_batch(b.job_no, b.batch_no, b.open_cells, virtual_finish_time(b.identity_no, 0))
     FROM released_batch AS b
     JOIN job AS j USING (job_no)
-    ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE
-    SET lane = excluded.lane,
-        cells = excluded.cells,
-        turn = excluded.turn,
-        not_before = excluded.not_before,
-        queued_at = excluded.queued_at
 )
 SELECT w.id
 FROM released_batch AS b
 LEFT JOIN workers AS w USING (worker_no)
+WHERE (SELECT count(*) FROM due_batch) >= 0

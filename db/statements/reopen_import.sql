@@ -24,7 +24,7 @@ WITH reopened_ranges AS (
     SET status = 'pending',
         open_cells = 1,
         next_batch_no = p.next_batch_no,
-        turn = virtual_time(b.identity_no) + $3::int * p.place,
+        turn = virtual_finish_time(b.identity_no, $3::int * p.place),
         lost_leases = 0,
         not_before = NULL,
         queued_at = NULL,
@@ -32,7 +32,7 @@ WITH reopened_ranges AS (
         finished_at = NULL
     FROM places AS p
     WHERE b.job_no = $1 AND b.batch_no = p.batch_no
-    RETURNING b.job_no, b.batch_no, b.wave_no, b.provider, b.region, b.identity_no, b.turn, p.place, p.ready_window
+    RETURNING b.job_no, b.batch_no, b.wave_no, b.turn, p.place, p.ready_window
 ), running_waves AS (
     UPDATE waves AS w
     SET status = 'running',
@@ -50,15 +50,12 @@ WITH reopened_ranges AS (
         finished_at = NULL,
         last_event_no = j.last_event_no + 1
     WHERE j.job_no = $1 AND (SELECT count(*) FROM running_waves) >= 0
-    RETURNING j.job_no, j.tenant_no, write_event(j.job_no, j.last_event_no, 'retried', $4::text, $5::text::json)
+    RETURNING j.job_no, write_event(j.job_no, j.last_event_no, 'retried', $4::text, $5::text::json)
 ), inserted_trigger AS (
     INSERT INTO triggers (job_no, source, outcome, worker_no, finished_at)
     VALUES ($1, 'retry', 'joined', $6, now())
 )
-INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, lane, cells, turn)
-SELECT b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, 1, 1, b.turn
+SELECT offer_batch(b.job_no, b.batch_no, 1, b.turn, lane => 1)
 FROM reopened_batches AS b
 JOIN running_job AS j USING (job_no)
 WHERE b.place <= b.ready_window
-ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE
-SET lane = excluded.lane, turn = excluded.turn, not_before = excluded.not_before, queued_at = excluded.queued_at

@@ -11,7 +11,7 @@ WITH reopened_cells AS MATERIALIZED (
         b.batch_no, b.wave_no, c.cells,
         row_number() OVER pool AS place,
         lead(b.batch_no, $4::int) OVER pool AS next_batch_no,
-        virtual_time(b.identity_no) + $5::int * sum(c.cells) OVER pool AS turn
+        virtual_finish_time(b.identity_no, $5::int * sum(c.cells) OVER pool) AS turn
     FROM reopened_cells AS c
     JOIN batches AS b ON b.job_no = $1 AND b.batch_no = c.batch_no
     WHERE b.finished_at IS NOT NULL
@@ -34,7 +34,7 @@ WITH reopened_cells AS MATERIALIZED (
         finished_at = NULL
     FROM ended_batches AS e
     WHERE b.job_no = $1 AND b.batch_no = e.batch_no
-    RETURNING b.job_no, b.batch_no, b.wave_no, b.provider, b.region, b.identity_no, b.turn, e.place, e.cells
+    RETURNING b.job_no, b.batch_no, b.wave_no, b.turn, e.place, e.cells
 ), joined_batches AS (
     UPDATE batches AS b
     SET open_cells = b.open_cells + c.cells, not_before = least(b.not_before, now())
@@ -55,7 +55,7 @@ WITH reopened_cells AS MATERIALIZED (
         finished_at = NULL,
         last_event_no = j.last_event_no + 1
     WHERE j.job_no = $1 AND (SELECT count(*) FROM running_waves) >= 0
-    RETURNING j.job_no, j.tenant_no, write_event(j.job_no, j.last_event_no, 'retried', $6::text, $7::text::json)
+    RETURNING j.job_no, write_event(j.job_no, j.last_event_no, 'retried', $6::text, $7::text::json)
 ), inserted_trigger AS (
     INSERT INTO triggers (job_no, source, outcome, worker_no, finished_at)
     VALUES ($1, 'retry', 'joined', $8, now())
@@ -65,14 +65,7 @@ WITH reopened_cells AS MATERIALIZED (
     FROM joined_batches AS b
     WHERE r.job_no = b.job_no AND r.batch_no = b.batch_no
 )
-INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, lane, cells, turn)
-SELECT b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, 1, b.cells, b.turn
+SELECT offer_batch(b.job_no, b.batch_no, b.cells, b.turn, lane => 1)
 FROM reopened_batches AS b
 JOIN running_job AS j USING (job_no)
 WHERE b.place <= $4
-ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE
-SET lane = excluded.lane,
-    cells = excluded.cells,
-    turn = excluded.turn,
-    not_before = excluded.not_before,
-    queued_at = excluded.queued_at

@@ -114,3 +114,50 @@ BEGIN ATOMIC
     JOIN pauses AS p ON p.kind = i.kind AND p.name = i.name
     WHERE p.is_paused;
 END;
+
+-- The virtual finish time of work of an identity (docs/decisions/0007): the smallest that is due and waits, and the cells up
+-- to the end of the work; not before `follows`, where it follows other work of its job. A batch's and a job's is its `turn`.
+-- All of a statement's are of the moment that it sees, whatever it offers meanwhile.
+CREATE FUNCTION virtual_finish_time(of_identity int, cells bigint, follows bigint DEFAULT 0) RETURNS bigint
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN greatest(
+        virtual_finish_time.follows,
+        virtual_finish_time.cells + (
+            SELECT coalesce(min(r.turn), 0)
+            FROM ready AS r
+            WHERE r.identity_no = virtual_finish_time.of_identity AND r.not_before <= now()
+        )
+    );
+END
+$$;
+
+-- Let a batch be claimed from `due_at` on, with so many open cells and a virtual finish time; return whether it is so now.
+-- What was said of it before is replaced, unless it `keeps_place`: then a row that is there stays as it is.
+CREATE FUNCTION offer_batch(
+    of_job bigint,
+    batch int,
+    cells int,
+    turn bigint,
+    lane int DEFAULT 0,
+    due_at timestamptz DEFAULT now(),
+    keeps_place boolean DEFAULT false
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, lane, cells, turn, not_before)
+    SELECT
+        b.job_no, b.batch_no, b.provider, b.region, b.identity_no, j.tenant_no, offer_batch.lane, offer_batch.cells,
+        offer_batch.turn, offer_batch.due_at
+    FROM batches AS b
+    JOIN jobs AS j USING (job_no)
+    WHERE b.job_no = offer_batch.of_job AND b.batch_no = offer_batch.batch
+    ON CONFLICT ON CONSTRAINT unique_ready_batch DO UPDATE
+    SET lane = excluded.lane,
+        cells = excluded.cells,
+        turn = excluded.turn,
+        not_before = excluded.not_before,
+        queued_at = excluded.queued_at
+    WHERE NOT offer_batch.keeps_place;
+    RETURN FOUND;
+END
+$$;
