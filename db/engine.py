@@ -273,7 +273,8 @@ async def transact(
 
 def _report_events(connection: Connection) -> None:
     """Let whoever opened the pool know that a transaction committed events, if it did."""
-    if isinstance(connection, Session) and connection.has_written_events:
+    # Not every connection is a session of a pool; isinstance() takes any of the driver's for one.
+    if type(connection) is Session and connection.sessions is not None and connection.has_written_events:
         connection.has_written_events = False
-        if connection.sessions is not None and connection.sessions.on_events is not None:
+        if connection.sessions.on_events is not None:
             connection.sessions.on_events()
