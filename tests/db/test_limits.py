@@ -366,7 +366,7 @@ async def test_a_batch_that_never_began_in_time_is_claimed_to_be_ended_whatever_
     assert await batches.next_due_seconds(connection, None) == pytest.approx(5, abs=2)
     await connection.execute("UPDATE batches SET overdue_at = now() - interval '1 ms'")
     claimant = Claimant(1, 1, 60, CONFIGURATION_NO)
-    overdue = await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100))
+    overdue = await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, "inference", limit=100))
     assert len(overdue) == 10
     assert all(batch.is_overdue and batch.slots == 0 for batch in overdue)
 
@@ -376,10 +376,10 @@ async def test_a_claim_to_end_a_batch_that_is_lost_is_repeated_and_the_cells_sti
     await limit(connection, 10)
     await connection.execute("UPDATE batches SET overdue_at = now() - interval '1 ms'")
     claimant = Claimant(1, 1, 60, CONFIGURATION_NO)
-    assert len(await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100))) == 1
-    assert await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100)) == []
+    assert len(await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, "inference", limit=100))) == 1
+    assert await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, "inference", limit=100)) == []
     await connection.execute(LEASES_RAN_OUT)
-    (again,) = await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, limit=100))
+    (again,) = await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, "inference", limit=100))
     assert again.is_overdue
     await connection.execute(LEASES_RAN_OUT)
     await connection.execute(HINT)
