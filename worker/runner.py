@@ -1,6 +1,6 @@
 """The seam of kinds in a worker: what each brings to plan its jobs and to run their batches; all else loops over these.
 
-A kind stands in a module of its own (`inference_runner.py`, `import_runner.py`); `__main__.py` chooses which are run.
+A kind stands in a module of its own (`inference_runner.py`, `imports/runner.py`); `__main__.py` chooses which are run.
 """
 
 from abc import ABC, abstractmethod

@@ -11,7 +11,7 @@ from db.record_writing import DuplicateKeys
 from tests.support.connections import database_connections
 from tests.support.import_steps import WINDOW, ImportSteps, failed, import_steps, plan_of, read
 from tests.support.waiting import eventually_async
-from worker import settlements
+from worker.imports import batch_ends
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ async def test_a_batch_that_fails_for_keys_that_came_twice_counts_none_of_the_ro
     settlement.records = [*settlement.records[:2], ReadRow("000000001", "{}", 5)]
     with pytest.raises(DuplicateKeys) as raised:
         await ledger.record(settlement)
-    settlements.reject_duplicates(settlement, raised.value.keys_by_batch[job_no, 2])
+    batch_ends.reject_duplicates(settlement, raised.value.keys_by_batch[job_no, 2])
     await ledger.record(settlement)
     counts = await connection.fetchrow(
         "SELECT rows_read, rows_inserted, rows_rejected, error_code FROM import_batches WHERE batch_no = 2"

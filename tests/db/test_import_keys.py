@@ -14,7 +14,7 @@ from db.record_writing import DuplicateKeys
 from tests.support.connections import database_connections
 from tests.support.import_steps import ImportSteps, import_steps, plan_of
 from tests.support.waiting import eventually_async
-from worker import settlements
+from worker.imports import batch_ends
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ async def load(ledger: ImportSteps, *given: ImportSettlement, is_known: bool = F
         except DuplicateKeys as twice:
             for one in given:
                 if keys := twice.keys_by_batch.get((one.batch.job_no, one.batch.batch_no)):
-                    settlements.reject_duplicates(one, keys)
+                    batch_ends.reject_duplicates(one, keys)
         else:
             return
 

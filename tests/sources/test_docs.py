@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from tests.support.reading_sources import read_all
-from worker.records import to_records
+from worker.imports.records import to_records
 
 SOURCES = Path(__file__).parents[2] / "docs" / "sources.md"
 EXAMPLE = re.compile(r"^```csv\n(.*?)^```\n.*?^```json\n(.*?)^```$", re.DOTALL | re.MULTILINE)

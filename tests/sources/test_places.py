@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sources.file import decompression
 from sources.file.source import FileSource
 from tests.support.reading_sources import ParserHere, compress
-from worker.records import to_records
+from worker.imports.records import to_records
 
 WHOLE_FILE = 1 << 20
 

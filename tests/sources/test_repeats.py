@@ -10,7 +10,7 @@ from sources.errors import KeyUnusable
 from sources.file.source import FileSource
 from sources.staged import repeats
 from tests.support.reading_sources import ParserHere, compress, make, read_all
-from worker.records import to_records
+from worker.imports.records import to_records
 
 
 async def repeated(source, key, *, batch_size=2):

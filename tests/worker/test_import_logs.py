@@ -15,7 +15,7 @@ from tests.support.erp_source import SCHEMA, table_held
 from tests.support.import_bodies import csv_type, import_body, store_import
 from tests.support.outcomes import all_ended, counter_total
 from tests.support.waiting import eventually_async
-from worker import load_logs
+from worker.imports import load_logs
 
 GATE = 4711
 

@@ -17,9 +17,9 @@ from domain.import_spec import ImportPolicy
 from sources.errors import SourceUnavailable
 from tests.support.import_steps import WORKER_NO, ImportSteps, plan_of, read
 from tests.support.waiting import eventually_async
-from worker import settlements
 from worker.context import Context
-from worker.loader import Loader
+from worker.imports import batch_ends
+from worker.imports.loader import Loader
 
 
 @dataclass
@@ -152,7 +152,7 @@ async def test_a_batch_that_only_waits_for_its_source_fails_for_no_slow_database
     made = loading(command_seconds=0.5)
     job_no = await made.ledger.coordinate(plan_of([1], rows=1))
     [one] = await made.ledger.claim()
-    made.loader.submit(settlements.unread(*one, SourceUnavailable("It is away."), policy=ImportPolicy()))
+    made.loader.submit(batch_ends.unread(*one, SourceUnavailable("It is away."), policy=ImportPolicy()))
     async with connection.transaction():
         await connection.execute("SELECT FROM batches WHERE job_no = $1 FOR UPDATE", job_no)
         loader = asyncio.create_task(made.loader.run())

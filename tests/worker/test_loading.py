@@ -16,7 +16,7 @@ from tests.support.import_steps import WORKER_NO, ImportSteps, plan_of, read
 from tests.support.outcomes import counter_total
 from tests.support.waiting import eventually_async
 from worker.context import Context
-from worker.loader import Loader
+from worker.imports.loader import Loader
 
 UNUSED: Any = None
 

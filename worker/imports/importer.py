@@ -10,13 +10,13 @@ from domain.import_spec import ImportSpec
 from runtime.metrics import QUEUE_WAIT
 from sources.errors import UNFORESEEN, SourceError, SourceNotConfigured
 from sources.opened import OpenSources
-from worker import settlements
 from worker.context import Context
 from worker.executor import LOST_LEASES_LIMIT
-from worker.load_logs import named
-from worker.loader import Loader
-from worker.reads_in_hand import BatchRead, ReadsInHand
-from worker.skip_list import SkipList
+from worker.imports import batch_ends
+from worker.imports.load_logs import named
+from worker.imports.loader import Loader
+from worker.imports.reads_in_hand import BatchRead, ReadsInHand
+from worker.imports.skip_list import SkipList
 from worker.specs import SpecCache
 
 KEPT_SPECS = 100
@@ -71,7 +71,7 @@ class Importer:
         self._context.log.error("spec_not_readable", **named(batch, given))
         if batch.lost_leases >= LOST_LEASES_LIMIT:
             self.in_hand.take(BatchRead(batch, given, spec, is_read=True))
-            self._loader.submit(settlements.lost(batch, given))
+            self._loader.submit(batch_ends.lost(batch, given))
 
     def release(self, batch: ClaimedBatch) -> None:
         """Stop a batch whose end is recorded, or whose lease is lost. Repeating it changes nothing."""
@@ -124,17 +124,17 @@ class Importer:
 
     async def _read(self, batch: ClaimedBatch, given: ImportRange, spec: ImportSpec) -> ImportSettlement:
         if batch.lost_leases >= LOST_LEASES_LIMIT:
-            return settlements.lost(batch, given)
+            return batch_ends.lost(batch, given)
         record_type = spec.record_types[given.record_type_no]
         try:
             async with self._sources.open(batch.job_no, record_type.source, batch.identity_no) as source:
                 rows = await source.read(given.range)
-            return settlements.read(batch, given, rows, key=record_type.key, policy=spec.policy)
+            return batch_ends.read(batch, given, rows, key=record_type.key, policy=spec.policy)
         except SourceError as error:
             if isinstance(error, SourceNotConfigured):
                 self.skipped.add(batch.job_no)
-            return settlements.unread(batch, given, error, policy=spec.policy)
+            return batch_ends.unread(batch, given, error, policy=spec.policy)
         except Exception as error:
             self._context.log.exception("source_failed", **named(batch, given))
             unforeseen = SourceError(f"{UNFORESEEN} ({type(error).__name__}).")
-            return settlements.unread(batch, given, unforeseen, policy=spec.policy)
+            return batch_ends.unread(batch, given, unforeseen, policy=spec.policy)

@@ -14,9 +14,9 @@ from db.imports import Coordination, Served, Waiting
 from runtime.metrics import COORDINATION_SECONDS
 from runtime.retrying import retry
 from worker.context import Context
-from worker.coordination_lease import CoordinationLease
-from worker.import_planning import ImportPlanner
-from worker.skip_list import SkipList
+from worker.imports.coordination_lease import CoordinationLease
+from worker.imports.planning import ImportPlanner
+from worker.imports.skip_list import SkipList
 from worker.trigger_tallies import trigger_tallies
 
 AT_ONCE = 4

@@ -17,8 +17,8 @@ from db.record_writing import DuplicateKeys
 from db.tallies import Tally, tally
 from runtime.metrics import DUPLICATES_PREVENTED, IMPORT_BATCHES, IMPORT_ROWS, RETRIES
 from runtime.retrying import retry
-from worker import load_logs, settlements
 from worker.context import Context
+from worker.imports import batch_ends, load_logs
 
 LOAD_ROWS = 5_000
 """Rows of one transaction, about: ten batches of 500 went 1.3 to 3 times as fast as one."""
@@ -121,13 +121,13 @@ class Loader:
         One that can't be written in time has used up a try; one whose rows the database refuses fails.
         """
         if isinstance(error, _TooSlow):
-            settlements.put_off(one)
+            batch_ends.put_off(one)
             return True
         self._context.log.error("rows_refused", **load_logs.named(one.batch, one.range), error=str(error))
-        if one.error_code == settlements.ROWS_REFUSED:  # not even its end is taken: its lease will run out
+        if one.error_code == batch_ends.ROWS_REFUSED:  # not even its end is taken: its lease will run out
             self._on_recorded(ImportRecorded(stale=[one]))
             return False
-        settlements.refuse_rows(one)
+        batch_ends.refuse_rows(one)
         return True
 
     async def _commit(self, taken: Sequence[ImportSettlement]) -> tuple[ImportRecorded, float]:
@@ -184,7 +184,7 @@ class Loader:
 def _reject(taken: Sequence[ImportSettlement], twice: DuplicateKeys) -> None:
     for one in taken:
         if keys := twice.keys_by_batch.get((one.batch.job_no, one.batch.batch_no)):
-            settlements.reject_duplicates(one, keys)
+            batch_ends.reject_duplicates(one, keys)
 
 
 class _TooSlow(Exception):

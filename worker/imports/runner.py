@@ -8,10 +8,10 @@ from db.engine import Connection
 from db.importing import ImportRecorded
 from db.job_kinds import IMPORT
 from worker.context import Context
-from worker.import_coordinator import ImportCoordinator
-from worker.importer import Importer
+from worker.imports.coordinator import ImportCoordinator
+from worker.imports.importer import Importer
+from worker.imports.loader import Loader
 from worker.left_work import publish_notice
-from worker.loader import Loader
 from worker.runner import Claiming, PlannedJobs, Runner, Task, Wakes, WorkerKind
 
 LEFT_NOTICE = "imports"

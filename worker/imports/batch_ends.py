@@ -10,7 +10,7 @@ from domain.outcome import WORKER_LOST, away_backoff_seconds, backoff_seconds, i
 from sources.errors import SourceError
 from sources.keys import key_text, spelled_key_text
 from sources.protocol import SourceRow
-from worker.records import duplicate, to_records
+from worker.imports.records import duplicate, to_records
 
 TOO_MANY_REJECTS = "too_many_rejects"
 ROWS_REFUSED = "rows_refused"

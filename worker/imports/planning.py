@@ -15,12 +15,12 @@ from runtime.metrics import RETRIES
 from runtime.retrying import retry
 from sources.errors import SourceNotConfigured
 from sources.survey import Trouble, plan, survey, trouble_of
-from worker import coordination_failures
 from worker.context import Context
-from worker.coordination_failures import UNPLANNABLE, Failure
-from worker.coordination_lease import Fenced
 from worker.executor import LOST_LEASES_LIMIT
-from worker.skip_list import SkipList
+from worker.imports import coordination_failures
+from worker.imports.coordination_failures import UNPLANNABLE, Failure
+from worker.imports.coordination_lease import Fenced
+from worker.imports.skip_list import SkipList
 from worker.trigger_tallies import trigger_tallies
 
 RETRY_SECONDS = 0.5
