@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from domain.normalize import KINDS
+
 FLEET = "fleet"
 
 
@@ -32,7 +34,7 @@ JOBS_SUBMITTED = Series(
     "breakwater_jobs_submitted",
     "Submissions, by what became of them.",
     ("kind", "outcome"),
-    zeros=(*product(("inference", "import"), ("created", "joined", "replayed", "rejected")), ("unknown", "rejected")),
+    zeros=(*product(KINDS, ("created", "joined", "replayed", "rejected")), ("unknown", "rejected")),
 )
 DUPLICATES_PREVENTED = Series(
     "breakwater_duplicates_prevented",

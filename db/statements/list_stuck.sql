@@ -60,7 +60,7 @@ FROM (
                 0, NULL, NULL, false, false, false, false, i.error_code, i.error_detail, i.not_before
             FROM jobs AS j
             JOIN imports AS i USING (job_no)
-            WHERE j.tenant_no = $3 AND j.kind = 'import' AND j.status = 'queued'
+            WHERE j.tenant_no = $3 AND j.status = 'queued'
                 AND j.queued_at < now() - $1::float8 * interval '1 second'
                 AND i.not_before > now() AND i.error_code IS NOT NULL
             ORDER BY j.turn, j.job_no
