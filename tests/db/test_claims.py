@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.batches import Claimant, ClaimedBatch, claim_cells, next_due_seconds
+from db.batches import Claimant, ClaimedBatch, claim_cells, first_due, next_due_seconds
 from db.engine import Connection
 from tests.support.configurations import CONFIGURATION_NO, POOLS
 from tests.support.connections import database_connections
@@ -39,6 +39,11 @@ async def ready(connection: Connection, *, batches: int) -> None:
 
 async def hints(connection: Connection) -> int:
     found: int = await connection.fetchval("SELECT count(*) FROM ready")
+    return found
+
+
+async def job_no(connection: Connection) -> int:
+    found: int = await connection.fetchval("SELECT job_no FROM jobs")
     return found
 
 
@@ -100,3 +105,18 @@ async def test_what_became_due_since_the_last_look_is_not_waited_for(connection)
     due_in_seconds = await next_due_seconds(connection, looked_at)
     assert due_in_seconds is not None
     assert due_in_seconds <= 0
+
+
+async def test_pools_that_share_an_identity_are_claimed_apart(connection) -> None:
+    """As those of two kinds of jobs that read below the same root."""
+    await ready(connection, batches=2)
+    for table in ("ready", "batches"):
+        await connection.execute(f"UPDATE {table} SET provider = 'other', region = '' WHERE batch_no = 1")
+    other_pool = {("other", ""): POOLS["echo", "us-east"]}
+    assert await first_due(connection, other_pool) == (await job_no(connection), 1)
+    assert [batch.batch_no for batch in await take(connection)] == [2]
+    assert await first_due(connection, US) is None
+    async with connection.transaction():
+        claimant = Claimant(2, 1, 60, CONFIGURATION_NO)
+        taken = (await claim_cells(connection, other_pool, claimant, cells=1000)).batches
+    assert [batch.batch_no for batch in taken] == [1]
