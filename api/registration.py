@@ -19,6 +19,7 @@ from db import kinds, workers
 from db.engine import GONE, QUICK_SECONDS, UNWRITTEN, Connection, Engine, in_transaction, why_not_written
 from db.failures import describe_failure
 from db.kinds import StoredKind
+from db.schema import require_schema
 from runtime.databases import Reminder
 from runtime.settings import Settings, read_secrets
 from sources.configured import ConfiguredSources
@@ -94,6 +95,7 @@ class Registration:
         return None
 
     async def _register(self, connection: Connection) -> workers.Registered:
+        await require_schema(connection)
         await kinds.register(connection, self._kinds)
         return await workers.register(
             connection,
@@ -105,6 +107,7 @@ class Registration:
         )
 
     async def _beat(self, connection: Connection) -> None:
+        await require_schema(connection)
         if self._worker_no is not None and not await workers.beat(
             connection, self._worker_no, running=0, metrics={}, standing=self.standing
         ):

@@ -14,7 +14,7 @@ from tests.support.processes import Ended, fork, run_command
 from tests.support.provider_server import ProviderServer, answer, held
 from tests.support.releases import Release
 from tests.support.service import StartProcess
-from tests.support.waiting import eventually_async
+from tests.support.waiting import eventually, eventually_async
 from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 5, "HEARTBEAT_SECONDS": 0.2, "RECONCILE_SECONDS": 0.3}
@@ -68,11 +68,18 @@ async def test_a_worker_on_the_schema_before_ends_with_what_to_run_and_its_api_i
     assert f"this release needs {brought_revision()}: run `breakwater migrate` first." in ended.stderr
     async with database_connections(previous_database_url) as (connection,):
         assert await connection.fetchval("SELECT count(*) FROM workers") == 0
-    async with httpx2.AsyncClient(base_url=start_api(previous_database_url, redis_url).url) as http:
+    api = start_api(previous_database_url, redis_url)
+    async with httpx2.AsyncClient(base_url=api.url) as http:
+        (logged,) = await asyncio.to_thread(eventually, lambda: api.events("database_unreachable"))
+        assert f"this release needs {brought_revision()}: run `breakwater migrate` first." in logged["detail"]
         answer = await http.get("/readyz")
         assert (answer.status_code, answer.json()["code"]) == (503, "schema_differs")
         assert breakwater("migrate", DATABASE_URL=previous_database_url, REDIS_URL=redis_url).returncode == 0
-        assert (await http.get("/readyz")).status_code == 200
+
+        async def is_ready() -> bool:
+            return (await http.get("/readyz")).status_code == 200
+
+        await eventually_async(is_ready, what="its heartbeat is committed")
 
 
 async def test_a_release_works_on_a_later_schema_that_serves_it(
@@ -96,7 +103,7 @@ async def test_a_schema_that_serves_later_releases_only_ends_workers_and_takes_a
     provider.behave = held(answer())
     fleet.settings = {**QUICK, "CONFIG": config, "SHUTDOWN_SECONDS": 3}
     (worker,) = fleet.start()
-    api = start_api(fleet.database_url, fleet.redis_url)
+    api = start_api(fleet.database_url, fleet.redis_url, heartbeat_seconds=0.2)
     spec = job_body(questions=5) | {"models": [{"id": "m", "provider": "hybrid"}]}
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [spec]))
     await eventually_async(lambda: calls(provider, 2), what="calls in flight")
@@ -106,6 +113,8 @@ async def test_a_schema_that_serves_later_releases_only_ends_workers_and_takes_a
     await asyncio.to_thread(worker.process.join, 20)
     assert worker.process.exitcode == 1
     assert await connection.fetchval("SELECT count(*) FROM batches WHERE holder IS NOT NULL") == 0
+    (logged,) = await asyncio.to_thread(eventually, lambda: api.events("database_unreachable"))
+    assert "start a later release" in logged["detail"]
     answered = httpx2.get(f"{api.url}/readyz")
     assert (answered.status_code, answered.json()["code"]) == (503, "schema_differs")
     stores = {"DATABASE_URL": fleet.database_url, "REDIS_URL": fleet.redis_url}

@@ -1,6 +1,8 @@
-"""A kind of job that only some processes of a fleet know: the others leave its jobs alone, and go on."""
+"""What only some processes of a fleet know, kinds of jobs and of sources: the others leave it alone, or say so."""
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -8,6 +10,7 @@ import pytest
 
 from db.engine import Connection
 from tests.kinds import digest
+from tests.support.configurations import commit_file
 from tests.support.connections import publish_envelopes
 from tests.support.import_bodies import configured
 from tests.support.jobs import job_body, store_jobs
@@ -87,3 +90,30 @@ async def test_an_api_that_does_not_know_a_kind_shows_its_jobs_and_says_who_retr
         answer = await unknowing.post("/jobs/d/retry")
         assert (answer.status_code, answer.json()["code"]) == (409, "kind_not_served")
         assert (await unknowing.post("/jobs/d/cancel")).status_code == 202  # nothing of it was planned
+
+
+async def test_an_import_that_the_release_before_cannot_read_fails_and_is_retried_under_this_one(
+    *, fleet: Fleet, previous: Release, start_api: StartProcess, connection: Connection, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as shop:
+        shop.executescript("CREATE TABLE customer (id integer PRIMARY KEY); INSERT INTO customer VALUES (1), (2);")
+    config = tmp_path / "breakwater.toml"
+    config.write_text(f'[imports]\nroot = "{tmp_path}"\n')
+    fleet.settings = {**QUICK, "CONFIG": config, "DATA_DIR": tmp_path / "state"}
+    commit_file(fleet.database_url, config)
+    api = start_api(fleet.database_url, fleet.redis_url)
+    stores = {"DATABASE_URL": fleet.database_url, "REDIS_URL": fleet.redis_url, **QUICK}
+    with previous.running("worker", tmp_path / "previous.log", **stores) as old:
+        old.wait_for("worker_started")
+        source = {"type": "sqlite", "path": "shop.db", "table": "customer"}
+        body = {"kind": "import", "id": "shop", "name": "shop"}
+        record_types = [{"id": "customer", "key": ["id"], "source": source}]
+        assert httpx2.post(f"{api.url}/jobs", json={**body, "record_types": record_types}).status_code == 202
+        await all_ended(connection)
+        assert old.is_alive
+    assert httpx2.get(f"{api.url}/jobs/shop").json()["error"]["code"] == "unplannable_spec"
+    fleet.start()
+    assert httpx2.post(f"{api.url}/jobs/shop/retry").status_code == 200
+    await all_ended(connection)
+    assert httpx2.get(f"{api.url}/jobs/shop").json()["status"] == "completed"
+    assert await connection.fetchval("SELECT count(*) FROM imported_records") == 2
