@@ -70,8 +70,10 @@ BEGIN
 END
 $$;
 
+-- Functions take wide numbers and text, so that a column may be given another type while statements run that call them.
+
 -- Write an event under the number that its job's row was just given, which the caller has locked; return the number.
-CREATE FUNCTION write_event(of_job bigint, number int, of_type text, by_source text, with_data json) RETURNS int
+CREATE FUNCTION write_event(of_job bigint, number bigint, of_type text, by_source text, with_data json) RETURNS bigint
 LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO events (job_no, event_no, type, at, source, data)
@@ -86,10 +88,11 @@ BEGIN
 END
 $$;
 
--- That a job finishes once is checked for each event that says so: the others cost nothing.
+-- That a job finishes once is checked for each event that says so. A condition of the trigger would keep the column's type
+-- from being changed.
 CREATE OR REPLACE FUNCTION refuse_second_finished_event() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF (
+    IF NEW.type = 'finished' AND (
         SELECT e.type
         FROM events AS e
         WHERE e.job_no = NEW.job_no AND e.event_no < NEW.event_no AND e.type IN ('finished', 'retried')
@@ -104,7 +107,7 @@ END
 $$;
 DROP TRIGGER job_finish_is_told_once ON events;
 CREATE TRIGGER job_finish_is_told_once AFTER INSERT ON events
-FOR EACH ROW WHEN (NEW.type = 'finished') EXECUTE FUNCTION refuse_second_finished_event();
+FOR EACH ROW EXECUTE FUNCTION refuse_second_finished_event();
 
 -- What is paused of a provider in a region: the one, the other, or both.
 CREATE FUNCTION pauses_of(of_provider text, of_region text) RETURNS SETOF pauses LANGUAGE sql STABLE
@@ -118,7 +121,7 @@ END;
 -- The virtual finish time of work of an identity (docs/decisions/0007): the smallest that is due and waits, and the cells up
 -- to the end of the work; not before `follows`, where it follows other work of its job. A batch's and a job's is its `turn`.
 -- All of a statement's are of the moment that it sees, whatever it offers meanwhile.
-CREATE FUNCTION virtual_finish_time(of_identity int, cells bigint, follows bigint DEFAULT 0) RETURNS bigint
+CREATE FUNCTION virtual_finish_time(of_identity bigint, cells bigint, follows bigint DEFAULT 0) RETURNS bigint
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN greatest(
@@ -136,10 +139,10 @@ $$;
 -- What was said of it before is replaced, unless it `keeps_place`: then a row that is there stays as it is.
 CREATE FUNCTION offer_batch(
     of_job bigint,
-    batch int,
-    cells int,
+    batch bigint,
+    cells bigint,
     turn bigint,
-    lane int DEFAULT 0,
+    lane bigint DEFAULT 0,
     due_at timestamptz DEFAULT now(),
     keeps_place boolean DEFAULT false
 ) RETURNS boolean LANGUAGE plpgsql AS $$
