@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from api.errors import HTTP_CODES
+from api.errors import HTTP_CODES, RESPONSES
 from domain.errors import BreakwaterError
 from sources.errors import SourceError
 from tests.support.documentation import ROOT, names_in, tables
@@ -76,3 +76,12 @@ def test_every_code_that_is_explained_exists() -> None:
     )
     built = {"unknown_connection", "unknown_query"}
     assert {name for name in _explained() - built if not re.search(rf"[\"']{name}[\"']", code)} == set()
+
+
+def test_the_status_of_each_problem_is_the_one_that_is_answered() -> None:
+    answered = {code: status for status, (code, _) in HTTP_CODES.items()}
+    answered |= {kind.code: answer.status for kind, answer in RESPONSES.items()}
+    rows = [row for row in tables("docs/reference/errors.md") if len(row) == 4 and row[1].isdigit()]
+    explained = {name: int(status) for codes, status, *_ in rows for name in names_in(codes)}
+    in_specs = {"spec_rejected": 422}  # a table of its own says it for all of them
+    assert {code: (explained | in_specs)[code] for code in answered} == answered
