@@ -1,7 +1,7 @@
 """Every source there is, listed once. All that depends on the type of a source looks here; nothing else lists them.
 
 To add one: its module in this folder, with what specs and configurations say; a package in `sources/` that is called
-like its type, with `opening.py`; a line here; and its part of docs/sources.md.
+like its type, with `opening.py`; a line here; and its part of docs/reference/sources.md.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The examples of docs/sources.md are what really happens."""
+"""The examples of docs/reference/sources.md are what really happens."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.reading_sources import read_all
 from worker.imports.records import to_records
 
-SOURCES = Path(__file__).parents[2] / "docs" / "sources.md"
+SOURCES = Path(__file__).parents[2] / "docs" / "reference" / "sources.md"
 EXAMPLE = re.compile(r"^```csv\n(.*?)^```\n.*?^```json\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

@@ -10,7 +10,7 @@ from api.schemas.imports import IMPORT_SUBMISSION
 from domain.sources.registry import SETTINGS_BY_CONNECTION, SOURCES, source_from_json
 from domain.sources.source import ConnectionSource
 
-PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "sources.md").read_text()
 LISTED = re.compile(r"^\| `(\w+)` \| \[[^]]+\]\(#([\w-]+)\) \|", re.MULTILINE)
 
 

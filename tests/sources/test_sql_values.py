@@ -1,4 +1,4 @@
-"""Values of PostgreSQL in a payload, compared with what docs/sources.md says and with what the server itself writes."""
+"""Values of PostgreSQL in a payload, compared with docs/reference/sources.md and with what the server itself writes."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from tests.support.reading_sources import read_all
 
 EXAMPLE = re.compile(r"^\| `([^`|]+)` \| `([^`]+)` \| (?:`([^`]+)`|(reject))", re.MULTILINE)
 EXAMPLES = EXAMPLE.findall(
-    (Path(__file__).parents[2] / "docs" / "sources.md")
+    (Path(__file__).parents[2] / "docs" / "reference" / "sources.md")
     .read_text()
     .split("### Values of PostgreSQL")[1]
     .split("\n## ")[0]
