@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from db.engine import Connection, Engine, statement
-from db.jobs import absent_job, refuse_impossible
+from db.jobs import look_up_job
 from db.reading import Slice, in_snapshot
 from domain.errors import ParameterError, ParametersRejected
 
@@ -88,18 +88,13 @@ class WindowAudit:
 
 async def audit_job(engine: Engine, tenant_no: int, job_id: str) -> tuple[JobAudit, datetime]:
     """Recount one job; return it and the moment, by the database's clock. Raise NotFound for an unknown job."""
-    refuse_impossible(job_id)
 
-    async def recount(connection: Connection) -> tuple[JobAudit, datetime] | None:
-        row = await connection.fetchrow(
-            "SELECT job_no, now() AS checked_at FROM jobs WHERE tenant_no = $1 AND id = $2", tenant_no, job_id
-        )
-        return ((await _audit(connection, [row["job_no"]]))[0], row["checked_at"]) if row else None
+    async def recount(connection: Connection) -> tuple[JobAudit, datetime]:
+        job_no = await look_up_job(connection, tenant_no, job_id)
+        [audit] = await _audit(connection, [job_no])
+        return audit, await connection.fetchval("SELECT now()")
 
-    counted = await in_snapshot(engine, recount)
-    if counted is None:
-        raise absent_job()
-    return counted
+    return await in_snapshot(engine, recount)
 
 
 async def audit_window(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from db.controls import Actor, lock_job
 from db.engine import Connection, statement
 from db.job_kinds import KINDS
+from db.jobs import read_job_state
 from db.kinds import Cancelled, StoredKind, kind_named
 from domain.status import TERMINAL_JOB_STATUSES
 
@@ -21,10 +22,10 @@ async def cancel(
     """
     job_no = await lock_job(connection, tenant_no, job_id)
     while True:  # a job only moves on: it is planned meanwhile, and it ends meanwhile
-        status, kind = await connection.fetchrow("SELECT status, kind FROM jobs WHERE job_no = $1", job_no) or ("", "")
-        if status in TERMINAL_JOB_STATUSES:
-            return Cancelled(job_no, status)
-        end = _cancel_waiting if status in WAITING else kind_named(kinds, kind).cancel
+        job = await read_job_state(connection, job_no)
+        if job.status in TERMINAL_JOB_STATUSES:
+            return Cancelled(job_no, job.status)
+        end = _cancel_waiting if job.status in WAITING else kind_named(kinds, job.kind).cancel
         if cancelled := await end(connection, job_no, actor):
             return cancelled
 

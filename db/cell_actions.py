@@ -8,7 +8,7 @@ from db.configurations import adopt_jobs
 from db.controls import Actor, lock_job_no
 from db.engine import Connection, statement
 from db.executions import CellKey, absent_execution, execution_id, number_of, parse_execution_id
-from db.jobs import absent_job
+from db.jobs import absent_job, read_job_state
 from db.kinds import Cancelled, Retried, RetryFilter
 from db.results import RETRY_WEIGHT
 from db.retry_results import foreseen, refuse_cancelled, retry_result
@@ -109,7 +109,7 @@ async def _reopen_above(
     batch_nos, cells = list(cells_by_batch), list(cells_by_batch.values())
     waves = await connection.fetch(statement("lock_waves_of_batches"), job_no, batch_nos)
     # Whoever ends the job ends a batch of these waves, so that from here on its state stands still.
-    before = await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no)
+    before = (await read_job_state(connection, job_no)).status
     await connection.execute(statement("reopen_waves"), job_no, [row["wave_no"] for row in waves])
     event = actor.told(
         filter=filtered,
@@ -136,7 +136,7 @@ def _told_batches(cells_by_batch: Mapping[int, int]) -> Sequence[Mapping[str, in
 
 
 async def _narrow(connection: Connection, job_no: int, wanted: RetryFilter) -> _Narrowed:
-    names = await connection.fetchrow("SELECT region_ids, model_ids FROM specs WHERE job_no = $1", job_no)
+    names = await connection.fetchrow(statement("read_plan_names"), job_no)
     if names is None:
         raise absent_job()
     return _Narrowed(
@@ -147,15 +147,7 @@ async def _narrow(connection: Connection, job_no: int, wanted: RetryFilter) -> _
 
 
 async def _is_planned(connection: Connection, job_no: int, key: CellKey) -> bool:
-    is_planned: bool = await connection.fetchval(
-        """
-        SELECT EXISTS (
-            SELECT FROM executions WHERE job_no = $1 AND region_no = $2 AND model_no = $3 AND question_no = $4
-        )
-        """,
-        job_no,
-        *key,
-    )
+    is_planned: bool = await connection.fetchval(statement("find_execution"), job_no, *key)
     return is_planned
 
 

@@ -41,7 +41,7 @@ class HeldJobs:
 
 async def lock(connection: Connection) -> None:
     """Be the only one to apply a configuration until the transaction ends; submissions wait for that, or go before."""
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", CONFIGURATION_LOCK)
+    await connection.execute(statement("lock_configuration"), CONFIGURATION_LOCK)
 
 
 async def read_current(connection: Connection, *, known_no: int | None = None) -> Committed | None:
@@ -64,7 +64,7 @@ async def read_current(connection: Connection, *, known_no: int | None = None) -
 
 async def current_no(connection: Connection) -> int | None:
     """Return the number of the configuration in force, None where none was committed yet."""
-    number: int | None = await connection.fetchval("SELECT max(configuration_no) FROM configurations")
+    number: int | None = await connection.fetchval(statement("read_configuration_no"))
     return number
 
 

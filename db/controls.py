@@ -6,7 +6,7 @@ import orjson
 from asyncpg import LockNotAvailableError
 
 from db.engine import Connection, statement
-from db.jobs import absent_job, refuse_impossible
+from db.jobs import absent_job, look_up_job
 
 LOCK_TIMEOUT = "5s"
 LOCK_SPACE = 0x6A6F62
@@ -35,11 +35,8 @@ async def wait_no_longer(connection: Connection) -> None:
 
 async def lock_job(connection: Connection, tenant_no: int, job_id: str) -> int:
     """Make this the only action on the job until the transaction ends; return its key. Raises NotFound and HELD_UP."""
-    refuse_impossible(job_id)
-    job_no: int | None = await connection.fetchval(
-        "SELECT job_no FROM jobs WHERE tenant_no = $1 AND id = $2", tenant_no, job_id
-    )
-    if job_no is None or not await lock_job_no(connection, tenant_no, job_no):
+    job_no = await look_up_job(connection, tenant_no, job_id)
+    if not await lock_job_no(connection, tenant_no, job_no):
         raise absent_job()
     return job_no
 

@@ -53,21 +53,11 @@ async def replay(connection: Connection, tenant_no: int, dead_letter_no: int, ac
 
     Locks as a retry of the cell does. Raises NotFound, JobCancelled and HELD_UP.
     """
-    letter = await connection.fetchrow(
-        """
-        SELECT job_no, region_no, model_no, question_no
-        FROM dead_letters
-        WHERE tenant_no = $1 AND dead_letter_no = $2
-        """,
-        tenant_no,
-        dead_letter_no,
-    )
+    letter = await connection.fetchrow(statement("read_dead_letter"), tenant_no, dead_letter_no)
     if letter is None or not await lock_job_no(connection, tenant_no, letter["job_no"]):
         raise NotFound("There is no dead letter with this id.")
-    job_no, *cell = letter
-    is_open = await connection.fetchval(
-        "SELECT replayed_at IS NULL FROM dead_letters WHERE dead_letter_no = $1", dead_letter_no
-    )
+    # Again, under the lock.
+    [(job_no, *cell, is_open)] = await connection.fetch(statement("read_dead_letter"), tenant_no, dead_letter_no)
     if not is_open:
         return await untouched_cell(connection, job_no)
     key = CellKey(*cell)

@@ -23,14 +23,6 @@ PAGE_BYTES = 256 * 1024
 
 RESPONSES_BYTES = 4 * 2**20
 """What is read at once of the answers to earlier tries of a cell: a person may have retried it any number of times."""
-_LAST_RESPONSE = """
-    SELECT r.body
-    FROM executions AS e
-    JOIN responses AS r
-        ON r.job_no = e.job_no AND r.region_no = e.region_no AND r.model_no = e.model_no
-        AND r.question_no = e.question_no AND r.attempt_no = e.attempts
-    WHERE e.job_no = $1 AND e.region_no = $2 AND e.model_no = $3 AND e.question_no = $4
-"""
 
 
 class CellKey(NamedTuple):
@@ -197,7 +189,7 @@ async def read_execution_on(
     names = await _read_names(connection, tenant_no, job_no)
     found = await connection.fetch(statement("list_executions"), job_no, *before, None, *key, 1, BIGGEST_BIGINT)
     tries = await connection.fetch(statement("list_attempts"), job_no, *key, RESPONSES_BYTES)
-    response = await connection.fetchval(_LAST_RESPONSE, job_no, *key)
+    response = await connection.fetchval(statement("read_response"), job_no, *key)
     if not names or not found:
         raise absent_execution()
     execution = _execution(dict(found[0]), names[0])

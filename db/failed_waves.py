@@ -28,7 +28,7 @@ async def explain(connection: Connection, job_no: int, job_id: str, wave_no: int
     """
     row: Any = await connection.fetchrow(statement("read_failed_wave"), job_no, wave_no, NAMED_RECORD_TYPES)
     detail = _told(FailedWave(**row), job_id, wave_no)
-    await connection.execute("UPDATE jobs SET error_detail = $2 WHERE job_no = $1", job_no, detail)
+    await connection.execute(statement("explain_failed_job"), job_no, detail)
 
 
 def _told(wave: FailedWave, job_id: str, wave_no: int) -> str:

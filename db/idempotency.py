@@ -22,7 +22,7 @@ async def try_key(connection: Connection, tenant_no: int, key: str) -> bool:
 
     Never waits. Submissions take the same lock, so a key is one key on all routes.
     """
-    is_free: bool = await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", lock_key("key", tenant_no, key))
+    is_free: bool = await connection.fetchval(statement("try_submission_key"), lock_key("key", tenant_no, key))
     return is_free
 
 

@@ -74,7 +74,7 @@ async def _reopen(
     if not batch_nos:
         return _Reopened(0)
     waves = await connection.fetch(statement("lock_waves_of_batches"), job_no, batch_nos)
-    before = await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1 FOR NO KEY UPDATE", job_no)
+    before = await connection.fetchval(statement("lock_job"), job_no)
     await lock_dataset(connection, job_no)
     await connection.execute(statement("lock_unwritten_record_sets"), job_no)
     # Under these locks, whose rows change where a newer import completes: what it sees stays so until the commit.

@@ -221,7 +221,7 @@ async def write_plan(
 
 async def was_taken_over(connection: Connection, mine: Coordination) -> bool:
     """Return whether somebody else took the right that was `mine`; else the job ended meanwhile."""
-    outcome = await connection.fetchval("SELECT outcome FROM triggers WHERE trigger_no = $1", mine.trigger_no)
+    outcome = await connection.fetchval(statement("read_trigger_outcome"), mine.trigger_no)
     return bool(outcome == "fenced")
 
 

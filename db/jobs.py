@@ -40,6 +40,17 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class JobState:
+    """What a job is and how far it is; `unknown` counts its cells whose end nobody knows."""
+
+    id: str
+    kind: str
+    status: str
+    planned: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobListed:
     """A job as a list shows it; `incomplete` counts cells whose answer was cut, filtered or refused."""
 
@@ -160,12 +171,18 @@ async def find_job(engine: Engine, tenant_no: int, job_id: str) -> int:
 async def look_up_job(connection: Connection, tenant_no: int, job_id: str) -> int:
     """Return the job's key as `find_job` does, on the caller's connection."""
     refuse_impossible(job_id)
-    job_no: int | None = await connection.fetchval(
-        "SELECT job_no FROM jobs WHERE tenant_no = $1 AND id = $2", tenant_no, job_id
-    )
+    job_no: int | None = await connection.fetchval(statement("find_job"), tenant_no, job_id)
     if job_no is None:
         raise absent_job()
     return job_no
+
+
+async def read_job_state(connection: Connection, job_no: int) -> JobState:
+    """Return what the job with this key is and how far it is; raise NotFound where there is none."""
+    row = await connection.fetchrow(statement("read_job_state"), job_no)
+    if row is None:
+        raise absent_job()
+    return JobState(**row)
 
 
 async def list_jobs(

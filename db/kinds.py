@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from db.controls import Actor
 from db.engine import Connection, statement
+from db.jobs import read_job_state
 from domain.errors import KindNotServed
 
 
@@ -103,5 +104,4 @@ def kind_named(kinds: Mapping[str, StoredKind], name: str) -> StoredKind:
 
 async def kind_of(connection: Connection, job_no: int) -> str:
     """Return the name of a job's kind, which never changes."""
-    name: str = await connection.fetchval("SELECT kind FROM jobs WHERE job_no = $1", job_no)
-    return name
+    return (await read_job_state(connection, job_no)).kind

@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from db.connecting import Dialer
 from db.connection_info import read_connection_info
+from db.engine import statement
 from db.schema import Schema, migration_config, require_schema
 
 MIGRATION_LOCK = 0x627265616B77  # "breakw": one migrator at a time per database
@@ -52,7 +53,7 @@ async def _advance(engine: AsyncEngine) -> bool:
     """Run the first migration that the database lacks; return whether there was one."""
     async with engine.begin() as connection:
         await connection.execute(UNLIMITED)
-        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+        await connection.exec_driver_sql(statement("lock_migration"), (MIGRATION_LOCK,))
         return await connection.run_sync(_run_next)
 
 

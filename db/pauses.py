@@ -70,7 +70,7 @@ async def enter_pauses(connection: Connection, configured: Mapping[Paused, bool]
 
 async def read_pauses(connection: Connection) -> dict[Paused, Pause]:
     """Return every pause there is a row of, those of names that are no longer configured included."""
-    rows = await connection.fetch("SELECT kind, name, is_paused, changed_at, changed_by, reason FROM pauses")
+    rows = await connection.fetch(statement("list_pauses"))
     pause = columns_of(Pause)
     return {Paused(Kind(row["kind"]), row["name"]): pause(row) for row in rows}
 

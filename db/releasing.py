@@ -23,9 +23,7 @@ async def release(connection: Connection, tenant_no: int, job_id: str, batch_no:
     Raises NotFound and HELD_UP.
     """
     job_no = await lock_job(connection, tenant_no, job_id)
-    status = await connection.fetchval(
-        "SELECT status FROM batches WHERE job_no = $1 AND batch_no = $2 FOR NO KEY UPDATE", job_no, batch_no
-    )
+    status = await connection.fetchval(statement("lock_batch"), job_no, batch_no)
     if status is None:
         raise NotFound("The job has no batch with this id.")
     if status != "running":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from db.controls import Actor, lock_job_no
 from db.engine import Connection, statement
 from db.executions import absent_execution, execution_id, parse_execution_id
+from db.jobs import read_job_state
 from domain.errors import ExecutionNotUnknown
 
 FAILED_CODE = "resolved_failed"
@@ -42,8 +43,7 @@ async def resolve(
     if cell is None:
         raise absent_execution()
     if cell["is_resolved"] and (cell["status"], cell["output"]) == (resolution.status, resolution.output):
-        job_status = await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no)
-        return Resolved(job_no, job_status, None)
+        return Resolved(job_no, (await read_job_state(connection, job_no)).status, None)
     if cell["status"] != "unknown":
         raise _not_unknown(cell["status"], is_resolved=cell["is_resolved"])
     is_failed = resolution.status == "failed"

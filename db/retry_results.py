@@ -4,24 +4,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from db.engine import Connection
-from db.jobs import absent_job
+from db.jobs import read_job_state
 from db.kinds import Retried
 from domain.errors import JobCancelled
 
 
 async def retry_result(connection: Connection, job_no: int, units_by_batch: Mapping[int, int]) -> Retried:
     """Return what came of a retry that gave each of these batches so many units back."""
-    job = await connection.fetchrow("SELECT id, status, planned, unknown FROM jobs WHERE job_no = $1", job_no)
-    if job is None:
-        raise absent_job()
+    job = await read_job_state(connection, job_no)
     retried = sum(units_by_batch.values())
     return Retried(
         job_no=job_no,
-        job_id=job["id"],
-        status=job["status"],
+        job_id=job.id,
+        status=job.status,
         retried=retried,
-        untouched=job["planned"] - retried,
-        unknown=job["unknown"],
+        untouched=job.planned - retried,
+        unknown=job.unknown,
         batch_no=next(iter(units_by_batch), None),
     )
 
@@ -35,7 +33,7 @@ def foreseen(result: Retried) -> Retried:
 
 async def refuse_cancelled(connection: Connection, job_no: int) -> None:
     """Raise JobCancelled where the job was cancelled."""
-    if await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "cancelled":
+    if (await read_job_state(connection, job_no)).status == "cancelled":
         raise JobCancelled(
             "The job was cancelled, and nothing of it runs again. Submit it again, without its id or under another one."
         )

@@ -64,15 +64,11 @@ async def trigger_manually(connection: Connection, tenant_no: int, job_id: str, 
     The lock makes it wait for a coordination that is being written, which it then joins. An import that was put off is
     due at once.
     """
-    job = await connection.fetchrow(
-        "SELECT job_no, status FROM jobs WHERE tenant_no = $1 AND id = $2 FOR NO KEY UPDATE", tenant_no, job_id
-    )
+    job = await connection.fetchrow(statement("lock_job_by_id"), tenant_no, job_id)
     if job is None:
         return None
     if job["status"] in WAITING:
-        await connection.execute(
-            "UPDATE imports SET not_before = NULL WHERE job_no = $1 AND not_before IS NOT NULL", job["job_no"]
-        )
+        await connection.execute(statement("end_coordination_delay"), job["job_no"])
     [trigger] = await connection.fetch(
         statement("insert_manual_trigger"), job["job_no"], job["status"] in WAITING, worker_no
     )

@@ -69,7 +69,7 @@ async def beat(
 async def start_over(connection: Connection, worker_no: int) -> None:
     """Let the process report measures again, from nothing on; forgets the repeats that this process counted."""
     repeats.clear()
-    await connection.execute("UPDATE workers SET metrics = '{}' WHERE worker_no = $1", worker_no)
+    await connection.execute(statement("reset_metrics"), worker_no)
 
 
 async def stop(connection: Connection, worker_no: int, *, metrics: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ async def stop(connection: Connection, worker_no: int, *, metrics: dict[str, Any
 
 async def snapshots(connection: Connection) -> list[dict[str, Any]]:
     """Return what each process measured, and the sums of those that stopped."""
-    rows = await connection.fetch("SELECT metrics FROM workers WHERE metrics::text NOT IN ('{}', $1)", FOLDED)
+    rows = await connection.fetch(statement("list_metrics"), FOLDED)
     return [row["metrics"] for row in rows]
 
 
@@ -100,9 +100,7 @@ async def lock_stopped(connection: Connection, *, silent_seconds: float, limit: 
 async def lock_folded(connection: Connection) -> dict[str, Any]:
     """Lock the sums of stopped processes and return them; waits for who changes them just now."""
     await connection.execute(statement("enter_folded_worker"))
-    metrics: dict[str, Any] = await connection.fetchval(
-        "SELECT metrics FROM workers WHERE worker_no = $1 FOR NO KEY UPDATE", FOLDED_NO
-    )
+    metrics: dict[str, Any] = await connection.fetchval(statement("lock_folded_metrics"), FOLDED_NO)
     return metrics
 
 
@@ -112,12 +110,7 @@ async def fold(connection: Connection, worker_nos: Sequence[int], *, metrics: di
     Expects the locks of `lock_stopped` and `lock_folded`.
     """
     await connection.execute(statement("fold_tallies"), worker_nos, FOLDED_NO)
-    await connection.execute(
-        "UPDATE workers SET metrics = $2::text::json WHERE worker_no = ANY($1)", worker_nos, FOLDED
-    )
-    await connection.execute(
-        "UPDATE workers SET metrics = $2::text::json WHERE worker_no = $1", FOLDED_NO, orjson.dumps(metrics).decode()
-    )
+    await connection.execute(statement("fold_metrics"), FOLDED_NO, orjson.dumps(metrics).decode(), worker_nos, FOLDED)
 
 
 async def live(connection: Connection, *, silent_seconds: float, role: str = "worker") -> list[dict[str, Any]]:

@@ -1,0 +1,4 @@
+-- Let a process report measures again, from nothing on.
+UPDATE workers AS w
+SET metrics = '{}'
+WHERE w.worker_no = $1
