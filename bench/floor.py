@@ -18,7 +18,7 @@ from db import coordination, results
 from db.batches import ClaimedBatch
 from db.coordination import JobPlan, QueuedJob
 from db.engine import PINNED_PLANS, Connection, create_engine
-from db.results import CompletedCell, Settlement
+from db.results import BatchReport, CompletedCell
 from domain.plan import Pool, plan
 from domain.spec import JobSpec
 
@@ -59,11 +59,11 @@ async def _run(connection: Connection, found: Configuration) -> int:
                 return done
             plans = [_plan(job, found) for job in chosen]
             await coordination.insert_plans(connection, plans, holder=1, worker_no=1, lease_seconds=600)
-        settlements = [one for plan_ in plans for one in _settlements(plan_)]
-        while settlements:
+        reports = [one for plan_ in plans for one in _settlements(plan_)]
+        while reports:
             flush, cells = [], 0
-            while settlements and cells < FLUSH_CELLS:
-                flush.append(settlements.pop())
+            while reports and cells < FLUSH_CELLS:
+                flush.append(reports.pop())
                 cells += len(flush[-1].completed)
             async with connection.transaction():
                 await results.record(connection, flush, source="floor")
@@ -94,7 +94,7 @@ def _plan(job: QueuedJob, found: Configuration) -> JobPlan:
     )
 
 
-def _settlements(job: JobPlan) -> list[Settlement]:
+def _settlements(job: JobPlan) -> list[BatchReport]:
     now = time.time_ns() // 1000
     made = []
     for batch in job.batches:
@@ -125,7 +125,7 @@ def _settlements(job: JobPlan) -> list[Settlement]:
             )
             for model_no, question_no in batch.cell_nos()
         ]
-        made.append(Settlement(claimed, is_released=True, completed=cells))
+        made.append(BatchReport(claimed, is_released=True, completed=cells))
     return made
 
 

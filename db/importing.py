@@ -10,7 +10,7 @@ import orjson
 from db import failed_waves
 from db.columns import columns
 from db.engine import Connection, statement
-from db.import_settlements import ImportSettlement
+from db.import_reports import ImportReport
 from db.record_writing import write_records
 from db.results import RETRY_WEIGHT
 
@@ -31,8 +31,8 @@ class ImportAdvanced:
 class ImportRecorded:
     """What a transaction did: `settled` was written; `stale` belongs to leases that others took, and did nothing."""
 
-    settled: Sequence[ImportSettlement] = ()
-    stale: Sequence[ImportSettlement] = ()
+    settled: Sequence[ImportReport] = ()
+    stale: Sequence[ImportReport] = ()
     jobs: Sequence[ImportAdvanced] = field(default=())
 
 
@@ -41,7 +41,7 @@ class LeasesLost(Exception):
 
 
 async def record(
-    connection: Connection, settlements: Iterable[ImportSettlement], *, source: str, is_known: bool = False
+    connection: Connection, reports: Iterable[ImportReport], *, source: str, is_known: bool = False
 ) -> ImportRecorded:
     """Write the rows of batches and end them, in the caller's transaction.
 
@@ -51,7 +51,7 @@ async def record(
     stale. Raises LeasesLost and DuplicateKeys, and the transaction must be undone. What `is_known` for the most part is
     looked up before it is inserted, which is faster then.
     """
-    given = sorted(settlements, key=lambda one: one.batch.key)
+    given = sorted(reports, key=lambda one: one.batch.key)
     contested_by_lease = await _begin(connection, given)
     settled = [one for one in given if one.batch.key[:3] in contested_by_lease]
     stale = [one for one in given if one.batch.key[:3] not in contested_by_lease]
@@ -72,16 +72,14 @@ async def record(
     return ImportRecorded(settled, stale, jobs)
 
 
-async def _begin(
-    connection: Connection, settlements: Sequence[ImportSettlement]
-) -> Mapping[tuple[int, int, int], bool]:
+async def _begin(connection: Connection, reports: Sequence[ImportReport]) -> Mapping[tuple[int, int, int], bool]:
     """Return the leases that are still held, and whether an older import may write the same rows."""
-    leases = [(*one.batch.key, one.range.record_set_no, one.range.generation) for one in settlements]
+    leases = [(*one.batch.key, one.range.record_set_no, one.range.generation) for one in reports]
     rows = await connection.fetch(statement("begin_load"), *columns(leases, 6))
     return {(row["job_no"], row["batch_no"], row["fence"]): row["is_contested"] for row in rows}
 
 
-async def _settle_batches(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
+async def _settle_batches(connection: Connection, settled: Sequence[ImportReport]) -> None:
     """Lock and end the batches once their rows are written: whoever cancels one meanwhile needn't wait for its rows."""
     rows = await connection.fetch(
         statement("settle_import_batches"),
@@ -91,7 +89,7 @@ async def _settle_batches(connection: Connection, settled: Sequence[ImportSettle
         raise LeasesLost
 
 
-async def _write_counts(connection: Connection, ended: Sequence[ImportSettlement]) -> None:
+async def _write_counts(connection: Connection, ended: Sequence[ImportReport]) -> None:
     counts = [
         (
             one.batch.job_no,
@@ -115,12 +113,12 @@ async def _write_counts(connection: Connection, ended: Sequence[ImportSettlement
         await connection.execute(statement("replace_rejects"), *columns(repeated, 2), *columns(rejects, 6))
 
 
-async def _put_off(connection: Connection, waiting: Sequence[ImportSettlement]) -> None:
+async def _put_off(connection: Connection, waiting: Sequence[ImportReport]) -> None:
     reasons = [(*one.batch.key[:2], one.is_away, one.is_forgiven, one.error_code, one.error_detail) for one in waiting]
     await connection.execute(statement("put_off_import_batches"), *columns(reasons, 6))
 
 
-async def _advance(connection: Connection, settled: Sequence[ImportSettlement], *, source: str) -> list[ImportAdvanced]:
+async def _advance(connection: Connection, settled: Sequence[ImportReport], *, source: str) -> list[ImportAdvanced]:
     rows = await connection.fetch(
         statement("advance_imports"),
         *columns(_wave_rows(settled), 5),
@@ -139,7 +137,7 @@ async def _advance(connection: Connection, settled: Sequence[ImportSettlement], 
     return advanced
 
 
-def _wave_rows(settled: Sequence[ImportSettlement]) -> list[tuple[int, ...]]:
+def _wave_rows(settled: Sequence[ImportReport]) -> list[tuple[int, ...]]:
     ended: Counter[tuple[int, int]] = Counter()
     failed: Counter[tuple[int, int]] = Counter()
     short: Counter[tuple[int, int]] = Counter()
@@ -151,7 +149,7 @@ def _wave_rows(settled: Sequence[ImportSettlement]) -> list[tuple[int, ...]]:
     return [(*key, ended[key], failed[key], short[key]) for key in sorted(ended)]
 
 
-def _job_rows(settled: Sequence[ImportSettlement]) -> list[tuple[object, ...]]:
+def _job_rows(settled: Sequence[ImportReport]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for job_no, group in groupby(settled, key=lambda one: one.batch.job_no):
         batches = list(group)
@@ -162,12 +160,12 @@ def _job_rows(settled: Sequence[ImportSettlement]) -> list[tuple[object, ...]]:
     return rows
 
 
-def _told(one: ImportSettlement) -> Mapping[str, object]:
+def _told(one: ImportReport) -> Mapping[str, object]:
     told = {"batch_id": one.batch.batch_no, "status": one.status, "rows": one.rows_read}
     return {**told, "code": one.error_code, "detail": one.error_detail} if one.error_code else told
 
 
-def _released(settled: Sequence[ImportSettlement]) -> list[tuple[object, ...]]:
+def _released(settled: Sequence[ImportReport]) -> list[tuple[object, ...]]:
     return [
         (one.batch.job_no, one.batch.next_batch_no, one.batch.turn)
         for one in settled
@@ -175,7 +173,7 @@ def _released(settled: Sequence[ImportSettlement]) -> list[tuple[object, ...]]:
     ]
 
 
-def _due_again(settled: Sequence[ImportSettlement]) -> list[tuple[object, ...]]:
+def _due_again(settled: Sequence[ImportReport]) -> list[tuple[object, ...]]:
     return [
         (one.batch.job_no, one.batch.batch_no, 1, 1, RETRY_WEIGHT, one.due_in_seconds)
         for one in settled

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from db.engine import Connection, statement
-from db.import_settlements import BatchKey, ImportSettlement
+from db.import_reports import BatchKey, ImportReport
 from db.poolers import is_pooled
 
 
@@ -26,7 +26,7 @@ class DuplicateKeys(Exception):
 
 
 async def write_records(
-    connection: Connection, settled: Sequence[ImportSettlement], *, contested: Sequence[int], is_known: bool
+    connection: Connection, settled: Sequence[ImportReport], *, contested: Sequence[int], is_known: bool
 ) -> None:
     """Write the rows that there are not, then those that differ: in one order, so that no two loads meet in a circle.
 
@@ -46,7 +46,7 @@ async def write_records(
             wanted = await _update_records(connection, settled, contested)
 
 
-def _repeated(settled: Sequence[ImportSettlement]) -> Mapping[BatchKey, set[str]]:
+def _repeated(settled: Sequence[ImportReport]) -> Mapping[BatchKey, set[str]]:
     """Return the keys of each batch that one before it holds too, by (job_no, batch_no)."""
     seen: dict[tuple[int, int], set[str]] = {}
     repeated: dict[BatchKey, set[str]] = {}
@@ -59,11 +59,11 @@ def _repeated(settled: Sequence[ImportSettlement]) -> Mapping[BatchKey, set[str]
     return repeated
 
 
-def _has_missing(settled: Sequence[ImportSettlement]) -> bool:
+def _has_missing(settled: Sequence[ImportReport]) -> bool:
     return any(one.inserted + one.known < len(one.records) for one in settled)
 
 
-async def _count_known(connection: Connection, settled: Sequence[ImportSettlement], contested: Sequence[int]) -> int:
+async def _count_known(connection: Connection, settled: Sequence[ImportReport], contested: Sequence[int]) -> int:
     """Set how many rows there are already; return how many of them can't stay as they are."""
     rows = await connection.fetch(statement("count_known_records"), contested)
     found = {(row["job_no"], row["batch_no"]): (row["known"], row["superseded"]) for row in rows}
@@ -73,14 +73,14 @@ async def _count_known(connection: Connection, settled: Sequence[ImportSettlemen
     return wanted
 
 
-async def _insert_records(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
+async def _insert_records(connection: Connection, settled: Sequence[ImportReport]) -> None:
     rows = await connection.fetch(statement("insert_records"))
     inserted = {(row["job_no"], row["batch_no"]): row["inserted"] for row in rows}
     for one in settled:
         one.inserted += inserted.get((one.batch.job_no, one.batch.batch_no), 0)
 
 
-async def _stage(connection: Connection, settled: Sequence[ImportSettlement]) -> None:
+async def _stage(connection: Connection, settled: Sequence[ImportReport]) -> None:
     """Copy the rows to this connection's own table: arrays of as many parameters take the driver twice as long."""
     if is_pooled(connection):
         await connection.execute(statement("stage_records_once"))
@@ -98,7 +98,7 @@ async def _stage(connection: Connection, settled: Sequence[ImportSettlement]) ->
     )
 
 
-async def _update_records(connection: Connection, settled: Sequence[ImportSettlement], contested: Sequence[int]) -> int:
+async def _update_records(connection: Connection, settled: Sequence[ImportReport], contested: Sequence[int]) -> int:
     """Write the rows that can't stay as they are; return how many of them another transaction wrote first."""
     rows = await connection.fetch(statement("update_records"), contested)
     twice: dict[BatchKey, set[str]] = {}

@@ -89,7 +89,7 @@ class RetriedCell(NamedTuple):
 
 
 @dataclass(slots=True)
-class Settlement:
+class BatchReport:
     """What a flush says of one batch: its cells that ended, its tries that will be repeated, what both were answered.
 
     A batch `is_released` once nobody works on it; if it has open cells then, it is due again in `due_in_seconds`. One
@@ -114,7 +114,7 @@ class Settlement:
 
     @property
     def results(self) -> int:
-        """How many results and tries this settlement reports."""
+        """How many results and tries this report reports."""
         return len(self.completed) + len(self.ended) + len(self.retried)
 
     @property
@@ -146,8 +146,8 @@ class JobAdvanced:
 class Recorded:
     """What a flush did: `settled` was written; `stale` belongs to leases that others took, and changed nothing."""
 
-    settled: Sequence[Settlement]
-    stale: Sequence[Settlement]
+    settled: Sequence[BatchReport]
+    stale: Sequence[BatchReport]
     jobs: Sequence[JobAdvanced]
 
 
@@ -155,13 +155,13 @@ class CellsAlreadyTerminal(Exception):
     """A flush met cells that had a result although its fences were current; the caller drops them and flushes again."""
 
 
-async def record(connection: Connection, settlements: Iterable[Settlement], *, source: str) -> Recorded:
+async def record(connection: Connection, reports: Iterable[BatchReport], *, source: str) -> Recorded:
     """Write the results of a flush in the caller's transaction: batches, then cells, then waves, then jobs.
 
-    At most one settlement per batch. A settlement whose lease was lost changes nothing and is returned as stale.
+    At most one report per batch. A report whose lease was lost changes nothing and is returned as stale.
     Raises CellsAlreadyTerminal, and the transaction must be undone, when a cell under a current fence had a result.
     """
-    ordered = sorted(settlements, key=lambda settlement: settlement.batch.key)
+    ordered = sorted(reports, key=lambda report: report.batch.key)
     held = await _settle_batches(connection, ordered)
     settled, stale = [], []
     for one in ordered:
@@ -178,7 +178,7 @@ async def record(connection: Connection, settlements: Iterable[Settlement], *, s
 
 
 async def _settle_batches(
-    connection: Connection, settlements: Sequence[Settlement]
+    connection: Connection, reports: Sequence[BatchReport]
 ) -> dict[tuple[int, int, int], tuple[str, int]]:
     """Return (status, open_cells) of each batch whose lease holds, by (job_no, batch_no, fence)."""
     rows = await connection.fetch(
@@ -194,7 +194,7 @@ async def _settle_batches(
                     one.freed_slots,
                     one.due_in_seconds,
                 )
-                for one in settlements
+                for one in reports
             ],
             10,
         ),
@@ -202,17 +202,17 @@ async def _settle_batches(
     return {(row["job_no"], row["batch_no"], row["fence"]): (row["status"], row["open_cells"]) for row in rows}
 
 
-async def _write_cells(connection: Connection, settlements: Sequence[Settlement]) -> None:
-    completed = [cell for one in settlements for cell in one.completed]
-    ended = [cell for one in settlements for cell in one.ended]
-    retried = [cell for one in settlements for cell in one.retried]
+async def _write_cells(connection: Connection, reports: Sequence[BatchReport]) -> None:
+    completed = [cell for one in reports for cell in one.completed]
+    ended = [cell for one in reports for cell in one.ended]
+    retried = [cell for one in reports for cell in one.retried]
     written = 0
     for name, rows in (("complete_executions", completed), ("fail_executions", ended), ("insert_attempts", retried)):
         if rows:
             written += await connection.fetchval(statement(name), *zip(*rows, strict=True))
     if written != len(completed) + len(ended) + len(retried):
         raise CellsAlreadyTerminal
-    await keep_responses(connection, [row for one in settlements for row in one.responses])
+    await keep_responses(connection, [row for one in reports for row in one.responses])
     dead = [(*cell[:4], cell.error_code, cell.error_detail) for cell in ended if is_dead_letter(cell)]
     if dead:
         await connection.execute(statement("insert_dead_letters"), *zip(*dead, strict=True))
@@ -223,7 +223,7 @@ def is_dead_letter(cell: EndedCell) -> bool:
     return cell.status == "failed" and (cell.error_retryable or cell.error_code == WORKER_LOST)
 
 
-async def _move_gates(connection: Connection, reported: Sequence[Settlement], settled: Sequence[Settlement]) -> None:
+async def _move_gates(connection: Connection, reported: Sequence[BatchReport], settled: Sequence[BatchReport]) -> None:
     """Move the gates as the calls tell. A refusal counts under a stale lease too: it speaks of the pool."""
     opened = {one.batch.pool for one in settled if one.opens_gate}
     if opened:
@@ -233,7 +233,7 @@ async def _move_gates(connection: Connection, reported: Sequence[Settlement], se
         await gates.close_gates(connection, refusals)
 
 
-async def _advance_jobs(connection: Connection, settled: Sequence[Settlement], source: str) -> list[JobAdvanced]:
+async def _advance_jobs(connection: Connection, settled: Sequence[BatchReport], source: str) -> list[JobAdvanced]:
     ended = Counter((one.batch.job_no, one.batch.wave_no) for one in settled if one.status == "completed")
     by_job = [(job_no, list(batches)) for job_no, batches in groupby(settled, key=lambda one: one.batch.job_no)]
     jobs = [_job_row(job_no, batches) for job_no, batches in by_job]
@@ -260,12 +260,12 @@ async def _advance_jobs(connection: Connection, settled: Sequence[Settlement], s
     return [JobAdvanced(row["job_no"], row["id"], row["status"]) for row in rows]
 
 
-def _turn(due_again: Settlement) -> tuple[int, int]:
+def _turn(due_again: BatchReport) -> tuple[int, int]:
     """Return the lane and weight in which a batch is due again: what gave up its turn isn't behind first runs."""
     return (0, 1) if due_again.is_yielded else (1, RETRY_WEIGHT)
 
 
-def _job_row(job_no: int, settled: Sequence[Settlement]) -> tuple[int, int, int, int, str]:
+def _job_row(job_no: int, settled: Sequence[BatchReport]) -> tuple[int, int, int, int, str]:
     event = [
         {
             "batch_id": one.batch.batch_no,
@@ -282,13 +282,13 @@ def _job_row(job_no: int, settled: Sequence[Settlement]) -> tuple[int, int, int,
     return job_no, completed, failed, sum(one.unknown for one in settled), orjson.dumps(event).decode()
 
 
-async def settled_cells(connection: Connection, settlements: Sequence[Settlement]) -> set[tuple[int, ...]]:
+async def settled_cells(connection: Connection, reports: Sequence[BatchReport]) -> set[tuple[int, ...]]:
     """Return the keys (job_no, region_no, model_no, question_no) of those reported cells that have moved on.
 
     They have a result, or had another try than the reported one.
     """
-    keys: list[tuple[object, ...]] = [(*cell[:4], None) for one in settlements for cell in one.completed]
-    keys += [(*cell[:4], cell.attempts_before) for one in settlements for cell in one.ended]
-    keys += [(*cell[:4], cell.attempts_before) for one in settlements for cell in one.retried]
+    keys: list[tuple[object, ...]] = [(*cell[:4], None) for one in reports for cell in one.completed]
+    keys += [(*cell[:4], cell.attempts_before) for one in reports for cell in one.ended]
+    keys += [(*cell[:4], cell.attempts_before) for one in reports for cell in one.retried]
     rows = await connection.fetch(statement("find_settled_cells"), *columns(keys, 5))
     return {tuple(row) for row in rows}

@@ -1,7 +1,7 @@
 """Claiming: takes what is due while there is room, woken by an envelope, by freed room, or by a batch's own time.
 
-A worker that leaves due work for lack of room says so once: another one that has room looks, and says so in its turn.
-So a stream with any entry in it means that somebody will look at everything that is due.
+A full worker announces once that it leaves due work: another one that has room looks, and announces in its turn what
+it leaves. So a stream with any entry in it means that a worker will look at everything that is due.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ STARVED_SECONDS = 0.2
 class _Queue:
     """What a kind's runner may claim: whether something may be due, or will be at a moment of the monotonic clock.
 
-    `others_know` where another worker has told all that it leaves batches of the kind.
+    `others_know` where another worker has published a notice that it leaves batches of the kind.
     """
 
     runner: Runner
@@ -78,7 +78,7 @@ class Claimer:
         self._wake.set()
 
     def wake_by_another(self, kind: str) -> None:
-        """Say that another worker leaves batches of a kind behind, and told all."""
+        """Say that another worker leaves batches of a kind behind, and published a notice of it."""
         queue = self._queue_by_kind[kind]
         queue.others_know = queue.others_know or not queue.may_be_due
         queue.may_be_due = True

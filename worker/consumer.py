@@ -1,4 +1,4 @@
-"""Answering doorbells: an envelope is acknowledged once what it rang for is planned, claimed, or found done."""
+"""Answering envelopes: one is acknowledged once what it names is planned, claimed, or found done."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -20,8 +20,8 @@ ENTRIES_KEPT = 10_000
 """Answered entries that may wait for their acknowledgement."""
 IDLE_SECONDS = 1.0
 AGAIN_SECONDS = 0.01
-"""Until jobs are looked at again whose doorbells are in hand, since somebody is at them; twice as long each time."""
-PATIENCE_SECONDS = 0.5
+"""Until jobs are looked at again whose envelopes are in hand, as another worker has them; doubled each time."""
+RETRY_SECONDS = 0.5
 SUBMISSION = "initial"
 """The source whose second envelope is a duplicate; a fallback or manual one says by itself that it repeats."""
 
@@ -38,7 +38,7 @@ class Consumer:
         self._answered: list[bytes] = []
 
     async def run(self) -> None:
-        """Answer doorbells until cancelled. Without the broker the queue itself is looked at, which is slower."""
+        """Answer envelopes until cancelled. Without the broker PostgreSQL itself is looked at, which is slower."""
         await self._guarded(self.answer([]))
         pause = AGAIN_SECONDS
         while True:
@@ -53,7 +53,7 @@ class Consumer:
                 )
             except BrokerError as error:
                 self._context.log.warning("broker_unavailable", error=str(error), code=describe(error).code)
-                await asyncio.sleep(PATIENCE_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
                 await self.look()
             else:
                 pause = AGAIN_SECONDS if deliveries else min(2 * pause, IDLE_SECONDS)
@@ -62,72 +62,74 @@ class Consumer:
                 await self._acknowledge_late()
 
     async def look(self) -> None:
-        """Look at everything that waits in PostgreSQL, as an envelope would have it: jobs, imports and batches."""
+        """Look at everything that waits in PostgreSQL, as an envelope would have it: jobs and batches."""
         await self._guarded(self.answer([]))
         for runner in self._runners:
             runner.look()
         self._claimer.wake()
 
     async def answer(self, deliveries: Sequence[Delivery]) -> None:
-        """Look at everything that waits, then acknowledge these doorbells; those of jobs still waiting stay in hand."""
+        """Look at everything that waits, then acknowledge these; envelopes of jobs that still wait stay in hand."""
         async with self._one_at_a_time:
             others = []
-            for one in deliveries:
-                if one.envelope is None:
-                    self._context.log.warning("envelope_not_understood", entry_id=one.entry_id.decode())
-                if one.envelope is None or one.envelope.batch is not None:
-                    others.append(one.entry_id)
+            for delivery in deliveries:
+                if delivery.envelope is None:
+                    self._context.log.warning("envelope_not_understood", entry_id=delivery.entry_id.decode())
+                if delivery.envelope is None or delivery.envelope.batch is not None:
+                    others.append(delivery.entry_id)
                 else:
-                    self._in_hand[one.envelope.job].append(one)
+                    self._in_hand[delivery.envelope.job].append(delivery)
             for runner in self._runners:
                 await self._plan(runner)
-            is_late = await self._settle()
+            is_late = await self._acknowledge_planned()
             if others or is_late:
                 await self._claimer.look()
             await self._acknowledge(others)
 
     async def _plan(self, runner: Runner) -> None:
-        """Plan queued jobs of a kind until none is left that nobody else is planning."""
+        """Plan queued jobs of a kind until none is left that no other worker is planning."""
         while True:
-            sources = {job_no: _sources(held)[0] for job_no, held in self._in_hand.items()}
+            sources = {job_no: _sources(deliveries)[0] for job_no, deliveries in self._in_hand.items()}
             planned = await runner.plan(sources)
             done = {job_no: self._in_hand.pop(job_no) for job_no in planned.job_nos if job_no in self._in_hand}
             await self._record_repeats(
-                (job_no, source) for job_no, held in done.items() for source in _repeats(held, answered=sources[job_no])
+                (job_no, source)
+                for job_no, deliveries in done.items()
+                for source in _repeats(deliveries, answered=sources[job_no])
             )
-            await self._acknowledge([one.entry_id for held in done.values() for one in held])
+            await self._acknowledge([delivery.entry_id for deliveries in done.values() for delivery in deliveries])
             if not planned.has_more:
                 return
 
-    async def _settle(self) -> bool:
-        """Acknowledge the doorbells of jobs that are planned already, counting repeats; keep those that still wait.
+    async def _acknowledge_planned(self) -> bool:
+        """Acknowledge the envelopes of jobs that are planned already, counting repeats; keep those that still wait.
 
         Return whether there were any.
         """
         if not self._in_hand:
             return False
-        rung = [job_no for job_no, held in self._in_hand.items() if SUBMISSION in _sources(held)]
+        submitted = [job_no for job_no, deliveries in self._in_hand.items() if SUBMISSION in _sources(deliveries)]
         found = await in_transaction(
-            self._context.engine, lambda c: coordination.settle_deliveries(c, self._in_hand, rung)
+            self._context.engine, lambda c: coordination.settle_deliveries(c, self._in_hand, submitted)
         )
         done = {
-            job_no: held
-            for job_no, held in self._in_hand.items()
+            job_no: deliveries
+            for job_no, deliveries in self._in_hand.items()
             if job_no not in found or not found[job_no].is_waiting
         }
         for job_no in done:
             del self._in_hand[job_no]
         await self._record_repeats(
             (job_no, source)
-            for job_no, held in done.items()
+            for job_no, deliveries in done.items()
             if job_no in found
-            for source in _repeats(held, answered=SUBMISSION if found[job_no].is_first else None)
+            for source in _repeats(deliveries, answered=SUBMISSION if found[job_no].is_first else None)
         )
-        await self._acknowledge([one.entry_id for held in done.values() for one in held])
+        await self._acknowledge([delivery.entry_id for deliveries in done.values() for delivery in deliveries])
         return bool(done)
 
     async def _record_repeats(self, repeats: Iterable[tuple[int, str]]) -> None:
-        """Enter (job_no, source) of doorbells that found their job planned into the ledger of triggers."""
+        """Enter (job_no, source) of envelopes that found their job planned into the ledger of triggers."""
         triggers = sorted(repeats)
         if not triggers:
             return
@@ -158,26 +160,26 @@ class Consumer:
         await self._acknowledge(late)
 
     async def _guarded(self, step: Coroutine[None, None, None]) -> None:
-        """Run a step; a store that is away delays it. What it didn't acknowledge stays in hand or comes back."""
+        """Run a step; an unavailable store delays it. What it didn't acknowledge stays in hand or comes back."""
         try:
             await step
         except (*GONE, BrokerError) as error:
             self._context.log.warning("doorbells_delayed", error=str(error))
-            await asyncio.sleep(PATIENCE_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
-def _sources(held: Sequence[Delivery]) -> list[str]:
-    """Return who rang, the submission before anybody else."""
-    sources = [one.envelope.source for one in held if one.envelope is not None]
+def _sources(deliveries: Sequence[Delivery]) -> list[str]:
+    """Return the sources of these envelopes, the submission before any other."""
+    sources = [delivery.envelope.source for delivery in deliveries if delivery.envelope is not None]
     return sorted(sources, key=lambda source: source != SUBMISSION)
 
 
-def _repeats(held: Sequence[Delivery], *, answered: str | None) -> list[str]:
-    """Return the sources of the doorbells that found nothing to do: all but the one that was answered.
+def _repeats(deliveries: Sequence[Delivery], *, answered: str | None) -> list[str]:
+    """Return the sources of the envelopes that found nothing to do: all but the one that was answered.
 
-    A manual trigger is in the ledger before its doorbell rings.
+    A manual trigger is in the ledger before its envelope is published.
     """
-    sources = _sources(held)
+    sources = _sources(deliveries)
     if answered is not None:
         sources.remove(answered)
     return [source for source in sources if source != "manual"]

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from db.batches import ClaimedBatch
-from db.results import Recorded, Settlement
+from db.results import BatchReport, Recorded
 from domain.outcome import QUEUE_TIMEOUT, WORKER_LOST
 from domain.spec import JobSpec
 from runtime.metrics import QUEUE_WAIT
@@ -126,7 +126,7 @@ class Executor:
 
     async def _begin(self, group: asyncio.TaskGroup, run: BatchRun) -> int:
         """Begin a batch; return how many cells were answered on the spot."""
-        batch, report = run.batch, Settlement(run.batch)
+        batch, report = run.batch, BatchReport(run.batch)
         run.end_interrupted(report)
         if batch.is_overdue:
             run.give_up(report, QUEUE_TIMEOUT, "No try began within the policy's queue_timeout_seconds.")
@@ -151,7 +151,7 @@ class Executor:
 
     async def _make_calls(self, run: BatchRun, permit: int) -> None:
         """Ask one cell after another while the batch has any and may start calls; then release the permit."""
-        report = Settlement(run.batch)
+        report = BatchReport(run.batch)
         while (index := self._next_cell(run)) is not None:
             if report.results:
                 self._submit(run, report)
@@ -170,7 +170,7 @@ class Executor:
     async def _may_start(self, run: BatchRun, index: int) -> bool:
         return not run.logs_starts or await self._start_log.add(run.batch, run.cell(index))
 
-    def _submit(self, run: BatchRun, report: Settlement) -> None:
+    def _submit(self, run: BatchRun, report: BatchReport) -> None:
         run.close(report)
         self.in_hand.update_room()
         self._writer.submit(report)

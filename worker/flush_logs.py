@@ -2,7 +2,7 @@
 
 import structlog
 
-from db.results import Recorded, Settlement, is_dead_letter
+from db.results import BatchReport, Recorded, is_dead_letter
 
 
 def log_flush(log: structlog.stdlib.BoundLogger, recorded: Recorded) -> None:
@@ -26,7 +26,7 @@ def log_flush(log: structlog.stdlib.BoundLogger, recorded: Recorded) -> None:
             log.info("job_finished", job_id=job.id, status=job.status)
 
 
-def _log_breaker(log: structlog.stdlib.BoundLogger, report: Settlement) -> None:
+def _log_breaker(log: structlog.stdlib.BoundLogger, report: BatchReport) -> None:
     pool = {"provider": report.batch.provider, "region": report.batch.region}
     if report.opens_gate:
         log.info("gate_opened", **pool)
@@ -34,7 +34,7 @@ def _log_breaker(log: structlog.stdlib.BoundLogger, report: Settlement) -> None:
         log.warning("gate_closed", **pool, code=report.refusal.code, seconds=report.refusal.seconds)
 
 
-def _log_dead_letters(log: structlog.stdlib.BoundLogger, report: Settlement) -> None:
+def _log_dead_letters(log: structlog.stdlib.BoundLogger, report: BatchReport) -> None:
     for cell in report.ended:
         if is_dead_letter(cell):
             execution_id = f"{cell.job_no}-{cell.model_no}-{cell.region_no}-{cell.question_no}"

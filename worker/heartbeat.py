@@ -19,10 +19,10 @@ async def keep_leases(context: Context, runners: Sequence[Runner]) -> None:
         await asyncio.sleep(context.heartbeat_seconds)
 
 
-async def say_alive(context: Context, runners: Sequence[Runner]) -> None:
+async def beat(context: Context, runners: Sequence[Runner]) -> None:
     """Write the heartbeat every `heartbeat_seconds`, until cancelled; leases don't wait for it."""
     while True:
-        await _guarded(context, _beat(context, sum(runner.running for runner in runners)))
+        await _guarded(context, _write(context, sum(runner.running for runner in runners)))
         await asyncio.sleep(context.heartbeat_seconds)
 
 
@@ -47,7 +47,7 @@ async def _renew(context: Context, runners: Sequence[Runner]) -> None:
             runner.lose(batch)
 
 
-async def _beat(context: Context, running: int) -> None:
+async def _write(context: Context, running: int) -> None:
     histograms = context.histograms
 
     async def unit(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Telling other workers of due work that this one leaves for lack of room. A broker that refuses is no failure here.
+"""Announcing due work that this worker leaves for lack of room. A broker that refuses is no failure here.
 
 They look at PostgreSQL by themselves while nothing can be published.
 """
@@ -28,7 +28,7 @@ async def publish_envelope(context: Context, job_no: int, batch_no: int) -> None
 
 
 async def publish_notice(context: Context, about: str) -> None:
-    """Publish a notice, which every worker hears: for work that not every worker has room for."""
+    """Publish a notice, which reaches every worker: for work that not every worker has room for."""
     with suppress(BrokerError, TimeoutError):
         async with asyncio.timeout(PUBLISH_SECONDS):
             await notices.publish(context.redis, Notice(about))

@@ -1,7 +1,7 @@
 """Refusals on their way to be recorded: until a circuit breaker decides, no call of its pool starts."""
 
 from db.batches import PoolKey
-from db.results import Settlement
+from db.results import BatchReport
 from worker.context import Context
 from worker.runs import BatchRun
 from worker.runs_in_hand import RunsInHand
@@ -23,7 +23,7 @@ class PendingRefusals:
         """Say whether a batch is of an identity that is still configured."""
         return self._context.serving.identity_by_pool.get(run.batch.pool) == run.batch.identity_no
 
-    def note(self, run: BatchRun, report: Settlement) -> None:
+    def note(self, run: BatchRun, report: BatchReport) -> None:
         """Let the calls in flight be the last of all batches in hand, if this report has a refusal by their pool.
 
         A former address moves no circuit breaker of the one that is configured now.

@@ -21,14 +21,14 @@ from worker.context import Context
 from worker.folding import fold_stopped_processes
 
 BOUND_SECONDS = 1.0
-"""How long a doorbell may take from commit to stream before its work counts as unannounced."""
+"""How long an envelope may take from commit to stream before its work counts as unannounced."""
 ENTRIES_AT_ONCE = 500
 PERIODS_LED = 3
 """Periods that a leader which died keeps the others waiting; at most a lease."""
 
 
 class Reconciler:
-    """One of these runs in every worker; those whose worker doesn't lead wait for their turn."""
+    """Compares in the one worker that leads; those of the others wait to follow it."""
 
     def __init__(self, context: Context, consumer: Consumer, on_repaired: Callable[[], None]) -> None:
         self._context = context
@@ -66,7 +66,7 @@ class Reconciler:
             self._context.log.warning("stalled_session_ended", session=name, seconds=seconds)
 
     async def _lead(self) -> None:
-        """Lead, or go on leading; say so where nobody has worked as the leader for longer than one takes to follow."""
+        """Lead, or go on leading; log it where no worker has led for longer than one takes to follow."""
         self._leadership = None
         context = self._context
         lease_seconds = min(context.lease_seconds, PERIODS_LED * context.reconcile_seconds)
@@ -80,7 +80,7 @@ class Reconciler:
             context.log.warning("leader_missing", last=leader.worker, idle_seconds=leader.idle_seconds)
 
     async def _repair(self) -> None:
-        """Offer what sits in leases that ran out and what nobody would release; needs no Redis."""
+        """Offer batches whose leases ran out and those that nothing else would release; needs no Redis."""
         await self._ready("lease_expired", reconciliation.ready_expired_batches)
         await self._ready("stranded", reconciliation.ready_stranded_batches)
         await self._ready("accepted_anew", configurations.follow_moved_jobs)
@@ -100,7 +100,7 @@ class Reconciler:
         self._log(reason, await self._as_leader(unit))
 
     async def _take_over(self) -> None:
-        """Answer doorbells that a dead worker took and never acknowledged."""
+        """Answer envelopes that a dead worker took and never acknowledged."""
         taken = await envelopes.take_over(
             self._context.redis,
             self._context.worker_id,
@@ -112,10 +112,10 @@ class Reconciler:
             await self._consumer.answer(taken)
 
     async def _announce_what_is_owed(self) -> None:
-        """Ring for owed work that no entry of the stream stands for.
+        """Publish envelopes for owed work while the stream holds none that a worker will answer.
 
-        Whoever answers any doorbell looks at everything that waits, and rings again if it leaves something behind; so
-        while somebody will answer an entry nothing is lost: a backlog is not a loss.
+        A worker that answers any envelope looks at everything that waits, and publishes another if it leaves work
+        behind; so while an entry will be answered nothing is lost: a backlog is not a loss.
         """
         if self._leadership is None or await envelopes.has_answerable(self._context.redis):
             return
@@ -123,12 +123,12 @@ class Reconciler:
         if not owed:
             return
         now = time.time()
-        bells = [Envelope(job=job, batch=batch, source="fallback", enqueued_at=now) for job, batch in owed]
-        await envelopes.publish(self._context.redis, bells)
+        owing = [Envelope(job=job, batch=batch, source="fallback", enqueued_at=now) for job, batch in owed]
+        await envelopes.publish(self._context.redis, owing)
 
         async def count(connection: Connection) -> int:
-            await self._count(connection, "unannounced", len(bells))
-            return len(bells)
+            await self._count(connection, "unannounced", len(owing))
+            return len(owing)
 
         self._log("unannounced", await self._as_leader(count))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from db.batches import ClaimedBatch
-from db.results import Settlement
+from db.results import BatchReport
 from domain.calls import Cell
 from domain.outcome import NO_REPLY, Completed, End, Failed, Outcome, held_to
 from domain.spec import Delivery, JobSpec
@@ -115,15 +115,15 @@ class BatchRun:
         self.quantum.begin()
         return self.untried.popleft()
 
-    async def ask(self, index: int) -> Settlement:
+    async def ask(self, index: int) -> BatchReport:
         """Ask one cell; return the report of its outcome."""
         started_us = self.asked[index] = self.clock_us()
-        outcome, report = await self._answering.answer(_call_of(self, index)), Settlement(self.batch)
+        outcome, report = await self._answering.answer(_call_of(self, index)), BatchReport(self.batch)
         del self.asked[index]
         self.add(report, index, outcome, Try(started_us, self.clock_us(), self._answering.name))
         return report
 
-    async def answer_all(self, report: Settlement) -> None:
+    async def answer_all(self, report: BatchReport) -> None:
         """Have every untried cell answered on the spot; all of them count as asked at the same time."""
         started_us = self.clock_us()
         outcomes = []
@@ -133,14 +133,14 @@ class BatchRun:
         for index, outcome in outcomes:
             self.add(report, index, outcome, tried)
 
-    def end_interrupted(self, report: Settlement) -> None:
+    def end_interrupted(self, report: BatchReport) -> None:
         """End the cells that an earlier holder had started: nobody knows whether they were done."""
         for index, is_started in enumerate(self.batch.marked):
             if is_started:
                 self.unreported -= 1
                 report.ended.append(reporting.interrupted(self.batch, index, at_us=self.clock_us()))
 
-    def give_up(self, report: Settlement, code: str, detail: str) -> None:
+    def give_up(self, report: BatchReport, code: str, detail: str) -> None:
         """End what is open as failed, without asking."""
         for index in self.untried:
             self.unreported -= 1
@@ -148,7 +148,7 @@ class BatchRun:
             report.ended.append(cell)
         self.untried.clear()
 
-    def add(self, report: Settlement, index: int, outcome: Outcome, tried: Try) -> None:
+    def add(self, report: BatchReport, index: int, outcome: Outcome, tried: Try) -> None:
         """Add the outcome of one cell's try to a report."""
         self.unreported -= 1
         if outcome.reply is not NO_REPLY:
@@ -164,7 +164,7 @@ class BatchRun:
         report.opens_gate = self.is_probing and reporting.passes_gate(outcome)
         self.is_probing = False
 
-    def close(self, report: Settlement) -> None:
+    def close(self, report: BatchReport) -> None:
         """Say in a report, after all that it adds, what the batch still holds and when it is due again."""
         report.freed_slots, report.is_released = self.permits.report()
         report.is_yielded = report.is_released and bool(self.untried)
@@ -177,7 +177,7 @@ class BatchRun:
             raise LookupError(self.batch.identity_no)
         return self.provider
 
-    def _add_failure(self, report: Settlement, index: int, failed: Failed, tried: Try) -> None:
+    def _add_failure(self, report: BatchReport, index: int, failed: Failed, tried: Try) -> None:
         batch, policy = self.batch, self.spec.policy
         report.refusal = reporting.refusal(batch, failed, is_probing=self.is_probing) or report.refusal
         if self.logs_starts and failed.end is End.AMBIGUOUS:
@@ -187,7 +187,7 @@ class BatchRun:
         else:
             report.ended.append(reporting.ended(batch, index, tried, failed, status="failed"))
 
-    def _add_retry(self, report: Settlement, index: int, failed: Failed, tried: Try) -> None:
+    def _add_retry(self, report: BatchReport, index: int, failed: Failed, tried: Try) -> None:
         # What was answered on the spot fails together, and waits together: one claim repeats all of it.
         jitter = random.random() if self.makes_calls else self._jitter  # noqa: S311 - it needs no secrecy
         cell = reporting.retried(self.batch, index, tried, failed, jitter=jitter)

@@ -11,7 +11,7 @@ from db import results, tallies
 from db.batches import ClaimedBatch
 from db.engine import GONE, REFUSED, TOO_SLOW, UNFIT, Connection, in_transaction
 from db.gates import longer_refusal
-from db.results import CellsAlreadyTerminal, Recorded, Settlement
+from db.results import BatchReport, CellsAlreadyTerminal, Recorded
 from db.tallies import Tally, tally
 from runtime.metrics import (
     DUPLICATES_PREVENTED,
@@ -49,12 +49,12 @@ class Writer:
         self._context = context
         self._on_refused = on_refused
         self._on_recorded = on_recorded
-        self._waiting: dict[tuple[int, int, int, int], Settlement] = {}
+        self._waiting: dict[tuple[int, int, int, int], BatchReport] = {}
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def submit(self, report: Settlement) -> None:
+    def submit(self, report: BatchReport) -> None:
         """Hand over what is new of a batch; it is merged with what already waits of it."""
         waiting = self._waiting.setdefault(report.batch.key, report)
         if waiting is not report:
@@ -84,12 +84,12 @@ class Writer:
                 self._arrived.clear()
                 self._idle.set()
 
-    def _take(self) -> list[Settlement]:
+    def _take(self) -> list[BatchReport]:
         """Take what waits up to a flush, the smallest first: a small job doesn't wait behind the batches of large ones.
 
         Those wait no longer than for what a worker holds.
         """
-        taken: list[Settlement] = []
+        taken: list[BatchReport] = []
         cells = 0
         for report in sorted(self._waiting.values(), key=lambda report: report.results):
             if cells >= FLUSH_CELLS:
@@ -98,7 +98,7 @@ class Writer:
             cells += report.results
         return taken
 
-    async def _flush(self, reports: Sequence[Settlement]) -> None:
+    async def _flush(self, reports: Sequence[BatchReport]) -> None:
         """Record these, however often that has to be tried: a paid answer is kept until it can be recorded.
 
         Only values that the database refuses are set aside, and only those of their batch.
@@ -122,12 +122,12 @@ class Writer:
             flush_logs.log_flush(self._context.log, recorded)
             self._on_recorded(recorded)
 
-    def _log_delay(self, reports: Sequence[Settlement], error: Exception) -> None:
+    def _log_delay(self, reports: Sequence[BatchReport], error: Exception) -> None:
         self._context.log.warning(
             "flush_delayed", error=str(error), error_type=type(error).__name__, batches=len(reports)
         )
 
-    async def _record_each(self, reports: Sequence[Settlement], error: Exception) -> None:
+    async def _record_each(self, reports: Sequence[BatchReport], error: Exception) -> None:
         """Record one batch at a time, so that one whose values the database refuses harms no other; set that aside."""
         if len(reports) == 1:
             batch = reports[0].batch
@@ -137,7 +137,7 @@ class Writer:
         for report in reports:
             await self._flush([report])
 
-    async def _commit(self, reports: Sequence[Settlement]) -> Recorded:
+    async def _commit(self, reports: Sequence[BatchReport]) -> Recorded:
         """Record these in one transaction, without the cells that have moved on. Raises CellsMissing."""
         while True:
             try:
@@ -145,7 +145,7 @@ class Writer:
             except CellsAlreadyTerminal:
                 await self._drop_recorded_cells(reports)
 
-    async def _record(self, connection: Connection, reports: Sequence[Settlement]) -> Recorded:
+    async def _record(self, connection: Connection, reports: Sequence[BatchReport]) -> Recorded:
         recorded = await results.record(connection, reports, source=self._context.worker_id)
         counted = [*_tallies(recorded), *_answer_tallies(recorded.settled, self._is_simulated)]
         await tallies.add(connection, self._context.worker_no, counted)
@@ -154,7 +154,7 @@ class Writer:
     def _is_simulated(self, batch: ClaimedBatch) -> bool:
         return isinstance(self._context.provider_of(batch.identity_no), Echo)
 
-    async def _drop_recorded_cells(self, reports: Sequence[Settlement]) -> None:
+    async def _drop_recorded_cells(self, reports: Sequence[BatchReport]) -> None:
         """Take the cells that have moved on out of these reports, and count them. Raises CellsMissing if none has."""
 
         async def find(connection: Connection) -> set[tuple[int, ...]]:
@@ -180,7 +180,7 @@ class Writer:
             histogram.observe(microseconds / 1_000_000, count)
 
 
-def _drop(report: Settlement, cells: set[tuple[int, ...]]) -> None:
+def _drop(report: BatchReport, cells: set[tuple[int, ...]]) -> None:
     results = report.results
     report.completed = [cell for cell in report.completed if cell[:4] not in cells]
     report.ended = [cell for cell in report.ended if cell[:4] not in cells]
@@ -193,7 +193,7 @@ def _tallies(recorded: Recorded) -> list[Tally]:
     return [*_execution_tallies(recorded.settled), *_retry_tallies(recorded.settled), *_stale_tallies(recorded.stale)]
 
 
-def _execution_tallies(reports: Sequence[Settlement]) -> list[Tally]:
+def _execution_tallies(reports: Sequence[BatchReport]) -> list[Tally]:
     ended: Counter[tuple[str, str, str]] = Counter()
     for report in reports:
         ended["completed", *report.batch.pool] += len(report.completed)
@@ -206,7 +206,7 @@ def _execution_tallies(reports: Sequence[Settlement]) -> list[Tally]:
     ]
 
 
-def _answer_tallies(reports: Sequence[Settlement], is_simulated: Callable[[ClaimedBatch], bool]) -> list[Tally]:
+def _answer_tallies(reports: Sequence[BatchReport], is_simulated: Callable[[ClaimedBatch], bool]) -> list[Tally]:
     counts: Counter[tuple[str, str, str]] = Counter()
     for report in reports:
         pool = report.batch.pool
@@ -222,11 +222,11 @@ def _answer_tallies(reports: Sequence[Settlement], is_simulated: Callable[[Claim
     ]
 
 
-def _retry_tallies(reports: Sequence[Settlement]) -> list[Tally]:
+def _retry_tallies(reports: Sequence[BatchReport]) -> list[Tally]:
     reasons = Counter(cell.error_code for report in reports for cell in report.retried)
     return [tally(RETRIES.name, count, reason=reason) for reason, count in reasons.items()]
 
 
-def _stale_tallies(stale: Sequence[Settlement]) -> list[Tally]:
+def _stale_tallies(stale: Sequence[BatchReport]) -> list[Tally]:
     results = sum(report.results for report in stale)
     return [tally(DUPLICATES_PREVENTED.name, results, layer="fence", reason="stale_lease")] if results else []

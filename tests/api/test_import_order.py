@@ -4,7 +4,7 @@ import httpx2
 import pytest
 
 from db.engine import Engine, connect
-from db.import_settlements import ImportSettlement, ReadRow
+from db.import_reports import ImportReport, ReadRow
 from tests.support.import_steps import ImportSteps, failed, plan_of
 
 SPEC = {"dataset": "ledger", "record_types": [{"id": "type-0", "source": {"type": "file"}, "depends_on": []}]}
@@ -30,9 +30,7 @@ async def record(ledger: ImportSteps, job_no: int, payload: str | None) -> None:
     """Let the one batch of an import read these three rows; without a payload it can't."""
     [claimed] = [one for one in await ledger.claim() if one[0].job_no == job_no]
     rows = [ReadRow(f"{n}", payload or "", n) for n in range(3)]
-    await ledger.record(
-        ImportSettlement(*claimed, "completed", rows_read=3, records=rows) if payload else failed(*claimed)
-    )
+    await ledger.record(ImportReport(*claimed, "completed", rows_read=3, records=rows) if payload else failed(*claimed))
 
 
 async def record_type(reader: httpx2.AsyncClient) -> dict:
@@ -47,7 +45,7 @@ async def test_a_superseded_import_says_so_everywhere(reader, ledger) -> None:
     claimed = {one[0].job_no: one for one in await ledger.claim()}
     for job_no, payload in ((jobs[1], "[2]"), (jobs[0], "[1]")):
         rows = [ReadRow(f"{n}", payload, n) for n in range(3)]
-        await ledger.record(ImportSettlement(*claimed[job_no], "completed", rows_read=3, records=rows))
+        await ledger.record(ImportReport(*claimed[job_no], "completed", rows_read=3, records=rows))
     for job_id, generation, superseded, by in ((older, 1, 3, [newer]), (newer, 2, 0, [])):
         [progress] = (await get(reader, f"/jobs/{job_id}"))["import_progress"]["record_types"]
         assert (progress["generation"], progress["superseded_by"]) == (generation, by)
@@ -73,7 +71,7 @@ async def test_a_dataset_names_the_newest_import_that_completed_whatever_ended_l
 
     async def end(n: int, status: str) -> dict:
         one = claimed[jobs[n]]
-        await ledger.record(failed(*one) if status == "failed" else ImportSettlement(*one, "completed"))
+        await ledger.record(failed(*one) if status == "failed" else ImportReport(*one, "completed"))
         return await record_type(reader)
 
     assert (await end(1, "completed"))["last_import"]["job_id"] == ids[1]

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from db.engine import Engine, connect
-from db.import_settlements import RejectedRow
+from db.import_reports import RejectedRow
 from tests.support.import_steps import ImportSteps, import_keys, plan_of, read
 from tests.support.job_seeds import Seeds
 from tests.support.reading_app import every_item

@@ -9,7 +9,7 @@ from db.batches import ClaimedBatch
 from db.engine import Connection, Engine, in_transaction
 from db.executions import FIRST, Execution, ExecutionFilter, list_executions
 from db.marks import ShownCall
-from db.results import Settlement
+from db.results import BatchReport
 from db.tenants import DEFAULT_TENANT_NO
 from domain.calls import Cell
 from tests.support.job_seeds import Seeded, Seeds, completed, failed, retried
@@ -64,27 +64,27 @@ async def test_a_call_that_is_out_is_shown_with_its_own_start(seeds, engine, con
 async def test_a_try_that_has_ended_is_shown_no_more(seeds, engine, out) -> None:
     _, batch = await claimed(seeds)
     await show(engine, call(batch))
-    settlement = retried(batch)
-    settlement.is_released = False
-    await seeds.record(settlement)
+    report = retried(batch)
+    report.is_released = False
+    await seeds.record(report)
     assert await out() == (False, None)
     assert await show(engine, call(batch)) == 0
     assert await out() == (False, None)
 
 
-def given_up(batch: ClaimedBatch) -> Settlement:
+def given_up(batch: ClaimedBatch) -> BatchReport:
     """The end of every cell of a batch without a call."""
-    settlement = failed(batch)
-    settlement.ended = [cell._replace(started_us=None, provider_used=None, tries=0) for cell in settlement.ended]
-    return settlement
+    report = failed(batch)
+    report.ended = [cell._replace(started_us=None, provider_used=None, tries=0) for cell in report.ended]
+    return report
 
 
 @pytest.mark.parametrize("end", [completed, failed, given_up])
 async def test_a_cell_that_has_ended_keeps_what_it_ended_with(seeds, engine, connection, end) -> None:
     _, batch = await claimed(seeds)
-    settlement = end(batch)
-    settlement.is_released = False
-    await seeds.record(settlement)
+    report = end(batch)
+    report.is_released = False
+    await seeds.record(report)
     before = await connection.fetchrow("SELECT * FROM executions")
     assert await show(engine, call(batch)) == 0
     assert await connection.fetchrow("SELECT * FROM executions") == before

@@ -10,7 +10,7 @@ from db import results, retrying
 from db.controls import Actor
 from db.engine import in_transaction
 from db.kinds import RetryFilter
-from db.results import Settlement
+from db.results import BatchReport
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.controls import events
 from tests.support.job_seeds import failed
@@ -24,13 +24,13 @@ FROM jobs AS j JOIN events AS e USING (job_no) GROUP BY j.job_no
 """
 
 
-async def record(engine, *settlements: Settlement):
-    return await in_transaction(engine, lambda c: results.record(c, settlements, source="a test"))
+async def record(engine, *reports: BatchReport):
+    return await in_transaction(engine, lambda c: results.record(c, reports, source="a test"))
 
 
-def without_release(settlement: Settlement) -> Settlement:
+def without_release(report: BatchReport) -> BatchReport:
     """The same results from a worker whose batch still has slots: the release is reported apart, later."""
-    return replace(settlement, is_released=False)
+    return replace(report, is_released=False)
 
 
 async def test_a_job_whose_last_answers_come_before_their_batchs_release_finishes_once(engine, connection) -> None:
@@ -38,7 +38,7 @@ async def test_a_job_whose_last_answers_come_before_their_batchs_release_finishe
     await record(engine, without_release(answered(batch)))
     first = await connection.fetchrow(ENDED)
     assert (first["status"], first["times"]) == ("completed", 1)
-    late = await record(engine, Settlement(batch, is_released=True))
+    late = await record(engine, BatchReport(batch, is_released=True))
     assert (late.settled, len(late.stale)) == ([], 1)
     assert await connection.fetchrow(ENDED) == first
     await assert_audit(connection)
@@ -70,8 +70,8 @@ async def test_last_answers_that_race_with_their_batchs_release_finish_each_job_
     for [batch] in jobs:
         every = answered(batch)
         parts = [replace(every, is_released=False, completed=[cell]) for cell in every.completed]
-        await asyncio.gather(*(record(engine, one) for one in (*parts, Settlement(batch))))
-        await record(engine, Settlement(batch, is_released=True))
+        await asyncio.gather(*(record(engine, one) for one in (*parts, BatchReport(batch))))
+        await record(engine, BatchReport(batch, is_released=True))
     assert await connection.fetchval("SELECT count(*) FROM events WHERE type = 'finished'") == 200
     await assert_audit(connection)
 
@@ -111,7 +111,7 @@ async def test_a_job_that_an_older_worker_ended_early_stays_ended_when_its_batch
     await connection.execute("UPDATE waves SET status = 'running', finished_at = NULL, open_batches = 1")
     await connection.execute("SET session_replication_role = origin")
     ended = await connection.fetchrow(ENDED)
-    await record(engine, Settlement(batch, is_released=True))
+    await record(engine, BatchReport(batch, is_released=True))
     assert await connection.fetchrow(ENDED) == ended
     assert await connection.fetchval("SELECT status FROM batches") == "completed"
 

@@ -132,9 +132,9 @@ async def test_of_two_imports_that_bring_a_new_row_at_once_the_newer_ones_stays(
     ledger, connection, *, is_older_first: bool
 ) -> None:
     older, newer = await two_claimed(ledger)
-    settlements = {"older": batch_of_rows(older, k="[1]"), "newer": batch_of_rows(newer, k="[2]")}
-    first = settlements.pop("older" if is_older_first else "newer")
-    [second] = settlements.values()
+    reports = {"older": batch_of_rows(older, k="[1]"), "newer": batch_of_rows(newer, k="[2]")}
+    first = reports.pop("older" if is_older_first else "newer")
+    [second] = reports.values()
     task, may_commit = await transaction_held_open(ledger, lambda c: importing.record(c, [first], source="a test"))
     writing = asyncio.create_task(ledger.record(second))
     await wait_for_blocked(connection)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.engine import Connection
-from db.import_settlements import ReadRow, RejectedRow
+from db.import_reports import ReadRow, RejectedRow
 from db.record_writing import DuplicateKeys
 from tests.support.connections import database_connections
 from tests.support.import_steps import WINDOW, ImportSteps, failed, import_steps, plan_of, read
@@ -224,9 +224,9 @@ async def test_batches_that_fail_at_the_same_moment_are_all_told(ledger, connect
 async def test_a_try_that_failed_is_due_again_later(ledger, connection) -> None:
     job_no = await ledger.coordinate(plan_of([1]))
     ((batch, given),) = await ledger.claim()
-    settlement = read(batch, given, rows=0, status="pending")
-    settlement.due_in_seconds = 0.05
-    await ledger.record(settlement)
+    report = read(batch, given, rows=0, status="pending")
+    report.due_in_seconds = 0.05
+    await ledger.record(report)
     assert await ledger.claim() == []
     ((again, given),) = await eventually_async(ledger.claim)
     assert (again.fence, given.attempts) == (2, 1)
@@ -237,13 +237,13 @@ async def test_a_try_that_failed_is_due_again_later(ledger, connection) -> None:
 async def test_rejects_are_kept_and_replaced_by_those_of_the_next_try(ledger, connection) -> None:
     job_no = await ledger.coordinate(plan_of([1], rows=4))
     ((batch, given),) = await ledger.claim()
-    settlement = read(batch, given, rows=2)
-    settlement.rejected = [
+    report = read(batch, given, rows=2)
+    report.rejected = [
         RejectedRow(2, None, "key_missing", "No key."),
         RejectedRow(3, "k", "duplicate_key", "Twice."),
     ]
-    settlement.rows_read = 4
-    await ledger.record(settlement)
+    report.rows_read = 4
+    await ledger.record(report)
     rows = await connection.fetch("SELECT position, record_key, code FROM rejects WHERE job_no = $1", job_no)
     assert [tuple(row) for row in rows] == [(2, None, "key_missing"), (3, "k", "duplicate_key")]
     assert await job(connection, job_no) == ("completed", 1, 0, None)
@@ -270,10 +270,10 @@ async def test_a_key_that_another_batch_of_the_import_wrote_is_told_and_nothing_
     job_no = await ledger.coordinate(plan_of([2]))
     first, second = await ledger.claim()
     await ledger.record(read(*first))
-    settlement = read(*second)
-    settlement.records = [*settlement.records[:1], ReadRow("000000001", payload, 4)]
+    report = read(*second)
+    report.records = [*report.records[:1], ReadRow("000000001", payload, 4)]
     with pytest.raises(DuplicateKeys) as raised:
-        await ledger.record(settlement)
+        await ledger.record(report)
     assert raised.value.keys_by_batch == {(job_no, 2): {"000000001"}}
     assert await connection.fetchval("SELECT count(*) FROM imported_records") == 3
     assert await job(connection, job_no) == ("running", 1, 0, None)
@@ -285,12 +285,12 @@ async def test_a_batch_that_fails_for_keys_that_came_twice_counts_none_of_the_ro
     job_no = await ledger.coordinate(plan_of([2]))
     first, second = await ledger.claim()
     await ledger.record(read(*first))
-    settlement = read(*second)
-    settlement.records = [*settlement.records[:2], ReadRow("000000001", "{}", 5)]
+    report = read(*second)
+    report.records = [*report.records[:2], ReadRow("000000001", "{}", 5)]
     with pytest.raises(DuplicateKeys) as raised:
-        await ledger.record(settlement)
-    batch_ends.reject_duplicates(settlement, raised.value.keys_by_batch[job_no, 2])
-    await ledger.record(settlement)
+        await ledger.record(report)
+    batch_ends.reject_duplicates(report, raised.value.keys_by_batch[job_no, 2])
+    await ledger.record(report)
     counts = await connection.fetchrow(
         "SELECT rows_read, rows_inserted, rows_rejected, error_code FROM import_batches WHERE batch_no = 2"
     )

@@ -8,7 +8,7 @@ import pytest
 from db import importing
 from db.batches import ClaimedBatch
 from db.engine import GONE, Connection, create_engine, in_transaction, repeats
-from db.import_settlements import ImportRange, ImportSettlement, ReadRow
+from db.import_reports import ImportRange, ImportReport, ReadRow
 from db.importing import ImportRecorded
 from db.record_writing import DuplicateKeys
 from tests.support.connections import database_connections
@@ -106,12 +106,12 @@ async def know(ledger: ImportSteps, **payload_by_key: str) -> None:
     await ledger.record(holding(*before, **payload_by_key))
 
 
-def holding(batch: ClaimedBatch, given: ImportRange, **payload_by_key: str) -> ImportSettlement:
+def holding(batch: ClaimedBatch, given: ImportRange, **payload_by_key: str) -> ImportReport:
     rows = [ReadRow(key, payload, n) for n, (key, payload) in enumerate(payload_by_key.items())]
-    return ImportSettlement(batch, given, "completed", rows_read=len(rows), records=rows, max_rejects=1)
+    return ImportReport(batch, given, "completed", rows_read=len(rows), records=rows, max_rejects=1)
 
 
-async def load(ledger: ImportSteps, *given: ImportSettlement, is_known: bool = False) -> None:
+async def load(ledger: ImportSteps, *given: ImportReport, is_known: bool = False) -> None:
     """Record as the loader does: keys that came twice are rejected."""
     while True:
         try:

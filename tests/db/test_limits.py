@@ -13,7 +13,7 @@ from db.controls import Actor
 from db.engine import Connection, Engine, create_engine, in_transaction
 from db.gates import Refusal
 from db.kinds import RetryFilter
-from db.results import CellsAlreadyTerminal, EndedCell, Settlement
+from db.results import BatchReport, CellsAlreadyTerminal, EndedCell
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.configurations import CONFIGURATION_NO, POOLS
 from tests.support.jobs import job_body, store_jobs
@@ -173,7 +173,7 @@ async def test_a_refusal_under_a_lease_that_is_gone_closes_the_gate(engine, conn
     await limit(connection, 10)
     batch, *_ = (await take(engine)).batches
     await connection.execute("UPDATE batches SET fence = fence + 1")
-    late = Settlement(batch, is_released=True, refusal=Refusal(*POOL, "rate_limited", "Slow down.", 60))
+    late = BatchReport(batch, is_released=True, refusal=Refusal(*POOL, "rate_limited", "Slow down.", 60))
     recorded = await in_transaction(engine, lambda c: results.record(c, [late], source="a test"))
     assert recorded.settled == []
     assert await connection.fetchval(GATE_SECONDS) == pytest.approx(60, abs=5)
@@ -227,7 +227,7 @@ async def test_a_failure_whose_commit_nobody_heard_of_is_not_written_over_a_retr
     )
 
     async def flush(connection: Connection) -> None:
-        await results.record(connection, [Settlement(batch, ended=[failure])], source="a test")
+        await results.record(connection, [BatchReport(batch, ended=[failure])], source="a test")
 
     await in_transaction(engine, flush)
     job_id = await connection.fetchval("SELECT id FROM jobs")
@@ -235,7 +235,7 @@ async def test_a_failure_whose_commit_nobody_heard_of_is_not_written_over_a_retr
     await in_transaction(engine, lambda c: retrying.retry_job(c, DEFAULT_TENANT_NO, job_id, RetryFilter(), pressed))
     with pytest.raises(CellsAlreadyTerminal):
         await in_transaction(engine, flush)
-    assert len(await results.settled_cells(connection, [Settlement(batch, ended=[failure])])) == 1
+    assert len(await results.settled_cells(connection, [BatchReport(batch, ended=[failure])])) == 1
     cell = await connection.fetchrow("SELECT status, attempts FROM executions WHERE question_no = 0")
     assert tuple(cell) == ("planned", 1)
 

@@ -167,10 +167,10 @@ async def test_a_page_of_imported_rows_is_a_range_of_their_keys(worker: Connecti
 
 async def seconds_of_finish(worker: Connection, batch: ClaimedBatch) -> float:
     """The time of recording a batch's answers."""
-    settlement = answered(batch)
+    report = answered(batch)
     started = time.perf_counter()
     async with worker.transaction():
-        await results.record(worker, [settlement], source="a test")
+        await results.record(worker, [report], source="a test")
     return time.perf_counter() - started
 
 

@@ -10,7 +10,7 @@ import pytest
 from db import cancelling, results
 from db.controls import Actor
 from db.engine import Connection, Engine, create_engine, in_transaction
-from db.results import CellsAlreadyTerminal, Recorded, Settlement
+from db.results import BatchReport, CellsAlreadyTerminal, Recorded
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.connections import database_connections
 from tests.support.jobs import job_body, store_jobs
@@ -41,8 +41,8 @@ class Tries:
         self.repeated += tries - 1
         return done
 
-    async def record(self, *settlements: Settlement) -> Recorded:
-        return await self.run(lambda c: results.record(c, settlements, source="a test"))
+    async def record(self, *reports: BatchReport) -> Recorded:
+        return await self.run(lambda c: results.record(c, reports, source="a test"))
 
 
 @pytest.fixture

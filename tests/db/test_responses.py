@@ -6,17 +6,17 @@ from db import responses
 from db.engine import Connection, Engine, in_transaction
 from db.executions import RESPONSES_BYTES, read_execution
 from db.responses import ResponseRow
-from db.results import Settlement
+from db.results import BatchReport
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.job_seeds import Seeded, Seeds, completed, retried
 
 
-def answered(settlement: Settlement, text: str, *, size: int = 10) -> Settlement:
-    """Let the only cell of a settlement have been answered this."""
-    batch = settlement.batch
+def answered(report: BatchReport, text: str, *, size: int = 10) -> BatchReport:
+    """Let the only cell of a report have been answered this."""
+    batch = report.batch
     attempt_no = batch.attempts[0] + 1
-    settlement.responses.append(ResponseRow(batch.job_no, 0, 0, 0, attempt_no, size, f'{{"text": "{text}"}}'))
-    return settlement
+    report.responses.append(ResponseRow(batch.job_no, 0, 0, 0, attempt_no, size, f'{{"text": "{text}"}}'))
+    return report
 
 
 async def run(seeds: Seeds, *sizes: int) -> Seeded:
@@ -25,8 +25,8 @@ async def run(seeds: Seeds, *sizes: int) -> Seeded:
     await seeds.plan()
     for number, size in enumerate(sizes, 1):
         [batch] = await seeds.claim()
-        settlement = completed(batch) if number == len(sizes) else retried(batch)
-        await seeds.record(answered(settlement, f"answer {number}", size=size))
+        report = completed(batch) if number == len(sizes) else retried(batch)
+        await seeds.record(answered(report, f"answer {number}", size=size))
     return job
 
 

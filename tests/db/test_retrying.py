@@ -8,7 +8,7 @@ import pytest
 
 from db import results
 from db.engine import Connection
-from db.results import Settlement
+from db.results import BatchReport
 from domain.errors import JobCancelled, NotFound
 from domain.plan import READY_WINDOW
 from tests.support.connections import database_connections
@@ -183,7 +183,7 @@ async def test_a_batch_in_somebodys_hands_has_more_to_do_than_its_holder_knows(
     await seeds.plan()
     [batch] = await seeds.claim()
     first, _ = failed(batch).ended
-    await seeds.record(Settlement(batch, ended=[first]))
+    await seeds.record(BatchReport(batch, ended=[first]))
     result = await controls.retry(job.id)
     assert (result.status, result.retried) == ("running", 1)
     batch_row = await connection.fetchrow("SELECT status, open_cells, fence FROM batches")

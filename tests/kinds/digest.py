@@ -23,7 +23,7 @@ from db.batches import Claim, Claimant, ClaimedBatch, Pools
 from db.coordination import JobPlan
 from db.engine import Connection, in_transaction
 from db.kinds import StoredKind, Unit
-from db.results import CompletedCell, EndedCell, Settlement
+from db.results import BatchReport, CompletedCell, EndedCell
 from db.specs import load_specs
 from domain.errors import FieldError, SpecRejected
 from domain.fingerprint import canonical_json
@@ -195,7 +195,7 @@ class DigestRunner(Runner):
     async def _digest(self, batch: ClaimedBatch) -> None:
         spec = (await self._load_specs([batch.job_no]))[batch.job_no]
         root = self._context.serving.configuration.content.file.imports.root
-        report = Settlement(batch, is_released=True)
+        report = BatchReport(batch, is_released=True)
         for question_no, attempts in zip(batch.question_nos, batch.attempts, strict=True):
             await self._digest_file(report, question_no, root / spec["files"][question_no], attempts)
         await in_transaction(
@@ -208,7 +208,7 @@ class DigestRunner(Runner):
     async def _load_specs(self, job_nos: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
         return await in_transaction(self._context.engine, lambda c: load_specs(c, job_nos))
 
-    async def _digest_file(self, report: Settlement, question_no: int, path: Path, attempts: int) -> None:
+    async def _digest_file(self, report: BatchReport, question_no: int, path: Path, attempts: int) -> None:
         batch, began = report.batch, time.time()
         cell = (batch.job_no, 0, 0, question_no)
         try:

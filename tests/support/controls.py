@@ -15,7 +15,7 @@ from db.kinds import Cancelled, Retried, RetryFilter
 from db.marks import mark_started
 from db.releasing import Released
 from db.resolving import Resolution, Resolved
-from db.results import EndedCell, Settlement
+from db.results import BatchReport, EndedCell
 from db.tenants import DEFAULT_TENANT_NO
 from domain.calls import Cell
 from tests.support.job_seeds import Seeds, times
@@ -124,12 +124,12 @@ async def end_unknown(seeds: Seeds, batch: ClaimedBatch, *, provider: str = "ech
     await seeds.record(unknown)
 
 
-def exhausted(batch: ClaimedBatch) -> Settlement:
+def exhausted(batch: ClaimedBatch) -> BatchReport:
     """The last failure that the policy allows, of every cell of a batch: each becomes a dead letter."""
     return _ended(batch, "busy", status="failed", retryable=True)
 
 
-def _ended(batch: ClaimedBatch, code: str, *, status: str, retryable: bool, provider: str = "echo") -> Settlement:
+def _ended(batch: ClaimedBatch, code: str, *, status: str, retryable: bool, provider: str = "echo") -> BatchReport:
     cells = zip(batch.model_nos, batch.question_nos, batch.attempts, strict=True)
     ended = [
         EndedCell(
@@ -140,4 +140,4 @@ def _ended(batch: ClaimedBatch, code: str, *, status: str, retryable: bool, prov
         )
         for model_no, question_no, attempts in cells
     ]
-    return Settlement(batch, is_released=True, ended=ended)
+    return BatchReport(batch, is_released=True, ended=ended)

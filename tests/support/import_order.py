@@ -8,7 +8,7 @@ from db import retrying
 from db.batches import ClaimedBatch
 from db.controls import Actor
 from db.engine import Connection, in_transaction
-from db.import_settlements import ImportRange, ImportSettlement, ReadRow
+from db.import_reports import ImportRange, ImportReport, ReadRow
 from db.kinds import Retried, RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.import_steps import WORKER_NO, ImportSteps, plan_of
@@ -31,10 +31,10 @@ FILE = spec("type-0")
 TABLE = spec("type-0", source="sql")
 
 
-def batch_of_rows(claimed: Claimed, **payload_by_key: str) -> ImportSettlement:
+def batch_of_rows(claimed: Claimed, **payload_by_key: str) -> ImportReport:
     """What became of a batch that read these rows."""
     rows = [ReadRow(key, payload, n) for n, (key, payload) in enumerate(payload_by_key.items())]
-    return ImportSettlement(*claimed, "completed", rows_read=len(rows), records=rows)
+    return ImportReport(*claimed, "completed", rows_read=len(rows), records=rows)
 
 
 async def planned(ledger: ImportSteps, given: object = FILE, *, batches: int = 1) -> int:

@@ -10,7 +10,7 @@ import orjson
 from db import batches, configurations, importing, imports, submissions
 from db.batches import Claimant, ClaimedBatch
 from db.engine import Connection, Engine, create_engine, in_transaction
-from db.import_settlements import ImportRange, ImportSettlement, ReadRow, read_ranges
+from db.import_reports import ImportRange, ImportReport, ReadRow, read_ranges
 from db.importing import ImportRecorded
 from db.imports import (
     IMPORT_POOL,
@@ -133,10 +133,10 @@ class ImportSteps:
 
         return await in_transaction(self.engine, take)
 
-    async def record(self, *settlements: ImportSettlement, is_known: bool = False) -> ImportRecorded:
+    async def record(self, *reports: ImportReport, is_known: bool = False) -> ImportRecorded:
         """Write rows and end batches; what `is_known` is looked up first."""
         return await in_transaction(
-            self.engine, lambda c: importing.record(c, settlements, source="a test", is_known=is_known)
+            self.engine, lambda c: importing.record(c, reports, source="a test", is_known=is_known)
         )
 
     async def run_all(self) -> None:
@@ -155,17 +155,17 @@ async def import_steps(database_url: str) -> AsyncIterator[ImportSteps]:
 
 def read(
     batch: ClaimedBatch, given: ImportRange, *, rows: int | None = None, payload: str = "{}", status: str = "completed"
-) -> ImportSettlement:
+) -> ImportReport:
     """What became of a batch that read its rows, or so many of them."""
     first, last = given.range["first"], given.range["last"]
     keys = [f"{number:09}" for number in range(first, last)][:rows]
     records = [ReadRow(key, payload, first + n) for n, key in enumerate(keys)]
-    return ImportSettlement(batch, given, status, rows_read=len(records), records=records)
+    return ImportReport(batch, given, status, rows_read=len(records), records=records)
 
 
-def failed(batch: ClaimedBatch, given: ImportRange, *, code: str = "source_unreadable") -> ImportSettlement:
+def failed(batch: ClaimedBatch, given: ImportRange, *, code: str = "source_unreadable") -> ImportReport:
     """A batch that can't be read."""
-    return ImportSettlement(batch, given, "failed", error_code=code, error_detail="It is gone.")
+    return ImportReport(batch, given, "failed", error_code=code, error_detail="It is gone.")
 
 
 def plan_of(

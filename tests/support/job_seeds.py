@@ -11,7 +11,7 @@ from db import coordination as planning
 from db.batches import Claimant, ClaimedBatch
 from db.coordination import JobPlan
 from db.engine import Connection, Engine, in_transaction
-from db.results import CompletedCell, EndedCell, Recorded, RetriedCell, Settlement
+from db.results import BatchReport, CompletedCell, EndedCell, Recorded, RetriedCell
 from db.submissions import LedgerRow, NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from domain.calls import Cell
@@ -118,10 +118,10 @@ class Seeds:
 
         return await in_transaction(self.engine, take)
 
-    async def record(self, *settlements: Settlement) -> Recorded:
+    async def record(self, *reports: BatchReport) -> Recorded:
         """Jobs in any state, made by the same db functions that the service uses."""
         return await in_transaction(
-            self.engine, lambda connection: results.record(connection, settlements, source=WORKER_ID)
+            self.engine, lambda connection: results.record(connection, reports, source=WORKER_ID)
         )
 
     async def run_all(self) -> None:
@@ -147,7 +147,7 @@ def ledger_row(job_no: int, outcome: str) -> LedgerRow:
     )
 
 
-def completed(batch: ClaimedBatch, *, first: int | None = None, output: str = "four") -> Settlement:
+def completed(batch: ClaimedBatch, *, first: int | None = None, output: str = "four") -> BatchReport:
     """Jobs in any state, made by the same db functions that the service uses."""
     cells = list(zip(batch.model_nos, batch.question_nos, strict=True))[:first]
     left = len(batch.model_nos) - len(cells)
@@ -158,10 +158,10 @@ def completed(batch: ClaimedBatch, *, first: int | None = None, output: str = "f
         )
         for model_no, question_no in cells
     ]
-    return Settlement(batch, is_released=not left, completed=answered)
+    return BatchReport(batch, is_released=not left, completed=answered)
 
 
-def failed(batch: ClaimedBatch, *, provider: str = "echo") -> Settlement:
+def failed(batch: ClaimedBatch, *, provider: str = "echo") -> BatchReport:
     """Jobs in any state, made by the same db functions that the service uses."""
     ended = [
         EndedCell(
@@ -172,10 +172,10 @@ def failed(batch: ClaimedBatch, *, provider: str = "echo") -> Settlement:
         )
         for cell, attempts in _cells(batch)
     ]
-    return Settlement(batch, is_released=True, ended=ended)
+    return BatchReport(batch, is_released=True, ended=ended)
 
 
-def retried(batch: ClaimedBatch, *, provider: str = "echo", due_in_seconds: float = 0.0) -> Settlement:
+def retried(batch: ClaimedBatch, *, provider: str = "echo", due_in_seconds: float = 0.0) -> BatchReport:
     """Jobs in any state, made by the same db functions that the service uses."""
     tries = [
         RetriedCell(
@@ -186,7 +186,7 @@ def retried(batch: ClaimedBatch, *, provider: str = "echo", due_in_seconds: floa
         )
         for cell, attempts in _cells(batch)
     ]
-    return Settlement(batch, is_released=True, due_in_seconds=due_in_seconds, retried=tries)
+    return BatchReport(batch, is_released=True, due_in_seconds=due_in_seconds, retried=tries)
 
 
 async def answer_all(rows: Connection, job: Seeded, output: str) -> None:

@@ -8,7 +8,7 @@ from db import coordination
 from db.batches import ClaimedBatch
 from db.coordination import JobPlan
 from db.engine import Connection
-from db.results import CompletedCell, Settlement
+from db.results import BatchReport, CompletedCell
 from domain.plan import PlannedBatch, Pool, plan
 from domain.spec import JobSpec, Policy
 from tests.support.configurations import CONFIGURATION_NO, IDENTITY_BY_POOL, IDENTITY_NOS
@@ -82,11 +82,11 @@ def _claimed(job_no: int, batch: PlannedBatch, holder: int, claimed_at: float) -
     )
 
 
-def answered(batch: ClaimedBatch, *, output: str = "an answer") -> Settlement:
-    """A settlement in which every cell of a batch was answered."""
+def answered(batch: ClaimedBatch, *, output: str = "an answer") -> BatchReport:
+    """A report in which every cell of a batch was answered."""
     now_us = int(time.time() * 1_000_000)
     cells = zip(batch.model_nos, batch.question_nos, strict=True)
-    return Settlement(
+    return BatchReport(
         batch,
         is_released=True,
         completed=[

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from db import cancelling
 from db.batches import ClaimedBatch
 from db.controls import Actor
-from db.import_settlements import ImportRange, ImportSettlement
+from db.import_reports import ImportRange, ImportReport
 from db.importing import ImportAdvanced, ImportRecorded
 from runtime.metrics import DUPLICATES_PREVENTED
 from tests.support.connections import publish_envelopes
@@ -20,7 +20,7 @@ from worker.imports import load_logs
 GATE = 4711
 
 
-def settlement(batch_no: int, status: str, code: str | None, *, job_no: int = 1, type_no: int = 0) -> ImportSettlement:
+def report(batch_no: int, status: str, code: str | None, *, job_no: int = 1, type_no: int = 0) -> ImportReport:
     batch = ClaimedBatch(
         job_no=job_no,
         batch_no=batch_no,
@@ -42,7 +42,7 @@ def settlement(batch_no: int, status: str, code: str | None, *, job_no: int = 1,
         marked=[False],
     )
     given = ImportRange(type_no, 1, 1, {}, 5, 0, 0, f"job-{job_no}", f"type-{type_no}")
-    return ImportSettlement(batch, given, status, error_code=code, error_detail=code and "Gone.")
+    return ImportReport(batch, given, status, error_code=code, error_detail=code and "Gone.")
 
 
 def told(recorded: ImportRecorded) -> list:
@@ -55,10 +55,10 @@ def test_batches_of_a_load_that_are_put_off_for_one_reason_are_one_line_per_job(
     lines = told(
         ImportRecorded(
             settled=[
-                *(settlement(n, "pending", "source_away", type_no=n % 2) for n in range(1, 31)),
-                settlement(31, "pending", "source_busy"),
-                settlement(1, "pending", "source_away", job_no=2),
-                settlement(32, "completed", None),
+                *(report(n, "pending", "source_away", type_no=n % 2) for n in range(1, 31)),
+                report(31, "pending", "source_busy"),
+                report(1, "pending", "source_away", job_no=2),
+                report(32, "completed", None),
             ]
         )
     )
@@ -73,7 +73,7 @@ def test_batches_of_a_load_that_are_put_off_for_one_reason_are_one_line_per_job(
 
 
 def test_failed_batches_of_a_load_are_one_line_with_a_few_of_their_numbers() -> None:
-    batches = [settlement(n, "failed", "unreadable", type_no=n % 9) for n in range(1, 31)]
+    batches = [report(n, "failed", "unreadable", type_no=n % 9) for n in range(1, 31)]
     (line,) = told(ImportRecorded(settled=batches))
     assert (line["event"], line["job_id"], line["code"], line["batches"]) == ("batch_failed", "job-1", "unreadable", 30)
     assert line["batch_nos"] == list(range(1, 11))
@@ -81,7 +81,7 @@ def test_failed_batches_of_a_load_are_one_line_with_a_few_of_their_numbers() -> 
 
 
 def test_a_stale_batch_is_named_as_people_know_it() -> None:
-    (line,) = told(ImportRecorded(stale=[settlement(7, "completed", None, type_no=2)]))
+    (line,) = told(ImportRecorded(stale=[report(7, "completed", None, type_no=2)]))
     assert (line["event"], line["reason"], line["fence"]) == ("duplicate_prevented", "stale_lease", 3)
     assert (line["job_id"], line["batch_no"], line["record_type"]) == ("job-1", 7, "type-2")
 

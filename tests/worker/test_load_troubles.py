@@ -11,7 +11,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from db.engine import create_engine
-from db.import_settlements import ImportSettlement
+from db.import_reports import ImportReport
 from db.importing import ImportRecorded
 from domain.import_spec import ImportPolicy
 from sources.errors import SourceUnavailable
@@ -31,10 +31,10 @@ class Loading:
     logs: LogCapture
     recorded: list[ImportRecorded] = field(default_factory=list)
 
-    async def ended(self, count: int) -> list[ImportSettlement]:
+    async def ended(self, count: int) -> list[ImportReport]:
         """Wait until so many batches are settled; return them in that order."""
 
-        async def look() -> list[ImportSettlement] | None:
+        async def look() -> list[ImportReport] | None:
             settled = [one for recorded in self.recorded for one in recorded.settled]
             return settled if len(settled) >= count else None
 
@@ -122,9 +122,9 @@ async def test_a_batch_that_outlasts_a_statement_alone_has_used_up_a_try(loading
     await slow_down(connection, seconds=1)
     await made.ledger.coordinate(plan_of([2], rows=1))
     for tries, one in enumerate(await made.ledger.claim(), 1):
-        settlement = read(*one)
-        settlement.max_attempts = tries
-        made.loader.submit(settlement)
+        report = read(*one)
+        report.max_attempts = tries
+        made.loader.submit(report)
     async with working(made):
         settled = await made.ended(2)
     assert {(one.max_attempts, one.status, one.error_code) for one in settled} == {

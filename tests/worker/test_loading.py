@@ -9,7 +9,7 @@ import structlog
 
 from broker import envelopes
 from db.engine import create_engine
-from db.import_settlements import ReadRow
+from db.import_reports import ReadRow
 from runtime.metrics import IMPORT_BATCHES, IMPORT_ROWS
 from sources.protocol import Source
 from tests.support.import_steps import WORKER_NO, ImportSteps, plan_of, read

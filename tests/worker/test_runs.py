@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from db.batches import ClaimedBatch
-from db.results import EndedCell, RetriedCell, Settlement
+from db.results import BatchReport, EndedCell, RetriedCell
 from domain.normalize import normalize
 from domain.outcome import MOST_FORGIVEN, OWN_REFUSALS, Completed, End, Failed
 from tests.support.configurations import REGISTRY
@@ -50,9 +50,9 @@ def run_of(attempts: list[int], forgiven: list[int], *, is_probe: bool = False) 
 def refused(failed: Failed, *, attempts: int, forgiven: int) -> tuple[list[RetriedCell], list[EndedCell]]:
     """What becomes of a cell with so many tries that is refused once more."""
     run = run_of([attempts], [forgiven])
-    settlement = Settlement(run.batch)
-    run.add(settlement, 0, failed, Try(0, 1, "p"))
-    return settlement.retried, settlement.ended
+    report = BatchReport(run.batch)
+    run.add(report, 0, failed, Try(0, 1, "p"))
+    return report.retried, report.ended
 
 
 def test_the_cell_with_the_fewest_tries_is_asked_first() -> None:
@@ -101,9 +101,9 @@ def test_a_refusal_says_whether_it_answers_a_probe() -> None:
     said = []
     for is_probe in (True, False):
         run = run_of([0], [0], is_probe=is_probe)
-        settlement = Settlement(run.batch)
-        run.add(settlement, 0, RATE_LIMIT, Try(0, 1, "p"))
-        said.append(settlement.refusal and settlement.refusal.by_probe)
+        report = BatchReport(run.batch)
+        run.add(report, 0, RATE_LIMIT, Try(0, 1, "p"))
+        said.append(report.refusal and report.refusal.by_probe)
     assert said == [True, False]
 
 
@@ -112,20 +112,20 @@ def test_of_a_batch_that_probes_only_the_first_call_speaks_for_the_gate() -> Non
     run = run_of([0, 0, 0], [0, 0, 0], is_probe=True)
     said = []
     for index, outcome in enumerate((Completed("yes"), RATE_LIMIT, Completed("no"))):
-        settlement = Settlement(run.batch)
-        run.add(settlement, index, outcome, Try(0, 1, "p"))
-        said.append((settlement.opens_gate, settlement.refusal and settlement.refusal.by_probe))
+        report = BatchReport(run.batch)
+        run.add(report, index, outcome, Try(0, 1, "p"))
+        said.append((report.opens_gate, report.refusal and report.refusal.by_probe))
     assert said == [(True, None), (False, False), (False, None)]
 
 
 def test_a_probe_that_got_no_answer_keeps_the_gate_closed_and_costs_a_try() -> None:
     broken = Failed("connection_reset", "It broke.", retryable=True, end=End.AMBIGUOUS)
     run = run_of([0, 0], [0, 0], is_probe=True)
-    settlements = [Settlement(run.batch), Settlement(run.batch)]
-    for index, settlement in enumerate(settlements):
-        run.add(settlement, index, broken, Try(0, 1, "p"))
-    refusal = settlements[0].refusal
+    reports = [BatchReport(run.batch), BatchReport(run.batch)]
+    for index, report in enumerate(reports):
+        run.add(report, index, broken, Try(0, 1, "p"))
+    refusal = reports[0].refusal
     assert refusal is not None
     assert (refusal.code, refusal.seconds, refusal.by_probe) == ("connection_reset", None, True)
-    assert not settlements[0].retried[0].is_forgiven
-    assert settlements[1].refusal is None
+    assert not reports[0].retried[0].is_forgiven
+    assert reports[1].refusal is None

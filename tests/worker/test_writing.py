@@ -4,7 +4,7 @@ import time
 
 from db import results
 from db.batches import ClaimedBatch
-from db.results import CompletedCell, Settlement
+from db.results import BatchReport, CompletedCell
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, store_jobs
 from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total
@@ -33,7 +33,7 @@ async def test_an_answer_whose_commit_nobody_heard_of_is_left_out(fleet: Fleet, 
     await assert_audit(connection)
 
 
-def _first_answer(row) -> Settlement:
+def _first_answer(row) -> BatchReport:
     now_us = int(time.time() * 1_000_000)
     batch = ClaimedBatch(
         job_no=row["job_no"],
@@ -56,4 +56,4 @@ def _first_answer(row) -> Settlement:
         marked=[False],
     )
     cell = CompletedCell(batch.job_no, 0, 0, 0, now_us, now_us, "echo", "us-east", "the first answer")
-    return Settlement(batch, completed=[cell])
+    return BatchReport(batch, completed=[cell])

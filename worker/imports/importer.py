@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from db.batches import ClaimedBatch
 from db.engine import connect
-from db.import_settlements import ImportRange, ImportSettlement, read_ranges
+from db.import_reports import ImportRange, ImportReport, read_ranges
 from domain.import_spec import ImportSpec
 from runtime.metrics import QUEUE_WAIT
 from sources.errors import UNFORESEEN, SourceError, SourceNotConfigured
@@ -122,7 +122,7 @@ class Importer:
             self._unread_at_start = 0
             self._on_half_read()
 
-    async def _read(self, batch: ClaimedBatch, given: ImportRange, spec: ImportSpec) -> ImportSettlement:
+    async def _read(self, batch: ClaimedBatch, given: ImportRange, spec: ImportSpec) -> ImportReport:
         if batch.lost_leases >= LOST_LEASES_LIMIT:
             return batch_ends.lost(batch, given)
         record_type = spec.record_types[given.record_type_no]

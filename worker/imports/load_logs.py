@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from db.batches import ClaimedBatch
-from db.import_settlements import ImportRange, ImportSettlement
+from db.import_reports import ImportRange, ImportReport
 from db.importing import ImportRecorded
 
 NAMED_BATCHES = 10
@@ -24,7 +24,7 @@ def named(batch: ClaimedBatch, given: ImportRange) -> Mapping[str, object]:
     }
 
 
-def job_ids(batches: Sequence[ImportSettlement]) -> Sequence[str]:
+def job_ids(batches: Sequence[ImportReport]) -> Sequence[str]:
     """Return the jobs that these batches are of, a few at most."""
     return sorted({report.range.job_id for report in batches})[:NAMED_JOBS]
 
@@ -54,8 +54,8 @@ def log_load(log: structlog.stdlib.BoundLogger, recorded: ImportRecorded) -> Non
             log.info("job_finished", job_id=job.id, status=job.status)
 
 
-def _log_errors(log: structlog.stdlib.BoundLogger, settled: Sequence[ImportSettlement]) -> None:
-    groups: dict[tuple[str, str, str], list[ImportSettlement]] = defaultdict(list)
+def _log_errors(log: structlog.stdlib.BoundLogger, settled: Sequence[ImportReport]) -> None:
+    groups: dict[tuple[str, str, str], list[ImportReport]] = defaultdict(list)
     for report in settled:
         if report.error_code is not None:
             groups[report.status, report.range.job_id, report.error_code].append(report)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from db import importing, tallies
 from db.batches import ClaimedBatch
 from db.engine import GONE, REFUSED, TOO_SLOW, UNFIT, Connection, in_transaction
-from db.import_settlements import ImportSettlement
+from db.import_reports import ImportReport
 from db.importing import ImportRecorded, LeasesLost
 from db.record_writing import DuplicateKeys
 from db.tallies import Tally, tally
@@ -30,20 +30,20 @@ RETRY_SECONDS = 0.2
 
 
 class Loader:
-    """Takes settlements of batches and records them; `on_recorded` hears of each load after its commit."""
+    """Takes reports of batches and records them; `on_recorded` hears of each load after its commit."""
 
     def __init__(self, context: Context, on_recorded: Callable[[ImportRecorded], None]) -> None:
         self._context = context
         self._on_recorded = on_recorded
-        self._waiting: list[ImportSettlement] = []
+        self._waiting: list[ImportReport] = []
         self._arrived = asyncio.Event()
         self._is_known = False
         self._most_rows = LOAD_ROWS
         self._limit_by_batch: dict[tuple[int, int, int, int], asyncio.Timeout] = {}
 
-    def submit(self, settlement: ImportSettlement) -> None:
+    def submit(self, report: ImportReport) -> None:
         """Hand over what became of a batch."""
-        self._waiting.append(settlement)
+        self._waiting.append(report)
         self._arrived.set()
 
     def lose(self, batch: ClaimedBatch) -> None:
@@ -64,10 +64,10 @@ class Loader:
             if self._waiting:
                 await self._load(self._take())
 
-    def _take(self) -> list[ImportSettlement]:
+    def _take(self) -> list[ImportReport]:
         """Take what makes a transaction. Of jobs that load into the same rows it takes one; the others' come later."""
-        taken: list[ImportSettlement] = []
-        left: list[ImportSettlement] = []
+        taken: list[ImportReport] = []
+        left: list[ImportReport] = []
         job_by_record_set: dict[int, int] = {}
         rows = size = 0
         for one in self._waiting:
@@ -84,7 +84,7 @@ class Loader:
             self._arrived.clear()
         return taken
 
-    async def _load(self, taken: Sequence[ImportSettlement]) -> None:
+    async def _load(self, taken: Sequence[ImportReport]) -> None:
         """Record these, whatever it takes: a key that came twice becomes a reject, what is refused fails alone."""
         while True:
             try:
@@ -115,13 +115,13 @@ class Loader:
         if inserted or known:
             self._is_known = known > inserted
 
-    def _give_up(self, one: ImportSettlement, error: Exception) -> bool:
+    def _give_up(self, one: ImportReport, error: Exception) -> bool:
         """Let a batch go without its rows; return whether that is still to be recorded.
 
         One that can't be written in time has used up a try; one whose rows the database refuses fails.
         """
         if isinstance(error, _TooSlow):
-            batch_ends.put_off(one)
+            batch_ends.reschedule(one)
             return True
         self._context.log.error("rows_refused", **load_logs.named(one.batch, one.range), error=str(error))
         if one.error_code == batch_ends.ROWS_REFUSED:  # not even its end is taken: its lease will run out
@@ -130,7 +130,7 @@ class Loader:
         batch_ends.refuse_rows(one)
         return True
 
-    async def _commit(self, taken: Sequence[ImportSettlement]) -> tuple[ImportRecorded, float]:
+    async def _commit(self, taken: Sequence[ImportReport]) -> tuple[ImportRecorded, float]:
         """Write these in one transaction, tried again while the database can't; return how long the last try took.
 
         Raises as `_record`, and what the database refuses of the values.
@@ -151,7 +151,7 @@ class Loader:
             log_delay=lambda error: self._log_delay(taken, error),
         )
 
-    def _log_delay(self, taken: Sequence[ImportSettlement], error: Exception) -> None:
+    def _log_delay(self, taken: Sequence[ImportReport], error: Exception) -> None:
         self._context.log.warning(
             "load_delayed",
             error=str(error),
@@ -160,7 +160,7 @@ class Loader:
             job_ids=load_logs.job_ids(taken),
         )
 
-    async def _record(self, connection: Connection, taken: Sequence[ImportSettlement]) -> ImportRecorded:
+    async def _record(self, connection: Connection, taken: Sequence[ImportReport]) -> ImportRecorded:
         """Write these in a transaction. Raises LeasesLost, as soon as it is known; DuplicateKeys; _TooSlow."""
         limit = asyncio.timeout(None)
         leases = [one.batch.key for one in taken]
@@ -181,7 +181,7 @@ class Loader:
                 del self._limit_by_batch[lease]
 
 
-def _reject(taken: Sequence[ImportSettlement], twice: DuplicateKeys) -> None:
+def _reject(taken: Sequence[ImportReport], twice: DuplicateKeys) -> None:
     for one in taken:
         if keys := twice.keys_by_batch.get((one.batch.job_no, one.batch.batch_no)):
             batch_ends.reject_duplicates(one, keys)
@@ -195,7 +195,7 @@ def _tallies(recorded: ImportRecorded) -> list[Tally]:
     return [*_end_tallies(recorded.settled), *_retry_tallies(recorded.settled), *_stale_tallies(recorded.stale)]
 
 
-def _end_tallies(settled: Sequence[ImportSettlement]) -> list[Tally]:
+def _end_tallies(settled: Sequence[ImportReport]) -> list[Tally]:
     ended = [one for one in settled if one.status != "pending"]
     rows = {
         "inserted": sum(one.inserted for one in ended),
@@ -211,12 +211,12 @@ def _end_tallies(settled: Sequence[ImportSettlement]) -> list[Tally]:
     ]
 
 
-def _retry_tallies(settled: Sequence[ImportSettlement]) -> list[Tally]:
+def _retry_tallies(settled: Sequence[ImportReport]) -> list[Tally]:
     reasons = Counter(one.error_code for one in settled if one.status == "pending" and one.error_code)
     return [tally(RETRIES.name, count, reason=reason) for reason, count in reasons.items()]
 
 
-def _stale_tallies(stale: Sequence[ImportSettlement]) -> list[Tally]:
+def _stale_tallies(stale: Sequence[ImportReport]) -> list[Tally]:
     if not stale:
         return []
     return [tally(DUPLICATES_PREVENTED.name, len(stale), layer="batch", reason="stale_lease")]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from db.batches import ClaimedBatch
-from db.import_settlements import ImportRange, ImportSettlement
+from db.import_reports import ImportRange, ImportReport
 from domain.import_spec import ImportSpec
 
 ROOM_BATCHES = 30
@@ -97,7 +97,7 @@ class ReadsInHand:
                 return (read, read.spec) if fits or not begun else None
         return None
 
-    def note_end(self, read: BatchRead, report: ImportSettlement) -> None:
+    def note_end(self, read: BatchRead, report: ImportReport) -> None:
         """Note that a batch was read to its end, and expect the widest rows of its record type that there were."""
         read.is_read = True
         read.bytes = report.memory_bytes

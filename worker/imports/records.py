@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from db.import_settlements import ReadRow, RejectedRow
+from db.import_reports import ReadRow, RejectedRow
 from sources.keys import MAX_KEY_CHARACTERS, KeyText, json_text, key_text
 from sources.protocol import SourceRow
 

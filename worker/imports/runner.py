@@ -111,8 +111,8 @@ class ImportRunner(Runner):
 
     def _on_loaded(self, recorded: ImportRecorded) -> None:
         """Let go of batches whose end is recorded, and of stale ones; look for more."""
-        for settlement in (*recorded.settled, *recorded.stale):
-            self._importer.release(settlement.batch)
+        for report in (*recorded.settled, *recorded.stale):
+            self._importer.release(report.batch)
         self._wakes.all_kinds()
         if any(job.status != "running" for job in recorded.jobs):
             self._coordinator.wake()  # another import may have waited for the end of this one

@@ -51,7 +51,7 @@ class RejectedRow(NamedTuple):
 
 
 @dataclass(slots=True)
-class ImportSettlement:
+class ImportReport:
     """What became of a claimed batch: `completed` with rows, `failed`, or to be tried again (`pending`).
 
     `records` hold no key twice. `rows_read` counts them, the rejected ones, and what a failed batch doesn't write.

@@ -1,4 +1,4 @@
-"""A worker's duties side by side, and the order in which they stop."""
+"""A worker's background services side by side, and the order in which they stop."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,24 +16,24 @@ from worker.claimer import Claimer
 from worker.configuration import Follower
 from worker.consumer import Consumer
 from worker.context import Context
+from worker.lease_monitor import LeaseMonitor
 from worker.reconciler import Reconciler
 from worker.runner import Task, WorkerKind
-from worker.watch import Watch
 
 LEAVE_SECONDS = 1.0
-HAND_BACK_SECONDS = 2.0
-"""Kept of the grace period for handing back what didn't end in time."""
+RELEASE_SECONDS = 2.0
+"""Kept of the grace period for releasing what didn't end in time."""
 
 
 class Worker:
-    """One worker. Duties that take work stop first; those that end it go on until it is recorded or handed back."""
+    """One worker. Services that take work stop first; those that end it go on until it is recorded or released."""
 
     def __init__(self, context: Context, follower: Follower, kinds: Sequence[WorkerKind]) -> None:
         self._context = context
         self._follower = follower
         self._claimer = Claimer(context)
         self._runners = [self._claimer.open_runner(kind) for kind in kinds]
-        self._watch = Watch(
+        self._lease_monitor = LeaseMonitor(
             context,
             self._runners,
             on_notice=self._wake,
@@ -49,15 +49,15 @@ class Worker:
         self._broker_watch = BrokerWatch(context, self._consumer.look)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set, then end or hand back what is in hand."""
+        """Work until `stopping` is set, then end or release what is in hand."""
         self._context.log.info("worker_started", worker_no=self._context.worker_no)
-        async with asyncio.TaskGroup() as duties:  # one for all: when one fails, no heart goes on to beat for the rest
+        async with asyncio.TaskGroup() as services:  # when one fails, no heartbeat goes on for the rest
             takers = [
-                duties.create_task(self._consumer.run(), name="consumer"),
-                duties.create_task(self._claimer.run(), name="claimer"),
-                duties.create_task(self._reconciler.run(), name="reconciler"),
-                duties.create_task(self._broker_watch.run(), name="broker watch"),
-                duties.create_task(
+                services.create_task(self._consumer.run(), name="consumer"),
+                services.create_task(self._claimer.run(), name="claimer"),
+                services.create_task(self._reconciler.run(), name="reconciler"),
+                services.create_task(self._broker_watch.run(), name="broker watch"),
+                services.create_task(
                     self._follower.run(
                         every_seconds=self._context.heartbeat_seconds,
                         on_changed=self._look_anew,
@@ -65,14 +65,14 @@ class Worker:
                     ),
                     name="configuration",
                 ),
-                *_created(duties, [runner.taking for runner in self._runners]),
+                *_created(services, [runner.taking for runner in self._runners]),
             ]
             enders = [
-                *_created(duties, [runner.ending for runner in self._runners]),
-                duties.create_task(heartbeat.keep_leases(self._context, self._runners), name="leases"),
-                duties.create_task(heartbeat.say_alive(self._context, self._runners), name="heartbeat"),
-                duties.create_task(self._watch.run(), name="watch"),
-                duties.create_task(self._watch.listen(), name="notices"),
+                *_created(services, [runner.ending for runner in self._runners]),
+                services.create_task(heartbeat.keep_leases(self._context, self._runners), name="leases"),
+                services.create_task(heartbeat.beat(self._context, self._runners), name="heartbeat"),
+                services.create_task(self._lease_monitor.run(), name="lease monitor"),
+                services.create_task(self._lease_monitor.listen(), name="notices"),
             ]
             await stopping.wait()
             await end_tasks(takers)
@@ -88,12 +88,12 @@ class Worker:
             runner.look()
 
     async def _look_anew(self) -> None:
-        """Look at everything that waits: another configuration may let go on what was held."""
+        """Look at everything that waits: under another configuration held work may go on."""
         self._wake()
         await self._consumer.look()
 
     async def _end_in_time(self) -> None:
-        grace = max(0.0, self._context.shutdown_seconds - HAND_BACK_SECONDS)
+        grace = max(0.0, self._context.shutdown_seconds - RELEASE_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 for runner in self._runners:
@@ -102,13 +102,13 @@ class Worker:
             for batch in runner.held:
                 runner.release(batch)
         try:
-            async with asyncio.timeout(HAND_BACK_SECONDS):
-                await self._hand_back()
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._release_all()
         except (*GONE, TimeoutError) as error:
             self._context.log.warning("not_handed_back", error=str(error))
 
-    async def _hand_back(self) -> None:
-        """Give back all that the register says this worker holds: a claim may have been cut off after its commit."""
+    async def _release_all(self) -> None:
+        """Release all that the register says this worker holds: a claim may have been cut off after its commit."""
         for runner in self._runners:
             await runner.recorded()
         returned = await in_transaction(self._context.engine, lambda c: batches.hand_back(c, self._context.worker_no))

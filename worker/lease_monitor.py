@@ -16,7 +16,7 @@ LOOK_SECONDS = 2.0
 RETRY_SECONDS = 0.5
 
 
-class Watch:
+class LeaseMonitor:
     """Looks at least every two seconds, and at once when a notice says that something was cancelled or resumed.
 
     `on_notice` is called after each such notice: what was cancelled leaves room, and imports may have waited for its
@@ -41,7 +41,7 @@ class Watch:
         self._is_due = asyncio.Event()
 
     async def listen(self) -> None:
-        """Listen for notices until cancelled. Without the broker the look every two seconds is what is left."""
+        """Listen for notices until cancelled. Without the broker there is the look every two seconds."""
         while True:
             await retry(
                 self._listen,
@@ -51,8 +51,8 @@ class Watch:
             )
 
     async def _listen(self) -> None:
-        async with aclosing(notices.listen(self._context.redis)) as heard:
-            async for notice in heard:
+        async with aclosing(notices.listen(self._context.redis)) as received:
+            async for notice in received:
                 match notice.about:
                     case about if about in self._on_left:
                         self._on_left[about]()
