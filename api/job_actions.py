@@ -16,7 +16,7 @@ from api.schemas.job_actions import CancelAnswer, ReleaseAnswer, RetryAnswer
 from broker import notices
 from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
-from db import cancelling, cell_actions, dead_letters, releasing, resolving, retrying
+from db import cancelling, cell_retrying, dead_letters, releasing, resolving, retrying
 from db.controls import Actor
 from db.engine import Connection
 from db.executions import read_execution_on
@@ -36,7 +36,7 @@ async def cancel(action: Action, job_id: str, actor: Actor, body: BaseModel) -> 
     """Cancel a job unless it has ended. Raises NotFound and as `Action.perform`."""
     result = await action.perform(
         body,
-        lambda connection: cancelling.cancel(connection, action.tenant_no, job_id, actor, kinds=action.kinds),
+        lambda connection: cancelling.cancel(connection, action.tenant_no, job_id, actor),
         answer=lambda done: Reply(202 if done.is_done else 200, CancelAnswer.of(job_id, done)),
         counted=_cancel_tallies,
     )
@@ -64,7 +64,7 @@ async def retry_execution(action: Action, execution_id: str, actor: Actor, body:
     return await _retry(
         action,
         body,
-        lambda connection: cell_actions.retry_execution(connection, action.tenant_no, execution_id, actor),
+        lambda connection: cell_retrying.retry_execution(connection, action.tenant_no, execution_id, actor),
         actor,
         execution_id=execution_id,
     )
@@ -161,8 +161,8 @@ def _cancel_tallies(cancelled: Cancelled) -> Sequence[Tally]:
         tally(EXECUTIONS.name, cells, status="cancelled", provider=provider, region=region)
         for (provider, region), cells in cancelled.cells_by_pool.items()
     ]
-    if cancelled.import_batches:
-        ended.append(tally(IMPORT_BATCHES.name, cancelled.import_batches, status="cancelled"))
+    if cancelled.batches:
+        ended.append(tally(IMPORT_BATCHES.name, cancelled.batches, status="cancelled"))
     failed = [tally(COORDINATION.name, 1, source=source, outcome="failed") for source in cancelled.failed_triggers]
     return [*ended, *failed]
 

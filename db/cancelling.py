@@ -1,21 +1,16 @@
 """Cancel: everything that is open of a job ends in one transaction, and whoever worked on it finds another fence."""
 
-from collections.abc import Mapping
-
 from db.controls import Actor, lock_job
 from db.engine import Connection, statement
-from db.job_kinds import KINDS
 from db.jobs import read_job_state
-from db.kinds import Cancelled, StoredKind, kind_named
+from db.kinds import Cancelled, Unit
 from domain.status import TERMINAL_JOB_STATUSES
 
 WAITING = ("queued", "coordinating")
 
 
-async def cancel(
-    connection: Connection, tenant_no: int, job_id: str, actor: Actor, *, kinds: Mapping[str, StoredKind] = KINDS
-) -> Cancelled:
-    """Cancel a job in the caller's transaction, unless it has ended. Raises NotFound, KindNotServed and HELD_UP.
+async def cancel(connection: Connection, tenant_no: int, job_id: str, actor: Actor) -> Cancelled:
+    """Cancel a job of any kind in the caller's transaction, unless it has ended. Raises NotFound and HELD_UP.
 
     Locks the job against other actions, then its open batches, cells, waves and the job. A job that is being planned is
     waited for, and then cancelled with its cells.
@@ -25,8 +20,11 @@ async def cancel(
         job = await read_job_state(connection, job_no)
         if job.status in TERMINAL_JOB_STATUSES:
             return Cancelled(job_no, job.status)
-        end = _cancel_waiting if job.status in WAITING else kind_named(kinds, job.kind).cancel
-        if cancelled := await end(connection, job_no, actor):
+        if job.status in WAITING:
+            cancelled = await _cancel_waiting(connection, job_no, actor)
+        else:
+            cancelled = await _cancel_running(connection, job_no, Unit(job.unit), actor)
+        if cancelled:
             return cancelled
 
 
@@ -36,3 +34,22 @@ async def _cancel_waiting(connection: Connection, job_no: int, actor: Actor) -> 
         return None
     failed = await connection.fetch(statement("fail_open_triggers"), job_no, actor.worker_no)
     return Cancelled(job_no, "cancelled", is_done=True, cells=cells, failed_triggers=[row["source"] for row in failed])
+
+
+async def _cancel_running(connection: Connection, job_no: int, unit: Unit, actor: Actor) -> Cancelled | None:
+    locked = await connection.fetch(statement("lock_open_batches"), job_no)
+    # A statement of its own: its snapshot must see what was recorded while this waited for the locks.
+    rows = await connection.fetch(statement("cancel_job"), job_no, actor.by, actor.reason)
+    if not rows:
+        return None
+    units_by_pool = {(row["provider"], row["region"]): row["units"] for row in rows}
+    units = sum(units_by_pool.values())
+    return Cancelled(
+        job_no,
+        "cancelled",
+        is_done=True,
+        cells=units,
+        cells_by_pool=units_by_pool if unit is Unit.CELL else {},
+        batches=units if unit is Unit.BATCH else 0,
+        batch_no=locked[0]["batch_no"],
+    )

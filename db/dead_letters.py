@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from db.cell_actions import retry_cell, untouched_cell
+from db.cell_retrying import retry_cell, untouched_cell
 from db.controls import Actor, lock_job_no
 from db.engine import Connection, Engine, connect, statement
 from db.executions import CellKey, execution_id

@@ -41,10 +41,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What a job is and how far it is; `unknown` counts its cells whose end nobody knows."""
+    """What a job is and how far it is: `unit` is what progress counts, `unknown` its cells whose end nobody knows."""
 
     id: str
     kind: str
+    unit: str
     status: str
     planned: int
     unknown: int

@@ -1,6 +1,6 @@
-"""Kinds as the database knows them: a row each, and what a person can do to their jobs, each in one transaction.
+"""Kinds as the database knows them: a row each, what their progress counts, and how their jobs are retried.
 
-The actions of a kind stand in a module of its own (`cell_actions.py`, `import_actions.py`); none is named here.
+The retry of a kind stands in a module of its own (`cell_retrying.py`, `import_retrying.py`); none is named here.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,8 +25,8 @@ class Cancelled:
     """What a cancel found or made: the job's state now, and how many units (cells or batches) it ended.
 
     `is_done` unless the job had ended before. `cells_by_pool` counts cells with a row by (provider, region); a job that
-    was never planned has none. `import_batches` of an import ended. `batch_no` is one of the batches that ended, None
-    if there was none. `failed_triggers` are the sources of triggers that waited for the job's coordination.
+    was never planned has none. `batches` ended of a job that counts those. `batch_no` is one of the batches that ended,
+    None if there was none. `failed_triggers` are the sources of triggers that waited for the job's coordination.
     """
 
     job_no: int
@@ -34,7 +34,7 @@ class Cancelled:
     is_done: bool = False
     cells: int = 0
     cells_by_pool: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    import_batches: int = 0
+    batches: int = 0
     batch_no: int | None = None
     failed_triggers: Sequence[str] = ()
 
@@ -73,16 +73,15 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class StoredKind:
-    """A kind with its actions. Each gets a job that its transaction has locked against other actions.
+    """A kind, what its progress counts, and how what failed of its jobs is retried.
 
-    `cancel` ends what is open of a job that runs, and returns None where nothing is: it moved on meanwhile. `retry`
-    plans anew what failed and returns what came of it; `preview_retry` returns what that would come to and changes
-    nothing. Both raise JobCancelled, and ParametersRejected for a filter that a job of the kind can't have.
+    `retry` gets a job that its transaction has locked against other actions, plans anew what failed and returns what
+    came of it; `preview_retry` returns what that would come to and changes nothing. Both raise JobCancelled, and
+    ParametersRejected for a filter that a job of the kind can't have.
     """
 
     name: str
     unit: Unit
-    cancel: Callable[[Connection, int, Actor], Awaitable[Cancelled | None]]
     retry: Callable[[Connection, int, RetryFilter, Actor], Awaitable[Retried]]
     preview_retry: Callable[[Connection, int, RetryFilter], Awaitable[Retried]]
 

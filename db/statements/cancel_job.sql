@@ -1,5 +1,6 @@
 -- End everything that is open of a job whose open batches this transaction has locked: cells, batches, waves, job, each
--- after what it holds, so that their times are in order. Return the cells by pool; nothing where nothing was open.
+-- after what it holds, so that their times are in order. Return by pool how many units ended, which are cells or batches,
+-- by the job's kind; nothing where nothing was open. A job that counts batches has no cells.
 -- A holder's fence and token are gone with this: what it reports later is stale. A cell whose start was committed may
 -- have been called: that try is kept, and nobody knows how it ended.
 WITH started_cells AS MATERIALIZED (
@@ -46,24 +47,40 @@ WITH started_cells AS MATERIALIZED (
     WHERE w.job_no = $1 AND w.status IN ('pending', 'running')
         AND (SELECT count(*) FROM cancelled_batches) >= 0
     RETURNING 1
+), cancelled_units AS (
+    SELECT
+        CASE k.unit WHEN 'cell' THEN 'cells' ELSE 'batches' END AS name,
+        CASE k.unit
+            WHEN 'cell' THEN (SELECT count(*) FROM cancelled_cells)
+            ELSE (SELECT count(*) FROM cancelled_batches)
+        END::int AS count
+    FROM jobs AS j
+    JOIN kinds AS k USING (kind)
+    WHERE j.job_no = $1
 ), cancelled_job AS (
     UPDATE jobs AS j
     SET status = 'cancelled',
-        cancelled = j.cancelled + c.cells,
+        cancelled = j.cancelled + u.count,
         finished_at = greatest(clock_timestamp(), j.started_at),
         last_event_no = j.last_event_no + 1
-    FROM (SELECT count(*)::int AS cells FROM cancelled_cells) AS c
-    WHERE j.job_no = $1 AND c.cells > 0
+    FROM cancelled_units AS u
+    WHERE j.job_no = $1 AND u.count > 0
         AND (SELECT count(*) FROM cancelled_waves) >= 0
     RETURNING write_event(
         j.job_no, j.last_event_no, 'cancelled', $2::text,
-        json_build_object('by', $2::text, 'reason', $3::text, 'cells', c.cells)
+        json_build_object('by', $2::text, 'reason', $3::text, u.name, u.count)
     )
 ), cleared AS (
     DELETE FROM ready AS r
     WHERE r.job_no = $1
 )
-SELECT b.provider, b.region, count(*)::int AS cells
-FROM cancelled_cells AS c
-JOIN cancelled_batches AS b USING (batch_no)
-GROUP BY b.provider, b.region
+SELECT e.provider, e.region, sum(e.units)::int AS units
+FROM (
+    SELECT b.provider, b.region, CASE u.name WHEN 'cells' THEN count(c.batch_no) ELSE 1 END AS units
+    FROM cancelled_batches AS b
+    LEFT JOIN cancelled_cells AS c USING (batch_no)
+    CROSS JOIN cancelled_units AS u
+    GROUP BY b.batch_no, b.provider, b.region, u.name
+) AS e
+WHERE e.units > 0
+GROUP BY e.provider, e.region

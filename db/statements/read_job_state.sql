@@ -1,4 +1,5 @@
--- Return what a job is and how far it is; no row where there is no such job.
-SELECT j.id, j.kind, j.status, j.planned, j.unknown
+-- Return what a job is, what its progress counts, and how far it is; no row where there is no such job.
+SELECT j.id, j.kind, k.unit, j.status, j.planned, j.unknown
 FROM jobs AS j
+JOIN kinds AS k USING (kind)
 WHERE j.job_no = $1

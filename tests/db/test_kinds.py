@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from db import cell_actions
+from db import cell_retrying
 from db.engine import Engine, connect, in_transaction
 from db.kinds import StoredKind, Unit, register
 from tests.support.jobs import job_body, store_jobs
@@ -14,7 +14,7 @@ STARTS = 12
 
 
 def kind(name: str, unit: Unit) -> StoredKind:
-    return StoredKind(name, unit, cell_actions.cancel, cell_actions.retry, cell_actions.preview_retry)
+    return StoredKind(name, unit, cell_retrying.retry, cell_retrying.preview_retry)
 
 
 async def kinds(engine: Engine) -> dict[str, str]:

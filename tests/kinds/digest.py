@@ -18,7 +18,7 @@ from api.app import create_app
 from api.inference_kind import show
 from api.kinds import JobKind, Kinds
 from cli.service import settings_of
-from db import batches, cell_actions, coordination, results
+from db import batches, cell_retrying, coordination, results
 from db.batches import Claim, Claimant, ClaimedBatch, Pools
 from db.coordination import JobPlan
 from db.engine import Connection, in_transaction
@@ -243,7 +243,7 @@ async def read(path: Path) -> bytes:
 
 # Where it is served
 
-STORED = StoredKind(NAME, Unit.CELL, cell_actions.cancel, cell_actions.retry, cell_actions.preview_retry)
+STORED = StoredKind(NAME, Unit.CELL, cell_retrying.retry, cell_retrying.preview_retry)
 API_KIND = JobKind(
     spec=SpecKind(NAME, normalize),
     stored=STORED,

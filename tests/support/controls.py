@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from db import cancelling, cell_actions, dead_letters, releasing, resolving, retrying, workers
+from db import cancelling, cell_retrying, dead_letters, releasing, resolving, retrying, workers
 from db.batches import ClaimedBatch
 from db.controls import Actor
 from db.engine import Connection, Engine, connect, create_engine, in_transaction
@@ -43,7 +43,7 @@ class Controls:
 
     async def retry_execution(self, execution_id: str, *, reason: str | None = None) -> Retried:
         return await self._run(
-            lambda c: cell_actions.retry_execution(c, DEFAULT_TENANT_NO, execution_id, self._actor(reason))
+            lambda c: cell_retrying.retry_execution(c, DEFAULT_TENANT_NO, execution_id, self._actor(reason))
         )
 
     async def resolve(

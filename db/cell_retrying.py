@@ -1,4 +1,4 @@
-"""What a person does to a job made of cells: cancel what is open, plan failed cells anew, by filter or one by one."""
+"""Retry of a job made of cells: failed ones are planned anew, by filter or one by one, and their tries are kept."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from db.controls import Actor, lock_job_no
 from db.engine import Connection, statement
 from db.executions import CellKey, absent_execution, execution_id, number_of, parse_execution_id
 from db.jobs import absent_job, read_job_state
-from db.kinds import Cancelled, Retried, RetryFilter
+from db.kinds import Retried, RetryFilter
 from db.results import RETRY_WEIGHT
 from db.retry_results import foreseen, refuse_cancelled, retry_result
 from domain.plan import READY_WINDOW
@@ -23,27 +23,6 @@ class _Narrowed(NamedTuple):
     model_no: int | None = None
     question_no: int | None = None
     error_code: str | None = None
-
-
-async def cancel(connection: Connection, job_no: int, actor: Actor) -> Cancelled | None:
-    """End the open cells of a job and all that holds them; None where nothing was open.
-
-    Locks open batches, then cells, waves and the job.
-    """
-    locked = await connection.fetch(statement("lock_open_batches"), job_no)
-    # A statement of its own: its snapshot must see what was recorded while this waited for the locks.
-    rows = await connection.fetch(statement("cancel_job"), job_no, actor.by, actor.reason)
-    if not rows:
-        return None
-    cells_by_pool = {(row["provider"], row["region"]): row["cells"] for row in rows}
-    return Cancelled(
-        job_no,
-        "cancelled",
-        is_done=True,
-        cells=sum(cells_by_pool.values()),
-        cells_by_pool=cells_by_pool,
-        batch_no=locked[0]["batch_no"],
-    )
 
 
 async def retry(connection: Connection, job_no: int, wanted: RetryFilter, actor: Actor) -> Retried:

@@ -1,4 +1,4 @@
-"""What a person does to an import: cancel what is open, read failed batches again, have it coordinated anew."""
+"""Retry of imports: failed batches are read again, and an import that could not be coordinated is coordinated anew."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from db.controls import Actor
 from db.engine import Connection, statement
 from db.imports import lock_dataset
-from db.kinds import Cancelled, Retried, RetryFilter
+from db.kinds import Retried, RetryFilter
 from db.results import RETRY_WEIGHT
 from db.retry_results import foreseen, refuse_cancelled, retry_result
 from domain.errors import DatasetChanging, FieldError, ImportSuperseded, ParametersRejected
@@ -20,17 +20,6 @@ class _Reopened:
     batches: int
     batch_no: int | None = None
     is_queued: bool = False
-
-
-async def cancel(connection: Connection, job_no: int, actor: Actor) -> Cancelled | None:
-    """End the open batches of an import; None where nothing was open. Locks open batches, then waves and the job."""
-    locked = await connection.fetch(statement("lock_open_batches"), job_no)
-    batches = await connection.fetchval(statement("cancel_import"), job_no, actor.by, actor.reason)
-    if not batches:
-        return None
-    return Cancelled(
-        job_no, "cancelled", is_done=True, cells=batches, import_batches=batches, batch_no=locked[0]["batch_no"]
-    )
 
 
 async def retry(connection: Connection, job_no: int, wanted: RetryFilter, actor: Actor) -> Retried:
