@@ -37,7 +37,7 @@ class ImportCoordinator:
     @property
     def _served(self) -> Served:
         serving = self._context.serving
-        return Served(serving.configuration.number, serving.import_identity_nos)
+        return Served(serving.configuration.number, serving.source_nos)
 
     def wake(self) -> None:
         """Say that an import may wait."""

@@ -6,6 +6,7 @@ from db import batches
 from db.batches import Claim, Claimant, ClaimedBatch, Pools
 from db.engine import Connection
 from db.importing import ImportRecorded
+from db.imports import IMPORT_POOL
 from db.job_kinds import IMPORT
 from worker.context import Context
 from worker.imports.coordinator import ImportCoordinator
@@ -51,7 +52,7 @@ class ImportRunner(Runner):
     @property
     def pools(self) -> Pools:
         """The pool of all imports."""
-        return self._context.serving.imports
+        return {IMPORT_POOL: self._context.serving.source_nos}
 
     @property
     def has_room(self) -> bool:

@@ -7,7 +7,6 @@ import httpx2
 
 from configuration.content import Configuration, regions_of, regions_served, registry_of
 from db.batches import PoolKey, Pools
-from db.imports import IMPORT_POOL
 from db.workers import Standing
 from domain.identities import IdentityKind, of_provider
 from domain.plan import Pool
@@ -32,9 +31,9 @@ DIALECTS: Mapping[ProviderType, Dialect] = {
 class Serving:
     """What a worker serves under a configuration.
 
-    All of the configuration's pools are in `identity_by_pool`, for any worker may plan for them. Those that this worker
-    has what it needs for are `called` (calls are counted) or `instant`, and `imports`. `providers` answer for
-    identities, by number.
+    All of the providers' pools are in `identity_by_pool`, for any worker may plan for them. Those that this worker has
+    what it needs for are `called` (calls are counted) or `instant`. `source_nos` are the identities of the connections
+    and of the root that it can read from. `providers` answer for identities, by number.
     """
 
     configuration: Configuration
@@ -42,23 +41,13 @@ class Serving:
     identity_by_pool: Mapping[PoolKey, int]
     called: Pools
     instant: Pools
-    imports: Pools
+    source_nos: Sequence[int]
     providers: Mapping[int, Provider]
     standing: Standing
 
     def pool_of(self, provider: str) -> Pool:
         """Return the pool of a model that names this provider; raises LookupError for one that isn't configured."""
         return self.pool_by_provider[ECHO if self.configuration.content.is_simulated else provider]
-
-    @property
-    def cell_identity_nos(self) -> list[int]:
-        """The numbers of the providers' identities that this worker serves."""
-        return [identity_no for pools in (self.called, self.instant) for (identity_no,) in pools.values()]
-
-    @property
-    def import_identity_nos(self) -> Sequence[int]:
-        """The numbers of what this worker can import from."""
-        return self.imports[IMPORT_POOL]
 
 
 class Providers:
@@ -95,7 +84,7 @@ class Providers:
             identity_by_pool=identity_by_pool,
             called={pool: [number] for pool, number in served.items() if providers[number].makes_calls},
             instant={pool: [number] for pool, number in served.items() if not providers[number].makes_calls},
-            imports={IMPORT_POOL: _import_identities(configuration, secrets)},
+            source_nos=_source_identities(configuration, secrets),
             providers=providers,
             standing=standing,
         )
@@ -126,7 +115,7 @@ class Providers:
         return HttpProvider(name, DIALECTS[provider.type], address, self._client)
 
 
-def _import_identities(configuration: Configuration, secrets: Secrets) -> list[int]:
+def _source_identities(configuration: Configuration, secrets: Secrets) -> list[int]:
     return [
         number
         for key, number in configuration.identity_nos.items()
