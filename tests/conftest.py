@@ -30,6 +30,7 @@ pytest_plugins = [
     "tests.support.cut_answers",
     "tests.support.engines",
     "tests.support.erp_source",
+    "tests.support.mariadb",
     "tests.support.provider_server",
     "tests.support.service",
     "tests.support.workers",

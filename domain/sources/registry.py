@@ -8,12 +8,13 @@ from collections.abc import Mapping
 
 from domain.sources.connection import ConnectionSettings
 from domain.sources.file import FileSource
+from domain.sources.mysql import MysqlSource
 from domain.sources.source import ConnectionSource, Source
 from domain.sources.sql import SqlSource
 from domain.sources.sqlite import SqliteSource
 from domain.sources.suiteql import SuiteqlSource
 
-SOURCES: tuple[type[Source], ...] = (FileSource, SqlSource, SuiteqlSource, SqliteSource)
+SOURCES: tuple[type[Source], ...] = (FileSource, SqlSource, SuiteqlSource, SqliteSource, MysqlSource)
 
 SOURCE_BY_TYPE: Mapping[str, type[Source]] = {source.type_name: source for source in SOURCES}
 SOURCE_BY_CONNECTION: Mapping[str, type[ConnectionSource]] = {

@@ -3,18 +3,12 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from itertools import count, pairwise
+from itertools import count
 from typing import Any
 
-from sources.errors import (
-    KeyMissing,
-    KeyUnusable,
-    SourceChanged,
-    echoed,
-    refuse_too_many_batches,
-    refuse_unknown_columns,
-)
-from sources.protocol import SourceRange, SourceRow, Survey, most_rows
+from sources import key_ranges
+from sources.errors import SourceChanged, echoed, refuse_too_many_batches, refuse_unknown_columns
+from sources.protocol import SourceRow, Survey, most_rows
 from sources.sql.catalog import Table, existing_collations, find_table
 from sources.sql.order import (
     Order,
@@ -77,18 +71,15 @@ class SqlSource:
             refuse_too_many_batches(rows, batch_size)
             cuts = await connection.fetch(cut_into_ranges(order), batch_size, timeout=limit)
             last_key = await connection.fetchval(find_last_key(order), timeout=limit)
-        most = most_rows(batch_size)
-        if rows - keys > most:
-            raise KeyMissing(f"{rows - keys} of {rows} rows have no value in {_named(order)}: choose another key.")
-        bounds = {row["rows_before"]: row["key"] for row in cuts}
-        ranges = _ranges(order, bounds, rows=keys, last_key=last_key, most=most)
-        if rows > keys:
-            ranges.append(SourceRange({**_about(order), "first": keys, "most": most, "without_key": True}, rows - keys))
+        about, named = {**_about(order), "most": most_rows(batch_size)}, _named(order)
+        starts = {row["rows_before"]: row["key"] for row in cuts}
+        keyless = key_ranges.without_key(rows - keys, rows=rows, about=about, named=named)
+        ranges = key_ranges.between(starts, rows=keys, last=last_key, about=about, named=named)
         form_by_name = {column.name: column.key_form for column in table.columns}
         return Survey(
             rows,
-            ranges,
-            detail=_remarks(order, rows=rows, keyless=rows - keys),
+            [*ranges, *keyless],
+            detail=key_ranges.remarks(rows=rows, keyless=rows - keys, named=named, is_indexed=order.is_indexed),
             key_forms=[form_by_name[name] for name in key],
         )
 
@@ -103,9 +94,8 @@ class SqlSource:
         if source_range.get("without_key"):
             statement, bounds = read_without_key(order), []
         else:
-            is_last = "through" in source_range
-            statement = read_range(order, is_last=is_last)
-            bounds = [*source_range["from"], *source_range["through" if is_last else "before"]]
+            is_last, first_key, end = key_ranges.bounds(source_range)
+            statement, bounds = read_range(order, is_last=is_last), [*first_key, *end]
         records = await self._connection.fetch(statement, *bounds, most + 1, runs_code=table.runs_code)
         if len(records) > most:
             raise SourceChanged(f"A range of {echoed(self._name)} grew beyond {most} rows: start the import again.")
@@ -153,31 +143,5 @@ def _about(order: Order) -> dict[str, Any]:
     }
 
 
-def _ranges(
-    order: Order, bounds: Mapping[int, list[str]], *, rows: int, last_key: list[str] | None, most: int
-) -> list[SourceRange]:
-    """Return the ranges between the keys that stand after so many rows; the last goes through the greatest key.
-
-    So rows that are added behind the greatest key after the survey are no part of it.
-    """
-    ranges = []
-    for (first, key), (next_first, next_key) in pairwise([*bounds.items(), (rows, last_key)]):
-        end = {"through": last_key} if next_first == rows else {"before": next_key}
-        if next_first - first > most:
-            raise KeyUnusable(f"Too many rows share one value of {_named(order)}, up to {next_first - first}.")
-        range_ = {**_about(order), "first": first, "most": most, "from": key, **end}
-        ranges.append(SourceRange(range_, next_first - first))
-    return ranges
-
-
-def _remarks(order: Order, *, rows: int, keyless: int) -> str | None:
-    remarks = []
-    if rows and not order.is_indexed:
-        remarks.append(f"No index begins with {_named(order)}, so each batch may read the whole table: create one.")
-    if keyless:
-        remarks.append(f"{keyless} of {rows} rows have no value in {_named(order)}.")
-    return " ".join(remarks) or None
-
-
 def _named(order: Order) -> str:
-    return "(" + ", ".join(echoed(column.name) for column in order.columns) + ")"
+    return key_ranges.named(column.name for column in order.columns)

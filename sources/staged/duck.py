@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from sources.errors import SourceError, SourceTimeout, SourceUnavailable, Unreadable
-from sources.staged.threads import begin
+from sources.threads import begin
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -12,7 +12,7 @@ from pathlib import Path
 from runtime.python import python_command
 from sources.errors import SourceError, SourceTimeout, SourceUnavailable, Unreadable, echoed
 from sources.staged.staging_folder import sweep
-from sources.staged.threads import begin
+from sources.threads import begin
 
 MEMORY_BYTES = 512 * 1024 * 1024
 """Of what the process allocates; its libraries, about 100 MB, don't count."""

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
-from sources.errors import KeyUnusable
+from sources.key_ranges import between
 from sources.protocol import SourceRange
 from sources.suiteql.key import Values
 
@@ -33,11 +32,4 @@ class Cuts:
         """Return the ranges between the starts; the last goes through the last key."""
         if self.last is None:
             return []
-        found = []
-        for (first, key), (next_first, next_key) in pairwise([*self.starts.items(), (self.rows, self.last)]):
-            if next_first - first > about["most"]:
-                raise KeyUnusable(f"Too many rows share one value of the key, up to {next_first - first}.")
-            end = "through" if next_first == self.rows else "before"
-            range_ = {**about, "first": first, "from": list(key), end: list(next_key)}
-            found.append(SourceRange(range_, next_first - first))
-        return found
+        return between(self.starts, rows=self.rows, last=self.last, about=about, named="the key")

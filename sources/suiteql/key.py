@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+from sources import key_ranges
 from sources.errors import KeyUnusable
 
 Values: TypeAlias = tuple[Any, ...]
@@ -69,15 +70,9 @@ class KeyOrder:
 
 
 def compared(columns: Sequence[str], operator: str, values: Sequence[Any], numeric: Sequence[bool]) -> str:
-    """Return the condition that a key stands in this relation (`>=`, `<`, `<=`) to another, column by column.
-
-    SuiteQL compares no rows, so `(a, b) >= (1, 2)` becomes `a > 1 OR (a = 1 AND b >= 2)`.
-    """
-    column, value = columns[0], literal(values[0], is_number=numeric[0])
-    if len(columns) == 1:
-        return f"{column} {operator} {value}"
-    rest = compared(columns[1:], operator, values[1:], numeric[1:])
-    return f"({column} {operator[0]} {value} OR ({column} = {value} AND {rest}))"
+    """Return the condition that a key stands in this relation (`>=`, `<`, `<=`) to another."""
+    literals = [literal(value, is_number=is_number) for value, is_number in zip(values, numeric, strict=True)]
+    return key_ranges.compared(columns, operator, literals)
 
 
 def literal(value: Any, *, is_number: bool) -> str:

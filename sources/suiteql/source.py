@@ -16,6 +16,7 @@ from sources.errors import (
     refuse_too_many_batches,
     refuse_unknown_columns,
 )
+from sources.key_ranges import bounds
 from sources.protocol import SourceRange, SourceRow, Survey, most_rows
 from sources.suiteql.cuts import Cuts
 from sources.suiteql.key import KeyOrder, Values, compared
@@ -191,12 +192,10 @@ class SuiteqlSource:
         order = KeyOrder(tuple(source_range["key"]))
         if source_range.get("without_key"):
             return self._wrapped("*", f"WHERE NOT ({order.has_key})")
-        is_last = "through" in source_range
+        is_last, first_key, last_key = bounds(source_range)
         numeric = source_range["numeric"]
-        begin = compared(order.columns, ">=", source_range["from"], numeric)
-        end = compared(
-            order.columns, "<=" if is_last else "<", source_range["through" if is_last else "before"], numeric
-        )
+        begin = compared(order.columns, ">=", first_key, numeric)
+        end = compared(order.columns, "<=" if is_last else "<", last_key, numeric)
         return self._wrapped("*", f"WHERE {order.has_key} AND {begin} AND {end} ORDER BY {order.listed}")
 
 

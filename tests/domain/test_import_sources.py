@@ -207,7 +207,7 @@ def test_an_unknown_type_is_told_the_known_ones(source_type):
     assert (error.pointer, error.code, error.extra["allowed"]) == (
         f"{AT}/type",
         "unknown_choice",
-        ["file", "sql", "suiteql", "sqlite"],
+        ["file", "sql", "suiteql", "sqlite", "mysql"],
     )
 
 
@@ -219,6 +219,7 @@ def test_an_unknown_type_is_told_the_known_ones(source_type):
         ({"type": "sql", "connection": None, "table": None}, ["connection", "table"]),
         ({"type": "file"}, ["path"]),
         ({"type": "sqlite"}, ["path", "table"]),
+        ({"type": "mysql"}, ["connection", "table"]),
     ],
 )
 def test_every_missing_name_is_told(source, missing):

@@ -177,7 +177,7 @@ class _folder:  # noqa: N801 (a context manager, used like a function)
 
     def __enter__(self) -> DataFolder:
         self.held = DataFolder(
-            Path(tempfile.mkdtemp(prefix="breakwater-test-", dir=_engines_folder())), account_for_engines()
+            Path(tempfile.mkdtemp(prefix="breakwater-test-", dir=engines_folder())), account_for_engines()
         ).hold()
         self.reaper = OrphanReaper(self.held.path)
         return self.held
@@ -188,7 +188,7 @@ class _folder:  # noqa: N801 (a context manager, used like a function)
         shutil.rmtree(self.held.path)
 
 
-def _engines_folder() -> str | None:
+def engines_folder() -> str | None:
     """Return a folder in memory, if there is room in it; None for the temporary one."""
     if not os.access(MEMORY, os.W_OK | os.X_OK) or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
         return None

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from domain.table_names import TableName
+from sources.mysql.connection import MysqlConnection
 from sources.protocol import Source, SourceRow, Survey
 from sources.sql.session import SqlConnection
 from sources.staged.parser import Parser
@@ -88,6 +89,17 @@ class EveryTable(Container[TableName]):
 def sql_connection(url: str, tables: Container[TableName] = EveryTable(), **limits: float) -> SqlConnection:
     """A connection called `erp` that may read these tables; to be closed."""
     return SqlConnection(url, name="erp", tables=tables, **limits)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def mysql_connection(url: str, *tables: str, **limits: float) -> AsyncIterator[MysqlConnection]:
+    """A connection called `shop` that may read these tables."""
+    listed = frozenset(table for table in map(TableName.parse, tables) if table is not None)
+    connection = MysqlConnection(url, name="shop", tables=listed, **limits)  # type: ignore[arg-type]
+    try:
+        yield connection
+    finally:
+        await connection.aclose()
 
 
 def in_role(url: str, name: str) -> str:

@@ -1,0 +1,81 @@
+"""URLs of MySQL and MariaDB servers: `mysql://user:password@host:port/database`, with options for TLS behind it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+SCHEMES = ("mysql", "mariadb")
+PORT = 3306
+
+
+class TlsMode(StrEnum):
+    """How a session is encrypted and whom it trusts, in the words of the official clients."""
+
+    DISABLED = "disabled"
+    PREFERRED = "preferred"
+    REQUIRED = "required"
+    VERIFY_CA = "verify_ca"
+    VERIFY_IDENTITY = "verify_identity"
+
+
+OPTIONS = ("ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "socket")
+
+
+class WrongMysqlUrl(ValueError):
+    """A URL that can't be used; the text says why, without any of its values."""
+
+
+@dataclass(frozen=True, slots=True)
+class MysqlUrl:
+    """Where a server is, as whom it is asked, and by which TLS. `socket` is the path of a local socket, if not None."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str | None
+    socket: str | None
+    tls: TlsMode
+    ca: str | None
+    certificate: str | None
+    key: str | None
+
+
+def parse_mysql_url(text: str) -> MysqlUrl:
+    """Return what a URL says. Raises WrongMysqlUrl."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port or PORT
+    except ValueError:
+        raise WrongMysqlUrl("its host or port makes no sense.") from None
+    if parts.scheme not in SCHEMES:
+        raise WrongMysqlUrl("it doesn't begin with mysql:// or mariadb://.")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if unknown := sorted(set(options) - set(OPTIONS)):
+        raise WrongMysqlUrl(f"it has the option {unknown[0][:50]}: there are {', '.join(OPTIONS)}.")
+    if not parts.username:
+        raise WrongMysqlUrl("it names no user: write mysql://user:password@host/database.")
+    if not parts.hostname and "socket" not in options:
+        raise WrongMysqlUrl("it names no host: write mysql://user:password@host/database.")
+    return MysqlUrl(
+        host=parts.hostname or "localhost",
+        port=port,
+        user=unquote(parts.username),
+        password=unquote(parts.password or ""),
+        database=unquote(parts.path.removeprefix("/")) or None,
+        socket=options.get("socket"),
+        tls=_tls_mode(options),
+        ca=options.get("ssl-ca"),
+        certificate=options.get("ssl-cert"),
+        key=options.get("ssl-key"),
+    )
+
+
+def _tls_mode(options: dict[str, str]) -> TlsMode:
+    given = options.get("ssl-mode")
+    if given is None:
+        return TlsMode.VERIFY_CA if "ssl-ca" in options else TlsMode.PREFERRED
+    try:
+        return TlsMode(given.lower())
+    except ValueError:
+        raise WrongMysqlUrl(f"its ssl-mode is none of {', '.join(TlsMode)}.") from None

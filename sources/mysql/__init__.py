@@ -1,0 +1,1 @@
+"""MySQL and MariaDB as sources: tables and views of a configured server."""

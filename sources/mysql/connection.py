@@ -1,0 +1,148 @@
+"""Connections to a MySQL server: sessions that only read, are set alike, and have limits on both ends."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Container, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from domain.mysql_url import MysqlUrl, parse_mysql_url
+from domain.policy import MAX_CALL_SECONDS
+from domain.table_names import TableName
+from sources.mysql import errors
+from sources.mysql.session import Row, Session
+
+SURVEYS_AT_ONCE = 4
+"""Tables of one connection that a worker counts at the same time, over all imports."""
+IDLE_SECONDS = 60.0
+_VARIABLES = {
+    "sql_mode": "''",  # whatever the server's own is: text and dates as they are stored
+    "time_zone": "'+00:00'",
+    "sql_auto_is_null": "0",
+    "sql_select_limit": "18446744073709551615",
+    "max_sort_length": "8388608",  # with less, keys that begin alike would come in no order
+}
+_TRANSACTIONS = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+
+
+@dataclass(slots=True)
+class Lent:
+    """A session that reads, and what a statement may take there."""
+
+    session: Session
+    seconds: float
+
+    async def fetch(self, statement: str) -> Sequence[Row]:
+        """Return the rows of a statement."""
+        return await self.session.fetch(
+            statement, seconds=self.seconds + 1
+        )  # the server's limit is the first to be met
+
+    async def set(self) -> None:
+        """Set what all that is read rests on; the function of a view may have set something else since."""
+        milliseconds = max(1, round(self.seconds * 1000))
+        variables = {**_VARIABLES, "lock_wait_timeout": f"{math.ceil(self.seconds)}"}
+        if self.session.is_mariadb:
+            variables["max_statement_time"] = f"{milliseconds / 1000}"
+        else:
+            variables["max_execution_time"] = f"{milliseconds}"
+        await self.fetch("SET SESSION " + ", ".join(f"{name} = {value}" for name, value in variables.items()))
+        await self.fetch(_TRANSACTIONS)
+
+
+class MysqlConnection:
+    """A configured connection to a server: at most `size` sessions that read, opened when needed.
+
+    Waiting for one of them has no limit: what they are busy with is no failure of whoever waits. Surveys have sessions
+    of their own, as many as hold `survey_turn`. `read_seconds` bounds reading one range, `survey_seconds` a statement
+    of a survey. Only `tables`, which are named with their databases, may be read; errors name it by `name`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        tables: Container[TableName],
+        size: int = 4,
+        connect_seconds: float = 10,
+        read_seconds: float = 60,
+        survey_seconds: float = MAX_CALL_SECONDS,
+    ) -> None:
+        self.name = name
+        self.tables = tables
+        self.url: MysqlUrl = parse_mysql_url(url)
+        self.survey_turn = asyncio.Semaphore(SURVEYS_AT_ONCE)
+        self._places = asyncio.Semaphore(size)
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
+        self._survey_seconds = survey_seconds
+        self._idle: list[tuple[float, Lent]] = []
+        self._busy: set[Session] = set()
+
+    @asynccontextmanager
+    async def reading(self, *, runs_code: bool = False) -> AsyncIterator[Lent]:
+        """Lend a session whose statements each see one moment and write nothing. Raises SourceError.
+
+        `runs_code` says whether they may call functions of somebody's own, as a view does: those could change what is
+        set, so that it is set anew.
+        """
+        async with self._places:
+            with errors.named(self.name):
+                lent = self._take_idle() or await self._open(self._read_seconds)
+                try:
+                    if runs_code:
+                        await lent.set()
+                    yield lent
+                except BaseException:
+                    self._let_go(lent)
+                    raise
+                self._busy.discard(lent.session)
+                self._idle.append((time.monotonic(), lent))
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Lent]:
+        """Lend another session in a transaction that sees one moment, as long as a survey takes. Raises SourceError."""
+        with errors.named(self.name):
+            lent = await self._open(self._survey_seconds)
+            try:
+                await lent.fetch("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+                yield lent
+            finally:
+                self._let_go(lent)
+
+    async def aclose(self) -> None:
+        """End every session, those in use too."""
+        for session in self._busy:
+            session.end()
+        for _, lent in self._idle:
+            lent.session.close()
+        self._idle.clear()
+
+    async def _open(self, seconds: float) -> Lent:
+        session = Session(self.url, connect_seconds=self._connect_seconds)
+        self._busy.add(session)
+        lent = Lent(session, seconds)
+        try:
+            with errors.connecting():
+                await session.open()
+            await lent.set()
+        except BaseException:
+            self._let_go(lent)
+            raise
+        return lent
+
+    def _take_idle(self) -> Lent | None:
+        """Return a session that waits for work, if it hasn't waited for too long."""
+        while self._idle:
+            since, lent = self._idle.pop()
+            if lent.session.is_open and time.monotonic() - since < IDLE_SECONDS:
+                self._busy.add(lent.session)
+                return lent
+            lent.session.close()
+        return None
+
+    def _let_go(self, lent: Lent) -> None:
+        self._busy.discard(lent.session)
+        lent.session.close()
