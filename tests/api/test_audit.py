@@ -97,7 +97,7 @@ async def test_every_call_counts_once_whatever_became_of_its_cell(
     assert found["attempts"] == sum(len(life.tries) for life in lives) > found["external_calls"]
 
 
-async def test_giving_up_is_no_call(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_a_cell_that_is_given_up_counts_as_no_call(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     job = await seeds.submit(questions=["One?", "Two?"])
     await seeds.plan()
     lives = CellHistories(rows, random.Random(1))

@@ -71,5 +71,5 @@ def test_no_other_type_is_liked_more(ranges: list[tuple[str, str]]) -> None:
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_read(accept: str) -> None:
+def test_any_accept_header_is_read(accept: str) -> None:
     assert preferred(accept, OFFERED) in {*OFFERED, None}

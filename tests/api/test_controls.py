@@ -114,7 +114,7 @@ async def test_a_job_that_waits_is_cancelled_with_the_triggers_that_waited(reade
     assert (await shown(reader, f"/jobs/{job.id}/audit"))["holds"]
 
 
-async def test_workers_are_told_of_a_cancelled_job_and_of_the_room_that_it_leaves(
+async def test_workers_are_notified_of_a_cancelled_job_and_of_the_room_that_it_leaves(
     reader, seeds: Seeds, announced: Client
 ) -> None:
     job = await seeds.submit(questions=TWO)
@@ -184,7 +184,7 @@ async def test_a_dry_run_says_the_same_and_does_nothing(reader, seeds: Seeds) ->
     assert done == planned
 
 
-async def test_an_unknown_region_is_told_the_known_ones(reader, seeds: Seeds) -> None:
+async def test_an_unknown_region_is_answered_with_the_known_ones(reader, seeds: Seeds) -> None:
     job = await ended(seeds)
     problem = await post(reader, f"/jobs/{job.id}/retry", {"region": "mars"}, status=422)
     [reason] = problem["errors"]
@@ -384,7 +384,7 @@ async def test_a_parameter_that_would_be_ignored_is_refused(reader, path: str) -
     assert problem["errors"][0]["parameter"] == "force"
 
 
-async def test_what_somebody_holds_for_long_is_told_to_come_back(reader, seeds: Seeds, rows: Any, monkeypatch) -> None:
+async def test_what_somebody_holds_for_long_is_asked_to_come_back(reader, seeds: Seeds, rows: Any, monkeypatch) -> None:
     monkeypatch.setattr("db.controls.LOCK_TIMEOUT", "50ms")
     job = await seeds.submit(questions=TWO)
     await seeds.plan()

@@ -144,7 +144,7 @@ async def test_an_id_whose_job_gives_no_result_says_what_to_do(client: Client, s
     assert remedy in joined["dedup"]["detail"]
 
 
-async def test_a_job_shows_the_hash_that_its_submission_was_told(client: Client) -> None:
+async def test_a_job_shows_the_hash_that_its_submission_was_answered_with(client: Client) -> None:
     created = (await client.post(unique())).json()
     shown = (await client.http.get(f"/jobs/{created['job']['id']}")).json()
     assert shown["spec_hash"] == created["dedup"]["spec_hash"]

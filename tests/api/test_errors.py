@@ -194,7 +194,9 @@ async def test_a_long_parameter_name_is_cut(client: httpx2.AsyncClient) -> None:
         (b" " * 60, 413, "body_too_large"),
     ],
 )
-async def test_wrong_bodies(client: httpx2.AsyncClient, content: bytes, status: int, code: str) -> None:
+async def test_a_wrong_body_is_refused_with_its_code(
+    client: httpx2.AsyncClient, content: bytes, status: int, code: str
+) -> None:
     answer = await client.post("/body", content=content, headers={"Content-Type": "application/json"})
     document = problem(answer)
     assert (document["status"], document["code"]) == (status, code)

@@ -64,7 +64,7 @@ async def test_an_import_that_has_ended_has_no_time_left(ledger, progress_of, ro
 
 
 @pytest.mark.parametrize("detail", [None, "Its view has no key."])
-async def test_rows_that_were_gone_are_told_where_they_are_missed(ledger, progress_of, detail) -> None:
+async def test_rows_that_were_gone_are_reported_where_they_are_missed(ledger, progress_of, detail) -> None:
     job_no = await ledger.coordinate(plan_of([2, 1], rows=100, detail=detail))
     first, second, third = await ledger.claim()
     await ledger.record(read(*first, rows=70), read(*third))

@@ -133,7 +133,7 @@ async def test_the_same_import_again_rewrites_nothing(
         assert (rows["inserted"], rows["updated"], rows["unchanged"]) == (inserted, 0, 3700 - inserted)
 
 
-async def test_rows_that_share_a_key_in_a_file_are_told_apart_alike_by_each_import(
+async def test_rows_that_share_a_key_in_a_file_are_distinguished_alike_by_each_import(
     client, start_worker, database_url, redis_url, import_settings
 ) -> None:
     """Rows 0 to 99 come again as 150 to 249 with other names, in other batches; row 5 can't be taken, so 155 is."""

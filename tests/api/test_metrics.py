@@ -208,7 +208,7 @@ async def test_a_violation_shows_within_a_recount(
     assert fleet_value(await scrape_samples(reader), "breakwater_invariant_violations", invariant="waves_differ") == 1
 
 
-async def test_the_version_is_told(reader: httpx2.AsyncClient) -> None:
+async def test_the_version_is_reported(reader: httpx2.AsyncClient) -> None:
     assert fleet_value(await scrape_samples(reader), "breakwater_build_info", version="9.9.9") == 1
 
 

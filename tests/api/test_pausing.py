@@ -167,7 +167,7 @@ async def test_what_was_taken_before_the_pause_is_still_answered(two: tuple[Clie
     assert [answer.json()["job"]["id"] for answer in again] == [answer.json()["job"]["id"] for answer in first]
 
 
-async def test_what_conflicts_with_what_was_taken_is_told_so(two: tuple[Client, Client]) -> None:
+async def test_what_conflicts_with_what_was_taken_is_reported_so(two: tuple[Client, Client]) -> None:
     one, _ = two
     body = unique(**HELD)
     await one.post(body, key=body["name"])

@@ -41,7 +41,7 @@ async def homeless(redis_client: Client) -> Any:
     await absent.dispose()
 
 
-async def test_an_empty_queue(reader: httpx2.AsyncClient) -> None:
+async def test_an_empty_queue_shows_zeros_and_its_workers(reader: httpx2.AsyncClient) -> None:
     found = await queue(reader)
     assert (found["broker"], found["depth"], found["undelivered"], found["oldest_age_seconds"]) == (
         "available",
@@ -119,7 +119,7 @@ async def test_stuck_work_comes_with_its_reason(reader: httpx2.AsyncClient, seed
     assert without_workers["workers"] == []
 
 
-async def test_workers_that_fell_silent_are_told_before_they_count_as_gone(
+async def test_workers_that_fell_silent_are_reported_before_they_count_as_gone(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
 ) -> None:
     await seeds.submit()
@@ -140,7 +140,7 @@ async def test_one_worker_that_is_heard_is_enough(reader: httpx2.AsyncClient, se
     assert [one["reason"] for one in (await queue(reader))["stuck"]] == ["workers_busy"]
 
 
-async def test_without_redis_the_queue_is_still_told(lonely: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_without_redis_the_queue_is_still_shown(lonely: httpx2.AsyncClient, seeds: Seeds) -> None:
     await seeds.submit()
     found = await queue(lonely)
     assert (found["broker"], found["depth"], found["undelivered"], found["oldest_age_seconds"]) == (

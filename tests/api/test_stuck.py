@@ -43,7 +43,7 @@ async def test_what_is_paused_says_what_to_resume(
     assert said((await stuck(reader))[0]) == ("workers_busy", None)
 
 
-async def test_two_pauses_are_both_told(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_two_pauses_are_both_reported(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     await seeds.submit()
     await seeds.plan()
     for path in ("/regions/us-east", "/providers/echo"):
@@ -118,7 +118,7 @@ async def test_a_gate_elsewhere_is_no_reason(reader: httpx2.AsyncClient, seeds: 
 
 
 @pytest.mark.parametrize(("calls", "reason"), [(3, "limit_reached"), (2, "workers_busy")])
-async def test_a_pool_without_room_is_told(
+async def test_a_pool_without_room_is_reported(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, calls: int, reason: str
 ) -> None:
     await seeds.submit()
@@ -155,7 +155,7 @@ async def test_work_that_every_worker_lacks_the_key_for_says_which(
     assert said((await stuck(reader))[0]) == ("workers_busy", None)
 
 
-async def test_a_job_at_its_own_limit_is_told(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_a_job_at_its_own_limit_is_reported(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     seeds.batch_cells = 1
     full = await seeds.submit(questions=["One?", "Two?"], policy={"max_concurrent": 1})
     other = await seeds.submit()
@@ -195,7 +195,9 @@ async def test_what_waited_too_long_is_about_to_end(reader: httpx2.AsyncClient, 
     assert [text.endswith("No worker is alive: start one.") for text in overdue] == [True, True]
 
 
-async def test_a_queued_job_may_be_rung_for(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_an_envelope_may_be_published_for_a_queued_job(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
     job = await seeds.submit()
     await age(rows)
     [one] = await stuck(reader)

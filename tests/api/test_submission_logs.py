@@ -12,14 +12,14 @@ def lines(service: Process, event: str, answer: httpx2.Response) -> list[Json]:
     return [{name: line[name] for name in line.keys() - {"event", "process", "at", "request_id"}} for line in found]
 
 
-async def test_a_new_job_is_told(client: Client, service: Process) -> None:
+async def test_a_new_job_is_logged(client: Client, service: Process) -> None:
     answer = await client.post(unique(models=["a", "b"], regions=["US", "EU"]))
     job_id = answer.json()["job"]["id"]
     assert lines(service, "job_submitted", answer) == [{"level": "info", "job_id": job_id, "total_executions": 4}]
     assert lines(service, "duplicate_prevented", answer) == []
 
 
-async def test_dropped_duplicates_of_a_spec_are_told_in_one_line(client: Client, service: Process) -> None:
+async def test_dropped_duplicates_of_a_spec_are_reported_in_one_line(client: Client, service: Process) -> None:
     answer = await client.post(unique(models=["a", "b", "a", "a"], regions=["US", "us-east"]))
     assert lines(service, "duplicate_prevented", answer) == [
         {
@@ -32,7 +32,7 @@ async def test_dropped_duplicates_of_a_spec_are_told_in_one_line(client: Client,
     ]
 
 
-async def test_a_join_is_told(client: Client, service: Process) -> None:
+async def test_a_join_is_logged(client: Client, service: Process) -> None:
     body = unique(models=["a", "a"])
     job_id = (await client.post(body)).json()["job"]["id"]
     joined = await client.post(body)
@@ -42,7 +42,7 @@ async def test_a_join_is_told(client: Client, service: Process) -> None:
     ]
 
 
-async def test_a_refused_duplicate_is_told(client: Client, service: Process) -> None:
+async def test_a_refused_duplicate_is_logged(client: Client, service: Process) -> None:
     body = unique()
     job_id = (await client.post(body)).json()["job"]["id"]
     refused = await client.post({**body, "on_duplicate": "reject"})

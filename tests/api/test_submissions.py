@@ -24,7 +24,7 @@ async def test_a_new_spec_becomes_a_queued_job(client: Client) -> None:
     assert [row["id"] for row in await client.jobs(body["name"])] == [job["id"]]
 
 
-async def test_the_decision_on_a_new_spec_is_told(client: Client) -> None:
+async def test_the_decision_on_a_new_spec_is_reported(client: Client) -> None:
     answer = await client.post(unique())
     dedup = answer.json()["dedup"]
     assert dedup.pop("spec_hash").startswith("h1:")

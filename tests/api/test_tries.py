@@ -18,7 +18,7 @@ async def shown(reader: httpx2.AsyncClient, execution_id: str) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_every_try_is_told_once(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, seed: int) -> None:
+async def test_every_try_is_reported_once(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, seed: int) -> None:
     lives = await random_histories(seeds, rows, seed)
     assert {life.status for life in lives} >= {"planned", "completed", "failed", "cancelled"}
     for life in lives:
@@ -94,7 +94,7 @@ async def test_a_cell_says_when_it_is_tried_again(reader: httpx2.AsyncClient, se
     assert await retries() == [None, "2999-01-01T00:00:00Z"]
 
 
-async def test_usage_is_shown_as_the_provider_told_it(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_usage_is_shown_as_the_provider_reported_it(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     job = await seeds.submit(questions=["One?", "Two?"])
     await seeds.plan()
     await rows.execute("""UPDATE executions SET usage = '{"total_tokens": 7, "cost": 0.001}' WHERE question_no = 0""")

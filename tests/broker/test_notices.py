@@ -106,7 +106,7 @@ async def test_a_listener_lets_go_of_its_connection(client: Client) -> None:
     await eventually_async(lambda: _listeners(client, 0), what="nobody listens")
 
 
-async def test_a_connection_that_breaks_is_told(client: Client) -> None:
+async def test_a_connection_that_breaks_is_reported(client: Client) -> None:
     task = asyncio.create_task(_listen(client, []))
     await eventually_async(lambda: _listeners(client, 1), what="it listens")
     await client.client_kill_filter(_type="pubsub")

@@ -72,7 +72,7 @@ async def test_an_account_that_is_not_let_in_is_refused(empty_database_url: str)
     assert "authentication failed" in failure.reason
 
 
-async def test_a_setting_that_the_server_refuses_is_told_by_its_name(empty_database_url: str) -> None:
+async def test_a_setting_that_the_server_refuses_is_reported_by_its_name(empty_database_url: str) -> None:
     failure = await probe(f"{empty_database_url}&options=-cno_such_setting%3D1")
     assert failure is not None
     assert not failure.heals
@@ -132,7 +132,7 @@ async def test_a_worker_that_starts_while_the_database_is_read_only_waits_and_sa
         fleet.close()
 
 
-async def test_a_worker_that_waits_for_its_database_ends_when_it_is_told_to(
+async def test_a_worker_that_waits_for_its_database_ends_when_it_is_asked_to(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     fleet = Fleet(f"postgresql://u@127.0.0.1:{free_port()}/d", redis_url, tmp_path)

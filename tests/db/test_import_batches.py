@@ -214,7 +214,7 @@ async def test_of_many_record_types_in_a_failed_wave_a_few_are_named(ledger, con
     )
 
 
-async def test_batches_that_fail_at_the_same_moment_are_all_told(ledger, connection) -> None:
+async def test_batches_that_fail_at_the_same_moment_are_all_reported(ledger, connection) -> None:
     for _ in range(50):
         job_no = await ledger.coordinate(plan_of([2], [1]))
         await asyncio.gather(*(ledger.record(failed(*one)) for one in await ledger.claim()))
@@ -264,7 +264,7 @@ async def test_the_database_refuses_a_second_running_wave(ledger, connection) ->
 
 
 @pytest.mark.parametrize("payload", ["{}", '{"differs":1}'])
-async def test_a_key_that_another_batch_of_the_import_wrote_is_told_and_nothing_is_written(
+async def test_a_key_that_another_batch_of_the_import_wrote_is_reported_and_nothing_is_written(
     ledger, connection, payload
 ) -> None:
     job_no = await ledger.coordinate(plan_of([2]))
@@ -298,7 +298,7 @@ async def test_a_batch_that_fails_for_keys_that_came_twice_counts_none_of_the_ro
 
 
 @pytest.mark.parametrize("is_known", [False, True])
-async def test_two_batches_of_one_transaction_with_one_key_are_told_too(ledger, connection, is_known) -> None:
+async def test_two_batches_of_one_transaction_with_one_key_are_reported_too(ledger, connection, is_known) -> None:
     await ledger.coordinate(plan_of([2]))
     first, second = await ledger.claim()
     same = read(*second)

@@ -122,7 +122,9 @@ async def test_the_event_tells_who_why_and_what_the_verdict_was(seeds: Seeds, co
         ({"region": "eu-west", "model": "m-a", "error_code": "busy"}, 2),
     ],
 )
-async def test_a_filter_narrows_it(seeds, controls, connection, wanted: dict[str, str], cells: int) -> None:
+async def test_a_retry_with_a_filter_retries_only_the_cells_that_match(
+    seeds, controls, connection, wanted: dict[str, str], cells: int
+) -> None:
     job = await ended(seeds, failed, models=["m-a", "m-b"], regions=["US", "EU"], questions=FOUR[:2])
     result = await controls.retry(job.id, **wanted)
     assert (result.retried, result.untouched) == (cells, 8 - cells)
@@ -399,7 +401,9 @@ async def test_retry_against_verdict(seeds: Seeds, controls, connection: Connect
     await assert_audit(connection)
 
 
-async def test_retry_against_cancel(seeds: Seeds, controls, connection: Connection) -> None:
+async def test_a_retry_that_races_with_a_cancel_leaves_a_job_whose_audit_holds(
+    seeds: Seeds, controls, connection: Connection
+) -> None:
     dice = random.Random(14)
     found = set()
     for _ in range(100):

@@ -182,7 +182,7 @@ def test_a_graph_is_taken_exactly_if_it_is_closed_and_has_no_cycle(graph):
 
 
 @given(graphs())
-def test_every_wrong_dependency_is_told_where_it_stands(graph):
+def test_every_wrong_dependency_is_reported_where_it_stands(graph):
     wrong = {
         (f"/record_types/{index}/depends_on/{number}", "self_dependency" if below == one else "unknown_dependency")
         for index, (one, all_below) in enumerate(graph.items())

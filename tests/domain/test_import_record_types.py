@@ -68,7 +68,7 @@ def test_the_order_of_key_columns_is_kept():
     assert read(importing(file_type("a", key=key))).spec.record_types[0].key == tuple(key)
 
 
-def test_the_first_column_of_a_name_is_told_with_the_second():
+def test_the_first_column_of_a_name_is_reported_with_the_second():
     (error,) = errors_of(importing(file_type("a", key=["id", "id"])))
     assert error.extra["conflicts_with"] == "/record_types/0/key/0"
 
@@ -126,12 +126,12 @@ def test_a_cycle_is_named_node_by_node():
     assert "line → transaction → customer → line" in error.detail
 
 
-def test_cycles_apart_from_each_other_are_told_at_once():
+def test_cycles_apart_from_each_other_are_reported_at_once():
     body = importing(file_type("a", "b"), file_type("b", "a"), file_type("c", "d"), file_type("d", "c"))
     assert [error.extra["cycle"] for error in errors_of(body)] == [["a", "b", "a"], ["c", "d", "c"]]
 
 
-def test_a_cycle_through_a_record_type_that_is_refused_is_told_as_well():
+def test_a_cycle_through_a_record_type_that_is_refused_is_reported_as_well():
     body = importing(file_type("a", "b"), file_type("b", "a", key=[]))
     assert refusals(body) == [
         ("/record_types/1/key", "key_missing"),
@@ -173,7 +173,7 @@ def test_a_record_type_given_again_with_a_difference_is_refused(change, differin
     assert (error.extra["differing"], error.extra["conflicts_with"]) == (differing, "/record_types/0")
 
 
-def test_a_twin_whose_key_is_refused_is_no_second_error():
+def test_a_duplicate_whose_key_is_refused_is_no_second_error():
     body = importing(file_type("a"), file_type("a", key=["id", "line", "line"]))
     assert refusals(body) == [("/record_types/1/key/2", "duplicate_column")]
 

@@ -202,7 +202,7 @@ def test_a_source_must_be_an_object(source):
 
 
 @pytest.mark.parametrize("source_type", [None, "csv", 1, ["file"], "FILE", ""])
-def test_an_unknown_type_is_told_the_known_ones(source_type):
+def test_an_unknown_type_is_answered_with_the_known_ones(source_type):
     (error,) = errors_of(with_source(type=source_type, path="a.csv"))
     assert (error.pointer, error.code, error.extra["allowed"]) == (
         f"{AT}/type",
@@ -222,7 +222,7 @@ def test_an_unknown_type_is_told_the_known_ones(source_type):
         ({"type": "mysql"}, ["connection", "table"]),
     ],
 )
-def test_every_missing_name_is_told(source, missing):
+def test_every_missing_name_is_reported(source, missing):
     assert refusals(with_source(**source)) == [(f"{AT}/{name}", "empty") for name in missing]
 
 

@@ -153,7 +153,7 @@ def test_a_policy_of_inference_is_refused_with_what_to_do(name):
         ("tables", "/record_types"),
     ],
 )
-def test_a_field_that_belongs_elsewhere_is_told_its_home(name, home):
+def test_a_field_that_belongs_elsewhere_is_answered_with_where_it_belongs(name, home):
     (error,) = errors_of(importing(**{name: 1}))
     assert (error.pointer, error.code, error.extra["move_to"]) == (f"/{name}", "unknown_field", home)
 
@@ -221,7 +221,7 @@ def test_a_policy_outside_its_bounds_is_refused(name, value, code):
     assert refusals(importing(policy={name: value})) == [(f"/policy/{name}", code)]
 
 
-def test_the_bounds_of_a_policy_are_told_in_plain_digits():
+def test_the_bounds_of_a_policy_are_reported_in_plain_digits():
     (error,) = errors_of(importing(policy={"max_rejects": -1}))
     assert error.detail == "Give a number from 0 to 1000000."
 
@@ -234,7 +234,7 @@ def test_whole_seconds_are_kept_as_integers():
     assert repr(read(importing(policy={"count_timeout_seconds": 30.0})).spec.policy.count_timeout_seconds) == "30"
 
 
-def test_record_types_without_a_kind_are_told_the_kind():
+def test_record_types_without_a_kind_are_answered_with_the_kind():
     body = importing()
     del body["kind"]
     (error,) = errors_of(body)
@@ -242,7 +242,7 @@ def test_record_types_without_a_kind_are_told_the_kind():
     assert "send `kind` as `import`" in error.detail
 
 
-def test_an_import_in_an_envelope_is_told_where_it_belongs():
+def test_an_import_in_an_envelope_is_answered_with_where_it_belongs():
     (error,) = errors_of({"jobspec": importing()})
     assert (error.pointer, error.code, error.extra["move_to"]) == ("/jobspec", "misplaced_field", "")
 
@@ -251,11 +251,11 @@ def test_record_types_in_a_body_of_inference_are_unknown():
     assert refusals(plain(kind="inference", record_types=[])) == [("/record_types", "unknown_field")]
 
 
-def test_what_can_not_be_stored_is_told_first():
+def test_what_can_not_be_stored_is_reported_first():
     assert refusals(importing(name="\0", bogus=1)) == [("/name", "invalid_character")]
 
 
-def test_all_errors_are_told_at_once():
+def test_all_errors_are_reported_at_once():
     body = importing(
         file_type("a b"),
         file_type("b", "c"),
@@ -280,7 +280,7 @@ def test_all_errors_are_told_at_once():
     }
 
 
-def test_no_more_than_a_hundred_errors_are_told():
+def test_no_more_than_a_hundred_errors_are_reported():
     assert len(errors_of(importing(*[1] * 200))) == 100
 
 

@@ -19,17 +19,17 @@ def test_a_body_that_is_no_object_is_refused(body):
     assert refusals(body) == [("", "body_not_object")]
 
 
-def test_an_unknown_field_is_told_the_nearest_known_name():
+def test_an_unknown_field_is_answered_with_the_nearest_known_name():
     (error,) = errors_of(plain(modles=["a"]))
     assert (error.pointer, error.code, error.extra["nearest"]) == ("/modles", "unknown_field", "models")
 
 
-def test_an_unknown_field_far_from_any_is_told_the_known_ones():
+def test_an_unknown_field_far_from_any_is_answered_with_the_known_ones():
     (error,) = errors_of(plain(zzz=1))
     assert "models" in error.extra["allowed"]
 
 
-def test_an_unknown_field_that_has_a_home_elsewhere_is_told_it():
+def test_an_unknown_field_that_belongs_elsewhere_is_answered_with_its_place():
     (error,) = errors_of(plain(max_tokens=1))
     assert error.extra["move_to"] == "/parameters/max_tokens"
 
@@ -67,12 +67,12 @@ def test_a_container_image_has_no_place_in_the_plain_form():
         ("scoring", {}, "/benchmark/scoring"),
     ],
 )
-def test_a_field_one_level_too_high_is_told_where_it_belongs(name, value, home):
+def test_a_field_one_level_too_high_is_answered_with_where_it_belongs(name, value, home):
     (error,) = errors_of(benchmark(**{name: value}))
     assert (error.pointer, error.code, error.extra["move_to"]) == (f"/{name}", "misplaced_field", home)
 
 
-def test_a_field_of_the_jobspec_beside_it_is_told_where_it_belongs():
+def test_a_field_of_the_jobspec_beside_it_is_answered_with_where_it_belongs():
     (error,) = errors_of(envelope(questions=["a"]))
     assert (error.code, error.extra["move_to"]) == ("misplaced_field", "/jobspec/questions")
 
@@ -157,7 +157,7 @@ def test_the_policy_wins_over_the_constraints_and_says_so():
     assert (note["path"], note["kept"]) == ("/constraints/min_success_rate", "/policy/min_success_rate")
 
 
-def test_a_wrong_rate_is_told_where_it_was_written():
+def test_a_wrong_rate_is_reported_where_it_was_written():
     body = benchmark(constraints={"regions": ["US"], "min_success_rate": 67})
     assert refusals(body) == [("/constraints/min_success_rate", "out_of_range")]
 
@@ -249,7 +249,7 @@ def test_null_counts_as_not_given(name):
     assert read(plain(**{name: None})).spec == read(plain()).spec
 
 
-def test_an_unknown_kind_is_told_the_kinds():
+def test_an_unknown_kind_is_answered_with_the_kinds():
     (error,) = errors_of(plain(kind="cooking"))
     assert (error.pointer, error.code, error.extra["allowed"]) == ("/kind", "unknown_choice", ["inference", "import"])
 
@@ -259,7 +259,7 @@ def test_a_kind_must_be_spelled_exactly(kind):
     assert refusals(plain(kind=kind)) == [("/kind", "unknown_choice")]
 
 
-def test_all_errors_are_told_at_once():
+def test_all_errors_are_reported_at_once():
     body = plain(id="?", regions=["mars"], models=[1], questions=[""], on_duplicate="maybe")
     assert {pointer for pointer, _ in refusals(body)} == {
         "/id",
@@ -270,7 +270,7 @@ def test_all_errors_are_told_at_once():
     }
 
 
-def test_no_more_than_a_hundred_errors_are_told():
+def test_no_more_than_a_hundred_errors_are_reported():
     assert len(errors_of(plain(models=[1] * 200))) == 100
 
 

@@ -109,11 +109,11 @@ def test_a_refusal_of_what_is_paused_says_how_to_wait():
     assert error.extra == {"region": "us-east"}
 
 
-def test_a_paused_region_is_told_once_however_it_is_spelled():
+def test_a_paused_region_is_reported_once_however_it_is_spelled():
     assert refusals(plain(regions=["US", "us-east", "USA"]), PAUSED) == [("/regions/0", "region_paused")]
 
 
-def test_what_is_paused_is_told_with_everything_else():
+def test_what_is_paused_is_reported_with_everything_else():
     assert refusals(plain(regions=["US"], questions=[]), PAUSED) == [
         ("/questions", "questions_missing"),
         ("/regions/0", "region_paused"),
@@ -177,7 +177,7 @@ def test_a_job_can_wait_for_a_paused_provider():
     assert read(body, CONFIGURED).refusal is None
 
 
-def test_a_paused_default_provider_is_told_at_the_model():
+def test_a_paused_default_provider_is_reported_at_the_model():
     registry = replace(CONFIGURED, paused_providers=frozenset({"hybrid"}))
     assert refusals(plain(models=["a", {"id": "b", "provider": "openai"}]), registry) == [
         ("/models/0", "provider_paused")
@@ -239,7 +239,7 @@ def test_a_default_provider_is_noted_once():
     ]
 
 
-def test_models_and_regions_that_are_both_missing_are_both_told():
+def test_models_and_regions_that_are_both_missing_are_both_reported():
     body = {"questions": ["b"], "regions": []}
     assert refusals(body) == [("/models", "models_missing"), ("/regions", "regions_missing")]
 
@@ -332,7 +332,7 @@ def test_model_ids_of_providers_are_taken(model_id):
 
 @pytest.mark.parametrize("name", ["models", "regions", "questions"])
 @pytest.mark.parametrize("value", ["US", 1, {}, True])
-def test_a_list_must_be_one(name, value):
+def test_what_must_be_a_list_is_refused_otherwise(name, value):
     assert refusals(plain(**{name: value})) == [(f"/{name}", "wrong_type")]
 
 
@@ -370,6 +370,6 @@ def test_a_wrong_name_is_refused(name, code):
 
 
 @pytest.mark.parametrize("value", ["never", 1, None, [], {}])
-def test_an_unknown_on_duplicate_is_told_the_known_ones(value):
+def test_an_unknown_on_duplicate_is_answered_with_the_known_ones(value):
     errors = errors_of(plain(on_duplicate=value))
     assert [error.extra["allowed"] for error in errors] == ([["join", "reject", "create"]] if value is not None else [])

@@ -61,7 +61,7 @@ def test_a_wallet_address_is_not_kept():
     assert read(submitted("03")).spec.metadata["wallet_address"] == "[redacted]"
 
 
-def test_the_wrong_layout_is_told_each_misplaced_field_and_where_it_belongs():
+def test_the_wrong_layout_is_answered_with_each_misplaced_field_and_where_it_belongs():
     assert {error.pointer: (error.code, error.extra["move_to"]) for error in errors_of(submitted("07"))} == {
         "/container": ("misplaced_field", "/benchmark/container"),
         "/input": ("misplaced_field", "/benchmark/input"),

@@ -73,7 +73,7 @@ def test_a_graph_with_levels_has_no_cycle(graph):
     assert find_cycles(graph, limit=5) == []
 
 
-def test_a_cycle_is_told_node_by_node_as_each_depends_on_the_next():
+def test_a_cycle_is_reported_node_by_node_as_each_depends_on_the_next():
     assert find_cycles({"x": [], "a": ["b", "x"], "b": ["c"], "c": ["a"]}, limit=5) == [["a", "b", "c", "a"]]
 
 
@@ -81,7 +81,7 @@ def test_a_cycle_begins_with_the_node_that_is_named_first():
     assert find_cycles({"c": ["a"], "a": ["b"], "b": ["c"]}, limit=5) == [["c", "a", "b", "c"]]
 
 
-def test_cycles_apart_from_each_other_are_all_told_up_to_the_limit():
+def test_cycles_apart_from_each_other_are_all_reported_up_to_the_limit():
     graph = {"a": ["b"], "b": ["a"], "c": ["d"], "d": ["c"], "e": ["f"], "f": ["e"]}
     assert find_cycles(graph, limit=2) == [["a", "b", "a"], ["c", "d", "c"]]
 
@@ -91,7 +91,7 @@ def test_a_dependency_on_something_unnamed_is_no_cycle():
 
 
 @given(tangles())
-def test_every_cycle_that_is_told_is_one(graph):
+def test_every_cycle_that_is_reported_is_one(graph):
     cycles = find_cycles(graph, limit=10)
     for cycle in cycles:
         assert cycle[0] == cycle[-1]

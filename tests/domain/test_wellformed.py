@@ -57,11 +57,11 @@ def test_names_in_any_script_are_taken():
     assert refusals(plain(metadata={"é": 1, "ключ": {"鍵": 2}})) == []
 
 
-def test_each_place_is_told():
+def test_each_place_of_a_value_that_cannot_be_stored_is_reported():
     assert len(errors_of(plain(metadata={"a": "\0", "b": ["\0", 2**70]}))) == 3
 
 
-def test_no_more_than_a_hundred_places_are_told():
+def test_no_more_than_a_hundred_places_are_reported():
     assert len(errors_of(plain(metadata={"a": ["\0"] * 500}))) == 100
 
 

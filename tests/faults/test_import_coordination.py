@@ -150,7 +150,7 @@ async def test_a_count_that_takes_too_long_fails_the_job_with_the_reason(fleet, 
     assert "customer" in job["error_detail"]
 
 
-async def test_an_import_whose_doorbell_was_lost_is_coordinated(fleet, connection, job_no) -> None:
+async def test_an_import_whose_envelope_was_lost_is_coordinated(fleet, connection, job_no) -> None:
     fleet.start(1)
     await all_ended(connection)
     await assert_imported_once(connection, job_no)

@@ -109,5 +109,5 @@ async def test_an_import_of_twelve_record_types_while_workers_are_killed(fleet, 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 21))
-async def test_twenty_more_of_them(fleet, erp, connection, redis_url, seed) -> None:
+async def test_twenty_more_random_kills_lose_and_repeat_nothing(fleet, erp, connection, redis_url, seed) -> None:
     await run(fleet, erp, connection, redis_url, seed)

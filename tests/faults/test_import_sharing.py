@@ -73,7 +73,7 @@ async def test_batches_that_a_worker_gives_back_are_taken_by_another_at_once(fle
     assert await connection.fetchval("SELECT completed FROM jobs WHERE job_no = $1", job_no) == 2000
 
 
-async def test_a_wide_import_is_shared_by_workers_that_heard_no_bell(fleet, erp, connection, redis_url) -> None:
+async def test_a_wide_import_is_shared_by_workers_that_got_no_envelope(fleet, erp, connection, redis_url) -> None:
     fleet.start(2, **SLOW_TIMERS)
     await started(erp, connection, redis_url, max_concurrent=60)
     async with connection.transaction():

@@ -38,7 +38,7 @@ def press(clients: SimultaneousClients, apis: list[str], path: str, bodies: list
     return clients.post(apis, bodies or [{}] * AT_ONCE, path=path)
 
 
-async def test_cancel(clients, apis, seeds: Seeds, connection) -> None:
+async def test_one_of_fifty_cancels_at_once_cancels(clients, apis, seeds: Seeds, connection) -> None:
     job = await seeds.submit(questions=["One?", "Two?", "Three?", "Four?"])
     await seeds.plan()
     [first, second] = await seeds.claim()
@@ -50,7 +50,7 @@ async def test_cancel(clients, apis, seeds: Seeds, connection) -> None:
     await assert_audit(connection)
 
 
-async def test_retry_of_a_job(clients, apis, seeds: Seeds, connection) -> None:
+async def test_one_of_fifty_retries_of_a_job_at_once_retries(clients, apis, seeds: Seeds, connection) -> None:
     job = await job_with_dead_letters(seeds)
     replies = press(clients, apis, f"/jobs/{job.id}/retry")
     assert {reply.status for reply in replies} == {200}
@@ -58,7 +58,7 @@ async def test_retry_of_a_job(clients, apis, seeds: Seeds, connection) -> None:
     await runs_once(seeds, connection, cells=4)
 
 
-async def test_retry_of_an_execution(clients, apis, seeds: Seeds, connection) -> None:
+async def test_one_of_fifty_retries_of_an_execution_at_once_retries(clients, apis, seeds: Seeds, connection) -> None:
     job = await job_with_dead_letters(seeds)
     replies = press(clients, apis, f"/executions/{job.job_no}-0-0-0/retry")
     assert {reply.status for reply in replies} == {200}
@@ -66,7 +66,7 @@ async def test_retry_of_an_execution(clients, apis, seeds: Seeds, connection) ->
     await runs_once(seeds, connection, cells=1)
 
 
-async def test_replay(clients, apis, seeds: Seeds, connection) -> None:
+async def test_one_of_fifty_replays_at_once_replays(clients, apis, seeds: Seeds, connection) -> None:
     await job_with_dead_letters(seeds)
     replies = press(clients, apis, "/queue/dead/1/replay")
     assert {reply.status for reply in replies} == {200}
@@ -74,7 +74,9 @@ async def test_replay(clients, apis, seeds: Seeds, connection) -> None:
     await runs_once(seeds, connection, cells=1)
 
 
-async def test_resolve(clients, apis, seeds: Seeds, connection) -> None:
+async def test_one_of_two_resolutions_at_once_holds_and_the_other_is_refused(
+    clients, apis, seeds: Seeds, connection
+) -> None:
     job = await seeds.submit(questions=["One?", "Two?"])
     await seeds.plan()
     [batch] = await seeds.claim()
@@ -88,7 +90,7 @@ async def test_resolve(clients, apis, seeds: Seeds, connection) -> None:
     await assert_audit(connection)
 
 
-async def test_release(clients, apis, seeds: Seeds, connection) -> None:
+async def test_one_of_fifty_releases_at_once_releases(clients, apis, seeds: Seeds, connection) -> None:
     job = await seeds.submit(questions=["One?", "Two?"])
     await seeds.plan()
     [held] = await seeds.claim()

@@ -149,7 +149,7 @@ async def test_a_call_that_must_not_repeat_waits_for_its_start_to_be_recorded(
     await assert_nothing_lost(connection, provider, worker, jobs=1)
 
 
-async def test_a_post_under_a_lock_is_told_to_come_back(
+async def test_a_post_under_a_lock_is_asked_to_come_back(
     database_url: str, redis_url: str, connection, limited, start_api: StartProcess
 ) -> None:
     await limited("lock_timeout", "200ms")

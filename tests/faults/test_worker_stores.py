@@ -43,7 +43,7 @@ async def test_a_stream_that_is_emptied_before_any_worker_comes(fleet: Fleet, co
     await assert_audit(connection)
 
 
-async def test_doorbells_that_are_lost_are_rung_again(fleet: Fleet, connection) -> None:
+async def test_envelopes_that_are_lost_are_published_again(fleet: Fleet, connection) -> None:
     """The workers look at the stream only, and everything of it is gone, the group with it."""
     fleet.start(2, **QUICK)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body()]))

@@ -69,7 +69,9 @@ async def test_leases_are_kept_while_results_wait_for_a_lock(fleet: Fleet, conne
     await assert_audit(connection)
 
 
-async def test_whoever_fills_itself_while_planning_rings_for_the_others(fleet: Fleet, connection) -> None:
+async def test_a_worker_that_fills_itself_while_planning_publishes_an_envelope_for_the_others(
+    fleet: Fleet, connection
+) -> None:
     fleet.start(2, ECHO_DELAY_SECONDS=5, WORKER_CONCURRENCY=10, LEASE_SECONDS=60, RECONCILE_SECONDS=60)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=4, questions=20)]))
     await eventually_async(

@@ -38,7 +38,7 @@ async def test_the_spec_of_the_incident_plans_each_model_once(client: Client) ->
         ({"models": ["a"], "questions": ["Why?", " Why? "]}, [("/questions/1", "/questions/0")]),
     ],
 )
-async def test_a_twin_is_dropped_and_told_wherever_it_stands(
+async def test_a_duplicate_is_dropped_and_reported_wherever_it_stands(
     client: Client, changes: Json, expected: list[tuple[str, str]]
 ) -> None:
     body = unique(**changes)
@@ -51,7 +51,7 @@ async def test_a_twin_is_dropped_and_told_wherever_it_stands(
     assert planned["executions"] == len({str(model) for model in changes["models"] if isinstance(model, str)})
 
 
-async def test_a_spec_with_twins_is_the_same_work_as_without(client: Client) -> None:
+async def test_a_spec_with_duplicates_is_the_same_work_as_without(client: Client) -> None:
     body = unique(models=["a", "b"], regions=["us-east"])
     created = await client.post({**body, "models": ["b", "a", "b"], "regions": ["US", "us-east"]})
     joined = await client.post(body)
@@ -59,6 +59,6 @@ async def test_a_spec_with_twins_is_the_same_work_as_without(client: Client) -> 
     assert joined.json()["job"]["id"] == created.json()["job"]["id"]
 
 
-async def test_twins_that_differ_are_refused_rather_than_dropped(client: Client) -> None:
+async def test_duplicates_that_differ_are_refused_rather_than_dropped(client: Client) -> None:
     answer = await client.post(unique(models=[{"id": "a", "provider": "x"}, {"id": "a", "provider": "y"}]))
     assert answer.status_code == 422

@@ -39,7 +39,7 @@ async def test_a_message_whose_taker_died_before_it_wrote_anything(fleet: Fleet,
     await assert_audit(connection)
 
 
-async def test_a_job_that_nobody_was_told_of(fleet: Fleet, connection) -> None:
+async def test_a_job_without_an_envelope(fleet: Fleet, connection) -> None:
     """Both workers have taken their first look, at everything, before the job is there; the count follows its bell."""
     fleet.start(2, **QUICK)
     async with broker_client(fleet.redis_url) as client:

@@ -11,7 +11,7 @@ from tests.support.outcomes import all_ended, assert_audit, attempts
 from tests.support.workers import Fleet
 
 
-async def test_a_retry_outlives_the_process_that_took_it_and_the_bell_that_it_rang(
+async def test_a_retry_outlives_the_process_that_took_it_and_the_envelope_that_it_published(
     fleet: Fleet, connection, start_api
 ) -> None:
     (failing,) = fleet.start(ECHO_FAILURE_RATE=1)

@@ -10,7 +10,7 @@ from tests.support.workers import Fleet
 EVERYWHERE = ["US", "EU", "APAC"]
 
 
-async def test_a_region_that_is_off_is_told_at_submit_and_others_proceed(
+async def test_a_region_that_is_off_is_reported_at_submit_and_others_proceed(
     fleet: Fleet, connection: Any, own_client: Client
 ) -> None:
     fleet.start()

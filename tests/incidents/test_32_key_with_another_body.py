@@ -30,7 +30,7 @@ async def test_another_body_is_refused(client: Client) -> None:
     assert await client.jobs(other["name"]) == []
 
 
-async def test_fifty_at_once_are_one_job_and_one_doorbell(
+async def test_fifty_at_once_are_one_job_and_one_envelope(
     client: Client, clients: SimultaneousClients, service: Process, redis_url: str
 ) -> None:
     body = unique()

@@ -67,7 +67,7 @@ async def test_each_action_takes_the_id_that_is_shown(client: httpx2.AsyncClient
         "/queue/dead/9/replay",
     ],
 )
-async def test_an_id_that_nothing_has_is_told_apart(client: httpx2.AsyncClient, path: str) -> None:
+async def test_an_id_that_nothing_has_is_distinguished(client: httpx2.AsyncClient, path: str) -> None:
     body = {"status": "failed"} if path.endswith("resolve") else {}
     answer = await client.post(path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -6,7 +6,7 @@ from db.engine import create_engine
 from tests.support.import_steps import ImportSteps, plan_of, read
 
 
-async def test_an_end_that_names_no_stored_batch_changes_nothing_and_is_told(database_url, connection) -> None:
+async def test_an_end_that_names_no_stored_batch_changes_nothing_and_is_reported(database_url, connection) -> None:
     engine = create_engine(database_url)
     ledger = ImportSteps(engine)
     job_no = await ledger.coordinate(plan_of([2]))

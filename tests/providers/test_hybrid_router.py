@@ -144,7 +144,7 @@ def test_overload_behind_the_router_closes_the_gate(code):
     assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("provider_unavailable", True, True)
 
 
-async def test_what_a_web_framework_refuses_is_told(provider, router):
+async def test_what_a_web_framework_refuses_is_reported(provider, router):
     provider.behave = body(b'{"detail": [{"loc": ["body", "prompt"], "msg": "too long"}]}', status=422)
     outcome = await router.answer(call())
     assert (outcome.code, outcome.retryable) == ("provider_refused", False)

@@ -80,7 +80,7 @@ async def test_no_proxy_of_the_environment_is_used(provider, at, monkeypatch):
     await one.aclose()
 
 
-async def test_the_region_that_served_is_told_in_its_canonical_spelling(provider, chat):
+async def test_the_region_that_served_is_reported_in_its_canonical_spelling(provider, chat):
     provider.behave = answer(region=" us-EAST ")
     assert (await chat.answer(call())).region_served == "us-east"
     provider.behave = answer(region="USA")

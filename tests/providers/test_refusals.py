@@ -50,7 +50,7 @@ OPEN, CLOSED = False, True
         (307, {"Location": "/elsewhere"}, ("provider_redirects", OPEN, None)),
     ],
 )
-async def test_the_status_decides(provider, chat, status, headers, expected):
+async def test_the_http_status_decides_how_a_refusal_is_classified(provider, chat, status, headers, expected):
     code, closes_gate, seconds = expected
     provider.behave = refuse(status, "some_code", "Some reason.", headers=headers)
     outcome = await chat.answer(call())
@@ -213,11 +213,11 @@ async def test_a_key_at_the_cut_is_not_half_shown(provider, at):
         (b"null", "HTTP 500: null"),
     ],
 )
-def test_the_providers_own_words_are_told_in_any_shape(text, detail):
+def test_the_providers_own_words_are_reported_in_any_shape(text, detail):
     assert refused(answered(text, 500)).detail == detail
 
 
-async def test_of_a_packed_refusal_nothing_is_told_but_its_status(provider, chat):
+async def test_of_a_packed_refusal_nothing_is_reported_but_its_status(provider, chat):
     provider.behave = body(gzip.compress(b"busy"), status=500, headers={"Content-Encoding": "gzip"})
     assert (await chat.answer(call())).detail == "HTTP 500"
 

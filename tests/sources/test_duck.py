@@ -48,7 +48,7 @@ async def test_a_file_system_that_hangs_holds_no_caller_who_is_cancelled(duck, t
     assert await duck.run(answer) == (42,)
 
 
-async def test_a_file_system_that_hangs_is_told_past_the_limit(duck, thaw):
+async def test_a_file_system_that_hangs_is_reported_past_the_limit(duck, thaw):
     with pytest.raises(SourceTimeout, match=r"within 0\.1 seconds") as hung:
         await duck.run(lambda _: thaw.wait(60), limit_seconds=0.1)
     assert (hung.value.retryable, hung.value.is_away) == (True, False)
@@ -82,7 +82,7 @@ except TimeoutError:
     assert ended.stdout == "gave up\n"
 
 
-async def test_what_the_disk_refuses_is_told_as_its_trouble_without_a_path(duck, tmp_path):
+async def test_what_the_disk_refuses_is_reported_as_its_trouble_without_a_path(duck, tmp_path):
     (tmp_path / "blocked").write_text("no folder")
     with pytest.raises(SourceUnavailable, match="Not a directory") as refused:
         await duck.run(lambda _: (tmp_path / "blocked" / "inner").mkdir())

@@ -95,7 +95,7 @@ async def test_a_file_that_is_not_of_its_format_is_unreadable_and_leaves_nothing
     assert not list(root.parent.glob("staging/*"))
 
 
-async def test_more_malformed_records_than_can_be_kept_are_told_with_the_first(root, open_file):
+async def test_more_malformed_records_than_can_be_kept_are_reported_with_the_first(root, open_file):
     (root / "rows.csv").write_bytes(b"a,b\n1,2\n\n" + b"1\n" * 100_001)
     wanted = r"More than 100000 records make no sense.*the first is in line 4 \(it has 1 value instead of 2\)\. Mend"
     with pytest.raises(Unreadable, match=wanted):

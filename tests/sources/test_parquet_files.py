@@ -479,7 +479,7 @@ async def test_a_column_may_be_called_as_the_schema_of_arrow_is(read):
     ]
 
 
-async def test_a_footer_whose_arrow_schema_cannot_be_told_apart_is_refused(root, open_file):
+async def test_a_footer_whose_arrow_schema_cannot_be_distinguished_is_refused(root, open_file):
     table = pa.table({"id": [1], "\x18\x0cARROW:schema\x18": [2]})
     parquet.write_table(table, root / "rows.parquet")
     with pytest.raises(Unreadable, match="write it without one"):

@@ -138,7 +138,7 @@ async def test_what_a_dead_process_left_goes_when_another_file_is_staged_and_wha
         (Limits(seconds=0.01), SourceTimeout, r"wasn't read within 0\.01 seconds"),
     ],
 )
-async def test_a_file_that_takes_more_than_it_may_is_told_and_leaves_nothing(root, staging, limits, error, why):
+async def test_a_file_that_takes_more_than_it_may_is_reported_and_leaves_nothing(root, staging, limits, error, why):
     (root / "rows.csv").write_text("id,v\n1," + random.Random(2).randbytes(5 * MIB).hex() + "\n")
     with pytest.raises(error, match=f'^"rows.csv".*{why}'):
         await Parser(limits).stage(root=root, source=file("rows.csv"), folder=staging)

@@ -91,7 +91,7 @@ def test_what_is_not_there_is_missing(root, path):
     assert missing.value.code in {"source_missing", "source_unavailable"}
 
 
-def test_a_missing_root_is_told(tmp_path):
+def test_a_missing_root_is_reported(tmp_path):
     with pytest.raises(SourceMissing, match="import root"):
         read(tmp_path / "nowhere", "rows.csv")
 

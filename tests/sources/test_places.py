@@ -170,7 +170,7 @@ async def test_every_reject_of_json_lines_names_its_line(root, open_file):
     ]
 
 
-async def test_lines_are_not_told_where_more_are_blank_than_are_remembered(root, open_file, monkeypatch):
+async def test_lines_are_not_reported_where_more_are_blank_than_are_remembered(root, open_file, monkeypatch):
     monkeypatch.setattr("sources.file.json_lines.MAX_BLANK_LINES", 2)
     for name, blank, wanted in (("few.jsonl", 2, [1, 4]), ("many.jsonl", 3, [None, None])):
         (root / name).write_bytes(b'{"id": 1}\n' + b"\n" * blank + b'{"id": 2}\n')

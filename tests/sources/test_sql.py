@@ -315,7 +315,7 @@ async def test_no_word_of_a_range_reaches_a_statement_unchecked(database, connec
         await source.read({**survey.ranges[0].range, **change})
 
 
-async def test_a_key_column_that_changed_its_type_is_told(database, connection):
+async def test_a_key_column_that_changed_its_type_is_reported(database, connection):
     await make_lines(database, 10)
     survey = await SqlSource(connection, "line").ranges(["transaction", "line"], 5)
     await database.execute("ALTER TABLE line ALTER line TYPE text")
@@ -323,7 +323,7 @@ async def test_a_key_column_that_changed_its_type_is_told(database, connection):
         await SqlSource(connection, "line").read(survey.ranges[0].range)
 
 
-async def test_a_table_that_lost_a_column_is_told(database, connection):
+async def test_a_table_that_lost_a_column_is_reported(database, connection):
     await make_lines(database, 10)
     source = SqlSource(connection, "line")
     survey = await source.ranges(["transaction", "line"], 5)
@@ -332,7 +332,7 @@ async def test_a_table_that_lost_a_column_is_told(database, connection):
         await source.read(survey.ranges[0].range)
 
 
-async def test_a_range_that_grew_beyond_its_bound_is_told(database, connection):
+async def test_a_range_that_grew_beyond_its_bound_is_reported(database, connection):
     await make_lines(database, 10)
     source = SqlSource(connection, "line")
     survey = await source.ranges(["transaction", "line"], 5)
@@ -341,7 +341,7 @@ async def test_a_range_that_grew_beyond_its_bound_is_told(database, connection):
         await source.read(survey.ranges[0].range)
 
 
-async def test_a_key_without_an_order_is_told(database, connection):
+async def test_a_key_without_an_order_is_reported(database, connection):
     await database.execute("""CREATE TABLE item AS SELECT '{"a": 1}'::json AS doc""")
     with pytest.raises(KeyUnusable, match="no order"):
         await SqlSource(connection, "item").ranges(["doc"], 5)
@@ -496,7 +496,7 @@ async def test_many_ranges_are_read_at_once_over_few_sessions(database, connecti
     assert sessions <= 4
 
 
-async def test_an_absent_source_and_a_wrong_account_are_told_apart(empty_database_url, unused_tcp_port):
+async def test_an_absent_source_and_a_wrong_account_are_distinguished(empty_database_url, unused_tcp_port):
     away = sql_connection(f"postgresql://u:geheim@127.0.0.1:{unused_tcp_port}/d")
     with pytest.raises(SourceUnavailable) as error:
         await SqlSource(away, "line").count()
@@ -522,7 +522,7 @@ async def test_a_table_that_the_account_may_not_read_is_refused(database, empty_
         await database.execute("DROP ROLE reader_of_nothing")
 
 
-async def test_a_session_that_an_operator_ends_is_told_as_absence_and_the_next_call_works(database, connection):
+async def test_a_session_that_an_operator_ends_is_reported_as_absence_and_the_next_call_works(database, connection):
     await database.execute(SLOW)
     counting = asyncio.create_task(SqlSource(connection, "slow").count())
     await eventually_async(lambda: active(database))

@@ -243,7 +243,7 @@ async def test_a_spec_can_only_name_a_configured_query(connection):
         SuiteqlSource(connection, "SELECT 1")
 
 
-async def test_a_query_that_the_service_refuses_is_told_without_its_words(connection):
+async def test_a_query_that_the_service_refuses_is_reported_without_its_words(connection):
     with pytest.raises(SourceRefused, match="400 INVALID_PARAMETER") as refused:
         await SuiteqlSource(connection, "nowhere").count()
     assert not refused.value.retryable
@@ -274,7 +274,7 @@ async def test_a_busy_or_troubled_service_is_asked_again(server, connection, no_
     assert [call.status for call in server.calls] == [429, 429, 503, 429, 200]
 
 
-async def test_patience_ends(server, no_waiting):
+async def test_a_service_that_stays_busy_is_given_up_after_a_deadline(server, no_waiting):
     connection = SuiteqlConnection(server.url, token=TOKEN, queries=QUERIES, patience_seconds=0.2)
     server.refusals = [(429, {})] * 10_000
     with pytest.raises(SourceBusy, match="429 CONCURRENCY_LIMIT_EXCEEDED") as busy:
@@ -309,7 +309,7 @@ async def _is(value):
     return value
 
 
-async def test_a_service_that_is_away_or_silent_is_told_as_such(server, unused_tcp_port, no_waiting):
+async def test_a_service_that_is_away_or_silent_is_reported_as_such(server, unused_tcp_port, no_waiting):
     away = SuiteqlConnection(f"http://127.0.0.1:{unused_tcp_port}", token=TOKEN, queries=QUERIES, patience_seconds=0.1)
     with pytest.raises(SourceUnavailable, match="ConnectError"):
         await SuiteqlSource(away, "customer").count()

@@ -48,7 +48,7 @@ async def surveyed(errors: Mapping[str, Exception], *names: str):
     return found, trouble_of(spec, found), waves_of(spec, found)
 
 
-async def test_what_nobody_foresaw_befalls_its_record_type_alone():
+async def test_an_unforeseen_error_fails_its_record_type_alone():
     cause = RuntimeError("secret")
     found, trouble, waves = await surveyed({"b": cause}, "a", "b", "c")
     assert isinstance(found["a"], Survey)
@@ -82,7 +82,7 @@ async def test_a_timeout_that_a_source_raises_itself_is_no_limit_of_the_policy()
     assert found["a"].code == "source_error"
 
 
-async def test_no_more_than_five_record_types_are_told():
+async def test_no_more_than_five_record_types_are_reported():
     names = "abcdefg"
     _, trouble, _ = await surveyed({name: Unreadable(f"nonsense in {name}.") for name in names}, *names)
     assert trouble is not None

@@ -15,7 +15,7 @@ from tests.support.workers import Fleet
 QUICK = {"LEASE_SECONDS": 1, "HEARTBEAT_SECONDS": 0.2, "RECONCILE_SECONDS": 0.3}
 
 
-async def test_ten_doorbells_and_four_workers_run_each_cell_once(fleet: Fleet, connection) -> None:
+async def test_ten_envelopes_and_four_workers_run_each_cell_once(fleet: Fleet, connection) -> None:
     fleet.start(4, ECHO_DELAY_SECONDS=0.02)
     (job_no,) = await store_jobs(connection, [job_body(models=3, regions=3, questions=2)])
     await publish_envelopes(fleet.redis_url, [job_no] * 10)
@@ -28,7 +28,7 @@ async def test_ten_doorbells_and_four_workers_run_each_cell_once(fleet: Fleet, c
     await assert_audit(connection)
 
 
-async def test_doorbells_of_many_jobs_in_any_order_are_each_counted(fleet: Fleet, connection) -> None:
+async def test_envelopes_of_many_jobs_in_any_order_are_each_counted(fleet: Fleet, connection) -> None:
     fleet.start(4)
     job_nos = await store_jobs(connection, [job_body(questions=4)] * 50)
     await publish_envelopes(fleet.redis_url, [*job_nos, *reversed(job_nos), *job_nos])
@@ -40,7 +40,7 @@ async def test_doorbells_of_many_jobs_in_any_order_are_each_counted(fleet: Fleet
     await assert_audit(connection)
 
 
-async def test_a_doorbell_in_dead_hands_is_taken_over_and_counted_when_its_job_has_ended(
+async def test_an_envelope_in_dead_hands_is_taken_over_and_counted_when_its_job_has_ended(
     fleet: Fleet, connection
 ) -> None:
     (job_no,) = await store_jobs(connection, [job_body(questions=3)])
@@ -57,7 +57,7 @@ async def test_a_doorbell_in_dead_hands_is_taken_over_and_counted_when_its_job_h
     await assert_audit(connection)
 
 
-async def test_a_doorbell_in_dead_hands_is_answered_for_a_job_that_waits(fleet: Fleet, connection) -> None:
+async def test_an_envelope_in_dead_hands_is_answered_for_a_job_that_waits(fleet: Fleet, connection) -> None:
     (job_no,) = await store_jobs(connection, [job_body(questions=3)])
     async with broker_client(fleet.redis_url) as client:
         await envelopes.reserve(client, "dead", count=1, block_seconds=0.001)
@@ -100,7 +100,7 @@ async def test_what_is_no_envelope_is_put_away_and_stops_nobody(fleet: Fleet, co
     await assert_audit(connection)
 
 
-async def test_a_doorbell_for_nothing_is_put_away(fleet: Fleet, connection) -> None:
+async def test_an_envelope_for_nothing_is_acknowledged(fleet: Fleet, connection) -> None:
     (worker,) = fleet.start()
     await publish_envelopes(fleet.redis_url, [404])
     async with broker_client(fleet.redis_url) as client:
