@@ -1,9 +1,16 @@
-"""Repeating what fails for now, such as a transaction while the database is unavailable: one loop for all of it."""
+"""Repeating what fails for now, such as a transaction while the database is unavailable: one mechanism for all."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_fixed
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_before_delay,
+    wait_fixed,
+)
 
 Result = TypeVar("Result")
 
@@ -32,6 +39,32 @@ async def retry(
         retry=retry_if_exception(lambda error: isinstance(error, on) and not isinstance(error, but_not)),
         wait=wait_fixed(delay_seconds),
         before_sleep=log,
+    )
+    result: Result = await retrying(attempt)
+    return result
+
+
+async def retry_within(
+    step: Callable[[], Awaitable[Result]],
+    *,
+    on: tuple[type[Exception], ...],
+    seconds: float,
+    wait_seconds: Callable[[int, Any], float],
+) -> Result:
+    """Await `step` until it returns, or raises something else than `on`, or the next try would begin too late.
+
+    `wait_seconds` gets how many tries failed before, and the error of the last one, which is raised in the end: once
+    the next try would begin `seconds` after the first one. Cancelled as `retry`.
+    """
+
+    async def attempt() -> Result:
+        return await step()
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(on),
+        wait=lambda state: wait_seconds(state.attempt_number - 1, _error_of(state)),
+        stop=stop_before_delay(seconds),
+        reraise=True,
     )
     result: Result = await retrying(attempt)
     return result

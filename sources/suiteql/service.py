@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 
+from runtime.retrying import retry_within
 from sources.errors import SourceBusy, SourceError, SourceRefused, SourceTimeout, SourceUnavailable, Unreadable
 from sources.values import NotJson, raw_json
 
@@ -84,19 +85,14 @@ class SuiteqlConnection:
         `limit` is at most PAGE_ROWS, `offset` a multiple of it. Raises QueryRefused for a query that is refused,
         SourceRefused for the credentials, SourceBusy and SourceUnavailable once patience has run out.
         """
-        deadline = asyncio.get_running_loop().time() + self._patience_seconds
-        tries = 0
-        while True:
-            try:
-                async with self._places:
-                    return _page(await self._call(query, limit=limit, offset=offset))
-            except SourceUnavailable as error:
-                wait = _wait_seconds(tries, error)
-                if asyncio.get_running_loop().time() + wait > deadline:
-                    raise
-                # Outside the place, so that a call that waits keeps no other from being made.
-                await asyncio.sleep(wait)
-                tries += 1
+
+        async def ask() -> Page:
+            async with self._places:  # not between two tries: one that waits keeps no other call from being made
+                return _page(await self._call(query, limit=limit, offset=offset))
+
+        return await retry_within(
+            ask, on=(SourceUnavailable,), seconds=self._patience_seconds, wait_seconds=_wait_seconds
+        )
 
     async def aclose(self) -> None:
         """End every call and let go of the connections."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from runtime.retrying import retry
+from runtime.retrying import retry, retry_within
 
 Step = Callable[[], Awaitable[str]]
 
@@ -92,3 +92,23 @@ async def test_one_that_fails_beside_it_ends_it() -> None:
             )
             group.create_task(fail())
     assert raised.group_contains(LookupError)
+
+
+async def test_within_a_limit_the_waits_follow_the_tries_and_their_errors() -> None:
+    first, second = OSError("first"), OSError("second")
+    asked: list[tuple[int, Exception]] = []
+
+    def wait_seconds(tries: int, error: Exception) -> float:
+        asked.append((tries, error))
+        return 0
+
+    assert await retry_within(failing(first, second), on=(OSError,), seconds=60, wait_seconds=wait_seconds) == "done"
+    assert asked == [(0, first), (1, second)]
+
+
+async def test_a_try_that_would_begin_after_the_limit_is_not_made() -> None:
+    first, second = OSError("first"), OSError("second")
+    step = failing(first, second)
+    with pytest.raises(OSError, match="second") as raised:
+        await retry_within(step, on=(OSError,), seconds=60, wait_seconds=lambda tries, _: tries * 3600)
+    assert raised.value is second
