@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     warnings.filterwarnings("ignore", message='The configuration option "asyncio_default_fixture_loop_scope" is unset')
 
 
-SLOW_FOLDERS = ("launcher", "corpus", "incidents", "faults", "worker", "sources", "cli", "deploy", "docs")
+SLOW_FOLDERS = ("launcher", "upgrades", "corpus", "incidents", "faults", "worker", "sources", "cli", "deploy", "docs")
 """Their files go first, so that no process is left with a slow one at the end; before them those that run alone."""
 
 
