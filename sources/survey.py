@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from db.imports import FoundRecordType, ImportPlan, PlannedRange
+from db.import_plans import FoundRecordType, ImportPlan, PlannedRange
 from domain.batch_counts import MAX_BATCHES
 from domain.identities import IdentityKey, of_source
 from domain.import_spec import ImportSpec, RecordType

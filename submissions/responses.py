@@ -86,7 +86,8 @@ def status_code_of(decision: Decision) -> int:
 
 
 def _job(submission: Submission, job: SubmittedJob) -> Mapping[str, Any]:
-    return job_json(job, submission.kinds[job.kind].parts)
+    kind = submission.kinds.get(job.kind)  # a later release may know more kinds
+    return job_json(job, kind.parts if kind else ())
 
 
 def _body(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from db import batches
+from db import claiming
 from db.batches import Claim, Claimant, ClaimedBatch, Pools
 from db.engine import Connection
 from db.job_kinds import INFERENCE
@@ -159,11 +159,11 @@ class InferenceRunner(Runner):
     async def _claim_calls(self, connection: Connection, claimant: Claimant) -> Claim:
         executor, pools = self._executor, self._context.serving.called
         room, growing = executor.in_hand.room_for_calls, executor.starved()
-        return await batches.claim_calls(connection, pools, claimant, calls=room, growing=growing)
+        return await claiming.claim_calls(connection, pools, claimant, calls=room, growing=growing)
 
     async def _claim_cells(self, connection: Connection, claimant: Claimant) -> Claim:
         pools, room = self._context.serving.instant, self._executor.in_hand.room_for_cells
-        return await batches.claim_cells(connection, pools, claimant, cells=room)
+        return await claiming.claim_cells(connection, pools, claimant, cells=room)
 
     def _can_answer(self, batch: ClaimedBatch) -> bool:
         """Say whether a batch can be begun here; one that is only to be ended asks nobody."""
@@ -171,7 +171,7 @@ class InferenceRunner(Runner):
 
 
 async def _claim_overdue(connection: Connection, claimant: Claimant) -> Claim:
-    return Claim(await batches.claim_overdue(connection, claimant, INFERENCE.name, limit=OVERDUE_AT_ONCE))
+    return Claim(await claiming.claim_overdue(connection, claimant, INFERENCE.name, limit=OVERDUE_AT_ONCE))
 
 
 def _named(batch: ClaimedBatch) -> dict[str, int]:

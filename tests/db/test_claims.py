@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.batches import Claimant, ClaimedBatch, claim_cells, first_due, next_due_seconds
+from db.batches import Claimant, ClaimedBatch, first_due, next_due_seconds
+from db.claiming import claim_cells
 from db.engine import Connection
 from tests.support.configurations import CONFIGURATION_NO, POOLS
 from tests.support.connections import database_connections

@@ -11,7 +11,7 @@ import pytest
 
 from configuration.applying import apply_first
 from configuration.content import Content, read_configuration, registry_of
-from db import batches, configurations, coordination, imports, retrying, submissions
+from db import batches, claiming, configurations, coordination, imports, retrying, submissions
 from db.batches import Claimant
 from db.configurations import ConfigurationChanged
 from db.controls import Actor
@@ -55,7 +55,7 @@ async def ready(connection: Connection) -> int:
 async def claim(engine: Engine, configuration_no: int, pools: batches.Pools) -> int:
     """Claim as a worker that serves these pools under this configuration; return how many batches it got."""
     claimant = Claimant(secrets.randbits(60), 1, 60, configuration_no)
-    claimed = await in_transaction(engine, lambda c: batches.claim_cells(c, pools, claimant, cells=100))
+    claimed = await in_transaction(engine, lambda c: claiming.claim_cells(c, pools, claimant, cells=100))
     return len(claimed.batches)
 
 
@@ -222,8 +222,8 @@ async def test_a_worker_under_another_number_claims_nothing_and_learns_of_it(eng
 
     async def take(c: Connection) -> batches.Claim:
         if counts_calls:
-            return await batches.claim_calls(c, POOLS, claimant, calls=10)
-        return await batches.claim_cells(c, POOLS, claimant, cells=10)
+            return await claiming.claim_calls(c, POOLS, claimant, calls=10)
+        return await claiming.claim_cells(c, POOLS, claimant, cells=10)
 
     with pytest.raises(ConfigurationChanged):
         await in_transaction(engine, take)
@@ -238,11 +238,11 @@ async def test_a_batch_is_found_only_by_who_serves_its_identity(engine, connecti
     claimant = Claimant(1, 1, 60, CONFIGURATION_NO)
 
     async def take(c: Connection, numbers: list[int]) -> int:
-        claiming = batches.claim_calls(c, {pool: numbers}, claimant, calls=10)
+        claim = claiming.claim_calls(c, {pool: numbers}, claimant, calls=10)
         if not counts_calls:
-            claiming.close()
-            claiming = batches.claim_cells(c, {pool: numbers}, claimant, cells=10)
-        return len((await claiming).batches)
+            claim.close()
+            claim = claiming.claim_cells(c, {pool: numbers}, claimant, cells=10)
+        return len((await claim).batches)
 
     assert await in_transaction(engine, lambda c: take(c, [2, 3])) == 0
     assert await in_transaction(engine, lambda c: take(c, [1])) == 3
@@ -366,7 +366,7 @@ async def test_a_running_batch_ends_under_its_identity_and_what_it_leaves_follow
     await plan_under(connection, 2, old)
     claimed = await in_transaction(
         engine,
-        lambda c: batches.claim_calls(c, {pool: [old]}, Claimant(7, 1, 60, 2), calls=1),
+        lambda c: claiming.claim_calls(c, {pool: [old]}, Claimant(7, 1, 60, 2), calls=1),
     )
     (batch,) = claimed.batches
     assert (await commit(engine, hybrid(B), moves_jobs=True)).moved == 1

@@ -9,7 +9,7 @@ import pytest
 
 from db import imports
 from db.engine import Connection, in_transaction
-from db.imports import KeyChanged
+from db.import_plans import KeyChanged
 from domain.key_forms import KeyForm
 from tests.support.import_steps import SERVED, ImportSteps, import_steps, plan_of, read
 
@@ -118,7 +118,7 @@ async def test_a_coordination_that_is_put_off_is_found_again_later(ledger, conne
     mine = await ledger.begin(job_no)
 
     async def put_off(connection: Connection) -> object:
-        return await imports.put_off(
+        return await imports.reschedule(
             connection, mine, tries=1, due_in_seconds=30, source="a test", event={}, outcome="failed"
         )
 

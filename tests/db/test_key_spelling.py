@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from db.imports import ImportPlan
+from db.import_plans import ImportPlan
 from domain.key_forms import KeyForm
 from tests.support.import_order import FILE, batch_of_rows, claimed_by_job, complete, generations, payloads, retry
 from tests.support.import_steps import ImportSteps, failed, import_steps, plan_of

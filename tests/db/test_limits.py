@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from db import batches, cancelling, gates, results, retrying
+from db import batches, cancelling, claiming, gates, results, retrying
 from db.batches import Claim, Claimant, ClaimedBatch
 from db.controls import Actor
 from db.engine import Connection, Engine, create_engine, in_transaction
@@ -56,7 +56,7 @@ async def limit(connection: Connection, most: int | None) -> None:
 
 async def take(engine: Engine, *, calls: int = 100, holder: int = 1, pool: tuple[str, str] = POOL) -> Claim:
     claimant = Claimant(holder, 1, 60, CONFIGURATION_NO)
-    return await in_transaction(engine, lambda c: batches.claim_calls(c, {pool: POOLS[pool]}, claimant, calls=calls))
+    return await in_transaction(engine, lambda c: claiming.claim_calls(c, {pool: POOLS[pool]}, claimant, calls=calls))
 
 
 async def end(engine: Engine, batch: ClaimedBatch) -> None:
@@ -197,7 +197,7 @@ async def test_a_new_pool_does_not_starve_one_that_is_far_on(engine, connection)
     for holder in range(20):
         claimant = Claimant(holder, 1, 60, CONFIGURATION_NO)
         claim = await in_transaction(
-            engine, lambda c, claimant=claimant: batches.claim_calls(c, POOLS, claimant, calls=5)
+            engine, lambda c, claimant=claimant: claiming.claim_calls(c, POOLS, claimant, calls=5)
         )
         regions |= {batch.region for batch in claim.batches}
         for batch in claim.batches:
@@ -354,7 +354,7 @@ async def test_what_is_paused_is_passed_over(engine, connection, kind: str, name
     await connection.execute("UPDATE pauses SET is_paused = true WHERE kind = $1 AND name = $2", kind, name)
     claimant = Claimant(1, 1, 60, CONFIGURATION_NO)
     assert (await take(engine)).batches == []
-    assert (await in_transaction(engine, lambda c: batches.claim_cells(c, POOLS, claimant, cells=100))).batches == []
+    assert (await in_transaction(engine, lambda c: claiming.claim_cells(c, POOLS, claimant, cells=100))).batches == []
     await connection.execute("UPDATE pauses SET is_paused = false")
     assert (await take(engine)).batches
 
@@ -366,7 +366,7 @@ async def test_a_batch_that_never_began_in_time_is_claimed_to_be_ended_whatever_
     assert await batches.next_due_seconds(connection, None) == pytest.approx(5, abs=2)
     await connection.execute("UPDATE batches SET overdue_at = now() - interval '1 ms'")
     claimant = Claimant(1, 1, 60, CONFIGURATION_NO)
-    overdue = await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, "inference", limit=100))
+    overdue = await in_transaction(engine, lambda c: claiming.claim_overdue(c, claimant, "inference", limit=100))
     assert len(overdue) == 10
     assert all(batch.is_overdue and batch.slots == 0 for batch in overdue)
 
@@ -376,10 +376,10 @@ async def test_a_claim_to_end_a_batch_that_is_lost_is_repeated_and_the_cells_sti
     await limit(connection, 10)
     await connection.execute("UPDATE batches SET overdue_at = now() - interval '1 ms'")
     claimant = Claimant(1, 1, 60, CONFIGURATION_NO)
-    assert len(await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, "inference", limit=100))) == 1
-    assert await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, "inference", limit=100)) == []
+    assert len(await in_transaction(engine, lambda c: claiming.claim_overdue(c, claimant, "inference", limit=100))) == 1
+    assert await in_transaction(engine, lambda c: claiming.claim_overdue(c, claimant, "inference", limit=100)) == []
     await connection.execute(LEASES_RAN_OUT)
-    (again,) = await in_transaction(engine, lambda c: batches.claim_overdue(c, claimant, "inference", limit=100))
+    (again,) = await in_transaction(engine, lambda c: claiming.claim_overdue(c, claimant, "inference", limit=100))
     assert again.is_overdue
     await connection.execute(LEASES_RAN_OUT)
     await connection.execute(HINT)

@@ -18,7 +18,7 @@ from api.app import create_app
 from api.inference_kind import show
 from api.kinds import JobKind, Kinds
 from cli.service import settings_of
-from db import batches, cell_retrying, coordination, results
+from db import cell_retrying, claiming, coordination, results
 from db.batches import Claim, Claimant, ClaimedBatch, Pools
 from db.coordination import JobPlan
 from db.engine import Connection, in_transaction
@@ -159,7 +159,9 @@ class DigestRunner(Runner):
         )
 
     async def _claim(self, connection: Connection, claimant: Claimant) -> Claim:
-        return await batches.claim_cells(connection, self.pools, claimant, cells=ROOM_BATCHES - len(self._batch_by_key))
+        return await claiming.claim_cells(
+            connection, self.pools, claimant, cells=ROOM_BATCHES - len(self._batch_by_key)
+        )
 
     async def start(self, batches: Sequence[ClaimedBatch]) -> None:
         for batch in batches:

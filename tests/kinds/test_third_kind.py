@@ -12,7 +12,7 @@ from db.engine import Connection
 from tests.kinds import digest
 from tests.support.import_bodies import configured
 from tests.support.outcomes import assert_audit
-from tests.support.service import api_client, running
+from tests.support.service import api_client, running, unique
 from tests.support.waiting import eventually_async
 from tests.support.workers import Fleet
 
@@ -128,3 +128,11 @@ async def test_it_is_listed_described_and_refused_like_any_other(http) -> None:
 async def test_an_api_that_does_not_serve_it_refuses_it(client) -> None:
     refused = (await client.post({"kind": "digest", "files": ["a"]})).json()["errors"]
     assert [(error["pointer"], error["allowed"]) for error in refused] == [("/kind", ["inference", "import"])]
+
+
+async def test_an_id_of_it_is_in_conflict_where_it_is_not_served(fleet, http, start_api) -> None:
+    assert (await http.post("/jobs", json={"kind": "digest", "id": "d-4", "files": ["a"]})).status_code == 202
+    async with api_client(start_api(fleet.database_url, fleet.redis_url), fleet.database_url) as other:
+        refused = await other.post(unique(id="d-4"))
+    assert (refused.status_code, refused.json()["code"]) == (409, "job_id_conflict")
+    assert refused.json()["job"]["kind"] == "digest"

@@ -7,21 +7,13 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from db import batches, configurations, importing, imports, submissions
+from db import claiming, configurations, import_plans, importing, imports, submissions
 from db.batches import Claimant, ClaimedBatch
 from db.engine import Connection, Engine, create_engine, in_transaction
+from db.import_plans import FoundRecordType, ImportPlan, PlannedRange
 from db.import_reports import ImportRange, ImportReport, ReadRow, read_ranges
 from db.importing import ImportRecorded
-from db.imports import (
-    IMPORT_POOL,
-    Coordination,
-    FoundRecordType,
-    ImportPlan,
-    PlannedRange,
-    Served,
-    Settled,
-    Waiting,
-)
+from db.imports import IMPORT_POOL, Coordination, Served, Settled, Waiting
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.configurations import CONFIGURATION_NO
@@ -90,7 +82,7 @@ class ImportSteps:
         """Write the plan; return the triggers that this settled."""
         written = await in_transaction(
             self.engine,
-            lambda c: imports.write_plan(c, mine, plan, source="a test", event="{}", worker_no=WORKER_NO),
+            lambda c: import_plans.write_plan(c, mine, plan, source="a test", event="{}", worker_no=WORKER_NO),
         )
         return written.settled if written else None
 
@@ -99,7 +91,7 @@ class ImportSteps:
         event = {"code": code, "detail": detail}
         return await in_transaction(
             self.engine,
-            lambda c: imports.put_off(
+            lambda c: imports.reschedule(
                 c, mine, tries=1, due_in_seconds=seconds, source="a test", event=event, outcome="failed"
             ),
         )
@@ -127,7 +119,9 @@ class ImportSteps:
             number = await configurations.current_no(connection)
             assert number is not None
             claimant = Claimant(secrets.randbits(62), WORKER_NO, lease_seconds, number, but_not_jobs=but_not)
-            claimed = (await batches.claim_calls(connection, {IMPORT_POOL: [SOURCE_NO]}, claimant, calls=calls)).batches
+            claimed = (
+                await claiming.claim_calls(connection, {IMPORT_POOL: [SOURCE_NO]}, claimant, calls=calls)
+            ).batches
             ranges = await read_ranges(connection, claimed)
             return [(one, ranges[one.job_no, one.batch_no]) for one in claimed]
 

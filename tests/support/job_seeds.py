@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from db import batches, results, submissions
+from db import claiming, results, submissions
 from db import coordination as planning
 from db.batches import Claimant, ClaimedBatch
 from db.coordination import JobPlan
@@ -114,7 +114,7 @@ class Seeds:
 
         async def take(connection: Connection) -> list[ClaimedBatch]:
             claimant = Claimant(secrets.randbits(62), self.worker_no, lease_seconds, CONFIGURATION_NO)
-            return (await batches.claim_cells(connection, POOLS, claimant, cells=cells)).batches
+            return (await claiming.claim_cells(connection, POOLS, claimant, cells=cells)).batches
 
         return await in_transaction(self.engine, take)
 

@@ -91,7 +91,7 @@ class CoordinationLease:
         coordination = self._coordination
 
         async def unit(connection: Connection) -> None:
-            settled = await imports.put_off(
+            settled = await imports.reschedule(
                 connection,
                 coordination,
                 tries=0,

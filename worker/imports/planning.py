@@ -5,9 +5,10 @@ from typing import TypeVar
 
 import orjson
 
-from db import imports, tallies
+from db import import_plans, imports, tallies
 from db.engine import GONE, REFUSED, Connection, in_transaction
-from db.imports import Coordination, ImportPlan, KeyChanged, Settled, Written
+from db.import_plans import ImportPlan, KeyChanged, Written
+from db.imports import Coordination, Settled
 from db.tallies import tally
 from domain.identities import of_source
 from domain.import_spec import ImportSpec
@@ -96,7 +97,7 @@ class ImportPlanner:
 
         async def unit(connection: Connection) -> Written:
             worker_no = self._context.worker_no
-            written = await imports.write_plan(
+            written = await import_plans.write_plan(
                 connection, coordination, plan, source=coordination.source, event=event, worker_no=worker_no
             )
             if written is None:
@@ -114,7 +115,7 @@ class ImportPlanner:
             event = {"code": failure.code, "detail": failure.detail}
             settled: Settled | None
             if failure.is_retryable:
-                settled = await imports.put_off(
+                settled = await imports.reschedule(
                     connection,
                     coordination,
                     tries=int(not failure.is_forgiven),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from db import batches
+from db import batches, claiming
 from db.batches import Claim, Claimant, ClaimedBatch, Pools
 from db.engine import Connection
 from db.importing import ImportRecorded
@@ -104,11 +104,11 @@ class ImportRunner(Runner):
 
     async def _claim(self, connection: Connection, claimant: Claimant) -> Claim:
         await self._free_permits(connection)
-        return await batches.claim_calls(connection, self.pools, claimant, calls=self._importer.in_hand.room)
+        return await claiming.claim_calls(connection, self.pools, claimant, calls=self._importer.in_hand.room)
 
     async def _free_permits(self, connection: Connection) -> None:
         if read := self._importer.read:
-            await batches.free_slots(connection, read)
+            await claiming.free_slots(connection, read)
 
     def _on_loaded(self, recorded: ImportRecorded) -> None:
         """Let go of batches whose end is recorded, and of stale ones; look for more."""

@@ -1,0 +1,205 @@
+"""Claiming due batches under a lease and a fence, within the limits of pools and jobs."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import asyncpg
+
+from db.batches import MOST_AT_ONCE, Claim, Claimant, ClaimedBatch, PoolKey, Pools, lease_columns, served_columns
+from db.columns import columns
+from db.configurations import ConfigurationChanged, current_no
+from db.engine import Connection, statement
+from domain.limits import Due, Grant, grant_calls, grant_cells
+
+
+async def claim_cells(connection: Connection, pools: Pools, claimant: Claimant, *, cells: int) -> Claim:
+    """Claim due batches of pools whose provider makes no calls, by turns: `cells` open cells or one batch more at most.
+
+    Locks ready and batch rows, passing over locked ones. Runs in the caller's transaction, whose commit may be
+    asynchronous. Raises ConfigurationChanged where another configuration is in force than the claimant serves.
+    """
+    limit = max(1, min(cells, MOST_AT_ONCE))
+    rows = await _find_due(connection, pools, claimant, limit=limit, locked_jobs=None)
+    due = [_due(row) for row in rows if row["job_no"] is not None]
+    granted = [Grant(one, 0) for one, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
+    taken = await _take(connection, granted, claimant)
+    return Claim(taken, [], _may_take_more(rows, limit, taken), rows[0]["looked_at"])
+
+
+async def claim_calls(
+    connection: Connection,
+    pools: Pools,
+    claimant: Claimant,
+    *,
+    calls: int,
+    growing: Sequence[tuple[ClaimedBatch, int]] = (),
+) -> Claim:
+    """Claim due batches of pools whose provider makes calls, by turns, with `calls` in flight together at most.
+
+    What no due batch needs goes to the `growing` ones that this worker holds, up to so many slots more for each.
+    Locks the pools in question, then the limits of the jobs that have one, so that no two claims count the same room;
+    both are counted after they are locked. Then as `claim_cells`.
+    """
+    grown_pools = sorted({batch.pool for batch, _ in growing})
+    locked = await connection.fetch(
+        statement("lock_pools"), *served_columns(pools), *columns(grown_pools, 2), claimant.configuration_no
+    )
+    if not locked:
+        await _refuse_changed(connection, claimant)
+        return Claim(looked_at=await connection.fetchval("SELECT now()"))
+    room_by_pool, with_expired = await _count_room(connection, locked)
+    with_room = {
+        pool: pools.get(pool, ())
+        for pool, room in room_by_pool.items()
+        if room is None or room > 0 or pool in with_expired
+    }
+    probed = {(row["provider"], row["region"]) for row in locked if row["is_probed"]}
+    limit = max(1, min(calls, MOST_AT_ONCE))
+    left = list(claimant.but_not_jobs)
+    limits = await connection.fetch(statement("lock_job_limits"), _identity_nos(with_room), MOST_AT_ONCE, left)
+    jobs = [row["job_no"] for row in limits]
+    rows = await _find_due(connection, with_room, claimant, limit=limit, locked_jobs=jobs)
+    due = [_due(row) for row in rows if row["job_no"] is not None]
+    granted, left_by_pool = grant_calls(due, room_by_pool, calls, probed=probed)
+    taken = await _take(connection, granted, claimant, probed=probed)
+    open_room = {pool: room for pool, room in left_by_pool.items() if pool not in probed}
+    grown = await _grow(connection, growing, open_room, calls - sum(one.slots for one in granted))
+    return Claim(taken, grown, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
+
+
+async def free_slots(connection: Connection, batches: Sequence[ClaimedBatch]) -> None:
+    """Let others read in place of these batches of imports, which were read and wait to be written."""
+    await connection.execute(statement("free_slots"), *lease_columns(batches))
+
+
+async def claim_overdue(connection: Connection, claimant: Claimant, kind: str, *, limit: int) -> list[ClaimedBatch]:
+    """Claim batches of a kind that never began within their job's queue timeout, to end their cells."""
+    rows = await connection.fetch(statement("find_overdue"), limit, kind)
+    found = [Grant(Due(row["job_no"], row["batch_no"], ("", ""), 0), 0) for row in rows]
+    return await _take(connection, found, claimant)
+
+
+async def _grow(
+    connection: Connection,
+    growing: Sequence[tuple[ClaimedBatch, int]],
+    left_by_pool: Mapping[PoolKey, int | None],
+    calls: int,
+) -> list[tuple[ClaimedBatch, int]]:
+    """Let held batches have the slots that are left; return those whose lease holds with how many more each has."""
+    batch_by_no = {(batch.job_no, batch.batch_no): batch for batch, _ in growing if batch.pool in left_by_pool}
+    due = [
+        Due(batch.job_no, batch.batch_no, batch.pool, wants) for batch, wants in growing if batch.pool in left_by_pool
+    ]
+    granted, _ = grant_calls(due, left_by_pool, calls)
+    if not granted:
+        return []
+    more = [(batch_by_no[one.due.job_no, one.due.batch_no], one.slots) for one in granted]
+    keys = sorted((*batch.key, slots) for batch, slots in more)
+    rows = await connection.fetch(statement("grow_batches"), *columns(keys, 5))
+    held = {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
+    return [(batch, slots) for batch, slots in more if batch.key[:3] in held]
+
+
+async def _count_room(
+    connection: Connection, locked: Sequence[asyncpg.Record]
+) -> tuple[dict[PoolKey, int | None], set[PoolKey]]:
+    """Return the room of each locked pool, and those pools in which a lease ran out.
+
+    A pool whose gate is being probed is left out: it has no room until the probe is answered.
+    """
+    lock_by_pool = {(row["provider"], row["region"]): row for row in locked}
+    rows = await connection.fetch(statement("count_slots"), *columns(list(lock_by_pool), 2))
+    room: dict[PoolKey, int | None] = {}
+    with_expired = set()
+    for row in rows:
+        pool = (row["provider"], row["region"])
+        if lock_by_pool[pool]["is_probed"] and row["is_being_probed"]:
+            continue
+        most = lock_by_pool[pool]["max_concurrent"]
+        room[pool] = None if most is None else max(0, most - row["slots"])
+        if row["has_expired"]:
+            with_expired.add(pool)
+    return room, with_expired
+
+
+async def _find_due(
+    connection: Connection, pools: Pools, claimant: Claimant, *, limit: int, locked_jobs: list[int] | None
+) -> list[asyncpg.Record]:
+    rows = await connection.fetch(
+        statement("find_due"),
+        *served_columns(pools),
+        claimant.configuration_no,
+        limit,
+        list(claimant.in_hand),
+        locked_jobs is not None,
+        locked_jobs or [],
+        list(claimant.but_not_jobs),
+    )
+    if rows[0]["configuration_no"] != claimant.configuration_no:
+        raise ConfigurationChanged
+    return rows
+
+
+async def _refuse_changed(connection: Connection, claimant: Claimant) -> None:
+    if await current_no(connection) != claimant.configuration_no:
+        raise ConfigurationChanged
+
+
+def _identity_nos(pools: Pools) -> list[int]:
+    return [identity_no for identity_nos in pools.values() for identity_no in identity_nos]
+
+
+def _may_take_more(rows: Sequence[asyncpg.Record], limit: int, taken: Sequence[ClaimedBatch]) -> bool:
+    return bool(rows[0]["cleared"]) or limit <= len(rows) == len(taken)
+
+
+def _due(row: asyncpg.Record) -> Due:
+    pool = (row["provider"], row["region"])
+    return Due(row["job_no"], row["batch_no"], pool, row["open_cells"], row["job_room"], row["slots"])
+
+
+async def _take(
+    connection: Connection, granted: Sequence[Grant], claimant: Claimant, *, probed: Collection[PoolKey] = ()
+) -> list[ClaimedBatch]:
+    if not granted:
+        return []
+    wanted = sorted((one.due.job_no, one.due.batch_no, one.slots, one.due.pool in probed) for one in granted)
+    *keys, is_probe = columns(wanted, 4)
+    rows = await connection.fetch(
+        statement("take_batches"), *keys, claimant.holder, claimant.worker_no, claimant.lease_seconds, is_probe
+    )
+    order = {(one.due.job_no, one.due.batch_no): place for place, one in enumerate(granted)}
+    return sorted(
+        (_claimed(row, claimant.holder) for row in rows), key=lambda batch: order[batch.job_no, batch.batch_no]
+    )
+
+
+def _claimed(row: asyncpg.Record, holder: int) -> ClaimedBatch:
+    return ClaimedBatch(
+        job_no=row["job_no"],
+        batch_no=row["batch_no"],
+        wave_no=row["wave_no"],
+        next_batch_no=row["next_batch_no"],
+        provider=row["provider"],
+        region=row["region"],
+        region_no=row["region_no"],
+        fence=row["fence"],
+        holder=holder,
+        turn=row["turn"],
+        waited_seconds=row["waited_seconds"],
+        claimed_at=row["claimed_at"],
+        model_nos=row["model_nos"] or [],
+        question_nos=row["question_nos"] or [],
+        attempts=row["attempts"] or [],
+        forgiven=row["forgiven"] or [],
+        key_nos=row["key_nos"] or [],
+        marked=row["marked"] or [],
+        lost_leases=row["lost_leases"],
+        was_lost=row["was_lost"],
+        planned_us=round(row["planned_at"] * 1_000_000),
+        slots=row["slots"],
+        is_probe=row["is_probe"],
+        is_overdue=row["is_overdue"],
+        next_due_seconds=row["next_due_seconds"],
+        identity_no=row["identity_no"],
+        identity_before=row["identity_before"],
+    )

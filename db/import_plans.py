@@ -1,0 +1,193 @@
+"""The plan of an import: record types, their generations, waves and batches, written once under the lease's fence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from db.columns import columns
+from db.engine import Connection, statement
+from db.imports import IMPORT_POOL, Coordination, Settled, lock_lease, settled_triggers
+from db.record_keys import Respelled, respell_keys
+from domain.key_forms import KeyForm
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRecordType:
+    """What was found out about a record type: how many rows it has, and whether batches read all of them.
+
+    `key` names the columns of its key, of which `key_forms` say how they may be spelled, if that is known. `detail`
+    says what a person should know of it; why it isn't complete, if so.
+    """
+
+    record_type_no: int
+    id: str
+    key: Sequence[str]
+    level: int
+    rows_expected: int
+    is_complete: bool = True
+    detail: str | None = None
+    key_forms: Sequence[KeyForm] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRange:
+    """A batch of an import: the rows of one record type that the source `identity_no` reads as `range`."""
+
+    wave_no: int
+    record_type_no: int
+    record_batch_no: int
+    range: Mapping[str, Any]
+    rows_expected: int
+    identity_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """All that coordination writes. Batches come in the order of their waves; `levels` are those of the waves.
+
+    `window` batches of a wave may be ready or running at once.
+    """
+
+    dataset: str
+    record_types: Sequence[FoundRecordType]
+    levels: Sequence[int]
+    batches: Sequence[PlannedRange]
+    max_concurrent: int
+    window: int
+
+
+class KeyChanged(Exception):
+    """A record type of the dataset is kept under another key; `wanted` would bring its rows in a second time."""
+
+    def __init__(self, dataset: str, record_type: str, *, kept: Sequence[str], wanted: Sequence[str]) -> None:
+        super().__init__(dataset, record_type, kept, wanted)
+        self.dataset = dataset
+        self.record_type = record_type
+        self.kept = kept
+        self.wanted = wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What writing a plan came to: the triggers it settled, and the job's verdict where there was nothing to do.
+
+    `respelled` says of record types whose records were renamed by this plan how many.
+    """
+
+    settled: Settled
+    verdict: str | None = None
+    respelled: Mapping[str, Respelled] = field(default_factory=dict)
+
+
+async def write_plan(
+    connection: Connection, lease: Coordination, plan: ImportPlan, *, source: str, event: str, worker_no: int
+) -> Written | None:
+    """Write an import's waves and batches and start it, in the caller's transaction; None, and nothing, if fenced off.
+
+    Locks the job, then its coordination by fence and holder. `event` is the event's data as JSON.
+    Raises KeyChanged, and the transaction must be undone.
+    """
+    if not await lock_lease(connection, lease):
+        return None
+    set_by_type = await _enter_record_sets(connection, lease.tenant_no, plan)
+    generation_by_set = await _number(connection, list(set_by_type.values()))
+    respelled = await _respell_keys(connection, lease.job_no, plan, set_by_type)
+    rows = await connection.fetch(
+        statement("insert_import_plan"),
+        lease.job_no,
+        *_record_type_columns(plan, set_by_type),
+        *_wave_columns(plan),
+        *_batch_columns(plan),
+        plan.window,
+        *IMPORT_POOL,
+        plan.max_concurrent,
+        source,
+        event,
+        lease.trigger_no,
+        worker_no,
+        [one.identity_no for one in plan.batches],
+        [generation_by_set[set_by_type[one.id]] for one in plan.record_types],
+    )
+    verdict = None
+    if not plan.batches:
+        verdict = await connection.fetchval(statement("finish_empty_import"), lease.job_no, source)
+        await connection.execute(statement("complete_generations"), [lease.job_no])
+    return Written(settled_triggers(rows), verdict, respelled)
+
+
+async def _enter_record_sets(connection: Connection, tenant_no: int, plan: ImportPlan) -> Mapping[str, int]:
+    ids = [one.id for one in plan.record_types]
+    keys = [orjson.dumps(one.key).decode() for one in plan.record_types]
+    await connection.execute(statement("enter_record_sets"), tenant_no, plan.dataset, ids, keys)
+    # A statement of its own: it sees what another import entered while this one waited for it.
+    rows = await connection.fetch(statement("find_record_sets"), tenant_no, plan.dataset, ids)
+    kept_by_type = {row["record_type"]: row["key"] for row in rows}
+    for one in plan.record_types:
+        if kept_by_type[one.id] != list(one.key):
+            raise KeyChanged(plan.dataset, one.id, kept=kept_by_type[one.id], wanted=one.key)
+    return {row["record_type"]: row["record_set_no"] for row in rows}
+
+
+async def _number(connection: Connection, record_set_nos: Sequence[int]) -> Mapping[int, int]:
+    """Return the next generation of each record set, which is locked to the commit."""
+    rows = await connection.fetch(statement("number_record_sets"), record_set_nos)
+    await connection.execute(statement("raise_open_generations"), record_set_nos)
+    return {row["record_set_no"]: row["generation"] for row in rows}
+
+
+async def _respell_keys(
+    connection: Connection, job_no: int, plan: ImportPlan, set_by_type: Mapping[str, int]
+) -> Mapping[str, Respelled]:
+    respelled = {}
+    for one in plan.record_types:
+        if one.key_forms:
+            found = await respell_keys(connection, set_by_type[one.id], job_no, one.key_forms)
+            respelled.update({} if found is None else {one.id: found})
+    return respelled
+
+
+def _record_type_columns(plan: ImportPlan, set_by_type: Mapping[str, int]) -> Sequence[Sequence[object]]:
+    rows = [
+        (one.record_type_no, one.id, set_by_type[one.id], one.level, one.rows_expected, one.is_complete, one.detail)
+        for one in plan.record_types
+    ]
+    return columns(rows, 7)
+
+
+def _wave_columns(plan: ImportPlan) -> Sequence[Sequence[object]]:
+    first_by_wave, count_by_wave = _extents(plan)
+    rows = [
+        (wave_no, level, count_by_wave[wave_no], first_by_wave[wave_no]) for wave_no, level in enumerate(plan.levels, 1)
+    ]
+    return columns(rows, 4)
+
+
+def _batch_columns(plan: ImportPlan) -> Sequence[Sequence[object]]:
+    first_by_wave, count_by_wave = _extents(plan)
+    rows = []
+    for batch_no, one in enumerate(plan.batches, 1):
+        released = batch_no + plan.window
+        is_in_wave = released < first_by_wave[one.wave_no] + count_by_wave[one.wave_no]
+        rows.append(
+            (
+                one.wave_no,
+                released if is_in_wave else None,
+                one.record_type_no,
+                one.record_batch_no,
+                orjson.dumps(one.range).decode(),
+                one.rows_expected,
+            )
+        )
+    return columns(rows, 6)
+
+
+def _extents(plan: ImportPlan) -> tuple[dict[int, int], dict[int, int]]:
+    """Return the number of each wave's first batch, and how many it has."""
+    first_by_wave: dict[int, int] = {}
+    count_by_wave: dict[int, int] = {}
+    for batch_no, one in enumerate(plan.batches, 1):
+        first_by_wave.setdefault(one.wave_no, batch_no)
+        count_by_wave[one.wave_no] = count_by_wave.get(one.wave_no, 0) + 1
+    return first_by_wave, count_by_wave
