@@ -11,7 +11,7 @@ from domain.kinds import Normalized
 from domain.waves import level_by_id
 from sources.configured import ConfiguredSources
 from sources.protocol import Survey
-from sources.survey import Found, Trouble, survey, waves_of
+from sources.survey import Found, SurveyFailure, survey, waves_of
 
 log = structlog.stdlib.get_logger()
 
@@ -35,7 +35,7 @@ class ImportPreviews:
             left = self._seconds - (asyncio.get_running_loop().time() - began)
             found = await survey(given.spec, self._sources.open_current, seconds=max(0.0, left))
         for record_type, one in found.items():
-            if isinstance(one, Trouble) and one.cause is not None:
+            if isinstance(one, SurveyFailure) and one.cause is not None:
                 log.error("source_failed", record_type=record_type, exc_info=one.cause)
         return _planned(given, found)
 
@@ -52,8 +52,8 @@ def _planned(given: Normalized[ImportSpec], found: Found) -> Mapping[str, Any]:
     }
 
 
-def _shown(found: Survey | Trouble, level: int, record_type: str) -> dict[str, Any]:
-    if isinstance(found, Trouble):
+def _shown(found: Survey | SurveyFailure, level: int, record_type: str) -> dict[str, Any]:
+    if isinstance(found, SurveyFailure):
         error = {"code": found.code, "detail": found.detail}
         return {"id": record_type, "level": level, "rows": None, "batches": None, "detail": None, "error": error}
     return {

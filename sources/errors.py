@@ -10,7 +10,7 @@ SourceError
 ├── TooManyBatches         cut into batches of this size, it would be more than an import may have
 ├── SourceChanged          it is no longer what was surveyed
 ├── SourceRefused          the service takes neither these credentials nor this query
-└── SourceUnavailable      away for the moment: the same call may succeed later
+└── SourceUnavailable      unavailable for now: the same call may succeed later
     ├── SourceBusy             it takes no more calls now
     ├── SourceNotConfigured    this process's configuration doesn't have it; another's may
     └── SourceTimeout          no answer within the limit
@@ -29,12 +29,12 @@ UNFORESEEN = "Reading the source failed in a way that nobody foresaw; the log sa
 class SourceError(Exception):
     """The source can't be read; one that is `retryable` may be tried again unchanged.
 
-    One that `is_away` says nothing of what was asked, so it counts as no try until it has lasted.
+    One that `is_unavailable` says nothing of what was asked, so it counts as no try until it has lasted.
     """
 
     code = "source_error"
     retryable = False
-    is_away = False
+    is_unavailable = False
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -105,11 +105,11 @@ class SourceRefused(SourceError):
 
 
 class SourceUnavailable(SourceError):
-    """The source is away; the same call may succeed later."""
+    """The source is unavailable; the same call may succeed later."""
 
     code = "source_unavailable"
     retryable = True
-    is_away = True
+    is_unavailable = True
 
 
 class SourceBusy(SourceUnavailable):
@@ -132,7 +132,7 @@ class SourceTimeout(SourceUnavailable):
     """The source gave no answer within the limit: what was asked may be too much for it."""
 
     code = "source_timeout"
-    is_away = False
+    is_unavailable = False
 
 
 def echoed(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The formats of files that can be imported, told by the file's name."""
+"""The formats of files that can be imported, known by the file's name."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -17,7 +17,7 @@ MAX_NAMES = 10_000
 MAX_NAMES_CHARACTERS = 1_000_000
 """… and how long they may be in all."""
 MAX_BLANK_LINES = 100_000
-"""Blank lines that are remembered; where there are more, no row's line is told."""
+"""Blank lines that are remembered; where there are more, no row's line is given."""
 MAX_LINE_VALUES = 1_000_000
 """Of one line: each is an object of some 60 bytes where the line is read."""
 

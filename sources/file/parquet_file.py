@@ -72,10 +72,10 @@ def _explained() -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno:
             raise OSError(error.errno, os.strerror(error.errno)) from error
-        raise Unreadable(_told(error)) from error
+        raise Unreadable(_remedy(error)) from error
 
 
-def _told(error: Exception) -> str:
+def _remedy(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "The name of one of its columns isn't valid UTF-8: write the file with another one."
     reason = _PATH.sub("the file", str(error).splitlines()[0] if str(error) else type(error).__name__).rstrip(".")

@@ -38,16 +38,16 @@ def named(connection: str) -> Iterator[None]:
     except SourceError:
         raise
     except Exception as error:
-        told = _told(error)
-        if told is None:
+        explained = _explained(error)
+        if explained is None:
             raise
-        kind, detail = told
+        kind, detail = explained
         raise kind(f"Connection {echoed(connection)}: {detail}") from error
 
 
 @contextmanager
 def connecting() -> Iterator[None]:
-    """Around connecting alone: a host that doesn't answer there is away, it isn't slow."""
+    """Around connecting alone: a host that doesn't answer there is unavailable, it isn't slow."""
     try:
         yield
     except OSError as error:
@@ -60,20 +60,20 @@ class _NoAnswer(Exception):
     """Nobody answered a new connection within its limit."""
 
 
-def _told(error: Exception) -> tuple[type[SourceError], str] | None:
+def _explained(error: Exception) -> tuple[type[SourceError], str] | None:
     if isinstance(error, WrongConnectionString):
         return SourceRefused, f"its URL can't be used: {error}"
     if "statement pooling" in str(error):  # the driver's last words of a session that the pooler has ended
         return SourceRefused, NO_TRANSACTIONS
     if isinstance(error, asyncpg.ProtocolViolationError):
-        return _told_by_pooler(str(error))
-    for kinds, told, happened, remedy in _TOLD:
+        return _explained_by_pooler(str(error))
+    for kinds, kind, happened, remedy in _KNOWN:
         if isinstance(error, kinds):
-            return told, f"{happened} ({_condition(error)}): {remedy}."
+            return kind, f"{happened} ({_condition(error)}): {remedy}."
     return None
 
 
-def _told_by_pooler(words: str) -> tuple[type[SourceError], str]:
+def _explained_by_pooler(words: str) -> tuple[type[SourceError], str]:
     if "startup parameter" in words:
         return SourceRefused, STARTUP_PARAMETER
     return SourceUnavailable, f'the pooler before the source says "{words[:_POOLER_WORDS]}" (08P01).'
@@ -88,7 +88,7 @@ def _condition(error: Exception) -> str:
 
 
 # The first that fits: kinds, error, what happened, what to do.
-_TOLD: Sequence[tuple[tuple[type[Exception], ...], type[SourceError], str, str]] = (
+_KNOWN: Sequence[tuple[tuple[type[Exception], ...], type[SourceError], str, str]] = (
     (
         (_NoAnswer,),
         SourceUnavailable,

@@ -230,7 +230,7 @@ async def _roll_back(connection: Connection) -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await connection.execute("ROLLBACK")
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # what went wrong before it is what is told
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # the error before it is the one that is raised
         _terminate(connection)
 
 

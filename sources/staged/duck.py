@@ -23,7 +23,7 @@ Setting: TypeAlias = str | bool | int | float | list[str]
 _INTERRUPT_AGAIN_SECONDS = 0.05
 _PATH = re.compile(r"""/dev/fd/\d+|"/[^"]*"|'/[^']*'""")
 """The name that an open file goes by here, which says nothing to anybody, or a path of the worker's machine."""
-_DISK_TROUBLES = tuple(
+_DISK_FAILURES = tuple(
     os.strerror(number)
     for number in (
         errno.ENOSPC,
@@ -84,9 +84,9 @@ class _Engine:
         except duckdb.InterruptException:
             raise Stopped from None
         except duckdb.Error as error:
-            raise _told(error) from error
+            raise _explained(error) from error
         except OSError as error:
-            raise _away(error.strerror or type(error).__name__) from error
+            raise _unavailable(error.strerror or type(error).__name__) from error
         finally:
             if self.is_abandoned:
                 self.close()
@@ -165,12 +165,12 @@ class Duck:
                 running.cancel()
 
 
-def _told(error: Exception) -> SourceError:
+def _explained(error: Exception) -> SourceError:
     """Return what DuckDB refused as an error of ours. Only its first line: the others show what a file holds."""
     first_line = _PATH.sub("the file", str(error).splitlines()[0])
-    for trouble in _DISK_TROUBLES:
-        if trouble in first_line:
-            return _away(trouble)
+    for failure in _DISK_FAILURES:
+        if failure in first_line:
+            return _unavailable(failure)
     if first_line.startswith("Out of Memory"):
         return Unreadable(
             "Its rows take more memory than reading them may: lower policy.batch_size, or split the file."
@@ -178,5 +178,5 @@ def _told(error: Exception) -> SourceError:
     return Unreadable(f"DuckDB can't read it: {first_line}")
 
 
-def _away(trouble: str) -> SourceUnavailable:
-    return SourceUnavailable(f"The file, or the folder it is staged in, can't be used for the moment ({trouble}).")
+def _unavailable(failure: str) -> SourceUnavailable:
+    return SourceUnavailable(f"The file, or the folder it is staged in, can't be used for the moment ({failure}).")

@@ -59,13 +59,13 @@ def _digest_of(rows: Path, _version: tuple[int, ...]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _content(told: dict[str, Any]) -> Content:
+def _content(stored: dict[str, Any]) -> Content:
     return Content(
-        columns=tuple(told["columns"]),
-        kinds=tuple(Kind(kind) for kind in told["kinds"]),
-        rows=told["rows"],
-        malformed=tuple(Malformed(*one) for one in told["malformed"]),
-        holds_documents=told["holds_documents"],
-        has_more_columns=told["has_more_columns"],
-        blank_lines=None if told["blank_lines"] is None else tuple(told["blank_lines"]),
+        columns=tuple(stored["columns"]),
+        kinds=tuple(Kind(kind) for kind in stored["kinds"]),
+        rows=stored["rows"],
+        malformed=tuple(Malformed(*one) for one in stored["malformed"]),
+        holds_documents=stored["holds_documents"],
+        has_more_columns=stored["has_more_columns"],
+        blank_lines=None if stored["blank_lines"] is None else tuple(stored["blank_lines"]),
     )

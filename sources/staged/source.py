@@ -104,7 +104,7 @@ class StagedSource:
         staged_id = await self._parser.stage(root=self._root, source=self._names, folder=self._folder)
         if found := await self._find_staged(staged_id):
             return found
-        raise self._went_away()
+        raise self._vanished()
 
     async def _find(self, wanted: str) -> Staged:
         """Return what was surveyed, staged again if it isn't there. Raises SourceChanged."""
@@ -124,7 +124,7 @@ class StagedSource:
     async def _find_staged(self, staged_id: str) -> Staged | None:
         return await self._duck.run(lambda _: staged(self._folder, staged_id), limit_seconds=FIND_SECONDS)
 
-    def _went_away(self) -> SourceUnavailable:
+    def _vanished(self) -> SourceUnavailable:
         return SourceUnavailable(f"The staged form of {echoed(self._path)} went away: it is staged again.")
 
     def _rows(self, session: Session, now: Staged, *, first: int, before: int) -> list[SourceRow]:
@@ -134,7 +134,7 @@ class StagedSource:
             if now.parquet.exists():
                 raise
             self._staged = None
-            raise self._went_away() from None
+            raise self._vanished() from None
 
 
 def _ranges(now: Staged, repeated: Sequence[int], batch_size: int) -> list[SourceRange]:

@@ -80,7 +80,7 @@ class SuiteqlConnection:
         )
 
     async def page(self, query: str, *, limit: int = PAGE_ROWS, offset: int = 0) -> Page:
-        """Return one page of a query, asked again with growing, jittered waits while the service is busy or away.
+        """Return one page of a query, asked again with growing, jittered waits while it is busy or unavailable.
 
         `limit` is at most PAGE_ROWS, `offset` a multiple of it. Raises QueryRefused for a query that is refused,
         SourceRefused for the credentials, SourceBusy and SourceUnavailable once patience has run out.
@@ -144,22 +144,22 @@ def _parsed(content: bytes) -> Any:
 
 
 def _refusal(answer: httpx2.Response, content: bytes) -> SourceError:
-    """Return what an answer that is no success means. Its own words may show values: only its code is told."""
+    """Return what an answer that is no success means. Its own words may show values: only its code is shown."""
     code = _error_code(content)
-    told = f"{answer.status_code}{f' {code}' if code else ''}"
+    shown = f"{answer.status_code}{f' {code}' if code else ''}"
     match answer.status_code:
         case 429:
             return SourceBusy(
-                f"The SuiteQL service is busy ({told}).", retry_after_seconds=_retry_after_seconds(answer)
+                f"The SuiteQL service is busy ({shown}).", retry_after_seconds=_retry_after_seconds(answer)
             )
         case 401 | 403:
-            return SourceRefused(f"The SuiteQL service refused the connection's token ({told}).")
+            return SourceRefused(f"The SuiteQL service refused the connection's token ({shown}).")
         case 400:
-            return QueryRefused(f"The SuiteQL service refused the query ({told}).")
+            return QueryRefused(f"The SuiteQL service refused the query ({shown}).")
         case _ if answer.is_server_error:
-            return SourceUnavailable(f"The SuiteQL service is in trouble ({told}).")
+            return SourceUnavailable(f"The SuiteQL service is in trouble ({shown}).")
         case _:
-            return SourceRefused(f"The SuiteQL service refused the call ({told}): is the URL of the connection right?")
+            return SourceRefused(f"The SuiteQL service refused the call ({shown}): is the URL of the connection right?")
 
 
 def _wait_seconds(tries: int, error: SourceUnavailable) -> float:

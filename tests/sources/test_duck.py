@@ -51,7 +51,7 @@ async def test_a_file_system_that_hangs_holds_no_caller_who_is_cancelled(duck, t
 async def test_a_file_system_that_hangs_is_reported_past_the_limit(duck, thaw):
     with pytest.raises(SourceTimeout, match=r"within 0\.1 seconds") as hung:
         await duck.run(lambda _: thaw.wait(60), limit_seconds=0.1)
-    assert (hung.value.retryable, hung.value.is_away) == (True, False)
+    assert (hung.value.retryable, hung.value.is_unavailable) == (True, False)
     assert await duck.run(answer) == (42,)
 
 

@@ -290,7 +290,7 @@ async def test_a_server_that_can_not_be_reached_or_goes_is_unavailable(write, ma
             for _ in range(2):  # the session that was lost, and a new one that finds nobody
                 with pytest.raises(SourceUnavailable, match=r'^Connection "shop": the source is unavailable') as gone:
                     await source.read(survey.ranges[0].range)
-                assert (gone.value.is_away, gone.value.code) == (True, "source_unavailable")
+                assert (gone.value.is_unavailable, gone.value.code) == (True, "source_unavailable")
             gateway.open()
             assert len(await source.read(survey.ranges[0].range)) == 1
             gateway.fall_silent()

@@ -42,12 +42,12 @@ def unread(batch: ClaimedBatch, given: ImportRange, error: SourceError, *, polic
     report = _failed(batch, given, error.code, error.detail)
     counted = given.attempts + 1 - given.forgiven
     jitter = random.random()  # noqa: S311 - it needs no secrecy
-    report.is_away = error.is_away
-    report.is_forgiven = error.is_away and is_forgiven(given.away_seconds)
+    report.is_away = error.is_unavailable
+    report.is_forgiven = error.is_unavailable and is_forgiven(given.away_seconds)
     if report.is_forgiven or (error.retryable and counted < policy.max_attempts):
         report.status = "pending"
         away = away_backoff_seconds(given.away_seconds, jitter)
-        report.due_in_seconds = away if error.is_away else backoff_seconds(counted, jitter)
+        report.due_in_seconds = away if error.is_unavailable else backoff_seconds(counted, jitter)
     return report
 
 

@@ -9,7 +9,7 @@ from db.import_plans import KeyChanged
 from db.imports import Coordination
 from domain.import_spec import ImportPolicy
 from domain.outcome import WORKER_LOST, away_backoff_seconds, backoff_seconds, is_forgiven, storable
-from sources.survey import Trouble
+from sources.survey import SurveyFailure
 
 UNPLANNABLE = "unplannable_spec"
 KEY_CHANGED = "key_changed"
@@ -26,11 +26,11 @@ class Failure:
     is_forgiven: bool = False
 
 
-def unread(coordination: Coordination, trouble: Trouble, *, policy: ImportPolicy) -> Failure:
+def unread(coordination: Coordination, failure: SurveyFailure, *, policy: ImportPolicy) -> Failure:
     """Return what becomes of an import whose sources couldn't all be counted."""
-    is_free = trouble.is_away and is_forgiven(coordination.away_seconds)
-    is_retryable = is_free or (trouble.retryable and coordination.attempts + 1 < policy.max_attempts)
-    return Failure(trouble.code, storable(trouble.detail), is_retryable, trouble.is_away, is_free)
+    is_free = failure.is_unavailable and is_forgiven(coordination.away_seconds)
+    is_retryable = is_free or (failure.retryable and coordination.attempts + 1 < policy.max_attempts)
+    return Failure(failure.code, storable(failure.detail), is_retryable, failure.is_unavailable, is_free)
 
 
 def lost(coordination: Coordination) -> Failure:

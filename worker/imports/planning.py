@@ -15,7 +15,7 @@ from domain.import_spec import ImportSpec
 from runtime.metrics import RETRIES
 from runtime.retrying import retry
 from sources.errors import SourceNotConfigured
-from sources.survey import Trouble, plan, survey, trouble_of
+from sources.survey import SurveyFailure, failure_of, plan, survey
 from worker.context import Context
 from worker.executor import LOST_LEASES_LIMIT
 from worker.imports import coordination_failures
@@ -59,13 +59,13 @@ class ImportPlanner:
         accepted = {key: number for key, number in numbers.items() if number in coordination.identity_nos}
         found = await survey(spec, lambda source: self._context.open_source(source, accepted.get(of_source(source))))
         for record_type, result in found.items():
-            if isinstance(result, Trouble) and result.cause is not None:
+            if isinstance(result, SurveyFailure) and result.cause is not None:
                 self._context.log.error(
                     "source_failed", job_id=coordination.id, record_type=record_type, exc_info=result.cause
                 )
-        trouble = trouble_of(spec, found)
-        if trouble is not None:
-            return coordination_failures.unread(coordination, trouble, policy=spec.policy)
+        failure = failure_of(spec, found)
+        if failure is not None:
+            return coordination_failures.unread(coordination, failure, policy=spec.policy)
         return spec, plan(spec, found, accepted)
 
     async def _write(self, coordination: Coordination, spec: ImportSpec, plan: ImportPlan) -> Failure | None:
