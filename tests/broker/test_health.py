@@ -36,6 +36,6 @@ def test_each_answer_has_a_state_a_code_and_a_sentence(answer: str, state: State
     assert "10.0.0.2" not in found.detail
 
 
-def test_a_server_that_is_not_there_is_reported_from_one_that_refuses() -> None:
+def test_a_server_that_is_not_there_is_distinguished_from_one_that_refuses() -> None:
     assert health.describe(NotConnected("Error 111 connecting to 10.0.0.2:6379.")).state is State.UNAVAILABLE
     assert health.describe(TimeoutError()).code == "timeout"

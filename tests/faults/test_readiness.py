@@ -7,6 +7,7 @@ import asyncpg
 import httpx2
 import pytest
 
+from api.app import KINDS
 from api.registration import Registration
 from db.engine import create_engine
 from runtime.databases import Reminder
@@ -18,6 +19,8 @@ from tests.support.waiting import eventually_async
 ANSWERED_SECONDS = 4.0
 REFUSED_SECONDS = 10.0
 """A POST meets the limit of a statement, on a machine that may be busy."""
+
+STORED = tuple(KINDS.stored.values())
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ async def test_a_commit_that_hangs_is_noticed_and_so_is_one_that_does_not(
     monkeypatch.setattr("api.registration.QUICK_SECONDS", 0.5)
     operator = await asyncpg.connect(own_engines.database_url)
     engine = create_engine(own_engines.database_url, size=1)
-    registration = Registration(engine, 0.2, Reminder(own_engines.database_url))
+    registration = Registration(engine, 0.2, Reminder(own_engines.database_url), STORED)
 
     async def is_written() -> bool:
         return registration.unwritten is None
@@ -84,7 +87,7 @@ async def test_a_process_entered_by_a_commit_that_nobody_heard_of_keeps_its_numb
     operator = await asyncpg.connect(own_engines.database_url)
     await alter(operator, "SET synchronous_standby_names = 'gone'")
     engine = create_engine(own_engines.database_url, size=1)
-    registration = Registration(engine, 0.2, Reminder(own_engines.database_url))
+    registration = Registration(engine, 0.2, Reminder(own_engines.database_url), STORED)
     with pytest.raises(TimeoutError):
         await registration.worker_no()
     await eventually_async(lambda: operator.fetchval("SELECT count(*) = 1 FROM workers"), what="it is entered")
