@@ -164,13 +164,13 @@ async def record(connection: Connection, reports: Iterable[BatchReport], *, sour
     ordered = sorted(reports, key=lambda report: report.batch.key)
     held = await _settle_batches(connection, ordered)
     settled, stale = [], []
-    for one in ordered:
-        found = held.get(one.batch.key[:3])
+    for report in ordered:
+        found = held.get(report.batch.key[:3])
         if found is None:
-            stale.append(one)
+            stale.append(report)
         else:
-            one.status, one.open_cells = found
-            settled.append(one)
+            report.status, report.open_cells = found
+            settled.append(report)
     await _write_cells(connection, settled)
     jobs = await _advance_jobs(connection, settled, source) if settled else []
     await _move_gates(connection, ordered, settled)
@@ -186,15 +186,15 @@ async def _settle_batches(
         *columns(
             [
                 (
-                    *one.batch.key,
-                    len(one.completed) + len(one.ended),
-                    one.results,
-                    one.is_released,
-                    one.is_yielded,
-                    one.freed_slots,
-                    one.due_in_seconds,
+                    *report.batch.key,
+                    len(report.completed) + len(report.ended),
+                    report.results,
+                    report.is_released,
+                    report.is_yielded,
+                    report.freed_slots,
+                    report.due_in_seconds,
                 )
-                for one in reports
+                for report in reports
             ],
             10,
         ),
@@ -203,16 +203,16 @@ async def _settle_batches(
 
 
 async def _write_cells(connection: Connection, reports: Sequence[BatchReport]) -> None:
-    completed = [cell for one in reports for cell in one.completed]
-    ended = [cell for one in reports for cell in one.ended]
-    retried = [cell for one in reports for cell in one.retried]
+    completed = [cell for report in reports for cell in report.completed]
+    ended = [cell for report in reports for cell in report.ended]
+    retried = [cell for report in reports for cell in report.retried]
     written = 0
     for name, rows in (("complete_executions", completed), ("fail_executions", ended), ("insert_attempts", retried)):
         if rows:
             written += await connection.fetchval(statement(name), *zip(*rows, strict=True))
     if written != len(completed) + len(ended) + len(retried):
         raise CellsAlreadyTerminal
-    await keep_responses(connection, [row for one in reports for row in one.responses])
+    await keep_responses(connection, [row for report in reports for row in report.responses])
     dead = [(*cell[:4], cell.error_code, cell.error_detail) for cell in ended if is_dead_letter(cell)]
     if dead:
         await connection.execute(statement("insert_dead_letters"), *zip(*dead, strict=True))
@@ -225,27 +225,27 @@ def is_dead_letter(cell: EndedCell) -> bool:
 
 async def _move_gates(connection: Connection, reported: Sequence[BatchReport], settled: Sequence[BatchReport]) -> None:
     """Move the gates as the calls tell. A refusal counts under a stale lease too: it speaks of the pool."""
-    opened = {one.batch.pool for one in settled if one.opens_gate}
+    opened = {report.batch.pool for report in settled if report.opens_gate}
     if opened:
         await gates.open_gates(connection, opened)
-    refusals = [one.refusal for one in reported if one.refusal is not None]
+    refusals = [report.refusal for report in reported if report.refusal is not None]
     if refusals:
         await gates.close_gates(connection, refusals)
 
 
 async def _advance_jobs(connection: Connection, settled: Sequence[BatchReport], source: str) -> list[JobAdvanced]:
-    ended = Counter((one.batch.job_no, one.batch.wave_no) for one in settled if one.status == "completed")
-    by_job = [(job_no, list(batches)) for job_no, batches in groupby(settled, key=lambda one: one.batch.job_no)]
+    ended = Counter((report.batch.job_no, report.batch.wave_no) for report in settled if report.status == "completed")
+    by_job = [(job_no, list(batches)) for job_no, batches in groupby(settled, key=lambda report: report.batch.job_no)]
     jobs = [_job_row(job_no, batches) for job_no, batches in by_job]
     released = [
-        (one.batch.job_no, one.batch.next_batch_no, one.batch.turn)
-        for one in settled
-        if one.status == "completed" and one.batch.next_batch_no is not None
+        (report.batch.job_no, report.batch.next_batch_no, report.batch.turn)
+        for report in settled
+        if report.status == "completed" and report.batch.next_batch_no is not None
     ]
     due_again = [
-        (one.batch.job_no, one.batch.batch_no, one.open_cells, *_turn(one), one.due_in_seconds)
-        for one in settled
-        if one.status == "pending"
+        (report.batch.job_no, report.batch.batch_no, report.open_cells, *_turn(report), report.due_in_seconds)
+        for report in settled
+        if report.status == "pending"
     ]
     rows = await connection.fetch(
         statement("advance_jobs"),
@@ -255,7 +255,7 @@ async def _advance_jobs(connection: Connection, settled: Sequence[BatchReport], 
         *columns(released, 3),
         *columns(due_again, 6),
         READY_WINDOW,
-        [sum(one.incomplete for one in batches) for _, batches in by_job],
+        [sum(report.incomplete for report in batches) for _, batches in by_job],
     )
     return [JobAdvanced(row["job_no"], row["id"], row["status"]) for row in rows]
 
@@ -268,18 +268,18 @@ def _turn(due_again: BatchReport) -> tuple[int, int]:
 def _job_row(job_no: int, settled: Sequence[BatchReport]) -> tuple[int, int, int, int, str]:
     event = [
         {
-            "batch_id": one.batch.batch_no,
-            "status": one.status,
-            "completed": len(one.completed),
-            "failed": one.failed,
-            "unknown": one.unknown,
-            "retried": len(one.retried),
+            "batch_id": report.batch.batch_no,
+            "status": report.status,
+            "completed": len(report.completed),
+            "failed": report.failed,
+            "unknown": report.unknown,
+            "retried": len(report.retried),
         }
-        for one in settled
+        for report in settled
     ]
-    completed = sum(len(one.completed) for one in settled)
-    failed = sum(one.failed for one in settled)
-    return job_no, completed, failed, sum(one.unknown for one in settled), orjson.dumps(event).decode()
+    completed = sum(len(report.completed) for report in settled)
+    failed = sum(report.failed for report in settled)
+    return job_no, completed, failed, sum(report.unknown for report in settled), orjson.dumps(event).decode()
 
 
 async def settled_cells(connection: Connection, reports: Sequence[BatchReport]) -> set[tuple[int, ...]]:
@@ -287,8 +287,8 @@ async def settled_cells(connection: Connection, reports: Sequence[BatchReport]) 
 
     They have a result, or had another try than the reported one.
     """
-    keys: list[tuple[object, ...]] = [(*cell[:4], None) for one in reports for cell in one.completed]
-    keys += [(*cell[:4], cell.attempts_before) for one in reports for cell in one.ended]
-    keys += [(*cell[:4], cell.attempts_before) for one in reports for cell in one.retried]
+    keys: list[tuple[object, ...]] = [(*cell[:4], None) for report in reports for cell in report.completed]
+    keys += [(*cell[:4], cell.attempts_before) for report in reports for cell in report.ended]
+    keys += [(*cell[:4], cell.attempts_before) for report in reports for cell in report.retried]
     rows = await connection.fetch(statement("find_settled_cells"), *columns(keys, 5))
     return {tuple(row) for row in rows}

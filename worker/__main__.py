@@ -49,7 +49,7 @@ def main(settings: Settings, kinds: Sequence[WorkerKind] = KINDS) -> None:
 
 
 async def serve(settings: Settings, kinds: Sequence[WorkerKind] = KINDS) -> None:
-    """Run one worker in the current event loop until it is told to stop."""
+    """Run one worker in the current event loop until it is asked to stop."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -45,13 +45,13 @@ class Planned:
         """Take a job's plan out again: it can't be planned."""
         self.plans.remove(refused)
         self.claimed = [batch for batch in self.claimed if batch.job_no != refused.job_no]
-        self.ready = [one for one in self.ready if one[0] != refused.job_no]
+        self.ready = [(job_no, batch_no) for job_no, batch_no in self.ready if job_no != refused.job_no]
         self.failures.append((refused.job_no, refused.source, UNPLANNABLE, detail))
 
     @property
     def job_nos(self) -> set[int]:
         """The jobs that no longer wait."""
-        return {one.job_no for one in self.plans} | {job_no for job_no, *_ in self.failures}
+        return {planned_job.job_no for planned_job in self.plans} | {job_no for job_no, *_ in self.failures}
 
 
 Insert: TypeAlias = Callable[[Connection, Planned, int], Awaitable[None]]
@@ -66,7 +66,7 @@ class Coordinator:
     async def coordinate(self, sources: Mapping[int, str], room: int) -> Planned:
         """Plan queued jobs in one transaction; claim up to about `room` cells of them when nothing else is due.
 
-        `sources` names who rang for which job; a job nobody rang for was submitted, and its doorbell comes later.
+        `sources` are those of the envelopes by job; a job without one was submitted, and its envelope comes later.
         """
         started = time.monotonic()
         holder = secrets.randbits(63)
@@ -127,12 +127,12 @@ class Coordinator:
 
     async def _insert_each(self, connection: Connection, planned: Planned, holder: int) -> None:
         """Insert one plan at a time, to tell which of them the database refuses."""
-        for one in tuple(planned.plans):
+        for planned_job in tuple(planned.plans):
             try:
                 async with connection.transaction():
-                    await self._insert(connection, Planned(plans=[one]), holder)
+                    await self._insert(connection, Planned(plans=[planned_job]), holder)
             except PlanRefused as refused:
-                planned.set_aside(one, f"The plan of the stored spec breaks the rule {refused}.")
+                planned.set_aside(planned_job, f"The plan of the stored spec breaks the rule {refused}.")
 
     def _plan(self, job: QueuedJob, planned: Planned, serving: Serving, *, source: str, room: int, holder: int) -> None:
         """Add a job's plan to `planned`; one that can't be planned is set aside with its reason."""
@@ -146,7 +146,7 @@ class Coordinator:
             detail = f"It waited {job.waited_seconds:.1f} s, past its queue_timeout_seconds, and nothing of it began."
             planned.failures.append((job.job_no, source or "initial", QUEUE_TIMEOUT, detail))
             return
-        instant = [] if job.has_backlog else [one for one in batches if one.pool in serving.instant]
+        instant = [] if job.has_backlog else [batch for batch in batches if batch.pool in serving.instant]
         claimed = _claimable(instant, room - planned.claimed_cells)
         planned.claimed_cells += sum(batch.cells for batch in claimed)
         planned.specs[job.job_no] = spec
@@ -176,7 +176,7 @@ class Coordinator:
         if jobs:
             # Of all jobs: a trigger that committed while they were being locked isn't in `has_open_triggers`.
             waiting = [job.job_no for job in jobs]
-            won = [one.job_no for one in planned.plans if one.is_recorded]
+            won = [planned_job.job_no for planned_job in planned.plans if planned_job.is_recorded]
             settled = await coordination.settle_open_triggers(
                 connection, waiting, won=won, worker_no=self._context.worker_no
             )
@@ -184,17 +184,17 @@ class Coordinator:
         await tallies.add(connection, self._context.worker_no, trigger_tallies(triggers))
 
     def _log(self, planned: Planned) -> None:
-        for one in planned.plans:
-            spec = planned.specs[one.job_no]
+        for planned_job in planned.plans:
+            spec = planned.specs[planned_job.job_no]
             self._context.log.info(
                 "job_coordinated",
-                job_id=planned.job_ids[one.job_no],
-                source=one.source,
+                job_id=planned.job_ids[planned_job.job_no],
+                source=planned_job.source,
                 outcome="won",
                 model_count=len(spec.models),
                 total_executions=spec.planned,
                 waves=1,
-                batches=len(one.batches),
+                batches=len(planned_job.batches),
                 max_concurrent=spec.policy.max_concurrent,
             )
         for job_no, source, code, detail in planned.failures:

@@ -70,15 +70,15 @@ class Loader:
         left: list[ImportReport] = []
         job_by_record_set: dict[int, int] = {}
         rows = size = 0
-        for one in self._waiting:
-            job_no = one.batch.job_no
+        for report in self._waiting:
+            job_no = report.batch.job_no
             has_room = rows < self._most_rows and size < LOAD_BYTES
-            if has_room and job_by_record_set.setdefault(one.range.record_set_no, job_no) == job_no:
-                taken.append(one)
-                rows += one.rows_read
-                size += one.memory_bytes
+            if has_room and job_by_record_set.setdefault(report.range.record_set_no, job_no) == job_no:
+                taken.append(report)
+                rows += report.rows_read
+                size += report.memory_bytes
             else:
-                left.append(one)
+                left.append(report)
         self._waiting = left
         if not left:
             self._arrived.clear()
@@ -108,26 +108,26 @@ class Loader:
 
     def _learn(self, recorded: ImportRecorded, seconds: float) -> None:
         """Expect of the next rows what the last ones were, for the most part: new or known, fast or slow to write."""
-        if rows := sum(one.rows_read for one in recorded.settled):
+        if rows := sum(report.rows_read for report in recorded.settled):
             self._most_rows = min(LOAD_ROWS, max(1, int(rows / seconds * LOAD_SECONDS)))
-        inserted = sum(one.inserted for one in recorded.settled)
-        known = sum(one.known for one in recorded.settled)
+        inserted = sum(report.inserted for report in recorded.settled)
+        known = sum(report.known for report in recorded.settled)
         if inserted or known:
             self._is_known = known > inserted
 
-    def _give_up(self, one: ImportReport, error: Exception) -> bool:
+    def _give_up(self, report: ImportReport, error: Exception) -> bool:
         """Let a batch go without its rows; return whether that is still to be recorded.
 
         One that can't be written in time has used up a try; one whose rows the database refuses fails.
         """
         if isinstance(error, _TooSlow):
-            batch_ends.reschedule(one)
+            batch_ends.reschedule(report)
             return True
-        self._context.log.error("rows_refused", **load_logs.named(one.batch, one.range), error=str(error))
-        if one.error_code == batch_ends.ROWS_REFUSED:  # not even its end is taken: its lease will run out
-            self._on_recorded(ImportRecorded(stale=[one]))
+        self._context.log.error("rows_refused", **load_logs.named(report.batch, report.range), error=str(error))
+        if report.error_code == batch_ends.ROWS_REFUSED:  # not even its end is taken: its lease will run out
+            self._on_recorded(ImportRecorded(stale=[report]))
             return False
-        batch_ends.refuse_rows(one)
+        batch_ends.refuse_rows(report)
         return True
 
     async def _commit(self, taken: Sequence[ImportReport]) -> tuple[ImportRecorded, float]:
@@ -163,7 +163,7 @@ class Loader:
     async def _record(self, connection: Connection, taken: Sequence[ImportReport]) -> ImportRecorded:
         """Write these in a transaction. Raises LeasesLost, as soon as it is known; DuplicateKeys; _TooSlow."""
         limit = asyncio.timeout(None)
-        leases = [one.batch.key for one in taken]
+        leases = [report.batch.key for report in taken]
         self._limit_by_batch.update(dict.fromkeys(leases, limit))
         try:
             async with limit:
@@ -182,9 +182,9 @@ class Loader:
 
 
 def _reject(taken: Sequence[ImportReport], twice: DuplicateKeys) -> None:
-    for one in taken:
-        if keys := twice.keys_by_batch.get((one.batch.job_no, one.batch.batch_no)):
-            batch_ends.reject_duplicates(one, keys)
+    for report in taken:
+        if keys := twice.keys_by_batch.get((report.batch.job_no, report.batch.batch_no)):
+            batch_ends.reject_duplicates(report, keys)
 
 
 class _TooSlow(Exception):
@@ -196,15 +196,15 @@ def _tallies(recorded: ImportRecorded) -> list[Tally]:
 
 
 def _end_tallies(settled: Sequence[ImportReport]) -> list[Tally]:
-    ended = [one for one in settled if one.status != "pending"]
+    ended = [report for report in settled if report.status != "pending"]
     rows = {
-        "inserted": sum(one.inserted for one in ended),
-        "updated": sum(one.updated for one in ended),
-        "unchanged": sum(one.unchanged for one in ended),
-        "superseded": sum(one.superseded for one in ended),
-        "rejected": sum(len(one.rejected) for one in ended),
+        "inserted": sum(report.inserted for report in ended),
+        "updated": sum(report.updated for report in ended),
+        "unchanged": sum(report.unchanged for report in ended),
+        "superseded": sum(report.superseded for report in ended),
+        "rejected": sum(len(report.rejected) for report in ended),
     }
-    batches = Counter(one.status for one in ended)
+    batches = Counter(report.status for report in ended)
     return [
         *(tally(IMPORT_BATCHES.name, count, status=status) for status, count in batches.items()),
         *(tally(IMPORT_ROWS.name, count, result=result) for result, count in rows.items() if count),
@@ -212,7 +212,7 @@ def _end_tallies(settled: Sequence[ImportReport]) -> list[Tally]:
 
 
 def _retry_tallies(settled: Sequence[ImportReport]) -> list[Tally]:
-    reasons = Counter(one.error_code for one in settled if one.status == "pending" and one.error_code)
+    reasons = Counter(report.error_code for report in settled if report.status == "pending" and report.error_code)
     return [tally(RETRIES.name, count, reason=reason) for reason, count in reasons.items()]
 
 
