@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from db import idempotency, tallies
-from db.controls import HELD_UP, wait_no_longer
+from db.controls import LOCK_TIMED_OUT, wait_no_longer
 from db.engine import Connection, Engine, in_transaction
 from db.idempotency import ActionResponse
 from db.kinds import StoredKind
@@ -116,7 +116,7 @@ class Action:
         try:
             async with self.permits:
                 result = await in_transaction(self.engine, attempt, seconds=seconds)
-        except HELD_UP as error:
+        except LOCK_TIMED_OUT as error:
             detail = "Somebody holds what this would change for longer than it waits; nothing was changed. Try again."
             raise Overloaded(detail, retry_after_seconds=HELD_UP_RETRY_SECONDS) from error
         if result is not None and result.effect is None:

@@ -18,7 +18,7 @@ from api.hosts import Hosts
 from api.methods import Heads, allowed_methods
 from api.problems import describe_problems, problem_response, problem_responses
 from api.request_ids import RequestIds, request_id_of
-from db.engine import GONE
+from db.engine import UNAVAILABLE
 from domain.errors import (
     BreakwaterError,
     Conflict,
@@ -110,7 +110,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(ClientDisconnect, _note_client_left)
-    for unavailable in GONE:
+    for unavailable in UNAVAILABLE:
         app.add_exception_handler(unavailable, _answer_without_database)
     app.add_middleware(Hosts)
     app.add_middleware(RequestIds, problem_of=_plain_problem)

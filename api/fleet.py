@@ -18,7 +18,7 @@ from db import queue, tallies, workers
 from db.audit import MUST_BE_ZERO, audit_recent
 from db.configurations import read_current
 from db.dead_letters import count_dead_letters
-from db.engine import GONE, Connection, Engine, connect
+from db.engine import UNAVAILABLE, Connection, Engine, connect
 from db.gauges import measure_due, measure_work
 from db.leadership import RECONCILING, read_leader
 from db.pauses import read_pauses
@@ -110,7 +110,7 @@ class FleetView:
                     snapshots=await workers.snapshots(connection),
                     gauges=await self._measure(connection, tenant_no),
                 )
-        except GONE as error:
+        except UNAVAILABLE as error:
             log.warning("scrape_incomplete", error=f"{type(error).__name__}: {error}")
             return None
 
@@ -156,7 +156,7 @@ class FleetView:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 audits = await audit_recent(self._engine, tenant_no)
-        except GONE as error:
+        except UNAVAILABLE as error:
             log.warning("scrape_incomplete", error=f"{type(error).__name__}: {error}")
             return None
         found: Counter[str] = Counter(dict.fromkeys(MUST_BE_ZERO, 0))

@@ -19,7 +19,7 @@ from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
 from configuration.in_force import InForceReader
 from db import batches, pauses
-from db.engine import GONE, QUICK_SECONDS, REFUSED, Connection, Engine, connect
+from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Connection, Engine, connect
 from db.pauses import Kind, Paused
 from domain.errors import Overloaded
 from domain.identities import IdentityKind
@@ -49,7 +49,7 @@ class Pauses:
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._in_force.read()
-        except (*GONE, *REFUSED) as error:
+        except (*UNAVAILABLE, *REJECTED) as error:
             self._log_delay(error)
 
     async def run(self) -> None:
@@ -58,7 +58,7 @@ class Pauses:
             await asyncio.sleep(self._refresh_seconds)
             try:
                 await self._in_force.read()
-            except (*GONE, *REFUSED, Overloaded) as error:
+            except (*UNAVAILABLE, *REJECTED, Overloaded) as error:
                 self._log_delay(error)
 
     async def listen(self) -> None:
@@ -66,7 +66,7 @@ class Pauses:
         while True:
             await retry(
                 self._listen,
-                on=(BrokerError, *GONE, *REFUSED, Overloaded),
+                on=(BrokerError, *UNAVAILABLE, *REJECTED, Overloaded),
                 delay_seconds=RETRY_DELAY_SECONDS,
                 log_delay=self._log_delay,
             )

@@ -16,7 +16,7 @@ import structlog
 from configuration.agreement import agree
 from configuration.content import Configuration
 from db import kinds, workers
-from db.engine import GONE, QUICK_SECONDS, UNWRITTEN, Connection, Engine, in_transaction, why_not_written
+from db.engine import NOT_WRITABLE, QUICK_SECONDS, UNAVAILABLE, Connection, Engine, in_transaction, why_not_written
 from db.failures import describe_failure
 from db.kinds import StoredKind
 from db.schema import require_schema
@@ -76,7 +76,7 @@ class Registration:
     async def stop(self) -> None:
         """Record that the process ended in order."""
         if self._worker_no is not None:
-            with suppress(*GONE):
+            with suppress(*UNAVAILABLE):
                 await in_transaction(self._engine, self._stop, seconds=QUICK_SECONDS)
 
     async def _beat_once(self) -> str | None:
@@ -84,11 +84,12 @@ class Registration:
         try:
             await self.worker_no()
             await in_transaction(self._engine, self._beat, seconds=QUICK_SECONDS)
-        except GONE as error:
+        except UNAVAILABLE as error:
             reason = why_not_written(error)
-            if isinstance(error, TimeoutError) or not isinstance(error, tuple(UNWRITTEN)):  # it may be unreachable, too
+            is_reached = isinstance(error, tuple(NOT_WRITABLE))
+            if isinstance(error, TimeoutError) or not is_reached:  # at a timeout it may be unreachable, too
                 self._reminder.warn(describe_failure(error).reason)
-            if isinstance(error, tuple(UNWRITTEN)) and reason != self.unwritten:
+            if is_reached and reason != self.unwritten:
                 log.warning("database_not_writable", detail=reason)
             return reason
         self._reminder.reset()

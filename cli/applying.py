@@ -17,7 +17,7 @@ from configuration import applying
 from configuration.agreement import refuse_simulating
 from configuration.applying import Applied, Change, compare
 from configuration.content import Content, read_configuration
-from db.engine import GONE, REFUSED, Connection, create_engine, in_transaction
+from db.engine import REJECTED, UNAVAILABLE, Connection, create_engine, in_transaction
 from runtime.config_file import ConfigFile, read_config_file
 from runtime.errors import StartError
 from runtime.settings import Settings, redacted
@@ -84,7 +84,7 @@ def _run(settings: Settings, unit: Callable[[Connection], Awaitable[Result]]) ->
 
     try:
         return asyncio.run(run())
-    except (*GONE, *REFUSED) as error:
+    except (*UNAVAILABLE, *REJECTED) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StartError(
             f"The database at {redacted(url)} can't be asked ({reason}): look at BREAKWATER_DATABASE_URL, "

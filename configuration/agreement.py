@@ -10,7 +10,7 @@ import structlog
 
 from configuration.applying import apply_first, compare
 from configuration.content import Configuration, Content, read_configuration
-from db.engine import GONE, REFUSED, Connection, Engine, create_engine, in_transaction
+from db.engine import REJECTED, UNAVAILABLE, Connection, Engine, create_engine, in_transaction
 from db.schema import require_schema
 from db.workers import Standing
 from runtime.config_file import ConfigFile
@@ -78,7 +78,7 @@ def check_at_start(settings: Settings) -> None:
         finally:
             await engine.dispose()
 
-    with suppress(*GONE, *REFUSED):
+    with suppress(*UNAVAILABLE, *REJECTED):
         asyncio.run(check())
 
 

@@ -10,7 +10,7 @@ WAITING = ("queued", "coordinating")
 
 
 async def cancel(connection: Connection, tenant_no: int, job_id: str, actor: Actor) -> Cancelled:
-    """Cancel a job of any kind in the caller's transaction, unless it has ended. Raises NotFound and HELD_UP.
+    """Cancel a job of any kind in the caller's transaction, unless it has ended. Raises NotFound and LOCK_TIMED_OUT.
 
     Locks the job against other actions, then its open batches, cells, waves and the job. A job that is being planned is
     waited for, and then cancelled with its cells.

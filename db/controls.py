@@ -11,7 +11,7 @@ from db.jobs import absent_job, look_up_job
 LOCK_TIMEOUT = "5s"
 LOCK_SPACE = 0x6A6F62
 """The first number of these advisory locks ("job")."""
-HELD_UP = LockNotAvailableError
+LOCK_TIMED_OUT = LockNotAvailableError
 """What a caller sees whose action had to wait too long for somebody else's lock; nothing was changed."""
 
 
@@ -29,12 +29,15 @@ class Actor:
 
 
 async def wait_no_longer(connection: Connection) -> None:
-    """Let the transaction wait for no lock longer than LOCK_TIMEOUT; past that it raises HELD_UP."""
+    """Let the transaction wait for no lock longer than LOCK_TIMEOUT; past that it raises LOCK_TIMED_OUT."""
     await connection.execute("SELECT set_config('lock_timeout', $1, true)", LOCK_TIMEOUT)
 
 
 async def lock_job(connection: Connection, tenant_no: int, job_id: str) -> int:
-    """Make this the only action on the job until the transaction ends; return its key. Raises NotFound and HELD_UP."""
+    """Make this the only action on the job until the transaction ends; return its key.
+
+    Raises NotFound and LOCK_TIMED_OUT.
+    """
     job_no = await look_up_job(connection, tenant_no, job_id)
     if not await lock_job_no(connection, tenant_no, job_no):
         raise absent_job()
@@ -42,6 +45,6 @@ async def lock_job(connection: Connection, tenant_no: int, job_id: str) -> int:
 
 
 async def lock_job_no(connection: Connection, tenant_no: int, job_no: int) -> bool:
-    """Do the same for the job with this key; return whether the tenant has such a job. Raises HELD_UP."""
+    """Do the same for the job with this key; return whether the tenant has such a job. Raises LOCK_TIMED_OUT."""
     row = await connection.fetchrow(statement("lock_job_controls"), tenant_no, job_no, LOCK_TIMEOUT, LOCK_SPACE)
     return row is not None

@@ -51,7 +51,7 @@ async def count_dead_letters(connection: Connection) -> int:
 async def replay(connection: Connection, tenant_no: int, dead_letter_no: int, actor: Actor) -> Retried:
     """Plan a dead letter's cell anew in the caller's transaction, unless it was replayed before.
 
-    Locks as a retry of the cell does. Raises NotFound, JobCancelled and HELD_UP.
+    Locks as a retry of the cell does. Raises NotFound, JobCancelled and LOCK_TIMED_OUT.
     """
     letter = await connection.fetchrow(statement("read_dead_letter"), tenant_no, dead_letter_no)
     if letter is None or not await lock_job_no(connection, tenant_no, letter["job_no"]):

@@ -86,7 +86,7 @@ async def connect(engine: Engine, *, seconds: float | None = None) -> AsyncItera
     """Lend the driver's connection, outside any transaction, with a limit for each statement in `seconds`.
 
     A connection about which something is unknown afterwards isn't given back to the pool; one that served while
-    something else failed is. Raises one of GONE when there is none to be had.
+    something else failed is. Raises one of UNAVAILABLE when there is none to be had.
     """
     async with _borrowed(engine) as borrowed, lent(borrowed, seconds=seconds) as session:
         yield session
@@ -129,7 +129,7 @@ def _is_unsound_after(error: BaseException, session: Session) -> bool:
         return False
     if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
         return False
-    return isinstance(error, (*GONE, BaseExceptionGroup)) or not isinstance(error, Exception)
+    return isinstance(error, (*UNAVAILABLE, BaseExceptionGroup)) or not isinstance(error, Exception)
 
 
 async def _drop(borrowed: AsyncConnection, session: Session) -> None:
@@ -163,7 +163,7 @@ async def probe(database_url: str) -> Failure | None:
     try:
         async with connect(engine):
             return None
-    except (*GONE, *REFUSED) as error:
+    except (*UNAVAILABLE, *REJECTED) as error:
         return describe_failure(error)
     finally:
         await engine.dispose()
@@ -184,7 +184,7 @@ STALE_STATEMENTS = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaC
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, *STALE_STATEMENTS)
 repeats: Counter[str] = Counter()
 """Units of this process that were repeated, by the name of the conflict they met; it travels with the heartbeat."""
-GONE = (
+UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a message of the server's end that came between two statements
@@ -198,10 +198,10 @@ GONE = (
     *CONFLICTS,  # met in every one of many tries
     OSError,
 )
-"""What a caller meets while the server is away, going, coming back, in trouble or held up: try again later."""
-REFUSED = (asyncpg.PostgresError, Unstorable)
-"""What a caller meets whose statement the server won't take, whenever it is tried."""
-UNWRITTEN: Mapping[type[BaseException], str] = {
+"""What a caller meets while the server is unavailable or keeps it waiting: try again later."""
+REJECTED = (asyncpg.PostgresError, Unstorable)
+"""What a caller meets whose statement the server rejects, whenever it is tried."""
+NOT_WRITABLE: Mapping[type[BaseException], str] = {
     asyncpg.ReadOnlySQLTransactionError: "It is read-only: a standby, or `default_transaction_read_only` is on.",
     asyncpg.DiskFullError: "Its disk is full.",
     asyncpg.InsufficientResourcesError: "It has no room left: no memory, or no connection.",
@@ -210,22 +210,22 @@ UNWRITTEN: Mapping[type[BaseException], str] = {
 
 
 def why_not_written(error: BaseException) -> str:
-    """Return in words why a write met one of GONE."""
-    for kind, reason in UNWRITTEN.items():
+    """Return in words why a write met one of UNAVAILABLE."""
+    for kind, reason in NOT_WRITABLE.items():
         if isinstance(error, kind):
             return reason
     return f"It can't be written to ({type(error).__name__})."
 
 
-TOO_SLOW = (TimeoutError, asyncpg.QueryCanceledError)
-"""Those of them that say that a statement outlasted our limit, or the server's own."""
-UNFIT = (
+TIMED_OUT = (TimeoutError, asyncpg.QueryCanceledError)
+"""Those of UNAVAILABLE and REJECTED that say that a statement outlasted our limit, or the server's own."""
+INVALID_DATA = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
     Unstorable,
 )
-"""Those of them that are about the values; others may be about the moment, or about the server's settings."""
+"""Those of REJECTED that are about the values; others may be about the moment, or about the server's settings."""
 
 
 async def in_transaction(

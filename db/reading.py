@@ -33,7 +33,7 @@ class Slice(Generic[Fact]):
 async def read(engine: Engine, query: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
     """Run `query` on a session whose every statement is its own transaction; again if its statements were stale.
 
-    Errors are the driver's, as in `db.engine.GONE`.
+    Errors are the driver's, as in `db.engine.UNAVAILABLE`.
     """
     try:
         async with _session(engine) as session:

@@ -20,7 +20,7 @@ async def release(connection: Connection, tenant_no: int, job_id: str, batch_no:
     """Make a running batch due at once under a raised fence, in the caller's transaction; another one is left as it is.
 
     What its holder reports later is stale. Locks the job against other actions, then the batch and the job.
-    Raises NotFound and HELD_UP.
+    Raises NotFound and LOCK_TIMED_OUT.
     """
     job_no = await lock_job(connection, tenant_no, job_id)
     status = await connection.fetchval(statement("lock_batch"), job_no, batch_no)

@@ -35,7 +35,7 @@ async def resolve(
     """Give an unknown cell its result in the caller's transaction, and its job the verdict that follows from it.
 
     The same resolution again changes nothing. Locks the job against other actions, then the cell and the job.
-    Raises NotFound, ExecutionNotUnknown and HELD_UP.
+    Raises NotFound, ExecutionNotUnknown and LOCK_TIMED_OUT.
     """
     job_no, key = parse_execution_id(given_id)
     is_ours = await lock_job_no(connection, tenant_no, job_no)

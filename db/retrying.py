@@ -22,7 +22,7 @@ async def retry_job(
     """Plan what failed of a job anew in the caller's transaction; its other units are the untouched ones.
 
     Locks the job against other actions, then as its kind does. Pressed again, it finds nothing failed. Raises NotFound,
-    JobCancelled, KindNotServed and HELD_UP, and ParametersRejected for a filter that a job of the kind can't have.
+    JobCancelled, KindNotServed and LOCK_TIMED_OUT, and ParametersRejected for a filter that the job's kind can't have.
     """
     job_no = await lock_job(connection, tenant_no, job_id)
     await adopt_jobs(connection, [job_no])

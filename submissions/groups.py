@@ -11,7 +11,7 @@ import structlog
 
 from configuration.in_force import InForce
 from db.configurations import ConfigurationChanged
-from db.engine import GONE, REFUSED
+from db.engine import REJECTED, UNAVAILABLE
 from db.submissions import LOCK_TIMED_OUT, UNIQUE_VIOLATION, timed_out_on_a_row
 from domain.errors import BreakwaterError, Overloaded, SpecRejected
 from submissions.lanes import Lanes, Pending
@@ -101,7 +101,7 @@ class Groups:
             )
         except LOCK_TIMED_OUT:
             raise
-        except GONE as error:
+        except UNAVAILABLE as error:
             self._log.warning("database_unavailable", error=f"{type(error).__name__}: {error}")
             is_silent = time.monotonic() - began > SILENT_SECONDS  # those that came meanwhile would wait as long again
             _fail([*group, *self._lanes.take_new()] if is_silent else group, _unavailable())
@@ -142,7 +142,7 @@ class Groups:
                 except SpecRejected as rejection:
                     await self._rejections.enter(submission.tenant_no, submission.sender, rejection, submission.key)
                     pending.fail(rejection)
-        except (*GONE, *REFUSED) as error:
+        except (*UNAVAILABLE, *REJECTED) as error:
             self._log.warning("database_unavailable", error=f"{type(error).__name__}: {error}")
             _fail(group, _unavailable())
             return []

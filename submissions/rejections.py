@@ -34,7 +34,7 @@ class RejectionLedger:
     async def enter(self, tenant_no: int, sender: Sender, error: BreakwaterError, key: str | None) -> None:
         """Enter a well-formed submission that can't be taken; return once that is committed.
 
-        Raises what the database raises, one of GONE among others.
+        Raises what the database raises, one of UNAVAILABLE among others.
         """
         rejection = _Rejection(tenant_no, _row(sender, error, key))
         self._waiting.append(rejection)

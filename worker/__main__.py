@@ -18,7 +18,7 @@ from broker.event_notices import EventNotices
 from configuration.agreement import join_configuration
 from configuration.content import Configuration
 from db import workers
-from db.engine import GONE, REFUSED, UNWRITTEN, Engine, connect, create_engine, probe, why_not_written
+from db.engine import NOT_WRITABLE, REJECTED, UNAVAILABLE, Engine, connect, create_engine, probe, why_not_written
 from db.failures import describe_failure
 from db.kinds import register
 from runtime.databases import Reminder, unusable
@@ -194,10 +194,10 @@ async def _enter(
                 host=socket.gethostname(),
                 standing=served.now.standing,
             )
-    except (*GONE, *REFUSED) as error:
+    except (*UNAVAILABLE, *REJECTED) as error:
         failure = describe_failure(error)
         if not failure.heals:
             raise unusable(settings.database_url or "", failure.reason) from error
-        is_reached = isinstance(error, tuple(UNWRITTEN))
+        is_reached = isinstance(error, tuple(NOT_WRITABLE))
         raise NotEntered(why_not_written(error) if is_reached else failure.reason) from error
     return served, registered.worker_no

@@ -8,7 +8,7 @@ from functools import partial
 from broker import envelopes
 from broker.envelopes import BrokerError
 from db import batches, leadership, workers
-from db.engine import GONE, Connection, in_transaction
+from db.engine import UNAVAILABLE, Connection, in_transaction
 from runtime.tasks import end_tasks
 from worker import heartbeat
 from worker.broker_watch import BrokerWatch
@@ -104,7 +104,7 @@ class Worker:
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._release_all()
-        except (*GONE, TimeoutError) as error:
+        except (*UNAVAILABLE, TimeoutError) as error:
             self._context.log.warning("not_handed_back", error=str(error))
 
     async def _release_all(self) -> None:
@@ -121,7 +121,7 @@ class Worker:
             await leadership.release(connection, self._context.worker_no)
             await workers.stop(connection, self._context.worker_no, metrics=self._context.histograms.snapshot())
 
-        with suppress(*GONE, BrokerError):
+        with suppress(*UNAVAILABLE, BrokerError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 await in_transaction(self._context.engine, stop)
                 await envelopes.forget(self._context.redis, self._context.worker_id)

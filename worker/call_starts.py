@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 
 from db import marks
-from db.engine import GONE, REFUSED, in_transaction
+from db.engine import REJECTED, UNAVAILABLE, in_transaction
 from db.marks import ShownCall
 from domain.calls import Cell
 from worker.context import Context
@@ -27,10 +27,10 @@ async def show_call_starts(context: Context, executor: Executor) -> None:
         if not calls:
             continue
         try:
-            with suppress(*GONE):
+            with suppress(*UNAVAILABLE):
                 shown = await in_transaction(context.claims, partial(marks.show_calls, calls=calls))
                 _note(runs, shown & {call.cell for call in calls if call.started_us is not None})
-        except REFUSED as error:
+        except REJECTED as error:
             context.log.warning("call_starts_refused", cells=len(calls), error=str(error))
 
 

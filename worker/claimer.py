@@ -14,7 +14,7 @@ from datetime import datetime
 from db import batches, tallies
 from db.batches import Claim, Claimant
 from db.configurations import ConfigurationChanged
-from db.engine import GONE, Connection, in_transaction
+from db.engine import UNAVAILABLE, Connection, in_transaction
 from db.tallies import tally
 from runtime.metrics import LEASES_LOST
 from runtime.retrying import retry
@@ -137,7 +137,7 @@ class Claimer:
         while True:
             await retry(
                 self._look_and_sleep,
-                on=GONE,
+                on=UNAVAILABLE,
                 delay_seconds=RETRY_SECONDS,
                 log_delay=lambda error: self._context.log.warning("claim_delayed", error=str(error)),
             )

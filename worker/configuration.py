@@ -8,7 +8,7 @@ import structlog
 
 from configuration.agreement import agree
 from configuration.content import Configuration, read_configuration
-from db.engine import GONE, Engine, connect
+from db.engine import UNAVAILABLE, Engine, connect
 from db.failures import SchemaNotServed
 from db.schema import require_schema
 from runtime.errors import SettingError
@@ -74,7 +74,7 @@ class Follower:
                 self._log.error("schema_not_served", detail=self.mismatch)
                 stop()
                 return
-            except GONE as error:
+            except UNAVAILABLE as error:
                 self._log.warning("configuration_delayed", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
             except SettingError as error:  # another version applied it: this one goes on taking nothing

@@ -8,7 +8,7 @@ from broker import envelopes
 from broker.envelopes import BrokerError, Delivery
 from broker.health import describe
 from db import coordination, tallies
-from db.engine import GONE, Connection, in_transaction
+from db.engine import UNAVAILABLE, Connection, in_transaction
 from db.tallies import Tally, tally
 from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
 from worker.claimer import Claimer
@@ -163,7 +163,7 @@ class Consumer:
         """Run a step; an unavailable store delays it. What it didn't acknowledge stays in hand or comes back."""
         try:
             await step
-        except (*GONE, BrokerError) as error:
+        except (*UNAVAILABLE, BrokerError) as error:
             self._context.log.warning("doorbells_delayed", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
 

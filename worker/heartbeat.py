@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 
 from db import batches, workers
-from db.engine import GONE, QUICK_SECONDS, Connection, in_transaction
+from db.engine import QUICK_SECONDS, UNAVAILABLE, Connection, in_transaction
 from worker.context import Context
 from worker.runner import Runner
 
@@ -29,7 +29,7 @@ async def beat(context: Context, runners: Sequence[Runner]) -> None:
 async def _guarded(context: Context, step: Coroutine[None, None, None]) -> None:
     try:
         await step
-    except GONE as error:
+    except UNAVAILABLE as error:
         context.log.warning("heartbeat_delayed", error=str(error), error_type=type(error).__name__)
 
 

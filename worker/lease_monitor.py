@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from broker import notices
 from broker.envelopes import BrokerError
 from db import batches
-from db.engine import GONE, QUICK_SECONDS, connect
+from db.engine import QUICK_SECONDS, UNAVAILABLE, connect
 from runtime.retrying import retry
 from worker.context import Context
 from worker.runner import Runner
@@ -71,7 +71,7 @@ class LeaseMonitor:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._is_due.wait()
             self._is_due.clear()
-            with suppress(*GONE):
+            with suppress(*UNAVAILABLE):
                 await self._look()
 
     async def _look(self) -> None:

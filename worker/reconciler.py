@@ -11,7 +11,7 @@ from functools import partial
 from broker import envelopes
 from broker.envelopes import BrokerError, Envelope
 from db import configurations, leadership, reconciliation, tallies
-from db.engine import GONE, IDLE_SECONDS, Connection, Result, in_transaction
+from db.engine import IDLE_SECONDS, UNAVAILABLE, Connection, Result, in_transaction
 from db.leadership import RECONCILING, Leadership
 from db.stalled import end_stalled_sessions
 from db.tallies import tally
@@ -50,7 +50,7 @@ class Reconciler:
             ):
                 try:
                     await step()
-                except (*GONE, BrokerError) as error:
+                except (*UNAVAILABLE, BrokerError) as error:
                     self._context.log.warning("reconcile_delayed", error=str(error))
 
     async def _end_stalled_sessions(self) -> None:

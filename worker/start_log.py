@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from db import marks
 from db.batches import ClaimedBatch
-from db.engine import GONE, REFUSED, UNFIT, in_transaction
+from db.engine import INVALID_DATA, REJECTED, UNAVAILABLE, in_transaction
 from domain.calls import Cell
 from runtime.retrying import retry
 from worker.context import Context
@@ -50,11 +50,11 @@ class StartLog:
         try:
             return await retry(
                 lambda: in_transaction(self._context.engine, lambda c: marks.mark_started(c, cells)),
-                on=(*GONE, *REFUSED),
-                but_not=UNFIT,
+                on=(*UNAVAILABLE, *REJECTED),
+                but_not=INVALID_DATA,
                 delay_seconds=RETRY_SECONDS,
                 log_delay=lambda error: self._context.log.warning("marks_delayed", error=str(error), cells=len(cells)),
             )
-        except UNFIT:
+        except INVALID_DATA:
             self._context.log.exception("marks_refused", cells=len(cells))
             return set()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from db import results, tallies
 from db.batches import ClaimedBatch
-from db.engine import GONE, REFUSED, TOO_SLOW, UNFIT, Connection, in_transaction
+from db.engine import INVALID_DATA, REJECTED, TIMED_OUT, UNAVAILABLE, Connection, in_transaction
 from db.gates import longer_refusal
 from db.results import BatchReport, CellsAlreadyTerminal, Recorded
 from db.tallies import Tally, tally
@@ -103,16 +103,16 @@ class Writer:
 
         Only values that the database refuses are set aside, and only those of their batch.
         """
-        too_slow = TOO_SLOW if len(reports) > 1 else ()  # all at once may never be done in time
+        too_slow = TIMED_OUT if len(reports) > 1 else ()  # all at once may never be done in time
         try:
             recorded = await retry(
                 lambda: self._commit(reports),
-                on=(*GONE, *REFUSED),
-                but_not=(*UNFIT, *too_slow),
+                on=(*UNAVAILABLE, *REJECTED),
+                but_not=(*INVALID_DATA, *too_slow),
                 delay_seconds=RETRY_SECONDS,
                 log_delay=lambda error: self._log_delay(reports, error),
             )
-        except (*UNFIT, CellsMissing) as error:
+        except (*INVALID_DATA, CellsMissing) as error:
             await self._record_each(reports, error)
         except too_slow as error:
             self._log_delay(reports, error)

@@ -18,7 +18,7 @@ from api.problems import problem_response, problem_responses
 from api.registration import Registration
 from api.request_ids import request_id_of
 from api.schemas.health import Alive, BrokerCheck, DatabaseCheck, Healthy, Ready, Versions
-from db.engine import GONE, Engine, connect
+from db.engine import UNAVAILABLE, Engine, connect
 from db.schema import Schema, brought_revision, read_schema
 
 router = APIRouter(tags=["health"], dependencies=ONE_OF_EACH)
@@ -85,7 +85,7 @@ async def _look(database: Engine) -> DatabaseState | None:
         async with asyncio.timeout(DEADLINE_SECONDS), connect(database) as connection:
             version: str = await connection.fetchval("SHOW server_version")
             return DatabaseState(version, await read_schema(connection))
-    except GONE:
+    except UNAVAILABLE:
         return None
 
 

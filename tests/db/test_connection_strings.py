@@ -11,7 +11,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from db.engine import GONE, REFUSED, connect, create_engine, probe
+from db.engine import REJECTED, UNAVAILABLE, connect, create_engine, probe
 from domain.postgres_url import WrongConnectionString
 from tests.support.service import free_port
 from tests.support.tls_server import PASSWORD, TlsServer, tls_server
@@ -217,7 +217,7 @@ async def what_we_find(text: str) -> str:
         async with connect(engine) as connection:
             found: str = await connection.fetchval(FACTS)
             return found
-    except (*GONE, *REFUSED):
+    except (*UNAVAILABLE, *REJECTED):
         return REFUSAL
     finally:
         await engine.dispose()

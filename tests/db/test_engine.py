@@ -1,4 +1,4 @@
-"""The pool: a session that the server ended is replaced or told as GONE, and a conflict repeats the whole unit."""
+"""The pool: a session that the server ended is replaced or UNAVAILABLE, and a conflict repeats the whole unit."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +11,7 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.coordination import PlanRefused
-from db.engine import GONE, RETRIES, Connection, Engine, connect, create_engine, in_transaction
+from db.engine import RETRIES, UNAVAILABLE, Connection, Engine, connect, create_engine, in_transaction
 from db.importing import LeasesLost
 from db.reading import read, snapshot
 from db.record_writing import DuplicateKeys
@@ -54,14 +54,14 @@ async def test_a_session_that_ends_during_a_statement_is_gone(engine, connection
 
     await eventually_async(sleeps, what="the statement runs")
     await connection.execute(END_OTHERS)
-    with pytest.raises(GONE):
+    with pytest.raises(UNAVAILABLE):
         await slow
     assert await in_transaction(engine, one) == 1
 
 
 async def test_a_server_that_is_not_there_is_gone() -> None:
     engine = create_engine("postgresql://nobody@/nothing?host=/nowhere")
-    with pytest.raises(GONE):
+    with pytest.raises(UNAVAILABLE):
         await in_transaction(engine, one)
     await engine.dispose()
 
@@ -70,7 +70,7 @@ async def test_an_exhausted_pool_is_gone_for_now(database_url: str, monkeypatch)
     engine = create_engine(database_url, size=1)
     monkeypatch.setattr(engine.pool, "_timeout", 0.1)
     async with connect(engine):
-        with pytest.raises(GONE):
+        with pytest.raises(UNAVAILABLE):
             await in_transaction(engine, one)
     assert await in_transaction(engine, one) == 1
     await engine.dispose()

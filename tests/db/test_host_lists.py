@@ -11,7 +11,7 @@ import pytest
 
 from db.connecting import Dialer
 from db.connection_info import read_connection_info
-from db.engine import GONE, connect, create_engine
+from db.engine import UNAVAILABLE, connect, create_engine
 from tests.support.gateway import gateway_to
 
 
@@ -99,7 +99,7 @@ async def test_all_hosts_are_named_when_none_can_be_reached() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(GONE) as error:
+        with pytest.raises(UNAVAILABLE) as error:
             await ask(f"postgresql://u:geheim@{nobody},nowhere.invalid:5433/d")
     assert nobody in str(error.value)
     assert "nowhere.invalid:5433" in str(error.value)
@@ -118,7 +118,7 @@ async def test_the_first_host_of_the_kind_that_is_wanted_serves(database_url: st
 @pytest.mark.parametrize("wanted", ["read-only", "standby"])
 async def test_a_host_of_another_kind_than_is_wanted_is_not_taken(database_url: str, wanted: str) -> None:
     async with gateway_to(database_url) as gateway:
-        with pytest.raises(GONE, match="target"):
+        with pytest.raises(UNAVAILABLE, match="target"):
             await ask(with_hosts(gateway.url, place_of(gateway.url), f"&target_session_attrs={wanted}"))
 
 

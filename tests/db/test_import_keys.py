@@ -7,7 +7,7 @@ import pytest
 
 from db import importing
 from db.batches import ClaimedBatch
-from db.engine import GONE, Connection, create_engine, in_transaction, repeats
+from db.engine import UNAVAILABLE, Connection, create_engine, in_transaction, repeats
 from db.import_reports import ImportRange, ImportReport, ReadRow
 from db.importing import ImportRecorded
 from db.record_writing import DuplicateKeys
@@ -93,7 +93,7 @@ async def test_a_process_that_stands_still_in_a_load_keeps_its_rows_from_others_
         await importing.record(c, [holding(*still, k="[1]")], source="a test")
         assert await ledger.record(holding(*other, k="[2]"))
 
-    with pytest.raises(GONE):
+    with pytest.raises(UNAVAILABLE):
         await in_transaction(engine, write_and_stand_still)
     await engine.dispose()
     assert await payloads(connection) == {"k": "[2]"}

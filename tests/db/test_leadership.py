@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db import leadership
-from db.engine import GONE, Connection, Engine, connect, create_engine, in_transaction
+from db.engine import UNAVAILABLE, Connection, Engine, connect, create_engine, in_transaction
 from db.leadership import RECONCILING, Leadership, as_leader, lead, read_leader
 from tests.support.waiting import eventually_async
 
@@ -150,7 +150,7 @@ async def test_a_leader_that_stands_still_in_a_transaction_is_followed(
     await eventually_async(lambda: connection.fetchval(IDLE), what="it holds the row")
     await eventually_async(follow, what="another leads")
     followed.set()
-    with pytest.raises(GONE):
+    with pytest.raises(UNAVAILABLE):
         await standing
     assert await as_leader(still, first, write) is None
     for engine in (still, other):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from db.engine import GONE, connect, create_engine
+from db.engine import UNAVAILABLE, connect, create_engine
 from db.jobs import JobFilter, JobListed, find_job, list_jobs
 from db.reading import Slice, snapshot
 from domain.errors import NotFound
@@ -21,9 +21,9 @@ async def test_reads_go_on_once_the_database_is_back(own_engines: OwnEngines) ->
         assert (await listed(engine)).facts == []
     own_engines.postgres.kill_immediate()
     for _ in range(2):
-        with pytest.raises(GONE):
+        with pytest.raises(UNAVAILABLE):
             await listed(engine)
-        with pytest.raises(GONE):
+        with pytest.raises(UNAVAILABLE):
             await find_job(engine, 1, "a")
     own_engines.postgres.start()
     assert (await listed(engine)).facts == []
@@ -45,7 +45,7 @@ async def test_an_empty_pool_says_that_nothing_is_to_be_had(database_url: str, m
     engine = create_engine(database_url, size=1)
     monkeypatch.setattr(engine.sync_engine.pool, "_timeout", 0.05)
     async with connect(engine):
-        with pytest.raises(GONE):
+        with pytest.raises(UNAVAILABLE):
             await listed(engine)
     assert (await listed(engine)).facts == []
     await engine.dispose()

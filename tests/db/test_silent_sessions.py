@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import select
 
 from db import sessions
-from db.engine import GONE, Connection, Engine, connect, create_engine, in_transaction
+from db.engine import UNAVAILABLE, Connection, Engine, connect, create_engine, in_transaction
 from db.reading import read_all
 from tests.support.gateway import gateway_to
 from tests.support.waiting import eventually_async
@@ -49,13 +49,13 @@ async def test_a_statement_without_an_answer_is_given_up_once_another_one_found_
         await asyncio.gather(pid_of(quick), pid_of(slow))
         gateway.fall_silent()
         waiting = asyncio.create_task(pid_of(slow))
-        with pytest.raises(GONE):
+        with pytest.raises(UNAVAILABLE):
             async with connect(quick, seconds=0.5) as connection:
                 await connection.execute("SELECT 1")
         gateway.heal()
         await asyncio.wait({waiting}, timeout=10)
         assert waiting.done(), "it still waits"
-        assert isinstance(waiting.exception(), GONE)
+        assert isinstance(waiting.exception(), UNAVAILABLE)
         for engine in (quick, slow):
             assert await pid_of(engine)
             await engine.dispose()
@@ -67,7 +67,7 @@ async def test_a_slow_statement_goes_on_while_another_connection_is_found_silent
     monkeypatch.setattr(sessions, "STUCK_SECONDS", 0.7)
     engine = create_engine(database_url, size=2)
     sleeping = asyncio.create_task(pid_of(engine, "SELECT pg_backend_pid() FROM pg_sleep(1.5)"))
-    with pytest.raises(GONE):
+    with pytest.raises(UNAVAILABLE):
         async with connect(engine, seconds=0.5) as lent:
             await lent.execute("SELECT pg_sleep(60)")
     assert await sleeping

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from db import stalled
-from db.engine import GONE, Connection, Engine, connect, create_engine
+from db.engine import UNAVAILABLE, Connection, Engine, connect, create_engine
 from db.stalled import end_stalled_sessions
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, store_jobs
@@ -47,7 +47,7 @@ async def ended(connection: Connection) -> list[str]:
 async def test_a_session_that_prepared_a_statement_and_says_nothing_more_is_ended(
     engine: Engine, connection: Connection
 ) -> None:
-    with pytest.raises(GONE):  # noqa: PT012
+    with pytest.raises(UNAVAILABLE):  # noqa: PT012
         async with connect(engine) as still, still.transaction():
             await still.execute("LOCK TABLE tenants")
             prepared = await still.prepare("SELECT 1")
@@ -84,7 +84,7 @@ async def test_what_is_at_work_or_idle_or_copies_or_is_somebody_elses_is_left_al
         monkeypatch.setattr(stalled, "COMMAND_SECONDS", 0)
         assert await eventually_async(lambda: ended(connection), what="the copy that stands still is ended") == [OURS]
         go_on.set()
-        with pytest.raises(GONE):
+        with pytest.raises(UNAVAILABLE):
             await copying
         assert await somebody.fetchval("SELECT 1") == 1
 

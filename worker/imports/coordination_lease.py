@@ -10,7 +10,7 @@ from contextlib import suppress
 from broker import locks
 from broker.envelopes import BrokerError
 from db import imports, tallies
-from db.engine import GONE, Connection, in_transaction
+from db.engine import UNAVAILABLE, Connection, in_transaction
 from db.imports import Coordination
 from db.tallies import tally
 from runtime.metrics import DUPLICATES_PREVENTED
@@ -68,7 +68,7 @@ class CoordinationLease:
                 if not renewed:
                     raise Fenced
                 await locks.renew(self._context.redis, coordination.job_no, self._token, lease_seconds)
-            except (*GONE, BrokerError) as error:
+            except (*UNAVAILABLE, BrokerError) as error:
                 self._context.log.warning("coordination_beat_delayed", job_id=coordination.id, error=str(error))
 
     async def _count_fenced(self) -> None:
@@ -102,6 +102,6 @@ class CoordinationLease:
             )
             await tallies.add(connection, self._context.worker_no, trigger_tallies(settled or []))
 
-        with suppress(*GONE, TimeoutError):
+        with suppress(*UNAVAILABLE, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 await in_transaction(self._context.engine, unit)

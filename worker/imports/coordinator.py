@@ -9,7 +9,7 @@ from contextlib import suppress
 from broker import locks
 from broker.envelopes import BrokerError
 from db import imports, tallies
-from db.engine import GONE, Connection, in_transaction
+from db.engine import UNAVAILABLE, Connection, in_transaction
 from db.imports import Coordination, Served, Waiting
 from runtime.metrics import COORDINATION_SECONDS
 from runtime.retrying import retry
@@ -50,7 +50,7 @@ class ImportCoordinator:
                 self._wake.clear()
                 timeout = await retry(
                     lambda: self._look(group),
-                    on=GONE,
+                    on=UNAVAILABLE,
                     delay_seconds=RETRY_SECONDS,
                     log_delay=lambda error: self._context.log.warning("coordination_delayed", error=str(error)),
                 )
@@ -88,7 +88,7 @@ class ImportCoordinator:
                 await self._coordinate_locked(job_no, token)
             else:
                 await asyncio.sleep(RETRY_SECONDS)
-        except GONE as error:
+        except UNAVAILABLE as error:
             self._context.log.warning("coordination_delayed", job_id=job_id, error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
         except Exception:  # its lease runs out, and that is counted

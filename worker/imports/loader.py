@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from db import importing, tallies
 from db.batches import ClaimedBatch
-from db.engine import GONE, REFUSED, TOO_SLOW, UNFIT, Connection, in_transaction
+from db.engine import INVALID_DATA, REJECTED, TIMED_OUT, UNAVAILABLE, Connection, in_transaction
 from db.import_reports import ImportReport
 from db.importing import ImportRecorded, LeasesLost
 from db.record_writing import DuplicateKeys
@@ -93,7 +93,7 @@ class Loader:
                 continue  # the next look tells which
             except DuplicateKeys as twice:
                 _reject(taken, twice)
-            except (_TooSlow, *UNFIT) as error:
+            except (_TooSlow, *INVALID_DATA) as error:
                 if len(taken) > 1:
                     for report in taken:  # so that one that the database won't or can't take harms no other
                         await self._load([report])
@@ -145,8 +145,8 @@ class Loader:
         is_least = len(taken) == 1 and not taken[0].records
         return await retry(
             timed,
-            on=(*GONE, *REFUSED, *((_TooSlow,) if is_least else ())),
-            but_not=UNFIT,
+            on=(*UNAVAILABLE, *REJECTED, *((_TooSlow,) if is_least else ())),
+            but_not=INVALID_DATA,
             delay_seconds=RETRY_SECONDS,
             log_delay=lambda error: self._log_delay(taken, error),
         )
@@ -171,7 +171,7 @@ class Loader:
                 recorded = await importing.record(connection, taken, source=source, is_known=self._is_known)
                 await tallies.add(connection, self._context.worker_no, _tallies(recorded))
                 return recorded
-        except TOO_SLOW as error:
+        except TIMED_OUT as error:
             if limit.expired():
                 raise LeasesLost from error
             self._most_rows = 1

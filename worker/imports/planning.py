@@ -6,7 +6,7 @@ from typing import TypeVar
 import orjson
 
 from db import import_plans, imports, tallies
-from db.engine import GONE, REFUSED, Connection, in_transaction
+from db.engine import REJECTED, UNAVAILABLE, Connection, in_transaction
 from db.import_plans import ImportPlan, KeyChanged, Written
 from db.imports import Coordination, Settled
 from db.tallies import tally
@@ -75,7 +75,7 @@ class ImportPlanner:
             written = await self._repeat(coordination, lambda: self._commit_plan(coordination, plan, facts))
         except KeyChanged as changed:
             return coordination_failures.key_changed(changed)
-        except REFUSED:
+        except REJECTED:
             self._context.log.exception("plan_refused", job_id=coordination.id)
             return Failure(UNPLANNABLE, "The database refuses the plan of the stored spec.")
         self._log_plan(coordination, written, max_concurrent=spec.policy.max_concurrent, facts=facts)
@@ -85,7 +85,7 @@ class ImportPlanner:
     async def _repeat(self, coordination: Coordination, commit: Callable[[], Awaitable[Result]]) -> Result:
         return await retry(
             commit,
-            on=GONE,
+            on=UNAVAILABLE,
             delay_seconds=RETRY_SECONDS,
             log_delay=lambda error: self._context.log.warning(
                 "coordination_delayed", job_id=coordination.id, error=str(error)
