@@ -17,9 +17,11 @@ SourceError
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager
 
 from domain.batch_counts import MAX_BATCHES, least_batch_size
+from domain.table_names import TableName
 
 ECHO_LIMIT = 100
 """Characters of a name that an error may echo; values are never echoed."""
@@ -138,6 +140,29 @@ class SourceTimeout(SourceUnavailable):
 def echoed(name: str) -> str:
     """Return a name as it may stand in an error."""
     return f'"{name[:ECHO_LIMIT]}"'
+
+
+@contextmanager
+def named(connection: str, explain: Callable[[Exception], "tuple[type[SourceError], str] | None"]) -> Iterator[None]:
+    """Turn what a driver raises into a SourceError that names the connection; let pass what `explain` doesn't know."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        kind, detail = explained
+        raise kind(f"Connection {echoed(connection)}: {detail}") from error
+
+
+def refuse_unlisted(name: TableName, listed: Container[TableName]) -> None:
+    """Raise SourceForbidden for a table that the connection's configuration doesn't list."""
+    if name not in listed:
+        raise SourceForbidden(
+            f"The connection may not read table {echoed(str(name))}: the operator can add it to its `tables`."
+        )
 
 
 def refuse_unknown_columns(key: Iterable[str], columns: Iterable[str], *, source: str = "The source") -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from domain.table_names import SYNTAX, TableName
-from sources.errors import SourceForbidden, SourceMissing, echoed
+from sources.errors import SourceMissing, echoed, refuse_unlisted
 from sources.mysql.connection import Lent
 from sources.mysql.session import Row
 from sources.mysql.types import Carried, carried
@@ -82,10 +82,7 @@ async def find_table(session: Lent, wanted: str, listed: Container[TableName], d
     name = TableName(given.schema or database, given.table)
     if name.schema is None:
         raise SourceMissing(f"The connection's URL names no database: name the table as database.{wanted[:100]}.")
-    if name not in listed:
-        raise SourceForbidden(
-            f"The connection may not read table {echoed(str(name))}: the operator can add it to its `tables`."
-        )
+    refuse_unlisted(name, listed)
     where = {"database": literal(name.schema), "table": literal(name.table)}
     found = [row for row in await session.fetch(_TABLE.format(**where)) if _is(row, name)]
     if not found or name.schema.lower() in SYSTEM_DATABASES:

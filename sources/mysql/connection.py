@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from domain.mysql_url import MysqlUrl, parse_mysql_url
 from domain.policy import MAX_CALL_SECONDS
 from domain.table_names import TableName
+from sources.errors import named
 from sources.mysql import errors
 from sources.mysql.session import Row, Session
 
@@ -89,7 +90,7 @@ class MysqlConnection:
         set, so that it is set anew.
         """
         async with self._places:
-            with errors.named(self.name):
+            with named(self.name, errors.explained):
                 lent = self._take_idle() or await self._open(self._read_seconds)
                 try:
                     if runs_code:
@@ -104,7 +105,7 @@ class MysqlConnection:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Lent]:
         """Lend another session in a transaction that sees one moment, as long as a survey takes. Raises SourceError."""
-        with errors.named(self.name):
+        with named(self.name, errors.explained):
             lent = await self._open(self._survey_seconds)
             try:
                 await lent.fetch("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")

@@ -18,7 +18,6 @@ from sources.errors import (
     SourceTimeout,
     SourceUnavailable,
     Unreadable,
-    echoed,
 )
 
 READ_ONLY_TRANSACTION = 1792
@@ -30,18 +29,6 @@ _NAME_BY_CODE = {
 
 
 @contextmanager
-def named(connection: str) -> Iterator[None]:
-    """Turn what the driver raises into a SourceError that names the connection; let pass what isn't the driver's."""
-    try:
-        yield
-    except SourceError:
-        raise
-    except (pymysql.Error, OSError, RuntimeError) as error:
-        kind, detail = _explained(error)
-        raise kind(f"Connection {echoed(connection)}: {detail}") from error
-
-
-@contextmanager
 def connecting() -> Iterator[None]:
     """Around connecting alone: a host that doesn't answer there is unavailable, it isn't slow."""
     try:
@@ -50,7 +37,10 @@ def connecting() -> Iterator[None]:
         raise ConnectionError("no answer to connecting within the limit") from error
 
 
-def _explained(error: Exception) -> tuple[type[SourceError], str]:
+def explained(error: Exception) -> tuple[type[SourceError], str] | None:
+    """Return which error of sources a driver's is, and its sentence; None for one that isn't the driver's."""
+    if not isinstance(error, pymysql.Error | OSError | RuntimeError):
+        return None
     if isinstance(error, ssl.SSLError) or isinstance(getattr(error, "original_exception", None), ssl.SSLError):
         remedy = "correct ssl-mode and ssl-ca in its URL, or the server's certificate"
         return SourceRefused, f"the server can't be trusted ({_condition(error)}): {remedy}."

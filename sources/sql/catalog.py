@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.key_forms import KeyForm
 from domain.table_names import SYNTAX, TableName
-from sources.errors import SourceForbidden, SourceMissing, SourceRefused, echoed
+from sources.errors import SourceMissing, SourceRefused, echoed, refuse_unlisted
 from sources.sql.session import Connection
 from sources.sql.text import Convert
 from sources.sql.types import TYPES, Carried, carried_by_type
@@ -123,11 +123,11 @@ async def find_table(connection: Connection, wanted: str, listed: Container[Tabl
     if name is None:
         raise SourceMissing(f"The connection has no table {echoed(wanted)}. {SYNTAX}")
     if name.schema is not None:
-        _refuse_unlisted(name, listed)
+        refuse_unlisted(name, listed)
     found = await connection.fetchrow(_TABLE, name.schema, name.table)
     if found is None:
         raise SourceMissing(f"The connection has no table {echoed(wanted)}: name it as table or schema.table.")
-    _refuse_unlisted(TableName(found["schema"], found["name"]), listed)
+    refuse_unlisted(TableName(found["schema"], found["name"]), listed)
     if not found["is_readable"]:
         raise SourceRefused(f"The account of the connection may not read {echoed(wanted)}: grant it SELECT.")
     if found["hides_rows"]:
@@ -144,13 +144,6 @@ async def find_table(connection: Connection, wanted: str, listed: Container[Tabl
         columns=tuple(_column(row, carried) for row in await connection.fetch(_COLUMNS, oid)),
         indexes=tuple(Index(tuple(index["columns"]), tuple(index["collations"])) for index in indexes),
     )
-
-
-def _refuse_unlisted(name: TableName, listed: Container[TableName]) -> None:
-    if name not in listed:
-        raise SourceForbidden(
-            f"The connection may not read table {echoed(str(name))}: the operator can add it to its `tables`."
-        )
 
 
 async def existing_collations(connection: Connection, names: Sequence[str | None]) -> set[str]:

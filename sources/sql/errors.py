@@ -20,7 +20,6 @@ from sources.errors import (
     SourceTimeout,
     SourceUnavailable,
     Unreadable,
-    echoed,
 )
 
 STARTUP_PARAMETER = (
@@ -28,21 +27,6 @@ STARTUP_PARAMETER = (
     "it to the pooler's ignore_startup_parameters."
 )
 _POOLER_WORDS = 200
-
-
-@contextmanager
-def named(connection: str) -> Iterator[None]:
-    """Turn what the driver raises into a SourceError that names the connection; let pass what isn't the driver's."""
-    try:
-        yield
-    except SourceError:
-        raise
-    except Exception as error:
-        explained = _explained(error)
-        if explained is None:
-            raise
-        kind, detail = explained
-        raise kind(f"Connection {echoed(connection)}: {detail}") from error
 
 
 @contextmanager
@@ -60,7 +44,8 @@ class _NoAnswer(Exception):
     """Nobody answered a new connection within its limit."""
 
 
-def _explained(error: Exception) -> tuple[type[SourceError], str] | None:
+def explained(error: Exception) -> tuple[type[SourceError], str] | None:
+    """Return which error of sources a driver's is, and its sentence; None for one that isn't the driver's."""
     if isinstance(error, WrongConnectionString):
         return SourceRefused, f"its URL can't be used: {error}"
     if "statement pooling" in str(error):  # the driver's last words of a session that the pooler has ended

@@ -19,6 +19,7 @@ from db.connection_info import read_connection_info
 from db.poolers import settle
 from domain.policy import MAX_CALL_SECONDS
 from domain.table_names import TableName
+from sources.errors import named
 from sources.sql import errors as sql_errors
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
@@ -105,7 +106,7 @@ class SqlConnection:
     @asynccontextmanager
     async def _lent(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
         async with self._places:
-            with sql_errors.named(self.name):
+            with named(self.name, sql_errors.explained):
                 pool = await self._pool()
                 with sql_errors.connecting():
                     session = await pool.acquire()  # opening has limits of its own, one for each address
@@ -117,7 +118,7 @@ class SqlConnection:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
         """Lend another session in such a transaction, for as long as a survey takes; it ends with the block."""
-        with sql_errors.named(self.name):
+        with named(self.name, sql_errors.explained):
             with sql_errors.connecting():
                 connection: asyncpg.Connection[asyncpg.Record] = await self._open()
             self._surveying.add(connection)
