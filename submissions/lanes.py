@@ -55,8 +55,10 @@ class Lanes:
     def next_group(self) -> list[Pending]:
         """Take the next new ones of one tenant, but for those that need a lock that is waited for: they wait too.
 
-        A tenant of which some are left goes behind the others. There must be new ones.
+        A tenant of which some are left goes behind the others. Empty where all new ones were taken meanwhile.
         """
+        if not self._new_by_tenant:
+            return []
         tenant_no, arrived = next(iter(self._new_by_tenant.items()))
         del self._new_by_tenant[tenant_no]
         group, rest = arrived[:GROUP], arrived[GROUP:]

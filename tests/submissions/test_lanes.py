@@ -1,5 +1,6 @@
 """Which submissions are taken together: of one tenant, in order, and none that needs what another one waits for."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from configuration.content import Configuration
@@ -39,6 +40,17 @@ async def test_what_needs_a_lock_that_is_waited_for_waits_too() -> None:
     assert lanes.next_group() == [free]
     assert lanes.next_group() == [other_tenants]
     assert lanes.waiting() == [first, follower]
+
+
+async def test_a_lane_that_was_emptied_after_it_woke_its_reader_gives_none() -> None:
+    lanes = Lanes()
+    reader = asyncio.create_task(lanes.has_new.wait())
+    await asyncio.sleep(0)  # until it waits
+    rejected = pending(1)
+    lanes.add(rejected)
+    assert lanes.take_new() == [rejected]
+    await reader
+    assert lanes.next_group() == []
 
 
 async def test_those_that_wait_are_tried_by_tenant_and_followed_by_those_put_aside_meanwhile() -> None:
