@@ -78,7 +78,9 @@ class Release:
     def unpack_previous(cls, folder: Path) -> "Release":
         """Unpack the release before this one into a folder, with the note by which it knows its version and commit."""
         with tarfile.open(ARCHIVE) as archive:
-            archive.extractall(folder, filter="data")
+            # Set, not given: Python below 3.11.4 doesn't know the argument, and 3.12 warns where neither says how.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # type: ignore[assignment]
+            archive.extractall(folder)
             commit = archive.pax_headers["comment"]
         named = f"0.1.0+{commit[:7]}"
         noted = folder / "breakwater-0.1.0.dist-info"
