@@ -94,11 +94,11 @@ COORDINATION = Series(
     ("source", "outcome"),
     zeros=tuple(product(("initial", "fallback", "retry", "manual"), ("won", "joined", "fenced", "failed"))),
 )
-RETRIES = Series("breakwater_retries", "Tries that failed and are repeated.", ("reason",), zeros=(("user",),))
+RETRIES = Series("breakwater_retries", "Attempts that failed and are repeated.", ("reason",), zeros=(("user",),))
 LEASES_LOST = Series("breakwater_leases_lost", "Batches taken over after their lease ran out.", zeros=((),))
 RECONCILED = Series(
     "breakwater_reconciled",
-    "Owed work that was announced again, and sessions ended that kept it from going on.",
+    "Owed work that was published or offered again, and sessions that were ended since they held work up.",
     ("reason",),
     zeros=(("lease_expired",), ("stranded",), ("accepted_anew",), ("unannounced",), ("stalled_session",)),
 )
@@ -127,7 +127,7 @@ TALLIES = (
     REPEATS,
 )
 
-EXECUTION_DURATION = Series("breakwater_execution_duration_seconds", "From a try's start to its end.")
+EXECUTION_DURATION = Series("breakwater_execution_duration_seconds", "From the start of an attempt to its end.")
 QUEUE_WAIT = Series("breakwater_queue_wait_seconds", "From when a batch was due to its claim.")
 COORDINATION_SECONDS = Series("breakwater_coordination_seconds", "From locking queued jobs to committing their plans.")
 BUCKETS = {
@@ -209,7 +209,7 @@ STUCK = Series(
 )
 DEAD_LETTERS = Series(
     "breakwater_dead_letters",
-    "Cells whose tries were used up and that nobody has had retried; counting stops at 10,000.",
+    "Cells that used up their attempts and were not retried since; counting stops at 10,000.",
 )
 QUEUE_DEPTH = Series(
     "breakwater_queue_depth",
@@ -220,7 +220,8 @@ STORE_AVAILABLE = Series(
     "breakwater_store_available", "1 if a store answered this scrape, else 0 and its series are left out.", ("store",)
 )
 BROKER_WRITABLE = Series(
-    "breakwater_broker_writable", "1 if Redis takes every kind of write the service makes, 0 if it refuses or is away."
+    "breakwater_broker_writable",
+    "1 if Redis takes every kind of write the service makes, 0 if it refuses or is unavailable.",
 )
 WORKERS_ALIVE = Series("breakwater_workers_alive", "Workers that gave a sign of life within the last lease.")
 WORKER_HEARTBEAT_AGE = Series(
