@@ -1,4 +1,4 @@
-"""What docs/reference/sources.md says of Parquet types, each example tried as it stands there."""
+"""What docs/reference/source-values.md says of Parquet types, each example tried as it stands there."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from pyarrow import parquet, types
 
 from tests.support.reading_sources import read_all
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "sources.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "source-values.md"
 DOCS = PAGE.read_text().split("## Parquet")[1].split("\n## ")[0]
 ROW = re.compile(r"^\| `([a-z_0-9]+\(.*\))` \| `(.*)` \| (?:`(.*)`|reject: (.*)) \|$", re.MULTILINE)
 EXAMPLES = ROW.findall(DOCS)

@@ -1,4 +1,4 @@
-"""Values of PostgreSQL in a payload, compared with docs/reference/sources.md and with what the server itself writes."""
+"""Values of PostgreSQL in a payload: as docs/reference/source-values.md says, and as the server itself writes them."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from tests.support.reading_sources import read_all
 
 EXAMPLE = re.compile(r"^\| `([^`|]+)` \| `([^`]+)` \| (?:`([^`]+)`|(reject))", re.MULTILINE)
 EXAMPLES = EXAMPLE.findall(
-    (Path(__file__).parents[2] / "docs" / "reference" / "sources.md")
+    (Path(__file__).parents[2] / "docs" / "reference" / "source-values.md")
     .read_text()
-    .split("### Values of PostgreSQL")[1]
+    .split("## PostgreSQL")[1]
     .split("\n## ")[0]
 )
 AS_TEXT = {
