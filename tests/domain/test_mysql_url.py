@@ -44,6 +44,8 @@ def test_a_url_says_where_as_whom_and_by_which_tls(text, differs):
         ("mysql://app:geheim@[host/shop", "host or port"),
         ("mysql://app:geheim@host/shop?ssl_mode=required", "there are ssl-mode"),
         ("mysql://app:geheim@host/shop?ssl-mode=geheim", "ssl-mode is none of"),
+        ("mysql://app:12?geheim@host/shop", "there are ssl-mode"),
+        ("mysql://app:p@ss?geheim@host/shop", "there are ssl-mode"),
     ],
 )
 def test_what_is_wrong_is_said_and_no_password_shown(text, words):
