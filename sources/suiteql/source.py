@@ -70,7 +70,7 @@ class SuiteqlSource:
         try:
             return await self._along_the_key(KeyOrder(tuple(key)), rows, batch_size)
         except (KeyUnusable, QueryRefused) as error:
-            return self._by_position(rows, batch_size, why=error.detail)
+            return _by_position(self._fingerprint, rows, batch_size, why=error.detail)
 
     async def read(self, source_range: Mapping[str, Any]) -> list[SourceRow]:
         """Return the rows of a range, by as many calls as it has pages.
@@ -133,7 +133,7 @@ class SuiteqlSource:
             first = await self._connection.page(query)
             if left is not None and first.total >= left:
                 raise KeyUnusable("The service doesn't keep to a condition on the key.")
-            keys = [order.key_of(item) for page in await self._window(query, first) for item in page.items]
+            keys = [order.key_of(item) for page in await _window(self._connection, query, first) for item in page.items]
             is_last = first.total <= OFFSET_CAP_ROWS
             whole = keys if is_last else [key for key in keys if key != keys[-1]]
             for key in whole:
@@ -144,35 +144,6 @@ class SuiteqlSource:
                 raise KeyUnusable(f"More rows share one value of the key ({order.listed}) than the service can page.")
             left = first.total
             condition = f"{order.has_key} AND {compared(order.columns, '>=', keys[-1], order.numeric)}"
-
-    async def _window(self, query: str, first: Page) -> list[Page]:
-        """Return all pages of a query up to the cap, in order, several at a time."""
-        offsets = range(PAGE_ROWS, min(first.total, OFFSET_CAP_ROWS), PAGE_ROWS)
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._connection.page(query, offset=offset)) for offset in offsets]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return [first, *(task.result() for task in tasks)]
-
-    def _by_position(self, rows: int, batch_size: int, *, why: str) -> Survey:
-        page = min(batch_size, PAGE_ROWS)
-        step = page * (batch_size // page)
-        reachable = min(rows, OFFSET_CAP_ROWS)
-        ranges = [
-            SourceRange(
-                {"query": self._fingerprint, "first": first, "page": page, "rows": min(step, reachable - first)},
-                min(step, reachable - first),
-            )
-            for first in range(0, reachable, step)
-        ]
-        detail = f"Read by position, so rows that move meanwhile may be missed: {why}"
-        if reachable < rows:
-            detail = (
-                f"{reachable} of {rows} rows can be read: the service gives no more by position, and paging by the key "
-                f"isn't possible: {why}"
-            )
-        return Survey(rows, ranges, is_complete=reachable == rows, detail=detail)
 
     async def _items(self, source_range: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         if "page" in source_range:
@@ -197,6 +168,37 @@ class SuiteqlSource:
         begin = compared(order.columns, ">=", first_key, numeric)
         end = compared(order.columns, "<=" if is_last else "<", last_key, numeric)
         return self._wrapped("*", f"WHERE {order.has_key} AND {begin} AND {end} ORDER BY {order.listed}")
+
+
+async def _window(connection: SuiteqlConnection, query: str, first: Page) -> list[Page]:
+    """Return all pages of a query up to the cap, in order, several at a time."""
+    offsets = range(PAGE_ROWS, min(first.total, OFFSET_CAP_ROWS), PAGE_ROWS)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(connection.page(query, offset=offset)) for offset in offsets]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [first, *(task.result() for task in tasks)]
+
+
+def _by_position(fingerprint: str, rows: int, batch_size: int, *, why: str) -> Survey:
+    page = min(batch_size, PAGE_ROWS)
+    step = page * (batch_size // page)
+    reachable = min(rows, OFFSET_CAP_ROWS)
+    ranges = [
+        SourceRange(
+            {"query": fingerprint, "first": first, "page": page, "rows": min(step, reachable - first)},
+            min(step, reachable - first),
+        )
+        for first in range(0, reachable, step)
+    ]
+    detail = f"Read by position, so rows that move meanwhile may be missed: {why}"
+    if reachable < rows:
+        detail = (
+            f"{reachable} of {rows} rows can be read: the service gives no more by position, and paging by the key "
+            f"isn't possible: {why}"
+        )
+    return Survey(rows, ranges, is_complete=reachable == rows, detail=detail)
 
 
 def _checked(ranges: list[SourceRange], found: int, *, keyless: int, counted: tuple[int, int]) -> Survey:
