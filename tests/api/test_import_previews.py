@@ -55,6 +55,7 @@ async def test_what_can_not_be_read_is_reported_and_the_rest_is_counted(client) 
     assert (customer["rows"], customer["error"]["code"]) == (None, "unknown_column")
 
 
+@pytest.mark.alone
 async def test_a_count_that_takes_long_is_null_after_five_seconds_and_leaves_nothing_behind(client, rows) -> None:
     await rows.execute("CREATE TABLE held (id int PRIMARY KEY)")
     body = import_body(csv_type("order"), table_type("held"))

@@ -54,6 +54,7 @@ async def many_posts(http: httpx2.AsyncClient) -> list[tuple[int, float]]:
     )
 
 
+@pytest.mark.alone
 async def test_a_post_answers_503_in_seconds_while_postgresql_is_silent_and_202_soon_after(
     gateway: Gateway, http: httpx2.AsyncClient
 ) -> None:
@@ -78,6 +79,7 @@ async def test_a_post_answers_503_in_seconds_while_postgresql_is_silent_and_202_
     assert (await http.get("/readyz")).status_code == 200
 
 
+@pytest.mark.alone
 async def test_a_worker_goes_on_in_seconds_after_a_silence_and_calls_nobody_twice(
     gateway: Gateway, redis_url: str, connection, tmp_path: Path, provider: ProviderServer
 ) -> None:

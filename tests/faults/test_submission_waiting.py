@@ -98,6 +98,7 @@ Hold = Callable[[Client, "asyncpg.Connection[asyncpg.Record]", list[Json]], Awai
     ],
     ids=["contents", "ids", "keys", "rows-of-jobs", "rows-of-keys"],
 )
+@pytest.mark.alone
 async def test_others_are_accepted_at_once_while_many_wait_for_a_lock(
     client: Client, shared_database_url: str, hold: Hold, make: Callable[[], Json], *, has_key: bool
 ) -> None:

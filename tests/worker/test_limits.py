@@ -30,6 +30,7 @@ def configure(fleet: Fleet, provider: ProviderServer, **settings: object) -> str
     return str(path)
 
 
+@pytest.mark.alone
 async def test_three_workers_never_pass_a_limit_of_ten_and_use_most_of_it(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
@@ -112,6 +113,7 @@ async def test_each_region_has_a_limit_of_its_own(fleet: Fleet, connection, prov
     await assert_audit(connection)
 
 
+@pytest.mark.alone
 async def test_a_small_job_does_not_wait_behind_a_large_one(fleet: Fleet, connection, provider: ProviderServer) -> None:
     """10,000 cells of 0.1 s at ten at once would take 100 s; the one cell that comes after them is done in two."""
     provider.behave = after(CALL_SECONDS, answer())
@@ -148,6 +150,7 @@ async def test_slow_calls_give_way_after_each_of_them(fleet: Fleet, connection, 
     assert [call.model for call in provider.calls].index("small") <= before + 1
 
 
+@pytest.mark.alone
 async def test_first_runs_go_before_retries(fleet: Fleet, connection, provider: ProviderServer) -> None:
     """Half the calls fail for ever: what is tried again doesn't hold up what was never tried."""
     provider.behave = by_model({"model-0": after(0.02, refuse(500))}, after(0.02, answer()))
@@ -167,6 +170,7 @@ async def test_first_runs_go_before_retries(fleet: Fleet, connection, provider: 
     assert end - start <= 3 * 40, "retries beside them, not instead of them"
 
 
+@pytest.mark.alone
 async def test_calls_that_become_free_reach_a_batch_that_runs(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
