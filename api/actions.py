@@ -15,12 +15,12 @@ import structlog
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from db import idempotency, tallies
+from db import counters, idempotency
 from db.controls import LOCK_TIMED_OUT, wait_no_longer
+from db.counters import Increment, increment
 from db.engine import Connection, Engine, in_transaction
 from db.idempotency import ActionResponse
 from db.kinds import StoredKind
-from db.tallies import Tally, tally
 from domain.errors import KeyInFlight, KeyReused, Overloaded
 from domain.fingerprint import body_hash
 from runtime.metrics import DUPLICATES_PREVENTED
@@ -75,7 +75,7 @@ class Action:
         unit: Callable[[Connection], Awaitable[Effect]],
         *,
         answer: Callable[[Effect], Reply],
-        counted: Callable[[Effect], Sequence[Tally]] = lambda _: (),
+        counted: Callable[[Effect], Sequence[Increment]] = lambda _: (),
         seconds: float | None = None,
     ) -> ActionResult[Effect]:
         """Do `unit` in a transaction and answer, or give the first answer under the key again.
@@ -95,7 +95,7 @@ class Action:
             if (first := await self._first(connection)) is not None:
                 return await self._replay(connection, first, hashed, worker_no)
             effect = await unit(connection)
-            await tallies.add(connection, worker_no, counted(effect))
+            await counters.add(connection, worker_no, counted(effect))
             reply = answer(effect)
             text = reply.body.model_dump_json(by_alias=True)
             await self._keep(connection, ActionResponse(self.name, hashed, reply.status_code, None), text)
@@ -140,8 +140,8 @@ class Action:
             raise key_of_another_request(first.request)
         if first.body_hash != hashed:
             raise KeyReused("This Idempotency-Key came with another body before. Send a new key with a new request.")
-        counted = tally(DUPLICATES_PREVENTED.name, 1, layer="action", reason="same_key")
-        await tallies.add(connection, worker_no, [counted])
+        counted = increment(DUPLICATES_PREVENTED.name, 1, layer="action", reason="same_key")
+        await counters.add(connection, worker_no, [counted])
         response = _response(first.status_code, orjson.dumps(first.answer).decode())
         response.headers["Idempotent-Replayed"] = "true"
         return ActionResult(response, None)

@@ -8,18 +8,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from runtime.metrics import ANSWERS, EXECUTIONS, FLEET, GAUGES, HISTOGRAMS, TALLIES, Histograms, Series
+from runtime.metrics import ANSWERS, COUNTERS, EXECUTIONS, FLEET, GAUGES, HISTOGRAMS, Histograms, Series
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What a scrape found: tallies and gauges as (series name, labels, value), and the fleet's histograms.
+    """What a scrape found: counters and gauges as (series name, labels, value), and the fleet's histograms.
 
-    Without tallies and histograms (None: PostgreSQL didn't answer) none are shown: at 0 they would seem to begin anew,
+    Without counters and histograms (None: PostgreSQL didn't answer) none are shown: at 0 they would seem to begin anew,
     and all that they ever counted would count as an increase of the next scrape.
     """
 
-    tallies: Iterable[tuple[str, Mapping[str, str], float]] | None
+    counters: Iterable[tuple[str, Mapping[str, str], float]] | None
     gauges: Iterable[tuple[Series, Mapping[str, str], float]]
     histograms: Histograms | None
 
@@ -36,18 +36,18 @@ class _FleetCollector(Collector):
         self._fleet = fleet
 
     def collect(self) -> Iterator[Metric]:
-        if self._fleet.tallies is not None:
-            yield from self._counters(self._fleet.tallies)
+        if self._fleet.counters is not None:
+            yield from self._counters(self._fleet.counters)
         yield from self._gauges()
         if self._fleet.histograms is not None:
             yield from self._histograms(self._fleet.histograms)
 
-    def _counters(self, tallies: Iterable[tuple[str, Mapping[str, str], float]]) -> Iterator[Metric]:
+    def _counters(self, counters: Iterable[tuple[str, Mapping[str, str], float]]) -> Iterator[Metric]:
         counts: dict[str, dict[tuple[str, ...], float]] = {
-            series.name: {(*values, FLEET): 0.0 for values in series.zeros} for series in TALLIES
+            series.name: {(*values, FLEET): 0.0 for values in series.zeros} for series in COUNTERS
         }
-        series_by_name = {series.name: series for series in TALLIES}
-        for name, labels, value in tallies:
+        series_by_name = {series.name: series for series in COUNTERS}
+        for name, labels, value in counters:
             if name in counts:
                 counts[name][_values(series_by_name[name], labels)] = value
         for _, *pool in counts[EXECUTIONS.name]:

@@ -14,7 +14,7 @@ from api.exposition import Fleet
 from api.gauges import Gauge
 from api.stuck import explain
 from broker.envelopes import Client
-from db import queue, tallies, workers
+from db import counters, queue, workers
 from db.audit import MUST_BE_ZERO, audit_recent
 from db.configurations import read_current
 from db.dead_letters import count_dead_letters
@@ -51,7 +51,7 @@ COUNTED_STUCK = 10_000
 class _Ledger:
     """What PostgreSQL said: counters as (series, labels, value), what each process measured, and gauges."""
 
-    tallies: Sequence[tuple[str, Mapping[str, str], float]]
+    counters: Sequence[tuple[str, Mapping[str, str], float]]
     snapshots: Sequence[Mapping[str, Any]]
     gauges: Sequence[Gauge]
 
@@ -92,21 +92,21 @@ class FleetView:
             *((INVARIANT_VIOLATIONS, {"invariant": name}, count) for name, count in violations.items()),
         ]
         if ledger is None:
-            return Fleet(tallies=None, gauges=shown, histograms=None)
+            return Fleet(counters=None, gauges=shown, histograms=None)
         histograms = Histograms()
         repeats: Counter[str] = Counter()
         for snapshot in ledger.snapshots:
             histograms.add(snapshot)
             repeats.update(snapshot.get(workers.REPEATS, {}))
         repeated = [(REPEATS.name, {"reason": conflict}, count) for conflict, count in repeats.items()]
-        counted = [*_unmoved(ledger.gauges), *ledger.tallies, *repeated]
-        return Fleet(tallies=counted, gauges=shown, histograms=histograms)
+        counted = [*_unmoved(ledger.gauges), *ledger.counters, *repeated]
+        return Fleet(counters=counted, gauges=shown, histograms=histograms)
 
     async def _read(self, tenant_no: int) -> _Ledger | None:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS), connect(self._engine) as connection:
                 return _Ledger(
-                    tallies=await tallies.totals(connection),
+                    counters=await counters.totals(connection),
                     snapshots=await workers.snapshots(connection),
                     gauges=await self._measure(connection, tenant_no),
                 )

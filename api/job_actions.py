@@ -18,12 +18,12 @@ from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
 from db import cancelling, cell_retrying, dead_letters, releasing, resolving, retrying
 from db.controls import Actor
+from db.counters import Increment, increment
 from db.engine import Connection
 from db.executions import read_execution_on
 from db.kinds import Cancelled, Retried, RetryFilter
 from db.releasing import Released
 from db.resolving import Resolution, Resolved
-from db.tallies import Tally, tally
 from runtime.metrics import COORDINATION, EXECUTIONS, IMPORT_BATCHES, RETRIES
 from submissions.announcing import Announcer
 
@@ -38,7 +38,7 @@ async def cancel(action: Action, job_id: str, actor: Actor, body: BaseModel) -> 
         body,
         lambda connection: cancelling.cancel(connection, action.tenant_no, job_id, actor),
         answer=lambda done: Reply(202 if done.is_done else 200, CancelAnswer.of(job_id, done)),
-        counted=_cancel_tallies,
+        counted=_cancel_increments,
     )
     if result.effect is not None and result.effect.is_done:
         log.info("job_cancelled", job_id=job_id, cells=result.effect.cells, who=actor.by, reason=actor.reason)
@@ -93,7 +93,7 @@ async def resolve(action: Action, execution_id: str, resolution: Resolution, act
         body,
         unit,
         answer=lambda done: Reply(200, done[1]),
-        counted=lambda done: _resolve_tallies(done[0], resolution),
+        counted=lambda done: _resolve_increments(done[0], resolution),
     )
     if result.effect is not None and result.effect[0].pool:
         status = resolution.status
@@ -144,7 +144,7 @@ async def _retry(
     **about: object,
 ) -> ActionResult[Retried]:
     result = await action.perform(
-        body, unit, answer=lambda done: Reply(200, RetryAnswer.of(done)), counted=_retry_tallies
+        body, unit, answer=lambda done: Reply(200, RetryAnswer.of(done)), counted=_retry_increments
     )
     if result.effect is not None:
         _log_retry(result.effect, actor, **about)
@@ -156,29 +156,29 @@ def _log_retry(retried: Retried, actor: Actor, **about: object) -> None:
         log.info("executions_retried", cells=retried.retried, who=actor.by, reason=actor.reason, **about)
 
 
-def _cancel_tallies(cancelled: Cancelled) -> Sequence[Tally]:
+def _cancel_increments(cancelled: Cancelled) -> Sequence[Increment]:
     ended = [
-        tally(EXECUTIONS.name, cells, status="cancelled", provider=provider, region=region)
+        increment(EXECUTIONS.name, cells, status="cancelled", provider=provider, region=region)
         for (provider, region), cells in cancelled.cells_by_pool.items()
     ]
     if cancelled.batches:
-        ended.append(tally(IMPORT_BATCHES.name, cancelled.batches, status="cancelled"))
-    failed = [tally(COORDINATION.name, 1, source=source, outcome="failed") for source in cancelled.failed_triggers]
+        ended.append(increment(IMPORT_BATCHES.name, cancelled.batches, status="cancelled"))
+    failed = [increment(COORDINATION.name, 1, source=source, outcome="failed") for source in cancelled.failed_triggers]
     return [*ended, *failed]
 
 
-def _retry_tallies(retried: Retried) -> Sequence[Tally]:
+def _retry_increments(retried: Retried) -> Sequence[Increment]:
     if not retried.retried:
         return ()  # an import that waits for its coordination counts its trigger with that
     return [
-        tally(RETRIES.name, retried.retried, reason="user"),
-        tally(COORDINATION.name, 1, source="retry", outcome="joined"),
+        increment(RETRIES.name, retried.retried, reason="user"),
+        increment(COORDINATION.name, 1, source="retry", outcome="joined"),
     ]
 
 
-def _resolve_tallies(resolved: Resolved, resolution: Resolution) -> Sequence[Tally]:
+def _resolve_increments(resolved: Resolved, resolution: Resolution) -> Sequence[Increment]:
     """Count the end that a person reported; the ambiguous one before it stays counted, as counters only rise."""
     if resolved.pool is None:
         return ()
     provider, region = resolved.pool
-    return [tally(EXECUTIONS.name, 1, status=resolution.status, provider=provider, region=region)]
+    return [increment(EXECUTIONS.name, 1, status=resolution.status, provider=provider, region=region)]

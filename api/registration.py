@@ -1,4 +1,4 @@
-"""This API process in the register of processes: its number shards its tallies, its row says what it serves.
+"""This API process in the register of processes: its number shards its counters, its row says what it serves.
 
 Its heartbeat also shows whether PostgreSQL commits: reads go on where it doesn't.
 """

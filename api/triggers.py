@@ -7,9 +7,9 @@ from pydantic import BaseModel
 
 from api.actions import Action, ActionResult, Reply
 from api.schemas.waves import ManualTrigger, Trigger, Wave
+from db.counters import Increment, increment
 from db.engine import QUICK_SECONDS, Connection
 from db.jobs import absent_job, refuse_impossible
-from db.tallies import Tally, tally
 from db.triggers import Triggered, trigger_manually
 from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
 
@@ -27,7 +27,7 @@ async def coordinate(action: Action, job_id: str, body: BaseModel) -> ActionResu
             raise absent_job()
         return triggered
 
-    result = await action.perform(body, record, answer=_reply, counted=_joined_tallies, seconds=QUICK_SECONDS)
+    result = await action.perform(body, record, answer=_reply, counted=_joined_increments, seconds=QUICK_SECONDS)
     if result.effect is not None:
         log.info("coordination_triggered", job_id=job_id, source="manual", outcome=result.effect.trigger.outcome)
         if not result.effect.is_open:
@@ -41,10 +41,10 @@ def _reply(triggered: Triggered) -> Reply:
     return Reply(202 if triggered.is_open else 200, shown)
 
 
-def _joined_tallies(triggered: Triggered) -> Sequence[Tally]:
+def _joined_increments(triggered: Triggered) -> Sequence[Increment]:
     if triggered.is_open:
         return ()
     return [
-        tally(COORDINATION.name, 1, source="manual", outcome="joined"),
-        tally(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason="manual_joined"),
+        increment(COORDINATION.name, 1, source="manual", outcome="joined"),
+        increment(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason="manual_joined"),
     ]

@@ -20,7 +20,7 @@ FOLDED = '{"folded":true}'
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A process' number (it shards the tallies) and its public id."""
+    """A process' number (it shards the counters) and its public id."""
 
     worker_no: int
     id: str
@@ -109,7 +109,7 @@ async def fold(connection: Connection, worker_nos: Sequence[int], *, metrics: di
 
     Expects the locks of `lock_stopped` and `lock_folded`.
     """
-    await connection.execute(statement("fold_tallies"), worker_nos, FOLDED_NO)
+    await connection.execute(statement("fold_counters"), worker_nos, FOLDED_NO)
     await connection.execute(statement("fold_metrics"), FOLDED_NO, orjson.dumps(metrics).decode(), worker_nos, FOLDED)
 
 

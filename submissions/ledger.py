@@ -4,8 +4,8 @@ from typing import Any
 
 import structlog
 
+from db.counters import Increment, increment
 from db.submissions import LedgerRow
-from db.tallies import Tally, tally
 from domain.errors import BreakwaterError, DuplicateJob
 from domain.notes import Action
 from runtime.metrics import DUPLICATES_PREVENTED, JOBS_SUBMITTED
@@ -30,14 +30,14 @@ def ledger_row(submission: Submission, decision: Decision) -> LedgerRow:
     )
 
 
-def submission_counters(submission: Submission, decision: Decision) -> list[Tally]:
+def submission_counters(submission: Submission, decision: Decision) -> list[Increment]:
     """Return the increments that a submission makes."""
     kind, outcome = submission.normalized.spec.kind, decision.outcome.value
-    counted = [tally(JOBS_SUBMITTED.name, 1, kind=kind, outcome=outcome)]
+    counted = [increment(JOBS_SUBMITTED.name, 1, kind=kind, outcome=outcome)]
     if decision.is_duplicate or isinstance(decision.error, DuplicateJob):
-        counted.append(tally(DUPLICATES_PREVENTED.name, 1, layer="submission", reason=decision.reason))
+        counted.append(increment(DUPLICATES_PREVENTED.name, 1, layer="submission", reason=decision.reason))
     if decision.outcome is Outcome.CREATED and (dropped := _dropped(submission)):
-        counted.append(tally(DUPLICATES_PREVENTED.name, dropped, layer="spec", reason="dropped_duplicate"))
+        counted.append(increment(DUPLICATES_PREVENTED.name, dropped, layer="spec", reason="dropped_duplicate"))
     return counted
 
 

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from db import submissions, tallies
+from db import counters, submissions
+from db.counters import increment
 from db.engine import QUICK_SECONDS, Connection, Engine, in_transaction
 from db.submissions import LedgerRow
-from db.tallies import tally
 from domain.errors import BreakwaterError
 from runtime.metrics import JOBS_SUBMITTED
 from submissions.submission import Sender
@@ -57,13 +57,13 @@ class RejectionLedger:
 
     async def _enter(self, group: Sequence[_Rejection]) -> None:
         worker_no = await self._worker_no()
-        counted = tally(JOBS_SUBMITTED.name, len(group), kind="unknown", outcome="rejected")
+        counted = increment(JOBS_SUBMITTED.name, len(group), kind="unknown", outcome="rejected")
 
         async def unit(connection: Connection) -> None:
             for tenant_no in {rejection.tenant_no for rejection in group}:
                 rows = [rejection.row for rejection in group if rejection.tenant_no == tenant_no]
                 await submissions.insert_ledger_rows(connection, tenant_no, rows)
-            await tallies.add(connection, worker_no, [counted])
+            await counters.add(connection, worker_no, [counted])
 
         await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
         for rejection in group:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from db import submissions, tallies
+from db import counters, submissions
 from db.engine import QUICK_SECONDS, Connection, Engine, connect, in_transaction
 from db.submissions import FirstResponse, NewJob
 from domain.errors import BreakwaterError
@@ -163,7 +163,7 @@ class SubmissionTransaction:
 
     async def _count(self, connection: Connection, decided: Sequence[Decided]) -> None:
         counted = [counter for submission, decision in decided for counter in submission_counters(submission, decision)]
-        await tallies.add(connection, await self._worker_no(), counted)
+        await counters.add(connection, await self._worker_no(), counted)
 
     async def _keep(
         self, connection: Connection, tenant_no: int, answered: Sequence[Answered], decisions: Sequence[Decision]

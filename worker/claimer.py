@@ -11,11 +11,11 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from db import batches, tallies
+from db import batches, counters
 from db.batches import Claim, Claimant
 from db.configurations import ConfigurationChanged
+from db.counters import increment
 from db.engine import UNAVAILABLE, Connection, in_transaction
-from db.tallies import tally
 from runtime.metrics import LEASES_LOST
 from runtime.retrying import retry
 from worker.context import Context
@@ -201,5 +201,5 @@ async def _claim_and_count(connection: Connection, claim: Claiming, claimant: Cl
     claimed = await claim(connection, claimant)
     lost = sum(batch.was_lost for batch in claimed.batches)
     if lost:
-        await tallies.add(connection, claimant.worker_no, [tally(LEASES_LOST.name, lost)])
+        await counters.add(connection, claimant.worker_no, [increment(LEASES_LOST.name, lost)])
     return claimed

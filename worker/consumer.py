@@ -7,9 +7,9 @@ from collections.abc import Coroutine, Iterable, Sequence
 from broker import envelopes
 from broker.envelopes import BrokerError, Delivery
 from broker.health import describe
-from db import coordination, tallies
+from db import coordination, counters
+from db.counters import Increment, increment
 from db.engine import UNAVAILABLE, Connection, in_transaction
-from db.tallies import Tally, tally
 from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
 from worker.claimer import Claimer
 from worker.context import Context
@@ -136,7 +136,7 @@ class Consumer:
 
         async def record(connection: Connection) -> None:
             await coordination.insert_joined_triggers(connection, triggers, self._context.worker_no)
-            await tallies.add(connection, self._context.worker_no, _repeat_tallies(triggers))
+            await counters.add(connection, self._context.worker_no, _repeat_increments(triggers))
 
         await in_transaction(self._context.engine, record)
         for job_no, source in triggers:
@@ -185,10 +185,10 @@ def _repeats(deliveries: Sequence[Delivery], *, answered: str | None) -> list[st
     return [source for source in sources if source != "manual"]
 
 
-def _repeat_tallies(triggers: Sequence[tuple[int, str]]) -> list[Tally]:
+def _repeat_increments(triggers: Sequence[tuple[int, str]]) -> list[Increment]:
     counts = Counter(source for _, source in triggers)
-    joined = [tally(COORDINATION.name, count, source=source, outcome="joined") for source, count in counts.items()]
+    joined = [increment(COORDINATION.name, count, source=source, outcome="joined") for source, count in counts.items()]
     duplicates = counts[SUBMISSION]
     if duplicates:
-        joined.append(tally(DUPLICATES_PREVENTED.name, duplicates, layer="delivery", reason="already_coordinated"))
+        joined.append(increment(DUPLICATES_PREVENTED.name, duplicates, layer="delivery", reason="already_coordinated"))
     return joined

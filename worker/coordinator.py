@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import orjson
 
-from db import coordination, tallies
+from db import coordination, counters
 from db.batches import ClaimedBatch
 from db.configurations import ConfigurationChanged
 from db.coordination import JobPlan, PlanRefused, QueuedJob
@@ -19,7 +19,7 @@ from domain.spec import JobSpec
 from runtime.metrics import COORDINATION_SECONDS
 from worker.context import Context
 from worker.providers.configured import Serving
-from worker.trigger_tallies import trigger_tallies
+from worker.trigger_counters import trigger_increments
 
 JOBS_AT_ONCE = 256
 CELLS_AT_ONCE = 2_000
@@ -181,7 +181,7 @@ class Coordinator:
                 connection, waiting, won=won, worker_no=self._context.worker_no
             )
             triggers += settled
-        await tallies.add(connection, self._context.worker_no, trigger_tallies(triggers))
+        await counters.add(connection, self._context.worker_no, trigger_increments(triggers))
 
     def _log(self, planned: Planned) -> None:
         for planned_job in planned.plans:

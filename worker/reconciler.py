@@ -10,11 +10,11 @@ from functools import partial
 
 from broker import envelopes
 from broker.envelopes import BrokerError, Envelope
-from db import configurations, leadership, reconciliation, tallies
+from db import configurations, counters, leadership, reconciliation
+from db.counters import increment
 from db.engine import IDLE_SECONDS, UNAVAILABLE, Connection, Result, in_transaction
 from db.leadership import RECONCILING, Leadership
 from db.stalled import end_stalled_sessions
-from db.tallies import tally
 from runtime.metrics import DUPLICATES_PREVENTED, RECONCILED
 from worker.consumer import Consumer
 from worker.context import Context
@@ -148,14 +148,14 @@ class Reconciler:
     async def _step_down(self, lost: Leadership) -> None:
         """Stop leading: another worker took over while this one stood still. What it would have written is counted."""
         self._leadership = None
-        prevented = tally(DUPLICATES_PREVENTED.name, 1, layer="leadership", reason="stale_fence")
+        prevented = increment(DUPLICATES_PREVENTED.name, 1, layer="leadership", reason="stale_fence")
         worker_no = self._context.worker_no
-        await in_transaction(self._context.engine, lambda c: tallies.add(c, worker_no, [prevented]))
+        await in_transaction(self._context.engine, lambda c: counters.add(c, worker_no, [prevented]))
         self._context.log.warning("duplicate_prevented", layer="leadership", reason="stale_fence", fence=lost.fence)
 
     async def _count(self, connection: Connection, reason: str, count: int) -> None:
         if count:
-            await tallies.add(connection, self._context.worker_no, [tally(RECONCILED.name, count, reason=reason)])
+            await counters.add(connection, self._context.worker_no, [increment(RECONCILED.name, count, reason=reason)])
 
     def _log(self, reason: str, count: int | None) -> None:
         if count:

@@ -7,12 +7,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from db import results, tallies
+from db import counters, results
 from db.batches import ClaimedBatch
+from db.counters import Increment, increment
 from db.engine import INVALID_DATA, REJECTED, TIMED_OUT, UNAVAILABLE, Connection, in_transaction
 from db.gates import longer_refusal
 from db.results import BatchReport, CellsAlreadyTerminal, Recorded
-from db.tallies import Tally, tally
 from runtime.metrics import (
     DUPLICATES_PREVENTED,
     EXECUTION_DURATION,
@@ -147,8 +147,8 @@ class Writer:
 
     async def _record(self, connection: Connection, reports: Sequence[BatchReport]) -> Recorded:
         recorded = await results.record(connection, reports, source=self._context.worker_id)
-        counted = [*_tallies(recorded), *_answer_tallies(recorded.settled, self._is_simulated)]
-        await tallies.add(connection, self._context.worker_no, counted)
+        counted = [*_increments(recorded), *_answer_increments(recorded.settled, self._is_simulated)]
+        await counters.add(connection, self._context.worker_no, counted)
         return recorded
 
     def _is_simulated(self, batch: ClaimedBatch) -> bool:
@@ -159,8 +159,8 @@ class Writer:
 
         async def find(connection: Connection) -> set[tuple[int, ...]]:
             cells = await results.settled_cells(connection, reports)
-            prevented = tally(DUPLICATES_PREVENTED.name, len(cells), layer="execution", reason="already_terminal")
-            await tallies.add(connection, self._context.worker_no, [prevented])
+            prevented = increment(DUPLICATES_PREVENTED.name, len(cells), layer="execution", reason="already_terminal")
+            await counters.add(connection, self._context.worker_no, [prevented])
             return cells
 
         cells = await in_transaction(self._context.engine, find)
@@ -189,24 +189,28 @@ def _drop(report: BatchReport, cells: set[tuple[int, ...]]) -> None:
         report.freed_slots = 0  # the flush that wrote them freed them
 
 
-def _tallies(recorded: Recorded) -> list[Tally]:
-    return [*_execution_tallies(recorded.settled), *_retry_tallies(recorded.settled), *_stale_tallies(recorded.stale)]
+def _increments(recorded: Recorded) -> list[Increment]:
+    return [
+        *_execution_increments(recorded.settled),
+        *_retry_increments(recorded.settled),
+        *_stale_increments(recorded.stale),
+    ]
 
 
-def _execution_tallies(reports: Sequence[BatchReport]) -> list[Tally]:
+def _execution_increments(reports: Sequence[BatchReport]) -> list[Increment]:
     ended: Counter[tuple[str, str, str]] = Counter()
     for report in reports:
         ended["completed", *report.batch.pool] += len(report.completed)
         ended["failed", *report.batch.pool] += report.failed
         ended["unknown", *report.batch.pool] += report.unknown
     return [
-        tally(EXECUTIONS.name, count, status=status, provider=provider, region=region)
+        increment(EXECUTIONS.name, count, status=status, provider=provider, region=region)
         for (status, provider, region), count in ended.items()
         if count
     ]
 
 
-def _answer_tallies(reports: Sequence[BatchReport], is_simulated: Callable[[ClaimedBatch], bool]) -> list[Tally]:
+def _answer_increments(reports: Sequence[BatchReport], is_simulated: Callable[[ClaimedBatch], bool]) -> list[Increment]:
     counts: Counter[tuple[str, str, str]] = Counter()
     for report in reports:
         pool = report.batch.pool
@@ -216,17 +220,17 @@ def _answer_tallies(reports: Sequence[BatchReport], is_simulated: Callable[[Clai
             cell.region_served is None for cell in report.completed
         )
     return [
-        tally(series, count, provider=provider, region=region)
+        increment(series, count, provider=provider, region=region)
         for (series, provider, region), count in counts.items()
         if count
     ]
 
 
-def _retry_tallies(reports: Sequence[BatchReport]) -> list[Tally]:
+def _retry_increments(reports: Sequence[BatchReport]) -> list[Increment]:
     reasons = Counter(cell.error_code for report in reports for cell in report.retried)
-    return [tally(RETRIES.name, count, reason=reason) for reason, count in reasons.items()]
+    return [increment(RETRIES.name, count, reason=reason) for reason, count in reasons.items()]
 
 
-def _stale_tallies(stale: Sequence[BatchReport]) -> list[Tally]:
+def _stale_increments(stale: Sequence[BatchReport]) -> list[Increment]:
     results = sum(report.results for report in stale)
-    return [tally(DUPLICATES_PREVENTED.name, results, layer="fence", reason="stale_lease")] if results else []
+    return [increment(DUPLICATES_PREVENTED.name, results, layer="fence", reason="stale_lease")] if results else []

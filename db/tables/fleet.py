@@ -42,7 +42,7 @@ class Leader(SQLModel, table=True):
     worked_at: Time
 
 
-class Tally(SQLModel, table=True):
+class ProcessCounter(SQLModel, table=True):
     """A counter of one process that commits with what it counts."""
 
     __tablename__: ClassVar[str] = "tallies"

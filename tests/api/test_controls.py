@@ -7,7 +7,7 @@ import pytest
 
 from broker import envelopes, notices
 from broker.envelopes import Client
-from db import tallies
+from db import counters
 from db.engine import Engine, connect, create_engine
 from tests.support.controls import end_unknown, exhausted
 from tests.support.job_seeds import Seeded, Seeds, completed, failed
@@ -63,7 +63,7 @@ async def counted(engine: Engine, series: str) -> dict[str, float]:
     async with connect(engine) as connection:
         return {
             "/".join(labels.values()): value
-            for name, labels, value in await tallies.totals(connection)
+            for name, labels, value in await counters.totals(connection)
             if name == f"breakwater_{series}"
         }
 

@@ -9,7 +9,7 @@ import pytest
 
 from broker import envelopes
 from broker.envelopes import Client
-from db import coordination, tallies
+from db import coordination, counters
 from db.engine import Connection, Engine, connect, in_transaction
 from tests.support.job_seeds import WORKER_ID, Seeds, completed, retried
 from tests.support.reading_app import every_item
@@ -26,7 +26,7 @@ async def counted(engine: Engine, series: str) -> dict[str, float]:
     async with connect(engine) as connection:
         return {
             "/".join(labels.values()): value
-            for name, labels, value in await tallies.totals(connection)
+            for name, labels, value in await counters.totals(connection)
             if name == f"breakwater_{series}"
         }
 

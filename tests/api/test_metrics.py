@@ -16,21 +16,21 @@ from api.fleet import FleetView
 from api.services import Services
 from broker import envelopes
 from broker.envelopes import Client, Envelope
-from db import tallies, workers
+from db import counters, workers
 from db.audit import MUST_BE_ZERO
+from db.counters import increment
 from db.engine import create_engine, in_transaction
 from db.leadership import RECONCILING, lead
-from db.tallies import tally
 from runtime import metrics
 from runtime.metrics import (
     ANSWERS,
     COORDINATION_SECONDS,
+    COUNTERS,
     EXECUTION_DURATION,
     EXECUTIONS,
     GAUGES,
     HISTOGRAMS,
     QUEUE_WAIT,
-    TALLIES,
     Histograms,
     Series,
 )
@@ -42,29 +42,29 @@ from tests.support.reading_app import reading_app, replace_services
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=TALLIES, ids=lambda series: series.name)
+@pytest.fixture(params=COUNTERS, ids=lambda series: series.name)
 def counter(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-async def test_each_counter_says_what_is_tallied(reader: httpx2.AsyncClient, seeds: Seeds, counter: Any) -> None:
+async def test_each_counter_says_what_was_counted(reader: httpx2.AsyncClient, seeds: Seeds, counter: Any) -> None:
     labels = {label: f"{label}-1" for label in counter.labels}
     assert fleet_value(await scrape_samples(reader), f"{counter.name}_total", **labels) == (None if labels else 0)
     for times in (1, 2):
         await in_transaction(
-            seeds.engine, lambda c: tallies.add(c, seeds.worker_no, [tally(counter.name, 3, **labels)])
+            seeds.engine, lambda c: counters.add(c, seeds.worker_no, [increment(counter.name, 3, **labels)])
         )
-        await in_transaction(seeds.engine, lambda c: tallies.add(c, 99, [tally(counter.name, 1, **labels)]))
+        await in_transaction(seeds.engine, lambda c: counters.add(c, 99, [increment(counter.name, 1, **labels)]))
         assert fleet_value(await scrape_samples(reader), f"{counter.name}_total", **labels) == 4 * times
 
 
 async def test_counters_are_0_before_they_first_move(reader: httpx2.AsyncClient) -> None:
     samples = await scrape_samples(reader)
-    for series in TALLIES:
+    for series in COUNTERS:
         for values in series.zeros:
             labels = dict(zip(series.labels, values, strict=True))
             assert fleet_value(samples, f"{series.name}_total", **labels) == 0
-    assert [series for series in TALLIES if not series.zeros] == [EXECUTIONS, *ANSWERS]
+    assert [series for series in COUNTERS if not series.zeros] == [EXECUTIONS, *ANSWERS]
 
 
 async def test_counters_of_answers_are_0_in_each_pool_that_is_called(reader: httpx2.AsyncClient, rows: Any) -> None:
@@ -73,11 +73,11 @@ async def test_counters_of_answers_are_0_in_each_pool_that_is_called(reader: htt
     assert [fleet_value(samples, f"{series.name}_total", provider="p", region="r") for series in ANSWERS] == [0, 0, 0]
 
 
-def tallied_in_code() -> Iterator[tuple[Series, Mapping[str, str]]]:
+def increments_in_code() -> Iterator[tuple[Series, Mapping[str, str]]]:
     """Each series that the code counts, with the values of labels that are written out there."""
     for path in (*ROOT.glob("api/**/*.py"), *ROOT.glob("worker/**/*.py")):
         for call in ast.walk(ast.parse(path.read_text())):
-            if isinstance(call, ast.Call) and ast.unparse(call.func) == "tally":
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "increment":
                 series = getattr(metrics, ast.unparse(call.args[0]).removesuffix(".name"), None)
                 if series is not None:
                     yield (
@@ -87,7 +87,7 @@ def tallied_in_code() -> Iterator[tuple[Series, Mapping[str, str]]]:
 
 
 def test_whatever_the_code_counts_is_0_before() -> None:
-    found = [(series, written) for series, written in tallied_in_code() if series.zeros and written]
+    found = [(series, written) for series, written in increments_in_code() if series.zeros and written]
     assert len(found) > 10
     for series, written in found:
         zeros = [dict(zip(series.labels, values, strict=True)) for values in series.zeros]
@@ -99,8 +99,8 @@ async def test_cells_of_a_provider_that_is_called_count_from_0_for_each_end(
 ) -> None:
     """Where the first thousand fail between two scrapes, `increase` would see none of them."""
     await rows.execute("INSERT INTO pools (provider, region) VALUES ('openai', 'us-east')")
-    ends = [tally("breakwater_executions", 3, status="failed", provider="openai", region="us-east")]
-    await in_transaction(seeds.engine, lambda c: tallies.add(c, seeds.worker_no, ends))
+    ends = [increment("breakwater_executions", 3, status="failed", provider="openai", region="us-east")]
+    await in_transaction(seeds.engine, lambda c: counters.add(c, seeds.worker_no, ends))
     samples = await scrape_samples(reader)
     shown = {
         (dict(labels)["provider"], dict(labels)["status"]): count
@@ -214,7 +214,7 @@ async def test_the_version_is_reported(reader: httpx2.AsyncClient) -> None:
 
 async def test_every_series_is_described(reader: httpx2.AsyncClient) -> None:
     text = (await reader.get("/metrics")).text
-    for series in (*TALLIES, *HISTOGRAMS, *GAUGES):
+    for series in (*COUNTERS, *HISTOGRAMS, *GAUGES):
         assert f"# HELP {series.name}" in text
 
 

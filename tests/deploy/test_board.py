@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runtime.metrics import GAUGES, HISTOGRAMS, TALLIES
+from runtime.metrics import COUNTERS, GAUGES, HISTOGRAMS
 from tests.deploy.alert_rules import ROOT, RULES, alerts
 from tests.support.cut_answers import MODELS
 from tests.support.metrics import SHORT_LEASES, has_ended
@@ -60,7 +60,7 @@ def test_no_two_panels_of_the_board_lie_on_each_other() -> None:
 
 def test_the_board_shows_every_series_that_the_fleet_has() -> None:
     shown = set(SERIES.findall(" ".join(query for _, query in queries())))
-    ours = {f"{one.name}_total" for one in TALLIES} | {one.name for one in GAUGES}
+    ours = {f"{one.name}_total" for one in COUNTERS} | {one.name for one in GAUGES}
     ours |= {f"{one.name}_bucket" for one in HISTOGRAMS}
     assert ours - shown == set()
 

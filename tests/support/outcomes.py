@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from broker import envelopes
-from db import tallies
+from db import counters
 from db.engine import Connection
 from tests.support.connections import broker_client
 from tests.support.waiting import eventually_async
@@ -60,7 +60,7 @@ async def attempts(connection: Connection) -> Counter[tuple[str, int]]:
 
 async def counter_total(connection: Connection, series: str, **labels: str) -> float:
     """What the fleet counted of a series, over all labels that aren't given."""
-    totals = await tallies.totals(connection)
+    totals = await counters.totals(connection)
     return sum(value for name, found, value in totals if name == series and labels.items() <= found.items())
 
 

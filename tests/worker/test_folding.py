@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from db import tallies, workers
+from db import counters, workers
+from db.counters import increment
 from db.engine import Connection, Engine, connect, create_engine, in_transaction, repeats
-from db.tallies import tally
 from runtime.metrics import HISTOGRAMS, RETRIES, Histograms
 from tests.support.waiting import eventually_async
 from tests.support.workers import Fleet
@@ -65,7 +65,7 @@ async def shown(engine: Engine) -> tuple[float, int, float, int]:
     histograms = Histograms()
     repeated = 0
     async with connect(engine) as connection:
-        counted = await tallies.totals(connection)
+        counted = await counters.totals(connection)
         for one in await workers.snapshots(connection):
             histograms.add(one)
             repeated += sum(one.get(workers.REPEATS, {}).values())
@@ -75,8 +75,8 @@ async def shown(engine: Engine) -> tuple[float, int, float, int]:
 
 
 async def rows_that_a_scrape_reads(connection: Connection) -> tuple[int, int]:
-    counters = await connection.fetchval("SELECT count(*) FROM tallies")
-    return counters, len(await workers.snapshots(connection))
+    rows = await connection.fetchval("SELECT count(*) FROM tallies")
+    return rows, len(await workers.snapshots(connection))
 
 
 async def test_5000_stopped_workers_leave_a_scrape_as_few_rows_as_one(engine: Engine, connection: Connection) -> None:
@@ -126,7 +126,7 @@ async def test_what_a_worker_that_comes_back_measured_counts_once(engine: Engine
     assert (await shown(engine))[:2] == (2, 3)
     await in_transaction(engine, lambda c: workers.start_over(c, worker_no))
     assert await in_transaction(engine, lambda c: beat(c, Histograms().snapshot() | measured()))
-    await in_transaction(engine, lambda c: tallies.add(c, worker_no, [tally(RETRIES.name, 1, reason="busy")]))
+    await in_transaction(engine, lambda c: counters.add(c, worker_no, [increment(RETRIES.name, 1, reason="busy")]))
     assert (await shown(engine))[:2] == (3, 6)
     await connection.execute(f"UPDATE workers SET heartbeat_at = {LONG_AGO}")
     assert await fold_stopped_processes(engine) == 1

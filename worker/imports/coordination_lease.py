@@ -9,13 +9,13 @@ from contextlib import suppress
 
 from broker import locks
 from broker.envelopes import BrokerError
-from db import imports, tallies
+from db import counters, imports
+from db.counters import increment
 from db.engine import UNAVAILABLE, Connection, in_transaction
 from db.imports import Coordination
-from db.tallies import tally
 from runtime.metrics import DUPLICATES_PREVENTED
 from worker.context import Context
-from worker.trigger_tallies import trigger_tallies
+from worker.trigger_counters import trigger_increments
 
 LEAVE_SECONDS = 1.0
 
@@ -77,8 +77,8 @@ class CoordinationLease:
         async def unit(connection: Connection) -> bool:
             is_late = await imports.was_taken_over(connection, self._coordination)
             if is_late:
-                prevented = tally(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason="stale_fence")
-                await tallies.add(connection, self._context.worker_no, [prevented])
+                prevented = increment(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason="stale_fence")
+                await counters.add(connection, self._context.worker_no, [prevented])
             return is_late
 
         fields = {"job_id": self._coordination.id, "fence": self._coordination.fence}
@@ -100,7 +100,7 @@ class CoordinationLease:
                 event={},
                 outcome="fenced",
             )
-            await tallies.add(connection, self._context.worker_no, trigger_tallies(settled or []))
+            await counters.add(connection, self._context.worker_no, trigger_increments(settled or []))
 
         with suppress(*UNAVAILABLE, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from broker import locks
 from broker.envelopes import BrokerError
-from db import imports, tallies
+from db import counters, imports
 from db.engine import UNAVAILABLE, Connection, in_transaction
 from db.imports import Coordination, Served, Waiting
 from runtime.metrics import COORDINATION_SECONDS
@@ -17,7 +17,7 @@ from worker.context import Context
 from worker.imports.coordination_lease import CoordinationLease
 from worker.imports.planning import ImportPlanner
 from worker.imports.skip_list import SkipList
-from worker.trigger_tallies import trigger_tallies
+from worker.trigger_counters import trigger_increments
 
 AT_ONCE = 4
 """Imports that one worker coordinates at the same time."""
@@ -133,8 +133,8 @@ class ImportCoordinator:
             lease_seconds=self._context.lease_seconds,
         )
         if isinstance(begun, Coordination):
-            fenced = trigger_tallies((source, "fenced") for source in begun.fenced_sources)
-            await tallies.add(connection, self._context.worker_no, fenced)
+            fenced = trigger_increments((source, "fenced") for source in begun.fenced_sources)
+            await counters.add(connection, self._context.worker_no, fenced)
         return begun
 
     async def _plan(self, coordination: Coordination, token: str) -> None:

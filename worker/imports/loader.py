@@ -8,13 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from db import importing, tallies
+from db import counters, importing
 from db.batches import ClaimedBatch
+from db.counters import Increment, increment
 from db.engine import INVALID_DATA, REJECTED, TIMED_OUT, UNAVAILABLE, Connection, in_transaction
 from db.import_reports import ImportReport
 from db.importing import ImportRecorded, LeasesLost
 from db.record_writing import DuplicateKeys
-from db.tallies import Tally, tally
 from runtime.metrics import DUPLICATES_PREVENTED, IMPORT_BATCHES, IMPORT_ROWS, RETRIES
 from runtime.retrying import retry
 from worker.context import Context
@@ -169,7 +169,7 @@ class Loader:
             async with limit:
                 source = self._context.worker_id
                 recorded = await importing.record(connection, taken, source=source, is_known=self._is_known)
-                await tallies.add(connection, self._context.worker_no, _tallies(recorded))
+                await counters.add(connection, self._context.worker_no, _increments(recorded))
                 return recorded
         except TIMED_OUT as error:
             if limit.expired():
@@ -191,11 +191,15 @@ class _TooSlow(Exception):
     """A statement of the load took longer than any may."""
 
 
-def _tallies(recorded: ImportRecorded) -> list[Tally]:
-    return [*_end_tallies(recorded.settled), *_retry_tallies(recorded.settled), *_stale_tallies(recorded.stale)]
+def _increments(recorded: ImportRecorded) -> list[Increment]:
+    return [
+        *_end_increments(recorded.settled),
+        *_retry_increments(recorded.settled),
+        *_stale_increments(recorded.stale),
+    ]
 
 
-def _end_tallies(settled: Sequence[ImportReport]) -> list[Tally]:
+def _end_increments(settled: Sequence[ImportReport]) -> list[Increment]:
     ended = [report for report in settled if report.status != "pending"]
     rows = {
         "inserted": sum(report.inserted for report in ended),
@@ -206,17 +210,17 @@ def _end_tallies(settled: Sequence[ImportReport]) -> list[Tally]:
     }
     batches = Counter(report.status for report in ended)
     return [
-        *(tally(IMPORT_BATCHES.name, count, status=status) for status, count in batches.items()),
-        *(tally(IMPORT_ROWS.name, count, result=result) for result, count in rows.items() if count),
+        *(increment(IMPORT_BATCHES.name, count, status=status) for status, count in batches.items()),
+        *(increment(IMPORT_ROWS.name, count, result=result) for result, count in rows.items() if count),
     ]
 
 
-def _retry_tallies(settled: Sequence[ImportReport]) -> list[Tally]:
+def _retry_increments(settled: Sequence[ImportReport]) -> list[Increment]:
     reasons = Counter(report.error_code for report in settled if report.status == "pending" and report.error_code)
-    return [tally(RETRIES.name, count, reason=reason) for reason, count in reasons.items()]
+    return [increment(RETRIES.name, count, reason=reason) for reason, count in reasons.items()]
 
 
-def _stale_tallies(stale: Sequence[ImportReport]) -> list[Tally]:
+def _stale_increments(stale: Sequence[ImportReport]) -> list[Increment]:
     if not stale:
         return []
-    return [tally(DUPLICATES_PREVENTED.name, len(stale), layer="batch", reason="stale_lease")]
+    return [increment(DUPLICATES_PREVENTED.name, len(stale), layer="batch", reason="stale_lease")]

@@ -5,11 +5,11 @@ from typing import TypeVar
 
 import orjson
 
-from db import import_plans, imports, tallies
+from db import counters, import_plans, imports
+from db.counters import increment
 from db.engine import REJECTED, UNAVAILABLE, Connection, in_transaction
 from db.import_plans import ImportPlan, KeyChanged, Written
 from db.imports import Coordination, Settled
-from db.tallies import tally
 from domain.identities import of_source
 from domain.import_spec import ImportSpec
 from runtime.metrics import RETRIES
@@ -22,7 +22,7 @@ from worker.imports import coordination_failures
 from worker.imports.coordination_failures import UNPLANNABLE, Failure
 from worker.imports.coordination_lease import Fenced
 from worker.imports.skip_list import SkipList
-from worker.trigger_tallies import trigger_tallies
+from worker.trigger_counters import trigger_increments
 
 RETRY_SECONDS = 0.5
 
@@ -102,7 +102,7 @@ class ImportPlanner:
             )
             if written is None:
                 raise Fenced
-            await tallies.add(connection, worker_no, trigger_tallies(written.settled))
+            await counters.add(connection, worker_no, trigger_increments(written.settled))
             return written
 
         return await in_transaction(self._context.engine, unit)
@@ -125,14 +125,14 @@ class ImportPlanner:
                     outcome="failed",
                     is_away=failure.is_away,
                 )
-                await tallies.add(connection, worker_no, [tally(RETRIES.name, 1, reason=failure.code)])
+                await counters.add(connection, worker_no, [increment(RETRIES.name, 1, reason=failure.code)])
             else:
                 settled = await imports.fail(
                     connection, coordination, **event, source=coordination.source, worker_no=worker_no
                 )
             if settled is None:
                 raise Fenced
-            await tallies.add(connection, worker_no, trigger_tallies(settled))
+            await counters.add(connection, worker_no, trigger_increments(settled))
 
         await in_transaction(self._context.engine, unit)
         if failure.code == SourceNotConfigured.code:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from db.tallies import Tally, tally
+from db.counters import Increment, increment
 from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
 
 
-def trigger_tallies(triggers: Iterable[tuple[str, str]]) -> list[Tally]:
+def trigger_increments(triggers: Iterable[tuple[str, str]]) -> list[Increment]:
     """Return the counters of triggers, each a source and an outcome; one that `joined` was a duplicate."""
-    counted: list[Tally] = []
+    counted: list[Increment] = []
     for source, outcome in triggers:
-        counted.append(tally(COORDINATION.name, 1, source=source, outcome=outcome))
+        counted.append(increment(COORDINATION.name, 1, source=source, outcome=outcome))
         if outcome == "joined":
-            counted.append(tally(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason=f"{source}_joined"))
+            counted.append(increment(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason=f"{source}_joined"))
     return counted
