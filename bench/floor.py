@@ -59,7 +59,7 @@ async def _run(connection: Connection, found: Configuration) -> int:
                 return done
             plans = [_plan(job, found) for job in chosen]
             await coordination.insert_plans(connection, plans, holder=1, worker_no=1, lease_seconds=600)
-        reports = [one for plan_ in plans for one in _settlements(plan_)]
+        reports = [one for plan_ in plans for one in _reports(plan_)]
         while reports:
             flush, cells = [], 0
             while reports and cells < FLUSH_CELLS:
@@ -94,7 +94,7 @@ def _plan(job: QueuedJob, found: Configuration) -> JobPlan:
     )
 
 
-def _settlements(job: JobPlan) -> list[BatchReport]:
+def _reports(job: JobPlan) -> list[BatchReport]:
     now = time.time_ns() // 1000
     made = []
     for batch in job.batches:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from db.batches import PoolKey
 from db.configurations import Committed, read_current
 from db.engine import Connection
-from db.imports import IMPORT_POOL
+from db.import_coordination import IMPORT_POOL
 from domain.identities import IMPORT_ROOT, Identity, IdentityKey, IdentityKind, of_provider
 from domain.registry import DEFAULT_PROVIDER, DEFAULT_QUESTIONS, DEFAULT_REGIONS, ECHO, Region, Registry
 from domain.registry import Connection as ImportConnection

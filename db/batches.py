@@ -20,7 +20,7 @@ class ClaimedBatch:
 
     They are in plan order, and of one length.
     `claimed_at` is the database's clock at the claim, seconds since the epoch; `waited_seconds` how long it was due;
-    `planned_us` when it was planned, microseconds since the epoch. `slots` calls of it may be in flight. Cells that
+    `planned_us` when it was planned, microseconds since the epoch. `permits` calls of it may be in flight. Cells that
     wait for a later try aren't listed: the first of them is due in `next_due_seconds`. `marked` cells were started
     under an earlier lease, whose holder is gone, and served `identity_before`; this one must serve `identity_no`.
     """
@@ -46,7 +46,7 @@ class ClaimedBatch:
     lost_leases: int = 0
     was_lost: bool = False
     planned_us: int = 0
-    slots: int = 0
+    permits: int = 0
     next_due_seconds: float | None = None
     is_probe: bool = False
     is_overdue: bool = False
@@ -84,7 +84,7 @@ class Claimant:
 class Claim:
     """What a claim took of what was due at `looked_at`, by the database's clock.
 
-    `grown` are batches held already, with how many more slots each got. Another claim may take more where hints were
+    `grown` are batches held already, with how many more permits each got. Another claim may take more where hints were
     cleared away that others stood behind, or this one took all that it looked at.
     """
 
@@ -123,9 +123,9 @@ async def still_held(connection: Connection, batches: Sequence[ClaimedBatch]) ->
     return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
 
 
-async def hand_back(connection: Connection, worker_no: int) -> list[tuple[int, int]]:
+async def release_all(connection: Connection, worker_no: int) -> list[tuple[int, int]]:
     """Give back all that this worker holds, due at once and no attempt; return (job_no, batch_no) of each."""
-    rows = await connection.fetch(statement("hand_back_batches"), worker_no)
+    rows = await connection.fetch(statement("release_batches"), worker_no)
     return [(row["job_no"], row["batch_no"]) for row in rows]
 
 

@@ -90,7 +90,7 @@ async def _reopen_above(
     # Whoever ends the job ends a batch of these waves, so that from here on its state stands still.
     before = (await read_job_state(connection, job_no)).status
     await connection.execute(statement("reopen_waves"), job_no, [row["wave_no"] for row in waves])
-    event = actor.told(
+    event = actor.event_data(
         filter=filtered,
         cells=sum(cells),
         verdict=before if before in TERMINAL_JOB_STATUSES else None,

@@ -35,7 +35,7 @@ async def claim_calls(
 ) -> Claim:
     """Claim due batches of pools whose provider makes calls, by turns, with `calls` in flight together at most.
 
-    What no due batch needs goes to the `growing` ones that this worker holds, up to so many slots more for each.
+    What no due batch needs goes to the `growing` ones that this worker holds, up to so many permits more for each.
     Locks the pools in question, then the limits of the jobs that have one, so that no two claims count the same room;
     both are counted after they are locked. Then as `claim_cells`.
     """
@@ -62,13 +62,13 @@ async def claim_calls(
     granted, left_by_pool = grant_calls(due, room_by_pool, calls, probed=probed)
     taken = await _take(connection, granted, claimant, probed=probed)
     open_room = {pool: room for pool, room in left_by_pool.items() if pool not in probed}
-    grown = await _grow(connection, growing, open_room, calls - sum(one.slots for one in granted))
+    grown = await _grow(connection, growing, open_room, calls - sum(one.permits for one in granted))
     return Claim(taken, grown, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
-async def free_slots(connection: Connection, batches: Sequence[ClaimedBatch]) -> None:
+async def free_permits(connection: Connection, batches: Sequence[ClaimedBatch]) -> None:
     """Let others read in place of these batches of imports, which were read and wait to be written."""
-    await connection.execute(statement("free_slots"), *lease_columns(batches))
+    await connection.execute(statement("free_permits"), *lease_columns(batches))
 
 
 async def claim_overdue(connection: Connection, claimant: Claimant, kind: str, *, limit: int) -> list[ClaimedBatch]:
@@ -84,7 +84,7 @@ async def _grow(
     left_by_pool: Mapping[PoolKey, int | None],
     calls: int,
 ) -> list[tuple[ClaimedBatch, int]]:
-    """Let held batches have the slots that are left; return those whose lease holds with how many more each has."""
+    """Let held batches have the permits that are left; return those whose lease holds with how many more each has."""
     batch_by_no = {(batch.job_no, batch.batch_no): batch for batch, _ in growing if batch.pool in left_by_pool}
     due = [
         Due(batch.job_no, batch.batch_no, batch.pool, wants) for batch, wants in growing if batch.pool in left_by_pool
@@ -92,11 +92,11 @@ async def _grow(
     granted, _ = grant_calls(due, left_by_pool, calls)
     if not granted:
         return []
-    more = [(batch_by_no[one.due.job_no, one.due.batch_no], one.slots) for one in granted]
-    keys = sorted((*batch.key, slots) for batch, slots in more)
+    more = [(batch_by_no[one.due.job_no, one.due.batch_no], one.permits) for one in granted]
+    keys = sorted((*batch.key, permits) for batch, permits in more)
     rows = await connection.fetch(statement("grow_batches"), *columns(keys, 5))
     held = {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
-    return [(batch, slots) for batch, slots in more if batch.key[:3] in held]
+    return [(batch, permits) for batch, permits in more if batch.key[:3] in held]
 
 
 async def _count_room(
@@ -107,7 +107,7 @@ async def _count_room(
     A pool whose gate is being probed is left out: it has no room until the probe is answered.
     """
     lock_by_pool = {(row["provider"], row["region"]): row for row in locked}
-    rows = await connection.fetch(statement("count_slots"), *columns(list(lock_by_pool), 2))
+    rows = await connection.fetch(statement("count_permits"), *columns(list(lock_by_pool), 2))
     room: dict[PoolKey, int | None] = {}
     with_expired = set()
     for row in rows:
@@ -115,7 +115,7 @@ async def _count_room(
         if lock_by_pool[pool]["is_probed"] and row["is_being_probed"]:
             continue
         most = lock_by_pool[pool]["max_concurrent"]
-        room[pool] = None if most is None else max(0, most - row["slots"])
+        room[pool] = None if most is None else max(0, most - row["permits"])
         if row["has_expired"]:
             with_expired.add(pool)
     return room, with_expired
@@ -154,7 +154,7 @@ def _may_take_more(rows: Sequence[asyncpg.Record], limit: int, taken: Sequence[C
 
 def _due(row: asyncpg.Record) -> Due:
     pool = (row["provider"], row["region"])
-    return Due(row["job_no"], row["batch_no"], pool, row["open_cells"], row["job_room"], row["slots"])
+    return Due(row["job_no"], row["batch_no"], pool, row["open_cells"], row["job_room"], row["permits"])
 
 
 async def _take(
@@ -162,7 +162,7 @@ async def _take(
 ) -> list[ClaimedBatch]:
     if not granted:
         return []
-    wanted = sorted((one.due.job_no, one.due.batch_no, one.slots, one.due.pool in probed) for one in granted)
+    wanted = sorted((one.due.job_no, one.due.batch_no, one.permits, one.due.pool in probed) for one in granted)
     *keys, is_probe = columns(wanted, 4)
     rows = await connection.fetch(
         statement("take_batches"), *keys, claimant.holder, claimant.worker_no, claimant.lease_seconds, is_probe
@@ -196,7 +196,7 @@ def _claimed(row: asyncpg.Record, holder: int) -> ClaimedBatch:
         lost_leases=row["lost_leases"],
         was_lost=row["was_lost"],
         planned_us=round(row["planned_at"] * 1_000_000),
-        slots=row["slots"],
+        permits=row["permits"],
         is_probe=row["is_probe"],
         is_overdue=row["is_overdue"],
         next_due_seconds=row["next_due_seconds"],

@@ -178,14 +178,14 @@ class Dialer:
     async def _addresses(self, failures: list[str]) -> AsyncGenerator[tuple[Host, str]]:
         """Give each address of each host in order; those that were silent lately come last."""
         now = time.monotonic()
-        put_off: list[tuple[Host, str]] = []
+        deferred: list[tuple[Host, str]] = []
         for host in self.info.in_order():
             for address in await self._resolve(host, failures):
                 if self._avoided.get((address, host.port), 0) > now:
-                    put_off.append((host, address))
+                    deferred.append((host, address))
                 else:
                     yield host, address
-        for host, address in put_off:
+        for host, address in deferred:
             yield host, address
 
     async def _resolve(self, host: Host, failures: list[str]) -> Sequence[str]:

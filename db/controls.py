@@ -23,7 +23,7 @@ class Actor:
     reason: str | None
     worker_no: int
 
-    def told(self, **facts: object) -> str:
+    def event_data(self, **facts: object) -> str:
         """Return the data of an event about this as JSON."""
         return orjson.dumps({"by": self.by, "reason": self.reason, **facts}).decode()
 

@@ -151,25 +151,25 @@ async def fail_queued_jobs(
     await connection.execute(statement("fail_queued_jobs"), *zip(*failures, strict=True), worker_no)
 
 
-async def settle_open_triggers(
+async def record_trigger_outcomes(
     connection: Connection, job_nos: Sequence[int], *, won: Sequence[int], worker_no: int
 ) -> list[tuple[str, str]]:
     """Give the waiting triggers of these jobs their outcome; return (source, outcome) of each.
 
     For jobs in `won` the oldest of them triggered this coordination; all others joined.
     """
-    rows = await connection.fetch(statement("settle_open_triggers"), job_nos, won, worker_no)
+    rows = await connection.fetch(statement("record_trigger_outcomes"), job_nos, won, worker_no)
     return [(row["source"], row["outcome"]) for row in rows]
 
 
-async def settle_deliveries(
+async def record_deliveries(
     connection: Connection, job_nos: Iterable[int], rung: Iterable[int]
 ) -> Mapping[int, Delivery]:
     """Tell what each of these jobs looks like, and mark those in `rung` as delivered where they no longer wait.
 
     Unknown jobs are absent from the answer.
     """
-    rows = await connection.fetch(statement("settle_deliveries"), sorted(job_nos), sorted(rung))
+    rows = await connection.fetch(statement("record_deliveries"), sorted(job_nos), sorted(rung))
     return {row["job_no"]: Delivery(row["is_waiting"], row["is_first"]) for row in rows}
 
 

@@ -8,7 +8,7 @@ import orjson
 
 from db.columns import columns
 from db.engine import Connection, statement
-from db.imports import IMPORT_POOL, Coordination, Settled, lock_lease, settled_triggers
+from db.import_coordination import IMPORT_POOL, Coordination, TriggerOutcomes, lock_lease, trigger_outcomes
 from db.record_keys import Respelled, respell_keys
 from domain.key_forms import KeyForm
 
@@ -71,12 +71,12 @@ class KeyChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What writing a plan came to: the triggers it settled, and the job's verdict where there was nothing to do.
+    """What writing a plan came to: the outcomes of its triggers, and the job's verdict where there was nothing to do.
 
     `respelled` says of record types whose records were renamed by this plan how many.
     """
 
-    settled: Settled
+    outcomes: TriggerOutcomes
     verdict: str | None = None
     respelled: Mapping[str, Respelled] = field(default_factory=dict)
 
@@ -114,7 +114,7 @@ async def write_plan(
     if not plan.batches:
         verdict = await connection.fetchval(statement("finish_empty_import"), lease.job_no, source)
         await connection.execute(statement("complete_generations"), [lease.job_no])
-    return Written(settled_triggers(rows), verdict, respelled)
+    return Written(trigger_outcomes(rows), verdict, respelled)
 
 
 async def _enter_record_sets(connection: Connection, tenant_no: int, plan: ImportPlan) -> Mapping[str, int]:

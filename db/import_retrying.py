@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from db.controls import Actor
 from db.engine import Connection, statement
-from db.imports import lock_dataset
+from db.import_coordination import lock_dataset
 from db.kinds import Retried, RetryFilter
 from db.results import RETRY_WEIGHT
 from db.retry_results import foreseen, refuse_cancelled, retry_result
@@ -55,7 +55,7 @@ async def _reopen(
     The job is locked against other actions. Locks batches, waves, the job, its dataset and record sets. Raises
     ImportSuperseded and DatasetChanging.
     """
-    event = actor.told(filter=filtered, verdict="failed")
+    event = actor.event_data(filter=filtered, verdict="failed")
     if await connection.fetchval(statement("requeue_import"), job_no, actor.by, event, error_code) is not None:
         return _Reopened(0, is_queued=True)
     locked = await connection.fetch(statement("lock_failed_import_batches"), job_no, error_code)
@@ -70,7 +70,7 @@ async def _reopen(
     await _refuse_superseded(connection, job_no)
     await connection.execute(statement("reopen_waves"), job_no, [row["wave_no"] for row in waves])
     verdict = before if before in TERMINAL_JOB_STATUSES else None
-    event = actor.told(filter=filtered, verdict=verdict, batches=[{"batch_id": one} for one in batch_nos])
+    event = actor.event_data(filter=filtered, verdict=verdict, batches=[{"batch_id": one} for one in batch_nos])
     await connection.execute(
         statement("reopen_import"), job_no, batch_nos, RETRY_WEIGHT, actor.by, event, actor.worker_no
     )

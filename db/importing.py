@@ -29,9 +29,9 @@ class ImportAdvanced:
 
 @dataclass(frozen=True, slots=True)
 class ImportRecorded:
-    """What a transaction did: `settled` was written; `stale` belongs to leases that others took, and did nothing."""
+    """What a transaction did: `written` was written; `stale` belongs to leases that others took, and did nothing."""
 
-    settled: Sequence[ImportReport] = ()
+    written: Sequence[ImportReport] = ()
     stale: Sequence[ImportReport] = ()
     jobs: Sequence[ImportAdvanced] = field(default=())
 
@@ -53,23 +53,23 @@ async def record(
     """
     given = sorted(reports, key=lambda one: one.batch.key)
     contested_by_lease = await _begin(connection, given)
-    settled = [one for one in given if one.batch.key[:3] in contested_by_lease]
+    held = [one for one in given if one.batch.key[:3] in contested_by_lease]
     stale = [one for one in given if one.batch.key[:3] not in contested_by_lease]
-    if not settled:
+    if not held:
         return ImportRecorded(stale=stale)
-    for one in settled:  # of a transaction that was undone
+    for one in held:  # of a transaction that was undone
         one.inserted = one.updated = one.superseded = one.known = 0
-    contested = {one.range.record_set_no for one in settled if contested_by_lease[one.batch.key[:3]]}
-    written = [one for one in settled if one.records]
-    await write_records(connection, written, contested=sorted(contested), is_known=is_known)
-    await _settle_batches(connection, settled)
-    ended = [one for one in settled if one.status != "pending"]
+    contested = {one.range.record_set_no for one in held if contested_by_lease[one.batch.key[:3]]}
+    with_records = [one for one in held if one.records]
+    await write_records(connection, with_records, contested=sorted(contested), is_known=is_known)
+    await _record_batches(connection, held)
+    ended = [one for one in held if one.status != "pending"]
     if ended:
         await _write_counts(connection, ended)
-    if len(ended) < len(settled):
-        await _put_off(connection, [one for one in settled if one.status == "pending"])
-    jobs = await _advance(connection, settled, source=source)
-    return ImportRecorded(settled, stale, jobs)
+    if len(ended) < len(held):
+        await _reschedule(connection, [one for one in held if one.status == "pending"])
+    jobs = await _advance(connection, held, source=source)
+    return ImportRecorded(held, stale, jobs)
 
 
 async def _begin(connection: Connection, reports: Sequence[ImportReport]) -> Mapping[tuple[int, int, int], bool]:
@@ -79,13 +79,13 @@ async def _begin(connection: Connection, reports: Sequence[ImportReport]) -> Map
     return {(row["job_no"], row["batch_no"], row["fence"]): row["is_contested"] for row in rows}
 
 
-async def _settle_batches(connection: Connection, settled: Sequence[ImportReport]) -> None:
+async def _record_batches(connection: Connection, reports: Sequence[ImportReport]) -> None:
     """Lock and end the batches once their rows are written: whoever cancels one meanwhile needn't wait for its rows."""
     rows = await connection.fetch(
-        statement("settle_import_batches"),
-        *columns([(*one.batch.key, one.status, one.due_in_seconds) for one in settled], 6),
+        statement("record_import_batches"),
+        *columns([(*one.batch.key, one.status, one.due_in_seconds) for one in reports], 6),
     )
-    if len(rows) < len(settled):
+    if len(rows) < len(reports):
         raise LeasesLost
 
 
@@ -113,19 +113,19 @@ async def _write_counts(connection: Connection, ended: Sequence[ImportReport]) -
         await connection.execute(statement("replace_rejects"), *columns(repeated, 2), *columns(rejects, 6))
 
 
-async def _put_off(connection: Connection, waiting: Sequence[ImportReport]) -> None:
+async def _reschedule(connection: Connection, waiting: Sequence[ImportReport]) -> None:
     reasons = [(*one.batch.key[:2], one.is_away, one.is_forgiven, one.error_code, one.error_detail) for one in waiting]
-    await connection.execute(statement("put_off_import_batches"), *columns(reasons, 6))
+    await connection.execute(statement("reschedule_import_batches"), *columns(reasons, 6))
 
 
-async def _advance(connection: Connection, settled: Sequence[ImportReport], *, source: str) -> list[ImportAdvanced]:
+async def _advance(connection: Connection, reports: Sequence[ImportReport], *, source: str) -> list[ImportAdvanced]:
     rows = await connection.fetch(
         statement("advance_imports"),
-        *columns(_wave_rows(settled), 5),
-        *columns(_job_rows(settled), 4),
+        *columns(_wave_rows(reports), 5),
+        *columns(_job_rows(reports), 4),
         source,
-        *columns(_released(settled), 3),
-        *columns(_due_again(settled), 6),
+        *columns(_released(reports), 3),
+        *columns(_due_again(reports), 6),
     )
     advanced = [ImportAdvanced(*row) for row in rows]
     completed = [job.job_no for job in advanced if job.status in ("completed", "partial")]
@@ -137,11 +137,11 @@ async def _advance(connection: Connection, settled: Sequence[ImportReport], *, s
     return advanced
 
 
-def _wave_rows(settled: Sequence[ImportReport]) -> list[tuple[int, ...]]:
+def _wave_rows(reports: Sequence[ImportReport]) -> list[tuple[int, ...]]:
     ended: Counter[tuple[int, int]] = Counter()
     failed: Counter[tuple[int, int]] = Counter()
     short: Counter[tuple[int, int]] = Counter()
-    for one in settled:
+    for one in reports:
         key = one.batch.job_no, one.batch.wave_no
         ended[key] += one.status != "pending"
         failed[key] += one.status == "failed"
@@ -149,9 +149,9 @@ def _wave_rows(settled: Sequence[ImportReport]) -> list[tuple[int, ...]]:
     return [(*key, ended[key], failed[key], short[key]) for key in sorted(ended)]
 
 
-def _job_rows(settled: Sequence[ImportReport]) -> list[tuple[object, ...]]:
+def _job_rows(reports: Sequence[ImportReport]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
-    for job_no, group in groupby(settled, key=lambda one: one.batch.job_no):
+    for job_no, group in groupby(reports, key=lambda one: one.batch.job_no):
         batches = list(group)
         event = [_told(one) for one in batches]
         completed = sum(one.status == "completed" for one in batches)
@@ -165,17 +165,17 @@ def _told(one: ImportReport) -> Mapping[str, object]:
     return {**told, "code": one.error_code, "detail": one.error_detail} if one.error_code else told
 
 
-def _released(settled: Sequence[ImportReport]) -> list[tuple[object, ...]]:
+def _released(reports: Sequence[ImportReport]) -> list[tuple[object, ...]]:
     return [
         (one.batch.job_no, one.batch.next_batch_no, one.batch.turn)
-        for one in settled
+        for one in reports
         if one.status != "pending" and one.batch.next_batch_no is not None
     ]
 
 
-def _due_again(settled: Sequence[ImportReport]) -> list[tuple[object, ...]]:
+def _due_again(reports: Sequence[ImportReport]) -> list[tuple[object, ...]]:
     return [
         (one.batch.job_no, one.batch.batch_no, 1, 1, RETRY_WEIGHT, one.due_in_seconds)
-        for one in settled
+        for one in reports
         if one.status == "pending"
     ]

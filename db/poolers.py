@@ -17,7 +17,7 @@ import asyncpg
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Isolation: TypeAlias = Literal["read_committed", "repeatable_read"]
 
-SETTLE = (Path(__file__).parent / "statements" / "settle_session.sql").read_text()
+APPLY_SETTINGS = (Path(__file__).parent / "statements" / "apply_session_settings.sql").read_text()
 ROUNDS = 5
 """How often another client tries to take the session that a statement was prepared on, before it counts as ours."""
 EXAMINE_SECONDS = 5.0
@@ -35,13 +35,15 @@ class PoolerUnsupported(ConnectionError):
     """A pooler stands before PostgreSQL that keeps no prepared statements, or no transactions, together."""
 
 
-async def settle(session: Connection, settings: Mapping[str, str]) -> bool:
+async def apply_settings(session: Connection, settings: Mapping[str, str]) -> bool:
     """Make these settings for the session's life, or note them for each transaction; return whether it is direct.
 
     Call it once for a new session. Raises PoolerUnsupported where even that statement isn't kept.
     """
     with _refusing():
-        found = await session.fetchrow(SETTLE, session.get_server_pid(), list(settings), list(settings.values()))
+        found = await session.fetchrow(
+            APPLY_SETTINGS, session.get_server_pid(), list(settings), list(settings.values())
+        )
     assert found is not None  # noqa: S101 - an aggregate is one row
     if not found["is_direct"]:
         _in_each_transaction[session] = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())

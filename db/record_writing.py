@@ -26,31 +26,31 @@ class DuplicateKeys(Exception):
 
 
 async def write_records(
-    connection: Connection, settled: Sequence[ImportReport], *, contested: Sequence[int], is_known: bool
+    connection: Connection, reports: Sequence[ImportReport], *, contested: Sequence[int], is_known: bool
 ) -> None:
     """Write the rows that there are not, then those that differ: in one order, so that no two loads meet in a circle.
 
     `contested` are the record sets into which an older import may still write. What was to be written and wasn't,
     another transaction wrote meanwhile, which the next look tells.
     """
-    if not settled:
+    if not reports:
         return
-    if repeated := _repeated(settled):
+    if repeated := _repeated(reports):
         raise DuplicateKeys(repeated)
-    await _stage(connection, settled)
-    wanted = await _count_known(connection, settled, contested) if is_known else 0
-    while wanted or _has_missing(settled):
-        if _has_missing(settled):
-            await _insert_records(connection, settled)
-        if wanted or _has_missing(settled):
-            wanted = await _update_records(connection, settled, contested)
+    await _stage(connection, reports)
+    wanted = await _count_known(connection, reports, contested) if is_known else 0
+    while wanted or _has_missing(reports):
+        if _has_missing(reports):
+            await _insert_records(connection, reports)
+        if wanted or _has_missing(reports):
+            wanted = await _update_records(connection, reports, contested)
 
 
-def _repeated(settled: Sequence[ImportReport]) -> Mapping[BatchKey, set[str]]:
+def _repeated(reports: Sequence[ImportReport]) -> Mapping[BatchKey, set[str]]:
     """Return the keys of each batch that one before it holds too, by (job_no, batch_no)."""
     seen: dict[tuple[int, int], set[str]] = {}
     repeated: dict[BatchKey, set[str]] = {}
-    for one in settled:
+    for one in reports:
         keys = {row.record_key for row in one.records}
         before = seen.setdefault((one.batch.job_no, one.range.record_set_no), set())
         if twice := before & keys:
@@ -59,28 +59,28 @@ def _repeated(settled: Sequence[ImportReport]) -> Mapping[BatchKey, set[str]]:
     return repeated
 
 
-def _has_missing(settled: Sequence[ImportReport]) -> bool:
-    return any(one.inserted + one.known < len(one.records) for one in settled)
+def _has_missing(reports: Sequence[ImportReport]) -> bool:
+    return any(one.inserted + one.known < len(one.records) for one in reports)
 
 
-async def _count_known(connection: Connection, settled: Sequence[ImportReport], contested: Sequence[int]) -> int:
+async def _count_known(connection: Connection, reports: Sequence[ImportReport], contested: Sequence[int]) -> int:
     """Set how many rows there are already; return how many of them can't stay as they are."""
     rows = await connection.fetch(statement("count_known_records"), contested)
     found = {(row["job_no"], row["batch_no"]): (row["known"], row["superseded"]) for row in rows}
-    for one in settled:
+    for one in reports:
         one.known, one.superseded = found.get((one.batch.job_no, one.batch.batch_no), (0, 0))
     wanted: int = sum(row["wanted"] for row in rows)
     return wanted
 
 
-async def _insert_records(connection: Connection, settled: Sequence[ImportReport]) -> None:
+async def _insert_records(connection: Connection, reports: Sequence[ImportReport]) -> None:
     rows = await connection.fetch(statement("insert_records"))
     inserted = {(row["job_no"], row["batch_no"]): row["inserted"] for row in rows}
-    for one in settled:
+    for one in reports:
         one.inserted += inserted.get((one.batch.job_no, one.batch.batch_no), 0)
 
 
-async def _stage(connection: Connection, settled: Sequence[ImportReport]) -> None:
+async def _stage(connection: Connection, reports: Sequence[ImportReport]) -> None:
     """Copy the rows to this connection's own table: arrays of as many parameters take the driver twice as long."""
     if is_pooled(connection):
         await connection.execute(statement("stage_records_once"))
@@ -92,13 +92,13 @@ async def _stage(connection: Connection, settled: Sequence[ImportReport]) -> Non
         columns=("record_set_no", "record_key", "payload", "job_no", "batch_no", "generation"),
         records=[
             (one.range.record_set_no, key, payload, one.batch.job_no, one.batch.batch_no, one.range.generation)
-            for one in settled
+            for one in reports
             for key, payload, _ in one.records
         ],
     )
 
 
-async def _update_records(connection: Connection, settled: Sequence[ImportReport], contested: Sequence[int]) -> int:
+async def _update_records(connection: Connection, reports: Sequence[ImportReport], contested: Sequence[int]) -> int:
     """Write the rows that can't stay as they are; return how many of them another transaction wrote first."""
     rows = await connection.fetch(statement("update_records"), contested)
     twice: dict[BatchKey, set[str]] = {}
@@ -114,7 +114,7 @@ async def _update_records(connection: Connection, settled: Sequence[ImportReport
         superseded[key] += row["superseded"]
     if twice:
         raise DuplicateKeys(twice)
-    for one in settled:
+    for one in reports:
         key = one.batch.job_no, one.batch.batch_no
         one.known = known[key] - one.inserted
         one.updated += updated[key]

@@ -61,7 +61,7 @@ async def resolve(
         job_no,
         not is_failed,
         actor.by,
-        actor.told(execution_id=execution_id(job_no, key), status=resolution.status),
+        actor.event_data(execution_id=execution_id(job_no, key), status=resolution.status),
     )
     return Resolved(job_no, job_status, (pool["provider"], pool["region"]) if pool else None)
 

@@ -93,7 +93,7 @@ class BatchReport:
     """What a flush says of one batch: its cells that ended, its tries that will be repeated, what both were answered.
 
     A batch `is_released` once nobody works on it; if it has open cells then, it is due again in `due_in_seconds`. One
-    that `is_yielded` gave up its turn with cells that it hadn't tried. `freed_slots` fewer of its calls may be in
+    that `is_yielded` gave up its turn with cells that it hadn't tried. `freed_permits` fewer of its calls may be in
     flight than before. `refusal` closes the pool's gate, `opens_gate` opens it. `record` sets `status` and `open_cells`
     to what the batch's row says after it.
     """
@@ -102,7 +102,7 @@ class BatchReport:
     is_released: bool = False
     is_yielded: bool = False
     due_in_seconds: float = 0.0
-    freed_slots: int = 0
+    freed_permits: int = 0
     completed: list[CompletedCell] = field(default_factory=list)
     ended: list[EndedCell] = field(default_factory=list)
     retried: list[RetriedCell] = field(default_factory=list)
@@ -144,9 +144,9 @@ class JobAdvanced:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a flush did: `settled` was written; `stale` belongs to leases that others took, and changed nothing."""
+    """What a flush did: `written` was written; `stale` belongs to leases that others took, and changed nothing."""
 
-    settled: Sequence[BatchReport]
+    written: Sequence[BatchReport]
     stale: Sequence[BatchReport]
     jobs: Sequence[JobAdvanced]
 
@@ -162,27 +162,27 @@ async def record(connection: Connection, reports: Iterable[BatchReport], *, sour
     Raises CellsAlreadyTerminal, and the transaction must be undone, when a cell under a current fence had a result.
     """
     ordered = sorted(reports, key=lambda report: report.batch.key)
-    held = await _settle_batches(connection, ordered)
-    settled, stale = [], []
+    held = await _record_batches(connection, ordered)
+    written, stale = [], []
     for report in ordered:
         found = held.get(report.batch.key[:3])
         if found is None:
             stale.append(report)
         else:
             report.status, report.open_cells = found
-            settled.append(report)
-    await _write_cells(connection, settled)
-    jobs = await _advance_jobs(connection, settled, source) if settled else []
-    await _move_gates(connection, ordered, settled)
-    return Recorded(settled, stale, jobs)
+            written.append(report)
+    await _write_cells(connection, written)
+    jobs = await _advance_jobs(connection, written, source) if written else []
+    await _move_gates(connection, ordered, written)
+    return Recorded(written, stale, jobs)
 
 
-async def _settle_batches(
+async def _record_batches(
     connection: Connection, reports: Sequence[BatchReport]
 ) -> dict[tuple[int, int, int], tuple[str, int]]:
     """Return (status, open_cells) of each batch whose lease holds, by (job_no, batch_no, fence)."""
     rows = await connection.fetch(
-        statement("settle_batches"),
+        statement("record_batches"),
         *columns(
             [
                 (
@@ -191,7 +191,7 @@ async def _settle_batches(
                     report.results,
                     report.is_released,
                     report.is_yielded,
-                    report.freed_slots,
+                    report.freed_permits,
                     report.due_in_seconds,
                 )
                 for report in reports
@@ -223,9 +223,9 @@ def is_dead_letter(cell: EndedCell) -> bool:
     return cell.status == "failed" and (cell.error_retryable or cell.error_code == WORKER_LOST)
 
 
-async def _move_gates(connection: Connection, reported: Sequence[BatchReport], settled: Sequence[BatchReport]) -> None:
+async def _move_gates(connection: Connection, reported: Sequence[BatchReport], written: Sequence[BatchReport]) -> None:
     """Move the gates as the calls tell. A refusal counts under a stale lease too: it speaks of the pool."""
-    opened = {report.batch.pool for report in settled if report.opens_gate}
+    opened = {report.batch.pool for report in written if report.opens_gate}
     if opened:
         await gates.open_gates(connection, opened)
     refusals = [report.refusal for report in reported if report.refusal is not None]
@@ -233,18 +233,18 @@ async def _move_gates(connection: Connection, reported: Sequence[BatchReport], s
         await gates.close_gates(connection, refusals)
 
 
-async def _advance_jobs(connection: Connection, settled: Sequence[BatchReport], source: str) -> list[JobAdvanced]:
-    ended = Counter((report.batch.job_no, report.batch.wave_no) for report in settled if report.status == "completed")
-    by_job = [(job_no, list(batches)) for job_no, batches in groupby(settled, key=lambda report: report.batch.job_no)]
+async def _advance_jobs(connection: Connection, written: Sequence[BatchReport], source: str) -> list[JobAdvanced]:
+    ended = Counter((report.batch.job_no, report.batch.wave_no) for report in written if report.status == "completed")
+    by_job = [(job_no, list(batches)) for job_no, batches in groupby(written, key=lambda report: report.batch.job_no)]
     jobs = [_job_row(job_no, batches) for job_no, batches in by_job]
     released = [
         (report.batch.job_no, report.batch.next_batch_no, report.batch.turn)
-        for report in settled
+        for report in written
         if report.status == "completed" and report.batch.next_batch_no is not None
     ]
     due_again = [
         (report.batch.job_no, report.batch.batch_no, report.open_cells, *_turn(report), report.due_in_seconds)
-        for report in settled
+        for report in written
         if report.status == "pending"
     ]
     rows = await connection.fetch(
@@ -265,7 +265,7 @@ def _turn(due_again: BatchReport) -> tuple[int, int]:
     return (0, 1) if due_again.is_yielded else (1, RETRY_WEIGHT)
 
 
-def _job_row(job_no: int, settled: Sequence[BatchReport]) -> tuple[int, int, int, int, str]:
+def _job_row(job_no: int, written: Sequence[BatchReport]) -> tuple[int, int, int, int, str]:
     event = [
         {
             "batch_id": report.batch.batch_no,
@@ -275,14 +275,14 @@ def _job_row(job_no: int, settled: Sequence[BatchReport]) -> tuple[int, int, int
             "unknown": report.unknown,
             "retried": len(report.retried),
         }
-        for report in settled
+        for report in written
     ]
-    completed = sum(len(report.completed) for report in settled)
-    failed = sum(report.failed for report in settled)
-    return job_no, completed, failed, sum(report.unknown for report in settled), orjson.dumps(event).decode()
+    completed = sum(len(report.completed) for report in written)
+    failed = sum(report.failed for report in written)
+    return job_no, completed, failed, sum(report.unknown for report in written), orjson.dumps(event).decode()
 
 
-async def settled_cells(connection: Connection, reports: Sequence[BatchReport]) -> set[tuple[int, ...]]:
+async def recorded_cells(connection: Connection, reports: Sequence[BatchReport]) -> set[tuple[int, ...]]:
     """Return the keys (job_no, region_no, model_no, question_no) of those reported cells that have moved on.
 
     They have a result, or had another try than the reported one.
@@ -290,5 +290,5 @@ async def settled_cells(connection: Connection, reports: Sequence[BatchReport]) 
     keys: list[tuple[object, ...]] = [(*cell[:4], None) for report in reports for cell in report.completed]
     keys += [(*cell[:4], cell.attempts_before) for report in reports for cell in report.ended]
     keys += [(*cell[:4], cell.attempts_before) for report in reports for cell in report.retried]
-    rows = await connection.fetch(statement("find_settled_cells"), *columns(keys, 5))
+    rows = await connection.fetch(statement("find_recorded_cells"), *columns(keys, 5))
     return {tuple(row) for row in rows}

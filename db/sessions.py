@@ -16,7 +16,7 @@ import asyncpg
 
 from db.connecting import Dialer, Session
 from db.failures import OLDEST_VERSION, ServerTooOld
-from db.poolers import EXAMINE_SECONDS, examine, is_pooled, settle
+from db.poolers import EXAMINE_SECONDS, apply_settings, examine, is_pooled
 
 IDLE_CHECK_SECONDS = 1.0
 """A session that was used so lately is taken for alive."""
@@ -70,16 +70,16 @@ class Sessions:
             version = session.get_settings().server_version
             session.terminate()
             raise ServerTooOld(f"the server is PostgreSQL {version}: it must be {OLDEST_VERSION} or newer.")
-        await self._settle(session)
+        await self._apply_settings(session)
         session.sessions = self
         self.opened.add(session)
         self.loop = asyncio.get_running_loop()
         return session
 
-    async def _settle(self, session: Session) -> None:
+    async def _apply_settings(self, session: Session) -> None:
         """Make the settings hold; examine the pooler if there is one, once."""
         try:
-            if not await settle(session, self._settings) and not self._is_examined:
+            if not await apply_settings(session, self._settings) and not self._is_examined:
                 await examine(partial(self.dialer.open, settings=self._name, command_seconds=EXAMINE_SECONDS))
                 self._is_examined = True
         except BaseException:

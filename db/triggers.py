@@ -19,7 +19,7 @@ SHOWN_WAVES = 200
 
 @dataclass(frozen=True, slots=True)
 class TriggerRead:
-    """What asked for a job's coordination and what it came to; `worker` is the process that settled it."""
+    """What asked for a job's coordination and what it came to; `worker` is the process that recorded the outcome."""
 
     trigger_no: int
     source: str

@@ -11,7 +11,7 @@ Pool: TypeAlias = tuple[str, str]
 class Due:
     """A batch that is due, with its open cells; `job_room` is how many more calls its job may make, None: no limit.
 
-    One that is taken over from a lost holder brings `own_slots`, which its pool and job count already.
+    One that is taken over from a lost holder brings `own_permits`, which its pool and job count already.
     """
 
     job_no: int
@@ -19,7 +19,7 @@ class Due:
     pool: Pool
     open_cells: int
     job_room: int | None = None
-    own_slots: int = 0
+    own_permits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Grant:
     """How many calls of a batch may be in flight."""
 
     due: Due
-    slots: int
+    permits: int
 
 
 def grant_calls(
@@ -49,14 +49,14 @@ def grant_calls(
         in_job = left_by_job.setdefault(one.job_no, one.job_room)
         in_pool = left_by_pool[one.pool]
         wanted = 1 if is_probed else max(one.open_cells, 1)
-        slots = min(wanted, calls, *(room + one.own_slots for room in (in_job, in_pool) if room is not None))
-        if slots <= 0:
+        permits = min(wanted, calls, *(room + one.own_permits for room in (in_job, in_pool) if room is not None))
+        if permits <= 0:
             continue
-        calls -= slots
-        left_by_job[one.job_no] = None if in_job is None else in_job + one.own_slots - slots
-        left_by_pool[one.pool] = None if in_pool is None else in_pool + one.own_slots - slots
+        calls -= permits
+        left_by_job[one.job_no] = None if in_job is None else in_job + one.own_permits - permits
+        left_by_pool[one.pool] = None if in_pool is None else in_pool + one.own_permits - permits
         untried.discard(one.pool)
-        grants.append(Grant(one, slots))
+        grants.append(Grant(one, permits))
     return grants, left_by_pool
 
 

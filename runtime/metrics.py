@@ -1,8 +1,8 @@
 """Every series: its name, what it counts, its labels. And the histograms that a process keeps between heartbeats.
 
-Three kinds reach `/metrics`: transactional counters commit in PostgreSQL with what they count; histograms travel from every worker
-with its heartbeat; gauges are read at the scrape. All of them describe the whole fleet and carry `scope="fleet"`, so
-that a query over several scraped APIs takes the maximum, not the sum, of them.
+Three kinds reach `/metrics`: transactional counters commit in PostgreSQL with what they count; histograms travel from
+every worker with its heartbeat; gauges are read at the scrape. All of them describe the whole fleet and carry
+`scope="fleet"`, so that a query over several scraped APIs takes the maximum, not the sum, of them.
 """
 
 from bisect import bisect_left

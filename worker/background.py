@@ -111,7 +111,7 @@ class Worker:
         """Release all that the register says this worker holds: a claim may have been cut off after its commit."""
         for runner in self._runners:
             await runner.recorded()
-        returned = await in_transaction(self._context.engine, lambda c: batches.hand_back(c, self._context.worker_no))
+        returned = await in_transaction(self._context.engine, lambda c: batches.release_all(c, self._context.worker_no))
         if returned:
             self._context.log.info("handed_back", batches=len(returned))
         await self._claimer.announce_all()

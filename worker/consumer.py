@@ -110,7 +110,7 @@ class Consumer:
             return False
         submitted = [job_no for job_no, deliveries in self._in_hand.items() if SUBMISSION in _sources(deliveries)]
         found = await in_transaction(
-            self._context.engine, lambda c: coordination.settle_deliveries(c, self._in_hand, submitted)
+            self._context.engine, lambda c: coordination.record_deliveries(c, self._in_hand, submitted)
         )
         done = {
             job_no: deliveries

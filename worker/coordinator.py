@@ -113,7 +113,7 @@ class Coordinator:
             await insert(connection, planned, holder)
         if planned.failures:
             await coordination.fail_queued_jobs(connection, planned.failures, self._context.worker_no)
-        await self._settle_triggers(connection, jobs, planned)
+        await self._record_outcomes(connection, jobs, planned)
         return planned
 
     async def _insert(self, connection: Connection, planned: Planned, holder: int) -> None:
@@ -170,17 +170,17 @@ class Coordinator:
             )
         )
 
-    async def _settle_triggers(self, connection: Connection, jobs: Sequence[QueuedJob], planned: Planned) -> None:
+    async def _record_outcomes(self, connection: Connection, jobs: Sequence[QueuedJob], planned: Planned) -> None:
         triggers = [(job.source, "won") for job in planned.plans if not job.is_recorded]
         triggers += [(source, "failed") for _, source, _, _ in planned.failures]
         if jobs:
             # Of all jobs: a trigger that committed while they were being locked isn't in `has_open_triggers`.
             waiting = [job.job_no for job in jobs]
             won = [planned_job.job_no for planned_job in planned.plans if planned_job.is_recorded]
-            settled = await coordination.settle_open_triggers(
+            outcomes = await coordination.record_trigger_outcomes(
                 connection, waiting, won=won, worker_no=self._context.worker_no
             )
-            triggers += settled
+            triggers += outcomes
         await counters.add(connection, self._context.worker_no, trigger_increments(triggers))
 
     def _log(self, planned: Planned) -> None:

@@ -88,10 +88,10 @@ class Executor:
 
         Where a refusal is recorded, the circuit breaker decides about the pool from now on.
         """
-        for report in (*recorded.settled, *recorded.stale):
+        for report in (*recorded.written, *recorded.stale):
             if report.refusal is not None:
                 self._refusals.forget(report.batch.pool)
-        for report in recorded.settled:
+        for report in recorded.written:
             if report.status != "running":
                 self.release(report.batch)
         for report in recorded.stale:

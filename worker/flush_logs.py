@@ -18,7 +18,7 @@ def log_flush(log: structlog.stdlib.BoundLogger, recorded: Recorded) -> None:
                 fence=report.batch.fence,
                 cells=report.results,
             )
-    for report in recorded.settled:
+    for report in recorded.written:
         _log_breaker(log, report)
         _log_dead_letters(log, report)
     for job in recorded.jobs:

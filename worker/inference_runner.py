@@ -148,7 +148,7 @@ class InferenceRunner(Runner):
     def _on_recorded(self, recorded: Recorded) -> None:
         """Let go of batches whose end is recorded, and of stale ones; look for more."""
         self._executor.follow(recorded)
-        if recorded.stale or any(report.freed_slots or report.status != "running" for report in recorded.settled):
+        if recorded.stale or any(report.freed_permits or report.status != "running" for report in recorded.written):
             self._wakes.own_kind()
 
     def _on_refused(self, batch: ClaimedBatch) -> None:

@@ -87,7 +87,7 @@ class BatchRun:
     @property
     def makes_calls(self) -> bool:
         """Say whether its permits are for calls; else they are for cells that need none."""
-        return self.batch.slots > 0
+        return self.batch.permits > 0
 
     @property
     def logs_starts(self) -> bool:
@@ -166,7 +166,7 @@ class BatchRun:
 
     def close(self, report: BatchReport) -> None:
         """Say in a report, after all that it adds, what the batch still holds and when it is due again."""
-        report.freed_slots, report.is_released = self.permits.report()
+        report.freed_permits, report.is_released = self.permits.report()
         report.is_yielded = report.is_released and bool(self.untried)
         if not self.untried and self._due_at is not None:
             report.due_in_seconds = max(0.0, self._due_at - time.monotonic())

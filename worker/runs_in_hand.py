@@ -55,7 +55,7 @@ class RunsInHand:
 
     def take(self, batch: ClaimedBatch, spec: JobSpec) -> BatchRun:
         """Take a claimed batch in hand: with the permits of its claim, or one for each cell that needs no call."""
-        permits = self._calls.acquire(batch.slots) if batch.slots else self._cells.acquire(len(batch.model_nos))
+        permits = self._calls.acquire(batch.permits) if batch.permits else self._cells.acquire(len(batch.model_nos))
         run = BatchRun(batch, spec, self._context.provider_of(batch.identity_no), permits)
         self._run_by_lease[batch.key] = run
         self.update_room()

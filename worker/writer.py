@@ -65,7 +65,7 @@ class Writer:
             waiting.is_released = report.is_released
             waiting.is_yielded = report.is_yielded
             waiting.due_in_seconds = report.due_in_seconds
-            waiting.freed_slots += report.freed_slots
+            waiting.freed_permits += report.freed_permits
             waiting.refusal = longer_refusal(waiting.refusal, report.refusal)
             waiting.opens_gate = report.opens_gate or waiting.opens_gate
         self._idle.clear()
@@ -147,7 +147,7 @@ class Writer:
 
     async def _record(self, connection: Connection, reports: Sequence[BatchReport]) -> Recorded:
         recorded = await results.record(connection, reports, source=self._context.worker_id)
-        counted = [*_increments(recorded), *_answer_increments(recorded.settled, self._is_simulated)]
+        counted = [*_increments(recorded), *_answer_increments(recorded.written, self._is_simulated)]
         await counters.add(connection, self._context.worker_no, counted)
         return recorded
 
@@ -158,7 +158,7 @@ class Writer:
         """Take the cells that have moved on out of these reports, and count them. Raises CellsMissing if none has."""
 
         async def find(connection: Connection) -> set[tuple[int, ...]]:
-            cells = await results.settled_cells(connection, reports)
+            cells = await results.recorded_cells(connection, reports)
             prevented = increment(DUPLICATES_PREVENTED.name, len(cells), layer="execution", reason="already_terminal")
             await counters.add(connection, self._context.worker_no, [prevented])
             return cells
@@ -172,7 +172,7 @@ class Writer:
 
     def _observe(self, recorded: Recorded) -> None:
         durations: Counter[int] = Counter()
-        for report in recorded.settled:
+        for report in recorded.written:
             for cells in (report.completed, report.ended, report.retried):
                 durations.update(cell[5] - cell[4] for cell in cells if cell[4] is not None)
         histogram = self._context.histograms[EXECUTION_DURATION]
@@ -186,13 +186,13 @@ def _drop(report: BatchReport, cells: set[tuple[int, ...]]) -> None:
     report.ended = [cell for cell in report.ended if cell[:4] not in cells]
     report.retried = [cell for cell in report.retried if cell[:4] not in cells]
     if report.results < results:
-        report.freed_slots = 0  # the flush that wrote them freed them
+        report.freed_permits = 0  # the flush that wrote them freed them
 
 
 def _increments(recorded: Recorded) -> list[Increment]:
     return [
-        *_execution_increments(recorded.settled),
-        *_retry_increments(recorded.settled),
+        *_execution_increments(recorded.written),
+        *_retry_increments(recorded.written),
         *_stale_increments(recorded.stale),
     ]
 

@@ -4,7 +4,7 @@
 -- whose batch is locked stays. A batch whose lease ran out is found too; not one of this worker itself ($6 are the
 -- holders it has in hand), which will renew the lease; and nothing of the jobs ($9) that it leaves to others.
 -- Where calls are counted ($7), a job with a limit of its own is passed over unless this transaction has locked its
--- limit ($8) and it has room; a batch that is taken over brings the slots it has. OFFSET 0 keeps the planner from
+-- limit ($8) and it has room; a batch that is taken over brings the permits it has. OFFSET 0 keeps the planner from
 -- counting for jobs without a limit, and IS NOT DISTINCT FROM from looking for a pool rather than for the turns of an
 -- identity: those are served by turns themselves, in any order.
 WITH due AS MATERIALIZED (
@@ -61,7 +61,7 @@ WITH due AS MATERIALIZED (
     RETURNING 1
 )
 SELECT
-    c.job_no, c.batch_no, c.provider, c.region, c.open_cells, c.slots, c.queued_at, c.job_room,
+    c.job_no, c.batch_no, c.provider, c.region, c.open_cells, c.slots AS permits, c.queued_at, c.job_room,
     now() AS looked_at, (SELECT count(*) FROM cleared) AS cleared,
     (SELECT max(f.configuration_no) FROM configurations AS f) AS configuration_no
 FROM (SELECT) AS always

@@ -1,6 +1,6 @@
 -- Lock the limits of the jobs whose batches are next of these identities ($1; $2 of each); pass over those another claim counts,
 -- and those that this worker leaves to others ($3).
--- Jobs that are at their limit aren't looked at, except for batches that bring the slots they have: what of theirs is
+-- Jobs that are at their limit aren't looked at, except for batches that bring the permits they have: what of theirs is
 -- ready would hide the jobs behind them.
 WITH held_jobs AS MATERIALIZED (
     SELECT l.job_no FROM jobs_at_limit AS l

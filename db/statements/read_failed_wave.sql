@@ -13,7 +13,7 @@ WITH failed_batches AS MATERIALIZED (
     SELECT f.record_type, count(*) AS batches
     FROM failed_batches AS f
     GROUP BY f.record_type
-), told_codes AS (
+), common_code AS (
     SELECT f.error_code, count(*)::int AS batches
     FROM failed_batches AS f
     GROUP BY f.error_code
@@ -27,5 +27,5 @@ SELECT
     ARRAY(SELECT h.record_type FROM hit_types AS h ORDER BY h.batches DESC, h.record_type LIMIT $3::int) AS record_types,
     c.error_code, c.batches AS error_batches
 FROM waves AS w
-CROSS JOIN told_codes AS c
+CROSS JOIN common_code AS c
 WHERE w.job_no = $1 AND w.wave_no = $2

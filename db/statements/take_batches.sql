@@ -5,9 +5,9 @@
 -- Times are the clock's: this transaction may have begun before the one that made a batch ready. Returns each with its
 -- open cells that are due; where others wait for a later try, in how many seconds the first of them is due.
 WITH wanted AS MATERIALIZED (
-    SELECT i.job_no, i.batch_no, i.slots, i.is_probe, r.identity_no, r.queued_at, r.turn,
+    SELECT i.job_no, i.batch_no, i.permits, i.is_probe, r.identity_no, r.queued_at, r.turn,
         b.status AS status_before, b.identity_no AS identity_before
-    FROM unnest($1::bigint[], $2::int[], $3::int[], $7::boolean[]) AS i (job_no, batch_no, slots, is_probe)
+    FROM unnest($1::bigint[], $2::int[], $3::int[], $7::boolean[]) AS i (job_no, batch_no, permits, is_probe)
     JOIN batches AS b USING (job_no, batch_no)
     LEFT JOIN ready AS r USING (job_no, batch_no)
 ), cleared AS (
@@ -22,7 +22,7 @@ WITH wanted AS MATERIALIZED (
         worker_no = $5::int,
         lease_until = now() + $6::float8 * interval '1 second',
         identity_no = coalesce(w.identity_no, b.identity_no),
-        slots = w.slots,
+        slots = w.permits,
         is_probe = w.is_probe,
         lost_leases = b.lost_leases + (w.status_before = 'running')::int,
         not_before = NULL,
@@ -40,7 +40,7 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT
     c.job_no, c.batch_no, c.wave_no, c.next_batch_no, c.provider, c.region, c.identity_no, c.identity_before, c.region_no, c.fence,
-    c.turn, c.slots,
+    c.turn, c.slots AS permits,
     c.is_probe, c.is_overdue,
     c.lost_leases, c.was_lost, extract(EPOCH FROM clock_timestamp() - c.queued_at)::float8 AS waited_seconds,
     extract(EPOCH FROM clock_timestamp())::float8 AS claimed_at, extract(EPOCH FROM c.created_at)::float8 AS planned_at,

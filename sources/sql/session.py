@@ -16,7 +16,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from db.connecting import Dialer, Session
 from db.connection_info import read_connection_info
-from db.poolers import settle
+from db.poolers import apply_settings
 from domain.policy import MAX_CALL_SECONDS
 from domain.table_names import TableName
 from sources.errors import named
@@ -171,7 +171,7 @@ class SqlConnection:
         try:
             # In a transaction, since behind a pooler even one statement is two messages that must stay together.
             async with asyncio.timeout(self._connect_seconds), session.transaction(readonly=True):
-                is_direct = await settle(session, settings)
+                is_direct = await apply_settings(session, settings)
         except BaseException:
             session.terminate()
             raise

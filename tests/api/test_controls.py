@@ -290,7 +290,7 @@ async def test_a_lease_is_released_once(reader, seeds: Seeds, announced: Client)
     assert await rung(announced) == [(job.job_no, 1, "manual")]
     *_, event = (await shown(reader, f"/jobs/{job.id}/events"))["items"]
     assert (event["type"], event["data"]["batch_id"], event["data"]["reason"]) == ("lease_released", "1", "it hangs")
-    assert (await seeds.record(completed(held))).settled == []
+    assert (await seeds.record(completed(held))).written == []
     assert (await shown(reader, f"/jobs/{job.id}/audit"))["holds"]
 
 

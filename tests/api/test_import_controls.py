@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from db import imports
+from db import import_coordination
 from db.engine import create_engine
 from tests.support.import_steps import SERVED, ImportSteps, failed, plan_of, read
 from tests.support.imports_over_http import get
@@ -140,9 +140,9 @@ async def test_a_retry_of_what_could_not_be_coordinated_coordinates_it_anew(ledg
 AWAY = {"code": "source_away", "detail": "Nobody answers."}
 
 
-async def put_off(ledger: ImportSteps) -> int:
+async def rescheduled_import(ledger: ImportSteps) -> int:
     job_no = await ledger.submit()
-    await ledger.put_off(await ledger.begin(job_no), **AWAY)
+    await ledger.reschedule(await ledger.begin(job_no), **AWAY)
     return job_no
 
 
@@ -150,8 +150,8 @@ async def error(client: Client, job_id: str) -> object:
     return (await get(client, f"/jobs/{job_id}"))["import_progress"]["coordination"]["error"]
 
 
-async def test_an_import_that_was_put_off_says_why_until_it_is_planned(ledger, client) -> None:
-    job_no = await put_off(ledger)
+async def test_an_import_that_was_rescheduled_says_why_until_it_is_planned(ledger, client) -> None:
+    job_no = await rescheduled_import(ledger)
     job_id = await id_of(client, job_no)
     job = await get(client, f"/jobs/{job_id}")
     assert (job["status"], job["error"], job["import_progress"]["coordination"]["error"]) == ("queued", None, AWAY)
@@ -163,7 +163,7 @@ async def test_an_import_that_was_put_off_says_why_until_it_is_planned(ledger, c
 
 
 async def test_what_ended_an_import_is_its_last_try_until_it_is_retried(ledger, client) -> None:
-    job_no = await put_off(ledger)
+    job_no = await rescheduled_import(ledger)
     job_id = await id_of(client, job_no)
     await client.http.post(f"/jobs/{job_id}/coordinate")
     gone = {"code": "source_missing", "detail": "There is no such file."}
@@ -174,8 +174,8 @@ async def test_what_ended_an_import_is_its_last_try_until_it_is_retried(ledger, 
     assert await error(client, job_id) is None
 
 
-async def test_an_import_that_was_put_off_is_stuck_and_may_be_tried_at_once(ledger, client) -> None:
-    job_no = await put_off(ledger)
+async def test_an_import_that_was_rescheduled_is_stuck_and_may_be_tried_at_once(ledger, client) -> None:
+    job_no = await rescheduled_import(ledger)
     job_id = await id_of(client, job_no)
     assert (await get(client, "/queue"))["stuck"] == []
     await client.database.execute(
@@ -186,9 +186,9 @@ async def test_an_import_that_was_put_off_is_stuck_and_may_be_tried_at_once(ledg
     assert (one["job_id"], one["batch_id"], one["reason"]) == (job_id, None, "put_off")
     assert one["detail"] == "Its coordination failed with source_away: Nobody answers."
     assert one["next"].startswith("It is tried again at 20")
-    assert await imports.find_imports(client.database, SERVED, limit=5) == []
+    assert await import_coordination.find_imports(client.database, SERVED, limit=5) == []
     assert (await client.http.post(one["action"]["path"])).status_code == 202
-    assert await imports.find_imports(client.database, SERVED, limit=5) == [(job_no, job_id)]
+    assert await import_coordination.find_imports(client.database, SERVED, limit=5) == [(job_no, job_id)]
     assert [one["reason"] for one in (await get(client, "/queue"))["stuck"]] != ["put_off"]
 
 

@@ -92,7 +92,7 @@ async def test_a_cell_that_has_ended_keeps_what_it_ended_with(seeds, engine, con
 
 async def test_whoever_lost_the_lease_shows_nothing(seeds, engine, out) -> None:
     _, batch = await claimed(seeds)
-    await in_transaction(engine, lambda c: batches.hand_back(c, seeds.worker_no))
+    await in_transaction(engine, lambda c: batches.release_all(c, seeds.worker_no))
     assert await show(engine, call(batch)) == 0
     assert await out() == (False, None)
 
@@ -100,7 +100,7 @@ async def test_whoever_lost_the_lease_shows_nothing(seeds, engine, out) -> None:
 async def test_a_call_of_an_earlier_holder_isnt_shown_and_is_cleared(seeds, engine, out) -> None:
     job, batch = await claimed(seeds)
     await show(engine, call(batch))
-    await in_transaction(engine, lambda c: batches.hand_back(c, seeds.worker_no))
+    await in_transaction(engine, lambda c: batches.release_all(c, seeds.worker_no))
     waiting = await only(engine, job)
     assert (waiting.status, waiting.started_at, waiting.provider_used) == ("planned", None, None)
     [again] = await seeds.claim()

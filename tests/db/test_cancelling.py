@@ -71,7 +71,7 @@ async def test_what_a_holder_reports_later_changes_nothing(seeds: Seeds, control
     held = await seeds.claim()
     await controls.cancel(job.id)
     recorded = await seeds.record(*(completed(batch) for batch in held))
-    assert (len(recorded.settled), len(recorded.stale), recorded.jobs) == (0, 3, [])
+    assert (len(recorded.written), len(recorded.stale), recorded.jobs) == (0, 3, [])
     assert await attempts(connection) == {("cancelled", 0): 6}
     assert await connection.fetchval("SELECT min(fence) FROM batches") == 2
     assert await connection.fetchval("SELECT count(*) FROM batches WHERE holder IS NOT NULL OR slots > 0") == 0

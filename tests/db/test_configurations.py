@@ -11,12 +11,12 @@ import pytest
 
 from configuration.applying import apply_first
 from configuration.content import Content, read_configuration, registry_of
-from db import batches, claiming, configurations, coordination, imports, retrying, submissions
+from db import batches, claiming, configurations, coordination, import_coordination, retrying, submissions
 from db.batches import Claimant
 from db.configurations import ConfigurationChanged
 from db.controls import Actor
 from db.engine import Connection, Engine, create_engine, in_transaction
-from db.imports import Served
+from db.import_coordination import Served
 from db.kinds import RetryFilter
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
@@ -262,16 +262,16 @@ async def test_an_import_is_coordinated_only_by_who_serves_all_it_reads(engine, 
     numbers = dict((await configurations.read_current(connection)).identity_nos)
     by_name = {key.name: number for key, number in numbers.items()}
 
-    async def begin(served: Served) -> imports.Coordination | None:
+    async def begin(served: Served) -> import_coordination.Coordination | None:
         return await in_transaction(
-            engine, lambda c: imports.begin(c, job_no, served, holder=1, worker_no=1, lease_seconds=60)
+            engine, lambda c: import_coordination.begin(c, job_no, served, holder=1, worker_no=1, lease_seconds=60)
         )
 
     for served in (Served(2, [by_name["crm"]]), Served(1, list(by_name.values()))):
-        assert await imports.find_imports(connection, served, limit=5) == []
+        assert await import_coordination.find_imports(connection, served, limit=5) == []
         assert await begin(served) is None
     right = Served(2, [by_name["erp"]])
-    assert [found for found, _ in await imports.find_imports(connection, right, limit=5)] == [job_no]
+    assert [found for found, _ in await import_coordination.find_imports(connection, right, limit=5)] == [job_no]
     assert (await begin(right)).identity_nos == [by_name["erp"]]
 
 
@@ -373,7 +373,7 @@ async def test_a_running_batch_ends_under_its_identity_and_what_it_leaves_follow
     new = (await identity_nos(connection))[0]
     assert await connection.fetchval("SELECT identity_no FROM batches WHERE batch_no = $1", batch.batch_no) == old
     assert await connection.fetchval("SELECT array_agg(DISTINCT identity_no) FROM ready") == [new]
-    await batches.hand_back(connection, 1)
+    await batches.release_all(connection, 1)
     assert await connection.fetchval("SELECT count(*) FROM ready WHERE identity_no = $1", old) == 1
     assert await configurations.follow_moved_jobs(connection) == [(batch.job_no, batch.batch_no)]
     assert await connection.fetchval("SELECT array_agg(DISTINCT identity_no) FROM ready") == [new]

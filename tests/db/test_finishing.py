@@ -29,7 +29,7 @@ async def record(engine, *reports: BatchReport):
 
 
 def without_release(report: BatchReport) -> BatchReport:
-    """The same results from a worker whose batch still has slots: the release is reported apart, later."""
+    """The same results from a worker whose batch still has permits: the release is reported apart, later."""
     return replace(report, is_released=False)
 
 
@@ -39,7 +39,7 @@ async def test_a_job_whose_last_answers_come_before_their_batchs_release_finishe
     first = await connection.fetchrow(ENDED)
     assert (first["status"], first["times"]) == ("completed", 1)
     late = await record(engine, BatchReport(batch, is_released=True))
-    assert (late.settled, len(late.stale)) == ([], 1)
+    assert (late.written, len(late.stale)) == ([], 1)
     assert await connection.fetchrow(ENDED) == first
     await assert_audit(connection)
 

@@ -101,7 +101,7 @@ async def test_a_batch_whose_lease_was_taken_changes_nothing(ledger, connection)
     ((other, _),) = await ledger.claim()
     assert other.fence == 2
     recorded = await ledger.record(read(batch, given))
-    assert (len(recorded.settled), len(recorded.stale), recorded.jobs) == (0, 1, ())
+    assert (len(recorded.written), len(recorded.stale), recorded.jobs) == (0, 1, ())
     assert await connection.fetchval("SELECT count(*) FROM imported_records") == 0
     assert await waves(connection, job_no) == ["running"]
     await ledger.record(read(other, given))
@@ -124,7 +124,7 @@ async def test_stale_and_current_holders_that_record_at_once_write_the_current_o
         recorded = await asyncio.gather(
             *(ledger.record(read(*one, payload=f'{{"fence":{one[0].fence}}}')) for one in held)
         )
-        assert [len(one.settled) for one in recorded] == [0, 0, 1]
+        assert [len(one.written) for one in recorded] == [0, 0, 1]
         payloads = await connection.fetch("SELECT payload FROM imported_records WHERE job_no = $1", job_no)
         assert [row["payload"] for row in payloads] == [{"fence": 3}] * 3
         await connection.execute("DELETE FROM imported_records")

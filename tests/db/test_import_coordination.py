@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from db import imports
+from db import import_coordination
 from db.engine import Connection, in_transaction
 from db.import_plans import KeyChanged
 from domain.key_forms import KeyForm
@@ -92,9 +92,9 @@ async def test_stale_and_current_coordinators_that_write_at_once_leave_one_set_o
 async def test_a_holder_that_is_fenced_off_can_not_renew(ledger) -> None:
     job_no = await ledger.submit()
     first = await ledger.begin(job_no, lease_seconds=0)
-    assert await in_transaction(ledger.engine, lambda c: imports.renew(c, first, 0))
+    assert await in_transaction(ledger.engine, lambda c: import_coordination.renew(c, first, 0))
     await ledger.begin(job_no)
-    assert not await in_transaction(ledger.engine, lambda c: imports.renew(c, first, 60))
+    assert not await in_transaction(ledger.engine, lambda c: import_coordination.renew(c, first, 60))
 
 
 async def test_who_waits_for_a_coordination_joins_it(ledger, connection) -> None:
@@ -107,28 +107,28 @@ async def test_who_waits_for_a_coordination_joins_it(ledger, connection) -> None
 async def test_a_failed_coordination_ends_the_job_with_its_reason(ledger, connection) -> None:
     job_no = await ledger.submit()
     mine = await ledger.begin(job_no)
-    settled = await ledger.fail(mine, "count_timeout", "It took too long.")
-    assert settled == [("initial", "failed")]
+    outcomes = await ledger.fail(mine, "count_timeout", "It took too long.")
+    assert outcomes == [("initial", "failed")]
     job = await connection.fetchrow("SELECT status, error_code, planned FROM jobs WHERE job_no = $1", job_no)
     assert tuple(job) == ("failed", "count_timeout", 0)
 
 
-async def test_a_coordination_that_is_put_off_is_found_again_later(ledger, connection) -> None:
+async def test_a_coordination_that_is_rescheduled_is_found_again_later(ledger, connection) -> None:
     job_no = await ledger.submit()
     mine = await ledger.begin(job_no)
 
-    async def put_off(connection: Connection) -> object:
-        return await imports.reschedule(
+    async def reschedule(connection: Connection) -> object:
+        return await import_coordination.reschedule(
             connection, mine, tries=1, due_in_seconds=30, source="a test", event={}, outcome="failed"
         )
 
-    assert await in_transaction(ledger.engine, put_off) == [("initial", "failed")]
-    assert await imports.find_imports(connection, SERVED, limit=5) == []
-    due = await imports.next_due_seconds(connection)
+    assert await in_transaction(ledger.engine, reschedule) == [("initial", "failed")]
+    assert await import_coordination.find_imports(connection, SERVED, limit=5) == []
+    due = await import_coordination.next_due_seconds(connection)
     assert due is not None
     assert 0 < due <= 30
     await connection.execute("UPDATE imports SET not_before = now() - interval '1 second'")
-    assert [found for found, _ in await imports.find_imports(connection, SERVED, limit=5)] == [job_no]
+    assert [found for found, _ in await import_coordination.find_imports(connection, SERVED, limit=5)] == [job_no]
     again = await ledger.begin(job_no)
     assert (again.source, again.fence, again.attempts) == ("fallback", 2, 1)
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db import cancelling, imports
+from db import cancelling, import_coordination
 from db.engine import Connection, in_transaction, repeats
-from db.imports import Coordination, Waiting
+from db.import_coordination import Coordination, Waiting
 from db.reconciliation import find_owed
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.import_order import (
@@ -31,7 +31,7 @@ async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
 
 
 async def due(connection: Connection) -> list[int]:
-    return [job_no for job_no, _ in await imports.find_imports(connection, SERVED, limit=100)]
+    return [job_no for job_no, _ in await import_coordination.find_imports(connection, SERVED, limit=100)]
 
 
 async def test_an_import_that_begins_in_the_moment_in_which_another_one_does_waits_for_it(ledger, connection) -> None:
@@ -106,11 +106,11 @@ async def test_an_import_that_waits_goes_on_when_the_one_before_it_ends_unplanne
     assert await due(connection) == [second]
 
 
-async def test_an_import_that_was_put_off_does_not_keep_those_behind_it(ledger, connection) -> None:
+async def test_an_import_that_was_rescheduled_does_not_keep_those_behind_it(ledger, connection) -> None:
     first, second = [await ledger.submit(FILE) for _ in range(2)]
     mine = await ledger.begin(first)
     await ledger.begin_or_wait(second)
-    await ledger.put_off(mine, "source_unavailable", "Nobody answers.")
+    await ledger.reschedule(mine, "source_unavailable", "Nobody answers.")
     assert await due(connection) == [second]
     then = await ledger.begin(second)
     await connection.execute("UPDATE imports SET not_before = NULL WHERE job_no = $1", first)
@@ -124,7 +124,7 @@ async def test_two_imports_never_wait_for_each_other(ledger, connection) -> None
     first, second = [await ledger.submit(FILE) for _ in range(2)]
     mine = await ledger.begin(second)
     await ledger.begin_or_wait(first)
-    await ledger.put_off(mine, "source_unavailable", "Nobody answers.", seconds=0)
+    await ledger.reschedule(mine, "source_unavailable", "Nobody answers.", seconds=0)
     assert isinstance(await ledger.begin_or_wait(second), Waiting)
     assert await due(connection) == [first]
 

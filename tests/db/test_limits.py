@@ -66,7 +66,7 @@ async def end(engine: Engine, batch: ClaimedBatch) -> None:
 async def test_a_claim_grants_as_many_calls_as_the_pool_has_room_for(engine, connection) -> None:
     await ready(connection)
     await limit(connection, 10)
-    assert [batch.slots for batch in (await take(engine)).batches] == [3, 3, 3, 1]
+    assert [batch.permits for batch in (await take(engine)).batches] == [3, 3, 3, 1]
     assert (await take(engine)).batches == []
 
 
@@ -99,7 +99,7 @@ async def test_a_jobs_own_limit_holds_over_claims_and_lets_others_pass(engine, c
     await ready(connection)
     await limit(connection, None)
     claimed = (await take(engine)).batches
-    by_job = {job_no: sum(b.slots for b in claimed if b.job_no == job_no) for job_no in {b.job_no for b in claimed}}
+    by_job = {job_no: sum(b.permits for b in claimed if b.job_no == job_no) for job_no in {b.job_no for b in claimed}}
     assert sorted(by_job.values()) == [4, 24]
     assert (await take(engine)).batches == []
 
@@ -140,7 +140,7 @@ async def test_calls_under_a_lease_that_ran_out_are_counted_until_their_batch_is
     await connection.execute(LEASES_RAN_OUT)
     await connection.execute(HINT)
     (taken,) = (await take(engine)).batches
-    assert (taken.job_no, taken.slots, taken.was_lost) == (held.job_no, 5, True)
+    assert (taken.job_no, taken.permits, taken.was_lost) == (held.job_no, 5, True)
     assert await connection.fetchval(FLIGHT) == 5
 
 
@@ -153,7 +153,7 @@ async def test_a_pool_that_dead_workers_filled_is_probed_all_the_same(engine, co
     await connection.execute(LEASES_RAN_OUT)
     await connection.execute(HINT)
     (probe,) = (await take(engine)).batches
-    assert (probe.slots, probe.is_probe) == (1, True)
+    assert (probe.permits, probe.is_probe) == (1, True)
 
 
 async def test_a_probe_that_was_taken_away_leaves_the_pool_to_the_next(engine, connection) -> None:
@@ -175,7 +175,7 @@ async def test_a_refusal_under_a_lease_that_is_gone_closes_the_gate(engine, conn
     await connection.execute("UPDATE batches SET fence = fence + 1")
     late = BatchReport(batch, is_released=True, refusal=Refusal(*POOL, "rate_limited", "Slow down.", 60))
     recorded = await in_transaction(engine, lambda c: results.record(c, [late], source="a test"))
-    assert recorded.settled == []
+    assert recorded.written == []
     assert await connection.fetchval(GATE_SECONDS) == pytest.approx(60, abs=5)
 
 
@@ -211,7 +211,7 @@ async def test_a_job_at_its_limit_does_not_hold_up_another_limited_one(engine, c
     assert len((await take(engine)).batches) == 1
     await ready(connection, max_concurrent=5)
     (other,) = (await take(engine, calls=1)).batches
-    assert other.slots == 1
+    assert other.permits == 1
 
 
 async def test_a_failure_whose_commit_nobody_heard_of_is_not_written_over_a_retry(engine, connection) -> None:
@@ -235,7 +235,7 @@ async def test_a_failure_whose_commit_nobody_heard_of_is_not_written_over_a_retr
     await in_transaction(engine, lambda c: retrying.retry_job(c, DEFAULT_TENANT_NO, job_id, RetryFilter(), pressed))
     with pytest.raises(CellsAlreadyTerminal):
         await in_transaction(engine, flush)
-    assert len(await results.settled_cells(connection, [BatchReport(batch, ended=[failure])])) == 1
+    assert len(await results.recorded_cells(connection, [BatchReport(batch, ended=[failure])])) == 1
     cell = await connection.fetchrow("SELECT status, attempts FROM executions WHERE question_no = 0")
     assert tuple(cell) == ("planned", 1)
 
@@ -246,7 +246,7 @@ async def test_a_flush_gives_back_the_calls_that_came_to_an_end(engine, connecti
     (batch,) = (await take(engine)).batches
     part = answered(batch)
     part.is_released = False
-    part.completed, part.freed_slots = part.completed[:2], 2
+    part.completed, part.freed_permits = part.completed[:2], 2
     await in_transaction(engine, lambda c: results.record(c, [part], source="a test"))
     assert await connection.fetchval(FLIGHT) == 3
 
@@ -259,10 +259,10 @@ async def test_a_closed_gate_keeps_calls_back_and_then_lets_one_through(engine, 
     assert await batches.next_due_seconds(connection, None) == pytest.approx(60, abs=5)
     await connection.execute(GATE_IS_OVER)
     (probe,) = (await take(engine)).batches
-    assert (probe.slots, probe.is_probe) == (1, True)
+    assert (probe.permits, probe.is_probe) == (1, True)
     assert (await take(engine)).batches == []
     await gates.open_gates(connection, [POOL])
-    assert sum(batch.slots for batch in (await take(engine)).batches) == 9
+    assert sum(batch.permits for batch in (await take(engine)).batches) == 9
 
 
 async def test_a_gate_whose_provider_does_not_say_for_how_long_closes_for_longer_after_each_probe(connection) -> None:
@@ -285,7 +285,7 @@ async def test_claimers_at_the_same_moment_send_one_probe(engine, connection) ->
         await connection.execute(GATE_IS_OVER)
         claims = await asyncio.gather(*(take(engine, holder=holder) for holder in range(1, 9)))
         (probe,) = [batch for claim in claims for batch in claim.batches]
-        assert (probe.slots, probe.is_probe) == (1, True)
+        assert (probe.permits, probe.is_probe) == (1, True)
         await end(engine, probe)
 
 
@@ -303,7 +303,7 @@ async def test_a_batch_whose_probe_was_let_through_holds_up_no_later_one(engine,
     await gates.close_gates(connection, [refusal])
     await connection.execute(GATE_IS_OVER)
     (later_probe,) = (await take(engine, holder=2)).batches
-    assert (later_probe.slots, later_probe.is_probe) == (1, True)
+    assert (later_probe.permits, later_probe.is_probe) == (1, True)
 
 
 async def test_calls_from_before_the_gate_closed_make_no_pause_longer(connection) -> None:
@@ -368,7 +368,7 @@ async def test_a_batch_that_never_began_in_time_is_claimed_to_be_ended_whatever_
     claimant = Claimant(1, 1, 60, CONFIGURATION_NO)
     overdue = await in_transaction(engine, lambda c: claiming.claim_overdue(c, claimant, "inference", limit=100))
     assert len(overdue) == 10
-    assert all(batch.is_overdue and batch.slots == 0 for batch in overdue)
+    assert all(batch.is_overdue and batch.permits == 0 for batch in overdue)
 
 
 async def test_a_claim_to_end_a_batch_that_is_lost_is_repeated_and_the_cells_still_end(engine, connection) -> None:

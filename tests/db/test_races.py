@@ -126,10 +126,10 @@ async def test_a_lease_that_another_took_lets_nothing_be_written(tries, connecti
     """Fence and holder both count: a fence number may be issued twice when the server forgot a claim in a crash."""
     ((batch,),) = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
     await connection.execute("UPDATE batches SET fence = fence + 1")
-    assert (await tries.record(answered(batch))).settled == []
+    assert (await tries.record(answered(batch))).written == []
     await connection.execute("UPDATE batches SET holder = holder + 1")
     batch.fence += 1
-    assert (await tries.record(answered(batch))).settled == []
+    assert (await tries.record(answered(batch))).written == []
     assert await attempts(connection) == {("planned", 0): 3}
     batch.holder += 1
     assert (await tries.record(answered(batch))).jobs[0].status == "completed"
@@ -150,7 +150,7 @@ async def test_a_stale_writer_that_raced_with_the_new_holder_writes_nothing(trie
 
         await eventually_async(waits, what="the stale writer waits for the claim")
         await claim.commit()
-    assert (await late).settled == []
+    assert (await late).written == []
     assert await attempts(connection) == {("planned", 0): 3}
 
 

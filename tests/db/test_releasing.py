@@ -16,7 +16,7 @@ async def test_a_lease_is_taken_away_and_the_batch_is_due(seeds: Seeds, controls
     [held] = await seeds.claim()
     released = await controls.release(job.id, held.batch_no, reason="the machine is gone")
     assert (released.is_released, released.held_by) == (True, "w-seeds")
-    assert (await seeds.record(completed(held))).settled == []
+    assert (await seeds.record(completed(held))).written == []
     [taken] = await seeds.claim()
     assert (taken.batch_no, taken.fence, taken.lost_leases) == (held.batch_no, held.fence + 2, 0)
     await seeds.record(completed(taken))
@@ -62,7 +62,7 @@ async def test_release_against_finish(seeds: Seeds, controls: Controls, connecti
             recorded, released = await record, await release
         else:
             released, recorded = await asyncio.gather(release, record)
-        assert released.is_released is not bool(recorded.settled)
+        assert released.is_released is not bool(recorded.written)
         found.add(released.is_released)
         for batch in await seeds.claim():
             await seeds.record(completed(batch))

@@ -32,7 +32,7 @@ async def plan_next(connection: Connection) -> int:
 async def test_a_large_job_gets_its_turn_while_imports_wait_for_their_source(ledger, connection, waiting: int) -> None:
     for _ in range(waiting):
         begun = await ledger.begin(await ledger.submit())
-        await ledger.put_off(begun, "source_unavailable", "The source is away.")
+        await ledger.reschedule(begun, "source_unavailable", "The source is away.")
     (large,) = await store_jobs(connection, [job_body_of(100)])
     await store_jobs(connection, [job_body_of(1)])  # however small, it waits behind what came before
     assert await plan_next(connection) == large
@@ -47,7 +47,7 @@ async def test_a_small_job_still_goes_before_a_large_one_that_came_with_it(conne
 async def test_an_import_that_waits_for_its_source_holds_back_no_other_imports_turn(ledger, connection) -> None:
     waiting = await ledger.submit()
     begun = await ledger.begin(waiting)
-    await ledger.put_off(begun, "source_unavailable", "The source is away.")
+    await ledger.reschedule(begun, "source_unavailable", "The source is away.")
     due = await ledger.submit()
     await connection.execute("UPDATE jobs SET turn = 50 WHERE job_no = $1", due)
     later = await ledger.submit()

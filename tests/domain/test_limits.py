@@ -23,38 +23,38 @@ def test_no_limit_is_passed_and_none_is_left_unused(found, room_by_job, pool_roo
     waiting = due(found, room_by_job)
     room_by_pool = dict(zip(POOLS, pool_rooms, strict=True))
     granted, left = grant_calls(waiting, room_by_pool, calls)
-    slots_by_batch = {one.due.batch_no: one.slots for one in granted}
-    assert sum(slots_by_batch.values()) <= calls
+    permits_by_batch = {one.due.batch_no: one.permits for one in granted}
+    assert sum(permits_by_batch.values()) <= calls
     for pool, room in room_by_pool.items():
-        used = sum(one.slots for one in granted if one.due.pool == pool)
+        used = sum(one.permits for one in granted if one.due.pool == pool)
         assert left[pool] == (None if room is None else room - used)
         assert room is None or used <= room
     for job_no, room in room_by_job.items():
-        assert room is None or sum(one.slots for one in granted if one.due.job_no == job_no) <= room
+        assert room is None or sum(one.permits for one in granted if one.due.job_no == job_no) <= room
     for one in waiting:
-        slots = slots_by_batch.get(one.batch_no, 0)
-        if slots < max(one.open_cells, 1):  # something kept it from more: the worker, its pool or its job is full
-            is_job_full = one.job_room == sum(x.slots for x in granted if x.due.job_no == one.job_no)
-            assert left[one.pool] == 0 or is_job_full or sum(slots_by_batch.values()) == calls
-        assert slots <= max(one.open_cells, 1)
+        permits = permits_by_batch.get(one.batch_no, 0)
+        if permits < max(one.open_cells, 1):  # something kept it from more: the worker, its pool or its job is full
+            is_job_full = one.job_room == sum(x.permits for x in granted if x.due.job_no == one.job_no)
+            assert left[one.pool] == 0 or is_job_full or sum(permits_by_batch.values()) == calls
+        assert permits <= max(one.open_cells, 1)
 
 
 def test_the_first_in_turn_gets_what_is_left_first() -> None:
     waiting = due([(1, POOLS[0], 6), (2, POOLS[0], 6), (3, POOLS[0], 6)], {1: None, 2: None, 3: None})
     granted, _ = grant_calls(waiting, {POOLS[0]: 10}, 100)
-    assert [one.slots for one in granted] == [6, 4]
+    assert [one.permits for one in granted] == [6, 4]
 
 
 def test_a_batch_that_has_no_cells_left_is_still_taken_to_be_ended() -> None:
     (only,), _ = grant_calls([Due(1, 1, POOLS[0], 0)], {POOLS[0]: 1}, 1)
-    assert only.slots == 1
+    assert only.permits == 1
 
 
 def test_a_batch_that_is_taken_over_brings_its_slots_and_leaves_what_it_does_not_need() -> None:
-    lost = Due(1, 1, POOLS[0], open_cells=2, job_room=0, own_slots=5)
+    lost = Due(1, 1, POOLS[0], open_cells=2, job_room=0, own_permits=5)
     other = Due(2, 2, POOLS[0], open_cells=9)
     granted, left = grant_calls([lost, other], {POOLS[0]: 0}, 100)
-    assert [one.slots for one in granted] == [2, 3]
+    assert [one.permits for one in granted] == [2, 3]
     assert left == {POOLS[0]: 0}
 
 
@@ -62,7 +62,7 @@ def test_a_batch_that_is_taken_over_brings_its_slots_and_leaves_what_it_does_not
 def test_of_a_probed_pool_one_call_is_granted(found, calls) -> None:
     waiting = due(found, {1: None, 2: None, 3: None})
     granted, _ = grant_calls(waiting, dict.fromkeys(POOLS, 20), calls, probed={POOLS[0]})
-    probes = [one.slots for one in granted if one.due.pool == POOLS[0]]
+    probes = [one.permits for one in granted if one.due.pool == POOLS[0]]
     assert probes in ([], [1])
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from db import claiming, configurations, import_plans, importing, imports, submissions
+from db import claiming, configurations, import_coordination, import_plans, importing, submissions
 from db.batches import Claimant, ClaimedBatch
 from db.engine import Connection, Engine, create_engine, in_transaction
+from db.import_coordination import IMPORT_POOL, Coordination, Served, TriggerOutcomes, Waiting
 from db.import_plans import FoundRecordType, ImportPlan, PlannedRange
 from db.import_reports import ImportRange, ImportReport, ReadRow, read_ranges
 from db.importing import ImportRecorded
-from db.imports import IMPORT_POOL, Coordination, Served, Settled, Waiting
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.configurations import CONFIGURATION_NO
@@ -69,7 +69,7 @@ class ImportSteps:
         number = await configurations.current_no(connection)
         assert number is not None
         everything = await connection.fetchval("SELECT array_agg(identity_no) FROM identities")
-        return await imports.begin(
+        return await import_coordination.begin(
             connection,
             job_no,
             Served(number, everything),
@@ -78,28 +78,30 @@ class ImportSteps:
             lease_seconds=lease_seconds,
         )
 
-    async def write(self, mine: Coordination, plan: ImportPlan) -> Settled | None:
-        """Write the plan; return the triggers that this settled."""
+    async def write(self, mine: Coordination, plan: ImportPlan) -> TriggerOutcomes | None:
+        """Write the plan; return the outcomes of the triggers."""
         written = await in_transaction(
             self.engine,
             lambda c: import_plans.write_plan(c, mine, plan, source="a test", event="{}", worker_no=WORKER_NO),
         )
-        return written.settled if written else None
+        return written.outcomes if written else None
 
-    async def put_off(self, mine: Coordination, code: str, detail: str, *, seconds: float = 3600) -> Settled | None:
+    async def reschedule(
+        self, mine: Coordination, code: str, detail: str, *, seconds: float = 3600
+    ) -> TriggerOutcomes | None:
         """Give the import back after a try that failed; it is due again in so many seconds."""
         event = {"code": code, "detail": detail}
         return await in_transaction(
             self.engine,
-            lambda c: imports.reschedule(
+            lambda c: import_coordination.reschedule(
                 c, mine, tries=1, due_in_seconds=seconds, source="a test", event=event, outcome="failed"
             ),
         )
 
-    async def fail(self, mine: Coordination, code: str, detail: str) -> Settled | None:
+    async def fail(self, mine: Coordination, code: str, detail: str) -> TriggerOutcomes | None:
         """End the import: it can't be coordinated."""
         return await in_transaction(
-            self.engine, lambda c: imports.fail(c, mine, code, detail, source="a test", worker_no=WORKER_NO)
+            self.engine, lambda c: import_coordination.fail(c, mine, code, detail, source="a test", worker_no=WORKER_NO)
         )
 
     async def coordinate(self, plan: ImportPlan) -> int:

@@ -92,7 +92,7 @@ class Seeds:
                 connection, plans, holder=1, worker_no=self.worker_no, lease_seconds=LEASE_SECONDS
             )
             planned = [one.job_no for one in plans]
-            await planning.settle_open_triggers(connection, planned, won=[], worker_no=self.worker_no)
+            await planning.record_trigger_outcomes(connection, planned, won=[], worker_no=self.worker_no)
 
         await in_transaction(self.engine, coordinate)
 

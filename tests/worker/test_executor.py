@@ -61,7 +61,7 @@ def executor_of(provider: HeldProvider) -> Executor:
     return Executor(context, Writer(context, lambda _: None, lambda _: None), StartLog(context))
 
 
-def batch(slots: int = 0) -> ClaimedBatch:
+def batch(permits: int = 0) -> ClaimedBatch:
     return ClaimedBatch(
         job_no=1,
         batch_no=1,
@@ -82,7 +82,7 @@ def batch(slots: int = 0) -> ClaimedBatch:
         key_nos=[0] * CELLS,
         marked=[False] * CELLS,
         identity_no=1,
-        slots=slots,
+        permits=permits,
     )
 
 
@@ -110,7 +110,7 @@ async def test_a_batch_that_is_lost_while_it_is_answered_gives_its_room_back_onc
 
 async def test_a_batch_that_is_lost_while_its_calls_are_out_gives_their_permits_back() -> None:
     provider = HeldProvider()
-    executor, held = executor_of(provider), batch(slots=2)
+    executor, held = executor_of(provider), batch(permits=2)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         running = group.create_task(executor.run())
         start(executor, held)
@@ -128,7 +128,7 @@ async def test_a_batch_that_is_lost_while_its_calls_are_out_gives_their_permits_
 
 async def test_a_batch_that_is_lost_before_it_begins_asks_nobody() -> None:
     provider = HeldProvider()
-    executor, lost, kept = executor_of(provider), batch(), batch(slots=1)
+    executor, lost, kept = executor_of(provider), batch(), batch(permits=1)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         start(executor, lost)
         executor.lose(lost)

@@ -51,10 +51,10 @@ def told(recorded: ImportRecorded) -> list:
     return lines
 
 
-def test_batches_of_a_load_that_are_put_off_for_one_reason_are_one_line_per_job() -> None:
+def test_batches_of_a_load_that_are_rescheduled_for_one_reason_are_one_line_per_job() -> None:
     lines = told(
         ImportRecorded(
-            settled=[
+            written=[
                 *(report(n, "pending", "source_away", type_no=n % 2) for n in range(1, 31)),
                 report(31, "pending", "source_busy"),
                 report(1, "pending", "source_away", job_no=2),
@@ -74,7 +74,7 @@ def test_batches_of_a_load_that_are_put_off_for_one_reason_are_one_line_per_job(
 
 def test_failed_batches_of_a_load_are_one_line_with_a_few_of_their_numbers() -> None:
     batches = [report(n, "failed", "unreadable", type_no=n % 9) for n in range(1, 31)]
-    (line,) = told(ImportRecorded(settled=batches))
+    (line,) = told(ImportRecorded(written=batches))
     assert (line["event"], line["job_id"], line["code"], line["batches"]) == ("batch_failed", "job-1", "unreadable", 30)
     assert line["batch_nos"] == list(range(1, 11))
     assert len(line["record_types"]) == load_logs.NAMED_RECORD_TYPES

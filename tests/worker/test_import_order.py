@@ -179,14 +179,14 @@ class Rivals:
     path: Path
     rows_by_job: dict[int, Rows]
 
-    async def retry_until_settled(self) -> None:
+    async def retry_until_all_ended(self) -> None:
         """Retry what failed, with its own file in place, until each import completed or was superseded."""
         engine = create_engine(self.fleet.database_url, size=1)
-        settled: set[int] = set()
+        finished: set[int] = set()
         while True:
             await all_ended(self.connection, seconds=90)
             failed = await self.connection.fetch("SELECT job_no, id FROM jobs WHERE status = 'failed' ORDER BY job_no")
-            open_jobs = [row for row in failed if row["job_no"] not in settled]
+            open_jobs = [row for row in failed if row["job_no"] not in finished]
             if not open_jobs:
                 break
             job = open_jobs[-1]
@@ -195,7 +195,7 @@ class Rivals:
             try:
                 await in_transaction(engine, partial(retry, actor=ACTOR))
             except ImportSuperseded:
-                settled.add(job["job_no"])
+                finished.add(job["job_no"])
             await publish_envelopes(self.fleet.redis_url, [job["job_no"]], source="fallback")
         await engine.dispose()
 
@@ -247,7 +247,7 @@ async def interleave(fleet: Fleet, erp: Erp, redis_url: str, seed: int, size: Si
     rivals = Rivals(fleet, connection, path, {first: older, second: newer})
     goals = sorted(dice.sample(range(size.batches), size.kills))
     await kill_now_and_then(rivals, dice, second if seed % 2 else first, goals)
-    await rivals.retry_until_settled()
+    await rivals.retry_until_all_ended()
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", second) == "completed"
     assert await differing(connection, newer, older) == []
     assert await connection.fetch("SELECT * FROM steps_back") == []

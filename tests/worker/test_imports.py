@@ -141,13 +141,13 @@ async def test_rows_that_are_kept_by_another_key_do_not_come_twice(fleet, connec
     assert [tuple(row) for row in triggers] == [("initial", "failed")]
 
 
-async def test_an_import_that_was_put_off_is_tried_at_once_when_somebody_triggers_it(
+async def test_an_import_that_was_rescheduled_is_tried_at_once_when_somebody_triggers_it(
     fleet, connection, files, redis_url, database_url
 ) -> None:
     job_no = await store_import(connection, import_body(csv_type("customer")))
     engine = create_engine(database_url, size=2, pinned_plans=True)
     ledger = ImportSteps(engine)
-    await ledger.put_off(await ledger.begin(job_no), "source_away", "Nobody answers.", seconds=3600)
+    await ledger.reschedule(await ledger.begin(job_no), "source_away", "Nobody answers.", seconds=3600)
     await engine.dispose()
     fleet.start(1)
     async with connection.transaction():

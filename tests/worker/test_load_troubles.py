@@ -32,13 +32,13 @@ class Loading:
     recorded: list[ImportRecorded] = field(default_factory=list)
 
     async def ended(self, count: int) -> list[ImportReport]:
-        """Wait until so many batches are settled; return them in that order."""
+        """Wait until so many batches are ended; return them in that order."""
 
         async def look() -> list[ImportReport] | None:
-            settled = [one for recorded in self.recorded for one in recorded.settled]
-            return settled if len(settled) >= count else None
+            ended = [one for recorded in self.recorded for one in recorded.written]
+            return ended if len(ended) >= count else None
 
-        found = await eventually_async(look, seconds=20, what=f"{count} settled")
+        found = await eventually_async(look, seconds=20, what=f"{count} ended")
         assert found is not None
         return found
 
@@ -112,8 +112,8 @@ async def test_a_load_that_outlasts_a_statement_is_repeated_batch_by_batch(loadi
     for one in await made.ledger.claim():
         made.loader.submit(read(*one))
     async with working(made):
-        settled = await made.ended(4)
-    assert [(one.status, one.inserted, one.error_code) for one in settled] == [("completed", 25, None)] * 4
+        ended = await made.ended(4)
+    assert [(one.status, one.inserted, one.error_code) for one in ended] == [("completed", 25, None)] * 4
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "completed"
 
 
@@ -126,8 +126,8 @@ async def test_a_batch_that_outlasts_a_statement_alone_has_used_up_a_try(loading
         report.max_attempts = tries
         made.loader.submit(report)
     async with working(made):
-        settled = await made.ended(2)
-    assert {(one.max_attempts, one.status, one.error_code) for one in settled} == {
+        ended = await made.ended(2)
+    assert {(one.max_attempts, one.status, one.error_code) for one in ended} == {
         (1, "failed", "load_timeout"),
         (2, "pending", "load_timeout"),
     }
@@ -144,8 +144,8 @@ async def test_a_load_that_outlasts_the_limit_of_the_server_itself_is_repeated_b
     for one in await made.ledger.claim():
         made.loader.submit(read(*one))
     async with working(made):
-        settled = await made.ended(4)
-    assert [(one.status, one.inserted) for one in settled] == [("completed", 25)] * 4
+        ended = await made.ended(4)
+    assert [(one.status, one.inserted) for one in ended] == [("completed", 25)] * 4
 
 
 async def test_a_batch_that_only_waits_for_its_source_fails_for_no_slow_database(loading, connection) -> None:
@@ -157,13 +157,13 @@ async def test_a_batch_that_only_waits_for_its_source_fails_for_no_slow_database
         await connection.execute("SELECT FROM batches WHERE job_no = $1 FOR UPDATE", job_no)
         loader = asyncio.create_task(made.loader.run())
         await eventually_async(lambda: said(made, "load_delayed"), what="it outlasted a statement")
-    [settled] = await made.ended(1)
+    [ended] = await made.ended(1)
     loader.cancel()
-    assert (settled.status, settled.error_code) == ("pending", "source_unavailable")
+    assert (ended.status, ended.error_code) == ("pending", "source_unavailable")
 
 
 @pytest.mark.parametrize("code", ["55P03", "25P04", "0A000", "42501"])
-async def test_what_the_database_refuses_for_the_moment_is_put_off_and_fails_nothing(
+async def test_what_the_database_refuses_for_the_moment_is_rescheduled_and_fails_nothing(
     loading, connection, code: str
 ) -> None:
     made = loading()
@@ -174,8 +174,8 @@ async def test_what_the_database_refuses_for_the_moment_is_put_off_and_fails_not
     async with working(made):
         await eventually_async(lambda: said(made, "load_delayed"), what="it is put off")
         await connection.execute("DROP TRIGGER refuse ON imported_records")
-        [settled] = await made.ended(1)
-    assert (settled.status, settled.inserted) == ("completed", 1)
+        [ended] = await made.ended(1)
+    assert (ended.status, ended.inserted) == ("completed", 1)
 
 
 @pytest.mark.parametrize("code", ["22P02", "23514", "54000"])
@@ -186,8 +186,8 @@ async def test_rows_that_the_database_never_takes_fail_their_batch(loading, conn
     [one] = await made.ledger.claim()
     made.loader.submit(read(*one))
     async with working(made):
-        [settled] = await made.ended(1)
-    assert (settled.status, settled.error_code) == ("failed", "rows_refused")
+        [ended] = await made.ended(1)
+    assert (ended.status, ended.error_code) == ("failed", "rows_refused")
 
 
 @asynccontextmanager

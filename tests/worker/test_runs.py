@@ -40,7 +40,7 @@ def run_of(attempts: list[int], forgiven: list[int], *, is_probe: bool = False) 
         forgiven=forgiven,
         key_nos=[0] * cells,
         marked=[False] * cells,
-        slots=1,
+        permits=1,
         is_probe=is_probe,
     )
     spec = normalize(job_body(questions=cells, policy={"max_attempts": 3}), REGISTRY).spec

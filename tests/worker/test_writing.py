@@ -23,7 +23,7 @@ async def test_an_answer_whose_commit_nobody_heard_of_is_left_out(fleet: Fleet, 
     held = await eventually_async(running, what="the worker holds the batch")
     async with connection.transaction():
         recorded = await results.record(connection, [_first_answer(held)], source="a test")
-    assert len(recorded.settled) == 1
+    assert len(recorded.written) == 1
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 5}
     first = await connection.fetchval("SELECT output FROM executions WHERE question_no = 0")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from db.import_coordination import Coordination
 from db.import_plans import KeyChanged
-from db.imports import Coordination
 from domain.import_spec import ImportPolicy
 from domain.outcome import WORKER_LOST, away_backoff_seconds, backoff_seconds, is_forgiven, storable
 from sources.survey import SurveyFailure

@@ -9,10 +9,10 @@ from contextlib import suppress
 
 from broker import locks
 from broker.envelopes import BrokerError
-from db import counters, imports
+from db import counters, import_coordination
 from db.counters import increment
 from db.engine import UNAVAILABLE, Connection, in_transaction
-from db.imports import Coordination
+from db.import_coordination import Coordination
 from runtime.metrics import DUPLICATES_PREVENTED
 from worker.context import Context
 from worker.trigger_counters import trigger_increments
@@ -63,7 +63,7 @@ class CoordinationLease:
             await asyncio.sleep(self._context.heartbeat_seconds)
             try:
                 renewed = await in_transaction(
-                    self._context.engine, lambda c: imports.renew(c, coordination, lease_seconds)
+                    self._context.engine, lambda c: import_coordination.renew(c, coordination, lease_seconds)
                 )
                 if not renewed:
                     raise Fenced
@@ -75,7 +75,7 @@ class CoordinationLease:
         """Count a coordination that another worker took over; one whose job was cancelled isn't counted."""
 
         async def unit(connection: Connection) -> bool:
-            is_late = await imports.was_taken_over(connection, self._coordination)
+            is_late = await import_coordination.was_taken_over(connection, self._coordination)
             if is_late:
                 prevented = increment(DUPLICATES_PREVENTED.name, 1, layer="coordination", reason="stale_fence")
                 await counters.add(connection, self._context.worker_no, [prevented])
@@ -91,7 +91,7 @@ class CoordinationLease:
         coordination = self._coordination
 
         async def unit(connection: Connection) -> None:
-            settled = await imports.reschedule(
+            outcomes = await import_coordination.reschedule(
                 connection,
                 coordination,
                 tries=0,
@@ -100,7 +100,7 @@ class CoordinationLease:
                 event={},
                 outcome="fenced",
             )
-            await counters.add(connection, self._context.worker_no, trigger_increments(settled or []))
+            await counters.add(connection, self._context.worker_no, trigger_increments(outcomes or []))
 
         with suppress(*UNAVAILABLE, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):

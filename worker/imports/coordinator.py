@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from broker import locks
 from broker.envelopes import BrokerError
-from db import counters, imports
+from db import counters, import_coordination
 from db.engine import UNAVAILABLE, Connection, in_transaction
-from db.imports import Coordination, Served, Waiting
+from db.import_coordination import Coordination, Served, Waiting
 from runtime.metrics import COORDINATION_SECONDS
 from runtime.retrying import retry
 from worker.context import Context
@@ -61,7 +61,7 @@ class ImportCoordinator:
     async def _look(self, group: asyncio.TaskGroup) -> float | None:
         """Begin with imports that wait; return in how many seconds to look again unless this is woken."""
         await self._take(group)
-        seconds = await in_transaction(self._context.engine, imports.next_due_seconds)
+        seconds = await in_transaction(self._context.engine, import_coordination.next_due_seconds)
         known = [due for due in (seconds, self._skipped.seconds) if due is not None]
         return max(0.01, min(known)) if known else None
 
@@ -71,7 +71,8 @@ class ImportCoordinator:
         if room <= 0:
             return
         found = await in_transaction(
-            self._context.engine, lambda c: imports.find_imports(c, self._served, limit=room, but_not=but_not)
+            self._context.engine,
+            lambda c: import_coordination.find_imports(c, self._served, limit=room, but_not=but_not),
         )
         for job_no, job_id in found:
             self._under_way.add(job_no)
@@ -124,7 +125,7 @@ class ImportCoordinator:
                 await locks.release(self._context.redis, job_no, token)
 
     async def _begin(self, connection: Connection, job_no: int) -> Coordination | Waiting | None:
-        begun = await imports.begin(
+        begun = await import_coordination.begin(
             connection,
             job_no,
             self._served,

@@ -40,7 +40,7 @@ def log_load(log: structlog.stdlib.BoundLogger, recorded: ImportRecorded) -> Non
             fence=report.batch.fence,
             rows=report.rows_read,
         )
-    _log_errors(log, recorded.settled)
+    _log_errors(log, recorded.written)
     for job in recorded.jobs:
         if job.ended_wave_no is not None:
             log.info(
@@ -54,9 +54,9 @@ def log_load(log: structlog.stdlib.BoundLogger, recorded: ImportRecorded) -> Non
             log.info("job_finished", job_id=job.id, status=job.status)
 
 
-def _log_errors(log: structlog.stdlib.BoundLogger, settled: Sequence[ImportReport]) -> None:
+def _log_errors(log: structlog.stdlib.BoundLogger, reports: Sequence[ImportReport]) -> None:
     groups: dict[tuple[str, str, str], list[ImportReport]] = defaultdict(list)
-    for report in settled:
+    for report in reports:
         if report.error_code is not None:
             groups[report.status, report.range.job_id, report.error_code].append(report)
     for (status, job_id, code), batches in groups.items():

@@ -108,10 +108,10 @@ class Loader:
 
     def _learn(self, recorded: ImportRecorded, seconds: float) -> None:
         """Expect of the next rows what the last ones were, for the most part: new or known, fast or slow to write."""
-        if rows := sum(report.rows_read for report in recorded.settled):
+        if rows := sum(report.rows_read for report in recorded.written):
             self._most_rows = min(LOAD_ROWS, max(1, int(rows / seconds * LOAD_SECONDS)))
-        inserted = sum(report.inserted for report in recorded.settled)
-        known = sum(report.known for report in recorded.settled)
+        inserted = sum(report.inserted for report in recorded.written)
+        known = sum(report.known for report in recorded.written)
         if inserted or known:
             self._is_known = known > inserted
 
@@ -193,14 +193,14 @@ class _TooSlow(Exception):
 
 def _increments(recorded: ImportRecorded) -> list[Increment]:
     return [
-        *_end_increments(recorded.settled),
-        *_retry_increments(recorded.settled),
+        *_end_increments(recorded.written),
+        *_retry_increments(recorded.written),
         *_stale_increments(recorded.stale),
     ]
 
 
-def _end_increments(settled: Sequence[ImportReport]) -> list[Increment]:
-    ended = [report for report in settled if report.status != "pending"]
+def _end_increments(reports: Sequence[ImportReport]) -> list[Increment]:
+    ended = [report for report in reports if report.status != "pending"]
     rows = {
         "inserted": sum(report.inserted for report in ended),
         "updated": sum(report.updated for report in ended),
@@ -215,8 +215,8 @@ def _end_increments(settled: Sequence[ImportReport]) -> list[Increment]:
     ]
 
 
-def _retry_increments(settled: Sequence[ImportReport]) -> list[Increment]:
-    reasons = Counter(report.error_code for report in settled if report.status == "pending" and report.error_code)
+def _retry_increments(reports: Sequence[ImportReport]) -> list[Increment]:
+    reasons = Counter(report.error_code for report in reports if report.status == "pending" and report.error_code)
     return [increment(RETRIES.name, count, reason=reason) for reason, count in reasons.items()]
 
 

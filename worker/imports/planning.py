@@ -5,11 +5,11 @@ from typing import TypeVar
 
 import orjson
 
-from db import counters, import_plans, imports
+from db import counters, import_coordination, import_plans
 from db.counters import increment
 from db.engine import REJECTED, UNAVAILABLE, Connection, in_transaction
+from db.import_coordination import Coordination, TriggerOutcomes
 from db.import_plans import ImportPlan, KeyChanged, Written
-from db.imports import Coordination, Settled
 from domain.identities import of_source
 from domain.import_spec import ImportSpec
 from runtime.metrics import RETRIES
@@ -102,7 +102,7 @@ class ImportPlanner:
             )
             if written is None:
                 raise Fenced
-            await counters.add(connection, worker_no, trigger_increments(written.settled))
+            await counters.add(connection, worker_no, trigger_increments(written.outcomes))
             return written
 
         return await in_transaction(self._context.engine, unit)
@@ -113,9 +113,9 @@ class ImportPlanner:
         async def unit(connection: Connection) -> None:
             worker_no = self._context.worker_no
             event = {"code": failure.code, "detail": failure.detail}
-            settled: Settled | None
+            outcomes: TriggerOutcomes | None
             if failure.is_retryable:
-                settled = await imports.reschedule(
+                outcomes = await import_coordination.reschedule(
                     connection,
                     coordination,
                     tries=int(not failure.is_forgiven),
@@ -127,12 +127,12 @@ class ImportPlanner:
                 )
                 await counters.add(connection, worker_no, [increment(RETRIES.name, 1, reason=failure.code)])
             else:
-                settled = await imports.fail(
+                outcomes = await import_coordination.fail(
                     connection, coordination, **event, source=coordination.source, worker_no=worker_no
                 )
-            if settled is None:
+            if outcomes is None:
                 raise Fenced
-            await counters.add(connection, worker_no, trigger_increments(settled))
+            await counters.add(connection, worker_no, trigger_increments(outcomes))
 
         await in_transaction(self._context.engine, unit)
         if failure.code == SourceNotConfigured.code:

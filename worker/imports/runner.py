@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from db import batches, claiming
 from db.batches import Claim, Claimant, ClaimedBatch, Pools
 from db.engine import Connection
+from db.import_coordination import IMPORT_POOL
 from db.importing import ImportRecorded
-from db.imports import IMPORT_POOL
 from db.job_kinds import IMPORT
 from worker.context import Context
 from worker.imports.coordinator import ImportCoordinator
@@ -108,11 +108,11 @@ class ImportRunner(Runner):
 
     async def _free_permits(self, connection: Connection) -> None:
         if read := self._importer.read:
-            await claiming.free_slots(connection, read)
+            await claiming.free_permits(connection, read)
 
     def _on_loaded(self, recorded: ImportRecorded) -> None:
         """Let go of batches whose end is recorded, and of stale ones; look for more."""
-        for report in (*recorded.settled, *recorded.stale):
+        for report in (*recorded.written, *recorded.stale):
             self._importer.release(report.batch)
         self._wakes.all_kinds()
         if any(job.status != "running" for job in recorded.jobs):

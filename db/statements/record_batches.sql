@@ -1,11 +1,11 @@
--- Lock the batches of a flush by fence and holder, and settle them: ended, due again, or still running. The row itself
+-- Lock the batches of a flush by fence and holder, and record what became of them: ended, due again, or still running. The row itself
 -- decides: a batch ends in the transaction that ends its last cell, released or not, so that no job gets its verdict
 -- while a batch of it runs; and a released one has open cells where a person's retry opened some.
 -- A batch that another holder took since is not returned: its results are stale. This lock comes before any cell is
 -- written; a join on the fence alone would not stop a writer that raced with the new holder's claim. Only a running
 -- batch has a holder, so status needs no predicate here; one would let the planner start from the running ones.
 -- A flush that is repeated, its commit unheard of, would count cells twice: the cells themselves then undo it. Freed
--- slots are told as a difference: a claim may have granted more since. A batch that was tried probes its gate no more.
+-- permits are given as a difference: a claim may have granted more since. A batch that was tried probes its gate no more.
 UPDATE batches AS b
 SET open_cells = greatest(b.open_cells - i.ended_cells, 0),
     attempts = b.attempts + (b.open_cells <= i.ended_cells OR (i.is_released AND NOT i.is_yielded))::int,
@@ -18,7 +18,7 @@ SET open_cells = greatest(b.open_cells - i.ended_cells, 0),
     lease_until = CASE WHEN NOT i.is_released AND b.open_cells > i.ended_cells THEN b.lease_until END,
     holder = CASE WHEN NOT i.is_released AND b.open_cells > i.ended_cells THEN b.holder END,
     slots = CASE
-        WHEN NOT i.is_released AND b.open_cells > i.ended_cells THEN greatest(0, b.slots - i.freed_slots)
+        WHEN NOT i.is_released AND b.open_cells > i.ended_cells THEN greatest(0, b.slots - i.freed_permits)
         ELSE 0
     END,
     not_before = CASE
@@ -30,7 +30,7 @@ FROM unnest(
     $1::bigint[], $2::int[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::boolean[], $8::boolean[], $9::int[],
     $10::float8[]
 ) AS i (
-    job_no, batch_no, fence, holder, ended_cells, tries, is_released, is_yielded, freed_slots, due_in_seconds
+    job_no, batch_no, fence, holder, ended_cells, tries, is_released, is_yielded, freed_permits, due_in_seconds
 )
 WHERE b.job_no = i.job_no AND b.batch_no = i.batch_no
     AND b.fence = i.fence AND b.holder = i.holder

@@ -58,7 +58,7 @@ class Waiting:
     until_end: bool
 
 
-Settled = Sequence[tuple[str, str]]
+TriggerOutcomes = Sequence[tuple[str, str]]
 """(source, outcome) of triggers that got their outcome."""
 
 
@@ -120,11 +120,11 @@ async def was_taken_over(connection: Connection, lease: Coordination) -> bool:
 
 async def fail(
     connection: Connection, lease: Coordination, code: str, detail: str, *, source: str, worker_no: int
-) -> Settled | None:
+) -> TriggerOutcomes | None:
     """End an import that can't be coordinated, in the caller's transaction; None, and nothing, if fenced off."""
     if not await lock_lease(connection, lease):
         return None
-    return settled_triggers(
+    return trigger_outcomes(
         await connection.fetch(statement("fail_coordination"), lease.job_no, code, detail, source, worker_no)
     )
 
@@ -139,16 +139,16 @@ async def reschedule(
     event: Mapping[str, object],
     outcome: str,
     is_away: bool | None = None,
-) -> Settled | None:
+) -> TriggerOutcomes | None:
     """Queue an import again, after `tries` (0 or 1) that count; None, and nothing, if fenced off.
 
     `is_away` says whether a source was unavailable, None that no source was asked.
     """
     if not await lock_lease(connection, lease):
         return None
-    return settled_triggers(
+    return trigger_outcomes(
         await connection.fetch(
-            statement("put_off_coordination"),
+            statement("reschedule_coordination"),
             lease.job_no,
             tries,
             due_in_seconds,
@@ -177,6 +177,6 @@ async def _wait(connection: Connection, job_no: int, other: Any) -> Waiting | No
     return Waiting(job_id, other["id"], other["record_type"], until_end=other["is_running"])
 
 
-def settled_triggers(rows: Sequence[Any]) -> Settled:
+def trigger_outcomes(rows: Sequence[Any]) -> TriggerOutcomes:
     """Return the (source, outcome) of rows that say what became of triggers."""
     return [(row["source"], row["outcome"]) for row in rows]

@@ -1,8 +1,8 @@
--- Count the calls that may be in flight in these pools: the slots of their batches. Those of a lease that ran out count
+-- Count the calls that may be in flight in these pools: the permits of their batches. Those of a lease that ran out count
 -- too, until somebody takes the batch over: its holder may live, and renew it. A probe counts under a lease in force only.
 -- Calls that are still out to an address that isn't configured any more take no room of the one that is.
 SELECT
-    i.provider, i.region, coalesce(sum(b.slots), 0)::int AS slots,
+    i.provider, i.region, coalesce(sum(b.slots), 0)::int AS permits,
     count(*) FILTER (WHERE b.lease_until < now()) > 0 AS has_expired,
     count(*) FILTER (WHERE b.is_probe AND b.lease_until >= now()) > 0 AS is_being_probed
 FROM unnest($1::text[], $2::text[]) AS i (provider, region)
