@@ -1,6 +1,6 @@
 """URLs of MySQL and MariaDB servers: `mysql://user:password@host:port/database`, with options for TLS behind it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -32,7 +32,7 @@ class MysqlUrl:
     host: str
     port: int
     user: str
-    password: str
+    password: str = field(repr=False)
     database: str | None
     socket: str | None
     tls: TlsMode

@@ -52,3 +52,7 @@ def test_what_is_wrong_is_said_and_no_password_shown(text, words):
     with pytest.raises(WrongMysqlUrl, match=words) as wrong:
         parse_mysql_url(text)
     assert "geheim" not in str(wrong.value)
+
+
+def test_a_url_that_is_printed_shows_no_password():
+    assert "geheim" not in repr(parse_mysql_url("mysql://app:geheim@host/shop"))
