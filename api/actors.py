@@ -37,14 +37,14 @@ BECAUSE = body_of(Because, {"because": {"value": {"reason": "Its provider has an
 """How OpenAPI describes the optional body of an action that takes nothing but a reason."""
 
 
-def who(request: Request) -> str:
+def actor_name(request: Request) -> str:
     """Return the name that an action is recorded under: the address it came from, while there is no authentication."""
     return f"api:{request.client.host if request.client else 'unknown'}"
 
 
 async def actor_of(request: Request, action: Action, because: Because) -> Actor:
     """Return who acts on a job, and why, as the action is recorded."""
-    return Actor(who(request), because.reason, await action.worker_no())
+    return Actor(actor_name(request), because.reason, await action.worker_no())
 
 
 async def read_because(request: Request) -> Because:

@@ -55,8 +55,8 @@ Moment = Annotated[
 
 def any_of(states: type[StrEnum]) -> Any:
     """Return the type of a parameter that takes one of the states or several, separated by commas."""
-    one = "|".join(states)
-    return Annotated[str, StringConstraints(pattern=f"^({one})(,({one}))*$")]
+    state = "|".join(states)
+    return Annotated[str, StringConstraints(pattern=f"^({state})(,({state}))*$")]
 
 
 def metadata_filter(given: Mapping[str, Any]) -> dict[str, str]:

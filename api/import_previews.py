@@ -26,28 +26,28 @@ class ImportPreviews:
     def __init__(self, sources: ConfiguredSources, *, seconds: float = PREVIEW_SECONDS) -> None:
         self._sources = sources
         self._seconds = seconds
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._permits = asyncio.Semaphore(AT_ONCE)
 
     async def count(self, given: Normalized[ImportSpec]) -> Mapping[str, Any]:
         """Return the counts that a dry run's time sufficed for; the others are null."""
         began = asyncio.get_running_loop().time()
-        async with self._room:
-            left = self._seconds - (asyncio.get_running_loop().time() - began)
-            found = await survey(given.spec, self._sources.open_current, seconds=max(0.0, left))
-        for record_type, one in found.items():
-            if isinstance(one, SurveyFailure) and one.cause is not None:
-                log.error("source_failed", record_type=record_type, exc_info=one.cause)
+        async with self._permits:
+            remaining = self._seconds - (asyncio.get_running_loop().time() - began)
+            found = await survey(given.spec, self._sources.open_current, seconds=max(0.0, remaining))
+        for record_type, surveyed in found.items():
+            if isinstance(surveyed, SurveyFailure) and surveyed.cause is not None:
+                log.error("source_failed", record_type=record_type, exc_info=surveyed.cause)
         return _planned(given, found)
 
 
 def _planned(given: Normalized[ImportSpec], found: Found) -> Mapping[str, Any]:
-    levels = level_by_id({one.id: one.depends_on for one in given.spec.record_types})
-    shown = [_shown(one, levels[record_type], record_type) for record_type, one in found.items()]
+    levels = level_by_id({each.id: each.depends_on for each in given.spec.record_types})
+    shown = [_shown(surveyed, levels[record_type], record_type) for record_type, surveyed in found.items()]
     return {
         **given.planned.to_json(),
         "waves": waves_of(given.spec, found),
-        "batches": _total([one["batches"] for one in shown]),
-        "rows": _total([one["rows"] for one in shown]),
+        "batches": _total([each["batches"] for each in shown]),
+        "rows": _total([each["rows"] for each in shown]),
         "by_record_type": shown,
     }
 

@@ -73,7 +73,7 @@ async def apply(connection: Connection, content: Content, *, by: str, moves_jobs
             connection, content.to_json(), identities_of(content), is_simulated=content.is_simulated, by=by
         )
         await batches.enter_pools(connection, limits_of(content))
-        await _open_gates(connection, change)
+        await _reset_breakers(connection, change)
         await pauses.enter_pauses(connection, pauses.configured_pauses(registry_of(content, max_cells=ANY_CELLS)))
     adopted = await configurations.adopt_jobs(connection)
     moved = await configurations.move_jobs(connection, by) if moves_jobs else 0
@@ -107,7 +107,7 @@ def compare(before: Configuration | None, content: Content) -> Change:
     )
 
 
-async def _open_gates(connection: Connection, change: Change) -> None:
+async def _reset_breakers(connection: Connection, change: Change) -> None:
     """Reset the circuit breakers of identities that changed: the service before them opened those."""
     others = [key for key in (*change.appeared, *change.changed) if key.kind is IdentityKind.PROVIDER]
     if others:

@@ -22,7 +22,7 @@ STAGING = "breakwater-staging"
 class ConfiguredSources:
     """Opens sources; connections are shared by all of a process, and stay open until it ends.
 
-    What an earlier configuration named can still be opened: a batch in hand ends under what it was claimed for.
+    Sources of an earlier configuration can still be opened: a running batch ends under the one it was claimed for.
     """
 
     def __init__(self, data_dir: Path | None) -> None:
@@ -59,7 +59,7 @@ class ConfiguredSources:
         place = self._places.get(number)
         if not _holds(place, source):
             raise _not_configured(source)
-        # Other keys make another place: what is open goes on with those that it began with.
+        # Other keys make another place: open sources keep the keys that they began with.
         key = source.type_name, number, place.settings.key_envs if isinstance(place, ReachedConnection) else ()
         if key not in self._openers:
             self._openers[key] = opener(source.type_name, place)

@@ -1,4 +1,4 @@
-"""What keeps a source from being read, as one tree; each has a stable `code` and says what to do.
+"""Errors of reading a source, as one tree; each has a stable `code` and says what to do.
 
 SourceError
 ├── SourceMissing          no such file, table or named query
@@ -31,7 +31,7 @@ UNFORESEEN = "Reading the source failed in a way that nobody foresaw; the log sa
 class SourceError(Exception):
     """The source can't be read; one that is `retryable` may be tried again unchanged.
 
-    One that `is_unavailable` says nothing of what was asked, so it counts as no try until it has lasted.
+    A source that `is_unavailable` doesn't count as a failed attempt for five minutes.
     """
 
     code = "source_error"
@@ -62,7 +62,7 @@ class UnknownColumn(SourceError):
 
 
 class Unreadable(SourceError):
-    """What is there isn't of its format, or of no format that can be read."""
+    """The content isn't of its format, or of no format that can be read."""
 
     code = "unreadable"
 
@@ -131,7 +131,7 @@ class SourceNotConfigured(SourceUnavailable):
 
 
 class SourceTimeout(SourceUnavailable):
-    """The source gave no answer within the limit: what was asked may be too much for it."""
+    """The source gave no answer within the limit: the request may be too large for it."""
 
     code = "source_timeout"
     is_unavailable = False
@@ -144,7 +144,7 @@ def echoed(name: str) -> str:
 
 @contextmanager
 def named(connection: str, explain: Callable[[Exception], "tuple[type[SourceError], str] | None"]) -> Iterator[None]:
-    """Turn what a driver raises into a SourceError that names the connection; let pass what `explain` doesn't know."""
+    """Turn a driver's error into a SourceError that names the connection; errors that `explain` doesn't know pass."""
     try:
         yield
     except SourceError:

@@ -1,4 +1,4 @@
-"""The text of a row's key: what tells its record from others. Values that compare equal in their source have one."""
+"""The text of a row's key, which identifies its record. Values that are equal in their source have the same text."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -52,7 +52,7 @@ class OpenSources:
 
     async def _close_unused(self) -> None:
         unused = [key for key, opened in self._opened.items() if not opened.readers]
-        # All are taken out before the first is closed: meanwhile others lend what is left, or close too.
+        # All are taken out before the first is closed: meanwhile other callers lend the rest, or close too.
         closing = [self._opened.pop(key) for key in unused[: max(0, len(self._opened) - KEPT)]]
         for opened in closing:
             await opened.source.aclose()

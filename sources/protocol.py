@@ -1,4 +1,4 @@
-"""What a source is to the worker: it tells its columns, counts, cuts its rows into ranges once, and reads a range."""
+"""The interface of sources: list the columns, count the rows, cut them into ranges once, and read a range."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -44,8 +44,8 @@ class SourceRow(NamedTuple):
 
     `payload` holds JSON values only. A row with a `defect` is to be rejected for that reason; its payload then lacks
     the values that JSON or the database can't hold, or is empty where nothing could be read. A row that `is_repeated`
-    has the key of an earlier one, which may lie in another range; of others in its own range nothing is said. `line` is
-    where it stands in a file of lines, from 1, if that is known.
+    has the key of an earlier one, which may lie in another range; within one range repeated keys needn't be marked.
+    `line` is where it stands in a file of lines, from 1, if that is known.
     """
 
     position: int
@@ -58,12 +58,12 @@ class SourceRow(NamedTuple):
 class Source(Protocol):
     """Rows of one record type. Every method may be cancelled at any moment, and none blocks the event loop.
 
-    All raise SourceError, whose code, detail and `retryable` say what became of it.
+    All raise SourceError, whose code, detail and `retryable` describe the failure.
     """
 
     @property
-    def survey_turn(self) -> AbstractAsyncContextManager[object]:
-        """To be held while `ranges` is asked; waiting for it, and so for others' surveys, is no part of the survey."""
+    def survey_permit(self) -> AbstractAsyncContextManager[object]:
+        """A permit to hold while `ranges` runs; waiting for it, and so for other surveys, is no part of the survey."""
         ...
 
     async def columns(self) -> tuple[str, ...]:
@@ -88,5 +88,5 @@ class Source(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of what this source alone held open."""
+        """Close the resources that only this source uses."""
         ...

@@ -1,4 +1,4 @@
-"""How what a configuration names is opened: by the package of the source's type, which is loaded when it is first used.
+"""Opening configured sources: by the package of the source's type, which is loaded when it is first used.
 
 `domain/sources/registry.py` lists the types. The package `sources/<type>` has a module `opening` with a class `Opener`.
 """
@@ -50,11 +50,11 @@ class Opener(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of what is open."""
+        """Close what is open."""
         ...
 
 
 def opener(type_name: str, place: Place) -> Opener:
-    """Return what opens sources of a type that is listed."""
+    """Return the opener for sources of a listed type."""
     made: Opener = import_module(f"sources.{type_name}.opening").Opener(place)
     return made

@@ -1,4 +1,4 @@
-"""Finding out what there is to import: every record type is counted and cut into ranges, then laid out in waves."""
+"""The survey of an import: every record type is counted and cut into ranges, which are then planned in waves."""
 
 import asyncio
 import math
@@ -28,8 +28,8 @@ NAMED_FAILURES = 5
 class SurveyFailure:
     """Why a record type wasn't counted. `cause` is an unforeseen error, for the log.
 
-    A `retryable` one may be gone the next time; one that `is_unavailable` says nothing of what was asked. `rows` are
-    known of one that is only too large.
+    A `retryable` failure may be gone the next time; one that `is_unavailable` doesn't count as an attempt at first.
+    `rows` are known if the record type is only too large.
     """
 
     code: str
@@ -41,24 +41,30 @@ class SurveyFailure:
 
 
 Found: TypeAlias = Mapping[str, Survey | SurveyFailure]
-"""What a survey found out, by record type, in the spec's order."""
+"""The results of a survey by record type, in the spec's order."""
 
 
 async def survey(spec: ImportSpec, open_source: OpenSource, *, seconds: float = math.inf) -> Found:
     """Count all record types and cut them into batches, within the policy's limits; may take minutes.
 
-    What can't be surveyed is returned, not raised. `seconds` bound all of it together, waiting included; the policy's
-    `count_timeout_seconds` each by itself, from when its turn has come.
+    Failures are returned, not raised. `seconds` bounds the whole survey, waiting included; the policy's
+    `count_timeout_seconds` bounds each record type, from when it has its permit.
     """
-    room = asyncio.Semaphore(min(SURVEYS_AT_ONCE, spec.policy.max_concurrent))
+    permits = asyncio.Semaphore(min(SURVEYS_AT_ONCE, spec.policy.max_concurrent))
     deadline = None if math.isinf(seconds) else asyncio.get_running_loop().time() + seconds
     batches = 0
 
-    async def one(record_type: RecordType) -> Survey | SurveyFailure:
+    async def survey_type(record_type: RecordType) -> Survey | SurveyFailure:
         nonlocal batches
         in_all, counting = asyncio.timeout_at(deadline), asyncio.timeout(None)
         try:
-            async with in_all, room, aclosing(open_source(record_type.source)) as source, source.survey_turn, counting:
+            async with (
+                in_all,
+                permits,
+                aclosing(open_source(record_type.source)) as source,
+                source.survey_permit,
+                counting,
+            ):
                 counting.reschedule(asyncio.get_running_loop().time() + spec.policy.count_timeout_seconds)
                 found = await source.ranges(record_type.key, spec.policy.batch_size)
         except SourceError as error:
@@ -69,16 +75,16 @@ async def survey(spec: ImportSpec, open_source: OpenSource, *, seconds: float = 
                 return SurveyFailure("count_timeout", f"It wasn't counted within {limit:g} seconds.")
             return SurveyFailure(SourceError.code, f"{UNFORESEEN} ({type(error).__name__}).", cause=error)
         batches += len(found.ranges)
-        return found if batches <= MAX_BATCHES else _too_many(found.rows)  # nobody will need its ranges
+        return found if batches <= MAX_BATCHES else _too_many(found.rows)  # its ranges aren't needed any more
 
-    surveyed = await asyncio.gather(*map(one, spec.record_types))
-    return _sized(dict(zip((one.id for one in spec.record_types), surveyed, strict=True)), spec)
+    surveyed = await asyncio.gather(*map(survey_type, spec.record_types))
+    return _sized(dict(zip((each.id for each in spec.record_types), surveyed, strict=True)), spec)
 
 
 def failure_of(spec: ImportSpec, found: Found) -> SurveyFailure | None:
     """Return why the import can't be planned, naming each record type that stands in its way; None if none does.
 
-    It is worth another try only where nothing definite is wrong with any of them.
+    It is retryable only if every failure is.
     """
     failed = [
         (record_type, result)
@@ -103,7 +109,7 @@ def failure_of(spec: ImportSpec, found: Found) -> SurveyFailure | None:
 
 def waves_of(spec: ImportSpec, found: Found) -> int | None:
     """Return how many waves the import has; None where not all of it was counted."""
-    surveys = {record_type: one for record_type, one in found.items() if isinstance(one, Survey)}
+    surveys = {record_type: result for record_type, result in found.items() if isinstance(result, Survey)}
     return len(_waves(spec, surveys)) if len(surveys) == len(found) else None
 
 
@@ -114,17 +120,19 @@ def _failure(error: SourceError) -> SurveyFailure:
 
 
 def _too_many(rows: int) -> SurveyFailure:
-    """Return what is said of all once all are counted."""
+    """Return the failure of a record type; its detail is written once all are counted."""
     return SurveyFailure(TooManyBatches.code, "", rows=rows)
 
 
 def _sized(found: Found, spec: ImportSpec) -> Found:
-    """Say of what is too large how large all of it is, and what would do."""
-    rows = sum(one.rows or 0 for one in found.values())
+    """Give the record types that are too large one detail: the rows of all, and a batch size that would do."""
+    rows = sum(result.rows or 0 for result in found.values())
     detail = TooManyBatches(rows, spec.policy.batch_size, record_types=len(found)).detail
     return {
-        record_type: replace(one, detail=detail) if isinstance(one, SurveyFailure) and one.rows is not None else one
-        for record_type, one in found.items()
+        record_type: replace(result, detail=detail)
+        if isinstance(result, SurveyFailure) and result.rows is not None
+        else result
+        for record_type, result in found.items()
     }
 
 
@@ -139,21 +147,23 @@ def _described(record_type: RecordType, failure: SurveyFailure) -> str:
 
 
 def plan(spec: ImportSpec, found: Found, identity_nos: Mapping[IdentityKey, int]) -> ImportPlan:
-    """Lay out in waves what was found out, none of which may have failed; batches read these identities."""
-    surveys = {record_type: one for record_type, one in found.items() if isinstance(one, Survey)}
+    """Plan the surveyed ranges in waves, once no survey failed; the batches read these identities."""
+    surveys = {record_type: result for record_type, result in found.items() if isinstance(result, Survey)}
     waves = _waves(spec, surveys)
-    levels = level_by_id({one.id: one.depends_on for one in spec.record_types})
-    no_by_id = {one.id: number for number, one in enumerate(spec.record_types)}
+    levels = level_by_id({each.id: each.depends_on for each in spec.record_types})
+    no_by_id = {each.id: number for number, each in enumerate(spec.record_types)}
     batches = []
     for _, wave_no, record_type, range_no in number_batches(waves):
-        one = surveys[record_type].ranges[range_no]
+        planned = surveys[record_type].ranges[range_no]
         identity_no = identity_nos[of_source(spec.record_types[no_by_id[record_type]].source)]
-        batches.append(PlannedRange(wave_no, no_by_id[record_type], range_no + 1, one.range, one.rows, identity_no))
+        batches.append(
+            PlannedRange(wave_no, no_by_id[record_type], range_no + 1, planned.range, planned.rows, identity_no)
+        )
     return ImportPlan(
         dataset=spec.dataset,
         record_types=[
-            _found(no_by_id[name], spec.record_types[no_by_id[name]], levels[name], one)
-            for name, one in surveys.items()
+            _found_type(no_by_id[name], spec.record_types[no_by_id[name]], levels[name], surveyed)
+            for name, surveyed in surveys.items()
         ],
         levels=[wave.level for wave in waves],
         batches=batches,
@@ -165,18 +175,25 @@ def plan(spec: ImportSpec, found: Found, identity_nos: Mapping[IdentityKey, int]
 def _waves(spec: ImportSpec, surveys: Mapping[str, Survey]) -> Sequence[PlannedWave]:
     return plan_waves(
         spec.record_types,
-        {record_type_id: len(one.ranges) for record_type_id, one in surveys.items()},
+        {record_type_id: len(surveyed.ranges) for record_type_id, surveyed in surveys.items()},
         batches_per_wave=spec.policy.batches_per_wave,
     )
 
 
 def window(spec: ImportSpec) -> int:
-    """Return how many batches of a wave may be ready or running at once: those that are read, and what is written."""
+    """Return how many batches of a wave may be ready or running at once, those that wait to be written included."""
     return spec.policy.max_concurrent + WRITTEN_BATCHES
 
 
-def _found(number: int, given: RecordType, level: int, one: Survey) -> FoundRecordType:
-    incomplete = None if one.is_complete else one.detail or "The source can't be read to its end."
+def _found_type(number: int, given: RecordType, level: int, surveyed: Survey) -> FoundRecordType:
+    incomplete = None if surveyed.is_complete else surveyed.detail or "The source can't be read to its end."
     return FoundRecordType(
-        number, given.id, given.key, level, one.rows, one.is_complete, incomplete or one.detail, one.key_forms
+        number,
+        given.id,
+        given.key,
+        level,
+        surveyed.rows,
+        surveyed.is_complete,
+        incomplete or surveyed.detail,
+        surveyed.key_forms,
     )

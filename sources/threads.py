@@ -1,4 +1,4 @@
-"""Threads that the process doesn't wait for at its end: a file system that hangs holds whoever reads from it."""
+"""Threads that the process doesn't wait for at its end: a read blocks as long as its file system hangs."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def begin(name: str, work: Callable[[], T]) -> "Future[T]":
         future.set_running_or_notify_cancel()
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the result gets it
+        except BaseException as error:  # noqa: BLE001 - raised to the caller of the future
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

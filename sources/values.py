@@ -1,4 +1,4 @@
-"""Turning what engines give into JSON values that a database can hold, exactly or not at all."""
+"""Turning values of engines into JSON values that a database can hold, exactly or not at all."""
 
 import base64
 import math
@@ -22,16 +22,16 @@ DEEPEST = 100
 NOT_UTF8 = "\0not UTF-8"
 """Staged in the place of a text that isn't valid UTF-8."""
 DEFECT = "\0"
-"""Begins what is staged in the place of a nested value that has no JSON: the reason follows."""
+"""Begins the text that is staged in the place of a nested value without JSON: the reason follows."""
 _MOMENT = re.compile(r"(?!0000)\d{4}-\d\d-\d\d(?:[T ]|$)|\d\d:\d\d")
 
 
 class NotJson(ValueError):
-    """A value that JSON has no word for, or that the database can't hold; its text tells which, for a reject."""
+    """A value that JSON has no word for, or that the database can't hold; its text says why, for a reject."""
 
 
 class Kind(StrEnum):
-    """What a column's values need on their way into a payload."""
+    """The conversion that a column's values need on their way into a payload."""
 
     PLAIN = "plain"
     """Nothing: integers of 64 bits, booleans, text that can't hold a NUL."""
@@ -166,7 +166,7 @@ def to_digits(value: str) -> Digits:
 
 
 def to_number(value: str) -> str:
-    """Return a decimal number's digits; raises NotJson for what isn't finite."""
+    """Return a decimal number's digits; raises NotJson for values that aren't finite."""
     if value[-1].isalpha():  # NaN, Infinity and their spellings; a number ends with a digit
         raise NotJson(f"is {value}, which JSON has no word for")
     return value

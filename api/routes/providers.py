@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.actions import Action
-from api.actors import BECAUSE, read_because, who
+from api.actors import BECAUSE, actor_name, read_because
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, Database, NoParameters, ServicesDep
 from api.paging import PROVIDERS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
@@ -101,7 +101,7 @@ async def _press(
         return (await _show(services, connection, [name], await read_pauses(connection), registry))[0]
 
     response, held = await services.pauses.press(
-        action, target, because, is_paused=is_paused, who=who(request), show=show
+        action, target, because, is_paused=is_paused, who=actor_name(request), show=show
     )
     if held is not None:
         services.announcer.announce_batch(*held)

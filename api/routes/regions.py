@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.actions import Action
-from api.actors import BECAUSE, read_because, who
+from api.actors import BECAUSE, actor_name, read_because
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, NoParameters, ServicesDep
 from api.paging import REGIONS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
@@ -95,7 +95,7 @@ async def _press(
         return Region.of(region, (await read_pauses(connection))[target])
 
     response, held = await services.pauses.press(
-        action, target, because, is_paused=is_paused, who=who(request), show=show
+        action, target, because, is_paused=is_paused, who=actor_name(request), show=show
     )
     if held is not None:
         services.announcer.announce_batch(*held)

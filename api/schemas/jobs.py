@@ -44,16 +44,16 @@ class JobError(BaseModel):
 
     @classmethod
     def of(cls, job: JobRead) -> Self | None:
-        """Return the error that was stored with the job, else the one that its counts tell."""
+        """Return the error that was stored with the job, else the error that its counts show."""
         if job.error_code is not None:
             return cls(code=job.error_code, detail=job.error_detail or "")
         if job.status != JobStatus.FAILED or not job.failed:
             return None
-        told = f"{job.failed} of {job.planned} executions failed"
+        missed = f"{job.failed} of {job.planned} executions failed"
         if job.spec is None or "policy" not in job.spec:
-            return cls(code=SUCCESS_RATE_MISSED, detail=f"{told}; min_success_rate was missed.")
+            return cls(code=SUCCESS_RATE_MISSED, detail=f"{missed}; min_success_rate was missed.")
         rate = job.spec["policy"]["min_success_rate"]
-        return cls(code=SUCCESS_RATE_MISSED, detail=f"{told}; min_success_rate is {rate:g}.")
+        return cls(code=SUCCESS_RATE_MISSED, detail=f"{missed}; min_success_rate is {rate:g}.")
 
 
 class QueuePlace(BaseModel):
@@ -223,7 +223,7 @@ def _planned(job: JobRead, import_: ImportRead | None) -> PlannedCounts | Planne
     is_planned = bool(import_.record_types)
     return PlannedImportCounts(
         record_types=len(types),
-        levels=1 + max((one.level for one in import_.record_types), default=-1) if is_planned else _levels(types),
+        levels=1 + max((each.level for each in import_.record_types), default=-1) if is_planned else _levels(types),
         waves=import_.coordination.waves if is_planned and import_.coordination else None,
         batches=job.planned if is_planned else None,
         rows=import_.rows_expected if is_planned else None,
@@ -232,4 +232,4 @@ def _planned(job: JobRead, import_: ImportRead | None) -> PlannedCounts | Planne
 
 def _levels(record_types: Sequence[Any]) -> int:
     """Return how many levels the record types of a stored spec have."""
-    return 1 + max(level_by_id({one["id"]: one["depends_on"] for one in record_types}).values(), default=-1)
+    return 1 + max(level_by_id({each["id"]: each["depends_on"] for each in record_types}).values(), default=-1)

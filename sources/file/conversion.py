@@ -42,13 +42,13 @@ class PinnedFile:
 
 
 def pin(*, file: int, path: str, **_: object) -> PinnedFile:
-    """Return an open file whose name `path` tells its format."""
+    """Return an open file, whose format the ending of `path` means."""
     return PinnedFile(file, format_of(path))
 
 
 def convert(*, file: int, format_: Format, to: Path) -> Content:
     """Write the rows of an open file to `to`, in their order; raises Unreadable for what isn't of its format."""
-    # The descriptor, not the path: what was opened is what is read, whoever moves files meanwhile.
+    # The descriptor, not the path: the opened file is read, even if its path names another one by now.
     path = Path(f"/dev/fd/{file}")
     if format_.layout is Layout.PARQUET:
         return convert_parquet(str(path), to)

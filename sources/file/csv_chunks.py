@@ -1,7 +1,7 @@
 """Cutting the text of a CSV into runs of whole records, by RFC 4180: a line end ends a record unless it is quoted.
 
-A quote may open a field, close it, and stand doubled inside; any other ends the file, since nobody knows what it
-swallowed. What the separator is doesn't matter for where records end, so the first one can be cut off by itself.
+A quote may open a field, close it, and stand doubled inside; any other ends the file, since the text behind it
+is ambiguous. What the separator is doesn't matter for where records end, so the first one can be cut off by itself.
 """
 
 import re

@@ -25,7 +25,7 @@ from sources.staged.writer import MAX_COLUMNS, StagedWriter
 from sources.values import Kind
 
 MAX_MALFORMED = 100_000
-"""Malformed records that are kept for rejection: each is a sentence in the memory of who reads the file."""
+"""Malformed records that are kept for rejection: each is a sentence in the memory of the reading process."""
 MAX_MALFORMED_LINES = 100
 """One that reaches over more lines is likelier a stray pair of quotes, and what is between them is many records."""
 

@@ -42,7 +42,7 @@ _COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 
 
 def format_of(path: str) -> Format:
-    """Return the format that a file's name tells, in any case; raises Unreadable for another one."""
+    """Return the format that the ending of a file's name means, in any case; raises Unreadable for another one."""
     name = path.lower()
     compression: Compression = "none"
     for ending, found in _COMPRESSIONS.items():

@@ -38,7 +38,7 @@ def convert_json_lines(blocks: Iterator[bytes], to: Path) -> Content:
                 blank_lines += _blank_lines(lines, writer.rows)
             _refuse_too_large(lines, line)
             names.look_at(documents)
-            kept = documents if _is_utf8(text) else [one if _is_utf8(one) else None for one in documents]
+            kept = documents if _is_utf8(text) else [document if _is_utf8(document) else None for document in documents]
             values = text.count(b",") + text.count(b"[") + text.count(b"{")
             writer.write([pa.array(kept, pa.binary()).view(pa.utf8())], values=values)
             line += len(lines)

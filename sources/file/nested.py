@@ -59,7 +59,7 @@ def _children(array: pa.Array) -> Sequence[pa.Array]:
     if types.is_struct(array.type):
         fields: Sequence[pa.Array] = array.flatten()
         return fields
-    return [one.flatten() for one in _lists(array)]
+    return [part.flatten() for part in _lists(array)]
 
 
 def _lists(array: pa.Array) -> Sequence[pa.Array]:

@@ -7,9 +7,9 @@ from sources.staged.source import StagedSource
 
 
 class Opener(StagedOpener):
-    """Opens files whose names tell a format."""
+    """Opens files whose format their names show."""
 
     def open(self, source: Source) -> StagedSource:
-        """Return a file to read. Raises Unreadable for a name that tells no format."""
+        """Return a file to read. Raises Unreadable for a name that shows no format."""
         format_of(source.names["path"])
         return super().open(source)

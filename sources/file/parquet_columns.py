@@ -41,10 +41,10 @@ class Column:
             ((values, count),), ((whole, _),) = leaf_arrays(array), leaf_arrays(in_seconds)
             return self.leaves[0].convert(values, whole), [count]
         values, counts = [], []
-        for leaf, (one, count), (whole, _) in zip(
+        for leaf, (leaf_values, count), (whole, _) in zip(
             self.leaves, leaf_arrays(array), leaf_arrays(in_seconds), strict=True
         ):
-            values.append(leaf.to_json(leaf.convert(one, whole)))
+            values.append(leaf.to_json(leaf.convert(leaf_values, whole)))
             counts.append(count)
         return pa.array(map(encoded, nested_values(array, iter(values))), self.type), counts
 

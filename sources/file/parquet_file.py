@@ -19,7 +19,7 @@ from sources.staged.writer import StagedWriter
 from sources.values import DEEPEST
 
 BATCH_BYTES = 8 * 1024 * 1024
-"""What a batch holds by the file's own account: its values lie in memory several times until they are staged."""
+"""Bytes of a batch by the file's own account: its values lie in memory several times until they are staged."""
 BATCH_ROWS = (8192, 256, 8, 1)
 """A file whose account was wrong by far, so that memory didn't suffice, is read anew with smaller batches."""
 BUFFER_BYTES = 1024 * 1024
@@ -40,7 +40,7 @@ _REMEDIES: Sequence[tuple[str, str]] = (
     (r"child array|length smaller|same size|levels exceeded", f"A column ends before its rows, or has {_EMPTY_PAGE}"),
     (r"Map keys", "It has a map whose keys may be null: write the file again, with keys that are required"),
 )
-"""What to do about what Arrow says, by words of it."""
+"""What to do about errors of Arrow, by words in them."""
 
 
 def convert_parquet(path: str, to: Path) -> Content:
@@ -114,7 +114,7 @@ def _opened(path: str, footer: parquet.FileMetaData, *, int96_unit: str = "ns") 
 def _refuse_other_counts(file: parquet.ParquetFile, rows: int, counted: Sequence[int]) -> None:
     """Refuse a file that says it has other rows, or other values of a column, than were read.
 
-    Arrow reads as many rows as the row groups say, and looks neither at the footer's number nor at what is left.
+    Arrow reads as many rows as the row groups say, and looks neither at the footer's number nor at the remaining pages.
     """
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     for said in (file.metadata.num_rows, sum(group.num_rows for group in groups)):

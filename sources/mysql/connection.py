@@ -55,9 +55,9 @@ class Lent:
 class MysqlConnection:
     """A configured connection to a server: at most `size` sessions that read, opened when needed.
 
-    Waiting for one of them has no limit: what they are busy with is no failure of whoever waits. Surveys have sessions
-    of their own, as many as hold `survey_turn`. `read_seconds` bounds reading one range, `survey_seconds` a statement
-    of a survey. Only `tables`, which are named with their databases, may be read; errors name it by `name`.
+    Waiting for a session has no limit: other callers' work is no failure of the waiting caller. Surveys have sessions
+    of their own, one for each of the `survey_permits`. `read_seconds` bounds reading one range, `survey_seconds` a
+    statement of a survey. Only `tables`, which are named with their databases, may be read; errors name it by `name`.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class MysqlConnection:
         self.name = name
         self.tables = tables
         self.url: MysqlUrl = parse_mysql_url(url)
-        self.survey_turn = asyncio.Semaphore(SURVEYS_AT_ONCE)
-        self._places = asyncio.Semaphore(size)
+        self.survey_permits = asyncio.Semaphore(SURVEYS_AT_ONCE)
+        self._permits = asyncio.Semaphore(size)
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._survey_seconds = survey_seconds
@@ -89,7 +89,7 @@ class MysqlConnection:
         `runs_code` says whether they may call functions of somebody's own, as a view does: those could change what is
         set, so that it is set anew.
         """
-        async with self._places:
+        async with self._permits:
             with named(self.name, errors.explained):
                 lent = self._take_idle() or await self._open(self._read_seconds)
                 try:

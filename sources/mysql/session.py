@@ -1,6 +1,6 @@
 """One session of a MySQL server: every value comes as the text that the server writes, or as the bytes that it holds.
 
-The driver blocks, so it works in a thread of its own for each call. Who doesn't wait for an answer shuts the session's
+The driver blocks, so it works in a thread of its own for each call. A caller that stops waiting shuts the session's
 socket down, which ends the thread, and has the server end the statement.
 """
 
@@ -46,7 +46,7 @@ class Session:
         return await self._call(lambda: self._query(statement), seconds)
 
     def end(self) -> None:
-        """End the session, whatever it is busy with."""
+        """End the session, even during a statement."""
         self._has_ended = True
         if self._way_out is not None:
             with suppress(OSError):  # the server may have ended it
@@ -55,7 +55,7 @@ class Session:
             self._way_out = None
 
     def close(self) -> None:
-        """End a session that is busy with nothing, in order."""
+        """End an idle session in order."""
         if self.is_open:
             with suppress(pymysql.Error, OSError):
                 self._driver.close()
@@ -112,7 +112,7 @@ class Session:
         self._driver = driver
 
     def _kill(self) -> None:
-        """Have the server end what it still does for this session, which doesn't notice that its client is gone."""
+        """Have the server end this session's statement, since it doesn't notice that its client is gone."""
         if self._driver is None:
             return
         thread_id = self._driver.thread_id()
@@ -128,7 +128,7 @@ class Session:
 
 
 def _tls(url: MysqlUrl) -> dict[str, Any]:
-    """Return the driver's settings. Without any, it takes TLS where the server offers it and trusts whoever answers."""
+    """Return the driver's settings. Without any, it takes TLS where the server offers it and checks no certificate."""
     if url.socket is not None or url.tls is TlsMode.DISABLED:
         return {"ssl_disabled": True}
     if url.tls is TlsMode.PREFERRED and not url.certificate:

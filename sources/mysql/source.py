@@ -35,9 +35,9 @@ class MysqlSource:
         self._table: Table | None = None
 
     @property
-    def survey_turn(self) -> AbstractAsyncContextManager[object]:
-        """One of the connection's few."""
-        return self._connection.survey_turn
+    def survey_permit(self) -> AbstractAsyncContextManager[object]:
+        """A permit of the connection, which gives few."""
+        return self._connection.survey_permits
 
     async def columns(self) -> tuple[str, ...]:
         """Return the names of the columns, in the table's order."""

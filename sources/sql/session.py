@@ -1,7 +1,7 @@
 """Connections to a PostgreSQL source: read-only, bounded in time, never idle in a transaction for long.
 
-Behind a pooler a session of the server is ours for the length of a transaction. So what is read there is read in one,
-which sets what it needs for itself, and no statement is kept from one to the next. A direct session is set once, and
+Behind a pooler a session of the server is ours for the length of a transaction. So all is read in a transaction there,
+which makes its own settings, and no statement is kept from one to the next. A direct session is set once, and
 reads a range of a table by a single statement: one round trip instead of four.
 """
 
@@ -54,10 +54,10 @@ WHERE name = 'client_connection_check_interval'
 class SqlConnection:
     """A configured connection to a PostgreSQL database: at most `size` sessions that read, opened when needed.
 
-    Waiting for one of them has no limit: what they are busy with is no failure of whoever waits. Surveys have sessions
-    of their own, so that no COUNT keeps a batch waiting, as many as hold `survey_turn`. `read_seconds` bounds reading
-    one range, `survey_seconds` a statement of a survey, on both ends of the connection; whoever asked for the survey
-    is the one to bound it. Only `tables`, which are named with their schemas, may be read; errors name it by `name`.
+    Waiting for a session has no limit: other callers' work is no failure of the waiting caller. Surveys have sessions
+    of their own, one for each of the `survey_permits`, so that no COUNT keeps a batch waiting. `read_seconds` bounds
+    reading one range, `survey_seconds` a statement of a survey, on both ends of the connection; the caller bounds the
+    whole survey. Only `tables`, which are named with their schemas, may be read; errors name it by `name`.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class SqlConnection:
     ) -> None:
         self.name = name
         self.tables = tables
-        self.survey_turn = asyncio.Semaphore(SURVEYS_AT_ONCE)
+        self.survey_permits = asyncio.Semaphore(SURVEYS_AT_ONCE)
         self._url = url
         self._dialer: Dialer | None = None
         self._size = size
-        self._places = asyncio.Semaphore(size)
+        self._permits = asyncio.Semaphore(size)
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._survey_seconds = survey_seconds
@@ -105,7 +105,7 @@ class SqlConnection:
 
     @asynccontextmanager
     async def _lent(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
-        async with self._places:
+        async with self._permits:
             with named(self.name, sql_errors.explained):
                 pool = await self._pool()
                 with sql_errors.connecting():

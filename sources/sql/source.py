@@ -37,9 +37,9 @@ class SqlSource:
         self._order_by_survey: dict[str, Order] = {}
 
     @property
-    def survey_turn(self) -> AbstractAsyncContextManager[object]:
-        """One of the connection's few."""
-        return self._connection.survey_turn
+    def survey_permit(self) -> AbstractAsyncContextManager[object]:
+        """A permit of the connection, which gives few."""
+        return self._connection.survey_permits
 
     async def columns(self) -> tuple[str, ...]:
         """Return the names of the columns, in the table's order."""

@@ -16,7 +16,7 @@ from sources.staged.pinned import content_hash, copy, version
 
 HEADER = b"SQLite format 3\0"
 JOURNALS = ("-wal", "-journal")
-"""Files beside a database: what was written and isn't in it yet, and what takes back a write that was cut off."""
+"""Files beside a database: the log of writes that aren't in it yet, and the journal that undoes a broken write."""
 
 
 class PinnedTable:
@@ -29,7 +29,7 @@ class PinnedTable:
     form = "sqlite"
 
     def __init__(self, *, file: int, root: Path, path: str, table: str, workspace: Path) -> None:
-        """Raises Unreadable for what isn't a SQLite database."""
+        """Raises Unreadable for a file that isn't a SQLite database."""
         if os.pread(file, len(HEADER), 0) != HEADER:
             raise Unreadable("It is no SQLite 3 database, or it is encrypted: write it anew.")
         self._file = file

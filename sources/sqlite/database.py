@@ -1,4 +1,4 @@
-"""A copy of a SQLite database that is only read: nothing that stands in it can do more than select."""
+"""A copy of a SQLite database, opened so that nothing in it can do more than select."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ _REMEDIES = {
 def opened(path: Path, *, has_journal: bool) -> Iterator[tuple[sqlite3.Connection, str]]:
     """Lend a connection to a copy that nobody else opens, and the name of its text's encoding.
 
-    What SQLite raises becomes Unreadable, or what the disk says. With a journal beside it, SQLite writes to the copy:
+    Errors of SQLite become Unreadable, those of the disk OSError. With a journal beside it, SQLite writes to the copy:
     it takes over, or takes back, what the journal says.
     """
     with _explained(), closing(sqlite3.connect(_uri(path, has_journal=has_journal), uri=True)) as database:

@@ -1,1 +1,1 @@
-"""What all sources below the import root share: a file's rows are staged once, and read by number from then on."""
+"""The common part of all sources below the import root: a file's rows are staged once, and then read by number."""

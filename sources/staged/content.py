@@ -1,4 +1,4 @@
-"""What a staged file holds, and where its rows stand among the records of the file, malformed ones included."""
+"""The content of a staged file, and where its rows stand among the records of the file, malformed ones included."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,10 +18,10 @@ class Malformed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a staged file holds: `rows` in Parquet, and the records that made no sense, in their order.
+    """The content of a staged file: `rows` in Parquet, and the records that made no sense, in their order.
 
     With `holds_documents` the only stored column is the text of a JSON document per row, null where that is no text,
-    and `columns` are the names of its members; there are others if it `has_more_columns`. `blank_lines` tells for each
+    and `columns` are the names of its members; there are others if it `has_more_columns`. `blank_lines` holds for each
     blank line between documents how many of them stand before it; None where that isn't known, or where a record may
     take several lines.
     """
@@ -58,14 +58,14 @@ class Content:
         return position + 1 + bisect_right(self.blank_lines, position)
 
     def _malformed_before(self, position: int) -> int:
-        return bisect_left(self.malformed, position, key=lambda one: one.position)
+        return bisect_left(self.malformed, position, key=lambda malformed: malformed.position)
 
     def _shifted(self, row_numbers: Iterable[int]) -> Iterator[int]:
         earlier = 0
         for number in row_numbers:
             if not earlier:
                 rows_before = range(len(self.malformed))
-                earlier = bisect_right(rows_before, number, key=lambda one: self.malformed[one].position - one)
+                earlier = bisect_right(rows_before, number, key=lambda index: self.malformed[index].position - index)
             while earlier < len(self.malformed) and self.malformed[earlier].position <= number + earlier:
                 earlier += 1
             yield number + earlier

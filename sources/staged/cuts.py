@@ -8,8 +8,8 @@ from sources.staged.content import Content
 from sources.staged.files import Staged
 
 MAX_RANGE_BYTES = 16 * 1024 * 1024
-"""What the rows of a range may take, about; a single row may take more. Reading and writing them takes several times as
-much: text is held decoded, as a payload's values, as the payload, and encoded for the database."""
+"""Bytes that the rows of a range may take, about; a single row may take more. Reading and writing them takes
+several times as much: text is held decoded, as a payload's values, as the payload, and encoded for the database."""
 
 
 def cut(now: Staged, batch_size: int) -> Iterator[tuple[int, int]]:

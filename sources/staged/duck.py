@@ -37,7 +37,7 @@ _DISK_FAILURES = tuple(
         errno.ENFILE,
     )
 )
-"""What the disk may say that DuckDB passes on: none of it is the file's fault."""
+"""Errors of the disk that DuckDB passes on; the file isn't at fault."""
 
 
 class Stopped(Exception):
@@ -46,7 +46,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What work in the thread may use: a connection of its own, and the wish to stop."""
+    """The context of work in the thread: a connection of its own, and whether it has to stop."""
 
     connection: "DuckDBPyConnection"
     stop: threading.Event
@@ -58,7 +58,7 @@ class Session:
 
 
 class _Engine:
-    """DuckDB, opened when first used; `is_abandoned` once somebody waited for it in vain."""
+    """DuckDB, opened when first used; `is_abandoned` once its work didn't stop in time."""
 
     def __init__(self, config: Mapping[str, Setting]) -> None:
         self._config = dict(config)
@@ -92,7 +92,7 @@ class _Engine:
                 self.close()
 
     def close(self) -> None:
-        """Let go of its memory."""
+        """Free its memory."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -104,7 +104,7 @@ class Duck:
     The threads are daemons: one that a file system holds mustn't keep the process from ending.
     """
 
-    def __init__(self, *, memory_limit: str, spill_folder: Path, patience_seconds: float = 5) -> None:
+    def __init__(self, *, memory_limit: str, spill_folder: Path, stop_seconds: float = 5) -> None:
         self._config: dict[str, Setting] = {
             "memory_limit": memory_limit,
             "threads": 1,
@@ -113,17 +113,17 @@ class Duck:
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
-        self._patience_seconds = patience_seconds
+        self._stop_seconds = stop_seconds
         self._engine = _Engine(self._config)
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self, work: Callable[[Session], T], *, limit_seconds: float | None = None) -> T:
-        """Return what `work` returns; one at a time, and waiting for the others doesn't count against the limit.
+        """Return what `work` returns; one call at a time, and waiting for other calls doesn't count against the limit.
 
-        When the caller is cancelled the work is stopped within moments. What doesn't stop, since a file system hangs,
-        is left behind after `patience_seconds`, with its engine.
+        When the caller is cancelled the work is stopped within moments. Work that doesn't stop, since a file system
+        hangs, is abandoned after `stop_seconds`, with its engine.
 
-        Raises SourceError: Unreadable for what DuckDB refuses, SourceUnavailable for what the disk refuses,
+        Raises SourceError: Unreadable for errors of DuckDB, SourceUnavailable for errors of the disk,
         SourceTimeout past the limit.
         """
         async with self._one_at_a_time:
@@ -142,13 +142,13 @@ class Duck:
             return running.result()
 
     async def aclose(self) -> None:
-        """Let go of the engine."""
+        """Close the engine."""
         async with self._one_at_a_time:
             await asyncio.wrap_future(begin("duckdb", self._engine.close))
 
     async def _stopped(self, running: "asyncio.Future[T]", sessions: Sequence[Session]) -> None:
-        """Interrupt the work until it ends, or until patience has run out; then go on without it."""
-        deadline = time.monotonic() + self._patience_seconds
+        """Interrupt the work until it ends, or for `stop_seconds` at most; then go on without it."""
+        deadline = time.monotonic() + self._stop_seconds
         try:
             # An interrupt that comes just before a statement starts is forgotten by it, hence again and again.
             while not running.done() and time.monotonic() < deadline:
@@ -166,7 +166,7 @@ class Duck:
 
 
 def _explained(error: Exception) -> SourceError:
-    """Return what DuckDB refused as an error of ours. Only its first line: the others show what a file holds."""
+    """Return an error of DuckDB as ours, with its first line only: the others show contents of the file."""
     first_line = _PATH.sub("the file", str(error).splitlines()[0])
     for failure in _DISK_FAILURES:
         if failure in first_line:

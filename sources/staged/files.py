@@ -1,4 +1,4 @@
-"""What is staged: found by the hash of the file's content, and only as it was written."""
+"""Staged files: found by the hash of the content, and only as they were written."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ class Staged:
 
 
 def staged(folder: Path, staged_id: str) -> Staged | None:
-    """Return what is staged under this id and mark it as used; None if nothing is, or not all of it as it was written.
+    """Return the file staged under this id and mark it as used; None if it is missing, or isn't as it was written.
 
     Raises SourceUnavailable if others can write to the folder.
     """
@@ -64,7 +64,7 @@ def _content(stored: dict[str, Any]) -> Content:
         columns=tuple(stored["columns"]),
         kinds=tuple(Kind(kind) for kind in stored["kinds"]),
         rows=stored["rows"],
-        malformed=tuple(Malformed(*one) for one in stored["malformed"]),
+        malformed=tuple(Malformed(*fields) for fields in stored["malformed"]),
         holds_documents=stored["holds_documents"],
         has_more_columns=stored["has_more_columns"],
         blank_lines=None if stored["blank_lines"] is None else tuple(stored["blank_lines"]),

@@ -1,4 +1,4 @@
-"""Opening what is staged: alike for all types of sources that lie below the import root."""
+"""Opening staged files: alike for all types of sources that lie below the import root."""
 
 from domain.sources.source import Source
 from sources.registry import ImportRoot

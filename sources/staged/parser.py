@@ -15,25 +15,25 @@ from sources.staged.staging_folder import sweep
 from sources.threads import begin
 
 MEMORY_BYTES = 512 * 1024 * 1024
-"""Of what the process allocates; its libraries, about 100 MB, don't count."""
+"""Of the process's own allocations; its libraries, about 100 MB, don't count."""
 SECONDS = 3600.0
 """For a whole file; past it a file system hangs."""
 STAGED_BYTES = 20 * 1024**3
 """The largest staged form; and it may take half of what is free, so that others of the disk don't feel it."""
 AT_ONCE = 2
-_PATIENCE_SECONDS = 5.0
+_EXIT_SECONDS = 5.0
 _ALLOCATION = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
 """Other pools, and one for each thread, reserve more than is used."""
 _ERROR_BY_CODE = {error.code: error for error in (*SourceError.__subclasses__(), *SourceUnavailable.__subclasses__())}
 
 
 class ParserFailed(Exception):
-    """The process ended without an answer, by no signal; the text is what it wrote to its standard error."""
+    """The process ended without an answer and without a signal; the text is its standard error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a process that reads a file may take."""
+    """The limits of a process that reads a file."""
 
     memory_bytes: int = MEMORY_BYTES
     staged_bytes: int = STAGED_BYTES
@@ -41,11 +41,11 @@ class Limits:
 
 
 class Parser:
-    """Stages files, each in a process of its own. Who stages holds `turn` meanwhile, so that they are few at a time."""
+    """Stages files, each in a process of its own. `permits` bound how many do at a time."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self.turn = asyncio.Semaphore(AT_ONCE)
+        self.permits = asyncio.Semaphore(AT_ONCE)
 
     async def stage(self, *, root: Path, source: Mapping[str, str], folder: Path) -> str:
         """Stage what a source names below the root, as `staging.stage` does, and return its id. May be cancelled.
@@ -64,13 +64,13 @@ class Parser:
             raise SourceTimeout(f"{echoed(path)} wasn't read within {self._limits.seconds:g} seconds.") from None
         finally:
             if process.returncode != 0:
-                await _clear_away(process, folder)
+                await _remove_process(process, folder)
         if process.returncode:
             raise self._death(path, process.returncode, log)
         return _id(json.loads(answer))
 
     def _death(self, path: str, status: int, log: str) -> Exception:
-        """Return what it means that the process ended without an answer."""
+        """Return the error for a process that ended without an answer."""
         if status in {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS}:
             limit = f"the {self._limits.memory_bytes >> 20} MiB of memory that reading a file may"
             return Unreadable(f"{echoed(path)} is damaged, or takes more than {limit}: write it anew, or split it.")
@@ -82,13 +82,13 @@ class Parser:
 
 async def _start(request: str) -> Process:
     command, ours = python_command("sources.staged.parse_file", request)
-    # Neither keys nor URLs are for a process that reads a stranger's file.
+    # A process that reads a stranger's file gets neither keys nor URLs.
     environment = {"PYTHONPATH": ours["PYTHONPATH"], **_ALLOCATION}
     return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment)
 
 
 async def _outcome(process: Process) -> tuple[str, str]:
-    """Return what a process writes until its end: its answer, and what isn't meant for us."""
+    """Return the output of a process until its end: its answer, and its standard error."""
     if process.stdout is None or process.stderr is None:
         raise ValueError("the process was started without pipes")
     answer, log, _ = await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())
@@ -101,11 +101,11 @@ def _id(answer: dict[str, str]) -> str:
     return answer["id"]
 
 
-async def _clear_away(process: Process, folder: Path) -> None:
-    """Kill the process if it runs, and remove what it leaves; one that a file system holds is left to it."""
+async def _remove_process(process: Process, folder: Path) -> None:
+    """Kill the process if it runs, and remove its files; don't wait for one that hangs in a file system."""
     with suppress(ProcessLookupError):
         process.kill()
     with suppress(TimeoutError):
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_EXIT_SECONDS):
             await process.wait()
             await asyncio.wrap_future(begin("sweep", lambda: sweep(folder)))

@@ -14,9 +14,9 @@ from sources.errors import SourceForbidden, SourceMissing, SourceRefused, Source
 def open_inside(root: Path, path: str, *, ending: str = "") -> Iterator[int]:
     """Lend a descriptor, for reading, of the regular file at `path` below `root`; with an `ending`, of one beside it.
 
-    A link may lead to another place below the root. Whoever swaps a folder or a file for a link while this looks gets
-    a refusal: the way is resolved first, and then walked without following any link. Raises SourceForbidden for what
-    leaves the root or is no file, SourceMissing for what isn't there.
+    A link may lead to another place below the root. A folder or file that is replaced by a link meanwhile is refused:
+    the path is resolved first, and then walked without following any link. Raises SourceForbidden for a path that
+    leaves the root or names no file, SourceMissing for one that doesn't exist.
     """
     parts = _parts_below_root(root, path)
     if ending:
@@ -37,7 +37,7 @@ def open_inside(root: Path, path: str, *, ending: str = "") -> Iterator[int]:
 
 
 def _parts_below_root(root: Path, path: str) -> tuple[str, ...]:
-    """Return the way from the root to the file without any link in it, as it is at this moment."""
+    """Return the path from the root to the file, with its links resolved as they are now."""
     if "\0" in path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise SourceForbidden(f"{echoed(path)} leaves the import root: name a file below it, without a leading / or ..")
     try:
@@ -51,7 +51,7 @@ def _parts_below_root(root: Path, path: str) -> tuple[str, ...]:
 
 
 def _walk(root: Path, parts: tuple[str, ...]) -> int:
-    """Open each folder of the way from the one before it, then the file; no step follows a link or waits for a pipe."""
+    """Open each folder of the path relative to its parent, then the file; none follows a link or waits for a pipe."""
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts[:-1]:

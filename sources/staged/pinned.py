@@ -1,4 +1,4 @@
-"""What of an open file is staged: pinned by a hash of its content, and looked at again once it is converted."""
+"""Open files to stage: pinned by a hash of the content, which is checked again once they are converted."""
 
 import hashlib
 import os
@@ -53,6 +53,6 @@ def copy(file: int, to: Path) -> None:
 
 
 def version(file: int) -> tuple[int, int, int]:
-    """Return what differs once somebody has written to an open file."""
+    """Return a value that differs once somebody has written to an open file."""
     seen = os.fstat(file)
     return seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns

@@ -1,4 +1,4 @@
-"""Rows of a staged file whose key an earlier row has: DuckDB finds who may share a key, and only those are looked at.
+"""Rows of a staged file whose key an earlier row has: DuckDB finds the candidates, and only those are compared.
 
 The hashes of all rows' keys are counted, which is cheap and leaves the few rows that may be equal. Those are read as a
 batch reads them, so what is equal is decided by the text that the key becomes.
@@ -125,7 +125,7 @@ def _value(content: Content, name: str, number: int) -> str:
         return f"TRY(c0 ->> $name{number})"  # a line that is no JSON has no key
     column = content.columns.index(name)
     if content.kinds[column] in {Kind.JSON, Kind.DOCUMENT}:
-        return f"TRY(json_extract_string(c{column}, '$'))"  # what has no JSON is no key
+        return f"TRY(json_extract_string(c{column}, '$'))"  # a value without JSON is no key
     return f"c{column}"
 
 

@@ -1,4 +1,4 @@
-"""Turning what the staged form of a file holds into rows."""
+"""Turning stored records of a staged file into rows."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -18,11 +18,11 @@ from sources.staged.rows import key_forms, stored_columns, to_reject, to_source_
 
 READ_SECONDS = 60.0
 FIND_SECONDS = 600.0
-"""What is staged is read whole when it is first used; past either limit a file system hangs."""
+"""A staged file is read whole when it is first used; beyond either limit the file system hangs."""
 
 
 class StagedSource:
-    """What one file holds. Its rows are those it had when it was first looked at, staged under its content's hash.
+    """The rows of one file, as they were when it was first read, staged under the hash of its content.
 
     A range names the staged form, so any worker that shares the staging folder reads the same rows, even once the file
     is gone; one that doesn't share it stages the file again and refuses another content with SourceChanged.
@@ -37,7 +37,7 @@ class StagedSource:
         parser: Parser | None = None,
         memory_limit: str = "200MB",
     ) -> None:
-        """Take what a spec says of the source, and a parser that others use too, or one of its own."""
+        """Take the spec's source, and a parser to share; without one it makes its own."""
         self._root = root
         self._names = names
         self._path = names["path"]
@@ -48,9 +48,9 @@ class StagedSource:
         self._finding = asyncio.Lock()
 
     @property
-    def survey_turn(self) -> AbstractAsyncContextManager[object]:
-        """The parser's: a few files are surveyed at a time."""
-        return self._parser.turn
+    def survey_permit(self) -> AbstractAsyncContextManager[object]:
+        """A permit of the parser, which gives few."""
+        return self._parser.permits
 
     async def columns(self) -> tuple[str, ...]:
         """Return the names in the CSV's first line, the Parquet's schema, or all of the JSON lines' members."""
@@ -92,7 +92,7 @@ class StagedSource:
         return _mark(rows, repeated) if repeated else rows
 
     async def aclose(self) -> None:
-        """Let go of DuckDB; what is staged stays."""
+        """Close DuckDB; the staged file stays."""
         await self._duck.aclose()
 
     async def _now_staged(self) -> Staged:
@@ -107,7 +107,7 @@ class StagedSource:
         raise self._vanished()
 
     async def _find(self, wanted: str) -> Staged:
-        """Return what was surveyed, staged again if it isn't there. Raises SourceChanged."""
+        """Return the surveyed content, staged again if it is missing. Raises SourceChanged."""
         async with self._finding:
             if self._staged is None or self._staged.id != wanted:
                 self._staged = await self._find_staged(wanted) or await self._stage_again()
@@ -118,7 +118,7 @@ class StagedSource:
             return self._staged
 
     async def _stage_again(self) -> Staged:
-        async with self._parser.turn:
+        async with self._parser.permits:
             return await self._stage()
 
     async def _find_staged(self, staged_id: str) -> Staged | None:

@@ -23,8 +23,8 @@ def stage(*, file: int, source: Mapping[str, str], root: Path, folder: Path, wor
     """Stage what a spec's `source` names of its open file, unless that is staged already; return its id.
 
     The package of the source's type says how. Written in the workspace first and then renamed, so that nobody sees half
-    of it; the second one who comes uses the first one's. Raises SourceError: Unreadable, or SourceUnavailable when the
-    file changes meanwhile.
+    of it; of two processes, the second uses the first one's. Raises SourceError: Unreadable, or SourceUnavailable when
+    the file changes meanwhile.
     """
     names = {name: value for name, value in source.items() if name != "type"}
     conversion = import_module(f"sources.{source['type']}.conversion")

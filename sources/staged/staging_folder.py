@@ -1,4 +1,4 @@
-"""The folder of staged files: it is this user's alone, and what a process leaves unfinished goes once it is dead."""
+"""The folder of staged files: it belongs to this user alone, and unfinished files of dead processes are removed."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ from secrets import token_hex
 from sources.errors import SourceUnavailable
 
 UNUSED_SECONDS = 7 * 86_400
-"""What no import read for that long goes when something else is staged; read again, it is staged again."""
+"""A file that no import read for that long is removed when another is staged; if needed, it is staged again."""
 ROWS = "rows.parquet"
 ABOUT = "about.json"
 _UNFINISHED = ".unfinished"
@@ -29,7 +29,7 @@ def make_own(folder: Path) -> None:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise SourceUnavailable if somebody else may have put into the folder what is in it; keep others from reading it.
+    """Raise SourceUnavailable if other users may have written into the folder; keep them from reading it.
 
     One that isn't there is nobody's.
     """
@@ -51,7 +51,7 @@ def refuse_foreign(folder: Path) -> None:
 def workspace(folder: Path) -> Iterator[Path]:
     """Lend a new folder in which something is staged. It is removed at the end, unless `finish` renamed it.
 
-    It is locked as long as this process lives, by which `sweep` knows what a dead one left.
+    It is locked as long as this process lives, by which `sweep` knows the folders of dead processes.
     """
     path = folder / f"{token_hex(8)}{_UNFINISHED}"
     path.mkdir(mode=0o700)
@@ -84,7 +84,7 @@ def finish(path: Path, final: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove what is staged, first by its name: a folder under its own is always whole."""
+    """Remove a staged file, first by its name: a folder under its own is always whole."""
     doomed = path.with_name(f"{path.name}.{token_hex(8)}{_UNFINISHED}")
     with suppress(FileNotFoundError):
         path.rename(doomed)
@@ -92,7 +92,7 @@ def discard(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what dead processes left unfinished, and what nobody used for long."""
+    """Remove unfinished files of dead processes, and files that were long unused."""
     oldest = time.time() - UNUSED_SECONDS
     for found in folder.glob(f"*{_UNFINISHED}"):
         if _is_left(found) or _last_used(found) < oldest:

@@ -21,14 +21,14 @@ ROW_GROUP_WEIGHT = 4 * ROW_GROUP_BYTES
 MAX_COLUMNS = 2_000
 """Each takes buffers of its own wherever a batch is read: 500 rows of 2,000 took 180 MB (2026-11-30)."""
 VALUE_BYTES = 32
-"""What a value takes in Python beside its text, or half of it."""
+"""Bytes of a value in Python beside its text, or half of them."""
 _WEIGHTS = b"weights"
 
 
 class StagedWriter:
     """Writes rows in their order to one Parquet file; a context manager, whose end completes the file.
 
-    Columns are named c0, c1 … and have the Arrow types given: what DuckDB reads without a second thought (64-bit
+    Columns are named c0, c1 … and have the Arrow types given: types that DuckDB reads as they are (64-bit
     integers, booleans, doubles, text, binary). Raises Unreadable for more than MAX_COLUMNS.
     """
 

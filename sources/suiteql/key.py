@@ -23,13 +23,13 @@ class KeyOrder:
     """The columns of a key, and in which ways the keys seen so far are ascending.
 
     The service may order text by the rules of a language and compare it byte by byte; ranges cut along such a key
-    would overlap and leave gaps. So each column is taken as numbers or as text in code points, and what the keys
-    contradict is struck off.
+    would overlap and leave gaps. So each column is taken as numbers or as text in code points, and ways that
+    the keys contradict are struck off.
     """
 
     columns: tuple[str, ...]
     ways: list[tuple[bool, ...]] = field(default_factory=list)
-    """For each way that is left: whether each column is a number. Numbers come first."""
+    """For each remaining way: whether each column is a number. Numbers come first."""
     _last: Values | None = None
 
     def __post_init__(self) -> None:
@@ -39,11 +39,11 @@ class KeyOrder:
 
     @property
     def numeric(self) -> tuple[bool, ...]:
-        """Which columns are compared as numbers, for all that is known."""
+        """Which columns are compared as numbers, as far as the keys have shown."""
         return self.ways[0]
 
     def follow(self, key: Values) -> None:
-        """Take note of the next key in the service's order; raises KeyUnusable if no way is left."""
+        """Take note of the next key in the service's order; raises KeyUnusable if no way remains."""
         if self._last != key:
             last = self._last
             self.ways = [way for way in self.ways if _is_ascending(last, key, way)]
@@ -76,7 +76,7 @@ def compared(columns: Sequence[str], operator: str, values: Sequence[Any], numer
 
 
 def literal(value: Any, *, is_number: bool) -> str:
-    """Return a value as it stands in a query: digits, or text in quotes; raises KeyUnusable for what is neither."""
+    """Return a value as it stands in a query: digits, or text in quotes; raises KeyUnusable for other values."""
     text = str(value)
     if is_number:
         if not _NUMBER.fullmatch(text):

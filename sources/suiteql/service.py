@@ -1,4 +1,4 @@
-"""NetSuite's SuiteQL over REST: one page per call, a few calls at a time, patient with a service that is busy."""
+"""NetSuite's SuiteQL over REST: one page per call, a few calls at a time, retried while the service is busy."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ MAX_CONCURRENT = 5
 PAGE_ROWS = 1000
 """The largest page the service gives. An offset must be a multiple of the page."""
 OFFSET_CAP_ROWS = 99_000
-"""Rows of one query that can be reached by offset; what lies behind them takes another query."""
+"""Rows of one query that can be reached by offset; the rows behind them take another query."""
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 3.0
 """Below the 5 s after which common servers close an idle connection."""
@@ -30,7 +30,7 @@ _BACKOFF_CAP_SECONDS = 30.0
 
 
 class QueryRefused(SourceRefused):
-    """The service understood the call and takes the query not as it is; another query may do."""
+    """The service understood the call and refuses this query; another query may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Page:
 class SuiteqlConnection:
     """A configured connection. `queries` are the named ones; a spec can ask for no other.
 
-    `call_seconds` bounds one call, `patience_seconds` how long a busy or absent service is asked again.
+    `call_seconds` bounds one call, `retry_seconds` how long it is retried while the service is busy or unavailable.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class SuiteqlConnection:
         queries: Mapping[str, str],
         max_concurrent: int = MAX_CONCURRENT,
         call_seconds: float = 180,
-        patience_seconds: float = 120,
+        retry_seconds: float = 120,
     ) -> None:
         self.queries = queries
-        self._patience_seconds = patience_seconds
+        self._retry_seconds = retry_seconds
         self._call_seconds = call_seconds
-        # The only bound: the client's own would count the wait for a place as part of a call's time.
-        self._places = asyncio.Semaphore(min(max_concurrent, MAX_CONCURRENT))
+        # The only bound: the client's own would count the wait for a permit as part of a call's time.
+        self._permits = asyncio.Semaphore(min(max_concurrent, MAX_CONCURRENT))
         self._url = base_url.rstrip("/") + PATH
         self._client = httpx2.AsyncClient(
             headers={
@@ -83,19 +83,17 @@ class SuiteqlConnection:
         """Return one page of a query, asked again with growing, jittered waits while it is busy or unavailable.
 
         `limit` is at most PAGE_ROWS, `offset` a multiple of it. Raises QueryRefused for a query that is refused,
-        SourceRefused for the credentials, SourceBusy and SourceUnavailable once patience has run out.
+        SourceRefused for the credentials, SourceBusy and SourceUnavailable once `retry_seconds` are over.
         """
 
         async def ask() -> Page:
-            async with self._places:  # not between two tries: one that waits keeps no other call from being made
+            async with self._permits:  # not between two tries: a call that waits holds no permit
                 return _page(await self._call(query, limit=limit, offset=offset))
 
-        return await retry_within(
-            ask, on=(SourceUnavailable,), seconds=self._patience_seconds, wait_seconds=_wait_seconds
-        )
+        return await retry_within(ask, on=(SourceUnavailable,), seconds=self._retry_seconds, wait_seconds=_wait_seconds)
 
     async def aclose(self) -> None:
-        """End every call and let go of the connections."""
+        """End every call and close the connections."""
         await self._client.aclose()
 
     async def _call(self, query: str, *, limit: int, offset: int) -> Any:
@@ -144,7 +142,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def _refusal(answer: httpx2.Response, content: bytes) -> SourceError:
-    """Return what an answer that is no success means. Its own words may show values: only its code is shown."""
+    """Return the error for an answer that is no success. Its own words may show values: only its code is shown."""
     code = _error_code(content)
     shown = f"{answer.status_code}{f' {code}' if code else ''}"
     match answer.status_code:
@@ -163,7 +161,7 @@ def _refusal(answer: httpx2.Response, content: bytes) -> SourceError:
 
 
 def _wait_seconds(tries: int, error: SourceUnavailable) -> float:
-    """Return a wait that grows with full jitter, so that those who were refused together don't return together."""
+    """Return a wait that grows with full jitter, so that callers that were refused together don't return together."""
     grown = random.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_BASE_SECONDS * 2.0 ** min(tries, 16))  # noqa: S311
     asked = error.retry_after_seconds if isinstance(error, SourceBusy) else None
     return grown + (asked or 0.0)

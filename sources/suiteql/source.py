@@ -26,7 +26,7 @@ class SuiteqlSource:
         self._query = NamedQuery(connection, query)
 
     @property
-    def survey_turn(self) -> AbstractAsyncContextManager[object]:
+    def survey_permit(self) -> AbstractAsyncContextManager[object]:
         """Surveys don't wait for each other: the connection alternates between their calls."""
         return nullcontext()
 

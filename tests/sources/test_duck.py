@@ -16,13 +16,13 @@ from sources.errors import SourceTimeout, SourceUnavailable
 from sources.staged.duck import Duck
 from tests.support.reading_sources import payloads
 
-PATIENCE_SECONDS = 0.2
+STOP_SECONDS = 0.2
 
 
 @pytest.fixture
 async def duck(tmp_path: Path) -> AsyncIterator[Duck]:
     """An engine that waits little for what hangs."""
-    duck = Duck(memory_limit="64MB", spill_folder=tmp_path, patience_seconds=PATIENCE_SECONDS)
+    duck = Duck(memory_limit="64MB", spill_folder=tmp_path, stop_seconds=STOP_SECONDS)
     yield duck
     await duck.aclose()
 
@@ -67,7 +67,7 @@ def test_a_process_ends_though_a_file_system_hangs(tmp_path):
     script = f"""
 import asyncio, pathlib, threading
 from sources.staged.duck import Duck
-duck = Duck(memory_limit="64MB", spill_folder=pathlib.Path({str(tmp_path)!r}), patience_seconds=0.1)
+duck = Duck(memory_limit="64MB", spill_folder=pathlib.Path({str(tmp_path)!r}), stop_seconds=0.1)
 async def main():
     async with asyncio.timeout(0.1):
         await duck.run(lambda _: threading.Event().wait())

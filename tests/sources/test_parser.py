@@ -180,7 +180,7 @@ async def test_few_files_are_staged_at_a_time(root, staging):
     async def survey(number: int) -> None:
         (root / f"{number}.csv").write_text(f"id\n{number}\n")
         source = FileSource(root=root, path=f"{number}.csv", staging_folder=staging, parser=parser)
-        async with source.survey_turn:
+        async with source.survey_permit:
             await source.ranges(["id"], 1)
         await source.aclose()
 

@@ -275,7 +275,7 @@ async def test_a_busy_or_troubled_service_is_asked_again(server, connection, no_
 
 
 async def test_a_service_that_stays_busy_is_given_up_after_a_deadline(server, no_waiting):
-    connection = SuiteqlConnection(server.url, token=TOKEN, queries=QUERIES, patience_seconds=0.2)
+    connection = SuiteqlConnection(server.url, token=TOKEN, queries=QUERIES, retry_seconds=0.2)
     server.refusals = [(429, {})] * 10_000
     with pytest.raises(SourceBusy, match="429 CONCURRENCY_LIMIT_EXCEEDED") as busy:
         await SuiteqlSource(connection, "customer").count()
@@ -310,12 +310,12 @@ async def _is(value):
 
 
 async def test_a_service_that_is_away_or_silent_is_reported_as_such(server, unused_tcp_port, no_waiting):
-    away = SuiteqlConnection(f"http://127.0.0.1:{unused_tcp_port}", token=TOKEN, queries=QUERIES, patience_seconds=0.1)
+    away = SuiteqlConnection(f"http://127.0.0.1:{unused_tcp_port}", token=TOKEN, queries=QUERIES, retry_seconds=0.1)
     with pytest.raises(SourceUnavailable, match="ConnectError"):
         await SuiteqlSource(away, "customer").count()
     await away.aclose()
     server.let_go.clear()
-    silent = SuiteqlConnection(server.url, token=TOKEN, queries=QUERIES, call_seconds=0.1, patience_seconds=0)
+    silent = SuiteqlConnection(server.url, token=TOKEN, queries=QUERIES, call_seconds=0.1, retry_seconds=0)
     with pytest.raises(SourceTimeout):
         await SuiteqlSource(silent, "customer").count()
     await silent.aclose()

@@ -19,7 +19,7 @@ class Answering:
 
     def __init__(self, error: Exception | None) -> None:
         self._error = error
-        self.survey_turn = nullcontext()
+        self.survey_permit = nullcontext()
 
     async def ranges(self, *_):
         if self._error is not None:
