@@ -45,7 +45,7 @@ class Envelope:
 
 
 class NotPublished(BrokerError):
-    """Redis refused these envelopes, for the reason that is the cause."""
+    """Redis rejected these envelopes, for the reason that is the cause."""
 
     def __init__(self, envelopes: Sequence[Envelope]) -> None:
         super().__init__(f"{len(envelopes)} refused")
@@ -122,7 +122,7 @@ async def publish(client: Client, envelopes: Iterable[Envelope]) -> None:
 async def reserve(client: Client, consumer: str, *, count: int, block_seconds: float) -> list[Delivery]:
     """Take up to `count` entries that no consumer has; wait up to `block_seconds` (under 2) for the first.
 
-    Makes the consumer group anew where it is gone, from the stream's beginning.
+    Makes the consumer group anew where it is missing, from the stream's beginning.
     """
     milliseconds = max(1, int(block_seconds * 1000))
     try:
@@ -183,7 +183,7 @@ async def look(client: Client) -> StreamState:
 async def has_answerable(client: Client) -> bool:
     """Say whether the stream holds an entry that a worker will answer: a pending one, or one still to be read.
 
-    An entry that was read by a consumer which is gone, and one that a group made anew has passed, are neither.
+    Entries that a removed consumer had read, and entries that a new group has passed, are neither.
     """
     try:
         pending: Any = await client.xpending(STREAM, GROUP)
@@ -232,5 +232,5 @@ def _envelope(fields: Any) -> Envelope | None:
 
 
 def _is_key(number: Any) -> bool:
-    """Say whether the database can have a key like this one: what it refuses would wake workers for ever."""
+    """Say whether the database can have such a key: an envelope with another would wake workers for ever."""
     return type(number) is int and 0 < number < 2**63

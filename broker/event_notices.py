@@ -1,4 +1,4 @@
-"""Notices that events were committed, for whoever reads them: at most some a second, however many there are."""
+"""Notices that events were committed, for their readers: at most some a second, however many there are."""
 
 import asyncio
 from contextlib import suppress
@@ -8,7 +8,7 @@ from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
 
 PAUSE_SECONDS = 0.25
-"""From one notice to the next: every process hears them all."""
+"""The least time from one notice to the next: every process receives them all."""
 PUBLISH_SECONDS = 2.0
 
 

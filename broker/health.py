@@ -1,4 +1,4 @@
-"""Whether Redis answers, whether it takes writes, which version it is, and in words what is wrong.
+"""Whether Redis answers, whether it takes writes, which version it is, and a description of what is wrong.
 
 A server that can be read may still refuse writes: when it is full, a replica, or by its rules. Only writing shows it.
 """

@@ -12,7 +12,7 @@ from configuration.content import (
     read_configuration,
     registry_of,
 )
-from db import batches, configurations, gates, pauses
+from db import batches, circuit_breakers, configurations, pauses
 from db.configurations import HeldJobs
 from db.engine import Connection
 from domain.identities import IdentityKey, IdentityKind
@@ -111,7 +111,7 @@ async def _reset_breakers(connection: Connection, change: Change) -> None:
     """Reset the circuit breakers of identities that changed: the service before them opened those."""
     others = [key for key in (*change.appeared, *change.changed) if key.kind is IdentityKind.PROVIDER]
     if others:
-        await gates.reset_gates(connection, [(key.name, key.region) for key in others])
+        await circuit_breakers.reset(connection, [(key.name, key.region) for key in others])
 
 
 def _differing(before: Content, content: Content) -> list[str]:

@@ -1,4 +1,4 @@
-"""Batches in hand: what a claim gives, which are due, renewing leases and giving them back."""
+"""Claimed batches: which are due, renewing their leases and releasing them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ MOST_AT_ONCE = 64
 
 @dataclass(slots=True)
 class ClaimedBatch:
-    """A batch this process holds: fence and holder name its lease; the lists tell its open cells that are due.
+    """A batch this process holds: fence and holder name its lease; the lists hold its open cells that are due.
 
-    They are in plan order, and of one length.
+    They are in plan order and have one length; `turn` is its virtual finish time.
     `claimed_at` is the database's clock at the claim, seconds since the epoch; `waited_seconds` how long it was due;
     `planned_us` when it was planned, microseconds since the epoch. `permits` calls of it may be in flight. Cells that
     wait for a later try aren't listed: the first of them is due in `next_due_seconds`. `marked` cells were started
-    under an earlier lease, whose holder is gone, and served `identity_before`; this one must serve `identity_no`.
+    under an earlier lease, whose holder lost it, and served `identity_before`; this one must serve `identity_no`.
     """
 
     job_no: int
@@ -66,10 +66,10 @@ class ClaimedBatch:
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """Who claims: `holder`, random for each claim, tells apart a fence number that was issued again after a crash.
+    """A worker that claims. `holder`, random for each claim, distinguishes fences that were issued twice after a crash.
 
-    It serves what configuration `configuration_no` says. What the holders `in_hand` hold isn't taken, though its lease
-    may have run out: this worker will renew it. Nothing of `but_not_jobs` is taken either.
+    It serves what configuration `configuration_no` says. Batches of the holders `in_hand` aren't taken, though their
+    lease may have run out: this worker will renew it. No batches of `but_not_jobs` are taken either.
     """
 
     holder: int
@@ -82,10 +82,10 @@ class Claimant:
 
 @dataclass(slots=True)
 class Claim:
-    """What a claim took of what was due at `looked_at`, by the database's clock.
+    """The due batches that a claim took at `looked_at`, by the database's clock.
 
-    `grown` are batches held already, with how many more permits each got. Another claim may take more where hints were
-    cleared away that others stood behind, or this one took all that it looked at.
+    `grown` are batches held already, with how many more permits each got. Another claim may take more where
+    stale ready rows hid others, or this claim took all that it looked at.
     """
 
     batches: list[ClaimedBatch] = field(default_factory=list)
@@ -103,7 +103,7 @@ async def first_due(connection: Connection, pools: Pools) -> tuple[int, int] | N
 async def next_due_seconds(connection: Connection, looked_at: datetime | None) -> float | None:
     """Return in how many seconds something becomes due that wasn't at `looked_at` (None: now), or None.
 
-    Without that moment, what became due between the look and this question would be waited for for ever.
+    Without that moment, work that became due between the look and this question would be waited for for ever.
     """
     seconds: float | None = await connection.fetchval(statement("next_due"), looked_at)
     return seconds
@@ -118,19 +118,19 @@ async def renew(
 
 
 async def still_held(connection: Connection, batches: Sequence[ClaimedBatch]) -> set[tuple[int, int, int]]:
-    """Return (job_no, batch_no, fence) of those of these leases that nobody took and nothing ended."""
+    """Return (job_no, batch_no, fence) of the leases that no other worker took and nothing ended."""
     rows = await connection.fetch(statement("find_held"), *lease_columns(batches))
     return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
 
 
 async def release_all(connection: Connection, worker_no: int) -> list[tuple[int, int]]:
-    """Give back all that this worker holds, due at once and no attempt; return (job_no, batch_no) of each."""
+    """Release all batches of this worker, due at once and without an attempt; return (job_no, batch_no) of each."""
     rows = await connection.fetch(statement("release_batches"), worker_no)
     return [(row["job_no"], row["batch_no"]) for row in rows]
 
 
 async def enter_pools(connection: Connection, limits: Mapping[PoolKey, int | None]) -> None:
-    """Enter the pools whose calls are counted, with their limits (None: only the workers bound it)."""
+    """Enter the pools whose calls are counted, with their limits (None: only the workers bound them)."""
     await connection.execute(statement("enter_pools"), *columns([(*pool, n) for pool, n in limits.items()], 3))
 
 

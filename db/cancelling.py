@@ -1,4 +1,4 @@
-"""Cancel: everything that is open of a job ends in one transaction, and whoever worked on it finds another fence."""
+"""Cancel: everything that is open of a job ends in one transaction, and its workers find their fences stale."""
 
 from db.controls import Actor, lock_job
 from db.engine import Connection, statement

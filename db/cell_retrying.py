@@ -87,7 +87,7 @@ async def _reopen_above(
     """Carry reopened cells up. A wave passes through `pending`, which the one statement can't do with a row twice."""
     batch_nos, cells = list(cells_by_batch), list(cells_by_batch.values())
     waves = await connection.fetch(statement("lock_waves_of_batches"), job_no, batch_nos)
-    # Whoever ends the job ends a batch of these waves, so that from here on its state stands still.
+    # A job ends with a batch of these waves, which are locked, so from here on its state stands still.
     before = (await read_job_state(connection, job_no)).status
     await connection.execute(statement("reopen_waves"), job_no, [row["wave_no"] for row in waves])
     event = actor.event_data(

@@ -12,7 +12,7 @@ from domain.limits import Due, Grant, grant_calls, grant_cells
 
 
 async def claim_cells(connection: Connection, pools: Pools, claimant: Claimant, *, cells: int) -> Claim:
-    """Claim due batches of pools whose provider makes no calls, by turns: `cells` open cells or one batch more at most.
+    """Claim due batches of pools without calls, by virtual finish time: `cells` open cells or one batch more.
 
     Locks ready and batch rows, passing over locked ones. Runs in the caller's transaction, whose commit may be
     asynchronous. Raises ConfigurationChanged where another configuration is in force than the claimant serves.
@@ -20,7 +20,7 @@ async def claim_cells(connection: Connection, pools: Pools, claimant: Claimant, 
     limit = max(1, min(cells, MOST_AT_ONCE))
     rows = await _find_due(connection, pools, claimant, limit=limit, locked_jobs=None)
     due = [_due(row) for row in rows if row["job_no"] is not None]
-    granted = [Grant(one, 0) for one, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
+    granted = [Grant(batch, 0) for batch, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
     taken = await _take(connection, granted, claimant)
     return Claim(taken, [], _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
@@ -33,9 +33,9 @@ async def claim_calls(
     calls: int,
     growing: Sequence[tuple[ClaimedBatch, int]] = (),
 ) -> Claim:
-    """Claim due batches of pools whose provider makes calls, by turns, with `calls` in flight together at most.
+    """Claim due batches of pools with calls, by virtual finish time, with `calls` in flight together at most.
 
-    What no due batch needs goes to the `growing` ones that this worker holds, up to so many permits more for each.
+    Permits that no due batch needs go to the `growing` batches that this worker holds, up to so many more for each.
     Locks the pools in question, then the limits of the jobs that have one, so that no two claims count the same room;
     both are counted after they are locked. Then as `claim_cells`.
     """
@@ -62,12 +62,12 @@ async def claim_calls(
     granted, left_by_pool = grant_calls(due, room_by_pool, calls, probed=probed)
     taken = await _take(connection, granted, claimant, probed=probed)
     open_room = {pool: room for pool, room in left_by_pool.items() if pool not in probed}
-    grown = await _grow(connection, growing, open_room, calls - sum(one.permits for one in granted))
+    grown = await _grow(connection, growing, open_room, calls - sum(grant.permits for grant in granted))
     return Claim(taken, grown, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
 async def free_permits(connection: Connection, batches: Sequence[ClaimedBatch]) -> None:
-    """Let others read in place of these batches of imports, which were read and wait to be written."""
+    """Free the permits of these batches of imports, which were read and wait to be written."""
     await connection.execute(statement("free_permits"), *lease_columns(batches))
 
 
@@ -84,7 +84,7 @@ async def _grow(
     left_by_pool: Mapping[PoolKey, int | None],
     calls: int,
 ) -> list[tuple[ClaimedBatch, int]]:
-    """Let held batches have the permits that are left; return those whose lease holds with how many more each has."""
+    """Give held batches the remaining permits; return the batches whose lease holds, with how many more each has."""
     batch_by_no = {(batch.job_no, batch.batch_no): batch for batch, _ in growing if batch.pool in left_by_pool}
     due = [
         Due(batch.job_no, batch.batch_no, batch.pool, wants) for batch, wants in growing if batch.pool in left_by_pool
@@ -92,7 +92,7 @@ async def _grow(
     granted, _ = grant_calls(due, left_by_pool, calls)
     if not granted:
         return []
-    more = [(batch_by_no[one.due.job_no, one.due.batch_no], one.permits) for one in granted]
+    more = [(batch_by_no[grant.due.job_no, grant.due.batch_no], grant.permits) for grant in granted]
     keys = sorted((*batch.key, permits) for batch, permits in more)
     rows = await connection.fetch(statement("grow_batches"), *columns(keys, 5))
     held = {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
@@ -104,7 +104,7 @@ async def _count_room(
 ) -> tuple[dict[PoolKey, int | None], set[PoolKey]]:
     """Return the room of each locked pool, and those pools in which a lease ran out.
 
-    A pool whose gate is being probed is left out: it has no room until the probe is answered.
+    A pool whose circuit breaker is being probed is left out: it has no room until the probe is answered.
     """
     lock_by_pool = {(row["provider"], row["region"]): row for row in locked}
     rows = await connection.fetch(statement("count_permits"), *columns(list(lock_by_pool), 2))
@@ -162,12 +162,14 @@ async def _take(
 ) -> list[ClaimedBatch]:
     if not granted:
         return []
-    wanted = sorted((one.due.job_no, one.due.batch_no, one.permits, one.due.pool in probed) for one in granted)
+    wanted = sorted(
+        (grant.due.job_no, grant.due.batch_no, grant.permits, grant.due.pool in probed) for grant in granted
+    )
     *keys, is_probe = columns(wanted, 4)
     rows = await connection.fetch(
         statement("take_batches"), *keys, claimant.holder, claimant.worker_no, claimant.lease_seconds, is_probe
     )
-    order = {(one.due.job_no, one.due.batch_no): place for place, one in enumerate(granted)}
+    order = {(grant.due.job_no, grant.due.batch_no): place for place, grant in enumerate(granted)}
     return sorted(
         (_claimed(row, claimant.holder) for row in rows), key=lambda batch: order[batch.job_no, batch.batch_no]
     )

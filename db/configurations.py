@@ -12,11 +12,11 @@ from db.engine import Connection, statement
 from domain.identities import Identity, IdentityKey, IdentityKind
 
 CONFIGURATION_LOCK = 0x636F6E666967
-"""Number of the advisory lock ("config") that whoever applies takes alone, and a submission shares."""
+"""Number of the advisory lock ("config") that `apply` takes alone, and a submission shares."""
 
 
 class ConfigurationChanged(Exception):
-    """Another configuration is in force than the one that a statement named; it did nothing."""
+    """Another configuration is in force than the statement named, so it did nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ async def commit(
     connection: Connection, content: Mapping[str, Any], identities: Sequence[Identity], *, is_simulated: bool, by: str
 ) -> int:
     """Put a configuration in force, in the caller's transaction, which holds the lock; return its number."""
-    rows = [(*one.key, one.content, one.digest, one.is_simulated) for one in identities]
+    rows = [(*identity.key, identity.content, identity.digest, identity.is_simulated) for identity in identities]
     numbers = await connection.fetch(statement("enter_identities"), *columns(rows, 6))
     number: int = await connection.fetchval(
         statement("insert_configuration"),
@@ -98,8 +98,8 @@ async def adopt_jobs(connection: Connection, job_nos: Sequence[int] | None = Non
 async def move_jobs(connection: Connection, by: str) -> int:
     """Accept open jobs anew under the configuration in force, each with an event; return how many.
 
-    One that asks for what is no longer configured at all stays held. Locks jobs, then batches: the order of nobody
-    else, so that this may be repeated after a deadlock.
+    A job stays held that asks for what is no longer configured at all. Locks jobs, then batches: no other
+    transaction has this order, so this may be repeated after a deadlock.
     """
     moved = await connection.fetch(statement("move_jobs"), by)
     if moved:

@@ -57,7 +57,7 @@ _cancelling: set[asyncio.Task[None]] = set()
 
 
 def _forget(task: asyncio.Task[None]) -> None:
-    """Let go of a request to cancel; where it failed, the server is away, which others find out."""
+    """Forget a request to cancel; where it failed, the server is unavailable, and the next statement raises."""
     _cancelling.discard(task)
     if not task.cancelled():
         task.exception()
@@ -91,11 +91,11 @@ class Session(asyncpg.Connection):
         return self.waits_since is not None and not self.is_closed()
 
     def is_waiting_before(self, moment: float) -> bool:
-        """Say whether it has owed one since before a moment of the monotonic clock."""
+        """Say whether it has owed an answer since before a moment of the monotonic clock."""
         return self.is_waiting and self.waits_since is not None and self.waits_since < moment
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's own signature
-        """End the session with a farewell, unless nobody hears it: then this one, and those like it, end at once."""
+        """End the session in order, unless the server is silent: then this session, and those like it, end at once."""
         if self.sessions is not None and self.opened_at < self.sessions.suspect_since:
             self.terminate()
             return
@@ -241,7 +241,7 @@ def _targets(wanted: str) -> Sequence[str]:
 
 
 def _set_options(opened: socket.socket, parameters: Mapping[str, str]) -> None:
-    """Let the kernel find a peer that is gone: one that is silent costs what is set here, not hours."""
+    """Let the kernel find a vanished peer: a silent peer costs what is set here, not hours."""
     if opened.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     user_timeout = int(parameters.get("tcp_user_timeout") or _USER_TIMEOUT_MILLISECONDS)

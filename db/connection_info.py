@@ -141,9 +141,9 @@ def _hosts(parameters: Mapping[str, str]) -> Sequence[Host]:
             f"it has {len(names)} hosts and {len(ports)} ports: give one port, or one for each."
         )
     return [
-        Host(one, addresses[at] or None if addresses else None, int(port or DEFAULT_PORT))
+        Host(place, addresses[at] or None if addresses else None, int(port or DEFAULT_PORT))
         for at, (name, port) in enumerate(zip(names, ports, strict=True))
-        for one in ([name] if name else [addresses[at]] if addresses else DEFAULT_SOCKETS)
+        for place in ([name] if name else [addresses[at]] if addresses else DEFAULT_SOCKETS)
     ]
 
 

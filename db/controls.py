@@ -1,4 +1,4 @@
-"""What every action of a person on a job has in common: one at a time for each job, and told with who and why."""
+"""What all actions of people on a job share: one at a time for each job, and an event with actor and reason."""
 
 from dataclasses import dataclass
 
@@ -12,19 +12,19 @@ LOCK_TIMEOUT = "5s"
 LOCK_SPACE = 0x6A6F62
 """The first number of these advisory locks ("job")."""
 LOCK_TIMED_OUT = LockNotAvailableError
-"""What a caller sees whose action had to wait too long for somebody else's lock; nothing was changed."""
+"""Raised where an action waited too long for another transaction's lock; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts on a job, and why if they said so. `worker_no` is the process that was asked."""
+    """The person who acts on a job, and the reason if one was given. `worker_no` is the process that was asked."""
 
     by: str
     reason: str | None
     worker_no: int
 
     def event_data(self, **facts: object) -> str:
-        """Return the data of an event about this as JSON."""
+        """Return the data of the action's event as JSON."""
         return orjson.dumps({"by": self.by, "reason": self.reason, **facts}).decode()
 
 

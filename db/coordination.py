@@ -19,7 +19,7 @@ UNRELEASED, READY, CLAIMED = 0, 1, 2
 class QueuedJob:
     """A queued job that this transaction has locked, accepted under `identity_nos`.
 
-    It `has_backlog` where something else is due, or paused: what it plans is then claimed by turns, not at once.
+    It `has_backlog` where something else is due, or paused: its plan is then claimed in order, not at once.
     `locked_at` is the database's clock at the transaction's start, or when the job was queued if that is later; seconds
     since the epoch. `waiting` counts all jobs that were locked.
     """
@@ -38,11 +38,11 @@ class QueuedJob:
 
 @dataclass(frozen=True, slots=True)
 class JobPlan:
-    """The plan of one locked job, who triggered it, and which of its batches this worker claims at once.
+    """The plan of one locked job, its trigger, and which of its batches this worker claims at once.
 
     A trigger that `is_recorded` has its row already (a manual one, by the API). `event` is the event's data as JSON.
-    `max_concurrent` and `queue_timeout_seconds` are the policy's, None where it sets none. `identity_by_pool` says who
-    may run its batches.
+    `max_concurrent` and `queue_timeout_seconds` are the policy's, None where it sets none. `identity_by_pool` says
+    which identities may run its batches.
     """
 
     job_no: int
@@ -59,7 +59,7 @@ class JobPlan:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What an envelope's job looked like: still waiting to be planned, or marked as delivered for the first time."""
+    """The state of an envelope's job: still waiting to be planned, or marked as delivered for the first time."""
 
     is_waiting: bool
     is_first: bool
@@ -78,11 +78,11 @@ async def lock_queued_jobs(
     identity_nos: Iterable[int],
     kind: str = INFERENCE,
 ) -> list[QueuedJob]:
-    """Lock up to `limit` queued jobs of a kind by turns; return the first that together plan up to `cells`.
+    """Lock up to `limit` queued jobs of a kind in order; return the first that together plan up to `cells`.
 
-    One is returned however many cells it has. Those that another worker is planning are passed over, and those accepted
-    under anything but `identity_nos`, which are all of configuration `configuration_no`. Raises ConfigurationChanged
-    where another one is in force.
+    The first is returned however many cells it has. Jobs that another worker is planning are passed over, and jobs
+    accepted under anything but `identity_nos`, which are all of configuration `configuration_no`. Raises
+    ConfigurationChanged where another configuration is in force.
     """
     rows = await connection.fetch(
         statement("lock_queued_jobs"), limit, cells, configuration_no, list(identity_nos), kind
@@ -154,7 +154,7 @@ async def fail_queued_jobs(
 async def record_trigger_outcomes(
     connection: Connection, job_nos: Sequence[int], *, won: Sequence[int], worker_no: int
 ) -> list[tuple[str, str]]:
-    """Give the waiting triggers of these jobs their outcome; return (source, outcome) of each.
+    """Record the outcome of the waiting triggers of these jobs; return (source, outcome) of each.
 
     For jobs in `won` the oldest of them triggered this coordination; all others joined.
     """
@@ -163,13 +163,13 @@ async def record_trigger_outcomes(
 
 
 async def record_deliveries(
-    connection: Connection, job_nos: Iterable[int], rung: Iterable[int]
+    connection: Connection, job_nos: Iterable[int], submitted: Iterable[int]
 ) -> Mapping[int, Delivery]:
-    """Tell what each of these jobs looks like, and mark those in `rung` as delivered where they no longer wait.
+    """Return the state of each of these jobs, and mark the `submitted` jobs as delivered where they no longer wait.
 
     Unknown jobs are absent from the answer.
     """
-    rows = await connection.fetch(statement("record_deliveries"), sorted(job_nos), sorted(rung))
+    rows = await connection.fetch(statement("record_deliveries"), sorted(job_nos), sorted(submitted))
     return {row["job_no"]: Delivery(row["is_waiting"], row["is_first"]) for row in rows}
 
 

@@ -57,7 +57,7 @@ async def list_datasets(engine: Engine, tenant_no: int, *, after: str | None, li
 
 def _record_type(row: tuple[Any, ...]) -> DatasetTypeRead:
     """Return the record type of a row: dataset, record type, generation, and five columns of each import."""
-    completed, newest = (DatasetImportRead(*one) if one[0] is not None else None for one in (row[3:8], row[8:13]))
+    completed, newest = (DatasetImportRead(*part) if part[0] is not None else None for part in (row[3:8], row[8:13]))
     return DatasetTypeRead(row[1], row[2], completed, newest)
 
 

@@ -1,4 +1,4 @@
-"""Dead letters: the cells whose tries were used up, and having one tried again."""
+"""Dead letters: the cells whose tries were used up, and retrying them."""
 
 from dataclasses import dataclass
 from datetime import datetime

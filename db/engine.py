@@ -30,11 +30,11 @@ PINNED_PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_merge
 STATEMENTS = Path(__file__).parent / "statements"
 RETRIES = 8
 COMMAND_SECONDS = 60.0
-"""No statement but a load into a slow database takes nearly as long; past that the server hangs or can't be heard."""
+"""No statement but a load into a slow database takes nearly as long; past that the server hangs or can't be reached."""
 QUICK_SECONDS = 4.0
 """For units of a few rows that a client or a lease waits for: 503, or another try, after it."""
 POOL_SECONDS = 4.0
-"""How long a connection is waited for while all are in use."""
+"""How long to wait for a connection while all are in use."""
 IDLE_SECONDS = 10
 """A process that stands still in the midst of a transaction keeps rows locked; the server ends its session then."""
 
@@ -110,7 +110,7 @@ async def lent(borrowed: AsyncConnection, *, seconds: float | None = None) -> As
         if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
             # What can't be encoded isn't a connection that broke, though the driver derives both from one error.
             raise Unstorable(str(error)) from error
-        if isinstance(error, AttributeError) and session.is_closed():  # so the driver tells it of a copy under way
+        if isinstance(error, AttributeError) and session.is_closed():  # the driver's error for a copy under way
             raise ConnectionError("The connection was closed in the midst of a statement.") from error
         raise
     finally:
@@ -133,14 +133,14 @@ def _is_unsound_after(error: BaseException, session: Session) -> bool:
 
 
 async def _drop(borrowed: AsyncConnection, session: Session) -> None:
-    """Leave a connection without a farewell, which a silent peer would hold up."""
+    """Drop a connection without ending it in order, which a silent peer would hold up."""
     session.terminate()
     await borrowed.invalidate()
 
 
 @asynccontextmanager
 async def _borrowed(engine: Engine) -> AsyncIterator[AsyncConnection]:
-    """Borrow from the pool; what keeps it from connecting is told as the driver tells it elsewhere."""
+    """Borrow from the pool; an error of connecting is raised as the driver's own."""
     try:
         async with engine.connect() as borrowed:
             yield borrowed
@@ -176,7 +176,7 @@ def statement(name: str) -> str:
 
 
 class Unstorable(ValueError):
-    """A value that the database's types can't hold reached a statement; a bug of whoever let it through."""
+    """A value that the database's types can't hold reached a statement; a bug of the code that let it through."""
 
 
 STALE_STATEMENTS = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
@@ -272,7 +272,7 @@ async def transact(
 
 
 def _report_events(connection: Connection) -> None:
-    """Let whoever opened the pool know that a transaction committed events, if it did."""
+    """Call the pool's `on_events` if the transaction committed events."""
     # Not every connection is a session of a pool; isinstance() takes any of the driver's for one.
     if type(connection) is Session and connection.sessions is not None and connection.has_written_events:
         connection.has_written_events = False

@@ -42,7 +42,7 @@ class EventOfAll:
 
 @dataclass(frozen=True, slots=True)
 class EventsRead:
-    """The next events; and the names of sessions that were ended, since they held back others for too long."""
+    """The next events; and the names of sessions that were ended because they held back other events for too long."""
 
     events: Sequence[EventOfAll]
     ended_sessions: Sequence[str] = ()
@@ -106,7 +106,7 @@ async def read_events_after(engine: Engine, tenant_no: int, place: EventPlace, *
     look at the latest, unless that transaction is another user's, is prepared, or waits for a standby.
     """
     async with connect(engine) as connection:
-        # Two statements: the second must not see less than whoever is gone by the first has committed.
+        # Two statements: the second must see all that was committed by the transactions that had ended by the first.
         [readable] = await connection.fetch(statement("find_readable_events"))
         rows = await connection.fetch(statement("read_events"), tenant_no, *place, readable["position"], limit)
         is_waiting = readable["are_held"] and len(rows) < limit

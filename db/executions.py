@@ -38,9 +38,9 @@ FIRST = CellKey(-1, -1, -1)
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One planned cell. `provider` is whom its model names, `provider_used` who answered.
+    """One planned cell. `provider` is the provider that its model names, `provider_used` the one that answered.
 
-    `usage` is what the answer told of tokens, seconds and cost, `finish_reason` why it ended, in the provider's word,
+    `usage` is what the answer said of tokens, seconds and cost, `finish_reason` why it ended, in the provider's word,
     and `model_used` which model gave it. `retry_at` is when a failed try may be repeated, while that is to come. It is
     `simulated` where the built-in echo answered in place of a provider.
     """
@@ -76,7 +76,7 @@ class Execution:
 class Attempt:
     """One try that came to an end; `status` is what it made of the cell, `failed` also where it was repeated.
 
-    `response` is all that it was answered, if that was JSON. One that `ended_cell` is told by the cell's own row.
+    `response` is all that it was answered, if that was JSON. The try that `ended_cell` comes from the cell's own row.
     """
 
     attempt_no: int
@@ -137,7 +137,7 @@ async def read_cells(
 
 @dataclass(slots=True)
 class Cells:
-    """What is left to read of a job's cells, all of them as they were at one moment."""
+    """The remaining cells of a job, all of them as they were at one moment."""
 
     connection: Connection
     names: _Names
@@ -235,7 +235,7 @@ def _execution(row: Mapping[str, Any], names: _Names) -> Execution:
 
 
 def _last_try(execution: Execution, recorded: Sequence[Attempt], response: Any) -> list[Attempt]:
-    """Return the try that ended the cell, which its own row tells.
+    """Return the try that ended the cell, from the cell's own row.
 
     There is none where all that are counted are recorded: the cell waits, was cancelled or given up without a call, or
     a person resolved it.

@@ -1,4 +1,4 @@
-"""What the error of an import says that ended with a failed wave."""
+"""The error detail of an import that ended with a failed wave."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,17 +21,17 @@ class FailedWave:
     error_batches: int
 
 
-async def explain(connection: Connection, job_no: int, job_id: str, wave_no: int) -> None:
-    """Say in an import's error what failed of the wave that ended it, in the caller's transaction, which did that.
+async def record_detail(connection: Connection, job_no: int, job_id: str, wave_no: int) -> None:
+    """Record in an import's error what failed of the wave that ended it, in the caller's transaction.
 
-    A statement of its own: the one that ended the wave may not see batches that others ended while it waited.
+    A statement of its own: the statement that ended the wave may not see batches that others ended while it waited.
     """
     row: Any = await connection.fetchrow(statement("read_failed_wave"), job_no, wave_no, NAMED_RECORD_TYPES)
-    detail = _told(FailedWave(**row), job_id, wave_no)
+    detail = _detail(FailedWave(**row), job_id, wave_no)
     await connection.execute(statement("explain_failed_job"), job_no, detail)
 
 
-def _told(wave: FailedWave, job_id: str, wave_no: int) -> str:
+def _detail(wave: FailedWave, job_id: str, wave_no: int) -> str:
     named = ", ".join(wave.record_types)
     more = wave.record_type_count - len(wave.record_types)
     types = f"record type {named}" if wave.record_type_count == 1 else f"record types {named}"

@@ -1,4 +1,4 @@
-"""Why a database can't be used, in words for who set it up, and whether waiting can help."""
+"""Why a database can't be used, in words for the operator, and whether waiting can help."""
 
 import ssl
 from dataclasses import dataclass

@@ -9,9 +9,9 @@ from db.engine import Engine, connect, statement
 
 @dataclass(frozen=True, slots=True)
 class PoolHold:
-    """What a provider in a region is held by: its region or itself is paused, or its gate is closed; perhaps nothing.
+    """What holds a provider in a region, if anything: a pause of either, or an open circuit breaker.
 
-    The times are since when. `gate_until` is when one call is tried.
+    The times are since when. `gate_until` is when a call probes it.
     """
 
     provider: str

@@ -26,8 +26,8 @@ class Served(NamedTuple):
 class Coordination:
     """The lease of an import's coordination, named by fence and holder. `attempts` tries failed before.
 
-    `lost_leases` ran out in a row before this one; a source was away for `away_seconds` until now, if it was.
-    `fenced_sources` are the triggers of those whose lease ran out.
+    `lost_leases` ran out in a row before this one; a source was unavailable for `away_seconds` until now, if it was.
+    `fenced_sources` are the sources of triggers of expired leases.
     """
 
     job_no: int
@@ -49,7 +49,7 @@ class Coordination:
 class Waiting:
     """An import that may not be coordinated yet: it waits for job `other_id`, which has `record_type` too.
 
-    Until that one is planned, or until its end.
+    It waits until that import is planned, or until its end.
     """
 
     job_id: str
@@ -81,10 +81,10 @@ async def begin(
 ) -> Coordination | Waiting | None:
     """Take the lease of an import, in the caller's transaction; None where another worker has it, or the job ended.
 
-    None too where another configuration is in force than `served` says, or the import was accepted under what that
-    doesn't serve. Locks the job, then its dataset. The holder of an expired lease is fenced off, and its trigger ends
-    as `fenced`. Imports that share a record type pin their sources one at a time: where another one does, runs without
-    a snapshot, or comes first by its turn, this one waits for it.
+    None too where another configuration is in force than `served` says, or the import was accepted under an identity
+    that isn't served. Locks the job, then its dataset. The holder of an expired lease is fenced off, and its trigger
+    ends as `fenced`. Imports that share a record type pin their sources one at a time: where another import does, runs
+    without a snapshot, or comes first by its virtual finish time, this import waits for it.
     """
     if not await connection.fetchval(statement("lock_import_job"), job_no):
         return None
@@ -97,9 +97,9 @@ async def begin(
 
 
 async def lock_dataset(connection: Connection, job_no: int) -> None:
-    """Lock which imports of this one's dataset may run, until the caller's transaction ends.
+    """Lock which imports of this import's dataset may run, until the caller's transaction ends.
 
-    A statement of its own: those that follow see what the one before decided.
+    A statement of its own: the statements that follow see what an earlier transaction decided.
     """
     await connection.execute(statement("lock_dataset"), job_no, DATASET_LOCK_SPACE)
 
@@ -121,7 +121,7 @@ async def was_taken_over(connection: Connection, lease: Coordination) -> bool:
 async def fail(
     connection: Connection, lease: Coordination, code: str, detail: str, *, source: str, worker_no: int
 ) -> TriggerOutcomes | None:
-    """End an import that can't be coordinated, in the caller's transaction; None, and nothing, if fenced off."""
+    """End an import that can't be coordinated, in the caller's transaction; None, unchanged, if fenced off."""
     if not await lock_lease(connection, lease):
         return None
     return trigger_outcomes(
@@ -140,7 +140,7 @@ async def reschedule(
     outcome: str,
     is_away: bool | None = None,
 ) -> TriggerOutcomes | None:
-    """Queue an import again, after `tries` (0 or 1) that count; None, and nothing, if fenced off.
+    """Queue an import again, after `tries` (0 or 1) that count; return None and change nothing if fenced off.
 
     `is_away` says whether a source was unavailable, None that no source was asked.
     """
@@ -178,5 +178,5 @@ async def _wait(connection: Connection, job_no: int, other: Any) -> Waiting | No
 
 
 def trigger_outcomes(rows: Sequence[Any]) -> TriggerOutcomes:
-    """Return the (source, outcome) of rows that say what became of triggers."""
+    """Return the (source, outcome) of rows of triggers."""
     return [(row["source"], row["outcome"]) for row in rows]

@@ -15,7 +15,7 @@ from domain.key_forms import KeyForm
 
 @dataclass(frozen=True, slots=True)
 class FoundRecordType:
-    """What was found out about a record type: how many rows it has, and whether batches read all of them.
+    """A surveyed record type: how many rows it has, and whether batches read all of them.
 
     `key` names the columns of its key, of which `key_forms` say how they may be spelled, if that is known. `detail`
     says what a person should know of it; why it isn't complete, if so.
@@ -71,20 +71,20 @@ class KeyChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What writing a plan came to: the outcomes of its triggers, and the job's verdict where there was nothing to do.
+    """What writing a plan did: the outcomes of its triggers, and the job's final status where there was nothing to do.
 
-    `respelled` says of record types whose records were renamed by this plan how many.
+    `respelled` says how many records this plan renamed, by record type.
     """
 
     outcomes: TriggerOutcomes
-    verdict: str | None = None
+    final_status: str | None = None
     respelled: Mapping[str, Respelled] = field(default_factory=dict)
 
 
 async def write_plan(
     connection: Connection, lease: Coordination, plan: ImportPlan, *, source: str, event: str, worker_no: int
 ) -> Written | None:
-    """Write an import's waves and batches and start it, in the caller's transaction; None, and nothing, if fenced off.
+    """Write an import's waves and batches and start it, in the caller's transaction; None, unchanged, if fenced off.
 
     Locks the job, then its coordination by fence and holder. `event` is the event's data as JSON.
     Raises KeyChanged, and the transaction must be undone.
@@ -107,26 +107,26 @@ async def write_plan(
         event,
         lease.trigger_no,
         worker_no,
-        [one.identity_no for one in plan.batches],
-        [generation_by_set[set_by_type[one.id]] for one in plan.record_types],
+        [batch.identity_no for batch in plan.batches],
+        [generation_by_set[set_by_type[record_type.id]] for record_type in plan.record_types],
     )
-    verdict = None
+    final_status = None
     if not plan.batches:
-        verdict = await connection.fetchval(statement("finish_empty_import"), lease.job_no, source)
+        final_status = await connection.fetchval(statement("finish_empty_import"), lease.job_no, source)
         await connection.execute(statement("complete_generations"), [lease.job_no])
-    return Written(trigger_outcomes(rows), verdict, respelled)
+    return Written(trigger_outcomes(rows), final_status, respelled)
 
 
 async def _enter_record_sets(connection: Connection, tenant_no: int, plan: ImportPlan) -> Mapping[str, int]:
-    ids = [one.id for one in plan.record_types]
-    keys = [orjson.dumps(one.key).decode() for one in plan.record_types]
+    ids = [record_type.id for record_type in plan.record_types]
+    keys = [orjson.dumps(record_type.key).decode() for record_type in plan.record_types]
     await connection.execute(statement("enter_record_sets"), tenant_no, plan.dataset, ids, keys)
     # A statement of its own: it sees what another import entered while this one waited for it.
     rows = await connection.fetch(statement("find_record_sets"), tenant_no, plan.dataset, ids)
     kept_by_type = {row["record_type"]: row["key"] for row in rows}
-    for one in plan.record_types:
-        if kept_by_type[one.id] != list(one.key):
-            raise KeyChanged(plan.dataset, one.id, kept=kept_by_type[one.id], wanted=one.key)
+    for record_type in plan.record_types:
+        if kept_by_type[record_type.id] != list(record_type.key):
+            raise KeyChanged(plan.dataset, record_type.id, kept=kept_by_type[record_type.id], wanted=record_type.key)
     return {row["record_type"]: row["record_set_no"] for row in rows}
 
 
@@ -141,17 +141,25 @@ async def _respell_keys(
     connection: Connection, job_no: int, plan: ImportPlan, set_by_type: Mapping[str, int]
 ) -> Mapping[str, Respelled]:
     respelled = {}
-    for one in plan.record_types:
-        if one.key_forms:
-            found = await respell_keys(connection, set_by_type[one.id], job_no, one.key_forms)
-            respelled.update({} if found is None else {one.id: found})
+    for record_type in plan.record_types:
+        if record_type.key_forms:
+            found = await respell_keys(connection, set_by_type[record_type.id], job_no, record_type.key_forms)
+            respelled.update({} if found is None else {record_type.id: found})
     return respelled
 
 
 def _record_type_columns(plan: ImportPlan, set_by_type: Mapping[str, int]) -> Sequence[Sequence[object]]:
     rows = [
-        (one.record_type_no, one.id, set_by_type[one.id], one.level, one.rows_expected, one.is_complete, one.detail)
-        for one in plan.record_types
+        (
+            record_type.record_type_no,
+            record_type.id,
+            set_by_type[record_type.id],
+            record_type.level,
+            record_type.rows_expected,
+            record_type.is_complete,
+            record_type.detail,
+        )
+        for record_type in plan.record_types
     ]
     return columns(rows, 7)
 
@@ -167,17 +175,17 @@ def _wave_columns(plan: ImportPlan) -> Sequence[Sequence[object]]:
 def _batch_columns(plan: ImportPlan) -> Sequence[Sequence[object]]:
     first_by_wave, count_by_wave = _extents(plan)
     rows = []
-    for batch_no, one in enumerate(plan.batches, 1):
+    for batch_no, batch in enumerate(plan.batches, 1):
         released = batch_no + plan.window
-        is_in_wave = released < first_by_wave[one.wave_no] + count_by_wave[one.wave_no]
+        is_in_wave = released < first_by_wave[batch.wave_no] + count_by_wave[batch.wave_no]
         rows.append(
             (
-                one.wave_no,
+                batch.wave_no,
                 released if is_in_wave else None,
-                one.record_type_no,
-                one.record_batch_no,
-                orjson.dumps(one.range).decode(),
-                one.rows_expected,
+                batch.record_type_no,
+                batch.record_batch_no,
+                orjson.dumps(batch.range).decode(),
+                batch.rows_expected,
             )
         )
     return columns(rows, 6)
@@ -187,7 +195,7 @@ def _extents(plan: ImportPlan) -> tuple[dict[int, int], dict[int, int]]:
     """Return the number of each wave's first batch, and how many it has."""
     first_by_wave: dict[int, int] = {}
     count_by_wave: dict[int, int] = {}
-    for batch_no, one in enumerate(plan.batches, 1):
-        first_by_wave.setdefault(one.wave_no, batch_no)
-        count_by_wave[one.wave_no] = count_by_wave.get(one.wave_no, 0) + 1
+    for batch_no, batch in enumerate(plan.batches, 1):
+        first_by_wave.setdefault(batch.wave_no, batch_no)
+        count_by_wave[batch.wave_no] = count_by_wave.get(batch.wave_no, 0) + 1
     return first_by_wave, count_by_wave

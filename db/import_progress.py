@@ -1,4 +1,4 @@
-"""How far an import is: by record type, who coordinates it, and what its batches read."""
+"""The progress of an import: by record type, its coordinator, and what its batches read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from db.jobs import find_job
 
 NAMED_IMPORTS = 5
 RECENT_SECONDS = 60.0
-"""How far back from the last end of a batch the rate is taken: it tells of now, not of a night between two tries."""
+"""How far back from the last end of a batch the rate is taken, so that a night between two tries doesn't count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class RecordTypeRead:
 
 @dataclass(frozen=True, slots=True)
 class CoordinationRead:
-    """Who coordinates an import, while somebody does (`lease_until`), and the waves once it is coordinated.
+    """The coordinator of an import, while its lease runs (`lease_until`), and the waves once it is coordinated.
 
     The error is that of the last try that failed, until it is coordinated. It waits for the job `waits_for_id` since
     `waiting_since`, if it does.
@@ -71,7 +71,7 @@ class CoordinationRead:
 
 @dataclass(frozen=True, slots=True)
 class ImportRead:
-    """How far an import is; `coordination` is None while nobody has taken it."""
+    """The progress of an import; `coordination` is None before any worker took it."""
 
     coordination: CoordinationRead | None
     record_types: Sequence[RecordTypeRead]
@@ -79,28 +79,32 @@ class ImportRead:
     @property
     def rows_expected(self) -> int:
         """How many rows were counted."""
-        return sum(one.rows_expected for one in self.record_types)
+        return sum(record_type.rows_expected for record_type in self.record_types)
 
     @property
     def rows_read(self) -> int:
         """How many rows of ended batches were read."""
-        return sum(one.rows_read for one in self.record_types)
+        return sum(record_type.rows_read for record_type in self.record_types)
 
     @property
     def rows_per_second(self) -> float | None:
         """The rate of the batches that ended last, over RECENT_SECONDS at most; None before any ended."""
-        started = [one.recent_started_at for one in self.record_types if one.recent_rows and one.recent_started_at]
-        ended = [one.last_finished_at for one in self.record_types if one.last_finished_at]
+        started = [
+            record_type.recent_started_at
+            for record_type in self.record_types
+            if record_type.recent_rows and record_type.recent_started_at
+        ]
+        ended = [record_type.last_finished_at for record_type in self.record_types if record_type.last_finished_at]
         if not started or not ended:
             return None
         seconds = (max(ended) - min(started)).total_seconds()
-        return sum(one.recent_rows for one in self.record_types) / seconds if seconds > 0 else None
+        return sum(record_type.recent_rows for record_type in self.record_types) / seconds if seconds > 0 else None
 
     @property
     def seconds_left(self) -> float | None:
         """How long the rows of batches that are open take at that rate."""
         rate = self.rows_per_second
-        return sum(one.rows_open for one in self.record_types) / rate if rate else None
+        return sum(record_type.rows_open for record_type in self.record_types) / rate if rate else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class ImportBatchRead:
 
 
 async def read_import(engine: Engine, job_no: int) -> ImportRead:
-    """Return how far the import with this key is."""
+    """Return the progress of the import with this key."""
     async with connect(engine) as connection:
         coordination = await connection.fetchrow(statement("read_coordination"), job_no)
         rows = await connection.fetch(statement("read_import"), job_no, RECENT_SECONDS, NAMED_IMPORTS)

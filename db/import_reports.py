@@ -1,4 +1,4 @@
-"""What a claimed batch of an import is to read, and what became of it."""
+"""What a claimed batch of an import is to read, and the report of what it read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class ImportRange:
     """What a claimed batch is to read: `range` is its source's.
 
     Its rows are written as those of `generation`. `attempts` tries ended before this one; `forgiven` of them don't
-    count against the policy's. The source was away for `away_seconds` until now, if it was. Its records are kept by the
-    value of their keys or else by their spelling.
+    count against the policy's. The source was unavailable for `away_seconds` until now, if it was. Its records are kept
+    by the value of their keys or else by their spelling.
     """
 
     record_type_no: int
@@ -52,12 +52,12 @@ class RejectedRow(NamedTuple):
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of a claimed batch: `completed` with rows, `failed`, or to be tried again (`pending`).
+    """The result of a claimed batch: `completed` with rows, `failed`, or to be tried again (`pending`).
 
     `records` hold no key twice. `rows_read` counts them, the rejected ones, and what a failed batch doesn't write.
     `record` sets what was inserted, what was known before, and what of that was updated, or superseded: written
-    otherwise by a newer import, and left so. A try of one to be read again `is_forgiven` if it doesn't count, as where
-    its source `is_away`. `identity_no` is the source that was read.
+    otherwise by a newer import, and left so. A try of a batch to be read again `is_forgiven` if it doesn't count, as
+    where its source `is_away` (unavailable). `identity_no` is the source that was read.
     """
 
     batch: ClaimedBatch
@@ -98,7 +98,7 @@ class ImportReport:
 async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -> Mapping[BatchKey, ImportRange]:
     """Return what these claimed batches are to read, by (job_no, batch_no)."""
     rows = await connection.fetch(
-        statement("read_import_batches"), [one.job_no for one in batches], [one.batch_no for one in batches]
+        statement("read_import_batches"), [batch.job_no for batch in batches], [batch.batch_no for batch in batches]
     )
     return {
         (row["job_no"], row["batch_no"]): ImportRange(

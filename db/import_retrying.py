@@ -70,7 +70,9 @@ async def _reopen(
     await _refuse_superseded(connection, job_no)
     await connection.execute(statement("reopen_waves"), job_no, [row["wave_no"] for row in waves])
     verdict = before if before in TERMINAL_JOB_STATUSES else None
-    event = actor.event_data(filter=filtered, verdict=verdict, batches=[{"batch_id": one} for one in batch_nos])
+    event = actor.event_data(
+        filter=filtered, verdict=verdict, batches=[{"batch_id": batch_no} for batch_no in batch_nos]
+    )
     await connection.execute(
         statement("reopen_import"), job_no, batch_nos, RETRY_WEIGHT, actor.by, event, actor.worker_no
     )
@@ -88,7 +90,7 @@ async def _foresee(connection: Connection, job_no: int, error_code: str | None) 
 
 
 async def _refuse_superseded(connection: Connection, job_no: int) -> None:
-    """Raise where a newer import completed, or where one is at work beside which this one can't be read."""
+    """Raise where a newer import completed, or where another import runs beside which this one can't be read."""
     if (newer := await connection.fetchrow(statement("find_superseding_import"), job_no)) is not None:
         by = f"job {newer['job_id']}" if newer["job_id"] else "a job that is deleted by now"
         raise ImportSuperseded(

@@ -19,7 +19,7 @@ from db.tables.jobs import Job, Spec
 from domain.errors import NotFound
 
 MOST_COUNTED_BEFORE = 10_000
-"""Queued jobs before one that are counted: further back a place is no longer told."""
+"""Queued jobs before one that are counted: further back no place is shown."""
 LAST_CHARACTER = "\U0010ffff"
 SUCCESS_RATE_MISSED = "success_rate_missed"
 """The code of a job that failed since too few of its cells succeeded."""
@@ -41,7 +41,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What a job is and how far it is: `unit` is what progress counts, `unknown` its cells whose end nobody knows."""
+    """What a job is and how far it is: `unit` is what progress counts, `unknown` its cells that ended ambiguously."""
 
     id: str
     kind: str
@@ -81,7 +81,7 @@ class JobListed:
 class JobRead:
     """A job with its spec; `models`, `regions` and `questions` count what the plan names. Purged JSON is None.
 
-    `queued_before` counts the queued jobs whose turn is nearer, up to `MOST_COUNTED_BEFORE`; None once it is planned.
+    `queued_before` counts the queued jobs that come first, up to `MOST_COUNTED_BEFORE`; None once it is planned.
     It is `simulated` where `echo` answers for any of it. `held_by` names what isn't configured any more as it was when
     the job was accepted, while nothing of it may start for that; None while it isn't held.
     """
@@ -210,7 +210,7 @@ def refuse_impossible(job_id: str) -> None:
 
 
 def absent_job() -> NotFound:
-    """Return the error for a job that this tenant doesn't have, whoever else may."""
+    """Return the error for a job that this tenant doesn't have, though another may."""
     return NotFound("There is no job with this id.")
 
 
@@ -264,17 +264,17 @@ def _begins_with(column: Any, prefix: str) -> list[ColumnElement[bool]]:
 
 
 def _failed_with(code: str) -> ColumnElement[bool]:
-    """Return that a job, or anything of it, failed with the code; the code of the verdict is stored with no job."""
-    verdict = (col(Job.status) == "failed") & col(Job.error_code).is_(None) & (col(Job.failed) > 0)
+    """Return that a job, or a part of it, failed with the code; that of a missed success rate isn't stored."""
+    by_success_rate = (col(Job.status) == "failed") & col(Job.error_code).is_(None) & (col(Job.failed) > 0)
     cell = exists().where(col(Execution.job_no) == col(Job.job_no), col(Execution.error_code) == code)
     batch = exists().where(col(ImportBatch.job_no) == col(Job.job_no), col(ImportBatch.error_code) == code)
     of_cells = (col(Job.failed) > 0) & (cell | batch)
     own = col(Job.error_code) == code
-    return or_(own, of_cells, verdict) if code == SUCCESS_RATE_MISSED else or_(own, of_cells)
+    return or_(own, of_cells, by_success_rate) if code == SUCCESS_RATE_MISSED else or_(own, of_cells)
 
 
 def _counts(job: JobListed | JobRead) -> Counts:
-    """Sum up to the plan whatever the kept numbers say; that they are right is for the audit to tell."""
+    """Sum up to the plan whatever the kept numbers say; whether they are right is for the audit."""
     open_cells = job.planned - job.completed - job.failed - job.cancelled - job.unknown
     running = max(0, min(job.running, open_cells))
     return Counts(

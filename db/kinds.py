@@ -57,7 +57,7 @@ class RetryFilter:
 class Retried:
     """How many units were planned anew of those that were asked about, and the job's state after it.
 
-    `unknown` counts the job's cells whose end nobody knows. `batch_no` is a batch with such units, None if there are
+    `unknown` counts the job's cells that ended ambiguously. `batch_no` is a batch with such units, None if there are
     none. A job that could not be coordinated `is_queued` to be.
     """
 

@@ -1,4 +1,4 @@
-"""Leading: one worker at a time does what must be done once, under a lease and a fence that its every write names.
+"""Leadership: one worker at a time does what must be done once, under a lease and a fence that its writes name.
 
 The lease is a row, not a lock of the session: a session outlives its client behind a pooler, and a lock with it.
 """
@@ -14,7 +14,7 @@ RECONCILING = "reconciling"
 
 @dataclass(frozen=True, slots=True)
 class Leadership:
-    """A worker's right to do a duty, as long as no other worker took it with a higher fence."""
+    """A worker's lease on a leader-only service (`duty`), until another worker takes it with a higher fence."""
 
     duty: str
     fence: int
@@ -23,7 +23,7 @@ class Leadership:
 
 @dataclass(frozen=True, slots=True)
 class LeaderRead:
-    """Who led last (None: its entry is gone) and when it last began a transaction as the leader."""
+    """The worker that led last (None: its entry is gone) and when it last began a transaction as the leader."""
 
     worker: str | None
     fence: int
@@ -33,7 +33,7 @@ class LeaderRead:
 
 
 async def lead(engine: Engine, duty: str, worker_no: int, *, lease_seconds: float) -> Leadership | None:
-    """Lead, or go on leading; None while another worker does. Waits for nobody."""
+    """Take or renew the lease; None while another worker leads. Never waits for a lock."""
 
     async def take(connection: Connection) -> int | None:
         fence: int | None = await connection.fetchval(statement("take_leadership"), duty, worker_no, lease_seconds)
@@ -46,25 +46,25 @@ async def lead(engine: Engine, duty: str, worker_no: int, *, lease_seconds: floa
 async def as_leader(
     engine: Engine, leadership: Leadership, unit: Callable[[Connection], Awaitable[Result]]
 ) -> Result | None:
-    """Run `unit` as `in_transaction` does, while nobody else can lead; None, and nothing done, once another one did.
+    """Run `unit` as `in_transaction` does, while no other worker can lead; None without a change once another led.
 
     `unit` must not return None. It renews the lease.
     """
 
     async def fenced(connection: Connection) -> Result | None:
-        one = leadership
-        holds = await connection.fetchval(statement("hold_leadership"), one.duty, one.fence, one.lease_seconds)
+        lease = (leadership.duty, leadership.fence, leadership.lease_seconds)
+        holds = await connection.fetchval(statement("hold_leadership"), *lease)
         return await unit(connection) if holds else None
 
     return await in_transaction(engine, fenced)
 
 
 async def release(connection: Connection, worker_no: int) -> None:
-    """Let another worker lead at once what this one led. Runs in the caller's transaction."""
+    """Release what this worker led, so that another leads at once. Runs in the caller's transaction."""
     await connection.execute(statement("release_leadership"), worker_no)
 
 
 async def read_leader(connection: Connection, duty: str) -> LeaderRead | None:
-    """Return who led last, or None if nobody ever did."""
+    """Return the worker that led last, or None if none ever did."""
     row = await connection.fetchrow(statement("read_leader"), duty)
     return LeaderRead(**row) if row else None

@@ -1,4 +1,4 @@
-"""Pauses of regions and providers, and who pressed them. These rows are what claims pass over."""
+"""Pauses of regions and providers, and who made them. Claims pass over what these rows pause."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,18 +69,18 @@ async def enter_pauses(connection: Connection, configured: Mapping[Paused, bool]
 
 
 async def read_pauses(connection: Connection) -> dict[Paused, Pause]:
-    """Return every pause there is a row of, those of names that are no longer configured included."""
+    """Return every pause, those of names that are no longer configured included."""
     rows = await connection.fetch(statement("list_pauses"))
     pause = columns_of(Pause)
     return {Paused(Kind(row["kind"]), row["name"]): pause(row) for row in rows}
 
 
-async def press(connection: Connection, one: Paused, *, is_paused: bool, who: str, reason: str | None) -> bool:
+async def press(connection: Connection, paused: Paused, *, is_paused: bool, who: str, reason: str | None) -> bool:
     """Pause or resume, and record it; return False, having changed and recorded nothing, where it is so already.
 
     Locks the row of the pause. Runs in the caller's transaction.
     """
-    pressed = await connection.fetch(statement("press_pause"), one.kind, one.name, is_paused, who, reason)
+    pressed = await connection.fetch(statement("press_pause"), paused.kind, paused.name, is_paused, who, reason)
     return bool(pressed)
 
 

@@ -106,7 +106,7 @@ async def _opened(open_session: Callable[[], Awaitable[Connection]], opened: Asy
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Say in words for who set the pooler up what its errors mean."""
+    """Describe a pooler's errors in words for the operator."""
     try:
         yield
     except TimeoutError as error:

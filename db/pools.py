@@ -1,4 +1,4 @@
-"""Pools as they stand: what a provider may be asked at once in a region, what it is asked, and its gate. Only reads."""
+"""Pools as they stand: a provider's limit in a region, its calls in flight, and its circuit breaker. Only reads."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,10 @@ from db.engine import Connection, statement
 
 @dataclass(frozen=True, slots=True)
 class PoolRead:
-    """A provider in a region. Without `max_concurrent` only the workers bound it; without `gate_code` it is open."""
+    """A provider in a region. Without `max_concurrent` only the workers bound it.
+
+    Its circuit breaker is open where it has a `gate_code`.
+    """
 
     provider: str
     region: str

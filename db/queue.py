@@ -26,7 +26,7 @@ class QueueRead:
 
 @dataclass(frozen=True, slots=True)
 class StuckWork:
-    """A job or batch that nobody took for a while, and what keeps it from being claimed.
+    """A job or batch that waits too long, and what keeps it from being claimed.
 
     `finding` is job_owed, batch_owed, lease_expired, coordination_expired or coordination_put_off (of an import: until
     `due_at`, for the error). It `is_unconfigured` where it was accepted under what isn't configured now. `…_calls` are
@@ -67,7 +67,7 @@ async def list_stuck(
     """Return up to `limit` of the tenant's work that waits for at least `min_seconds` or whose lease ran out.
 
     Longest first; what is paused, or held for another configuration, last. Of each finding, and of batches for each
-    provider and region, the SHOWN_STUCK whose turn is next are looked at.
+    provider and region, the SHOWN_STUCK that come next are looked at.
     """
 
     async def find(connection: Connection) -> Sequence[Any]:

@@ -1,6 +1,6 @@
-"""What is owed: work that nobody was told of, and leases that ran out. Read and repaired in bounded pages.
+"""Owed work: due work whose envelope was lost, and leases that ran out. Found and repaired in bounded pages.
 
-The leader's: run these in `db.leadership.as_leader`.
+Only the leader runs these, in `db.leadership.as_leader`.
 """
 
 from db.engine import Connection, statement
@@ -9,9 +9,9 @@ PAGE = 500
 
 
 async def ready_expired_batches(connection: Connection) -> list[tuple[int, int]]:
-    """Make batches whose lease ran out ready for whoever comes; return (job_no, batch_no) of those newly made so.
+    """Make batches whose lease ran out ready for any worker; return (job_no, batch_no) of those that weren't.
 
-    The lease stays the holder's until somebody claims: an answer that was paid for may still be written.
+    The lease stays the holder's until another worker claims: an answer that was paid for may still be written.
     """
     rows = await connection.fetch(statement("ready_expired_batches"), PAGE)
     return [(row["job_no"], row["batch_no"]) for row in rows]

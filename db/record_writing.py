@@ -1,4 +1,4 @@
-"""Writing the rows of an import: new ones, then those that differ, in one order; what is as it was isn't touched.
+"""Writing the rows of an import: new rows, then rows that differ, in one order; unchanged rows aren't touched.
 
 A row carries the generation of the import that wrote it, and one with a lower generation leaves it as it is. Where an
 older import may still write, rows that are as they were are raised to this import's generation too.
@@ -30,8 +30,8 @@ async def write_records(
 ) -> None:
     """Write the rows that there are not, then those that differ: in one order, so that no two loads meet in a circle.
 
-    `contested` are the record sets into which an older import may still write. What was to be written and wasn't,
-    another transaction wrote meanwhile, which the next look tells.
+    `contested` are the record sets into which an older import may still write. Rows that were to be written and
+    weren't, another transaction wrote meanwhile: the next look finds them.
     """
     if not reports:
         return
@@ -50,25 +50,25 @@ def _repeated(reports: Sequence[ImportReport]) -> Mapping[BatchKey, set[str]]:
     """Return the keys of each batch that one before it holds too, by (job_no, batch_no)."""
     seen: dict[tuple[int, int], set[str]] = {}
     repeated: dict[BatchKey, set[str]] = {}
-    for one in reports:
-        keys = {row.record_key for row in one.records}
-        before = seen.setdefault((one.batch.job_no, one.range.record_set_no), set())
+    for report in reports:
+        keys = {row.record_key for row in report.records}
+        before = seen.setdefault((report.batch.job_no, report.range.record_set_no), set())
         if twice := before & keys:
-            repeated[one.batch.job_no, one.batch.batch_no] = twice
+            repeated[report.batch.job_no, report.batch.batch_no] = twice
         before |= keys
     return repeated
 
 
 def _has_missing(reports: Sequence[ImportReport]) -> bool:
-    return any(one.inserted + one.known < len(one.records) for one in reports)
+    return any(report.inserted + report.known < len(report.records) for report in reports)
 
 
 async def _count_known(connection: Connection, reports: Sequence[ImportReport], contested: Sequence[int]) -> int:
     """Set how many rows there are already; return how many of them can't stay as they are."""
     rows = await connection.fetch(statement("count_known_records"), contested)
     found = {(row["job_no"], row["batch_no"]): (row["known"], row["superseded"]) for row in rows}
-    for one in reports:
-        one.known, one.superseded = found.get((one.batch.job_no, one.batch.batch_no), (0, 0))
+    for report in reports:
+        report.known, report.superseded = found.get((report.batch.job_no, report.batch.batch_no), (0, 0))
     wanted: int = sum(row["wanted"] for row in rows)
     return wanted
 
@@ -76,8 +76,8 @@ async def _count_known(connection: Connection, reports: Sequence[ImportReport], 
 async def _insert_records(connection: Connection, reports: Sequence[ImportReport]) -> None:
     rows = await connection.fetch(statement("insert_records"))
     inserted = {(row["job_no"], row["batch_no"]): row["inserted"] for row in rows}
-    for one in reports:
-        one.inserted += inserted.get((one.batch.job_no, one.batch.batch_no), 0)
+    for report in reports:
+        report.inserted += inserted.get((report.batch.job_no, report.batch.batch_no), 0)
 
 
 async def _stage(connection: Connection, reports: Sequence[ImportReport]) -> None:
@@ -91,9 +91,16 @@ async def _stage(connection: Connection, reports: Sequence[ImportReport]) -> Non
         schema_name="pg_temp",
         columns=("record_set_no", "record_key", "payload", "job_no", "batch_no", "generation"),
         records=[
-            (one.range.record_set_no, key, payload, one.batch.job_no, one.batch.batch_no, one.range.generation)
-            for one in reports
-            for key, payload, _ in one.records
+            (
+                report.range.record_set_no,
+                key,
+                payload,
+                report.batch.job_no,
+                report.batch.batch_no,
+                report.range.generation,
+            )
+            for report in reports
+            for key, payload, _ in report.records
         ],
     )
 
@@ -114,10 +121,10 @@ async def _update_records(connection: Connection, reports: Sequence[ImportReport
         superseded[key] += row["superseded"]
     if twice:
         raise DuplicateKeys(twice)
-    for one in reports:
-        key = one.batch.job_no, one.batch.batch_no
-        one.known = known[key] - one.inserted
-        one.updated += updated[key]
-        one.superseded = superseded[key]
+    for report in reports:
+        key = report.batch.job_no, report.batch.batch_no
+        report.known = known[key] - report.inserted
+        report.updated += updated[key]
+        report.superseded = superseded[key]
     unwritten: int = sum(row["wanted"] - row["written"] for row in rows)
     return unwritten

@@ -35,7 +35,7 @@ class RejectFilter:
 
 @dataclass(slots=True)
 class Rejects:
-    """What is left to read of an import's rejects, all of them as they were at one moment."""
+    """The remaining rejects of an import, all of them as they were at one moment."""
 
     connection: Connection
     job_no: int

@@ -1,4 +1,4 @@
-"""Release: a person takes a batch from whoever holds it, without waiting for the lease to run out."""
+"""Release: a person takes a batch from its holder, without waiting for the lease to run out."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Released:
 
 
 async def release(connection: Connection, tenant_no: int, job_id: str, batch_no: int, actor: Actor) -> Released:
-    """Make a running batch due at once under a raised fence, in the caller's transaction; another one is left as it is.
+    """Make a running batch due at once under a raised fence, in the caller's transaction; others stay as they are.
 
     What its holder reports later is stale. Locks the job against other actions, then the batch and the job.
     Raises NotFound and LOCK_TIMED_OUT.

@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 import orjson
 
-from db import gates
+from db import circuit_breakers
 from db.batches import ClaimedBatch
+from db.circuit_breakers import Refusal
 from db.columns import columns
 from db.engine import Connection, statement
-from db.gates import Refusal
 from db.responses import ResponseRow, keep_responses
 from domain.outcome import WORKER_LOST
 from domain.plan import READY_WINDOW
 
 RETRY_WEIGHT = 4
-"""A retried cell counts as this many in its turn, so that first runs go before retries."""
+"""A retried cell counts as this many in its virtual finish time, so that first runs go before retries."""
 
 
 class CompletedCell(NamedTuple):
@@ -44,7 +44,7 @@ class EndedCell(NamedTuple):
     """A cell that ended without an answer, `failed` or `unknown`. Times as CompletedCell.
 
     It had `attempts_before` tries.
-    One that ended without a try of its own has none (`tries` is 0), no start and nobody who was asked.
+    A cell that ended without a try of its own has none (`tries` is 0), no start, and no provider that was asked.
     """
 
     job_no: int
@@ -90,12 +90,12 @@ class RetriedCell(NamedTuple):
 
 @dataclass(slots=True)
 class BatchReport:
-    """What a flush says of one batch: its cells that ended, its tries that will be repeated, what both were answered.
+    """What a flush says of one batch: its ended cells, its tries that will be repeated, and the answers to both.
 
-    A batch `is_released` once nobody works on it; if it has open cells then, it is due again in `due_in_seconds`. One
-    that `is_yielded` gave up its turn with cells that it hadn't tried. `freed_permits` fewer of its calls may be in
-    flight than before. `refusal` closes the pool's gate, `opens_gate` opens it. `record` sets `status` and `open_cells`
-    to what the batch's row says after it.
+    A batch `is_released` once no worker holds it; if it has open cells then, it is due again in `due_in_seconds`. A
+    batch that `is_yielded` gave way to others with cells that it hadn't tried. `freed_permits` fewer of its calls may
+    be in flight than before. `refusal` opens the pool's circuit breaker, `resets_breaker` closes it. `record` sets
+    `status` and `open_cells` to what the batch's row says after it.
     """
 
     batch: ClaimedBatch
@@ -108,13 +108,13 @@ class BatchReport:
     retried: list[RetriedCell] = field(default_factory=list)
     responses: list[ResponseRow] = field(default_factory=list)
     refusal: Refusal | None = None
-    opens_gate: bool = False
+    resets_breaker: bool = False
     status: str = "running"
     open_cells: int = 0
 
     @property
     def results(self) -> int:
-        """How many results and tries this report reports."""
+        """How many results and tries this report holds."""
         return len(self.completed) + len(self.ended) + len(self.retried)
 
     @property
@@ -129,7 +129,7 @@ class BatchReport:
 
     @property
     def unknown(self) -> int:
-        """Of how many of its cells nobody knows what became of them."""
+        """How many of its cells ended ambiguously."""
         return len(self.ended) - self.failed
 
 
@@ -144,7 +144,7 @@ class JobAdvanced:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a flush did: `written` was written; `stale` belongs to leases that others took, and changed nothing."""
+    """What a flush did: the reports that were written; and the `stale` reports, whose leases others took: no change."""
 
     written: Sequence[BatchReport]
     stale: Sequence[BatchReport]
@@ -173,7 +173,7 @@ async def record(connection: Connection, reports: Iterable[BatchReport], *, sour
             written.append(report)
     await _write_cells(connection, written)
     jobs = await _advance_jobs(connection, written, source) if written else []
-    await _move_gates(connection, ordered, written)
+    await _set_breakers(connection, ordered, written)
     return Recorded(written, stale, jobs)
 
 
@@ -219,18 +219,20 @@ async def _write_cells(connection: Connection, reports: Sequence[BatchReport]) -
 
 
 def is_dead_letter(cell: EndedCell) -> bool:
-    """Say whether another try might have succeeded: what the provider refused for good is none."""
+    """Say whether another try might have succeeded: a request that the provider rejected for good is no dead letter."""
     return cell.status == "failed" and (cell.error_retryable or cell.error_code == WORKER_LOST)
 
 
-async def _move_gates(connection: Connection, reported: Sequence[BatchReport], written: Sequence[BatchReport]) -> None:
-    """Move the gates as the calls tell. A refusal counts under a stale lease too: it speaks of the pool."""
-    opened = {report.batch.pool for report in written if report.opens_gate}
+async def _set_breakers(
+    connection: Connection, reported: Sequence[BatchReport], written: Sequence[BatchReport]
+) -> None:
+    """Open and close circuit breakers. A refusal counts under a stale lease too: it is about the pool."""
+    opened = {report.batch.pool for report in written if report.resets_breaker}
     if opened:
-        await gates.open_gates(connection, opened)
+        await circuit_breakers.reset_probed(connection, opened)
     refusals = [report.refusal for report in reported if report.refusal is not None]
     if refusals:
-        await gates.close_gates(connection, refusals)
+        await circuit_breakers.trip(connection, refusals)
 
 
 async def _advance_jobs(connection: Connection, written: Sequence[BatchReport], source: str) -> list[JobAdvanced]:
@@ -243,7 +245,7 @@ async def _advance_jobs(connection: Connection, written: Sequence[BatchReport], 
         if report.status == "completed" and report.batch.next_batch_no is not None
     ]
     due_again = [
-        (report.batch.job_no, report.batch.batch_no, report.open_cells, *_turn(report), report.due_in_seconds)
+        (report.batch.job_no, report.batch.batch_no, report.open_cells, *_order(report), report.due_in_seconds)
         for report in written
         if report.status == "pending"
     ]
@@ -260,8 +262,8 @@ async def _advance_jobs(connection: Connection, written: Sequence[BatchReport], 
     return [JobAdvanced(row["job_no"], row["id"], row["status"]) for row in rows]
 
 
-def _turn(due_again: BatchReport) -> tuple[int, int]:
-    """Return the lane and weight in which a batch is due again: what gave up its turn isn't behind first runs."""
+def _order(due_again: BatchReport) -> tuple[int, int]:
+    """Return the lane and weight in which a batch is due again: a batch that yielded isn't behind first runs."""
     return (0, 1) if due_again.is_yielded else (1, RETRY_WEIGHT)
 
 
@@ -283,7 +285,7 @@ def _job_row(job_no: int, written: Sequence[BatchReport]) -> tuple[int, int, int
 
 
 async def recorded_cells(connection: Connection, reports: Sequence[BatchReport]) -> set[tuple[int, ...]]:
-    """Return the keys (job_no, region_no, model_no, question_no) of those reported cells that have moved on.
+    """Return the keys (job_no, region_no, model_no, question_no) of the reported cells that are recorded already.
 
     They have a result, or had another try than the reported one.
     """

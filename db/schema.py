@@ -62,7 +62,7 @@ def brought_revision() -> str:
 @cache
 def known_revisions() -> frozenset[str]:
     """Return all revisions that this release brings."""
-    return frozenset(one.revision for one in ScriptDirectory.from_config(migration_config()).walk_revisions())
+    return frozenset(script.revision for script in ScriptDirectory.from_config(migration_config()).walk_revisions())
 
 
 async def read_schema(connection: Connection) -> Schema:

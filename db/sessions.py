@@ -1,8 +1,8 @@
-"""The sessions of one pool: how they open, and how one that went silent is found before it costs a minute.
+"""The sessions of one pool: how they open, and how a silent session is found before it costs a minute.
 
-A connection whose peer vanished (NAT, a load balancer, a host that is gone) looks like one whose statement is slow.
-Three things tell: a session that lay idle is asked for a sign of life before it is lent, statements that are quick by
-nature have a limit of seconds, and after either failed, the server is asked what it does for the others.
+A connection whose peer vanished (NAT, a load balancer, a lost host) looks like a connection whose statement is slow.
+Three checks distinguish them: an idle session is asked for a sign of life before it is lent, statements that are quick
+by nature have a limit of seconds, and after either failed, the server is asked what it does for the other sessions.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ class Sessions:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             return False
         except asyncio.CancelledError:
-            session.terminate()  # the answer may still come, to whoever is next
+            session.terminate()  # the answer may still come, to the session's next user
             raise
         return True
 
@@ -120,20 +120,20 @@ class Sessions:
         Those of other pools of this process at the same server are replaced too. One in use goes on where the server
         says that it is at work for it.
         """
-        pools = [one for one in _pools if one.loop is self.loop and one.dialer.info == self.dialer.info]
-        for one in pools:
-            one.suspect_since = time.monotonic()
+        pools = [pool for pool in _pools if pool.loop is self.loop and pool.dialer.info == self.dialer.info]
+        for pool in pools:
+            pool.suspect_since = time.monotonic()
         if self._asking is None or self._asking.done():
             self._asking = asyncio.get_running_loop().create_task(self._end_stuck(pools))
 
     async def _end_stuck(self, pools: "list[Sessions]") -> None:
         """Ask until none of those that wait by now waits any longer: a statement may just have begun."""
         pause = STUCK_SECONDS
-        suspected = [one for pool in pools for one in pool.opened if one.opened_at < self.suspect_since]
+        suspected = [session for pool in pools for session in pool.opened if session.opened_at < self.suspect_since]
         while True:
             await asyncio.sleep(pause)
             since = time.monotonic() - STUCK_SECONDS
-            waiting = {one.get_server_pid(): one for one in suspected if one.is_waiting}
+            waiting = {session.get_server_pid(): session for session in suspected if session.is_waiting}
             if not waiting:
                 return
             active = await self._ask_for_active(list(waiting))

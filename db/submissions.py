@@ -1,4 +1,4 @@
-"""Submissions: the facts that decide them, the locks by which one of several equal ones is first, and their ledger."""
+"""Submissions: the facts that decide them, the locks that put one of several equal ones first, and their ledger."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -159,7 +159,7 @@ async def try_locks(connection: Connection, keys: Iterable[int], lock_timeout: s
     """Take the advisory locks that are free, until the transaction's end, the configuration's (shared) among them.
 
     Never waits. A lock that isn't free decides nothing: look up again once its holder has committed. The configuration
-    isn't kept while another one is being applied. Whatever else the transaction then has to wait for raises
+    isn't kept while another one is being applied. Any other lock that the transaction then has to wait for raises
     LOCK_TIMED_OUT after `lock_timeout`: no transaction of this protocol is ever waited for.
     """
     row = await connection.fetchrow(

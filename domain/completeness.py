@@ -60,5 +60,5 @@ def ending_of(finish_reason: str | None) -> Ending | None:
 
 
 def is_whole(ending: Ending | None) -> bool | None:
-    """Return `is_complete` of an answer that ended like this: None where nobody knows."""
+    """Return `is_complete` of an answer that ended like this: None where that is unknown."""
     return None if ending is None else ending is Ending.WHOLE

@@ -14,7 +14,7 @@ BreakwaterError
 │   └── ExecutionNotUnknown   only what ended ambiguously can be resolved, and only once
 ├── KeyReused             the Idempotency-Key came with another body before
 ├── NotFound              no such thing for this tenant
-└── Overloaded            the backlog is full, or a store is away: come back later
+└── Overloaded            the backlog is full, or a store is unavailable: come back later
 """
 
 from collections.abc import Mapping, Sequence

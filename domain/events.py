@@ -1,4 +1,4 @@
-"""The types of events: what may happen to a job, in the words of whoever reads its timeline."""
+"""The types of events: what may happen to a job, in words for the readers of its timeline."""
 
 from collections.abc import Mapping
 

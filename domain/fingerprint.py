@@ -1,4 +1,4 @@
-"""Tell whether two specs or two bodies are the same: canonical JSON, its hashes, and where two values differ.
+"""Say whether two specs or two bodies are the same: canonical JSON, its hashes, and where two values differ.
 
 Canonical JSON here: keys in code point order, text in NFC, no white space, and one spelling for each number, so that
 300, 300.0 and 3e2 are equal while 1, true and "1" are three values. Exact JSON differs in two things that a provider
@@ -64,7 +64,7 @@ def import_hash(spec: ImportSpec) -> str:
 def body_hash(body: object) -> str:
     """Return `b1:` or `b2:` and 64 hex digits over a submitted body, to compare it under an Idempotency-Key.
 
-    `b2:` where `parameters` anywhere in it hold what only exact JSON tells apart, as under `h2:`. Expects a body that
+    `b2:` where `parameters` anywhere in it hold what only exact JSON distinguishes, as under `h2:`. Expects a body that
     `normalize` took: its depth and numbers are bounded.
     """
     if _has_exact_parameters(body):
@@ -73,7 +73,7 @@ def body_hash(body: object) -> str:
 
 
 def is_same_body(stored_hash: str, body: object) -> bool:
-    """Tell whether `body` hashes to what was stored, by the version that it was stored under."""
+    """Say whether `body` hashes to what was stored, by the version that it was stored under."""
     return stored_hash == ("b1:" + _sha256(canonical_json(body)) if stored_hash.startswith("b1:") else body_hash(body))
 
 
@@ -147,7 +147,7 @@ def import_identity_json(spec: ImportSpec) -> str:
             "kind": spec.kind,
             "name": spec.name,
             "policy": _canonical(spec.policy.to_json()),
-            "record_types": [_record_type_identity(one) for one in sorted(spec.record_types, key=_ID)],
+            "record_types": [_record_type_identity(record_type) for record_type in sorted(spec.record_types, key=_ID)],
         }
     )
 
@@ -175,7 +175,7 @@ def _canonical(value: Any) -> Any:
 
 
 def _is_exact_object(parameters: Mapping[str, Any]) -> bool:
-    """Tell whether parameters hold objects, or text that isn't in NFC."""
+    """Say whether parameters hold objects, or text that isn't in NFC."""
     return any(not _is_nfc(name) or _is_exact(value) for name, value in parameters.items())
 
 
@@ -205,7 +205,7 @@ def _exact(value: Any) -> Any:
 
 
 def _has_exact_parameters(body: Any) -> bool:
-    """Tell whether any member `parameters` of a body, in whatever layout, needs exact JSON."""
+    """Say whether any member `parameters` of a body, in whatever layout, needs exact JSON."""
     if isinstance(body, list):
         return any(_has_exact_parameters(member) for member in body)
     if not isinstance(body, dict):
@@ -250,15 +250,15 @@ def differences(a: object, b: object, *, limit: int = MAX_DIFFERENCES) -> list[s
 def _exact_differences(a: Any, b: Any, at: str) -> Iterator[str]:
     """Return pointers to the parameters that differ in exact JSON, of two values that are canonically equal."""
     if isinstance(a, list) and isinstance(b, list):
-        for index, (mine, other) in enumerate(zip(a, b, strict=False)):
-            yield from _exact_differences(mine, other, point(at, index))
+        for index, (ours, other) in enumerate(zip(a, b, strict=False)):
+            yield from _exact_differences(ours, other, point(at, index))
     elif isinstance(a, dict) and isinstance(b, dict):
         for name in sorted(a.keys() & b.keys()):
-            mine, other, here = a[name], b[name], point(at, name)
-            if name == "parameters" and isinstance(mine, dict) and isinstance(other, dict):
-                yield from _parameter_differences(mine, other, here)
+            ours, other, here = a[name], b[name], point(at, name)
+            if name == "parameters" and isinstance(ours, dict) and isinstance(other, dict):
+                yield from _parameter_differences(ours, other, here)
             else:
-                yield from _exact_differences(mine, other, here)
+                yield from _exact_differences(ours, other, here)
 
 
 def _parameter_differences(a: dict[str, Any], b: dict[str, Any], at: str) -> Iterator[str]:

@@ -61,12 +61,12 @@ def normalize_import(body: Mapping[str, Any], registry: Registry) -> Normalized[
         metadata=read_metadata(parts.get("metadata"), findings),
     )
     findings.refuse()
-    wanted = dict.fromkeys(of_source(one.source) for one in spec.record_types)
+    wanted = dict.fromkeys(of_source(record_type.source) for record_type in spec.record_types)
     return Normalized(spec, findings.listed_notes(), import_hash(spec), _plan(spec), wanted=tuple(wanted))
 
 
 def _plan(spec: ImportSpec) -> PlannedImport:
-    levels = level_by_id({one.id: one.depends_on for one in spec.record_types})
+    levels = level_by_id({record_type.id: record_type.depends_on for record_type in spec.record_types})
     return PlannedImport(record_types=len(spec.record_types), levels=1 + max(levels.values()))
 
 

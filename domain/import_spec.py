@@ -17,7 +17,7 @@ IMPORT = "import"
 
 @dataclass(frozen=True, slots=True)
 class RecordType:
-    """One kind of rows: the columns that tell its rows apart, where they come from, and what is loaded before it."""
+    """One kind of rows: the columns of its key, its source, and the record types that are loaded before it."""
 
     id: str
     key: tuple[str, ...]
@@ -65,7 +65,7 @@ class ImportPolicy:
         return {name: getattr(self, name) for name in _POLICY_FIELDS}
 
 
-_POLICY_FIELDS = tuple(one.name for one in fields(ImportPolicy))
+_POLICY_FIELDS = tuple(declared.name for declared in fields(ImportPolicy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class ImportSpec:
             id=stored["id"],
             name=stored["name"],
             dataset=stored["dataset"],
-            record_types=tuple(RecordType.from_json(one) for one in stored["record_types"]),
+            record_types=tuple(RecordType.from_json(record_type) for record_type in stored["record_types"]),
             policy=ImportPolicy(**stored["policy"]),
             on_duplicate=OnDuplicate(stored["on_duplicate"]),
             metadata=stored["metadata"],

@@ -35,7 +35,7 @@ class Spec(Protocol):
 
     @property
     def cells(self) -> CellPlan | None:
-        """The cells that it plans; None where only coordination tells what there is to do."""
+        """The cells that it plans; None where only coordination finds out what there is to do."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as the API shows it and as the database keeps it."""
@@ -71,7 +71,7 @@ class Normalized(Generic[SpecT_co]):
 
     @property
     def refusal(self) -> SpecRejected | None:
-        """What a new job of this spec is refused with while something that it names is paused."""
+        """The error for a new job of this spec while something that it names is paused."""
         return SpecRejected(self.pauses) if self.pauses else None
 
 

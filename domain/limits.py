@@ -42,28 +42,28 @@ def grant_calls(
     left_by_job: dict[int, int | None] = {}
     untried = set(probed)
     grants = []
-    for one in due:
-        is_probed = one.pool in probed
-        if is_probed and one.pool not in untried:
+    for batch in due:
+        is_probed = batch.pool in probed
+        if is_probed and batch.pool not in untried:
             continue
-        in_job = left_by_job.setdefault(one.job_no, one.job_room)
-        in_pool = left_by_pool[one.pool]
-        wanted = 1 if is_probed else max(one.open_cells, 1)
-        permits = min(wanted, calls, *(room + one.own_permits for room in (in_job, in_pool) if room is not None))
+        in_job = left_by_job.setdefault(batch.job_no, batch.job_room)
+        in_pool = left_by_pool[batch.pool]
+        wanted = 1 if is_probed else max(batch.open_cells, 1)
+        permits = min(wanted, calls, *(room + batch.own_permits for room in (in_job, in_pool) if room is not None))
         if permits <= 0:
             continue
         calls -= permits
-        left_by_job[one.job_no] = None if in_job is None else in_job + one.own_permits - permits
-        left_by_pool[one.pool] = None if in_pool is None else in_pool + one.own_permits - permits
-        untried.discard(one.pool)
-        grants.append(Grant(one, permits))
+        left_by_job[batch.job_no] = None if in_job is None else in_job + batch.own_permits - permits
+        left_by_pool[batch.pool] = None if in_pool is None else in_pool + batch.own_permits - permits
+        untried.discard(batch.pool)
+        grants.append(Grant(batch, permits))
     return grants, left_by_pool
 
 
 def grant_cells(due: Iterable[Due], cells: int) -> list[bool]:
     """Return, for each batch in turn order, whether a worker that takes up to `cells` more cells takes it."""
     taken = []
-    for one in due:
+    for batch in due:
         taken.append(cells > 0)
-        cells -= one.open_cells
+        cells -= batch.open_cells
     return taken

@@ -20,7 +20,7 @@ _HOMES = {"model": "/id", "model_id": "/id", "region": "/regions", "providers": 
 class JobRegions:
     """The regions that the job names for its models.
 
-    `names` is None if the job names none, and empty if what it names was refused: then nothing is held against models.
+    `names` is None if the job names none, and empty if what it names was refused: then models add no errors.
     `at` is where they stand or would have to stand.
     """
 
@@ -49,7 +49,7 @@ class ModelReading:
 
 
 def read_models(part: Part, reading: ModelReading) -> tuple[Model, ...]:
-    """Return the models in their order, the first of each id; a twin that differs is an error."""
+    """Return the models in their order, the first of each id; a duplicate that differs is an error."""
     kept_by_id: dict[str, tuple[Model, int]] = {}
     for index, value in enumerate(read_list(part, "models", reading.findings) or ()):
         model = _read_model(value, f"{part.at}/{index}", reading)
@@ -57,7 +57,7 @@ def read_models(part: Part, reading: ModelReading) -> tuple[Model, ...]:
             continue
         kept, kept_index = kept_by_id.setdefault(model.id, (model, index))
         if kept_index != index:
-            _drop_twin(model, kept, f"{part.at}/{index}", f"{part.at}/{kept_index}", reading.findings)
+            _drop_duplicate(model, kept, f"{part.at}/{index}", f"{part.at}/{kept_index}", reading.findings)
     _finish(part.at, reading)
     return tuple([model for model, _ in kept_by_id.values()])
 
@@ -69,20 +69,20 @@ def read_single_model(part: Part, reading: ModelReading) -> tuple[Model, ...]:
     return () if model is None else (model,)
 
 
-def _drop_twin(twin: Model, kept: Model, at: str, kept_at: str, findings: Findings) -> None:
+def _drop_duplicate(duplicate: Model, kept: Model, at: str, kept_at: str, findings: Findings) -> None:
     differing = [
         name
         for name, differs in (
-            ("name", twin.name != kept.name),
-            ("provider", twin.provider != kept.provider),
-            ("regions", set(twin.regions) != set(kept.regions)),
+            ("name", duplicate.name != kept.name),
+            ("provider", duplicate.provider != kept.provider),
+            ("regions", set(duplicate.regions) != set(kept.regions)),
         )
         if differs
     ]
     if not differing:
-        findings.notes.append(Note(Action.DROPPED_DUPLICATE, at, value=cut(twin.id), kept=kept_at))
+        findings.notes.append(Note(Action.DROPPED_DUPLICATE, at, value=cut(duplicate.id), kept=kept_at))
         return
-    detail = f"Model `{cut(twin.id)}` differs in {' and '.join(differing)} from {kept_at}; give one of them only."
+    detail = f"Model `{cut(duplicate.id)}` differs in {' and '.join(differing)} from {kept_at}; give one of them only."
     findings.error(at, "conflicting_model", detail, conflicts_with=kept_at, differing=differing)
 
 

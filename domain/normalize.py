@@ -1,6 +1,6 @@
 """Turn a submitted body of any kind into the spec that will run, or say everything that keeps it from running.
 
-What can't be stored is refused first, then a kind that nobody knows; the rest is for the kind's own module.
+A body that can't be stored is refused first, then an unknown kind; the rest is for the kind's own module.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ KINDS: Mapping[str, SpecKind] = {kind.name: kind for kind in (inference_reading.
 def normalize(body: object, registry: Registry, kinds: Mapping[str, SpecKind] = KINDS) -> Normalized[Any]:
     """Return the normalized spec of a submitted body of any kind and accepted layout.
 
-    Normalizing the JSON of a normalized spec changes nothing. Raises `SpecRejected` with every error found; what
-    can't be stored at all (`domain.wellformed`) and the kind are told before anything else is looked at. A spec whose
+    Normalizing the JSON of a normalized spec changes nothing. Raises `SpecRejected` with every error found; what can't
+    be stored at all (`domain.wellformed`) and the kind are reported before anything else is looked at. A spec whose
     only fault is that something is paused is returned with its `refusal`.
     """
     refuse_unstorable(body)

@@ -10,17 +10,17 @@ from domain.spec import Incomplete
 
 BACKOFF_BASE_SECONDS = 0.5
 BACKOFF_CAP_SECONDS = 60.0
-GATE_BASE_SECONDS = 0.25
-GATE_CAP_SECONDS = 30.0
-"""A closed gate whose provider doesn't say for how long: from base to cap, twice as long after each refused probe."""
-GATE_LEAST_SECONDS = 1.0
+BREAKER_BASE_SECONDS = 0.25
+BREAKER_CAP_SECONDS = 30.0
+"""How long a circuit breaker is open if the provider doesn't say: doubled after each refused probe, up to the cap."""
+BREAKER_LEAST_SECONDS = 1.0
 """One whose provider does say: some ask for milliseconds as long as they are overloaded."""
 OWN_REFUSALS = 30
-"""So many refusals that may be about one call alone cost that call no try: 12 minutes of a gate that only it probes."""
+"""So many refusals that may be about one call alone cost that call no try: 12 minutes in which only it probes."""
 MOST_FORGIVEN = 30_000
 """After so many no refusal is forgiven: tries are counted in 16 bits. At one a second that is after 8 hours."""
 AWAY_SECONDS = 300.0
-"""A source that is away says nothing of what was asked: for so long no try that finds it away counts."""
+"""An unavailable source says nothing about the request: for so long a try that finds it unavailable doesn't count."""
 AWAY_BASE_SECONDS = 1.0
 AWAY_CAP_SECONDS = 15.0
 WORKER_LOST = "worker_lost"
@@ -49,10 +49,10 @@ class KeptResponse(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an answer tells of itself beside its text.
+    """What an answer says of itself beside its text.
 
     `ending` and `finish_reason` say why it ended, `model_used` which model answered; None where the provider doesn't
-    say. `usage` is what it tells of tokens, seconds and cost, `response` the whole of it.
+    say. `usage` is what it says of tokens, seconds and cost, `response` the whole of it.
     """
 
     finish_reason: str | None = None
@@ -63,7 +63,7 @@ class Reply:
 
     @property
     def is_complete(self) -> bool | None:
-        """Whether the answer is whole; None where nobody knows."""
+        """Whether the answer is whole; None where that is unknown."""
         return is_whole(self.ending)
 
 
@@ -88,10 +88,10 @@ class Completed:
 class Failed:
     """The try failed; a `retryable` one is repeated while the policy has attempts left.
 
-    One that `closes_gate` tells that the provider takes no calls in this region for `retry_after_seconds` (None: it
+    A try that `trips_breaker` says that the provider takes no calls in this region for `retry_after_seconds` (None: it
     doesn't say how long); it doesn't count against the policy's attempts, or only after OWN_REFUSALS where it
     `may_be_own`: about this call and not about the provider. Any other is repeated no sooner than after those seconds.
-    `provider_used` as in Completed; `reply` is what an answer told that makes the try fail all the same.
+    `provider_used` as in Completed; `reply` is what an answer said of itself that makes the try fail all the same.
     """
 
     code: str
@@ -100,7 +100,7 @@ class Failed:
     end: End = End.ANSWERED
     region_served: str | None = None
     provider_used: str | None = None
-    closes_gate: bool = False
+    trips_breaker: bool = False
     may_be_own: bool = False
     retry_after_seconds: float | None = None
     reply: Reply = NO_REPLY
@@ -130,12 +130,12 @@ def backoff_seconds(attempts: int, jitter: float) -> float:
 
 
 def is_forgiven(away_seconds: float | None) -> bool:
-    """Return whether a try that found its source away counts against nothing, `away_seconds` after the first one."""
+    """Return whether a try that found its source unavailable is forgiven, `away_seconds` after the first such try."""
     return (away_seconds or 0.0) < AWAY_SECONDS
 
 
 def away_backoff_seconds(away_seconds: float | None, jitter: float) -> float:
-    """Return the wait for a source that is away: about as long as it has been, within bounds, half of it jitter."""
+    """Return the wait for an unavailable source: about as long as it has been so, within bounds, half of it jitter."""
     return (1 + jitter) / 2 * min(AWAY_CAP_SECONDS, AWAY_BASE_SECONDS + (away_seconds or 0.0))
 
 

@@ -17,7 +17,7 @@ _MAX_GUESSES = 50
 
 
 def read_questions(part: Part, scope: Scope) -> tuple[Question, ...]:
-    """Return the questions in their order, the first of each id; a twin with another text is an error."""
+    """Return the questions in their order, the first of each id; a duplicate with another text is an error."""
     values = read_list(part, "questions", scope.findings)
     kept_by_id: dict[str, tuple[Question, int]] = {}
     for index, value in enumerate(values or ()):
@@ -26,15 +26,15 @@ def read_questions(part: Part, scope: Scope) -> tuple[Question, ...]:
             continue
         kept, kept_index = kept_by_id.setdefault(question.id, (question, index))
         if kept_index != index:
-            _drop_twin(question, kept, f"{part.at}/{index}", f"{part.at}/{kept_index}", scope.findings)
+            _drop_duplicate(question, kept, f"{part.at}/{index}", f"{part.at}/{kept_index}", scope.findings)
     return tuple([question for question, _ in kept_by_id.values()])
 
 
-def _drop_twin(twin: Question, kept: Question, at: str, kept_at: str, findings: Findings) -> None:
-    if twin.text == kept.text:
-        findings.notes.append(Note(Action.DROPPED_DUPLICATE, at, value=cut(twin.id), kept=kept_at))
+def _drop_duplicate(duplicate: Question, kept: Question, at: str, kept_at: str, findings: Findings) -> None:
+    if duplicate.text == kept.text:
+        findings.notes.append(Note(Action.DROPPED_DUPLICATE, at, value=cut(duplicate.id), kept=kept_at))
         return
-    detail = f"Question `{cut(twin.id)}` has another text at {kept_at}; give one of them another id."
+    detail = f"Question `{cut(duplicate.id)}` has another text at {kept_at}; give one of them another id."
     findings.error(at, "conflicting_question", detail, conflicts_with=kept_at)
 
 

@@ -176,7 +176,7 @@ def refuse_unknown(
     """Add an error for each member that isn't known, naming the nearest known name or where its home is.
 
     `homes` maps names that belong elsewhere to pointers below `root`. Names that are `refused` already are passed over,
-    and suggested to nobody. In the order of the body.
+    and not suggested. In the order of the body.
     """
     if members.keys() <= known:
         return

@@ -16,7 +16,7 @@ from domain.waves import find_cycles
 
 MAX_KEY_COLUMNS = 16
 MAX_CYCLES = 5
-"""Cycles that one answer tells; one dependency each must go."""
+"""Cycles that one answer names; one dependency of each must go."""
 _SHOWN_NODES = 20
 _MAX_GUESSES = 3
 """Unknown dependencies of one body whose nearest id is looked for: among 200 long ids each costs up to 0.1 s."""
@@ -34,7 +34,7 @@ class _Reading:
 
 
 def read_record_types(part: Part | None, scope: Scope) -> tuple[RecordType, ...]:
-    """Return the record types in their order, the first of each id; a twin that differs is an error, as is a cycle."""
+    """Return the record types in their order, the first of each id; a differing duplicate or a cycle is an error."""
     if part is None or part.value == []:
         scope.findings.error("/record_types", "record_types_missing", "Name at least one record type.")
         return ()
@@ -48,7 +48,7 @@ def read_record_types(part: Part | None, scope: Scope) -> tuple[RecordType, ...]
             continue
         kept, kept_at = kept_by_id.setdefault(record_type.id, (record_type, at))
         if kept_at != at:
-            _drop_twin(record_type, kept, at, kept_at, scope.findings)
+            _drop_duplicate(record_type, kept, at, kept_at, scope.findings)
     _refuse_cycles(reading)
     return tuple([record_type for record_type, _ in kept_by_id.values()])
 
@@ -57,20 +57,22 @@ def _has_id(value: object) -> bool:
     return isinstance(value, dict) and isinstance(value.get("id"), str)
 
 
-def _drop_twin(twin: RecordType, kept: RecordType, at: str, kept_at: str, findings: Findings) -> None:
+def _drop_duplicate(duplicate: RecordType, kept: RecordType, at: str, kept_at: str, findings: Findings) -> None:
     differing = [
         name
         for name, differs in (
-            ("key", twin.key != kept.key),
-            ("source", twin.source != kept.source),
-            ("depends_on", set(twin.depends_on) != set(kept.depends_on)),
+            ("key", duplicate.key != kept.key),
+            ("source", duplicate.source != kept.source),
+            ("depends_on", set(duplicate.depends_on) != set(kept.depends_on)),
         )
         if differs
     ]
     if not differing:
-        findings.notes.append(Note(Action.DROPPED_DUPLICATE, at, value=cut(twin.id), kept=kept_at))
+        findings.notes.append(Note(Action.DROPPED_DUPLICATE, at, value=cut(duplicate.id), kept=kept_at))
         return
-    detail = f"Record type `{cut(twin.id)}` differs in {' and '.join(differing)} from {kept_at}; give one of them only."
+    detail = (
+        f"Record type `{cut(duplicate.id)}` differs in {' and '.join(differing)} from {kept_at}; give one of them only."
+    )
     findings.error(at, "conflicting_record_type", detail, conflicts_with=kept_at, differing=differing)
 
 

@@ -10,7 +10,7 @@ _NAMES = frozenset({"public_key", "publickey", "private_key", "privatekey", "api
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether a member of this name is redacted: signatures, keys, everything about a wallet."""
+    """Say whether a member of this name is redacted: signatures, keys, everything about a wallet."""
     if len(name) > 100:  # noqa: PLR2004  no such name is that long, and folding all of it would cost
         return False
     folded = name.casefold()

@@ -39,5 +39,5 @@ class Scope:
             self.findings.pause(at, "provider_paused", detail, provider=cut(serving))
 
     def is_known_provider(self, provider: str) -> bool:
-        """Tell whether the registry has the provider, paused or not."""
+        """Say whether the registry has the provider, paused or not."""
         return self.registry.providers is None or provider in self.registry.providers

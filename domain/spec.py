@@ -35,7 +35,7 @@ class OnPaused(StrEnum):
 
 
 class Incomplete(StrEnum):
-    """What an answer is that was cut, filtered or refused: kept as one, a failure, or a try to repeat."""
+    """How an answer counts that was cut, filtered or refused: as an answer, a failure, or a try to repeat."""
 
     KEEP = "keep"
     FAIL = "fail"
@@ -84,7 +84,7 @@ class Policy:
         return members
 
 
-_POLICY_FIELDS = tuple(one.name for one in fields(Policy))
+_POLICY_FIELDS = tuple(declared.name for declared in fields(Policy))
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ WAVE_TRANSITIONS = frozenset(
 BATCH_TRANSITIONS = frozenset(
     {
         ("pending", "running"),  # claimed
-        ("running", "pending"),  # handed back, or a retry is due later
+        ("running", "pending"),  # released, or a retry is due later
         ("pending", "cancelled"),
         ("pending", "failed"),  # its leases were lost too often
         ("running", "completed"),
@@ -104,7 +104,7 @@ EXECUTION_TRANSITIONS = frozenset(
         ("planned", "completed"),
         ("planned", "failed"),
         ("planned", "cancelled"),
-        ("running", "planned"),  # handed back before its call
+        ("running", "planned"),  # released before its call
         ("running", "completed"),
         ("running", "failed"),
         ("running", "cancelled"),

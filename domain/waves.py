@@ -66,7 +66,7 @@ def _find_cycle(depends_on: Mapping[str, Collection[str]]) -> list[str] | None:
     try:
         TopologicalSorter(depends_on).prepare()
     except CycleError as error:
-        nodes: list[str] = error.args[1][:0:-1]  # graphlib tells them the other way round, the first also as the last
+        nodes: list[str] = error.args[1][:0:-1]  # graphlib lists them in reverse, the first also as the last
         order = {node: number for number, node in enumerate(depends_on)}
         start = nodes.index(min(nodes, key=order.__getitem__))
         return [*nodes[start:], *nodes[: start + 1]]
@@ -95,7 +95,7 @@ def plan_waves(
     waves: list[PlannedWave] = []
     batch_no = 1
     for level, ids in _ids_by_level(tuple(record_types)):
-        for pieces in _cut([(one, batches_by_type[one]) for one in ids], batches_per_wave):
+        for pieces in _cut([(type_id, batches_by_type[type_id]) for type_id in ids], batches_per_wave):
             shares = []
             for record_type, first, last in pieces:
                 shares.append(Share(record_type, batch_no, first, last))
@@ -105,9 +105,9 @@ def plan_waves(
 
 
 def _ids_by_level(record_types: Sequence[RecordType]) -> Iterator[tuple[int, list[str]]]:
-    levels = level_by_id({one.id: one.depends_on for one in record_types})
+    levels = level_by_id({record_type.id: record_type.depends_on for record_type in record_types})
     for level in range(max(levels.values(), default=-1) + 1):
-        yield level, [one.id for one in record_types if levels[one.id] == level]
+        yield level, [record_type.id for record_type in record_types if levels[record_type.id] == level]
 
 
 def _cut(counts: Iterable[tuple[str, int]], size: int) -> Iterator[list[tuple[str, int, int]]]:

@@ -33,7 +33,7 @@ def refuse_unstorable(body: object) -> None:
 
 
 def is_storable(body: object) -> bool:
-    """Tell whether every key, text, number and level of nesting of the body can be stored, and how many there are."""
+    """Say whether every key, text, number and level of nesting of the body can be stored, and how many there are."""
     keys: list[str] = []
     texts: list[str] = []
     level = [body]
@@ -66,7 +66,7 @@ def _is_storable_number(value: object) -> bool:
 
 
 def _is_storable_text(text: str) -> bool:
-    """Tell whether the text has neither NUL nor a lone surrogate, which UTF-8 can't encode."""
+    """Say whether the text has neither NUL nor a lone surrogate, which UTF-8 can't encode."""
     if "\0" in text:
         return False
     try:
@@ -77,14 +77,14 @@ def _is_storable_text(text: str) -> bool:
 
 
 def _are_plain_keys(joined: str, body: object) -> bool:
-    """Tell whether the keys are storable and none equals its neighbour in another Unicode form."""
+    """Say whether the keys are storable and none equals its neighbour in another Unicode form."""
     if joined.isascii():
         return "\0" not in joined
     return next(_errors(body), None) is None
 
 
 def _has_too_many_values(body: object) -> bool:
-    """Tell it down to the depth that is walked; what lies deeper is refused as such."""
+    """Say so down to the depth that is walked; deeper values are refused as such."""
     level = [body]
     count = 1
     for _ in range(MAX_DEPTH):
@@ -111,9 +111,9 @@ def _errors(body: object) -> Iterator[FieldError]:
     while stack:
         value, at, depth = stack.pop()
         if isinstance(value, (dict, list)) and depth < MAX_DEPTH:
-            twins = _twin_keys(value)
+            duplicates = _duplicate_keys(value)
             for name, member in reversed(_members(value)):
-                if isinstance(name, str) and (detail := _key_problem(name, twins)):
+                if isinstance(name, str) and (detail := _key_problem(name, duplicates)):
                     yield FieldError(_pointer((at, name)), *detail)
                 if isinstance(member, (dict, list)):
                     if member or depth + 1 == MAX_DEPTH:
@@ -132,22 +132,22 @@ def _members(container: dict[str, object] | list[object]) -> list[tuple[str | in
     return list(container.items()) if isinstance(container, dict) else list(enumerate(container))
 
 
-def _twin_keys(container: dict[str, object] | list[object]) -> set[str]:
+def _duplicate_keys(container: dict[str, object] | list[object]) -> set[str]:
     """Return the keys that are the same text in another Unicode form as a key before them."""
     if isinstance(container, list) or "".join(container).isascii():
         return set()
     seen: set[str] = set()
-    twins: set[str] = set()
+    duplicates: set[str] = set()
     for name in container:
         composed = normalize_unicode("NFC", name)
-        (twins if composed in seen else seen).add(composed if composed not in seen else name)
-    return twins
+        (duplicates if composed in seen else seen).add(composed if composed not in seen else name)
+    return duplicates
 
 
-def _key_problem(name: str, twins: set[str]) -> tuple[str, str] | None:
+def _key_problem(name: str, duplicates: set[str]) -> tuple[str, str] | None:
     if not _is_storable_text(name):
         return "invalid_character", "Take NUL characters and lone surrogates out of this name."
-    if name in twins:
+    if name in duplicates:
         return "duplicate_key", "Give this name once: another name here is the same text in another Unicode form."
     return None
 

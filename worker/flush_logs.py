@@ -28,7 +28,7 @@ def log_flush(log: structlog.stdlib.BoundLogger, recorded: Recorded) -> None:
 
 def _log_breaker(log: structlog.stdlib.BoundLogger, report: BatchReport) -> None:
     pool = {"provider": report.batch.provider, "region": report.batch.region}
-    if report.opens_gate:
+    if report.resets_breaker:
         log.info("gate_opened", **pool)
     if report.refusal is not None:
         log.warning("gate_closed", **pool, code=report.refusal.code, seconds=report.refusal.seconds)

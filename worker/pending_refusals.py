@@ -29,7 +29,7 @@ class PendingRefusals:
         A former address moves no circuit breaker of the one that is configured now.
         """
         if not self.is_current(run):
-            report.refusal, report.opens_gate = None, False
+            report.refusal, report.resets_breaker = None, False
         if report.refusal is not None:
             self._pools.add(run.batch.pool)
             for other in self._in_hand.runs:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import orjson
 
 from db.batches import ClaimedBatch
-from db.gates import Refusal
+from db.circuit_breakers import Refusal
 from db.responses import ResponseRow
 from db.results import CompletedCell, EndedCell, RetriedCell
 from domain.calls import Cell
@@ -137,14 +137,14 @@ def responses(batch: ClaimedBatch, index: int, outcome: Outcome) -> list[Respons
 
 def refusal(batch: ClaimedBatch, failed: Failed, *, is_probing: bool) -> Refusal | None:
     """Return what closes the circuit breaker of the batch's pool; None where the pool isn't meant."""
-    if not failed.closes_gate and (not is_probing or passes_gate(failed)):
+    if not failed.trips_breaker and (not is_probing or passes_breaker(failed)):
         return None
     return Refusal(*batch.pool, failed.code, storable(failed.detail), failed.retry_after_seconds, is_probing)
 
 
-def passes_gate(outcome: Outcome) -> bool:
+def passes_breaker(outcome: Outcome) -> bool:
     """Say whether a probing call was let through; after an ambiguous end nobody knows."""
-    return isinstance(outcome, Completed) or (outcome.end is End.ANSWERED and not outcome.closes_gate)
+    return isinstance(outcome, Completed) or (outcome.end is End.ANSWERED and not outcome.trips_breaker)
 
 
 def has_tries_left(batch: ClaimedBatch, index: int, failed: Failed, *, max_attempts: int) -> bool:
@@ -155,7 +155,7 @@ def has_tries_left(batch: ClaimedBatch, index: int, failed: Failed, *, max_attem
 def is_forgiven(batch: ClaimedBatch, index: int, failed: Failed) -> bool:
     """Say whether a try counts against nothing: it met a provider that takes no calls."""
     most = OWN_REFUSALS if failed.may_be_own else MOST_FORGIVEN
-    return failed.closes_gate and batch.forgiven[index] < most
+    return failed.trips_breaker and batch.forgiven[index] < most
 
 
 def _counted_tries(batch: ClaimedBatch, index: int) -> int:

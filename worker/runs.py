@@ -161,7 +161,7 @@ class BatchRun:
                 self._add_failure(report, index, outcome, tried)
             case _:
                 assert_never(outcome)
-        report.opens_gate = self.is_probing and reporting.passes_gate(outcome)
+        report.resets_breaker = self.is_probing and reporting.passes_breaker(outcome)
         self.is_probing = False
 
     def close(self, report: BatchReport) -> None:

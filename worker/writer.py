@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from db import counters, results
 from db.batches import ClaimedBatch
+from db.circuit_breakers import longer_refusal
 from db.counters import Increment, increment
 from db.engine import INVALID_DATA, REJECTED, TIMED_OUT, UNAVAILABLE, Connection, in_transaction
-from db.gates import longer_refusal
 from db.results import BatchReport, CellsAlreadyTerminal, Recorded
 from runtime.metrics import (
     DUPLICATES_PREVENTED,
@@ -67,7 +67,7 @@ class Writer:
             waiting.due_in_seconds = report.due_in_seconds
             waiting.freed_permits += report.freed_permits
             waiting.refusal = longer_refusal(waiting.refusal, report.refusal)
-            waiting.opens_gate = report.opens_gate or waiting.opens_gate
+            waiting.resets_breaker = report.resets_breaker or waiting.resets_breaker
         self._idle.clear()
         self._arrived.set()
 

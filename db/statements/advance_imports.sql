@@ -1,9 +1,9 @@
--- Carry ended batches of imports up: waves first ($1 to $5), then jobs ($6 to $9), each by the counts it now has under its
--- row lock, so that of two transactions that end a wave's last batches exactly one sees the end, opens the next wave and
--- makes its first batches ready, or gives the job its verdict. A failed wave opens nothing: later ones stay pending, and what
--- failed is told by another statement.
--- Then the event of this transaction ($10 tells it), the batches released by ended ones ($11 to $13), and those due
--- again ($14 to $19), which are offered because the last WHERE counts them.
+-- Carry ended batches of imports up: waves first ($1 to $5), then jobs ($6 to $9), each by the counts it now has under
+-- its row lock. So of two transactions that end a wave's last batches exactly one sees the end, opens the next wave
+-- and makes its first batches ready, or ends the job. A failed wave opens nothing: later waves stay pending, and
+-- another statement writes what failed.
+-- Then write the event of this transaction ($10 is its source), and offer the batches that ended batches release ($11
+-- to $13) and those due again ($14 to $19); they are offered because the last WHERE counts them.
 WITH advanced_waves AS (
     UPDATE waves AS w
     SET open_batches = w.open_batches - i.ended,
@@ -34,9 +34,9 @@ WITH advanced_waves AS (
     SET completed = j.completed + i.completed,
         failed = j.failed + i.failed,
         last_event_no = j.last_event_no + 1,
-        status = coalesce(i.verdict, j.status),
-        error_code = CASE i.verdict WHEN 'failed' THEN 'wave_failed' ELSE j.error_code END,
-        finished_at = CASE WHEN i.verdict IS NOT NULL THEN greatest(clock_timestamp(), j.started_at) END
+        status = coalesce(i.end_status, j.status),
+        error_code = CASE i.end_status WHEN 'failed' THEN 'wave_failed' ELSE j.error_code END,
+        finished_at = CASE WHEN i.end_status IS NOT NULL THEN greatest(clock_timestamp(), j.started_at) END
     FROM (
         SELECT
             g.job_no, g.completed, g.failed, g.event, e.wave_no AS ended_wave_no,
@@ -49,7 +49,7 @@ WITH advanced_waves AS (
                     OR EXISTS (SELECT FROM record_types AS r WHERE r.job_no = g.job_no AND NOT r.is_complete)
                     THEN 'partial'
                 ELSE 'completed'
-            END AS verdict
+            END AS end_status
         FROM unnest($6::bigint[], $7::int[], $8::int[], $9::text[]) AS g (job_no, completed, failed, event)
         LEFT JOIN ended_waves AS e USING (job_no)
         LEFT JOIN opened_waves AS o USING (job_no)

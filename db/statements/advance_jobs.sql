@@ -1,9 +1,11 @@
 -- Carry ended batches and cells up: waves first, then jobs, each by the counts it now has under its row lock, so that
--- of two flushes that end a job's last batches exactly one sees the end. Then the event of this flush, the batches
--- released by ended ones ($19 batches of their job further on), and those due again. Ends are told by the clock, under the
--- row's lock: the transaction that ends a job may have begun before another one that ended a batch of it. A job that has
--- ended stays as it is: a worker of an older version may have ended one before its last batch. It is told in a way that no
--- partial index answers, which would be read to its end for each job. Batches are offered because the last WHERE counts them.
+-- of two flushes that end a job's last batches exactly one sees the end. Then write the event of this flush, and offer
+-- the batches that ended batches release ($19 batches of their job further on) and those due again; they are offered
+-- because the last WHERE counts them.
+-- An end takes the clock's time under the row's lock: the transaction that ends a job may have begun before another
+-- one that ended a batch of it.
+-- A job that has ended stays as it is: a worker of an older version may have ended one before its last batch. The
+-- condition for that is written so that no partial index answers it, which would be read to its end for each job.
 WITH advanced_waves AS (
     UPDATE waves AS w
     SET open_batches = w.open_batches - i.ended,

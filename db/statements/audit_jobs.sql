@@ -1,8 +1,8 @@
 -- Count what the jobs in $1 hold, from their executions, and compare it with what is kept. Everything but planned,
 -- terminal, open, attempts, external_calls, incomplete, unconfirmed_region, simulated, superseded and unknown_configuration must be 0.
--- A job that ended before it was planned has no cells. A twin
--- may stand in for a missing cell in out_of_plan, but not in duplicates. The last try of a cell is told by its own row
--- where somebody was asked: not while it waits, not when it was cancelled, given up or resolved by a person.
+-- A job that ended before it was planned has no cells. A duplicate
+-- may stand in for a missing cell in out_of_plan, but not in duplicates. The last try of a cell is in its own row where a
+-- provider was asked: not while it waits, not when it was cancelled, given up or resolved by a person.
 WITH audited_jobs AS MATERIALIZED (
     SELECT
         j.job_no, j.id, k.unit, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete,
@@ -98,15 +98,15 @@ WITH audited_jobs AS MATERIALIZED (
     JOIN audited_jobs AS a ON a.job_no = p.job_no AND a.unit = 'cell'
     GROUP BY p.job_no
 ), duplicates AS (
-    SELECT twins.job_no, count(*)::int AS duplicates
+    SELECT repeated.job_no, count(*)::int AS duplicates
     FROM (
         SELECT e.job_no
         FROM executions AS e
         WHERE e.job_no = ANY ($1::bigint[])
         GROUP BY e.job_no, e.region_no, e.model_no, e.question_no
         HAVING count(*) > 1
-    ) AS twins
-    GROUP BY twins.job_no
+    ) AS repeated
+    GROUP BY repeated.job_no
 ), orphans AS (
     SELECT c.job_no, sum(c.cells)::int AS orphans
     FROM counted_batches AS c

@@ -1,6 +1,7 @@
--- Tell which of these leases their holder still has, before rows are written under them; and whether an older import ($6 is
--- this one's generation of record set $5) may still write the same rows, so that those it finds equal must be claimed too.
--- Once that is false it stays false, and all that the older ones wrote is seen by the statements after this.
+-- Return which of these leases their holder still has, before rows are written under them; and whether an older import
+-- ($6 is this one's generation of record set $5) may still write the same rows, so that rows found equal must get this
+-- generation too.
+-- Once that is false it stays false, and the statements after this see all that the older imports wrote.
 SELECT
     b.job_no, b.batch_no, b.fence,
     EXISTS (

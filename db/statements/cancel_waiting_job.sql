@@ -1,5 +1,5 @@
--- End a job that nobody has planned; no row where somebody has meanwhile. It has no cells, but counts them as cancelled.
--- Whoever coordinates it, an import, finds its fence gone.
+-- End a job that hasn't been planned; no row where it has been meanwhile. It has no cells, but counts them as
+-- cancelled. A worker that coordinates it, an import, finds that its fence is stale.
 WITH cancelled_job AS (
     UPDATE jobs AS j
     SET status = 'cancelled',

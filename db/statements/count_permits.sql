@@ -1,6 +1,7 @@
--- Count the calls that may be in flight in these pools: the permits of their batches. Those of a lease that ran out count
--- too, until somebody takes the batch over: its holder may live, and renew it. A probe counts under a lease in force only.
--- Calls that are still out to an address that isn't configured any more take no room of the one that is.
+-- Count the calls that may be in flight in these pools: the permits of their batches. Permits of an expired lease
+-- count too, until another worker takes the batch over: the holder may live, and renew it. A probe counts under a
+-- lease in force only.
+-- Calls in flight to an address that isn't configured any more take no permits of the new one.
 SELECT
     i.provider, i.region, coalesce(sum(b.slots), 0)::int AS permits,
     count(*) FILTER (WHERE b.lease_until < now()) > 0 AS has_expired,

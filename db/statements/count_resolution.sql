@@ -1,5 +1,5 @@
--- Carry a resolved cell up to its job ($2 says whether it completed, $3 whose event with the data $4 it is). A verdict
--- that was given follows from the cells again; whatever else the job is, it stays.
+-- Carry a resolved cell up to its job ($2 says whether it completed; $3 is the source of the event, $4 its data). The
+-- final status of a job that has ended follows from the cells again; any other status stays.
 WITH counted_job AS (
     UPDATE jobs AS j
     SET unknown = j.unknown - 1,

@@ -1,4 +1,5 @@
--- Enter what stands for all stopped processes, if it isn't there. Nobody takes it for alive: its heartbeat is of 1970.
+-- Enter the row that stands for all stopped processes, if it isn't there. It never counts as alive: its heartbeat is
+-- of 1970.
 INSERT INTO workers (worker_no, id, role, pid, host, started_at, heartbeat_at)
 OVERRIDING SYSTEM VALUE
 VALUES (0, 'stopped', 'worker', 0, '', 'epoch', 'epoch')

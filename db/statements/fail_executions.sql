@@ -1,6 +1,7 @@
 -- End cells without an answer, as failed or unknown, under a batch that this transaction has locked; return how many
--- were open. One that ends without a try of its own ($14 is 0) never started; one whose start is unknown here started
--- when its row says. A cell that was tried or planned anew since ($13) isn't written again by a flush that is repeated, its commit unheard of.
+-- were open. A cell that ends without a try of its own ($14 is 0) never started; a cell whose start isn't known here
+-- started when its row says. A repeated flush, whose first commit was lost on the way, doesn't write a cell again that
+-- was tried or planned anew since ($13).
 WITH failed AS (
     UPDATE executions AS e
     SET status = i.status,

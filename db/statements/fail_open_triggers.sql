@@ -1,4 +1,4 @@
--- Give the triggers that waited for a job's coordination their outcome: there will be none.
+-- Record for the triggers that waited for a job's coordination that there will be none.
 UPDATE triggers AS t
 SET outcome = 'failed', finished_at = clock_timestamp(), worker_no = $2
 WHERE t.job_no = $1 AND t.outcome IS NULL

@@ -1,10 +1,10 @@
--- Fence off the coordinators of other imports that share a record type with import $1, where their lease ran out: what they
--- found out is older than what this import finds. Nothing else changes; a worker takes those imports over as before.
+-- Fence off the coordinators of other imports that share a record type with import $1, where their lease ran out:
+-- their survey is older than this import's. Nothing else changes; a worker takes those imports over as before.
 UPDATE imports AS i
 SET fence = i.fence + 1
 WHERE i.holder IS NOT NULL AND i.lease_until < now() AND i.job_no <> $1
     AND EXISTS (
         SELECT
-        FROM import_sources($1) AS mine
+        FROM import_sources($1) AS own_types
         JOIN import_sources(i.job_no) AS other USING (tenant_no, dataset, record_type)
     )

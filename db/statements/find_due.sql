@@ -1,12 +1,15 @@
--- Find what is due by turns of the identities ($1) that this worker serves in pools ($2 providers, $3 regions) under
--- configuration $4, up to $5 batches of each; nothing where another configuration is in force. What is paused is passed over. One row tells how many ready rows were taken away; without a batch it is otherwise null.
--- Locks ready and batch rows only, passing over locked ones. A ready row whose batch can't be claimed is dropped; one
--- whose batch is locked stays. A batch whose lease ran out is found too; not one of this worker itself ($6 are the
--- holders it has in hand), which will renew the lease; and nothing of the jobs ($9) that it leaves to others.
+-- Find the batches that are due, by virtual finish time, of the identities ($1) that this worker serves in pools ($2
+-- providers, $3 regions) under configuration $4, up to $5 batches of each; nothing where another configuration is in
+-- force. What is paused is passed over. One row says how many ready rows were removed; without a batch its other
+-- columns are null.
+-- Locks ready and batch rows only, passing over locked ones. A ready row whose batch can't be claimed is dropped; a
+-- ready row whose batch is locked stays. A batch whose lease ran out is found too, except a batch of this worker
+-- itself ($6 are the holders it has in hand), which will renew the lease; and nothing of the jobs ($9) on its skip
+-- list.
 -- Where calls are counted ($7), a job with a limit of its own is passed over unless this transaction has locked its
--- limit ($8) and it has room; a batch that is taken over brings the permits it has. OFFSET 0 keeps the planner from
--- counting for jobs without a limit, and IS NOT DISTINCT FROM from looking for a pool rather than for the turns of an
--- identity: those are served by turns themselves, in any order.
+-- limit ($8) and it has room; a batch that is taken over brings its permits. OFFSET 0 keeps the planner from counting
+-- for jobs without a limit, and IS NOT DISTINCT FROM from looking for a pool rather than for the order within an
+-- identity: identities are served in turn, in any order.
 WITH due AS MATERIALIZED (
     SELECT r.job_no, r.batch_no, r.identity_no, r.queued_at, r.turn, r.job_room
     FROM unnest($1::int[], $2::text[], $3::text[]) AS served (identity_no, provider, region)

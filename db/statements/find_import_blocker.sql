@@ -1,7 +1,7 @@
 -- Find the import that import $1 has to wait for, if there is one: of those that share a record type with it the last that
 -- waits and comes before it by its turn; else one that runs, unless the sources of both have snapshots; else the one that
 -- is being coordinated.
-WITH mine AS MATERIALIZED (
+WITH own_types AS MATERIALIZED (
     SELECT s.tenant_no, s.dataset, s.record_type, s.has_snapshot
     FROM import_sources($1) AS s
 ), others AS MATERIALIZED (
@@ -17,7 +17,7 @@ WITH mine AS MATERIALIZED (
     WHERE i.holder IS NOT NULL AND i.lease_until >= now() AND i.job_no <> $1
     UNION ALL
     SELECT DISTINCT g.job_no, g.status
-    FROM mine AS m
+    FROM own_types AS m
     JOIN record_sets AS r USING (tenant_no, dataset, record_type)
     JOIN open_generations AS g USING (record_set_no)
     WHERE g.status = 'running' AND g.job_no <> $1
@@ -25,7 +25,7 @@ WITH mine AS MATERIALIZED (
 SELECT o.job_no, j.id, s.record_type, o.status = 'running' AS is_running
 FROM others AS o
 CROSS JOIN LATERAL import_sources(o.job_no) AS s
-JOIN mine AS m USING (tenant_no, dataset, record_type)
+JOIN own_types AS m USING (tenant_no, dataset, record_type)
 JOIN jobs AS j ON j.job_no = o.job_no
 WHERE o.status <> 'running' OR NOT (m.has_snapshot AND s.has_snapshot)
 ORDER BY

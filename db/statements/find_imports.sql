@@ -1,6 +1,7 @@
--- Find up to $1 imports that wait to be coordinated, or whose coordinator's lease ran out; not those in $2 or that wait for another import, and
--- only those whose identities this worker serves ($4), while configuration $3 is in force.
--- Nothing is locked: whoever then takes the lease decides.
+-- Find up to $1 imports that wait to be coordinated, or whose coordinator's lease ran out; not the imports in $2, nor
+-- those that wait for another import, and only those whose identities this worker serves ($4), while configuration $3
+-- is in force.
+-- Nothing is locked: taking the lease decides.
 SELECT j.job_no, j.id
 FROM jobs AS j
 LEFT JOIN imports AS i USING (job_no)

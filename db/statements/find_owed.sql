@@ -1,6 +1,7 @@
--- List what has been due for at least $1 seconds: queued jobs, imports whose coordinator's lease ran out (nobody looks at
--- how long it has been at work) and ready batches, longest first. What is held on purpose
--- isn't owed: accepted under what isn't configured any more, waiting for another import, paused, behind a closed gate, or at a limit of calls in flight, whose freed calls wake somebody.
+-- List what has been due for at least $1 seconds: queued jobs, imports whose coordinator's lease ran out (however long
+-- it has been at work) and ready batches, longest first. Work held on purpose isn't owed: accepted under what isn't
+-- configured any more, waiting for another import, paused, behind an open circuit breaker, or at a limit of calls in
+-- flight, where freed calls wake a worker.
 WITH current AS MATERIALIZED (
     SELECT current_identities() AS identity_nos
 ), held_pools AS MATERIALIZED (

@@ -1,5 +1,5 @@
--- Tell which of these cells have moved on: they have a result, or had another try than the one reported ($5, where the
--- report says which one that was).
+-- Return which of these cells are recorded already: they have a result, or had another try than the reported one ($5,
+-- where the report gives it).
 SELECT e.job_no, e.region_no, e.model_no, e.question_no
 FROM unnest($1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::int[])
     AS i (job_no, region_no, model_no, question_no, attempts_before)

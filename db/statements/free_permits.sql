@@ -1,5 +1,5 @@
--- Release the permits of batches that still have rows to write and no more to read, where fence and holder still hold. One
--- that is locked just now isn't waited for: it is being ended, and its permits go with its end.
+-- Release the permits of batches that still have rows to write and no more to read, where fence and holder still hold.
+-- A locked batch isn't waited for: another transaction is ending it, and its permits go with its end.
 WITH free AS MATERIALIZED (
     SELECT b.job_no, b.batch_no
     FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) AS i (job_no, batch_no, fence, holder)

@@ -1,6 +1,7 @@
--- Record tries that ended without ending their cells, and count them on the cells; return how many cells were open.
--- A try that is recorded already (a flush repeated, its commit unheard of) isn't counted again. A start mark goes, and
--- whom it asked: the cell is planned again, due in `wait_seconds`. A definitive answer gives the next call a new key.
+-- Record tries that ended without ending their cells, and count them on the cells; return how many cells were open. A
+-- try that is recorded already, by a flush whose commit was lost on the way, isn't counted again. The start mark and
+-- the provider that was asked are cleared: the cell is planned again, due in `wait_seconds`. A definitive answer gives
+-- the next call a new key.
 WITH counted AS (
     UPDATE executions AS e
     SET status = 'planned',

@@ -1,7 +1,7 @@
 -- List a job's cells in plan order, after the key ($2, $3, $4). A cell of a running batch runs, unless it has ended.
--- The times of a cell that waits are its batch's; a cell that has started was created and queued by then. A failed try
--- is told when it may be repeated until it is; a running batch may hold cells whose time hasn't come. An open cell shows
--- the call that is out; what its row tells of one whose worker was lost isn't shown while nobody holds the batch.
+-- The times of a waiting cell are its batch's; a cell that has started was created and queued by then. A failed try
+-- shows when it may be repeated until it is; a running batch may hold cells whose time hasn't come. An open cell shows
+-- the call in flight; what its row says of a lost worker's call isn't shown while no worker holds the batch.
 -- $5 is the state to show, $6 to $8 the region, model and question; NULL for any. $9 bounds the rows, $10 the bytes of
 -- what providers said in all rows but the last; a text's length is known without reading it.
 SELECT

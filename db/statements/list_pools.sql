@@ -1,4 +1,5 @@
--- List the pools that have a limit or a gate, or calls in flight: as many as the leases in force allow their holders.
+-- List the pools that have a limit, an open circuit breaker, or calls in flight: as many as the leases in force allow
+-- their holders.
 SELECT
     provider, region, p.max_concurrent, p.gate_code, p.gate_detail, p.gate_until, p.gate_times,
     coalesce(l.in_flight, 0) AS in_flight

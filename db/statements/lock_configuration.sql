@@ -1,2 +1,3 @@
--- Wait until nobody else applies a configuration and no submission is being stored; others wait until this transaction ends.
+-- Wait until no other transaction applies a configuration or stores a submission; others wait until this transaction
+-- ends.
 SELECT pg_advisory_xact_lock($1)

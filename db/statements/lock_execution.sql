@@ -1,4 +1,4 @@
--- Lock one cell; tell its state, and whether a person resolved what it is: its last try then is an ambiguous one.
+-- Lock a cell; return its state, and whether a person resolved it: its last try then is an ambiguous one.
 SELECT
     e.status,
     e.output,

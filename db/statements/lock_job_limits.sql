@@ -1,7 +1,7 @@
--- Lock the limits of the jobs whose batches are next of these identities ($1; $2 of each); pass over those another claim counts,
--- and those that this worker leaves to others ($3).
--- Jobs that are at their limit aren't looked at, except for batches that bring the permits they have: what of theirs is
--- ready would hide the jobs behind them.
+-- Lock the limits of the jobs whose batches are next of these identities ($1; $2 of each); pass over limits that
+-- another claim is counting, and jobs on this worker's skip list ($3).
+-- Jobs at their limit aren't looked at, except for batches that bring their permits: the ready batches of such a job
+-- would hide the jobs behind them.
 WITH held_jobs AS MATERIALIZED (
     SELECT l.job_no FROM jobs_at_limit AS l
 )

@@ -1,2 +1,2 @@
--- Wait until nobody else migrates this database; others wait until this transaction ends.
+-- Wait until no other process migrates this database; others wait until this transaction ends.
 SELECT pg_advisory_xact_lock($1)

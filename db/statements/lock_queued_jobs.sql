@@ -1,7 +1,7 @@
--- Take up to $1 queued jobs of kind $5, nearest turn first, that together plan up to $2 cells, one at least; pass over
--- those that another worker is planning, and those that were accepted under an identity that isn't among $4, all of the
--- configuration $3; over all of them where another one is in force. Specs are read only of those; `waiting` tells how many there were
--- in all.
+-- Lock up to $1 queued jobs of kind $5, lowest virtual finish time first, that together plan up to $2 cells, at least
+-- one job. Pass over jobs that another worker is planning, jobs that were accepted under an identity that isn't among
+-- $4, the identities of configuration $3, and all jobs where another configuration is in force. Only the specs of the
+-- locked jobs are read; `waiting` is how many jobs waited in all.
 -- OFFSET 0 keeps the planner from reading every trigger there is into a hash table.
 SELECT
     j.job_no,

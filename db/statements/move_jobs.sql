@@ -1,8 +1,8 @@
--- Accept open jobs anew that were accepted under an identity that is no longer configured: under the one of the same name,
--- and of a provider the same region, in the configuration in force. Only those of which every identity has such a
--- successor. No provider succeeds across the border of a simulation: `echo`, which stands in for every provider in one, is
--- no provider of that name. An import that is being coordinated is coordinated again: whoever is at it reads the former source. $1 is who
--- asked for it.
+-- Accept open jobs anew that were accepted under an identity that is no longer configured: under the identity of the
+-- same name, and of a provider the same region, in the configuration in force. Only jobs of which every identity has
+-- such a successor. No provider succeeds across the border of a simulation: `echo`, which replaces every provider in a
+-- simulation, is no provider of that name. An import that is being coordinated is coordinated again: its coordinator
+-- reads the former source. $1 asked for it.
 WITH current AS MATERIALIZED (
     SELECT c.configuration_no, c.identity_nos, c.is_simulated FROM current_configuration AS c
 ), touched_jobs AS MATERIALIZED (

@@ -1,4 +1,5 @@
--- Give the triggers that waited for these jobs' coordination their outcome: the oldest of a job in $2 won it.
+-- Record the outcome of the triggers that waited for these jobs' coordination: the oldest trigger of a job in $2 won
+-- it, all others joined.
 UPDATE triggers AS t
 SET outcome = CASE
         WHEN t.job_no = ANY ($2::bigint[])

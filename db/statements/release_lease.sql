@@ -1,6 +1,6 @@
 -- Take a running batch, which this transaction has locked, from its holder: due at once, under a raised fence that the
--- holder doesn't have. $3 is who did it, $4 the reason. Return who held it. The batch is offered because the last WHERE
--- counts it.
+-- holder doesn't have. $3 is the actor, $4 the reason. Return the former holder. The batch is offered because the last
+-- WHERE counts it.
 WITH released_batch AS (
     UPDATE batches AS b
     SET status = 'pending',

@@ -1,5 +1,5 @@
--- Renew the leases of the batches this worker still holds; those not returned are lost to it. One that is locked just
--- now isn't waited for: nobody can take a locked batch, and the beat must not stand still.
+-- Renew the leases of the batches this worker still holds; a lease that isn't returned is lost. A locked batch isn't
+-- waited for: no claim can take it, and the heartbeat must not stand still.
 WITH held AS MATERIALIZED (
     SELECT b.job_no, b.batch_no, b.fence
     FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) AS i (job_no, batch_no, fence, holder)

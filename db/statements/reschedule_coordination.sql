@@ -1,6 +1,6 @@
--- Give an import, its job and coordination locked, back to the queue, due again in $3 seconds, with what happened as an
--- event ($5, told by $4), whose code and detail are kept where it has them. $2 tries count; $7 is whether a source was
--- found away, NULL where nothing was found out. The trigger of whoever held it ends as $6.
+-- Queue an import again, its job and coordination locked, due in $3 seconds, with an event ($4 is its source, $5 its
+-- data), whose code and detail are kept where it has them. $2 tries count; $7 is whether a source was found
+-- unavailable, NULL where no source was asked. The holder's trigger ends as $6.
 WITH waiting_job AS (
     UPDATE jobs AS j
     SET status = 'queued', last_event_no = j.last_event_no + 1

@@ -1,5 +1,5 @@
--- Keep why locked batches ($1 jobs, $2 batches) are to be read again ($5, $6): whether their source was away ($3), and
--- whether the try counts ($4).
+-- Record why locked batches ($1 jobs, $2 batches) are to be read again ($5, $6): whether their source was unavailable
+-- ($3), and whether the try is forgiven ($4).
 UPDATE import_batches AS b
 SET away_since = CASE WHEN i.is_away THEN coalesce(b.away_since, now()) END,
     forgiven = b.forgiven + i.is_forgiven::int,

@@ -1,4 +1,4 @@
--- Let a process report measures again, from nothing on.
+-- Let a process report measures again, from zero.
 UPDATE workers AS w
 SET metrics = '{}'
 WHERE w.worker_no = $1

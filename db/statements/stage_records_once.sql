@@ -1,4 +1,4 @@
--- The same table for this transaction only: behind a pooler the session goes to somebody else afterwards.
+-- The same table for this transaction only: behind a pooler the session goes to another client afterwards.
 CREATE TEMP TABLE staged_records (
     record_set_no int NOT NULL,
     record_key text COLLATE "C" NOT NULL,

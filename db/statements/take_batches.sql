@@ -1,7 +1,8 @@
 -- Claim batches that this transaction has locked ($1 jobs, $2 batches), with so many calls in flight each ($3), which
--- may try a gate ($7): a lease of $6 seconds for holder $4 of worker $5, and a fence one higher, which makes the one
--- before stale. One that never began in time keeps its mark of that, whoever claims it.
--- Who takes over a batch serves the identity of its ready row, which may have been accepted anew since the last lease.
+-- may probe a circuit breaker ($7): a lease of $6 seconds for holder $4 of worker $5, and a fence one higher, which
+-- makes the former lease stale. A batch that never began in time stays marked as overdue, whichever worker claims it.
+-- The holder that takes over a batch serves the identity of its ready row, which may have been accepted anew since the
+-- last lease.
 -- Times are the clock's: this transaction may have begun before the one that made a batch ready. Returns each with its
 -- open cells that are due; where others wait for a later try, in how many seconds the first of them is due.
 WITH wanted AS MATERIALIZED (

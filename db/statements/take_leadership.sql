@@ -1,5 +1,5 @@
--- Lead a duty ($1), or go on leading it, until $3 seconds from now. Free is what nobody ever led, whose lease ran out, or what
--- the worker ($2) leads itself. Passes over a row that somebody holds.
+-- Take or renew the lease of a leader-only background service ($1) for $3 seconds. It is free if no worker ever led
+-- it, its lease ran out, or the worker ($2) leads it already. Passes over a locked row.
 WITH free AS (
     SELECT l.duty
     FROM leaders AS l

@@ -75,7 +75,7 @@ class Batch(SQLModel, table=True):
 
 
 class Ready(SQLModel, table=True):
-    """What is due, and whose turn it is: a hint, the batch's own row decides."""
+    """A due batch, with its virtual finish time: a hint, the batch's own row decides."""
 
     __tablename__: ClassVar[str] = "ready"
     __table_args__ = (

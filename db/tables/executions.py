@@ -8,7 +8,7 @@ from db.tables.columns import BigKey, Json, MaybeJson, MaybeTime, MaybeWords, Sm
 
 
 class Execution(SQLModel, table=True):
-    """One planned cell; its row is its story."""
+    """One planned cell, with its result once it has ended."""
 
     __tablename__: ClassVar[str] = "executions"
 
@@ -38,7 +38,7 @@ class Execution(SQLModel, table=True):
 
 
 class Response(SQLModel, table=True):
-    """What a try of a cell was answered, all of it."""
+    """The whole answer to a try of a cell."""
 
     __tablename__: ClassVar[str] = "responses"
 

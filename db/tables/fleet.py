@@ -31,7 +31,7 @@ class Process(SQLModel, table=True):
 
 
 class Leader(SQLModel, table=True):
-    """Which worker leads a duty, under which fence and until when; and when it last worked as the leader."""
+    """The leader of a background service, its fence and lease, and when it last worked as the leader."""
 
     __tablename__: ClassVar[str] = "leaders"
 
@@ -54,7 +54,7 @@ class ProcessCounter(SQLModel, table=True):
 
 
 class Pool(SQLModel, table=True):
-    """A provider in a region: its limit of calls in flight, and its gate."""
+    """A provider in a region: its limit of calls in flight, and its circuit breaker."""
 
     __tablename__: ClassVar[str] = "pools"
 

@@ -93,7 +93,7 @@ class RecordType(SQLModel, table=True):
 
 
 class ImportBatch(SQLModel, table=True):
-    """Which rows a batch of an import reads, and what became of them."""
+    """The rows that a batch of an import reads, and how many were written."""
 
     __tablename__: ClassVar[str] = "import_batches"
 

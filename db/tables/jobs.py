@@ -1,4 +1,4 @@
-"""Jobs: what was asked, by whom, and what its requests came to."""
+"""Jobs: the spec that was submitted, and the outcome of its requests."""
 
 from typing import Annotated, ClassVar
 
@@ -26,7 +26,7 @@ from db.tables.columns import (
 
 
 class Tenant(SQLModel, table=True):
-    """Whose work it is; `default` has the number 1."""
+    """The owner of jobs; `default` has the number 1."""
 
     __tablename__: ClassVar[str] = "tenants"
     __table_args__ = (UniqueConstraint("name", name="unique_tenant_name"),)
@@ -120,7 +120,7 @@ class Job(SQLModel, table=True):
 
 
 class Spec(SQLModel, table=True):
-    """What a job was asked and what it will run; a pair is model_no * 256 + region_no."""
+    """The submitted body of a job, and its normalized spec; a pair is model_no * 256 + region_no."""
 
     __tablename__: ClassVar[str] = "specs"
     __table_args__ = (
@@ -160,7 +160,7 @@ class IdempotencyKey(SQLModel, table=True):
 
 
 class Submission(SQLModel, table=True):
-    """One POST of a spec and what it came to."""
+    """One POST of a spec and its outcome."""
 
     __tablename__: ClassVar[str] = "submissions"
     __table_args__ = (Index("submissions_by_job", "job_no", "submission_no"),)
@@ -181,7 +181,7 @@ class Submission(SQLModel, table=True):
 
 
 class Trigger(SQLModel, table=True):
-    """Something that asked for a job's coordination, and what it came to."""
+    """Something that asked for a job's coordination, and its outcome."""
 
     __tablename__: ClassVar[str] = "triggers"
     __table_args__ = (Index("triggers_by_job", "job_no", "trigger_no"),)

@@ -40,7 +40,7 @@ class Source(ABC):
     @property
     def names(self) -> dict[str, str]:
         """The fields, by name."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return {declared.name: getattr(self, declared.name) for declared in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from api.services import Services
 from broker import envelopes
 from broker.envelopes import Client, Envelope
 from configuration.content import Content
+from db.circuit_breakers import Refusal, trip
 from db.engine import in_transaction
-from db.gates import Refusal, close_gates
 from db.leadership import RECONCILING, lead
 from runtime.config_file import ConfigFile
 from runtime.metrics import GAUGES
@@ -66,7 +66,7 @@ async def enter_pool(house: House) -> None:
 async def refuse_calls(house: House) -> None:
     await enter_pool(house)
     refusal = Refusal("echo", "us-east", "rate_limited", "Later.", 60)
-    await in_transaction(house.seeds.engine, lambda connection: close_gates(connection, [refusal]))
+    await in_transaction(house.seeds.engine, lambda connection: trip(connection, [refusal]))
 
 
 async def wait_an_hour(house: House) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import asyncpg
 import httpx2
 
-from db import gates
+from db import circuit_breakers
+from db.circuit_breakers import Refusal
 from db.engine import in_transaction
-from db.gates import Refusal
 from tests.support.job_seeds import Seeds, completed
 
 BOTH = {"regions": ["us-east", "eu-west"], "policy": {"on_paused": "wait"}}
@@ -21,7 +21,7 @@ async def held(reader: httpx2.AsyncClient, job: Any) -> Any:
 
 async def close_gate(seeds: Seeds, region: str, seconds: float = 60) -> None:
     refusal = Refusal("echo", region, "rate_limited", "Slow down.", seconds)
-    await in_transaction(seeds.engine, lambda connection: gates.close_gates(connection, [refusal]))
+    await in_transaction(seeds.engine, lambda connection: circuit_breakers.trip(connection, [refusal]))
 
 
 async def test_a_job_of_a_paused_region_says_so_before_and_after_it_is_planned(

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from db import batches, cancelling, claiming, gates, results, retrying
+from db import batches, cancelling, circuit_breakers, claiming, results, retrying
 from db.batches import Claim, Claimant, ClaimedBatch
+from db.circuit_breakers import Refusal
 from db.controls import Actor
 from db.engine import Connection, Engine, create_engine, in_transaction
-from db.gates import Refusal
 from db.kinds import RetryFilter
 from db.results import BatchReport, CellsAlreadyTerminal, EndedCell
 from db.tenants import DEFAULT_TENANT_NO
@@ -148,7 +148,7 @@ async def test_a_pool_that_dead_workers_filled_is_probed_all_the_same(engine, co
     await ready(connection, questions=6, batch_cells=3)
     await limit(connection, 6)
     assert len((await take(engine)).batches) == 2
-    await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
+    await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
     await connection.execute(GATE_IS_OVER)
     await connection.execute(LEASES_RAN_OUT)
     await connection.execute(HINT)
@@ -159,7 +159,7 @@ async def test_a_pool_that_dead_workers_filled_is_probed_all_the_same(engine, co
 async def test_a_probe_that_was_taken_away_leaves_the_pool_to_the_next(engine, connection) -> None:
     await ready(connection, jobs=2)
     await limit(connection, 10)
-    await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
+    await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
     await connection.execute(GATE_IS_OVER)
     (probe,) = (await take(engine)).batches
     job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", probe.job_no)
@@ -168,7 +168,7 @@ async def test_a_probe_that_was_taken_away_leaves_the_pool_to_the_next(engine, c
     assert next_probe.is_probe
 
 
-async def test_a_refusal_under_a_lease_that_is_gone_closes_the_gate(engine, connection) -> None:
+async def test_a_refusal_under_a_lease_that_is_gone_opens_the_circuit_breaker(engine, connection) -> None:
     await ready(connection)
     await limit(connection, 10)
     batch, *_ = (await take(engine)).batches
@@ -181,7 +181,7 @@ async def test_a_refusal_under_a_lease_that_is_gone_closes_the_gate(engine, conn
 
 async def test_a_gate_closes_for_a_second_at_least(connection) -> None:
     await limit(connection, 10)
-    await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 0.001)])
+    await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 0.001)])
     assert await connection.fetchval(GATE_SECONDS) == pytest.approx(1, abs=0.5)
 
 
@@ -254,14 +254,14 @@ async def test_a_flush_gives_back_the_calls_that_came_to_an_end(engine, connecti
 async def test_a_closed_gate_keeps_calls_back_and_then_lets_one_through(engine, connection) -> None:
     await ready(connection)
     await limit(connection, 10)
-    await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
+    await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
     assert (await take(engine)).batches == []
     assert await batches.next_due_seconds(connection, None) == pytest.approx(60, abs=5)
     await connection.execute(GATE_IS_OVER)
     (probe,) = (await take(engine)).batches
     assert (probe.permits, probe.is_probe) == (1, True)
     assert (await take(engine)).batches == []
-    await gates.open_gates(connection, [POOL])
+    await circuit_breakers.reset_probed(connection, [POOL])
     assert sum(batch.permits for batch in (await take(engine)).batches) == 9
 
 
@@ -270,8 +270,8 @@ async def test_a_gate_whose_provider_does_not_say_for_how_long_closes_for_longer
     refusal = Refusal(*POOL, "billing_limit", "Pay first.", None)
     waits = []
     for is_probed in [False] + [True] * 9:
-        await gates.close_gates(connection, [refusal, replace(refusal, by_probe=is_probed), refusal])
-        await gates.close_gates(connection, [refusal])  # the rest of the same burst
+        await circuit_breakers.trip(connection, [refusal, replace(refusal, by_probe=is_probed), refusal])
+        await circuit_breakers.trip(connection, [refusal])  # the rest of the same burst
         waits.append(await connection.fetchval(GATE_SECONDS))
         await connection.execute(GATE_IS_OVER)
     assert waits == pytest.approx([0.25, 0.5, 1, 2, 4, 8, 16, 30, 30, 30], abs=0.2)
@@ -281,7 +281,7 @@ async def test_claimers_at_the_same_moment_send_one_probe(engine, connection) ->
     await ready(connection, jobs=8)
     await limit(connection, 10)
     for _ in range(10):
-        await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
+        await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
         await connection.execute(GATE_IS_OVER)
         claims = await asyncio.gather(*(take(engine, holder=holder) for holder in range(1, 9)))
         (probe,) = [batch for claim in claims for batch in claim.batches]
@@ -294,13 +294,13 @@ async def test_a_batch_whose_probe_was_let_through_holds_up_no_later_one(engine,
     await ready(connection, jobs=2)
     await limit(connection, 10)
     refusal = Refusal(*POOL, "rate_limited", "Slow down.", None)
-    await gates.close_gates(connection, [refusal])
+    await circuit_breakers.trip(connection, [refusal])
     await connection.execute(GATE_IS_OVER)
     (probe,) = (await take(engine)).batches
     first = answered(probe)
-    first.completed, first.is_released, first.opens_gate = first.completed[:1], False, True
+    first.completed, first.is_released, first.resets_breaker = first.completed[:1], False, True
     await in_transaction(engine, lambda c: results.record(c, [first], source="a test"))
-    await gates.close_gates(connection, [refusal])
+    await circuit_breakers.trip(connection, [refusal])
     await connection.execute(GATE_IS_OVER)
     (later_probe,) = (await take(engine, holder=2)).batches
     assert (later_probe.permits, later_probe.is_probe) == (1, True)
@@ -311,10 +311,10 @@ async def test_calls_from_before_the_gate_closed_make_no_pause_longer(connection
     await limit(connection, 10)
     refusal = Refusal(*POOL, "rate_limited", "Slow down.", None)
     for _ in range(10):
-        await gates.close_gates(connection, [refusal])
+        await circuit_breakers.trip(connection, [refusal])
         await connection.execute(GATE_IS_OVER)
     assert await connection.fetchval("SELECT gate_times FROM pools WHERE region = 'us-east'") == 1
-    await gates.close_gates(connection, [replace(refusal, by_probe=True)])
+    await circuit_breakers.trip(connection, [replace(refusal, by_probe=True)])
     assert await connection.fetchval(GATE_SECONDS) == pytest.approx(0.5, abs=0.2)
 
 
@@ -322,7 +322,7 @@ async def test_calls_from_before_the_gate_closed_may_say_more_of_how_long(connec
     await limit(connection, 10)
     refusal = Refusal(*POOL, "rate_limited", "Slow down.", None)
     for seconds in (None, 20, 5, None):
-        await gates.close_gates(connection, [replace(refusal, seconds=seconds)])
+        await circuit_breakers.trip(connection, [replace(refusal, seconds=seconds)])
     assert await connection.fetchval(GATE_SECONDS) == pytest.approx(20, abs=2)
 
 
@@ -330,17 +330,17 @@ async def test_a_passed_probe_forgets_how_long_the_pauses_had_grown(connection) 
     await limit(connection, 10)
     refusal = Refusal(*POOL, "rate_limited", "Slow down.", None)
     for is_probed in [False] + [True] * 5:
-        await gates.close_gates(connection, [replace(refusal, by_probe=is_probed)])
+        await circuit_breakers.trip(connection, [replace(refusal, by_probe=is_probed)])
         await connection.execute(GATE_IS_OVER)
-    await gates.open_gates(connection, [POOL])
-    await gates.close_gates(connection, [refusal])
+    await circuit_breakers.reset_probed(connection, [POOL])
+    await circuit_breakers.trip(connection, [refusal])
     assert await connection.fetchval(GATE_SECONDS) == pytest.approx(0.25, abs=0.2)
 
 
 async def test_of_several_refusals_the_longest_counts(connection) -> None:
     await limit(connection, 10)
     for seconds in ([5, 40, None], [10]):
-        await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", one) for one in seconds])
+        await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", one) for one in seconds])
     left = await connection.fetchval(
         "SELECT extract(EPOCH FROM gate_until - now())::float8 FROM pools WHERE region = 'us-east'"
     )
@@ -362,7 +362,7 @@ async def test_what_is_paused_is_passed_over(engine, connection, kind: str, name
 async def test_a_batch_that_never_began_in_time_is_claimed_to_be_ended_whatever_keeps_it(engine, connection) -> None:
     await ready(connection, queue_timeout_seconds=5)
     await limit(connection, 10)
-    await gates.close_gates(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 3600)])
+    await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 3600)])
     assert await batches.next_due_seconds(connection, None) == pytest.approx(5, abs=2)
     await connection.execute("UPDATE batches SET overdue_at = now() - interval '1 ms'")
     claimant = Claimant(1, 1, 60, CONFIGURATION_NO)

@@ -23,7 +23,7 @@ def assert_retryable(outcome, code, end):
     assert isinstance(outcome, Failed)
     assert (outcome.code, outcome.end) == (code, end)
     assert outcome.retryable
-    assert not outcome.closes_gate
+    assert not outcome.trips_breaker
     assert outcome.detail
 
 

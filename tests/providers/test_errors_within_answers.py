@@ -80,7 +80,7 @@ def test_an_error_counts_wherever_it_stands_whatever_stands_beside_it(place):
     }[place]()
     assert isinstance(outcome, Failed)
     assert (outcome.code, outcome.retryable) == ("rate_limited", True)
-    assert (outcome.closes_gate, outcome.retry_after_seconds) == (True, 7)
+    assert (outcome.trips_breaker, outcome.retry_after_seconds) == (True, 7)
     assert outcome.detail.endswith("(429): Slow down.")
 
 
@@ -155,7 +155,7 @@ RESET = {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0", "X-RateLimit-R
 def test_an_error_that_says_in_its_json_how_long_to_wait_is_heard(status, members):
     document = {"error": {"code": 429, "message": "No.", **members}}
     outcome = read(openai, document) if status == 200 else refused(answered(document, 429))
-    assert (outcome.code, outcome.closes_gate, outcome.retry_after_seconds) == ("rate_limited", True, 19)
+    assert (outcome.code, outcome.trips_breaker, outcome.retry_after_seconds) == ("rate_limited", True, 19)
 
 
 @pytest.mark.parametrize("headers", [None, [], "19", {"retry-after": None}, {"räum": "19"}, {"retry-after": "ä"}])

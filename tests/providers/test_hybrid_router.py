@@ -99,7 +99,7 @@ def test_a_failure_behind_the_router_may_pass(code):
     outcome = read(hybrid_router, _failure(code, provider_used="gpu-2"))
     assert isinstance(outcome, Failed)
     assert (outcome.code, outcome.retryable, outcome.end) == ("provider_error", True, End.ANSWERED)
-    assert (outcome.closes_gate, outcome.provider_used) == (False, "gpu-2")
+    assert (outcome.trips_breaker, outcome.provider_used) == (False, "gpu-2")
     assert "Nothing free." in outcome.detail
     assert (code or "") in outcome.detail
 
@@ -111,37 +111,37 @@ def test_a_fault_of_the_call_is_definitive(code):
 
 
 @pytest.mark.parametrize("code", ["BILLING_LIMIT", "insufficient-quota", "402", "SPEND_LIMIT_REACHED"])
-def test_a_billing_limit_behind_the_router_closes_the_gate(code):
+def test_a_billing_limit_behind_the_router_opens_the_circuit_breaker(code):
     outcome = read(hybrid_router, _failure(code))
-    assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("billing_limit", True, True)
+    assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("billing_limit", True, True)
 
 
-def test_a_billing_limit_that_only_the_words_tell_closes_the_gate():
+def test_a_billing_limit_that_only_the_words_tell_opens_the_circuit_breaker():
     text = "HTTP 429: modal-http: Webhook failed: workspace billing cycle spend limit reached"
     outcome = read(hybrid_router, _failure("PROVIDER_ERROR", text))
-    assert (outcome.code, outcome.closes_gate, outcome.retry_after_seconds) == ("billing_limit", True, None)
+    assert (outcome.code, outcome.trips_breaker, outcome.retry_after_seconds) == ("billing_limit", True, None)
 
 
 @pytest.mark.parametrize("code", ["RATE_LIMITED", "rate-limit-exceeded", "429", "too_many_requests"])
-def test_a_rate_limit_closes_the_gate_for_as_long_as_the_router_says(code):
+def test_a_rate_limit_opens_the_circuit_breaker_for_as_long_as_the_router_says(code):
     silent = read(hybrid_router, _failure(code))
-    assert (silent.code, silent.retryable, silent.closes_gate) == ("rate_limited", True, True)
+    assert (silent.code, silent.retryable, silent.trips_breaker) == ("rate_limited", True, True)
     assert silent.retry_after_seconds is None
     telling = read(hybrid_router, _failure(code), retry_after="7")
-    assert (telling.closes_gate, telling.retry_after_seconds) == (True, 7)
+    assert (telling.trips_breaker, telling.retry_after_seconds) == (True, 7)
 
 
 async def test_a_failure_may_come_with_a_status_too(provider, router):
     provider.behave = refuse(503, "NO_PROVIDER", "Nothing free.")
     outcome = await router.answer(call())
-    assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("provider_unavailable", True, True)
+    assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("provider_unavailable", True, True)
     assert outcome.detail == "HTTP 503 (NO_PROVIDER): Nothing free."
 
 
 @pytest.mark.parametrize("code", ["OVERLOADED", "provider_overloaded", "529", "503", "SERVICE_UNAVAILABLE"])
-def test_overload_behind_the_router_closes_the_gate(code):
+def test_overload_behind_the_router_opens_the_circuit_breaker(code):
     outcome = read(hybrid_router, _failure(code))
-    assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("provider_unavailable", True, True)
+    assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("provider_unavailable", True, True)
 
 
 async def test_what_a_web_framework_refuses_is_reported(provider, router):

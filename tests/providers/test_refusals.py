@@ -51,7 +51,7 @@ OPEN, CLOSED = False, True
     ],
 )
 async def test_the_http_status_decides_how_a_refusal_is_classified(provider, chat, status, headers, expected):
-    code, closes_gate, seconds = expected
+    code, trips_breaker, seconds = expected
     provider.behave = refuse(status, "some_code", "Some reason.", headers=headers)
     outcome = await chat.answer(call())
     assert outcome == Failed(
@@ -59,7 +59,7 @@ async def test_the_http_status_decides_how_a_refusal_is_classified(provider, cha
         f"HTTP {status} (some_code): Some reason.",
         retryable=code not in {"provider_refused", "provider_redirects"},
         end=End.AMBIGUOUS if code == "call_in_flight" else End.ANSWERED,
-        closes_gate=closes_gate,
+        trips_breaker=trips_breaker,
         may_be_own=status == 503 and not headers,
         retry_after_seconds=seconds,
     )
@@ -80,7 +80,7 @@ async def test_the_http_status_decides_how_a_refusal_is_classified(provider, cha
 )
 def test_a_rate_limit_is_one_whatever_status_says_it(status, error):
     outcome = refused(answered({"error": error}, status))
-    assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("rate_limited", True, CLOSED)
+    assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("rate_limited", True, CLOSED)
     assert not outcome.may_be_own
 
 
@@ -99,7 +99,7 @@ def test_a_rate_limit_is_one_whatever_status_says_it(status, error):
 )
 def test_overload_is_overload_whatever_status_says_it(status, error):
     outcome = refused(answered({"error": error}, status))
-    assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("provider_unavailable", True, CLOSED)
+    assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("provider_unavailable", True, CLOSED)
     assert not outcome.may_be_own
 
 
@@ -116,9 +116,9 @@ def test_overload_is_overload_whatever_status_says_it(status, error):
 )
 def test_a_refusal_that_may_be_about_this_call_alone_says_so(status, error):
     outcome = refused(answered({"error": error}, status))
-    assert (outcome.code, outcome.closes_gate, outcome.may_be_own) == ("provider_unavailable", CLOSED, True)
+    assert (outcome.code, outcome.trips_breaker, outcome.may_be_own) == ("provider_unavailable", CLOSED, True)
     telling = refused(answered({"error": error}, status, retry_after="5"))
-    assert (telling.code, telling.closes_gate, telling.may_be_own) == ("provider_unavailable", CLOSED, False)
+    assert (telling.code, telling.trips_breaker, telling.may_be_own) == ("provider_unavailable", CLOSED, False)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_refusal_that_may_be_about_this_call_alone_says_so(status, error):
     ],
 )
 def test_words_that_a_question_may_hold_close_no_gate(status, error):
-    assert not refused(answered({"error": error}, status)).closes_gate
+    assert not refused(answered({"error": error}, status)).trips_breaker
 
 
 @pytest.mark.parametrize("status", [413, 429])
@@ -139,7 +139,7 @@ def test_a_call_larger_than_its_whole_limit_is_not_waited_for(status):
     """No wait makes room for it: a gate that it probes would stay closed for everybody."""
     text = "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 41000. Please try again in 8s."
     outcome = refused(answered({"error": {"message": text, "code": "rate_limit_exceeded", "type": "tokens"}}, status))
-    assert (outcome.code, outcome.retryable, outcome.closes_gate) == ("provider_refused", False, OPEN)
+    assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("provider_refused", False, OPEN)
 
 
 def test_the_words_say_how_long_where_no_header_does():
@@ -159,12 +159,12 @@ def test_the_words_say_how_long_where_no_header_does():
         (429, None, "Insufficient credits. Add more to go on."),
     ],
 )
-def test_a_billing_limit_closes_the_gate_whether_or_not_it_says_for_how_long(status, code, text):
+def test_a_billing_limit_opens_the_circuit_breaker_whether_or_not_it_says_for_how_long(status, code, text):
     silent = refused(answered({"error": {"message": text, "code": code}}, status))
     assert (silent.code, silent.retryable, silent.end) == ("billing_limit", True, End.ANSWERED)
-    assert (silent.closes_gate, silent.retry_after_seconds) == (True, None)
+    assert (silent.trips_breaker, silent.retry_after_seconds) == (True, None)
     telling = refused(answered({"error": {"message": text, "code": code}}, status, retry_after="60"))
-    assert (telling.closes_gate, telling.retry_after_seconds) == (True, 60)
+    assert (telling.trips_breaker, telling.retry_after_seconds) == (True, 60)
 
 
 def test_a_type_tells_a_billing_limit_as_well_as_a_code():

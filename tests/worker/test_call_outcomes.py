@@ -198,7 +198,7 @@ async def test_a_probe_that_nobody_answers_is_followed_by_another(
     await assert_audit(connection)
 
 
-async def test_a_billing_limit_closes_the_gate_of_its_provider_alone(
+async def test_a_billing_limit_opens_the_circuit_breaker_of_its_provider_alone(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
     """While it lasts few calls go out, other providers and regions go on; once it is lifted everything completes."""

@@ -14,8 +14,8 @@ from worker.permits import Permits
 from worker.reporting import Try
 from worker.runs import BatchRun
 
-RATE_LIMIT = Failed("rate_limited", "Slow down.", retryable=True, closes_gate=True)
-UNAVAILABLE = Failed("provider_unavailable", "HTTP 503", retryable=True, closes_gate=True, may_be_own=True)
+RATE_LIMIT = Failed("rate_limited", "Slow down.", retryable=True, trips_breaker=True)
+UNAVAILABLE = Failed("provider_unavailable", "HTTP 503", retryable=True, trips_breaker=True, may_be_own=True)
 SERVER_ERROR = Failed("provider_error", "HTTP 500", retryable=True, retry_after_seconds=7.0)
 
 
@@ -114,7 +114,7 @@ def test_of_a_batch_that_probes_only_the_first_call_speaks_for_the_gate() -> Non
     for index, outcome in enumerate((Completed("yes"), RATE_LIMIT, Completed("no"))):
         report = BatchReport(run.batch)
         run.add(report, index, outcome, Try(0, 1, "p"))
-        said.append((report.opens_gate, report.refusal and report.refusal.by_probe))
+        said.append((report.resets_breaker, report.refusal and report.refusal.by_probe))
     assert said == [(True, None), (False, False), (False, None)]
 
 

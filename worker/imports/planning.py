@@ -164,8 +164,8 @@ class ImportPlanner:
             if respelled.renamed or respelled.merged:
                 counts = {"renamed": respelled.renamed, "merged": respelled.merged}
                 log.info("record_keys_respelled", job_id=coordination.id, record_type=record_type, **counts)
-        if written.verdict is not None:
-            log.info("job_finished", job_id=coordination.id, status=written.verdict)
+        if written.final_status is not None:
+            log.info("job_finished", job_id=coordination.id, status=written.final_status)
 
 
 def _facts(plan: ImportPlan) -> Mapping[str, int]:

@@ -58,7 +58,7 @@ _PROXY_ERRORS = frozenset({502, 504, *range(520, 528), 530})
 class _Meaning(NamedTuple):
     code: str
     is_retryable: bool
-    closes_gate: bool = False
+    trips_breaker: bool = False
     may_be_own: bool = False
 
 
@@ -95,7 +95,7 @@ def failed(status: int, error: ErrorReport, said: str, *, retry_after: float | N
         _detail(said, error),
         retryable=meaning.is_retryable,
         end=End.AMBIGUOUS if status == HTTPStatus.CONFLICT else End.ANSWERED,
-        closes_gate=meaning.closes_gate,
+        trips_breaker=meaning.trips_breaker,
         may_be_own=meaning.may_be_own,
         retry_after_seconds=seconds if meaning.is_retryable else None,
         provider_used=error.provider_used,
@@ -108,7 +108,7 @@ def _classify(status: int, error: ErrorReport, *, says_when: bool) -> _Meaning:
     409 is what a provider that honours the Idempotency-Key answers while an earlier call under it is still running.
     """
     if _is_billing(status, error):
-        return _Meaning("billing_limit", is_retryable=True, closes_gate=True)
+        return _Meaning("billing_limit", is_retryable=True, trips_breaker=True)
     if _is_too_large(status, error):
         return _Meaning("provider_refused", is_retryable=False)
     return _closed(status, error, says_when=says_when) or _of_one_call(status)
@@ -117,15 +117,15 @@ def _classify(status: int, error: ErrorReport, *, says_when: bool) -> _Meaning:
 def _closed(status: int, error: ErrorReport, *, says_when: bool) -> _Meaning | None:
     """Return what an error about the provider's own state means; None if it is about the call."""
     if status == HTTPStatus.TOO_MANY_REQUESTS or _has_code(error, _RATE_CODE):
-        return _Meaning("rate_limited", is_retryable=True, closes_gate=True)
+        return _Meaning("rate_limited", is_retryable=True, trips_breaker=True)
     if status in (_OVERLOADED, _CAPACITY_EXCEEDED) or _has_code(error, _OVERLOAD_CODE):
-        return _Meaning("provider_unavailable", is_retryable=True, closes_gate=True)
+        return _Meaning("provider_unavailable", is_retryable=True, trips_breaker=True)
     is_server_error = status >= _SERVER_ERRORS
     has_words = is_server_error and bool(_OVERLOAD_WORDS.search(error.text))
     if status == HTTPStatus.SERVICE_UNAVAILABLE or _has_code(error, _UNAVAILABLE_CODE) or has_words:
-        return _Meaning("provider_unavailable", is_retryable=True, closes_gate=True, may_be_own=not says_when)
+        return _Meaning("provider_unavailable", is_retryable=True, trips_breaker=True, may_be_own=not says_when)
     if status in _PROXY_ERRORS and says_when:
-        return _Meaning("provider_unavailable", is_retryable=True, closes_gate=True)
+        return _Meaning("provider_unavailable", is_retryable=True, trips_breaker=True)
     return None
 
 

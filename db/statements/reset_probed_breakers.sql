@@ -1,4 +1,4 @@
--- Open the gates of pools in which a probing call was let through.
+-- Close the circuit breakers of pools whose probe succeeded.
 UPDATE pools AS p
 SET gate_until = NULL, gate_code = NULL, gate_detail = NULL, gate_times = 0
 FROM unnest($1::text[], $2::text[]) AS i (provider, region)

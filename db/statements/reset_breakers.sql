@@ -1,4 +1,4 @@
--- Open the gates of pools whose provider is another one now: what closed them was said by the one before.
+-- Close the circuit breakers of pools whose provider was replaced: the provider before it opened them.
 UPDATE pools AS p
 SET gate_until = NULL, gate_code = NULL, gate_detail = NULL, gate_times = 0
 FROM unnest($1::text[], $2::text[]) AS i (provider, region)

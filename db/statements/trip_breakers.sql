@@ -1,7 +1,8 @@
--- Close the gates of pools ($1 providers, $2 regions) whose provider takes no calls, for $5 seconds each, $7 at least; where it
--- doesn't say how long, for $8 seconds, twice as long after each refused probe ($6) in a row, at most $9. While a gate is
--- closed only probes are let through, so any other refusal is of a call from before: it may say more of how long, but
--- makes no pause longer that follows from a count.
+-- Open the circuit breakers of pools ($1 providers, $2 regions) whose provider takes no calls, for $5 seconds each, $7
+-- at least; where the provider doesn't say how long, for $8 seconds, twice as long after each refused probe ($6) in a
+-- row, at most $9.
+-- While a circuit breaker is open only probes are called, so any other refusal answers an earlier call: it may say
+-- more of how long, but doesn't lengthen a pause that follows from a count.
 UPDATE pools AS p
 SET gate_until = CASE
         WHEN i.seconds IS NOT NULL THEN greatest(p.gate_until, now() + greatest($7::float8, i.seconds) * interval '1 second')
