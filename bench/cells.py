@@ -1,4 +1,4 @@
-"""No-op cells per second, end to end: from doorbells on the stream to completed jobs, beside the floor."""
+"""No-op cells per second, end to end: from envelopes on the stream to completed jobs, beside the floor."""
 
 import asyncio
 import subprocess
@@ -7,7 +7,7 @@ import time
 
 import asyncpg
 
-from bench.jobs import SHAPES, ring, store
+from bench.jobs import SHAPES, publish_envelopes, store
 from bench.place import ROOT, Place, cpu_seconds, show
 from broker import envelopes
 from db.engine import create_engine
@@ -41,13 +41,13 @@ async def _rates(place: Place, shape: str, count: int, *, workers: int, runs: in
 
 
 async def _run(place: Place, shape: str, count: int) -> float:
-    """Store jobs, ring for them, and return the seconds from the first bell to the last job's end."""
+    """Store jobs, publish their envelopes, and return the seconds from the first envelope to the last job's end."""
     engine = create_engine(place.database_url)
     redis = envelopes.connect(place.redis_url)
     connection = await asyncpg.connect(place.database_url)
     job_nos = await store(engine, SHAPES[shape], count)
     started = time.perf_counter()
-    await ring(redis, job_nos)
+    await publish_envelopes(redis, job_nos)
     # The last to end is known only at the end, so look at few rows, often: those that are still open.
     while await connection.fetchval("SELECT EXISTS (SELECT FROM jobs WHERE finished_at IS NULL)"):
         await asyncio.sleep(0.02)

@@ -1,6 +1,6 @@
 """Make a file to import: `python -m bench.files rows.csv 1000000` or `… rows.jsonl.gz 1000000`; prints its checksum.
 
-That is over keys and payloads, in whatever order; CHECKSUM is the statement that tells it of what was imported.
+That is over keys and payloads, in whatever order; CHECKSUM is the statement that computes it of the imported rows.
 """
 
 import csv
@@ -27,7 +27,7 @@ CROSS JOIN json_to_record(r.payload) AS p (id text, name text, cents text, note 
 
 
 def write_rows(path: Path, rows: int) -> int:
-    """Write so many rows in the format that the name tells; return their checksum. A row is the same in each format."""
+    """Write so many rows in the name's format; return their checksum. A row is the same in each format."""
     checksum = 0
     with _open(path) as file:
         write = _writer(path, file)

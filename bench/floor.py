@@ -1,6 +1,6 @@
 """The floor: the worker's own statements on prepared data, without stream, tasks, provider, logs, leases or metrics.
 
-What is left is asyncpg, the wire and PostgreSQL; the service can't be faster than this. `python -m bench.floor URL
+The rest is asyncpg, the wire and PostgreSQL; the service can't be faster than this. `python -m bench.floor URL
 SHAPE JOBS CONNECTIONS` prints cells per second.
 """
 
@@ -59,7 +59,7 @@ async def _run(connection: Connection, found: Configuration) -> int:
                 return done
             plans = [_plan(job, found) for job in chosen]
             await coordination.insert_plans(connection, plans, holder=1, worker_no=1, lease_seconds=600)
-        reports = [one for plan_ in plans for one in _reports(plan_)]
+        reports = [item for plan_ in plans for item in _reports(plan_)]
         while reports:
             flush, cells = [], 0
             while reports and cells < FLUSH_CELLS:

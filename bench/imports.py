@@ -98,7 +98,7 @@ async def _make_source(connection: "asyncpg.Connection[asyncpg.Record]", rows: i
 
 
 async def _import(place: Place, connection: "asyncpg.Connection[asyncpg.Record]", found: Configuration) -> float:
-    """Store an import, ring for it, and return the seconds until it is completed."""
+    """Store an import, publish its envelope, and return the seconds until it is completed."""
     source = {"type": "sql", "connection": "erp", "table": "source.transactionline"}
     body = {"kind": "import", "name": "bench", "record_types": [{"id": "line", "key": ["line"], "source": source}]}
     normalized = normalize(body, REGISTRY)
@@ -172,8 +172,8 @@ async def _print_batches(connection: "asyncpg.Connection[asyncpg.Record]") -> No
 
 
 async def _floor(connection: "asyncpg.Connection[asyncpg.Record]") -> float:
-    """Load the same rows into a twin of the table, one chunk at a time; return the seconds that loading took."""
-    await connection.execute("CREATE TABLE twin (LIKE imported_records INCLUDING ALL)")
+    """Load the same rows into a copy of the table, one chunk at a time; return the seconds that loading took."""
+    await connection.execute("CREATE TABLE copied_records (LIKE imported_records INCLUDING ALL)")
     await connection.execute("CREATE TEMP TABLE staged (LIKE imported_records) ON COMMIT DELETE ROWS")
     seconds, after = 0.0, ""
     while chunk := await _chunk(connection, after):
@@ -181,7 +181,7 @@ async def _floor(connection: "asyncpg.Connection[asyncpg.Record]") -> float:
         began = time.perf_counter()
         async with connection.transaction():
             await connection.copy_records_to_table("staged", records=chunk, columns=COLUMNS)
-            await connection.execute("INSERT INTO twin SELECT * FROM staged ON CONFLICT DO NOTHING")
+            await connection.execute("INSERT INTO copied_records SELECT * FROM staged ON CONFLICT DO NOTHING")
         seconds += time.perf_counter() - began
     return seconds
 

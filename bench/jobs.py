@@ -52,12 +52,12 @@ async def store(engine: Engine, shape: tuple[int, int, int], count: int) -> list
     return job_nos
 
 
-async def ring(redis: Client, job_nos: list[int]) -> None:
+async def publish_envelopes(redis: Client, job_nos: list[int]) -> None:
     """Announce these jobs."""
     for start in range(0, len(job_nos), AT_ONCE):
         now = time.time()
-        bells = [Envelope(job=job_no, source="initial", enqueued_at=now) for job_no in job_nos[start : start + AT_ONCE]]
-        await envelopes.publish(redis, bells)
+        batch = [Envelope(job=job_no, source="initial", enqueued_at=now) for job_no in job_nos[start : start + AT_ONCE]]
+        await envelopes.publish(redis, batch)
 
 
 def _new_job(normalized: Normalized, shape: tuple[int, int, int], found: Configuration) -> NewJob:

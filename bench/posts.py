@@ -48,10 +48,10 @@ async def _rates(place: Place, app: str, path: str, count: int, runs: int, *, un
         wait_for_port(port)
         await _client(port, path, max(200, count // 10), unique=unique)
         found = [await _client(port, path, count, unique=unique) for _ in range(runs)]
-    worst = max(one["p99_ms"] for one in found)
-    statuses = {status for one in found for status in one["statuses"]}
+    worst = max(result["p99_ms"] for result in found)
+    statuses = {status for result in found for status in result["statuses"]}
     print(f"  {path} statuses {', '.join(sorted(statuses))}; worst p99 {worst:.0f} ms")
-    return [one["rate"] for one in found]
+    return [result["rate"] for result in found]
 
 
 async def _client(port: int, path: str, count: int, *, unique: bool) -> dict[str, object]:

@@ -42,7 +42,7 @@ def apply_now(content: Content, *, moves_jobs: bool) -> Iterator[str]:
     applied = _run(settings, lambda c: applying.apply(c, content, by=_who(), moves_jobs=moves_jobs))
     if applied.is_new or applied.moved or applied.adopted:
         asyncio.run(_notify(settings))
-    return _told(applied)
+    return _describe(applied)
 
 
 def apply_first(content: Content) -> Iterator[str]:
@@ -103,7 +103,7 @@ async def _notify(settings: Settings) -> None:
         await redis.aclose()
 
 
-def _told(applied: Applied) -> Iterator[str]:
+def _describe(applied: Applied) -> Iterator[str]:
     number = applied.configuration.number
     if applied.is_new:
         yield f"Configuration {number} is in force."

@@ -33,7 +33,7 @@ class OrphanReaper:
 
     @staticmethod
     def _start(folder: Path) -> subprocess.Popen[bytes]:
-        """End what a killed run left and start a reaper for this one.
+        """End the processes of a killed run and start a reaper for this one.
 
         The lock passes to the reaper without a gap, and a reaper still at work keeps the next run waiting here.
         """
@@ -58,7 +58,7 @@ class OrphanReaper:
 
 
 def main() -> None:
-    """Wait for the end of the run, then end what is left of it."""
+    """Wait for the end of the run, then end its remaining processes."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()

@@ -1,4 +1,4 @@
-"""Looking at, waiting for and ending processes, whether they are children of this one or left over from another."""
+"""Looking at, waiting for and ending processes, whether they are children of this one or remained of another."""
 
 import contextlib
 import fcntl
@@ -77,7 +77,7 @@ def is_running(pid: int, started: str) -> bool:
 def end_process(pid: int, started: str, *, signals: tuple[signal.Signals, ...], seconds: float) -> None:
     """Send the signals one after the other, each with `seconds` to end, and kill the process in the end.
 
-    Works for processes that aren't children of this one; a process id that was given away again is left alone.
+    Works for processes that aren't children of this one; a process id that belongs to another one by now is ignored.
     """
     for number in (*signals, signal.SIGKILL):
         if not is_running(pid, started):

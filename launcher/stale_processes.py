@@ -1,4 +1,4 @@
-"""What a run would leave behind if it were killed: a record of its children, and how to end what is left."""
+"""The processes that a killed run leaves behind: a record of them while it runs, and how to end them later."""
 
 import json
 import signal

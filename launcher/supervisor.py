@@ -37,7 +37,7 @@ class Stopped(Exception):
 
 
 class Supervisor:
-    """One run. `run` returns once it was asked to stop and nothing is left."""
+    """One run. `run` returns once it was asked to stop and its processes have ended."""
 
     def __init__(self, settings: Settings, folder: DataFolder) -> None:
         self.settings = settings

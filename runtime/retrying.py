@@ -29,7 +29,7 @@ async def retry(
     later. It never gives up by itself; a cancellation ends it at once, within a try or between two.
     """
 
-    async def attempt() -> Result:  # a coroutine function, by which tenacity tells that there is something to await
+    async def attempt() -> Result:  # a coroutine function, by which tenacity knows that there is something to await
         return await step()
 
     def log(state: RetryCallState) -> None:

@@ -9,7 +9,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 # Whether a change passes is about the change: its examples are always the same. `make test-properties` draws new ones.
-# How long they take to draw tells how loaded the machine is.
+# How long they take to draw shows how loaded the machine is.
 settings.register_profile("same examples", derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("new examples", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same examples")
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(
         key=lambda item: -1 if item.get_closest_marker("alone") else turns.get(item.path.parent.name, len(turns))
     )
-    if not hasattr(config, "workerinput"):  # which is told by who shares out the tests
+    if not hasattr(config, "workerinput"):  # which gets this from the process that shares out the tests
         _refuse_repeated(item.nodeid for item in items)
 
 

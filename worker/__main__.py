@@ -44,7 +44,7 @@ CLOSE_SECONDS = 1.0
 
 
 def main(settings: Settings, kinds: Sequence[WorkerKind] = KINDS) -> None:
-    """Run one worker until SIGTERM or SIGINT, then hand back what is unfinished."""
+    """Run one worker until SIGTERM or SIGINT, then release its unfinished batches."""
     uvloop.run(serve(settings, kinds))
 
 

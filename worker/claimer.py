@@ -1,7 +1,7 @@
 """Claiming: takes what is due while there is room, woken by an envelope, by freed room, or by a batch's own time.
 
-A full worker announces once that it leaves due work: another one that has room looks, and announces in its turn what
-it leaves. So a stream with any entry in it means that a worker will look at everything that is due.
+A full worker announces once that it leaves due work: a worker that has room looks, and announces what it
+leaves as well. So a stream with any entry in it means that a worker will look at everything that is due.
 """
 
 import asyncio

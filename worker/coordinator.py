@@ -1,4 +1,4 @@
-"""Planning: one transaction takes many queued jobs by turns, writes their plans, and claims what there is room for."""
+"""Planning: one transaction takes many queued jobs, writes their plans, and claims what there is room for."""
 
 import secrets
 import time
@@ -126,7 +126,7 @@ class Coordinator:
         )
 
     async def _insert_each(self, connection: Connection, planned: Planned, holder: int) -> None:
-        """Insert one plan at a time, to tell which of them the database refuses."""
+        """Insert one plan at a time, to find out which of them the database refuses."""
         for planned_job in tuple(planned.plans):
             try:
                 async with connection.transaction():

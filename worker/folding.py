@@ -28,9 +28,9 @@ async def _fold(connection: Connection, at_once: int) -> int:
         return 0
     histograms = Histograms()
     repeats: Counter[str] = Counter()
-    for one in (await workers.lock_folded(connection), *snapshots.values()):
-        histograms.add(one)
-        repeats.update(one.get(workers.REPEATS, {}))
+    for snapshot in (await workers.lock_folded(connection), *snapshots.values()):
+        histograms.add(snapshot)
+        repeats.update(snapshot.get(workers.REPEATS, {}))
     sums = {**histograms.snapshot(), workers.REPEATS: repeats}
     await workers.fold(connection, list(snapshots), metrics=sums)
     return len(snapshots)

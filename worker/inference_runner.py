@@ -52,7 +52,7 @@ class InferenceRunner(Runner):
         await self._executor.in_hand.has_room.wait()
 
     async def plan(self, sources: Mapping[int, str]) -> PlannedJobs:
-        """Plan queued jobs, by turns, and start what was claimed with that."""
+        """Plan queued jobs in the order of virtual time, and start the batches claimed with that."""
         planned = await self._coordinator.coordinate(sources, self._executor.in_hand.room_for_cells)
         for job_no, spec in planned.specs.items():
             self._specs.keep(job_no, spec)
@@ -73,7 +73,7 @@ class InferenceRunner(Runner):
 
     @property
     def is_starved(self) -> bool:
-        """Whether a batch has fewer permits than cells: who frees permits elsewhere doesn't know of it."""
+        """Whether a batch has fewer permits than cells: other workers that release permits don't know of it."""
         return bool(self._executor.starved())
 
     def claims(self) -> Sequence[Claiming]:

@@ -1,6 +1,6 @@
 """Announcing due work that this worker leaves for lack of room. A broker that refuses is no failure here.
 
-They look at PostgreSQL by themselves while nothing can be published.
+The other workers look at PostgreSQL by themselves while nothing can be published.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ PUBLISH_SECONDS = 0.5
 
 
 async def publish_envelope(context: Context, job_no: int, batch_no: int) -> None:
-    """Publish an envelope of a batch: one worker looks, and publishes in its turn if it has no room either."""
+    """Publish an envelope of a batch: its reader looks, and publishes another if it has no room either."""
     envelope = Envelope(job=job_no, batch=batch_no, source="initial", enqueued_at=time.time())
     try:
         async with asyncio.timeout(PUBLISH_SECONDS):

@@ -136,7 +136,7 @@ def responses(batch: ClaimedBatch, index: int, outcome: Outcome) -> list[Respons
 
 
 def refusal(batch: ClaimedBatch, failed: Failed, *, is_probing: bool) -> Refusal | None:
-    """Return what closes the circuit breaker of the batch's pool; None where the pool isn't meant."""
+    """Return what opens the circuit breaker of the batch's pool; None where the pool isn't meant."""
     if not failed.trips_breaker and (not is_probing or passes_breaker(failed)):
         return None
     return Refusal(*batch.pool, failed.code, storable(failed.detail), failed.retry_after_seconds, is_probing)

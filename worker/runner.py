@@ -58,7 +58,7 @@ class Runner(ABC):
     @property
     @abstractmethod
     def ending(self) -> Mapping[str, Task]:
-        """The tasks, by name, that go on until everything in hand has ended or is handed back."""
+        """The tasks, by name, that go on until everything in hand has ended or is released."""
 
     # Planning
 
@@ -96,7 +96,7 @@ class Runner(ABC):
 
     @property
     def is_starved(self) -> bool:
-        """Whether a batch in hand could use permits that others give back: the claimer then looks again soon."""
+        """Whether a batch in hand could use permits that others release: the claimer then looks again soon."""
         return False
 
     @property

@@ -76,7 +76,7 @@ class Writer:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Record until cancelled. A database that is unavailable or in trouble delays results, it doesn't lose them."""
+        """Record until cancelled. A database that is unavailable or fails delays results, and loses none."""
         while True:
             await self._arrived.wait()
             await self._flush(self._take())
@@ -103,18 +103,18 @@ class Writer:
 
         Only values that the database refuses are set aside, and only those of their batch.
         """
-        too_slow = TIMED_OUT if len(reports) > 1 else ()  # all at once may never be done in time
+        timed_out = TIMED_OUT if len(reports) > 1 else ()  # all at once may never be done in time
         try:
             recorded = await retry(
                 lambda: self._commit(reports),
                 on=(*UNAVAILABLE, *REJECTED),
-                but_not=(*INVALID_DATA, *too_slow),
+                but_not=(*INVALID_DATA, *timed_out),
                 delay_seconds=RETRY_SECONDS,
                 log_delay=lambda error: self._log_delay(reports, error),
             )
         except (*INVALID_DATA, CellsMissing) as error:
             await self._record_each(reports, error)
-        except too_slow as error:
+        except timed_out as error:
             self._log_delay(reports, error)
             await self._record_each(reports, error)
         else:

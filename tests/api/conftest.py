@@ -54,11 +54,11 @@ async def rows(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.R
 
 
 @pytest.fixture
-async def bells(reader: httpx2.AsyncClient) -> AsyncIterator[None]:
+async def announcing(reader: httpx2.AsyncClient) -> AsyncIterator[None]:
     """Let what is announced reach the stream."""
-    announcing = asyncio.create_task(reader.app.state.services.announcer.run())  # type: ignore[attr-defined]
+    task = asyncio.create_task(reader.app.state.services.announcer.run())  # type: ignore[attr-defined]
     yield
-    announcing.cancel()
+    task.cancel()
 
 
 CUSTOMERS = "id,name\n" + "".join(f"{n:05},Customer {n}\n" for n in range(1, 1201))

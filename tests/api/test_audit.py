@@ -1,4 +1,4 @@
-"""The audit tells the truth: it holds for whatever the service did, and no longer once somebody tampered."""
+"""The audit is right: it holds after everything the service did, and fails once rows were tampered with."""
 
 import random
 from typing import Any
@@ -173,23 +173,23 @@ async def test_a_window_sums_up_its_jobs(reader: httpx2.AsyncClient, seeds: Seed
     totals = found["totals"]
     assert (totals["jobs"], totals["planned"], totals["terminal"], totals["open"]) == (5, 10, 2, 8)
     assert (totals["holds"], totals["complete"]) == (True, True)
-    assert [one["job_id"] for one in found["items"]] == [job.id for job in jobs[:2:-1]]
+    assert [item["job_id"] for item in found["items"]] == [job.id for job in jobs[:2:-1]]
     listed = await every_item(reader, "/audit", limit=2)
-    assert [one["job_id"] for one in listed] == [job.id for job in reversed(jobs)]
-    assert sum(one["terminal"] for one in listed) == 2
+    assert [item["job_id"] for item in listed] == [job.id for job in reversed(jobs)]
+    assert sum(item["terminal"] for item in listed) == 2
 
 
 async def test_a_window_holds_what_was_created_in_it(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     old, new = await seeds.submit(), await seeds.submit()
     await rows.execute("UPDATE jobs SET created_at = now() - interval '2 days' WHERE job_no = $1", old.job_no)
     recent = (await reader.get("/audit")).json()
-    assert [one["job_id"] for one in recent["items"]] == [new.id]
+    assert [item["job_id"] for item in recent["items"]] == [new.id]
     everything = (await reader.get("/audit?since=2020-01-01T00:00:00Z")).json()
     assert everything["totals"]["jobs"] == 2
     until = recent["since"].replace("+00:00", "Z")
-    assert [one["job_id"] for one in (await reader.get(f"/audit?until={until}&since=2020-01-01")).json()["items"]] == [
-        old.id
-    ]
+    assert [
+        item["job_id"] for item in (await reader.get(f"/audit?until={until}&since=2020-01-01")).json()["items"]
+    ] == [old.id]
 
 
 async def test_tampering_with_one_job_shows_in_the_window(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
@@ -201,7 +201,7 @@ async def test_tampering_with_one_job_shows_in_the_window(reader: httpx2.AsyncCl
     )
     found = (await reader.get("/audit")).json()
     assert (found["totals"]["holds"], found["totals"]["violations"]) == (False, ["batches_differ", "waves_differ"])
-    assert [one["holds"] for one in found["items"]] == [True, False]
+    assert [item["holds"] for item in found["items"]] == [True, False]
 
 
 async def test_a_window_past_the_bound_says_so(reader: httpx2.AsyncClient, seeds: Seeds, monkeypatch: Any) -> None:

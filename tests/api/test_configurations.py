@@ -1,4 +1,4 @@
-"""What clients see of the configuration: taken at once, under one number, simulated told apart, held work named."""
+"""What clients see of the configuration: taken at once, under one number, simulated work marked, held work named."""
 
 import asyncio
 from collections.abc import Callable
@@ -122,7 +122,7 @@ async def test_nothing_is_stored_while_somebody_applies_and_then_only_under_the_
 
     before = InForce(await in_transaction(engine, read), REGISTRY)
     body = unique(**changes)
-    one = Submission(DEFAULT_TENANT_NO, body, normalize(body, REGISTRY), before, None, Sender("r", None, None))
+    submission = Submission(DEFAULT_TENANT_NO, body, normalize(body, REGISTRY), before, None, Sender("r", None, None))
 
     async def worker_no() -> int:
         return 1
@@ -131,11 +131,11 @@ async def test_nothing_is_stored_while_somebody_applies_and_then_only_under_the_
 
     async def while_applying(connection: Connection) -> Stored:
         await apply(connection, HYBRID, by="a test")
-        return await transaction.store([one], lock_timeout="2s", waits={})
+        return await transaction.store([submission], lock_timeout="2s", waits={})
 
-    assert await in_transaction(engine, while_applying) == Stored(answered=[], left=[one])
+    assert await in_transaction(engine, while_applying) == Stored(answered=[], left=[submission])
     with pytest.raises(ConfigurationChanged):
-        await transaction.store([one], lock_timeout="2s", waits={})
+        await transaction.store([submission], lock_timeout="2s", waits={})
 
 
 async def test_what_another_address_answered_a_moment_ago_is_not_joined_but_named(
@@ -224,7 +224,7 @@ async def test_a_held_job_says_since_when_and_why_and_what_to_do(
     assert "--move-jobs" in found["held"]["detail"]
     await rows.execute("UPDATE jobs SET created_at = now() - interval '1 hour', queued_at = now() - interval '1 hour'")
     queue = (await reader.get("/queue")).json()
-    assert {one["reason"] for one in queue["stuck"]} == {"configuration_changed"}
+    assert {entry["reason"] for entry in queue["stuck"]} == {"configuration_changed"}
     assert queue["oldest_owed_seconds"] is None
     await commit(engine, SIMULATED)
     assert (await reader.get(f"/jobs/{planned.id}")).json()["held"] is None

@@ -59,7 +59,7 @@ def service(engines: Any, module_database_url: str, tmp_path_factory: pytest.Tem
 def finished(
     service: Process, engines: Any, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, Any]:
-    """The path parameters of a job that a worker has run: with waves, batches, cells, dead letters and a story."""
+    """The path parameters of a job that a worker has run: with waves, batches, cells, dead letters and events."""
     output = tmp_path_factory.mktemp("contract") / "worker.log"
     worker = running("worker", output, module_database_url, engines.redis_url, echo_failure_rate=0.5)
     with httpx2.Client(base_url=service.url) as http, worker:

@@ -68,18 +68,18 @@ async def counted(engine: Engine, series: str) -> dict[str, float]:
         }
 
 
-async def rung(redis_client: Client) -> list[tuple[int, int | None, str]]:
-    """What the stream's next entries ring for."""
+async def announced_envelopes(redis_client: Client) -> list[tuple[int, int | None, str]]:
+    """The job, batch and source of the stream's next envelopes."""
 
     async def look() -> list[Any]:
         return await envelopes.reserve(redis_client, "test", count=9, block_seconds=0.1)
 
     found = [delivery.envelope for delivery in await eventually_async(look)]
-    return [(bell.job, bell.batch, bell.source) for bell in found if bell is not None]
+    return [(envelope.job, envelope.batch, envelope.source) for envelope in found if envelope is not None]
 
 
 @pytest.fixture
-def announced(reader: httpx2.AsyncClient, bells: None, redis_client: Client) -> Client:
+def announced(reader: httpx2.AsyncClient, announcing: None, redis_client: Client) -> Client:
     """The stream, on which what is announced arrives."""
     return redis_client
 
@@ -123,11 +123,11 @@ async def test_workers_are_notified_of_a_cancelled_job_and_of_the_room_that_it_l
         await channel.subscribe(notices.CHANNEL)
         await channel.get_message(timeout=5)
         await post(reader, f"/jobs/{job.id}/cancel", status=202)
-        told = await channel.get_message(timeout=5)
+        message = await channel.get_message(timeout=5)
         await post(reader, f"/jobs/{job.id}/cancel")
         assert await channel.get_message(timeout=0.01) is None
-    assert notices._notice(told["data"]) == notices.Notice("cancelled", job.job_no)
-    assert await rung(announced) == [(job.job_no, 1, "manual")]
+    assert notices._notice(message["data"]) == notices.Notice("cancelled", job.job_no)
+    assert await announced_envelopes(announced) == [(job.job_no, 1, "manual")]
 
 
 async def test_without_redis_everything_is_done_all_the_same(engine: Engine, seeds: Seeds) -> None:
@@ -154,7 +154,7 @@ async def test_a_retry_says_what_it_did_and_what_it_left(reader, seeds: Seeds, a
         "unknown": 0,
         "detail": None,
     }
-    assert await rung(announced) == [(job.job_no, 2, "retry")]
+    assert await announced_envelopes(announced) == [(job.job_no, 2, "retry")]
     *_, event = (await shown(reader, f"/jobs/{job.id}/events"))["items"]
     assert event["data"] == {
         "by": "api:127.0.0.1",
@@ -209,7 +209,7 @@ async def test_an_execution_is_retried_by_the_id_that_is_shown(reader, seeds: Se
     done = await post(reader, f"/executions/{first['id']}/retry", {"reason": "once more"})
     assert done == {"id": job.id, "status": "running", "retried": 1, "untouched": 0, "unknown": 0, "detail": None}
     assert await post(reader, f"/executions/{first['id']}/retry") == {**done, "retried": 0, "untouched": 1}
-    assert await rung(announced) == [(job.job_no, 1, "retry")]
+    assert await announced_envelopes(announced) == [(job.job_no, 1, "retry")]
     assert (await shown(reader, f"/executions/{first['id']}"))["status"] == "planned"
     assert (await shown(reader, f"/executions/{second['id']}"))["status"] == "failed"
     assert await counted(seeds.engine, "retries") == {"user": 1}
@@ -287,7 +287,7 @@ async def test_a_lease_is_released_once(reader, seeds: Seeds, announced: Client)
     path = f"/jobs/{job.id}/batches/{batch['batch_id']}/release"
     assert await post(reader, path, {"reason": "it hangs"}) == {"released": True, "held_by": "w-seeds"}
     assert await post(reader, path) == {"released": False, "held_by": None}
-    assert await rung(announced) == [(job.job_no, 1, "manual")]
+    assert await announced_envelopes(announced) == [(job.job_no, 1, "manual")]
     *_, event = (await shown(reader, f"/jobs/{job.id}/events"))["items"]
     assert (event["type"], event["data"]["batch_id"], event["data"]["reason"]) == ("lease_released", "1", "it hangs")
     assert (await seeds.record(completed(held))).written == []
@@ -315,7 +315,7 @@ async def test_dead_letters_are_listed_newest_first_and_replayed_one_by_one(read
     done = await post(reader, f"/queue/dead/{newest['id']}/replay", {"reason": "mended"})
     assert done == {"id": job.id, "status": "running", "retried": 1, "untouched": 0, "unknown": 0, "detail": None}
     assert await post(reader, f"/queue/dead/{newest['id']}/replay") == {**done, "retried": 0, "untouched": 1}
-    assert await rung(announced) == [(job.job_no, 1, "retry")]
+    assert await announced_envelopes(announced) == [(job.job_no, 1, "retry")]
     assert [letter["id"] for letter in (await shown(reader, "/queue/dead"))["items"]] == [1]
 
 
@@ -395,7 +395,7 @@ async def test_what_somebody_holds_for_long_is_asked_to_come_back(reader, seeds:
     await post(reader, f"/jobs/{job.id}/cancel", status=202)
 
 
-async def test_while_the_database_is_away_nothing_is_done(redis_client: Client) -> None:
+async def test_while_the_database_is_unavailable_nothing_is_done(redis_client: Client) -> None:
     absent = create_engine("postgresql://u:p@127.0.0.1:1/d")
     async with reading_app(absent, redis_client, 1) as homeless:
         for path in ACTIONS:

@@ -73,18 +73,18 @@ async def test_an_absent_wave_is_a_404(reader: httpx2.AsyncClient, seeds: Seeds)
         assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "wave_number")
 
 
-async def test_triggers_tell_who_won(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_triggers_show_which_of_them_won(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     job = await seeds.submit()
     await seeds.plan()
 
-    async def ring(connection: Connection) -> None:
+    async def trigger(connection: Connection) -> None:
         await coordination.insert_joined_triggers(
             connection, [(job.job_no, "initial"), (job.job_no, "fallback")], seeds.worker_no
         )
 
-    await in_transaction(seeds.engine, ring)
+    await in_transaction(seeds.engine, trigger)
     found = await every_item(reader, f"/jobs/{job.id}/coordination", limit=2)
-    assert [(one["source"], one["outcome"], one["worker"]) for one in found] == [
+    assert [(item["source"], item["outcome"], item["worker"]) for item in found] == [
         ("initial", "won", "w-seeds"),
         ("initial", "joined", "w-seeds"),
         ("fallback", "joined", "w-seeds"),
@@ -100,7 +100,7 @@ async def test_batches_are_narrowed_by_their_state(reader: httpx2.AsyncClient, s
     path = f"/jobs/{job.id}/waves/1/batches"
     for status, count in (("completed", 2), ("running", 1), ("pending", 1), ("failed", 0)):
         found = await every_item(reader, f"{path}?status={status}", limit=1)
-        assert [one["status"] for one in found] == [status] * count
+        assert [item["status"] for item in found] == [status] * count
     for status in ("done", "planned", ""):
         answer = await reader.get(path, params={"status": status})
         assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "status")
@@ -114,7 +114,7 @@ async def test_events_name_batches_as_the_waves_do(reader: httpx2.AsyncClient, s
     _, *ended = await items(reader, f"/jobs/{job.id}/events")
     shown = [event["data"]["batches"] for event in ended]
     batches = await items(reader, f"/jobs/{job.id}/waves/1/batches")
-    assert sorted(one["batch_id"] for told in shown for one in told) == [one["batch_id"] for one in batches]
+    assert sorted(item["batch_id"] for told in shown for item in told) == [batch["batch_id"] for batch in batches]
     stored = await rows.fetchval("SELECT data #> '{batches,0,batch_id}' FROM events ORDER BY event_no DESC LIMIT 1")
     assert stored in {"1", "2"}
 
@@ -179,12 +179,12 @@ async def test_submissions_tell_who_asked_and_why_it_joined(reader: httpx2.Async
     job = await seeds.submit()
     await seeds.enter(job, "joined", "replayed", "rejected")
     found = await every_item(reader, f"/jobs/{job.id}/submissions", limit=3)
-    assert [one["outcome"] for one in found] == ["created", "joined", "replayed", "rejected"]
+    assert [item["outcome"] for item in found] == ["created", "joined", "replayed", "rejected"]
     assert (found[0]["client"], found[0]["user_agent"], found[0]["reason"]) == ("127.0.0.1", "tests", "new")
 
 
 async def test_triggering_a_queued_job_is_recorded_and_announced(
-    reader: httpx2.AsyncClient, seeds: Seeds, redis_client: Client, bells: None
+    reader: httpx2.AsyncClient, seeds: Seeds, redis_client: Client, announcing: None
 ) -> None:
     job = await seeds.submit()
     answer = await reader.post(f"/jobs/{job.id}/coordinate")
@@ -192,12 +192,12 @@ async def test_triggering_a_queued_job_is_recorded_and_announced(
     assert (answer.json()["trigger"]["source"], answer.json()["trigger"]["outcome"]) == ("manual", None)
     assert answer.json()["waves"] == []
 
-    async def rung() -> list[Any]:
+    async def reserved() -> list[Any]:
         return await envelopes.reserve(redis_client, "test", count=9, block_seconds=0.1)
 
-    [bell] = await eventually_async(rung)
-    assert bell.envelope is not None
-    assert (bell.envelope.job, bell.envelope.source) == (job.job_no, "manual")
+    [delivery] = await eventually_async(reserved)
+    assert delivery.envelope is not None
+    assert (delivery.envelope.job, delivery.envelope.source) == (job.job_no, "manual")
 
 
 async def test_triggering_a_planned_job_joins_its_waves(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
@@ -221,7 +221,7 @@ async def test_many_triggers_at_once_give_one_set_of_waves(reader: httpx2.AsyncC
     await seeds.plan()  # a job that somebody has locked is passed over
     assert {answer.status_code for answer in answers if answer is not None} <= {200, 202}
     assert len(await items(reader, f"/jobs/{job.id}/waves")) == 1
-    outcomes = [one["outcome"] for one in await items(reader, f"/jobs/{job.id}/coordination")]
+    outcomes = [item["outcome"] for item in await items(reader, f"/jobs/{job.id}/coordination")]
     assert (len(outcomes), outcomes.count("won")) == (13, 1)
     assert (await reader.get(f"/jobs/{job.id}/audit")).json()["holds"]
 

@@ -28,11 +28,11 @@ async def test_datasets_are_listed_with_their_record_types_and_who_imported_them
     await rows.execute("DELETE FROM jobs WHERE job_no = $1", gone)
     erp, shop = (await reader.get("/datasets")).json()["items"]
     assert (erp["name"], erp["record_types"][0]["last_import"]) == ("erp", None)
-    (one,) = shop["record_types"]
-    assert (shop["name"], one["id"]) == ("shop", "type-0")
+    (record_type,) = shop["record_types"]
+    assert (shop["name"], record_type["id"]) == ("shop", "type-0")
     job = await rows.fetchrow("SELECT id FROM jobs WHERE job_no = $1", last)
-    assert (one["last_import"]["job_id"], one["last_import"]["status"]) == (job["id"], "completed")
-    assert one["last_import"]["planned_at"] < one["last_import"]["finished_at"]
+    assert (record_type["last_import"]["job_id"], record_type["last_import"]["status"]) == (job["id"], "completed")
+    assert record_type["last_import"]["planned_at"] < record_type["last_import"]["finished_at"]
 
 
 async def test_every_dataset_is_on_one_page_and_leads_to_its_rows(
@@ -41,10 +41,10 @@ async def test_every_dataset_is_on_one_page_and_leads_to_its_rows(
     for name in ODD_NAMES:
         await import_keys(ledger, [f"of {name}"], dataset=name)
     found = await every_item(reader, "/datasets", limit=3)
-    assert sorted(one["name"] for one in found) == sorted(ODD_NAMES)
-    for one in found:
-        (record,) = (await reader.get(one["record_types"][0]["records"])).json()["items"]
-        assert record["record_key"] == f"of {one['name']}"
+    assert sorted(item["name"] for item in found) == sorted(ODD_NAMES)
+    for item in found:
+        (record,) = (await reader.get(item["record_types"][0]["records"])).json()["items"]
+        assert record["record_key"] == f"of {item['name']}"
 
 
 async def test_another_tenants_datasets_are_not_there(reader: httpx2.AsyncClient, ledger: ImportSteps, rows) -> None:

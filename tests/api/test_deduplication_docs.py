@@ -53,8 +53,8 @@ def assert_holds(answered: Any, shown: Any, at: str) -> None:
             assert_holds(answered[name], value, f"{at} {name}")
     elif isinstance(shown, list):
         assert len(answered) == len(shown), (at, answered)
-        for one, value in zip(answered, shown, strict=True):
-            assert_holds(one, value, at)
+        for answer, value in zip(answered, shown, strict=True):
+            assert_holds(answer, value, at)
     else:
         assert answered == shown, at
 
@@ -68,8 +68,8 @@ async def test_an_answer_in_the_description_has_the_members_of_a_real_one(
     client: Client, examples_by_name: dict[str, Any]
 ) -> None:
     real = (await client.post(unique(regions=["US"]))).json()
-    for one in examples_by_name.values():
-        shown = one["value"]
+    for example in examples_by_name.values():
+        shown = example["value"]
         assert SubmissionAnswer.model_validate(shown)
         assert shown.keys() == real.keys()
         assert shown["dedup"].keys() == real["dedup"].keys()

@@ -50,12 +50,16 @@ def test_a_route_shows_its_problems_as_problems(name: str) -> None:
 
 
 def test_lists_share_their_page_parameters() -> None:
-    lists = [name for name, one in OPERATIONS.items() if name.startswith("GET") and "next_cursor" in answered(one)]
+    lists = [
+        name
+        for name, operation in OPERATIONS.items()
+        if name.startswith("GET") and "next_cursor" in answered(operation)
+    ]
     assert {"GET /jobs", "GET /audit", "GET /regions", "GET /providers", "GET /questions", "GET /operations"} <= {
         *lists
     }
     for name in lists:
-        parameters = {one["name"]: one["schema"] for one in OPERATIONS[name]["parameters"]}
+        parameters = {parameter["name"]: parameter["schema"] for parameter in OPERATIONS[name]["parameters"]}
         limit = parameters["limit"]
         assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 200, 50)
         assert "cursor" in parameters
@@ -88,7 +92,7 @@ def test_a_header_is_described_where_it_occurs(name: str, status: str, header: s
 
 
 def test_every_path_parameter_has_an_example() -> None:
-    given = [p for one in OPERATIONS.values() for p in one.get("parameters", []) if p["in"] == "path"]
+    given = [p for operation in OPERATIONS.values() for p in operation.get("parameters", []) if p["in"] == "path"]
     assert given
     assert all(parameter["schema"]["examples"] for parameter in given)
 

@@ -109,8 +109,8 @@ async def test_a_file_of_many_pages_is_complete(
 ) -> None:
     path = await big(seeds, rows, cells=500, output=output)
     lines = [orjson.loads(line) for line in (await download(reader, path)).text.splitlines()]
-    assert [one["id"] for one in lines] == [one["id"] for one in await every_item(reader, path, limit=100)]
-    assert {len(one["output"]) for one in lines} == {output}
+    assert [line["id"] for line in lines] == [item["id"] for item in await every_item(reader, path, limit=100)]
+    assert {len(line["output"]) for line in lines} == {output}
 
 
 # What is asked for
@@ -254,7 +254,7 @@ async def test_a_slow_client_is_cut_and_its_connection_given_back(
         with capture_logs() as logs:
             await all_in(download_engine, 1)
             await all_in(download_engine, 0)
-        assert [(one["event"], one["reason"]) for one in logs] == [("download_abandoned", "client_slow")]
+        assert [(line["event"], line["reason"]) for line in logs] == [("download_abandoned", "client_slow")]
         assert await rows.fetchval("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'") == 0
         assert not (await client.read_all()).endswith(LAST_CHUNK)
 
@@ -270,12 +270,12 @@ async def test_a_client_that_goes_leaves_nothing_behind(
                 await client.read()
                 await all_in(download_engine, 1)
             await all_in(download_engine, 0)
-        assert [(one["event"], one["reason"]) for one in logs] == [("download_abandoned", "client_gone")]
+        assert [(line["event"], line["reason"]) for line in logs] == [("download_abandoned", "client_gone")]
         async with httpx2.AsyncClient(base_url=url) as patient:
             assert len((await download(patient, path)).text.splitlines()) == 500
 
 
-async def test_one_more_download_than_there_is_room_for_is_put_off(
+async def test_one_more_download_than_there_is_room_for_is_refused_for_now(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
 ) -> None:
     path = await big(seeds, rows, cells=500, output=100_000)

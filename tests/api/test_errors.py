@@ -1,4 +1,4 @@
-"""Every answer at or above 400 is a problem document that carries the request's id, whoever refused."""
+"""Every answer at or above 400 is a problem document that carries the request's id, whichever layer refused."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
@@ -160,7 +160,7 @@ async def test_what_passes_says_when_to_come_back(client: httpx2.AsyncClient, na
     assert (await client.get(f"/raise/{name}")).headers["Retry-After"] == seconds
 
 
-async def test_a_bug_tells_its_story_to_the_log_only(client: httpx2.AsyncClient, logs: list[Any]) -> None:
+async def test_a_bug_is_described_in_the_log_only(client: httpx2.AsyncClient, logs: list[Any]) -> None:
     answer = await client.get("/raise/bug")
     assert "secret" not in answer.text
     assert [(line["event"], line["path"]) for line in logs] == [("request_failed", "/raise/{name}")]

@@ -45,7 +45,7 @@ async def test_what_is_unchanged_is_not_sent_again(reader: httpx2.AsyncClient, s
 
 
 async def swap(rows: Any) -> None:
-    """The batch that ran waits, the other one, of as many cells, runs: no count and no event tells."""
+    """The batch that ran waits, the other one, of as many cells, runs: no count and no event shows it."""
     await rows.execute(
         """
         UPDATE batches

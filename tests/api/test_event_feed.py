@@ -1,4 +1,4 @@
-"""GET /events: the events of all jobs in one order, and what wakes whoever follows them."""
+"""GET /events: the events of all jobs in one order, and what wakes their readers."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -50,9 +50,9 @@ def cell(**members: Any) -> Execution:
     return Execution(**{**given, **members})
 
 
-def record(one: Execution) -> dict[str, str]:
+def record(execution: Execution) -> dict[str, str]:
     """The only record of a file with this cell, as a reader of CSV sees it."""
-    text = CSV.head + CSV.line(one)
+    text = CSV.head + CSV.line(execution)
     assert text.endswith("\r\n")
     [read] = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     return read
@@ -118,15 +118,15 @@ def test_every_member_has_its_columns() -> None:
 
 
 def test_values_look_as_they_do_in_json() -> None:
-    one = cell(usage={"total_tokens": 7, "model": "a,b"}, retry_at=NOW)
-    read, shown = record(one), one.model_dump(mode="json")
+    execution = cell(usage={"total_tokens": 7, "model": "a,b"}, retry_at=NOW)
+    read, shown = record(execution), execution.model_dump(mode="json")
     assert orjson.loads(read["usage"]) == shown["usage"]
     assert (read["retry_at"], read["attempts"], read["output_empty"]) == (shown["retry_at"], "1", "false")
 
 
 @given(STORABLE | LIKE_FORMULAS)
 def test_a_line_of_ndjson_is_the_cell_as_it_is_shown(output: str) -> None:
-    one = cell(output=output)
-    line = NDJSON.line(one)
+    execution = cell(output=output)
+    line = NDJSON.line(execution)
     assert (line.count("\n"), line[-1]) == (1, "\n")
-    assert orjson.loads(line) == one.model_dump(mode="json")
+    assert orjson.loads(line) == execution.model_dump(mode="json")

@@ -90,7 +90,7 @@ async def test_a_cell_is_shown_from_its_plan_to_its_answer(reader: httpx2.AsyncC
     assert done["job_id"] == job.id
 
 
-async def test_a_cell_tells_every_try(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_a_cell_shows_every_try(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     job = await seeds.submit()
     await seeds.plan()
     await seeds.record(*(retried(batch) for batch in await seeds.claim()))
@@ -102,7 +102,7 @@ async def test_a_cell_tells_every_try(reader: httpx2.AsyncClient, seeds: Seeds) 
     assert found.pop("response") is None
     assert found == (await only(reader, job.id))[0]
     assert found["error"] == {"code": "busy", "detail": "Busy.", "retryable": False}
-    assert [(one["attempt"], one["status"], one["error"]["retryable"]) for one in history] == [
+    assert [(attempt["attempt"], attempt["status"], attempt["error"]["retryable"]) for attempt in history] == [
         (1, "failed", True),
         (2, "failed", False),
     ]

@@ -37,19 +37,19 @@ async def run(seeds: Seeds, end: Any, **body: Any) -> Any:
 async def test_jobs_are_found_by_what_they_are_and_how_they_ended(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     done = await run(seeds, completed, name="nightly-1", metadata={"team": "search", "run": 7, "is_dry": True})
     lost = await run(seeds, failed, name="nightly-2", metadata={"team": "ads"})
-    twin = await seeds.submit(name="nightly-1")
-    await reader.post(f"/jobs/{twin.id}/cancel")
+    cancelled = await seeds.submit(name="nightly-1")
+    await reader.post(f"/jobs/{cancelled.id}/cancel")
     waiting = await seeds.submit(name="100%_done", metadata={"a.b": "x", "team": "search"})
 
     assert await found(reader, "status=completed,failed") == [lost.id, done.id]
     assert await found(reader, "status=queued") == [waiting.id]
-    assert await found(reader, "name_prefix=nightly-") == [twin.id, lost.id, done.id]
+    assert await found(reader, "name_prefix=nightly-") == [cancelled.id, lost.id, done.id]
     assert await found(reader, "name_prefix=100%25_") == [waiting.id]
     assert await found(reader, "name_prefix=100%25d") == await found(reader, "name_prefix=Nightly") == []
-    assert await found(reader, "name=nightly-1") == [twin.id, done.id]
+    assert await found(reader, "name=nightly-1") == [cancelled.id, done.id]
     spec_hash = (await reader.get(f"/jobs/{done.id}")).json()["spec_hash"]
-    assert await found(reader, f"spec_hash={spec_hash}") == [twin.id, done.id]
-    assert await found(reader, f"spec_hash={spec_hash}&status=cancelled") == [twin.id]
+    assert await found(reader, f"spec_hash={spec_hash}") == [cancelled.id, done.id]
+    assert await found(reader, f"spec_hash={spec_hash}&status=cancelled") == [cancelled.id]
     assert await found(reader, "error_code=busy") == await found(reader, "error_code=success_rate_missed") == [lost.id]
     assert await found(reader, "error_code=timeout") == []
     assert await found(reader, "metadata.team=search") == [waiting.id, done.id]

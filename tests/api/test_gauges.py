@@ -307,7 +307,7 @@ async def test_a_lost_lease_shows_beside_many_that_wait_longer(house: House) -> 
     assert (stuck["lease_expired"], stuck["workers_busy"]) == (1, 50)
 
 
-async def test_a_store_that_is_away_shows_as_such(house: House) -> None:
+async def test_an_unavailable_store_shows_as_such(house: House) -> None:
     absent = envelopes.connect("redis://127.0.0.1:1/0")
     services: Services = house.reader.app.state.services  # type: ignore[attr-defined]
     fleet = FleetView(services.engine, absent, services.settings, version="9.9.9")

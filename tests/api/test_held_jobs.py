@@ -19,7 +19,7 @@ async def held(reader: httpx2.AsyncClient, job: Any) -> Any:
     return (await reader.get(f"/jobs/{job.id}")).json()["held"]
 
 
-async def close_gate(seeds: Seeds, region: str, seconds: float = 60) -> None:
+async def close_breaker(seeds: Seeds, region: str, seconds: float = 60) -> None:
     refusal = Refusal("echo", region, "rate_limited", "Slow down.", seconds)
     await in_transaction(seeds.engine, lambda connection: circuit_breakers.trip(connection, [refusal]))
 
@@ -71,29 +71,29 @@ async def test_what_is_left_of_a_job_counts(reader: httpx2.AsyncClient, seeds: S
     assert (await held(reader, job))["reason"] == "region_paused"
 
 
-async def test_a_job_before_a_closed_gate_says_until_when(
+async def test_a_job_behind_an_open_circuit_breaker_says_until_when(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     job = await seeds.submit(**ONE)
     await rows.execute("INSERT INTO pools (provider, region) VALUES ('echo', 'us-east') ON CONFLICT DO NOTHING")
-    await close_gate(seeds, "us-east")
+    await close_breaker(seeds, "us-east")
     first = await held(reader, job)
     assert first["reason"] == "gate_closed"
     assert "rate_limited" in first["detail"]
-    await close_gate(seeds, "us-east", 120)
+    await close_breaker(seeds, "us-east", 120)
     assert (await held(reader, job))["since"] == first["since"]
     await rows.execute("UPDATE pools SET gate_until = now() - interval '1 second' WHERE gate_code IS NOT NULL")
     assert await held(reader, job) is None
 
 
-async def test_of_a_pause_and_a_gate_the_pause_is_named_and_the_later_time(
+async def test_of_a_pause_and_a_circuit_breaker_the_pause_is_named_and_the_later_time(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await rows.execute("INSERT INTO pools (provider, region) VALUES ('echo', 'us-east') ON CONFLICT DO NOTHING")
     job = await seeds.submit(**BOTH)
     await reader.post("/regions/eu-west/pause")
     paused_at = await rows.fetchval("SELECT changed_at FROM pauses WHERE kind = 'region' AND name = 'eu-west'")
-    await close_gate(seeds, "us-east")
+    await close_breaker(seeds, "us-east")
     found = await held(reader, job)
     assert found["reason"] == "region_paused"
     assert datetime.fromisoformat(found["since"]) > paused_at

@@ -48,21 +48,21 @@ async def test_a_cancel_ends_what_is_open_and_what_was_read_changes_nothing(ledg
 
 async def test_a_cancel_while_it_is_coordinated_fences_the_coordinator_off(ledger, client) -> None:
     job_no = await ledger.submit()
-    mine = await ledger.begin(job_no)
+    coordination = await ledger.begin(job_no)
     job_id = await id_of(client, job_no)
     answer = await client.http.post(f"/jobs/{job_id}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
-    assert await ledger.write(mine, plan_of([3])) is None
+    assert await ledger.write(coordination, plan_of([3])) is None
     triggers = (await get(client, f"/jobs/{job_id}/coordination"))["items"]
-    assert [one["outcome"] for one in triggers] == ["failed"]
+    assert [trigger["outcome"] for trigger in triggers] == ["failed"]
 
 
 async def test_cancels_and_plans_that_race_leave_no_running_job(ledger, client) -> None:
     for _ in range(20):
         job_no = await ledger.submit()
-        mine = await ledger.begin(job_no)
+        coordination = await ledger.begin(job_no)
         job_id = await id_of(client, job_no)
-        await asyncio.gather(client.http.post(f"/jobs/{job_id}/cancel"), ledger.write(mine, plan_of([3], [1])))
+        await asyncio.gather(client.http.post(f"/jobs/{job_id}/cancel"), ledger.write(coordination, plan_of([3], [1])))
         states = await client.database.fetch(
             """
             SELECT j.status, array_agg(DISTINCT b.status) AS batches
@@ -79,7 +79,7 @@ async def test_a_retry_reopens_failed_batches_only_and_the_waves_go_on(ledger, c
     await ledger.record(read(*first), failed(*second), failed(*third))
     job_id = await id_of(client, job_no)
     batches = (await get(client, f"/jobs/{job_id}/waves/1/batches", status="failed"))["items"]
-    assert [(one["batch_id"], one["error"]["code"]) for one in batches] == [
+    assert [(batch["batch_id"], batch["error"]["code"]) for batch in batches] == [
         ("2", "source_unreadable"),
         ("3", "source_unreadable"),
     ]
@@ -90,18 +90,21 @@ async def test_a_retry_reopens_failed_batches_only_and_the_waves_go_on(ledger, c
         "untouched": 3,
     }
     answers = await asyncio.gather(*(client.http.post(f"/jobs/{job_id}/retry") for _ in range(5)))
-    assert sorted(one.json()["retried"] for one in answers) == [0, 0, 0, 0, 2]
-    assert {one.json()["untouched"] for one in answers} == {3, 5}
+    assert sorted(answer.json()["retried"] for answer in answers) == [0, 0, 0, 0, 2]
+    assert {answer.json()["untouched"] for answer in answers} == {3, 5}
     claimed = await ledger.claim()
-    assert [(one.batch_no, given.attempts, given.forgiven) for one, given in claimed] == [(2, 1, 1), (3, 1, 1)]
-    await ledger.record(*(read(*one) for one in claimed))
+    assert [(claim.batch_no, given.attempts, given.forgiven) for claim, given in claimed] == [(2, 1, 1), (3, 1, 1)]
+    await ledger.record(*(read(*claim) for claim in claimed))
     await ledger.run_all()
     job = await get(client, f"/jobs/{job_id}")
     assert (job["status"], job["error"], job["progress"]["completed"]) == ("completed", None, 5)
     triggers = (await get(client, f"/jobs/{job_id}/coordination"))["items"]
-    assert [(one["source"], one["outcome"]) for one in triggers] == [("initial", "won"), ("retry", "joined")]
+    assert [(trigger["source"], trigger["outcome"]) for trigger in triggers] == [
+        ("initial", "won"),
+        ("retry", "joined"),
+    ]
     events = (await get(client, f"/jobs/{job_id}/events"))["items"]
-    assert [one["data"]["verdict"] for one in events if one["type"] == "retried"] == ["failed"]
+    assert [event["data"]["verdict"] for event in events if event["type"] == "retried"] == ["failed"]
 
 
 async def test_a_retry_while_the_wave_still_runs(ledger, client) -> None:
@@ -117,8 +120,8 @@ async def test_a_retry_while_the_wave_still_runs(ledger, client) -> None:
 
 async def test_a_retry_of_what_could_not_be_coordinated_coordinates_it_anew(ledger, client) -> None:
     job_no = await ledger.submit()
-    mine = await ledger.begin(job_no)
-    await ledger.fail(mine, "source_missing", "There is no such file.")
+    coordination = await ledger.begin(job_no)
+    await ledger.fail(coordination, "source_missing", "There is no such file.")
     job_id = await id_of(client, job_no)
     foreseen = await client.http.post(f"/jobs/{job_id}/retry?dry_run=true")
     assert (await get(client, f"/jobs/{job_id}"))["status"] == "failed"
@@ -134,15 +137,18 @@ async def test_a_retry_of_what_could_not_be_coordinated_coordinates_it_anew(ledg
     await ledger.run_all()
     assert (await get(client, f"/jobs/{job_id}"))["status"] == "completed"
     triggers = (await get(client, f"/jobs/{job_id}/coordination"))["items"]
-    assert [(one["source"], one["outcome"]) for one in triggers] == [("initial", "failed"), ("retry", "won")]
+    assert [(trigger["source"], trigger["outcome"]) for trigger in triggers] == [
+        ("initial", "failed"),
+        ("retry", "won"),
+    ]
 
 
-AWAY = {"code": "source_away", "detail": "Nobody answers."}
+UNAVAILABLE = {"code": "source_away", "detail": "Nobody answers."}
 
 
 async def rescheduled_import(ledger: ImportSteps) -> int:
     job_no = await ledger.submit()
-    await ledger.reschedule(await ledger.begin(job_no), **AWAY)
+    await ledger.reschedule(await ledger.begin(job_no), **UNAVAILABLE)
     return job_no
 
 
@@ -154,11 +160,15 @@ async def test_an_import_that_was_rescheduled_says_why_until_it_is_planned(ledge
     job_no = await rescheduled_import(ledger)
     job_id = await id_of(client, job_no)
     job = await get(client, f"/jobs/{job_id}")
-    assert (job["status"], job["error"], job["import_progress"]["coordination"]["error"]) == ("queued", None, AWAY)
+    assert (job["status"], job["error"], job["import_progress"]["coordination"]["error"]) == (
+        "queued",
+        None,
+        UNAVAILABLE,
+    )
     assert (await client.http.post(f"/jobs/{job_id}/coordinate")).status_code == 202
-    mine = await ledger.begin(job_no)
-    assert await error(client, job_id) == AWAY
-    await ledger.write(mine, plan_of([1]))
+    coordination = await ledger.begin(job_no)
+    assert await error(client, job_id) == UNAVAILABLE
+    await ledger.write(coordination, plan_of([1]))
     assert await error(client, job_id) is None
 
 
@@ -182,14 +192,14 @@ async def test_an_import_that_was_rescheduled_is_stuck_and_may_be_tried_at_once(
         "UPDATE jobs SET created_at = now() - interval '1 hour', queued_at = now() - interval '1 hour',"
         " started_at = now() - interval '1 hour'"
     )
-    (one,) = (await get(client, "/queue"))["stuck"]
-    assert (one["job_id"], one["batch_id"], one["reason"]) == (job_id, None, "put_off")
-    assert one["detail"] == "Its coordination failed with source_away: Nobody answers."
-    assert one["next"].startswith("It is tried again at 20")
+    (entry,) = (await get(client, "/queue"))["stuck"]
+    assert (entry["job_id"], entry["batch_id"], entry["reason"]) == (job_id, None, "put_off")
+    assert entry["detail"] == "Its coordination failed with source_away: Nobody answers."
+    assert entry["next"].startswith("It is tried again at 20")
     assert await import_coordination.find_imports(client.database, SERVED, limit=5) == []
-    assert (await client.http.post(one["action"]["path"])).status_code == 202
+    assert (await client.http.post(entry["action"]["path"])).status_code == 202
     assert await import_coordination.find_imports(client.database, SERVED, limit=5) == [(job_no, job_id)]
-    assert [one["reason"] for one in (await get(client, "/queue"))["stuck"]] != ["put_off"]
+    assert [entry["reason"] for entry in (await get(client, "/queue"))["stuck"]] != ["put_off"]
 
 
 async def test_the_code_of_a_failed_coordination_narrows_its_retry(ledger, client) -> None:
@@ -209,7 +219,7 @@ async def test_a_retry_of_an_import_by_region_or_model_is_refused(ledger, client
     for query in ("?dry_run=true", ""):
         answer = await client.http.post(path + query, json={"region": "EU", "model": "m"})
         assert (answer.status_code, answer.json()["code"]) == (422, "misplaced_field")
-        assert [one["pointer"] for one in answer.json()["errors"]] == ["/region", "/model"]
+        assert [error["pointer"] for error in answer.json()["errors"]] == ["/region", "/model"]
 
 
 async def test_the_audit_recounts_imports_in_any_state(ledger, client) -> None:

@@ -28,7 +28,7 @@ async def id_of(ledger: ImportSteps, job_no: int) -> str:
 
 async def record(ledger: ImportSteps, job_no: int, payload: str | None) -> None:
     """Let the one batch of an import read these three rows; without a payload it can't."""
-    [claimed] = [one for one in await ledger.claim() if one[0].job_no == job_no]
+    [claimed] = [claim for claim in await ledger.claim() if claim[0].job_no == job_no]
     rows = [ReadRow(f"{n}", payload or "", n) for n in range(3)]
     await ledger.record(ImportReport(*claimed, "completed", rows_read=3, records=rows) if payload else failed(*claimed))
 
@@ -41,8 +41,8 @@ async def record_type(reader: httpx2.AsyncClient) -> dict:
 
 async def test_a_superseded_import_says_so_everywhere(reader, ledger) -> None:
     jobs = [await ledger.coordinate(plan_of([1])) for _ in range(2)]
-    older, newer = [await id_of(ledger, one) for one in jobs]
-    claimed = {one[0].job_no: one for one in await ledger.claim()}
+    older, newer = [await id_of(ledger, job) for job in jobs]
+    claimed = {claim[0].job_no: claim for claim in await ledger.claim()}
     for job_no, payload in ((jobs[1], "[2]"), (jobs[0], "[1]")):
         rows = [ReadRow(f"{n}", payload, n) for n in range(3)]
         await ledger.record(ImportReport(*claimed[job_no], "completed", rows_read=3, records=rows))
@@ -59,19 +59,19 @@ async def test_a_superseded_import_says_so_everywhere(reader, ledger) -> None:
     found = await record_type(reader)
     assert (found["generation"], found["last_import"]["job_id"], found["last_import"]["generation"]) == (2, newer, 2)
     records = (await get(reader, "/datasets/ledger/records", record_type="type-0"))["items"]
-    assert {(one["payload"][0], one["generation"], one["job_id"]) for one in records} == {(2, 2, newer)}
+    assert {(record["payload"][0], record["generation"], record["job_id"]) for record in records} == {(2, 2, newer)}
 
 
 async def test_a_dataset_names_the_newest_import_that_completed_whatever_ended_last(reader, ledger) -> None:
     jobs = [await ledger.coordinate(plan_of([1])) for _ in range(3)]
-    ids = [await id_of(ledger, one) for one in jobs]
+    ids = [await id_of(ledger, job) for job in jobs]
     assert (await record_type(reader))["last_import"] is None
     assert (await record_type(reader))["newest_import"]["job_id"] == ids[2]
-    claimed = {one[0].job_no: one for one in await ledger.claim()}
+    claimed = {claim[0].job_no: claim for claim in await ledger.claim()}
 
     async def end(n: int, status: str) -> dict:
-        one = claimed[jobs[n]]
-        await ledger.record(failed(*one) if status == "failed" else ImportReport(*one, "completed"))
+        claim = claimed[jobs[n]]
+        await ledger.record(failed(*claim) if status == "failed" else ImportReport(*claim, "completed"))
         return await record_type(reader)
 
     assert (await end(1, "completed"))["last_import"]["job_id"] == ids[1]
@@ -97,15 +97,15 @@ async def test_a_retry_of_a_superseded_import_is_refused_and_says_by_which(reade
 
 async def test_a_waiting_import_says_for_what(reader, ledger) -> None:
     first, second = [await ledger.submit(SPEC) for _ in range(2)]
-    mine = await ledger.begin(first)
+    coordination = await ledger.begin(first)
     await ledger.begin_or_wait(second)
-    first_id, second_id = [await id_of(ledger, one) for one in (first, second)]
+    first_id, second_id = [await id_of(ledger, job_no) for job_no in (first, second)]
     job = await get(reader, f"/jobs/{second_id}")
     waits = job["import_progress"]["coordination"]["waits_for"]
     assert (waits["job_id"], waits["record_type"], waits["until"]) == (first_id, "type-0", "planned")
     assert (job["status"], job["held"]["reason"]) == ("queued", "other_import")
     assert first_id in job["held"]["detail"]
     assert (await get(reader, "/queue"))["oldest_owed_seconds"] is None
-    await ledger.write(mine, plan_of([1]))
+    await ledger.write(coordination, plan_of([1]))
     job = await get(reader, f"/jobs/{second_id}")
     assert (job["held"], job["import_progress"]["coordination"]["waits_for"]) == (None, None)

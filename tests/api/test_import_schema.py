@@ -15,13 +15,16 @@ def test_an_import_is_described_with_its_fields() -> None:
 
 
 def test_every_type_of_source_is_described_with_its_fields() -> None:
-    described = {one["properties"]["type"]["const"]: one["properties"].keys() for one in SOURCES}
+    described = {source["properties"]["type"]["const"]: source["properties"].keys() for source in SOURCES}
     assert described == SOURCE_FIELDS
-    assert all(set(one["required"]) == one["properties"].keys() for one in SOURCES)
+    assert all(set(source["required"]) == source["properties"].keys() for source in SOURCES)
 
 
 def test_the_policy_is_described_with_its_defaults() -> None:
     described = TOP["policy"]["properties"]
     assert described.keys() == POLICY_FIELDS
-    assert {name: one["default"] for name, one in described.items()} == ImportPolicy().to_json()
-    assert all(one["minimum"] <= one["default"] <= one["maximum"] for one in described.values())
+    assert {name: described_type["default"] for name, described_type in described.items()} == ImportPolicy().to_json()
+    assert all(
+        described_type["minimum"] <= described_type["default"] <= described_type["maximum"]
+        for described_type in described.values()
+    )

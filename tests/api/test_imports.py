@@ -61,22 +61,24 @@ async def test_two_files_are_posted_imported_and_read_back(
     }
     assert progress["rows_per_second"] > 0
     assert progress["seconds_left"] is None
-    assert [(one["id"], one["level"], one["batches"]) for one in progress["record_types"]] == [
+    assert [
+        (record_type["id"], record_type["level"], record_type["batches"]) for record_type in progress["record_types"]
+    ] == [
         ("order", 1, 5),
         ("customer", 0, 3),
     ]
     batches = (await get(client, f"/jobs/{job_id}/waves/2/batches"))["items"]
-    assert [(one["record_type"], one["rows_expected"], one["rows_inserted"]) for one in batches] == [
+    assert [(batch["record_type"], batch["rows_expected"], batch["rows_inserted"]) for batch in batches] == [
         ("order", 500, 500)
     ] * 5
-    assert {(one["provider"], one["region"]) for one in batches} == {(None, None)}
+    assert {(batch["provider"], batch["region"]) for batch in batches} == {(None, None)}
     first = await get(client, "/datasets/ledger/records", record_type="customer", limit=2)
-    assert [(one["record_key"], one["payload"]) for one in first["items"]] == [
+    assert [(item["record_key"], item["payload"]) for item in first["items"]] == [
         ("00001", {"id": "00001", "name": "Customer 1"}),
         ("00002", {"id": "00002", "name": "Customer 2"}),
     ]
     second = await get(client, "/datasets/ledger/records", record_type="customer", limit=2, cursor=first["next_cursor"])
-    assert [one["record_key"] for one in second["items"]] == ["00003", "00004"]
+    assert [item["record_key"] for item in second["items"]] == ["00003", "00004"]
 
 
 async def test_imported_rows_are_downloaded_whole(
@@ -109,7 +111,7 @@ async def test_rejected_rows_are_listed_and_fail_their_batch_past_max_rejects(
     job_id = (await client.post(lenient)).json()["job"]["id"]
     assert (await wait_until_ended(client, job_id))["status"] == "completed"
     rejects = (await get(client, f"/jobs/{job_id}/rejects"))["items"]
-    assert [(one["position"], one["record_key"], one["code"]) for one in rejects] == [
+    assert [(reject["position"], reject["record_key"], reject["code"]) for reject in rejects] == [
         (1, "1", "duplicate_key"),
         (2, None, "key_missing"),
     ]
@@ -157,13 +159,13 @@ async def test_rows_that_share_a_key_in_a_file_are_distinguished_alike_by_each_i
         rejects = (await get(client, f"/jobs/{job_id}/rejects", limit=200))["items"]
         for record_type, key in (("customer", "{0:05}"), ("order", '["{0:05}",{0}]')):
             assert {
-                (one["position"], one["code"], one["record_key"])
-                for one in rejects
-                if one["record_type"] == record_type
+                (reject["position"], reject["code"], reject["record_key"])
+                for reject in rejects
+                if reject["record_type"] == record_type
             } == {(5, "unusable_row", None), *((n, "duplicate_key", key.format(n - 150)) for n in repeated)}
             found = (await get(client, "/datasets/ledger/records", record_type=record_type, limit=200))["items"]
             names = [f"Customer {155 if n == 5 else n}" for n in range(150)]
-            assert [one["payload"]["name"] for one in found] == names
+            assert [item["payload"]["name"] for item in found] == names
 
 
 async def test_a_file_that_is_not_there_fails_the_job_with_the_reason(
@@ -188,7 +190,7 @@ async def test_any_trigger_at_any_time_answers_the_same_waves(
         again = await client.http.post(f"/jobs/{job_id}/coordinate")
         assert (again.status_code, len(again.json()["waves"]), again.json()["trigger"]["outcome"]) == (200, 2, "joined")
     triggers = (await get(client, f"/jobs/{job_id}/coordination"))["items"]
-    assert [(one["source"], one["outcome"]) for one in triggers] == [
+    assert [(trigger["source"], trigger["outcome"]) for trigger in triggers] == [
         ("manual", "joined"),
         ("initial", "won"),
         ("manual", "joined"),
@@ -199,9 +201,9 @@ async def test_any_trigger_at_any_time_answers_the_same_waves(
 async def test_what_the_tutorial_lets_one_paste_waits_for_the_rows_and_prints_them(
     start_api, start_worker, database_url, redis_url
 ) -> None:
-    told = TUTORIAL.read_text()
-    pasted = re.findall(r"```sh\n(.*?)```", told, re.DOTALL)[0]
-    (printed,) = re.findall(r"The last line prints\n\n```\n(.*?)```", told, re.DOTALL)
+    tutorial = TUTORIAL.read_text()
+    pasted = re.findall(r"```sh\n(.*?)```", tutorial, re.DOTALL)[0]
+    (printed,) = re.findall(r"The last line prints\n\n```\n(.*?)```", tutorial, re.DOTALL)
     import_settings = {"config": EXAMPLE / "breakwater.toml"}
     async with api_client(start_api(database_url, redis_url, **import_settings), database_url) as client:
         commands = pasted.replace("http://127.0.0.1:8000", str(client.http.base_url).rstrip("/"))
@@ -219,8 +221,8 @@ async def test_what_the_tutorial_lets_one_paste_waits_for_the_rows_and_prints_th
 async def test_what_the_tutorial_lets_one_paste_ends_where_the_import_is_refused(
     start_api, database_url, redis_url
 ) -> None:
-    told = TUTORIAL.read_text()
-    pasted = re.findall(r"```sh\n(.*?)```", told, re.DOTALL)[0]
+    tutorial = TUTORIAL.read_text()
+    pasted = re.findall(r"```sh\n(.*?)```", tutorial, re.DOTALL)[0]
     without_imports = start_api(database_url, redis_url)
     commands = pasted.replace("http://127.0.0.1:8000", without_imports.url)
     shell = await asyncio.create_subprocess_exec("sh", "-c", commands, cwd=PROJECT, stdout=PIPE, stderr=PIPE)

@@ -113,7 +113,7 @@ async def test_a_job_that_missed_its_rate_says_by_how_much(reader: httpx2.AsyncC
     job = await seeds.submit(models=list("abcdef"))
     partial = await seeds.submit(models=list("abcdef"), policy={"min_success_rate": 0.1})
     await seeds.plan()
-    await seeds.record(*(completed(one) if one.batch_no == 1 else failed(one) for one in await seeds.claim()))
+    await seeds.record(*(completed(claim) if claim.batch_no == 1 else failed(claim) for claim in await seeds.claim()))
     assert (await shown(reader, job.id))["error"] == {
         "code": "success_rate_missed",
         "detail": "5 of 6 executions failed; min_success_rate is 0.67.",

@@ -42,7 +42,9 @@ def test_every_post_is_tried_here() -> None:
     assert posts == {"/jobs", *ACTIONS}
     for path in posts:
         operation = paths[path]["post"]
-        assert [one["in"] for one in operation["parameters"] if one["name"] == "Idempotency-Key"] == ["header"]
+        assert [parameter["in"] for parameter in operation["parameters"] if parameter["name"] == "Idempotency-Key"] == [
+            "header"
+        ]
         assert {"409", "422"} <= operation["responses"].keys()
         assert "Idempotent-Replayed" in operation["responses"]["200"]["headers"]
 

@@ -20,7 +20,7 @@ async def test_head_answers_like_get(client: Client, path: str) -> None:
     }
 
 
-async def test_head_of_a_job_tells_its_length_and_tag(client: Client) -> None:
+async def test_head_of_a_job_gives_its_length_and_tag(client: Client) -> None:
     at = (await client.post(unique())).headers["Location"]
     await client.end(at.removeprefix("/jobs/"))  # the wait of one that waits grows from answer to answer
     head, get = await client.http.head(at), await client.http.get(at)

@@ -82,7 +82,11 @@ def increments_in_code() -> Iterator[tuple[Series, Mapping[str, str]]]:
                 if series is not None:
                     yield (
                         series,
-                        {one.arg: one.value.value for one in call.keywords if isinstance(one.value, ast.Constant)},
+                        {
+                            keyword.arg: keyword.value.value
+                            for keyword in call.keywords
+                            if isinstance(keyword.value, ast.Constant)
+                        },
                     )  # type: ignore[misc]
 
 
@@ -117,16 +121,16 @@ async def test_no_counter_falls_to_0_while_postgresql_does_not_answer(
 ) -> None:
     """Else all that was ever counted would be the increase of the first scrape after it, and alerts would fire."""
     before = {name for name, _ in await scrape_samples(reader) if name.startswith("breakwater_")}
-    away = create_engine(f"postgresql://u@127.0.0.1:{unused_tcp_port}/d")
+    unreachable = create_engine(f"postgresql://u@127.0.0.1:{unused_tcp_port}/d")
     services: Services = reader.app.state.services  # type: ignore[attr-defined]
-    fleet = FleetView(away, services.redis, services.settings, version="9.9.9")
-    replace_services(reader, engine=away, fleet=fleet)
+    fleet = FleetView(unreachable, services.redis, services.settings, version="9.9.9")
+    replace_services(reader, engine=unreachable, fleet=fleet)
     samples = await scrape_samples(reader)
     assert fleet_value(samples, "breakwater_store_available", store="postgresql") == 0
     shown = {name for name, _ in samples if name.startswith("breakwater_")}
     assert {name for name in before if name.endswith(("_total", "_bucket", "_sum", "_count"))}
     assert not {name for name in shown if name.endswith(("_total", "_bucket", "_sum", "_count"))}
-    await away.dispose()
+    await unreachable.dispose()
 
 
 async def test_histograms_sum_up_every_worker_dead_ones_too(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
@@ -136,10 +140,10 @@ async def test_histograms_sum_up_every_worker_dead_ones_too(reader: httpx2.Async
     for worker_id in ("w-1", "w-2"):
 
         async def leave(connection: Any, worker_id: str = worker_id) -> None:
-            one = await workers.register(connection, worker_id=worker_id, role="worker", pid=1, host="h")
-            await workers.beat(connection, one.worker_no, running=0, metrics=histograms.snapshot())
+            worker = await workers.register(connection, worker_id=worker_id, role="worker", pid=1, host="h")
+            await workers.beat(connection, worker.worker_no, running=0, metrics=histograms.snapshot())
             if worker_id == "w-1":
-                await workers.stop(connection, one.worker_no, metrics=histograms.snapshot())
+                await workers.stop(connection, worker.worker_no, metrics=histograms.snapshot())
 
         await in_transaction(seeds.engine, leave)
     samples = await scrape_samples(reader)

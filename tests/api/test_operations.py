@@ -10,10 +10,10 @@ async def test_each_change_is_listed_with_who_and_why(reader: httpx2.AsyncClient
     for path in ("/regions/EU/pause", "/regions/EU/resume", "/providers/echo/pause"):
         await reader.post(path, json={"reason": path})
     items = await every_item(reader, "/operations", limit=2)
-    assert [(one["action"], one["kind"], one["name"], one["reason"]) for one in items] == [
+    assert [(item["action"], item["kind"], item["name"], item["reason"]) for item in items] == [
         ("pause", "provider", "echo", "/providers/echo/pause"),
         ("resume", "region", "eu-west", "/regions/EU/resume"),
         ("pause", "region", "eu-west", "/regions/EU/pause"),
     ]
-    assert {one["by"] for one in items} == {"api:127.0.0.1"}
-    assert [one["id"] for one in items] == sorted((one["id"] for one in items), reverse=True)
+    assert {item["by"] for item in items} == {"api:127.0.0.1"}
+    assert [item["id"] for item in items] == sorted((item["id"] for item in items), reverse=True)

@@ -1,4 +1,4 @@
-"""The pages come from us alone: each asset they name is served here, and the browser is told to take nothing else."""
+"""The pages come from us alone: each asset they name is served here, and the headers forbid the browser all others."""
 
 import hashlib
 import re
@@ -129,7 +129,7 @@ def test_our_own_assets_name_no_other_host(client: TestClient, path: str) -> Non
 
 
 @pytest.mark.parametrize("setting", ['url: "/openapi.json"', "persistAuthorization: false", "validatorUrl: null"])
-def test_swagger_is_started_so_that_it_tells_nobody(client: TestClient, setting: str) -> None:
+def test_swagger_is_started_so_that_it_calls_no_other_site(client: TestClient, setting: str) -> None:
     assert setting in client.get("/static/docs.js").text
 
 

@@ -1,4 +1,4 @@
-"""What is paused is refused by every API, soon, whoever pressed; what was taken before is still answered."""
+"""What is paused is refused by every API soon after any of them paused it; what was taken before is still answered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -26,8 +26,8 @@ async def two(
 ) -> AsyncIterator[tuple[Client, Client]]:
     """Clients of two APIs that hear of each other by notices alone: the test ends before a heartbeat."""
     first, second = (start_api(database_url, redis_url, **SLOW_BEAT) for _ in range(2))
-    async with api_client(first, database_url) as one, api_client(second, database_url) as other:
-        yield one, other
+    async with api_client(first, database_url) as client, api_client(second, database_url) as other:
+        yield client, other
 
 
 async def press(client: Client, path: str) -> None:
@@ -46,24 +46,24 @@ def code(answer: httpx2.Response) -> tuple[int, str]:
 
 
 async def test_another_process_refuses_and_accepts_at_a_notice(two: tuple[Client, Client]) -> None:
-    one, other = two
-    await press(one, "/regions/EU/pause")
+    client, other = two
+    await press(client, "/regions/EU/pause")
     await eventually_async(lambda: refuses(other, unique(**HELD)), seconds=5, what="the other API refuses")
     assert code(await other.post(unique(**HELD))) == (422, "region_paused")
     assert (await other.post(unique(regions=["us-east"]))).status_code == 202
     await press(other, "/regions/EU/resume")
 
     async def accepts() -> bool:
-        return not await refuses(one, unique(**HELD))
+        return not await refuses(client, unique(**HELD))
 
     await eventually_async(accepts, seconds=5, what="the first API accepts")
 
 
 async def test_without_redis_a_heartbeat_is_enough(start_api: Callable[..., Process], database_url: str) -> None:
     first, second = (start_api(database_url, NOBODY, **QUICK_BEAT) for _ in range(2))
-    async with api_client(first, database_url) as one, api_client(second, database_url) as other:
-        await press(one, "/providers/echo/pause")
-        assert await refuses(one, unique())
+    async with api_client(first, database_url) as client, api_client(second, database_url) as other:
+        await press(client, "/providers/echo/pause")
+        assert await refuses(client, unique())
         await eventually_async(lambda: refuses(other, unique()), seconds=5, what="the other API refuses")
         assert code(await other.post(unique())) == (422, "provider_paused")
 
@@ -110,9 +110,9 @@ CREATE VIEW pauses AS SELECT * FROM pressed WHERE is_shown();
 
 
 async def test_of_two_readings_the_later_one_counts(engine: Engine, rows: Any) -> None:
-    told: list[frozenset[str]] = []
+    paused_regions_read: list[frozenset[str]] = []
     in_force = InForceReader(
-        engine, Settings(), by="a test", on_read=lambda found: told.append(found.registry.paused_regions)
+        engine, Settings(), by="a test", on_read=lambda found: paused_regions_read.append(found.registry.paused_regions)
     )
     await in_force.follow()
     await rows.execute(LATE_FIRST_LOOK)
@@ -128,36 +128,36 @@ async def test_of_two_readings_the_later_one_counts(engine: Engine, rows: Any) -
     await asyncio.wait({second}, timeout=0.5)
     await rows.execute("SELECT pg_advisory_unlock(7)")
     await asyncio.gather(first, second)
-    assert told[-1] == {"eu-west"}
+    assert paused_regions_read[-1] == {"eu-west"}
 
 
 async def test_a_new_spec_is_refused_once_and_in_the_ledger(two: tuple[Client, Client]) -> None:
-    one, _ = two
-    await press(one, "/regions/EU/pause")
+    client, _ = two
+    await press(client, "/regions/EU/pause")
     body = unique(regions=["us-east", "EU"])
     for is_dry_run in (True, False):
-        answer = await one.post(body, dry_run=is_dry_run)
+        answer = await client.post(body, dry_run=is_dry_run)
         assert code(answer) == (422, "region_paused")
         (error,) = answer.json()["errors"]
         assert (error["pointer"], error["region"]) == ("/regions/1", "eu-west")
         assert "set policy.on_paused to wait" in error["detail"]
-    (row,) = await one.ledger(answer)
+    (row,) = await client.ledger(answer)
     assert (row["outcome"], row["reason"], row["status_code"], row["kind"]) == (
         "rejected",
         "region_paused",
         422,
         "inference",
     )
-    assert await one.jobs(body["name"]) == []
+    assert await client.jobs(body["name"]) == []
 
 
 async def test_what_was_taken_before_the_pause_is_still_answered(two: tuple[Client, Client]) -> None:
-    one, _ = two
+    client, _ = two
     keyed, named, plain = unique(**HELD), unique(**HELD), unique(**HELD)
     named["id"] = named["name"]
-    first = [await one.post(keyed, key=keyed["name"]), await one.post(named), await one.post(plain)]
-    await press(one, "/regions/EU/pause")
-    again = [await one.post(keyed, key=keyed["name"]), await one.post(named), await one.post(plain)]
+    first = [await client.post(keyed, key=keyed["name"]), await client.post(named), await client.post(plain)]
+    await press(client, "/regions/EU/pause")
+    again = [await client.post(keyed, key=keyed["name"]), await client.post(named), await client.post(plain)]
     assert [(answer.status_code, answer.json()["outcome"]) for answer in again] == [
         (202, "created"),
         (200, "joined"),
@@ -168,30 +168,30 @@ async def test_what_was_taken_before_the_pause_is_still_answered(two: tuple[Clie
 
 
 async def test_what_conflicts_with_what_was_taken_is_reported_so(two: tuple[Client, Client]) -> None:
-    one, _ = two
+    client, _ = two
     body = unique(**HELD)
-    await one.post(body, key=body["name"])
-    await press(one, "/regions/EU/pause")
-    assert code(await one.post({**body, "models": ["b"]}, key=body["name"])) == (422, "idempotency_key_reused")
-    assert code(await one.post({**body, "on_duplicate": "reject"})) == (409, "duplicate_job")
-    assert code(await one.post({**body, "on_duplicate": "create"})) == (422, "region_paused")
+    await client.post(body, key=body["name"])
+    await press(client, "/regions/EU/pause")
+    assert code(await client.post({**body, "models": ["b"]}, key=body["name"])) == (422, "idempotency_key_reused")
+    assert code(await client.post({**body, "on_duplicate": "reject"})) == (409, "duplicate_job")
+    assert code(await client.post({**body, "on_duplicate": "create"})) == (422, "region_paused")
 
 
 async def test_a_refused_spec_leaves_its_key_free(two: tuple[Client, Client]) -> None:
-    one, _ = two
+    client, _ = two
     body = unique(**HELD)
-    await press(one, "/regions/EU/pause")
-    assert code(await one.post(body, key=body["name"])) == (422, "region_paused")
-    await press(one, "/regions/EU/resume")
-    assert (await one.post(body, key=body["name"])).status_code == 202
+    await press(client, "/regions/EU/pause")
+    assert code(await client.post(body, key=body["name"])) == (422, "region_paused")
+    await press(client, "/regions/EU/resume")
+    assert (await client.post(body, key=body["name"])).status_code == 202
 
 
 async def test_a_spec_that_waits_is_taken(two: tuple[Client, Client]) -> None:
-    one, _ = two
-    await press(one, "/regions/EU/pause")
-    await press(one, "/providers/echo/pause")
-    assert code(await one.post(unique())) == (422, "provider_paused")
-    answer = await one.post(unique(**HELD, policy={"on_paused": "wait"}))
+    client, _ = two
+    await press(client, "/regions/EU/pause")
+    await press(client, "/providers/echo/pause")
+    assert code(await client.post(unique())) == (422, "provider_paused")
+    answer = await client.post(unique(**HELD, policy={"on_paused": "wait"}))
     assert (answer.status_code, answer.json()["spec"]["policy"]["on_paused"]) == (202, "wait")
 
 

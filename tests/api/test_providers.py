@@ -1,4 +1,4 @@
-"""GET /providers and its pause and resume: whom a model may name, how much each is asked, and its gate."""
+"""GET /providers and its pause and resume: the providers, their calls in flight, and their circuit breakers."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +32,7 @@ async def configured(engine: Engine, redis_client: Client) -> Any:
 async def providers(reader: httpx2.AsyncClient) -> dict[str, Any]:
     answer = (await reader.get("/providers")).json()
     assert answer["next_cursor"] is None
-    return {one["name"]: one for one in answer["items"]}
+    return {item["name"]: item for item in answer["items"]}
 
 
 async def test_echo_serves_while_none_is_configured(reader: httpx2.AsyncClient) -> None:
@@ -48,12 +48,12 @@ async def test_the_configured_ones_are_listed_where_they_can_be_asked(configured
     found = await providers(configured)
     assert list(found) == ["hybrid", "slow"]
     assert (found["slow"]["type"], found["slow"]["paused"]) == ("openai", True)
-    assert [one["region"] for one in found["slow"]["regions"]] == ["us-east"]
-    assert [one["region"] for one in found["hybrid"]["regions"]] == ["us-east", "eu-west", "asia-pacific"]
-    assert [one["name"] for one in await every_item(configured, "/providers", limit=1)] == ["hybrid", "slow"]
+    assert [region["region"] for region in found["slow"]["regions"]] == ["us-east"]
+    assert [region["region"] for region in found["hybrid"]["regions"]] == ["us-east", "eu-west", "asia-pacific"]
+    assert [provider["name"] for provider in await every_item(configured, "/providers", limit=1)] == ["hybrid", "slow"]
 
 
-async def test_limits_and_gates_are_shown(reader: httpx2.AsyncClient, rows: Any) -> None:
+async def test_limits_and_circuit_breakers_are_shown(reader: httpx2.AsyncClient, rows: Any) -> None:
     until = datetime(2030, 1, 31, 12, tzinfo=UTC)
     await rows.execute("UPDATE pools SET max_concurrent = 10 WHERE region = 'us-east'")
     await rows.execute(
@@ -81,7 +81,7 @@ async def test_calls_in_flight_are_those_of_the_leases_in_force(
     await rows.execute("UPDATE batches SET slots = 4 WHERE region = 'us-east'")
     await rows.execute("UPDATE batches SET lease_until = now() - interval '1 s' WHERE batch_no = 3")
     regions = (await providers(reader))["echo"]["regions"]
-    assert [(one["region"], one["in_flight"]) for one in regions] == [
+    assert [(region["region"], region["in_flight"]) for region in regions] == [
         ("us-east", 8),
         ("eu-west", 0),
         ("asia-pacific", 0),
@@ -97,7 +97,7 @@ async def test_a_provider_is_paused_and_resumed(reader: httpx2.AsyncClient) -> N
     assert (await reader.post("/providers/echo/pause")).json() == answer.json()
     assert (await reader.post("/providers/echo/resume")).json()["paused"] is False
     recorded = (await reader.get("/operations")).json()["items"]
-    assert [(one["action"], one["kind"], one["name"], one["reason"]) for one in recorded] == [
+    assert [(item["action"], item["kind"], item["name"], item["reason"]) for item in recorded] == [
         ("resume", "provider", "echo", None),
         ("pause", "provider", "echo", "It is down."),
     ]

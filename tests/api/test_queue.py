@@ -1,4 +1,4 @@
-"""GET /queue and the probes: they tell what waits and what is away, and answer without Redis."""
+"""GET /queue and the probes: they show what waits and what is unavailable, and answer without Redis."""
 
 import time
 from typing import Any
@@ -25,7 +25,7 @@ async def queue(reader: httpx2.AsyncClient) -> Any:
 
 @pytest.fixture
 async def lonely(engine: Engine, seeds: Seeds) -> Any:
-    """A client of an API whose Redis is away."""
+    """A client of an API whose Redis is unavailable."""
     absent = envelopes.connect(f"redis://{NOBODY}/0")
     async with reading_app(engine, absent, seeds.worker_no) as client:
         yield client
@@ -34,7 +34,7 @@ async def lonely(engine: Engine, seeds: Seeds) -> Any:
 
 @pytest.fixture
 async def homeless(redis_client: Client) -> Any:
-    """A client of an API whose PostgreSQL is away."""
+    """A client of an API whose PostgreSQL is unavailable."""
     absent = create_engine(f"postgresql://u:p@{NOBODY}/d")
     async with reading_app(absent, redis_client, 1) as client:
         yield client
@@ -106,7 +106,7 @@ async def test_stuck_work_comes_with_its_reason(reader: httpx2.AsyncClient, seed
         " WHERE status = 'queued'"
     )
     found = await queue(reader)
-    assert [(one["job_id"], one["batch_id"], one["reason"]) for one in found["stuck"]] == [
+    assert [(entry["job_id"], entry["batch_id"], entry["reason"]) for entry in found["stuck"]] == [
         (waiting.id, None, "workers_busy"),
         (due.id, "1", "workers_busy"),
         (held.id, "1", "lease_expired"),
@@ -114,8 +114,8 @@ async def test_stuck_work_comes_with_its_reason(reader: httpx2.AsyncClient, seed
     assert (found["leases_expired"], round(found["oldest_owed_seconds"] / 3600)) == (1, 3)
     await rows.execute("UPDATE workers SET heartbeat_at = now() - interval '1 hour'")
     without_workers = await queue(reader)
-    assert [one["reason"] for one in without_workers["stuck"]] == ["no_worker", "no_worker", "lease_expired"]
-    assert all("tart a" in one["next"] or "start one" in one["next"] for one in without_workers["stuck"])
+    assert [entry["reason"] for entry in without_workers["stuck"]] == ["no_worker", "no_worker", "lease_expired"]
+    assert all("tart a" in entry["next"] or "start one" in entry["next"] for entry in without_workers["stuck"])
     assert without_workers["workers"] == []
 
 
@@ -127,7 +127,7 @@ async def test_workers_that_fell_silent_are_reported_before_they_count_as_gone(
     reasons = {}
     for seconds in (8, 12, 31):
         await rows.execute("UPDATE workers SET heartbeat_at = now() - $1 * interval '1 second'", seconds)
-        reasons[seconds] = [one["reason"] for one in (await queue(reader))["stuck"]]
+        reasons[seconds] = [entry["reason"] for entry in (await queue(reader))["stuck"]]
     assert reasons == {8: ["workers_busy"], 12: ["workers_silent"], 31: ["no_worker"]}
 
 
@@ -137,7 +137,7 @@ async def test_one_worker_that_is_heard_is_enough(reader: httpx2.AsyncClient, se
     await rows.execute("UPDATE workers SET heartbeat_at = now() - interval '12 seconds'")
     async with connect(seeds.engine) as connection:
         await workers.register(connection, worker_id="w-heard", role="worker", pid=2, host="here")
-    assert [one["reason"] for one in (await queue(reader))["stuck"]] == ["workers_busy"]
+    assert [entry["reason"] for entry in (await queue(reader))["stuck"]] == ["workers_busy"]
 
 
 async def test_without_redis_the_queue_is_still_shown(lonely: httpx2.AsyncClient, seeds: Seeds) -> None:
@@ -152,7 +152,7 @@ async def test_without_redis_the_queue_is_still_shown(lonely: httpx2.AsyncClient
     assert found["jobs_queued"] == 1
 
 
-async def test_the_process_is_alive_whatever_is_away(homeless: httpx2.AsyncClient) -> None:
+async def test_the_process_is_alive_whatever_is_unavailable(homeless: httpx2.AsyncClient) -> None:
     answer = await homeless.get("/livez")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 

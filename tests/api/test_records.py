@@ -28,7 +28,7 @@ async def test_every_row_is_on_one_page_whatever_its_key(
 ) -> None:
     await import_keys(ledger, ODD_KEYS)
     found = await every_item(reader, "/datasets/ledger/records?record_type=type-0", limit=limit)
-    assert [one["record_key"] for one in found] == list(ODD_KEYS)
+    assert [item["record_key"] for item in found] == list(ODD_KEYS)
 
 
 async def test_a_row_whose_key_is_the_empty_text_is_downloaded_too(
@@ -73,12 +73,12 @@ async def test_rejects_are_narrowed_by_record_type_and_code_on_pages_and_in_file
     monkeypatch.setattr("db.rejects.PAGE_REJECTS", 2)
     path = f"{await import_rejects(ledger)}?{query}"
     items = await every_item(reader, path, limit=1)
-    assert [(int(one["batch_id"]), one["position"]) for one in items] == expected
+    assert [(int(item["batch_id"]), item["position"]) for item in items] == expected
     ndjson = await reader.get(path, headers={"Accept": "application/x-ndjson"})
     assert [orjson.loads(line) for line in ndjson.text.splitlines()] == items
     records = csv.DictReader(io.StringIO((await reader.get(path, headers={"Accept": "text/csv"})).text, newline=""))
-    shown = [{name: "" if value is None else str(value) for name, value in one.items()} for one in items]
-    assert [{**one, "record_key": one["record_key"].removeprefix("'")} for one in records] == shown
+    shown = [{name: "" if value is None else str(value) for name, value in item.items()} for item in items]
+    assert [{**record, "record_key": record["record_key"].removeprefix("'")} for record in records] == shown
 
 
 async def test_a_file_of_rejects_has_a_name_and_no_pages(reader: httpx2.AsyncClient, ledger: ImportSteps) -> None:

@@ -1,4 +1,4 @@
-"""GET /regions and its pause and resume: told as PostgreSQL has it, under any spelling, safe to press twice."""
+"""GET /regions and its pause and resume: shown as PostgreSQL has it, under any spelling, safe to repeat."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ from tests.support.reading_app import every_item, reading_app
 
 async def region(reader: httpx2.AsyncClient, name: str) -> Any:
     items = (await reader.get("/regions")).json()["items"]
-    return next(one for one in items if one["name"] == name)
+    return next(item for item in items if item["name"] == name)
 
 
 async def press(reader: httpx2.AsyncClient, path: str, **body: Any) -> Any:
@@ -29,17 +29,17 @@ async def press(reader: httpx2.AsyncClient, path: str, **body: Any) -> Any:
 async def test_the_regions_are_listed_as_they_are_configured(reader: httpx2.AsyncClient) -> None:
     answer = (await reader.get("/regions")).json()
     assert answer["next_cursor"] is None
-    assert [(one["name"], one["aliases"], one["paused"], one["changed_by"]) for one in answer["items"]] == [
+    assert [(item["name"], item["aliases"], item["paused"], item["changed_by"]) for item in answer["items"]] == [
         ("us-east", ["US", "USA", "NA"], False, "configuration"),
         ("eu-west", ["EU", "EUROPE"], False, "configuration"),
         ("asia-pacific", ["APAC", "ASIA"], False, "configuration"),
     ]
-    assert all(one["changed_at"] and one["reason"] is None for one in answer["items"])
+    assert all(item["changed_at"] and item["reason"] is None for item in answer["items"])
 
 
 async def test_the_list_pages_like_any_other(reader: httpx2.AsyncClient) -> None:
     items = await every_item(reader, "/regions", limit=1)
-    assert [one["name"] for one in items] == ["us-east", "eu-west", "asia-pacific"]
+    assert [item["name"] for item in items] == ["us-east", "eu-west", "asia-pacific"]
     assert (await reader.get("/regions?limit=0")).status_code == 422
     assert (await reader.get("/regions?cursor=WzEsInByb3ZpZGVycyIsMF0")).json()["code"] == "cursor_invalid"
 
@@ -57,7 +57,7 @@ async def test_a_region_is_paused_by_any_spelling(reader: httpx2.AsyncClient, na
     assert answer == await region(reader, "us-east")
     assert (answer["name"], answer["paused"], answer["reason"]) == ("us-east", True, "An outage.")
     assert answer["changed_by"].startswith("api:")
-    assert [one["paused"] for one in (await reader.get("/regions")).json()["items"]] == [True, False, False]
+    assert [item["paused"] for item in (await reader.get("/regions")).json()["items"]] == [True, False, False]
 
 
 async def test_a_second_press_shows_the_first(reader: httpx2.AsyncClient) -> None:
@@ -73,7 +73,7 @@ async def test_of_fifty_presses_at_once_one_is_recorded(reader: httpx2.AsyncClie
         answers = await asyncio.gather(*(press(reader, f"/regions/us-east/{action}", reason=str(n)) for n in range(50)))
         assert len({answer["reason"] for answer in answers}) == 1
     recorded = (await reader.get("/operations")).json()["items"]
-    assert [(one["action"], one["kind"], one["name"]) for one in recorded] == [
+    assert [(item["action"], item["kind"], item["name"]) for item in recorded] == [
         ("resume", "region", "us-east"),
         ("pause", "region", "us-east"),
     ]
@@ -119,31 +119,31 @@ async def test_a_reason_that_can_not_be_taken_changes_nothing(
     assert (await region(reader, "us-east"))["paused"] is False
 
 
-async def test_a_resume_rings_for_work_that_was_held(
-    reader: httpx2.AsyncClient, seeds: Seeds, redis_client: Client, bells: None
+async def test_a_resume_publishes_an_envelope_of_held_work(
+    reader: httpx2.AsyncClient, seeds: Seeds, redis_client: Client, announcing: None
 ) -> None:
     job = await seeds.submit(regions=["us-east", "eu-west"])
     await seeds.plan()
     await press(reader, "/regions/eu-west/pause")
     await press(reader, "/regions/eu-west/resume")
-    [delivery] = await _bells(redis_client)
+    [delivery] = await _deliveries(redis_client)
     assert delivery.envelope is not None
     assert (delivery.envelope.job, delivery.envelope.batch, delivery.envelope.source) == (job.job_no, 2, "manual")
 
 
-async def test_a_resume_that_lets_nothing_go_on_rings_nobody(
-    reader: httpx2.AsyncClient, seeds: Seeds, redis_client: Client, bells: None
+async def test_a_resume_that_lets_nothing_go_on_publishes_nothing(
+    reader: httpx2.AsyncClient, seeds: Seeds, redis_client: Client, announcing: None
 ) -> None:
     await seeds.submit(regions=["us-east"])
     await seeds.plan()
     await press(reader, "/regions/eu-west/resume")
     await press(reader, "/regions/us-east/pause")
     await press(reader, "/regions/us-east/resume")
-    assert len(await _bells(redis_client)) == 1
+    assert len(await _deliveries(redis_client)) == 1
 
 
-async def _bells(redis_client: Client) -> list[envelopes.Delivery]:
-    """The bells on the stream, once there is one."""
+async def _deliveries(redis_client: Client) -> list[envelopes.Delivery]:
+    """The envelopes on the stream, once there is one."""
     while not (found := await envelopes.reserve(redis_client, "w", count=10, block_seconds=1)):
         pass
     return found

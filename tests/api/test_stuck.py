@@ -23,8 +23,8 @@ async def age(rows: Any) -> None:
     await rows.execute(f"UPDATE jobs SET created_at = {LONG_AGO}, queued_at = {LONG_AGO} WHERE status = 'queued'")
 
 
-def said(one: Mapping[str, Any]) -> tuple[str, str | None]:
-    return one["reason"], one["action"] and one["action"]["path"]
+def said(entry: Mapping[str, Any]) -> tuple[str, str | None]:
+    return entry["reason"], entry["action"] and entry["action"]["path"]
 
 
 @pytest.mark.parametrize("path", ["/regions/us-east", "/providers/echo"])
@@ -35,11 +35,11 @@ async def test_what_is_paused_says_what_to_resume(
     await seeds.plan()
     await reader.post(f"{path}/pause")
     await age(rows)
-    [one] = await stuck(reader)
-    assert said(one) == ("paused", f"{path}/resume")
-    assert one["detail"].startswith(path.replace("/regions/", "Region ").replace("/providers/", "Provider "))
-    assert one["action"]["method"] == "POST"
-    assert (await reader.post(one["action"]["path"])).status_code == 200
+    [entry] = await stuck(reader)
+    assert said(entry) == ("paused", f"{path}/resume")
+    assert entry["detail"].startswith(path.replace("/regions/", "Region ").replace("/providers/", "Provider "))
+    assert entry["action"]["method"] == "POST"
+    assert (await reader.post(entry["action"]["path"])).status_code == 200
     assert said((await stuck(reader))[0]) == ("workers_busy", None)
 
 
@@ -49,13 +49,13 @@ async def test_two_pauses_are_both_reported(reader: httpx2.AsyncClient, seeds: S
     for path in ("/regions/us-east", "/providers/echo"):
         await reader.post(f"{path}/pause")
     await age(rows)
-    [one] = await stuck(reader)
-    assert said(one) == ("paused", "/regions/us-east/resume")
-    assert one["detail"].startswith("Region us-east and provider echo are paused")
-    assert "resume both" in one["next"]
+    [entry] = await stuck(reader)
+    assert said(entry) == ("paused", "/regions/us-east/resume")
+    assert entry["detail"].startswith("Region us-east and provider echo are paused")
+    assert "resume both" in entry["next"]
 
 
-async def test_a_pause_is_the_reason_whoever_is_away(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_a_pause_is_the_reason_even_without_workers(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     held = await seeds.submit()
     await seeds.plan()
     await seeds.claim()
@@ -67,8 +67,8 @@ async def test_a_pause_is_the_reason_whoever_is_away(reader: httpx2.AsyncClient,
     await rows.execute(f"UPDATE workers SET heartbeat_at = {LONG_AGO}")
     found = await stuck(reader)
     assert len(found) == 2
-    assert held.id in {one["job_id"] for one in found}
-    assert {said(one) for one in found} == {("paused", "/regions/us-east/resume")}
+    assert held.id in {item["job_id"] for item in found}
+    assert {said(item) for item in found} == {("paused", "/regions/us-east/resume")}
 
 
 async def test_what_is_paused_hides_nothing_else(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
@@ -83,14 +83,16 @@ async def test_what_is_paused_hides_nothing_else(reader: httpx2.AsyncClient, see
     await rows.execute("UPDATE ready SET queued_at = now() - interval '1 hour', turn = 1000 WHERE region = 'us-east'")
     found = await stuck(reader)
     assert len(found) == 50
-    assert [(one["job_id"], one["reason"]) for one in found[:2]] == [
+    assert [(item["job_id"], item["reason"]) for item in found[:2]] == [
         (queued.id, "workers_busy"),
         (other.id, "workers_busy"),
     ]
-    assert {one["reason"] for one in found[2:]} == {"paused"}
+    assert {item["reason"] for item in found[2:]} == {"paused"}
 
 
-async def test_a_closed_gate_says_why_and_until_when(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_an_open_circuit_breaker_says_why_and_until_when(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
     await seeds.submit()
     await seeds.plan()
     await age(rows)
@@ -98,13 +100,15 @@ async def test_a_closed_gate_says_why_and_until_when(reader: httpx2.AsyncClient,
         "UPDATE pools SET gate_until = '2030-01-31T12:00:00Z', gate_code = 'rate_limited', gate_times = 1"
         " WHERE provider = 'echo' AND region = 'us-east'"
     )
-    [one] = await stuck(reader)
-    assert said(one) == ("gate_closed", None)
-    assert one["detail"] == "Provider echo took no more calls in us-east (rate_limited)."
-    assert one["next"].startswith("From 2030-01-31T12:00:00Z on one call is let through")
+    [entry] = await stuck(reader)
+    assert said(entry) == ("gate_closed", None)
+    assert entry["detail"] == "Provider echo took no more calls in us-east (rate_limited)."
+    assert entry["next"].startswith("From 2030-01-31T12:00:00Z on one call is let through")
 
 
-async def test_a_gate_elsewhere_is_no_reason(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_a_circuit_breaker_of_another_pool_is_no_reason(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
     await seeds.submit()
     await seeds.plan()
     await age(rows)
@@ -114,7 +118,7 @@ async def test_a_gate_elsewhere_is_no_reason(reader: httpx2.AsyncClient, seeds: 
         " ON CONFLICT (provider, region) DO UPDATE"
         " SET gate_until = excluded.gate_until, gate_code = excluded.gate_code, gate_times = excluded.gate_times"
     )
-    assert [said(one) for one in await stuck(reader)] == [("workers_busy", None)]
+    assert [said(entry) for entry in await stuck(reader)] == [("workers_busy", None)]
 
 
 @pytest.mark.parametrize(("calls", "reason"), [(3, "limit_reached"), (2, "workers_busy")])
@@ -129,12 +133,12 @@ async def test_a_pool_without_room_is_reported(
     await age(rows)
     await rows.execute("UPDATE pools SET max_concurrent = 3 WHERE provider = 'echo' AND region = 'us-east'")
     await rows.execute("UPDATE batches SET slots = $1 WHERE status = 'running'", calls)
-    [one] = await stuck(reader)
-    assert said(one) == (reason, None)
+    [entry] = await stuck(reader)
+    assert said(entry) == (reason, None)
     if reason == "limit_reached":
-        assert one["detail"] == "3 calls of provider echo in us-east are in flight, and 3 may be."
+        assert entry["detail"] == "3 calls of provider echo in us-east are in flight, and 3 may be."
         await rows.execute("UPDATE batches SET lease_until = now() WHERE status = 'running'")
-        assert {one["reason"] for one in await stuck(reader)} == {"workers_busy", "lease_expired"}
+        assert {entry["reason"] for entry in await stuck(reader)} == {"workers_busy", "lease_expired"}
 
 
 async def test_work_that_every_worker_lacks_the_key_for_says_which(
@@ -145,9 +149,9 @@ async def test_work_that_every_worker_lacks_the_key_for_says_which(
     await age(rows)
     lacking = '[{"name": "providers.echo", "reason": "set CHAT_KEY."}]'
     await rows.execute("UPDATE workers SET not_served = $1", lacking)
-    [one] = await stuck(reader)
-    assert said(one) == ("not_served", None)
-    assert "set CHAT_KEY." in one["detail"]
+    [entry] = await stuck(reader)
+    assert said(entry) == ("not_served", None)
+    assert "set CHAT_KEY." in entry["detail"]
     await rows.execute(
         "INSERT INTO workers (id, role, pid, host, metrics, heartbeat_at)"
         " SELECT 'with-the-key', role, pid, host, metrics, now() FROM workers WHERE role = 'worker' LIMIT 1"
@@ -169,8 +173,8 @@ async def test_a_job_at_its_own_limit_is_reported(reader: httpx2.AsyncClient, se
         full.job_no,
     )
     await age(rows)
-    found = {one["job_id"]: one for one in await stuck(reader)}
-    assert {job_id: said(one) for job_id, one in found.items()} == {
+    found = {entry["job_id"]: entry for entry in await stuck(reader)}
+    assert {job_id: said(item) for job_id, item in found.items()} == {
         full.id: ("limit_reached", None),
         other.id: ("workers_busy", None),
     }
@@ -184,14 +188,14 @@ async def test_what_waited_too_long_is_about_to_end(reader: httpx2.AsyncClient, 
     queued = await seeds.submit(policy={"queue_timeout_seconds": 60})
     patient = await seeds.submit(policy={"queue_timeout_seconds": 86_400})
     await age(rows)
-    found = {one["job_id"]: said(one) for one in await stuck(reader)}
+    found = {entry["job_id"]: said(entry) for entry in await stuck(reader)}
     assert found == {
         planned.id: ("overdue", None),
         queued.id: ("overdue", None),
         patient.id: ("workers_busy", f"/jobs/{patient.id}/coordinate"),
     }
     await rows.execute(f"UPDATE workers SET heartbeat_at = {LONG_AGO}")
-    overdue = [one["next"] for one in await stuck(reader) if one["reason"] == "overdue"]
+    overdue = [entry["next"] for entry in await stuck(reader) if entry["reason"] == "overdue"]
     assert [text.endswith("No worker is alive: start one.") for text in overdue] == [True, True]
 
 
@@ -200,9 +204,9 @@ async def test_an_envelope_may_be_published_for_a_queued_job(
 ) -> None:
     job = await seeds.submit()
     await age(rows)
-    [one] = await stuck(reader)
-    assert said(one) == ("workers_busy", f"/jobs/{job.id}/coordinate")
-    assert (await reader.post(one["action"]["path"])).status_code == 202
+    [entry] = await stuck(reader)
+    assert said(entry) == ("workers_busy", f"/jobs/{job.id}/coordinate")
+    assert (await reader.post(entry["action"]["path"])).status_code == 202
 
 
 async def test_a_lease_that_ran_out_may_be_released(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
@@ -210,8 +214,8 @@ async def test_a_lease_that_ran_out_may_be_released(reader: httpx2.AsyncClient, 
     await seeds.plan()
     await seeds.claim()
     await rows.execute("UPDATE batches SET lease_until = now() - interval '1 hour'")
-    [one] = await stuck(reader)
-    assert said(one) == ("lease_expired", f"/jobs/{job.id}/batches/1/release")
+    [entry] = await stuck(reader)
+    assert said(entry) == ("lease_expired", f"/jobs/{job.id}/batches/1/release")
 
 
 async def test_what_waits_for_each_provider_and_region_is_listed(
@@ -221,7 +225,7 @@ async def test_what_waits_for_each_provider_and_region_is_listed(
     await seeds.plan()
     await rows.execute("UPDATE ready SET provider = 'another' WHERE region = 'eu-west'")
     await age(rows)
-    found = [(one["job_id"], one["provider"], one["region"]) for one in await stuck(reader)]
+    found = [(entry["job_id"], entry["provider"], entry["region"]) for entry in await stuck(reader)]
     assert sorted(found) == [
         (job.id, "another", "eu-west"),
         (job.id, "echo", "asia-pacific"),
@@ -240,4 +244,4 @@ async def test_hundreds_that_wait_in_a_paused_region_hide_nothing(
     await age(rows)
     found = await stuck(reader)
     assert (found[0]["job_id"], found[0]["reason"]) == (free.id, "workers_busy")
-    assert [one["reason"] for one in found[1:]] == ["paused"] * 49
+    assert [item["reason"] for item in found[1:]] == ["paused"] * 49

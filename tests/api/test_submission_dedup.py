@@ -206,8 +206,8 @@ async def test_two_schemas_whose_order_a_provider_sees_are_two_jobs(client: Clie
     properties = {"reason": {"type": "string"}, "answer": {"type": "string"}}
     turned = dict(reversed(properties.items()))
     body = unique()
-    bodies = [{**body, "parameters": {"response_format": {"properties": one}}} for one in (properties, turned)]
-    first, second = [await client.post(one) for one in bodies]
+    bodies = [{**body, "parameters": {"response_format": {"properties": schema}}} for schema in (properties, turned)]
+    first, second = [await client.post(body) for body in bodies]
     assert (first.status_code, second.status_code) == (202, 202)
     (_, stored) = await client.jobs(body["name"])
     spec = await client.database.fetchval("SELECT spec FROM specs WHERE job_no = $1", stored["job_no"])

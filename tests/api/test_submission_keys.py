@@ -115,7 +115,7 @@ async def test_a_key_with_a_text_that_the_provider_sees_in_another_form_is_refus
     assert (refused.status_code, refused.json()["differences"]) == (422, ["/parameters/stop"])
 
 
-async def test_a_key_kept_by_the_first_release_still_tells_its_body_from_others(client: Client, key: str) -> None:
+async def test_a_key_kept_by_the_first_release_is_still_matched_by_its_body(client: Client, key: str) -> None:
     body = unique(parameters={"logit_bias": {"a": 1, "b": 2}})
     await client.post(body, key=key)
     b1 = "b1:" + sha256(canonical_json(body).encode()).hexdigest()

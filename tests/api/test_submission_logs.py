@@ -1,4 +1,4 @@
-"""The log tells of every job that was submitted, and of every duplicate with its layer, its reason and the request."""
+"""The log names every job that was submitted, and every duplicate with its layer, its reason and the request."""
 
 import httpx2
 
@@ -52,6 +52,6 @@ async def test_a_refused_duplicate_is_logged(client: Client, service: Process) -
     ]
 
 
-async def test_a_preview_tells_the_log_nothing(client: Client, service: Process) -> None:
+async def test_a_preview_logs_nothing(client: Client, service: Process) -> None:
     answer = await client.post(unique(models=["a", "a"]), dry_run=True)
     assert lines(service, "job_submitted", answer) == lines(service, "duplicate_prevented", answer) == []

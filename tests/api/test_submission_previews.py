@@ -40,7 +40,7 @@ async def test_a_preview_stores_nothing(client: Client) -> None:
     assert await counts(client) == before
 
 
-async def test_a_preview_tells_a_join(client: Client) -> None:
+async def test_a_preview_reports_a_join(client: Client) -> None:
     body = unique()
     first = (await client.post(body)).json()
     dedup = planned(await client.post(body, dry_run=True))
@@ -49,13 +49,13 @@ async def test_a_preview_tells_a_join(client: Client) -> None:
     assert planned(await client.post(body, dry_run=True))["reason"] == "same_spec_recent"
 
 
-async def test_a_preview_tells_a_join_by_id(client: Client) -> None:
+async def test_a_preview_reports_a_join_by_id(client: Client) -> None:
     body = unique(id=f"mine-{secrets.token_hex(6)}")
     await client.post(body)
     assert planned(await client.post(body, dry_run=True))["matched_on"] == "id"
 
 
-async def test_a_preview_tells_a_replay(client: Client) -> None:
+async def test_a_preview_reports_a_replay(client: Client) -> None:
     body = unique()
     key = f"{body['name']}-key"
     await client.post(body, key=key)

@@ -24,10 +24,12 @@ async def test_every_try_is_reported_once(reader: httpx2.AsyncClient, seeds: See
     for life in lives:
         cell = await shown(reader, life.execution_id)
         history = cell["attempt_history"]
-        told = [(one["status"], (one["error"] or {}).get("code"), one["region_served"]) for one in history]
-        assert (life.key, cell["status"], told) == (life.key, life.status, life.tries)
-        assert [one["attempt"] for one in history] == list(range(1, cell["attempts"] + 1))
-        assert all(one["started_at"] <= one["finished_at"] for one in history)
+        attempts = [
+            (attempt["status"], (attempt["error"] or {}).get("code"), attempt["region_served"]) for attempt in history
+        ]
+        assert (life.key, cell["status"], attempts) == (life.key, life.status, life.tries)
+        assert [attempt["attempt"] for attempt in history] == list(range(1, cell["attempts"] + 1))
+        assert all(attempt["started_at"] <= attempt["finished_at"] for attempt in history)
 
 
 async def test_a_cell_and_its_tries_are_of_one_moment(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
@@ -70,9 +72,9 @@ async def test_a_mismatch_says_where_it_was_served(reader: httpx2.AsyncClient, s
     await rows.execute("ALTER TABLE executions DISABLE TRIGGER execution_transition_is_legal")
     await rows.execute("UPDATE executions SET region_served = 'eu-west', error_code = 'region_mismatch'")
     cell = await shown(reader, f"{job.job_no}-0-0-0")
-    [told] = cell["attempt_history"]
-    assert cell["region_served"] == told["region_served"] == "eu-west"
-    assert told["error"]["code"] == "region_mismatch"
+    [attempt] = cell["attempt_history"]
+    assert cell["region_served"] == attempt["region_served"] == "eu-west"
+    assert attempt["error"]["code"] == "region_mismatch"
 
 
 async def test_a_cell_says_when_it_is_tried_again(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
@@ -98,6 +100,6 @@ async def test_usage_is_shown_as_the_provider_reported_it(reader: httpx2.AsyncCl
     job = await seeds.submit(questions=["One?", "Two?"])
     await seeds.plan()
     await rows.execute("""UPDATE executions SET usage = '{"total_tokens": 7, "cost": 0.001}' WHERE question_no = 0""")
-    told, untold = (await reader.get(f"/jobs/{job.id}/executions")).json()["items"]
-    assert (told["usage"], untold["usage"]) == ({"total_tokens": 7, "cost": 0.001}, None)
-    assert (await shown(reader, told["id"]))["usage"] == told["usage"]
+    counted, uncounted = (await reader.get(f"/jobs/{job.id}/executions")).json()["items"]
+    assert (counted["usage"], uncounted["usage"]) == ({"total_tokens": 7, "cost": 0.001}, None)
+    assert (await shown(reader, counted["id"]))["usage"] == counted["usage"]

@@ -1,4 +1,4 @@
-"""A task that is cancelled while Redis answers it ends, at whatever turn of the event loop the cancellation comes."""
+"""A task that is cancelled while Redis answers it ends, at whatever step of the event loop the cancellation comes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ OPERATIONS: dict[str, Callable[[Client], Awaitable[object]]] = {
 async def is_heard(
     operation: Callable[[], Awaitable[object]], turn: int, meanwhile: Callable[[int], None] | None = None
 ) -> bool:
-    """Cancel a task at this turn of the loop, in the operation or after it; say whether the task ended."""
+    """Cancel a task at this step of the loop, in the operation or after it; say whether the task ended."""
 
     async def run() -> None:
         with suppress(BrokerError):

@@ -38,7 +38,7 @@ async def test_each_envelope_goes_to_one_consumer(client: Client) -> None:
 async def test_what_is_acknowledged_is_off_the_stream(client: Client) -> None:
     await envelopes.publish(client, map(envelope_of, (1, 2, 3)))
     taken = await take(client)
-    await envelopes.acknowledge(client, [one.entry_id for one in taken[:2]])
+    await envelopes.acknowledge(client, [delivery.entry_id for delivery in taken[:2]])
     state = await envelopes.look(client)
     assert (state.depth, state.undelivered) == (1, 0)
     await envelopes.acknowledge(client, [])

@@ -1,4 +1,4 @@
-"""Notices: whoever listens hears them at once, and what isn't understood is passed over."""
+"""Notices: every listener gets them at once, and skips those that it can't read."""
 
 import asyncio
 import secrets
@@ -33,7 +33,7 @@ async def client(redis_url: str) -> AsyncIterator[Client]:
 async def listening(client: Client, *, listeners: int = 1) -> AsyncIterator[list[list[Notice]]]:
     """What so many listeners have heard, once all of them listen."""
     heard: list[list[Notice]] = [[] for _ in range(listeners)]
-    tasks = [asyncio.create_task(_listen(client, one)) for one in heard]
+    tasks = [asyncio.create_task(_listen(client, received)) for received in heard]
     await eventually_async(lambda: _listeners(client, listeners), what="all listen")
     yield heard
     for task in tasks:
@@ -53,7 +53,7 @@ async def _listeners(client: Client, count: int) -> bool:
 
 def counted(heard: list[list[Notice]], count: int) -> Awaitable[bool]:
     async def look() -> bool:
-        return all(len(one) >= count for one in heard)
+        return all(len(received) >= count for received in heard)
 
     return eventually_async(look, what="heard")
 

@@ -79,14 +79,14 @@ async def test_a_setting_that_the_server_refuses_is_reported_by_its_name(empty_d
     assert "no_such_setting" in failure.reason
 
 
-async def test_a_database_that_is_away_may_come_back(unused_tcp_port: int) -> None:
+async def test_an_unavailable_database_may_come_back(unused_tcp_port: int) -> None:
     failure = await probe(f"postgresql://u:geheim@127.0.0.1:{unused_tcp_port}/d")
     assert failure is not None
     assert failure.heals
     assert str(unused_tcp_port) in failure.reason
 
 
-async def test_a_worker_waits_for_a_database_that_is_away_with_one_warning(
+async def test_a_worker_waits_for_an_unavailable_database_with_one_warning(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     async with gateway_to(database_url) as gateway:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from tests.corpus.compressing import compressed
 from tests.corpus.csv_rules import judge_csv, standard_library_agrees
 from tests.corpus.csv_styles import ENCODINGS
+from tests.corpus.expected import Case, Row
 from tests.corpus.json_rules import judge_json
-from tests.corpus.verdicts import Case, Row
 
 Random = random.Random
 SMALL = (4096, 8192, 65_536)
@@ -96,16 +96,16 @@ def draw_row_count(name: str, rng: Random, counts: Sequence[int]) -> Case:
     rows = rng.choice(counts) + rng.choice((-1, 0, 1))
     content = (text.header + "".join(map(text.short.format, range(rows)))).encode()
     case = _case(name, rng, text, content, frozenset({f"rows {rows}"}))
-    assert len(case.verdict.records) == rows, f"{name}: {len(case.verdict.records)} records for {rows}"
+    assert len(case.expected.records) == rows, f"{name}: {len(case.expected.records)} records for {rows}"
     return case
 
 
 def _case(name: str, rng: Random, text: _Text, content: bytes, tags: frozenset[str]) -> Case:
-    verdict = judge_json(content) if text.layout == "jsonl" else judge_csv(content)
-    assert all(isinstance(record, Row) for record in verdict.records), f"{name}: nothing is malformed"
+    expected = judge_json(content) if text.layout == "jsonl" else judge_csv(content)
+    assert all(isinstance(record, Row) for record in expected.records), f"{name}: nothing is malformed"
     if text.layout == "csv" and len(content) < LARGE[0]:
-        assert standard_library_agrees(content, verdict), f"{name}: the csv module reads it otherwise"
+        assert standard_library_agrees(content, expected), f"{name}: the csv module reads it otherwise"
     ending = rng.choice(("", "", ".gz", ".zst"))
     packed = compressed(rng, content, ending)
     file_name, tags = f"{name}.{text.layout}{ending}", tags | {f"{text.layout}{ending}"}
-    return Case(file_name, packed, verdict, ("id",), tags, max(7, len(verdict.records) // 40))
+    return Case(file_name, packed, expected, ("id",), tags, max(7, len(expected.records) // 40))

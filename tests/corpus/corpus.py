@@ -14,13 +14,13 @@ from pathlib import Path
 from tests.corpus.boundaries import LARGE, MIDDLE, SMALL, draw_boundary, draw_crossing, draw_row_count
 from tests.corpus.csv_faults import draw_csv_fault
 from tests.corpus.csv_files import draw_csv
+from tests.corpus.expected import Case
 from tests.corpus.json_files import draw_json
 from tests.corpus.judging import differences, what_came
 from tests.corpus.parquet_faults import draw_fault
 from tests.corpus.parquet_files import draw_parquet
 from tests.corpus.parquet_rows import draw_parquet_rows
 from tests.corpus.reading import import_case
-from tests.corpus.verdicts import Case
 
 KINDS: Mapping[str, Callable[[str, random.Random], Case]] = {
     "csv": draw_csv,
@@ -88,9 +88,9 @@ async def run(case_ids: Iterable[str], folder: Path) -> Report:
                 report.failures.append(f"{case_id}: the corpus contradicts itself: {error}")
                 return
             outcome = await import_case(case, root, staging)
-            found = differences(case.verdict, outcome)
+            found = differences(case.expected, outcome)
             layout = case.name.split(".")[1].replace("tsv", "csv").replace("ndjson", "jsonl")
-            report.figures.setdefault(layout, Counter()).update(what_came(case.verdict, outcome))
+            report.figures.setdefault(layout, Counter()).update(what_came(case.expected, outcome))
             report.figures[layout]["different_files"] += bool(found)
             report.tags.update(case.tags)
             if found:
@@ -103,5 +103,5 @@ async def run(case_ids: Iterable[str], folder: Path) -> Report:
 
 
 def _described(case_id: str, path: Path, case: Case, found: list[str]) -> str:
-    shown = [f"    {one}" for one in found[:4]] + ([f"    and {len(found) - 4} more"] if len(found) > 4 else [])
+    shown = [f"    {item}" for item in found[:4]] + ([f"    and {len(found) - 4} more"] if len(found) > 4 else [])
     return "\n".join([f"{case_id}: {path} ({', '.join(sorted(case.tags))})"[:400], *shown])

@@ -7,7 +7,7 @@ from tests.corpus.compressing import broken, compressed
 from tests.corpus.csv_files import draw_written, file_name
 from tests.corpus.csv_rules import judge_csv
 from tests.corpus.csv_styles import ENCODINGS, ENDINGS, Style
-from tests.corpus.verdicts import Case, refused
+from tests.corpus.expected import Case, refused
 
 Random = random.Random
 
@@ -20,13 +20,13 @@ def draw_csv_fault(name: str, rng: Random) -> Case:
     tags = written.tags | {fault, f"csv{ending}"}
     if fault == _COMPRESSION:
         content, mentions = broken(rng, written.style.encoded(written.text), ending)
-        verdict = refused(mentions)
+        expected = refused(mentions)
     else:
         content = FAULTS[fault](rng, written.style, written.text)
-        verdict = judge_csv(content)
+        expected = judge_csv(content)
         content = compressed(rng, content, ending)
-    assert verdict.refusal is not None, f"{name}: {fault} is no fault"
-    return Case(file_name(name, written.style, ending), content, verdict, (written.key,), tags)
+    assert expected.refusal is not None, f"{name}: {fault} is no fault"
+    return Case(file_name(name, written.style, ending), content, expected, (written.key,), tags)
 
 
 def _stray_quote(rng: Random, style: Style, text: str) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from tests.corpus.compressing import compressed
 from tests.corpus.csv_rules import judge_csv, separator_of, standard_library_agrees
 from tests.corpus.csv_styles import ENDINGS, Style, draw_style, spelled
-from tests.corpus.verdicts import Case, Record, Reject, Row, Verdict, is_same
+from tests.corpus.expected import Case, Expected, Record, Reject, Row, is_same
 
 Random = random.Random
 _TEXTS = (
@@ -46,13 +46,13 @@ def draw_csv(name: str, rng: Random) -> Case:
     if written.style.encoding.startswith("utf-8") and rng.random() < 0.2:
         content = _with_bad_bytes(rng, content, written)
         tags |= {"bad bytes"}
-    verdict = judge_csv(content)
-    _agree(name, content, verdict, written)
+    expected = judge_csv(content)
+    _agree(name, content, expected, written)
     ending = rng.choice(ENDINGS)
     packed = compressed(rng, content, ending)
     batch_size = rng.choice((1, 3, 7, 50))
     return Case(
-        file_name(name, written.style, ending), packed, verdict, (written.key,), tags | {f"csv{ending}"}, batch_size
+        file_name(name, written.style, ending), packed, expected, (written.key,), tags | {f"csv{ending}"}, batch_size
     )
 
 
@@ -66,7 +66,7 @@ def draw_written(rng: Random) -> Written:
     names, key = _columns(rng)
     if len(names) == 1:
         style = replace(style, separator=",")  # which it is where the first line has none
-    header = style.separator.join(spelled(rng, one, style) for one in names)
+    header = style.separator.join(spelled(rng, name, style) for name in names)
     if separator_of(header) != style.separator:
         return draw_written(rng)  # by the rules another character separates its columns
     rows = [
@@ -82,17 +82,17 @@ def draw_written(rng: Random) -> Written:
     return Written(style, tags, names, key, intended, text)
 
 
-def _agree(name: str, content: bytes, verdict: Verdict, written: Written) -> None:
+def _agree(name: str, content: bytes, expected: Expected, written: Written) -> None:
     """Fail where the rules don't give what was written: then the corpus itself is wrong."""
-    assert not verdict.must_be_refused, f"{name}: {verdict.refusal}"
-    assert verdict.columns == written.names, f"{name}: {verdict.columns} for {written.names}"
-    counts = len(verdict.records), len(written.intended)
+    assert not expected.must_be_refused, f"{name}: {expected.refusal}"
+    assert expected.columns == written.names, f"{name}: {expected.columns} for {written.names}"
+    counts = len(expected.records), len(written.intended)
     assert counts[0] == counts[1], f"{name}: {counts[0]} records for {counts[1]}"
-    for judged, wanted in zip(verdict.records, written.intended, strict=True):
+    for judged, wanted in zip(expected.records, written.intended, strict=True):
         assert type(judged) is type(wanted), f"{name}: {judged} for {wanted}"
         if isinstance(judged, Row) and isinstance(wanted, Row):
             assert is_same(wanted.payload, judged.payload), f"{name}: {judged} for {wanted}"
-    assert standard_library_agrees(content, verdict), f"{name}: the csv module reads it otherwise"
+    assert standard_library_agrees(content, expected), f"{name}: the csv module reads it otherwise"
 
 
 def _columns(rng: Random) -> tuple[tuple[str, ...], str]:
@@ -134,7 +134,9 @@ def _with_blank_lines(rng: Random, lines: list[str], style: Style) -> list[str]:
     mixed = [lines[0]]
     for line in lines[1:]:
         if rng.random() < 0.2:
-            ends = [one for one in style.line_ends if not (mixed[-1].endswith("\r") and one.startswith("\n"))]
+            ends = [
+                line_end for line_end in style.line_ends if not (mixed[-1].endswith("\r") and line_end.startswith("\n"))
+            ]
             mixed += [rng.choice(ends)] if ends else []
         mixed.append(line)
     return mixed

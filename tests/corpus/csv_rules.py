@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.corpus.decoding import NO_TEXT, OTHER_ENCODING, UTF_32, decoded
-from tests.corpus.verdicts import Record, Refusal, Reject, Row, Verdict, refused
+from tests.corpus.expected import Expected, Record, Refusal, Reject, Row, refused
 
 SEPARATORS = ",;\t|"
 HEADER = r"first line|line 1\b"
@@ -40,7 +40,7 @@ class _Parsed:
     stray: int | None = None
 
 
-def judge_csv(content: bytes) -> Verdict:
+def judge_csv(content: bytes) -> Expected:
     """Return what a strict reader makes of the bytes of a CSV, once they are decompressed."""
     if content.startswith(UTF_32):
         return refused(OTHER_ENCODING)
@@ -51,7 +51,7 @@ def judge_csv(content: bytes) -> Verdict:
     header = next(records, None)
     if not header_text or header is None:
         return refused(HEADER)
-    names = tuple(one.value for one in header.fields)
+    names = tuple(field.value for field in header.fields)
     if header.stray or not all(names) or len(set(names)) < len(names) or _unusable(header.text):
         return refused(HEADER)
     if _LINE_END.search("".join(names)):
@@ -60,7 +60,7 @@ def judge_csv(content: bytes) -> Verdict:
     for record in records:
         judged.append(_judged(record, names))
         refusal = _either(refusal, _refusal(record, names))
-    return Verdict(names, judged, refusal)
+    return Expected(names, judged, refusal)
 
 
 def separator_of(first_line: str) -> str:
@@ -112,7 +112,7 @@ def _unusable(text: str) -> bool:
 def _judged(record: _Parsed, names: tuple[str, ...]) -> Record:
     if record.stray or len(record.fields) != len(names) or _unusable(record.text):
         return Reject(record.line)
-    values = [one.value if one.value or one.is_quoted else None for one in record.fields]
+    values = [field.value if field.value or field.is_quoted else None for field in record.fields]
     return Row(dict(zip(names, values, strict=True)), may_be_rejected=len(record.text) > LONGEST_RECORD)
 
 
@@ -142,9 +142,9 @@ def _either(first: Refusal | None, second: Refusal | None) -> Refusal | None:
     return Refusal(f"{first.mentions}|{second.mentions}", is_certain=first.is_certain or second.is_certain)
 
 
-def standard_library_agrees(content: bytes, verdict: Verdict) -> bool:
+def standard_library_agrees(content: bytes, expected: Expected) -> bool:
     """Say whether Python's csv module reads the same, of a file in which nothing is malformed; it knows no null."""
-    if verdict.refusal or any(isinstance(record, Reject) for record in verdict.records):
+    if expected.refusal or any(isinstance(record, Reject) for record in expected.records):
         return True
     text, _ = decoded(content)
     csv.field_size_limit(1 << 30)
@@ -152,5 +152,5 @@ def standard_library_agrees(content: bytes, verdict: Verdict) -> bool:
         io.StringIO(text, newline=""), delimiter=separator_of(_LINE_END.split(text, maxsplit=1)[0]), strict=True
     )
     read = [row for row in reader if row]
-    rows = [list(row.payload.values()) for row in verdict.records if isinstance(row, Row)]
-    return read == [list(verdict.columns or ()), *([value or "" for value in row] for row in rows)]
+    rows = [list(row.payload.values()) for row in expected.records if isinstance(row, Row)]
+    return read == [list(expected.columns or ()), *([value or "" for value in row] for row in rows)]

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.corpus.verdicts import Refusal
+from tests.corpus.expected import Refusal
 
 UTF_32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 OTHER_ENCODING = r"UTF-(8|16|32)|encod|Unicode|character"

@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.corpus.compressing import broken, compressed
 from tests.corpus.csv_styles import ENCODINGS, ENDINGS
+from tests.corpus.expected import Case, Expected, Refusal, Reject, Row, is_same, refused
 from tests.corpus.json_rules import judge_json
-from tests.corpus.verdicts import Case, Refusal, Reject, Row, Verdict, is_same, refused
 
 Random = random.Random
 _TEXTS = (
@@ -110,24 +110,24 @@ def draw_json(name: str, rng: Random) -> Case:
     if ending and rng.random() < 0.2:
         spoiled, mentions = broken(rng, content, ending)
         return Case(file_name, spoiled, refused(mentions), (key,), frozenset(tags | {"broken compression"}))
-    verdict = judge_json(content)
-    assert len(verdict.records) == len(lines), f"{name}: {len(verdict.records)} records for {len(lines)}"
-    for judged, line in zip(verdict.records, lines, strict=True):
+    expected = judge_json(content)
+    assert len(expected.records) == len(lines), f"{name}: {len(expected.records)} records for {len(lines)}"
+    for judged, line in zip(expected.records, lines, strict=True):
         if isinstance(judged, Reject):
             assert line.value is None, f"{name}: {line} is rejected"
         else:
             assert is_same(line.value, judged.payload), f"{name}: {judged} for {line}"
-    verdict = _where_no_row_has(key, verdict)
+    expected = _where_no_row_has(key, expected)
     return Case(
-        file_name, compressed(rng, content, ending), verdict, (key,), frozenset(tags), rng.choice((1, 3, 7, 50))
+        file_name, compressed(rng, content, ending), expected, (key,), frozenset(tags), rng.choice((1, 3, 7, 50))
     )
 
 
-def _where_no_row_has(key: str, verdict: Verdict) -> Verdict:
+def _where_no_row_has(key: str, expected: Expected) -> Expected:
     """Let a file of which no row has the key be refused: whether a line that is to be rejected names it isn't said."""
-    if any(isinstance(record, Row) and key in record.payload for record in verdict.records):
-        return verdict
-    return replace(verdict, refusal=verdict.refusal or Refusal("column", is_certain=False))
+    if any(isinstance(record, Row) and key in record.payload for record in expected.records):
+        return expected
+    return replace(expected, refusal=expected.refusal or Refusal("column", is_certain=False))
 
 
 def _recoded(text: bytes, codec: str) -> bytes:

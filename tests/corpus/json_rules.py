@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.corpus.decoding import NO_TEXT, OTHER_ENCODING, UTF_32, decoded
-from tests.corpus.verdicts import Record, Refusal, Reject, Row, Verdict, refused
+from tests.corpus.expected import Expected, Record, Refusal, Reject, Row, refused
 
 DEEPEST = 100
 """Lists and objects in each other, the line's own object included."""
@@ -20,7 +20,7 @@ LONGEST_LINE = 30_000_000
 _BLANK = re.compile(r"[ \t\r]*\Z")
 
 
-def judge_json(content: bytes) -> Verdict:
+def judge_json(content: bytes) -> Expected:
     """Return what a strict reader makes of the bytes of a file of JSON lines, once they are decompressed."""
     if content.startswith(UTF_32):
         return refused(OTHER_ENCODING)
@@ -30,7 +30,7 @@ def judge_json(content: bytes) -> Verdict:
         refusal = refusal or Refusal("object", is_certain=False)
     if any(isinstance(record, Row) and record.may_be_rejected for record in records):
         refusal = refusal or Refusal(r"line \d", is_certain=False)
-    return Verdict(None, records, refusal)
+    return Expected(None, records, refusal)
 
 
 def _judged(text: str) -> Iterator[Record]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.corpus.verdicts import Record, Reject, Row, Verdict, is_same
+from tests.corpus.expected import Expected, Record, Reject, Row, is_same
 
 _INSIDES = re.compile(r"/dev/|/tmp/|/proc/|state machine|Traceback|<class|object at 0x|\bc\d+\b")
 """What an error must not hold: paths of the machine, words from inside a reader."""
@@ -40,42 +40,42 @@ class Refused:
     detail: str
 
 
-def differences(verdict: Verdict, outcome: Imported | Refused) -> list[str]:
+def differences(expected: Expected, outcome: Imported | Refused) -> list[str]:
     """Return how an import differs from what is to come of the file; nothing where it is right."""
     if isinstance(outcome, Refused):
-        return list(_of_refusal(verdict, outcome))
-    return list(_of_rows(verdict, outcome))
+        return list(_of_refusal(expected, outcome))
+    return list(_of_rows(expected, outcome))
 
 
-def _of_refusal(verdict: Verdict, outcome: Refused) -> Iterator[str]:
-    if verdict.refusal is None:
+def _of_refusal(expected: Expected, outcome: Refused) -> Iterator[str]:
+    if expected.refusal is None:
         yield f"refused though it can be read: {outcome.code}: {outcome.detail}"
-    elif not re.search(verdict.refusal.mentions, outcome.detail, re.IGNORECASE):
-        yield f"unclear error, which doesn't match {verdict.refusal.mentions!r}: {outcome.code}: {outcome.detail}"
+    elif not re.search(expected.refusal.mentions, outcome.detail, re.IGNORECASE):
+        yield f"unclear error, which doesn't match {expected.refusal.mentions!r}: {outcome.code}: {outcome.detail}"
     if outcome.code not in ("unreadable", "unknown_column"):
         yield f"refused as {outcome.code}: {outcome.detail}"
     if _INSIDES.search(outcome.detail):
         yield f"an error with words from inside a reader: {outcome.detail}"
 
 
-def _of_rows(verdict: Verdict, outcome: Imported) -> Iterator[str]:
-    if verdict.must_be_refused:
-        yield f"imported though it is broken: {verdict.refusal}"
+def _of_rows(expected: Expected, outcome: Imported) -> Iterator[str]:
+    if expected.must_be_refused:
+        yield f"imported though it is broken: {expected.refusal}"
         return
-    if verdict.columns is None and (lacking := _members(verdict) - set(outcome.columns)):
+    if expected.columns is None and (lacking := _members(expected) - set(outcome.columns)):
         yield f"its columns lack {sorted(lacking)!r:.300}"
-    if verdict.columns is not None and outcome.columns != verdict.columns:
-        yield f"its columns are {verdict.columns!r:.300}, imported were {outcome.columns!r:.300}"
-    if not len(verdict.records) == outcome.counted == len(outcome.rows):
-        yield f"it has {len(verdict.records)} records, counted were {outcome.counted}, read {len(outcome.rows)}"
-    for position, (record, row) in enumerate(zip(verdict.records, outcome.rows, strict=False)):
+    if expected.columns is not None and outcome.columns != expected.columns:
+        yield f"its columns are {expected.columns!r:.300}, imported were {outcome.columns!r:.300}"
+    if not len(expected.records) == outcome.counted == len(outcome.rows):
+        yield f"it has {len(expected.records)} records, counted were {outcome.counted}, read {len(outcome.rows)}"
+    for position, (record, row) in enumerate(zip(expected.records, outcome.rows, strict=False)):
         for difference in _of_record(record, row, position):
             yield f"record {position}: {difference}"
 
 
-def _members(verdict: Verdict) -> set[str]:
+def _members(expected: Expected) -> set[str]:
     """Return the names that the rows of a file have, each its own."""
-    return {name for record in verdict.records if isinstance(record, Row) for name in record.payload}
+    return {name for record in expected.records if isinstance(record, Row) for name in record.payload}
 
 
 def _of_record(record: Record, row: ImportedRow, position: int) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _shown(wanted: dict[str, Any], found: dict[str, Any]) -> str:
     return "; ".join(shown[:3])
 
 
-def what_came(verdict: Verdict, outcome: Imported | Refused) -> Counter[str]:
+def what_came(expected: Expected, outcome: Imported | Refused) -> Counter[str]:
     """Return figures of one file: rows, values, and what became of them."""
     if isinstance(outcome, Refused):
         return Counter(files=1, refused_files=1)

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from tests.corpus.expected import Case, Expected, Record, Refusal, Reject, Row
 from tests.corpus.parquet_nesting import NESTINGS, Column, column_of
 from tests.corpus.parquet_types import LEAVES, UNHELD, Drawn, Precision
-from tests.corpus.verdicts import Case, Record, Refusal, Reject, Row, Verdict
 
 Random = random.Random
 CODECS = ("NONE", "SNAPPY", "GZIP", "BROTLI", "ZSTD", "LZ4")
@@ -56,10 +56,10 @@ def draw_parquet(name: str, rng: Random) -> Case:
     found = parquet.read_schema(io.BytesIO(content)).names  # which Spark's flavour changes
     renamed = dict(zip(table.table.column_names, found, strict=True))
     records = [_renamed(record, renamed) for record in table.records]
-    verdict = Verdict(tuple(found), records, _agree(name, table, content, precision))
-    tags = frozenset({*_tags(columns.values(), options), *(f"encoding {one}" for one in encodings)})
+    expected = Expected(tuple(found), records, _agree(name, table, content, precision))
+    tags = frozenset({*_tags(columns.values(), options), *(f"encoding {encoding}" for encoding in encodings)})
     batch_size = rng.choice((1, 7, 50)) if len(records) < 60 else 30
-    return Case(f"{name}.parquet", content, verdict, ("id",), tags, batch_size)
+    return Case(f"{name}.parquet", content, expected, ("id",), tags, batch_size)
 
 
 def draw_columns(rng: Random, options: Mapping[str, Any]) -> dict[str, Column]:

@@ -60,7 +60,7 @@ def _list_of(
 
 
 def _together(wanted: list[Any]) -> Any:
-    return UNHELD if any(one is UNHELD for one in wanted) else wanted
+    return UNHELD if any(value is UNHELD for value in wanted) else wanted
 
 
 def _struct(type_: pa.DataType, draw: Any) -> Nested:
@@ -87,10 +87,10 @@ def _map_of(keys: str) -> Callable[..., Nested]:
             names = rng.sample(range(9), rng.randrange(4))
             items = [item(rng, precision) for _ in names]
             pairs = [(spelled(name)[0], value) for name, (value, _) in zip(names, items, strict=True)]
-            wanted = {spelled(name)[1]: one for name, (_, one) in zip(names, items, strict=True)}
+            wanted = {spelled(name)[1]: value for name, (_, value) in zip(names, items, strict=True)}
             if pairs and rng.random() < 0.01:
                 return [*pairs, pairs[0]], UNHELD
-            return pairs, UNHELD if any(one is UNHELD for one in wanted.values()) else wanted
+            return pairs, UNHELD if any(value is UNHELD for value in wanted.values()) else wanted
 
         return pa.map_(type_of_keys, type_), drawn
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 from pyarrow import parquet
 
+from tests.corpus.expected import Case, Expected, Row
 from tests.corpus.parquet_types import clock_text, day_text
-from tests.corpus.verdicts import Case, Row, Verdict
 
 Random = random.Random
 _MICROSECONDS = 86_400_000_000
@@ -42,8 +42,8 @@ def draw_parquet_rows(name: str, rng: Random, counts: Sequence[int]) -> Case:
         for number, text, moment, list_ in zip(numbers, texts, moments, lists, strict=True)
     ]
     tags = frozenset({f"rows {rows}", f"row groups of {group}"})
-    verdict = Verdict(tuple(columns), records)
-    return Case(f"{name}.parquet", file.getvalue(), verdict, ("id",), tags, max(7, rows // 40))
+    expected = Expected(tuple(columns), records)
+    return Case(f"{name}.parquet", file.getvalue(), expected, ("id",), tags, max(7, rows // 40))
 
 
 def _moment(microseconds: int) -> str:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from tests.corpus.verdicts import AnyOf, Single
+from tests.corpus.expected import AnyOf, Single
 
 Random = random.Random
 EPOCH = date(1970, 1, 1).toordinal()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sources.errors import SourceError
 from sources.file.source import FileSource
+from tests.corpus.expected import Case
 from tests.corpus.judging import Imported, ImportedRow, Refused
-from tests.corpus.verdicts import Case
 from tests.support.reading_sources import ParserHere
 
 SECONDS = 300
@@ -23,7 +23,7 @@ async def import_case(case: Case, root: Path, staging: Path) -> Imported | Refus
             async with asyncio.timeout(SECONDS):
                 columns = await source.columns()
                 survey = await source.ranges(case.key, case.batch_size)
-                rows = [row for one in survey.ranges for row in await source.read(one.range)]
+                rows = [row for part in survey.ranges for row in await source.read(part.range)]
         except SourceError as error:
             return Refused(error.code, error.detail)
         except Exception as error:  # noqa: BLE001 - nothing else may be raised: the judge says so

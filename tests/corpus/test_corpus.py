@@ -35,7 +35,7 @@ PARQUET_PARTS = {
     *(f"leaf {leaf.name}" for leaf in LEAVES),
     *(f"nesting {nesting}" for nesting in NESTINGS),
     *(f"codec {codec}" for codec in CODECS),
-    *(f"encoding {one}" for encodings in ENCODINGS_BY_PHYSICAL_TYPE.values() for one in encodings),
+    *(f"encoding {encoding}" for encodings in ENCODINGS_BY_PHYSICAL_TYPE.values() for encoding in encodings),
     *(f"version {version}" for version in ("1.0", "2.4", "2.6")),
     *("encoding RLE_DICTIONARY", "page version 1.0", "page version 2.0", "flavor", "use_deprecated_int96_timestamps"),
     *("store_decimal_as_integer", "write_page_checksum", "coerce_timestamps"),

@@ -4,7 +4,7 @@ import json
 
 from db.engine import Connection
 from tests.corpus.corpus import draw
-from tests.corpus.verdicts import Case, Reject, Row, is_same
+from tests.corpus.expected import Case, Reject, Row, is_same
 from tests.support.connections import publish_envelopes
 from tests.support.erp_source import Erp
 from tests.support.import_bodies import import_body, store_import
@@ -42,7 +42,7 @@ async def test_what_a_worker_writes_is_what_a_strict_reader_sees(
     wanted = {
         (f"t{number}", str(record.payload[case.key[0]])): record.payload
         for number, case in enumerate(cases)
-        for record in case.verdict.records
+        for record in case.expected.records
         if isinstance(record, Row)
     }
     assert found.keys() == wanted.keys()
@@ -50,7 +50,7 @@ async def test_what_a_worker_writes_is_what_a_strict_reader_sees(
     assert rejects == sorted(
         (number, position)
         for number, case in enumerate(cases)
-        for position, record in enumerate(case.verdict.records)
+        for position, record in enumerate(case.expected.records)
         if isinstance(record, Reject)
     )
     assert rejects
@@ -61,6 +61,6 @@ def readable_cases() -> list[Case]:
     cases: list[Case] = []
     for kind in ("csv", "jsonl", "parquet"):
         drawn = (draw(f"{kind}-{number}") for number in range(1000))
-        fit = (case for case in drawn if case.verdict.refusal is None and 5 < len(case.verdict.records) < 100)
+        fit = (case for case in drawn if case.expected.refusal is None and 5 < len(case.expected.records) < 100)
         cases += [case for case, _ in zip(fit, range(2), strict=False)]
     return cases

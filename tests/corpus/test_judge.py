@@ -9,14 +9,14 @@ import pytest
 
 from tests.corpus.corpus import draw
 from tests.corpus.csv_rules import judge_csv
+from tests.corpus.expected import Case, Expected, Reject, Row
 from tests.corpus.json_rules import judge_json
 from tests.corpus.judging import Imported, ImportedRow, Refused, differences
 from tests.corpus.reading import import_case
-from tests.corpus.verdicts import Case, Reject, Row, Verdict
 
 NAMES = ("id", "v")
 RECORDS = [Row({"id": "1", "v": None}), Reject(line=3), Row({"id": "3", "v": "x"}), Row({"id": "4", "v": 1})]
-WHOLE = Verdict(NAMES, RECORDS)
+WHOLE = Expected(NAMES, RECORDS)
 RIGHT = Imported(
     NAMES,
     4,
@@ -73,38 +73,46 @@ async def test_differences_put_into_what_was_really_imported_are_found(case_id: 
     case = draw(case_id)
     outcome = await import_case(case, tmp_path / "files", tmp_path / "staging")
     assert isinstance(outcome, Imported)
-    assert differences(case.verdict, outcome) == []
+    assert differences(case.expected, outcome) == []
     rows = list(outcome.rows)
-    one, other = rows[1000], rows[1001]
+    row, other = rows[1000], rows[1001]
     for spoiled in (
         [*rows[:1000], *rows[1001:]],
-        [*rows[:1000], other, one, *rows[1002:]],
-        [*rows[:1000], replace(one, payload=one.payload | {"id": None}), *rows[1001:]],
-        [*rows[:1000], replace(one, payload=dict(list(one.payload.items())[1:])), *rows[1001:]],
-        [*rows[:1000], replace(one, payload={}, defect="It makes no sense."), *rows[1001:]],
+        [*rows[:1000], other, row, *rows[1002:]],
+        [*rows[:1000], replace(row, payload=row.payload | {"id": None}), *rows[1001:]],
+        [*rows[:1000], replace(row, payload=dict(list(row.payload.items())[1:])), *rows[1001:]],
+        [*rows[:1000], replace(row, payload={}, defect="It makes no sense."), *rows[1001:]],
         [*rows, replace(rows[-1], position=len(rows))],
     ):
-        assert differences(case.verdict, replace(outcome, rows=spoiled))
+        assert differences(case.expected, replace(outcome, rows=spoiled))
 
 
 def test_a_broken_file_must_be_refused_for_its_reason_and_in_words() -> None:
     broken = judge_csv(b'a,b\n1,"open\n2,3\n')
     assert differences(broken, Refused("unreadable", "The quote in line 2 isn't closed: mend the file.")) == []
-    assert any("imported though it is broken" in one for one in differences(broken, replace(RIGHT, columns=("a", "b"))))
-    assert any("unclear" in one for one in differences(broken, Refused("unreadable", "It can't be read.")))
-    assert any("from inside a reader" in one for one in differences(broken, Refused("unreadable", "/dev/fd/7: line 2")))
-    assert any("refused as" in one for one in differences(broken, Refused("source_error", "line 2")))
+    assert any(
+        "imported though it is broken" in difference
+        for difference in differences(broken, replace(RIGHT, columns=("a", "b")))
+    )
+    assert any(
+        "unclear" in difference for difference in differences(broken, Refused("unreadable", "It can't be read."))
+    )
+    assert any(
+        "from inside a reader" in difference
+        for difference in differences(broken, Refused("unreadable", "/dev/fd/7: line 2"))
+    )
+    assert any("refused as" in difference for difference in differences(broken, Refused("source_error", "line 2")))
 
 
 def test_an_importer_that_refuses_everything_or_takes_nothing_fails() -> None:
     cases = [draw(f"{kind}-{number}") for kind in ("csv", "jsonl", "parquet") for number in range(20)]
     assert _found_in(cases, _refused) > 30
-    assert _found_in(cases, lambda case: Imported(case.verdict.columns or (), 0, [])) > 30
-    assert _found_in(cases, _perfect) == sum(case.verdict.must_be_refused for case in cases)
+    assert _found_in(cases, lambda case: Imported(case.expected.columns or (), 0, [])) > 30
+    assert _found_in(cases, _perfect) == sum(case.expected.must_be_refused for case in cases)
 
 
 def _found_in(cases: Sequence[Case], outcome: Callable[[Case], Imported | Refused]) -> int:
-    return sum(bool(differences(case.verdict, outcome(case))) for case in cases)
+    return sum(bool(differences(case.expected, outcome(case))) for case in cases)
 
 
 def _refused(case: Case) -> Imported | Refused:
@@ -117,10 +125,10 @@ def _perfect(case: Case) -> Imported:
         ImportedRow(number, _example(record.payload))
         if isinstance(record, Row)
         else ImportedRow(number, {}, f"{record.column} can't be held")
-        for number, record in enumerate(case.verdict.records)
+        for number, record in enumerate(case.expected.records)
     ]
     names = dict.fromkeys(name for row in rows for name in row.payload)
-    return Imported(case.verdict.columns or tuple(names), len(rows), rows)
+    return Imported(case.expected.columns or tuple(names), len(rows), rows)
 
 
 def _example(wanted: Any) -> Any:
@@ -149,9 +157,9 @@ def _example(wanted: Any) -> Any:
     ],
 )  # fmt: skip
 def test_the_rules_of_csv_are_these(content: bytes, records: list[dict[str, str | None] | None]) -> None:
-    verdict = judge_csv(content)
-    assert verdict.refusal is None
-    assert [record.payload if isinstance(record, Row) else None for record in verdict.records] == records
+    expected = judge_csv(content)
+    assert expected.refusal is None
+    assert [record.payload if isinstance(record, Row) else None for record in expected.records] == records
 
 
 @pytest.mark.parametrize(
@@ -172,9 +180,9 @@ def test_the_rules_of_csv_are_these(content: bytes, records: list[dict[str, str 
     ],
 )
 def test_a_csv_is_refused_for_what_may_hide_other_records(content: bytes, *, is_certain: bool) -> None:
-    verdict = judge_csv(content)
-    assert verdict.refusal is not None
-    assert verdict.refusal.is_certain is is_certain
+    expected = judge_csv(content)
+    assert expected.refusal is not None
+    assert expected.refusal.is_certain is is_certain
 
 
 def test_the_rules_of_json_lines_are_these() -> None:
@@ -184,8 +192,8 @@ def test_the_rules_of_json_lines_are_these() -> None:
         b'{"a":"\\ud800"}\n{"a":"\\ud83d\\ude00"}\n{"a":"\xff"}\n{"a":"\\u0000"}\n{"a":1e400}\n{"a":1}{"b":2}\nnot\n'
         b'{"z":-0.0}'
     )
-    verdict = judge_json(lines)
-    assert [record.payload if isinstance(record, Row) else record.line for record in verdict.records] == [
+    expected = judge_json(lines)
+    assert [record.payload if isinstance(record, Row) else record.line for record in expected.records] == [
         {"id": 1, "n": 1.0, "big": "9223372036854775808", "in": {"a": [None, True]}},
         *(4, 5, 6, 7),
         {"a": "\U0001f600"},

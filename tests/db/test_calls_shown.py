@@ -90,7 +90,7 @@ async def test_a_cell_that_has_ended_keeps_what_it_ended_with(seeds, engine, con
     assert await connection.fetchrow("SELECT * FROM executions") == before
 
 
-async def test_whoever_lost_the_lease_shows_nothing(seeds, engine, out) -> None:
+async def test_a_worker_that_lost_the_lease_shows_nothing(seeds, engine, out) -> None:
     _, batch = await claimed(seeds)
     await in_transaction(engine, lambda c: batches.release_all(c, seeds.worker_no))
     assert await show(engine, call(batch)) == 0

@@ -1,4 +1,4 @@
-"""Cancel: everything open ends at once and stays so, whoever works on it at that moment."""
+"""Cancel: everything open ends at once and stays so, even if a worker runs it at that moment."""
 
 import asyncio
 import random
@@ -107,8 +107,8 @@ async def test_a_cancelled_job_is_not_cancelled_again(seeds: Seeds, controls, co
     job = await seeds.submit(questions=SIX)
     await seeds.plan()
     presses = await asyncio.gather(*(controls.cancel(job.id) for _ in range(20)))
-    assert sorted(one.cells for one in presses) == [0] * 19 + [6]
-    assert {one.status for one in presses} == {"cancelled"}
+    assert sorted(press.cells for press in presses) == [0] * 19 + [6]
+    assert {press.status for press in presses} == {"cancelled"}
     assert [kind for kind, _ in await events(connection, job.job_no)] == ["coordinated", "cancelled"]
     await assert_audit(connection)
 
@@ -128,7 +128,7 @@ async def test_another_tenants_job_is_not_found(seeds: Seeds, controls, connecti
 
 
 async def test_cancel_against_finish(seeds: Seeds, controls, connection: Connection) -> None:
-    """Whoever comes first decides; the other one finds that out, and no deadlock is left to the caller."""
+    """The first to come decides; the other finds that out, and the caller sees no deadlock."""
     dice = random.Random(11)
     found = []
     for _ in range(200):

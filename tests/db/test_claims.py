@@ -51,11 +51,11 @@ async def job_no(connection: Connection) -> int:
 async def test_who_claims_at_the_same_time_waits_for_nobody_and_shares_nothing(connection, other) -> None:
     await ready(connection, batches=8)
     async with connection.transaction():
-        mine = await take(connection, cells=3)
-        theirs = await take(other, holder=2)
-    assert len(mine) == 3
-    assert len(theirs) == 5
-    assert not {batch.batch_no for batch in mine} & {batch.batch_no for batch in theirs}
+        first = await take(connection, cells=3)
+        second = await take(other, holder=2)
+    assert len(first) == 3
+    assert len(second) == 5
+    assert not {batch.batch_no for batch in first} & {batch.batch_no for batch in second}
     assert await hints(connection) == 0
 
 

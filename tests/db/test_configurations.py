@@ -84,7 +84,7 @@ async def test_the_same_again_changes_nothing(engine, connection) -> None:
 @pytest.mark.parametrize(
     "settings",
     [{"timeout_seconds": 7}, {"max_concurrent": 3}, {"api_key_env": "K"}, {"paused": True}],
-    ids=lambda one: next(iter(one)),
+    ids=lambda case: next(iter(case)),
 )
 async def test_limits_time_limits_keys_and_pauses_apply_at_once_and_hold_nothing(engine, connection, settings) -> None:
     await commit(engine, hybrid(A))
@@ -176,7 +176,7 @@ async def test_no_submission_may_be_stored_while_somebody_applies(engine, connec
     assert (tried.is_configuration_kept, tried.free) == (True, {7})
 
 
-async def test_whoever_applies_waits_for_submissions_under_way(engine, connection) -> None:
+async def test_applying_waits_for_submissions_under_way(engine, connection) -> None:
     async with connection.transaction():
         assert (await submissions.try_locks(connection, [7], "2s")).free == {7}
         applying = asyncio.create_task(commit(engine, hybrid()))
@@ -205,12 +205,12 @@ async def test_a_job_that_was_accepted_under_what_is_gone_is_passed_over_and_the
     await commit(engine, hybrid(A))
     (held,) = await store_jobs(connection, [job_body()])
     await commit(engine, hybrid(B))
-    (mine,) = await store_jobs(connection, [job_body()])
+    (job_no,) = await store_jobs(connection, [job_body()])
     current = await identity_nos(connection)
     jobs = await in_transaction(
         engine, lambda c: coordination.lock_queued_jobs(c, 10, configuration_no=3, identity_nos=current)
     )
-    assert [job.job_no for job in jobs] == [mine]
+    assert [job.job_no for job in jobs] == [job_no]
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", held) == "queued"
 
 
@@ -328,7 +328,7 @@ async def test_jobs_are_accepted_anew_only_where_all_they_ask_for_is_still_confi
     two = {"a": {"type": "openai", "base_urls": {"us-east": A}}, "b": {"type": "openai", "base_urls": {"us-east": A}}}
     await commit(engine, content_of({"providers": two}))
     models = [{"id": "x", "provider": "a"}], [{"id": "x", "provider": "a"}, {"id": "y", "provider": "b"}]
-    movable, stays = await store_jobs(connection, [{**job_body(), "models": one} for one in models])
+    movable, stays = await store_jobs(connection, [{**job_body(), "models": model} for model in models])
     changed = {"a": {"type": "openai", "base_urls": {"us-east": B}}}
     applied = await commit(engine, content_of({"providers": changed}), moves_jobs=True)
     ids = {row["job_no"]: row["id"] for row in await connection.fetch("SELECT job_no, id FROM jobs")}
@@ -386,7 +386,7 @@ async def plan_under(connection: Connection, configuration_no: int, identity_no:
             connection, 1, configuration_no=configuration_no, identity_nos=[identity_no]
         )
         planned = plan(JobSpec.from_json(job.spec), lambda _: Pool("hybrid", 1))
-        one = coordination.JobPlan(
+        job_plan = coordination.JobPlan(
             job_no=job.job_no,
             source="initial",
             is_recorded=False,
@@ -396,7 +396,7 @@ async def plan_under(connection: Connection, configuration_no: int, identity_no:
             event="{}",
             identity_by_pool={("hybrid", "us-east"): identity_no},
         )
-        await coordination.insert_plans(connection, [one], holder=1, worker_no=1, lease_seconds=60)
+        await coordination.insert_plans(connection, [job_plan], holder=1, worker_no=1, lease_seconds=60)
 
 
 async def test_a_list_of_tables_is_a_limit_that_holds_no_job(engine, connection) -> None:

@@ -203,7 +203,10 @@ async def no_connection_is_left(server: TlsServer) -> AsyncIterator[None]:
     yield
 
     async def are_closed() -> bool:
-        return all(one.raddr == () or one.raddr.port != server.port for one in psutil.Process().net_connections("tcp"))
+        return all(
+            connection.raddr == () or connection.raddr.port != server.port
+            for connection in psutil.Process().net_connections("tcp")
+        )
 
     await eventually_async(are_closed, what="no connection to the server is open")
 
@@ -240,10 +243,10 @@ async def test_a_connection_string_does_what_it_does_with_psql(
     for name, value in {**environment, "HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     is_known = case not in OURS_ALONE.values() and case.is_known_to_psql_15
-    told = asyncio.create_task(asyncio.to_thread(what_psql_finds, server.psql, text)) if is_known else None
+    psql_finds = asyncio.create_task(asyncio.to_thread(what_psql_finds, server.psql, text)) if is_known else None
     found = await what_we_find(text)
     assert case.expected in found
-    assert told is None or found == await told
+    assert psql_finds is None or found == await psql_finds
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ async def test_one_is_replayed_alone_and_once(engine: Engine, seeds, controls, c
     assert (replayed.retried, replayed.untouched, replayed.status) == (1, 0, "running")
     assert await open_letters(engine) == [4, 3, 1]
     assert await connection.fetchval("SELECT replayed_by FROM dead_letters WHERE replayed_at IS NOT NULL") == WHO
-    *_, (_, told) = await events(connection, job.job_no)
-    assert told["filter"] == {"dead_letter_id": 2, "execution_id": f"{job.job_no}-0-0-1"}
+    *_, (_, data) = await events(connection, job.job_no)
+    assert data["filter"] == {"dead_letter_id": 2, "execution_id": f"{job.job_no}-0-0-1"}
     await seeds.record(*(exhausted(batch) for batch in await seeds.claim()))
     assert await open_letters(engine) == [5, 4, 3, 1]
     again = await controls.replay(2)
@@ -63,7 +63,7 @@ async def test_any_retry_of_its_cell_closes_it(engine: Engine, controls: Control
 
 async def test_many_presses_at_once_are_one_replay(controls: Controls, connection, job: Seeded) -> None:
     presses = await asyncio.gather(*(controls.replay(1) for _ in range(20)))
-    assert sum(one.retried for one in presses) == 1
+    assert sum(press.retried for press in presses) == 1
     assert await connection.fetchval("SELECT max(key_no) FROM executions") == 1
     await assert_audit(connection)
 

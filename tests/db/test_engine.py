@@ -38,10 +38,10 @@ async def test_connections_that_ended_in_the_pool_are_replaced(engine, connectio
         assert await one(first) == await one(second) == 1
     await connection.execute(END_OTHERS)
 
-    async def told() -> bool:
+    async def both_are_closed() -> bool:
         return first.is_closed() and second.is_closed()
 
-    await eventually_async(told, what="the driver heard of both ends")
+    await eventually_async(both_are_closed, what="the driver heard of both ends")
     for _ in range(3):
         assert await in_transaction(engine, one) == 1
 

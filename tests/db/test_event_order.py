@@ -1,4 +1,4 @@
-"""The order of all jobs' events: whoever has seen one never gets another that comes before it, nor misses one."""
+"""The order of all jobs' events: a reader never gets an event that comes before one it has seen, nor misses one."""
 
 import asyncio
 import random
@@ -65,7 +65,7 @@ class Reader:
 
 
 def keys(found: Sequence[EventOfAll]) -> list[Key]:
-    return [(one.place.job_no, one.place.event_no) for one in found]
+    return [(event.place.job_no, event.place.event_no) for event in found]
 
 
 async def write(writer: Connection, job_no: int) -> None:
@@ -76,9 +76,9 @@ async def write(writer: Connection, job_no: int) -> None:
 async def assert_seen_in_order(reader: Reader, connection: Connection) -> None:
     """Everything was seen once, in the one order, and of each job by its numbers."""
     assert sorted(keys(reader.seen)) == sorted(tuple(row) for row in await connection.fetch(WRITTEN))
-    assert all(one.place < other.place for one, other in pairwise(reader.seen))
-    for job_no in {one.place.job_no for one in reader.seen}:
-        numbers = [one.place.event_no for one in reader.seen if one.place.job_no == job_no]
+    assert all(event.place < other.place for event, other in pairwise(reader.seen))
+    for job_no in {event.place.job_no for event in reader.seen}:
+        numbers = [event.place.event_no for event in reader.seen if event.place.job_no == job_no]
         assert numbers == sorted(numbers)
     later = Reader(reader.engine)
     assert await later.look() == keys(reader.seen)
@@ -131,7 +131,7 @@ async def test_writers_side_by_side_lose_no_event_and_let_none_come_late(
     await assert_seen_in_order(reader, connection)
 
 
-async def test_a_transaction_that_began_first_and_waited_for_a_job_comes_after_whoever_had_it(
+async def test_a_transaction_that_began_first_and_waited_for_a_job_comes_after_its_holder(
     engine: Engine, connection: Connection, writers: Sequence[Connection], jobs: Sequence[int]
 ) -> None:
     first, second = writers[:2]

@@ -70,7 +70,7 @@ async def test_last_answers_that_race_with_their_batchs_release_finish_each_job_
     for [batch] in jobs:
         every = answered(batch)
         parts = [replace(every, is_released=False, completed=[cell]) for cell in every.completed]
-        await asyncio.gather(*(record(engine, one) for one in (*parts, BatchReport(batch))))
+        await asyncio.gather(*(record(engine, report) for report in (*parts, BatchReport(batch))))
         await record(engine, BatchReport(batch, is_released=True))
     assert await connection.fetchval("SELECT count(*) FROM events WHERE type = 'finished'") == 200
     await assert_audit(connection)
@@ -126,6 +126,6 @@ async def test_a_retried_job_finishes_once_more(seeds, controls, connection) -> 
             lambda c: retrying.retry_job(c, DEFAULT_TENANT_NO, job.id, RetryFilter(), Actor("a test", None, 1)),
         )
     await seeds.run_all()
-    told = [kind for kind, _ in await events(connection, job.job_no) if kind in {"finished", "retried"}]
-    assert told == ["finished", "retried"] * 3 + ["finished"]
+    kinds = [kind for kind, _ in await events(connection, job.job_no) if kind in {"finished", "retried"}]
+    assert kinds == ["finished", "retried"] * 3 + ["finished"]
     await assert_audit(connection)

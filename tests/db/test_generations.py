@@ -1,4 +1,4 @@
-"""An older import never writes over a newer one, whatever the order, the moment and who is retried."""
+"""An older import never writes over a newer one, whatever the order, the moment and the import that is retried."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -184,8 +184,8 @@ async def test_an_older_import_is_retried_where_the_newer_one_failed_and_writes_
     [first] = (await claimed_by_job(ledger))[older]
     await ledger.record(failed(*first))
     newer = await planned(ledger, batches=2)
-    one, other = (await claimed_by_job(ledger))[newer]
-    await ledger.record(batch_of_rows(one, same="[0]", new="[2]"))
+    claim, other = (await claimed_by_job(ledger))[newer]
+    await ledger.record(batch_of_rows(claim, same="[0]", new="[2]"))
     await ledger.record(failed(*other))
     assert (await retry(ledger, older)).retried == 1
     [again] = (await claimed_by_job(ledger))[older]
@@ -201,8 +201,8 @@ async def test_a_failed_import_makes_the_next_one_claim_equal_rows_and_those_aft
 ) -> None:
     await complete(ledger, k="[0]")
     gone = await planned(ledger)
-    [one] = (await claimed_by_job(ledger))[gone]
-    await ledger.record(failed(*one))
+    [claim] = (await claimed_by_job(ledger))[gone]
+    await ledger.record(failed(*claim))
     await complete(ledger, k="[0]")
     assert await generations(connection) == {"k": 3}
     await complete(ledger, k="[0]")
@@ -265,30 +265,30 @@ async def test_an_import_of_two_record_types_is_retried_unless_what_it_has_to_wr
 
 async def test_what_has_no_snapshot_is_not_retried_beside_another_import(ledger, connection) -> None:
     older = await planned(ledger, TABLE)
-    [one] = (await claimed_by_job(ledger))[older]
-    await ledger.record(failed(*one))
+    [claim] = (await claimed_by_job(ledger))[older]
+    await ledger.record(failed(*claim))
     newer = await planned(ledger, FILE)
     with pytest.raises(DatasetChanging):
         await retry(ledger, older)
     [other] = (await claimed_by_job(ledger))[newer]
     await ledger.record(failed(*other))
-    mine = await ledger.begin(await ledger.submit(FILE))
+    coordination = await ledger.begin(await ledger.submit(FILE))
     with pytest.raises(DatasetChanging):
         await retry(ledger, older)
-    await ledger.fail(mine, "source_unreadable", "It is gone.")
+    await ledger.fail(coordination, "source_unreadable", "It is gone.")
     assert (await retry(ledger, older)).retried == 1
 
 
 async def test_takeovers_write_as_the_same_import(ledger, connection) -> None:
     older, newer = await planned(ledger), await planned(ledger)
-    lost = {one[0].job_no: one for one in await ledger.claim(lease_seconds=0)}
+    lost = {claim[0].job_no: claim for claim in await ledger.claim(lease_seconds=0)}
     await connection.execute(
         """
         INSERT INTO ready (job_no, batch_no, provider, region, identity_no, tenant_no, cells, turn)
         SELECT job_no, batch_no, provider, region, identity_no, 1, 1, 0 FROM batches
         """
     )
-    again = {one[0].job_no: one for one in await ledger.claim()}
+    again = {claim[0].job_no: claim for claim in await ledger.claim()}
     await ledger.record(batch_of_rows(again[newer], k="[2]"))
     recorded = await ledger.record(batch_of_rows(lost[older], k="[1]"))
     assert len(recorded.stale) == 1
@@ -298,8 +298,8 @@ async def test_takeovers_write_as_the_same_import(ledger, connection) -> None:
 
 async def test_an_empty_import_counts_as_the_newest_that_completed(ledger, connection) -> None:
     older = await planned(ledger)
-    [one] = (await claimed_by_job(ledger))[older]
-    await ledger.record(failed(*one))
+    [claim] = (await claimed_by_job(ledger))[older]
+    await ledger.record(failed(*claim))
     job_no = await ledger.submit(FILE)
     await ledger.write(await ledger.begin(job_no), plan_of([0]))
     assert await status(connection, job_no) == "completed"

@@ -35,14 +35,14 @@ def black_hole() -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         waiting = [socket.socket() for _ in range(2)]
-        for one in waiting:
-            one.setblocking(False)  # noqa: FBT003 - the standard library's own signature
-            one.connect_ex(listener.getsockname())
+        for client in waiting:
+            client.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+            client.connect_ex(listener.getsockname())
         try:
             yield f"127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            for one in waiting:
-                one.close()
+            for client in waiting:
+                client.close()
 
 
 def with_hosts(url: str, hosts: str, query: str = "") -> str:

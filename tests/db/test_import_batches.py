@@ -1,4 +1,4 @@
-"""Batches of imports: rows and the batch's end in one transaction, waves one after the other, verdicts told once."""
+"""Batches of imports: rows and the batch's end in one transaction, waves in order, final statuses recorded once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,14 +34,14 @@ async def job(connection: Connection, job_no: int) -> tuple[str, int, int, str |
 async def test_an_import_runs_wave_by_wave(ledger, connection) -> None:
     job_no = await ledger.coordinate(plan_of([2, 1], [3]))
     first = await ledger.claim()
-    assert {one.wave_no for one, _ in first} == {1}
+    assert {claim.wave_no for claim, _ in first} == {1}
     assert await ledger.claim() == []
-    recorded = await ledger.record(*(read(*one) for one in first))
-    assert [(one.ended_wave_no, one.opened_wave_no) for one in recorded.jobs] == [(1, 2)]
+    recorded = await ledger.record(*(read(*claim) for claim in first))
+    assert [(job.ended_wave_no, job.opened_wave_no) for job in recorded.jobs] == [(1, 2)]
     assert await waves(connection, job_no) == ["completed", "running"]
     second = await ledger.claim()
-    assert {one.wave_no for one, _ in second} == {2}
-    await ledger.record(*(read(*one) for one in second))
+    assert {claim.wave_no for claim, _ in second} == {2}
+    await ledger.record(*(read(*claim) for claim in second))
     assert await waves(connection, job_no) == ["completed", "completed"]
     assert await job(connection, job_no) == ("completed", 6, 0, None)
     assert await connection.fetchval("SELECT count(*) FROM imported_records") == 18
@@ -70,9 +70,9 @@ async def test_two_last_batches_that_end_at_the_same_moment_open_the_next_wave_o
             claimed = await ledger.claim()
             async with locker.transaction():
                 await locker.execute("SELECT FROM waves WHERE job_no = $1 AND wave_no = 1 FOR UPDATE", job_no)
-                ends = asyncio.gather(*(ledger.record(read(*one)) for one in claimed))
+                ends = asyncio.gather(*(ledger.record(read(*claim)) for claim in claimed))
                 await both_wait(connection)  # each has its snapshot, and neither sees the other's end in it
-            assert sorted(one.jobs[0].opened_wave_no or 0 for one in await ends) == [0, 2]
+            assert sorted(job.jobs[0].opened_wave_no or 0 for job in await ends) == [0, 2]
             await ledger.run_all()
     rows = await connection.fetch("SELECT status, count(*) FROM jobs GROUP BY status")
     assert [tuple(row) for row in rows] == [("completed", 200)]
@@ -122,9 +122,9 @@ async def test_stale_and_current_holders_that_record_at_once_write_the_current_o
                 job_no,
             )
         recorded = await asyncio.gather(
-            *(ledger.record(read(*one, payload=f'{{"fence":{one[0].fence}}}')) for one in held)
+            *(ledger.record(read(*claim, payload=f'{{"fence":{claim[0].fence}}}')) for claim in held)
         )
-        assert [len(one.written) for one in recorded] == [0, 0, 1]
+        assert [len(result.written) for result in recorded] == [0, 0, 1]
         payloads = await connection.fetch("SELECT payload FROM imported_records WHERE job_no = $1", job_no)
         assert [row["payload"] for row in payloads] == [{"fence": 3}] * 3
         await connection.execute("DELETE FROM imported_records")
@@ -192,7 +192,7 @@ async def test_a_failed_wave_says_how_much_of_what_failed_and_what_to_do(ledger,
     claimed = await ledger.claim()
     codes = ["unreadable", "too_many_rejects", "too_many_rejects"]
     await ledger.record(
-        *(failed(*one, code=code) for one, code in zip(claimed[:3], codes, strict=True)), read(*claimed[3])
+        *(failed(*claim, code=code) for claim, code in zip(claimed[:3], codes, strict=True)), read(*claimed[3])
     )
     job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
     assert await detail(connection, job_no) == (
@@ -206,7 +206,7 @@ async def test_of_many_record_types_in_a_failed_wave_a_few_are_named(ledger, con
     job_no = await ledger.coordinate(plan_of([1], [1] * 8))
     await ledger.record(read(*(await ledger.claim())[0]))
     while claimed := await ledger.claim():
-        await ledger.record(*(failed(*one) for one in claimed))
+        await ledger.record(*(failed(*claim) for claim in claimed))
     found = await detail(connection, job_no)
     assert found.startswith(
         "8 of 8 batches of wave 2 failed, of record types type-1, type-2, type-3, type-4, type-5 and 3 more;"
@@ -217,7 +217,7 @@ async def test_of_many_record_types_in_a_failed_wave_a_few_are_named(ledger, con
 async def test_batches_that_fail_at_the_same_moment_are_all_reported(ledger, connection) -> None:
     for _ in range(50):
         job_no = await ledger.coordinate(plan_of([2], [1]))
-        await asyncio.gather(*(ledger.record(failed(*one)) for one in await ledger.claim()))
+        await asyncio.gather(*(ledger.record(failed(*claim)) for claim in await ledger.claim()))
         assert "with source_unreadable (2). The wave after it was not begun." in await detail(connection, job_no)
 
 
@@ -251,10 +251,10 @@ async def test_rejects_are_kept_and_replaced_by_those_of_the_next_try(ledger, co
 
 async def test_batches_of_several_imports_may_end_in_one_transaction(ledger, connection) -> None:
     jobs = [await ledger.coordinate(plan_of([2], [1])) for _ in range(5)]
-    claimed = [one for _ in jobs for one in await ledger.claim()]
-    recorded = await ledger.record(*(read(one, given, rows=0) for one, given in claimed))
-    assert sorted(one.job_no for one in recorded.jobs) == jobs
-    assert {one.opened_wave_no for one in recorded.jobs} == {2}
+    claimed = [claim for _ in jobs for claim in await ledger.claim()]
+    recorded = await ledger.record(*(read(claim, given, rows=0) for claim, given in claimed))
+    assert sorted(job.job_no for job in recorded.jobs) == jobs
+    assert {job.opened_wave_no for job in recorded.jobs} == {2}
 
 
 async def test_the_database_refuses_a_second_running_wave(ledger, connection) -> None:

@@ -1,4 +1,4 @@
-"""Coordination of imports: one lease at a time, one set of waves whoever asks, and every trigger with its outcome."""
+"""Coordination of imports: one lease at a time, one set of waves, and every trigger with its outcome."""
 
 import asyncio
 import time
@@ -45,16 +45,16 @@ async def test_one_of_many_takes_the_right_to_coordinate(ledger, connection) -> 
     for _ in range(20):
         job_no = await ledger.submit()
         begun = await asyncio.gather(*(ledger.begin(job_no) for _ in range(8)))
-        assert sum(one is not None for one in begun) == 1
+        assert sum(outcome is not None for outcome in begun) == 1
         assert await triggers(connection, job_no) == [("initial", None, 1)]
 
 
 async def test_a_plan_is_written_once(ledger, connection) -> None:
     job_no = await ledger.submit()
-    mine = await ledger.begin(job_no)
-    assert await ledger.write(mine, plan_of([5, 3], [2])) == [("initial", "won")]
+    coordination = await ledger.begin(job_no)
+    assert await ledger.write(coordination, plan_of([5, 3], [2])) == [("initial", "won")]
     assert await counts(connection, job_no) == (2, 10, 10)
-    assert await ledger.write(mine, plan_of([5, 3], [2])) is None
+    assert await ledger.write(coordination, plan_of([5, 3], [2])) is None
     assert await counts(connection, job_no) == (2, 10, 10)
     job = await connection.fetchrow("SELECT status, planned FROM jobs WHERE job_no = $1", job_no)
     assert tuple(job) == ("running", 10)
@@ -76,16 +76,16 @@ async def test_a_coordinator_whose_lease_was_taken_writes_nothing(ledger, connec
 
 async def test_a_lease_that_ran_out_and_that_nobody_took_may_still_write(ledger, connection) -> None:
     job_no = await ledger.submit()
-    mine = await ledger.begin(job_no, lease_seconds=0)
-    assert await ledger.write(mine, plan_of([3])) == [("initial", "won")]
+    coordination = await ledger.begin(job_no, lease_seconds=0)
+    assert await ledger.write(coordination, plan_of([3])) == [("initial", "won")]
 
 
 async def test_stale_and_current_coordinators_that_write_at_once_leave_one_set_of_waves(ledger, connection) -> None:
     for _ in range(20):
         job_no = await ledger.submit()
         held = [await ledger.begin(job_no, lease_seconds=0) for _ in range(6)]
-        written = await asyncio.gather(*(ledger.write(one, plan_of([4], [4])) for one in held))
-        assert [one is not None for one in written] == [False] * 5 + [True]
+        written = await asyncio.gather(*(ledger.write(claim, plan_of([4], [4])) for claim in held))
+        assert [outcome is not None for outcome in written] == [False] * 5 + [True]
         assert await counts(connection, job_no) == (2, 8, 8)
 
 
@@ -99,15 +99,15 @@ async def test_a_holder_that_is_fenced_off_can_not_renew(ledger) -> None:
 
 async def test_who_waits_for_a_coordination_joins_it(ledger, connection) -> None:
     job_no = await ledger.submit()
-    mine = await ledger.begin(job_no)
+    coordination = await ledger.begin(job_no)
     await connection.execute("INSERT INTO triggers (job_no, source) VALUES ($1, 'manual')", job_no)
-    assert sorted(await ledger.write(mine, plan_of([1]))) == [("initial", "won"), ("manual", "joined")]
+    assert sorted(await ledger.write(coordination, plan_of([1]))) == [("initial", "won"), ("manual", "joined")]
 
 
 async def test_a_failed_coordination_ends_the_job_with_its_reason(ledger, connection) -> None:
     job_no = await ledger.submit()
-    mine = await ledger.begin(job_no)
-    outcomes = await ledger.fail(mine, "count_timeout", "It took too long.")
+    coordination = await ledger.begin(job_no)
+    outcomes = await ledger.fail(coordination, "count_timeout", "It took too long.")
     assert outcomes == [("initial", "failed")]
     job = await connection.fetchrow("SELECT status, error_code, planned FROM jobs WHERE job_no = $1", job_no)
     assert tuple(job) == ("failed", "count_timeout", 0)
@@ -115,11 +115,11 @@ async def test_a_failed_coordination_ends_the_job_with_its_reason(ledger, connec
 
 async def test_a_coordination_that_is_rescheduled_is_found_again_later(ledger, connection) -> None:
     job_no = await ledger.submit()
-    mine = await ledger.begin(job_no)
+    coordination = await ledger.begin(job_no)
 
     async def reschedule(connection: Connection) -> object:
         return await import_coordination.reschedule(
-            connection, mine, tries=1, due_in_seconds=30, source="a test", event={}, outcome="failed"
+            connection, coordination, tries=1, due_in_seconds=30, source="a test", event={}, outcome="failed"
         )
 
     assert await in_transaction(ledger.engine, reschedule) == [("initial", "failed")]
@@ -147,9 +147,9 @@ async def test_another_key_for_rows_that_are_kept_plans_nothing(ledger, connecti
     await ledger.coordinate(plan_of([1], key=["a", "b"]))
     for key in (["b"], ["b", "a"], []):
         job_no = await ledger.submit()
-        mine = await ledger.begin(job_no)
+        coordination = await ledger.begin(job_no)
         with pytest.raises(KeyChanged) as raised:
-            await ledger.write(mine, plan_of([1], [1], key=key))
+            await ledger.write(coordination, plan_of([1], [1], key=key))
         assert (raised.value.dataset, raised.value.record_type) == ("ledger", "type-0")
         assert (raised.value.kept, raised.value.wanted) == (["a", "b"], key)
         assert await counts(connection, job_no) == (0, 0, 0)
@@ -163,11 +163,11 @@ async def test_of_imports_that_race_for_a_record_type_one_decides_its_key(ledger
         keys = [["a"], ["b"]] * 3
         held = [await ledger.begin(await ledger.submit()) for _ in keys]
         written = await asyncio.gather(
-            *(ledger.write(one, plan_of([1], key=key)) for one, key in zip(held, keys, strict=True)),
+            *(ledger.write(claim, plan_of([1], key=key)) for claim, key in zip(held, keys, strict=True)),
             return_exceptions=True,
         )
         kept = await connection.fetchval("SELECT key FROM record_sets")
-        assert [isinstance(one, KeyChanged) for one in written] == [key != kept for key in keys]
+        assert [isinstance(outcome, KeyChanged) for outcome in written] == [key != kept for key in keys]
         await connection.execute("TRUNCATE record_sets")
 
 
@@ -175,9 +175,9 @@ async def test_9625_batches_are_planned_quickly(ledger, connection) -> None:
     plan = plan_of(*[[300]] * 32, [25])
     seconds = []
     for _ in range(3):
-        mine = await ledger.begin(await ledger.submit())
+        coordination = await ledger.begin(await ledger.submit())
         began = time.monotonic()
-        assert await ledger.write(mine, plan)
+        assert await ledger.write(coordination, plan)
         seconds.append(time.monotonic() - began)
     assert await connection.fetchval("SELECT count(*) FROM batches") == 3 * 9625
     assert min(seconds) < 1, seconds  # 50 ms on an idle machine; a row at a time took 1.7 s
@@ -198,8 +198,8 @@ async def test_keys_stay_as_they_are_spelled_while_another_import_of_theirs_is_o
     assert not await connection.fetchval(by_value)
     claimed = await ledger.claim()
     assert [given.keys_by_value for _, given in claimed] == [False, False]
-    for one in claimed:
-        await ledger.record(read(*one))
+    for claim in claimed:
+        await ledger.record(read(*claim))
     await ledger.coordinate(plan)  # whose survey doesn't say how keys are spelled
     await ledger.run_all()
     assert await connection.fetchval("SELECT count(*) FROM imported_records WHERE record_key = '1.50'") == 1

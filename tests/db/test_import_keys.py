@@ -1,4 +1,4 @@
-"""Keys that come twice: the count is exact and the first one stays, whoever writes beside whom."""
+"""Keys that come twice: the count is exact and the first row stays, whichever transactions run side by side."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -68,12 +68,12 @@ async def test_loads_of_the_same_rows_wait_for_each_other_in_one_order(ledger, c
     await know(ledger, a="{}", b="{}")
     for _ in range(2):
         await ledger.coordinate(plan_of([1], rows=1))
-    one, other = await ledger.claim()
+    claim, other = await ledger.claim()
     met_before = repeats["DeadlockDetectedError"]
     async with database_connections(database_url) as (locker,), asyncio.TaskGroup() as group, locker.transaction():
         await locker.execute("SELECT FROM imported_records WHERE record_key = 'a' FOR UPDATE")
         rows = {"new": "[1]", "a": "[1]", "b": "[1]"}
-        group.create_task(ledger.record(holding(*one, **rows), is_known=False))
+        group.create_task(ledger.record(holding(*claim, **rows), is_known=False))
         await waiting(connection, 1)
         group.create_task(ledger.record(holding(*other, new="[2]", b="[2]"), is_known=True))
         await waiting(connection, 2)
@@ -117,9 +117,9 @@ async def load(ledger: ImportSteps, *given: ImportReport, is_known: bool = False
         try:
             await ledger.record(*given, is_known=is_known)
         except DuplicateKeys as twice:
-            for one in given:
-                if keys := twice.keys_by_batch.get((one.batch.job_no, one.batch.batch_no)):
-                    batch_ends.reject_duplicates(one, keys)
+            for claim in given:
+                if keys := twice.keys_by_batch.get((claim.batch.job_no, claim.batch.batch_no)):
+                    batch_ends.reject_duplicates(claim, keys)
         else:
             return
 

@@ -18,21 +18,21 @@ async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
 async def test_imports_at_their_limit_keep_nobody_else_waiting(ledger) -> None:
     quick = await ledger.coordinate(replace(plan_of([300]), dataset="quick", window=70))
     for _ in range(5):
-        await ledger.record(*(read(*one) for one in await ledger.claim(calls=10)))
+        await ledger.record(*(read(*claim) for claim in await ledger.claim(calls=10)))
     for name in ("slow", "slower"):
         await ledger.coordinate(replace(plan_of([100]), dataset=name, max_concurrent=1, window=61))
     for _ in range(20):
-        claimed = [one for one in await ledger.claim(calls=30) if one[0].job_no == quick]
+        claimed = [claim for claim in await ledger.claim(calls=30) if claim[0].job_no == quick]
         assert claimed, "the quick import gets nothing, though it has ready batches and room"
-        await ledger.record(*(read(*one) for one in claimed))
+        await ledger.record(*(read(*claim) for claim in claimed))
 
 
 async def test_what_a_worker_leaves_to_others_hides_nothing_from_it(ledger) -> None:
     quick = await ledger.coordinate(replace(plan_of([300]), dataset="quick", window=70))
     for _ in range(9):
-        await ledger.record(*(read(*one) for one in await ledger.claim(calls=10)))
+        await ledger.record(*(read(*claim) for claim in await ledger.claim(calls=10)))
     left = await ledger.coordinate(replace(plan_of([100]), dataset="left", window=70))
     for _ in range(10):
         claimed = await ledger.claim(calls=10, but_not=[left])
         assert [batch.job_no for batch, _ in claimed] == [quick] * 10
-        await ledger.record(*(read(*one) for one in claimed))
+        await ledger.record(*(read(*claim) for claim in claimed))

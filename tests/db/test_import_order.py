@@ -1,4 +1,4 @@
-"""The order in which imports of one record type pin their sources: one at a time, by turns, and who waits for whom."""
+"""The order in which imports of one record type pin their sources: one at a time, in the order of virtual time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,8 +49,8 @@ async def test_of_imports_that_begin_at_once_one_pins_the_source_and_the_others_
         given = spec("type-0", dataset=f"dataset {round_no}")
         jobs = [await ledger.submit(given) for _ in range(6)]
         begun = await asyncio.gather(*map(ledger.begin_or_wait, jobs))
-        assert sum(isinstance(one, Coordination) for one in begun) == 1
-        assert sum(isinstance(one, Waiting) for one in begun) == 5
+        assert sum(isinstance(outcome, Coordination) for outcome in begun) == 1
+        assert sum(isinstance(outcome, Waiting) for outcome in begun) == 5
 
 
 async def test_imports_of_two_record_types_in_opposite_order_neither_both_begin_nor_meet_in_a_circle(
@@ -59,12 +59,12 @@ async def test_imports_of_two_record_types_in_opposite_order_neither_both_begin_
     met_before = repeats["DeadlockDetectedError"]
     for round_no in range(8):
         dataset = f"dataset {round_no}"
-        one = await ledger.submit(spec("type-0", "type-1", dataset=dataset))
+        job_no = await ledger.submit(spec("type-0", "type-1", dataset=dataset))
         other = await ledger.submit(spec("type-1", "type-0", dataset=dataset))
-        begun = await asyncio.gather(*map(ledger.begin_or_wait, (one, other)))
-        [mine] = [each for each in begun if isinstance(each, Coordination)]
-        await ledger.write(mine, plan_of([1], [1]))
-        [left] = {one, other} - {mine.job_no}
+        begun = await asyncio.gather(*map(ledger.begin_or_wait, (job_no, other)))
+        [coordination] = [each for each in begun if isinstance(each, Coordination)]
+        await ledger.write(coordination, plan_of([1], [1]))
+        [left] = {job_no, other} - {coordination.job_no}
         then = await ledger.begin(left)
         assert then is not None
         await ledger.write(then, plan_of([1], [1]))
@@ -82,16 +82,16 @@ async def test_imports_that_share_no_record_type_begin_side_by_side(ledger) -> N
 
 async def test_an_import_waits_until_the_one_before_it_is_planned_and_is_found_then(ledger, connection) -> None:
     first, second, third = [await ledger.submit(FILE) for _ in range(3)]
-    mine = await ledger.begin(first)
-    waits = [await ledger.begin_or_wait(one) for one in (second, third)]
-    ids = [await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", one) for one in (first, second)]
-    assert [one.other_id for one in waits] == ids
+    coordination = await ledger.begin(first)
+    waits = [await ledger.begin_or_wait(other_no) for other_no in (second, third)]
+    ids = [await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", other_no) for other_no in (first, second)]
+    assert [waiting.other_id for waiting in waits] == ids
     assert await due(connection) == []
     assert await find_owed(connection, min_seconds=0) == []
-    await ledger.write(mine, plan_of([1]))
+    await ledger.write(coordination, plan_of([1]))
     assert await due(connection) == [second]
     assert (second, None) in await find_owed(connection, min_seconds=0)
-    assert isinstance(await ledger.begin_or_wait(third), Waiting)  # by their turns, whoever looks first
+    assert isinstance(await ledger.begin_or_wait(third), Waiting)  # by virtual time, whichever worker looks first
     then = await ledger.begin(second)
     await ledger.write(then, plan_of([1]))
     assert await due(connection) == [third]
@@ -100,17 +100,17 @@ async def test_an_import_waits_until_the_one_before_it_is_planned_and_is_found_t
 
 async def test_an_import_that_waits_goes_on_when_the_one_before_it_ends_unplanned(ledger, connection) -> None:
     first, second = [await ledger.submit(FILE) for _ in range(2)]
-    mine = await ledger.begin(first)
+    coordination = await ledger.begin(first)
     await ledger.begin_or_wait(second)
-    await ledger.fail(mine, "source_unreadable", "It is gone.")
+    await ledger.fail(coordination, "source_unreadable", "It is gone.")
     assert await due(connection) == [second]
 
 
 async def test_an_import_that_was_rescheduled_does_not_keep_those_behind_it(ledger, connection) -> None:
     first, second = [await ledger.submit(FILE) for _ in range(2)]
-    mine = await ledger.begin(first)
+    coordination = await ledger.begin(first)
     await ledger.begin_or_wait(second)
-    await ledger.reschedule(mine, "source_unavailable", "Nobody answers.")
+    await ledger.reschedule(coordination, "source_unavailable", "Nobody answers.")
     assert await due(connection) == [second]
     then = await ledger.begin(second)
     await connection.execute("UPDATE imports SET not_before = NULL WHERE job_no = $1", first)
@@ -120,11 +120,11 @@ async def test_an_import_that_was_rescheduled_does_not_keep_those_behind_it(ledg
 
 
 async def test_two_imports_never_wait_for_each_other(ledger, connection) -> None:
-    """The first by its turn waits for the second, which is put off, and then finds the first one waiting."""
+    """The first by virtual time waits for the second, which is rescheduled, and then finds the first waiting."""
     first, second = [await ledger.submit(FILE) for _ in range(2)]
-    mine = await ledger.begin(second)
+    coordination = await ledger.begin(second)
     await ledger.begin_or_wait(first)
-    await ledger.reschedule(mine, "source_unavailable", "Nobody answers.", seconds=0)
+    await ledger.reschedule(coordination, "source_unavailable", "Nobody answers.", seconds=0)
     assert isinstance(await ledger.begin_or_wait(second), Waiting)
     assert await due(connection) == [first]
 
@@ -134,11 +134,11 @@ async def test_a_coordinator_whose_lease_ran_out_keeps_nobody_and_can_not_write_
 ) -> None:
     first, second = [await ledger.submit(FILE) for _ in range(2)]
     late = await ledger.begin(first, lease_seconds=0)
-    mine = await ledger.begin(second)
+    coordination = await ledger.begin(second)
     assert await ledger.write(late, plan_of([1])) is None
     assert isinstance(await ledger.begin_or_wait(first), Waiting)
     assert await due(connection) == []
-    await ledger.write(mine, plan_of([1]))
+    await ledger.write(coordination, plan_of([1]))
     assert await due(connection) == [first]
     again = await ledger.begin(first)
     assert (again.lost_leases, again.fenced_sources) == (1, ["initial"])
@@ -149,12 +149,12 @@ async def test_a_coordinator_whose_lease_ran_out_keeps_nobody_and_can_not_write_
 
 async def test_an_import_that_is_cancelled_while_it_waits_keeps_nobody(ledger, connection) -> None:
     first, second, third = [await ledger.submit(FILE) for _ in range(3)]
-    mine = await ledger.begin(first)
-    for one in (second, third):
-        await ledger.begin_or_wait(one)
+    coordination = await ledger.begin(first)
+    for other_no in (second, third):
+        await ledger.begin_or_wait(other_no)
     job_id = await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", second)
     await in_transaction(ledger.engine, lambda c: cancelling.cancel(c, DEFAULT_TENANT_NO, job_id, ACTOR))
-    await ledger.write(mine, plan_of([1]))
+    await ledger.write(coordination, plan_of([1]))
     assert await due(connection) == [third]
 
 

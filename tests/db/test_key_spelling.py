@@ -21,14 +21,16 @@ async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
 def numeric() -> ImportPlan:
     """A plan of one batch, whose key is a decimal number."""
     plan = plan_of([1])
-    return replace(plan, record_types=[replace(one, key_forms=[KeyForm.DIGITS]) for one in plan.record_types])
+    return replace(
+        plan, record_types=[replace(record_type, key_forms=[KeyForm.DIGITS]) for record_type in plan.record_types]
+    )
 
 
 async def planned(ledger: ImportSteps) -> int:
     job_no = await ledger.submit(FILE)
-    mine = await ledger.begin(job_no)
-    assert mine is not None
-    await ledger.write(mine, numeric())
+    coordination = await ledger.begin(job_no)
+    assert coordination is not None
+    await ledger.write(coordination, numeric())
     return job_no
 
 
@@ -51,8 +53,8 @@ async def test_keys_stay_as_they_are_while_an_import_that_writes_them_so_is_open
     last = await planned(ledger)
     assert await payloads(connection) == {"1": "[2]", "2.5": "[2]"}
     assert await generations(connection) == {"1": 3, "2.5": 3}
-    [one] = (await claimed_by_job(ledger))[last]
-    assert one[1].keys_by_value
+    [claim] = (await claimed_by_job(ledger))[last]
+    assert claim[1].keys_by_value
 
 
 async def test_an_import_that_failed_before_its_keys_were_renamed_is_retried_by_their_values(

@@ -1,4 +1,4 @@
-"""Kinds are rows that jobs refer to: entered once however many processes start, and never changed by one."""
+"""Kinds are rows that jobs refer to: entered once however many processes start, and never changed by a process."""
 
 import asyncio
 

@@ -46,7 +46,7 @@ async def written(connection: Connection) -> int:
 
 async def test_of_many_that_want_to_lead_one_does(engine: Engine) -> None:
     found = await asyncio.gather(*(lead(engine, RECONCILING, n, lease_seconds=60) for n in range(1, 31)))
-    (leader,) = [one for one in found if one is not None]
+    (leader,) = [leadership for leadership in found if leadership is not None]
     assert leader.fence == 1
 
 
@@ -56,7 +56,7 @@ async def test_a_leader_is_followed_once_its_lease_ran_out(engine: Engine, conne
     assert await taken(engine, 1) == first
     await connection.execute(PASSED)
     found = await asyncio.gather(*(lead(engine, RECONCILING, n, lease_seconds=60) for n in range(2, 12)))
-    (second,) = [one for one in found if one is not None]
+    (second,) = [leadership for leadership in found if leadership is not None]
     assert second.fence == first.fence + 1
     assert await lead(engine, RECONCILING, 1, lease_seconds=60) is None
 

@@ -129,7 +129,7 @@ async def test_claims_of_a_limited_job_at_once_never_pass_its_limit(engine, conn
 
 
 async def test_calls_under_a_lease_that_ran_out_are_counted_until_their_batch_is_taken_over(engine, connection) -> None:
-    """Its holder may live and renew it: room that was given away meanwhile would be given twice."""
+    """Its holder may live and renew it: permits granted meanwhile would be granted twice."""
     await ready(connection, jobs=2, questions=5, batch_cells=5)
     await limit(connection, 5)
     (held,) = (await take(engine)).batches
@@ -156,7 +156,7 @@ async def test_a_pool_that_dead_workers_filled_is_probed_all_the_same(engine, co
     assert (probe.permits, probe.is_probe) == (1, True)
 
 
-async def test_a_probe_that_was_taken_away_leaves_the_pool_to_the_next(engine, connection) -> None:
+async def test_a_probe_whose_lease_was_released_leaves_the_pool_to_the_next(engine, connection) -> None:
     await ready(connection, jobs=2)
     await limit(connection, 10)
     await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
@@ -179,14 +179,14 @@ async def test_a_refusal_under_a_lease_that_is_gone_opens_the_circuit_breaker(en
     assert await connection.fetchval(GATE_SECONDS) == pytest.approx(60, abs=5)
 
 
-async def test_a_gate_closes_for_a_second_at_least(connection) -> None:
+async def test_a_circuit_breaker_opens_for_a_second_at_least(connection) -> None:
     await limit(connection, 10)
     await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 0.001)])
     assert await connection.fetchval(GATE_SECONDS) == pytest.approx(1, abs=0.5)
 
 
 async def test_a_new_pool_does_not_starve_one_that_is_far_on(engine, connection) -> None:
-    """Turns are of one pool: those of a new one start low, and stay low for long."""
+    """Virtual finish times are of one pool: those of a new pool start low, and stay low for long."""
     await limit(connection, 50)
     await ready(connection, questions=100, batch_cells=5)
     await connection.execute("UPDATE ready SET turn = turn + 100000")
@@ -251,7 +251,7 @@ async def test_a_flush_gives_back_the_calls_that_came_to_an_end(engine, connecti
     assert await connection.fetchval(FLIGHT) == 3
 
 
-async def test_a_closed_gate_keeps_calls_back_and_then_lets_one_through(engine, connection) -> None:
+async def test_an_open_circuit_breaker_keeps_calls_back_and_then_lets_one_through(engine, connection) -> None:
     await ready(connection)
     await limit(connection, 10)
     await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 60)])
@@ -265,7 +265,7 @@ async def test_a_closed_gate_keeps_calls_back_and_then_lets_one_through(engine, 
     assert sum(batch.permits for batch in (await take(engine)).batches) == 9
 
 
-async def test_a_gate_whose_provider_does_not_say_for_how_long_closes_for_longer_after_each_probe(connection) -> None:
+async def test_without_a_wait_from_the_provider_a_circuit_breaker_opens_for_longer_after_each_probe(connection) -> None:
     await limit(connection, 10)
     refusal = Refusal(*POOL, "billing_limit", "Pay first.", None)
     waits = []
@@ -290,7 +290,7 @@ async def test_claimers_at_the_same_moment_send_one_probe(engine, connection) ->
 
 
 async def test_a_batch_whose_probe_was_let_through_holds_up_no_later_one(engine, connection) -> None:
-    """Its further calls may be out for minutes when the gate closes again."""
+    """Its further calls may be out for minutes when the circuit breaker opens again."""
     await ready(connection, jobs=2)
     await limit(connection, 10)
     refusal = Refusal(*POOL, "rate_limited", "Slow down.", None)
@@ -306,7 +306,7 @@ async def test_a_batch_whose_probe_was_let_through_holds_up_no_later_one(engine,
     assert (later_probe.permits, later_probe.is_probe) == (1, True)
 
 
-async def test_calls_from_before_the_gate_closed_make_no_pause_longer(connection) -> None:
+async def test_calls_from_before_the_circuit_breaker_opened_make_no_pause_longer(connection) -> None:
     """Ten calls in flight are refused one after the other, each when the pause of the one before is over."""
     await limit(connection, 10)
     refusal = Refusal(*POOL, "rate_limited", "Slow down.", None)
@@ -318,7 +318,7 @@ async def test_calls_from_before_the_gate_closed_make_no_pause_longer(connection
     assert await connection.fetchval(GATE_SECONDS) == pytest.approx(0.5, abs=0.2)
 
 
-async def test_calls_from_before_the_gate_closed_may_say_more_of_how_long(connection) -> None:
+async def test_calls_from_before_the_circuit_breaker_opened_may_say_more_of_how_long(connection) -> None:
     await limit(connection, 10)
     refusal = Refusal(*POOL, "rate_limited", "Slow down.", None)
     for seconds in (None, 20, 5, None):
@@ -340,7 +340,9 @@ async def test_a_passed_probe_forgets_how_long_the_pauses_had_grown(connection) 
 async def test_of_several_refusals_the_longest_counts(connection) -> None:
     await limit(connection, 10)
     for seconds in ([5, 40, None], [10]):
-        await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", one) for one in seconds])
+        await circuit_breakers.trip(
+            connection, [Refusal(*POOL, "rate_limited", "Slow down.", wait) for wait in seconds]
+        )
     left = await connection.fetchval(
         "SELECT extract(EPOCH FROM gate_until - now())::float8 FROM pools WHERE region = 'us-east'"
     )

@@ -119,8 +119,8 @@ async def test_limits_for_requests_end_no_migration_and_no_wait_for_one(empty_da
     await lock.rollback()
     await migrating
     assert await revision(empty_database_url) == brought_revision()
-    for one in (connection, other):
-        await one.close()
+    for session in (connection, other):
+        await session.close()
 
 
 async def test_imports_from_before_they_were_numbered_have_the_order_of_their_plans(empty_database_url: str) -> None:

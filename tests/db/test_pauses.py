@@ -35,24 +35,24 @@ async def enter(engine: Engine, configured: Mapping[Paused, bool]) -> bool:
     return await in_transaction(engine, lambda c: enter_pauses(c, configured))
 
 
-async def press_one(engine: Engine, one: Paused, *, is_paused: bool, reason: str | None = None) -> bool:
-    return await in_transaction(engine, lambda c: press(c, one, is_paused=is_paused, who="api:me", reason=reason))
+async def press_pause(engine: Engine, target: Paused, *, is_paused: bool, reason: str | None = None) -> bool:
+    return await in_transaction(engine, lambda c: press(c, target, is_paused=is_paused, who="api:me", reason=reason))
 
 
 async def paused(engine: Engine) -> set[Paused]:
-    return {one for one, pause in (await in_transaction(engine, read_pauses)).items() if pause.is_paused}
+    return {target for target, pause in (await in_transaction(engine, read_pauses)).items() if pause.is_paused}
 
 
 async def operations(engine: Engine) -> list[tuple[Any, ...]]:
     found = (await list_operations(engine, before=None, limit=200)).facts
-    return [(one.action, one.kind, one.name, one.by, one.reason) for one in reversed(found)]
+    return [(fact.action, fact.kind, fact.name, fact.by, fact.reason) for fact in reversed(found)]
 
 
 async def test_what_is_configured_is_entered_once(engine: Engine) -> None:
     assert await enter(engine, {**OPEN, EU: True}) is True
     assert await enter(engine, {**OPEN, EU: True}) is False
     found = await in_transaction(engine, read_pauses)
-    assert {one: (pause.is_paused, pause.changed_by) for one, pause in found.items()} == {
+    assert {target: (pause.is_paused, pause.changed_by) for target, pause in found.items()} == {
         US: (False, "configuration"),
         EU: (True, "configuration"),
         ECHO: (False, "configuration"),
@@ -63,20 +63,20 @@ async def test_what_is_configured_is_entered_once(engine: Engine) -> None:
 
 async def test_a_press_outlives_the_restart_of_a_process(engine: Engine) -> None:
     await enter(engine, {**OPEN, EU: True})
-    await press_one(engine, US, is_paused=True)
-    await press_one(engine, EU, is_paused=False)
+    await press_pause(engine, US, is_paused=True)
+    await press_pause(engine, EU, is_paused=False)
     assert await enter(engine, {**OPEN, EU: True}) is False
     assert await paused(engine) == {US}
 
 
 async def test_a_configuration_that_says_another_thing_counts(engine: Engine) -> None:
     await enter(engine, OPEN)
-    await press_one(engine, EU, is_paused=True, reason="an outage")
+    await press_pause(engine, EU, is_paused=True, reason="an outage")
     assert await enter(engine, {**OPEN, US: True}) is True
     assert await paused(engine) == {US, EU}
     assert await enter(engine, {**OPEN, EU: True}) is True
     assert await paused(engine) == {EU}
-    [pause] = [pause for one, pause in (await in_transaction(engine, read_pauses)).items() if one == EU]
+    [pause] = [pause for target, pause in (await in_transaction(engine, read_pauses)).items() if target == EU]
     assert (pause.changed_by, pause.reason) == ("configuration", None)
     assert [(action, name, by) for action, _, name, by, _ in await operations(engine)] == [
         ("pause", "eu-west", "api:me"),
@@ -88,7 +88,7 @@ async def test_a_configuration_that_says_another_thing_counts(engine: Engine) ->
 async def test_a_press_says_who_and_why(engine: Engine) -> None:
     await enter(engine, OPEN)
     before = (await in_transaction(engine, read_pauses))[ECHO].changed_at
-    assert await press_one(engine, ECHO, is_paused=True, reason="an outage") is True
+    assert await press_pause(engine, ECHO, is_paused=True, reason="an outage") is True
     pause = (await in_transaction(engine, read_pauses))[ECHO]
     assert (pause.is_paused, pause.changed_by, pause.reason, pause.changed_at > before) == (
         True,
@@ -101,9 +101,9 @@ async def test_a_press_says_who_and_why(engine: Engine) -> None:
 
 async def test_a_second_press_changes_and_records_nothing(engine: Engine) -> None:
     await enter(engine, OPEN)
-    await press_one(engine, US, is_paused=True, reason="first")
+    await press_pause(engine, US, is_paused=True, reason="first")
     first = await in_transaction(engine, read_pauses)
-    assert await press_one(engine, US, is_paused=True, reason="second") is False
+    assert await press_pause(engine, US, is_paused=True, reason="second") is False
     assert await in_transaction(engine, read_pauses) == first
     assert len(await operations(engine)) == 1
 
@@ -111,7 +111,7 @@ async def test_a_second_press_changes_and_records_nothing(engine: Engine) -> Non
 async def test_of_many_presses_at_once_one_counts(engine: Engine) -> None:
     await enter(engine, OPEN)
     for is_paused in (True, False):
-        pressed = await asyncio.gather(*(press_one(engine, US, is_paused=is_paused) for _ in range(50)))
+        pressed = await asyncio.gather(*(press_pause(engine, US, is_paused=is_paused) for _ in range(50)))
         assert sum(pressed) == 1
     assert [action for action, *_ in await operations(engine)] == ["pause", "resume"]
 
@@ -151,8 +151,8 @@ def test_everything_that_is_configured_can_be_paused() -> None:
 async def test_operations_are_read_in_pages(engine: Engine) -> None:
     await enter(engine, OPEN)
     for number in range(5):
-        await press_one(engine, US, is_paused=number % 2 == 0, reason=str(number))
+        await press_pause(engine, US, is_paused=number % 2 == 0, reason=str(number))
     first = await list_operations(engine, before=None, limit=3)
     rest = await list_operations(engine, before=first.facts[-1].operation_no, limit=3)
-    assert [one.reason for one in (*first.facts, *rest.facts)] == ["4", "3", "2", "1", "0"]
+    assert [fact.reason for fact in (*first.facts, *rest.facts)] == ["4", "3", "2", "1", "0"]
     assert (first.is_last, rest.is_last) == (False, True)

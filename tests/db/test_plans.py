@@ -46,7 +46,7 @@ OTHERWISE = {
     "ready_expired_batches": {"batches_running"},
     "ready_stranded_batches": {"jobs_by_status", "batches_running"},
 }
-"""What else a statement may read a table by, because it looks for something and was told no key."""
+"""What else a statement may read a table by, because it looks for something and has no key."""
 HOT = (
     "insert_plans",
     "find_due",
@@ -79,7 +79,7 @@ HOT = (
 async def worker(database_url: str) -> AsyncIterator[Connection]:
     """A connection as workers have it, whose plans are made for whatever values come."""
     async with database_connections(database_url, **AS_WORKERS) as (worker,):
-        for table in (*BIG, "ready"):  # nobody learns what the tables hold but who is told to
+        for table in (*BIG, "ready"):  # the statistics of the tables are only gathered when asked for
             await worker.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
         yield worker
 
@@ -183,7 +183,7 @@ async def test_a_plan_made_on_empty_tables_finishes_500_rows_as_fast_as_one_that
     await worker.execute("ANALYZE")
     stale, fresh = [], []
     async with database_connections(database_url, **AS_WORKERS) as (knowing,):
-        for one, other in zip(batches[::2], batches[1::2], strict=True):
-            stale.append(await seconds_of_finish(worker, one))
+        for item, other in zip(batches[::2], batches[1::2], strict=True):
+            stale.append(await seconds_of_finish(worker, item))
             fresh.append(await seconds_of_finish(knowing, other))
     assert median(stale) < 2 * median(fresh), (median(stale), median(fresh))

@@ -57,12 +57,12 @@ async def tries(database_url: str, connection: Connection) -> AsyncIterator[Trie
 
 async def test_two_last_batches_that_end_at_the_same_moment_end_their_job_once(tries, connection) -> None:
     jobs = await plan_and_claim(connection, [job_body(questions=2)] * 200, batch_cells=1)
-    verdicts = []
+    found = []
     for first, second in jobs:
         both = await asyncio.gather(tries.record(answered(first)), tries.record(answered(second)))
-        verdicts.append(sorted(one.jobs[0].status for one in both))
+        found.append(sorted(result.jobs[0].status for result in both))
     assert tries.repeated == 0
-    assert verdicts == [["completed", "running"]] * 200
+    assert found == [["completed", "running"]] * 200
     assert await connection.fetchval("SELECT count(*) FROM events WHERE type = 'finished'") == 200
     await assert_audit(connection)
 
@@ -72,7 +72,7 @@ async def test_several_batches_in_one_flush_beside_a_last_one_end_their_job_once
     for batches in jobs:
         parts = batches[:2], batches[2:4], batches[4:]
         recorded = await asyncio.gather(*(tries.record(*map(answered, part)) for part in parts))
-        assert sorted(one.jobs[0].status for one in recorded) == ["completed", "running", "running"]
+        assert sorted(result.jobs[0].status for result in recorded) == ["completed", "running", "running"]
     assert tries.repeated == 0
     await assert_audit(connection)
 
@@ -154,7 +154,7 @@ async def test_a_stale_writer_that_raced_with_the_new_holder_writes_nothing(trie
     assert await attempts(connection) == {("planned", 0): 3}
 
 
-async def test_a_cell_that_has_a_result_keeps_it_whoever_is_fenced_in(tries, connection) -> None:
+async def test_a_cell_that_has_a_result_keeps_it_whatever_fence_writes(tries, connection) -> None:
     ((batch,),) = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
     await connection.execute(
         "UPDATE executions SET status = 'completed', output = 'first', started_at = now(), finished_at = now()"

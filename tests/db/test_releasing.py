@@ -1,4 +1,4 @@
-"""Release of a lease: the next one may claim at once, and whoever held it writes nothing any more."""
+"""Release of a lease: the next worker may claim at once, and the former holder writes nothing any more."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tests.support.job_seeds import Seeds, completed
 from tests.support.outcomes import assert_audit, attempts
 
 
-async def test_a_lease_is_taken_away_and_the_batch_is_due(seeds: Seeds, controls: Controls, connection) -> None:
+async def test_a_lease_is_released_and_the_batch_is_due(seeds: Seeds, controls: Controls, connection) -> None:
     job = await seeds.submit(questions=["One?", "Two?"])
     await seeds.plan()
     [held] = await seeds.claim()
@@ -21,8 +21,8 @@ async def test_a_lease_is_taken_away_and_the_batch_is_due(seeds: Seeds, controls
     assert (taken.batch_no, taken.fence, taken.lost_leases) == (held.batch_no, held.fence + 2, 0)
     await seeds.record(completed(taken))
     assert await attempts(connection) == {("completed", 1): 2}
-    [_, (kind, told), _] = await events(connection, job.job_no)
-    assert (kind, told) == (
+    [_, (kind, data), _] = await events(connection, job.job_no)
+    assert (kind, data) == (
         "lease_released",
         {"by": WHO, "reason": "the machine is gone", "batch_id": 1, "cells": 2, "held_by": "w-seeds"},
     )
@@ -43,7 +43,7 @@ async def test_many_presses_at_once_are_one_release(seeds: Seeds, controls: Cont
     await seeds.plan()
     [held] = await seeds.claim()
     presses = await asyncio.gather(*(controls.release(job.id, 1) for _ in range(20)))
-    assert sum(one.is_released for one in presses) == 1
+    assert sum(press.is_released for press in presses) == 1
     assert await connection.fetchval("SELECT fence FROM batches") == held.fence + 1
     await assert_audit(connection)
 

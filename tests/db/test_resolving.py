@@ -1,4 +1,4 @@
-"""Resolve: a person's word ends what nobody could know; it is kept apart from what the call itself told."""
+"""Resolve: a person's word ends what nobody could know; it is kept apart from what the call itself returned."""
 
 import asyncio
 from typing import Any
@@ -38,8 +38,8 @@ async def test_what_a_person_found_becomes_the_result(seeds, controls, connectio
     assert (cell.started_at, cell.finished_at) == (before["started_at"], before["finished_at"])
     [ambiguous] = tries
     assert (ambiguous.status, ambiguous.error_code, ambiguous.error_retryable) == ("unknown", "timeout", False)
-    *_, (kind, told) = await events(connection, job.job_no)
-    assert (kind, told) == (
+    *_, (kind, data) = await events(connection, job.job_no)
+    assert (kind, data) == (
         "resolved",
         {
             "by": WHO,
@@ -67,7 +67,7 @@ async def test_a_failure_that_a_person_found_says_so(seeds, controls, connection
     await assert_audit(connection)
 
 
-async def test_the_verdict_follows_from_the_cells_again(seeds, controls, connection) -> None:
+async def test_the_final_status_follows_from_the_cells_again(seeds, controls, connection) -> None:
     job = await with_unknowns(seeds, policy={"min_success_rate": 0.75})
     ended_at = await connection.fetchval("SELECT finished_at FROM jobs")
     assert await job_row(connection) == ("failed", 2, 0, 2)
@@ -155,8 +155,8 @@ async def test_many_presses_at_once_are_one_resolution(seeds, controls, connecti
         *(controls.resolve(f"{job.job_no}-0-0-0", "failed") for _ in range(20)),
         return_exceptions=True,
     )
-    effects = [one for one in presses if not isinstance(one, Exception) and one.pool]
+    effects = [press for press in presses if not isinstance(press, Exception) and press.pool]
     assert len(effects) == 1
-    assert sum(isinstance(one, ExecutionNotUnknown) for one in presses) == 20
+    assert sum(isinstance(press, ExecutionNotUnknown) for press in presses) == 20
     assert [kind for kind, _ in await events(connection, job.job_no)].count("resolved") == 1
     await assert_audit(connection)

@@ -33,15 +33,15 @@ async def run(seeds: Seeds, *sizes: int) -> Seeded:
 async def test_each_try_has_what_it_was_answered(seeds: Seeds, engine: Engine) -> None:
     job = await run(seeds, 10, 10, 10)
     _, tries = await read_execution(engine, DEFAULT_TENANT_NO, f"{job.job_no}-0-0-0")
-    assert [one.response for one in tries] == [{"text": f"answer {number}"} for number in (1, 2, 3)]
-    assert [one.ended_cell for one in tries] == [False, False, True]
+    assert [attempt.response for attempt in tries] == [{"text": f"answer {number}"} for number in (1, 2, 3)]
+    assert [attempt.ended_cell for attempt in tries] == [False, False, True]
 
 
 async def test_of_very_much_the_newest_is_read_and_of_the_rest_how_much_it_is(seeds: Seeds, engine: Engine) -> None:
     half = RESPONSES_BYTES // 2
     job = await run(seeds, half + 1, half, half, 10)
     _, tries = await read_execution(engine, DEFAULT_TENANT_NO, f"{job.job_no}-0-0-0")
-    assert [one.response for one in tries] == [
+    assert [attempt.response for attempt in tries] == [
         {"truncated": True, "bytes": half + 1, "text": ""},
         {"text": "answer 2"},
         {"text": "answer 3"},

@@ -20,7 +20,7 @@ FOUR = ["One?", "Two?", "Three?", "Four?"]
 
 
 async def ended(seeds: Seeds, *ends: Any, **body: Any) -> Seeded:
-    """A job whose batches ended by turns as `ends` say."""
+    """A job whose batches ended as `ends` say, one after the other."""
     job = await seeds.submit(**body)
     await seeds.plan()
     claimed = sorted(await seeds.claim(), key=lambda batch: batch.batch_no)
@@ -68,7 +68,7 @@ async def test_the_tries_before_are_kept_and_forgiven_and_the_next_call_has_a_ne
         """
     )
     assert [tuple(row) for row in kept] == [
-        (1, "failed", one["started_at"], one["finished_at"], "echo", "busy", "Busy.", False) for one in first
+        (1, "failed", row["started_at"], row["finished_at"], "echo", "busy", "Busy.", False) for row in first
     ]
     cells = await connection.fetch(
         """
@@ -89,11 +89,11 @@ async def test_a_second_retry_counts_on(seeds: Seeds, controls, connection) -> N
         await assert_audit(connection)
 
 
-async def test_the_event_tells_who_why_and_what_the_verdict_was(seeds: Seeds, controls, connection) -> None:
+async def test_the_event_names_the_client_the_reason_and_the_status_before(seeds: Seeds, controls, connection) -> None:
     job = await ended(seeds, completed, failed, questions=FOUR)
     await controls.retry(job.id, region="us-east", reason="the provider is back")
-    *_, (kind, told) = await events(connection, job.job_no)
-    assert (kind, told) == (
+    *_, (kind, data) = await events(connection, job.job_no)
+    assert (kind, data) == (
         "retried",
         {
             "by": WHO,
@@ -156,7 +156,7 @@ async def test_a_partial_job_runs_again_too(seeds: Seeds, controls, connection) 
     assert (await controls.retry(job.id)).retried == 2
     await run_all(seeds, failed)
     assert await progress(connection) == ("partial", 2, 2, False)
-    assert [told["verdict"] for kind, told in await events(connection, job.job_no) if kind == "retried"] == ["partial"]
+    assert [data["verdict"] for kind, data in await events(connection, job.job_no) if kind == "retried"] == ["partial"]
     await assert_audit(connection)
 
 
@@ -322,8 +322,8 @@ async def test_one_execution_is_retried_alone(seeds: Seeds, controls, connection
     again = await controls.retry_execution(f"{job.job_no}-0-0-0")
     assert (again.retried, again.untouched, again.batch_no) == (0, 1, None)
     assert await attempts(connection) == {("planned", 1): 1, ("failed", 1): 3}
-    *_, (_, told) = await events(connection, job.job_no)
-    assert told["filter"] == {"execution_id": f"{job.job_no}-0-0-0"}
+    *_, (_, data) = await events(connection, job.job_no)
+    assert data["filter"] == {"execution_id": f"{job.job_no}-0-0-0"}
     await run_all(seeds)
     await assert_audit(connection)
 
@@ -349,7 +349,7 @@ async def test_many_presses_at_once_are_one_retry(seeds: Seeds, controls, connec
         *(controls.retry(job.id) for _ in range(20)),
         *(controls.retry_execution(f"{job.job_no}-0-0-0") for _ in range(9)),
     )
-    assert sum(one.retried for one in presses) == 4
+    assert sum(press.retried for press in presses) == 4
     assert await attempts(connection) == {("planned", 1): 4}
     assert await connection.fetchval("SELECT max(key_no) FROM executions") == 1
     await run_all(seeds)
@@ -357,7 +357,7 @@ async def test_many_presses_at_once_are_one_retry(seeds: Seeds, controls, connec
     await assert_audit(connection)
 
 
-async def test_a_verdict_that_is_being_written_is_waited_for_and_taken_back(
+async def test_a_final_status_that_is_being_written_is_waited_for_and_taken_back(
     seeds: Seeds, controls, connection, database_url
 ) -> None:
     job = await seeds.submit(questions=FOUR)
@@ -371,15 +371,15 @@ async def test_a_verdict_that_is_being_written_is_waited_for_and_taken_back(
             await waits_for_a_lock(connection, retrying)
         assert (await retrying).retried == 2
     assert await progress(connection) == ("running", 0, 2, True)
-    *_, (_, told) = await events(connection, job.job_no)
-    assert (told["verdict"], told["batches"]) == ("failed", [{"batch_id": 1, "cells": 2}])
+    *_, (_, data) = await events(connection, job.job_no)
+    assert (data["verdict"], data["batches"]) == ("failed", [{"batch_id": 1, "cells": 2}])
     await assert_audit(connection)
 
 
-async def test_retry_against_verdict(seeds: Seeds, controls, connection: Connection) -> None:
-    """The retry sees the job before or after its verdict, and takes that back; nothing is lost in between."""
+async def test_a_retry_races_with_the_end_of_its_job(seeds: Seeds, controls, connection: Connection) -> None:
+    """The retry sees the job before or after its final status, and takes that back; nothing is lost in between."""
     dice = random.Random(13)
-    verdicts = []
+    found = []
     for _ in range(200):
         job = await seeds.submit(questions=FOUR)
         await seeds.plan()
@@ -389,13 +389,13 @@ async def test_retry_against_verdict(seeds: Seeds, controls, connection: Connect
         if dice.random() < 0.5:
             steps.reverse()
         await asyncio.gather(*steps)
-        *_, (_, told) = [event for event in await events(connection, job.job_no) if event[0] == "retried"]
-        verdicts.append((told["verdict"], told["cells"]))
+        *_, (_, data) = [event for event in await events(connection, job.job_no) if event[0] == "retried"]
+        found.append((data["verdict"], data["cells"]))
         await run_all(seeds)
-    assert {("failed", 4), (None, 2)} <= set(verdicts)
+    assert {("failed", 4), (None, 2)} <= set(found)
     assert await statuses(connection) == {
-        "completed": verdicts.count(("failed", 4)),
-        "failed": 200 - verdicts.count(("failed", 4)),
+        "completed": found.count(("failed", 4)),
+        "failed": 200 - found.count(("failed", 4)),
     }
     assert controls.repeated == 0
     await assert_audit(connection)
@@ -414,7 +414,7 @@ async def test_a_retry_that_races_with_a_cancel_leaves_a_job_whose_audit_holds(
         steps = [controls.retry(job.id), controls.cancel(job.id), seeds.record(failed(second))]
         dice.shuffle(steps)
         outcomes = await asyncio.gather(*steps, return_exceptions=True)
-        assert all(not isinstance(one, Exception) or isinstance(one, JobCancelled) for one in outcomes)
+        assert all(not isinstance(outcome, Exception) or isinstance(outcome, JobCancelled) for outcome in outcomes)
         await run_all(seeds)
         found.add(await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job.job_no))
     assert "cancelled" in found

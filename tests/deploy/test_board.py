@@ -40,7 +40,7 @@ def test_the_board_asks_whichever_data_source_is_chosen() -> None:
     assert (variable["name"], variable["type"], variable["query"]) == ("datasource", "datasource", "prometheus")
     asked = [panel["datasource"] for panel in panels()]
     asked += [target["datasource"] for panel in panels() for target in panel["targets"]]
-    assert all(one == {"type": "prometheus", "uid": "${datasource}"} for one in asked)
+    assert all(datasource == {"type": "prometheus", "uid": "${datasource}"} for datasource in asked)
     assert "id" not in board
 
 
@@ -60,8 +60,8 @@ def test_no_two_panels_of_the_board_lie_on_each_other() -> None:
 
 def test_the_board_shows_every_series_that_the_fleet_has() -> None:
     shown = set(SERIES.findall(" ".join(query for _, query in queries())))
-    ours = {f"{one.name}_total" for one in COUNTERS} | {one.name for one in GAUGES}
-    ours |= {f"{one.name}_bucket" for one in HISTOGRAMS}
+    ours = {f"{series.name}_total" for series in COUNTERS} | {series.name for series in GAUGES}
+    ours |= {f"{series.name}_bucket" for series in HISTOGRAMS}
     assert ours - shown == set()
 
 
@@ -88,7 +88,7 @@ async def test_each_panel_and_each_rule_finds_data_in_a_prometheus_that_scrapes_
             eventually(lambda: needed <= scraped(server), seconds=20, what="every series that is named")
 
             def without_data() -> list[tuple[str, str]]:
-                return [one for one in queries() if not server.samples(one[1])]
+                return [query for query in queries() if not server.samples(query[1])]
 
             eventually(lambda: not without_data(), seconds=20, what="data for each panel")
             assert server.samples("breakwater_absent") == []
@@ -97,7 +97,7 @@ async def test_each_panel_and_each_rule_finds_data_in_a_prometheus_that_scrapes_
 
             def due() -> list[Any]:
                 found = server.get("query", query='ALERTS{alertname="BreakwaterDeadLetters"}')["result"]
-                return [one["metric"]["alertstate"] for one in found]
+                return [alert["metric"]["alertstate"] for alert in found]
 
             assert eventually(due, seconds=20, what="a rule that sees the dead letters") == ["pending"]
             rules = server.get("rules")["groups"][0]["rules"]

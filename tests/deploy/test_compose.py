@@ -21,19 +21,19 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def ours() -> dict[str, dict[str, Any]]:
-    return {name: one for name, one in services().items() if one["image"].startswith("breakwater:")}
+    return {name: service for name, service in services().items() if service["image"].startswith("breakwater:")}
 
 
 def test_every_process_of_the_service_runs_and_is_of_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert {one["image"] for one in ours().values()} == {f"breakwater:{version}"}
-    assert {tuple(one["command"]) for one in ours().values()} >= {("migrate",), ("api",), ("worker",)}
-    assert {(DEPLOY / one["build"]["context"]).resolve() for one in ours().values()} == {ROOT}
+    assert {service["image"] for service in ours().values()} == {f"breakwater:{version}"}
+    assert {tuple(service["command"]) for service in ours().values()} >= {("migrate",), ("api",), ("worker",)}
+    assert {(DEPLOY / service["build"]["context"]).resolve() for service in ours().values()} == {ROOT}
 
 
 def test_every_setting_of_the_compose_file_is_one() -> None:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    given = {name for one in ours().values() for name in one["environment"] if name.startswith(PREFIX)}
+    given = {name for service in ours().values() for name in service["environment"] if name.startswith(PREFIX)}
     assert given
     assert given - known == set()
 
@@ -49,10 +49,10 @@ def test_what_is_mounted_from_the_host_exists_and_the_rest_is_declared() -> None
 
 
 def test_services_are_asked_at_names_that_they_can_reach() -> None:
-    networks = {name: set(one["networks"]) for name, one in services().items()}
+    networks = {name: set(service["networks"]) for name, service in services().items()}
     urls = ours()["api"]["environment"].values()
     for store in re.findall(r"(?:@|//)([a-z]+):\d+", " ".join(urls)):
-        assert all(networks[store] & set(one["networks"]) for one in ours().values()), store
+        assert all(networks[store] & set(service["networks"]) for service in ours().values()), store
     scraping = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     scraped = {name for job in scraping for found in job["dns_sd_configs"] for name in found["names"]}
     assert scraped == {"api"}
@@ -61,7 +61,7 @@ def test_services_are_asked_at_names_that_they_can_reach() -> None:
 
 
 def test_only_this_host_reaches_the_service_and_nobody_the_stores() -> None:
-    published = {name: one["ports"] for name, one in services().items() if "ports" in one}
+    published = {name: service["ports"] for name, service in services().items() if "ports" in service}
     assert published.keys() == {"api", "grafana"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
     assert compose()["networks"]["stores"]["internal"] is True

@@ -10,12 +10,12 @@ def _row(series: Series, kind: str) -> list[str]:
 
 
 def test_the_reference_has_every_series_of_the_fleet() -> None:
-    wanted = [_row(one, "counter") for one in COUNTERS]
-    wanted += [_row(one, "histogram") for one in HISTOGRAMS] + [_row(one, "gauge") for one in GAUGES]
+    wanted = [_row(series, "counter") for series in COUNTERS]
+    wanted += [_row(series, "histogram") for series in HISTOGRAMS] + [_row(series, "gauge") for series in GAUGES]
     assert table("docs/reference/metrics.md", "series", "type", "labels", "says") == wanted
 
 
 def test_the_reference_explains_every_layer_that_prevents_duplicates() -> None:
-    (counter,) = [one for one in COUNTERS if one.name == "breakwater_duplicates_prevented"]
+    (counter,) = [series for series in COUNTERS if series.name == "breakwater_duplicates_prevented"]
     explained = {names_in(row[0])[0] for row in table("docs/reference/metrics.md", "`layer`", "what it stopped")}
     assert explained == {layer for layer, _ in counter.zeros}

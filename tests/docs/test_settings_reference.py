@@ -43,5 +43,5 @@ def test_the_reference_has_every_command() -> None:
 
 def test_every_make_target_is_in_the_reference() -> None:
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    told = (ROOT / "docs/reference/commands.md").read_text()
-    assert [name for name in targets if f"`{name}`" not in told and f"make {name}" not in told] == ["help"]
+    page = (ROOT / "docs/reference/commands.md").read_text()
+    assert [name for name in targets if f"`{name}`" not in page and f"make {name}" not in page] == ["help"]

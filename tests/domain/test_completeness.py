@@ -64,18 +64,18 @@ def test_a_failure_stays_what_it_is():
 
 
 def test_the_default_is_in_no_spec_and_no_hash():
-    silent, told = (normalize(plain(policy=policy), REGISTRY) for policy in ({}, {"incomplete": "keep"}))
-    assert silent == told
+    silent, stated = (normalize(plain(policy=policy), REGISTRY) for policy in ({}, {"incomplete": "keep"}))
+    assert silent == stated
     assert "incomplete" not in silent.spec.to_json()["policy"]
     assert JobSpec.from_json(silent.spec.to_json()).policy.incomplete is Incomplete.KEEP
 
 
 @pytest.mark.parametrize("incomplete", ["fail", "retry"])
 def test_what_is_asked_for_makes_another_spec(incomplete):
-    silent, told = (normalize(plain(policy=policy), REGISTRY) for policy in ({}, {"incomplete": incomplete}))
-    assert told.spec_hash != silent.spec_hash
-    assert told.spec.to_json()["policy"]["incomplete"] == incomplete
-    assert JobSpec.from_json(told.spec.to_json()) == told.spec
+    silent, stated = (normalize(plain(policy=policy), REGISTRY) for policy in ({}, {"incomplete": incomplete}))
+    assert stated.spec_hash != silent.spec_hash
+    assert stated.spec.to_json()["policy"]["incomplete"] == incomplete
+    assert JobSpec.from_json(stated.spec.to_json()) == stated.spec
 
 
 def test_several_answers_a_call_are_noted():

@@ -1,4 +1,4 @@
-"""Which version a hash has: `h1:` never changes; `h2:` tells apart what a provider sees and `h1:` does not."""
+"""Which version a hash has: `h1:` never changes; `h2:` distinguishes what a provider sees and `h1:` does not."""
 
 import json
 from dataclasses import fields, replace
@@ -86,7 +86,7 @@ def test_hashes_of_the_second_version_never_change(changes, expected):
 
 def test_what_becomes_of_incomplete_answers_counts_unless_it_is_the_default():
     hashes = [read(plain(policy={"incomplete": choice})).spec_hash for choice in ("keep", "fail", "retry")]
-    assert [one[:3] for one in hashes] == ["h1:", "h2:", "h2:"]
+    assert [digest[:3] for digest in hashes] == ["h1:", "h2:", "h2:"]
     assert hashes[0] == read(plain()).spec_hash
     assert len(set(hashes)) == 3
 
@@ -107,7 +107,7 @@ def test_a_parameter_that_is_null_is_none(name):
         ({"x": {"a": None}}, {"x": {}}),
     ],
 )
-def test_what_a_provider_tells_apart_is_two_contents(one, other):
+def test_what_a_provider_distinguishes_is_two_contents(one, other):
     assert hash_with(**one) != hash_with(**other)
 
 
@@ -119,7 +119,7 @@ def test_what_a_provider_tells_apart_is_two_contents(one, other):
         ({"response_format": SCHEMA, "seed": None}, {"response_format": SCHEMA}),
     ],
 )
-def test_what_a_provider_cannot_tell_apart_is_one_content(one, other):
+def test_what_a_provider_cannot_distinguish_is_one_content(one, other):
     assert hash_with(**one) == hash_with(**other)
     assert hash_with(**one).startswith("h2:")
 
@@ -150,7 +150,7 @@ def test_a_policy_field_that_came_later_counts_only_where_it_is_used(monkeypatch
     monkeypatch.setattr(fingerprint, "_LATER_POLICY", (("timeout_seconds", 300),))
     monkeypatch.setattr(fingerprint, "_H1_POLICY", tuple(f.name for f in fields(Policy) if f.name != "timeout_seconds"))
     hashes = [read(plain(policy={"timeout_seconds": seconds})).spec_hash for seconds in (300, 301)]
-    assert [one[:3] for one in hashes] == ["h1:", "h2:"]
+    assert [digest[:3] for digest in hashes] == ["h1:", "h2:"]
     assert read(plain()).spec_hash == hashes[0]
 
 

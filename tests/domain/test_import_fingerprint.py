@@ -46,7 +46,8 @@ def test_the_hashed_text_is_canonical_json_of_what_counts():
     stated = FULL.to_json()
     counted = {name: stated[name] for name in ("kind", "name", "dataset", "policy")}
     counted["record_types"] = sorted(
-        ({**one, "depends_on": sorted(one["depends_on"])} for one in stated["record_types"]), key=lambda one: one["id"]
+        ({**record_type, "depends_on": sorted(record_type["depends_on"])} for record_type in stated["record_types"]),
+        key=lambda record_type: record_type["id"],
     )
     assert import_identity_json(FULL) == json.dumps(counted, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 

@@ -57,7 +57,7 @@ policies = st.fixed_dictionaries(
 
 @st.composite
 def imports(draw: st.DrawFn) -> dict[str, object]:
-    """Draw right imports over random graphs without a cycle, twins and repeated dependencies included."""
+    """Draw right imports over random graphs without a cycle, duplicates and repeated dependencies included."""
     ids = draw(st.permutations([f"t{number}" for number in range(draw(st.integers(1, 8)))]))
     record_types = []
     for number, type_id in enumerate(ids):
@@ -73,13 +73,13 @@ def imports(draw: st.DrawFn) -> dict[str, object]:
 def graphs(draw: st.DrawFn) -> dict[str, list[str]]:
     """Draw graphs of any kind: cycles, self-dependencies and ids that nothing has."""
     ids = [f"t{number}" for number in range(draw(st.integers(1, 7)))]
-    return {one: draw(st.lists(st.sampled_from([*ids, "nobody"]), max_size=4)) for one in ids}
+    return {name: draw(st.lists(st.sampled_from([*ids, "nobody"]), max_size=4)) for name in ids}
 
 
 def importing_graph(graph: dict[str, list[str]]) -> dict[str, object]:
     source = {"type": "file", "path": "a.csv"}
     return importing(
-        *[{"id": one, "key": ["id"], "source": source, "depends_on": below} for one, below in graph.items()]
+        *[{"id": name, "key": ["id"], "source": source, "depends_on": below} for name, below in graph.items()]
     )
 
 
@@ -122,8 +122,10 @@ def test_a_right_import_is_taken(body):
 def test_every_record_type_is_planned_once_on_a_level_above_what_it_depends_on(body):
     reading = read(body)
     spec = reading.spec
-    levels = level_by_id({one.id: one.depends_on for one in spec.record_types})
-    assert {one.id for one in spec.record_types} == {one["id"] for one in body["record_types"]}
+    levels = level_by_id({record_type.id: record_type.depends_on for record_type in spec.record_types})
+    assert {record_type.id for record_type in spec.record_types} == {
+        record_type["id"] for record_type in body["record_types"]
+    }
     assert reading.planned.record_types == len(spec.record_types) == len(levels)
     assert sorted(set(levels.values())) == list(range(reading.planned.levels))
     for submitted in body["record_types"]:
@@ -176,20 +178,20 @@ def test_another_key_or_source_gives_another_hash(body, name):
 
 @given(graphs())
 def test_a_graph_is_taken_exactly_if_it_is_closed_and_has_no_cycle(graph):
-    is_closed = all(below in graph for one in graph.values() for below in one)
-    has_cycle = any(reaches(graph, one, one) for one in graph)
+    is_closed = all(below in graph for names in graph.values() for below in names)
+    has_cycle = any(reaches(graph, name, name) for name in graph)
     assert (errors_of(importing_graph(graph)) == []) == (is_closed and not has_cycle)
 
 
 @given(graphs())
 def test_every_wrong_dependency_is_reported_where_it_stands(graph):
     wrong = {
-        (f"/record_types/{index}/depends_on/{number}", "self_dependency" if below == one else "unknown_dependency")
-        for index, (one, all_below) in enumerate(graph.items())
+        (f"/record_types/{index}/depends_on/{number}", "self_dependency" if below == name else "unknown_dependency")
+        for index, (name, all_below) in enumerate(graph.items())
         for number, below in enumerate(all_below)
-        if below in {one, "nobody"}
+        if below in {name, "nobody"}
     }
-    assert {one for one in refusals(importing_graph(graph)) if one[1] != "dependency_cycle"} == wrong
+    assert {refusal for refusal in refusals(importing_graph(graph)) if refusal[1] != "dependency_cycle"} == wrong
 
 
 @given(st.dictionaries(st.sampled_from(["type", "path", "connection", "table", "query", "password"]), words))

@@ -1,4 +1,4 @@
-"""Record types: their ids, keys, dependencies, twins and cycles."""
+"""Record types: their ids, keys, dependencies, duplicates and cycles."""
 
 import time
 
@@ -8,7 +8,7 @@ from tests.domain.bodies import again, errors_of, file_type, importing, notes_of
 
 
 def types_of(*record_types):
-    return [one.id for one in read(importing(*record_types)).spec.record_types]
+    return [record_type.id for record_type in read(importing(*record_types)).spec.record_types]
 
 
 @pytest.mark.parametrize("record_types", [None, []])
@@ -149,8 +149,8 @@ def test_a_long_cycle_is_shortened_in_words_only():
 
 
 def test_an_identical_record_type_is_dropped():
-    twin = file_type("c", "b", "a")
-    body = importing(file_type("a"), file_type("b"), file_type("c", "a", "b"), twin)
+    repeated = file_type("c", "b", "a")
+    body = importing(file_type("a"), file_type("b"), file_type("c", "a", "b"), repeated)
     assert types_of(*body["record_types"]) == ["a", "b", "c"]
     assert notes_of(body, "dropped_duplicate") == [
         {"path": "/record_types/3", "action": "dropped_duplicate", "value": "c", "kept": "/record_types/2"}

@@ -38,7 +38,7 @@ LEDGER = {
 def test_an_import_is_read_as_it_will_run():
     assert read(LEDGER).spec.to_json() == {
         **LEDGER,
-        "record_types": [{"depends_on": [], **one} for one in LEDGER["record_types"]],
+        "record_types": [{"depends_on": [], **record_type} for record_type in LEDGER["record_types"]],
         "policy": {
             "batch_size": 1000,
             "batches_per_wave": 300,
@@ -294,9 +294,9 @@ def test_no_submitted_value_is_echoed():
         name=["s3cret"],
         metadata=["s3cret"],
     )
-    told = [str(error.to_json()) for error in errors_of(body)]
-    assert len(told) == 8
-    assert not [one for one in told if "s3cret" in one or "987654" in one]
+    texts = [str(error.to_json()) for error in errors_of(body)]
+    assert len(texts) == 8
+    assert not [text for text in texts if "s3cret" in text or "987654" in text]
 
 
 def test_files_are_read_only_where_an_import_root_is_configured():

@@ -1,4 +1,4 @@
-"""Grants: by turns, never past a limit, and nothing is held back that has room."""
+"""Grants: in the order of due batches, never past a limit, and nothing is held back that has room."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,26 +23,26 @@ def test_no_limit_is_passed_and_none_is_left_unused(found, room_by_job, pool_roo
     waiting = due(found, room_by_job)
     room_by_pool = dict(zip(POOLS, pool_rooms, strict=True))
     granted, left = grant_calls(waiting, room_by_pool, calls)
-    permits_by_batch = {one.due.batch_no: one.permits for one in granted}
+    permits_by_batch = {grant.due.batch_no: grant.permits for grant in granted}
     assert sum(permits_by_batch.values()) <= calls
     for pool, room in room_by_pool.items():
-        used = sum(one.permits for one in granted if one.due.pool == pool)
+        used = sum(grant.permits for grant in granted if grant.due.pool == pool)
         assert left[pool] == (None if room is None else room - used)
         assert room is None or used <= room
     for job_no, room in room_by_job.items():
-        assert room is None or sum(one.permits for one in granted if one.due.job_no == job_no) <= room
-    for one in waiting:
-        permits = permits_by_batch.get(one.batch_no, 0)
-        if permits < max(one.open_cells, 1):  # something kept it from more: the worker, its pool or its job is full
-            is_job_full = one.job_room == sum(x.permits for x in granted if x.due.job_no == one.job_no)
-            assert left[one.pool] == 0 or is_job_full or sum(permits_by_batch.values()) == calls
-        assert permits <= max(one.open_cells, 1)
+        assert room is None or sum(grant.permits for grant in granted if grant.due.job_no == job_no) <= room
+    for item in waiting:
+        permits = permits_by_batch.get(item.batch_no, 0)
+        if permits < max(item.open_cells, 1):  # something kept it from more: the worker, its pool or its job is full
+            is_job_full = item.job_room == sum(x.permits for x in granted if x.due.job_no == item.job_no)
+            assert left[item.pool] == 0 or is_job_full or sum(permits_by_batch.values()) == calls
+        assert permits <= max(item.open_cells, 1)
 
 
 def test_the_first_in_turn_gets_what_is_left_first() -> None:
     waiting = due([(1, POOLS[0], 6), (2, POOLS[0], 6), (3, POOLS[0], 6)], {1: None, 2: None, 3: None})
     granted, _ = grant_calls(waiting, {POOLS[0]: 10}, 100)
-    assert [one.permits for one in granted] == [6, 4]
+    assert [grant.permits for grant in granted] == [6, 4]
 
 
 def test_a_batch_that_has_no_cells_left_is_still_taken_to_be_ended() -> None:
@@ -50,11 +50,11 @@ def test_a_batch_that_has_no_cells_left_is_still_taken_to_be_ended() -> None:
     assert only.permits == 1
 
 
-def test_a_batch_that_is_taken_over_brings_its_slots_and_leaves_what_it_does_not_need() -> None:
+def test_a_batch_that_is_taken_over_brings_its_permits_and_leaves_what_it_does_not_need() -> None:
     lost = Due(1, 1, POOLS[0], open_cells=2, job_room=0, own_permits=5)
     other = Due(2, 2, POOLS[0], open_cells=9)
     granted, left = grant_calls([lost, other], {POOLS[0]: 0}, 100)
-    assert [one.permits for one in granted] == [2, 3]
+    assert [grant.permits for grant in granted] == [2, 3]
     assert left == {POOLS[0]: 0}
 
 
@@ -62,7 +62,7 @@ def test_a_batch_that_is_taken_over_brings_its_slots_and_leaves_what_it_does_not
 def test_of_a_probed_pool_one_call_is_granted(found, calls) -> None:
     waiting = due(found, {1: None, 2: None, 3: None})
     granted, _ = grant_calls(waiting, dict.fromkeys(POOLS, 20), calls, probed={POOLS[0]})
-    probes = [one.permits for one in granted if one.due.pool == POOLS[0]]
+    probes = [grant.permits for grant in granted if grant.due.pool == POOLS[0]]
     assert probes in ([], [1])
 
 

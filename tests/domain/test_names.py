@@ -281,11 +281,11 @@ def test_a_model_given_again_as_an_object_is_dropped():
     assert read(body).planned.models == 1
 
 
-@pytest.mark.parametrize("twin", [{"provider": "openai"}, {"name": "A"}, {"regions": ["EU"]}])
-def test_a_model_given_again_with_a_difference_is_refused(twin):
-    body = plain(regions=["US", "EU"], models=["a", {"id": "a", **twin}])
+@pytest.mark.parametrize("difference", [{"provider": "openai"}, {"name": "A"}, {"regions": ["EU"]}])
+def test_a_model_given_again_with_a_difference_is_refused(difference):
+    body = plain(regions=["US", "EU"], models=["a", {"id": "a", **difference}])
     (error,) = errors_of(body)
-    assert (error.pointer, error.code, error.extra["differing"]) == ("/models/1", "conflicting_model", list(twin))
+    assert (error.pointer, error.code, error.extra["differing"]) == ("/models/1", "conflicting_model", list(difference))
 
 
 def test_models_are_the_same_if_their_regions_are_in_another_order():

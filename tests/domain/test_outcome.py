@@ -30,11 +30,11 @@ def test_waits_double_until_the_cap():
     assert waits[-1] == BACKOFF_CAP_SECONDS
 
 
-def test_a_source_that_is_away_is_waited_for_about_as_long_as_it_was_up_to_a_bound() -> None:
+def test_an_unavailable_source_is_waited_for_about_as_long_as_it_was_up_to_a_bound() -> None:
     waits = [away_backoff_seconds(away, 1.0) for away in (None, 0.0, 1.0, 5.0, 14.0, 299.0)]
     assert waits == [1, 1, 2, 6, 15, 15]
     assert [away_backoff_seconds(away, 0.0) for away in (None, 299.0)] == [0.5, 7.5]
 
 
-def test_tries_that_find_a_source_away_are_forgiven_for_five_minutes() -> None:
+def test_tries_that_find_a_source_unavailable_are_forgiven_for_five_minutes() -> None:
     assert [is_forgiven(away) for away in (None, 0.0, 299.0, 300.0)] == [True, True, True, False]

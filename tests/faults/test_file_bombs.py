@@ -73,7 +73,7 @@ async def test_a_bomb_ends_with_a_clear_error_while_others_go_on_and_nothing_of_
     quoted_lines(tmp_path / "data" / "lines.csv.gz", lines)
     columns(tmp_path / "data" / "columns.csv.gz", 60_000)
     (tmp_path / "data" / "good.csv").write_text("id\n" + "".join(f"{number}\n" for number in range(2000)))
-    grown = [Memory(one) for one in (api, worker)]
+    grown = [Memory(process) for process in (api, worker)]
     wanted = {
         "lines.csv.gz": r"record that begins in line 2 is longer than 16 MiB\. Shorten it",
         "columns.csv.gz": "first line names 60000 columns, more than 2000: split it",
@@ -90,8 +90,8 @@ async def test_a_bomb_ends_with_a_clear_error_while_others_go_on_and_nothing_of_
     for bomb, why in zip(bombs, wanted.values(), strict=True):
         assert (bomb["status"], bomb["error"]["code"]) == ("failed", "unreadable")
         assert re.search(why, bomb["error"]["detail"])
-    assert max(one.growth_bytes for one in grown) < GROWTH_BYTES
-    assert [child for one in grown for child in one.process.children()] == []
+    assert max(memory.growth_bytes for memory in grown) < GROWTH_BYTES
+    assert [child for memory in grown for child in memory.process.children()] == []
     staged = [path.name.split("-")[1] for path in (tmp_path / "state" / "breakwater-staging").glob("*-*")]
     assert staged == ["csv"]  # the good one's
 

@@ -1,4 +1,4 @@
-"""Coordination of imports under whatever triggers it and whatever befalls it: one set of waves, and a whole ledger."""
+"""Coordination of imports under any trigger and any fault: one set of waves, and a complete record of triggers."""
 
 import pytest
 
@@ -16,7 +16,7 @@ TRIGGERED = COORDINATION.name
 
 
 async def beaten(connection: Connection, job_no: int) -> None:
-    """Wait until whoever coordinates an import has renewed its lease once more."""
+    """Wait until the worker that coordinates an import has renewed its lease once more."""
     beat = "SELECT heartbeat_at FROM imports WHERE job_no = $1"
     before = await connection.fetchval(beat, job_no)
 
@@ -42,7 +42,7 @@ async def job_no(erp, connection) -> int:
     return await store_import(connection, two_tables_body())
 
 
-async def test_a_count_that_outlasts_the_lease_is_not_begun_again_whoever_triggers(
+async def test_a_count_that_outlasts_the_lease_is_not_begun_again_by_any_trigger(
     fleet, connection, job_no, redis_url
 ) -> None:
     async with table_held(fleet.database_url, "customer"):

@@ -40,7 +40,7 @@ def graph(dice: random.Random) -> list[dict]:
 async def run(fleet: Fleet, erp: Erp, connection: Connection, redis_url: str, seed: int) -> None:
     dice = random.Random(seed)
     types = graph(dice)
-    await erp.tables([one["id"] for one in types], BATCH_ROWS * BATCHES)
+    await erp.tables([record_type["id"] for record_type in types], BATCH_ROWS * BATCHES)
     policy = {"batch_size": BATCH_ROWS, "batches_per_wave": 25}
     job_no = await store_import(connection, import_body(*types, policy=policy))
     fleet.start(4)
@@ -89,16 +89,16 @@ async def assert_sound(connection: Connection, job_no: int) -> None:
         job_no,
     )
     assert len(types) == 12
-    for one in types:
-        assert (one["read"], one["inserted"]) == (BATCH_ROWS * BATCHES, BATCH_ROWS * BATCHES)
+    for record_type in types:
+        assert (record_type["read"], record_type["inserted"]) == (BATCH_ROWS * BATCHES, BATCH_ROWS * BATCHES)
         differing = await connection.fetchval(
             f"""
             SELECT count(*)
-            FROM {SCHEMA}.{one["id"]} AS s
+            FROM {SCHEMA}.{record_type["id"]} AS s
             FULL JOIN (SELECT * FROM imported_records WHERE record_set_no = $1) AS r ON r.record_key = s.id::text
             WHERE s.id IS NULL OR r.record_key IS NULL OR r.payload ->> 'name' <> s.name
             """,
-            one["record_set_no"],
+            record_type["record_set_no"],
         )
         assert differing == 0
 

@@ -23,8 +23,8 @@ async def ledger(fleet) -> AsyncIterator[ImportSteps]:
 
 
 async def started(erp, connection: Connection, redis_url: str, *, max_concurrent: int) -> int:
-    """Ring for an import of many batches, and wait until it runs."""
-    job_no = await rung(erp, connection, redis_url, max_concurrent=max_concurrent)
+    """Store and announce an import of many batches, and wait until it runs."""
+    job_no = await announced(erp, connection, redis_url, max_concurrent=max_concurrent)
 
     async def running() -> bool:
         return await connection.fetchval("SELECT status = 'running' FROM jobs WHERE job_no = $1", job_no)
@@ -33,8 +33,8 @@ async def started(erp, connection: Connection, redis_url: str, *, max_concurrent
     return job_no
 
 
-async def rung(erp, connection: Connection, redis_url: str, *, max_concurrent: int) -> int:
-    """Ring for an import of many batches."""
+async def announced(erp, connection: Connection, redis_url: str, *, max_concurrent: int) -> int:
+    """Store and announce an import of many batches."""
     await erp.table("line", 20_000)
     source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
     policy = {"batch_size": 10, "max_concurrent": max_concurrent, "batches_per_wave": 5000}
@@ -59,7 +59,7 @@ async def test_batches_that_a_worker_gives_back_are_taken_by_another_at_once(fle
         await connection.execute(f"LOCK TABLE {SCHEMA}.line IN ACCESS EXCLUSIVE MODE")
         await eventually_async(lambda: reading(connection, 10))
         before = await holders(connection)
-        assert len(before) == 1  # the other one, which has looked, found the import at its limit
+        assert len(before) == 1  # the other worker, which has looked, found the import at its limit
         first = next(worker for worker in fleet.workers if worker.events("job_coordinated"))
         first.stop()
         assert first.events("handed_back")
@@ -89,7 +89,7 @@ async def test_a_wide_import_is_shared_by_workers_that_got_no_envelope(fleet, er
 async def test_an_import_that_waits_for_its_turn_is_looked_at_ever_more_seldom(
     fleet, erp, connection, redis_url
 ) -> None:
-    """A worker coordinates four imports at a time; the fifth's bell stays in its hands while the sources count."""
+    """A worker coordinates four imports at a time; it keeps the fifth's envelope in hand while the sources count."""
     fleet.start(1, **{**SLOW_TIMERS, "HEARTBEAT_SECONDS": 0.5})
     await erp.table("line", 10)
 
@@ -121,7 +121,7 @@ async def test_batches_whose_claim_broke_off_are_claimed_once_the_database_is_ba
         pid = await other.fetchval("SELECT pg_backend_pid()")
         async with other.transaction():
             await other.execute("SELECT FROM pools WHERE provider = 'import' FOR NO KEY UPDATE")
-            await rung(erp, connection, redis_url, max_concurrent=10)
+            await announced(erp, connection, redis_url, max_concurrent=10)
             await eventually_async(lambda: connection.fetch(cut, pid), what="a claim waits, and its connection is cut")
     await all_ended(connection)
     assert fleet.workers[0].events("claim_delayed")

@@ -98,13 +98,13 @@ async def overload(fleet: Fleet, connection, servers: dict[str, ProviderServer],
     assert await statuses(connection) == {"completed": len(servers)}
     burnt = "SELECT count(*) FROM executions WHERE attempts - forgiven <> 1 OR status <> 'completed'"
     assert await connection.fetchval(burnt) == 0
-    for name, one in overloaded.items():
-        meanwhile = sum(call.started_at < one.until for call in one.server.calls)
-        assert meanwhile - len(one.later_calls) <= LIMIT + 2 * MOST_A_SECOND, "those in flight at the first refusal"
+    for name, item in overloaded.items():
+        meanwhile = sum(call.started_at < item.until for call in item.server.calls)
+        assert meanwhile - len(item.later_calls) <= LIMIT + 2 * MOST_A_SECOND, "those in flight at the first refusal"
         assert meanwhile <= max(LIMIT + 2 * MOST_A_SECOND, MOST_A_SECOND * seconds)
-        for at in one.later_calls:
-            assert sum(at <= other < at + 1 for other in one.later_calls) <= MOST_A_SECOND, (name, one.later_calls)
-        assert len(one.server.calls) == meanwhile + cells, "each cell was answered once"
+        for at in item.later_calls:
+            assert sum(at <= other < at + 1 for other in item.later_calls) <= MOST_A_SECOND, (name, item.later_calls)
+        assert len(item.server.calls) == meanwhile + cells, "each cell was answered once"
     await assert_audit(connection)
 
 
@@ -121,7 +121,7 @@ async def test_an_overload_of_a_minute_fails_none_of_100_cells(fleet: Fleet, con
 async def test_a_provider_that_takes_fewer_calls_at_once_than_its_limit_fails_nothing(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
-    """It refuses whatever exceeds two at once, without a time: its gate opens and closes all the while."""
+    """It refuses whatever exceeds two at once, without a time: its circuit breaker opens and closes all the while."""
 
     async def behave(exchange: Exchange) -> None:
         await (refuse(429) if exchange.server.in_flight > 2 else after(0.05, answer()))(exchange)
@@ -137,7 +137,7 @@ async def test_a_provider_that_takes_fewer_calls_at_once_than_its_limit_fails_no
     await assert_audit(connection)
 
 
-async def test_a_closed_gate_is_probed_by_one_call_after_another_pause_where_the_provider_hangs_up(
+async def test_an_open_circuit_breaker_is_probed_by_one_call_after_another_pause_where_the_provider_hangs_up(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
     """It refuses ten calls, and then breaks each off until two seconds after the first."""

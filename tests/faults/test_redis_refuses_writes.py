@@ -149,7 +149,7 @@ async def test_jobs_go_on_while_redis_can_not_save(
 
 
 async def assert_jobs_go_on(http: httpx2.AsyncClient, database_url: str, code: str) -> None:
-    """Submit jobs; they end within two periods, and everything that tells of the broker tells this code's words."""
+    """Submit jobs; they end within two periods, and whatever shows the broker's state shows this code's words."""
     async with database_connections(database_url) as (connection,):
         began = await connection.fetchval("SELECT now()")
         for _ in range(3):
@@ -199,7 +199,7 @@ async def test_what_could_not_be_announced_is_announced_once_redis_is_mended(
 
     eventually(all_answered)
     triggers = (await http.get(f"{at}/coordination")).json()["items"]
-    assert [(one["source"], one["outcome"]) for one in triggers] == [("initial", "won")]
+    assert [(trigger["source"], trigger["outcome"]) for trigger in triggers] == [("initial", "won")]
 
 
 async def test_sixty_cancels_at_once_are_all_announced(

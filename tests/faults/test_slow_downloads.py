@@ -1,4 +1,4 @@
-"""Downloads from a real process: whoever downloads, however slowly, keeps nobody waiting and costs little memory."""
+"""Downloads from a real process: a client that reads slowly keeps no other waiting and costs little memory."""
 
 import asyncio
 from collections import Counter

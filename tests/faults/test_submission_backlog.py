@@ -1,4 +1,4 @@
-"""Past the backlog new jobs are put off; what is there already is still joined, replayed and refused."""
+"""Past the backlog new jobs are refused for now; what is there already is still joined, replayed and refused."""
 
 import asyncio
 from collections import Counter
@@ -8,7 +8,7 @@ from tests.support.service import StartProcess, api_client, unique
 BACKLOG = 5
 
 
-async def test_only_new_jobs_are_put_off(database_url: str, redis_url: str, start_api: StartProcess) -> None:
+async def test_only_new_jobs_are_refused_for_now(database_url: str, redis_url: str, start_api: StartProcess) -> None:
     async with api_client(start_api(database_url, redis_url, backlog=BACKLOG), database_url) as client:
         bodies = [unique(id=f"mine-{n}") if n else unique() for n in range(BACKLOG)]
         for n, body in enumerate(bodies):

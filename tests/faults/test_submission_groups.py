@@ -65,7 +65,7 @@ async def waits_for_a_lock(client: Client) -> bool:
 async def have_been_sent(client: Client, posted: list[Any]) -> bool:
     # An answer that needs no table comes after what was sent before it has been read, or nearly all of that.
     answer = await client.http.get("/openapi.json")
-    return answer.status_code == 200 and not any(one.done() for one in posted)
+    return answer.status_code == 200 and not any(task.done() for task in posted)
 
 
 async def test_a_job_that_is_cancelled_while_it_is_looked_up_is_not_joined(
@@ -156,11 +156,13 @@ async def test_those_whose_lock_is_held_elsewhere_wait_alone_and_not_for_ever(
         for kind, value in (("key", keyed["name"]), ("spec", spec_hash)):
             await other.execute("SELECT pg_advisory_xact_lock($1)", lock_key(kind, DEFAULT_TENANT_NO, value))
         started = time.monotonic()
-        waiting = [asyncio.create_task(one) for one in (client.post(keyed, key=keyed["name"]), client.post(unkeyed))]
+        waiting = [
+            asyncio.create_task(request) for request in (client.post(keyed, key=keyed["name"]), client.post(unkeyed))
+        ]
         others = [await client.post(unique()) for _ in range(20)]
         assert time.monotonic() - started < PROMPT_SECONDS
         assert Counter(answer.status_code for answer in others) == {202: 20}
-        assert not any(one.done() for one in waiting)
+        assert not any(post.done() for post in waiting)
 
         in_flight = await waiting[0]
         assert 1 <= time.monotonic() - started < 2

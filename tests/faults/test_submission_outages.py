@@ -1,4 +1,4 @@
-"""While a store is away: jobs are taken without Redis, refused with a time to come back without PostgreSQL."""
+"""While a store is unavailable: jobs are taken without Redis, refused with a time to come back without PostgreSQL."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ def assert_come_back(answer: httpx2.Response) -> None:
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-async def test_jobs_are_taken_while_redis_is_away(api: Process, own_engines: OwnEngines) -> None:
+async def test_jobs_are_taken_while_redis_is_unavailable(api: Process, own_engines: OwnEngines) -> None:
     async with api_client(api, own_engines.database_url) as client:
         assert (await client.post(unique())).status_code == 202
         own_engines.valkey.kill()
@@ -42,7 +42,9 @@ async def test_jobs_are_taken_while_redis_is_away(api: Process, own_engines: Own
         assert Counter(answer.status_code for answer in answers) == {202: 20}
         assert time.monotonic() - started < BOUND_SECONDS
         own_engines.valkey.start()
-        await eventually_async(lambda: all_are_announced(own_engines, 21), what="the bells that waited have rung")
+        await eventually_async(
+            lambda: all_are_announced(own_engines, 21), what="the envelopes that waited are published"
+        )
         assert api.events("announcement_delayed")
 
 
@@ -59,7 +61,7 @@ async def test_an_api_starts_and_takes_jobs_without_redis(own_engines: OwnEngine
         assert (await client.post(unique())).status_code == 202
 
 
-async def test_posts_are_put_off_while_postgresql_is_away(api: Process, own_engines: OwnEngines) -> None:
+async def test_posts_are_refused_while_postgresql_is_unavailable(api: Process, own_engines: OwnEngines) -> None:
     async with httpx2.AsyncClient(base_url=api.url, timeout=30) as http:
         body = unique()
         assert (await http.post("/jobs", json=body, headers={"Idempotency-Key": "first"})).status_code == 202

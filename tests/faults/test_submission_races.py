@@ -19,8 +19,8 @@ def clients() -> Iterator[SimultaneousClients]:
 
 
 @pytest.fixture
-def urls(service: Process, twin: Process) -> list[str]:
-    return [service.url, twin.url]
+def urls(service: Process, second_service: Process) -> list[str]:
+    return [service.url, second_service.url]
 
 
 async def ledger_rows(client: Client) -> int:

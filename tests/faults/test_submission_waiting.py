@@ -110,7 +110,7 @@ async def test_others_are_accepted_at_once_while_many_wait_for_a_lock(
         for _ in range(BURST):
             await prompt_seconds(client)
         seconds: list[float] = []
-        while len(seconds) < OTHERS and not all(one.done() for one in waiting):
+        while len(seconds) < OTHERS and not all(post.done() for post in waiting):
             seconds.append(await prompt_seconds(client))
         assert len(seconds) > OTHERS / 3
         assert sorted(seconds)[len(seconds) // 2] < PROMPT_SECONDS / 3

@@ -1,4 +1,4 @@
-"""Workers that are killed in the middle, or told to stop: nothing is lost and nothing is done twice."""
+"""Workers that are killed in the middle, or asked to stop: nothing is lost and nothing is done twice."""
 
 import random
 import time

@@ -108,7 +108,7 @@ async def test_postgresql_goes_and_comes_back_under_load(
             fault(own_engines)
     async with database_connections(own_fleet.database_url) as (connection,):
         await all_ended(connection)
-        assert all(worker.is_alive for worker in workers), [one.output.read_text()[-3000:] for one in workers]
+        assert all(worker.is_alive for worker in workers), [worker.output.read_text()[-3000:] for worker in workers]
         assert sum((await statuses(connection)).values()) == 60
         await assert_audit(connection)
 
@@ -126,5 +126,5 @@ async def test_connections_that_an_operator_ends_are_made_again(own_engines: Own
             if await running_jobs(connection) < 5:
                 await publish_envelopes(own_fleet.redis_url, await store_jobs(connection, [job_body_of(40)] * 10))
         await all_ended(connection)
-        assert all(worker.is_alive for worker in workers), [one.output.read_text()[-3000:] for one in workers]
+        assert all(worker.is_alive for worker in workers), [worker.output.read_text()[-3000:] for worker in workers]
         await assert_audit(connection)

@@ -26,7 +26,7 @@ async def test_a_message_whose_taker_died_before_it_wrote_anything(fleet: Fleet,
     fleet.start(2, **QUICK)
     (job_no,) = await store_jobs(connection, [job_body(questions=3)])
     async with broker_client(fleet.redis_url) as client:
-        await eventually_async(lambda: both_listen(client), what="both wait for doorbells")
+        await eventually_async(lambda: both_listen(client), what="both wait for envelopes")
         taken = client.pipeline(transaction=True)  # so that no living worker can be faster
         taken.xadd(STREAM, {FIELD: Envelope(job=job_no, source="initial", enqueued_at=time.time()).to_bytes()})
         taken.xreadgroup(GROUP, "dead", {STREAM: ">"})
@@ -40,10 +40,10 @@ async def test_a_message_whose_taker_died_before_it_wrote_anything(fleet: Fleet,
 
 
 async def test_a_job_without_an_envelope(fleet: Fleet, connection) -> None:
-    """Both workers have taken their first look, at everything, before the job is there; the count follows its bell."""
+    """Both workers have taken their first look, at everything, before the job is there; the count follows it."""
     fleet.start(2, **QUICK)
     async with broker_client(fleet.redis_url) as client:
-        await eventually_async(lambda: both_listen(client), what="both wait for doorbells")
+        await eventually_async(lambda: both_listen(client), what="both wait for envelopes")
     await store_jobs(connection, [job_body(questions=3)])
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 3}

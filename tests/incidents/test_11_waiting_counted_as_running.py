@@ -60,7 +60,7 @@ async def waited(client: Client, at: str, seconds: float) -> None:
     await eventually_async(look, what=f"it waited {seconds} s")
 
 
-async def test_a_job_tells_its_wait_apart_from_its_run(fleet: Fleet, connection: Any, own_client: Client) -> None:
+async def test_a_job_shows_its_wait_apart_from_its_run(fleet: Fleet, connection: Any, own_client: Client) -> None:
     at = await post(own_client, timeout_seconds=0.5)
     await waited(own_client, at, 1)
     assert (await shown(own_client, at))["queue"]["position"] == 1

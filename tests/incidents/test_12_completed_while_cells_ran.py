@@ -1,4 +1,4 @@
-"""Incident 12: a job was `completed` while a region still ran. A verdict waits for the last cell."""
+"""Incident 12: a job was `completed` while a region still ran. A final status waits for the last cell."""
 
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, store_jobs

@@ -1,6 +1,6 @@
 """Incident 17: a health probe at a wrong path marked every provider as down for 90 minutes; everything failed.
 
-There are no probes here: the calls themselves tell. An outage fails what it met, with its cause, and nothing else.
+There are no probes here: the calls themselves show what is down. An outage fails only what it met, with its cause.
 """
 
 from tests.support.connections import publish_envelopes
@@ -47,7 +47,7 @@ async def test_jobs_wait_while_the_provider_says_when_it_is_back(
     async def is_closed() -> bool:
         return bool(await connection.fetchval("SELECT count(*) FROM pools WHERE gate_code IS NOT NULL"))
 
-    await eventually_async(is_closed, what="the gate is closed")
+    await eventually_async(is_closed, what="the circuit breaker is open")
     provider.release()
     await all_ended(connection)
     assert await statuses(connection) == {"completed": 1}

@@ -44,6 +44,6 @@ async def test_each_execution_is_shown_with_its_whole_key(fleet: Fleet, connecti
         for model in BODY["models"]
         for question in questions
     ]
-    one = (await own_client.http.get(f"/executions/{cells[20]['id']}")).json()
-    assert {name: one[name] for name in cells[20]} == cells[20]
+    execution = (await own_client.http.get(f"/executions/{cells[20]['id']}")).json()
+    assert {name: execution[name] for name in cells[20]} == cells[20]
     await assert_audit(connection)

@@ -22,7 +22,7 @@ async def test_every_try_of_a_cell_goes_to_its_own_region(fleet: Fleet, connecti
 
 
 async def test_an_answer_from_elsewhere_is_no_answer(fleet: Fleet, connection, provider: ProviderServer) -> None:
-    """It isn't asked again: it was paid for, and whoever routes it there would do so again."""
+    """It isn't asked again: it was paid for, and the router would send it there again."""
     provider.behave = answer(region="us-east")
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(regions=("us-east", "eu-west")))

@@ -11,7 +11,7 @@ from tests.support.workers import Fleet
 async def test_neither_a_retry_nor_an_old_job_waits_for_all_the_others(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
-    """A job whose first call fails shares one slot with a hundred cells that were there before, and others after it."""
+    """A job whose first call fails shares one permit with a hundred cells that were there before, and others later."""
     provider.behave = by_model({"retried": in_turn(refuse(500), answer())}, after(0.02, answer()))
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(max_concurrent=1))

@@ -1,4 +1,4 @@
-"""Incident 30: APAC was off and specs still asked for it. It is told at submit; others proceed, what waits is held."""
+"""Incident 30: APAC was off and specs still asked for it. It is refused with that reason; others proceed."""
 
 from typing import Any
 

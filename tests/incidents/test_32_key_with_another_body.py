@@ -40,11 +40,13 @@ async def test_fifty_at_once_are_one_job_and_one_envelope(
     await client.post(after)
     (job,), (last,) = await client.jobs(body["name"]), await client.jobs(after["name"])
     with redis.Redis.from_url(redis_url) as stream:
-        await eventually_async(lambda: rings(stream, last["job_no"]), what="the last bell, after all others")
-        assert await rings(stream, job["job_no"]) == 1
+        await eventually_async(
+            lambda: count_envelopes(stream, last["job_no"]), what="the last envelope, after all others"
+        )
+        assert await count_envelopes(stream, job["job_no"]) == 1
 
 
-async def rings(stream: "redis.Redis", job_no: int) -> int:
-    """How many doorbells of the job there are."""
+async def count_envelopes(stream: "redis.Redis", job_no: int) -> int:
+    """How many envelopes of the job there are."""
     entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", stream.xrange(envelopes.STREAM))
     return sum(orjson.loads(fields[envelopes.FIELD])["job"] == job_no for _, fields in entries)

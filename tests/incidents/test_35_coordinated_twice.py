@@ -56,7 +56,7 @@ async def client(start_api, fleet, erp, redis_url, monkeypatch) -> AsyncIterator
         pytest.param(AS_IT_WAS, id="as-it-was", marks=[pytest.mark.long, pytest.mark.timeout(400)]),
     ],
 )
-async def test_whoever_triggers_and_whoever_stands_still_there_is_one_set_of_waves(
+async def test_whatever_triggers_and_whichever_worker_stops_there_is_one_set_of_waves(
     fleet, erp, client, connection, pace
 ) -> None:
     redis_url = fleet.redis_url
@@ -67,8 +67,8 @@ async def test_whoever_triggers_and_whoever_stands_still_there_is_one_set_of_wav
         posted = await client.post(two_tables_body())
         job_id = posted.json()["job"]["id"]
         job_no = await connection.fetchval("SELECT job_no FROM jobs WHERE id = $1", job_id)
-        await told(first, "coordination_started", fence=1, source="initial")
-        async with timer(redis_url, job_no, every=pace.timer) as rung:
+        await wait_for_log(first, "coordination_started", fence=1, source="initial")
+        async with timer(redis_url, job_no, every=pace.timer) as triggered:
             await publish_envelopes(redis_url, [job_no], source="retry")
             early = await client.http.post(f"/jobs/{job_id}/coordinate")
             assert (early.status_code, early.json()["trigger"]["outcome"]) == (202, None)
@@ -76,12 +76,14 @@ async def test_whoever_triggers_and_whoever_stands_still_there_is_one_set_of_wav
             await coordination_lasts(connection, job_no, seconds=pace.count)
             first.pause()
             async with held_next(fleet.database_url, "line"):
-                await told(second, "coordination_started", fence=2, source="fallback", seconds=3 * pace.lease)
+                await wait_for_log(second, "coordination_started", fence=2, source="fallback", seconds=3 * pace.lease)
                 lock = await lock_of(redis_url, job_no)
                 await counting.release()
                 async with beats_held(fleet.database_url):
                     first.go_on()
-                    await told(first, "duplicate_prevented", layer="coordination", reason="stale_fence", fence=1)
+                    await wait_for_log(
+                        first, "duplicate_prevented", layer="coordination", reason="stale_fence", fence=1
+                    )
                 assert await lock_of(redis_url, job_no) == lock
                 assert await connection.fetchval("SELECT count(*) FROM waves") == 0
             await all_ended(connection, seconds=3 * pace.lease + 30)
@@ -90,12 +92,12 @@ async def test_whoever_triggers_and_whoever_stands_still_there_is_one_set_of_wav
         assert [wave["wave_number"] for wave in late.json()["waves"]] == [1, 2]
     await stream_is_empty(redis_url, seconds=2 * pace.lease + 10)
     await assert_imported_once(connection, job_no)
-    await assert_everybody_is_told(client, job_id, rung=len(rung))
+    await assert_every_trigger_is_recorded(client, job_id, triggered=len(triggered))
     audit = await get(client, f"/jobs/{job_id}/audit")
     assert (audit["holds"], audit["violations"]) == (True, [])
 
 
-async def told(worker: RunningWorker, event: str, *, seconds: float = 20, **fields: object) -> None:
+async def wait_for_log(worker: RunningWorker, event: str, *, seconds: float = 20, **fields: object) -> None:
     """Wait until a worker logs this, while what else goes on here does go on."""
 
     async def look() -> bool:
@@ -108,20 +110,20 @@ async def told(worker: RunningWorker, event: str, *, seconds: float = 20, **fiel
 @asynccontextmanager
 async def timer(redis_url: str, job_no: int, *, every: float) -> AsyncIterator[list[None]]:
     """Trigger again and again, whatever happens; what it gives grows with each time."""
-    rung: list[None] = []
+    triggered: list[None] = []
     is_over = asyncio.Event()
 
     async def trigger() -> None:
         while not is_over.is_set():
             await publish_envelopes(redis_url, [job_no], source="fallback")
-            rung.append(None)
+            triggered.append(None)
             with suppress(TimeoutError):
                 async with asyncio.timeout(every):
                     await is_over.wait()
 
     task = asyncio.create_task(trigger())
     try:
-        yield rung
+        yield triggered
     finally:
         is_over.set()
         await task
@@ -148,7 +150,7 @@ async def held_next(database_url: str, table: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def beats_held(database_url: str) -> AsyncIterator[None]:
-    """No lease is taken or renewed meanwhile, so no heartbeat forestalls a late write; who holds one is told."""
+    """No lease is taken or renewed meanwhile, so no heartbeat forestalls a late write."""
     async with database_connections(database_url) as (locker,), locker.transaction():
         await locker.execute("LOCK TABLE imports IN SHARE MODE")
         yield
@@ -162,15 +164,15 @@ async def lock_of(redis_url: str, job_no: int) -> bytes:
     return found
 
 
-async def assert_everybody_is_told(client: Client, job_id: str, *, rung: int) -> None:
+async def assert_every_trigger_is_recorded(client: Client, job_id: str, *, triggered: int) -> None:
     """Each trigger has an outcome, at most one won, and the series are what the ledger says."""
     found = await ledger(client, job_id)
-    print(f"\n{rung} times the timer; in the ledger: {dict(found)}")  # noqa: T201
+    print(f"\n{triggered} times the timer; in the ledger: {dict(found)}")  # noqa: T201
     assert found["initial", "fenced"] == 1
     assert found["fallback", "won"] == 1
     assert found["retry", "joined"] == 1
     assert found["manual", "joined"] == 2
-    assert found["fallback", "joined"] >= rung
+    assert found["fallback", "joined"] >= triggered
     assert found.keys() == {
         ("initial", "fenced"),
         ("fallback", "won"),

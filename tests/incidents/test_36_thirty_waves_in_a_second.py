@@ -11,7 +11,9 @@ from tests.support.import_steps import ImportSteps, plan_of
 from tests.support.outcomes import all_ended
 
 
-async def test_waves_run_one_after_the_other_whoever_takes_their_batches(fleet, erp, connection, redis_url) -> None:
+async def test_waves_run_one_after_the_other_whichever_worker_takes_their_batches(
+    fleet, erp, connection, redis_url
+) -> None:
     await erp.tables(["customer", "line"], 1_000)
     given = two_tables_body()
     given["policy"] = {"batch_size": 20, "batches_per_wave": 5}

@@ -12,7 +12,7 @@ async def test_every_batch_of_a_wave_is_dispatched_however_many_fit_its_window(d
     while claimed := await ledger.claim():
         assert len(claimed) <= WINDOW
         seen += [batch.batch_no for batch, _ in claimed]
-        await ledger.record(*(read(*one) for one in claimed))
+        await ledger.record(*(read(*claim) for claim in claimed))
     assert seen == list(range(1, 46))
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "completed"
     await engine.dispose()

@@ -13,7 +13,7 @@ async def test_an_end_that_names_no_stored_batch_changes_nothing_and_is_reported
     (first, given), second = await ledger.claim()
     unknown = read(replace(first, batch_no=99), given)
     recorded = await ledger.record(unknown, read(first, given))
-    assert [one.batch.batch_no for one in recorded.stale] == [99]
+    assert [report.batch.batch_no for report in recorded.stale] == [99]
     assert await connection.fetchval("SELECT completed FROM jobs WHERE job_no = $1", job_no) == 1
     await ledger.record(read(*second))
     assert await connection.fetchval("SELECT completed FROM jobs WHERE job_no = $1", job_no) == 2

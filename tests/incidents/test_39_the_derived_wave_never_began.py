@@ -13,11 +13,11 @@ async def test_two_last_batches_that_end_together_open_the_next_wave_once_and_th
     ledger = ImportSteps(engine)
     for _ in range(50):
         job_no = await ledger.coordinate(plan_of([4], [2]))
-        await asyncio.gather(*(ledger.record(read(*one)) for one in await ledger.claim()))
+        await asyncio.gather(*(ledger.record(read(*claim)) for claim in await ledger.claim()))
         assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "running"
         second = await ledger.claim()
         assert [batch.wave_no for batch, _ in second] == [2, 2]
-        await asyncio.gather(*(ledger.record(read(*one)) for one in second))
+        await asyncio.gather(*(ledger.record(read(*claim)) for claim in second))
         job = await connection.fetchrow("SELECT status, planned, completed FROM jobs WHERE job_no = $1", job_no)
         assert tuple(job) == ("completed", 6, 6)
     await engine.dispose()

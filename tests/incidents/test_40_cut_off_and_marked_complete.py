@@ -36,9 +36,9 @@ async def test_what_lies_behind_the_cap_makes_the_job_partial_with_the_numbers(
         await all_ended(connection, seconds=90)
     job = await connection.fetchrow("SELECT status, planned, completed FROM jobs WHERE job_no = $1", job_no)
     assert tuple(job) == ("partial", 99, 99)
-    told = await connection.fetchrow(
+    record_type = await connection.fetchrow(
         "SELECT rows_expected, is_complete, detail FROM record_types WHERE job_no = $1", job_no
     )
-    assert (told["rows_expected"], told["is_complete"]) == (99_500, False)
-    assert "99000" in told["detail"].replace(",", "")
+    assert (record_type["rows_expected"], record_type["is_complete"]) == (99_500, False)
+    assert "99000" in record_type["detail"].replace(",", "")
     assert await connection.fetchval("SELECT sum(rows_read) FROM import_batches WHERE job_no = $1", job_no) == 99_000

@@ -35,7 +35,7 @@ def held(data_dir: Path) -> Iterator[DataFolder]:
 
 @pytest.fixture
 def start_run(data_dir: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
-    """Start runs, each on the same data folder unless told otherwise; they are stopped at the end."""
+    """Start runs, each on the same data folder unless another is given; they are stopped at the end."""
     runs: list[Run] = []
 
     def start(**settings: str) -> Run:

@@ -66,7 +66,7 @@ def test_a_service_is_on_record_once_it_is_started(held, monkeypatch):
     eventually(lambda: supervisor.services[0].process.poll() is not None)
 
 
-def test_its_start_tells_a_process_from_its_successor():
+def test_its_start_distinguishes_a_process_from_its_successor():
     with subprocess.Popen(
         [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
     ) as process:

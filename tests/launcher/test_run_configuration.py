@@ -21,7 +21,9 @@ async def committed(data_dir: Path) -> list[tuple[int, bool, list[str]]]:
     rows = await connection.fetch("SELECT * FROM configurations ORDER BY configuration_no")
     await connection.close()
     providers = [list(json.loads(row["content"]).get("providers", {})) for row in rows]
-    return [(row["configuration_no"], row["is_simulated"], one) for row, one in zip(rows, providers, strict=True)]
+    return [
+        (row["configuration_no"], row["is_simulated"], provider) for row, provider in zip(rows, providers, strict=True)
+    ]
 
 
 def ready(run: Run) -> None:

@@ -181,8 +181,8 @@ async def test_calls_cancelled_at_any_moment_leave_the_pool_whole(provider, chat
         for task in tasks:
             loop.call_later(dice.uniform(0, 0.15), task.cancel)
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(one, Completed | asyncio.CancelledError) for one in ended)
-        assert any(isinstance(one, asyncio.CancelledError) for one in ended)
+        assert all(isinstance(outcome, Completed | asyncio.CancelledError) for outcome in ended)
+        assert any(isinstance(outcome, asyncio.CancelledError) for outcome in ended)
     outcomes = await asyncio.gather(*(chat.answer(call()) for _ in range(150)))
     assert all(isinstance(outcome, Completed) for outcome in outcomes)
     assert provider.peak <= 100
@@ -197,12 +197,12 @@ async def test_whatever_goes_wrong_in_a_call_is_its_outcome(provider, chat):
 
 
 async def test_nothing_is_left_open_after_closing(provider, at):
-    one = at(provider.url)
+    http_provider = at(provider.url)
     provider.behave = in_turn(answer(), reset(), truncated(), raw(head(200, {"Content-Length": "9"})))
     for _ in range(4):
-        await one.answer(call())
-    await one.aclose()
-    await one.aclose()
+        await http_provider.answer(call())
+    await http_provider.aclose()
+    await http_provider.aclose()
 
     async def closed():
         return provider.open_connections == 0

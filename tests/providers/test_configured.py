@@ -26,7 +26,7 @@ async def serve(monkeypatch, tmp_path) -> AsyncIterator[Serve]:
         path = tmp_path / "breakwater.toml"
         path.write_text(text)
         content = Content(read_config_file(path) if text else ConfigFile(), is_simulated=not text)
-        numbers = {one.key: number for number, one in enumerate(identities_of(content), 1)}
+        numbers = {identity.key: number for number, identity in enumerate(identities_of(content), 1)}
         configuration = Configuration(1, content, datetime.now(UTC), "a test", numbers)
         settings, secrets = load_settings(), read_secrets(content.file)
         made.append(Providers(settings))
@@ -114,4 +114,4 @@ async def test_the_settings_reach_the_call(serve, provider):
     chat, router = provider.calls
     assert (chat.path, chat.headers["authorization"]) == ("/us-east/v1/chat/completions", "Bearer sk-geheim")
     assert (router.path, "authorization" in router.headers) == ("/eu-west/v1/inference", False)
-    assert {one.name for one in serving.providers.values()} == {"chat", "router"}
+    assert {provider.name for provider in serving.providers.values()} == {"chat", "router"}

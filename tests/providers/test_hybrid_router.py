@@ -11,8 +11,8 @@ ANSWER = {"success": True, "response": "4", "provider_used": "gpu-1"}
 
 
 async def test_the_question_is_posted_as_the_prompt_with_the_region_that_is_wanted(provider, router):
-    one = call(parameters={"max_tokens": 500, "temperature": 0.1, "top_k": 5, "seed": None})
-    outcome = await router.answer(one)
+    sent = call(parameters={"max_tokens": 500, "temperature": 0.1, "top_k": 5, "seed": None})
+    outcome = await router.answer(sent)
     assert isinstance(outcome, Completed)
     assert (outcome.output, outcome.provider_used) == ("llama3.2-1b: What is 2+2?", "gpu-1")
     assert outcome.reply.usage == {"seconds": 0.25, "cost": 0.0003}
@@ -25,10 +25,10 @@ async def test_the_question_is_posted_as_the_prompt_with_the_region_that_is_want
         "max_tokens": 500,
         "top_k": 5,
         "region_preference": "us-east",
-        "trace_id": one.trace_id,
+        "trace_id": sent.trace_id,
     }
-    assert logged.headers["idempotency-key"] == one.idempotency_key
-    assert one.trace_id in logged.headers["traceparent"]
+    assert logged.headers["idempotency-key"] == sent.idempotency_key
+    assert sent.trace_id in logged.headers["traceparent"]
 
 
 @pytest.mark.parametrize("response", ["", None])
@@ -80,11 +80,11 @@ def test_a_detail_in_place_of_a_response_is_one():
 
 
 @pytest.mark.parametrize("metadata", [None, [], "us-east", {"region": None}, {"region": 4}, {"region": " "}])
-def test_metadata_without_a_region_tells_none(metadata):
+def test_metadata_without_a_region_gives_none(metadata):
     assert read(hybrid_router, {**ANSWER, "metadata": metadata}).region_served is None
 
 
-def test_what_it_tells_is_kept_short_and_storable():
+def test_what_it_says_is_kept_short_and_storable():
     outcome = read(hybrid_router, {**ANSWER, "provider_used": "gpu\0" * 100, "metadata": {"region": "\0"}})
     assert "\0" not in outcome.provider_used + outcome.region_served
     assert len(outcome.provider_used) == 100
@@ -151,7 +151,7 @@ async def test_what_a_web_framework_refuses_is_reported(provider, router):
     assert "too long" in outcome.detail
 
 
-def test_usage_is_what_the_router_tells():
+def test_usage_is_what_the_router_reports():
     metadata = {"usage": {"prompt_tokens": 3, "completion_tokens": 4}}
     outcome = read(hybrid_router, {**ANSWER, "metadata": metadata, "inference_time": "1", "cost_estimate": 0})
     assert outcome.reply.usage == {"prompt_tokens": 3, "completion_tokens": 4, "cost": 0}

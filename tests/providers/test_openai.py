@@ -46,11 +46,11 @@ async def test_a_parameter_that_is_null_is_left_to_the_provider(provider, chat):
 
 
 async def test_a_call_names_itself_and_its_trace(provider, chat):
-    one = call(key_no=3)
-    await chat.answer(one)
+    sent = call(key_no=3)
+    await chat.answer(sent)
     headers = provider.calls[0].headers
-    assert headers["idempotency-key"] == one.idempotency_key
-    assert re.fullmatch(rf"00-{one.trace_id}-[0-9a-f]{{16}}-01", headers["traceparent"])
+    assert headers["idempotency-key"] == sent.idempotency_key
+    assert re.fullmatch(rf"00-{sent.trace_id}-[0-9a-f]{{16}}-01", headers["traceparent"])
     assert headers["user-agent"].startswith("breakwater/")
     assert headers["content-type"] == "application/json"
     assert headers["accept-encoding"] == "identity"
@@ -75,9 +75,9 @@ async def test_a_cookie_of_one_answer_is_not_sent_with_the_next_call(provider, c
 async def test_no_proxy_of_the_environment_is_used(provider, at, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
-    one = at(provider.url, client=open_client(1))
-    assert isinstance(await one.answer(call()), Completed)
-    await one.aclose()
+    http_provider = at(provider.url, client=open_client(1))
+    assert isinstance(await http_provider.answer(call()), Completed)
+    await http_provider.aclose()
 
 
 async def test_the_region_that_served_is_reported_in_its_canonical_spelling(provider, chat):
@@ -181,7 +181,7 @@ CHOICES = [{"message": {"content": "4"}}]
         ({"timings": {"prompt_ms": 250.0}}, {}, None),
     ],
 )
-def test_usage_is_what_the_answer_tells(members, headers, usage):
+def test_usage_is_what_the_answer_reports(members, headers, usage):
     outcome = read(openai, {"choices": CHOICES, **members}, **headers)
     assert isinstance(outcome, Completed)
     assert outcome.reply.usage == usage

@@ -1,4 +1,4 @@
-"""What an answer that isn't a success means: asked again or not, with which key, behind a gate or not."""
+"""What an answer that isn't a success means: asked again or not, with which key, and behind which circuit breaker."""
 
 import gzip
 
@@ -130,13 +130,13 @@ def test_a_refusal_that_may_be_about_this_call_alone_says_so(status, error):
         (500, {"code": "model_error", "message": "Out of memory."}),
     ],
 )
-def test_words_that_a_question_may_hold_close_no_gate(status, error):
+def test_words_that_a_question_may_hold_open_no_circuit_breaker(status, error):
     assert not refused(answered({"error": error}, status)).trips_breaker
 
 
 @pytest.mark.parametrize("status", [413, 429])
 def test_a_call_larger_than_its_whole_limit_is_not_waited_for(status):
-    """No wait makes room for it: a gate that it probes would stay closed for everybody."""
+    """No wait makes room for it: a circuit breaker that it probes would stay open for everybody."""
     text = "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 41000. Please try again in 8s."
     outcome = refused(answered({"error": {"message": text, "code": "rate_limit_exceeded", "type": "tokens"}}, status))
     assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("provider_refused", False, OPEN)
@@ -167,7 +167,7 @@ def test_a_billing_limit_opens_the_circuit_breaker_whether_or_not_it_says_for_ho
     assert (telling.trips_breaker, telling.retry_after_seconds) == (True, 60)
 
 
-def test_a_type_tells_a_billing_limit_as_well_as_a_code():
+def test_a_type_names_a_billing_limit_as_well_as_a_code():
     error = {"message": "No.", "type": "insufficient_quota", "code": None}
     assert refused(answered({"error": error}, 429)).code == "billing_limit"
 

@@ -107,7 +107,7 @@ def test_the_limit_that_is_used_up_is_the_one_to_wait_for():
     assert retry_after_seconds(answered({}, 429, **neither, **tokens)) == 1
 
 
-def test_limits_that_have_something_left_are_no_reason_to_wait_for_a_server_in_trouble():
+def test_limits_that_have_something_left_are_no_reason_to_wait_for_a_failing_server():
     left = {"x_ratelimit_reset_requests": "120ms", "x_ratelimit_remaining_requests": "9999"}
     assert retry_after_seconds(answered({}, 503, **left)) is None
     assert retry_after_seconds(answered({}, 503, **{**left, "x_ratelimit_remaining_requests": "0"})) == 0.12

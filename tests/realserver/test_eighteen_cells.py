@@ -29,7 +29,7 @@ async def test_a_real_server_answers_every_cell_of_a_job(
         started = time.monotonic()
         links = await submit(client)
         job = await ended(client, links["self"])
-        print(f"{CELLS} cells in {time.monotonic() - started:.1f} s, from the POST to the verdict")  # noqa: T201
+        print(f"{CELLS} cells in {time.monotonic() - started:.1f} s, from the POST to the end")  # noqa: T201
 
         assert (job["status"], job["progress"]["completed"]) == ("completed", CELLS), job
         await assert_cells_are_answered(client, links["executions"])
@@ -58,7 +58,7 @@ async def assert_cells_are_answered(client: Client, link: str) -> None:
     assert {cell["provider_used"] for cell in cells} == {"hybrid"}
     assert len({(cell["model_id"], cell["region"], cell["question_id"]) for cell in cells}) == CELLS
     assert {cell["region"] for cell in cells} == REGIONS
-    assert {cell["region_served"] for cell in cells} == {None}, "these servers tell no region"
+    assert {cell["region_served"] for cell in cells} == {None}, "these servers name no region"
     assert {cell["attempts"] for cell in cells} == {1}
     for cell in cells:
         assert said_by(cell["output"]) == {cell["model_id"]}, cell

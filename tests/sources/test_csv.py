@@ -54,9 +54,9 @@ def test_any_csv_is_what_a_reader_by_the_letter_finds_or_ends_the_import(  # noq
         return
     names, rows, malformed = convert(folder, mark + text.encode(encoding), block_bytes)
     assert names == ("x", "y")
-    assert rows == [tuple(one.values) for one in wanted if len(one.values) == 2]
-    assert [(one.position, one.line) for one in malformed] == [
-        (position, one.line) for position, one in enumerate(wanted) if len(one.values) != 2
+    assert rows == [tuple(record.values) for record in wanted if len(record.values) == 2]
+    assert [(record.position, record.line) for record in malformed] == [
+        (position, record.line) for position, record in enumerate(wanted) if len(record.values) != 2
     ]
 
 

@@ -82,7 +82,7 @@ except TimeoutError:
     assert ended.stdout == "gave up\n"
 
 
-async def test_what_the_disk_refuses_is_reported_as_its_trouble_without_a_path(duck, tmp_path):
+async def test_what_the_disk_refuses_is_reported_as_a_failure_of_the_disk_without_a_path(duck, tmp_path):
     (tmp_path / "blocked").write_text("no folder")
     with pytest.raises(SourceUnavailable, match="Not a directory") as refused:
         await duck.run(lambda _: (tmp_path / "blocked" / "inner").mkdir())
@@ -93,14 +93,14 @@ async def test_what_the_disk_refuses_is_reported_as_its_trouble_without_a_path(d
 
 
 @pytest.mark.parametrize("gone", ["rows.parquet", "."])
-async def test_a_staged_form_that_goes_away_between_two_reads_is_staged_again(root, staging, open_file, gone):
+async def test_a_staged_form_that_is_deleted_between_two_reads_is_staged_again(root, staging, open_file, gone):
     (root / "rows.csv").write_text("id\n1\n2\n")
     source = open_file("rows.csv")
     first, second = (await source.ranges(["id"], 1)).ranges
     assert payloads(await source.read(first.range)) == [{"id": "1"}]
     for path in staging.glob("v*"):
         shutil.rmtree(path / gone) if gone == "." else (path / gone).unlink()
-    with pytest.raises(SourceUnavailable, match="staged again") as away:
+    with pytest.raises(SourceUnavailable, match="staged again") as unavailable:
         await source.read(second.range)
-    assert str(staging) not in away.value.detail
+    assert str(staging) not in unavailable.value.detail
     assert payloads(await source.read(second.range)) == [{"id": "2"}]

@@ -41,7 +41,7 @@ async def test_every_value_of_a_csv_is_the_text_it_is(root, open_file, name):
     assert await source.columns() == ("id", "name", "note")
     assert await source.count() == 3
     survey = await source.ranges(["id"], 2)
-    assert [one.rows for one in survey.ranges] == [2, 1]
+    assert [part.rows for part in survey.ranges] == [2, 1]
     rows = await read_all(source, survey)
     assert payloads(rows) == CSV_ROWS
     assert [row.position for row in rows] == [0, 1, 2]
@@ -254,7 +254,7 @@ async def test_ranges_partition_any_csv(root, staging, rows, batch_size):
     survey = await source.ranges(["x"] if rows else [], batch_size)
     read = await read_all(source, survey)
     await source.aclose()
-    assert survey.rows == sum(one.rows for one in survey.ranges) == len(rows)
+    assert survey.rows == sum(part.rows for part in survey.ranges) == len(rows)
     assert payloads(read) == [dict(zip("xyz", (cell or None for cell in row), strict=True)) for row in rows]
     assert [row.position for row in read] == list(range(len(rows)))
 
@@ -310,7 +310,7 @@ async def test_many_may_stage_one_file_at_once(root, staging):
     assert all(survey == surveys[0] for survey in surveys)
     assert [path.name.count(".") for path in staging.glob("v*")] == [0]
     rows = await asyncio.gather(*(source.read(surveys[0].ranges[-1].range) for source in sources))
-    assert {len(one) for one in rows} == {5000}
+    assert {len(row) for row in rows} == {5000}
     assert rows[0][-1].payload["id"] == "99999"
     for source in sources:
         await source.aclose()
@@ -338,13 +338,13 @@ async def test_a_cancelled_read_leaves_the_others_alone(root, open_file):
     make(root / "rows.parquet", "SELECT i AS id FROM range(50_000) AS r (i)")
     source = open_file("rows.parquet")
     survey = await source.ranges(["id"], 500)
-    reads = [asyncio.create_task(source.read(one.range)) for one in survey.ranges]
+    reads = [asyncio.create_task(source.read(part.range)) for part in survey.ranges]
     for read in reads[::2]:
         await asyncio.sleep(0)
         read.cancel()
     read = await asyncio.gather(*reads, return_exceptions=True)
-    assert all(isinstance(one, asyncio.CancelledError) for one in read[2::2])
-    assert [row.payload["id"] for one in read[1::2] for row in one] == [i for i in range(50_000) if i // 500 % 2]
+    assert all(isinstance(row, asyncio.CancelledError) for row in read[2::2])
+    assert [row.payload["id"] for item in read[1::2] for row in item] == [i for i in range(50_000) if i // 500 % 2]
 
 
 async def test_a_file_of_too_many_batches_is_not_cut(root, open_file):
@@ -410,10 +410,10 @@ async def test_the_last_batches_of_a_million_rows_cost_what_the_first_do(root, o
     print(f"\n{name}: staged and surveyed in {time.perf_counter() - started:.2f} s")  # noqa: T201
     assert len(survey.ranges) == 2000
     started = time.perf_counter()
-    for one in survey.ranges:
-        assert len(await source.read(one.range)) == 500
+    for part in survey.ranges:
+        assert len(await source.read(part.range)) == 500
     print(f"{name}: {1_000_000 / (time.perf_counter() - started):.0f} rows/s")  # noqa: T201
-    # By turns, so that what else this machine does slows both alike.
+    # Alternately, so that what else this machine does slows both alike.
     pairs = [
         (await cost(source, first), await cost(source, last))
         for first, last in zip(survey.ranges[:50], survey.ranges[-50:], strict=True)
@@ -423,7 +423,7 @@ async def test_the_last_batches_of_a_million_rows_cost_what_the_first_do(root, o
     assert last < first * 1.2
 
 
-async def cost(source, one):
+async def cost(source, part):
     before = time.perf_counter()
-    await source.read(one.range)
+    await source.read(part.range)
     return time.perf_counter() - before

@@ -82,7 +82,7 @@ async def assert_partition(connection, table, key, batch_size, numbers):
     rows = await read_all(source, survey)
     assert sorted(row.payload["n"] for row in rows) == numbers
     assert [row.position for row in rows] == list(range(len(numbers)))
-    assert survey.rows == len(numbers) == sum(one.rows for one in survey.ranges)
+    assert survey.rows == len(numbers) == sum(part.rows for part in survey.ranges)
     return survey
 
 
@@ -130,7 +130,11 @@ async def test_a_survey_sees_one_moment_and_a_range_means_the_same_rows_later(wr
     async with open_table() as connection:
         source = MysqlSource(connection, "thing")
         survey = await source.ranges(["id"], 40)
-        assert [(one.range.get("from"), one.rows) for one in survey.ranges] == [(["1"], 40), (["41"], 40), (["81"], 20)]
+        assert [(part.range.get("from"), part.rows) for part in survey.ranges] == [
+            (["1"], 40),
+            (["41"], 40),
+            (["81"], 20),
+        ]
         write("INSERT INTO thing VALUES (0), (101), (1000); DELETE FROM thing WHERE id = 50")
         rows = await read_all(source, survey)
         assert [row.payload["id"] for row in rows] == [n for n in range(1, 101) if n != 50]
@@ -182,7 +186,9 @@ async def test_views_generated_and_invisible_columns_are_as_select_star_has_them
             assert row.payload == payload
 
 
-async def test_nothing_is_written_and_an_account_without_the_right_is_told_so(write, open_table, mariadb):
+async def test_nothing_is_written_and_an_account_without_the_right_gets_an_error_that_says_so(
+    write, open_table, mariadb
+):
     server, database = mariadb
     write(
         "CREATE TABLE thing (id int primary key, secret int); INSERT INTO thing VALUES (1, 2);"

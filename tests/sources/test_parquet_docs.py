@@ -28,7 +28,7 @@ def test_the_docs_have_an_example_of_every_type():
 
 async def test_a_value_becomes_what_the_docs_say(root, open_file):
     accepted = [(column(type_, value), payload) for type_, value, payload, reason in EXAMPLES if not reason]
-    write(root, [one for one, _ in accepted])
+    write(root, [array for array, _ in accepted])
     (row,) = await read_rows(open_file)
     assert row.defect is None
     for number, (_, payload) in enumerate(accepted):
@@ -41,8 +41,8 @@ async def test_a_value_that_the_docs_reject_is_a_reject_of_its_row_for_that_reas
     write(
         root,
         [
-            one.take(pa.array([0 if at == n else None for at in range(len(rejected))], pa.int32()))
-            for n, (one, _) in enumerate(rejected)
+            array.take(pa.array([0 if at == n else None for at in range(len(rejected))], pa.int32()))
+            for n, (array, _) in enumerate(rejected)
         ],
     )
     rows = await read_rows(open_file)
@@ -53,7 +53,7 @@ async def test_a_value_that_the_docs_reject_is_a_reject_of_its_row_for_that_reas
 
 
 def write(root, columns):
-    arrays = {"id": pa.array(range(len(columns[0]))), **{f"c{number}": one for number, one in enumerate(columns)}}
+    arrays = {"id": pa.array(range(len(columns[0]))), **{f"c{number}": array for number, array in enumerate(columns)}}
     parquet.write_table(pa.table(arrays), root / "rows.parquet")
 
 

@@ -77,7 +77,7 @@ async def test_decimals_of_any_precision_keep_all_their_digits(read):
     for precision in range(1, 77):
         scale = drawn.randrange(precision + 1)
         digits = [drawn.randrange(-(10**precision) + 1, 10**precision) for _ in range(3)]
-        values = [decimal(one, scale) for one in [*digits, 0, 1, -1, 10**precision - 1]]
+        values = [decimal(number, scale) for number in [*digits, 0, 1, -1, 10**precision - 1]]
         type_ = (pa.decimal128 if precision < 39 else pa.decimal256)(precision, scale)
         columns[f"d{precision}"] = pa.array(values, type_)
         columns[f"l{precision}"] = pa.array([[value] for value in values], pa.list_(type_))
@@ -86,7 +86,7 @@ async def test_decimals_of_any_precision_keep_all_their_digits(read):
         rows = await read(columns, **options)
         for name, values in wanted.items():
             found = [row.payload[name] for row in rows]
-            assert [one if isinstance(one, str) else one[0] for one in found] == [format(v, "f") for v in values]
+            assert [row if isinstance(row, str) else row[0] for row in found] == [format(v, "f") for v in values]
 
 
 def decimal(digits, scale):
@@ -104,8 +104,8 @@ async def test_a_year_before_christ_or_after_9999_rejects_its_row_alone(read, un
     suffix = "+00:00" if zone else ""
     fraction = "9" * (len(str(ticks)) - 1)
     wanted = ["0001-01-01T00:00:00", f"1969-12-31T23:59:59.{fraction}", f"9999-12-31T23:59:59.{fraction}"]
-    assert [row.payload["t"] for row in rows[:3]] == [one + suffix for one in wanted]
-    assert [row.payload["s"] for row in rows[:3]] == [{"a": one + suffix} for one in wanted]
+    assert [row.payload["t"] for row in rows[:3]] == [value + suffix for value in wanted]
+    assert [row.payload["s"] for row in rows[:3]] == [{"a": value + suffix} for value in wanted]
     assert [row.defect for row in rows] == [None] * 3 + [f"t {UNHELD}"] * 5
     assert [row.payload for row in rows[3:]] == [{"id": number} for number in range(3, 8)]
 
@@ -158,7 +158,7 @@ async def test_timestamps_of_int96_are_right_in_every_year(root, read):
     drawn = random.Random(96)
     seconds = [drawn.randrange(YEAR_1, YEAR_10000) for _ in range(300)]
     seconds += [YEAR_1, YEAR_10000 - 1, YEAR_1 - 1, YEAR_10000]
-    moments = [one * 10**9 + drawn.choice([0, 1, 500_000_000, 999_999_999]) for one in seconds]
+    moments = [second * 10**9 + drawn.choice([0, 1, 500_000_000, 999_999_999]) for second in seconds]
     write_by_hand(
         root / "rows.parquet",
         HandColumn("id", INT64, [struct.pack("<q", number) for number in range(len(moments))]),
@@ -234,7 +234,7 @@ def i64(value):
 
 async def test_a_map_with_a_key_twice_rejects_its_row_alone(read):
     maps = [[("k", 1), ("k", 2)], [("a", 1)], None, [], [("b", 1), ("B", 2)]]
-    structs = [{"m": one} for one in maps]
+    structs = [{"m": mapping} for mapping in maps]
     type_ = pa.map_(pa.string(), pa.int32())
     rows = await read({"m": pa.array(maps, type_), "s": pa.array(structs, pa.struct({"m": type_}))})
     assert [row.defect for row in rows] == ["m holds a map with a key twice", None, None, None, None]
@@ -297,7 +297,7 @@ async def test_nested_values_are_the_same_wherever_batches_are_cut(read):
     type_ = pa.list_(pa.struct({"n": pa.uint64(), "m": pa.map_(pa.string(), pa.list_(pa.int8()))}))
     rows = await read({"v": pa.array(values, type_)}, row_group_size=9_001, data_page_size=512)
     for row, value in zip(rows, values, strict=True):
-        assert row.payload["v"] == (value and [one and {**one, "m": as_dict(one["m"])} for one in value])
+        assert row.payload["v"] == (value and [part and {**part, "m": as_dict(part["m"])} for part in value])
 
 
 def as_dict(pairs):
@@ -453,18 +453,18 @@ async def test_extension_types_are_read_wherever_they_are_nested(read, type_, va
 
 async def test_nulls_without_a_type_within_maps_are_as_many_as_were_written(read):
     maps = [[("a", [None] * (number % 7)), ("b", None)] if number % 3 else None for number in range(9_000)]
-    structs = [{"m": one} for one in maps]
+    structs = [{"m": mapping} for mapping in maps]
     type_ = pa.map_(pa.string(), pa.list_(pa.null()))
     columns = {"m": pa.array(maps, type_), "s": pa.array(structs, pa.struct({"m": type_}))}
     rows = await read(columns, row_group_size=5_000)
     assert [row.payload["m"] for row in rows] == list(map(as_dict, maps))
-    assert [row.payload["s"] for row in rows] == [{"m": as_dict(one)} for one in maps]
+    assert [row.payload["s"] for row in rows] == [{"m": as_dict(mapping)} for mapping in maps]
 
 
 async def test_lists_of_a_fixed_size_that_are_null_are_read_wherever_they_are_nested(read):
     values = [[[1, 2], None], None, [None, [3, None]]] * 30
     type_ = pa.list_(pa.list_(pa.int8(), 2), 2)
-    structs = [{"v": one} if number % 4 else None for number, one in enumerate(values)]
+    structs = [{"v": value} if number % 4 else None for number, value in enumerate(values)]
     columns = {"v": pa.array(values, type_), "s": pa.array(structs, pa.struct({"v": type_}))}
     rows = await read(columns, row_group_size=7)
     assert [row.payload["v"] for row in rows] == values
@@ -519,7 +519,7 @@ async def test_a_page_without_values_at_which_arrow_stops_is_refused_with_what_t
 async def test_dictionaries_within_structs_are_read_from_every_row_group(read):
     texts = [f"text {number % 7}" for number in range(100)]
     type_ = pa.struct({"t": pa.dictionary(pa.int32(), pa.string())})
-    rows = await read({"s": pa.array([{"t": one} for one in texts], type_)}, row_group_size=9)
+    rows = await read({"s": pa.array([{"t": text} for text in texts], type_)}, row_group_size=9)
     assert [row.payload["s"]["t"] for row in rows] == texts
 
 

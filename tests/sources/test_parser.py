@@ -23,7 +23,9 @@ LARGE_ROWS = 500_000
 
 def parsers(parent: int | None = None) -> list[psutil.Process]:
     """The processes that parse files for this one, or for another."""
-    return [one for one in psutil.Process(parent).children() if "sources.staged.parse_file" in one.cmdline()]
+    return [
+        process for process in psutil.Process(parent).children() if "sources.staged.parse_file" in process.cmdline()
+    ]
 
 
 def file(path: str) -> dict[str, str]:
@@ -102,7 +104,7 @@ def test_a_process_that_is_killed_takes_along_what_parses_for_it(root, staging, 
     assert left_in(staging) == []
 
 
-async def test_a_parser_that_is_killed_is_a_source_that_is_away_for_now(root, staging, large):
+async def test_a_parser_that_is_killed_is_a_source_that_is_unavailable_for_now(root, staging, large):
     staged = asyncio.create_task(Parser().stage(root=root, source=file(large), folder=staging))
     await eventually_async(lambda: is_begun(staging), seconds=30)
     (parser,) = parsers()

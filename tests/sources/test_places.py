@@ -38,11 +38,11 @@ def json_places(content):
 async def places(source, key, batch_size=3):
     """What the source says of all rows: their positions and, of those that can't be taken, lines."""
     survey = await source.ranges(key, batch_size)
-    assert survey.rows == sum(one.rows for one in survey.ranges)
+    assert survey.rows == sum(part.rows for part in survey.ranges)
     rows = []
-    for one in survey.ranges:
-        read = await source.read(one.range)
-        assert [row.position for row in read] == list(range(one.range["from"], one.range["before"]))
+    for part in survey.ranges:
+        read = await source.read(part.range)
+        assert [row.position for row in read] == list(range(part.range["from"], part.range["before"]))
         rows += read
     return rows
 
@@ -114,14 +114,14 @@ async def test_batches_have_as_many_rejects_as_their_part_of_the_file_has_malfor
     (root / "rows.csv").write_text("id,name\n" + "".join(rows))
     source = open_file("rows.csv")
     survey = await source.ranges(["id"], 500)
-    assert {(await rejected(source, one))["unusable_row"] for one in survey.ranges} == {5}
+    assert {(await rejected(source, part))["unusable_row"] for part in survey.ranges} == {5}
     first = to_records(await source.read(survey.ranges[0].range), ("id",)).rejected[0]
     assert first.position == 50
     assert first.detail == "Line 52: This row can't be taken: it has 3 values instead of 2."
 
 
-async def rejected(source, one):
-    return Counter(row.code for row in to_records(await source.read(one.range), ("id",)).rejected)
+async def rejected(source, part):
+    return Counter(row.code for row in to_records(await source.read(part.range), ("id",)).rejected)
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.csv.zst"])
@@ -162,7 +162,7 @@ async def test_rows_of_any_json_lines_are_in_the_line_where_a_plain_reader_finds
 async def test_every_reject_of_json_lines_names_its_line(root, open_file):
     (root / "rows.jsonl").write_bytes(b'{"id": 1}\n\n{"x": 1}\n[1]\n\n\n{"id": 1}\n{"id": "' + b"y" * 3000 + b'"}\n')
     rejects = to_records(await places(open_file("rows.jsonl"), ["id"], 9), ("id",)).rejected
-    assert [(one.position, one.code, one.detail.split(":")[0]) for one in rejects] == [
+    assert [(reject.position, reject.code, reject.detail.split(":")[0]) for reject in rejects] == [
         (1, "key_missing", "Line 3"),
         (2, "unusable_row", "Line 4"),
         (3, "duplicate_key", "Line 7"),

@@ -26,7 +26,7 @@ def test_the_documentation_lists_the_types_and_has_a_part_for_each():
 def test_the_schema_of_a_submission_has_each_type_with_its_fields():
     record_types = IMPORT_SUBMISSION["properties"]["record_types"]["items"]["properties"]
     forms = record_types["source"]["oneOf"]
-    shown = {one["properties"]["type"]["const"]: set(one["required"]) - {"type"} for one in forms}
+    shown = {form["properties"]["type"]["const"]: set(form["required"]) - {"type"} for form in forms}
     assert shown == {source.type_name: set(source.schemas) for source in SOURCES}
 
 

@@ -1,4 +1,4 @@
-"""Rows of a file that share a key: which of them the survey marks, told from what all rows at once would be."""
+"""Rows of a file that share a key: which of them the survey marks, compared with what all rows at once give."""
 
 import json
 
@@ -16,16 +16,16 @@ from worker.imports.records import to_records
 async def repeated(source, key, *, batch_size=2):
     """The positions that are marked when all ranges are read; only ranges that hold some name any."""
     survey = await source.ranges(key, batch_size)
-    for one in survey.ranges:
-        marked = [row.position for row in await source.read(one.range) if row.is_repeated]
-        assert one.range.get("repeated", []) == marked
-    return [position for one in survey.ranges for position in one.range.get("repeated", [])]
+    for part in survey.ranges:
+        marked = [row.position for row in await source.read(part.range) if row.is_repeated]
+        assert part.range.get("repeated", []) == marked
+    return [position for part in survey.ranges for position in part.range.get("repeated", [])]
 
 
 async def as_one_batch(source, key):
     """The positions that are duplicates where all rows are one batch and nothing is marked."""
     rows = [row._replace(is_repeated=False) for row in await read_all(source, await source.ranges(key, 3))]
-    return [one.position for one in to_records(rows, tuple(key)).rejected if one.code == "duplicate_key"]
+    return [row.position for row in to_records(rows, tuple(key)).rejected if row.code == "duplicate_key"]
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ async def test_a_row_of_a_csv_is_repeated_if_an_earlier_one_has_the_same_key(roo
     assert await repeated(source, key) == wanted  # again
 
 
-async def test_the_survey_tells_how_many_rows_are_repeated(root, open_file):
+async def test_the_survey_reports_how_many_rows_are_repeated(root, open_file):
     (root / "rows.csv").write_bytes(b"id,n\n1,a\n1,b\n2\n1,c\n")
     survey = await open_file("rows.csv").ranges(["id"], 2)
     assert survey.detail == "1 records make no sense. 2 rows have the key of a row before them."
-    assert [dict(one.range).get("repeated") for one in survey.ranges] == [[1], [3]]
+    assert [dict(part.range).get("repeated") for part in survey.ranges] == [[1], [3]]
 
 
 async def test_a_row_that_cannot_be_taken_takes_no_key(root, open_file):
@@ -179,5 +179,5 @@ async def test_many_keys_are_compared_with_little_memory(root, staging, open_fil
     source = FileSource(root=root, path="rows.csv", staging_folder=staging, memory_limit="20MB")
     survey = await source.ranges(["id"], 5000)
     await source.aclose()
-    marked = [position for one in survey.ranges for position in one.range.get("repeated", [])]
+    marked = [position for part in survey.ranges for position in part.range.get("repeated", [])]
     assert marked == list(range(590_000, 600_000))

@@ -53,7 +53,7 @@ async def test_ranges_partition_the_rows_and_are_read_again_the_same(database, c
     assert await source.count() == 1234
     survey = await source.ranges(["transaction", "line"], 100)
     assert (survey.rows, survey.is_complete, survey.detail) == (1234, True, None)
-    assert [one.rows for one in survey.ranges] == [100] * 12 + [34]
+    assert [part.rows for part in survey.ranges] == [100] * 12 + [34]
     rows = await read_all(source, survey)
     assert [(row.payload["transaction"], row.payload["line"]) for row in rows] == [
         (number // 4 * 3, number % 4) for number in range(1234)
@@ -91,7 +91,7 @@ async def test_count_and_ranges_see_one_moment(database, connection, empty_datab
     await asyncio.gather(writing, return_exceptions=True)
     assert surveys[-1].rows > 5000
     for survey in surveys:
-        assert len(await read_all(source, survey)) == survey.rows == sum(one.rows for one in survey.ranges)
+        assert len(await read_all(source, survey)) == survey.rows == sum(part.rows for part in survey.ranges)
     await writer.close()
 
 
@@ -157,8 +157,8 @@ async def test_equal_keys_stay_in_one_range_and_none_is_lost(database, connectio
     )
     source = SqlSource(connection, "item")
     survey = await source.ranges(["id"], 20)
-    read = [await source.read(one.range) for one in survey.ranges]
-    assert [len(rows) for rows in read] == [one.rows for one in survey.ranges]
+    read = [await source.read(part.range) for part in survey.ranges]
+    assert [len(rows) for rows in read] == [part.rows for part in survey.ranges]
     assert sorted(row.payload["part"] for rows in read for row in rows) == list(range(200))
     assert [row.position for rows in read for row in rows] == list(range(200))
     assert sum(any(row.payload["id"] == 18 for row in rows) for rows in read) == 1
@@ -176,7 +176,7 @@ async def test_rows_without_a_key_are_a_range_of_their_own(database, connection)
     )
     source = SqlSource(connection, "item")
     survey = await source.ranges(["a", "b"], 20)
-    assert (survey.rows, sum(one.rows for one in survey.ranges)) == (100, 100)
+    assert (survey.rows, sum(part.rows for part in survey.ranges)) == (100, 100)
     assert '10 of 100 rows have no value in ("a", "b")' in survey.detail
     rows = await read_all(source, survey)
     assert sorted(row.payload["b"] for row in rows) == list(range(100))
@@ -418,8 +418,8 @@ async def test_ranges_partition_the_rows_whatever_their_keys_look_like(database,
     )
     source = SqlSource(connection, "any_keys")
     survey = await source.ranges(names, batch_size)
-    read = [await source.read(one.range) for one in survey.ranges]
-    assert [len(rows) for rows in read] == [one.rows for one in survey.ranges]
+    read = [await source.read(part.range) for part in survey.ranges]
+    assert [len(rows) for rows in read] == [part.rows for part in survey.ranges]
     assert survey.rows == len(keys)
     assert sorted(row.payload["row_no"] for rows in read for row in rows) == list(range(len(keys)))
     assert [row.position for rows in read for row in rows] == list(range(len(keys)))
@@ -488,7 +488,7 @@ async def test_many_ranges_are_read_at_once_over_few_sessions(database, connecti
     await make_lines(database, 2000)
     source = SqlSource(connection, "line")
     survey = await source.ranges(["transaction", "line"], 50)
-    read = await asyncio.gather(*(source.read(one.range) for one in survey.ranges))
+    read = await asyncio.gather(*(source.read(part.range) for part in survey.ranges))
     assert [row.position for rows in read for row in rows] == list(range(2000))
     sessions = await database.fetchval(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", APPLICATION_NAME
@@ -497,16 +497,16 @@ async def test_many_ranges_are_read_at_once_over_few_sessions(database, connecti
 
 
 async def test_an_absent_source_and_a_wrong_account_are_distinguished(empty_database_url, unused_tcp_port):
-    away = sql_connection(f"postgresql://u:geheim@127.0.0.1:{unused_tcp_port}/d")
+    unreachable = sql_connection(f"postgresql://u:geheim@127.0.0.1:{unused_tcp_port}/d")
     with pytest.raises(SourceUnavailable) as error:
-        await SqlSource(away, "line").count()
+        await SqlSource(unreachable, "line").count()
     assert error.value.retryable
     assert "geheim" not in str(error.value)
     wrong = sql_connection(urlunsplit(urlsplit(empty_database_url)._replace(path="/no_such_database")))
     with pytest.raises(SourceRefused) as error:
         await SqlSource(wrong, "line").count()
     assert not error.value.retryable
-    for connection in (away, wrong):
+    for connection in (unreachable, wrong):
         await connection.aclose()
 
 
@@ -546,10 +546,10 @@ async def test_millions_of_rows_are_surveyed_in_seconds_and_read_at_the_same_cos
     seconds = time.perf_counter() - started
     assert (survey.rows, len(survey.ranges)) == (rows, 9625)
     started = time.perf_counter()
-    for one in survey.ranges:
-        assert len(await source.read(one.range)) == one.rows
+    for part in survey.ranges:
+        assert len(await source.read(part.range)) == part.rows
     print(f"\nsurveyed in {seconds:.2f} s, {rows / (time.perf_counter() - started):.0f} rows/s")  # noqa: T201
-    # By turns, so that what else this machine does slows both alike.
+    # Alternately, so that what else this machine does slows both alike.
     pairs = [
         (await cost(source, first), await cost(source, last))
         for first, last in zip(survey.ranges[:50], survey.ranges[-51:-1], strict=True)
@@ -560,9 +560,9 @@ async def test_millions_of_rows_are_surveyed_in_seconds_and_read_at_the_same_cos
     assert last < first * 1.2
 
 
-async def cost(source, one):
+async def cost(source, part):
     before = time.perf_counter()
-    await source.read(one.range)
+    await source.read(part.range)
     return time.perf_counter() - before
 
 
@@ -576,12 +576,12 @@ async def test_reading_and_surveying_have_sessions_of_their_own_and_waiting_for_
     survey = await line.ranges(["transaction", "line"], 5)
     counting = [asyncio.create_task(SqlSource(connection, "slow").count()) for _ in range(4)]
     async with connection.reading() as session:  # for longer than connecting may take
-        waiting = [asyncio.create_task(line.read(one.range)) for one in survey.ranges]
+        waiting = [asyncio.create_task(line.read(part.range)) for part in survey.ranges]
         await session.execute("SELECT pg_sleep(1.5)")
-        assert not any(one.done() for one in waiting)
-    assert [len(await one) for one in waiting] == [5, 5]
-    for one in counting:
-        one.cancel()
+        assert not any(task.done() for task in waiting)
+    assert [len(await task) for task in waiting] == [5, 5]
+    for task in counting:
+        task.cancel()
     await asyncio.gather(*counting, return_exceptions=True)
     await eventually_async(lambda: _none(active(database)))
     await connection.aclose()

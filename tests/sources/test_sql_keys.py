@@ -61,7 +61,7 @@ async def test_ranges_are_cut_by_what_a_key_is_not_by_somebodys_own_cast_to_text
     connection = sql_connection(empty_database_url)
     source = SqlSource(connection, "graded")
     survey = await source.ranges(["id"], 1)
-    assert [[row.payload["id"] for row in await source.read(one.range)] for one in survey.ranges] == [
+    assert [[row.payload["id"] for row in await source.read(part.range)] for part in survey.ranges] == [
         *map(list, "abcd")
     ]
     await connection.aclose()

@@ -51,7 +51,7 @@ async def test_a_table_is_read_through_a_pooler_whose_sessions_others_use_too(
         connection = sql_connection(url)
         source = SqlSource(connection, "line")
         survey = await source.ranges(["id"], 20)
-        reading = [asyncio.create_task(source.read(one.range)) for one in survey.ranges]
+        reading = [asyncio.create_task(source.read(part.range)) for part in survey.ranges]
         while not all(task.done() for task in reading):
             async with other.transaction():
                 await other.fetchval("SELECT count(*) FROM line WHERE id > $1", 5)

@@ -113,9 +113,9 @@ async def test_a_list_that_shrinks_applies_to_the_next_range_of_an_open_source(d
     survey = await source.ranges(["id"], 1)
     assert len(await source.read(survey.ranges[0].range)) == 1
     serve(["public.other"])
-    for one in (source, sources.open(SqlSourceSpec("erp", "public.shown"), 5)):
+    for item in (source, sources.open(SqlSourceSpec("erp", "public.shown"), 5)):
         with pytest.raises(SourceForbidden):
-            await one.read(survey.ranges[1].range)
+            await item.read(survey.ranges[1].range)
     await sources.aclose()
 
 

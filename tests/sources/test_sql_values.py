@@ -67,7 +67,7 @@ AS_TEXT = {
     "xid": "'4294967295'",
     "xid8": "'18446744073709551615'",
 }
-"""Built-in types of which the server's own text is the value, each with one."""
+"""Built-in types of which the server's own text is the value, each with an example."""
 NO_VALUES = {
     "gtsvector", "pg_brin_bloom_summary", "pg_brin_minmax_multi_summary", "pg_dependencies", "pg_mcv_list",
     "pg_ndistinct", "pg_node_tree", "xml",
@@ -87,7 +87,7 @@ async def read_values(database, connection, *expressions):
 
 
 async def own_text(database, query):
-    """What the server writes of the one value of a query for whoever copies it."""
+    """What the server writes of the one value of a query in a COPY."""
     written = bytearray()
 
     async def write(chunk):
@@ -108,7 +108,7 @@ async def test_the_examples_of_the_docs_are_what_is_read(database, connection):
     assert row.defect is None
     for value, (expression, payload) in zip(list(row.payload.values())[1:], good, strict=True):
         assert json.dumps(value) == json.dumps(json.loads(payload)), expression
-    for type_, expression, *_ in (one for one in EXAMPLES if one[3]):
+    for type_, expression, *_ in (example for example in EXAMPLES if example[3]):
         row = await read_values(database, connection, f"CAST({expression} AS {type_})")
         assert row.defect is not None, expression
         assert row.defect.startswith("v "), row.defect
@@ -135,7 +135,7 @@ async def test_each_built_in_type_is_read_as_listed_or_as_the_server_writes_it(d
             "integer",
             "varchar",
             *AS_TEXT,
-            *(one for one, *_ in EXAMPLES if one[:7] != "example"),
+            *(example for example, *_ in EXAMPLES if example[:7] != "example"),
         ]
     }
     assert {row["typname"] for row in there_are if row["oid"] not in tried} == NO_VALUES
@@ -231,14 +231,18 @@ def nested(draw, depth=3, new="made"):
         name = draw(st.sampled_from(sorted(LEAFS)))
         return name, [], st.sampled_from([(f"{sql}::{name}", expected) for sql, expected in LEAFS[name]])
     if shape == "array":
-        name, made, values = draw(nested(depth - 1, new).filter(lambda one: not one[0].endswith("[]")))
+        name, made, values = draw(nested(depth - 1, new).filter(lambda drawn: not drawn[0].endswith("[]")))
         width = draw(st.integers(1, 2))
         rows = st.lists(st.lists(values | st.just((f"NULL::{name}", None)), min_size=width, max_size=width), max_size=2)
         is_deep = draw(st.booleans())
         return f"{name}[]", made, rows.map(lambda lists: _array(name, lists, is_deep=is_deep))
     if shape == "domain":
         name, made, values = draw(nested(depth - 1, f"{new}_0"))
-        return new, [*made, f"CREATE DOMAIN {new} AS {name}"], values.map(lambda one: (f"{one[0]}::{new}", one[1]))
+        return (
+            new,
+            [*made, f"CREATE DOMAIN {new} AS {name}"],
+            values.map(lambda drawn: (f"{drawn[0]}::{new}", drawn[1])),
+        )
     parts = [draw(nested(depth - 1, f"{new}_{number}")) for number in range(draw(st.integers(1, 3)))]
     names = [f'a{number} "x", ' for number in range(len(parts))]
     listed = ", ".join('"' + n.replace('"', '""') + f'" {part[0]}' for n, part in zip(names, parts, strict=True))
@@ -260,7 +264,7 @@ def _array(name, lists, *, is_deep):
     if is_deep and lists:
         inner = ", ".join(f"ARRAY[{', '.join(sql for sql, _ in row)}]" for row in lists)
         return f"ARRAY[{inner}]::{name}[]", [[expected for _, expected in row] for row in lists]
-    flat = [one for row in lists for one in row]
+    flat = [value for row in lists for value in row]
     return f"ARRAY[{', '.join(sql for sql, _ in flat)}]::{name}[]", [expected for _, expected in flat]
 
 

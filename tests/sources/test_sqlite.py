@@ -63,7 +63,7 @@ def by_hand(path, name):
     with closing(sqlite3.connect(path)) as database:
         database.text_factory = lambda encoded: ("text", encoded)
         cursor = database.execute(f'SELECT * FROM "{name}"')
-        names = [one for one, *_ in cursor.description]
+        names = [column for column, *_ in cursor.description]
         promised = [dict(zip(names, map(as_promised, row), strict=True)) for row in cursor]
     return [{name: value for name, value in row.items() if value != "reject"} for row in promised]
 
@@ -101,7 +101,7 @@ async def test_every_value_is_what_sqlite_reads_whatever_its_column_is_declared_
     rows = await rows_of(open_table(), batch_size=7)
     wanted = by_hand(root / "shop.db", "thing")
     assert [json.loads(json.dumps(row.payload)) for row in rows] == wanted
-    assert [list(map(type, row.payload.values())) for row in rows] == [list(map(type, one.values())) for one in wanted]
+    assert [list(map(type, row.payload.values())) for row in rows] == [list(map(type, row.values())) for row in wanted]
     assert [row.position for row in rows] == list(range(len(ODD_VALUES)))
     defects = {number: row.defect for number, row in enumerate(rows) if row.defect}
     assert set(defects) == {ODD_VALUES.index(value) for value in (math.inf, -math.inf, "a\0b")}
@@ -215,7 +215,9 @@ async def test_a_range_is_the_same_rows_once_the_file_has_changed_or_gone(write,
         await open_table().read(survey.ranges[0].range)
 
 
-async def test_a_file_that_is_written_while_it_is_read_is_away_for_now(write, open_table, root, staging, monkeypatch):
+async def test_a_file_that_is_written_while_it_is_read_is_unavailable_for_now(
+    write, open_table, root, staging, monkeypatch
+):
     write("CREATE TABLE thing (id); INSERT INTO thing VALUES (1)")
     convert_table = conversion.convert_table
 

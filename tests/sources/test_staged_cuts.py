@@ -21,9 +21,9 @@ async def test_a_range_ends_where_its_rows_would_take_too_much(root, open_file, 
     (root / "rows.csv").write_bytes(b"id,v\n" + b"\n".join(lines))
     source = open_file("rows.csv")
     survey = await source.ranges(["id"], batch_size)
-    rows = [await source.read(one.range) for one in survey.ranges]
+    rows = [await source.read(part.range) for part in survey.ranges]
     assert [row.position for read in rows for row in read] == list(range(300))
-    assert [len(read) for read in rows] == [one.rows for one in survey.ranges]
+    assert [len(read) for read in rows] == [part.rows for part in survey.ranges]
     assert max(map(len, rows)) <= batch_size
     assert max(map(weight, rows)) <= MAX_RANGE_BYTES + staged_writer.ROW_GROUP_BYTES
     if batch_size == 500:
@@ -37,7 +37,7 @@ async def test_a_row_that_takes_more_than_a_range_may_is_one(root, open_file, mo
     source = open_file("rows.csv")
     survey = await source.ranges(["id"], 500)
     assert [row.payload["id"] for row in await read_all(source, survey)] == ["1", "2", "3", "4"]
-    assert [one.rows for one in survey.ranges] == [1, 1, 1, 1]
+    assert [part.rows for part in survey.ranges] == [1, 1, 1, 1]
 
 
 async def test_a_range_of_many_values_ends_earlier_too(root, open_file, monkeypatch):
@@ -45,5 +45,5 @@ async def test_a_range_of_many_values_ends_earlier_too(root, open_file, monkeypa
     (root / "rows.jsonl").write_bytes(b"".join(b'{"id": %d, "v": [%b1]}\n' % (n, b"[]," * 20_000) for n in range(8)))
     source = open_file("rows.jsonl")
     survey = await source.ranges(["id"], 500)
-    assert max(one.rows for one in survey.ranges) <= 3
+    assert max(part.rows for part in survey.ranges) <= 3
     assert [row.payload["id"] for row in await read_all(source, survey)] == list(range(8))

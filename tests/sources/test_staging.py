@@ -80,8 +80,8 @@ async def test_staged_rows_that_are_not_those_that_were_written_are_staged_again
     survey = await open_file(rows).ranges(["id"], 5)
     (root / "other.csv").write_bytes(CSV.replace(b"a", b"planted"))
     await open_file("other.csv").count()
-    mine, other = sorted(staging.glob("v*"), key=lambda path: path.name != survey.ranges[0].range["staged"])
-    (other / "rows.parquet").replace(mine / "rows.parquet")
+    own, other = sorted(staging.glob("v*"), key=lambda path: path.name != survey.ranges[0].range["staged"])
+    (other / "rows.parquet").replace(own / "rows.parquet")
     source = open_file(rows)
     if is_surveyed_again:
         assert await source.ranges(["id"], 5) == survey

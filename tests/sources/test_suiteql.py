@@ -70,7 +70,7 @@ async def test_ranges_along_the_key_partition_the_rows_and_are_read_again_the_sa
     source = SuiteqlSource(connection, "customer")
     survey = await source.ranges(["id"], 100)
     assert (survey.rows, survey.is_complete, survey.detail) == (1234, True, None)
-    assert [one.rows for one in survey.ranges] == [100] * 12 + [34]
+    assert [part.rows for part in survey.ranges] == [100] * 12 + [34]
     rows = await read_all(source, survey)
     assert [row.payload["id"] for row in rows] == [str(number * 7) for number in range(1234)]
     assert [row.position for row in rows] == list(range(1234))
@@ -98,13 +98,13 @@ async def test_beyond_the_cap_all_rows_are_reached_by_the_key(server, connection
     source = SuiteqlSource(connection, "transactionline")
     survey = await source.ranges(["transactionid", "line"], 500)
     assert (survey.rows, survey.is_complete, survey.detail) == (rows, True, None)
-    assert sum(one.rows for one in survey.ranges) == rows
-    assert {one.rows for one in survey.ranges[:-1]} == {500}
+    assert sum(part.rows for part in survey.ranges) == rows
+    assert {part.rows for part in survey.ranges[:-1]} == {500}
     at_the_cap = OFFSET_CAP_ROWS // 500
-    for one in [*survey.ranges[:2], *survey.ranges[at_the_cap - 2 : at_the_cap + 2], survey.ranges[-1]]:
-        read = await source.read(one.range)
+    for part in [*survey.ranges[:2], *survey.ranges[at_the_cap - 2 : at_the_cap + 2], survey.ranges[-1]]:
+        read = await source.read(part.range)
         first = read[0].position
-        assert [int(row.payload["amount"]) for row in read] == list(range(first, first + one.rows))
+        assert [int(row.payload["amount"]) for row in read] == list(range(first, first + part.rows))
     assert {call.status for call in server.calls} == {200}
     assert max(call.offset for call in server.calls) < OFFSET_CAP_ROWS
     assert server.most_in_flight <= 5
@@ -124,7 +124,7 @@ async def test_where_the_key_cannot_be_paged_by_the_survey_is_incomplete_with_nu
     survey = await source.ranges(["id"], 500)
     assert (survey.rows, survey.is_complete) == (OFFSET_CAP_ROWS + 1, False)
     assert f"{OFFSET_CAP_ROWS} of {OFFSET_CAP_ROWS + 1} rows can be read" in survey.detail
-    assert sum(one.rows for one in survey.ranges) == OFFSET_CAP_ROWS
+    assert sum(part.rows for part in survey.ranges) == OFFSET_CAP_ROWS
     last = await source.read(survey.ranges[-1].range)
     assert [row.position for row in last] == list(range(OFFSET_CAP_ROWS - 500, OFFSET_CAP_ROWS))
 
@@ -148,7 +148,7 @@ async def test_a_key_that_the_service_orders_by_other_rules_than_it_compares_is_
     survey = await SuiteqlSource(connection, "customer").ranges(["name"], 2)
     assert survey.is_complete
     assert "doesn't order the key's values as it compares them" in survey.detail
-    assert all("page" in one.range for one in survey.ranges)
+    assert all("page" in part.range for part in survey.ranges)
 
 
 @pytest.mark.parametrize("name", ["{:04}", "it's {:04} \u00e9", "{}"])
@@ -167,10 +167,10 @@ async def test_equal_keys_stay_in_one_range(server, connection):
     server.database.execute("UPDATE customer SET memo = CASE WHEN id BETWEEN 4 AND 17 THEN 'm' ELSE 'a' || id END")
     source = SuiteqlSource(connection, "customer")
     survey = await source.ranges(["memo"], 5)
-    rows = [[row.payload["memo"] for row in await source.read(one.range)] for one in survey.ranges]
-    assert [len(one) for one in rows] == [one.rows for one in survey.ranges]
-    assert sum(len(one) for one in rows) == 25
-    assert [one.count("m") for one in rows if "m" in one] == [14]
+    rows = [[row.payload["memo"] for row in await source.read(part.range)] for part in survey.ranges]
+    assert [len(row) for row in rows] == [part.rows for part in survey.ranges]
+    assert sum(len(row) for row in rows) == 25
+    assert [row.count("m") for row in rows if "m" in row] == [14]
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -201,8 +201,8 @@ async def test_ranges_partition_the_rows_whatever_their_keys_look_like(server, c
             continue
         survey = await source.ranges(key, batch_size)
         assert survey.is_complete
-        read = [await source.read(one.range) for one in survey.ranges]
-        assert [len(rows) for rows in read] == [one.rows for one in survey.ranges]
+        read = [await source.read(part.range) for part in survey.ranges]
+        assert [len(rows) for rows in read] == [part.rows for part in survey.ranges]
         assert sorted(int(row.payload["row_no"]) for rows in read for row in rows) == list(range(len(keys)))
         assert [row.position for rows in read for row in rows] == list(range(len(keys)))
 
@@ -211,7 +211,7 @@ async def test_rows_without_a_key_are_a_range_of_their_own(server, connection):
     fill_customers(server, 100)
     source = SuiteqlSource(connection, "customer")
     survey = await source.ranges(["memo", "id"], 20)
-    assert survey.rows == sum(one.rows for one in survey.ranges) == 100
+    assert survey.rows == sum(part.rows for part in survey.ranges) == 100
     assert survey.detail == "50 of 100 rows have no value in the key."
     rows = await source.read(survey.ranges[-1].range)
     assert [row.position for row in rows] == list(range(50, 100))
@@ -267,7 +267,7 @@ async def test_another_query_under_the_same_name_is_not_read_by_old_ranges(serve
     await other.aclose()
 
 
-async def test_a_busy_or_troubled_service_is_asked_again(server, connection, no_waiting):
+async def test_a_busy_or_failing_service_is_asked_again(server, connection, no_waiting):
     fill_customers(server, 10)
     server.refusals = [(429, {}), (429, {"Retry-After": "0"}), (503, {}), (429, {})]
     assert await SuiteqlSource(connection, "customer").count() == 10
@@ -309,11 +309,13 @@ async def _is(value):
     return value
 
 
-async def test_a_service_that_is_away_or_silent_is_reported_as_such(server, unused_tcp_port, no_waiting):
-    away = SuiteqlConnection(f"http://127.0.0.1:{unused_tcp_port}", token=TOKEN, queries=QUERIES, retry_seconds=0.1)
+async def test_an_unavailable_or_silent_service_is_reported_as_such(server, unused_tcp_port, no_waiting):
+    unreachable = SuiteqlConnection(
+        f"http://127.0.0.1:{unused_tcp_port}", token=TOKEN, queries=QUERIES, retry_seconds=0.1
+    )
     with pytest.raises(SourceUnavailable, match="ConnectError"):
-        await SuiteqlSource(away, "customer").count()
-    await away.aclose()
+        await SuiteqlSource(unreachable, "customer").count()
+    await unreachable.aclose()
     server.let_go.clear()
     silent = SuiteqlConnection(server.url, token=TOKEN, queries=QUERIES, call_seconds=0.1, retry_seconds=0)
     with pytest.raises(SourceTimeout):

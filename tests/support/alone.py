@@ -1,6 +1,6 @@
 """Tests marked `alone` run while no other test of the run does: they measure how long something takes.
 
-A plugin of pytest: the processes that share the tests also share two locks, one to wait for its turn and one to run.
+A plugin of pytest: the processes that share the tests also share two locks, one to queue and one to run.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ class Machine:
     """What tests of several processes run on: any number of them at once, or one alone."""
 
     def __init__(self, folder: Path) -> None:
-        self._turn = (folder / "turn").open("w")
+        self._queue = (folder / "queue").open("w")
         self._run = (folder / "run").open("w")
         self._is_ours = False
 
@@ -27,9 +27,9 @@ class Machine:
         """Wait until a test may run; who came first is let in first, so that nobody waits for ever."""
         if self._is_ours:
             return
-        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        fcntl.flock(self._queue, fcntl.LOCK_EX)
         fcntl.flock(self._run, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        fcntl.flock(self._turn, fcntl.LOCK_UN)
+        fcntl.flock(self._queue, fcntl.LOCK_UN)
         self._is_ours = alone
 
     def leave(self, *, stays_alone: bool) -> None:

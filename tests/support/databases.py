@@ -52,7 +52,7 @@ class Databases:
 
     @contextmanager
     def copy_of(self, template: str) -> Iterator[str]:
-        """Yield the URL of a database like this one; it is dropped afterwards, whoever is still connected."""
+        """Yield the URL of a database like this one; it is dropped afterwards, even with sessions connected."""
         if template == self._template and self._ahead is not None:
             name = self._ahead.result()
             self._ahead = self._begin(self._create(template))
@@ -64,7 +64,7 @@ class Databases:
             self._drop(name)
 
     def _drop(self, name: str) -> None:
-        for drop in [one for one in self._drops if one.done()]:
+        for drop in [drop for drop in self._drops if drop.done()]:
             drop.result()
             self._drops.remove(drop)
         self._drops.append(self._begin(self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')))

@@ -105,7 +105,7 @@ def migrated_template(databases: Databases, unconfigured_template: str) -> Itera
 
 @pytest.fixture
 def database_url(databases: Databases, migrated_template: str) -> Iterator[str]:
-    """The URL of a fresh, migrated database; dropped after the test, whoever is still connected."""
+    """The URL of a fresh, migrated database; dropped after the test, even with sessions connected."""
     with databases.copy_of(migrated_template) as url:
         yield url
 
@@ -225,6 +225,6 @@ def _flush(url: str) -> None:
 
 
 def _in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Run away from any event loop that the test runner has set up here."""
+    """Run outside any event loop that the test runner has set up here."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(work, *arguments).result()

@@ -1,4 +1,4 @@
-"""A database that can be away or silent: what reads it goes through a gateway of the test, which can be shut."""
+"""A database that can be unavailable or silent: its clients go through a gateway of the test, which can be shut."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -29,7 +29,7 @@ class Gateway:
         self.url = ""
 
     def shut(self) -> None:
-        """Be away from now on."""
+        """Be unavailable from now on."""
         self._is_open = False
         for writer in self._writers:
             writer.transport.abort()

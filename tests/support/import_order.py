@@ -23,7 +23,7 @@ def spec(*record_types: str, source: str = "file", dataset: str = "ledger") -> d
     names = {"path": "a.csv"} if source == "file" else {"connection": "erp"}
     return {
         "dataset": dataset,
-        "record_types": [{"id": one, "source": {"type": source, **names}} for one in record_types],
+        "record_types": [{"id": record_type, "source": {"type": source, **names}} for record_type in record_types],
     }
 
 
@@ -40,17 +40,17 @@ def batch_of_rows(claimed: Claimed, **payload_by_key: str) -> ImportReport:
 async def planned(ledger: ImportSteps, given: object = FILE, *, batches: int = 1) -> int:
     """Submit, coordinate and plan an import."""
     job_no = await ledger.submit(given)
-    mine = await ledger.begin(job_no)
-    assert mine is not None
-    await ledger.write(mine, plan_of([batches]))
+    coordination = await ledger.begin(job_no)
+    assert coordination is not None
+    await ledger.write(coordination, plan_of([batches]))
     return job_no
 
 
 async def claimed_by_job(ledger: ImportSteps) -> dict[int, list[Claimed]]:
     """Claim all that is due."""
     found: dict[int, list[Claimed]] = {}
-    for one in await ledger.claim():
-        found.setdefault(one[0].job_no, []).append(one)
+    for claim in await ledger.claim():
+        found.setdefault(claim[0].job_no, []).append(claim)
     return found
 
 
@@ -64,8 +64,8 @@ async def two_claimed(ledger: ImportSteps) -> tuple[Claimed, Claimed]:
 async def complete(ledger: ImportSteps, **payload_by_key: str) -> int:
     """Let an import load these rows and complete."""
     job_no = await planned(ledger)
-    [one] = (await claimed_by_job(ledger))[job_no]
-    await ledger.record(batch_of_rows(one, **payload_by_key))
+    [claim] = (await claimed_by_job(ledger))[job_no]
+    await ledger.record(batch_of_rows(claim, **payload_by_key))
     return job_no
 
 

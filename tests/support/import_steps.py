@@ -78,38 +78,39 @@ class ImportSteps:
             lease_seconds=lease_seconds,
         )
 
-    async def write(self, mine: Coordination, plan: ImportPlan) -> TriggerOutcomes | None:
+    async def write(self, coordination: Coordination, plan: ImportPlan) -> TriggerOutcomes | None:
         """Write the plan; return the outcomes of the triggers."""
         written = await in_transaction(
             self.engine,
-            lambda c: import_plans.write_plan(c, mine, plan, source="a test", event="{}", worker_no=WORKER_NO),
+            lambda c: import_plans.write_plan(c, coordination, plan, source="a test", event="{}", worker_no=WORKER_NO),
         )
         return written.outcomes if written else None
 
     async def reschedule(
-        self, mine: Coordination, code: str, detail: str, *, seconds: float = 3600
+        self, coordination: Coordination, code: str, detail: str, *, seconds: float = 3600
     ) -> TriggerOutcomes | None:
-        """Give the import back after a try that failed; it is due again in so many seconds."""
+        """Reschedule the import after a try that failed; it is due again in so many seconds."""
         event = {"code": code, "detail": detail}
         return await in_transaction(
             self.engine,
             lambda c: import_coordination.reschedule(
-                c, mine, tries=1, due_in_seconds=seconds, source="a test", event=event, outcome="failed"
+                c, coordination, tries=1, due_in_seconds=seconds, source="a test", event=event, outcome="failed"
             ),
         )
 
-    async def fail(self, mine: Coordination, code: str, detail: str) -> TriggerOutcomes | None:
+    async def fail(self, coordination: Coordination, code: str, detail: str) -> TriggerOutcomes | None:
         """End the import: it can't be coordinated."""
         return await in_transaction(
-            self.engine, lambda c: import_coordination.fail(c, mine, code, detail, source="a test", worker_no=WORKER_NO)
+            self.engine,
+            lambda c: import_coordination.fail(c, coordination, code, detail, source="a test", worker_no=WORKER_NO),
         )
 
     async def coordinate(self, plan: ImportPlan) -> int:
         """Submit and plan an import; return its key."""
         job_no = await self.submit()
-        mine = await self.begin(job_no)
-        assert mine is not None
-        await self.write(mine, plan)
+        coordination = await self.begin(job_no)
+        assert coordination is not None
+        await self.write(coordination, plan)
         return job_no
 
     async def claim(
@@ -125,7 +126,7 @@ class ImportSteps:
                 await claiming.claim_calls(connection, {IMPORT_POOL: [SOURCE_NO]}, claimant, calls=calls)
             ).batches
             ranges = await read_ranges(connection, claimed)
-            return [(one, ranges[one.job_no, one.batch_no]) for one in claimed]
+            return [(claim, ranges[claim.job_no, claim.batch_no]) for claim in claimed]
 
         return await in_transaction(self.engine, take)
 
@@ -138,7 +139,7 @@ class ImportSteps:
     async def run_all(self) -> None:
         """Claim and complete until nothing is due."""
         while claimed := await self.claim():
-            await self.record(*(read(*one) for one in claimed))
+            await self.record(*(read(*claim) for claim in claimed))
 
 
 @asynccontextmanager

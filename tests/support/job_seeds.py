@@ -85,13 +85,13 @@ class Seeds:
             queued = await planning.lock_queued_jobs(
                 connection, 500, configuration_no=CONFIGURATION_NO, identity_nos=IDENTITY_NOS.values()
             )
-            plans = [self._plan(one.job_no, JobSpec.from_json(one.spec)) for one in queued]
+            plans = [self._plan(job.job_no, JobSpec.from_json(job.spec)) for job in queued]
             if not plans:
                 return
             await planning.insert_plans(
                 connection, plans, holder=1, worker_no=self.worker_no, lease_seconds=LEASE_SECONDS
             )
-            planned = [one.job_no for one in plans]
+            planned = [plan.job_no for plan in plans]
             await planning.record_trigger_outcomes(connection, planned, won=[], worker_no=self.worker_no)
 
         await in_transaction(self.engine, coordinate)

@@ -1,4 +1,4 @@
-"""A provider over real HTTP that does what it is told and logs each call from outside the system under test.
+"""A provider over real HTTP that behaves as a test says and logs each call from outside the system under test.
 
 It speaks raw HTTP/1.1 in a thread with an event loop of its own, so that it answers while a test blocks. It serves the
 dialects of both provider types: `/inference` is a hybrid router's, everything else OpenAI's. What it does with a call
@@ -104,10 +104,10 @@ class Exchange:
             if not waiting.done():
                 raise ClientGone
         finally:
-            for one in (waiting, gone):
-                one.cancel()
+            for item in (waiting, gone):
+                item.cancel()
                 with suppress(asyncio.CancelledError, ConnectionError):
-                    await one
+                    await item
 
     def reset(self) -> None:
         """Break the connection off at once."""

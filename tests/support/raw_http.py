@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 
 import orjson
 
-PATIENCE_SECONDS = 20
+DEADLINE_SECONDS = 20
 CLOSED = b""
 
 
@@ -31,7 +31,7 @@ class RawClient:
 
     def __init__(self, url: str) -> None:
         host, _, port = url.removeprefix("http://").partition(":")
-        self.socket = socket.create_connection((host, int(port)), PATIENCE_SECONDS)
+        self.socket = socket.create_connection((host, int(port)), DEADLINE_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._answers = self.socket.makefile("rb")
 

@@ -96,7 +96,7 @@ async def reading_app(
     if content is not None:
         await commit(engine, content)
     app.state.services = _services(engine, redis, settings or Settings(), own_number, app.version)
-    await app.state.services.pauses.start()  # which is patient where the database is away
+    await app.state.services.pauses.start()  # which waits while the database is unavailable
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         client.app = app  # type: ignore[attr-defined]
         yield client

@@ -34,7 +34,7 @@ class ParserHere(Parser):
 
 
 def make(path: Path, query: str, options: str = "") -> None:
-    """Write the rows of a DuckDB query to a file of the format that its name tells."""
+    """Write the rows of a DuckDB query to a file of the format of its name's ending."""
     with duckdb.connect(":memory:", config={"threads": 1}) as engine:
         engine.execute(f"COPY ({query}) TO '{path}' {options}")
 
@@ -58,7 +58,7 @@ def staged_rows(staged: Path) -> list[tuple[Any, ...]]:
 
 async def read_all(source: Source, survey: Survey) -> list[SourceRow]:
     """Every row of a survey, range by range."""
-    return [row for one in survey.ranges for row in await source.read(one.range)]
+    return [row for part in survey.ranges for row in await source.read(part.range)]
 
 
 @asynccontextmanager

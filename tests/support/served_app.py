@@ -37,7 +37,7 @@ async def serve_app(app: Any) -> AsyncIterator[str]:
 
 
 class SlowClient:
-    """Asks for something and reads of the answer what it is told to; its socket takes little by itself."""
+    """Asks for something and reads as much of the answer as a test says; its socket takes little by itself."""
 
     def __init__(self, url: str, path: str, **headers: str) -> None:
         host, _, port = url.removeprefix("http://").partition(":")

@@ -151,7 +151,9 @@ def service(engines: Any, shared_database_url: str, tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture(scope="session")
-def twin(engines: Any, shared_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+def second_service(
+    engines: Any, shared_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Process]:
     """Another API on the same stores as `service`."""
     output = tmp_path_factory.mktemp("twin") / "api.log"
     with running("api", output, shared_database_url, engines.redis_url) as process:

@@ -36,12 +36,12 @@ class SimultaneousClients:
     def post(
         self, urls: Sequence[str], bodies: Sequence[object], *, key: str | None = None, path: str = "/jobs"
     ) -> list[Reply]:
-        """Post each body at the same time, from all processes, to the APIs by turns; the answers in no order."""
+        """Post each body at the same time, from all processes, to each API alternately; the answers in no order."""
         requests = [(urls[n % len(urls)], orjson.dumps(body)) for n, body in enumerate(bodies)]
         shares = [requests[n :: self.processes] for n in range(self.processes)]
         headers = {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
         posted = [self.pool.submit(_post_at_once, share, headers, path) for share in shares]
-        return [reply for one in posted for reply in one.result(WAIT_SECONDS)]
+        return [reply for future in posted for reply in future.result(WAIT_SECONDS)]
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def previous_database_url(engines: Any, previous_schema: str) -> Iterator[str]:
 
 
 def execute(database_url: str, statement: str) -> None:
-    """Run a statement, away from any event loop that the test runner has set up here."""
+    """Run a statement, outside any event loop that the test runner has set up here."""
 
     async def run() -> None:
         connection = await asyncpg.connect(database_url)

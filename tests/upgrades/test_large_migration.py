@@ -80,7 +80,7 @@ async def test_migrating_many_rows_holds_up_writers_for_seconds_at_most(
     monkeypatch.setattr(migrate, "_run_next", timed)
     async with database_connections(previous_database_url, 1 + WRITERS) as (connection, *others):
         await connection.execute(FILL)
-        writers = [Writer(one, 1 + n * (JOBS // WRITERS)) for n, one in enumerate(others)]
+        writers = [Writer(other, 1 + n * (JOBS // WRITERS)) for n, other in enumerate(others)]
         tasks = [asyncio.create_task(writer.run()) for writer in writers]
         began = time.monotonic()
         await asyncio.to_thread(migrate.upgrade, previous_database_url)
@@ -90,7 +90,7 @@ async def test_migrating_many_rows_holds_up_writers_for_seconds_at_most(
         await asyncio.gather(*tasks)
         assert (await read_schema(connection)).revision == brought_revision()
     longest = max(writer.longest_seconds for writer in writers)
-    spent = ", ".join(f"{revision}: {one:.2f} s" for revision, one in seconds.items())
+    spent = ", ".join(f"{revision}: {name:.2f} s" for revision, name in seconds.items())
     report = f"{JOBS:,} jobs, {JOBS * EVENTS_PER_JOB:,} events: {total:.1f} s ({spent}); a write waited {longest:.2f} s"
     sys.stdout.write(f"\n{report}\n")
     assert all(writer.written for writer in writers)

@@ -230,9 +230,9 @@ async def read_on(client: httpx2.AsyncClient, token: str | None) -> tuple[str | 
 
 
 async def test_each_api_replays_and_joins_what_the_other_accepted(clients: tuple[httpx2.AsyncClient, ...]) -> None:
-    for one, other in (clients, clients[::-1]):
+    for order, other in (clients, clients[::-1]):
         body, key = spec(), secrets.token_hex(8)
-        first = await accepted(one, body, **{"Idempotency-Key": key})
+        first = await accepted(order, body, **{"Idempotency-Key": key})
         again = await accepted(other, body, **{"Idempotency-Key": key})
         joined = await accepted(other, {**body, "metadata": {}}, **{"Idempotency-Key": f"{key}-other"})
         assert again == first
@@ -243,16 +243,16 @@ async def test_each_api_replays_and_joins_what_the_other_accepted(clients: tuple
 async def test_what_a_person_does_at_one_api_reaches_the_worker_of_the_other_release(
     mixed: MixedFleet, clients: tuple[httpx2.AsyncClient, ...], rows: Any
 ) -> None:
-    for one, other in (clients, clients[::-1]):
-        await one.post("/providers/hybrid/pause")
+    for order, other in (clients, clients[::-1]):
+        await order.post("/providers/hybrid/pause")
         body = spec(policy={"on_paused": "wait"})
         job = (await accepted(other, body))["job"]
         cancelled = await other.post(f"/jobs/{job['id']}/cancel")
         assert cancelled.status_code == 202, cancelled.text
         await other.post("/providers/hybrid/resume")
-        assert (await one.get(f"/jobs/{job['id']}")).json()["status"] == "cancelled"
+        assert (await order.get(f"/jobs/{job['id']}")).json()["status"] == "cancelled"
         running = (await accepted(other, spec(questions=12)))["job"]
-        await one.post(f"/jobs/{running['id']}/cancel")
+        await order.post(f"/jobs/{running['id']}/cancel")
         await all_ended(rows)
     await assert_audits_hold(clients)
 

@@ -164,7 +164,9 @@ async def test_retry_after_is_waited_for_and_costs_none_of_the_attempts(
     await assert_audit(connection)
 
 
-async def test_a_gate_opens_beside_a_call_that_takes_long(fleet: Fleet, connection, provider: ProviderServer) -> None:
+async def test_a_circuit_breaker_closes_beside_a_call_that_takes_long(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
     provider.behave = by_model({"slow": held(answer())}, in_turn(refuse(429, headers={"Retry-After": "1"}), answer()))
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config(max_concurrent=5))

@@ -46,10 +46,10 @@ async def test_calls_of_a_lease_that_is_gone_are_hung_up(
 async def test_a_worker_whose_listening_connection_is_cut_listens_anew(fleet: Fleet) -> None:
     """Others may listen on the same server; what the worker opened is what came after it was started."""
     async with broker_client(fleet.redis_url) as client:
-        others = {one["id"] for one in await client.client_list(_type="pubsub")}
+        others = {connected["id"] for connected in await client.client_list(_type="pubsub")}
 
         async def listener() -> str | None:
-            own = {one["id"] for one in await client.client_list(_type="pubsub")} - others
+            own = {connected["id"] for connected in await client.client_list(_type="pubsub")} - others
             return own.pop() if own else None
 
         (worker,) = fleet.start()

@@ -50,8 +50,8 @@ async def test_a_worker_with_another_file_serves_the_committed_one_and_says_so(
     await all_ended(connection)
     assert await who_answered(connection) == {"hybrid"}
     assert provider.peak <= 2
-    [told] = worker.events("configuration_differs")
-    assert set(told["differs"]) == {
+    [warning] = worker.events("configuration_differs")
+    assert set(warning["differs"]) == {
         "providers.hybrid.type",
         "providers.hybrid.max_concurrent",
         "providers.hybrid.base_urls",
@@ -71,20 +71,23 @@ async def test_a_worker_without_the_key_leaves_a_provider_to_those_that_have_it(
     reason = "HYBRID_KEY isn't in the environment: set HYBRID_KEY."
     assert keyless.wait_for("not_served", name="providers.hybrid")["reason"] == reason
     trial = {**job_body(), "models": [{"id": "m", "provider": "trial"}]}
-    mine, theirs = await store_jobs(connection, [trial, job_body()])
-    await publish_envelopes(fleet.redis_url, [mine, theirs])
+    trial_no, job_no = await store_jobs(connection, [trial, job_body()])
+    await publish_envelopes(fleet.redis_url, [trial_no, job_no])
     planned = "SELECT status = 'running' FROM jobs WHERE job_no = $1"
-    await eventually_async(lambda: connection.fetchval(planned, theirs), what="it is planned all the same")
+    await eventually_async(lambda: connection.fetchval(planned, job_no), what="it is planned all the same")
     await eventually_async(
-        lambda: connection.fetchval("SELECT finished_at IS NOT NULL FROM jobs WHERE job_no = $1", mine), what="its own"
+        lambda: connection.fetchval("SELECT finished_at IS NOT NULL FROM jobs WHERE job_no = $1", trial_no),
+        what="its own",
     )
     assert provider.calls == []
     fleet.environment = {"HYBRID_KEY": "sk-geheim"}
     fleet.start(1)
     await all_ended(connection)
     assert [call.headers["authorization"] for call in provider.calls] == ["Bearer sk-geheim"]
-    told = await connection.fetchval("SELECT not_served FROM workers WHERE role = 'worker' ORDER BY worker_no LIMIT 1")
-    assert told == [{"name": "providers.hybrid", "reason": reason}]
+    not_served = await connection.fetchval(
+        "SELECT not_served FROM workers WHERE role = 'worker' ORDER BY worker_no LIMIT 1"
+    )
+    assert not_served == [{"name": "providers.hybrid", "reason": reason}]
 
 
 async def test_a_change_is_followed_without_a_restart_and_without_redis(

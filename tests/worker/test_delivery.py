@@ -1,4 +1,4 @@
-"""A doorbell may ring any number of times, for anybody, at any time: its job is planned and run once."""
+"""An envelope may arrive any number of times, at any worker, at any time: its job is planned and run once."""
 
 import time
 
@@ -86,7 +86,9 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("entry", GARBAGE.values(), ids=GARBAGE)
-async def test_what_is_no_envelope_is_put_away_and_stops_nobody(fleet: Fleet, connection, entry: bytes) -> None:
+async def test_an_entry_that_is_no_envelope_is_taken_off_and_stops_no_worker(
+    fleet: Fleet, connection, entry: bytes
+) -> None:
     (worker,) = fleet.start()
     (job_no,) = await store_jobs(connection, [job_body()])
     async with broker_client(fleet.redis_url) as client:

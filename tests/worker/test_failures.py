@@ -72,7 +72,7 @@ async def test_retries_wait_longer_each_time_with_jitter(fleet: Fleet, connectio
 @pytest.mark.parametrize(
     ("rate", "min_success_rate", "verdict"), [(1, 0.01, "failed"), (0.5, 0.01, "partial"), (0.5, 0.999, "failed")]
 )
-async def test_the_verdict_follows_the_success_rate(
+async def test_the_final_status_follows_the_success_rate(
     fleet: Fleet, connection, rate: float, min_success_rate: float, verdict: str
 ) -> None:
     fleet.start(ECHO_FAILURE_RATE=rate)

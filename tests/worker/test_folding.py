@@ -66,9 +66,9 @@ async def shown(engine: Engine) -> tuple[float, int, float, int]:
     repeated = 0
     async with connect(engine) as connection:
         counted = await counters.totals(connection)
-        for one in await workers.snapshots(connection):
-            histograms.add(one)
-            repeated += sum(one.get(workers.REPEATS, {}).values())
+        for snapshot in await workers.snapshots(connection):
+            histograms.add(snapshot)
+            repeated += sum(snapshot.get(workers.REPEATS, {}).values())
     retries = sum(count for series, _, count in counted if series == RETRIES.name)
     [observed] = {sum(histograms[series].counts) for series in HISTOGRAMS}
     return retries, observed, histograms[HISTOGRAMS[0]].sum, repeated

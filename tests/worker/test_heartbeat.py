@@ -29,8 +29,8 @@ async def pair(database_url: str) -> AsyncIterator[tuple[Engine, Engine]]:
     """The connections of a worker's work, and those of its heartbeats."""
     both = create_engine(database_url, size=CONNECTIONS), create_engine(database_url, size=2)
     yield both
-    for one in both:
-        await one.dispose()
+    for result in both:
+        await result.dispose()
 
 
 def served() -> Any:

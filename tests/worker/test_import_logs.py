@@ -45,14 +45,14 @@ def report(batch_no: int, status: str, code: str | None, *, job_no: int = 1, typ
     return ImportReport(batch, given, status, error_code=code, error_detail=code and "Gone.")
 
 
-def told(recorded: ImportRecorded) -> list:
+def logged(recorded: ImportRecorded) -> list:
     with capture_logs() as lines:
         load_logs.log_load(structlog.stdlib.get_logger(), recorded)
     return lines
 
 
 def test_batches_of_a_load_that_are_rescheduled_for_one_reason_are_one_line_per_job() -> None:
-    lines = told(
+    lines = logged(
         ImportRecorded(
             written=[
                 *(report(n, "pending", "source_away", type_no=n % 2) for n in range(1, 31)),
@@ -74,20 +74,20 @@ def test_batches_of_a_load_that_are_rescheduled_for_one_reason_are_one_line_per_
 
 def test_failed_batches_of_a_load_are_one_line_with_a_few_of_their_numbers() -> None:
     batches = [report(n, "failed", "unreadable", type_no=n % 9) for n in range(1, 31)]
-    (line,) = told(ImportRecorded(written=batches))
+    (line,) = logged(ImportRecorded(written=batches))
     assert (line["event"], line["job_id"], line["code"], line["batches"]) == ("batch_failed", "job-1", "unreadable", 30)
     assert line["batch_nos"] == list(range(1, 11))
     assert len(line["record_types"]) == load_logs.NAMED_RECORD_TYPES
 
 
 def test_a_stale_batch_is_named_as_people_know_it() -> None:
-    (line,) = told(ImportRecorded(stale=[report(7, "completed", None, type_no=2)]))
+    (line,) = logged(ImportRecorded(stale=[report(7, "completed", None, type_no=2)]))
     assert (line["event"], line["reason"], line["fence"]) == ("duplicate_prevented", "stale_lease", 3)
     assert (line["job_id"], line["batch_no"], line["record_type"]) == ("job-1", 7, "type-2")
 
 
 def test_a_wave_says_how_it_ended() -> None:
-    (line,) = told(ImportRecorded(jobs=[ImportAdvanced(1, "job-1", "running", 1, "partial", 2)]))
+    (line,) = logged(ImportRecorded(jobs=[ImportAdvanced(1, "job-1", "running", 1, "partial", 2)]))
     assert {name: line[name] for name in ("event", "job_id", "wave", "status", "opened_wave")} == {
         "event": "wave_ended",
         "job_id": "job-1",

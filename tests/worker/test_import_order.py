@@ -254,7 +254,7 @@ async def interleave(fleet: Fleet, erp: Erp, redis_url: str, seed: int, size: Si
     engine = create_engine(fleet.database_url, size=1)
     audits = await audit_recent(engine, DEFAULT_TENANT_NO)
     await engine.dispose()
-    assert [one.violations for one in audits] == [[]] * 3
+    assert [audit.violations for audit in audits] == [[]] * 3
 
 
 async def kill_now_and_then(rivals: Rivals, dice: random.Random, job_no: int, goals: list[int]) -> None:

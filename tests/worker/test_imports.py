@@ -130,7 +130,7 @@ async def test_rows_that_are_kept_by_another_key_do_not_come_twice(fleet, connec
         jobs.append(await store_import(connection, import_body(csv_type("order", key=key), csv_type("customer"))))
         await publish_envelopes(redis_url, jobs[-1:])
         await all_ended(connection)
-    assert [await status(connection, one) for one in jobs] == [("completed", None), ("failed", "key_changed")]
+    assert [await status(connection, job) for job in jobs] == [("completed", None), ("failed", "key_changed")]
     assert await connection.fetchval("SELECT count(*) FROM imported_records") == 3700
     assert await connection.fetchval("SELECT count(*) FROM batches WHERE job_no = $1", jobs[1]) == 0
     detail = await connection.fetchval("SELECT error_detail FROM jobs WHERE job_no = $1", jobs[1])

@@ -59,8 +59,8 @@ async def test_what_is_written_again_after_a_key_that_came_twice_is_counted_once
     lenient.max_rejects = 1
     strict.records = [*strict.records[:2], ReadRow("000000002", "{}", 8)]
     loader = Loader(context, lambda _: None)
-    for one in (read(*first), lenient, strict):
-        loader.submit(one)
+    for report in (read(*first), lenient, strict):
+        loader.submit(report)
     running = asyncio.create_task(loader.run())
     query = "SELECT status FROM jobs WHERE job_no = $1 AND finished_at IS NOT NULL"
     assert await eventually_async(lambda: connection.fetchval(query, job_no)) == "failed"

@@ -52,7 +52,7 @@ class Fleet(RuleBasedStateMachine):
     @precondition(lambda self: any(row.outstanding for _, row in self.rows))
     @rule(target=released, data=st.data())
     def release(self, data: st.DataObject) -> tuple[BatchPermits, int]:
-        permits, row = data.draw(st.sampled_from([one for one in self.rows if one[1].outstanding]))
+        permits, row = data.draw(st.sampled_from([row for row in self.rows if row[1].outstanding]))
         permit = row.outstanding.pop(data.draw(st.integers(0, len(row.outstanding) - 1)))
         permits.release(permit)
         return permits, permit

@@ -135,7 +135,7 @@ def test_the_table_names_every_answer_and_no_other() -> None:
 def test_each_answer_is_recorded_as_the_table_says(recorded: Mapping[str, Any], name: str) -> None:
     row, (cell, tries, _) = ROWS[name], recorded[name].values()
     if row.becomes == "asked again":
-        assert [(one["attempt_no"], one["error_code"]) for one in tries] == [(1, row.code)]
+        assert [(attempt["attempt_no"], attempt["error_code"]) for attempt in tries] == [(1, row.code)]
         assert (cell["status"], cell["attempts"], cell["output"]) == ("completed", 2, AGAIN)
         return
     assert (cell["status"], cell["error_code"], cell["output"]) == (row.becomes, row.code, row.output)

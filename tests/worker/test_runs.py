@@ -107,7 +107,7 @@ def test_a_refusal_says_whether_it_answers_a_probe() -> None:
     assert said == [True, False]
 
 
-def test_of_a_batch_that_probes_only_the_first_call_speaks_for_the_gate() -> None:
+def test_of_a_batch_that_probes_only_the_first_call_decides_about_the_circuit_breaker() -> None:
     """Those after it are many at once: each refusal would make the pause twice as long, each answer open the gate."""
     run = run_of([0, 0, 0], [0, 0, 0], is_probe=True)
     said = []
@@ -118,7 +118,7 @@ def test_of_a_batch_that_probes_only_the_first_call_speaks_for_the_gate() -> Non
     assert said == [(True, None), (False, False), (False, None)]
 
 
-def test_a_probe_that_got_no_answer_keeps_the_gate_closed_and_costs_a_try() -> None:
+def test_a_probe_that_got_no_answer_keeps_the_circuit_breaker_open_and_costs_a_try() -> None:
     broken = Failed("connection_reset", "It broke.", retryable=True, end=End.AMBIGUOUS)
     run = run_of([0, 0], [0, 0], is_probe=True)
     reports = [BatchReport(run.batch), BatchReport(run.batch)]

@@ -78,7 +78,7 @@ async def test_a_cut_answer_is_kept_and_counted(
     ]
     job = (await reader.get(f"/jobs/{job_id}")).json()
     assert (job["status"], job["incomplete"], job["progress"]["completed"]) == ("completed", 1, 3)
-    assert [one["incomplete"] for one in (await reader.get("/jobs")).json()["items"]] == [1]
+    assert [item["incomplete"] for item in (await reader.get("/jobs")).json()["items"]] == [1]
     audit = (await reader.get(f"/jobs/{job_id}/audit")).json()
     assert (audit["incomplete"], audit["holds"]) == (1, True)
 
@@ -122,8 +122,8 @@ async def test_a_refused_answer_is_asked_for_again_and_each_one_that_was_paid_is
     assert (cell["status"], cell["attempts"], cell["output"]) == ("completed", 3, "It is 0.")
     assert (await reader.get(f"/jobs/{job_id}")).json()["incomplete"] == 0
     history = cell["attempt_history"]
-    assert [one["error"] and one["error"]["code"] for one in history] == ["incomplete_answer"] * 2 + [None]
-    messages = [one["response"]["choices"][0]["message"] for one in history]
+    assert [attempt["error"] and attempt["error"]["code"] for attempt in history] == ["incomplete_answer"] * 2 + [None]
+    messages = [attempt["response"]["choices"][0]["message"] for attempt in history]
     assert [message.get("refusal") or message["content"] for message in messages] == ["No.", "It", "It is 0."]
     assert len(set(provider.keys())) == 3
 
@@ -140,7 +140,7 @@ async def test_a_person_who_retries_a_cut_answer_takes_it_out_of_the_count(
     await assert_audit(connection)
     assert (await reader.get(f"/jobs/{job_id}")).json()["incomplete"] == 0
     cell = await shown(reader, job_id)
-    kept = [one["response"]["choices"][0]["message"]["content"] for one in cell["attempt_history"]]
+    kept = [attempt["response"]["choices"][0]["message"]["content"] for attempt in cell["attempt_history"]]
     assert (kept, cell["is_complete"]) == (["It", "It is 0."], True)
 
 
@@ -208,7 +208,7 @@ async def test_no_row_is_kept_where_nothing_was_answered(
     provider.behave = in_turn(refuse(500), reset(), refuse(400))
     start(fleet, provider)
     cell = await shown(reader, await run(fleet, connection))
-    assert [one["response"] for one in cell["attempt_history"]] == [None, None, None]
+    assert [attempt["response"] for attempt in cell["attempt_history"]] == [None, None, None]
     assert (cell["response"], cell["finish_reason"], cell["is_complete"]) == (None, None, None)
     assert await connection.fetchval("SELECT count(*) FROM responses") == 0
 
@@ -252,15 +252,15 @@ async def test_a_cell_that_waits_for_its_next_try_shows_no_call(
 
     async def look(*, is_out: bool) -> bool:
         [cell] = await cells_of(reader, job_id)
-        told = (cell["started_at"] is not None, cell["provider_used"] is not None)
-        return told == (is_out, is_out) and cell["attempts"] == (not is_out)
+        shown = (cell["started_at"] is not None, cell["provider_used"] is not None)
+        return shown == (is_out, is_out) and cell["attempts"] == (not is_out)
 
     await eventually_async(lambda: look(is_out=True), seconds=5)
     provider.release()
     await eventually_async(lambda: look(is_out=False), seconds=5)
 
 
-async def test_after_a_crash_only_calls_of_whoever_took_over_are_shown(
+async def test_after_a_crash_only_calls_of_the_worker_that_took_over_are_shown(
     fleet: Fleet, connection: Any, provider: ProviderServer, reader: httpx2.AsyncClient
 ) -> None:
     provider.behave = held(answer())

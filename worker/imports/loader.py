@@ -30,7 +30,7 @@ RETRY_SECONDS = 0.2
 
 
 class Loader:
-    """Takes reports of batches and records them; `on_recorded` hears of each load after its commit."""
+    """Takes reports of batches and records them; `on_recorded` is called after the commit of each load."""
 
     def __init__(self, context: Context, on_recorded: Callable[[ImportRecorded], None]) -> None:
         self._context = context
@@ -53,7 +53,7 @@ class Loader:
             limit.reschedule(0)
 
     async def run(self) -> None:
-        """Record until cancelled. A database that is away or in trouble delays rows, it doesn't lose them."""
+        """Record until cancelled. A database that is unavailable or fails delays rows, and loses none."""
         async with asyncio.TaskGroup() as group:
             for _ in range(LOADS_AT_ONCE):
                 group.create_task(self._load_all())
@@ -90,10 +90,10 @@ class Loader:
             try:
                 recorded, seconds = await self._commit(taken)
             except LeasesLost:
-                continue  # the next look tells which
+                continue  # the next try finds out which
             except DuplicateKeys as twice:
                 _reject(taken, twice)
-            except (_TooSlow, *INVALID_DATA) as error:
+            except (_TimedOut, *INVALID_DATA) as error:
                 if len(taken) > 1:
                     for report in taken:  # so that one that the database won't or can't take harms no other
                         await self._load([report])
@@ -120,7 +120,7 @@ class Loader:
 
         One that can't be written in time has used up a try; one whose rows the database refuses fails.
         """
-        if isinstance(error, _TooSlow):
+        if isinstance(error, _TimedOut):
             batch_ends.reschedule(report)
             return True
         self._context.log.error("rows_refused", **load_logs.named(report.batch, report.range), error=str(error))
@@ -145,7 +145,7 @@ class Loader:
         is_least = len(taken) == 1 and not taken[0].records
         return await retry(
             timed,
-            on=(*UNAVAILABLE, *REJECTED, *((_TooSlow,) if is_least else ())),
+            on=(*UNAVAILABLE, *REJECTED, *((_TimedOut,) if is_least else ())),
             but_not=INVALID_DATA,
             delay_seconds=RETRY_SECONDS,
             log_delay=lambda error: self._log_delay(taken, error),
@@ -175,7 +175,7 @@ class Loader:
             if limit.expired():
                 raise LeasesLost from error
             self._most_rows = 1
-            raise _TooSlow from error
+            raise _TimedOut from error
         finally:
             for lease in leases:
                 del self._limit_by_batch[lease]
@@ -187,7 +187,7 @@ def _reject(taken: Sequence[ImportReport], twice: DuplicateKeys) -> None:
             batch_ends.reject_duplicates(report, keys)
 
 
-class _TooSlow(Exception):
+class _TimedOut(Exception):
     """A statement of the load took longer than any may."""
 
 

@@ -1,4 +1,4 @@
-"""Rows of a source become records: a key that tells them apart, and their payload as JSON text."""
+"""Rows of a source become records: a key that identifies each, and their payload as JSON text."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

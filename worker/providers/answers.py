@@ -113,10 +113,14 @@ def has_error(document: Any) -> bool:
 
     Members that are there for form's sake, such as `"error": {"code": "", "message": ""}`, report none.
     """
-    one = _unpacked(document)
-    error = dig(one, "error")
+    unpacked = _unpacked(document)
+    error = dig(unpacked, "error")
     has_report = any(error.values()) if isinstance(error, dict) else bool(error)
-    return has_report or "error" in (dig(one, "object"), dig(one, "type")) or bool(dig(one, "base_resp", "status_code"))
+    return (
+        has_report
+        or "error" in (dig(unpacked, "object"), dig(unpacked, "type"))
+        or bool(dig(unpacked, "base_resp", "status_code"))
+    )
 
 
 def error_in(document: Any) -> ErrorReport:
@@ -126,31 +130,31 @@ def error_in(document: Any) -> ErrorReport:
     error, `{"error", "error_code"}`, `{"object": "error", "message", "type", "code"}` (vLLM), `{"detail"}` (FastAPI),
     `{"message"}`, `{"errors": [{"message", "code"}]}` (Cloudflare) and `{"base_resp"}` (MiniMax).
     """
-    one = _unpacked(document)
-    error = dig(one, "error")
-    first = dig(one, "errors", 0)
-    holder = error if isinstance(error, dict) else one
+    unpacked = _unpacked(document)
+    error = dig(unpacked, "error")
+    first = dig(unpacked, "errors", 0)
+    holder = error if isinstance(error, dict) else unpacked
     codes = (
         *(dig(holder, name) for name in _CODE_NAMES),
         *(dig(within, name) for within in (dig(error, "error"), dig(error, "metadata"), first) for name in _CODE_NAMES),
-        dig(one, "error_code"),
-        dig(one, "base_resp", "status_code"),
+        dig(unpacked, "error_code"),
+        dig(unpacked, "base_resp", "status_code"),
     )
     words = (
         dig(error, "message"),
         dig(error, "error", "message"),
         error,
-        dig(one, "detail"),
-        dig(one, "message"),
+        dig(unpacked, "detail"),
+        dig(unpacked, "message"),
         dig(first, "message"),
-        dig(one, "base_resp", "status_msg"),
-        one,
+        dig(unpacked, "base_resp", "status_msg"),
+        unpacked,
     )
-    text = next(word for word in words if word or word is one)
+    text = next(word for word in words if word or word is unpacked)
     return ErrorReport(
         tuple(dict.fromkeys(str(code) for code in codes if _is_code(code))),
         _one_line(text if isinstance(text, str) else json.dumps(text)),
-        label(dig(one, "provider_used")),
+        label(dig(unpacked, "provider_used")),
         _headers_within(holder),
     )
 

@@ -31,7 +31,7 @@ class Exchange:
             self.is_sent = True
 
     async def receive(self, body: AsyncGenerator[bytes]) -> None:
-        """Read the body up to its bound; what is left of it goes with the connection."""
+        """Read the body up to its bound; the rest of it goes with the connection."""
         most = ANSWER_BYTES if self.answer.is_success else REFUSAL_BYTES
         async with aclosing(body) as chunks:
             async for chunk in chunks:

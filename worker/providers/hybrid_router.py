@@ -58,14 +58,16 @@ def outcome_of(document: Any, answer: Answer) -> Outcome:
 
 def _reply(document: Any) -> Reply:
     """Return what the router says about the answer, beside the response or in its metadata."""
-    finish_reason = _told(document, "finish_reason", "stop_reason", "done_reason")
-    return Reply(finish_reason, ending_of(finish_reason), _told(document, "model_used", "model"), _usage(document))
+    finish_reason = _first_label(document, "finish_reason", "stop_reason", "done_reason")
+    return Reply(
+        finish_reason, ending_of(finish_reason), _first_label(document, "model_used", "model"), _usage(document)
+    )
 
 
-def _told(document: Any, *names: str) -> str | None:
+def _first_label(document: Any, *names: str) -> str | None:
     metadata = dig(document, "metadata")
     found = (label(dig(place, name)) for place in (document, metadata) for name in names)
-    return next((one for one in found if one), None)
+    return next((text for text in found if text), None)
 
 
 def _usage(document: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Loading beside trouble: a database that is slow or in the way costs time, and what fails fails alone."""
+"""Loading while the database fails: a database that is slow or in the way costs time, and what fails fails alone."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +35,7 @@ class Loading:
         """Wait until so many batches are ended; return them in that order."""
 
         async def look() -> list[ImportReport] | None:
-            ended = [one for recorded in self.recorded for one in recorded.written]
+            ended = [item for recorded in self.recorded for item in recorded.written]
             return ended if len(ended) >= count else None
 
         found = await eventually_async(look, seconds=20, what=f"{count} ended")
@@ -90,8 +90,8 @@ async def test_jobs_that_load_the_same_rows_at_once_load_them_one_after_the_othe
     await made.ledger.coordinate(plan_of([1], rows=1))
     await made.ledger.run_all()
     jobs = [await made.ledger.coordinate(plan_of([1], rows=1)) for _ in range(3)]
-    for one in await made.ledger.claim():
-        made.loader.submit(read(*one, payload=f'{{"job":{one[0].job_no}}}'))
+    for claim in await made.ledger.claim():
+        made.loader.submit(read(*claim, payload=f'{{"job":{claim[0].job_no}}}'))
     async with working(made):
         await made.ended(3)
     counts = await connection.fetch(
@@ -109,11 +109,11 @@ async def test_a_load_that_outlasts_a_statement_is_repeated_batch_by_batch(loadi
     made = loading(command_seconds=1)
     await slow_down(connection, seconds=0.02)
     job_no = await made.ledger.coordinate(plan_of([4], rows=25))
-    for one in await made.ledger.claim():
-        made.loader.submit(read(*one))
+    for claim in await made.ledger.claim():
+        made.loader.submit(read(*claim))
     async with working(made):
         ended = await made.ended(4)
-    assert [(one.status, one.inserted, one.error_code) for one in ended] == [("completed", 25, None)] * 4
+    assert [(report.status, report.inserted, report.error_code) for report in ended] == [("completed", 25, None)] * 4
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", job_no) == "completed"
 
 
@@ -121,13 +121,13 @@ async def test_a_batch_that_outlasts_a_statement_alone_has_used_up_a_try(loading
     made = loading(command_seconds=0.5)
     await slow_down(connection, seconds=1)
     await made.ledger.coordinate(plan_of([2], rows=1))
-    for tries, one in enumerate(await made.ledger.claim(), 1):
-        report = read(*one)
+    for tries, claim in enumerate(await made.ledger.claim(), 1):
+        report = read(*claim)
         report.max_attempts = tries
         made.loader.submit(report)
     async with working(made):
         ended = await made.ended(2)
-    assert {(one.max_attempts, one.status, one.error_code) for one in ended} == {
+    assert {(report.max_attempts, report.status, report.error_code) for report in ended} == {
         (1, "failed", "load_timeout"),
         (2, "pending", "load_timeout"),
     }
@@ -141,18 +141,18 @@ async def test_a_load_that_outlasts_the_limit_of_the_server_itself_is_repeated_b
     made = loading()
     await slow_down(connection, seconds=0.02)
     await made.ledger.coordinate(plan_of([4], rows=25))
-    for one in await made.ledger.claim():
-        made.loader.submit(read(*one))
+    for claim in await made.ledger.claim():
+        made.loader.submit(read(*claim))
     async with working(made):
         ended = await made.ended(4)
-    assert [(one.status, one.inserted) for one in ended] == [("completed", 25)] * 4
+    assert [(report.status, report.inserted) for report in ended] == [("completed", 25)] * 4
 
 
 async def test_a_batch_that_only_waits_for_its_source_fails_for_no_slow_database(loading, connection) -> None:
     made = loading(command_seconds=0.5)
     job_no = await made.ledger.coordinate(plan_of([1], rows=1))
-    [one] = await made.ledger.claim()
-    made.loader.submit(batch_ends.unread(*one, SourceUnavailable("It is away."), policy=ImportPolicy()))
+    [claim] = await made.ledger.claim()
+    made.loader.submit(batch_ends.unread(*claim, SourceUnavailable("It is away."), policy=ImportPolicy()))
     async with connection.transaction():
         await connection.execute("SELECT FROM batches WHERE job_no = $1 FOR UPDATE", job_no)
         loader = asyncio.create_task(made.loader.run())
@@ -169,8 +169,8 @@ async def test_what_the_database_refuses_for_the_moment_is_rescheduled_and_fails
     made = loading()
     await refuse(connection, code)
     await made.ledger.coordinate(plan_of([1], rows=1))
-    [one] = await made.ledger.claim()
-    made.loader.submit(read(*one))
+    [claim] = await made.ledger.claim()
+    made.loader.submit(read(*claim))
     async with working(made):
         await eventually_async(lambda: said(made, "load_delayed"), what="it is put off")
         await connection.execute("DROP TRIGGER refuse ON imported_records")
@@ -183,8 +183,8 @@ async def test_rows_that_the_database_never_takes_fail_their_batch(loading, conn
     made = loading()
     await refuse(connection, code)
     await made.ledger.coordinate(plan_of([1], rows=1))
-    [one] = await made.ledger.claim()
-    made.loader.submit(read(*one))
+    [claim] = await made.ledger.claim()
+    made.loader.submit(read(*claim))
     async with working(made):
         [ended] = await made.ended(1)
     assert (ended.status, ended.error_code) == ("failed", "rows_refused")

@@ -40,7 +40,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Expected:
     """What is to come of a file. `columns` are None where a format doesn't fix them."""
 
     columns: tuple[str, ...] | None
@@ -52,9 +52,9 @@ class Verdict:
         return self.refusal is not None and self.refusal.is_certain
 
 
-def refused(mentions: str) -> Verdict:
-    """The verdict on a file of which nothing may be imported."""
-    return Verdict(None, [], Refusal(mentions))
+def refused(mentions: str) -> Expected:
+    """What is expected of a file of which nothing may be imported."""
+    return Expected(None, [], Refusal(mentions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Case:
 
     name: str
     content: bytes
-    verdict: Verdict
+    expected: Expected
     key: tuple[str, ...]
     tags: frozenset[str] = frozenset()
     batch_size: int = 7

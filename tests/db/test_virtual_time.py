@@ -1,4 +1,4 @@
-"""Whose turn it is to be planned: by virtual time, which nothing that can't be planned holds back."""
+"""Which job is planned next: by virtual time, which nothing that can't be planned holds back."""
 
 from collections.abc import AsyncIterator
 
@@ -19,7 +19,7 @@ async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
 
 
 async def plan_next(connection: Connection) -> int:
-    """Plan the next job in turn; return its number."""
+    """Plan the next job; return its number."""
     async with connection.transaction():
         (job, *_) = await coordination.lock_queued_jobs(
             connection, 1, configuration_no=CONFIGURATION_NO, identity_nos=IDENTITY_NOS.values()

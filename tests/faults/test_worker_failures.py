@@ -97,7 +97,7 @@ async def test_an_entry_that_nobody_can_read_stands_for_nothing(fleet: Fleet, co
     assert {job_no, lost} == {row["job_no"] for row in await connection.fetch("SELECT job_no FROM jobs")}
 
 
-async def test_a_dead_worker_is_replaced_while_redis_is_away(own_engines: OwnEngines, tmp_path) -> None:
+async def test_a_dead_worker_is_replaced_while_redis_is_unavailable(own_engines: OwnEngines, tmp_path) -> None:
     fleet = Fleet(own_engines.database_url, own_engines.redis_url, tmp_path)
     try:
         async with database_connections(own_engines.database_url) as (connection,):

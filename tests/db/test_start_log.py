@@ -1,4 +1,4 @@
-"""Start marks: only under a lease that holds, also where a claim comes at that very moment."""
+"""Starts of calls are logged only under a lease that holds, also where a claim comes at that very moment."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Imports that meet what nobody foresaw: the trouble stays theirs, it is named, and it has an end."""
+"""Imports that meet an unforeseen failure: it affects no other import, is named, and has an end."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -161,7 +161,7 @@ async def test_an_import_that_cannot_even_be_begun_keeps_no_other_from_it(fleet,
     assert await job(connection, doomed) == ("completed", None, None)
 
 
-# Sources that are away
+# Sources that are unavailable
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ async def gateway(fleet: Fleet, erp) -> AsyncIterator[Gateway]:
         yield gateway
 
 
-async def test_a_source_that_is_away_for_a_while_costs_coordination_no_try(
+async def test_a_source_that_is_unavailable_for_a_while_costs_coordination_no_try(
     fleet, connection, gateway, redis_url
 ) -> None:
     gateway.shut()
@@ -189,7 +189,7 @@ async def test_a_source_that_is_away_for_a_while_costs_coordination_no_try(
     assert await job(connection, job_no) == ("completed", None, None)
 
 
-async def test_a_source_that_is_away_while_batches_are_read_costs_them_no_try(
+async def test_a_source_that_is_unavailable_while_batches_are_read_costs_them_no_try(
     fleet, connection, gateway, redis_url
 ) -> None:
     policy = {"max_attempts": 1, "batch_size": 1, "max_concurrent": 2}
@@ -214,7 +214,7 @@ async def _at_least(asked, number: int) -> bool:
 
 
 @pytest.mark.parametrize("found_by", ["coordination", "batches"])
-async def test_a_source_that_stays_away_fails_the_import_in_the_end(
+async def test_a_source_that_stays_unavailable_fails_the_import_in_the_end(
     fleet, connection, gateway, redis_url, found_by
 ) -> None:
     policy = {"max_attempts": 1, "batch_size": 4, "max_concurrent": 1}

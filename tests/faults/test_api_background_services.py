@@ -1,4 +1,4 @@
-"""An API one of whose duties failed ends: it would take requests that nobody answers."""
+"""An API whose background service failed ends: it would take requests that nothing answers."""
 
 import signal
 
