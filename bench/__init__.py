@@ -1,1 +1,1 @@
-"""`make bench`: what this machine gives, both sides of each ratio measured in one run. Nothing here is a test."""
+"""`make bench`: rates on this machine, both sides of each ratio measured in one run. Nothing here is a test."""

@@ -71,7 +71,7 @@ async def _client(port: int, path: str, count: int, *, unique: bool) -> dict[str
 
 
 async def _forget_queue(place: Place) -> None:
-    """Cancel what was posted: nobody runs it, and the audit speaks of what ran."""
+    """Cancel the posted jobs: no worker runs them, and the audit is of jobs that ran."""
     connection = await asyncpg.connect(place.database_url)
     await connection.execute("DELETE FROM jobs WHERE status = 'queued'")
     await connection.close()

@@ -28,7 +28,7 @@ NOTICE_SECONDS = 2.0
 
 
 def content_of(file: Path | None, *, simulate: bool) -> Content:
-    """Return what the arguments say. Raises StartError for a file that can't be, and for none at all."""
+    """Return the configuration that the arguments name. Raises StartError for an invalid file, and without any."""
     if file is None and not simulate:
         raise StartError("Name a TOML file, or give --simulate.")
     return Content(read_config_file(file) if file else ConfigFile(), simulate)

@@ -1,4 +1,4 @@
-"""The `breakwater` command: what can go wrong at start is said in one sentence and an exit code."""
+"""The `breakwater` command: a failure at start ends it with one sentence and an exit code."""
 
 import sys
 

@@ -89,7 +89,7 @@ def _look_at_database(settings: Settings) -> None:
 
 
 def settings_of(process: str) -> Settings:
-    """Return the settings of one process, with URLs; what it runs finds them in the environment too."""
+    """Return the settings of one process, with URLs; the environment of its child processes has them too."""
     settings = load_settings()
     configure_logs(settings.log_level, process=process)
     if settings.database_url and settings.redis_url:

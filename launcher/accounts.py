@@ -1,4 +1,4 @@
-"""Under which system account an engine runs, and what that account can reach. Root never runs an engine."""
+"""The system account that an engine runs under, and the files that it can reach. Root never runs an engine."""
 
 import os
 import pwd

@@ -83,7 +83,7 @@ def _copy_once(distribution: str, site: Path, parts: tuple[str, ...]) -> Path:
 
 
 def _open_to_all(root: Path) -> None:
-    """Let every account read what the installing one may have kept to itself."""
+    """Let every account read files that only the installing account may be able to read."""
     for folder, _, files in os.walk(root):
         Path(folder).chmod(0o755)
         for name in files:

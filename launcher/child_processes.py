@@ -15,7 +15,7 @@ log = structlog.get_logger()
 EARLY_SECONDS = 2
 """A process that lived shorter than this died at once; most of it is Python reading its modules."""
 FREE_RESTARTS = 3
-"""Early deaths that are answered at once: after a crash the kernel may need a while to free what an engine held."""
+"""Early deaths that are answered at once: after a crash the kernel may need a while to free an engine's files."""
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10
 

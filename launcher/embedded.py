@@ -20,7 +20,7 @@ class Engines:
     valkey: Valkey
 
     def start(self) -> None:
-        """Create what isn't there yet and start both; raises EngineError, with nothing left running."""
+        """Create missing data folders and start both; raises EngineError, with nothing left running."""
         try:
             for engine in (self.postgres, self.valkey):
                 engine.create()

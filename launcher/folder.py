@@ -1,4 +1,4 @@
-"""The data folder of a run: which one it is, the lock that holds it, and what others may read from it.
+"""The data folder of a run: its place, the lock that holds it, and what other processes may read from it.
 
 <folder>/                0711 when root made it, else 0700
     lock                 held by the run that uses the folder

@@ -26,7 +26,7 @@ class OrphanReaper:
         self._process = self._start(folder)
 
     def dismiss(self) -> None:
-        """Let the reaper end, after it has ended what is still there."""
+        """Let the reaper end, after it has ended the remaining processes."""
         if self._process.stdin:
             self._process.stdin.close()
         self._process.wait()

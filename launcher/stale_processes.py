@@ -37,7 +37,7 @@ def record_children(folder: Path, pid_by_name: Iterable[tuple[str, int]]) -> Non
 
 
 def end_stale_processes(folder: Path) -> None:
-    """End what another run on this folder left, in the order of a stop; the caller holds the reaper's lock."""
+    """End an earlier run's processes on this folder, in the order of a stop; the caller holds the reaper's lock."""
     recorded = folder / "children.json"
     if recorded.exists():
         for child in map(Recorded._make, json.loads(recorded.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""Requests to end a run: signals, and what wakes up for them."""
+"""Requests to end a run: signals, and waiting for them."""
 
 import contextlib
 import select

@@ -18,7 +18,7 @@ FLEET = "fleet"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series: its name without `_total`, what it says, and its labels but for `scope`.
+    """One series: its name without `_total`, its help text, and its labels but for `scope`.
 
     A counter shows 0 for the label values in `zeros` before anything happened: a rate doesn't see the increment with
     which a sample comes into being.
@@ -306,7 +306,7 @@ class Histograms:
         self._by_name = {series.name: Histogram(BUCKETS[series.name]) for series in HISTOGRAMS}
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a heartbeat carries: counts per bucket and the sum, by name."""
+        """Return the snapshot that a heartbeat carries: counts per bucket and the sum, by name."""
         return {name: {"counts": histogram.counts, "sum": histogram.sum} for name, histogram in self._by_name.items()}
 
     def add(self, snapshot: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The URL of Redis: what it may say, and what to do about one that can't be used. Connects to nothing."""
+"""The URL of Redis: its valid forms, and what to do about an invalid URL. Connects to nothing."""
 
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 

@@ -1,4 +1,4 @@
-"""Repeating what fails for now, such as a transaction while the database is unavailable: one mechanism for all."""
+"""Repeating steps that fail for now, such as a transaction while the database is unavailable: one mechanism for all."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar

@@ -22,7 +22,7 @@ from runtime.wrong_settings import sentence, unknown
 
 PREFIX = "BREAKWATER_"
 TEST_PREFIX = "BREAKWATER_TEST_"
-"""Names that only the tests read; they may stand in the environment of what a test starts."""
+"""Names that only the tests read; they may stand in the environment of processes that a test starts."""
 
 
 @dataclass(frozen=True, slots=True)

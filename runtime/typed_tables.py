@@ -41,12 +41,12 @@ class ByType:
 
 
 def bracketed(name: str) -> str:
-    """Return a choice as it stands in an error's place, where it is no part of what a person wrote."""
+    """Return a choice as it stands in an error's place, where no person wrote it."""
     return f"[{name}]"
 
 
 def _refuse_fields_of_others(models: Mapping[str, type[BaseModel]], name: str, table: Any) -> Any:
-    """Say which fields only other types have; what is empty says nothing and is left out."""
+    """Say which fields only other types have; empty fields are left out."""
     if not isinstance(table, dict):
         return table
     known = models[name].model_fields

@@ -1,4 +1,4 @@
-"""Turning what pydantic found wrong with a setting into one sentence that names it and says what to set."""
+"""Turning pydantic's errors about settings into one sentence that names it and says what to set."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -52,7 +52,7 @@ def _wanted(field: FieldInfo | None) -> str:
 
 
 def _is_bracketed(part: str) -> bool:
-    """Say whether a part of an error's place stands for a choice of the model's, and not for what a person wrote."""
+    """Say whether a part of an error's place stands for a choice of the model's, and not for a person's own word."""
     return part.startswith("[") and part.endswith("]")
 
 

@@ -48,9 +48,9 @@ SLOW_FOLDERS = ("launcher", "upgrades", "corpus", "incidents", "faults", "worker
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    turns = {folder: turn for turn, folder in enumerate(SLOW_FOLDERS)}
+    order = {folder: place for place, folder in enumerate(SLOW_FOLDERS)}
     items.sort(
-        key=lambda item: -1 if item.get_closest_marker("alone") else turns.get(item.path.parent.name, len(turns))
+        key=lambda item: -1 if item.get_closest_marker("alone") else order.get(item.path.parent.name, len(order))
     )
     if not hasattr(config, "workerinput"):  # which gets this from the process that shares out the tests
         _refuse_repeated(item.nodeid for item in items)

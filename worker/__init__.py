@@ -1,1 +1,1 @@
-"""The worker: plans queued jobs, runs what is due, records results, and keeps what it holds alive."""
+"""The worker: plans queued jobs, runs due batches, records results, and renews its leases."""

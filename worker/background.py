@@ -22,7 +22,7 @@ from worker.runner import Task, WorkerKind
 
 LEAVE_SECONDS = 1.0
 RELEASE_SECONDS = 2.0
-"""Kept of the grace period for releasing what didn't end in time."""
+"""Kept of the grace period for releasing batches that didn't end in time."""
 
 
 class Worker:
@@ -49,7 +49,7 @@ class Worker:
         self._broker_watch = BrokerWatch(context, self._consumer.look)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set, then end or release what is in hand."""
+        """Work until `stopping` is set, then end or release the batches in hand."""
         self._context.log.info("worker_started", worker_no=self._context.worker_no)
         async with asyncio.TaskGroup() as services:  # when one fails, no heartbeat goes on for the rest
             takers = [

@@ -17,7 +17,7 @@ AGAIN_SECONDS = 0.5
 
 
 class BrokerWatch:
-    """Probes for one worker. `look` looks at all that waits in PostgreSQL."""
+    """Probes for one worker. `look` looks at all waiting work in PostgreSQL."""
 
     def __init__(self, context: Context, look: Callable[[], Awaitable[None]]) -> None:
         self._context = context
@@ -42,7 +42,7 @@ class BrokerWatch:
         return None
 
     def _note(self, fault: Fault | None) -> None:
-        """Keep what was found; log it where it is news."""
+        """Keep the result of a probe; log it where it changed."""
         if fault is not None and fault != self._fault:
             self._context.log.warning("broker_not_writable", code=fault.code, detail=fault.detail)
         if fault is None and self._fault is not None:

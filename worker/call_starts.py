@@ -37,7 +37,7 @@ async def show_call_starts(context: Context, executor: Executor) -> None:
 def _to_show(run: BatchRun) -> Sequence[ShownCall]:
     """Return the calls of a batch that are out for a while and don't show it.
 
-    One that somebody held before may show calls of then; at the first look all of its other cells are cleared.
+    A batch that another worker held may show calls of then; at the first look all of its other cells are cleared.
     """
     latest_us = run.clock_us() - round(SHOWN_SECONDS * 1_000_000)
     starts = {

@@ -1,4 +1,4 @@
-"""Claiming: takes what is due while there is room, woken by an envelope, by freed room, or by a batch's own time.
+"""Claiming due batches while there is room: woken by an envelope, by freed room, or by a batch's own time.
 
 A full worker announces once that it leaves due work: a worker that has room looks, and announces what it
 leaves as well. So a stream with any entry in it means that a worker will look at everything that is due.
@@ -24,12 +24,12 @@ from worker.runner import Claiming, Runner, Wakes, WorkerKind
 
 RETRY_SECONDS = 0.2
 STARVED_SECONDS = 0.2
-"""How soon a batch with fewer permits than cells is offered what others left."""
+"""How soon a batch with fewer permits than cells is offered permits that others left."""
 
 
 @dataclass(slots=True)
 class _Queue:
-    """What a kind's runner may claim: whether something may be due, or will be at a moment of the monotonic clock.
+    """The queue of a kind's runner: whether a batch may be due, or will be at a moment of the monotonic clock.
 
     `others_know` where another worker has published a notice that it leaves batches of the kind.
     """
@@ -68,7 +68,7 @@ class Claimer:
         return [queue.runner for queue in self._queue_by_kind.values()]
 
     def wake(self) -> None:
-        """Say that something may be due."""
+        """Say that a batch of any kind may be due."""
         self._mark_all()
         self._wake.set()
 
@@ -85,7 +85,7 @@ class Claimer:
         self._wake.set()
 
     async def look(self) -> None:
-        """Claim what is due, as far as there is room."""
+        """Claim due batches, as far as there is room."""
         self._mark_all()
         await self._look_around()
 
@@ -103,7 +103,7 @@ class Claimer:
             self._looked_at = min(looked_at, default=None)
 
     async def _look_for(self, queue: _Queue) -> list[datetime]:
-        """Claim batches of a kind. What there is no room for is announced, unless all know and none was taken.
+        """Claim batches of a kind, and announce due ones that there is no room for, unless all know and none was taken.
 
         Return when the queue was looked at.
         """
@@ -177,7 +177,7 @@ class Claimer:
                 return claimed.looked_at
 
     async def _claim(self, runner: Runner, claim: Claiming) -> Claim:
-        """Claim in a transaction of its own and start what was claimed."""
+        """Claim in a transaction of its own and start the claimed batches."""
         claimant = Claimant(
             holder=secrets.randbits(63),
             worker_no=self._context.worker_no,

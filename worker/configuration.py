@@ -24,7 +24,7 @@ RETRY_SECONDS = 0.5
 class Served:
     """What a worker serves now, and the provider of every identity that it served since its start, by number.
 
-    A call ends with the provider that it began with; a cell that was claimed for an identity is answered by that one.
+    A call ends with the provider that it began with; a cell is answered by the identity that it was claimed for.
     """
 
     now: Serving

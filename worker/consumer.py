@@ -1,4 +1,4 @@
-"""Answering envelopes: one is acknowledged once what it names is planned, claimed, or found done."""
+"""Answering envelopes: each is acknowledged once its job or batch is planned, claimed, or found done."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -155,7 +155,7 @@ class Consumer:
             self._answered = [*self._answered, *entry_ids][-ENTRIES_KEPT:]
 
     async def _acknowledge_late(self) -> None:
-        """Take off the stream what Redis refused to take off before; forgotten entries are answered again, in vain."""
+        """Take off entries that Redis refused to take off before; forgotten ones are answered again, in vain."""
         late, self._answered = self._answered, []
         await self._acknowledge(late)
 

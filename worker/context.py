@@ -1,4 +1,4 @@
-"""What every background service of a worker shares: its stores, its name, its periods and what it serves."""
+"""What every background service of a worker shares: its stores, name, periods and configuration."""
 
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ class Context:
 
     `engine` waits for the disk on commit, `claims` doesn't; `heartbeats` is for those alone, so that no work keeps them
     from a connection.
-    `served` is what it serves, which follows the configuration in force. `open_source` opens what an import reads.
+    `served` follows the configuration in force. `open_source` opens the source of an import.
     """
 
     engine: Engine

@@ -1,4 +1,4 @@
-"""Planning: one transaction takes many queued jobs, writes their plans, and claims what there is room for."""
+"""Planning: one transaction takes many queued jobs, writes their plans, and claims batches while there is room."""
 
 import secrets
 import time

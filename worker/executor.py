@@ -1,4 +1,4 @@
-"""Running what was claimed: each open cell that is due is asked once, and each outcome goes to the writer.
+"""Running claimed batches: each open cell that is due is asked once, and each outcome goes to the writer.
 
 A batch whose provider makes calls has permits: so many of its cells are asked at once, and it starts none after its
 quantum, so that other batches get permits however long calls take.

@@ -6,7 +6,7 @@ from db.results import BatchReport, Recorded, is_dead_letter
 
 
 def log_flush(log: structlog.stdlib.BoundLogger, recorded: Recorded) -> None:
-    """Log what a flush did, after its commit."""
+    """Log the results of a flush, after its commit."""
     for report in recorded.stale:
         if report.results:  # else permits of a batch that ended with its last cell
             log.warning(

@@ -39,7 +39,7 @@ class InferenceRunner(Runner):
 
     @property
     def ending(self) -> Mapping[str, Task]:
-        """The executor, and what writes down what it does."""
+        """The executor, and the services that record what it does."""
         return {
             "executor": self._executor.run,
             "writer": self._writer.run,

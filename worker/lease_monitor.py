@@ -19,7 +19,7 @@ RETRY_SECONDS = 0.5
 class LeaseMonitor:
     """Looks at least every two seconds, and at once when a notice says that something was cancelled or resumed.
 
-    `on_notice` is called after each such notice: what was cancelled leaves room, and imports may have waited for its
+    `on_notice` is called after each such notice: a cancelled job leaves room, and imports may have waited for its
     end; those in `on_left`, by what a notice is about, where another worker leaves batches of a kind behind;
     `on_configuration` where another configuration was applied.
     """

@@ -26,7 +26,7 @@ class PendingRefusals:
     def note(self, run: BatchRun, report: BatchReport) -> None:
         """Let the calls in flight be the last of all batches in hand, if this report has a refusal by their pool.
 
-        A former address moves no circuit breaker of the one that is configured now.
+        A refusal by a former address changes no circuit breaker of the address that is configured now.
         """
         if not self.is_current(run):
             report.refusal, report.resets_breaker = None, False

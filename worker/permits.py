@@ -15,7 +15,7 @@ class Released(NamedTuple):
 
 
 class Permits:
-    """All permits of one sort in this worker. `in_use` may exceed `limit`, which bounds what is claimed."""
+    """All permits of one sort in this worker. `in_use` may exceed `limit`, which bounds claims."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -69,7 +69,7 @@ class BatchPermits:
         self._permits.in_use -= len(released)
 
     def report(self) -> Released:
-        """Return what was released since the last report; the batch is closed if that was all."""
+        """Return the permits released since the last report; the batch is closed if none is left."""
         released = self._granted - len(self._held)
         fresh, self._reported = released - self._reported, released
         self.is_closed = self.is_closed or not self._held

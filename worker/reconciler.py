@@ -1,4 +1,4 @@
-"""Comparing what PostgreSQL owes with what the stream holds; the one leader announces what fell between.
+"""Comparing the due work in PostgreSQL with the envelopes on the stream; the one leader announces lost work.
 
 It never decides throughput: everything it finds was lost by a crash, an emptied Redis, or a lease that ran out.
 """
@@ -54,7 +54,7 @@ class Reconciler:
                     self._context.log.warning("reconcile_delayed", error=str(error))
 
     async def _end_stalled_sessions(self) -> None:
-        """Free what a stopped process keeps locked; every worker does, since that may be the leader's own row."""
+        """Free the locks of a stopped process; every worker does, since that may be the leader's own row."""
         seconds = min(IDLE_SECONDS, self._context.lease_seconds)
 
         async def unit(connection: Connection) -> list[str]:

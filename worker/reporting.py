@@ -1,4 +1,4 @@
-"""What a batch report says of a cell whose try ended, or that ends without one. No I/O.
+"""The rows of a batch report: of a cell whose try ended, or that ends without a try. No I/O.
 
 Cells are named by their index in the batch's lists. Times are microseconds since the epoch by the database's clock.
 """
@@ -59,7 +59,7 @@ def completed(batch: ClaimedBatch, index: int, tried: Try, outcome: Completed) -
 
 
 def ended(batch: ClaimedBatch, index: int, tried: Try, failed: Failed, *, status: str) -> EndedCell:
-    """Return the row of a cell whose last try failed, or of which nobody knows whether the provider did it."""
+    """Return the row of a cell whose last try failed, or whose call has an unknown outcome."""
     return EndedCell(
         *cell_of(batch, index),
         *_asked(tried, failed),
@@ -130,7 +130,7 @@ def given_up(batch: ClaimedBatch, index: int, *, at_us: int, code: str, detail: 
 
 
 def responses(batch: ClaimedBatch, index: int, outcome: Outcome) -> list[ResponseRow]:
-    """Return the row of what a cell's try was answered, if that is to be kept."""
+    """Return the row of the answer to a cell's try, if it is to be kept."""
     response = outcome.reply.response
     return [] if response is None else [ResponseRow(*cell_of(batch, index), batch.attempts[index] + 1, *response)]
 

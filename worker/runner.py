@@ -1,4 +1,4 @@
-"""The seam of kinds in a worker: what each brings to plan its jobs and to run their batches; all else loops over these.
+"""The seam of kinds in a worker: how each plans its jobs and runs their batches; all else loops over these.
 
 A kind stands in a module of its own (`inference_runner.py`, `imports/runner.py`); `__main__.py` chooses which are run.
 """
@@ -16,7 +16,7 @@ from worker.context import Context
 from worker.left_work import publish_envelope
 
 Claiming: TypeAlias = Callable[[Connection, Claimant], Awaitable[Claim]]
-"""Claims in the caller's transaction what there is room for."""
+"""Claims batches in the caller's transaction, as far as there is room."""
 Task: TypeAlias = Callable[[], Coroutine[None, None, None]]
 """Runs until cancelled."""
 
@@ -40,8 +40,8 @@ class PlannedJobs:
 class Runner(ABC):
     """What a worker does with the jobs of one kind: it plans them, claims their batches, and runs these to their end.
 
-    Every batch that it holds is under a lease, which the worker renews. What isn't abstract is what a kind does that
-    plans at once and whose batches are few.
+    Every batch that it holds is under a lease, which the worker renews. The defaults suit a kind that plans at
+    once and has few batches.
     """
 
     is_eager = False
@@ -154,7 +154,7 @@ class Runner(ABC):
         """Wait until nothing is in hand."""
 
     async def recorded(self) -> None:
-        """Wait until what was handed over to be recorded is."""
+        """Wait until all submitted reports are recorded."""
         return
 
 
@@ -162,8 +162,8 @@ class Runner(ABC):
 class WorkerKind:
     """A kind as a worker runs it.
 
-    `left_notice` is what the notices are about by which other workers say that they leave batches of this kind; None
-    where they publish envelopes.
+    `left_notice` is the subject of notices that other workers leave batches of this kind; None where they publish
+    envelopes.
     """
 
     stored: StoredKind

@@ -1,4 +1,4 @@
-"""A claimed batch under way: which of its cells were asked, and what its reports say of them."""
+"""A claimed batch under way: the cells that were asked, and the reports of their outcomes."""
 
 import asyncio
 import random
@@ -141,7 +141,7 @@ class BatchRun:
                 report.ended.append(reporting.interrupted(self.batch, index, at_us=self.clock_us()))
 
     def give_up(self, report: BatchReport, code: str, detail: str) -> None:
-        """End what is open as failed, without asking."""
+        """End open cells as failed, without asking."""
         for index in self.untried:
             self.unreported -= 1
             cell = reporting.given_up(self.batch, index, at_us=self.clock_us(), code=code, detail=detail)
@@ -165,7 +165,7 @@ class BatchRun:
         self.is_probing = False
 
     def close(self, report: BatchReport) -> None:
-        """Say in a report, after all that it adds, what the batch still holds and when it is due again."""
+        """Complete a report with the permits that the batch still holds, and when it is due again."""
         report.freed_permits, report.is_released = self.permits.report()
         report.is_yielded = report.is_released and bool(self.untried)
         if not self.untried and self._due_at is not None:

@@ -71,7 +71,7 @@ class RunsInHand:
             self.update_room()
 
     def update_room(self) -> None:
-        """Set the events by what is in hand; called after each change of permits."""
+        """Set the events by the batches in hand; called after each change of permits."""
         if self._run_by_lease:
             self.is_empty.clear()
         else:

@@ -1,4 +1,4 @@
-"""The counters of triggers of coordination: what became of each, and which of them were duplicates."""
+"""The counters of triggers of coordination: their outcomes, and which of them were duplicates."""
 
 from collections.abc import Iterable
 

@@ -1,6 +1,6 @@
-"""Recording results: one flush at a time takes what has come in meanwhile; no timer, so little load waits for none.
+"""Recording results: one flush at a time takes all reports that came in during the last; no timer.
 
-A flush is one transaction. What it brings in of leases that others took changes nothing and is counted.
+A flush is one transaction. Reports under leases that other workers took change nothing and are counted.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class CellsMissing(Exception):
 class Writer:
     """Takes batch reports from the executor and records them.
 
-    After the commit of a flush `on_recorded` gets what it recorded and what was stale; `on_refused` gets a batch whose
+    After the commit of a flush `on_recorded` gets the recorded and the stale reports; `on_refused` gets a batch whose
     results the database won't take.
     """
 
@@ -55,7 +55,7 @@ class Writer:
         self._idle.set()
 
     def submit(self, report: BatchReport) -> None:
-        """Hand over what is new of a batch; it is merged with what already waits of it."""
+        """Hand over a batch's report; it is merged with a report of the batch that already waits."""
         waiting = self._waiting.setdefault(report.batch.key, report)
         if waiting is not report:
             waiting.completed += report.completed
@@ -85,9 +85,9 @@ class Writer:
                 self._idle.set()
 
     def _take(self) -> list[BatchReport]:
-        """Take what waits up to a flush, the smallest first: a small job doesn't wait behind the batches of large ones.
+        """Take the reports of a flush, the smallest first: a small job doesn't wait behind the batches of large ones.
 
-        Those wait no longer than for what a worker holds.
+        Large reports wait at most for the other batches that a worker holds.
         """
         taken: list[BatchReport] = []
         cells = 0

@@ -114,7 +114,9 @@ async def test_events_name_batches_as_the_waves_do(reader: httpx2.AsyncClient, s
     _, *ended = await items(reader, f"/jobs/{job.id}/events")
     shown = [event["data"]["batches"] for event in ended]
     batches = await items(reader, f"/jobs/{job.id}/waves/1/batches")
-    assert sorted(item["batch_id"] for told in shown for item in told) == [batch["batch_id"] for batch in batches]
+    assert sorted(item["batch_id"] for batches_shown in shown for item in batches_shown) == [
+        batch["batch_id"] for batch in batches
+    ]
     stored = await rows.fetchval("SELECT data #> '{batches,0,batch_id}' FROM events ORDER BY event_no DESC LIMIT 1")
     assert stored in {"1", "2"}
 
@@ -161,9 +163,9 @@ async def test_events_of_every_kind_are_shown(reader: httpx2.AsyncClient, seeds:
         "something_new": {"batches": [7, 8], "deep": {"batches": 3}},
     }
     for number, (kind, data) in enumerate(stored.items(), 1):
-        told = orjson.dumps(data).decode()
+        text = orjson.dumps(data).decode()
         await rows.execute(
-            "INSERT INTO events VALUES ($1, $2, $3, now(), 'api:127.0.0.1', $4)", job.job_no, number, kind, told
+            "INSERT INTO events VALUES ($1, $2, $3, now(), 'api:127.0.0.1', $4)", job.job_no, number, kind, text
         )
     found = await items(reader, f"/jobs/{job.id}/events")
     assert {event["type"]: event["data"] for event in found} == {

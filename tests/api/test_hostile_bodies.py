@@ -98,7 +98,7 @@ WELL_FORMED = {
     "name of 500,000 characters": plain(name='"' + MARK * 38_000 + '"'),
     "field of 500,000 characters": plain(**{NAME * 125_000: "1"}),
     "50,000 unknown fields": plain(**{f"{NAME}{n}": "1" for n in range(50_000)}),
-    "twins in two Unicode forms": metadata('{"\u00e9":1,"e\u0301":2}'),
+    "equal names in two Unicode forms": metadata('{"\u00e9":1,"e\u0301":2}'),
     "1,000 of each": plain(models=listed(1000, "m"), regions=listed(1000, "r"), questions=listed(1000, "q")),
     "200 of each": plain(models=listed(200, "m"), regions='["us-east","eu-west"]', questions=listed(200, "q")),
     "100,000 models": plain(models="[" + ",".join(['"m"'] * 100_000) + "]"),

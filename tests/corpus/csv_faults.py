@@ -13,7 +13,7 @@ Random = random.Random
 
 
 def draw_csv_fault(name: str, rng: Random) -> Case:
-    """Return a file with one fault, by turns as the case's number goes up, and what comes of it."""
+    """Return a file with one fault, chosen by the case's number, and the expected result."""
     written = draw_written(rng)
     fault = [*FAULTS, _COMPRESSION][int(name.rpartition("-")[2]) % (len(FAULTS) + 1)]
     ending = rng.choice(ENDINGS if fault != _COMPRESSION else (".gz", ".zst"))

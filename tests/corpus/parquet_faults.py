@@ -15,7 +15,7 @@ _BROKEN = "write|export|copy|damaged|complete|corrupt|truncated|cut|checksum|no 
 
 
 def draw_fault(name: str, rng: Random) -> Case:
-    """Return a file with one fault, by turns as the case's number goes up, and what comes of it."""
+    """Return a file with one fault, chosen by the case's number, and the expected result."""
     fault = list(FAULTS)[int(name.rpartition("-")[2]) % len(FAULTS)]
     content, expected = FAULTS[fault](rng)
     return Case(f"{name}.parquet", content, expected, ("id",), frozenset({fault}))

@@ -85,7 +85,7 @@ async def both_wait(connection: Connection) -> None:
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with asyncio.timeout(10):
         while await connection.fetchval(waiting) < 2:
-            pass  # asking gives the two their turn
+            pass  # the queries let the other two tasks run
 
 
 async def test_a_batch_whose_lease_was_taken_changes_nothing(ledger, connection) -> None:

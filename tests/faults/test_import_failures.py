@@ -83,8 +83,8 @@ async def test_a_staging_folder_that_cannot_be_written_keeps_its_import_waiting_
     job_no = await store_import(connection, import_body(csv_type("customer"), policy={"max_attempts": 1}))
     (worker,) = fleet.start(1)
     await publish_envelopes(redis_url, [job_no])
-    put_off = worker.wait_for("coordination_put_off", code="source_unavailable")
-    assert str(tmp_path) not in put_off["detail"]
+    rescheduled = worker.wait_for("coordination_put_off", code="source_unavailable")
+    assert str(tmp_path) not in rescheduled["detail"]
     other = await store_import(connection, import_body(erp_type("line")))
     await publish_envelopes(redis_url, [other])
     await eventually_async(

@@ -155,7 +155,7 @@ def second_service(
     engines: Any, shared_database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Process]:
     """Another API on the same stores as `service`."""
-    output = tmp_path_factory.mktemp("twin") / "api.log"
+    output = tmp_path_factory.mktemp("second_service") / "api.log"
     with running("api", output, shared_database_url, engines.redis_url) as process:
         yield process
 

@@ -216,7 +216,7 @@ async def test_a_billing_limit_opens_the_circuit_breaker_of_its_provider_alone(
     async def is_closed_again() -> bool:
         return (await connection.fetchval("SELECT max(gate_times) FROM pools")) >= 3
 
-    await eventually_async(is_closed_again, seconds=20, what="the gate closed three times")
+    await eventually_async(is_closed_again, seconds=20, what="the circuit breaker opened three times")
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = 2") == "completed"
     refused = len([call for call in provider.calls if call.model == "model-0"])
     assert refused <= 2 * 10 + 4, "the first calls of each worker, and one probe each time after"

@@ -1,4 +1,4 @@
-"""Work that was taken away stops soon: pushed by a notice, and found within two seconds without one."""
+"""Work whose lease was lost stops soon: pushed by a notice, and found within two seconds without one."""
 
 import time
 

@@ -106,8 +106,8 @@ async def test_an_envelope_for_nothing_is_acknowledged(fleet: Fleet, connection)
     (worker,) = fleet.start()
     await publish_envelopes(fleet.redis_url, [404])
     async with broker_client(fleet.redis_url) as client:
-        bell = Envelope(job=404, batch=7, source="fallback", enqueued_at=time.time())
-        await envelopes.publish(client, [bell])
+        envelope = Envelope(job=404, batch=7, source="fallback", enqueued_at=time.time())
+        await envelopes.publish(client, [envelope])
     await stream_is_empty(fleet.redis_url)
     assert worker.is_alive
     assert await counter_total(connection, "breakwater_duplicates_prevented") == 0

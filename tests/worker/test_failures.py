@@ -1,4 +1,4 @@
-"""Tries that fail: repeated with backoff by whoever is there, then an end with its reason; never a loss."""
+"""Tries that fail: repeated with backoff by any worker, then an end with its reason; never a loss."""
 
 import json
 

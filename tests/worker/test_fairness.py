@@ -51,7 +51,7 @@ def mixed_sizes(jobs: int) -> list[int]:
 
 @pytest.mark.alone
 async def test_jobs_of_one_cell_are_not_behind_150_others(fleet: Fleet, connection) -> None:
-    """A busy machine may take longer than a second for anything; in turn of arrival some would wait for all others."""
+    """A busy machine may take longer than a second for anything; in order of arrival some would wait for all others."""
     waits, took = await run_mixed(fleet, connection, mixed_sizes(150), seconds=60)
     assert waits[-1] < max(SMALL_JOB_SECONDS, took * 0.6)
 

@@ -58,7 +58,7 @@ async def batch_costs(connection: Connection) -> list[float]:
 async def reading_costs(connection: Connection, source: FileSource) -> tuple[list[float], list[float]]:
     """Seconds that reading takes of the first and last batches as they were planned, from what the workers staged.
 
-    By turns, so that what else this machine does slows both alike.
+    Alternately, so that what else this machine does slows both alike.
     """
     rows = await connection.fetch("SELECT range FROM import_batches ORDER BY batch_no")
     first, last = [], []

@@ -1,4 +1,4 @@
-"""Who leads among real workers: a dead leader is followed, one that stood still writes nothing, and none is told of."""
+"""Who leads among real workers: a dead leader is followed, one that stood still writes nothing, and none is logged."""
 
 import os
 import signal

@@ -172,7 +172,7 @@ async def test_what_the_database_refuses_for_the_moment_is_rescheduled_and_fails
     [claim] = await made.ledger.claim()
     made.loader.submit(read(*claim))
     async with working(made):
-        await eventually_async(lambda: said(made, "load_delayed"), what="it is put off")
+        await eventually_async(lambda: said(made, "load_delayed"), what="it is delayed")
         await connection.execute("DROP TRIGGER refuse ON imported_records")
         [ended] = await made.ended(1)
     assert (ended.status, ended.inserted) == ("completed", 1)

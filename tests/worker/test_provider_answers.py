@@ -1,6 +1,6 @@
 """What is recorded for each answer in the table of docs/reference/providers.md, which these tests read.
 
-Each answer comes once from a real server, to a real worker; whoever asks again gets another one.
+Each answer comes once from a real server, to a real worker; a second request gets another answer.
 """
 
 import asyncio

@@ -71,7 +71,7 @@ async def test_what_is_configured_no_more_is_held_and_the_rest_runs(
 
 
 async def fleet_has_looked(fleet: Fleet, connection) -> None:
-    """Wait until a job that came after all others has ended: whoever took it passed over those before it."""
+    """Wait until a job that came after all others has ended: its worker skipped those before it."""
     (last,) = await store_jobs(connection, [job_body(models=["last"])])
     await publish_envelopes(fleet.redis_url, [last])
     has_ended = "SELECT finished_at IS NOT NULL FROM jobs WHERE job_no = $1"

@@ -56,7 +56,7 @@ def refused(failed: Failed, *, attempts: int, forgiven: int) -> tuple[list[Retri
 
 
 def test_the_cell_with_the_fewest_tries_is_asked_first() -> None:
-    """Else the cell that is always refused would be each probe, and keep the gate closed for all beside it."""
+    """Else the cell that is always refused would be each probe, and keep the circuit breaker open for all others."""
     run = run_of([5, 0, 1, 0], [5, 0, 1, 0])
     order = [run.next_untried() for _ in range(4)]
     assert order == [1, 3, 2, 0]
@@ -108,7 +108,7 @@ def test_a_refusal_says_whether_it_answers_a_probe() -> None:
 
 
 def test_of_a_batch_that_probes_only_the_first_call_decides_about_the_circuit_breaker() -> None:
-    """Those after it are many at once: each refusal would make the pause twice as long, each answer open the gate."""
+    """Those after it are many at once: each refusal would make the pause twice as long, each answer close it."""
     run = run_of([0, 0, 0], [0, 0, 0], is_probe=True)
     said = []
     for index, outcome in enumerate((Completed("yes"), RATE_LIMIT, Completed("no"))):

@@ -1,4 +1,4 @@
-"""Answers kept whole, cut ones told from whole ones, and calls that show since when they are out.
+"""Answers kept whole, cut answers marked, and calls that show since when they are out.
 
 A real server answers a real worker; what a person sees of it comes through the routes.
 """

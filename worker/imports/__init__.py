@@ -1,1 +1,1 @@
-"""Imports in a worker: what coordinates one, what reads its batches, and what writes their rows."""
+"""Imports in a worker: coordinating them, reading their batches, and writing the rows."""

@@ -1,4 +1,4 @@
-"""What becomes of a batch of an import that was read, or that couldn't be."""
+"""The report of an import's batch that was read, or that couldn't be."""
 
 import random
 from collections.abc import Collection, Sequence
@@ -38,7 +38,7 @@ def read(
 
 
 def unread(batch: ClaimedBatch, given: ImportRange, error: SourceError, *, policy: ImportPolicy) -> ImportReport:
-    """Return what becomes of a batch that couldn't be read: it is tried again later, or it failed."""
+    """Return the report of a batch that couldn't be read: it is tried again later, or it failed."""
     report = _failed(batch, given, error.code, error.detail)
     counted = given.attempts + 1 - given.forgiven
     jitter = random.random()  # noqa: S311 - it needs no secrecy

@@ -27,7 +27,7 @@ class Failure:
 
 
 def unread(coordination: Coordination, failure: SurveyFailure, *, policy: ImportPolicy) -> Failure:
-    """Return what becomes of an import whose sources couldn't all be counted."""
+    """Return the failure of an import whose sources couldn't all be counted."""
     is_free = failure.is_unavailable and is_forgiven(coordination.away_seconds)
     is_retryable = is_free or (failure.retryable and coordination.attempts + 1 < policy.max_attempts)
     return Failure(failure.code, storable(failure.detail), is_retryable, failure.is_unavailable, is_free)

@@ -53,7 +53,7 @@ class CoordinationLease:
                 renewing.cancel()
         except* Fenced:
             is_fenced = True
-        if is_fenced:  # out of the group, which would wrap what an unavailable store raises
+        if is_fenced:  # out of the group, which would wrap the errors of an unavailable store
             await self._count_fenced()
 
     async def _renew(self) -> None:

@@ -44,7 +44,7 @@ class ImportCoordinator:
         self._wake.set()
 
     async def run(self) -> None:
-        """Coordinate until cancelled; what is under way then is released."""
+        """Coordinate until cancelled; the leases in hand are released then."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()

@@ -1,4 +1,4 @@
-"""Running batches of imports: each reads its range of its source, and what it read goes to the loader."""
+"""Running batches of imports: each reads its range of its source, and its rows go to the loader."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ KEPT_SPECS = 100
 class Importer:
     """Reads this worker's claimed batches of imports side by side, and holds them `in_hand` until they are loaded.
 
-    `on_half_read` is called when half of what there was to read is read: more may be claimed then, while that is
+    `on_half_read` is called when half of the batches are read: more may be claimed then, while those are
     loaded. Jobs whose sources this worker doesn't know are `skipped`.
     """
 
@@ -88,7 +88,7 @@ class Importer:
             self.release(batch)
 
     def drain(self) -> None:
-        """Read nothing more; what was read is still loaded, the rest is released."""
+        """Read nothing more; batches that were read are still loaded, the others are released."""
         for read in list(self.in_hand.all):
             if not read.is_read:
                 self.release(read.batch)

@@ -1,4 +1,4 @@
-"""What a load says in the logs: a line per job and code, however many of its batches failed, and per wave and job."""
+"""The log lines of a load: a line per job and code, however many of its batches failed, and per wave and job."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ NAMED_JOBS = 5
 
 
 def named(batch: ClaimedBatch, given: ImportRange) -> Mapping[str, object]:
-    """Return what a line about report batch calls it."""
+    """Return the fields that name a batch in a log line."""
     return {
         "job_id": given.job_id,
         "job_no": batch.job_no,
@@ -30,7 +30,7 @@ def job_ids(batches: Sequence[ImportReport]) -> Sequence[str]:
 
 
 def log_load(log: structlog.stdlib.BoundLogger, recorded: ImportRecorded) -> None:
-    """Log what a load did."""
+    """Log the results of a load."""
     for report in recorded.stale:
         log.warning(
             "duplicate_prevented",

@@ -1,6 +1,6 @@
 """Loading: the rows of several batches and their ends go out in one transaction, while the next ones are read.
 
-No timer: a load takes what was read while the ones before were under way, so little work waits for none.
+No timer: a load takes the batches that were read during the loads before it, so a single batch never waits.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Loader:
         self._limit_by_batch: dict[tuple[int, int, int, int], asyncio.Timeout] = {}
 
     def submit(self, report: ImportReport) -> None:
-        """Hand over what became of a batch."""
+        """Hand over the report of a batch."""
         self._waiting.append(report)
         self._arrived.set()
 
@@ -65,7 +65,7 @@ class Loader:
                 await self._load(self._take())
 
     def _take(self) -> list[ImportReport]:
-        """Take what makes a transaction. Of jobs that load into the same rows it takes one; the others' come later."""
+        """Take reports for one transaction. Of jobs that load into the same rows it takes one, the others later."""
         taken: list[ImportReport] = []
         left: list[ImportReport] = []
         job_by_record_set: dict[int, int] = {}
@@ -85,7 +85,7 @@ class Loader:
         return taken
 
     async def _load(self, taken: Sequence[ImportReport]) -> None:
-        """Record these, whatever it takes: a key that came twice becomes a reject, what is refused fails alone."""
+        """Record these: a key that came twice becomes a reject, and a batch that the database refuses fails alone."""
         while True:
             try:
                 recorded, seconds = await self._commit(taken)
@@ -133,7 +133,7 @@ class Loader:
     async def _commit(self, taken: Sequence[ImportReport]) -> tuple[ImportRecorded, float]:
         """Write these in one transaction, tried again while the database can't; return how long the last try took.
 
-        Raises as `_record`, and what the database refuses of the values.
+        Raises as `_record`, and INVALID_DATA where the database refuses values.
         """
 
         async def timed() -> tuple[ImportRecorded, float]:

@@ -11,14 +11,14 @@ from domain.import_spec import ImportSpec
 ROOM_BATCHES = 30
 """Batches of imports in hand: those that are read while two loads of ten are under way."""
 ROOM_BYTES = 64 * 1024 * 1024
-"""What their rows may take of memory, about; one batch is read whatever it takes."""
+"""The memory that their rows may take, about; one batch is read whatever its size."""
 UNKNOWN_BYTES = ROOM_BYTES // 4
-"""What the first batch of a record type is taken to be, which is read before others of it."""
+"""The assumed size of a record type's first batch, which is read before others of it."""
 
 
 @dataclass(slots=True, eq=False)
 class BatchRead:
-    """A claimed batch of an import: its range, whether it was read to the end, and what its rows take of memory.
+    """A claimed batch of an import: its range, whether it was read to the end, and the memory that its rows take.
 
     `spec` is None where no version of ours can read it: the batch is only to be ended.
     """
@@ -68,7 +68,7 @@ class ReadsInHand:
         return max(0, ROOM_BATCHES - len(self.all))
 
     def find(self, batch: ClaimedBatch) -> BatchRead | None:
-        """Return what is read of a batch that is in hand under this very lease."""
+        """Return the read of a batch that is in hand under this very lease."""
         return self._read_by_lease.get(batch.key)
 
     def take(self, read: BatchRead) -> None:
@@ -111,7 +111,7 @@ class ReadsInHand:
         self._row_bytes = {key: width for key, width in self._row_bytes.items() if key[0] in kept}
 
     def _bytes_of(self, read: BatchRead) -> float:
-        """Return what its rows take, or are expected to."""
+        """Return the bytes that its rows take, or are expected to."""
         if read.is_read:
             return read.bytes
         row_bytes = self._row_bytes.get(read.record_type)

@@ -16,7 +16,7 @@ from worker.left_work import publish_notice
 from worker.runner import Claiming, PlannedJobs, Runner, Task, Wakes, WorkerKind
 
 LEFT_NOTICE = "imports"
-"""Its room is a worker's own: an envelope might be answered by one that has none."""
+"""A notice reaches every worker; an envelope might be answered by a worker without room."""
 
 
 class ImportRunner(Runner):
@@ -36,7 +36,7 @@ class ImportRunner(Runner):
 
     @property
     def ending(self) -> Mapping[str, Task]:
-        """What reads batches and what writes their rows."""
+        """The importer and the loader."""
         return {"importer": self._importer.run, "loader": self._loader.run}
 
     async def plan(self, sources: Mapping[int, str]) -> PlannedJobs:

@@ -59,7 +59,7 @@ class Providers:
         self._client: httpx2.AsyncClient | None = None
 
     def serve(self, configuration: Configuration, secrets: Secrets, standing: Standing) -> Serving:
-        """Return what this worker serves under a configuration, as far as it has the keys and URLs."""
+        """Return the providers that this worker serves under a configuration, as far as it has the keys and URLs."""
         regions = regions_of(configuration.content)
         by_provider = configuration.content.providers
         is_simulated = configuration.content.is_simulated
@@ -90,7 +90,7 @@ class Providers:
         )
 
     async def aclose(self) -> None:
-        """Let go of what the providers hold open."""
+        """Close the connections of the providers."""
         if self._client is not None:
             await self._client.aclose()
 

@@ -1,4 +1,4 @@
-"""A call over HTTP while it is under way: how far it came, and what came back, up to a bound."""
+"""A call over HTTP while it is under way: how far it came, and the answer, up to a bound."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing

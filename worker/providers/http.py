@@ -36,17 +36,17 @@ class Dialect(Protocol):
     PATH: str
 
     def body_of(self, call: Call) -> dict[str, Any]:
-        """Return what is posted for a call."""
+        """Return the body for a call."""
         ...
 
     def outcome_of(self, document: Any, answer: Answer) -> Outcome:
-        """Return what the JSON of a 2xx answer means."""
+        """Return the meaning of the JSON of a 2xx answer."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a provider is reached, by canonical region, and as whom.
+    """Where a provider is reached, by canonical region, and with which credentials.
 
     `timeout_seconds` bounds a call, all of it, beside the call's own limit. `canonical` returns the name of the region
     that is spelled in some way, None if there is none.
@@ -88,7 +88,7 @@ class HttpProvider:
         }
 
     async def answer(self, call: Call) -> Outcome:
-        """Call once; return what came of it. Nothing but a cancellation is raised."""
+        """Call once; return the outcome. Nothing but a cancellation is raised."""
         exchange = Exchange()
         try:
             outcome = await self._ask(call, exchange)

@@ -24,7 +24,7 @@ PATH = "/inference"
 
 
 def body_of(call: Call) -> dict[str, Any]:
-    """Return what is posted: the question as the prompt, and the only region that is wanted."""
+    """Return the body: the question as the prompt, and the only region that is wanted."""
     return {
         **call.given_parameters,
         "model": call.model_id,

@@ -24,7 +24,7 @@ PATH = "/chat/completions"
 
 
 def body_of(call: Call) -> dict[str, Any]:
-    """Return what is posted: the question as the only message."""
+    """Return the body: the question as the only message."""
     messages = [{"role": "user", "content": call.question}]
     return {**call.given_parameters, "model": call.model_id, "messages": messages}
 

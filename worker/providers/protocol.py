@@ -1,4 +1,4 @@
-"""What a provider is to the worker: it answers one call, or says how that failed."""
+"""The provider as the worker sees it: it answers one call, or says how that failed."""
 
 import secrets
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class Call:
         return {name: value for name, value in self.parameters.items() if value is not None}
 
     def new_traceparent(self) -> str:
-        """Return what goes with the call as `traceparent`: the job's trace and a new span."""
+        """Return the call's `traceparent`: the job's trace and a new span."""
         return f"00-{self.trace_id}-{secrets.token_hex(8)}-01"
 
 
@@ -61,5 +61,5 @@ class Provider(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of what answering held open."""
+        """Close the connections."""
         ...

@@ -1,4 +1,4 @@
-"""An answer that came as events (SSE) though none were asked for, put together to what it would have been without."""
+"""An answer that came as events (SSE) though none were asked for, put together to the usual JSON."""
 
 from collections.abc import Sequence
 from typing import Any
