@@ -112,7 +112,7 @@ async def test_many_posts_beside_many_applications_are_each_stored_under_a_numbe
     [{"on_duplicate": "create"}, {}, {"id": "mine"}],
     ids=["without a lock of its own", "by content", "by id"],
 )
-async def test_nothing_is_stored_while_somebody_applies_and_then_only_under_the_number_in_force(
+async def test_nothing_is_stored_while_a_configuration_is_applied_and_then_only_under_the_number_in_force(
     engine: Engine, changes: dict[str, Any]
 ) -> None:
     async def read(connection: Connection) -> Configuration:
@@ -289,7 +289,7 @@ async def test_what_ran_before_there_was_a_configuration_is_counted_apart(
     assert audit["simulated"] == 2
 
 
-async def test_the_queue_and_the_metrics_say_who_serves_what(
+async def test_the_queue_and_the_metrics_name_the_workers_of_each_provider(
     start_api: Callable[..., Process],
     start_worker: Callable[..., Process],
     database_url: str,

@@ -384,7 +384,9 @@ async def test_a_parameter_that_would_be_ignored_is_refused(reader, path: str) -
     assert problem["errors"][0]["parameter"] == "force"
 
 
-async def test_what_somebody_holds_for_long_is_asked_to_come_back(reader, seeds: Seeds, rows: Any, monkeypatch) -> None:
+async def test_a_submission_whose_lock_is_held_for_long_is_asked_to_come_back(
+    reader, seeds: Seeds, rows: Any, monkeypatch
+) -> None:
     monkeypatch.setattr("db.controls.LOCK_TIMEOUT", "50ms")
     job = await seeds.submit(questions=TWO)
     await seeds.plan()

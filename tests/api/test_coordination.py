@@ -177,7 +177,7 @@ async def test_events_of_every_kind_are_shown(reader: httpx2.AsyncClient, seeds:
     assert {(event["source"], event["worker"]) for event in found} == {("api:127.0.0.1", None)}
 
 
-async def test_submissions_tell_who_asked_and_why_it_joined(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_submissions_show_their_client_and_why_they_joined(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     job = await seeds.submit()
     await seeds.enter(job, "joined", "replayed", "rejected")
     found = await every_item(reader, f"/jobs/{job.id}/submissions", limit=3)

@@ -18,7 +18,7 @@ def ledger(engine: Engine) -> ImportSteps:
     return ImportSteps(engine)
 
 
-async def test_datasets_are_listed_with_their_record_types_and_who_imported_them_last(
+async def test_datasets_are_listed_with_their_record_types_and_their_last_imports(
     reader: httpx2.AsyncClient, ledger: ImportSteps, rows
 ) -> None:
     assert (await reader.get("/datasets")).json() == {"items": [], "next_cursor": None}

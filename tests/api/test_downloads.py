@@ -1,4 +1,4 @@
-"""All cells of a job as a file: complete or visibly not, of one moment, in bounded memory, at nobody else's cost."""
+"""All cells of a job as a file: complete or visibly not, of one moment, in bounded memory, at no others' cost."""
 
 import asyncio
 import csv

@@ -56,7 +56,7 @@ async def test_another_tenants_events_are_not_shown(reader: httpx2.AsyncClient, 
     assert [event["job_id"] for event in await page(reader)] == [own.id]
 
 
-async def test_the_queue_names_who_holds_readers_back(
+async def test_the_queue_names_the_session_that_holds_readers_back(
     reader: httpx2.AsyncClient, seeds: Seeds, database_url: str
 ) -> None:
     first, _ = await seeds.submit(), await seeds.submit()

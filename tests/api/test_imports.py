@@ -96,7 +96,7 @@ async def test_imported_rows_are_downloaded_whole(
     assert len(csv.text.splitlines()) == 1201
 
 
-async def test_what_nobody_imported_is_not_there(client) -> None:
+async def test_a_dataset_without_an_import_is_not_there(client) -> None:
     answer = await client.http.get("/datasets/ledger/records", params={"record_type": "customer"})
     assert answer.status_code == 404
     assert (await client.http.get("/jobs/nothing/rejects")).status_code == 404

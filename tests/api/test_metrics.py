@@ -189,7 +189,7 @@ async def test_the_age_of_a_live_workers_heartbeat_is_measured(
     assert age == pytest.approx(10, abs=5)
 
 
-async def test_how_long_nobody_led_is_measured(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_the_time_without_a_leader_is_measured(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     assert fleet_value(await scrape_samples(reader), "breakwater_leader_idle_seconds") is None
     await lead(seeds.engine, RECONCILING, seeds.worker_no, lease_seconds=60)
     await rows.execute("UPDATE leaders SET worked_at = now() - interval '90 seconds'")

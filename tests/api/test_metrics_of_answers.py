@@ -1,4 +1,4 @@
-"""Answers of echo, cut ones, and ones of a region that nobody confirmed are counted as the rows in the database say."""
+"""Answers of echo, cut ones, and those of an unconfirmed region are counted as the rows in the database say."""
 
 from pathlib import Path
 from typing import Any

@@ -1,11 +1,11 @@
-"""GET /operations: who paused and resumed what, newest first."""
+"""GET /operations: pauses and resumes with their clients, newest first."""
 
 import httpx2
 
 from tests.support.reading_app import every_item
 
 
-async def test_each_change_is_listed_with_who_and_why(reader: httpx2.AsyncClient) -> None:
+async def test_each_change_is_listed_with_its_client_and_reason(reader: httpx2.AsyncClient) -> None:
     assert (await reader.get("/operations")).json() == {"items": [], "next_cursor": None}
     for path in ("/regions/EU/pause", "/regions/EU/resume", "/providers/echo/pause"):
         await reader.post(path, json={"reason": path})

@@ -195,7 +195,7 @@ async def test_a_spec_that_waits_is_taken(two: tuple[Client, Client]) -> None:
     assert (answer.status_code, answer.json()["spec"]["policy"]["on_paused"]) == (202, "wait")
 
 
-async def test_a_press_is_logged_with_who_and_why(
+async def test_a_pause_is_logged_with_its_client_and_reason(
     start_api: Callable[..., Process], database_url: str, redis_url: str
 ) -> None:
     process = start_api(database_url, redis_url)

@@ -100,7 +100,7 @@ def test_options_of_the_whole_server_is_answered(service: Process) -> None:
 
 @pytest.fixture(scope="module")
 def counting(engines: Any, module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """An API whose counters nobody else moves."""
+    """An API of its own, so that no other test moves its counters."""
     output = tmp_path_factory.mktemp("counting") / "api.log"
     with running("api", output, module_database_url, engines.redis_url) as process:
         yield process

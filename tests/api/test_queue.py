@@ -55,7 +55,7 @@ async def test_an_empty_queue_shows_zeros_and_its_workers(reader: httpx2.AsyncCl
     assert worker["configuration"] == {"number": None, "is_current": False, "file": "none", "not_served": []}
 
 
-async def test_the_queue_says_who_leads_and_that_nobody_does_any_more(
+async def test_the_queue_names_the_leader_and_says_when_there_is_none_any_more(
     reader: httpx2.AsyncClient, engine: Engine, seeds: Seeds, rows: Any
 ) -> None:
     assert (await queue(reader))["leader"] is None

@@ -130,7 +130,7 @@ async def test_without_dedup_seconds_only_active_jobs_are_joined(
 
 
 @pytest.mark.parametrize("reason", ["same_spec_active", "same_spec_recent"])
-async def test_a_duplicate_is_refused_for_those_who_ask_for_it(client: Client, reason: str) -> None:
+async def test_a_duplicate_is_refused_for_clients_that_ask_for_it(client: Client, reason: str) -> None:
     body = unique()
     created = (await client.post(body)).json()["job"]
     if reason == "same_spec_recent":
@@ -149,7 +149,7 @@ async def test_a_duplicate_is_refused_for_those_who_ask_for_it(client: Client, r
     )
 
 
-async def test_a_duplicate_is_created_for_those_who_ask_for_it(client: Client) -> None:
+async def test_a_duplicate_is_created_for_clients_that_ask_for_it(client: Client) -> None:
     body = unique()
     await client.post(body)
     created = await client.post({**body, "on_duplicate": "create"})

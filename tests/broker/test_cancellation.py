@@ -70,7 +70,7 @@ async def test_a_cancellation_is_heard_though_the_connection_breaks(redis_url: s
 
 
 async def test_a_cancellation_is_heard_while_all_connections_are_in_use(redis_url: str) -> None:
-    """Those who wait for a connection leave it to the others when they are cancelled."""
+    """Cancelled tasks leave the connection that they wait for to the others."""
     client = envelopes.connect(redis_url, connections=1)
     try:
         await envelopes.reserve(client, "one", count=1, block_seconds=0.001)

@@ -58,7 +58,7 @@ def counted(heard: list[list[Notice]], count: int) -> Awaitable[bool]:
     return eventually_async(look, what="heard")
 
 
-async def test_everybody_who_listens_hears_a_notice(client: Client) -> None:
+async def test_every_listener_gets_a_notice(client: Client) -> None:
     async with listening(client, listeners=2) as heard:
         await notices.publish(client, PAUSES)
         await notices.publish(client, Notice(about="cancelled", job=7))

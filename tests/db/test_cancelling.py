@@ -147,7 +147,7 @@ async def test_cancel_against_finish(seeds: Seeds, controls, connection: Connect
 
 
 async def test_cancel_against_planning_and_claiming(seeds: Seeds, controls, connection: Connection) -> None:
-    """The first two rounds go both ways; of the others nobody knows which."""
+    """The first two rounds go both ways; the others go either way."""
     dice = random.Random(12)
     found = set()
     for number in range(100):

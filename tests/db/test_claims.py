@@ -1,4 +1,4 @@
-"""Claiming: each due batch to one worker, nobody waits for anybody, and a hint never outweighs the batch's own row."""
+"""Claiming: each due batch to one worker, no waiting, and a hint never outweighs the batch's own row."""
 
 from collections.abc import AsyncIterator
 
@@ -48,7 +48,7 @@ async def job_no(connection: Connection) -> int:
     return found
 
 
-async def test_who_claims_at_the_same_time_waits_for_nobody_and_shares_nothing(connection, other) -> None:
+async def test_simultaneous_claims_wait_for_nothing_and_share_nothing(connection, other) -> None:
     await ready(connection, batches=8)
     async with connection.transaction():
         first = await take(connection, cells=3)
@@ -98,7 +98,7 @@ async def test_the_nearest_turn_goes_first_and_as_far_as_there_is_room(connectio
 
 
 async def test_what_became_due_since_the_last_look_is_not_waited_for(connection) -> None:
-    """Asked from now on, a batch that became due between the look and the question would be nobody's next."""
+    """Asked from now on, a batch that became due between the look and the question would be in no answer."""
     await ready(connection, batches=1)
     looked_at = await connection.fetchval("SELECT now()")
     await connection.execute("UPDATE ready SET not_before = clock_timestamp()")

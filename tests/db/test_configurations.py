@@ -167,7 +167,7 @@ async def test_a_submission_understood_under_another_configuration_is_not_stored
     assert await connection.fetchval("SELECT count(*) FROM jobs") == 0
 
 
-async def test_no_submission_may_be_stored_while_somebody_applies(engine, connection) -> None:
+async def test_no_submission_may_be_stored_while_a_configuration_is_applied(engine, connection) -> None:
     async with connection.transaction():
         await configurations.lock(connection)
         tried = await in_transaction(engine, lambda c: submissions.try_locks(c, [7], "2s"))
@@ -232,7 +232,7 @@ async def test_a_worker_under_another_number_claims_nothing_and_learns_of_it(eng
 
 
 @pytest.mark.parametrize("counts_calls", [False, True])
-async def test_a_batch_is_found_only_by_who_serves_its_identity(engine, connection, counts_calls) -> None:
+async def test_a_batch_is_found_only_by_workers_that_serve_its_identity(engine, connection, counts_calls) -> None:
     await ready(connection)
     pool = ("echo", "us-east")
     claimant = Claimant(1, 1, 60, CONFIGURATION_NO)
@@ -256,7 +256,7 @@ async def test_what_is_held_keeps_no_turn_of_what_is_configured_now(engine, conn
     assert await connection.fetchval("SELECT virtual_time(identity_nos[1]) FROM current_configuration") == 0
 
 
-async def test_an_import_is_coordinated_only_by_who_serves_all_it_reads(engine, connection) -> None:
+async def test_an_import_is_coordinated_only_by_workers_that_serve_all_its_sources(engine, connection) -> None:
     await commit(engine, content_of({"connections": {"erp": {"url_env": "E"}, "crm": {"url_env": "C"}}}))
     job_no = await store_import(connection, import_body(table_type("t")))
     numbers = dict((await configurations.read_current(connection)).identity_nos)

@@ -207,10 +207,10 @@ async def test_a_writer_that_stays_open_is_named_and_holds_readers_back_for_the_
     assert await find_event_holder(connection) is None
 
 
-async def test_what_else_is_open_in_the_cluster_holds_nobody_back(
+async def test_what_else_is_open_in_the_cluster_holds_no_reader_back(
     engine: Engine, connection: Connection, writers: Sequence[Connection], jobs: Sequence[int]
 ) -> None:
-    """A dump, which keeps a snapshot, and somebody who writes for long, but no events."""
+    """A dump, which keeps a snapshot, and a session that writes for long, but no events."""
     dump, writer, *_ = writers
     async with dump.transaction(isolation="repeatable_read"), writer.transaction():
         await dump.fetch(WRITTEN)

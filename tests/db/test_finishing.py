@@ -1,4 +1,4 @@
-"""A job finishes once: its last batch ends with its last cell, and the database refuses a second end by anybody."""
+"""A job finishes once: its last batch ends with its last cell, and the database refuses every second end."""
 
 import asyncio
 from dataclasses import replace

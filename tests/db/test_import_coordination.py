@@ -74,7 +74,7 @@ async def test_a_coordinator_whose_lease_was_taken_writes_nothing(ledger, connec
     assert await triggers(connection, job_no) == [("initial", "fenced", 1), ("fallback", "won", 2)]
 
 
-async def test_a_lease_that_ran_out_and_that_nobody_took_may_still_write(ledger, connection) -> None:
+async def test_a_lease_that_ran_out_and_that_no_other_worker_took_may_still_write(ledger, connection) -> None:
     job_no = await ledger.submit()
     coordination = await ledger.begin(job_no, lease_seconds=0)
     assert await ledger.write(coordination, plan_of([3])) == [("initial", "won")]

@@ -15,7 +15,7 @@ async def ledger(database_url: str) -> AsyncIterator[ImportSteps]:
         yield imports
 
 
-async def test_imports_at_their_limit_keep_nobody_else_waiting(ledger) -> None:
+async def test_imports_at_their_limit_keep_no_other_waiting(ledger) -> None:
     quick = await ledger.coordinate(replace(plan_of([300]), dataset="quick", window=70))
     for _ in range(5):
         await ledger.record(*(read(*claim) for claim in await ledger.claim(calls=10)))

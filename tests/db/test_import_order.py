@@ -129,7 +129,7 @@ async def test_two_imports_never_wait_for_each_other(ledger, connection) -> None
     assert await due(connection) == [first]
 
 
-async def test_a_coordinator_whose_lease_ran_out_keeps_nobody_and_can_not_write_an_older_state_later(
+async def test_a_coordinator_whose_lease_ran_out_blocks_no_other_and_can_not_write_an_older_state_later(
     ledger, connection
 ) -> None:
     first, second = [await ledger.submit(FILE) for _ in range(2)]
@@ -147,7 +147,7 @@ async def test_a_coordinator_whose_lease_ran_out_keeps_nobody_and_can_not_write_
     assert [tuple(row) for row in numbers] == [(second, 1), (first, 2)]
 
 
-async def test_an_import_that_is_cancelled_while_it_waits_keeps_nobody(ledger, connection) -> None:
+async def test_an_import_that_is_cancelled_while_it_waits_blocks_no_other(ledger, connection) -> None:
     first, second, third = [await ledger.submit(FILE) for _ in range(3)]
     coordination = await ledger.begin(first)
     for other_no in (second, third):

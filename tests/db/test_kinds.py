@@ -34,7 +34,7 @@ async def test_a_known_kind_is_left_as_it_is(engine: Engine) -> None:
     assert (await kinds(engine))["import"] == "batch"
 
 
-async def test_a_job_of_a_kind_that_nobody_entered_is_refused(connection) -> None:
+async def test_a_job_of_an_unregistered_kind_is_refused(connection) -> None:
     await store_jobs(connection, [job_body()])
     with pytest.raises(asyncpg.ForeignKeyViolationError, match="job_kind_is_known"):
         await connection.execute(

@@ -90,14 +90,16 @@ async def test_nor_does_it_once_the_same_worker_was_followed_and_leads_again(
     assert await written(connection) == 1
 
 
-async def test_a_lease_that_ran_out_and_that_nobody_took_still_writes(engine: Engine, connection: Connection) -> None:
+async def test_a_lease_that_ran_out_and_that_no_other_worker_took_still_writes(
+    engine: Engine, connection: Connection
+) -> None:
     first = await taken(engine, 1)
     await connection.execute(PASSED)
     assert await as_leader(engine, first, write)
     assert await lead(engine, RECONCILING, 2, lease_seconds=60) is None
 
 
-async def test_nobody_takes_over_between_a_leaders_look_at_its_fence_and_its_commit(
+async def test_no_other_worker_takes_over_between_a_leaders_look_at_its_fence_and_its_commit(
     engine: Engine, connection: Connection
 ) -> None:
     """Who would lead meanwhile doesn't wait either: it comes again."""
@@ -117,7 +119,7 @@ async def test_nobody_takes_over_between_a_leaders_look_at_its_fence_and_its_com
 
 
 async def test_leading_leaves_nothing_on_the_session(engine: Engine, connection: Connection) -> None:
-    """Behind a pooler the session goes to somebody else, or stays idle for hours, with whatever it holds."""
+    """Behind a pooler the session goes to another client, or stays idle for hours, with whatever it holds."""
     first = await taken(engine, 1)
 
     async def locks(_: Connection) -> int:

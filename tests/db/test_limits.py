@@ -214,7 +214,7 @@ async def test_a_job_at_its_limit_does_not_hold_up_another_limited_one(engine, c
     assert other.permits == 1
 
 
-async def test_a_failure_whose_commit_nobody_heard_of_is_not_written_over_a_retry(engine, connection) -> None:
+async def test_a_failure_whose_commit_was_not_confirmed_is_not_written_over_a_retry(engine, connection) -> None:
     await ready(connection, questions=4, batch_cells=4)
     await limit(connection, 10)
     (batch,) = (await take(engine)).batches

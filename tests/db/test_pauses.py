@@ -85,7 +85,7 @@ async def test_a_configuration_that_says_another_thing_counts(engine: Engine) ->
     ]
 
 
-async def test_a_press_says_who_and_why(engine: Engine) -> None:
+async def test_a_pause_names_its_client_and_reason(engine: Engine) -> None:
     await enter(engine, OPEN)
     before = (await in_transaction(engine, read_pauses))[ECHO].changed_at
     assert await press_pause(engine, ECHO, is_paused=True, reason="an outage") is True

@@ -29,7 +29,7 @@ async def test_a_lease_is_released_and_the_batch_is_due(seeds: Seeds, controls: 
     await assert_audit(connection)
 
 
-async def test_a_batch_that_nobody_holds_is_left(seeds: Seeds, controls: Controls, connection) -> None:
+async def test_a_batch_without_a_holder_is_left(seeds: Seeds, controls: Controls, connection) -> None:
     job = await seeds.submit(questions=["One?", "Two?"])
     await seeds.plan()
     before = await connection.fetch("SELECT * FROM batches")
@@ -49,7 +49,7 @@ async def test_many_presses_at_once_are_one_release(seeds: Seeds, controls: Cont
 
 
 async def test_release_against_finish(seeds: Seeds, controls: Controls, connection) -> None:
-    """The first two rounds go both ways; of the others nobody knows which."""
+    """The first two rounds go both ways; the others go either way."""
     found = set()
     for number in range(100):
         job = await seeds.submit(questions=["One?", "Two?"])

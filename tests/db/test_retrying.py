@@ -177,7 +177,7 @@ async def test_a_job_that_still_runs_gets_back_what_has_failed(seeds: Seeds, con
 
 
 @pytest.mark.parametrize("end", [completed, failed])
-async def test_a_batch_in_somebodys_hands_has_more_to_do_than_its_holder_knows(
+async def test_a_batch_that_a_worker_holds_has_more_to_do_than_its_holder_knows(
     seeds: Seeds, controls, connection, end: Any
 ) -> None:
     """Its holder goes on as before; once it lets go, the rest is due."""

@@ -22,7 +22,7 @@ async def pid_of(engine: Engine, query: str = "SELECT pg_backend_pid()") -> int:
 async def test_idle_connections_that_a_nat_forgot_are_all_replaced_for_the_price_of_one(
     database_url: str, monkeypatch
 ) -> None:
-    """New connections work, and nobody said that the old ones don't."""
+    """New connections work, and nothing reports that the old ones don't."""
     monkeypatch.setattr(sessions, "IDLE_CHECK_SECONDS", 0)
     async with gateway_to(database_url) as gateway:
         engine = create_engine(gateway.url, size=4)

@@ -32,7 +32,7 @@ async def test_cells_under_a_lease_that_holds_are_marked(connection) -> None:
     assert await connection.fetchval(STATUSES) == ["running", "planned", "running"]
 
 
-async def test_a_mark_whose_commit_nobody_heard_of_may_be_set_again(connection) -> None:
+async def test_a_mark_whose_commit_was_not_confirmed_may_be_set_again(connection) -> None:
     batch = await claimed(connection)
     await mark_started(connection, cells(batch, 1))
     assert len(await mark_started(connection, cells(batch, 1))) == 1

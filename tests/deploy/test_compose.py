@@ -60,7 +60,7 @@ def test_services_are_asked_at_names_that_they_can_reach() -> None:
     assert networks["grafana"] & networks["prometheus"]
 
 
-def test_only_this_host_reaches_the_service_and_nobody_the_stores() -> None:
+def test_only_this_host_reaches_the_service_and_no_host_the_stores() -> None:
     published = {name: service["ports"] for name, service in services().items() if "ports" in service}
     assert published.keys() == {"api", "grafana"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)

@@ -9,7 +9,7 @@ import asyncpg
 from tests.support.documentation import ROOT, names_in, read, table
 
 LEVELS = {"info", "warning", "error", "exception", "critical"}
-"""Debug lines are for those who read the code."""
+"""Debug lines are for readers of the code."""
 PACKAGES = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name not in ("tests", "bench")]
 EVENT = re.compile(r"[a-z]+(_[a-z]+)+")
 

@@ -34,7 +34,7 @@ def test_a_word_means_the_same_however_it_is_written(words, ending):
         assert ending_of(word) is (None if word == "FinishReason" else ending), word
 
 
-def test_what_nobody_says_nobody_knows():
+def test_without_a_finish_reason_completeness_is_unknown():
     assert ending_of(None) is None
     assert is_whole(None) is None
 

@@ -166,7 +166,7 @@ def test_bodies_that_differ_in_the_order_that_a_provider_sees_are_two():
     assert body_hash({"jobspec": one}) != body_hash({"jobspec": other})
 
 
-def test_bodies_that_differ_in_an_order_that_nobody_sees_are_one():
+def test_bodies_that_differ_in_an_order_that_no_provider_sees_are_one():
     one = plain(parameters={"response_format": SCHEMA, "y": 1}, metadata={"a": 1, "b": APART})
     other = dict(reversed(plain(parameters={"y": 1.0, "response_format": SCHEMA}).items()))
     assert body_hash(one) == body_hash({**other, "metadata": {"b": COMPOSED, "a": 1}})

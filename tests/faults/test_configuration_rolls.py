@@ -42,7 +42,7 @@ def other_provider() -> Iterator[ProviderServer]:
 
 @pytest.fixture
 def wrong_provider() -> Iterator[ProviderServer]:
-    """An address that only a file says that nobody applied."""
+    """An address that stands only in a file that was never applied."""
     with provider_server() as server:
         yield server
 

@@ -96,7 +96,7 @@ async def test_a_staging_folder_that_cannot_be_written_keeps_its_import_waiting_
     assert worker.is_alive
 
 
-async def test_what_nobody_foresaw_while_reading_fails_its_batch_alone(fleet, erp, connection, redis_url) -> None:
+async def test_an_unforeseen_error_while_reading_fails_its_batch_alone(fleet, erp, connection, redis_url) -> None:
     await erp.table("line", 40)
     job_no = await store_import(connection, import_body(erp_type("line"), policy={"batch_size": 1}))
     await connection.execute(

@@ -127,7 +127,7 @@ async def test_batches_whose_claim_broke_off_are_claimed_once_the_database_is_ba
     assert fleet.workers[0].events("claim_delayed")
 
 
-async def test_a_batch_whose_spec_nobody_can_read_fails_after_ten_lost_leases(fleet, erp, ledger, connection) -> None:
+async def test_a_batch_with_an_unreadable_spec_fails_after_ten_lost_leases(fleet, erp, ledger, connection) -> None:
     job_no = await ledger.coordinate(plan_of([1]))  # of a spec that is no import's
     root = await connection.fetchval("SELECT identity_no FROM identities WHERE kind = 'import_root'")
     await connection.execute("UPDATE jobs SET identity_nos = ARRAY[$1::int]", root)

@@ -79,7 +79,7 @@ async def test_a_commit_that_hangs_is_noticed_and_so_is_one_that_does_not(
     await operator.close()
 
 
-async def test_a_process_entered_by_a_commit_that_nobody_heard_of_keeps_its_number(
+async def test_a_process_entered_by_an_unconfirmed_commit_keeps_its_number(
     own_engines: OwnEngines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The standby is gone from the start: the first entry times out, though its row is there once the wait is ended."""

@@ -80,7 +80,7 @@ async def test_a_post_answers_503_in_seconds_while_postgresql_is_silent_and_202_
 
 
 @pytest.mark.alone
-async def test_a_worker_goes_on_in_seconds_after_a_silence_and_calls_nobody_twice(
+async def test_a_worker_goes_on_in_seconds_after_a_silence_and_makes_no_call_twice(
     gateway: Gateway, redis_url: str, connection, tmp_path: Path, provider: ProviderServer
 ) -> None:
     provider.behave = after(0.02, answer())

@@ -35,7 +35,7 @@ async def big(database_url: str, rows: Any, *, models: int, output: int) -> str:
     return f"/jobs/{job.id}/executions"
 
 
-async def test_stuck_downloads_keep_nobody_from_posting_and_reading(
+async def test_stuck_downloads_keep_no_client_from_posting_and_reading(
     database_url: str, redis_url: str, start_api: StartProcess
 ) -> None:
     process = start_api(database_url, redis_url)

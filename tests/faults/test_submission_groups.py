@@ -27,7 +27,7 @@ PROMPT_SECONDS = 0.9
 
 @asynccontextmanager
 async def other_transaction(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A transaction of somebody else, rolled back at the end."""
+    """A transaction of another client, rolled back at the end."""
     connection = await asyncpg.connect(database_url)
     transaction = connection.transaction()
     await transaction.start()

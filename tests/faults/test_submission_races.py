@@ -106,7 +106,7 @@ async def test_keys_at_once_on_one_spec_are_one_job(
     assert len(await client.jobs(body["name"])) == 1
 
 
-async def test_those_who_want_one_each_get_one_each(
+async def test_clients_that_want_a_job_each_get_a_job_each(
     client: Client, clients: SimultaneousClients, urls: list[str]
 ) -> None:
     body = unique(on_duplicate="create")
@@ -114,7 +114,7 @@ async def test_those_who_want_one_each_get_one_each(
     assert len(await client.jobs(body["name"])) == AT_ONCE
 
 
-async def test_those_who_want_no_duplicate_get_one(
+async def test_clients_that_want_no_duplicate_get_one_job(
     client: Client, clients: SimultaneousClients, urls: list[str]
 ) -> None:
     body = unique(on_duplicate="reject")

@@ -1,4 +1,4 @@
-"""Nothing waits behind what waits for a lock; and a submission learns what it waits for."""
+"""No submission waits behind another's lock; and an answer names the lock that its submission waited for."""
 
 import asyncio
 import secrets
@@ -33,7 +33,7 @@ SELECT 1, i, 'b1:', 1, 202, '{}' FROM unnest($1::text[]) AS i
 
 @asynccontextmanager
 async def somebody(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A transaction that is stuck, and undone at the end."""
+    """A stuck transaction, rolled back at the end."""
     connection = await asyncpg.connect(database_url)
     transaction = connection.transaction()
     await transaction.start()
@@ -78,7 +78,7 @@ async def insert_keys(_: Client, holder: "asyncpg.Connection[asyncpg.Record]", b
 
 
 async def prompt_seconds(client: Client) -> float:
-    """How long it takes to have something accepted that nobody holds."""
+    """How long it takes until a job without a held lock is accepted."""
     started = time.monotonic()
     assert (await client.post(unique())).status_code == 202
     return time.monotonic() - started
@@ -106,7 +106,7 @@ async def test_others_are_accepted_at_once_while_many_wait_for_a_lock(
     async with somebody(shared_database_url) as holder:
         await hold(client, holder, bodies)
         waiting = [asyncio.create_task(client.post(body, key=body["name"] if has_key else None)) for body in bodies]
-        # What comes in the midst of such a burst may share a group with it, and waits until each of that was tried.
+        # A submission amid such a burst may share a group with it, and waits until each of the group was tried.
         for _ in range(BURST):
             await prompt_seconds(client)
         seconds: list[float] = []
@@ -119,7 +119,9 @@ async def test_others_are_accepted_at_once_while_many_wait_for_a_lock(
     assert {answer.status_code for answer in answers} <= {202, 409, 503}
 
 
-async def test_who_waits_is_accepted_once_the_lock_is_let_go(client: Client, shared_database_url: str) -> None:
+async def test_a_submission_that_waits_is_accepted_once_the_lock_is_released(
+    client: Client, shared_database_url: str
+) -> None:
     bodies = [with_id() for _ in range(WAITING)]
     async with somebody(shared_database_url) as holder:
         await insert_ids(client, holder, bodies)
@@ -129,7 +131,7 @@ async def test_who_waits_is_accepted_once_the_lock_is_let_go(client: Client, sha
     assert Counter(answer.status_code for answer in answers) == {202: WAITING}
 
 
-async def test_what_shares_a_lock_with_one_that_waits_waits_beside_it(client: Client, shared_database_url: str) -> None:
+async def test_submissions_that_share_a_lock_wait_side_by_side(client: Client, shared_database_url: str) -> None:
     body = unique()
     spec_hash = await hash_of(client, body)
     async with somebody(shared_database_url) as holder:
@@ -150,7 +152,7 @@ async def test_what_shares_a_lock_with_one_that_waits_waits_beside_it(client: Cl
         ("spec", "submission_in_flight", "spec_hash"),
     ],
 )
-async def test_a_conflict_names_what_is_in_the_way(
+async def test_a_conflict_names_the_key_id_or_content_in_the_way(
     client: Client, shared_database_url: str, kind: str, code: str, matched_on: str | None
 ) -> None:
     body = with_id() if kind == "id" else unique()
@@ -169,7 +171,7 @@ async def test_a_conflict_names_what_is_in_the_way(
 async def test_while_a_configuration_is_applied_submissions_wait_for_that_and_not_for_their_key(
     client: Client, shared_database_url: str
 ) -> None:
-    """Those that need no lock of their own wait too: they would be accepted under what is being replaced."""
+    """Those that need no lock of their own wait too: the configuration is being replaced."""
     bodies = [unique(), unique(on_duplicate="create"), unique(id=f"mine-{secrets.token_hex(6)}")]
     async with somebody(shared_database_url) as holder:
         await configurations.lock(holder)

@@ -1,4 +1,4 @@
-"""What a worker lives through: statements cancelled, rows refused, locks held, entries nobody can read, no Redis."""
+"""A worker survives cancelled statements, refused rows, held locks, unreadable entries and a lost Redis."""
 
 from broker.envelopes import FIELD, GROUP, STREAM, Envelope
 from tests.support.connections import broker_client, database_connections, publish_envelopes
@@ -81,7 +81,7 @@ async def test_a_worker_that_fills_itself_while_planning_publishes_an_envelope_f
     )
 
 
-async def test_an_entry_that_nobody_can_read_stands_for_nothing(fleet: Fleet, connection) -> None:
+async def test_an_unreadable_entry_stands_for_nothing(fleet: Fleet, connection) -> None:
     (job_no,) = await store_jobs(connection, [job_body()])
     async with broker_client(fleet.redis_url) as client:
         await client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)

@@ -72,7 +72,7 @@ async def test_a_paused_worker_drops_what_it_lost_and_works_on(fleet: Fleet, con
     await assert_audit(connection)
 
 
-async def test_an_expired_lease_that_nobody_took_may_still_write(fleet: Fleet, connection) -> None:
+async def test_an_expired_lease_that_no_other_worker_took_may_still_write(fleet: Fleet, connection) -> None:
     """A paid answer isn't thrown away."""
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.5, **QUICK)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=5)]))

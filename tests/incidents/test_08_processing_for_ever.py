@@ -1,4 +1,4 @@
-"""Incident 8: jobs stayed `processing` for ever after a crash. A lease runs out, and somebody else goes on."""
+"""Incident 8: jobs stayed `processing` for ever after a crash. A lease runs out, and another worker goes on."""
 
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, store_jobs

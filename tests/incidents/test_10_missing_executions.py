@@ -1,4 +1,4 @@
-"""Incident 10: a job stayed `queued` for ever with 11 of its 18 rows. Cells that nobody can end are closed with why."""
+"""Incident 10: a job stayed `queued` for ever with 11 of its 18 rows. Cells without an end are closed with why."""
 
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, store_jobs

@@ -131,7 +131,7 @@ async def timer(redis_url: str, job_no: int, *, every: float) -> AsyncIterator[l
 
 @asynccontextmanager
 async def held_next(database_url: str, table: str) -> AsyncIterator[None]:
-    """Who counts this table already may end; who begins now waits until the block ends."""
+    """Counts of this table that run already may end; new ones wait until the block ends."""
     async with database_connections(database_url, 2) as (locker, watcher):
         await locker.execute("BEGIN")
         lock = asyncio.create_task(locker.execute(f"LOCK TABLE {SCHEMA}.{table} IN ACCESS EXCLUSIVE MODE"))

@@ -45,7 +45,7 @@ async def count_databases(url):
         await connection.close()
 
 
-async def test_engines_listen_on_sockets_only_and_nobody_else_owns_their_data(pair, held):
+async def test_engines_listen_on_sockets_only_and_no_other_account_owns_their_data(pair, held):
     assert await count_databases(pair.postgres.url) == 4
     for engine in (pair.postgres, pair.valkey):
         process = psutil.Process(engine.process.pid)

@@ -89,7 +89,7 @@ def test_an_echo_that_waits_has_the_limit_of_its_table(serve):
     assert set(serving.called) == {("e", region) for region in REGIONS}
 
 
-def test_a_provider_that_is_not_configured_serves_nobody(serve):
+def test_a_provider_that_is_not_configured_serves_nothing(serve):
     with pytest.raises(LookupError):
         serve(TOML).pool_of("hybrid")
 

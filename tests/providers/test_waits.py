@@ -37,7 +37,7 @@ def test_retry_after_is_seconds_or_a_date(given, seconds):
     assert retry_after_seconds(answered({}, 429, retry_after=given)) == seconds
 
 
-def test_a_date_is_compared_with_the_clock_of_who_sent_it():
+def test_a_date_is_compared_with_the_clock_of_its_sender():
     theirs = {"date": "Tue, 24 Nov 2026 15:00:00 GMT", "retry_after": "Tue, 24 Nov 2026 15:00:05 GMT"}
     assert retry_after_seconds(answered({}, 429, **theirs)) == 5
 

@@ -39,7 +39,7 @@ def answer(session):
     return session.connection.execute("SELECT 42").fetchone()
 
 
-async def test_a_file_system_that_hangs_holds_no_caller_who_is_cancelled(duck, thaw):
+async def test_a_file_system_that_hangs_holds_no_cancelled_caller(duck, thaw):
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):

@@ -360,7 +360,7 @@ async def _any(found):
     return list(found)
 
 
-async def test_what_nobody_used_for_long_goes_when_something_is_staged(root, staging, open_file):
+async def test_a_staged_form_unused_for_long_is_deleted_when_something_is_staged(root, staging, open_file):
     for name in ("old.csv", "new.csv", "newest.csv"):
         (root / name).write_bytes(CSV + name.encode() + b",,\n")
     for name in ("old.csv", "new.csv"):

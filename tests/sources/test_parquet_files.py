@@ -551,7 +551,7 @@ async def test_an_encrypted_file_is_refused_with_what_to_do(root, open_file):
         await open_file("rows.parquet").count()
 
 
-async def test_a_codec_that_nobody_reads_is_refused_with_what_to_do(root, open_file):
+async def test_an_unsupported_codec_is_refused_with_what_to_do(root, open_file):
     write_by_hand(root / "rows.parquet", HandColumn("id", INT64, [i64(1)], codec=LZO))
     with pytest.raises(Unreadable, match="write it with zstd, snappy, gzip or no compression"):
         await open_file("rows.parquet").count()

@@ -48,7 +48,7 @@ async def test_what_postgresql_finds_equal_is_one_key_and_nothing_else(database,
     await connection.aclose()
 
 
-async def test_ranges_are_cut_by_what_a_key_is_not_by_somebodys_own_cast_to_text(database, empty_database_url):
+async def test_ranges_are_cut_by_what_a_key_is_not_by_a_users_own_cast_to_text(database, empty_database_url):
     await database.execute(
         """
         CREATE TYPE grade AS ENUM ('a', 'b', 'c', 'd');

@@ -18,7 +18,7 @@ from tests.support.reading_sources import in_role, payloads, read_all, sql_conne
 
 
 async def ids(connection, table):
-    """The ids that a table holds, and who reads it may have any key."""
+    """The ids that a table holds, and a reader may have any key."""
     source = SqlSource(connection, table)
     return [payload["id"] for payload in payloads(await read_all(source, await source.ranges(["id"], 5)))]
 

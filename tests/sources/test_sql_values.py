@@ -167,7 +167,7 @@ async def test_a_type_that_is_called_like_a_built_in_one_is_read_as_what_it_is(d
     assert row.defect == "v is NaN, which JSON has no word for"
 
 
-async def test_a_cast_of_somebodys_own_to_text_changes_nothing(database, connection):
+async def test_a_users_own_cast_to_text_changes_nothing(database, connection):
     await database.execute(
         """
         CREATE TYPE pair AS (a int, b text);

@@ -1,4 +1,4 @@
-"""The staging folder: nobody else's rows are imported from it, and nobody else reads ours."""
+"""The staging folder: no other account's rows are imported from it, and none reads ours."""
 
 import json
 import os

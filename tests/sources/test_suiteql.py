@@ -287,7 +287,7 @@ async def test_a_service_that_stays_busy_is_given_up_after_a_deadline(server, no
     await connection.aclose()
 
 
-async def test_those_who_were_refused_together_do_not_return_together(monkeypatch, no_waiting):
+async def test_clients_that_were_refused_together_do_not_return_together(monkeypatch, no_waiting):
     waits = {suiteql_service._wait_seconds(6, SourceBusy("busy")) for _ in range(100)}
     assert len(waits) > 50
     assert max(waits) <= 0.03

@@ -24,7 +24,7 @@ class Machine:
         self._is_ours = False
 
     def enter(self, *, alone: bool) -> None:
-        """Wait until a test may run; who came first is let in first, so that nobody waits for ever."""
+        """Wait until a test may run; first come, first served, so that none waits for ever."""
         if self._is_ours:
             return
         fcntl.flock(self._queue, fcntl.LOCK_EX)

@@ -21,7 +21,7 @@ WITH planned AS (
         max(e.finished_at) AS last_finished_at
     FROM executions AS e
     GROUP BY e.job_no
-), told AS (
+), job_events AS (
     SELECT
         e.job_no, e.event_no, e.type, e.at, e.data,
         e.type IN ('finished', 'cancelled') AS is_end,
@@ -29,7 +29,7 @@ WITH planned AS (
     FROM events AS e
 ), reopened_batches AS (
     SELECT t.job_no, (b ->> 'batch_id')::int AS batch_no, max(t.at) AS at
-    FROM told AS t
+    FROM job_events AS t
     CROSS JOIN LATERAL json_array_elements(CASE WHEN t.type = 'retried' THEN t.data -> 'batches' END) AS b
     GROUP BY t.job_no, b ->> 'batch_id'
 ), batch_cells AS (
@@ -47,16 +47,16 @@ WITH planned AS (
         max(b.finished_at) AS last_finished_at
     FROM batches AS b
     GROUP BY b.job_no, b.wave_no
-), story AS (
+), event_counts AS (
     SELECT e.job_no, count(*) AS events, min(e.event_no) AS first_no, max(e.event_no) AS last_no
     FROM events AS e
     GROUP BY e.job_no
-), turns AS (
+), ends AS (
     SELECT
         t.job_no, t.event_no, t.is_end,
         lag(t.is_end) OVER (PARTITION BY t.job_no ORDER BY t.event_no) AS was_end,
         lead(t.event_no) OVER (PARTITION BY t.job_no ORDER BY t.event_no) AS next_no
-    FROM told AS t
+    FROM job_events AS t
     WHERE t.is_end OR t.is_reopening
 )
 SELECT 'a planned cell has a row' AS rule, m.job_no, m::text AS what
@@ -76,7 +76,7 @@ FROM jobs AS j
 JOIN cells AS c USING (job_no)
 WHERE (j.finished_at IS NULL) <> (c.open > 0)
 UNION ALL
-SELECT 'the verdict follows from the cells', j.job_no, j::text
+SELECT 'the final status follows from the cells', j.job_no, j::text
 FROM jobs AS j
 JOIN cells AS c USING (job_no)
 WHERE j.finished_at IS NOT NULL AND j.status <> 'cancelled' AND j.status <> CASE
@@ -160,30 +160,30 @@ FROM executions AS e
 JOIN specs AS s USING (job_no)
 WHERE e.region_served <> s.region_ids[e.region_no + 1] AND e.error_code IS DISTINCT FROM 'region_mismatch'
 UNION ALL
-SELECT 'the story is numbered without gaps', j.job_no, s::text
+SELECT 'the events of a job are numbered without gaps', j.job_no, s::text
 FROM jobs AS j
-LEFT JOIN story AS s USING (job_no)
+LEFT JOIN event_counts AS s USING (job_no)
 WHERE coalesce(s.events, 0) <> j.last_event_no OR coalesce(s.last_no, 0) <> j.last_event_no OR s.first_no <> 1
 UNION ALL
 SELECT 'every end but the last was left by a retry', t.job_no, t::text
-FROM turns AS t
+FROM ends AS t
 WHERE t.is_end IS NOT DISTINCT FROM coalesce(t.was_end, false)
 UNION ALL
-SELECT 'the story of a job that has ended ends with that, and no other story does', j.job_no, t::text
+SELECT 'the events of an ended job end with that, and those of no other job do', j.job_no, t::text
 FROM jobs AS j
-LEFT JOIN turns AS t ON t.job_no = j.job_no AND t.next_no IS NULL
+LEFT JOIN ends AS t ON t.job_no = j.job_no AND t.next_no IS NULL
 WHERE (j.finished_at IS NOT NULL) <> coalesce(t.is_end, false)
 UNION ALL
 SELECT 'after an end a job is only resolved, until it is retried', t.job_no, t::text
-FROM told AS t
-JOIN turns AS e ON e.job_no = t.job_no AND e.is_end AND t.event_no > e.event_no
+FROM job_events AS t
+JOIN ends AS e ON e.job_no = t.job_no AND e.is_end AND t.event_no > e.event_no
     AND t.event_no < coalesce(e.next_no, t.event_no + 1)
 WHERE t.type <> 'resolved'
 UNION ALL
 SELECT 'each resolved cell keeps its ambiguous try', j.job_no, (r, a)::text
 FROM jobs AS j
 LEFT JOIN (
-    SELECT t.job_no, count(*) AS resolved FROM told AS t WHERE t.type = 'resolved' GROUP BY t.job_no
+    SELECT t.job_no, count(*) AS resolved FROM job_events AS t WHERE t.type = 'resolved' GROUP BY t.job_no
 ) AS r USING (job_no)
 LEFT JOIN (
     SELECT t.job_no, count(*) AS ambiguous
@@ -198,7 +198,7 @@ FROM dead_letters AS d
 LEFT JOIN executions AS e USING (job_no, region_no, model_no, question_no)
 WHERE d.replayed_at IS NULL AND (e.status IS DISTINCT FROM 'failed' OR e.attempts <> d.attempts)
 UNION ALL
-SELECT 'the story goes forward', e.job_no, e::text
+SELECT 'the events of a job go forward', e.job_no, e::text
 FROM (SELECT x.*, lag(x.at) OVER (PARTITION BY x.job_no ORDER BY x.event_no) AS before FROM events AS x) AS e
 WHERE e.at < e.before
 UNION ALL

@@ -149,7 +149,7 @@ class CellHistories:
         await self._end(history, "unknown", code="timeout")
 
     async def give_up(self, history: CellHistory) -> None:
-        """Nobody calls, and nobody will."""
+        """No call is made, nor will be."""
         await self.rows.execute(GIVE_UP, *history.key, self.chance.choice(["queue_timeout", "worker_lost"]))
         history.status = "failed"
 
@@ -186,7 +186,7 @@ class CellHistories:
         history.status = status
 
     def _provider(self, history: CellHistory) -> str:
-        """Choose who is asked; `echo` is no call."""
+        """Choose the provider; `echo` is no call."""
         provider = self.chance.choice(["echo", "hybrid"])
         history.calls += provider != "echo"
         return provider

@@ -99,7 +99,7 @@ async def controls(engine: Engine) -> Controls:
 
 
 async def waits_for_a_lock(connection: Connection, waiting: "asyncio.Task[Any]") -> None:
-    """Wait until somebody waits for a lock; fails with what the task raised if it ended instead."""
+    """Wait until a session waits for a lock; fails with what the task raised if it ended instead."""
 
     async def look() -> bool:
         if waiting.done():
@@ -117,7 +117,7 @@ async def events(connection: Connection, job_no: int) -> list[tuple[str, dict[st
 
 
 async def end_unknown(seeds: Seeds, batch: ClaimedBatch, *, provider: str = "echo") -> None:
-    """Start every cell of a batch and let nobody know what became of them, as under `delivery: at_most_once`."""
+    """Start every cell of a batch and record no outcome, as under `delivery: at_most_once`."""
     unknown = _ended(batch, "timeout", status="unknown", retryable=False, provider=provider)
     marked = [(batch, Cell(*cell[:4])) for cell in unknown.ended]
     await in_transaction(seeds.engine, lambda connection: mark_started(connection, marked))

@@ -46,7 +46,7 @@ class Databases:
         self._loop.close()
 
     def keep_ready(self, template: str) -> None:
-        """Make each copy of this template before it is wanted; nobody may connect to it any more."""
+        """Make each copy of this template before it is wanted; no session may connect to it any more."""
         self._template = template
         self._ahead = self._begin(self._create(template))
 

@@ -87,7 +87,7 @@ def databases(engines: SessionEngines) -> Iterator[Databases]:
 
 @pytest.fixture(scope="session")
 def unconfigured_template(databases: Databases) -> Iterator[str]:
-    """The name of a migrated database that nobody is connected to, in which no configuration is committed."""
+    """The name of a migrated database without sessions, in which no configuration is committed."""
     with databases.copy_of("template1") as url:
         _in_thread(_migrate, url)
         yield urlsplit(url).path.lstrip("/")
@@ -95,7 +95,7 @@ def unconfigured_template(databases: Databases) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_template(databases: Databases, unconfigured_template: str) -> Iterator[str]:
-    """The name of a migrated database that nobody is connected to; `echo` stands in for every provider there."""
+    """The name of a migrated database without sessions; `echo` stands in for every provider there."""
     with databases.copy_of(unconfigured_template) as url:
         _simulate(url)
         template = urlsplit(url).path.lstrip("/")

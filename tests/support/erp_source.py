@@ -90,7 +90,7 @@ async def table_held(database_url: str, table: str) -> AsyncIterator[Hold]:
 
 
 async def coordination_lasts(connection: Connection, job_no: int, *, seconds: float) -> None:
-    """Wait until a coordination has been under way for so long, renewed by the first who began it."""
+    """Wait until a coordination has been under way for so long, renewed by its first holder."""
 
     async def look() -> bool:
         return await connection.fetchval(

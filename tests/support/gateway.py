@@ -39,7 +39,7 @@ class Gateway:
         self._is_open = True
 
     def fall_silent(self) -> None:
-        """Pass nothing on from now on, and say so to nobody."""
+        """Pass nothing on from now on, silently."""
         self._is_silent = True
 
     def heal(self) -> None:

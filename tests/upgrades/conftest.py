@@ -27,7 +27,7 @@ def previous() -> Iterator[Release]:
 
 @pytest.fixture(scope="session")
 def previous_schema(engines: Any, previous: Release) -> Iterator[str]:
-    """The name of a database on which the release before this one simulates; nobody is connected to it."""
+    """The name of a database on which the release before this one simulates; it has no sessions."""
     name = f"previous_{os.getpid()}"
     url = urlunsplit(urlsplit(engines.database_url)._replace(path=f"/{name}"))
     execute(engines.database_url, f'CREATE DATABASE "{name}"')

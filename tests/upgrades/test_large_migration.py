@@ -1,4 +1,4 @@
-"""How long the migrations of this release take on many rows, and for how long they hold up who writes meanwhile."""
+"""How long the migrations of this release take on many rows, and for how long they hold up writers meanwhile."""
 
 import asyncio
 import sys

@@ -78,7 +78,7 @@ async def all_ended_of(connection: Connection, kind: str) -> None:
     await eventually_async(look, seconds=30, what=f"all {kind} ended")
 
 
-async def test_an_api_that_does_not_know_a_kind_shows_its_jobs_and_says_who_retries_them(
+async def test_an_api_that_does_not_know_a_kind_shows_its_jobs_and_refuses_to_retry_them(
     knowing: Fleet, http: httpx2.AsyncClient, start_api: StartProcess, connection: Connection
 ) -> None:
     assert (await http.post("/jobs", json={"kind": "digest", "id": "d", "files": ["here"]})).status_code == 202

@@ -1,4 +1,4 @@
-"""Schema before processes: who may migrate when, and what a process does on a schema that isn't its own."""
+"""Schema before processes: which release may migrate when, and what a process does on a schema that isn't its own."""
 
 import asyncio
 from pathlib import Path

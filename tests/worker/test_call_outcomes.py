@@ -186,7 +186,7 @@ async def test_a_circuit_breaker_closes_beside_a_call_that_takes_long(
     await assert_audit(connection)
 
 
-async def test_a_probe_that_nobody_answers_is_followed_by_another(
+async def test_a_probe_without_an_answer_is_followed_by_another(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
     provider.behave = in_turn(refuse(429, headers={"Retry-After": "1"}), reset(), answer())

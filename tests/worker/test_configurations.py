@@ -1,4 +1,4 @@
-"""Workers serve what is committed, whatever they were started with: no cell is answered by who wasn't asked for."""
+"""Workers serve what is committed, whatever they were started with: each cell is answered by its own provider."""
 
 from broker import notices
 from db.engine import Connection

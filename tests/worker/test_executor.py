@@ -126,7 +126,7 @@ async def test_a_batch_that_is_lost_while_its_calls_are_out_gives_their_permits_
     assert executor.in_hand.permits == 0
 
 
-async def test_a_batch_that_is_lost_before_it_begins_asks_nobody() -> None:
+async def test_a_batch_that_is_lost_before_it_begins_makes_no_call() -> None:
     provider = HeldProvider()
     executor, lost, kept = executor_of(provider), batch(), batch(permits=1)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:

@@ -104,7 +104,9 @@ async def test_sums_stand_still_while_four_workers_fold_and_others_scrape(
     assert scrapes >= 5
 
 
-async def test_only_who_stopped_or_was_silent_for_long_is_summed_up(engine: Engine, connection: Connection) -> None:
+async def test_only_processes_that_stopped_or_were_silent_for_long_are_summed_up(
+    engine: Engine, connection: Connection
+) -> None:
     await stopped(connection, 3, how="stopped_at = NULL")
     assert await fold_stopped_processes(engine) == 0
     await connection.execute(f"UPDATE workers SET heartbeat_at = {LONG_AGO} WHERE id = 'gone-2'")

@@ -51,7 +51,7 @@ LIMIT 5
 
 
 def write(path: Path, rows: Rows) -> None:
-    """Write a file whole: who reads it meanwhile sees the one before or this one."""
+    """Write a file whole: a reader meanwhile sees the old file or the new one."""
     beside = path.with_suffix(".new")
     beside.write_text("id,v\n" + "".join(f"{key},{value}\n" for key, value in rows.items()))
     beside.rename(path)
@@ -67,7 +67,7 @@ async def submit(connection: Connection, redis_url: str, **policy: int) -> int:
 async def submit_held(
     locks: tuple[Connection, Connection], connection: Connection, redis_url: str, late: list[int], **policy: int
 ) -> int:
-    """Submit an import whose `late` batches nobody can claim until the second lock's transaction ends."""
+    """Submit an import whose `late` batches no worker can claim until the second lock's transaction ends."""
     gate, locker = locks
     async with gate.transaction():  # no batch of an import is claimed meanwhile; it needs one import before this one
         await gate.execute("SELECT FROM pools WHERE provider = 'import' FOR UPDATE")
@@ -131,7 +131,7 @@ async def test_an_older_import_that_goes_on_after_a_newer_one_completed_overwrit
 async def test_an_import_begins_at_once_when_the_one_that_it_waits_for_is_cancelled_or_ends(
     fleet, erp, connection, redis_url
 ) -> None:
-    """Whose timers would take a minute: nobody waits for them."""
+    """Timers of a minute, which no test waits for."""
     await erp.table("line", 20)
     source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.line"}
     fleet.start(2, **SLOW_TIMERS)

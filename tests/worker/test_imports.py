@@ -141,7 +141,7 @@ async def test_rows_that_are_kept_by_another_key_do_not_come_twice(fleet, connec
     assert [tuple(row) for row in triggers] == [("initial", "failed")]
 
 
-async def test_an_import_that_was_rescheduled_is_tried_at_once_when_somebody_triggers_it(
+async def test_an_import_that_was_rescheduled_is_tried_at_once_when_it_is_triggered(
     fleet, connection, files, redis_url, database_url
 ) -> None:
     job_no = await store_import(connection, import_body(csv_type("customer")))

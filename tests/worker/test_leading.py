@@ -33,7 +33,7 @@ async def leader_of(connection: Connection, *, but: str = "") -> str:
 
 @contextmanager
 def standing_still(engines: OwnEngines) -> Iterator[None]:
-    """Let Redis answer nobody meanwhile."""
+    """Keep Redis from answering meanwhile."""
     process = engines.valkey.process
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)

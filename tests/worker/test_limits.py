@@ -192,7 +192,7 @@ async def test_calls_that_become_free_reach_a_batch_that_runs(
 
 
 @pytest.mark.parametrize("delivery", ["at_least_once", "at_most_once"])
-async def test_a_batch_that_is_let_go_while_it_is_offered_more_calls_nothing_twice(
+async def test_a_batch_that_is_released_while_it_is_offered_more_calls_nothing_twice(
     fleet: Fleet, connection, provider: ProviderServer, delivery: str
 ) -> None:
     """Its last call ends just after others have freed theirs, so that a claim offers it what it gives back."""

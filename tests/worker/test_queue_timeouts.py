@@ -38,7 +38,7 @@ async def test_cells_that_never_began_in_time_fail_while_others_run_on(fleet: Fl
     await assert_audit(connection)
 
 
-async def test_a_job_that_nobody_planned_in_time_fails_as_a_job(fleet: Fleet, connection) -> None:
+async def test_a_job_that_was_not_planned_in_time_fails_as_a_job(fleet: Fleet, connection) -> None:
     patient, impatient = await store_jobs(connection, [job_body(questions=3), job_body(questions=3, policy=IMPATIENT)])
     await connection.execute("UPDATE jobs SET created_at = now() - interval '1 s', queued_at = now() - interval '1 s'")
     fleet.start()
@@ -59,7 +59,7 @@ async def test_a_long_run_is_not_a_long_wait(fleet: Fleet, connection) -> None:
     await assert_audit(connection)
 
 
-async def test_what_nobody_serves_any_more_ends_in_time_and_harms_no_worker(
+async def test_work_that_no_worker_serves_any_more_ends_in_time_and_harms_no_worker(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
     """It was planned under a configuration that is gone: no pool of this worker holds it."""

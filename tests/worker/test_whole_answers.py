@@ -83,7 +83,7 @@ async def test_a_cut_answer_is_kept_and_counted(
     assert (audit["incomplete"], audit["holds"]) == (1, True)
 
 
-async def test_the_audit_says_of_how_many_cells_nobody_confirmed_the_region(
+async def test_the_audit_says_of_how_many_cells_the_region_is_unconfirmed(
     fleet: Fleet, connection: Any, provider: ProviderServer, reader: httpx2.AsyncClient
 ) -> None:
     provider.behave = by_question({"What is 0 plus 0?": answer(region="us-east")}, answer())
@@ -128,7 +128,7 @@ async def test_a_refused_answer_is_asked_for_again_and_each_one_that_was_paid_is
     assert len(set(provider.keys())) == 3
 
 
-async def test_a_person_who_retries_a_cut_answer_takes_it_out_of_the_count(
+async def test_retrying_a_cut_answer_takes_it_out_of_the_count(
     fleet: Fleet, connection: Any, provider: ProviderServer, reader: httpx2.AsyncClient
 ) -> None:
     provider.behave = in_turn(said("It", "length"), said("It is 0.", "stop"))

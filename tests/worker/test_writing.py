@@ -12,7 +12,7 @@ from tests.support.waiting import eventually_async
 from tests.support.workers import Fleet
 
 
-async def test_an_answer_whose_commit_nobody_heard_of_is_left_out(fleet: Fleet, connection) -> None:
+async def test_an_answer_whose_commit_was_not_confirmed_is_left_out(fleet: Fleet, connection) -> None:
     """Done here under the worker's own fence, as its own flush would have before its connection broke."""
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.7)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=5)]))
