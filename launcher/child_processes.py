@@ -22,7 +22,7 @@ LONGEST_PAUSE_SECONDS = 10
 
 @dataclass
 class Child:
-    """A process that is kept alive. `spawn` starts it; the signals end it, the second one when there's no time.
+    """A process that is kept alive. `spawn` starts it; the signals end it, the second when there's no time.
 
     `on_start` is called right after each start, before anything is logged.
     """
@@ -64,7 +64,7 @@ class Child:
         self.due_at = None
         try:
             self.process = self.spawn()
-        except EngineError as error:  # the one before it isn't gone yet
+        except EngineError as error:  # the process before it hasn't ended yet
             log.warning("process_not_started", name=self.name, reason=str(error))
             self._plan_restart()
             return

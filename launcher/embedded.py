@@ -14,7 +14,7 @@ _LOG_LIMIT_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """The engines of one folder. Each one can be started, stopped and killed by itself."""
+    """The engines of one folder. Each can be started, stopped and killed by itself."""
 
     postgres: Postgres
     valkey: Valkey
@@ -30,7 +30,7 @@ class Engines:
             raise
 
     def stop(self) -> None:
-        """Stop both; does nothing for one that isn't running."""
+        """Stop both; does nothing for an engine that isn't running."""
         self.valkey.stop()
         self.postgres.stop()
 

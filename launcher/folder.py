@@ -33,7 +33,7 @@ class Connections(NamedTuple):
 
 
 class FolderChoice(NamedTuple):
-    """A data folder, and why it isn't the one in the project if it is not."""
+    """A data folder, and, if it isn't in the project, why."""
 
     path: Path
     reason: str | None

@@ -33,7 +33,7 @@ class OrphanReaper:
 
     @staticmethod
     def _start(folder: Path) -> subprocess.Popen[bytes]:
-        """End the processes of a killed run and start a reaper for this one.
+        """End the processes of a killed run and start a reaper for this run.
 
         The lock passes to the reaper without a gap, and a reaper still at work keeps the next run waiting here.
         """

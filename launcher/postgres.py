@@ -1,7 +1,7 @@
 """One embedded PostgreSQL server on one data folder: create it, start it, stop it.
 
 It listens on a Unix socket only. It asks the kernel which account connects (`peer`), so there is no
-password to keep, and no other account gets in, even one that can reach the socket.
+password to keep, and no other account gets in, even if it can reach the socket.
 """
 
 import os
@@ -48,7 +48,7 @@ SERVER_SETTINGS: Mapping[str, str] = {
 class Postgres:
     """A server on `data`, run by `account`; `settings` override SERVER_SETTINGS.
 
-    `sockets` is an existing folder that `account` may write to. `control` is one that it can pass through; it holds
+    `sockets` is an existing folder that `account` may write to. `control` is a folder it can pass through; it holds
     the log and the access rules.
     """
 
@@ -76,7 +76,7 @@ class Postgres:
         return f"postgresql://{ROLE}@/{database}?host={quote(str(self.sockets), safe='/')}&port=5432"
 
     def create(self) -> None:
-        """Create the data folder if there is none; refuse one that another major version made."""
+        """Create the data folder if there is none; refuse a folder that another major version made."""
         if self._folder.create(role=ROLE, database=DATABASE) and self.settings.get("fsync") != "off":
             # Creating it left it to the kernel; this makes up for it without anybody waiting.
             threading.Thread(target=os.sync, daemon=True).start()

@@ -22,7 +22,7 @@ class PostgresFolder:
     def create(self, *, role: str, database: str) -> bool:
         """Create the folder with a role and a database; return whether there was none.
 
-        Refuses one that another major version made. Interrupted, it leaves nothing that a later call would take for a
+        Refuses another major version's. Interrupted, it leaves nothing that a later call would take for a
         complete folder. Nothing is synced to the disk.
         """
         if (self.path / "PG_VERSION").exists():

@@ -1,4 +1,4 @@
-"""Looking at, waiting for and ending processes, whether they are children of this one or remained of another."""
+"""Looking at, waiting for and ending processes, whether children of this process or remains of another."""
 
 import contextlib
 import fcntl
@@ -24,7 +24,7 @@ def wait_until(claim: Callable[[], bool], *, seconds: float) -> bool:
 
 
 def took_lock(descriptor: int) -> bool:
-    """Lock an open file unless another process holds its lock, and say whether this one has it now."""
+    """Lock an open file unless another process holds its lock, and say whether this process has it now."""
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -32,7 +32,7 @@ def took_lock(descriptor: int) -> bool:
 
 
 def start_time(pid: int) -> str | None:
-    """Return when this process started, which no later one with the same id shares; None when it has ended.
+    """Return when this process started, which no later process with the same id shares; None when it has ended.
 
     A zombie has ended: in a container nobody may ever reap it.
     """
@@ -49,7 +49,7 @@ def start_time(pid: int) -> str | None:
 
 
 def recorded_pid(file: Path) -> int | None:
-    """Return the process id in the first line of a pid file, or None where there is no whole one."""
+    """Return the process id in the first line of a pid file, or None where there is no whole number."""
     try:
         first, line_end, _ = file.read_text(encoding="utf-8").partition("\n")
         return int(first) if line_end else None
@@ -77,7 +77,7 @@ def is_running(pid: int, started: str) -> bool:
 def end_process(pid: int, started: str, *, signals: tuple[signal.Signals, ...], seconds: float) -> None:
     """Send the signals one after the other, each with `seconds` to end, and kill the process in the end.
 
-    Works for processes that aren't children of this one; a process id that belongs to another one by now is ignored.
+    Works for processes that aren't our children; a process id that belongs to another one by now is ignored.
     """
     for number in (*signals, signal.SIGKILL):
         if not is_running(pid, started):

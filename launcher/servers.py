@@ -1,4 +1,4 @@
-"""What the embedded servers have in common: how one is started, looked after until it is ready, and ended."""
+"""What the embedded servers have in common: how a server is started, awaited until it is ready, and ended."""
 
 import contextlib
 import signal
@@ -25,7 +25,7 @@ def start_server(
     log: Path,
     ready_seconds: float,
 ) -> None:
-    """Start a server and wait until it is ready; one that ends before that is started again for a while.
+    """Start a server and wait until it is ready; a server that ends before that is started again for a while.
 
     Raises EngineError with the end of its log, or as `spawn` does.
     """

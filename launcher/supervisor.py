@@ -183,7 +183,7 @@ class Supervisor:
 def _configuring(settings: Settings) -> list[str]:
     """Return the command that commits a configuration: CONFIG, on other stores only where there is none yet.
 
-    Without one that has providers, `echo` stands in for them.
+    Without a file that has providers, `echo` stands in for them.
     """
     file = settings.file
     command = ["config", "apply", *([str(settings.config)] if file is not None else [])]

@@ -55,7 +55,7 @@ class Valkey:
             self.account.own(self.data)
 
     def spawn(self) -> subprocess.Popen[bytes]:
-        """Start the server without waiting for it; raises EngineError while another one has the folder.
+        """Start the server without waiting for it; raises EngineError while another server has the folder.
 
         Two servers on one append-only file destroy it. So the server inherits a lock on the folder, which the kernel
         holds for as long as that process lives, whatever becomes of us.
@@ -64,7 +64,7 @@ class Valkey:
         if not took_lock(lock):
             os.close(lock)
             raise EngineError(f"Another Valkey server still runs on {self.data}.")
-        (self.data / PID_FILE).unlink(missing_ok=True)  # of one that was killed: it may name another program by now
+        (self.data / PID_FILE).unlink(missing_ok=True)  # of a killed server: it may name another program by now
         try:
             return self._run_server(lock)
         finally:

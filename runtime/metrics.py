@@ -277,7 +277,7 @@ GAUGES = (
 
 
 class Histogram:
-    """A histogram without labels; `counts` are per bucket, the last one above every bound."""
+    """A histogram without labels; `counts` are per bucket, the last above every bound."""
 
     __slots__ = ("bounds", "counts", "sum")
 
@@ -310,7 +310,7 @@ class Histograms:
         return {name: {"counts": histogram.counts, "sum": histogram.sum} for name, histogram in self._by_name.items()}
 
     def add(self, snapshot: Mapping[str, Any]) -> None:
-        """Add another process's snapshot; one with other buckets (another version's) is left out."""
+        """Add another process's snapshot; a snapshot with other buckets (another version's) is left out."""
         for name, histogram in self._by_name.items():
             added = snapshot.get(name)
             if added and len(added["counts"]) == len(histogram.counts):

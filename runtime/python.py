@@ -8,7 +8,7 @@ from pathlib import Path
 def python_command(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
     """Return the command that runs a module of ours in a new process, and its environment.
 
-    It finds our modules from any folder, and never another one's modules in the current folder (`-P`).
+    It finds our modules from any folder, and never the modules in the current folder (`-P`).
     """
     root = str(Path(__file__).resolve().parent.parent)
     search_path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))

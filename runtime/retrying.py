@@ -53,8 +53,8 @@ async def retry_within(
 ) -> Result:
     """Await `step` until it returns, or raises something else than `on`, or the next try would begin too late.
 
-    `wait_seconds` gets how many tries failed before, and the error of the last one, which is raised in the end: once
-    the next try would begin `seconds` after the first one. Cancelled as `retry`.
+    `wait_seconds` gets how many tries failed before, and the error of the last, which is raised in the end: once
+    the next try would begin `seconds` after the first. Cancelled as `retry`.
     """
 
     async def attempt() -> Result:

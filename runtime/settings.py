@@ -1,4 +1,4 @@
-"""Every setting, and the only reader of the environment. A wrong one stops the process with one sentence."""
+"""Every setting, and the only reader of the environment. A wrong setting stops the process with one sentence."""
 
 import os
 import re
@@ -151,7 +151,7 @@ def _refuse_wrong_nesting(settings: Settings) -> None:
 
 
 def read_secrets(file: ConfigFile) -> Secrets:
-    """Look up the variables that a configuration names. What lacks one, or has one that can't be, isn't served here."""
+    """Look up the variables that a configuration names. Without a valid variable a provider or source isn't served."""
     values: dict[str, SecretStr] = {}
     reasons: dict[str, str] = {}
     for name, provider in file.providers.items():

@@ -1,4 +1,4 @@
-"""Tables of the TOML file that are read by different models: which one, the table's `type` says."""
+"""Tables of the TOML file that are read by different models, chosen by the table's `type`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

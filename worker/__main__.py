@@ -36,7 +36,7 @@ KINDS = (inference_runner.KIND, import_runner.KIND)
 """The kinds of this release."""
 CONNECTIONS = 8
 CLAIM_SECONDS = 10.0
-"""A claim takes milliseconds; one that isn't answered for so long is tried on another connection."""
+"""A claim takes milliseconds; without an answer for so long it is tried on another connection."""
 RETRY_SECONDS = 1.0
 """Between two looks for a database that isn't there at the start."""
 CLOSE_SECONDS = 1.0

@@ -60,7 +60,7 @@ class Worker:
                 services.create_task(
                     self._follower.run(
                         every_seconds=self._context.heartbeat_seconds,
-                        on_changed=self._look_anew,
+                        on_changed=self._look_at_everything,
                         stop=stopping.set,
                     ),
                     name="configuration",
@@ -87,7 +87,7 @@ class Worker:
         for runner in self._runners:
             runner.look()
 
-    async def _look_anew(self) -> None:
+    async def _look_at_everything(self) -> None:
         """Look at everything that waits: under another configuration held work may go on."""
         self._wake()
         await self._consumer.look()

@@ -12,7 +12,7 @@ from broker.envelopes import BrokerError
 from broker.health import Fault
 from worker.context import Context
 
-AGAIN_SECONDS = 0.5
+LOOK_SECONDS = 0.5
 """How often PostgreSQL is looked at while Redis refuses writes, unless the period is shorter."""
 
 
@@ -31,7 +31,7 @@ class BrokerWatch:
             self._note(await self._probe(period))
             if self._fault is not None:
                 await self._look()
-            await asyncio.sleep(period if self._fault is None else min(period, AGAIN_SECONDS))
+            await asyncio.sleep(period if self._fault is None else min(period, LOOK_SECONDS))
 
     async def _probe(self, seconds: float) -> Fault | None:
         try:

@@ -87,14 +87,14 @@ class Claimer:
     async def look(self) -> None:
         """Claim due batches, as far as there is room."""
         self._mark_all()
-        await self._look_around()
+        await self._look_at_queues()
 
     def _mark_all(self) -> None:
         for queue in self._queue_by_kind.values():
             queue.may_be_due = True
             queue.others_know = False
 
-    async def _look_around(self) -> None:
+    async def _look_at_queues(self) -> None:
         async with self._one_at_a_time:
             looked_at = []
             for queue in self._queue_by_kind.values():
@@ -144,7 +144,7 @@ class Claimer:
 
     async def _look_and_sleep(self) -> None:
         self._wake.clear()
-        await self._look_around()
+        await self._look_at_queues()
         await self._sleep()
 
     async def _sleep(self) -> None:
@@ -188,7 +188,9 @@ class Claimer:
         )
         try:
             claimed = await in_transaction(self._context.claims, lambda c: _claim_and_count(c, claim, claimant))
-        except ConfigurationChanged:  # nothing was taken; the follower wakes this once it has read the other one
+        except (
+            ConfigurationChanged
+        ):  # nothing was taken; the follower wakes this once it has read the other configuration
             self._context.served.is_stale.set()
             return Claim()
         for batch, permits in claimed.grown:

@@ -1,4 +1,4 @@
-"""The configuration that a worker serves, and how it follows another one: at a notice, a refused claim, or a beat."""
+"""The configuration that a worker serves, and how it follows the next: at a notice, a refused claim, or a beat."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -77,12 +77,12 @@ class Follower:
             except UNAVAILABLE as error:
                 self._log.warning("configuration_delayed", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
-            except SettingError as error:  # another version applied it: this one goes on taking nothing
+            except SettingError as error:  # a later release applied it: this worker goes on taking nothing
                 self._log.error("configuration_not_understood", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def follow(self) -> bool:
-        """Serve the configuration in force; return whether that is another one than before."""
+        """Serve the configuration in force; return whether it has changed."""
         async with self._one_at_a_time, connect(self._engine) as connection:
             await require_schema(connection)
             known = self._served.now.configuration.number

@@ -19,11 +19,11 @@ ENVELOPES_AT_ONCE = 500
 ENTRIES_KEPT = 10_000
 """Answered entries that may wait for their acknowledgement."""
 IDLE_SECONDS = 1.0
-AGAIN_SECONDS = 0.01
+FIRST_PAUSE_SECONDS = 0.01
 """Until jobs are looked at again whose envelopes are in hand, as another worker has them; doubled each time."""
 RETRY_SECONDS = 0.5
 SUBMISSION = "initial"
-"""The source whose second envelope is a duplicate; a fallback or manual one says by itself that it repeats."""
+"""The source whose second envelope is a duplicate; the sources `fallback` and `manual` say that they repeat."""
 
 
 class Consumer:
@@ -40,7 +40,7 @@ class Consumer:
     async def run(self) -> None:
         """Answer envelopes until cancelled. Without the broker PostgreSQL itself is looked at, which is slower."""
         await self._guarded(self.answer([]))
-        pause = AGAIN_SECONDS
+        pause = FIRST_PAUSE_SECONDS
         while True:
             for runner in self._runners:
                 await runner.room_to_plan()
@@ -56,7 +56,7 @@ class Consumer:
                 await asyncio.sleep(RETRY_SECONDS)
                 await self.look()
             else:
-                pause = AGAIN_SECONDS if deliveries else min(2 * pause, IDLE_SECONDS)
+                pause = FIRST_PAUSE_SECONDS if deliveries else min(2 * pause, IDLE_SECONDS)
                 if deliveries or self._in_hand:
                     await self._guarded(self.answer(deliveries))
                 await self._acknowledge_late()
@@ -175,7 +175,7 @@ def _sources(deliveries: Sequence[Delivery]) -> list[str]:
 
 
 def _repeats(deliveries: Sequence[Delivery], *, answered: str | None) -> list[str]:
-    """Return the sources of the envelopes that found nothing to do: all but the one that was answered.
+    """Return the sources of the envelopes that found nothing to do: all but the answered envelope.
 
     A manual trigger is in the ledger before its envelope is published.
     """

@@ -45,5 +45,5 @@ class Context:
         return self.served.now
 
     def provider_of(self, identity_no: int | None) -> Provider | None:
-        """Return the provider of an identity; None for one that this worker never served."""
+        """Return the provider of an identity; None if this worker never served it."""
         return None if identity_no is None else self.served.providers.get(identity_no)

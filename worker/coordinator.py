@@ -66,7 +66,7 @@ class Coordinator:
     async def coordinate(self, sources: Mapping[int, str], room: int) -> Planned:
         """Plan queued jobs in one transaction; claim up to about `room` cells of them when nothing else is due.
 
-        `sources` are those of the envelopes by job; a job without one was submitted, and its envelope comes later.
+        `sources` are those of the envelopes by job; a job without an envelope was submitted, and waits for it.
         """
         started = time.monotonic()
         holder = secrets.randbits(63)
@@ -82,7 +82,7 @@ class Coordinator:
                 planned = await in_transaction(self._context.engine, together)
             except PlanRefused:
                 planned = await in_transaction(self._context.engine, each_by_itself)
-        except ConfigurationChanged:  # nothing was taken; the follower has this repeated under the other one
+        except ConfigurationChanged:  # nothing was taken; the follower has this repeated under the other configuration
             self._context.served.is_stale.set()
             return Planned()
         if planned.plans or planned.failures:
@@ -135,7 +135,7 @@ class Coordinator:
                 planned.set_aside(planned_job, f"The plan of the stored spec breaks the rule {refused}.")
 
     def _plan(self, job: QueuedJob, planned: Planned, serving: Serving, *, source: str, room: int, holder: int) -> None:
-        """Add a job's plan to `planned`; one that can't be planned is set aside with its reason."""
+        """Add a job's plan to `planned`; a job that can't be planned is set aside with its reason."""
         planned.job_ids[job.job_no] = job.id
         try:
             spec, batches = _read(job, serving)

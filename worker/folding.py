@@ -7,7 +7,7 @@ from db.engine import Connection, Engine, in_transaction
 from runtime.metrics import Histograms
 
 SILENT_SECONDS = 600.0
-"""How long a process that didn't end in order is left alone: one that was paused for less reports on without a gap."""
+"""How long a process that didn't end in order is left alone: a paused one reports on without a gap."""
 AT_ONCE = 100
 
 

@@ -105,9 +105,9 @@ class InferenceRunner(Runner):
         return self._executor.in_hand.permits
 
     async def start(self, batches: Sequence[ClaimedBatch]) -> None:
-        """Run batches. One whose spec can't be read is left to its lease, and fails after ten.
+        """Run batches. A batch with an unreadable spec is left to its lease, and fails after ten.
 
-        So is one for an identity that this worker doesn't serve, whatever brought it here.
+        So is a batch for an identity that this worker doesn't serve.
         """
         for batch in batches:
             if batch.was_lost:
@@ -126,7 +126,7 @@ class InferenceRunner(Runner):
         self._executor.grow(batch, permits)
 
     def release(self, batch: ClaimedBatch) -> None:
-        """Let go of a batch and stop its calls."""
+        """Release a batch and stop its calls."""
         self._executor.release(batch)
 
     def lose(self, batch: ClaimedBatch) -> None:
@@ -146,7 +146,7 @@ class InferenceRunner(Runner):
         await self._writer.drain()
 
     def _on_recorded(self, recorded: Recorded) -> None:
-        """Let go of batches whose end is recorded, and of stale ones; look for more."""
+        """Release batches whose end is recorded, and stale batches; look for more."""
         self._executor.follow(recorded)
         if recorded.stale or any(report.freed_permits or report.status != "running" for report in recorded.written):
             self._wakes.own_kind()
@@ -166,7 +166,7 @@ class InferenceRunner(Runner):
         return await claiming.claim_cells(connection, pools, claimant, cells=room)
 
     def _can_answer(self, batch: ClaimedBatch) -> bool:
-        """Say whether a batch can be begun here; one that is only to be ended asks nobody."""
+        """Say whether a batch can be begun here; a batch that is only to be ended makes no call."""
         return batch.is_overdue or self._context.provider_of(batch.identity_no) is not None
 
 

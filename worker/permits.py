@@ -1,7 +1,7 @@
 """Permits: the rights of this worker's batches to make calls at once, or to hold cells that need no call. No I/O.
 
 The claim that takes or grows a batch counts its permits in the batch's row, so that limits hold over all workers. Each
-report of the batch says how many were released since the one before.
+report of the batch says how many were released since the last.
 """
 
 from typing import NamedTuple

@@ -45,7 +45,7 @@ class Reconciler:
                 self._lead,
                 self._repair,
                 self._take_over,
-                self._announce_what_is_owed,
+                self._announce_owed_work,
                 self._fold,
             ):
                 try:
@@ -66,7 +66,7 @@ class Reconciler:
             self._context.log.warning("stalled_session_ended", session=name, seconds=seconds)
 
     async def _lead(self) -> None:
-        """Lead, or go on leading; log it where no worker has led for longer than one takes to follow."""
+        """Lead, or go on leading; log it where no worker has led for longer than a worker takes to follow."""
         self._leadership = None
         context = self._context
         lease_seconds = min(context.lease_seconds, PERIODS_LED * context.reconcile_seconds)
@@ -80,7 +80,7 @@ class Reconciler:
             context.log.warning("leader_missing", last=leader.worker, idle_seconds=leader.idle_seconds)
 
     async def _repair(self) -> None:
-        """Offer batches whose leases ran out and those that nothing else would release; needs no Redis."""
+        """Offer batches whose leases ran out or that nothing else would release; needs no Redis."""
         await self._ready("lease_expired", reconciliation.ready_expired_batches)
         await self._ready("stranded", reconciliation.ready_stranded_batches)
         await self._ready("accepted_anew", configurations.follow_moved_jobs)
@@ -111,7 +111,7 @@ class Reconciler:
             self._context.log.info("envelopes_taken_over", envelopes=len(taken))
             await self._consumer.answer(taken)
 
-    async def _announce_what_is_owed(self) -> None:
+    async def _announce_owed_work(self) -> None:
         """Publish envelopes for owed work while the stream holds none that a worker will answer.
 
         A worker that answers any envelope looks at everything that waits, and publishes another if it leaves work
@@ -146,7 +146,7 @@ class Reconciler:
         return found
 
     async def _step_down(self, lost: Leadership) -> None:
-        """Stop leading: another worker took over while this one stood still. What it would have written is counted."""
+        """Stop leading: another worker took over while this worker stood still. The prevented write is counted."""
         self._leadership = None
         prevented = increment(DUPLICATES_PREVENTED.name, 1, layer="leadership", reason="stale_fence")
         worker_no = self._context.worker_no

@@ -159,7 +159,7 @@ def is_forgiven(batch: ClaimedBatch, index: int, failed: Failed) -> bool:
 
 
 def _counted_tries(batch: ClaimedBatch, index: int) -> int:
-    """Return how many tries count against the policy, with the one that just ended."""
+    """Return how many tries count against the policy, with the try that just ended."""
     return batch.attempts[index] + 1 - batch.forgiven[index]
 
 

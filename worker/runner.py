@@ -71,7 +71,7 @@ class Runner(ABC):
         """Plan jobs that wait, or have it done soon; `sources` names the trigger of each job that has an envelope."""
 
     def look(self) -> None:
-        """Take note that a job may wait which `plan` doesn't plan itself, or that another's end may let one begin."""
+        """Take note that a job may wait which `plan` doesn't plan itself, or may begin, as another has ended."""
         return
 
     # Claiming
@@ -109,7 +109,7 @@ class Runner(ABC):
         return await batches.first_due(connection, self.pools)
 
     async def announce_left(self, job_no: int, batch_no: int) -> None:
-        """Have other workers look for a batch that this one has no room for."""
+        """Have other workers look for a batch that this worker has no room for."""
         await publish_envelope(self._context, job_no, batch_no)
 
     # Running
@@ -131,7 +131,7 @@ class Runner(ABC):
 
     @abstractmethod
     async def start(self, batches: Sequence[ClaimedBatch]) -> None:
-        """Take these claimed batches in hand. One that can't be begun is left to its lease."""
+        """Take these claimed batches in hand. A batch that can't be begun is left to its lease."""
 
     def grow(self, batch: ClaimedBatch, permits: int) -> None:
         """Let so many more calls of a held batch be in flight, which one of the claims asked for."""
@@ -139,7 +139,7 @@ class Runner(ABC):
 
     @abstractmethod
     def release(self, batch: ClaimedBatch) -> None:
-        """Let go of a batch, if it is in hand; what still runs of it is stopped."""
+        """Release a batch, if it is in hand, and stop its calls and reads."""
 
     @abstractmethod
     def lose(self, batch: ClaimedBatch) -> None:

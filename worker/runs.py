@@ -22,7 +22,7 @@ QUANTUM_SECONDS = 0.5
 
 
 class Quantum:
-    """A batch's time to start calls. The first one starts whenever that is."""
+    """A batch's time to start calls. The first call starts whenever that is."""
 
     def __init__(self) -> None:
         self._has_begun = False
@@ -53,8 +53,8 @@ class BatchRun:
 
     `provider` answers for the identity that it was claimed for; None where its cells are only to be ended.
     `untried` are the indices, into the batch's lists, of cells that nobody asked yet. Those with the fewest tries come
-    first: one that is refused again and again must not be each probe of an open circuit breaker. `asked` are those
-    whose call is out, with its start in microseconds since the epoch; `shown` ones have it in the database. It
+    first: a cell that is refused again and again must not be each probe of an open circuit breaker. `asked` are those
+    whose call is out, with its start in microseconds since the epoch; `shown` cells have it in the database. It
     `is_cleared` once nothing is shown there of calls of earlier holders, and `is_probing` until its first call ends.
     """
 

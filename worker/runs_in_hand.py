@@ -54,7 +54,7 @@ class RunsInHand:
         return self._run_by_lease.get(batch.key)
 
     def take(self, batch: ClaimedBatch, spec: JobSpec) -> BatchRun:
-        """Take a claimed batch in hand: with the permits of its claim, or one for each cell that needs no call."""
+        """Take a claimed batch in hand: with the permits of its claim, or a permit for each cell that needs no call."""
         permits = self._calls.acquire(batch.permits) if batch.permits else self._cells.acquire(len(batch.model_nos))
         run = BatchRun(batch, spec, self._context.provider_of(batch.identity_no), permits)
         self._run_by_lease[batch.key] = run
@@ -62,7 +62,7 @@ class RunsInHand:
         return run
 
     def drop(self, batch: ClaimedBatch) -> None:
-        """Let go of a batch and stop what still runs of it. Repeating it changes nothing."""
+        """Release a batch and stop its calls. Repeating it changes nothing."""
         run = self._run_by_lease.pop(batch.key, None)
         if run is not None:
             run.permits.finish()

@@ -48,7 +48,7 @@ class SpecCache(Generic[Spec]):
             self._weight -= self._weigh(dropped)
 
     async def load(self, job_nos: Iterable[int]) -> Mapping[int, Spec]:
-        """Return the specs of these jobs, reading those that aren't kept; one that can't be read is absent."""
+        """Return the specs of these jobs, reading those that aren't kept; an unreadable spec is absent."""
         wanted = set(job_nos)
         found = {job_no: self._specs[job_no] for job_no in wanted if job_no in self._specs}
         for job_no in found:

@@ -7,7 +7,7 @@ from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
 
 
 def trigger_increments(triggers: Iterable[tuple[str, str]]) -> list[Increment]:
-    """Return the counters of triggers, each a source and an outcome; one that `joined` was a duplicate."""
+    """Return the counters of triggers, each a source and an outcome; a trigger that `joined` was a duplicate."""
     counted: list[Increment] = []
     for source, outcome in triggers:
         counted.append(increment(COORDINATION.name, 1, source=source, outcome=outcome))

@@ -28,7 +28,7 @@ from worker.context import Context
 from worker.providers.echo import Echo
 
 FLUSH_CELLS = 2_000
-"""Results of one flush, about: past that a bigger flush is no faster, and a lost one costs more."""
+"""Results of one flush, about: past that a bigger flush is no faster, and a lost flush costs more."""
 RETRY_SECONDS = 0.2
 
 
@@ -128,7 +128,7 @@ class Writer:
         )
 
     async def _record_each(self, reports: Sequence[BatchReport], error: Exception) -> None:
-        """Record one batch at a time, so that one whose values the database refuses harms no other; set that aside."""
+        """Record one batch at a time, so that refused values harm no other batch; set theirs aside."""
         if len(reports) == 1:
             batch = reports[0].batch
             self._context.log.error("results_refused", job_no=batch.job_no, batch_no=batch.batch_no, error=str(error))

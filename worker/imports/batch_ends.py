@@ -18,13 +18,18 @@ LOAD_TIMEOUT = "load_timeout"
 
 
 def read(
-    batch: ClaimedBatch, given: ImportRange, rows: Sequence[SourceRow], *, key: tuple[str, ...], policy: ImportPolicy
+    batch: ClaimedBatch,
+    import_range: ImportRange,
+    rows: Sequence[SourceRow],
+    *,
+    key: tuple[str, ...],
+    policy: ImportPolicy,
 ) -> ImportReport:
     """Return the end of a batch whose rows were read: completed, or failed if too many of them can't be taken."""
-    records = to_records(rows, key, key_text(key) if given.keys_by_value else spelled_key_text(key))
+    records = to_records(rows, key, key_text(key) if import_range.keys_by_value else spelled_key_text(key))
     report = ImportReport(
         batch,
-        given,
+        import_range,
         "completed",
         identity_no=batch.identity_no,
         rows_read=len(rows),
@@ -37,24 +42,24 @@ def read(
     return report
 
 
-def unread(batch: ClaimedBatch, given: ImportRange, error: SourceError, *, policy: ImportPolicy) -> ImportReport:
+def unread(batch: ClaimedBatch, import_range: ImportRange, error: SourceError, *, policy: ImportPolicy) -> ImportReport:
     """Return the report of a batch that couldn't be read: it is tried again later, or it failed."""
-    report = _failed(batch, given, error.code, error.detail)
-    counted = given.attempts + 1 - given.forgiven
+    report = _failed(batch, import_range, error.code, error.detail)
+    counted = import_range.attempts + 1 - import_range.forgiven
     jitter = random.random()  # noqa: S311 - it needs no secrecy
     report.is_away = error.is_unavailable
-    report.is_forgiven = error.is_unavailable and is_forgiven(given.away_seconds)
+    report.is_forgiven = error.is_unavailable and is_forgiven(import_range.away_seconds)
     if report.is_forgiven or (error.retryable and counted < policy.max_attempts):
         report.status = "pending"
-        away = away_backoff_seconds(given.away_seconds, jitter)
+        away = away_backoff_seconds(import_range.away_seconds, jitter)
         report.due_in_seconds = away if error.is_unavailable else backoff_seconds(counted, jitter)
     return report
 
 
-def lost(batch: ClaimedBatch, given: ImportRange) -> ImportReport:
+def lost(batch: ClaimedBatch, import_range: ImportRange) -> ImportReport:
     """Return the end of a batch whose workers were lost too often."""
     detail = f"The workers that ran this batch were lost {batch.lost_leases} times in a row."
-    return _failed(batch, given, WORKER_LOST, detail)
+    return _failed(batch, import_range, WORKER_LOST, detail)
 
 
 def reject_duplicates(report: ImportReport, keys: Collection[str]) -> None:
@@ -98,5 +103,5 @@ def _give_up(report: ImportReport, code: str, detail: str) -> None:
     report.error_detail = detail
 
 
-def _failed(batch: ClaimedBatch, given: ImportRange, code: str, detail: str) -> ImportReport:
-    return ImportReport(batch, given, "failed", error_code=code, error_detail=storable(detail))
+def _failed(batch: ClaimedBatch, import_range: ImportRange, code: str, detail: str) -> ImportReport:
+    return ImportReport(batch, import_range, "failed", error_code=code, error_detail=storable(detail))

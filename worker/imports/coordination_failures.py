@@ -17,7 +17,7 @@ KEY_CHANGED = "key_changed"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a coordination failed. The try of one that `is_forgiven`, its source unavailable, doesn't count."""
+    """Why a coordination failed. A try that `is_forgiven`, its source unavailable, doesn't count."""
 
     code: str
     detail: str

@@ -72,7 +72,7 @@ class CoordinationLease:
                 self._context.log.warning("coordination_beat_delayed", job_id=coordination.id, error=str(error))
 
     async def _count_fenced(self) -> None:
-        """Count a coordination that another worker took over; one whose job was cancelled isn't counted."""
+        """Count a coordination that another worker took over; that of a cancelled job isn't counted."""
 
         async def unit(connection: Connection) -> bool:
             is_late = await import_coordination.was_taken_over(connection, self._coordination)

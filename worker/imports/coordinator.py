@@ -1,4 +1,4 @@
-"""Coordinating imports: one worker at a time surveys one, under a lease that it keeps while sources count."""
+"""Coordinating imports: one worker at a time surveys an import, under a lease that it keeps while sources count."""
 
 import asyncio
 import secrets

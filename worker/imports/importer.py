@@ -61,17 +61,17 @@ class Importer:
         self._unread_at_start = self.in_hand.unread
         self._may_begin.set()
 
-    def _take(self, batch: ClaimedBatch, given: ImportRange, spec: ImportSpec | None) -> None:
+    def _take(self, batch: ClaimedBatch, import_range: ImportRange, spec: ImportSpec | None) -> None:
         if batch.was_lost:
-            self._log_lease("lease_lost", batch, given, times=batch.lost_leases)
+            self._log_lease("lease_lost", batch, import_range, times=batch.lost_leases)
         if spec is not None:
-            self.in_hand.take(BatchRead(batch, given, spec))
+            self.in_hand.take(BatchRead(batch, import_range, spec))
             self._context.histograms[QUEUE_WAIT].observe(batch.waited_seconds)
             return
-        self._context.log.error("spec_not_readable", **named(batch, given))
+        self._context.log.error("spec_not_readable", **named(batch, import_range))
         if batch.lost_leases >= LOST_LEASES_LIMIT:
-            self.in_hand.take(BatchRead(batch, given, spec, is_read=True))
-            self._loader.submit(batch_ends.lost(batch, given))
+            self.in_hand.take(BatchRead(batch, import_range, spec, is_read=True))
+            self._loader.submit(batch_ends.lost(batch, import_range))
 
     def release(self, batch: ClaimedBatch) -> None:
         """Stop a batch whose end is recorded, or whose lease is lost. Repeating it changes nothing."""
@@ -79,7 +79,7 @@ class Importer:
         self._may_begin.set()
 
     def lose(self, batch: ClaimedBatch) -> None:
-        """Stop a batch whose lease was lost, and log it; one that was read to the end is undone by the loader."""
+        """Stop a batch whose lease was lost, and log it; the loader undoes a batch that was read to the end."""
         read = self.in_hand.find(batch)
         if read is not None and read.is_read:
             self._loader.lose(batch)
@@ -110,8 +110,8 @@ class Importer:
         finally:
             await self._sources.aclose()
 
-    def _log_lease(self, event: str, batch: ClaimedBatch, given: ImportRange, **more: int) -> None:
-        self._context.log.warning(event, **named(batch, given), fence=batch.fence, **more)
+    def _log_lease(self, event: str, batch: ClaimedBatch, import_range: ImportRange, **more: int) -> None:
+        self._context.log.warning(event, **named(batch, import_range), fence=batch.fence, **more)
 
     async def _run(self, read: BatchRead, spec: ImportSpec) -> None:
         report = await self._read(read.batch, read.range, spec)
@@ -122,19 +122,19 @@ class Importer:
             self._unread_at_start = 0
             self._on_half_read()
 
-    async def _read(self, batch: ClaimedBatch, given: ImportRange, spec: ImportSpec) -> ImportReport:
+    async def _read(self, batch: ClaimedBatch, import_range: ImportRange, spec: ImportSpec) -> ImportReport:
         if batch.lost_leases >= LOST_LEASES_LIMIT:
-            return batch_ends.lost(batch, given)
-        record_type = spec.record_types[given.record_type_no]
+            return batch_ends.lost(batch, import_range)
+        record_type = spec.record_types[import_range.record_type_no]
         try:
             async with self._sources.open(batch.job_no, record_type.source, batch.identity_no) as source:
-                rows = await source.read(given.range)
-            return batch_ends.read(batch, given, rows, key=record_type.key, policy=spec.policy)
+                rows = await source.read(import_range.range)
+            return batch_ends.read(batch, import_range, rows, key=record_type.key, policy=spec.policy)
         except SourceError as error:
             if isinstance(error, SourceNotConfigured):
                 self.skipped.add(batch.job_no)
-            return batch_ends.unread(batch, given, error, policy=spec.policy)
+            return batch_ends.unread(batch, import_range, error, policy=spec.policy)
         except Exception as error:
-            self._context.log.exception("source_failed", **named(batch, given))
+            self._context.log.exception("source_failed", **named(batch, import_range))
             unforeseen = SourceError(f"{UNFORESEEN} ({type(error).__name__}).")
-            return batch_ends.unread(batch, given, unforeseen, policy=spec.policy)
+            return batch_ends.unread(batch, import_range, unforeseen, policy=spec.policy)

@@ -14,13 +14,13 @@ NAMED_RECORD_TYPES = 5
 NAMED_JOBS = 5
 
 
-def named(batch: ClaimedBatch, given: ImportRange) -> Mapping[str, object]:
+def named(batch: ClaimedBatch, import_range: ImportRange) -> Mapping[str, object]:
     """Return the fields that name a batch in a log line."""
     return {
-        "job_id": given.job_id,
+        "job_id": import_range.job_id,
         "job_no": batch.job_no,
         "batch_no": batch.batch_no,
-        "record_type": given.record_type,
+        "record_type": import_range.record_type,
     }
 
 

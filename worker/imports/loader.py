@@ -1,4 +1,4 @@
-"""Loading: the rows of several batches and their ends go out in one transaction, while the next ones are read.
+"""Loading: the rows of several batches and their ends go out in one transaction, while the next batches are read.
 
 No timer: a load takes the batches that were read during the loads before it, so a single batch never waits.
 """
@@ -21,10 +21,10 @@ from worker.context import Context
 from worker.imports import batch_ends, load_logs
 
 LOAD_ROWS = 5_000
-"""Rows of one transaction, about: ten batches of 500 went 1.3 to 3 times as fast as one."""
+"""Rows of one transaction, about: ten batches of 500 went 1.3 to 3 times as fast as a single batch."""
 LOAD_BYTES = 16 * 1024 * 1024
 LOAD_SECONDS = 2.0
-"""How long a transaction may take at the speed of the one before: fewer rows go into it where the database is slow."""
+"""How long a transaction may take at the speed of the last: fewer rows go into it where the database is slow."""
 LOADS_AT_ONCE = 2
 RETRY_SECONDS = 0.2
 
@@ -95,7 +95,7 @@ class Loader:
                 _reject(taken, twice)
             except (_TimedOut, *INVALID_DATA) as error:
                 if len(taken) > 1:
-                    for report in taken:  # so that one that the database won't or can't take harms no other
+                    for report in taken:  # so that a batch that the database refuses harms no other
                         await self._load([report])
                     return
                 if not self._give_up(taken[0], error):
@@ -116,9 +116,9 @@ class Loader:
             self._is_known = known > inserted
 
     def _give_up(self, report: ImportReport, error: Exception) -> bool:
-        """Let a batch go without its rows; return whether that is still to be recorded.
+        """Give up the rows of a batch; return whether its end is still to be recorded.
 
-        One that can't be written in time has used up a try; one whose rows the database refuses fails.
+        A batch that can't be written in time has used up a try; a batch whose rows the database refuses fails.
         """
         if isinstance(error, _TimedOut):
             batch_ends.reschedule(report)

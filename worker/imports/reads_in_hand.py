@@ -77,7 +77,7 @@ class ReadsInHand:
         self.is_empty.clear()
 
     def drop(self, batch: ClaimedBatch) -> None:
-        """Let go of a batch and stop reading it. Repeating it changes nothing."""
+        """Release a batch and stop reading it. Repeating it changes nothing."""
         read = self._read_by_lease.pop(batch.key, None)
         if read is not None and read.task is not None and not read.is_read:
             read.task.cancel()

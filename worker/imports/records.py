@@ -20,7 +20,7 @@ class Records:
 def to_records(rows: Iterable[SourceRow], key: tuple[str, ...], key_of: KeyText | None = None) -> Records:
     """Sort the rows of a batch into records and rejects; of equal keys the first is taken, unless it is repeated.
 
-    `key_of` makes the text of a row's key; unless given, the one that equal keys share.
+    `key_of` makes the text of a row's key; unless given, the text that equal keys share.
     """
     records = Records()
     key_of = key_of or key_text(key)

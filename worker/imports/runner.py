@@ -87,11 +87,11 @@ class ImportRunner(Runner):
         await self._importer.start(batches)
 
     def release(self, batch: ClaimedBatch) -> None:
-        """Let go of a batch and stop reading it."""
+        """Release a batch and stop reading it."""
         self._importer.release(batch)
 
     def lose(self, batch: ClaimedBatch) -> None:
-        """Stop reading a batch whose lease was lost; one that was read is undone by the loader."""
+        """Stop reading a batch whose lease was lost; the loader undoes a batch that was read."""
         self._importer.lose(batch)
 
     def drain(self) -> None:
@@ -111,12 +111,12 @@ class ImportRunner(Runner):
             await claiming.free_permits(connection, read)
 
     def _on_loaded(self, recorded: ImportRecorded) -> None:
-        """Let go of batches whose end is recorded, and of stale ones; look for more."""
+        """Release batches whose end is recorded, and stale batches; look for more."""
         for report in (*recorded.written, *recorded.stale):
             self._importer.release(report.batch)
         self._wakes.all_kinds()
         if any(job.status != "running" for job in recorded.jobs):
-            self._coordinator.wake()  # another import may have waited for the end of this one
+            self._coordinator.wake()  # another import may have waited for the end of this import
 
 
 KIND = WorkerKind(IMPORT, ImportRunner, left_notice=LEFT_NOTICE)

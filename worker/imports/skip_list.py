@@ -6,7 +6,7 @@ SKIPPED_SECONDS = 15.0
 
 
 class SkipList:
-    """Forgets each job after a while, so that one whose source no worker knows is still tried until it has failed."""
+    """Forgets each job after a while, so that a job whose source no worker knows is still tried until it has failed."""
 
     def __init__(self, seconds: float = SKIPPED_SECONDS) -> None:
         self._seconds = seconds

@@ -17,7 +17,7 @@ from worker.providers.documents import parse
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with its body in full; of one that isn't 2xx the body may be cut. `received_at` is by our clock."""
+    """An answer with its body in full, which may be cut if it isn't 2xx. `received_at` is by our clock."""
 
     status: int
     headers: httpx2.Headers

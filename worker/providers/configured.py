@@ -46,7 +46,7 @@ class Serving:
     standing: Standing
 
     def pool_of(self, provider: str) -> Pool:
-        """Return the pool of a model that names this provider; raises LookupError for one that isn't configured."""
+        """Return the pool of a model that names this provider; raises LookupError if it isn't configured."""
         return self.pool_by_provider[ECHO if self.configuration.content.is_simulated else provider]
 
 

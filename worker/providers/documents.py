@@ -11,9 +11,9 @@ from domain.outcome import KeptResponse, storable
 from domain.redaction import REDACTED
 
 RESPONSE_BYTES = 2**20
-"""Of an answer that is larger only so much is kept, as text; the log probabilities of a long one fit."""
+"""Of an answer that is larger only so much is kept, as text; the log probabilities of a long answer fit."""
 MOST_NESTED = 100
-"""Deeper ones are kept as text too: what reads JSON has its own, different limits."""
+"""Deeper values are kept as text too: what reads JSON has its own, different limits."""
 _BIGGEST_INTEGER = 2**63
 _CUT_NUMBERS = frozenset({".", "e", "E", "e+", "e-", "E+", "E-"})
 _CUT_LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
@@ -32,7 +32,7 @@ class Document:
 
 
 def parse(body: bytes) -> Any:
-    """Return the value of a JSON text; raises EndedEarly for one that is cut, ValueError for anything else.
+    """Return the value of a JSON text; raises EndedEarly for a cut text, ValueError for anything else.
 
     Leniently, since an answer is paid for: models are cut off in the middle of a character, which leaves a lone
     surrogate, and some servers write `NaN` among their figures.

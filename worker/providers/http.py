@@ -162,7 +162,7 @@ class HttpProvider:
         return replace(outcome, reply=replace(outcome.reply, response=response))
 
     def _placed(self, outcome: Outcome, exchange: Exchange, call: Call) -> Outcome:
-        """Return the outcome with the region that served; a completed one from elsewhere than asked is none."""
+        """Return the outcome with the region that served; a completed call from elsewhere than asked is a failure."""
         reported = label(exchange.headers.get("x-region")) or outcome.region_served
         if reported is None:
             return outcome

@@ -35,7 +35,7 @@ def body_of(call: Call) -> dict[str, Any]:
 
 
 def outcome_of(document: Any, answer: Answer) -> Outcome:
-    """Return the response's text, null as an empty one, or how the router says it failed."""
+    """Return the response's text, null as an empty text, or how the router says it failed."""
     success, provider_used = dig(document, "success"), label(dig(document, "provider_used"))
     is_refused = dig(document, "response") is None and dig(document, "detail")
     if success is False or has_error(document) or is_refused:

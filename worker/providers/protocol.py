@@ -35,7 +35,7 @@ class Call:
 
     @property
     def given_parameters(self) -> dict[str, Any]:
-        """The spec's parameters without those that are null: null leaves one to the provider."""
+        """The spec's parameters without those that are null: null leaves a parameter to the provider."""
         return {name: value for name, value in self.parameters.items() if value is not None}
 
     def new_traceparent(self) -> str:
@@ -44,7 +44,7 @@ class Call:
 
 
 class Provider(Protocol):
-    """Answers calls. One that doesn't `makes_calls` answers without waiting, so nothing limits it."""
+    """Answers calls. Without `makes_calls` it answers without waiting, so nothing limits it."""
 
     @property
     def name(self) -> str:

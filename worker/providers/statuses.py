@@ -52,7 +52,7 @@ _STATUS_BY_WORDS = (
 
 
 def status_of(error: ErrorReport) -> int:
-    """Return the status that says the same as an error; 500 for one that says nothing of its kind.
+    """Return the status that says the same as an error; 500 for an error that says nothing of its kind.
 
     A code counts before words, and a number before a name, as in `{"code": 429, "type": "server_error"}`.
     """

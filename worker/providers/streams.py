@@ -12,7 +12,7 @@ _DONE = b"[DONE]"
 
 
 def is_stream(body: bytes) -> bool:
-    """Say whether a body is a stream of events; no JSON text begins like one."""
+    """Say whether a body is a stream of events; no JSON text begins like a stream."""
     return body.lstrip().startswith(_STARTS)
 
 

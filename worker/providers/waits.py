@@ -17,7 +17,7 @@ _SECONDS_BY_UNIT = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, 
 _AMOUNT = r"[0-9]{1,20}(?:\.[0-9]{1,20})?"
 _PART = re.compile(rf"({_AMOUNT})(ms|us|µs|ns|[dhms])")
 _DURATION = re.compile(rf"(?:{_AMOUNT}(?:ms|us|µs|ns|[dhms]))+")
-"""As Go prints one: `1s`, `6m0s`, `120ms`, `2m59.56s`."""
+"""As Go prints a duration: `1s`, `6m0s`, `120ms`, `2m59.56s`."""
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _RESET_HEADER = re.compile(r"(?:x-|anthropic-)?(?:app-)?ratelimit.*reset.*")
 _RATE_LIMIT_ITEM = re.compile(r"\b(?:r|remaining)=([0-9]+)\s*[;,]\s*(?:t|reset)=([0-9]+)")
