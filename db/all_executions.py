@@ -32,7 +32,7 @@ async def list_all_executions(
 ) -> tuple[Slice[Execution], Sequence[CellOfJob]]:
     """Return the tenant's cells in a state (any, if None) from above `after` on, and where each stands.
 
-    All of one moment. Of imports there are none.
+    All are of one moment. Imports have no cells.
     """
 
     async def look(connection: Connection) -> tuple[Slice[Execution], Sequence[CellOfJob]]:

@@ -1,4 +1,4 @@
-"""The proof: what jobs hold, recounted from their executions at this moment and compared with what is kept."""
+"""The audit: the counts of jobs, recounted from their executions at this moment and compared with the kept ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ MUST_BE_ZERO = (
     "tries_differ",
     "config_mismatches",
 )
-"""The counts that anything but 0 of is a bug, by their fields in JobAudit."""
+"""The counts that must be 0, by their fields in JobAudit; anything else is a bug."""
 MOST_JOBS = 5_000
 MOST_CELLS = 1_000_000
 """What the totals of one window recount at most: some 2.5 s (2026-11-23, two cores)."""
@@ -35,8 +35,8 @@ class JobAudit:
     `tries_differ` counts cells that have other tries recorded than they count, `incomplete` those whose answer isn't
     whole, `unconfirmed_region` completed ones whose provider didn't say which region served, `config_mismatches` tries
     and batches of imports answered by what the job was never accepted under. Cells that the built-in `echo` completed
-    are `simulated`; rows of imports that a newer one kept from being written are `superseded`; of tries and batches of
-    `unknown_configuration` nobody recorded who answered: they ran before there was one. `generations` of an import say
+    are `simulated`; rows of imports that a newer one kept from being written are `superseded`; tries and batches of
+    `unknown_configuration` ran before there was one. `generations` of an import say
     of each record type its id, this import's generation, and the newest one.
     """
 

@@ -18,7 +18,7 @@ MOST_AT_ONCE = 64
 class ClaimedBatch:
     """A batch this process holds: fence and holder name its lease; the lists hold its open cells that are due.
 
-    They are in plan order and have one length; `turn` is its virtual finish time.
+    They are in plan order and have one length; `virtual_finish_time` orders it among due batches.
     `claimed_at` is the database's clock at the claim, seconds since the epoch; `waited_seconds` how long it was due;
     `planned_us` when it was planned, microseconds since the epoch. `permits` calls of it may be in flight. Cells that
     wait for a later try aren't listed: the first of them is due in `next_due_seconds`. `marked` cells were started
@@ -34,7 +34,7 @@ class ClaimedBatch:
     region_no: int
     fence: int
     holder: int
-    turn: int
+    virtual_finish_time: int
     waited_seconds: float
     claimed_at: float
     model_nos: list[int]

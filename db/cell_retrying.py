@@ -131,5 +131,5 @@ async def _is_planned(connection: Connection, job_no: int, key: CellKey) -> bool
 
 
 async def untouched_cell(connection: Connection, job_no: int) -> Retried:
-    """Return what comes of a retry that leaves the one cell that it asks about as it is."""
+    """Return the result of a retry of a cell that stays as it is."""
     return replace(await retry_result(connection, job_no, {}), untouched=1)

@@ -186,7 +186,7 @@ def _claimed(row: asyncpg.Record, holder: int) -> ClaimedBatch:
         region_no=row["region_no"],
         fence=row["fence"],
         holder=holder,
-        turn=row["turn"],
+        virtual_finish_time=row["turn"],
         waited_seconds=row["waited_seconds"],
         claimed_at=row["claimed_at"],
         model_nos=row["model_nos"] or [],

@@ -1,4 +1,4 @@
-"""What a connection string comes to: parameters, a service file and PG* variables put together, as libpq does."""
+"""Reading connection strings: parameters, a service file and PG* variables put together, as libpq does."""
 
 import getpass
 import os
@@ -85,7 +85,7 @@ class ConnectionInfo:
         return self.parameters.get("target_session_attrs") or "any"
 
     def server_settings(self) -> dict[str, str]:
-        """Return what goes to the server at the start of a session, besides who wants which database."""
+        """Return the settings that a session starts with, besides user and database."""
         name = self.parameters.get("application_name") or self.parameters.get("fallback_application_name")
         settings = {"application_name": name, "options": self.parameters.get("options")}
         return {key: value for key, value in settings.items() if value}
@@ -105,7 +105,7 @@ class ConnectionInfo:
 
 
 def read_connection_info(text: str, environment: Mapping[str, str] | None = None) -> ConnectionInfo:
-    """Return what a connection string comes to. Raises WrongConnectionString.
+    """Return the servers and parameters that a connection string means. Raises WrongConnectionString.
 
     What the string leaves open is taken from its service, then from the driver's own variables (PGHOST, PGSSLMODE …),
     which stand beside the settings of this service as they do for every PostgreSQL client.

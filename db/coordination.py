@@ -19,7 +19,7 @@ UNRELEASED, READY, CLAIMED = 0, 1, 2
 class QueuedJob:
     """A queued job that this transaction has locked, accepted under `identity_nos`.
 
-    It `has_backlog` where something else is due, or paused: its plan is then claimed in order, not at once.
+    It `has_backlog` where other work is due, or paused: its plan is then claimed in order, not at once.
     `locked_at` is the database's clock at the transaction's start, or when the job was queued if that is later; seconds
     since the epoch. `waiting` counts all jobs that were locked.
     """
@@ -66,7 +66,7 @@ class Delivery:
 
 
 class PlanRefused(Exception):
-    """The database refused a plan among several; its argument is the rule's name."""
+    """The database rejected a plan among several; its argument is the rule's name."""
 
 
 async def lock_queued_jobs(

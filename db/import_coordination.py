@@ -26,8 +26,8 @@ class Served(NamedTuple):
 class Coordination:
     """The lease of an import's coordination, named by fence and holder. `attempts` tries failed before.
 
-    `lost_leases` ran out in a row before this one; a source was unavailable for `away_seconds` until now, if it was.
-    `fenced_sources` are the sources of triggers of expired leases.
+    `lost_leases` ran out in a row before this one. `unavailable_seconds` is for how long a source was unavailable until
+    now, None if none was. `fenced_sources` are the sources of triggers of expired leases.
     """
 
     job_no: int
@@ -42,7 +42,7 @@ class Coordination:
     source: str
     fenced_sources: Sequence[str]
     lost_leases: int = 0
-    away_seconds: float | None = None
+    unavailable_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +138,11 @@ async def reschedule(
     source: str,
     event: Mapping[str, object],
     outcome: str,
-    is_away: bool | None = None,
+    is_unavailable: bool | None = None,
 ) -> TriggerOutcomes | None:
     """Queue an import again, after `tries` (0 or 1) that count; return None and change nothing if fenced off.
 
-    `is_away` says whether a source was unavailable, None that no source was asked.
+    `is_unavailable` says whether a source was unavailable, None that no source was asked.
     """
     if not await lock_lease(connection, lease):
         return None
@@ -155,7 +155,7 @@ async def reschedule(
             source,
             orjson.dumps(event).decode(),
             outcome,
-            is_away,
+            is_unavailable,
         )
     )
 

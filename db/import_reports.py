@@ -16,8 +16,8 @@ class ImportRange:
     """What a claimed batch is to read: `range` is its source's.
 
     Its rows are written as those of `generation`. `attempts` tries ended before this one; `forgiven` of them don't
-    count against the policy's. The source was unavailable for `away_seconds` until now, if it was. Its records are kept
-    by the value of their keys or else by their spelling.
+    count against the policy's. `unavailable_seconds` is for how long the source was unavailable until now, None if it
+    wasn't. Its records are kept by the value of their keys or else by their spelling.
     """
 
     record_type_no: int
@@ -29,7 +29,7 @@ class ImportRange:
     forgiven: int
     job_id: str
     record_type: str
-    away_seconds: float | None = None
+    unavailable_seconds: float | None = None
     keys_by_value: bool = True
 
 
@@ -57,7 +57,7 @@ class ImportReport:
     `records` hold no key twice. `rows_read` counts them, the rejected ones, and what a failed batch doesn't write.
     `record` sets what was inserted, what was known before, and what of that was updated, or superseded: written
     otherwise by a newer import, and left so. A try of a batch to be read again `is_forgiven` if it doesn't count, as
-    where its source `is_away` (unavailable). `identity_no` is the source that was read.
+    where its source `is_unavailable`. `identity_no` is the source that was read.
     """
 
     batch: ClaimedBatch
@@ -71,7 +71,7 @@ class ImportReport:
     error_code: str | None = None
     error_detail: str | None = None
     due_in_seconds: float = 0.0
-    is_away: bool = False
+    is_unavailable: bool = False
     is_forgiven: bool = False
     identity_no: int | None = None
     inserted: int = 0
@@ -111,7 +111,7 @@ async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -
             row["forgiven"],
             row["job_id"],
             row["record_type"],
-            row["away_seconds"],
+            row["unavailable_seconds"],
             row["keys_by_value"],
         )
         for row in rows

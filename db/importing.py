@@ -80,7 +80,7 @@ async def _begin(connection: Connection, reports: Sequence[ImportReport]) -> Map
 
 
 async def _record_batches(connection: Connection, reports: Sequence[ImportReport]) -> None:
-    """Lock and end the batches once their rows are written: whoever cancels one meanwhile needn't wait for its rows."""
+    """Lock and end the batches once their rows are written: a cancel meanwhile needn't wait for their rows."""
     rows = await connection.fetch(
         statement("record_import_batches"),
         *columns([(*report.batch.key, report.status, report.due_in_seconds) for report in reports], 6),
@@ -117,7 +117,7 @@ async def _write_counts(connection: Connection, ended: Sequence[ImportReport]) -
 
 async def _reschedule(connection: Connection, waiting: Sequence[ImportReport]) -> None:
     reasons = [
-        (*report.batch.key[:2], report.is_away, report.is_forgiven, report.error_code, report.error_detail)
+        (*report.batch.key[:2], report.is_unavailable, report.is_forgiven, report.error_code, report.error_detail)
         for report in waiting
     ]
     await connection.execute(statement("reschedule_import_batches"), *columns(reasons, 6))
@@ -172,7 +172,7 @@ def _event_data(report: ImportReport) -> Mapping[str, object]:
 
 def _released(reports: Sequence[ImportReport]) -> list[tuple[object, ...]]:
     return [
-        (report.batch.job_no, report.batch.next_batch_no, report.batch.turn)
+        (report.batch.job_no, report.batch.next_batch_no, report.batch.virtual_finish_time)
         for report in reports
         if report.status != "pending" and report.batch.next_batch_no is not None
     ]

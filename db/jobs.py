@@ -274,7 +274,7 @@ def _failed_with(code: str) -> ColumnElement[bool]:
 
 
 def _counts(job: JobListed | JobRead) -> Counts:
-    """Sum up to the plan whatever the kept numbers say; whether they are right is for the audit."""
+    """Make the states sum up to the plan; whether the kept numbers are right is for the audit."""
     open_cells = job.planned - job.completed - job.failed - job.cancelled - job.unknown
     running = max(0, min(job.running, open_cells))
     return Counts(

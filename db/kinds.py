@@ -22,7 +22,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What a cancel found or made: the job's state now, and how many units (cells or batches) it ended.
+    """The result of a cancel: the job's state now, and how many units (cells or batches) it ended.
 
     `is_done` unless the job had ended before. `cells_by_pool` counts cells with a row by (provider, region); a job that
     was never planned has none. `batches` ended of a job that counts those. `batch_no` is one of the batches that ended,
@@ -75,8 +75,8 @@ class Retried:
 class StoredKind:
     """A kind, what its progress counts, and how what failed of its jobs is retried.
 
-    `retry` gets a job that its transaction has locked against other actions, plans anew what failed and returns what
-    came of it; `preview_retry` returns what that would come to and changes nothing. Both raise JobCancelled, and
+    `retry` gets a job that its transaction has locked against other actions, plans anew what failed and returns the
+    result; `preview_retry` returns the result of a retry and changes nothing. Both raise JobCancelled, and
     ParametersRejected for a filter that a job of the kind can't have.
     """
 

@@ -14,9 +14,9 @@ RECONCILING = "reconciling"
 
 @dataclass(frozen=True, slots=True)
 class Leadership:
-    """A worker's lease on a leader-only service (`duty`), until another worker takes it with a higher fence."""
+    """A worker's lease on a leader-only service, until another worker takes it with a higher fence."""
 
-    duty: str
+    service: str
     fence: int
     lease_seconds: float
 
@@ -32,15 +32,15 @@ class LeaderRead:
     idle_seconds: float
 
 
-async def lead(engine: Engine, duty: str, worker_no: int, *, lease_seconds: float) -> Leadership | None:
+async def lead(engine: Engine, service: str, worker_no: int, *, lease_seconds: float) -> Leadership | None:
     """Take or renew the lease; None while another worker leads. Never waits for a lock."""
 
     async def take(connection: Connection) -> int | None:
-        fence: int | None = await connection.fetchval(statement("take_leadership"), duty, worker_no, lease_seconds)
+        fence: int | None = await connection.fetchval(statement("take_leadership"), service, worker_no, lease_seconds)
         return fence
 
     fence = await in_transaction(engine, take)
-    return None if fence is None else Leadership(duty, fence, lease_seconds)
+    return None if fence is None else Leadership(service, fence, lease_seconds)
 
 
 async def as_leader(
@@ -52,7 +52,7 @@ async def as_leader(
     """
 
     async def fenced(connection: Connection) -> Result | None:
-        lease = (leadership.duty, leadership.fence, leadership.lease_seconds)
+        lease = (leadership.service, leadership.fence, leadership.lease_seconds)
         holds = await connection.fetchval(statement("hold_leadership"), *lease)
         return await unit(connection) if holds else None
 
@@ -64,7 +64,7 @@ async def release(connection: Connection, worker_no: int) -> None:
     await connection.execute(statement("release_leadership"), worker_no)
 
 
-async def read_leader(connection: Connection, duty: str) -> LeaderRead | None:
+async def read_leader(connection: Connection, service: str) -> LeaderRead | None:
     """Return the worker that led last, or None if none ever did."""
-    row = await connection.fetchrow(statement("read_leader"), duty)
+    row = await connection.fetchrow(statement("read_leader"), service)
     return LeaderRead(**row) if row else None

@@ -13,7 +13,7 @@ _KEYS_AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Respelled:
-    """What renaming came to: `renamed` records have another key, `merged` went because a newer one has theirs."""
+    """The result of renaming: `renamed` records have another key, `merged` gave way to a newer one with their key."""
 
     renamed: int = 0
     merged: int = 0

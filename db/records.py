@@ -48,7 +48,7 @@ class Records:
 async def list_records(
     engine: Engine, tenant_no: int, dataset: str, record_type: str, *, after: str | None, limit: int
 ) -> Slice[RecordRead]:
-    """Return the rows of a record type by their keys, from above `after` on; raise NotFound where nobody imported it.
+    """Return the rows of a record type by their keys, from above `after` on; raise NotFound if it was never imported.
 
     None is below every key, the empty one too.
     """

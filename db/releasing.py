@@ -9,7 +9,7 @@ from domain.errors import NotFound
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Whether a lease was taken away, and from which worker if that is known."""
+    """Whether a lease was taken from its holder, and from which worker if that is known."""
 
     job_no: int
     is_released: bool

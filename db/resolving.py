@@ -1,4 +1,4 @@
-"""Resolve: what a person found out about a cell that ended ambiguously becomes its result."""
+"""Resolve: a person's finding about a cell that ended ambiguously becomes its result."""
 
 from dataclasses import dataclass
 

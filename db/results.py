@@ -240,7 +240,7 @@ async def _advance_jobs(connection: Connection, written: Sequence[BatchReport], 
     by_job = [(job_no, list(batches)) for job_no, batches in groupby(written, key=lambda report: report.batch.job_no)]
     jobs = [_job_row(job_no, batches) for job_no, batches in by_job]
     released = [
-        (report.batch.job_no, report.batch.next_batch_no, report.batch.turn)
+        (report.batch.job_no, report.batch.next_batch_no, report.batch.virtual_finish_time)
         for report in written
         if report.status == "completed" and report.batch.next_batch_no is not None
     ]

@@ -10,7 +10,7 @@ from domain.errors import JobCancelled
 
 
 async def retry_result(connection: Connection, job_no: int, units_by_batch: Mapping[int, int]) -> Retried:
-    """Return what came of a retry that gave each of these batches so many units back."""
+    """Return the result of a retry that gave each of these batches so many units back."""
     job = await read_job_state(connection, job_no)
     retried = sum(units_by_batch.values())
     return Retried(
@@ -25,7 +25,7 @@ async def retry_result(connection: Connection, job_no: int, units_by_batch: Mapp
 
 
 def foreseen(result: Retried) -> Retried:
-    """Return what a retry comes to, given what it would find."""
+    """Return the result of a retry, given what it would find."""
     if result.is_queued:
         return replace(result, status="queued")
     return replace(result, status="running") if result.retried else result

@@ -4,7 +4,7 @@ from db.engine import COMMAND_SECONDS, Connection, statement
 
 
 async def end_stalled_sessions(connection: Connection, *, seconds: float) -> list[str]:
-    """End the sessions that wait for so long for the rest of a statement; return their names, a worker's id for its.
+    """End the sessions that wait for so long for the rest of a statement; return their names (of a worker, its id).
 
     The driver prepares a statement and then executes it. Between both its session isn't idle to the server, whose limit
     for idle transactions (`create_engine`) ends all others of a process that stands still. A copy is given as long as

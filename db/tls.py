@@ -1,4 +1,4 @@
-"""How a connection is encrypted and whom it trusts: libpq's `ssl…` parameters as a TLS context."""
+"""The encryption of a connection and the certificates that it trusts: libpq's `ssl…` parameters as a TLS context."""
 
 import ssl
 from collections.abc import Mapping, Sequence

@@ -61,7 +61,7 @@ async def list_triggers(engine: Engine, tenant_no: int, job_id: str, *, after: i
 async def trigger_manually(connection: Connection, tenant_no: int, job_id: str, worker_no: int) -> Triggered | None:
     """Record a manual trigger under its job's lock, in the caller's transaction; None where there is no such job.
 
-    The lock makes it wait for a coordination that is being written, which it then joins. An import that was put off is
+    The lock makes it wait for a coordination that is being written, which it then joins. A rescheduled import is
     due at once.
     """
     job = await connection.fetchrow(statement("lock_job_by_id"), tenant_no, job_id)

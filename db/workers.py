@@ -28,7 +28,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a process tells of its configuration: `config_file` is none, same or differs; `not_served` why, by name."""
+    """A process's report of its configuration: `config_file` is none, same or differs; `not_served` why, by name."""
 
     version: str | None = None
     configuration_no: int | None = None
@@ -91,14 +91,14 @@ async def snapshots(connection: Connection) -> list[dict[str, Any]]:
 async def lock_stopped(connection: Connection, *, silent_seconds: float, limit: int) -> Mapping[int, dict[str, Any]]:
     """Lock processes that ended in order or gave no sign of life for so long; return what each measured, by number.
 
-    Passes over those that somebody else has locked.
+    Passes over those that another process has locked.
     """
     rows = await connection.fetch(statement("lock_stopped_workers"), silent_seconds, limit, FOLDED)
     return {row["worker_no"]: row["metrics"] for row in rows}
 
 
 async def lock_folded(connection: Connection) -> dict[str, Any]:
-    """Lock the sums of stopped processes and return them; waits for who changes them just now."""
+    """Lock the sums of stopped processes and return them; waits for the process that changes them just now."""
     await connection.execute(statement("enter_folded_worker"))
     metrics: dict[str, Any] = await connection.fetchval(statement("lock_folded_metrics"), FOLDED_NO)
     return metrics

@@ -42,7 +42,7 @@ IMPORT_ROOT = IdentityKey(IdentityKind.IMPORT_ROOT, "", "")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An identity: `content` is JSON with its keys sorted. One that `is_simulated` asks nobody."""
+    """An identity: `content` is JSON with its keys sorted. A simulated identity asks no provider."""
 
     key: IdentityKey
     content: str

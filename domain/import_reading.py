@@ -24,7 +24,7 @@ from domain.waves import level_by_id
 
 @dataclass(frozen=True, slots=True)
 class PlannedImport:
-    """How much an import plans. What only a COUNT tells is None until coordination has counted."""
+    """How much an import plans. Numbers that only a COUNT gives are None until coordination has counted."""
 
     record_types: int
     levels: int

@@ -1,4 +1,4 @@
-"""Who may call next: grant calls in flight to batches by turns, within the limits of pools, jobs and the worker."""
+"""Grant permits for calls to due batches in their order, within the limits of pools, jobs and the worker."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Grant:
 def grant_calls(
     due: Iterable[Due], room_by_pool: Mapping[Pool, int | None], calls: int, *, probed: Collection[Pool] = ()
 ) -> tuple[list[Grant], Mapping[Pool, int | None]]:
-    """Return what each batch gets, in turn order, of the room of its pool and job; and what is left of each pool's.
+    """Return the permits of each batch, in the order of `due`, by the room of its pool and job; and each pool's rest.
 
     A batch gets as many calls as it has cells; one that would get none isn't granted. `room_by_pool` is None where
     nothing limits a pool; `calls` is the worker's. Of a pool that is `probed`, one call in all is granted.

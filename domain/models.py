@@ -168,7 +168,7 @@ def _known_provider(provider: str, at: str, scope: Scope) -> str | None:
 
 
 def _note_simulated(provider: str, at: str, scope: Scope) -> None:
-    """Say that nobody outside is asked under this name."""
+    """Add a note that no provider outside is asked under this name."""
     if scope.registry.serving(provider) in scope.registry.simulated_providers:
         detail = "The built-in echo answers with the question; no provider is asked."
         scope.findings.notes.append(Note(Action.SIMULATED, at, value=cut(provider), to=ECHO, detail=detail))

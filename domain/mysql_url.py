@@ -9,7 +9,7 @@ PORT = 3306
 
 
 class TlsMode(StrEnum):
-    """How a session is encrypted and whom it trusts, in the words of the official clients."""
+    """The encryption of a session and what it trusts, in the words of the official clients."""
 
     DISABLED = "disabled"
     PREFERRED = "preferred"

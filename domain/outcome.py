@@ -19,10 +19,10 @@ OWN_REFUSALS = 30
 """So many refusals that may be about one call alone cost that call no try: 12 minutes in which only it probes."""
 MOST_FORGIVEN = 30_000
 """After so many no refusal is forgiven: tries are counted in 16 bits. At one a second that is after 8 hours."""
-AWAY_SECONDS = 300.0
+UNAVAILABLE_SECONDS = 300.0
 """An unavailable source says nothing about the request: for so long a try that finds it unavailable doesn't count."""
-AWAY_BASE_SECONDS = 1.0
-AWAY_CAP_SECONDS = 15.0
+UNAVAILABLE_BASE_SECONDS = 1.0
+UNAVAILABLE_CAP_SECONDS = 15.0
 WORKER_LOST = "worker_lost"
 CALL_INTERRUPTED = "call_interrupted"
 INCOMPLETE_ANSWER = "incomplete_answer"
@@ -74,8 +74,8 @@ NO_REPLY = Reply()
 class Completed:
     """The provider answered; an empty answer is an answer.
 
-    `region_served` is None where the provider doesn't say. `provider_used` is who answered, where that is somebody
-    behind the provider that was asked.
+    `region_served` is None where the provider doesn't say. `provider_used` is the provider that answered, where it
+    stands behind the provider that was asked.
     """
 
     output: str
@@ -129,14 +129,14 @@ def backoff_seconds(attempts: int, jitter: float) -> float:
     return jitter * min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(attempts, 16))
 
 
-def is_forgiven(away_seconds: float | None) -> bool:
-    """Return whether a try that found its source unavailable is forgiven, `away_seconds` after the first such try."""
-    return (away_seconds or 0.0) < AWAY_SECONDS
+def is_forgiven(unavailable_seconds: float | None) -> bool:
+    """Say whether a try is forgiven that found a source unavailable `unavailable_seconds` after the first such try."""
+    return (unavailable_seconds or 0.0) < UNAVAILABLE_SECONDS
 
 
-def away_backoff_seconds(away_seconds: float | None, jitter: float) -> float:
+def unavailable_backoff_seconds(unavailable_seconds: float | None, jitter: float) -> float:
     """Return the wait for an unavailable source: about as long as it has been so, within bounds, half of it jitter."""
-    return (1 + jitter) / 2 * min(AWAY_CAP_SECONDS, AWAY_BASE_SECONDS + (away_seconds or 0.0))
+    return (1 + jitter) / 2 * min(UNAVAILABLE_CAP_SECONDS, UNAVAILABLE_BASE_SECONDS + (unavailable_seconds or 0.0))
 
 
 def storable(text: str) -> str:

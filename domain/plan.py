@@ -11,7 +11,7 @@ READY_WINDOW = 8
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Who serves a model's provider name, and how many of its cells make a batch of about a second or less."""
+    """The pool that serves a model's provider name, and how many cells make a batch of about a second or less."""
 
     provider: str
     batch_cells: int
@@ -54,8 +54,8 @@ class PlannedBatch:
 def plan(spec: JobSpec, pool_of: Callable[[str], Pool]) -> tuple[PlannedBatch, ...]:
     """Return the batches of a job, numbered from 1, that together hold each planned cell once.
 
-    Plan order is region, model, question; a batch is one range of it. `pool_of` maps a model's provider name to who
-    serves it.
+    Plan order is region, model, question; a batch is one range of it. `pool_of` maps a model's provider name to the
+    pool that serves it.
     """
     batches: list[PlannedBatch] = []
     for (pool, region_no), model_nos in _models_by_pool(spec, pool_of).items():

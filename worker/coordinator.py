@@ -244,7 +244,7 @@ def _claim(job: QueuedJob, batch: PlannedBatch, holder: int, serving: Serving) -
         region_no=batch.region_no,
         fence=1,
         holder=holder,
-        turn=0,
+        virtual_finish_time=0,
         waited_seconds=job.waited_seconds,
         claimed_at=job.locked_at,
         model_nos=[model_no for model_no, _ in cells],

@@ -1,5 +1,5 @@
 -- Let jobs that were accepted before there was a configuration run under the first one: those in $1, or all open ones where
--- that is NULL. One that asks for what the first one doesn't have is left as it is: nobody may run it.
+-- that is NULL. A job that asks for what the first doesn't have is left as it is: no worker may run it.
 WITH first AS MATERIALIZED (
     SELECT c.configuration_no, c.is_simulated, c.identity_nos
     FROM configurations AS c

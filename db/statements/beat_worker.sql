@@ -1,4 +1,4 @@
--- Say that a process is alive, and what it serves; it is alive even if somebody thought that it had stopped. What it
+-- Say that a process is alive, and what it serves; it is alive even if another process took it for stopped. What it
 -- measured isn't stored where its earlier snapshot is in the sums of the stopped ($4 stands in its place): it would count
 -- twice.
 UPDATE workers

@@ -23,7 +23,7 @@ WITH taken AS (
         waits_for_type = NULL,
         waits_for_end = NULL
     WHERE imports.lease_until IS NULL OR imports.lease_until < now()
-    RETURNING job_no, fence, attempts, lost_leases, extract(EPOCH FROM now() - away_since)::float8 AS away_seconds
+    RETURNING job_no, fence, attempts, lost_leases, extract(EPOCH FROM now() - away_since)::float8 AS unavailable_seconds
 ), fenced_triggers AS (
     UPDATE triggers AS t
     SET outcome = 'fenced', finished_at = clock_timestamp()
@@ -63,7 +63,7 @@ WITH taken AS (
     )
 )
 SELECT
-    j.job_no, j.id, j.tenant_no, j.identity_nos, s.spec, i.fence, i.attempts, i.lost_leases, i.away_seconds,
+    j.job_no, j.id, j.tenant_no, j.identity_nos, s.spec, i.fence, i.attempts, i.lost_leases, i.unavailable_seconds,
     o.trigger_no, o.source,
     ARRAY(SELECT f.source FROM fenced_triggers AS f) AS fenced_sources
 FROM begun_job AS j

@@ -1,6 +1,6 @@
 -- End the sessions that hold back a committed event for more than $1 seconds since it was written, so that their
--- transaction is rolled back. Not one that has committed and waits for a standby: everybody else's commits wait as well.
--- Sessions of another user can't be ended by this one. Return the sessions' names. They are found first: among the
+-- transaction is rolled back. A session that has committed and waits for a standby isn't ended: all other commits wait as well.
+-- This user can't end sessions of other users. Return the sessions' names. They are found first: among the
 -- conditions of one WHERE the server might try the ending before the others.
 WITH late AS MATERIALIZED (
     SELECT a.pid, a.application_name AS name

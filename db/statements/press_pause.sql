@@ -1,4 +1,4 @@
--- Pause or resume a region or a provider, and record who did it and why; nothing where it is so already. Of presses at
+-- Pause or resume a region or a provider, and record the actor and the reason; nothing where it is so already. Of presses at
 -- the same time the row's lock lets one find it otherwise.
 WITH changed AS (
     UPDATE pauses AS p

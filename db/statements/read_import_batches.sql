@@ -2,7 +2,7 @@
 SELECT
     b.job_no, b.batch_no, b.record_type_no, b.range, b.rows_expected, r.record_set_no, r.generation, c.attempts, b.forgiven,
     j.id AS job_id, r.id AS record_type, s.keys_by_value,
-    extract(EPOCH FROM now() - b.away_since)::float8 AS away_seconds
+    extract(EPOCH FROM now() - b.away_since)::float8 AS unavailable_seconds
 FROM unnest($1::bigint[], $2::int[]) AS i (job_no, batch_no)
 JOIN import_batches AS b USING (job_no, batch_no)
 JOIN batches AS c USING (job_no, batch_no)

@@ -1,4 +1,4 @@
-"""Executions, the tries that led to them, and the answers."""
+"""Executions, their tries, and the answers."""
 
 from typing import ClassVar
 

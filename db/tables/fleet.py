@@ -1,4 +1,4 @@
-"""The processes, who leads them, what they count and share, and what people did to them."""
+"""The processes, their leaders, their counters, what they share, and people's operations on regions and providers."""
 
 from typing import ClassVar
 
@@ -83,7 +83,7 @@ class Pause(SQLModel, table=True):
 
 
 class Operation(SQLModel, table=True):
-    """Something that a person did to a region or a provider."""
+    """An operation of a person on a region or a provider."""
 
     __tablename__: ClassVar[str] = "operations"
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.outcome import BACKOFF_CAP_SECONDS, away_backoff_seconds, backoff_seconds, is_forgiven, storable
+from domain.outcome import BACKOFF_CAP_SECONDS, backoff_seconds, is_forgiven, storable, unavailable_backoff_seconds
 
 
 @given(st.text(alphabet=st.characters(codec=None)))
@@ -31,9 +31,9 @@ def test_waits_double_until_the_cap():
 
 
 def test_an_unavailable_source_is_waited_for_about_as_long_as_it_was_up_to_a_bound() -> None:
-    waits = [away_backoff_seconds(away, 1.0) for away in (None, 0.0, 1.0, 5.0, 14.0, 299.0)]
+    waits = [unavailable_backoff_seconds(away, 1.0) for away in (None, 0.0, 1.0, 5.0, 14.0, 299.0)]
     assert waits == [1, 1, 2, 6, 15, 15]
-    assert [away_backoff_seconds(away, 0.0) for away in (None, 299.0)] == [0.5, 7.5]
+    assert [unavailable_backoff_seconds(away, 0.0) for away in (None, 299.0)] == [0.5, 7.5]
 
 
 def test_tries_that_find_a_source_unavailable_are_forgiven_for_five_minutes() -> None:

@@ -63,7 +63,7 @@ async def test_an_unforeseen_error_fails_its_record_type_alone():
 
 
 @pytest.mark.parametrize(
-    ("errors", "retryable", "is_away"),
+    ("errors", "retryable", "is_unavailable"),
     [
         ([SourceUnavailable("away"), SourceBusy("busy")], True, True),
         ([SourceUnavailable("away"), SourceTimeout("late")], True, False),
@@ -71,10 +71,14 @@ async def test_an_unforeseen_error_fails_its_record_type_alone():
         ([SourceUnavailable("away"), SourceError("odd")], False, False),
     ],
 )
-async def test_another_try_is_worth_it_only_where_nothing_definite_is_wrong(errors, retryable, is_away):
+async def test_another_try_is_worth_it_only_where_nothing_definite_is_wrong(errors, retryable, is_unavailable):
     _, failure, _ = await surveyed(dict(zip("ab", errors, strict=True)), "a", "b", "c")
     assert failure is not None
-    assert (failure.code, failure.retryable, failure.is_unavailable) == ("source_unavailable", retryable, is_away)
+    assert (failure.code, failure.retryable, failure.is_unavailable) == (
+        "source_unavailable",
+        retryable,
+        is_unavailable,
+    )
 
 
 async def test_a_timeout_that_a_source_raises_itself_is_no_limit_of_the_policy():

@@ -69,7 +69,7 @@ def _claimed(job_no: int, batch: PlannedBatch, holder: int, claimed_at: float) -
         region_no=batch.region_no,
         fence=1,
         holder=holder,
-        turn=0,
+        virtual_finish_time=0,
         waited_seconds=0,
         claimed_at=claimed_at,
         model_nos=[model_no for model_no, _ in cells],

@@ -45,7 +45,7 @@ def _first_answer(row) -> BatchReport:
         region_no=0,
         fence=row["fence"],
         holder=row["holder"],
-        turn=0,
+        virtual_finish_time=0,
         waited_seconds=0,
         claimed_at=0,
         model_nos=[0],

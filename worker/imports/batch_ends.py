@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from db.batches import ClaimedBatch
 from db.import_reports import ImportRange, ImportReport
 from domain.import_spec import ImportPolicy
-from domain.outcome import WORKER_LOST, away_backoff_seconds, backoff_seconds, is_forgiven, storable
+from domain.outcome import WORKER_LOST, backoff_seconds, is_forgiven, storable, unavailable_backoff_seconds
 from sources.errors import SourceError
 from sources.keys import key_text, spelled_key_text
 from sources.protocol import SourceRow
@@ -47,11 +47,11 @@ def unread(batch: ClaimedBatch, import_range: ImportRange, error: SourceError, *
     report = _failed(batch, import_range, error.code, error.detail)
     counted = import_range.attempts + 1 - import_range.forgiven
     jitter = random.random()  # noqa: S311 - it needs no secrecy
-    report.is_away = error.is_unavailable
-    report.is_forgiven = error.is_unavailable and is_forgiven(import_range.away_seconds)
+    report.is_unavailable = error.is_unavailable
+    report.is_forgiven = error.is_unavailable and is_forgiven(import_range.unavailable_seconds)
     if report.is_forgiven or (error.retryable and counted < policy.max_attempts):
         report.status = "pending"
-        away = away_backoff_seconds(import_range.away_seconds, jitter)
+        away = unavailable_backoff_seconds(import_range.unavailable_seconds, jitter)
         report.due_in_seconds = away if error.is_unavailable else backoff_seconds(counted, jitter)
     return report
 

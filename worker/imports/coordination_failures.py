@@ -8,7 +8,7 @@ import orjson
 from db.import_coordination import Coordination
 from db.import_plans import KeyChanged
 from domain.import_spec import ImportPolicy
-from domain.outcome import WORKER_LOST, away_backoff_seconds, backoff_seconds, is_forgiven, storable
+from domain.outcome import WORKER_LOST, backoff_seconds, is_forgiven, storable, unavailable_backoff_seconds
 from sources.survey import SurveyFailure
 
 UNPLANNABLE = "unplannable_spec"
@@ -22,13 +22,13 @@ class Failure:
     code: str
     detail: str
     is_retryable: bool = False
-    is_away: bool = False
+    is_unavailable: bool = False
     is_forgiven: bool = False
 
 
 def unread(coordination: Coordination, failure: SurveyFailure, *, policy: ImportPolicy) -> Failure:
     """Return the failure of an import whose sources couldn't all be counted."""
-    is_free = failure.is_unavailable and is_forgiven(coordination.away_seconds)
+    is_free = failure.is_unavailable and is_forgiven(coordination.unavailable_seconds)
     is_retryable = is_free or (failure.retryable and coordination.attempts + 1 < policy.max_attempts)
     return Failure(failure.code, storable(failure.detail), is_retryable, failure.is_unavailable, is_free)
 
@@ -52,6 +52,6 @@ def key_changed(changed: KeyChanged) -> Failure:
 def wait_seconds(coordination: Coordination, failure: Failure) -> float:
     """Return how long to wait for the next try."""
     jitter = random.random()  # noqa: S311 - it needs no secrecy
-    if failure.is_away:
-        return away_backoff_seconds(coordination.away_seconds, jitter)
+    if failure.is_unavailable:
+        return unavailable_backoff_seconds(coordination.unavailable_seconds, jitter)
     return backoff_seconds(coordination.attempts + 1, jitter)

@@ -123,7 +123,7 @@ class ImportPlanner:
                     source=coordination.source,
                     event=event,
                     outcome="failed",
-                    is_away=failure.is_away,
+                    is_unavailable=failure.is_unavailable,
                 )
                 await counters.add(connection, worker_no, [increment(RETRIES.name, 1, reason=failure.code)])
             else:
