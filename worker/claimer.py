@@ -188,9 +188,7 @@ class Claimer:
         )
         try:
             claimed = await in_transaction(self._context.claims, lambda c: _claim_and_count(c, claim, claimant))
-        except (
-            ConfigurationChanged
-        ):  # nothing was taken; the follower wakes this once it has read the other configuration
+        except ConfigurationChanged:  # nothing was taken; the follower of configurations wakes this later
             self._context.served.is_stale.set()
             return Claim()
         for batch, permits in claimed.grown:
