@@ -1,7 +1,7 @@
-"""Actions: each takes effect once, however often it is sent under one Idempotency-Key.
+"""Actions: each takes effect once under one Idempotency-Key, even if it is sent again.
 
-The effect, its record, its counters and its answer under the key are committed together, so that nothing can come
-between them. The same key with the same request gets the first answer again; with another one it is refused.
+The effect, its record, its counters and its answer under the key are committed together, so none is
+lost without the others. The same key with the same request gets the first answer again; another request is refused.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ from runtime.metrics import DUPLICATES_PREVENTED
 from submissions.decisions import key_of_another_request
 
 AT_ONCE = 6
-"""Actions may wait for locks of jobs: so many connections at most, which leaves some to those who read."""
+"""Connections that actions may hold while they wait for locks of jobs; the remaining ones serve reads."""
 KEY_DEADLINE_SECONDS = 1.0
 RETRY_DELAY_SECONDS = 0.02
-HELD_UP_RETRY_SECONDS = 1
+LOCK_RETRY_SECONDS = 1
 Effect = TypeVar("Effect")
 
 log = structlog.stdlib.get_logger()
@@ -38,7 +38,7 @@ log = structlog.stdlib.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How an action is answered."""
+    """The answer to an action."""
 
     status_code: int
     body: BaseModel
@@ -46,7 +46,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ActionResult(Generic[Effect]):
-    """The response to an action, and its effect; None where the response is the first one again."""
+    """The response to an action, and its effect; None if the first response is repeated."""
 
     response: Response
     effect: Effect | None
@@ -56,7 +56,7 @@ class ActionResult(Generic[Effect]):
 class Action:
     """A request that changes something; `key` is its Idempotency-Key, `name` its method and path.
 
-    `kinds` are those whose jobs it may act on.
+    `kinds` are the kinds whose jobs it may act on.
     """
 
     engine: Engine
@@ -78,11 +78,11 @@ class Action:
         counted: Callable[[Effect], Sequence[Increment]] = lambda _: (),
         seconds: float | None = None,
     ) -> ActionResult[Effect]:
-        """Do `unit` in a transaction and answer, or give the first answer under the key again.
+        """Run `unit` in a transaction and answer, or repeat the first answer under the key.
 
         `body` is the parsed body of the request, `seconds` the limit of each statement. Raises KeyReused, KeyInFlight
-        where another request with the key is under way for longer than KEY_DEADLINE_SECONDS, Overloaded where a row
-        that `unit` needs stays locked, and what that raises.
+        if another request with the key runs for longer than KEY_DEADLINE_SECONDS, Overloaded if a row that `unit` needs
+        stays locked, and the errors of `unit`.
         """
         hashed = body_hash(body.model_dump(mode="json"))
         worker_no = await self.worker_no()  # entered into the register before any transaction needs it
@@ -118,7 +118,7 @@ class Action:
                 result = await in_transaction(self.engine, attempt, seconds=seconds)
         except LOCK_TIMED_OUT as error:
             detail = "Somebody holds what this would change for longer than it waits; nothing was changed. Try again."
-            raise Overloaded(detail, retry_after_seconds=HELD_UP_RETRY_SECONDS) from error
+            raise Overloaded(detail, retry_after_seconds=LOCK_RETRY_SECONDS) from error
         if result is not None and result.effect is None:
             log.info(
                 "duplicate_prevented", layer="action", reason="same_key", request=self.name, request_id=self.request_id

@@ -1,4 +1,4 @@
-"""The person who acts, and the reason: both are recorded with the action."""
+"""The actor and the reason of an action: both are recorded with it."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -43,7 +43,7 @@ def actor_name(request: Request) -> str:
 
 
 async def actor_of(request: Request, action: Action, because: Because) -> Actor:
-    """Return who acts on a job, and why, as the action is recorded."""
+    """Return the actor and the reason with which an action is recorded."""
     return Actor(actor_name(request), because.reason, await action.worker_no())
 
 
@@ -53,7 +53,7 @@ async def read_because(request: Request) -> Because:
 
 
 async def read_action_body(request: Request, kind: type[Asked]) -> Asked:
-    """Return what the body asks for; without a body, nothing is given. Raises as `read_because`."""
+    """Return the optional body, read as `kind`; without a body, its defaults. Raises as `read_because`."""
     body = await read_optional_json(request)
     try:
         return kind.model_validate(body)

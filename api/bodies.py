@@ -1,4 +1,4 @@
-"""Reading the body of a POST: JSON of bounded size, or a problem that says what it is instead."""
+"""Reading the body of a POST: JSON of bounded size, or a problem that names the error."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ from api.errors import BadRequest
 MAX_BODY_BYTES = 1024 * 1024
 KEY_HEADER = "Idempotency-Key"
 KEY = re.compile(r'"(?P<quoted>[!#-~]{1,255})"|(?P<bare>[!#-~]{1,255})')
-"""Visible ASCII; a quote only around all of it, so that two spellings never look like one key and are two."""
+"""Visible ASCII; a quote only around all of it, so that one key has one spelling."""
 
 
 async def read_json(request: Request) -> Any:
@@ -40,7 +40,7 @@ def _parse(body: bytes) -> Any:
 
 
 def read_idempotency_key(request: Request) -> str | None:
-    """Return the Idempotency-Key, quoted or bare, or None. Raises BadRequest for anything else than one good key."""
+    """Return the Idempotency-Key, quoted or bare, or None. Raises BadRequest for several keys or a malformed one."""
     given = request.headers.getlist(KEY_HEADER)
     if not given:
         return None

@@ -1,4 +1,4 @@
-"""The state of Redis and of its stream, read within a deadline: callers are answered without it too."""
+"""The state of Redis and of its stream, read within a deadline: without it callers are answered too."""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ class Checked:
 
     @property
     def state(self) -> State:
-        """What Redis can be used for."""
+        """The operations that Redis can be used for."""
         return self.fault.state if self.fault else State.AVAILABLE
 
     @property
     def detail(self) -> str | None:
-        """What is wrong and what to do about it, in words."""
+        """The fault and its remedy, in words."""
         return self.fault.detail if self.fault else None
 
 
@@ -38,7 +38,7 @@ async def look(client: Client) -> StreamState | None:
 
 
 async def check(client: Client) -> Checked:
-    """Try whether Redis answers and takes every kind of write that the service makes."""
+    """Check that Redis answers and accepts every kind of write that the service makes."""
     version = None
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):

@@ -23,7 +23,7 @@ class Connection(HttpToolsProtocol):
     """Whether the parser reads such a header section; the request has had its own."""
 
     def data_received(self, data: bytes) -> None:
-        """Read what came, with as many parsers as there are offers in it."""
+        """Read the received bytes, with a new parser after each offer."""
         self._unset_keepalive_if_required()
         rest = data
         while rest:
@@ -55,7 +55,7 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def _read(self, data: bytes) -> bytes:
-        """Read as far as the header section of the next offer; return what follows it."""
+        """Read as far as the header section of the next offer; return the bytes behind it."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:

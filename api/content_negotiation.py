@@ -16,10 +16,10 @@ class _Range(NamedTuple):
 
 
 def preferred(accept: str, offered: Sequence[str]) -> str | None:
-    """Return the offered type that the header's value prefers, or None where it takes none of them.
+    """Return the offered type that the header's value prefers, or None if it accepts none of them.
 
-    A blank value takes anything. Of equally preferred types, one that is named goes before one that `*` covers,
-    then the one offered first. Parameters other than `q` are ignored. A malformed range takes nothing.
+    A blank value takes anything. Of equally preferred types, a named type precedes one that `*` covers,
+    then the type offered first. Parameters other than `q` are ignored. A malformed range takes nothing.
     """
     if not accept.strip():
         return offered[0]
@@ -29,7 +29,7 @@ def preferred(accept: str, offered: Sequence[str]) -> str | None:
 
 
 def _preference(media_type: str, ranges: Sequence[_Range]) -> tuple[float, int]:
-    """Return how much the ranges prefer a type, and how exactly they name it: the most exact one decides."""
+    """Return how much the ranges prefer a type, and how exactly they name it: the most exact range decides."""
     main = media_type.partition("/")[0]
     matching = [each for each in ranges if each.pattern in {media_type, f"{main}/*", "*/*"}]
     best = max(matching, default=_Range(0, "", 0.0), key=lambda each: (each.exactness, each.quality))
@@ -37,7 +37,7 @@ def _preference(media_type: str, ranges: Sequence[_Range]) -> tuple[float, int]:
 
 
 def _read(part: str) -> _Range | None:
-    """Return one range of a header, None where it isn't well-formed."""
+    """Return one range of a header, None if it isn't well-formed."""
     pattern, *parameters = (piece.strip().lower() for piece in part.split(";"))
     match = _RANGE.fullmatch(pattern)
     if match is None or (match[1] == "*" and match[2] != "*"):

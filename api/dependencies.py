@@ -1,4 +1,4 @@
-"""What routes ask for: the stores that the composition root opened, and whose data a request may see."""
+"""Dependencies of routes: the stores that the composition root opened, and the tenant of the request."""
 
 from collections import Counter
 from typing import Annotated
@@ -20,13 +20,13 @@ from domain.registry import Registry
 
 
 class NoParameters(BaseModel):
-    """The query of a route that takes none; any parameter is refused, like everything that would be ignored."""
+    """The query of a route that takes none; any parameter is refused, since it would be ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def services_of(request: Request) -> Services:
-    """Return what this process opened at its start."""
+    """Return the services that this process opened at its start."""
     services: Services = request.app.state.services
     return services
 
@@ -47,7 +47,7 @@ async def _broker(services: ServicesDep) -> Client:
 
 
 async def _registry(services: ServicesDep) -> Registry:
-    """Return what a spec may ask for now: it changes while the process runs."""
+    """Return the names that a spec may use now; they change while the process runs."""
     return services.in_force.current.registry
 
 
@@ -64,7 +64,7 @@ Tenant = Annotated[int, Depends(tenant_of_request)]
 
 
 async def _action(request: Request, services: ServicesDep, tenant_no: Tenant) -> Action:
-    """Return the request as an action. Raises BadRequest for a key that isn't one."""
+    """Return the request as an action. Raises BadRequest for a malformed key."""
     return Action(
         engine=services.engine,
         permits=services.action_permits,

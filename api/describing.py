@@ -1,4 +1,4 @@
-"""The OpenAPI description, with what the served kinds bring to it."""
+"""The OpenAPI description, with the bodies of the served kinds."""
 
 from typing import Any
 

@@ -22,7 +22,7 @@ from domain.errors import Overloaded
 AT_ONCE = 4
 PAGE_SECONDS = 30.0
 IDLE_SECONDS = 60
-"""What a download's transaction may stand still: longer than a client may take for a page."""
+"""How long a download's transaction may be idle: longer than a client may take for a page."""
 PERMIT_DEADLINE_SECONDS = 5.0
 RETRY_SECONDS = 5
 
@@ -30,7 +30,7 @@ log = structlog.stdlib.get_logger()
 
 
 class Downloads:
-    """Permits for so many downloads at once; `engine` is theirs alone and has a connection for each.
+    """Bounds the downloads at once; their own `engine` has a connection for each.
 
     A client may take `page_seconds` for each page (some 256 KiB, unless one answer is larger).
     """
@@ -50,7 +50,7 @@ class Downloads:
 
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[Engine]:
-        """Give the engine to one download; raise Overloaded where none of those under way ends in time."""
+        """Lend the engine to a download; raise Overloaded if no running one ends in time."""
         try:
             async with asyncio.timeout(self._permit_deadline_seconds):
                 await self._permits.acquire()
@@ -65,7 +65,7 @@ class Downloads:
 
 
 class Pages(Protocol):
-    """The facts of a list, a page after the other."""
+    """The facts of a list, page by page."""
 
     async def following(self) -> Sequence[Any]:
         """Return the next page; empty at the end."""
@@ -73,9 +73,9 @@ class Pages(Protocol):
 
 
 class Download(Response):
-    """All facts of a list that match, as a file; `opened` opens them, and `shown` is how one stands in the list.
+    """All facts of a list that match, as a file; `opened` opens their pages, and `shown` makes a list's item of each.
 
-    Unless all of it went out, the connection is closed before the end: a part never looks like the whole.
+    If not all of it was sent, the connection is closed before the end, so that a part never looks complete.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Download(Response):
         self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file, as far as the client takes it. A failure before the first page is answered as a problem."""
+        """Send the file, until the client stops taking it. A failure before the first page is answered as a problem."""
         client = _Client(scope, receive, send, self._downloads.page_seconds)
         async with self._downloads.permit() as engine, self._opened(engine) as pages:
             page = await pages.following()
@@ -126,7 +126,7 @@ class Download(Response):
 
 
 class _Client:
-    """Who asked for a file, and may be slow or go away meanwhile."""
+    """The client of a download, which may be slow or disconnect."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, page_seconds: float) -> None:
         self._request = Request(scope, receive)
@@ -134,7 +134,7 @@ class _Client:
         self._page_seconds = page_seconds
 
     async def takes(self, text: str) -> bool:
-        """Send some of the file; return whether the client is there and took what came before in time."""
+        """Send a part of the file; return whether the client is connected and took it in time."""
         if await self._request.is_disconnected():
             log.info("download_abandoned", reason="client_gone")
             return False

@@ -55,9 +55,9 @@ class StatusAndTitle(NamedTuple):
 
 
 class BadRequest(BreakwaterError):
-    """The request itself, not what it asks for, can't be read: 400, 413 or 415 with a code of its own.
+    """The request can't be read: 400, 413 or 415 with a code of its own.
 
-    At fault is the header that is named, else the body.
+    The named header is at fault, else the body.
     """
 
     def __init__(self, status: int, code: str, detail: str, *, header: str | None = None) -> None:
@@ -176,7 +176,7 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _note_client_left(request: Request, _: Exception) -> Response:
-    """Log a request that was broken off; what is returned reaches only the metrics."""
+    """Log a request that the client broke off; the response reaches only the metrics."""
     log.info("request_abandoned", method=request.method)
     return problem_response(
         request_id=request_id_of(request.scope),
@@ -212,7 +212,7 @@ async def _answer_invalid_request(request: Request, error: Exception) -> Respons
 
 
 def _reason(found: Mapping[str, Any]) -> FieldError | ParameterError:
-    """Return one reason; pydantic's own messages name bounds and types, never what was sent."""
+    """Return one reason; pydantic's own messages name bounds and types, never a value."""
     where, *rest = found["loc"]
     is_unknown = found["type"] == "extra_forbidden"
     if where == "body":

@@ -1,4 +1,4 @@
-"""The events of all jobs for readers that follow them, whom each commit wakes, whichever process made it."""
+"""The events of all jobs for readers that follow them; commits of any process wake the readers."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -15,7 +15,7 @@ from db.events import EventOfAll, EventPlace
 from runtime.retrying import retry
 
 LOOK_SECONDS = 1.0
-"""A reader looks so often by itself: a notice may be lost, and events that were held back come without one."""
+"""The interval at which readers look by themselves: a notice may be lost, and events that were held back have none."""
 RETRY_DELAY_SECONDS = 0.5
 PAGE = 200
 
@@ -23,7 +23,7 @@ log = structlog.stdlib.get_logger()
 
 
 class EventSignal:
-    """Wakes the readers of this process when events are committed: its own by `note`, those of others by notices."""
+    """Wakes the readers of this process when events are committed: by `note` in this process, by notices in others."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
@@ -36,7 +36,7 @@ class EventSignal:
         self._notices.note()
 
     def next(self) -> asyncio.Event:
-        """Return what is set at the next commit. Take it before reading: a commit since then is no reason to wait."""
+        """Return the event that the next commit sets. Take it before reading, so that no commit is missed."""
         return self._next
 
     async def listen(self) -> None:
@@ -47,7 +47,7 @@ class EventSignal:
             )
 
     async def aclose(self) -> None:
-        """End what is being published."""
+        """End publishing."""
         await self._notices.aclose()
 
     async def _listen(self) -> None:
@@ -62,7 +62,7 @@ class EventSignal:
 
 
 async def read_events(engine: Engine, tenant_no: int, place: EventPlace, *, limit: int) -> Sequence[EventOfAll]:
-    """Return the tenant's next events after `place`; log whose session was ended since it held them back."""
+    """Return the tenant's next events after `place`; log each session that was ended since it held events back."""
     found = await events.read_events_after(engine, tenant_no, place, limit=limit)
     for name in found.ended_sessions:
         log.warning("event_writer_ended", session=name, seconds=events.HOLD_SECONDS)
@@ -72,7 +72,7 @@ async def read_events(engine: Engine, tenant_no: int, place: EventPlace, *, limi
 async def follow_events(
     engine: Engine, signal: EventSignal, tenant_no: int, place: EventPlace
 ) -> AsyncGenerator[Sequence[EventOfAll], None]:
-    """Yield the tenant's events after `place` as they are committed, some at once, without an end."""
+    """Yield the tenant's events after `place` as they are committed, in groups, without an end."""
     while True:
         committed = signal.next()
         if found := await read_events(engine, tenant_no, place, limit=PAGE):

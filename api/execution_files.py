@@ -30,7 +30,7 @@ COLUMNS = (
     "started_at",
     "finished_at",
 )
-"""Of a CSV file: an execution's members; an error's stand for themselves, `usage` is JSON text."""
+"""Of a CSV file: an execution's members; an error's are columns of their own, `usage` is JSON text."""
 
 
 def ndjson_line(cell: Execution) -> str:
@@ -41,9 +41,9 @@ def ndjson_line(cell: Execution) -> str:
 def csv_line(cell: Execution) -> str:
     """Return a cell as a record of RFC 4180, in the order of COLUMNS.
 
-    Null is nothing between two commas and the empty text is "", as PostgreSQL has it. What a provider said may be a
-    formula to the spreadsheet that opens the file, so text that could be one gets an apostrophe before it; a number
-    doesn't. Text that begins with an apostrophe gets one too: whoever takes one off has every text as it was.
+    Null is nothing between two commas and the empty text is "", as PostgreSQL has it. A provider's answer may be a
+    formula to the spreadsheet that opens the file, so text that could be a formula gets an apostrophe before it; a
+    number doesn't. Text that begins with an apostrophe gets another, so that removing one restores every text.
     """
     members = cell.model_dump(mode="json")
     error = members.pop("error") or {}

@@ -1,4 +1,4 @@
-"""The fleet's series in the Prometheus text format, from what a scrape found."""
+"""The fleet's series in the Prometheus text format, from the state that a scrape read."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from runtime.metrics import ANSWERS, COUNTERS, EXECUTIONS, FLEET, GAUGES, HISTOG
 class Fleet:
     """What a scrape found: counters and gauges as (series name, labels, value), and the fleet's histograms.
 
-    Without counters and histograms (None: PostgreSQL didn't answer) none are shown: at 0 they would seem to begin anew,
-    and all that they ever counted would count as an increase of the next scrape.
+    Without counters and histograms (None: PostgreSQL didn't answer) none are shown: a 0 would look like a restart,
+    and the next scrape would show all that they ever counted as an increase.
     """
 
     counters: Iterable[tuple[str, Mapping[str, str], float]] | None

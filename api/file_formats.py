@@ -1,4 +1,4 @@
-"""How the items of a list stand in a file: as lines of JSON, or as records of CSV that no spreadsheet runs."""
+"""Formats of downloaded lists: lines of JSON, or records of CSV without formulas that a spreadsheet would run."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 class FileFormat(NamedTuple):
-    """How the items of a list stand in a file. `head` is what comes before the first line."""
+    """A format of a downloaded list. `head` is the text before the first line."""
 
     media_type: str
     description: str

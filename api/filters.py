@@ -1,4 +1,4 @@
-"""The filters of lists: what their values may be, and the names that a region goes by."""
+"""The filters of lists: their valid values, and the aliases of regions."""
 
 import re
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ def any_of(states: type[StrEnum]) -> Any:
 
 
 def metadata_filter(given: Mapping[str, Any]) -> dict[str, str]:
-    """Return what keys of the metadata must be, from the parameters `metadata.KEY`. Raises ParametersRejected."""
+    """Return the wanted values of metadata by key, from the parameters `metadata.KEY`. Raises ParametersRejected."""
     errors: list[ParameterError] = []
     found: dict[str, str] = {}
     for name, value in given.items():
@@ -78,7 +78,7 @@ def metadata_filter(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def canonical_region(spelling: str | None, registry: Registry, *, pointer: str | None = None) -> str | None:
-    """Return the region's canonical name; raise ParametersRejected where no region goes by that spelling.
+    """Return the region's canonical name; raise ParametersRejected if no region has that name.
 
     It was given as the parameter `region`, or at `pointer` in the body.
     """

@@ -1,4 +1,4 @@
-"""What a scrape of the fleet finds: counters, histograms and gauges of PostgreSQL and Redis, each if it answers."""
+"""The state of the fleet for a scrape: counters, histograms and gauges of PostgreSQL and Redis, each if it answers."""
 
 import asyncio
 import time
@@ -42,14 +42,14 @@ from runtime.settings import Settings
 log = structlog.stdlib.get_logger()
 
 AUDIT_SECONDS = 10.0
-"""How long a recount of recent jobs is shown: a scrape stays cheap however often it comes."""
+"""How long a recount of recent jobs is shown, so that frequent scrapes stay cheap."""
 DEADLINE_SECONDS = 5.0
 COUNTED_STUCK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Ledger:
-    """What PostgreSQL said: counters as (series, labels, value), what each process measured, and gauges."""
+    """The facts of PostgreSQL: counters as (series, labels, value), measurements of each process, and gauges."""
 
     counters: Sequence[tuple[str, Mapping[str, str], float]]
     snapshots: Sequence[Mapping[str, Any]]
@@ -64,7 +64,7 @@ class _Recount(NamedTuple):
 
 
 class FleetView:
-    """Looks at the fleet for scrapes; keeps the last recount of each tenant for a while."""
+    """Reads the state of the fleet for scrapes; keeps the last recount of each tenant for a while."""
 
     def __init__(self, engine: Engine, broker: Client, settings: Settings, *, version: str) -> None:
         self._engine = engine
@@ -75,7 +75,7 @@ class FleetView:
         self._recounting = asyncio.Lock()
 
     async def look(self, tenant_no: int) -> Fleet:
-        """Return what the fleet shows a tenant now. What an unavailable store would say is left out."""
+        """Return the series that a tenant sees now, without those of an unavailable store."""
         stream, broker, ledger, violations = await asyncio.gather(
             broker_state.look(self._broker),
             broker_state.check(self._broker),

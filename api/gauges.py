@@ -1,4 +1,4 @@
-"""Gauges from what the stores say, and the value each has while nothing is wrong. No I/O."""
+"""Gauges from facts of the stores, each with its value while nothing is wrong. No I/O."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ PAUSED = {Kind.REGION: REGION_PAUSED, Kind.PROVIDER: PROVIDER_PAUSED}
 
 
 def of_work(work: WorkMeasured) -> list[Gauge]:
-    """Return how much waits and runs."""
+    """Return how many jobs and batches wait and run."""
     return [
         (JOBS, {"status": "queued"}, work.jobs_queued),
         (JOBS, {"status": "coordinating"}, work.jobs_coordinating),
@@ -56,7 +56,7 @@ def of_work(work: WorkMeasured) -> list[Gauge]:
 
 
 def of_pools(pools: Iterable[PoolRead], due: Sequence[DueMeasured]) -> list[Gauge]:
-    """Return what is due, in flight and refused, for each provider and region that has a pool or anything due."""
+    """Return due batches, calls in flight and breaker of each provider and region with a pool or due batches."""
     due_by_pool = {(pool.provider, pool.region): pool for pool in due}
     pool_by_key = {(pool.provider, pool.region): pool for pool in pools}
     gauges: list[Gauge] = []
@@ -78,13 +78,13 @@ def of_pauses(pauses: Mapping[Paused, Pause]) -> list[Gauge]:
 
 
 def of_stuck(reasons: Iterable[str]) -> list[Gauge]:
-    """Return how much is stuck for each reason there is."""
+    """Return how many pieces of work are stuck, for each reason."""
     counts = Counter(reasons)
     return [(STUCK, {"reason": reason}, counts[reason]) for reason in get_args(StuckReason)]
 
 
 def of_workers(live: Sequence[Mapping[str, Any]]) -> list[Gauge]:
-    """Return how many workers are alive, what they have in hand and when each sent its last heartbeat."""
+    """Return how many workers are alive, how many cells they run and when each sent its last heartbeat."""
     return [
         (WORKERS_ALIVE, {}, len(live)),
         (CELLS_RUNNING, {}, sum(worker["running"] for worker in live)),

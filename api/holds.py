@@ -1,4 +1,4 @@
-"""Holds: what keeps all of a job from starting. No I/O."""
+"""Holds: pauses and circuit breakers that keep all work of a job from starting. No I/O."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ def named_pools(spec: Any, registry: Registry) -> list[tuple[str, str]]:
 def held_by(pools: Sequence[PoolHold], queued_at: datetime) -> Held | None:
     """Return the hold of a job whose open work is in these pools; None if any of it may start.
 
-    Of several reasons the one that lasts longest: a pause stays until a person resumes.
+    Of several reasons it names the one that lasts longest: a pause stays until a person resumes.
     """
     holds = [_hold(pool) for pool in pools]
     found = [hold for hold in holds if hold is not None]
@@ -36,7 +36,7 @@ _ORDER = ("region_paused", "provider_paused", "gate_closed")
 
 
 def _hold(pool: PoolHold) -> tuple[datetime, Any, str] | None:
-    """Return since when a pool is held, the reason, and what ends it; None if it isn't held."""
+    """Return since when a pool is held, the reason, and how it ends; None if it isn't held."""
     times = [at for at in (pool.region_paused_at, pool.provider_paused_at, pool.gate_closed_at) if at is not None]
     if pool.region_paused_at is not None:
         detail = _paused("region", pool.region, pool.region_paused_by, pool.region_reason)

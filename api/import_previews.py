@@ -1,4 +1,4 @@
-"""What an import would read: counted for a dry run within seconds, and stored nowhere."""
+"""Previews of imports: rows and batches, counted for a dry run within seconds and not stored."""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ AT_ONCE = 2
 
 
 class ImportPreviews:
-    """Counts what imports would read."""
+    """Counts the rows and batches that imports would read."""
 
     def __init__(self, sources: ConfiguredSources, *, seconds: float = PREVIEW_SECONDS) -> None:
         self._sources = sources

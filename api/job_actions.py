@@ -1,6 +1,6 @@
 """Actions of people on jobs: done, recorded and counted in one transaction, of which the workers are then notified.
 
-A notice may fail: workers check their leases by themselves, and the reconciler announces what is owed.
+A notice may fail: workers check their leases by themselves, and the reconciler announces owed work.
 """
 
 import asyncio
@@ -115,7 +115,7 @@ async def release(action: Action, job_id: str, batch_no: int, actor: Actor, body
 
 
 def announce(announcer: Announcer, retried: Retried | None) -> None:
-    """Publish what runs again, if anything does. An envelope of the batch: the trigger is in the ledger already."""
+    """Publish an envelope for work that runs again, if there is any; its trigger is in the ledger already."""
     if retried is None:
         return
     if retried.is_queued:
@@ -125,7 +125,7 @@ def announce(announcer: Announcer, retried: Retried | None) -> None:
 
 
 async def notify_workers(broker: Client, job_no: int) -> None:
-    """Notify the workers, so that each checks whether it still holds what it runs of a job.
+    """Notify the workers, so that each checks whether it still holds the job's batches that it runs.
 
     Those that don't receive the notice check by themselves within two seconds.
     """
@@ -177,7 +177,7 @@ def _retry_increments(retried: Retried) -> Sequence[Increment]:
 
 
 def _resolve_increments(resolved: Resolved, resolution: Resolution) -> Sequence[Increment]:
-    """Count the end that a person reported; the ambiguous one before it stays counted, as counters only rise."""
+    """Count the end that a person reported; the ambiguous end before it stays counted, as counters only rise."""
     if resolved.pool is None:
         return ()
     provider, region = resolved.pool

@@ -1,4 +1,4 @@
-"""The seam of kinds in the API: what each brings to be submitted, shown and acted on; everything else loops over these.
+"""The interface of kinds in the API: how each is submitted, shown and acted on; other modules loop over the kinds.
 
 A kind stands in a module of its own (`inference_kind.py`, `import_kind.py`); `app.py` chooses which are served.
 """
@@ -25,7 +25,7 @@ class JobKind:
     """A kind as the API serves it.
 
     `body_schema` and `body_examples` describe the body of a POST, `show` returns a job of the kind with all its parts.
-    `open_preview` makes what counts for a dry run; None where normalizing a spec counts it.
+    `open_preview` makes the counter of dry runs; None if normalizing a spec counts already.
     """
 
     spec: SpecKind
@@ -43,12 +43,12 @@ class JobKind:
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """The kinds that an API serves, the one first that a body without `kind` is of."""
+    """The kinds that an API serves; the first is the kind of a body without `kind`."""
 
     served: Sequence[JobKind]
 
     def find(self, name: str) -> JobKind | None:
-        """Return the kind of this name; None for one that only another release knows."""
+        """Return the kind of this name; None for a kind of another release."""
         return next((kind for kind in self.served if kind.name == name), None)
 
     @property
@@ -67,5 +67,5 @@ class Kinds:
         return {kind.name: kind.stored for kind in self.served}
 
     def open_previews(self, sources: ConfiguredSources) -> Mapping[str, CountPlan]:
-        """Return what counts for a dry run, by kind."""
+        """Return the counters of dry runs by kind."""
         return {kind.name: kind.open_preview(sources) for kind in self.served if kind.open_preview is not None}

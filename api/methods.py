@@ -1,4 +1,4 @@
-"""Methods: HEAD on every route that answers GET, OPTIONS on all, and the whole list of what a path takes."""
+"""Methods: HEAD on every route that answers GET, OPTIONS on all, and the whole list of a path's methods."""
 
 from collections.abc import Collection
 
@@ -31,7 +31,7 @@ class Heads:
 
 
 def is_head(scope: Scope) -> bool:
-    """Tell whether nobody will see the body of this answer."""
+    """Return whether this is a HEAD request, whose answer has no body."""
     return _WAS_HEAD in scope
 
 
@@ -49,6 +49,6 @@ def allowed_methods(request: Request, refusal: HTTPException) -> list[str]:
 
 
 def _in_order(methods: Collection[str]) -> list[str]:
-    """Return these methods with what every path takes beside them: HEAD wherever GET is taken, and OPTIONS."""
+    """Return these methods with HEAD, if GET is among them, and OPTIONS."""
     named = [method for method in METHODS if method in methods]
     return ["GET", "HEAD", *named[1:], "OPTIONS"] if "GET" in methods else [*named, "OPTIONS"]

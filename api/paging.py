@@ -1,4 +1,4 @@
-"""Pages of lists: opaque cursors that hold the internal key of the last item shown, and the link to what follows."""
+"""Pages of lists: opaque cursors that hold the internal key of the last item shown, and the link to the next page."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ QUESTIONS = ListKind("questions", (BIGGEST_INT,))
 
 
 class PageParameters(NoParameters):
-    """Which part of a list is asked for."""
+    """The requested part of a list."""
 
     limit: int = Field(default=50, ge=1, le=200, description="How many items at most.")
     cursor: str | None = Field(
@@ -70,7 +70,7 @@ class Listed(BaseModel, Generic[Item]):
 
 
 def placed(items: Sequence[Fact], kind: ListKind, parameters: PageParameters) -> Slice[tuple[int, Fact]]:
-    """Return the asked-for part of a list that is at hand as a whole, each item with its place, which is its key."""
+    """Return the requested part of a list that is in memory, each item with its place, which is its key."""
     key = parameters.key(kind)
     first = key[0] + 1 if key else 0
     part = list(enumerate(items))[first : first + parameters.limit]
@@ -78,7 +78,7 @@ def placed(items: Sequence[Fact], kind: ListKind, parameters: PageParameters) ->
 
 
 def next_cursor(kind: ListKind, page: Slice[Any], key: Callable[[Any], Sequence[int]]) -> str | None:
-    """Return the cursor of the page after this one, or None where it is the last."""
+    """Return the cursor of the page after this one, or None if it is the last."""
     if page.is_last:
         return None
     return encode_key(kind, key(page.facts[-1]))
@@ -91,7 +91,7 @@ def encode_key(kind: ListKind, key: Sequence[int]) -> str:
 
 
 def link_next(request: Request, response: Response, cursor: str | None) -> None:
-    """Say in the answer's headers where the next page is, with the filters of this one."""
+    """Add the link to the next page, with the filters of this page, to the answer's headers."""
     if cursor is not None:
         following = request.url.include_query_params(cursor=cursor)
         response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'

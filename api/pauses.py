@@ -1,6 +1,6 @@
-"""Pauses: what people pause or resume here, and how this API follows what is paused and configured elsewhere.
+"""Pauses: people pause and resume here, and the API follows pauses and configurations of other processes.
 
-What is in force is read again after each pause of its own, at every notice of another process, and at every heartbeat.
+The pauses and the configuration are read after each pause made here, at every notice, and at every heartbeat.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from runtime.retrying import retry
 
 ABOUT = ("pauses", "configuration")
 START_SECONDS = 2.0
-"""How long a start waits for the database: without it nothing is accepted anyway."""
+"""How long a start waits for the database; without it no job is accepted anyway."""
 RETRY_DELAY_SECONDS = 0.5
 NOTICE_SECONDS = 1.0
 
@@ -45,7 +45,7 @@ class Pauses:
         self._log = structlog.stdlib.get_logger()
 
     async def start(self) -> None:
-        """Enter what the configuration says and follow what is in force, if the database can be reached."""
+        """Enter the configured pauses and read those in force, if the database can be reached."""
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._in_force.read()
@@ -53,7 +53,7 @@ class Pauses:
             self._log_delay(error)
 
     async def run(self) -> None:
-        """Read every `refresh_seconds` until cancelled: what a lost notice was about is known by then."""
+        """Read every `refresh_seconds` until cancelled, since notices may be lost."""
         while True:
             await asyncio.sleep(self._refresh_seconds)
             try:
@@ -62,7 +62,7 @@ class Pauses:
                 self._log_delay(error)
 
     async def listen(self) -> None:
-        """Read at each notice until cancelled; while Redis is unavailable the heartbeat has to do."""
+        """Read at each notice until cancelled; while Redis is unavailable only heartbeats read."""
         while True:
             await retry(
                 self._listen,
@@ -87,12 +87,12 @@ class Pauses:
         who: str,
         show: Callable[[Connection], Awaitable[BaseModel]],
     ) -> tuple[Response, tuple[int, int] | None]:
-        """Pause or resume something configured; nothing changes where it is so already. `show` reads the answer.
+        """Pause or resume something configured; without effect if that is its state. `show` reads the answer.
 
-        Return the response, and (job_no, batch_no) of work that a resume lets go on and that is to be announced, or
-        None. Raises as `Action.perform`.
+        Return the response, and (job_no, batch_no) of work that a resume allows and that is to be announced, or None.
+        Raises as `Action.perform`.
         """
-        await self._in_force.read()  # enters what isn't yet
+        await self._in_force.read()  # enters missing pauses
 
         async def unit(connection: Connection) -> tuple[bool, BaseModel]:
             changed = await pauses.press(connection, target, is_paused=is_paused, who=who, reason=because.reason)

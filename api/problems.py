@@ -90,7 +90,7 @@ def problem_response(
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what a route passes as `responses=` to document these problems; 500 and 503 always are."""
+    """Return `responses=` of a route, which document these problems, 500 and 503."""
     return {
         status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in sorted({*statuses, 500, 503})
     }
@@ -130,7 +130,7 @@ def _mend(schema: dict[str, Any]) -> None:
 
 
 def _describe_key(operation: dict[str, Any]) -> None:
-    """Say that an action takes an Idempotency-Key, and what becomes of it."""
+    """Describe the Idempotency-Key of actions."""
     operation.setdefault("parameters", []).append(KEY)
     operation["responses"].setdefault("409", {"description": HTTPStatus.CONFLICT.phrase})
     for status, answer in operation["responses"].items():

@@ -1,4 +1,4 @@
-"""Imported rows, and those that could not be taken, as lines of a file."""
+"""Imported rows and rejects as lines of a file."""
 
 import orjson
 

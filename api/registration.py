@@ -1,6 +1,6 @@
-"""This API process in the register of processes: its number shards its counters, its row says what it serves.
+"""This API process in the register of processes: its number shards its counters, its row lists the kinds it serves.
 
-Its heartbeat also shows whether PostgreSQL commits: reads go on where it doesn't.
+Its heartbeat also shows whether PostgreSQL commits, since reads work without that.
 """
 
 import asyncio
@@ -30,11 +30,10 @@ log = structlog.stdlib.get_logger()
 
 
 class Registration:
-    """Enters the process when its number is first needed, so that it starts while the database is away.
+    """Enters the process when its number is first needed, so that it starts while the database is unavailable.
 
-    `engine` is its own, so that no request keeps a heartbeat waiting. It enters the kinds that it serves,
-    too. `unwritten` says why the last heartbeat wasn't
-    committed, and is None if it was, or if anything else was since.
+    `engine` is its own, so that no request keeps a heartbeat waiting. It enters the kinds that it serves, too.
+    `unwritten` says why the last heartbeat wasn't committed; None if it was, or if any later transaction was.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class Registration:
             return self._worker_no
 
     async def beat(self) -> None:
-        """Write a heartbeat every `heartbeat_seconds`, until cancelled; log it while the database is away."""
+        """Write a heartbeat every `heartbeat_seconds`, until cancelled; log while the database is unavailable."""
         while True:
             began = time.monotonic()
             unwritten = await self._beat_once()
@@ -69,7 +68,7 @@ class Registration:
             await asyncio.sleep(min(RETRY_SECONDS, seconds) if self.unwritten else seconds)
 
     def note_commit(self) -> None:
-        """Note that another unit was committed just now: a heartbeat that began before says nothing any more."""
+        """Note that another unit was committed just now: the result of a heartbeat that began before is outdated."""
         self._committed_at = time.monotonic()
         self.unwritten = None
 
@@ -120,7 +119,7 @@ class Registration:
 
 
 class ConfigurationStanding:
-    """How this process stands to the configuration in force; its sources are served by the same configuration."""
+    """The standing of this process towards the configuration in force, by which its sources are served too."""
 
     def __init__(self, settings: Settings, sources: ConfiguredSources) -> None:
         self._settings = settings
@@ -128,11 +127,11 @@ class ConfigurationStanding:
         self._standing = workers.UNKNOWN
 
     def read(self, configuration: Configuration) -> workers.Standing:
-        """Return how it stands to this configuration; log it if it is another than before."""
+        """Return the standing towards this configuration; log it if the configuration is new."""
         if configuration.number != self._standing.configuration_no:
             secrets = read_secrets(configuration.content.file)
             self._sources.serve(configuration, secrets)
-            # Providers are called by workers: that this process has no key for one matters to nobody.
+            # Providers are called by workers: this process needs no key of theirs.
             missing = {name: reason for name, reason in secrets.reasons.items() if name.startswith("connections.")}
             self._standing = agree(self._settings, configuration, missing)
         return self._standing

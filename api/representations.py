@@ -27,7 +27,7 @@ class Representations:
     def negotiate(self, request: Request, parameters: NoParameters) -> FileFormat | None:
         """Return the format of the file that is asked for, None for a page of the list.
 
-        Raises BadRequest where neither can be given, ParametersRejected for parameters of pages, as a file has none.
+        Raises BadRequest if neither can be given, ParametersRejected for parameters of pages, as a file has none.
         """
         media_type = preferred(",".join(request.headers.getlist("Accept")), self._offered)
         if media_type is None:

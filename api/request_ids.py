@@ -1,4 +1,4 @@
-"""The outermost layer of every request: its id, and a problem instead of whatever else a 4xx or 5xx would be.
+"""The outermost layer of every request: its id, and a problem document for every 4xx and 5xx.
 
 A pure ASGI middleware, so it costs a request no task and no queue.
 """
@@ -51,7 +51,7 @@ class RequestIds:
 
 
 class _Answer:
-    """One answer on its way out."""
+    """One answer while it is sent."""
 
     __slots__ = ("_problem_of", "_receive", "_request_id", "_scope", "_send", "has_started", "is_replaced")
 
@@ -78,7 +78,7 @@ class _Answer:
             await self._send(message)
 
     async def replace(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the problem of this status instead; keep the headers that say what to do next."""
+        """Send the problem of this status instead; keep the headers for the client's next step."""
         self.is_replaced = True
         self.has_started = True
         response = self._problem_of(status, self._request_id)
@@ -107,6 +107,6 @@ def _is_problem(message: Message) -> bool:
 
 
 def _template(scope: Scope) -> str:
-    """Return the route's path template: the path itself may hold what a client meant to keep to itself."""
+    """Return the route's path template: the path itself may hold a client's secret."""
     template: str = getattr(scope.get("route"), "path", "")
     return template

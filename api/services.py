@@ -1,4 +1,4 @@
-"""The services of this process: everything that the composition root opened and requests use."""
+"""The services of this process: stores and objects that the composition root opened for requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +20,7 @@ from submissions.service import Submissions
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Stores, and what works on them.
+    """The stores and the objects that use them.
 
     `worker_no` gives the process's number in the register, `action_permits` bound the actions that wait for locks.
     `previews` count for dry runs, by kind.

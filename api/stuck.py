@@ -1,4 +1,4 @@
-"""Why work is stuck, in words, what happens next, and what a person may do. No I/O."""
+"""Stuck work: the reason in words, what happens next, and what a person may do. No I/O."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -59,10 +59,10 @@ def _overdue(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Setti
 def _unconfigured(work: db.StuckWork) -> Finding | None:
     if not work.is_unconfigured:
         return None
-    of_what = f"provider {work.provider} in {work.region}" if work.region else "what it asks or reads"
+    asked = f"provider {work.provider} in {work.region}" if work.region else "what it asks or reads"
     return Finding(
         "configuration_changed",
-        f"It was accepted under another address or type of {of_what} than is configured now.",
+        f"It was accepted under another address or type of {asked} than is configured now.",
         "It goes on when that is configured again, or is accepted anew: `breakwater config apply FILE --move-jobs`.",
     )
 

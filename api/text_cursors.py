@@ -1,4 +1,4 @@
-"""Cursors of lists whose items go by a text: they hold that of the last item shown."""
+"""Cursors of lists that are ordered by a text: they hold the text of the last item shown."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
@@ -18,7 +18,7 @@ LONGEST = 4_100
 
 
 class TextPageParameters(NoParameters):
-    """Which part of a list is asked for."""
+    """The requested part of a list."""
 
     limit: int = Field(default=50, ge=1, le=200, description="How many items at most.")
     cursor: str | None = Field(
@@ -39,7 +39,7 @@ class TextPageParameters(NoParameters):
 
 
 def next_cursor(kind: str, page: Slice[Any], text: Callable[[Any], str]) -> str | None:
-    """Return the cursor of the page after this one, or None where it is the last."""
+    """Return the cursor of the page after this one, or None if it is the last."""
     if page.is_last:
         return None
     return urlsafe_b64encode(orjson.dumps([VERSION, kind, text(page.facts[-1])])).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""Coordination set off by hand: recorded and counted in one transaction."""
+"""Manual coordination: recorded and counted in one transaction."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ log = structlog.stdlib.get_logger()
 
 
 async def coordinate(action: Action, job_id: str, body: BaseModel) -> ActionResult[Triggered]:
-    """Record a manual trigger; one that `is_open` is to be announced. Raises NotFound and as `Action.perform`."""
+    """Record a manual trigger; a trigger that `is_open` is to be announced. Raises NotFound and as `Action.perform`."""
     refuse_impossible(job_id)
     worker_no = await action.worker_no()
 

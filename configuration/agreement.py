@@ -1,4 +1,4 @@
-"""How a process stands to the configuration in force: what it commits where none is, how its file compares."""
+"""A process and the configuration in force: the process commits its own if there is none, and compares its file."""
 
 import asyncio
 import socket
@@ -29,14 +29,14 @@ SIMULATE_REFUSED = (
 
 
 def given_content(settings: Settings) -> Content | None:
-    """Return what this process was given to commit where nothing is: a file, `echo` for every provider, or nothing."""
+    """Return the content that this process may commit first: its file, `echo` for every provider, or None."""
     if settings.file is None and not settings.simulate:
         return None
     return Content(settings.file or ConfigFile(), settings.simulate)
 
 
 async def join_configuration(engine: Engine, settings: Settings, *, by: str) -> Configuration:
-    """Return the configuration in force, which this process commits where none is.
+    """Return the configuration in force, which this process commits if there is none.
 
     Raises StartError, and SchemaNotServed before it reads or writes anything else.
     """
@@ -62,13 +62,13 @@ async def join_in(connection: Connection, settings: Settings, *, by: str) -> Con
 
 
 def refuse_simulating(settings: Settings, configuration: Configuration) -> None:
-    """Raise StartError where BREAKWATER_SIMULATE asks for echo and a real configuration is in force."""
+    """Raise StartError if BREAKWATER_SIMULATE asks for echo and a real configuration is in force."""
     if settings.simulate and not configuration.content.is_simulated:
         raise StartError(SIMULATE_REFUSED.format(number=configuration.number))
 
 
 def check_at_start(settings: Settings) -> None:
-    """Raise StartError where this process can't start; an unavailable database is waited for later. Outside a loop."""
+    """Raise StartError if this process can't start; an unavailable database is waited for later. Outside a loop."""
 
     async def check() -> None:
         engine = create_engine(settings.database_url or "", size=1, name="breakwater-start")
@@ -83,7 +83,7 @@ def check_at_start(settings: Settings) -> None:
 
 
 def agree(settings: Settings, configuration: Configuration, not_served: Mapping[str, str]) -> Standing:
-    """Return how this process stands to a configuration, and log what an operator should know of it."""
+    """Return the process's standing towards a configuration, and log the differences for the operator."""
     differing = _differing(settings, configuration)
     state = "none" if settings.file is None else "differs" if differing else "same"
     log = structlog.stdlib.get_logger()
@@ -99,7 +99,7 @@ def agree(settings: Settings, configuration: Configuration, not_served: Mapping[
 
 
 def _differing(settings: Settings, configuration: Configuration) -> Sequence[str]:
-    """Return where the process's own file says another thing. A file without providers may be simulated or not."""
+    """Return the places where the process's own file differs. A file without providers may be simulated or not."""
     if settings.file is None:
         return ()
     is_simulated = settings.simulate if settings.file.providers else configuration.content.is_simulated

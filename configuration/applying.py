@@ -25,7 +25,7 @@ ANY_CELLS = 1
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a configuration changes of the one before: identities by name, and the other settings by their place."""
+    """The changes of a configuration against the one before: identities by name, other settings by their place."""
 
     appeared: Sequence[IdentityKey] = ()
     vanished: Sequence[IdentityKey] = ()
@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The configuration in force after an application, what that changed, and what became of open jobs."""
+    """The configuration in force after an application, its changes, and how many open jobs it affected."""
 
     configuration: Configuration
     change: Change
@@ -59,8 +59,8 @@ async def apply(connection: Connection, content: Content, *, by: str, moves_jobs
     """Commit a configuration in the caller's transaction, unless it is the one in force; with it the fleet's limits.
 
     Takes the configuration's lock: applications follow each other, and no submission is half under one of them.
-    With `moves_jobs` open jobs that were accepted under what isn't configured any more are accepted anew.
-    One that another version applied and this one doesn't understand is followed as if it were none.
+    With `moves_jobs` open jobs whose identities aren't configured any more are accepted anew. A configuration that this
+    version doesn't understand, since another version applied it, is replaced as if there were none.
     """
     await configurations.lock(connection)
     try:
@@ -84,17 +84,17 @@ async def apply(connection: Connection, content: Content, *, by: str, moves_jobs
 
 
 async def apply_first(connection: Connection, content: Content, *, by: str) -> Configuration:
-    """Commit this configuration if none is yet, and return the one in force. One of many that race does it."""
+    """Commit this configuration if there is none, and return the one in force. Of many processes only one commits."""
     found = await read_configuration(connection)
     if found is not None:
         return found
     await configurations.lock(connection)
-    found = await read_configuration(connection)  # what another process committed while this one waited
+    found = await read_configuration(connection)  # another process may have committed while this one waited
     return found if found is not None else (await apply(connection, content, by=by)).configuration
 
 
 def compare(before: Configuration | None, content: Content) -> Change:
-    """Return what this content changes of the configuration in force."""
+    """Return the changes of this content against the configuration in force."""
     wanted = {identity.key: identity.digest for identity in identities_of(content)}
     if before is None:
         return Change(appeared=list(wanted), is_first=True)
@@ -108,14 +108,14 @@ def compare(before: Configuration | None, content: Content) -> Change:
 
 
 async def _reset_breakers(connection: Connection, change: Change) -> None:
-    """Reset the circuit breakers of identities that changed: the service before them opened those."""
+    """Reset the circuit breakers of identities that changed: an earlier service opened them."""
     others = [key for key in (*change.appeared, *change.changed) if key.kind is IdentityKind.PROVIDER]
     if others:
         await circuit_breakers.reset(connection, [(key.name, key.region) for key in others])
 
 
 def _differing(before: Content, content: Content) -> list[str]:
-    """Return the places at which the two say another thing, as `providers.NAME.max_concurrent`."""
+    """Return the places at which the two differ, as `providers.NAME.max_concurrent`."""
     places = _places(before.to_json(), content.to_json(), "")
     return ["simulated", *places] if before.is_simulated != content.is_simulated else places
 

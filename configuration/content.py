@@ -1,4 +1,4 @@
-"""The configuration in force: what its content means. Read from PostgreSQL; a file is only what is applied."""
+"""The configuration in force and the meaning of its content. Read from PostgreSQL; a file is only applied."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,23 +20,23 @@ from runtime.config_file import ConfigFile, ProviderSettings, ProviderType
 from runtime.errors import SettingError
 
 _STAND_IN = {"type": ProviderType.ECHO, "stands_in": True}
-"""What answers for every provider while simulating: another one than a configured provider that is called `echo`."""
+"""The provider that stands in for all while simulating: another identity than a configured provider called `echo`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a configuration says: a checked file, and whether `echo` stands in for every provider."""
+    """The content of a configuration: a checked file, and whether `echo` stands in for every provider."""
 
     file: ConfigFile = field(default_factory=ConfigFile)
     is_simulated: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return the file as JSON, without what it leaves at its default. No secret is in it."""
+        """Return the file as JSON, without members at their default. No secret is in it."""
         return self.file.model_dump(mode="json", exclude_defaults=True)
 
     @property
     def providers(self) -> Mapping[str, ProviderSettings]:
-        """Those that serve, by name; `echo` alone while simulating."""
+        """The serving providers by name; `echo` alone while simulating."""
         return {ECHO: ProviderSettings(type=ProviderType.ECHO)} if self.is_simulated else self.file.providers
 
 
@@ -52,13 +52,13 @@ class Configuration:
 
 
 async def read_configuration(connection: Connection, *, known_no: int | None = None) -> Configuration | None:
-    """Return the configuration in force; None where it is `known_no`, or where none was committed yet."""
+    """Return the configuration in force; None if it is `known_no`, or if none was committed yet."""
     found = await read_current(connection, known_no=known_no)
     return None if found is None else parse(found)
 
 
 def parse(committed: Committed) -> Configuration:
-    """Return what was committed as this version understands it; raises SettingError where another version wrote it."""
+    """Return a committed configuration; raises SettingError for one of another version that this one can't read."""
     try:
         file = ConfigFile.model_validate_json(json.dumps(committed.content))
     except ValidationError:
@@ -76,7 +76,7 @@ def parse(committed: Committed) -> Configuration:
 
 
 def identities_of(content: Content) -> list[Identity]:
-    """Return everything that a job may be answered by under this configuration."""
+    """Return the identities of all providers and sources that may serve a job under this configuration."""
     regions = regions_of(content)
     found = [
         Identity(
@@ -96,7 +96,7 @@ def identities_of(content: Content) -> list[Identity]:
 
 
 def registry_of(content: Content, *, max_cells: int, number: int = 0) -> Registry:
-    """Return what a spec may ask for, with the pauses that the file sets.
+    """Return the registry of names that a spec may use, with the pauses that the file sets.
 
     A list of regions or questions in the file replaces the default one.
     """

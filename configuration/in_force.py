@@ -1,4 +1,4 @@
-"""What a spec may ask for now: the configuration in force with the pauses of this moment, read from PostgreSQL."""
+"""The names that a spec may use now: the configuration in force with its current pauses, read from PostgreSQL."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from runtime.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The registry of a configuration, with the pauses of now."""
+    """The registry of a configuration, with the current pauses."""
 
     configuration: Configuration
     registry: Registry
@@ -26,7 +26,7 @@ class InForce:
 class InForceReader:
     """Reads the configuration in force and the pauses, one reading at a time, and keeps the last.
 
-    Where nothing is committed yet it commits what `settings` give, as applied by `by`. `on_read` gets each reading.
+    If nothing is committed it commits the configuration of `settings`, as applied by `by`. `on_read` gets each reading.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class InForceReader:
         return self.current
 
     async def read(self) -> Mapping[Paused, Pause]:
-        """Return the pauses of now: of everything configured, and perhaps of more.
+        """Return the current pauses: of everything configured, and perhaps of more.
 
-        Raises Overloaded where another version applied what this one doesn't understand: the last reading goes on being
-        shown, and nothing new may be taken.
+        Raises Overloaded if this version doesn't understand the configuration of another one: the last reading is still
+        shown, and no new job is accepted.
         """
-        async with self._lock:  # of two readings the later one is kept
+        async with self._lock:  # of two readings the later is kept
             try:
                 in_force, found = await in_transaction(self._engine, self._read, seconds=QUICK_SECONDS)
             except SettingError as error:
@@ -73,7 +73,7 @@ class InForceReader:
         in_force = await self._read_configuration(connection)
         configured = pauses.configured_pauses(in_force.registry)
         found = await pauses.read_pauses(connection)
-        if not configured.keys() <= found.keys():  # what this version brings and the one that applied it didn't
+        if not configured.keys() <= found.keys():  # defaults that the applying version didn't have
             await pauses.enter_pauses(connection, configured)
             found = await pauses.read_pauses(connection)
         return in_force, found

@@ -1,1 +1,1 @@
-"""Submissions: what becomes of a posted spec. For API, worker and CLI alike; nothing here knows HTTP."""
+"""Submissions: a posted spec is decided, stored and answered, for API, worker and CLI; nothing here knows HTTP."""

@@ -10,7 +10,7 @@ RETRY_SECONDS = 5
 
 
 class Backlog:
-    """Counts the waiting jobs anew each second, and each time they may be near the limit."""
+    """Counts the waiting jobs each second, and whenever they may be near the limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

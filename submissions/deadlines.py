@@ -1,4 +1,4 @@
-"""Deadlines: how long a submission waits for a lock that another one holds, and what it is rejected with then."""
+"""Deadlines: how long a submission waits for a lock that another submission holds, and the error after that."""
 
 import time
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ from submissions.lanes import Pending
 from submissions.transaction import CONFIGURATION, SubmissionTransaction
 
 LOCK_DEADLINE_SECONDS = 1.0
-"""How long a submission with a key waits for an advisory lock that another one holds."""
+"""How long a submission with a key waits for an advisory lock that another submission holds."""
 STORE_DEADLINE_SECONDS = 5.0
-"""How much longer a submission waits that has no key, or that a writer outside the protocol holds up."""
+"""How much longer a submission waits that has no key, or for a row that a writer outside the protocol has locked."""
 HELD_BY = {"id": "the same id", "spec": "the same content"}
 
 
-async def reject_expired(transaction: SubmissionTransaction, left: Sequence[Pending]) -> list[Pending]:
-    """Reject those whose deadline has passed; return the others."""
+async def reject_expired(transaction: SubmissionTransaction, to_retry: Sequence[Pending]) -> list[Pending]:
+    """Reject the submissions whose deadline has passed; return the others."""
     now = time.monotonic()
     rejected: list[tuple[Pending, BreakwaterError]] = []
     remaining = []
-    for pending in left:
+    for pending in to_retry:
         waits_for = pending.waits_for
         if pending.submission.key and waits_for and waits_for != CONFIGURATION and now >= pending.deadline:
             rejected.append((pending, _in_flight(waits_for)))
         elif now >= pending.deadline + STORE_DEADLINE_SECONDS:
-            pending.fail(_held_up(waits_for))
+            pending.fail(_overloaded(waits_for))
         else:
             remaining.append(pending)
     if rejected:
@@ -54,11 +54,11 @@ def _in_flight(waits_for: str) -> BreakwaterError:
     return SubmissionInFlight(detail, matched_on={"id": "id", "spec": "spec_hash"}[waits_for])
 
 
-def _held_up(waits_for: str | None) -> Overloaded:
+def _overloaded(waits_for: str | None) -> Overloaded:
     if waits_for == CONFIGURATION:
-        what = "Another configuration is being applied"
+        reason = "Another configuration is being applied"
     elif other := HELD_BY.get(waits_for or ""):
-        what = f"Another submission with {other} hasn't ended"
+        reason = f"Another submission with {other} hasn't ended"
     else:
-        what = "What this needs is held elsewhere"
-    return Overloaded(f"{what}; repeat this request.", retry_after_seconds=1)
+        reason = "What this needs is held elsewhere"
+    return Overloaded(f"{reason}; repeat this request.", retry_after_seconds=1)

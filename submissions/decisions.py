@@ -1,4 +1,4 @@
-"""Dedup decisions: a submission is new, the same as one before, or in conflict with one.
+"""Dedup decisions: a submission is new, a duplicate, or in conflict with an earlier one.
 
 Decided from committed rows that were looked up before. Nothing here reads, waits or knows how a decision is answered.
 """
@@ -27,7 +27,7 @@ SUBMITTING = "POST /jobs"
 
 
 class Outcome(StrEnum):
-    """What becomes of a submission; `new` until its job is stored."""
+    """The outcome of a submission; `new` until its job is stored."""
 
     NEW = "new"
     CREATED = "created"
@@ -38,9 +38,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided, why, and the job that was matched.
+    """An outcome, its reason, and the job that was matched.
 
-    A rejection has an `error`, and a `job` where that stands in the way. `known` is what the decision rests on.
+    A rejection has an `error`, and the `job` that stands in the way, if any. `known` are the facts that it rests on.
     """
 
     outcome: Outcome
@@ -63,7 +63,7 @@ class Decision:
 
 
 def decide(submission: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Decision:
-    """Return what committed rows make of a submission. `jobs` holds every job that `known` names."""
+    """Decide a submission by committed rows. `jobs` holds every job that `known` names."""
     if known.key_body_hash is not None:
         return _by_key(submission, known, jobs)
     if known.id_job_no is not None:
@@ -87,12 +87,12 @@ def reject_paused(submission: Submission, decision: Decision) -> Decision:
 
 
 def keeps_key(submission: Submission, decision: Decision) -> bool:
-    """Tell whether the response will be kept under the submission's key, which then must be locked first."""
+    """Return whether the response will be kept under the submission's key, which then must be locked first."""
     return submission.key is not None and decision.outcome is Outcome.JOINED
 
 
 def key_of_another_request(first: str | None) -> KeyReused:
-    """Return the error for a key that came with another request before: another route, or another thing of it."""
+    """Return the error for a key that came with another request before: to another path."""
     return KeyReused(
         f"This Idempotency-Key came with another request before ({cut(first or '')})."
         " Send a new key with a new request.",
@@ -117,7 +117,7 @@ def _by_key(submission: Submission, known: Known, jobs: Mapping[int, SubmittedJo
 
 
 def _is_first_body(stored_hash: str, submitted: Any, body: Any) -> bool:
-    """Tell whether this is the body that a key came with first; `submitted` is that one as stored, None once purged.
+    """Return whether this is the body that a key came with first; `submitted` is the stored body, None once purged.
 
     A `b1:` hash doesn't say in which form the texts of `parameters` came, nor, in the first release, in which order
     the members of objects.
@@ -159,12 +159,12 @@ def _named(differing: Sequence[str]) -> str:
 
 
 def _body_differences(stored: Any, sent: Any) -> Sequence[str]:
-    """Return where two bodies differ; where they look the same as stored, what was redacted differs."""
+    """Return where two bodies differ; if they look the same as stored, the redacted secrets differ."""
     if stored is None:
         return []
     return _differences(stored, redacted(sent)) or list(islice(secret_pointers(sent, ""), MAX_DIFFERENCES))
 
 
 def _differences(stored: Any, sent: Any) -> Sequence[str]:
-    """Return where the two differ; nothing where what was stored is purged."""
+    """Return where the two differ; nothing once the stored body is purged."""
     return [] if stored is None else differences(stored, sent)

@@ -1,6 +1,6 @@
-"""Groups of submissions: each is stored in one transaction, and where that fails, one by one.
+"""Groups of submissions: each is stored in one transaction, and if that fails, one by one.
 
-A submission that fails does so alone. One that must try again is returned to the queue.
+A failure affects only its own submission. Submissions that must be retried are returned to the queue.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from submissions.transaction import Stored, SubmissionTransaction, Waits
 SILENT_SECONDS = 0.5
 GROUP_LOCK_TIMEOUT = "50ms"
 SINGLE_LOCK_TIMEOUT = "10ms"
-"""How long a transaction waits for a row that a writer outside the protocol holds: so long its lane is held up."""
+"""How long a transaction waits for a row that a writer outside the protocol holds: meanwhile its lane waits."""
 SINGLES_AT_ONCE = 4
 
 
 class Groups:
     """Answers groups of one tenant.
 
-    `on_created` gets the keys of new jobs after their commit; `read_in_force` reads the configuration where a
-    submission was normalized under another one than that in force.
+    `on_created` gets the keys of new jobs after their commit; `read_in_force` reads the configuration if a submission
+    was normalized under an older one.
     """
 
     def __init__(
@@ -50,21 +50,21 @@ class Groups:
         self._log = structlog.stdlib.get_logger()
 
     async def answer_new(self, group: Sequence[Pending]) -> list[Pending]:
-        """Answer a group of new ones; where a lock holds it up, all of it is returned to wait."""
+        """Answer a group of new submissions; if a lock isn't free, all of them are returned to wait."""
         try:
             return await self._answer(group)
         except LOCK_TIMED_OUT:
             return list(group)
 
     async def answer_waiting(self, group: Sequence[Pending]) -> list[Pending]:
-        """Answer a group of those that wait; where a row holds it up, each alone, to find out which needs it."""
+        """Answer a group of waiting submissions; if a row is locked, each alone, to find the one that needs it."""
         try:
             return await self._answer(group)
         except LOCK_TIMED_OUT as error:
             return await self._answer_each(group) if timed_out_on_a_row(error) else list(group)
 
     async def _answer(self, group: Sequence[Pending]) -> list[Pending]:
-        """Answer a group; return those that must try again. One that fails does so alone. Raises LOCK_TIMED_OUT."""
+        """Answer a group; return the submissions to retry. A failure affects only its own. Raises LOCK_TIMED_OUT."""
         try:
             return await self._store(group, GROUP_LOCK_TIMEOUT)
         except LOCK_TIMED_OUT:
@@ -78,8 +78,8 @@ class Groups:
 
     async def _answer_each(self, group: Sequence[Pending]) -> list[Pending]:
         permits = asyncio.Semaphore(SINGLES_AT_ONCE)
-        lefts = await asyncio.gather(*(self._answer_single(pending, permits) for pending in group))
-        return [pending for left in lefts for pending in left]
+        retries = await asyncio.gather(*(self._answer_single(pending, permits) for pending in group))
+        return [pending for to_retry in retries for pending in to_retry]
 
     async def _answer_single(self, pending: Pending, permits: asyncio.Semaphore) -> list[Pending]:
         try:
@@ -92,7 +92,7 @@ class Groups:
             return []
 
     async def _store(self, group: Sequence[Pending], lock_timeout: str) -> list[Pending]:
-        """Store a group in one transaction. Raises LOCK_TIMED_OUT, and what else the database raises."""
+        """Store a group in one transaction. Raises LOCK_TIMED_OUT, and other errors of the database."""
         began = time.monotonic()
         waits: Waits = {}
         try:
@@ -103,7 +103,7 @@ class Groups:
             raise
         except UNAVAILABLE as error:
             self._log.warning("database_unavailable", error=f"{type(error).__name__}: {error}")
-            is_silent = time.monotonic() - began > SILENT_SECONDS  # those that came meanwhile would wait as long again
+            is_silent = time.monotonic() - began > SILENT_SECONDS  # later submissions would wait as long again
             _fail([*group, *self._lanes.take_new()] if is_silent else group, _unavailable())
             return []
         except UNIQUE_VIOLATION:
@@ -116,7 +116,7 @@ class Groups:
         return self._answer_stored(group, stored)
 
     def _answer_stored(self, group: Sequence[Pending], stored: Stored) -> list[Pending]:
-        """Announce and answer what was stored; return the others."""
+        """Announce and answer the stored submissions; return the others."""
         pending_by_submission = {pending.submission: pending for pending in group}
         responses = [response for _, response in stored.answered if not isinstance(response, BreakwaterError)]
         self._on_created([each.created_job_no for each in responses if each.created_job_no])
@@ -127,18 +127,18 @@ class Groups:
             else:
                 pending.answer(response)
             log_response(self._log, submission, response)
-        return [pending_by_submission[submission] for submission in stored.left]
+        return [pending_by_submission[submission] for submission in stored.to_retry]
 
     async def _normalize_again(self, group: Sequence[Pending]) -> list[Pending]:
-        """Normalize these bodies under the configuration that came into force; return those that may still be taken."""
-        left = []
+        """Normalize these bodies under the new configuration in force; return the submissions that it still accepts."""
+        accepted = []
         try:
             in_force = await self._read_in_force()
             for pending in group:
                 submission = pending.submission
                 try:
                     pending.submission = submission.under(in_force)
-                    left.append(pending)
+                    accepted.append(pending)
                 except SpecRejected as rejection:
                     await self._rejections.enter(submission.tenant_no, submission.sender, rejection, submission.key)
                     pending.fail(rejection)
@@ -149,7 +149,7 @@ class Groups:
         except Overloaded as rejection:
             _fail(group, rejection)
             return []
-        return left
+        return accepted
 
 
 def _unavailable() -> Overloaded:

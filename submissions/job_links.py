@@ -1,4 +1,4 @@
-"""How a job is shown in short, and where to look on."""
+"""A job in short, with the links to its parts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,11 +7,11 @@ from typing import Any
 from db.submissions import SubmittedJob
 
 PARTS = ("executions", "waves", "coordination", "events", "submissions", "audit")
-"""What belongs to every job."""
+"""The parts of every job."""
 
 
 def job_links(job_id: str, parts: Sequence[str]) -> dict[str, str]:
-    """Return where a job and what belongs to it are shown; `parts` are those that its kind adds."""
+    """Return the paths of a job and of its parts; `parts` are those that its kind adds."""
     at = f"/jobs/{job_id}"
     return {"self": at, **{part: f"{at}/{part}" for part in (*PARTS, *parts)}}
 

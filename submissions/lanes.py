@@ -1,8 +1,8 @@
 """The two lanes in which submissions wait for a transaction, and the groups that are taken from them. No I/O.
 
-New submissions are stored as they come. Those whose lock is held elsewhere try again in the other lane until their
+New submissions are stored as they come. If a lock isn't free, they are retried in the other lane until their
 deadline, so that nothing waits behind them. A submission that needs a lock for which another one waits already joins
-that lane at once. A group is of one tenant; tenants take turns.
+that lane at once. A group is of one tenant; tenants alternate.
 """
 
 import asyncio
@@ -28,18 +28,18 @@ class Pending:
     )
 
     def fail(self, error: Exception) -> None:
-        """Raise this to the waiting caller, if there still is one."""
+        """Raise this error to the caller, if it still waits."""
         if not self.response.done():
             self.response.set_exception(error)
 
     def answer(self, response: SubmissionResponse) -> None:
-        """Give this to the waiting caller, if there still is one."""
+        """Give this response to the caller, if it still waits."""
         if not self.response.done():
             self.response.set_result(response)
 
 
 class Lanes:
-    """New submissions by tenant, and those that wait for a lock. Two events say that there are some."""
+    """New submissions by tenant, and submissions that wait for a lock. An event each says that there are some."""
 
     def __init__(self) -> None:
         self._new_by_tenant: dict[int, list[Pending]] = {}
@@ -48,14 +48,14 @@ class Lanes:
         self.has_waiting = asyncio.Event()
 
     def add(self, pending: Pending) -> None:
-        """Put a new submission behind those of its tenant."""
+        """Append a new submission to its tenant's."""
         self._new_by_tenant.setdefault(pending.submission.tenant_no, []).append(pending)
         self.has_new.set()
 
     def next_group(self) -> list[Pending]:
-        """Take the next new ones of one tenant, but for those that need a lock that is waited for: they wait too.
+        """Take the next new submissions of one tenant. Those that need a lock for which others wait join the waiting.
 
-        A tenant of which some are left goes behind the others. Empty where all new ones were taken meanwhile.
+        A tenant with more of them goes behind the other tenants. Empty if all were taken meanwhile.
         """
         if not self._new_by_tenant:
             return []
@@ -73,31 +73,31 @@ class Lanes:
         return [pending for pending in group if awaited.isdisjoint(pending.submission.locks)]
 
     def take_new(self) -> list[Pending]:
-        """Take all new ones."""
+        """Take all new submissions."""
         taken = [pending for arrived in self._new_by_tenant.values() for pending in arrived]
         self._new_by_tenant.clear()
         self.has_new.clear()
         return taken
 
-    def put_aside(self, left: Iterable[Pending]) -> None:
-        """Let these wait for their locks."""
-        self._waiting += left
+    def put_aside(self, to_retry: Iterable[Pending]) -> None:
+        """Let these submissions wait for their locks."""
+        self._waiting += to_retry
         if self._waiting:
             self.has_waiting.set()
 
     def waiting(self) -> list[Pending]:
-        """Return those that wait. They stay in their lane while they are tried, so that followers find their locks."""
+        """Return the waiting submissions. They stay in their lane meanwhile, so that others find their locks."""
         return list(self._waiting)
 
-    def end_round(self, tried: int, left: Sequence[Pending]) -> None:
-        """Put `left` in place of the first `tried` ones that waited; what was put aside meanwhile follows."""
-        self._waiting = [*left, *self._waiting[tried:]]
+    def end_round(self, tried: int, to_retry: Sequence[Pending]) -> None:
+        """Replace the first `tried` waiting submissions by `to_retry`; those that were added meanwhile follow."""
+        self._waiting = [*to_retry, *self._waiting[tried:]]
         if not self._waiting:
             self.has_waiting.clear()
 
 
 def groups_of(waiting: Sequence[Pending]) -> list[list[Pending]]:
-    """Return these in groups of one tenant each, in their order."""
+    """Return the submissions in groups of one tenant each, in their order."""
     by_tenant: dict[int, list[Pending]] = {}
     for pending in waiting:
         by_tenant.setdefault(pending.submission.tenant_no, []).append(pending)

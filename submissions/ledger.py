@@ -1,4 +1,4 @@
-"""What a decided submission leaves behind: its row in the ledger, its counters and its log lines. No I/O of stores."""
+"""The record of a decided submission: its row in the ledger, its counters and its log lines. No I/O of stores."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def submission_counters(submission: Submission, decision: Decision) -> list[Incr
 def log_response(
     log: "structlog.stdlib.BoundLogger", submission: Submission, response: SubmissionResponse | BreakwaterError
 ) -> None:
-    """Log a new job, and everything that was kept from happening twice."""
+    """Log a new job, or each duplicate that was prevented."""
     match response:
         case SubmissionResponse(created_job_no=None):
             reason = "same_key" if response.is_replayed else response.body["dedup"]["reason"]

@@ -1,4 +1,4 @@
-"""The row of a new job: what a submission is stored as."""
+"""The row of the new job that a submission becomes."""
 
 import secrets
 import time

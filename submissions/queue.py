@@ -11,7 +11,7 @@ from submissions.submission import Submission
 from submissions.transaction import SubmissionTransaction
 
 SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.004, 0.064
-"""Between two rounds of those that wait; twice as long after each that answered none."""
+"""Between two rounds of the waiting lane; twice as long after each round that answered none."""
 
 
 class SubmissionQueue:
@@ -50,13 +50,13 @@ class SubmissionQueue:
             await self._lanes.has_waiting.wait()
             await asyncio.sleep(delay)
             waiting = self._lanes.waiting()
-            left = await self._answer_round(waiting)
-            self._lanes.end_round(len(waiting), left)
-            delay = SHORTEST_DELAY_SECONDS if len(left) < len(waiting) else min(2 * delay, LONGEST_DELAY_SECONDS)
+            to_retry = await self._answer_round(waiting)
+            self._lanes.end_round(len(waiting), to_retry)
+            delay = SHORTEST_DELAY_SECONDS if len(to_retry) < len(waiting) else min(2 * delay, LONGEST_DELAY_SECONDS)
 
     async def _answer_round(self, waiting: list[Pending]) -> list[Pending]:
-        """Let each that waits try once more, and reject those whose deadline has passed; return those that are left."""
-        left: list[Pending] = []
+        """Try each waiting submission again, and reject those whose deadline has passed; return the remaining ones."""
+        to_retry: list[Pending] = []
         for group in groups_of(waiting):
-            left += await self._groups.answer_waiting(group)
-        return await reject_expired(self._transaction, left)
+            to_retry += await self._groups.answer_waiting(group)
+        return await reject_expired(self._transaction, to_retry)

@@ -32,9 +32,9 @@ class RejectionLedger:
         self._arrived = asyncio.Event()
 
     async def enter(self, tenant_no: int, sender: Sender, error: BreakwaterError, key: str | None) -> None:
-        """Enter a well-formed submission that can't be taken; return once that is committed.
+        """Enter a well-formed submission that was rejected; return once its row is committed.
 
-        Raises what the database raises, one of UNAVAILABLE among others.
+        Raises the errors of the database, UNAVAILABLE among them.
         """
         rejection = _Rejection(tenant_no, _row(sender, error, key))
         self._waiting.append(rejection)
@@ -50,7 +50,7 @@ class RejectionLedger:
                 self._arrived.clear()
             try:
                 await self._enter(group)
-            except Exception as error:  # noqa: BLE001 - raised to those who wait; the loop must go on
+            except Exception as error:  # noqa: BLE001 - raised to the waiting callers; the loop must go on
                 for rejection in group:
                     if not rejection.entered.done():
                         rejection.entered.set_exception(error)

@@ -1,4 +1,4 @@
-"""Submission responses: the status and JSON that a decision is answered with, on whichever way it came in.
+"""Submission responses: the status and JSON of a decision, for the API and other callers alike.
 
 They are made here since the first response under an Idempotency-Key is stored with its job, and the ledger keeps every
 status.
@@ -20,7 +20,7 @@ from submissions.submission import Submission
 
 @dataclass(frozen=True, slots=True)
 class SubmissionResponse:
-    """What a submission is answered with; `created_job_no` is the internal key of the job it created."""
+    """The response to a submission; `created_job_no` is the internal key of the job it created."""
 
     status_code: int
     body: Mapping[str, Any]
@@ -32,7 +32,7 @@ NEVER_RUNS = {
     "cancelled": "The job with this id was cancelled, and nothing of it runs again: send another id to have it run.",
     "failed": "The job with this id has failed: POST /jobs/{id}/retry runs what failed, another id runs all of it.",
 }
-"""What to do about a job that has the id and gives no result by itself, by the job's status."""
+"""What to do if the job with the id gives no result by itself, by the job's status."""
 
 
 def respond_created(submission: Submission, decision: Decision, job: NewJob, now: datetime) -> SubmissionResponse:
@@ -57,13 +57,13 @@ def respond_known(submission: Submission, decision: Decision, times_seen: int) -
 
 
 def respond_preview(submission: Submission, decision: Decision, times_seen: int) -> SubmissionResponse:
-    """Say what a submission would become."""
+    """Answer a dry run: the job that a submission would become."""
     dedup = _dedup(submission, decision, times_seen=times_seen)
     return SubmissionResponse(200, _body(submission, "planned", None, orjson.Fragment(submission.spec_text), dedup))
 
 
 def rejection_of(submission: Submission, decision: Decision) -> BreakwaterError | None:
-    """Return the error of a rejection, which shows the job that stands in the way; None of any other decision."""
+    """Return the error of a rejection, which shows the job in conflict; None for any other decision."""
     error = decision.error
     if error is not None and decision.job is not None:
         error.members = {"job": _job(submission, decision.job), **error.members}
@@ -117,7 +117,7 @@ def _dedup(submission: Submission, decision: Decision, *, times_seen: int) -> di
 
 
 def _previous(known: Known | None) -> dict[str, Any] | None:
-    """Return the last job of the content that isn't joined any more."""
+    """Return the last job of the same content, which isn't joined any more."""
     if known is None or known.previous_id is None or known.previous_finished_at is None:
         return None
     return {

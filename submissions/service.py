@@ -1,6 +1,6 @@
-"""How any process submits: an API for its requests, a worker or a command for itself.
+"""Submitting from any process: an API for its requests, a worker or a command for itself.
 
-The parts are put together here; `Submissions.run` has to run beside those who submit.
+The parts are put together here; `Submissions.run` must run while `submit` is called.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class Submissions:
     """Takes parsed bodies and answers them.
 
     `worker_no` gives the process's number in the register; its counters are kept under that. `on_created` gets the keys
-    of new jobs after their commit, to have them announced: what isn't announced the reconciler finds. `kinds` are those
+    of new jobs after their commit, to announce them; the reconciler finds unannounced jobs. `kinds` are the kinds
     that a job may be of, by name.
     """
 
@@ -57,7 +57,7 @@ class Submissions:
         self._queue = SubmissionQueue(lanes, groups, self._transaction)
 
     async def submit(self, body: Any, *, tenant_no: int, sender: Sender, key: str | None = None) -> SubmissionResponse:
-        """Store, join or replay what a body asks for. `key` is its Idempotency-Key.
+        """Store, join or replay the job of a body. `key` is its Idempotency-Key.
 
         Raises SpecRejected, once that is in the ledger, every other error of a rejection, and Overloaded where the
         database or the backlog takes nothing now. The job is stored even if the caller stops waiting.
@@ -70,13 +70,13 @@ class Submissions:
         return await self._queue.submit(submission)
 
     def read(self, body: Any, *, tenant_no: int, sender: Sender, key: str | None = None) -> Submission:
-        """Return what a body asks for under the configuration in force. Raises SpecRejected."""
+        """Return a body as a submission under the configuration in force. Raises SpecRejected."""
         return read_submission(
             body, self._in_force.current, tenant_no=tenant_no, key=key, sender=sender, kinds=self._kinds
         )
 
     async def preview(self, submission: Submission) -> SubmissionResponse:
-        """Say what `submit` would do, by the same steps, and store nothing. Raises the error of a rejection."""
+        """Return the response that `submit` would give, and store nothing. Raises the error of a rejection."""
         return await self._transaction.preview(submission)
 
     async def run(self) -> None:

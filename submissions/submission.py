@@ -1,4 +1,4 @@
-"""A submission: a posted body, what it means under a configuration, and the locks that exclude others like it."""
+"""A submission: a posted body, its spec under a configuration, and the locks that exclude duplicates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from domain.spec import OnDuplicate
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sent a request, as the ledger keeps it."""
+    """The sender of a request, as the ledger keeps it."""
 
     request_id: str
     client: str | None
@@ -25,9 +25,9 @@ class Sender:
 
 @dataclass(frozen=True, eq=False)
 class Submission:
-    """A well-formed request for a job. Two of them are never equal, whatever they ask for.
+    """A well-formed request for a job. Two submissions are never equal, even with one body.
 
-    `kinds` are those that a job may be of, by name.
+    `kinds` are the kinds that a job may be of, by name.
     """
 
     tenant_no: int
@@ -56,19 +56,19 @@ class Submission:
 
     @cached_property
     def wanted(self) -> Wanted:
-        """What is looked up to decide whether this is new, and what ran before."""
+        """The key, id and content hash by which earlier jobs are looked up."""
         return Wanted(self.key, self.normalized.spec.id, self.normalized.spec_hash)
 
     @cached_property
     def locks(self) -> Mapping[int, str]:
-        """The advisory locks of this submission, each with what it is for: `key`, `id` or `spec`."""
+        """The advisory locks of this submission, each with its purpose: `key`, `id` or `spec`."""
         spec_hash = self.wanted.spec_hash if self.is_joined_by_content else None
         named = (("key", self.key), ("id", self.wanted.id), ("spec", spec_hash))
         return {lock_key(kind, self.tenant_no, value): kind for kind, value in named if value is not None}
 
     @property
     def identity_nos(self) -> list[int]:
-        """The numbers of all that may answer this, in the configuration that it was normalized under."""
+        """The numbers of the providers and sources that may serve this, in the configuration of its normalization."""
         return sorted(self.in_force.configuration.identity_nos[key] for key in self.normalized.wanted)
 
     def under(self, in_force: InForce) -> "Submission":
@@ -85,5 +85,5 @@ def read_submission(
     sender: Sender,
     kinds: Mapping[str, SpecKind] = KINDS,
 ) -> Submission:
-    """Return what a parsed body asks for under a configuration. Raises SpecRejected."""
+    """Return a parsed body as a submission under a configuration. Raises SpecRejected."""
     return Submission(tenant_no, body, normalize(body, in_force.registry, kinds), in_force, key, sender, kinds)

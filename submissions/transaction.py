@@ -1,8 +1,8 @@
 """The transaction of submissions: a group of one tenant is decided from committed rows and stored at once.
 
-A group is looked up without a lock, so that joins and replays wait for nobody. Those that would create a job then try
-their advisory locks (Idempotency-Key, id, spec hash), are looked up again, and are stored. A duplicate is reported from
-a committed row only, and nobody waits for an advisory lock: a submission that doesn't get one is left to try again.
+A group is looked up without a lock, so that joins and replays don't wait. New submissions then try their advisory
+locks (Idempotency-Key, id, spec hash), are looked up again, and are stored. A duplicate is reported from a committed
+row only, and no transaction waits for an advisory lock: a submission that doesn't get its lock is retried later.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,7 +32,7 @@ from submissions.responses import (
 from submissions.submission import Submission
 
 CONFIGURATION = "configuration"
-"""What a submission waits for while another configuration is being applied."""
+"""The value of `Waits` while another configuration is being applied."""
 
 Decided: TypeAlias = tuple[Submission, Decision]
 Answered: TypeAlias = tuple[Submission, SubmissionResponse | BreakwaterError]
@@ -42,10 +42,10 @@ Waits: TypeAlias = dict[Submission, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What came of a group: the answered ones, and those that must try again."""
+    """The result of a group: the answered submissions, and those to retry."""
 
     answered: list[Answered]
-    left: list[Submission]
+    to_retry: list[Submission]
 
 
 class SubmissionTransaction:
@@ -71,7 +71,7 @@ class SubmissionTransaction:
         self._backlog = Backlog(backlog)
 
     async def preview(self, submission: Submission) -> SubmissionResponse:
-        """Say what storing would answer, and store nothing. Raises the error of a rejection."""
+        """Return the response that storing would give, and store nothing. Raises the error of a rejection."""
         async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
             decision = reject_paused(submission, (await self._decide(connection, [submission]))[0])
             matched = [decision.job_no] if decision.job_no is not None else []
@@ -83,8 +83,8 @@ class SubmissionTransaction:
     async def store(self, group: Sequence[Submission], *, lock_timeout: str, waits: Waits) -> Stored:
         """Answer a group of one tenant from one transaction, which waits for no lock longer than `lock_timeout`.
 
-        The locks that weren't free are entered into `waits`, also where the transaction then fails. Raises
-        LOCK_TIMED_OUT and UNIQUE_VIOLATION, and what else the database raises; then nothing is stored. Raises
+        The locks that weren't free are entered into `waits`, even if the transaction then fails. Raises
+        LOCK_TIMED_OUT, UNIQUE_VIOLATION and other errors of the database; then nothing is stored. Raises
         ValueError for a group of several tenants.
         """
         tenant_no = _tenant_of(group)
@@ -108,7 +108,7 @@ class SubmissionTransaction:
         await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
 
     async def _reject_beyond_backlog(self, looked_up: Sequence[Decided]) -> list[Decided]:
-        """Reject the new ones that the backlog has no room for."""
+        """Reject the new submissions that the backlog has no room for."""
         new = [each for each, decision in looked_up if decision.is_new and each.normalized.refusal is None]
         room = await self._backlog.take(self._engine, len(new)) if new else 0
         beyond = frozenset(new[room:])
@@ -118,13 +118,13 @@ class SubmissionTransaction:
     async def _store(
         self, connection: Connection, tenant_no: int, looked_up: Sequence[Decided], lock_timeout: str, waits: Waits
     ) -> Stored:
-        """Store what the first look decided, and what a second look, under locks, confirms as new.
+        """Store the decisions of the first look, and the new submissions that a second look, under locks, confirms.
 
-        Only then is a pause held against it: whatever was taken before is joined or answered again, paused or not.
+        A pause rejects only confirmed new submissions: earlier jobs are joined or answered again, paused or not.
         """
         decided = [each for each in looked_up if not _needs_locks(*each)]
         to_lock = [each[0] for each in looked_up if _needs_locks(*each)]
-        locked, left, now = await _lock(connection, to_lock, lock_timeout, waits)
+        locked, to_retry, now = await _lock(connection, to_lock, lock_timeout, waits)
         confirmed = [
             (submission, reject_paused(submission, decision))
             for submission, decision in zip(locked, await self._decide(connection, locked), strict=True)
@@ -144,10 +144,10 @@ class SubmissionTransaction:
         if entered:
             await submissions.wait_for_own_rows(connection)
             await self._count(connection, entered)
-        return Stored(answered, left)
+        return Stored(answered, to_retry)
 
     async def _decide(self, connection: Connection, group: Sequence[Submission]) -> list[Decision]:
-        """Return what committed rows say of each submission of a group."""
+        """Decide each submission of a group by committed rows."""
         if not group:
             return []
         known = await submissions.look_up(
@@ -189,7 +189,7 @@ class SubmissionTransaction:
 
 
 def _tenant_of(group: Sequence[Submission]) -> int:
-    """Return the tenant of a group. Raises ValueError where there are several: rows and keys would change owners."""
+    """Return the tenant of a group. Raises ValueError if there are several: rows and keys would change owners."""
     tenant_no, *others = {submission.tenant_no for submission in group}
     if others:
         raise ValueError("a group of submissions has one tenant")
@@ -203,13 +203,13 @@ def _needs_locks(submission: Submission, decision: Decision) -> bool:
 async def _lock(
     connection: Connection, group: Sequence[Submission], lock_timeout: str, waits: Waits
 ) -> tuple[list[Submission], list[Submission], datetime]:
-    """Try the locks of a group; return those that got all of theirs, those that didn't, and the transaction's time.
+    """Try the locks of a group; return the submissions that got all, those that didn't, and the transaction's time.
 
-    Of several with the same lock in one group the first goes first; the others try again and then find its row. While
-    a configuration is being applied none is stored, not even one that needs no lock of its own.
+    Of several with the same lock in one group the first is stored; the others are retried and then find its row. While
+    a configuration is being applied none is stored, even if it needs no lock.
     """
     got = await submissions.try_locks(connection, {lock for each in group for lock in each.locks}, lock_timeout)
-    locked, left, taken = [], [], set[int]()
+    locked, to_retry, taken = [], [], set[int]()
     for submission in group:
         if got.is_configuration_kept:
             waits[submission] = next((kind for lock, kind in submission.locks.items() if lock not in got.free), None)
@@ -219,8 +219,8 @@ async def _lock(
             taken.update(submission.locks)
             locked.append(submission)
         else:
-            left.append(submission)
-    return locked, left, got.at
+            to_retry.append(submission)
+    return locked, to_retry, got.at
 
 
 async def _insert_new(

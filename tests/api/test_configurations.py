@@ -133,7 +133,7 @@ async def test_nothing_is_stored_while_a_configuration_is_applied_and_then_only_
         await apply(connection, HYBRID, by="a test")
         return await transaction.store([submission], lock_timeout="2s", waits={})
 
-    assert await in_transaction(engine, while_applying) == Stored(answered=[], left=[submission])
+    assert await in_transaction(engine, while_applying) == Stored(answered=[], to_retry=[submission])
     with pytest.raises(ConfigurationChanged):
         await transaction.store([submission], lock_timeout="2s", waits={})
 
