@@ -13,8 +13,9 @@ from db.reading import Slice, columns_of, read_all, sliced
 from db.tables.jobs import Submission
 
 HOLD_SECONDS = 20.0
-"""So long a transaction that stays open may hold back events that others committed; its session is ended then. No
-transaction of ours stays open for a third of it after it wrote an event, and an idle one is ended after 10 s."""
+"""So long a transaction that stays open may hold back events that others committed; its session is ended then. An idle
+one is ended after 10 s anyway. The longest of ours moves all open jobs to another configuration: 2,000 took 0.75 s on a
+busy machine (2026-11-30); with 100,000 it was not tried."""
 
 
 class EventPlace(NamedTuple):

@@ -11,32 +11,13 @@ from fastapi import FastAPI
 
 from api import errors
 from api.actions import AT_ONCE
-from api.app import KINDS
+from api.app import KINDS, ROUTES
 from api.downloads import Downloads
 from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.pauses import Pauses
 from api.registration import Registration
-from api.routes import (
-    audit,
-    coordination,
-    datasets,
-    dead_letters,
-    events,
-    executions,
-    job_actions,
-    jobs,
-    metrics,
-    operations,
-    probes,
-    providers,
-    questions,
-    queue,
-    records,
-    regions,
-    rejects,
-    waves,
-)
+from api.routes import metrics
 from api.services import Services
 from broker.envelopes import Client
 from configuration.content import Content
@@ -48,30 +29,6 @@ from sources.configured import ConfiguredSources
 from submissions.announcing import Announcer
 from submissions.service import Submissions
 from tests.support.configurations import commit
-
-ROUTERS = [
-    module.router
-    for module in (
-        jobs,
-        executions,
-        waves,
-        coordination,
-        events,
-        audit,
-        job_actions,
-        datasets,
-        dead_letters,
-        regions,
-        providers,
-        questions,
-        operations,
-        queue,
-        records,
-        rejects,
-        probes,
-        metrics,
-    )
-]
 
 
 @asynccontextmanager
@@ -89,8 +46,8 @@ async def reading_app(
         return worker_no
 
     app = FastAPI(title="test", version="9.9.9", docs_url=None, redoc_url=None)
-    for router in ROUTERS:
-        app.include_router(router)
+    for routes in ROUTES:
+        app.include_router(routes.router)
     metrics.install(app)
     errors.install(app)
     if content is not None:
