@@ -24,11 +24,11 @@ from db.kinds import register
 from runtime.databases import Reminder, unusable
 from runtime.settings import Settings
 from sources.configured import ConfiguredSources
-from worker import inference_runner
 from worker.background import Worker
 from worker.configuration import Follower, Served, serving_of
 from worker.context import Context
 from worker.imports import runner as import_runner
+from worker.inference import runner as inference_runner
 from worker.providers.configured import Providers, Serving
 from worker.runner import WorkerKind
 

@@ -1,6 +1,6 @@
 """The seam of kinds in a worker: how each plans its jobs and runs their batches; all else loops over these.
 
-A kind stands in a module of its own (`inference_runner.py`, `imports/runner.py`); `__main__.py` chooses which are run.
+A kind stands in a module of its own (`inference/runner.py`, `imports/runner.py`); `__main__.py` chooses which are run.
 """
 
 from abc import ABC, abstractmethod
@@ -19,6 +19,8 @@ Claiming: TypeAlias = Callable[[Connection, Claimant], Awaitable[Claim]]
 """Claims batches in the caller's transaction, as far as there is room."""
 Task: TypeAlias = Callable[[], Coroutine[None, None, None]]
 """Runs until cancelled."""
+LOST_LEASES_LIMIT = 10
+"""So many leases of a batch, or of an import to plan, may be lost in a row; then it fails, before it stops others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from domain.outcome import Completed, Outcome
 from runtime.metrics import Histograms
 from tests.support.configurations import REGISTRY
 from tests.support.jobs import job_body
-from worker.executor import Executor
+from worker.inference.executor import Executor
+from worker.inference.runs_in_hand import INSTANT_CELLS
+from worker.inference.start_log import StartLog
+from worker.inference.writer import Writer
 from worker.providers.protocol import Call
-from worker.runs_in_hand import INSTANT_CELLS
-from worker.start_log import StartLog
-from worker.writer import Writer
 
 CELLS = 3
 CALLS = 10

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
-from worker.permits import BatchPermits, Permits
+from worker.inference.permits import BatchPermits, Permits
 
 LIMIT = 10
 

@@ -10,9 +10,9 @@ from domain.normalize import normalize
 from domain.outcome import MOST_FORGIVEN, OWN_REFUSALS, Completed, End, Failed
 from tests.support.configurations import REGISTRY
 from tests.support.jobs import job_body
-from worker.permits import Permits
-from worker.reporting import Try
-from worker.runs import BatchRun
+from worker.inference.permits import Permits
+from worker.inference.reporting import Try
+from worker.inference.runs import BatchRun
 
 RATE_LIMIT = Failed("rate_limited", "Slow down.", retryable=True, trips_breaker=True)
 UNAVAILABLE = Failed("provider_unavailable", "HTTP 503", retryable=True, trips_breaker=True, may_be_own=True)

@@ -11,12 +11,12 @@ from runtime.metrics import QUEUE_WAIT
 from sources.errors import UNFORESEEN, SourceError, SourceNotConfigured
 from sources.opened import OpenSources
 from worker.context import Context
-from worker.executor import LOST_LEASES_LIMIT
 from worker.imports import batch_ends
 from worker.imports.load_logs import named
 from worker.imports.loader import Loader
 from worker.imports.reads_in_hand import BatchRead, ReadsInHand
 from worker.imports.skip_list import SkipList
+from worker.runner import LOST_LEASES_LIMIT
 from worker.specs import SpecCache
 
 KEPT_SPECS = 100

@@ -17,11 +17,11 @@ from runtime.retrying import retry
 from sources.errors import SourceNotConfigured
 from sources.survey import SurveyFailure, failure_of, plan, survey
 from worker.context import Context
-from worker.executor import LOST_LEASES_LIMIT
 from worker.imports import coordination_failures
 from worker.imports.coordination_failures import UNPLANNABLE, Failure
 from worker.imports.coordination_lease import Fenced
 from worker.imports.skip_list import SkipList
+from worker.runner import LOST_LEASES_LIMIT
 from worker.trigger_counters import trigger_increments
 
 RETRY_SECONDS = 0.5

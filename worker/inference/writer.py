@@ -23,8 +23,8 @@ from runtime.metrics import (
     RETRIES,
 )
 from runtime.retrying import retry
-from worker import flush_logs
 from worker.context import Context
+from worker.inference import flush_logs
 from worker.providers.echo import Echo
 
 FLUSH_CELLS = 2_000

@@ -13,15 +13,15 @@ from domain.outcome import QUEUE_TIMEOUT, WORKER_LOST
 from domain.spec import JobSpec
 from runtime.metrics import QUEUE_WAIT
 from worker.context import Context
-from worker.pending_refusals import PendingRefusals
-from worker.runs import BatchRun
-from worker.runs_in_hand import RunsInHand
-from worker.start_log import StartLog
-from worker.writer import Writer
+from worker.inference.pending_refusals import PendingRefusals
+from worker.inference.runs import BatchRun
+from worker.inference.runs_in_hand import RunsInHand
+from worker.inference.start_log import StartLog
+from worker.inference.writer import Writer
+from worker.runner import LOST_LEASES_LIMIT
 
 CELLS_AT_ONCE = 1_000
 """Answers that need no waiting are given about so many at once: they share a flush, and nothing else waits long."""
-LOST_LEASES_LIMIT = 10
 
 
 class Executor:

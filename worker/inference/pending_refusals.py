@@ -3,8 +3,8 @@
 from db.batches import PoolKey
 from db.results import BatchReport
 from worker.context import Context
-from worker.runs import BatchRun
-from worker.runs_in_hand import RunsInHand
+from worker.inference.runs import BatchRun
+from worker.inference.runs_in_hand import RunsInHand
 
 
 class PendingRefusals:

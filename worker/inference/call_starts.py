@@ -10,8 +10,8 @@ from db.engine import REJECTED, UNAVAILABLE, in_transaction
 from db.marks import ShownCall
 from domain.calls import Cell
 from worker.context import Context
-from worker.executor import Executor
-from worker.runs import BatchRun
+from worker.inference.executor import Executor
+from worker.inference.runs import BatchRun
 
 LOOK_SECONDS = 0.25
 SHOWN_SECONDS = 0.25

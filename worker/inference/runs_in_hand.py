@@ -6,8 +6,8 @@ from collections.abc import Collection
 from db.batches import ClaimedBatch
 from domain.spec import JobSpec
 from worker.context import Context
-from worker.permits import Permits
-from worker.runs import BatchRun
+from worker.inference.permits import Permits
+from worker.inference.runs import BatchRun
 
 INSTANT_CELLS = 4_000
 """Cells of providers that make no calls a worker may hold: enough for several flushes, little enough to share."""

@@ -9,14 +9,14 @@ from db.engine import Connection
 from db.job_kinds import INFERENCE
 from db.results import Recorded
 from domain.spec import JobSpec
-from worker.call_starts import show_call_starts
 from worker.context import Context
-from worker.coordinator import Coordinator
-from worker.executor import Executor
+from worker.inference.call_starts import show_call_starts
+from worker.inference.coordinator import Coordinator
+from worker.inference.executor import Executor
+from worker.inference.start_log import StartLog
+from worker.inference.writer import Writer
 from worker.runner import Claiming, PlannedJobs, Runner, Task, Wakes, WorkerKind
 from worker.specs import SpecCache
-from worker.start_log import StartLog
-from worker.writer import Writer
 
 OVERDUE_AT_ONCE = 64
 KEPT_CELLS = 500_000

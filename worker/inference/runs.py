@@ -12,10 +12,10 @@ from db.results import BatchReport
 from domain.calls import Cell
 from domain.outcome import NO_REPLY, Completed, End, Failed, Outcome, held_to
 from domain.spec import Delivery, JobSpec
-from worker import reporting
-from worker.permits import BatchPermits
+from worker.inference import reporting
+from worker.inference.permits import BatchPermits
+from worker.inference.reporting import Try
 from worker.providers.protocol import Call, Provider
-from worker.reporting import Try
 
 QUANTUM_SECONDS = 0.5
 """How long a batch goes on starting calls before it yields: handing permits over costs some 5 ms, 1 % of it."""
