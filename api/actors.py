@@ -6,9 +6,9 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from api.actions import Action
 from api.bodies import read_optional_json
 from api.filters import refuse_nul
+from api.idempotent_actions import Action
 from db.controls import Actor
 
 LONGEST_REASON = 500

@@ -12,10 +12,10 @@ import structlog
 from fastapi import FastAPI
 
 from api import downloads, errors, import_kind, inference_kind
-from api.actions import AT_ONCE
 from api.describing import describe
 from api.event_feed import EventSignal
 from api.fleet import FleetView
+from api.idempotent_actions import AT_ONCE
 from api.kinds import Kinds
 from api.pauses import Pauses
 from api.registration import ConfigurationStanding, Registration

@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
 
-from api.actions import Action
 from api.bodies import read_idempotency_key
+from api.idempotent_actions import Action
 from api.kinds import Kinds
 from api.request_ids import request_id_of
 from api.services import Services

@@ -22,7 +22,7 @@ from db.engine import UNAVAILABLE, Connection, Engine, connect
 from db.gauges import measure_due, measure_work
 from db.leadership import RECONCILING, read_leader
 from db.pauses import read_pauses
-from db.pools import read_pools
+from db.provider_pools import read_pools
 from db.reading import in_index_order
 from domain.status import TERMINAL_EXECUTION_STATUSES
 from runtime.metrics import (

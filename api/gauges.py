@@ -9,7 +9,7 @@ from broker.envelopes import StreamState
 from db.configurations import Committed
 from db.gauges import DueMeasured, WorkMeasured
 from db.pauses import Kind, Pause, Paused
-from db.pools import PoolRead
+from db.provider_pools import PoolRead
 from runtime.metrics import (
     BATCHES_DUE,
     BATCHES_RUNNING,

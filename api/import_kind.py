@@ -5,9 +5,9 @@ from api.import_previews import ImportPreviews
 from api.kinds import JobKind
 from api.schemas.imports import IMPORT_SUBMISSION
 from api.schemas.jobs import Job
+from db.built_in_kinds import IMPORT
 from db.engine import Engine
 from db.import_progress import read_import
-from db.job_kinds import IMPORT
 from db.jobs import JobRead
 from domain import import_reading
 from domain.registry import Registry

@@ -5,9 +5,9 @@ from api.holds import held_by, named_pools
 from api.kinds import JobKind
 from api.schemas.jobs import Held, Job
 from api.schemas.submissions import JOB_SUBMISSION
+from db.built_in_kinds import INFERENCE
 from db.engine import Engine
 from db.holds import read_holds
-from db.job_kinds import INFERENCE
 from db.jobs import JobRead
 from domain import inference_reading
 from domain.registry import Registry

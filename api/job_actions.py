@@ -10,18 +10,19 @@ import structlog
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.actions import Action, ActionResult, Reply
+from api.idempotent_actions import Action, ActionResult, Reply
 from api.schemas.executions import ExecutionWithAttempts
 from api.schemas.job_actions import CancelAnswer, ReleaseAnswer, RetryAnswer
 from broker import notices
 from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
 from db import cancelling, cell_retrying, dead_letters, releasing, resolving, retrying
+from db.cancelling import Cancelled
 from db.controls import Actor
 from db.counters import Increment, increment
 from db.engine import Connection
 from db.executions import read_execution_on
-from db.kinds import Cancelled, Retried, RetryFilter
+from db.kinds import Retried, RetryFilter
 from db.releasing import Released
 from db.resolving import Resolution, Resolved
 from runtime.metrics import COORDINATION, EXECUTIONS, IMPORT_BATCHES, RETRIES

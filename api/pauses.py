@@ -12,8 +12,8 @@ import structlog
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.actions import Action, Reply
 from api.actors import Because
+from api.idempotent_actions import Action, Reply
 from broker import notices
 from broker.envelopes import BrokerError, Client
 from broker.notices import Notice

@@ -16,8 +16,8 @@ import structlog
 from configuration.agreement import agree
 from configuration.content import Configuration
 from db import kinds, workers
+from db.connection_failures import describe_failure
 from db.engine import NOT_WRITABLE, QUICK_SECONDS, UNAVAILABLE, Connection, Engine, in_transaction, why_not_written
-from db.failures import describe_failure
 from db.kinds import StoredKind
 from db.schema import require_schema
 from runtime.databases import Reminder

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 from pydantic import BaseModel
 
-from api.actions import Action, ActionResult, Reply
+from api.idempotent_actions import Action, ActionResult, Reply
 from api.schemas.waves import ManualTrigger, Trigger, Wave
 from db.counters import Increment, increment
 from db.engine import QUICK_SECONDS, Connection

@@ -1,12 +1,34 @@
 """Cancel: everything that is open of a job ends in one transaction, and its workers find their fences stale."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
 from db.controls import Actor, lock_job
 from db.engine import Connection, statement
 from db.jobs import read_job_state
-from db.kinds import Cancelled, Unit
+from db.kinds import Unit
 from domain.status import TERMINAL_JOB_STATUSES
 
 WAITING = ("queued", "coordinating")
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The result of a cancel: the job's state now, and how many units (cells or batches) it ended.
+
+    `is_done` unless the job had ended before. `cells_by_pool` counts cells with a row by (provider, region); a job that
+    was never planned has none. `batches` ended of a job that counts those. `batch_no` is one of the batches that ended,
+    None if there was none. `failed_triggers` are the sources of triggers that waited for the job's coordination.
+    """
+
+    job_no: int
+    status: str
+    is_done: bool = False
+    cells: int = 0
+    cells_by_pool: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    batches: int = 0
+    batch_no: int | None = None
+    failed_triggers: Sequence[str] = ()
 
 
 async def cancel(connection: Connection, tenant_no: int, job_id: str, actor: Actor) -> Cancelled:

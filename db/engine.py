@@ -14,8 +14,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from db.connecting import Dialer, Session
+from db.connection_failures import Failure, describe_failure
 from db.connection_info import read_connection_info
-from db.failures import Failure, describe_failure
 from db.poolers import Isolation, transaction
 from db.sessions import Sessions
 from domain.postgres_url import WrongConnectionString

@@ -1,10 +1,10 @@
-"""Kinds as the database knows them: a row each, what their progress counts, and how their jobs are retried.
+"""The interface of kinds in the database: a row each, what their progress counts, and how their jobs are retried.
 
-The retry of a kind stands in a module of its own (`cell_retrying.py`, `import_retrying.py`); none is named here.
+The kinds of the release are put together in `built_in_kinds.py`; none is named here.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from db.controls import Actor
@@ -18,25 +18,6 @@ class Unit(StrEnum):
 
     CELL = "cell"
     BATCH = "batch"
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """The result of a cancel: the job's state now, and how many units (cells or batches) it ended.
-
-    `is_done` unless the job had ended before. `cells_by_pool` counts cells with a row by (provider, region); a job that
-    was never planned has none. `batches` ended of a job that counts those. `batch_no` is one of the batches that ended,
-    None if there was none. `failed_triggers` are the sources of triggers that waited for the job's coordination.
-    """
-
-    job_no: int
-    status: str
-    is_done: bool = False
-    cells: int = 0
-    cells_by_pool: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    batches: int = 0
-    batch_no: int | None = None
-    failed_triggers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from db.built_in_kinds import KINDS
 from db.configurations import adopt_jobs
 from db.controls import Actor, lock_job
 from db.engine import Connection, Engine, connect
-from db.job_kinds import KINDS
 from db.jobs import find_job
 from db.kinds import Retried, RetryFilter, StoredKind, kind_named, kind_of
 

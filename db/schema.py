@@ -12,8 +12,8 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from db.connection_failures import SchemaNotServed
 from db.engine import Connection
-from db.failures import SchemaNotServed
 
 
 @dataclass(frozen=True, slots=True)

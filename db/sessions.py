@@ -15,7 +15,7 @@ from weakref import WeakSet
 import asyncpg
 
 from db.connecting import Dialer, Session
-from db.failures import OLDEST_VERSION, ServerTooOld
+from db.connection_failures import OLDEST_VERSION, ServerTooOld
 from db.poolers import EXAMINE_SECONDS, apply_settings, examine, is_pooled
 
 IDLE_CHECK_SECONDS = 1.0

@@ -12,8 +12,8 @@ from domain.sources.registry import SOURCE_BY_CONNECTION
 from domain.sources.source import ConnectionSource, Source
 from runtime.settings import Secrets
 from sources.errors import SourceNotConfigured, echoed
+from sources.opening import ImportRoot, Opener, Place, ReachedConnection, opener
 from sources.protocol import Source as OpenedSource
-from sources.registry import ImportRoot, Opener, Place, ReachedConnection, opener
 from sources.staged.parser import Parser
 
 STAGING = "breakwater-staging"

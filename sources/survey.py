@@ -13,8 +13,8 @@ from domain.identities import IdentityKey, of_source
 from domain.import_spec import ImportSpec, RecordType
 from domain.waves import PlannedWave, level_by_id, number_batches, plan_waves
 from sources.errors import UNFORESEEN, SourceError, TooManyBatches, echoed
-from sources.opened import OpenSource
 from sources.protocol import Survey
+from sources.source_cache import OpenSource
 
 WRITTEN_BATCHES = 60
 """Batches of a job that may be read and not yet written, over all workers, about."""

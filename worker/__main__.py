@@ -18,8 +18,8 @@ from broker.event_notices import EventNotices
 from configuration.agreement import join_configuration
 from configuration.content import Configuration
 from db import workers
+from db.connection_failures import describe_failure
 from db.engine import NOT_WRITABLE, REJECTED, UNAVAILABLE, Engine, connect, create_engine, probe, why_not_written
-from db.failures import describe_failure
 from db.kinds import register
 from runtime.databases import Reminder, unusable
 from runtime.settings import Settings

@@ -8,8 +8,8 @@ import structlog
 
 from configuration.agreement import agree
 from configuration.content import Configuration, read_configuration
+from db.connection_failures import SchemaNotServed
 from db.engine import UNAVAILABLE, Engine, connect
-from db.failures import SchemaNotServed
 from db.schema import require_schema
 from runtime.errors import SettingError
 from runtime.settings import Settings, read_secrets

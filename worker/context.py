@@ -7,7 +7,7 @@ import structlog
 from broker.envelopes import Client
 from db.engine import Engine
 from runtime.metrics import Histograms
-from sources.opened import OpenIdentity
+from sources.source_cache import OpenIdentity
 from worker.configuration import Served
 from worker.providers.configured import Serving
 from worker.providers.protocol import Provider

@@ -5,16 +5,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.actions import Action
 from api.actors import BECAUSE, actor_name, read_because
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, Database, NoParameters, ServicesDep
+from api.idempotent_actions import Action
 from api.paging import PROVIDERS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.providers import Provider, ProviderList
 from api.services import Services
 from db.engine import Connection, connect
 from db.pauses import Kind, Pause, Paused, read_pauses
-from db.pools import read_pools
+from db.provider_pools import read_pools
 from domain.errors import NotFound
 from domain.notes import cut
 from domain.registry import Registry

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.actions import Action
 from api.actors import BECAUSE, actor_name, read_because
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, NoParameters, ServicesDep
+from api.idempotent_actions import Action
 from api.paging import REGIONS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.regions import Region, RegionList

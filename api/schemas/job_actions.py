@@ -7,7 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from api.actors import Because
 from api.filters import NameFilter, refuse_nul
-from db.kinds import Cancelled, Retried
+from db.cancelling import Cancelled
+from db.kinds import Retried
 from db.releasing import Released
 from domain.status import JobStatus
 

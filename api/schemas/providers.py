@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from api.paging import Listed
 from api.schemas.pauses import Pausable, pause_members
 from db.pauses import Pause
-from db.pools import PoolRead
+from db.provider_pools import PoolRead
 from runtime.config_file import ProviderType
 
 

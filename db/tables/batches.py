@@ -5,7 +5,7 @@ from typing import ClassVar
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import SQLModel
 
-from db.tables.columns import Big, BigKey, IntKey, MaybeBig, MaybeTime, MaybeWords, Small, Time, Words
+from db.tables.column_types import Big, BigKey, IntKey, MaybeBig, MaybeTime, MaybeWords, Small, Time, Words
 
 
 class Wave(SQLModel, table=True):

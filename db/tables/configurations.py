@@ -5,7 +5,7 @@ from typing import ClassVar
 from sqlalchemy import UniqueConstraint
 from sqlmodel import SQLModel
 
-from db.tables.columns import IntKey, Json, Numbers, Time, Words
+from db.tables.column_types import IntKey, Json, Numbers, Time, Words
 
 
 class StoredIdentity(SQLModel, table=True):

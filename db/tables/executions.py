@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from sqlmodel import SQLModel
 
-from db.tables.columns import BigKey, Json, MaybeJson, MaybeTime, MaybeWords, Small, SmallKey, Time, Words
+from db.tables.column_types import BigKey, Json, MaybeJson, MaybeTime, MaybeWords, Small, SmallKey, Time, Words
 
 
 class Execution(SQLModel, table=True):

@@ -5,7 +5,7 @@ from typing import ClassVar
 from sqlalchemy import UniqueConstraint
 from sqlmodel import SQLModel
 
-from db.tables.columns import Big, BigKey, IntKey, Json, MaybeTime, MaybeWords, Real, Time, Words, WordsKey
+from db.tables.column_types import Big, BigKey, IntKey, Json, MaybeTime, MaybeWords, Real, Time, Words, WordsKey
 
 
 class Process(SQLModel, table=True):

@@ -5,7 +5,7 @@ from typing import ClassVar
 from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlmodel import SQLModel
 
-from db.tables.columns import (
+from db.tables.column_types import (
     Big,
     BigKey,
     IntKey,

@@ -6,7 +6,7 @@ from sqlalchemy import ForeignKeyConstraint, Index, Integer, UniqueConstraint, t
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
-from db.tables.columns import (
+from db.tables.column_types import (
     Big,
     BigKey,
     IntKey,

@@ -3,7 +3,7 @@
 from domain.sources.mysql import MysqlSource as MysqlSpec
 from sources.mysql.connection import MysqlConnection
 from sources.mysql.source import MysqlSource
-from sources.registry import ReachedConnection
+from sources.opening import ReachedConnection
 
 
 class Opener:

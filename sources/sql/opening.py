@@ -1,7 +1,7 @@
 """Opening PostgreSQL tables."""
 
 from domain.sources.sql import SqlSource as SqlSpec
-from sources.registry import ReachedConnection
+from sources.opening import ReachedConnection
 from sources.sql.session import SqlConnection
 from sources.sql.source import SqlSource
 

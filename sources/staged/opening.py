@@ -1,7 +1,7 @@
 """Opening staged files: alike for all types of sources that lie below the import root."""
 
 from domain.sources.source import Source
-from sources.registry import ImportRoot
+from sources.opening import ImportRoot
 from sources.staged.source import StagedSource
 
 

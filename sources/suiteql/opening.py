@@ -2,7 +2,7 @@
 
 from domain.sources.suiteql import SuiteqlSettings
 from domain.sources.suiteql import SuiteqlSource as SuiteqlSpec
-from sources.registry import ReachedConnection
+from sources.opening import ReachedConnection
 from sources.suiteql.service import SuiteqlConnection
 from sources.suiteql.source import SuiteqlSource
 

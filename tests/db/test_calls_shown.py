@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from db import batches, marks
+from db import batches, call_starts
 from db.batches import ClaimedBatch
+from db.call_starts import ShownCall
 from db.engine import Connection, Engine, in_transaction
 from db.executions import FIRST, Execution, ExecutionFilter, list_executions
-from db.marks import ShownCall
 from db.results import BatchReport
 from db.tenants import DEFAULT_TENANT_NO
 from domain.calls import Cell
@@ -31,7 +31,7 @@ def call(batch: ClaimedBatch, *, is_out: bool = True) -> ShownCall:
 
 async def show(engine: Engine, *calls: ShownCall) -> int:
     """Show these calls; return how many are."""
-    return len(await in_transaction(engine, lambda c: marks.show_calls(c, calls)))
+    return len(await in_transaction(engine, lambda c: call_starts.show_calls(c, calls)))
 
 
 async def only(engine: Engine, job: Seeded) -> Execution:

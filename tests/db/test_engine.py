@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.coordination import PlanRefused
 from db.engine import RETRIES, UNAVAILABLE, Connection, Engine, connect, create_engine, in_transaction
-from db.importing import LeasesLost
+from db.import_results import LeasesLost
 from db.reading import read, snapshot
 from db.record_writing import DuplicateKeys
 from domain.errors import NotFound

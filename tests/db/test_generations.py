@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db import importing, retrying
+from db import import_results, retrying
 from db.kinds import RetryFilter
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import DatasetChanging, ImportSuperseded
@@ -97,7 +97,7 @@ async def test_an_older_update_that_a_newer_import_waits_for_is_written_over(
     await complete(ledger, k="[0]")
     older, newer = await two_claimed(ledger)
     task, may_commit = await transaction_held_open(
-        ledger, lambda c: importing.record(c, [batch_of_rows(older, k="[1]")], source="a test")
+        ledger, lambda c: import_results.record(c, [batch_of_rows(older, k="[1]")], source="a test")
     )
     writing = asyncio.create_task(ledger.record(batch_of_rows(newer, k="[0]"), is_known=is_known))
     await wait_for_blocked(connection)
@@ -117,7 +117,7 @@ async def test_an_older_update_that_waits_for_a_newer_import_is_superseded(
     await complete(ledger, k="[0]", other="[0]")
     older, newer = await two_claimed(ledger)
     task, may_commit = await transaction_held_open(
-        ledger, lambda c: importing.record(c, [batch_of_rows(newer, k=payload)], source="a test")
+        ledger, lambda c: import_results.record(c, [batch_of_rows(newer, k=payload)], source="a test")
     )
     writing = asyncio.create_task(ledger.record(batch_of_rows(older, k="[1]", other="[1]"), is_known=is_known))
     await wait_for_blocked(connection)
@@ -135,7 +135,7 @@ async def test_of_two_imports_that_bring_a_new_row_at_once_the_newer_ones_stays(
     reports = {"older": batch_of_rows(older, k="[1]"), "newer": batch_of_rows(newer, k="[2]")}
     first = reports.pop("older" if is_older_first else "newer")
     [second] = reports.values()
-    task, may_commit = await transaction_held_open(ledger, lambda c: importing.record(c, [first], source="a test"))
+    task, may_commit = await transaction_held_open(ledger, lambda c: import_results.record(c, [first], source="a test"))
     writing = asyncio.create_task(ledger.record(second))
     await wait_for_blocked(connection)
     may_commit.set()
@@ -236,7 +236,7 @@ async def test_a_retry_that_waits_for_the_end_of_a_newer_import_is_refused(ledge
     older, newer = await two_claimed(ledger)
     await ledger.record(failed(*older))
     task, may_commit = await transaction_held_open(
-        ledger, lambda c: importing.record(c, [batch_of_rows(newer, k="[2]")], source="a test")
+        ledger, lambda c: import_results.record(c, [batch_of_rows(newer, k="[2]")], source="a test")
     )
     retrying_ = asyncio.create_task(retry(ledger, older[0].job_no))
     await wait_for_blocked(connection)

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db import importing
+from db import import_results
 from db.batches import ClaimedBatch
 from db.engine import UNAVAILABLE, Connection, create_engine, in_transaction, repeats
 from db.import_reports import ImportRange, ImportReport, ReadRow
-from db.importing import ImportRecorded
+from db.import_results import ImportRecorded
 from db.record_writing import DuplicateKeys
 from tests.support.connections import database_connections
 from tests.support.import_steps import ImportSteps, import_steps, plan_of
@@ -48,7 +48,9 @@ async def test_of_two_loads_at_once_the_second_rejects_a_key_that_the_first_upda
     wrote, may_commit = asyncio.Event(), asyncio.Event()
 
     async def write_and_wait(c: Connection) -> ImportRecorded:
-        recorded = await importing.record(c, [holding(*first, k='{"v": "first"}')], source="a test", is_known=is_known)
+        recorded = await import_results.record(
+            c, [holding(*first, k='{"v": "first"}')], source="a test", is_known=is_known
+        )
         wrote.set()
         await may_commit.wait()
         return recorded
@@ -90,7 +92,7 @@ async def test_a_process_that_stands_still_in_a_load_keeps_its_rows_from_others_
     still, other = await ledger.claim()
 
     async def write_and_stand_still(c: Connection) -> None:
-        await importing.record(c, [holding(*still, k="[1]")], source="a test")
+        await import_results.record(c, [holding(*still, k="[1]")], source="a test")
         assert await ledger.record(holding(*other, k="[2]"))
 
     with pytest.raises(UNAVAILABLE):

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from db.failures import SchemaNotServed
+from db.connection_failures import SchemaNotServed
 from db.schema import Schema, brought_revision, read_schema, require_schema
 
 NOT_SERVED = (

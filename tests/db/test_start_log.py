@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from db.batches import ClaimedBatch
+from db.call_starts import mark_started
 from db.engine import Connection, create_engine, in_transaction
-from db.marks import mark_started
 from domain.calls import Cell
 from tests.support.connections import database_connections
 from tests.support.jobs import job_body

@@ -21,7 +21,7 @@ from sources.errors import (
     UnknownColumn,
     Unreadable,
 )
-from sources.registry import ImportRoot
+from sources.opening import ImportRoot
 from sources.sqlite import conversion
 from sources.sqlite.database import opened
 from sources.sqlite.opening import Opener

@@ -9,10 +9,11 @@ import pytest
 
 from db import cancelling, cell_retrying, dead_letters, releasing, resolving, retrying, workers
 from db.batches import ClaimedBatch
+from db.call_starts import mark_started
+from db.cancelling import Cancelled
 from db.controls import Actor
 from db.engine import Connection, Engine, connect, create_engine, in_transaction
-from db.kinds import Cancelled, Retried, RetryFilter
-from db.marks import mark_started
+from db.kinds import Retried, RetryFilter
 from db.releasing import Released
 from db.resolving import Resolution, Resolved
 from db.results import BatchReport, EndedCell

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from db import claiming, configurations, import_coordination, import_plans, importing, submissions
+from db import claiming, configurations, import_coordination, import_plans, import_results, submissions
 from db.batches import Claimant, ClaimedBatch
 from db.engine import Connection, Engine, create_engine, in_transaction
 from db.import_coordination import IMPORT_POOL, Coordination, Served, TriggerOutcomes, Waiting
 from db.import_plans import FoundRecordType, ImportPlan, PlannedRange
 from db.import_reports import ImportRange, ImportReport, ReadRow, read_ranges
-from db.importing import ImportRecorded
+from db.import_results import ImportRecorded
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.configurations import CONFIGURATION_NO
@@ -133,7 +133,7 @@ class ImportSteps:
     async def record(self, *reports: ImportReport, is_known: bool = False) -> ImportRecorded:
         """Write rows and end batches; what `is_known` is looked up first."""
         return await in_transaction(
-            self.engine, lambda c: importing.record(c, reports, source="a test", is_known=is_known)
+            self.engine, lambda c: import_results.record(c, reports, source="a test", is_known=is_known)
         )
 
     async def run_all(self) -> None:

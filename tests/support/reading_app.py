@@ -10,11 +10,11 @@ import httpx2
 from fastapi import FastAPI
 
 from api import errors
-from api.actions import AT_ONCE
 from api.app import KINDS, ROUTES
 from api.downloads import Downloads
 from api.event_feed import EventSignal
 from api.fleet import FleetView
+from api.idempotent_actions import AT_ONCE
 from api.pauses import Pauses
 from api.registration import Registration
 from api.routes import metrics

@@ -8,7 +8,7 @@ from db import cancelling
 from db.batches import ClaimedBatch
 from db.controls import Actor
 from db.import_reports import ImportRange, ImportReport
-from db.importing import ImportAdvanced, ImportRecorded
+from db.import_results import ImportAdvanced, ImportRecorded
 from runtime.metrics import DUPLICATES_PREVENTED
 from tests.support.connections import publish_envelopes
 from tests.support.erp_source import SCHEMA, table_held

@@ -12,7 +12,7 @@ from structlog.testing import LogCapture
 
 from db.engine import create_engine
 from db.import_reports import ImportReport
-from db.importing import ImportRecorded
+from db.import_results import ImportRecorded
 from domain.import_spec import ImportPolicy
 from sources.errors import SourceUnavailable
 from tests.support.import_steps import WORKER_NO, ImportSteps, plan_of, read

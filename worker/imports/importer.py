@@ -9,7 +9,7 @@ from db.import_reports import ImportRange, ImportReport, read_ranges
 from domain.import_spec import ImportSpec
 from runtime.metrics import QUEUE_WAIT
 from sources.errors import UNFORESEEN, SourceError, SourceNotConfigured
-from sources.opened import OpenSources
+from sources.source_cache import OpenSources
 from worker.context import Context
 from worker.imports import batch_ends
 from worker.imports.load_logs import named
@@ -17,7 +17,7 @@ from worker.imports.loader import Loader
 from worker.imports.reads_in_hand import BatchRead, ReadsInHand
 from worker.imports.skip_list import SkipList
 from worker.runner import LOST_LEASES_LIMIT
-from worker.specs import SpecCache
+from worker.spec_cache import SpecCache
 
 KEPT_SPECS = 100
 

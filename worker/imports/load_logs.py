@@ -7,7 +7,7 @@ import structlog
 
 from db.batches import ClaimedBatch
 from db.import_reports import ImportRange, ImportReport
-from db.importing import ImportRecorded
+from db.import_results import ImportRecorded
 
 NAMED_BATCHES = 10
 NAMED_RECORD_TYPES = 5

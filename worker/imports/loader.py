@@ -8,12 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from db import counters, importing
+from db import counters, import_results
 from db.batches import ClaimedBatch
 from db.counters import Increment, increment
 from db.engine import INVALID_DATA, REJECTED, TIMED_OUT, UNAVAILABLE, Connection, in_transaction
 from db.import_reports import ImportReport
-from db.importing import ImportRecorded, LeasesLost
+from db.import_results import ImportRecorded, LeasesLost
 from db.record_writing import DuplicateKeys
 from runtime.metrics import DUPLICATES_PREVENTED, IMPORT_BATCHES, IMPORT_ROWS, RETRIES
 from runtime.retrying import retry
@@ -168,7 +168,7 @@ class Loader:
         try:
             async with limit:
                 source = self._context.worker_id
-                recorded = await importing.record(connection, taken, source=source, is_known=self._is_known)
+                recorded = await import_results.record(connection, taken, source=source, is_known=self._is_known)
                 await counters.add(connection, self._context.worker_no, _increments(recorded))
                 return recorded
         except TIMED_OUT as error:

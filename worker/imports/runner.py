@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from db import batches, claiming
 from db.batches import Claim, Claimant, ClaimedBatch, Pools
+from db.built_in_kinds import IMPORT
 from db.engine import Connection
 from db.import_coordination import IMPORT_POOL
-from db.importing import ImportRecorded
-from db.job_kinds import IMPORT
+from db.import_results import ImportRecorded
 from worker.context import Context
 from worker.imports.coordinator import ImportCoordinator
 from worker.imports.importer import Importer

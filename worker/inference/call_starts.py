@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
-from db import marks
+from db import call_starts
+from db.call_starts import ShownCall
 from db.engine import REJECTED, UNAVAILABLE, in_transaction
-from db.marks import ShownCall
 from domain.calls import Cell
 from worker.context import Context
 from worker.inference.executor import Executor
@@ -28,7 +28,7 @@ async def show_call_starts(context: Context, executor: Executor) -> None:
             continue
         try:
             with suppress(*UNAVAILABLE):
-                shown = await in_transaction(context.claims, partial(marks.show_calls, calls=calls))
+                shown = await in_transaction(context.claims, partial(call_starts.show_calls, calls=calls))
                 _note(runs, shown & {call.cell for call in calls if call.started_us is not None})
         except REJECTED as error:
             context.log.warning("call_starts_refused", cells=len(calls), error=str(error))

@@ -5,8 +5,8 @@ from functools import partial
 
 from db import claiming
 from db.batches import Claim, Claimant, ClaimedBatch, Pools
+from db.built_in_kinds import INFERENCE
 from db.engine import Connection
-from db.job_kinds import INFERENCE
 from db.results import Recorded
 from domain.spec import JobSpec
 from worker.context import Context
@@ -16,7 +16,7 @@ from worker.inference.executor import Executor
 from worker.inference.start_log import StartLog
 from worker.inference.writer import Writer
 from worker.runner import Claiming, PlannedJobs, Runner, Task, Wakes, WorkerKind
-from worker.specs import SpecCache
+from worker.spec_cache import SpecCache
 
 OVERDUE_AT_ONCE = 64
 KEPT_CELLS = 500_000

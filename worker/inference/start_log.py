@@ -3,7 +3,7 @@
 import asyncio
 from typing import NamedTuple
 
-from db import marks
+from db import call_starts
 from db.batches import ClaimedBatch
 from db.engine import INVALID_DATA, REJECTED, UNAVAILABLE, in_transaction
 from domain.calls import Cell
@@ -49,7 +49,7 @@ class StartLog:
     async def _log(self, cells: list[tuple[ClaimedBatch, Cell]]) -> set[Cell]:
         try:
             return await retry(
-                lambda: in_transaction(self._context.engine, lambda c: marks.mark_started(c, cells)),
+                lambda: in_transaction(self._context.engine, lambda c: call_starts.mark_started(c, cells)),
                 on=(*UNAVAILABLE, *REJECTED),
                 but_not=INVALID_DATA,
                 delay_seconds=RETRY_SECONDS,

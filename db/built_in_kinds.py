@@ -1,4 +1,4 @@
-"""The kinds of this release, as the database knows them."""
+"""The kinds that come with the release, as the database knows them."""
 
 from collections.abc import Mapping
 

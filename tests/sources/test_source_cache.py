@@ -4,7 +4,7 @@ import asyncio
 
 from domain.sources.file import FileSource as FileSpec
 from sources.file.source import FileSource
-from sources.opened import KEPT, OpenSources
+from sources.source_cache import KEPT, OpenSources
 from tests.support.reading_sources import ParserHere
 
 FILES = 3 * KEPT
