@@ -1,1 +1,1 @@
-"""Sources: where the rows of an import come from. One module each, behind the protocol in `protocol.py`."""
+"""Sources of imports: files, tables and queries. One module each, behind the protocol in `protocol.py`."""

@@ -1,4 +1,4 @@
-"""The sources that configurations name, by the number of their identity: a job reads what it was accepted for."""
+"""Opens the sources of configurations by the number of their identity: a job reads the source it was accepted for."""
 
 import os
 import tempfile
@@ -33,7 +33,7 @@ class ConfiguredSources:
         self._openers: dict[tuple[str, int, Hashable], Opener] = {}
 
     def serve(self, configuration: Configuration, secrets: Secrets) -> None:
-        """Open what this configuration names from now on, as far as this process has the keys and URLs."""
+        """Serve the sources of this configuration from now on, as far as this process has their keys and URLs."""
         self._current = {
             key: number for key, number in configuration.identity_nos.items() if key.kind is not IdentityKind.PROVIDER
         }
@@ -50,16 +50,16 @@ class ConfiguredSources:
             known.follow(self._places[number])
 
     def open_current(self, source: Source) -> OpenedSource:
-        """Return a source to read as the configuration has it now. Raises SourceNotConfigured."""
+        """Return an opened source as the configuration in force names it. Raises SourceNotConfigured."""
         return self.open(source, self._current.get(of_source(source)))
 
     def open(self, source: Source, identity_no: int | None) -> OpenedSource:
-        """Return a source of this identity to read. Raises SourceNotConfigured for one that only others may know."""
+        """Return an opened source of this identity. Raises SourceNotConfigured if this process doesn't know it."""
         number = identity_no or 0
         place = self._places.get(number)
         if not _holds(place, source):
             raise _not_configured(source)
-        # Other keys make another place: open sources keep the keys that they began with.
+        # A change of keys opens the source anew: sources that are open keep their keys.
         key = source.type_name, number, place.settings.key_envs if isinstance(place, ReachedConnection) else ()
         if key not in self._openers:
             self._openers[key] = opener(source.type_name, place)
@@ -72,7 +72,7 @@ class ConfiguredSources:
 
 
 def _holds(place: Place | None, source: Source) -> TypeGuard[Place]:
-    """Say whether sources of this type are read in a place."""
+    """Say whether sources of this type are read at a place."""
     if isinstance(place, ReachedConnection):
         return SOURCE_BY_CONNECTION[place.settings.type] is type(source)
     return isinstance(place, ImportRoot) and not isinstance(source, ConnectionSource)
@@ -86,5 +86,5 @@ def _not_configured(source: Source) -> SourceNotConfigured:
 
 
 def _staging_folder(data_dir: Path | None) -> Path:
-    """Return where files are staged: without a data folder, one that no other user of this machine has made."""
+    """Return the staging folder; without a data folder, a folder that no other user of this machine has made."""
     return data_dir / STAGING if data_dir else Path(tempfile.gettempdir()) / f"{STAGING}-{os.geteuid()}"

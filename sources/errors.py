@@ -4,15 +4,15 @@ SourceError
 ├── SourceMissing          no such file, table or named query
 ├── SourceForbidden        the path leaves the import root or is no file, or the table isn't listed
 ├── UnknownColumn          the key names a column that the source lacks
-├── Unreadable             it is there and makes no sense: not of its format, or of a format we don't read
+├── Unreadable             the content doesn't have its format, or the format isn't supported
 ├── KeyMissing             too many rows have no key
 ├── KeyUnusable            the key can't be ordered, or too many rows share one
-├── TooManyBatches         cut into batches of this size, it would be more than an import may have
-├── SourceChanged          it is no longer what was surveyed
+├── TooManyBatches         batches of this size would be more than an import may have
+├── SourceChanged          the content has changed since the survey
 ├── SourceRefused          the service takes neither these credentials nor this query
-└── SourceUnavailable      unavailable for now: the same call may succeed later
+└── SourceUnavailable      unavailable for now; the same call may succeed later
     ├── SourceBusy             it takes no more calls now
-    ├── SourceNotConfigured    this process's configuration doesn't have it; another's may
+    ├── SourceNotConfigured    the configuration of this process doesn't name it; another process may know it
     └── SourceTimeout          no answer within the limit
 """
 
@@ -29,9 +29,9 @@ UNFORESEEN = "Reading the source failed in a way that nobody foresaw; the log sa
 
 
 class SourceError(Exception):
-    """The source can't be read; one that is `retryable` may be tried again unchanged.
+    """The source can't be read; after a `retryable` error the same call may be tried again.
 
-    A source that `is_unavailable` doesn't count as a failed attempt for five minutes.
+    For five minutes, an error that `is_unavailable` doesn't count as a failed attempt.
     """
 
     code = "source_error"
@@ -50,7 +50,7 @@ class SourceMissing(SourceError):
 
 
 class SourceForbidden(SourceError):
-    """The path leaves the import root, or names something that is no file; or the configuration lists no such table."""
+    """The path leaves the import root or names no regular file, or the configuration doesn't list the table."""
 
     code = "source_forbidden"
 
@@ -62,7 +62,7 @@ class UnknownColumn(SourceError):
 
 
 class Unreadable(SourceError):
-    """The content isn't of its format, or of no format that can be read."""
+    """The content doesn't have its format, or the format isn't supported."""
 
     code = "unreadable"
 
@@ -80,7 +80,7 @@ class KeyUnusable(SourceError):
 
 
 class TooManyBatches(SourceError):
-    """So many `rows`, in batches of this size, would be more batches than an import may have."""
+    """The `rows` would fill more batches of this size than an import may have."""
 
     code = "too_many_batches"
 
@@ -95,13 +95,13 @@ class TooManyBatches(SourceError):
 
 
 class SourceChanged(SourceError):
-    """The source is no longer what was surveyed."""
+    """The source has changed since it was surveyed."""
 
     code = "source_changed"
 
 
 class SourceRefused(SourceError):
-    """The service takes neither these credentials nor this query."""
+    """The service rejects the credentials or the query."""
 
     code = "source_refused"
 
@@ -125,7 +125,7 @@ class SourceBusy(SourceUnavailable):
 
 
 class SourceNotConfigured(SourceUnavailable):
-    """This process can't open the source, since its configuration doesn't name it; another worker's may."""
+    """The configuration of this process doesn't name the source; another worker may be able to open it."""
 
     code = "source_not_configured"
 
@@ -138,13 +138,13 @@ class SourceTimeout(SourceUnavailable):
 
 
 def echoed(name: str) -> str:
-    """Return a name as it may stand in an error."""
+    """Return a name, shortened for an error."""
     return f'"{name[:ECHO_LIMIT]}"'
 
 
 @contextmanager
 def named(connection: str, explain: Callable[[Exception], "tuple[type[SourceError], str] | None"]) -> Iterator[None]:
-    """Turn a driver's error into a SourceError that names the connection; errors that `explain` doesn't know pass."""
+    """Turn a driver's error into a SourceError that names the connection; errors unknown to `explain` pass through."""
     try:
         yield
     except SourceError:
@@ -166,7 +166,7 @@ def refuse_unlisted(name: TableName, listed: Container[TableName]) -> None:
 
 
 def refuse_unknown_columns(key: Iterable[str], columns: Iterable[str], *, source: str = "The source") -> None:
-    """Raise UnknownColumn for the first part of the key that is no column, naming the nearest one that is."""
+    """Raise UnknownColumn for the first part of the key that is no column; the error suggests the nearest column."""
     known = list(columns)
     for name in key:
         if name not in known:
@@ -177,6 +177,6 @@ def refuse_unknown_columns(key: Iterable[str], columns: Iterable[str], *, source
 
 
 def refuse_too_many_batches(rows: int, batch_size: int) -> None:
-    """Raise TooManyBatches where a record type alone would have more than an import may, before it is cut."""
+    """Raise TooManyBatches, before any cutting, if this record type alone has more batches than an import may have."""
     if rows > MAX_BATCHES * batch_size:
         raise TooManyBatches(rows, batch_size)

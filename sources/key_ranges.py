@@ -1,4 +1,4 @@
-"""Ranges between keys, for sources that are cut along their key: what a range says of itself, and its limits."""
+"""Ranges between keys, for sources that are cut along their key: their JSON and their limits."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -11,10 +11,11 @@ from sources.protocol import SourceRange
 def between(
     starts: Mapping[int, Sequence[Any]], *, rows: int, last: Sequence[Any] | None, about: Mapping[str, Any], named: str
 ) -> list[SourceRange]:
-    """Return the ranges between the keys that stand after so many rows; the last goes through the greatest key.
+    """Return the ranges between start keys, each given with the number of rows before it; `last` is the greatest key.
 
-    So rows that are added behind the greatest key after the survey are no part of it. `about` stands in each range, and
-    says by `most` how many rows it may hold. Raises KeyUnusable where more share one key, which is `named`.
+    The last range ends at the greatest key, so rows that are added behind it after the survey are excluded. `about` is
+    part of each range; its `most` is the number of rows that a range may hold. Raises KeyUnusable where more rows share
+    one key; `named` names the key.
     """
     ranges = []
     for (first, key), (next_first, next_key) in pairwise([*starts.items(), (rows, last)]):
@@ -34,13 +35,13 @@ def without_key(keyless: int, *, rows: int, about: Mapping[str, Any], named: str
 
 
 def bounds(source_range: Mapping[str, Any]) -> tuple[bool, Sequence[Any], Sequence[Any]]:
-    """Return whether a range goes through its greatest key, the key that it begins with, and the one at its end."""
+    """Return whether a range includes its end, its first key, and the key at its end."""
     is_last = "through" in source_range
     return is_last, source_range["from"], source_range["through" if is_last else "before"]
 
 
 def remarks(*, rows: int, keyless: int, named: str, is_indexed: bool) -> str | None:
-    """Return what a survey says of rows without a key, and of batches that will be slow to read."""
+    """Return the survey's remarks about rows without a key and about batches that will be slow to read."""
     found = []
     if rows and not is_indexed:
         found.append(f"No index begins with {named}, so each batch may read the whole table: create one.")
@@ -50,14 +51,15 @@ def remarks(*, rows: int, keyless: int, named: str, is_indexed: bool) -> str | N
 
 
 def named(columns: Iterable[str]) -> str:
-    """Return the columns of a key as a sentence names them."""
+    """Return the columns of a key in words, for a sentence."""
     return "(" + ", ".join(map(echoed, columns)) + ")"
 
 
 def compared(terms: Sequence[str], operator: str, literals: Sequence[str]) -> str:
-    """Return the condition that a key stands in this relation (`>=`, `<`, `<=`) to another, column by column.
+    """Return the condition that compares a key with another by `>=`, `<` or `<=`, column by column.
 
-    For what compares no rows, or can't scan an index by that: `(a, b) >= (1, 2)` becomes `a > 1 OR (a = 1 AND b >= 2)`.
+    For engines that can't compare rows, or can't scan an index that way: `(a, b) >= (1, 2)` becomes `a > 1 OR (a = 1
+    AND b >= 2)`.
     """
     if len(terms) == 1:
         return f"{terms[0]} {operator} {literals[0]}"

@@ -14,23 +14,23 @@ MAX_KEY_CHARACTERS = 500
 
 
 class Digits(str):
-    """A decimal number: `1.0` and `1.00` are equal. In a payload it stands as it came, in a key as `of_equals`."""
+    """A decimal number: `1.0` and `1.00` are equal. A payload keeps its spelling; a key uses `canonical`."""
 
     __slots__ = ()
 
     @property
-    def of_equals(self) -> str:
+    def canonical(self) -> str:
         """The digits without zeros at the end of a fraction, and without the sign of zero."""
         return shared_digits(str(self))
 
 
 class Padded(str):
-    """A text of `character(n)`: blanks at its end don't count. In payload and key as `Digits`."""
+    """A text of `character(n)`: trailing blanks don't count. A payload keeps them; a key uses `canonical`."""
 
     __slots__ = ()
 
     @property
-    def of_equals(self) -> str:
+    def canonical(self) -> str:
         """The text without them."""
         return self.rstrip(" ")
 
@@ -44,11 +44,11 @@ def key_text(key: Sequence[str]) -> KeyText:
     The key of one column is its value as text; of several, their values as a JSON list. Of values that compare equal in
     their source it is the same.
     """
-    return _only(key[0], _of_equals) if len(key) == 1 else _several(key, _of_equals)
+    return _only(key[0], _canonical) if len(key) == 1 else _several(key, _canonical)
 
 
 def spelled_key_text(key: Sequence[str]) -> KeyText:
-    """Return the function to the text that was a key's before equal ones had the same: each value as it is spelled."""
+    """Return the function to the text of a key in older releases: each value as it is spelled."""
     return _only(key[0], _as_it_is) if len(key) == 1 else _several(key, _as_it_is)
 
 
@@ -56,7 +56,7 @@ def json_text(value: object) -> str:
     """Return a JSON value as text, without blanks."""
     try:
         return orjson.dumps(value).decode()
-    except TypeError:  # an integer of more than 64 bits; the other is 10x as slow
+    except TypeError:  # an integer of more than 64 bits; Python's json is 10x as slow
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -83,14 +83,14 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _of_equals(value: Any) -> Any:
-    """Return the JSON value that all values have which compare equal to this one."""
+def _canonical(value: Any) -> Any:
+    """Return the JSON value that all equal values share."""
     if isinstance(value, _SPELLED):
-        return value.of_equals
+        return value.canonical
     if type(value) is float:
         return value + 0.0  # -0.0 becomes 0.0
     if type(value) is list:
-        return [_of_equals(item) for item in value]
+        return [_canonical(item) for item in value]
     if type(value) is dict:
-        return {name: _of_equals(item) for name, item in value.items()}
+        return {name: _canonical(item) for name, item in value.items()}
     return value

@@ -18,7 +18,7 @@ from sources.staged.parser import Parser
 
 @dataclass(frozen=True, slots=True)
 class ReachedConnection:
-    """A connection as it is reached from this process; `keys` are the values of the variables that hold keys."""
+    """A connection with this process's credentials; `keys` are the values of the variables that hold keys."""
 
     name: str
     settings: ConnectionSettings
@@ -28,7 +28,7 @@ class ReachedConnection:
 
 @dataclass(frozen=True, slots=True)
 class ImportRoot:
-    """The folder that files are imported from, where they are staged, and by which processes."""
+    """The folder of files to import, the folder where they are staged, and the processes that parse them."""
 
     folder: Path
     staging_folder: Path
@@ -39,14 +39,14 @@ Place: TypeAlias = ReachedConnection | ImportRoot
 
 
 class Opener(Protocol):
-    """Opens the sources of one type in one place, for all of a process. Made of that place."""
+    """Opens the sources of one type at one place, for all of a process."""
 
     def open(self, source: Any) -> Source:
-        """Return a source, of the type's class in `domain/sources`, to read. Raises SourceError."""
+        """Return an opened source for a spec of the type's class in `domain/sources`. Raises SourceError."""
         ...
 
     def follow(self, place: Any) -> None:
-        """Take note of settings that apply at once."""
+        """Apply those settings that may change while sources are open."""
         ...
 
     async def aclose(self) -> None:

@@ -10,14 +10,14 @@ from domain.key_forms import KeyForm
 RANGE_ROWS = 10_000
 
 
-def most_rows(batch_size: int) -> int:
-    """Return how many rows a range may come to hold: equal keys stay together, and a worker's memory has an end."""
+def max_range_rows(batch_size: int) -> int:
+    """Return how many rows a range may hold at most: equal keys stay together, and a worker's memory is limited."""
     return max(RANGE_ROWS, 2 * batch_size)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRange:
-    """A part of a source's rows. `range` is a small JSON object that any worker can read the same rows by, later."""
+    """A part of a source's rows. `range` is a small JSON object by which any worker can later read the same rows."""
 
     range: Mapping[str, Any]
     rows: int
@@ -27,9 +27,9 @@ class SourceRange:
 class Survey:
     """All rows of a source at one moment, cut into ranges without a gap and without an overlap.
 
-    `rows` is what the source holds, so it is the sum over the ranges only where the survey `is_complete`. `detail` says
-    what can't be read, with numbers, or what will make reading slow. `key_forms` say of each part of the key how it may
-    be spelled, if that is known.
+    `rows` counts all rows of the source; it equals the sum over the ranges only if the survey `is_complete`. `detail`
+    explains, with numbers, which rows can't be read or why reading will be slow. `key_forms` hold the possible
+    spellings of each part of the key, if known.
     """
 
     rows: int
@@ -63,11 +63,11 @@ class Source(Protocol):
 
     @property
     def survey_permit(self) -> AbstractAsyncContextManager[object]:
-        """A permit to hold while `ranges` runs; waiting for it, and so for other surveys, is no part of the survey."""
+        """A permit to hold while `ranges` runs; waiting for the permit doesn't count as time of the survey."""
         ...
 
     async def columns(self) -> tuple[str, ...]:
-        """Return the names that the source's rows really have."""
+        """Return the column names of the source's rows."""
         ...
 
     async def count(self) -> int:
@@ -84,7 +84,7 @@ class Source(Protocol):
         ...
 
     async def read(self, source_range: Mapping[str, Any]) -> list[SourceRow]:
-        """Return the rows of a range that a survey gave; costs the same wherever the range lies."""
+        """Return the rows of a range that a survey gave; the cost doesn't depend on the range's position."""
         ...
 
     async def aclose(self) -> None:

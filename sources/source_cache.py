@@ -1,4 +1,4 @@
-"""Sources that are open in this worker, so that a batch doesn't open its source again."""
+"""A cache of the sources that are open in this worker, so that a batch doesn't open its source again."""
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
@@ -11,9 +11,9 @@ from sources.protocol import Source
 
 OpenSource: TypeAlias = Callable[[SourceSpec], Source]
 OpenIdentity: TypeAlias = Callable[[SourceSpec, int | None], Source]
-"""Opens a source of the identity with this number, and no other."""
+"""Opens a source of exactly the identity with this number."""
 KEPT = 3
-"""Sources that stay open though nobody reads them: an engine for files takes tens of megabytes."""
+"""Idle sources that stay open: an engine for files takes tens of megabytes."""
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class _Opened:
 
 
 class OpenSources:
-    """A bounded cache of open sources by job, least recently used out first; one that is being read stays."""
+    """An LRU cache of open sources by job; a source that is being read stays."""
 
     def __init__(self, open_source: OpenIdentity) -> None:
         self._open_source = open_source
@@ -31,7 +31,7 @@ class OpenSources:
 
     @asynccontextmanager
     async def open(self, job_no: int, spec: SourceSpec, identity_no: int | None) -> AsyncIterator[Source]:
-        """Lend the source of a job that this identity is, opened if it isn't. Raises SourceError."""
+        """Lend the job's source of this identity, and open it if needed. Raises SourceError."""
         key = job_no, spec, identity_no
         opened = self._opened.get(key)
         if opened is None:
@@ -52,7 +52,7 @@ class OpenSources:
 
     async def _close_unused(self) -> None:
         unused = [key for key, opened in self._opened.items() if not opened.readers]
-        # All are taken out before the first is closed: meanwhile other callers lend the rest, or close too.
+        # All are taken out before the first is closed: closing awaits, and other callers may open or close meanwhile.
         closing = [self._opened.pop(key) for key in unused[: max(0, len(self._opened) - KEPT)]]
         for opened in closing:
             await opened.source.aclose()

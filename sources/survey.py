@@ -1,4 +1,4 @@
-"""The survey of an import: every record type is counted and cut into ranges, which are then planned in waves."""
+"""The survey of an import: counts every record type, cuts it into ranges, and plans them in waves."""
 
 import asyncio
 import math
@@ -17,19 +17,19 @@ from sources.protocol import Survey
 from sources.source_cache import OpenSource
 
 WRITTEN_BATCHES = 60
-"""Batches of a job that may be read and not yet written, over all workers, about."""
+"""About how many batches of a job may be read and not yet written, over all workers."""
 SURVEYS_AT_ONCE = 4
 """Record types counted at the same time: each COUNT is a scan of somebody else's database."""
 NAMED_FAILURES = 5
-"""Record types that one error names."""
+"""Record types named in one error."""
 
 
 @dataclass(frozen=True, slots=True)
 class SurveyFailure:
     """Why a record type wasn't counted. `cause` is an unforeseen error, for the log.
 
-    A `retryable` failure may be gone the next time; one that `is_unavailable` doesn't count as an attempt at first.
-    `rows` are known if the record type is only too large.
+    A `retryable` failure may be gone at the next try; a failure that `is_unavailable` doesn't count as an attempt at
+    first. `rows` are known if the record type is only too large.
     """
 
     code: str
@@ -47,8 +47,8 @@ Found: TypeAlias = Mapping[str, Survey | SurveyFailure]
 async def survey(spec: ImportSpec, open_source: OpenSource, *, seconds: float = math.inf) -> Found:
     """Count all record types and cut them into batches, within the policy's limits; may take minutes.
 
-    Failures are returned, not raised. `seconds` bounds the whole survey, waiting included; the policy's
-    `count_timeout_seconds` bounds each record type, from when it has its permit.
+    Failures are returned, not raised. `seconds` bounds the whole survey, including waits; the policy's
+    `count_timeout_seconds` bounds each record type once it has its permit.
     """
     permits = asyncio.Semaphore(min(SURVEYS_AT_ONCE, spec.policy.max_concurrent))
     deadline = None if math.isinf(seconds) else asyncio.get_running_loop().time() + seconds
@@ -82,7 +82,7 @@ async def survey(spec: ImportSpec, open_source: OpenSource, *, seconds: float = 
 
 
 def failure_of(spec: ImportSpec, found: Found) -> SurveyFailure | None:
-    """Return why the import can't be planned, naming each record type that stands in its way; None if none does.
+    """Return why the import can't be planned, naming each record type that failed; None if none did.
 
     It is retryable only if every failure is.
     """
@@ -108,7 +108,7 @@ def failure_of(spec: ImportSpec, found: Found) -> SurveyFailure | None:
 
 
 def waves_of(spec: ImportSpec, found: Found) -> int | None:
-    """Return how many waves the import has; None where not all of it was counted."""
+    """Return how many waves the import has; None if a record type wasn't counted."""
     surveys = {record_type: result for record_type, result in found.items() if isinstance(result, Survey)}
     return len(_waves(spec, surveys)) if len(surveys) == len(found) else None
 
@@ -125,7 +125,7 @@ def _too_many(rows: int) -> SurveyFailure:
 
 
 def _sized(found: Found, spec: ImportSpec) -> Found:
-    """Give the record types that are too large one detail: the rows of all, and a batch size that would do."""
+    """Give all record types that are too large one detail: their rows together, and a batch size that would suffice."""
     rows = sum(result.rows or 0 for result in found.values())
     detail = TooManyBatches(rows, spec.policy.batch_size, record_types=len(found)).detail
     return {
@@ -137,7 +137,7 @@ def _sized(found: Found, spec: ImportSpec) -> Found:
 
 
 def _described(record_type: RecordType, failure: SurveyFailure) -> str:
-    """Return a failure with the record type and its source, which its own detail then needn't begin with."""
+    """Return a failure whose detail names the record type and its source, once."""
     source = record_type.source
     quoted = {name: echoed(value) for name, value in source.names.items()}
     begins = tuple(f"{noun}{name}: " for name in quoted.values() for noun in ("", "Connection "))
@@ -147,7 +147,7 @@ def _described(record_type: RecordType, failure: SurveyFailure) -> str:
 
 
 def plan(spec: ImportSpec, found: Found, identity_nos: Mapping[IdentityKey, int]) -> ImportPlan:
-    """Plan the surveyed ranges in waves, once no survey failed; the batches read these identities."""
+    """Plan the surveyed ranges in waves; no survey may have failed. The batches read these identities."""
     surveys = {record_type: result for record_type, result in found.items() if isinstance(result, Survey)}
     waves = _waves(spec, surveys)
     levels = level_by_id({each.id: each.depends_on for each in spec.record_types})
@@ -181,7 +181,7 @@ def _waves(spec: ImportSpec, surveys: Mapping[str, Survey]) -> Sequence[PlannedW
 
 
 def window(spec: ImportSpec) -> int:
-    """Return how many batches of a wave may be ready or running at once, those that wait to be written included."""
+    """Return how many batches of a wave may be ready or running at once, including batches that wait to be written."""
     return spec.policy.max_concurrent + WRITTEN_BATCHES
 
 

@@ -1,4 +1,4 @@
-"""Threads that the process doesn't wait for at its end: a read blocks as long as its file system hangs."""
+"""Daemon threads: the process ends without waiting for a read that blocks in a hanging file system."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def begin(name: str, work: Callable[[], T]) -> "Future[T]":
-    """Run this in a thread of its own."""
+    """Run `work` in a daemon thread."""
     future: Future[T] = Future()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Turning values of engines into JSON values that a database can hold, exactly or not at all."""
+"""Converting values of sources to JSON values that the database can hold, exactly or not at all."""
 
 import base64
 import math
@@ -16,18 +16,18 @@ from sources.keys import Digits
 from sources.protocol import SourceRow
 
 INTEGER_LIMIT = 2**63
-"""Integers from here on (and below minus this) become text: many readers of JSON would round them."""
-DEEPEST = 100
-"""How many lists and objects may lie in each other."""
+"""Larger integers, positive or negative, become text: many readers of JSON would round them."""
+MAX_DEPTH = 100
+"""How deep lists and objects may be nested."""
 NOT_UTF8 = "\0not UTF-8"
-"""Staged in the place of a text that isn't valid UTF-8."""
+"""Staged in place of text that isn't valid UTF-8."""
 DEFECT = "\0"
-"""Begins the text that is staged in the place of a nested value without JSON: the reason follows."""
+"""The beginning of the text that is staged in place of a nested value without JSON; the reason follows."""
 _MOMENT = re.compile(r"(?!0000)\d{4}-\d\d-\d\d(?:[T ]|$)|\d\d:\d\d")
 
 
 class NotJson(ValueError):
-    """A value that JSON has no word for, or that the database can't hold; its text says why, for a reject."""
+    """A value that JSON can't express, or that the database can't hold; its text is the reason, for a reject."""
 
 
 class Kind(StrEnum):
@@ -44,20 +44,20 @@ class Kind(StrEnum):
     JSON = "json"
     """The text of a JSON document."""
     DOCUMENT = "document"
-    """The text of a JSON document that we wrote ourselves, or DEFECT and why there is none."""
+    """The text of a JSON document that this code wrote, or DEFECT and the reason."""
     NESTED = "nested"
     """A Python value of any depth."""
 
 
 def to_json_value(value: Any, *, depth: int = 0) -> Any:
-    """Return a Python value as a JSON value, without loss; raises NotJson where there is none.
+    """Return a Python value as a JSON value, without loss; raises NotJson if JSON can't express it.
 
     Decimals and integers beyond 64 bits become text, so that no reader rounds them; dates and times become ISO 8601,
     bytes base64, UUIDs text, durations ISO 8601 such as `P1DT2.5S`; a mapping's keys become text.
     """
     if isinstance(value, Mapping | list | tuple):
-        if depth >= DEEPEST:
-            raise NotJson(f"is nested deeper than {DEEPEST} levels")
+        if depth >= MAX_DEPTH:
+            raise NotJson(f"is nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, Mapping):
             return {_name(name): to_json_value(item, depth=depth + 1) for name, item in value.items()}
         return [to_json_value(item, depth=depth + 1) for item in value]
@@ -68,7 +68,7 @@ def to_json_value(value: Any, *, depth: int = 0) -> Any:
 
 
 def raw_json(encoded: bytes) -> Any:
-    """Return the value that a JSON text holds, as it is; raises NotJson for a bad text, a duplicate name or NaN."""
+    """Parse a JSON text; raises NotJson for a malformed text, a duplicate name or NaN."""
     try:
         return jiter.from_json(encoded, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError as error:
@@ -76,9 +76,9 @@ def raw_json(encoded: bytes) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value that a JSON text holds, as `to_json_value` would have it; raises NotJson like both.
+    """Parse a JSON text and convert it as `to_json_value` does; raises NotJson as both do.
 
-    Its numbers are those of JSON: one with a fraction is a double.
+    A number with a fraction becomes a double.
     """
     encoded = text if isinstance(text, bytes) else text.encode()
     value = raw_json(encoded)
@@ -90,7 +90,7 @@ def parse_json(text: str | bytes) -> Any:
 def to_rows(
     records: Iterable[Any], *, names: Sequence[str], kinds: Sequence[Kind], positions: Iterable[int]
 ) -> list[SourceRow]:
-    """Return records, sequences of values in the order of `names`, as rows; `positions` may go on behind them."""
+    """Return records (values in the order of `names`) as rows; `positions` may be longer than the records."""
     return convert_rows(records, names=names, converts=[CONVERT.get(kind) for kind in kinds], positions=positions)
 
 
@@ -101,7 +101,7 @@ def convert_rows(
     converts: Sequence[Callable[[Any], Any] | None],
     positions: Iterable[int],
 ) -> list[SourceRow]:
-    """Do so by a function for each value, None where it is JSON already; each may raise NotJson."""
+    """Return records as rows, converted by a function per column (None: JSON already) that may raise NotJson."""
     converting = [
         (number, name, convert)
         for number, (name, convert) in enumerate(zip(names, converts, strict=True))
@@ -125,7 +125,7 @@ def convert_rows(
 
 
 def _may_be_too_deep(encoded: bytes) -> bool:
-    return encoded.count(b"[") + encoded.count(b"{") > DEEPEST
+    return encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH
 
 
 def _holds_a_wide_number(value: Any) -> bool:
@@ -161,7 +161,7 @@ def _float(value: float) -> float:
 
 
 def to_digits(value: str) -> Digits:
-    """Return a decimal number's digits, which as a key are equal to others of the same value; raises NotJson."""
+    """Return a decimal number as `Digits`, whose keys are equal for equal values; raises NotJson."""
     return Digits(to_number(value))
 
 
@@ -205,8 +205,8 @@ CONVERT: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.DOCUMENT: _document,
     Kind.NESTED: to_json_value,
 }
-"""How a value of each kind becomes a JSON value; a plain one is one already."""
-# In this order: a bool is an int.
+"""The conversion to a JSON value for each kind; a plain value is JSON already."""
+# bool comes first: it is a subclass of int.
 _SCALARS: Sequence[tuple[tuple[type, ...], Callable[[Any], Any]]] = (
     ((str,), _text),
     ((bool, type(None)), _same),

@@ -33,21 +33,21 @@ class PinnedFile:
 
     @property
     def has_changed(self) -> bool:
-        """Whether somebody wrote to it since it was pinned."""
+        """Whether the file was written to since it was pinned."""
         return version(self.file) != self.seen
 
     def convert(self, to: Path) -> Content:
-        """Write its rows to `to`, in their order; raises Unreadable for what isn't of its format."""
+        """Write its rows to `to`, in their order; raises Unreadable if the content doesn't have the format."""
         return convert(file=self.file, format_=self.format_, to=to)
 
 
 def pin(*, file: int, path: str, **_: object) -> PinnedFile:
-    """Return an open file, whose format the ending of `path` means."""
+    """Return an open file; the ending of `path` gives its format."""
     return PinnedFile(file, format_of(path))
 
 
 def convert(*, file: int, format_: Format, to: Path) -> Content:
-    """Write the rows of an open file to `to`, in their order; raises Unreadable for what isn't of its format."""
+    """Write the rows of an open file to `to`, in order; raises Unreadable if the content doesn't have the format."""
     # The descriptor, not the path: the opened file is read, even if its path names another one by now.
     path = Path(f"/dev/fd/{file}")
     if format_.layout is Layout.PARQUET:

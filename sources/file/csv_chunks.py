@@ -1,7 +1,8 @@
 """Cutting the text of a CSV into runs of whole records, by RFC 4180: a line end ends a record unless it is quoted.
 
-A quote may open a field, close it, and stand doubled inside; any other ends the file, since the text behind it
-is ambiguous. What the separator is doesn't matter for where records end, so the first one can be cut off by itself.
+A quote may open a field, close it, or stand doubled inside. Any other quote is an error for the whole file, since the
+text behind it is ambiguous. The ends of records don't depend on the separator, so the first record can be cut off
+before the separator is known.
 """
 
 import re
@@ -15,26 +16,26 @@ QUOTE = b'"'
 SEPARATORS = (b",", b";", b"\t", b"|")
 MAX_QUOTES = 4_000_000
 """In a record: each is an object of some 100 bytes while it is split."""
-# None of these bytes is part of UTF-8, so they stand for what is inside of quotes until the fields are split.
+# UTF-8 contains none of these bytes, so they replace quoted separators and line ends until the fields are split.
 HIDDEN_SEPARATOR, HIDDEN_LF, HIDDEN_CR = b"\xff", b"\xfe", b"\xfd"
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Whole records as they stand in the file, the first of which begins in `line`, from 1."""
+    """Whole records, byte for byte as in the file. The first begins in `line`, counted from 1."""
 
     line: int
     text: bytes
 
     def after(self, offset: int) -> "Chunk":
-        """Return what stands behind an offset, which is the end of a line."""
+        """Return the rest of the chunk behind an offset, which must be the end of a line."""
         return Chunk(self.line + count_lines(self.text[:offset]), self.text[offset:])
 
 
 def cut_records(blocks: Iterator[bytes]) -> Iterator[Chunk]:
     """Yield all of the text in runs of whole records; raises Unreadable for a record that is too large."""
     line, waiting = 1, b""
-    looked_at = quotes = 0  # so many bytes of what waits, in which no record ends, and the quotes in them
+    looked_at = quotes = 0  # of the buffered bytes in which no record ends: their number and their quotes
     for block in blocks:
         waiting += block
         end = _last_record_end(waiting, looked_at, is_quoted=quotes % 2 == 1)
@@ -43,7 +44,7 @@ def cut_records(blocks: Iterator[bytes]) -> Iterator[Chunk]:
             yield chunk
             line += count_lines(chunk.text)
             waiting = waiting[end:]
-        looked_at = len(waiting) - waiting.endswith(b"\r")  # which may be half of a line end
+        looked_at = len(waiting) - waiting.endswith(b"\r")  # a CR, which may be half of a line end
         quotes = waiting.count(QUOTE, 0, looked_at)
         if len(waiting) > MAX_RECORD_BYTES or quotes > MAX_QUOTES:
             raise _too_large(Chunk(line, waiting), quotes)
@@ -52,7 +53,7 @@ def cut_records(blocks: Iterator[bytes]) -> Iterator[Chunk]:
 
 
 def _too_large(record: Chunk, quotes: int) -> Unreadable:
-    """Return the error for a record of which there may be more: a stray quote in it is likelier than its size."""
+    """Return the error for a record that seems too long; a stray quote is a likelier cause than the size."""
     pieces = record.text.split(QUOTE)
     if (stray := _find_stray_quote(record, pieces, SEPARATORS)) is not None:
         return stray
@@ -73,7 +74,7 @@ def too_long(line: int) -> Unreadable:
 
 
 def count_lines(text: bytes) -> int:
-    """Return how many lines end in a text that isn't cut within CR LF."""
+    """Return how many lines end in a text, which must not be cut within CR LF."""
     return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
 
 
@@ -108,7 +109,7 @@ _LINE_END = re.compile(rb"\r\n?|\n")
 
 
 def _last_record_end(text: bytes, start: int, *, is_quoted: bool) -> int:
-    """Return how much of the text is whole records, 0 if not even one is; none ends before `start`.
+    """Return the length of the whole records in the text, 0 if there are none; no record ends before `start`.
 
     It counts quotes, so it is right up to the first stray one. A CR at the very end may be half of a line end.
     """
@@ -140,7 +141,7 @@ def _refuse_stray_quotes(chunk: Chunk, pieces: list[bytes], separator: bytes) ->
 
 
 def _find_stray_quote(chunk: Chunk, pieces: list[bytes], separators: Collection[bytes]) -> Unreadable | None:
-    """Return the error for the first quote that has something else beside it than a separator or a line end."""
+    """Return the error for the first quote whose neighbour is neither a separator nor a line end."""
     beside = {b"", *separators, b"\n", b"\r"}
     # Two sets of a few bytes, not a search through all of the text, which took 2/5 of the whole time (2026-11-30).
     if {piece[-1:] for piece in pieces[:-1:2]} | {piece[:1] for piece in pieces[2::2]} <= beside:
@@ -154,7 +155,7 @@ def _find_stray_quote(chunk: Chunk, pieces: list[bytes], separators: Collection[
 
 
 def _stray(chunk: Chunk, before: list[bytes], why: str) -> Unreadable:
-    """Return the error for the quote that these pieces stand before."""
+    """Return the error for the quote behind these pieces."""
     line = chunk.line + count_lines(QUOTE.join(before))
     return Unreadable(
         f"Line {line} has a stray quote, so what follows can't be told apart: {why} Quote whole values only, with no "

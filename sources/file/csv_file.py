@@ -1,4 +1,4 @@
-"""Converting a CSV to its staged form, by RFC 4180 and one rule for the first line and all others."""
+"""Converting a CSV to its staged form, by RFC 4180; the header follows the same rules as the other lines."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,18 +20,18 @@ from sources.file.csv_chunks import (
     too_long,
 )
 from sources.file.text import MAX_RECORD_BYTES, UNDECODABLE
-from sources.staged.content import Content, Malformed
+from sources.staged.content import Content, MalformedRecord
 from sources.staged.writer import MAX_COLUMNS, StagedWriter
 from sources.values import Kind
 
 MAX_MALFORMED = 100_000
-"""Malformed records that are kept for rejection: each is a sentence in the memory of the reading process."""
+"""MalformedRecord records that are kept for rejection: each is a sentence in the memory of the reading process."""
 MAX_MALFORMED_LINES = 100
-"""One that reaches over more lines is likelier a stray pair of quotes, and what is between them is many records."""
+"""A malformed record with more lines probably holds a stray pair of quotes, with many records between them."""
 
 
 def convert_csv(blocks: Iterator[bytes], to: Path) -> Content:
-    """Keep every value as the text it is: a leading zero or a long number is not ours to read.
+    """Keep every value as text: leading zeros and long numbers stay as they are.
 
     An unquoted empty value is null, a quoted one is the empty text. `blocks` are UTF-8. Raises Unreadable.
     """
@@ -59,7 +59,7 @@ def _joined(first: Chunk, others: Iterable[Chunk]) -> Iterator[Chunk]:
 
 
 def _separator(header: Chunk) -> bytes:
-    """Return the separator that stands most often outside of the first record's quotes."""
+    """Return the separator that occurs most often in the first record, outside of quotes."""
     if not header.text:
         raise Unreadable("Its first line is empty, and must name the columns.")
     outside = b"".join(header.text.split(QUOTE)[::2])
@@ -89,13 +89,13 @@ def _names(header: Chunk, separator: bytes) -> list[str]:
 
 
 class _Reader:
-    """Splits chunks into columns of values, and keeps the malformed; `records` counts those that were split."""
+    """Splits chunks into columns of values, and keeps the malformed records; `records` counts all records read."""
 
     def __init__(self, separator: bytes, width: int) -> None:
         self._separator = separator
         self._width = width
         self.records = 0
-        self.malformed: list[Malformed] = []
+        self.malformed: list[MalformedRecord] = []
 
     def columns(self, chunk: Chunk) -> list[pa.Array]:
         """Return the values of the chunk's records, an array per column; raises Unreadable."""
@@ -106,14 +106,14 @@ class _Reader:
         lines = self._well_formed(chunk, hidden, lines)
         self.records += len(lines)
         split = pc.split_pattern(lines, pattern=self._separator)
-        # All values at once, and only then by column: a call costs as much for one value as for a thousand.
+        # All values are split first and then sorted by column: a call costs as much for one value as for a thousand.
         values = split.flatten()
         values = self._unquoted(values) if QUOTE in hidden else _null_if_empty(values)
         records = pa.ListArray.from_arrays(split.offsets, values.view(pa.utf8()))
         return [pc.list_element(records, pa.scalar(number, pa.int32())) for number in range(self._width)]
 
     def _well_formed(self, chunk: Chunk, hidden: bytes, lines: pa.Array) -> pa.Array:
-        """Return the records that can be taken, of lines that may be blank; the malformed are kept."""
+        """Return the well-formed records, without blank lines; malformed records are kept."""
         separators = pc.count_substring(lines, pattern=self._separator)
         is_good = pc.equal(separators, self._width - 1)
         is_blank = pc.equal(pc.binary_length(lines), 0)
@@ -125,12 +125,12 @@ class _Reader:
 
     def _keep_malformed(self, chunk: Chunk, lines: list[bytes], separators: list[int], is_good: list[bool]) -> None:
         position = self.records + len(self.malformed)
-        for (line, lines_inside, record), count, good in zip(_placed(chunk, lines), separators, is_good, strict=True):
+        for (line, lines_inside, record), count, good in zip(_numbered_lines(chunk, lines), separators, is_good, strict=True):
             if record and not good:
-                self._keep(Malformed(position, line, self._defect(record, count + 1)), lines_inside)
+                self._keep(MalformedRecord(position, line, self._defect(record, count + 1)), lines_inside)
             position += bool(record)
 
-    def _keep(self, record: Malformed, lines_inside: int) -> None:
+    def _keep(self, record: MalformedRecord, lines_inside: int) -> None:
         if lines_inside > MAX_MALFORMED_LINES:
             raise Unreadable(
                 f"The record that begins in line {record.line} makes no sense ({record.text}) and reaches over "
@@ -150,7 +150,7 @@ class _Reader:
         return f"it has {values} value{'s' * (values > 1)} instead of {self._width}"
 
     def _unquoted(self, values: pa.Array) -> pa.Array:
-        """Return the values without their quotes; empty ones that had none are null."""
+        """Return the values without their quotes; an empty value without quotes is null."""
         is_quoted = pc.starts_with(values, pattern=QUOTE)
         inside = pc.binary_slice(values.filter(is_quoted), 1, -1)
         for written, meant in (
@@ -163,8 +163,8 @@ class _Reader:
         return pc.replace_with_mask(_null_if_empty(values), is_quoted, inside)
 
 
-def _placed(chunk: Chunk, lines: list[bytes]) -> Iterator[tuple[int, int, bytes]]:
-    """Yield each of a chunk's lines with its number in the file, and how many line ends are quoted in it."""
+def _numbered_lines(chunk: Chunk, lines: list[bytes]) -> Iterator[tuple[int, int, bytes]]:
+    """Yield each line of a chunk with its number in the file and the number of quoted line ends in it."""
     line = chunk.line
     for text in lines:
         inside = text.count(HIDDEN_LF) + text.count(HIDDEN_CR) - text.count(HIDDEN_CR + HIDDEN_LF)
@@ -173,7 +173,7 @@ def _placed(chunk: Chunk, lines: list[bytes]) -> Iterator[tuple[int, int, bytes]
 
 
 def _refuse_too_long(chunk: Chunk, lines: list[bytes]) -> None:
-    for line, _, text in _placed(chunk, lines):
+    for line, _, text in _numbered_lines(chunk, lines):
         if len(text) > MAX_RECORD_BYTES:
             raise too_long(line)
 

@@ -1,4 +1,4 @@
-"""The bytes of a file to import, block by block, decompressed; what is damaged or cut off is an error, never an end."""
+"""The decompressed bytes of a file, block by block; damaged or truncated input is always an error."""
 
 import zlib
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from sources.file.formats import Compression
 
 BLOCK_BYTES = 1 << 20
 _READ_BYTES = 1 << 16
-"""Of compressed bytes at once: a member's end copies what was read behind it, and members may be tiny."""
+"""Compressed bytes read at once. At a member's end the bytes read beyond it are copied, and members may be tiny."""
 _GZIP = 16 + zlib.MAX_WBITS
-"""zlib's word for a gzip header, checksum and length, all of which it verifies."""
+"""Has zlib expect a gzip header, and verify checksum and length."""
 
 
 def read_blocks(file: BinaryIO, compression: Compression) -> Iterator[bytes]:
-    """Yield what the file holds in blocks of BLOCK_BYTES, the last one shorter. Raises Unreadable.
+    """Yield the content of the file in blocks of BLOCK_BYTES; the last block may be shorter. Raises Unreadable.
 
     Of gzip every member's checksum and length are verified, and of Zstandard each frame's checksum, if it has one.
     """
@@ -65,7 +65,7 @@ def _gunzip(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _after_padding(rest: bytes, file: BinaryIO) -> bytes:
-    """Return what stands behind a member, without the zeros that some tools fill it up with."""
+    """Return the bytes behind a member, without the zeros that some tools pad it with."""
     while not (rest := rest.lstrip(b"\0")):
         rest = file.read(_READ_BYTES)
         if not rest:

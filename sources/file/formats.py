@@ -20,14 +20,14 @@ Compression = Literal["none", "gzip", "zstd"]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A layout, and what it is compressed with."""
+    """A layout and its compression."""
 
     layout: Layout
     compression: Compression = "none"
 
     @property
     def name(self) -> str:
-        """A word for it that can stand in a file's name."""
+        """The format's name, as used in file names."""
         return self.layout if self.compression == "none" else f"{self.layout}-{self.compression}"
 
 
@@ -42,7 +42,7 @@ _COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 
 
 def format_of(path: str) -> Format:
-    """Return the format that the ending of a file's name means, in any case; raises Unreadable for another one."""
+    """Return the format by the ending of a file's name, in any case; raises Unreadable for an unknown ending."""
     name = path.lower()
     compression: Compression = "none"
     for ending, found in _COMPRESSIONS.items():

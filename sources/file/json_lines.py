@@ -1,4 +1,4 @@
-"""Converting JSON lines to their staged form: the text of each line, whose JSON is judged where it is read."""
+"""Converting JSON lines to their staged form: the text of each line. Its JSON is checked when the row is read."""
 
 from collections.abc import Iterator, KeysView
 from pathlib import Path
@@ -17,13 +17,13 @@ MAX_NAMES = 10_000
 MAX_NAMES_CHARACTERS = 1_000_000
 """… and how long they may be in all."""
 MAX_BLANK_LINES = 100_000
-"""Blank lines that are remembered; where there are more, no row's line is given."""
+"""Blank lines that are remembered; with more of them, rows have no line numbers."""
 MAX_LINE_VALUES = 1_000_000
-"""Of one line: each is an object of some 60 bytes where the line is read."""
+"""JSON values in one line: each becomes an object of some 60 bytes when the line is read."""
 
 
 def convert_json_lines(blocks: Iterator[bytes], to: Path) -> Content:
-    """Keep each line as the text it is, and null where it is none; blank lines are no rows.
+    """Keep each line as its text, or as null if it isn't valid UTF-8; blank lines are no rows.
 
     `blocks` are UTF-8. Raises Unreadable for a line that is too long, and where no line holds an object.
     """
@@ -93,7 +93,7 @@ def _blank_lines(lines: list[bytes], rows: int) -> Iterator[int]:
 
 
 def _is_blank(line: bytes) -> bool:
-    """Say whether nothing stands in a line but what JSON takes for blanks."""
+    """Say whether a line holds nothing but white space, as JSON defines it."""
     return not line.strip(b" \t\r")
 
 
@@ -108,7 +108,7 @@ def _is_utf8(text: bytes) -> bool:
 
 
 class _Names:
-    """The names of members that documents have, as far as they can be remembered."""
+    """The names of the documents' members, up to a limit."""
 
     def __init__(self) -> None:
         self.found: set[str] = set()

@@ -1,4 +1,4 @@
-"""Nested Arrow values as JSON: taken apart into the arrays that hold values, and put together from converted ones."""
+"""Nested Arrow values as JSON: split into leaf arrays, and rebuilt from the converted leaves."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from sources.values import DEFECT
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """Stands for a value that JSON has no word for, or that the database can't hold; `reason` says why."""
+    """Replaces a value that neither JSON nor the database can represent; `reason` says why."""
 
     reason: str
 
@@ -37,7 +37,7 @@ def names_within(type_: pa.DataType) -> Iterator[Sequence[str]]:
 
 
 def leaf_arrays(array: pa.Array, *, absent: int = 0) -> Iterator[tuple[pa.Array, int]]:
-    """Yield the arrays of values in the order of the type; values within what is null stand in none of them.
+    """Yield the leaf arrays in the order of the type, without the values inside null containers.
 
     With each comes how many values Parquet counts: its own, and one for each list that is null or empty, of which
     `absent` are in the lists that hold the array.
@@ -55,7 +55,7 @@ def leaf_arrays(array: pa.Array, *, absent: int = 0) -> Iterator[tuple[pa.Array,
 
 
 def _children(array: pa.Array) -> Sequence[pa.Array]:
-    """Return a struct's fields, a list's items, or a map's keys and values, without those of what is null."""
+    """Return a struct's fields, a list's items, or a map's keys and values, without those inside null containers."""
     if types.is_struct(array.type):
         fields: Sequence[pa.Array] = array.flatten()
         return fields
@@ -112,14 +112,14 @@ def _dict_of(entries: Sequence[tuple[Any, Any]] | None) -> dict[str, Any] | Defe
 
 
 def encoded(value: Any) -> str | None:
-    """Return a value as a staged document, or why there is none; null stays what it is."""
+    """Return a value as a staged document, or the reason why there is none; null stays null."""
     if value is None:
         return None
     try:
         return orjson.dumps(value, default=_refuse, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()
     except TypeError as error:
         reason = error.__cause__
-        # Else orjson refuses the depth: it knows every other value there is here.
+        # orjson refuses only the depth: it can encode every other value that occurs here.
         return DEFECT + (str(reason) if isinstance(reason, _Refused) else "is nested too deep")
 
 

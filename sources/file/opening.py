@@ -7,9 +7,9 @@ from sources.staged.source import StagedSource
 
 
 class Opener(StagedOpener):
-    """Opens files whose format their names show."""
+    """Opens files; the ending of a file's name gives its format."""
 
     def open(self, source: Source) -> StagedSource:
-        """Return a file to read. Raises Unreadable for a name that shows no format."""
+        """Return a file to read. Raises Unreadable if the ending of its name is unknown."""
         format_of(source.names["path"])
         return super().open(source)

@@ -1,4 +1,4 @@
-"""The columns of a Parquet file, each with how its values are staged, top-level ones and nested ones by one rule."""
+"""The columns of a Parquet file and how their values are staged; nested columns follow the same rules as others."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from pyarrow import parquet
 from sources.errors import Unreadable, echoed
 from sources.file.nested import depth, encoded, leaf_arrays, names_within, nested_values
 from sources.file.parquet_values import Leaf, Staging, staging_of
-from sources.values import DEEPEST, Kind
+from sources.values import MAX_DEPTH, Kind
 
 _VARIANT = re.compile(r" (\S+) \(Variant\(.*\{$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column, and how each of its leaves is staged; one that isn't nested has one leaf, which is itself."""
+    """A column, and how each of its leaves is staged. A column that isn't nested is its own and only leaf."""
 
     name: str
     type: pa.DataType
@@ -30,11 +30,11 @@ class Column:
 
     @property
     def holds_int96(self) -> bool:
-        """Whether its values are only known together with their whole seconds."""
+        """Whether its values must be read a second time, in whole seconds."""
         return any(leaf.needs_seconds for leaf in self.leaves)
 
     def stage(self, batch: pa.RecordBatch, seconds: pa.RecordBatch | None) -> tuple[pa.Array, Sequence[int]]:
-        """Return its values of a batch as they are staged, and how many Parquet counts of each leaf."""
+        """Return the staged values of a batch, and the number of values that Parquet counts for each leaf."""
         array = batch.column(self.name)
         in_seconds = seconds.column(self.name) if self.holds_int96 and seconds is not None else array
         if not self.is_nested:
@@ -50,22 +50,22 @@ class Column:
 
 
 def leaves_of(schema: parquet.ParquetSchema) -> list[Leaf]:
-    """Return what the file says of each column that holds values itself; raises Unreadable for a VARIANT."""
+    """Return the file's description of each leaf column; raises Unreadable for a VARIANT."""
     if variant := _VARIANT.search(str(schema)):
         raise Unreadable(f"The column {echoed(variant[1])} is a VARIANT: write it as a text of JSON.")
     return [_leaf(schema.column(number)) for number in range(len(schema))]
 
 
 def _leaf(column: parquet.ColumnSchema) -> Leaf:
-    # Arrow keeps the annotations of old files to itself, and leaves their moments without UTC.
+    # Arrow doesn't expose the annotations of old files, and drops UTC from their timestamps.
     annotation = json.loads(column.logical_type.to_json())
     return Leaf(column.physical_type, annotation["Type"], is_utc=annotation.get("isAdjustedToUTC", False))
 
 
 def columns_of(schema: pa.Schema, leaves: Iterable[Leaf], arrow_schema: pa.Schema) -> list[Column]:
-    """Return the columns, `leaves` being all of theirs in order; raises Unreadable for what can't be imported.
+    """Return the columns; `leaves` holds all of their leaves in order. Raises Unreadable for an unsupported type.
 
-    `arrow_schema` has the same columns as the writer's Arrow took them: Parquet has no word for durations.
+    `arrow_schema` has the same columns with the writer's Arrow types: Parquet has no type for durations.
     """
     if not schema.names:
         raise Unreadable("The file has no columns: write it with at least one, which is the key.")
@@ -88,9 +88,9 @@ def _column(field: pa.Field, arrow_type: pa.DataType, remaining: Iterator[Leaf])
         raise Unreadable(f"The column {echoed(field.name)} {error}: write it as another type.") from None
     if not pa.types.is_nested(field.type):
         return Column(field.name, leaves[0].type, leaves[0].kind, leaves)
-    if depth(field.type) > DEEPEST:
+    if depth(field.type) > MAX_DEPTH:
         raise Unreadable(
-            f"The column {echoed(field.name)} is nested deeper than {DEEPEST} levels: write what lies deeper as a text "
+            f"The column {echoed(field.name)} is nested deeper than {MAX_DEPTH} levels: write what lies deeper as a text "
             "of JSON."
         )
     for names in names_within(field.type):
@@ -109,7 +109,7 @@ def _with_durations(type_: pa.DataType, arrow_type: pa.DataType) -> Iterator[pa.
 
 
 def _refuse_names(names: Sequence[str], of_what: str) -> None:
-    """Refuse what a payload can't hold: a name twice, or one with a NUL character."""
+    """Refuse names that a payload can't hold: a repeated name, or a name with a NUL character."""
     for name, times in Counter(names).items():
         if times > 1:
             raise Unreadable(f"{of_what} {times} columns called {echoed(name)}: give each another name.")

@@ -1,4 +1,4 @@
-"""Converting Parquet to its staged form: Apache Arrow reads it batch by batch, whatever its row groups' sizes."""
+"""Converting Parquet to its staged form: Apache Arrow reads it batch by batch, independent of its row groups."""
 
 import os
 import re
@@ -13,17 +13,17 @@ from pyarrow import parquet
 
 from sources.errors import Unreadable, echoed
 from sources.file.parquet_columns import Column, columns_of, leaves_of
-from sources.file.parquet_footer import MOST_LEVELS, read_footer
+from sources.file.parquet_footer import MAX_LEVELS, read_footer
 from sources.staged.content import Content
 from sources.staged.writer import StagedWriter
-from sources.values import DEEPEST
+from sources.values import MAX_DEPTH
 
 BATCH_BYTES = 8 * 1024 * 1024
-"""Bytes of a batch by the file's own account: its values lie in memory several times until they are staged."""
+"""Bytes of a batch by the sizes stated in the file: its values are in memory several times until they are staged."""
 BATCH_ROWS = (8192, 256, 8, 1)
-"""A file whose account was wrong by far, so that memory didn't suffice, is read anew with smaller batches."""
+"""If the stated sizes are so wrong that memory runs out, the file is read again with smaller batches."""
 BUFFER_BYTES = 1024 * 1024
-"""Read at once of each column; without a limit a whole column of a row group would be."""
+"""Bytes read at once of each column; without a limit Arrow reads a whole column of a row group."""
 _PATH = re.compile(r"'?/(?:dev|proc)/\S+")
 _EMPTY_PAGE = "a page without values, at which Arrow stops: write the file again, with pages of the usual size"
 _REMEDIES: Sequence[tuple[str, str]] = (
@@ -31,7 +31,7 @@ _REMEDIES: Sequence[tuple[str, str]] = (
     (r"codec|compress", "It can't be decompressed: write it with zstd, snappy, gzip or no compression"),
     (
         r"deeply nested",
-        f"Its columns are nested deeper than {DEEPEST} levels: write what lies deeper as a text of JSON",
+        f"Its columns are nested deeper than {MAX_DEPTH} levels: write what lies deeper as a text of JSON",
     ),
     (
         r"Corrupted me(ssage|tadata)|schema message|metadata bytes|flatbuffer",
@@ -46,9 +46,9 @@ _REMEDIES: Sequence[tuple[str, str]] = (
 def convert_parquet(path: str, to: Path) -> Content:
     """Write the rows of a Parquet file to `to`, in their order.
 
-    A value that has no place in a payload is staged as such, for its row to be rejected where it is read. Raises
-    Unreadable for a file that isn't as the Parquet specification wants it, that is encrypted, or that holds what can't
-    be imported; OSError for what the disk refuses.
+    A value that a payload can't hold is staged as a defect, and its row is rejected when it is read. Raises Unreadable
+    for a file that breaks the Parquet specification, is encrypted, or has unsupported types; OSError for errors of the
+    disk.
     """
     with _explained():
         footer, arrow_schema = read_footer(path)
@@ -62,7 +62,7 @@ def convert_parquet(path: str, to: Path) -> Content:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Raise Unreadable for what Arrow says of the file, and OSError without Arrow's words for what the disk does."""
+    """Turn Arrow's errors about the file into Unreadable, and errors of the disk into a plain OSError."""
     try:
         yield
     except MemoryError as error:
@@ -106,13 +106,13 @@ def _opened(path: str, footer: parquet.FileMetaData, *, int96_unit: str = "ns") 
         pre_buffer=False,
         page_checksum_verification=True,
         arrow_extensions_enabled=False,
-        schema_depth_limit=MOST_LEVELS,
+        schema_depth_limit=MAX_LEVELS,
         coerce_int96_timestamp_unit=int96_unit,
     )
 
 
 def _refuse_other_counts(file: parquet.ParquetFile, rows: int, counted: Sequence[int]) -> None:
-    """Refuse a file that says it has other rows, or other values of a column, than were read.
+    """Refuse a file whose stated numbers of rows or values differ from those that were read.
 
     Arrow reads as many rows as the row groups say, and looks neither at the footer's number nor at the remaining pages.
     """
@@ -130,7 +130,7 @@ def _refuse_other_counts(file: parquet.ParquetFile, rows: int, counted: Sequence
 
 
 def _batch_sizes(footer: parquet.FileMetaData) -> Iterable[int]:
-    """Return how many rows to try at once, one after the other: none more than BATCH_BYTES by the file's account."""
+    """Return the batch sizes to try in turn, in rows: none above BATCH_BYTES by the sizes stated in the file."""
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     row_bytes = max((group.total_byte_size // group.num_rows for group in groups if group.num_rows), default=0)
     most = max(1, BATCH_BYTES // max(1, row_bytes))

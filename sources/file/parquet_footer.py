@@ -7,20 +7,20 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from sources.errors import Unreadable
-from sources.values import DEEPEST
+from sources.values import MAX_DEPTH
 
-MOST_LEVELS = 3 * DEEPEST
-"""Of a Parquet schema: a list is two levels of it."""
+MAX_LEVELS = 3 * MAX_DEPTH
+"""Levels of a Parquet schema; a list takes two."""
 _MAGIC = b"PAR1"
 _ENDING_BYTES = 8
 """Behind the footer: its length, and the magic."""
 _KEY = b"ARROW:schema"
-# As Thrift's compact protocol writes a key and its value: the field and the length of the key, it, the value's field.
+# A key and its value in Thrift's compact protocol: the key's field and length, the key, the value's field.
 _ENTRY, _OTHER_ENTRY = b"\x18\x0c" + _KEY + b"\x18", b"\x18\x0cother_schema\x18"
 
 
 def read_footer(path: str) -> tuple[parquet.FileMetaData, pa.Schema]:
-    """Return a footer to read the file by as if it weren't of Arrow, and the columns as Arrow would have them.
+    """Return a footer without Arrow's own schema, and the columns with the types of that schema.
 
     By its own schema Arrow makes dictionaries, extensions and lists of a fixed size of what Parquet stores otherwise.
     It then cuts batches elsewhere in each column, and can't build some nested types (26.0.1).
@@ -39,7 +39,7 @@ def read_footer(path: str) -> tuple[parquet.FileMetaData, pa.Schema]:
 
 
 def _opened(source: str | pa.BufferReader) -> parquet.ParquetFile:
-    return parquet.ParquetFile(source, schema_depth_limit=MOST_LEVELS)
+    return parquet.ParquetFile(source, schema_depth_limit=MAX_LEVELS)
 
 
 def _raw_footer(path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""How the values of a Parquet column that holds values itself are staged, by what Parquet and Arrow call its type."""
+"""How the values of a leaf column of Parquet are staged, by its Parquet and Arrow types."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -14,16 +14,16 @@ from sources.file.nested import Defect
 from sources.values import CONVERT, NOT_UTF8, Kind, NotJson
 
 Convert: TypeAlias = Callable[[pa.Array, pa.Array], pa.Array]
-"""From a leaf's values, and for an INT96 the same in whole seconds, to what is staged."""
+"""Converts a leaf's values (for an INT96 also the same values in whole seconds) to staged values."""
 _INTERVAL = struct.Struct("<III")
 _NANOSECONDS = 1_000_000_000
 _OUT_OF_RANGE = "out of range"
-"""In the place of a moment that no text of ISO 8601 is for."""
+"""Replaces a timestamp that ISO 8601 can't express."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """What a Parquet file says of a column that holds values itself: its physical type and its annotation."""
+    """The description of a leaf column in a Parquet file: its physical type and its annotation."""
 
     physical: str
     logical: str
@@ -32,7 +32,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """How a leaf's values are staged, and what they need when they are read."""
+    """How a leaf's values are staged, and how they are converted when they are read."""
 
     kind: Kind
     type: pa.DataType
@@ -40,7 +40,7 @@ class Staging:
     needs_seconds: bool = False
 
     def to_json(self, staged: pa.Array) -> list[Any]:
-        """Return staged values as they would stand in a payload, a Defect where one can't."""
+        """Return staged values as the values of a payload, with a Defect for each value that a payload can't hold."""
         values: list[Any] = staged.to_pylist()
         if self.kind is Kind.PLAIN:
             return values
@@ -56,7 +56,7 @@ def _value(convert: Callable[[Any], Any], value: Any) -> Any:
 
 
 def staging_of(leaf: Leaf, type_: pa.DataType) -> Staging:
-    """Return how values are staged that Arrow reads as `type_`; raises NotImplementedError for an unknown one."""
+    """Return how values of the Arrow type `type_` are staged; raises NotImplementedError for an unknown type."""
     if leaf.physical == "INT96":
         return Staging(Kind.MOMENT, pa.string(), _int96, needs_seconds=True)
     if (found := _BY_ANNOTATION.get(leaf.logical)) and not types.is_null(type_):
@@ -83,7 +83,7 @@ def _each(convert: Callable[[Any], str]) -> Convert:
 
 
 def _texts(array: pa.Array, _: pa.Array) -> pa.Array:
-    """Return texts, NOT_UTF8 in the place of those that are none: Arrow doesn't look at what it reads."""
+    """Return texts, with NOT_UTF8 in place of invalid ones: Arrow doesn't validate UTF-8."""
     texts = array.cast(pa.large_binary()).view(pa.large_string())
     try:
         texts.validate(full=True)
@@ -108,7 +108,7 @@ def _decimals(array: pa.Array, _: pa.Array) -> pa.Array:
 
 
 def _moments(array: pa.Array, _: pa.Array) -> pa.Array:
-    """Return dates, times and timestamps as text; those that have a zone are looked at without it, so in UTC."""
+    """Return dates, times and timestamps as text; timestamps with a zone are shown in UTC."""
     if types.is_timestamp(array.type):
         array = array.view(pa.timestamp(array.type.unit))
     return _without_trailing_zeros(array.cast(pa.string()))
@@ -125,7 +125,7 @@ def _without_trailing_zeros(texts: pa.Array) -> pa.Array:
 
 
 def _int96(array: pa.Array, seconds: pa.Array) -> pa.Array:
-    """Return timestamps of INT96, which Arrow reads modulo 2^64 nanoseconds, by their seconds, which are right."""
+    """Return INT96 timestamps. Arrow reads them modulo 2^64 nanoseconds; their whole seconds correct that."""
     whole = compute.multiply(seconds.view(pa.int64()), _NANOSECONDS)  # modulo 2^64, too
     fraction = compute.subtract(array.view(pa.int64()), whole)
     digits = compute.utf8_lpad(fraction.cast(pa.string()), 9, "0")
@@ -135,7 +135,7 @@ def _int96(array: pa.Array, seconds: pa.Array) -> pa.Array:
 
 
 def _durations(unit: str) -> Convert:
-    """Return the conversion of durations, which Parquet has as integers of this unit."""
+    """Return the conversion of durations, which Parquet stores as integers of this unit."""
     digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[unit]
     ticks_a_day = 86_400 * 10**digits
     return _each(lambda ticks: _duration(ticks // ticks_a_day, ticks % ticks_a_day, digits))
@@ -162,7 +162,7 @@ _BY_ANNOTATION = {
 _BY_TYPE: Sequence[tuple[Callable[[pa.DataType], bool], Staging]] = (
     (types.is_null, Staging(Kind.PLAIN, pa.bool_(), _cast(pa.bool_()))),
     (types.is_boolean, Staging(Kind.PLAIN, pa.bool_(), _cast(pa.bool_()))),
-    # As JSON, of which integers from 2^63 become text.
+    # As JSON values; integers from 2^63 on become text.
     (types.is_uint64, Staging(Kind.JSON, pa.string(), _cast(pa.string()))),
     (types.is_integer, Staging(Kind.PLAIN, pa.int64(), _cast(pa.int64()))),
     (types.is_floating, Staging(Kind.FLOAT, pa.float64(), _cast(pa.float64()))),

@@ -22,7 +22,7 @@ class FileSource(StagedSource):
         parser: Parser | None = None,
         memory_limit: str = "200MB",
     ) -> None:
-        """Raises Unreadable if the path's ending means no format that can be imported."""
+        """Raises Unreadable if the path's ending is unknown."""
         format_of(path)
         super().__init__(
             {"type": "file", "path": path},

@@ -1,4 +1,4 @@
-"""The text of a file as UTF-8, whatever its byte order mark says that it is written in."""
+"""The text of a file as UTF-8, decoded by its byte order mark."""
 
 import codecs
 from collections.abc import Iterator
@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from sources.errors import Unreadable
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
-"""The text of one record: in memory it is there several times, with up to four bytes a character."""
+"""Bytes of one record's text: it is in memory several times, with up to four bytes a character."""
 _MARK_BYTES = 4
 _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 UNDECODABLE = b"\xfb"
-"""Stands in marked text for what is no text. It occurs in no UTF-8, and neither do the bytes from 0xf5 on."""
+"""Replaces bytes that can't be decoded. It never occurs in UTF-8, and neither do the bytes from 0xf5 on."""
 
 
 def utf8_blocks(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the text as UTF-8 without its mark; what can't be decoded comes as bytes that are no UTF-8.
+    """Yield the text as UTF-8 without its byte order mark; undecodable bytes stay invalid UTF-8.
 
     Raises Unreadable for UTF-32, and for UTF-16 that ends within a character.
     """
@@ -33,7 +33,7 @@ def utf8_blocks(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _recoded(start: bytes, blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    # Halves of surrogate pairs pass, and then are no UTF-8.
+    # Halves of surrogate pairs pass through, and are invalid UTF-8 then.
     decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
     yield decoder.decode(start).encode("utf-8", "surrogatepass")
     for block in blocks:
@@ -45,7 +45,7 @@ def _recoded(start: bytes, blocks: Iterator[bytes], encoding: str) -> Iterator[b
 
 
 def mark_undecodable(encoded: bytes) -> bytes:
-    """Return UTF-8 in which UNDECODABLE stands for each byte that is none."""
+    """Return UTF-8 in which UNDECODABLE replaces each invalid byte."""
     if encoded.isascii():
         return encoded
     try:

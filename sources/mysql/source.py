@@ -18,7 +18,7 @@ from sources.mysql.order import (
     read_range,
     read_without_key,
 )
-from sources.protocol import SourceRow, Survey, most_rows
+from sources.protocol import SourceRow, Survey, max_range_rows
 from sources.values import convert_rows
 
 
@@ -68,7 +68,7 @@ class MysqlSource:
             refuse_too_many_batches(rows, batch_size)
             cuts = await session.fetch(cut_into_ranges(order, batch_size))
             last_key = await session.fetch(find_last_key(order))
-        about = {**_about(order), "most": most_rows(batch_size)}
+        about = {**_about(order), "most": max_range_rows(batch_size)}
         named = key_ranges.named(about["key"])
         starts = {int(rows_before): _texts(start) for rows_before, *start in cuts}
         last = _texts(last_key[0]) if last_key else None

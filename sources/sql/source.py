@@ -8,7 +8,7 @@ from typing import Any
 
 from sources import key_ranges
 from sources.errors import SourceChanged, echoed, refuse_too_many_batches, refuse_unknown_columns
-from sources.protocol import SourceRow, Survey, most_rows
+from sources.protocol import SourceRow, Survey, max_range_rows
 from sources.sql.catalog import Table, existing_collations, find_table
 from sources.sql.order import (
     Order,
@@ -71,7 +71,7 @@ class SqlSource:
             refuse_too_many_batches(rows, batch_size)
             cuts = await connection.fetch(cut_into_ranges(order), batch_size, timeout=limit)
             last_key = await connection.fetchval(find_last_key(order), timeout=limit)
-        about, named = {**_about(order), "most": most_rows(batch_size)}, _named(order)
+        about, named = {**_about(order), "most": max_range_rows(batch_size)}, _named(order)
         starts = {row["rows_before"]: row["key"] for row in cuts}
         keyless = key_ranges.without_key(rows - keys, rows=rows, about=about, named=named)
         ranges = key_ranges.between(starts, rows=keys, last=last_key, about=about, named=named)

@@ -1,4 +1,4 @@
-"""Converting a table of a SQLite file, as the file stands with what its journals say, in a process of its own."""
+"""Converting a table of a SQLite file and its journals, in a process of its own."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from sources.staged.pinned import content_hash, copy, version
 
 HEADER = b"SQLite format 3\0"
 JOURNALS = ("-wal", "-journal")
-"""Files beside a database: the log of writes that aren't in it yet, and the journal that undoes a broken write."""
+"""Files beside a database: the write-ahead log, and the journal that undoes a broken write."""
 
 
 class PinnedTable:
@@ -41,7 +41,7 @@ class PinnedTable:
 
     @property
     def has_changed(self) -> bool:
-        """Whether somebody wrote to the file or its journals since they were pinned."""
+        """Whether the file or its journals were written to since they were pinned."""
         with self._opened() as files:
             return {ending: version(file) for ending, file in files.items()} != self._seen
 
@@ -68,7 +68,7 @@ class PinnedTable:
 
     @contextmanager
     def _opened(self) -> Iterator[dict[str, int]]:
-        """Lend the files that there are, by the endings of their names; an empty journal is none."""
+        """Lend the existing files by the endings of their names; an empty journal counts as absent."""
         with ExitStack() as stack:
             files = {"": self._file}
             for ending in JOURNALS:

@@ -1,4 +1,4 @@
-"""A copy of a SQLite database, opened so that nothing in it can do more than select."""
+"""A copy of a SQLite database, opened so that views and triggers in it can only select."""
 
 import errno
 import os
@@ -9,25 +9,25 @@ from pathlib import Path
 
 from sources.errors import Unreadable
 
-MOST_VALUE_BYTES = 32 * 1024 * 1024
-"""Of a value as it is selected: bytes are selected as hexadecimal digits, two for each."""
+MAX_VALUE_BYTES = 32 * 1024 * 1024
+"""Limit of a selected value; bytes are selected as hexadecimal digits, two for each."""
 _SETTINGS = ("query_only = ON", "trusted_schema = OFF", "cache_size = -16384")
 _REMEDIES = {
     "SQLITE_CORRUPT": "it is damaged: check it by `PRAGMA integrity_check`, and copy it anew",
     "SQLITE_NOTADB": "it is no SQLite database, or it is encrypted",
-    "SQLITE_TOOBIG": f"a value is longer than {MOST_VALUE_BYTES >> 20} MiB ({MOST_VALUE_BYTES >> 21} of bytes)",
+    "SQLITE_TOOBIG": f"a value is longer than {MAX_VALUE_BYTES >> 20} MiB ({MAX_VALUE_BYTES >> 21} of bytes)",
 }
 
 
 @contextmanager
 def opened(path: Path, *, has_journal: bool) -> Iterator[tuple[sqlite3.Connection, str]]:
-    """Lend a connection to a copy that nobody else opens, and the name of its text's encoding.
+    """Lend a connection to a private copy, and the name of its text encoding.
 
     Errors of SQLite become Unreadable, those of the disk OSError. With a journal beside it, SQLite writes to the copy:
-    it takes over, or takes back, what the journal says.
+    it applies or rolls back the journal.
     """
     with _explained(), closing(sqlite3.connect(_uri(path, has_journal=has_journal), uri=True)) as database:
-        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_VALUE_BYTES)
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         for setting in _SETTINGS:
             database.execute(f"PRAGMA {setting}")
         (encoding,) = database.execute("PRAGMA encoding").fetchone()

@@ -4,4 +4,4 @@ from sources.staged.opening import StagedOpener
 
 
 class Opener(StagedOpener):
-    """Opens their staged form: only the process that stages uses SQLite."""
+    """Opens their staged form; only the staging process uses SQLite."""

@@ -1,4 +1,4 @@
-"""A table's rows as they are staged: of each value the text of its JSON, since every value has a type of its own."""
+"""A table's rows in staged form: each value as JSON text, since in SQLite every value has its own type."""
 
 import base64
 import difflib
@@ -23,7 +23,7 @@ _ENCODINGS = {"UTF-8": "utf-8", "UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"
 
 
 def convert_table(database: sqlite3.Connection, encoding: str, table: str, to: Path) -> Content:
-    """Write the rows of a table or view in the order of its rowid or key; a view's as it gives them.
+    """Write the rows of a table in the order of its rowid or key, or those of a view in the view's order.
 
     `encoding` is that of the database's text, as SQLite names it. Raises SourceMissing for a table that isn't there,
     Unreadable for a virtual one.
@@ -53,7 +53,7 @@ def _batches(rows: Iterable[list[str | None]]) -> Iterator[list[list[str | None]
 
 
 def _found(database: sqlite3.Connection, table: str) -> str:
-    """Return how a statement names a table of the file; the system's own are none."""
+    """Return the quoted name of a table of the file; system tables don't count."""
     listed = database.execute("SELECT name, type, rootpage FROM sqlite_master WHERE type IN ('table', 'view')")
     found: Mapping[str, tuple[str, int]] = {
         name: (kind, page) for name, kind, page in listed if not name.startswith("sqlite_")
@@ -68,17 +68,17 @@ def _found(database: sqlite3.Connection, table: str) -> str:
         return f"{_quoted(table)} AS t"
     if not page:
         raise Unreadable(f"{echoed(table)} is a virtual table, which isn't read: import a table that holds its rows.")
-    return f"{_quoted(table)} AS t NOT INDEXED"  # whatever indexes there are, its rows come in one order
+    return f"{_quoted(table)} AS t NOT INDEXED"  # so that the order of rows doesn't depend on indexes
 
 
 def _selected(column: str) -> str:
-    """Return the expression that gives text as bytes, whatever they are, and bytes as hexadecimal digits."""
+    """Return the expression that selects text as its raw bytes, and bytes as hexadecimal digits."""
     value = f"t.{_quoted(column)}"
     return f"CASE typeof({value}) WHEN 'text' THEN CAST({value} AS BLOB) WHEN 'blob' THEN hex({value}) ELSE {value} END"
 
 
 def _document(value: Any, decoding: str) -> str | None:
-    """Return the text of the JSON of a selected value, or DEFECT and why there is none."""
+    """Return a selected value as JSON text, or DEFECT and the reason if JSON can't express it."""
     if isinstance(value, bytes):
         return _text(value, decoding)
     if isinstance(value, str):

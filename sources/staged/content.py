@@ -1,4 +1,4 @@
-"""The content of a staged file, and where its rows stand among the records of the file, malformed ones included."""
+"""The content of a staged file, and the positions of its rows among all records, malformed ones included."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,8 +8,8 @@ from typing import NamedTuple
 from sources.values import Kind
 
 
-class Malformed(NamedTuple):
-    """A record that made no sense: its position among all of the file, its line (from 1) if that is known, and why."""
+class MalformedRecord(NamedTuple):
+    """A malformed record: its position among all records of the file, its line (from 1) if known, and the reason."""
 
     position: int
     line: int | None
@@ -18,18 +18,18 @@ class Malformed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a staged file: `rows` in Parquet, and the records that made no sense, in their order.
+    """The content of a staged file: `rows` in Parquet, and the malformed records in their order.
 
-    With `holds_documents` the only stored column is the text of a JSON document per row, null where that is no text,
-    and `columns` are the names of its members; there are others if it `has_more_columns`. `blank_lines` holds for each
-    blank line between documents how many of them stand before it; None where that isn't known, or where a record may
-    take several lines.
+    With `holds_documents` there is one stored column: the text of a JSON document per row, null if it isn't valid
+    UTF-8. Then `columns` are the names of its members, and it `has_more_columns` if not all are known. `blank_lines`
+    holds for each blank line how many documents come before it; None if that isn't known or a record may take several
+    lines.
     """
 
     columns: tuple[str, ...]
     kinds: tuple[Kind, ...]
     rows: int
-    malformed: tuple[Malformed, ...] = ()
+    malformed: tuple[MalformedRecord, ...] = ()
     holds_documents: bool = False
     has_more_columns: bool = False
     blank_lines: tuple[int, ...] | None = None
@@ -39,20 +39,20 @@ class Content:
         """How many records there are, malformed ones included."""
         return self.rows + len(self.malformed)
 
-    def malformed_between(self, first: int, before: int) -> Sequence[Malformed]:
-        """Return the malformed records of which the positions are in `[first, before)`."""
+    def malformed_between(self, first: int, before: int) -> Sequence[MalformedRecord]:
+        """Return the malformed records with positions in `[first, before)`."""
         return self.malformed[self._malformed_before(first) : self._malformed_before(before)]
 
     def rows_before(self, position: int) -> int:
-        """Return how many rows stand before a position: the row number of the first that doesn't."""
+        """Return how many rows come before a position, which is the number of the first row from there on."""
         return position - self._malformed_before(position)
 
     def positions(self, row_numbers: Iterable[int]) -> Iterable[int]:
-        """Yield the positions of rows that are given by their numbers in Parquet, which ascend."""
+        """Yield the positions of rows, given by their ascending numbers in Parquet."""
         return self._shifted(row_numbers) if self.malformed else row_numbers
 
     def line(self, position: int) -> int | None:
-        """Return the line, from 1, that a document stands in; None where lines aren't known."""
+        """Return the line of a document, from 1; None if lines aren't known."""
         if self.blank_lines is None:
             return None
         return position + 1 + bisect_right(self.blank_lines, position)

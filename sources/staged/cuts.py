@@ -1,27 +1,27 @@
-"""Cutting the records of a staged file into ranges: by their number, and earlier where they take much memory."""
+"""Cutting the records of a staged file into ranges by number, and earlier where they take much memory."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
 
 from sources.staged.content import Content
-from sources.staged.files import Staged
+from sources.staged.files import StagedFile
 
 MAX_RANGE_BYTES = 16 * 1024 * 1024
-"""Bytes that the rows of a range may take, about; a single row may take more. Reading and writing them takes
+"""Approximate bytes that the rows of a range may take; a single row may take more. Reading and writing them takes
 several times as much: text is held decoded, as a payload's values, as the payload, and encoded for the database."""
 
 
-def cut(now: Staged, batch_size: int) -> Iterator[tuple[int, int]]:
-    """Yield the first position of each range, and the one behind its last."""
-    weights = _Weights(now.weights)
+def cut(staged: StagedFile, batch_size: int) -> Iterator[tuple[int, int]]:
+    """Yield for each range its first position, and the position behind its last."""
+    weights = _Weights(staged.weights)
     first = 0
-    while first < now.content.records:
-        before = min(first + batch_size, now.content.records)
-        row = now.content.rows_before(first)
+    while first < staged.content.records:
+        before = min(first + batch_size, staged.content.records)
+        row = staged.content.rows_before(first)
         fitting = weights.rows_from(row)
-        if row + fitting < now.content.rows_before(before):
-            before = _position(now.content, row + fitting)
+        if row + fitting < staged.content.rows_before(before):
+            before = _position(staged.content, row + fitting)
         yield first, before
         first = before
 
@@ -32,7 +32,7 @@ def _position(content: Content, row: int) -> int:
 
 
 class _Weights:
-    """How many bytes rows take, as if those of a run all took the same."""
+    """The bytes that rows take, averaged over the runs that were weighed."""
 
     def __init__(self, runs: tuple[tuple[int, int], ...]) -> None:
         self._rows = [0, *accumulate(rows for rows, _ in runs)]

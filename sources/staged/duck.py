@@ -1,4 +1,4 @@
-"""DuckDB in a thread of its own: imported when first used, with little memory, and stopped when its caller is."""
+"""DuckDB in a thread of its own: imported when first used, limited in memory, and stopped with its caller."""
 
 import asyncio
 import errno
@@ -22,7 +22,7 @@ T = TypeVar("T")
 Setting: TypeAlias = str | bool | int | float | list[str]
 _INTERRUPT_AGAIN_SECONDS = 0.05
 _PATH = re.compile(r"""/dev/fd/\d+|"/[^"]*"|'/[^']*'""")
-"""The name that an open file goes by here, which says nothing to anybody, or a path of the worker's machine."""
+"""A file name in DuckDB's errors: a meaningless name of an open file, or a path of the worker's machine."""
 _DISK_FAILURES = tuple(
     os.strerror(number)
     for number in (
@@ -37,7 +37,7 @@ _DISK_FAILURES = tuple(
         errno.ENFILE,
     )
 )
-"""Errors of the disk that DuckDB passes on; the file isn't at fault."""
+"""Errors of the disk that DuckDB passes on; the imported file isn't their cause."""
 
 
 class Stopped(Exception):
@@ -52,7 +52,7 @@ class Session:
     stop: threading.Event
 
     def go_on(self) -> None:
-        """Raise Stopped once the caller was cancelled; to be called between the steps of long work."""
+        """Raise Stopped if the caller was cancelled; call this between the steps of long work."""
         if self.stop.is_set():
             raise Stopped
 
@@ -101,7 +101,7 @@ class _Engine:
 class Duck:
     """One engine, one thread at a time. `memory_limit` is in DuckDB's spelling and bounds its buffers, not the process.
 
-    The threads are daemons: one that a file system holds mustn't keep the process from ending.
+    The threads are daemons: a thread blocked by a file system must not keep the process from ending.
     """
 
     def __init__(self, *, memory_limit: str, spill_folder: Path, stop_seconds: float = 5) -> None:
@@ -109,7 +109,7 @@ class Duck:
             "memory_limit": memory_limit,
             "threads": 1,
             "temp_directory": str(spill_folder),
-            # Nothing is fetched, whatever a file holds.
+            # No file can make DuckDB fetch anything.
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
@@ -150,7 +150,7 @@ class Duck:
         """Interrupt the work until it ends, or for `stop_seconds` at most; then go on without it."""
         deadline = time.monotonic() + self._stop_seconds
         try:
-            # An interrupt that comes just before a statement starts is forgotten by it, hence again and again.
+            # A statement ignores an interrupt that came just before it started, so the interrupt is repeated.
             while not running.done() and time.monotonic() < deadline:
                 for session in list(sessions):
                     with suppress(Exception):  # it may be closed by now
@@ -166,7 +166,7 @@ class Duck:
 
 
 def _explained(error: Exception) -> SourceError:
-    """Return an error of DuckDB as ours, with its first line only: the others show contents of the file."""
+    """Return a SourceError for an error of DuckDB, with its first line only: the others show contents of the file."""
     first_line = _PATH.sub("the file", str(error).splitlines()[0])
     for failure in _DISK_FAILURES:
         if failure in first_line:

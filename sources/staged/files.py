@@ -1,4 +1,4 @@
-"""Staged files: found by the hash of the content, and only as they were written."""
+"""Staged files, found by the hash of the content; a damaged file counts as missing."""
 
 import hashlib
 import json
@@ -8,16 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sources.staged.content import Content, Malformed
+from sources.staged.content import Content, MalformedRecord
 from sources.staged.staging_folder import ABOUT, ROWS, discard, refuse_foreign
 from sources.values import Kind
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
-    """A file as it was when it was staged. Its rows stand in `parquet`, without the records that made no sense.
+class StagedFile:
+    """A file as it was when it was staged. `parquet` holds its rows, without the malformed records.
 
-    `weights` are of each run of rows how many they are, and about how many bytes they take in memory.
+    `weights` hold for each run of rows their number and the approximate bytes that they take in memory.
     """
 
     id: str
@@ -26,8 +26,8 @@ class Staged:
     weights: tuple[tuple[int, int], ...]
 
 
-def staged(folder: Path, staged_id: str) -> Staged | None:
-    """Return the file staged under this id and mark it as used; None if it is missing, or isn't as it was written.
+def find_staged(folder: Path, staged_id: str) -> StagedFile | None:
+    """Return the file staged under this id and mark it as used; None if it is missing or damaged.
 
     Raises SourceUnavailable if others can write to the folder.
     """
@@ -38,8 +38,8 @@ def staged(folder: Path, staged_id: str) -> Staged | None:
         if digest(path / ROWS) == about["digest"]:
             os.utime(path / ABOUT)
             weights = tuple((rows, weight) for rows, weight in about["weights"])
-            return Staged(staged_id, path / ROWS, _content(about["content"]), weights)
-    except (FileNotFoundError, NotADirectoryError):  # nothing is, or somebody tidied up file by file
+            return StagedFile(staged_id, path / ROWS, _content(about["content"]), weights)
+    except (FileNotFoundError, NotADirectoryError):  # not staged, or partly deleted
         return None
     except (ValueError, KeyError, TypeError):
         pass
@@ -48,7 +48,7 @@ def staged(folder: Path, staged_id: str) -> Staged | None:
 
 
 def digest(rows: Path) -> str:
-    """Return the SHA-256 of a file, read again only if the file isn't the one that it was."""
+    """Return the SHA-256 of a file; it is read again only if the file has changed."""
     seen = rows.stat()
     return _digest_of(rows, (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
 
@@ -64,7 +64,7 @@ def _content(stored: dict[str, Any]) -> Content:
         columns=tuple(stored["columns"]),
         kinds=tuple(Kind(kind) for kind in stored["kinds"]),
         rows=stored["rows"],
-        malformed=tuple(Malformed(*fields) for fields in stored["malformed"]),
+        malformed=tuple(MalformedRecord(*fields) for fields in stored["malformed"]),
         holds_documents=stored["holds_documents"],
         has_more_columns=stored["has_more_columns"],
         blank_lines=None if stored["blank_lines"] is None else tuple(stored["blank_lines"]),

@@ -1,4 +1,4 @@
-"""Opening staged files: alike for all types of sources that lie below the import root."""
+"""Opening staged files, for all types of sources below the import root."""
 
 from domain.sources.source import Source
 from sources.opening import ImportRoot
@@ -17,7 +17,7 @@ class StagedOpener:
         return StagedSource(source.to_json(), root=root.folder, staging_folder=root.staging_folder, parser=root.parser)
 
     def follow(self, root: ImportRoot) -> None:
-        """The folder of an identity stays the same."""
+        """Do nothing: an identity keeps its folder."""
 
     async def aclose(self) -> None:
         """Hold nothing open."""

@@ -1,6 +1,6 @@
 """A process that stages one file: `python -m sources.staged.parse_file REQUEST`, for `sources.staged.parser` only.
 
-It answers with one line of JSON, and ends when its standard input does, which its parent holds open.
+It prints one line of JSON. It ends when its parent closes its standard input.
 """
 
 import errno
@@ -22,11 +22,11 @@ from sources.staged.staging_folder import make_own, sweep, workspace
 
 
 def main() -> None:
-    """Stage what the request asks for, and print its id, or the error's code and detail."""
+    """Stage the requested file; print the id of its staged form, or the error's code and detail."""
     request = json.loads(sys.argv[1])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal; it ends with its parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal; this process ends with its parent
     os.umask(0o077)
-    gc.disable()  # it would look at every value of a large document again and again, and finds nothing
+    gc.disable()  # it would visit every value of a large document again and again, in vain
     sys.stdout.write(json.dumps(_answer(request)))
 
 
@@ -73,7 +73,7 @@ def _limit(folder: Path, *, memory_bytes: int, staged_bytes: int) -> None:
 
 
 def _end_with_parent(path: Path) -> None:
-    """End when the parent is gone, however it went, and take the workspace along."""
+    """End once the parent is gone, for whatever reason, and remove the workspace."""
 
     def wait() -> None:
         os.read(sys.stdin.fileno(), 1)

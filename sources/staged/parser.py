@@ -1,4 +1,4 @@
-"""Reading files in processes of their own, with limits of memory and time that nothing in a file can pass."""
+"""Parsing files in separate processes, under limits of memory and time that no file can exceed."""
 
 import asyncio
 import json
@@ -15,20 +15,21 @@ from sources.staged.staging_folder import sweep
 from sources.threads import begin
 
 MEMORY_BYTES = 512 * 1024 * 1024
-"""Of the process's own allocations; its libraries, about 100 MB, don't count."""
+"""Limit of the process's own allocations; its libraries, about 100 MB, don't count."""
 SECONDS = 3600.0
-"""For a whole file; past it a file system hangs."""
+"""Limit for a whole file; only a hanging file system takes longer."""
 STAGED_BYTES = 20 * 1024**3
-"""The largest staged form; and it may take half of what is free, so that others of the disk don't feel it."""
-AT_ONCE = 2
+"""The largest staged form. It may also take at most half of the free space, to leave room for other users of the
+disk."""
+MAX_PROCESSES = 2
 _EXIT_SECONDS = 5.0
 _ALLOCATION = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
-"""Other pools, and one for each thread, reserve more than is used."""
+"""Arrow's other memory pools, and glibc's arena per thread, reserve more than is used."""
 _ERROR_BY_CODE = {error.code: error for error in (*SourceError.__subclasses__(), *SourceUnavailable.__subclasses__())}
 
 
 class ParserFailed(Exception):
-    """The process ended without an answer and without a signal; the text is its standard error."""
+    """The process ended without an answer and wasn't killed; the text is its standard error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +42,17 @@ class Limits:
 
 
 class Parser:
-    """Stages files, each in a process of its own. `permits` bound how many do at a time."""
+    """Stages files, each in a process of its own. `permits` bound the number of processes."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self.permits = asyncio.Semaphore(AT_ONCE)
+        self.permits = asyncio.Semaphore(MAX_PROCESSES)
 
     async def stage(self, *, root: Path, source: Mapping[str, str], folder: Path) -> str:
-        """Stage what a source names below the root, as `staging.stage` does, and return its id. May be cancelled.
+        """Stage a source's file below the root, as `staging.stage` does, and return its id. May be cancelled.
 
-        Neither the process nor anything unfinished is left behind. Raises SourceError; Unreadable past the limit of
-        memory, SourceTimeout past that of time.
+        Neither the process nor unfinished files remain then. Raises SourceError: Unreadable past the limit of memory,
+        SourceTimeout past that of time.
         """
         limits = {"memory_bytes": self._limits.memory_bytes, "staged_bytes": self._limits.staged_bytes}
         request = {"root": str(root), "source": dict(source), "folder": str(folder), **limits}
@@ -59,17 +60,17 @@ class Parser:
         process = await _start(json.dumps(request))
         try:
             async with asyncio.timeout(self._limits.seconds):
-                answer, log = await _outcome(process)
+                answer, log = await _output_of(process)
         except TimeoutError:
             raise SourceTimeout(f"{echoed(path)} wasn't read within {self._limits.seconds:g} seconds.") from None
         finally:
             if process.returncode != 0:
                 await _remove_process(process, folder)
         if process.returncode:
-            raise self._death(path, process.returncode, log)
-        return _id(json.loads(answer))
+            raise self._error_for_exit(path, process.returncode, log)
+        return _staged_id(json.loads(answer))
 
-    def _death(self, path: str, status: int, log: str) -> Exception:
+    def _error_for_exit(self, path: str, status: int, log: str) -> Exception:
         """Return the error for a process that ended without an answer."""
         if status in {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS}:
             limit = f"the {self._limits.memory_bytes >> 20} MiB of memory that reading a file may"
@@ -82,12 +83,12 @@ class Parser:
 
 async def _start(request: str) -> Process:
     command, ours = python_command("sources.staged.parse_file", request)
-    # A process that reads a stranger's file gets neither keys nor URLs.
+    # The file may be hostile, so the process gets neither keys nor URLs.
     environment = {"PYTHONPATH": ours["PYTHONPATH"], **_ALLOCATION}
     return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment)
 
 
-async def _outcome(process: Process) -> tuple[str, str]:
+async def _output_of(process: Process) -> tuple[str, str]:
     """Return the output of a process until its end: its answer, and its standard error."""
     if process.stdout is None or process.stderr is None:
         raise ValueError("the process was started without pipes")
@@ -95,14 +96,14 @@ async def _outcome(process: Process) -> tuple[str, str]:
     return answer.decode(), log.decode(errors="replace")
 
 
-def _id(answer: dict[str, str]) -> str:
+def _staged_id(answer: dict[str, str]) -> str:
     if "code" in answer:
         raise _ERROR_BY_CODE[answer["code"]](answer["detail"])
     return answer["id"]
 
 
 async def _remove_process(process: Process, folder: Path) -> None:
-    """Kill the process if it runs, and remove its files; don't wait for one that hangs in a file system."""
+    """Kill the process if it runs, and remove its files; don't wait for a process that hangs in a file system."""
     with suppress(ProcessLookupError):
         process.kill()
     with suppress(TimeoutError):

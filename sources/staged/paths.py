@@ -1,4 +1,4 @@
-"""Opening a file to import: only inside the import root, and the very file that was looked at."""
+"""Opening a file to import: only inside the import root, and only the file whose path was checked."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from sources.errors import SourceForbidden, SourceMissing, SourceRefused, Source
 
 @contextmanager
 def open_inside(root: Path, path: str, *, ending: str = "") -> Iterator[int]:
-    """Lend a descriptor, for reading, of the regular file at `path` below `root`; with an `ending`, of one beside it.
+    """Lend a read descriptor of the regular file at `path` below `root`; with an `ending`, of that file beside it.
 
     A link may lead to another place below the root. A folder or file that is replaced by a link meanwhile is refused:
     the path is resolved first, and then walked without following any link. Raises SourceForbidden for a path that
@@ -43,7 +43,7 @@ def _parts_below_root(root: Path, path: str) -> tuple[str, ...]:
     try:
         real_root = root.resolve(strict=True)
         real = (real_root / path).resolve()
-    except (OSError, RuntimeError, ValueError):  # no root; links that lead in circles; what can't be a name
+    except (OSError, RuntimeError, ValueError):  # no root, circular links, an impossible name
         raise SourceMissing(f"The way to {echoed(path)} can't be followed: is the import root there?") from None
     if not real.is_relative_to(real_root):
         raise SourceForbidden(f"{echoed(path)} leaves the import root through a link: name a file that lies below it.")
@@ -51,7 +51,7 @@ def _parts_below_root(root: Path, path: str) -> tuple[str, ...]:
 
 
 def _walk(root: Path, parts: tuple[str, ...]) -> int:
-    """Open each folder of the path relative to its parent, then the file; none follows a link or waits for a pipe."""
+    """Open each folder of the path relative to its parent, then the file; follows no link, waits for no pipe."""
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts[:-1]:

@@ -15,21 +15,21 @@ class Pinned(Protocol):
 
     @property
     def form(self) -> str:
-        """How it is read: a word that can stand in a file's name, without `-` but between such words."""
+        """How it is read: words of letters joined by `-`, as used in file names."""
         ...
 
     @property
     def content_hash(self) -> str:
-        """SHA-256, in hexadecimal digits, of all that its rows depend on."""
+        """SHA-256, in hexadecimal digits, of everything that determines the rows."""
         ...
 
     @property
     def has_changed(self) -> bool:
-        """Whether somebody wrote to it since it was pinned."""
+        """Whether it was written to since it was pinned."""
         ...
 
     def convert(self, to: Path) -> Content:
-        """Write its rows to `to`, as a `StagedWriter` does. Raises Unreadable for what isn't of its form."""
+        """Write its rows to `to`, as a `StagedWriter` does. Raises Unreadable if the content doesn't have its form."""
         ...
 
 
@@ -53,6 +53,6 @@ def copy(file: int, to: Path) -> None:
 
 
 def version(file: int) -> tuple[int, int, int]:
-    """Return a value that differs once somebody has written to an open file."""
+    """Return a value that changes with every write to an open file."""
     seen = os.fstat(file)
     return seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns

@@ -5,19 +5,19 @@ from typing import Any
 
 from domain.key_forms import KeyForm
 from sources.protocol import SourceRow
-from sources.staged.content import Content, Malformed
+from sources.staged.content import Content, MalformedRecord
 from sources.values import Kind, NotJson, parse_json, to_rows
 
 _FORM_BY_KIND = {Kind.NUMBER: KeyForm.DIGITS, Kind.FLOAT: KeyForm.FLOAT}
 
 
 def stored_columns(content: Content) -> str:
-    """Return the stored columns as they stand in a SELECT; records of them are what `to_source_rows` takes."""
+    """Return the stored columns for a SELECT whose records `to_source_rows` takes."""
     return ", ".join(f"c{number}" for number in range(len(content.kinds)))
 
 
 def key_forms(content: Content, key: Sequence[str]) -> Sequence[KeyForm]:
-    """Return how the columns of a key may be spelled; of documents, whose values have types of their own, nothing."""
+    """Return how the columns of a key may be spelled; nothing for documents, whose values have types of their own."""
     if content.holds_documents:
         return ()
     kind_by_name = dict(zip(content.columns, content.kinds, strict=True))
@@ -25,7 +25,7 @@ def key_forms(content: Content, key: Sequence[str]) -> Sequence[KeyForm]:
 
 
 def to_source_rows(content: Content, records: Sequence[Any], row_numbers: Iterable[int]) -> list[SourceRow]:
-    """Return stored records, whose numbers in Parquet are given, as rows of the file."""
+    """Return stored records as rows of the file; `row_numbers` are their numbers in Parquet."""
     positions = content.positions(row_numbers)
     if content.holds_documents:
         return [
@@ -35,13 +35,13 @@ def to_source_rows(content: Content, records: Sequence[Any], row_numbers: Iterab
     return to_rows(records, names=content.columns, kinds=content.kinds, positions=positions)
 
 
-def to_reject(malformed: Malformed) -> SourceRow:
-    """Return a record that made no sense as a row that is to be rejected."""
+def to_reject(malformed: MalformedRecord) -> SourceRow:
+    """Return a malformed record as a row that is to be rejected."""
     return SourceRow(malformed.position, {}, malformed.text, line=malformed.line)
 
 
 def _document(position: int, text: str | None, line: int | None) -> SourceRow:
-    """Return one JSON line as a row. Only an object has members; anything else is a defect."""
+    """Return a JSON line as a row. Any JSON value but an object is a defect."""
     if text is None:
         return SourceRow(position, {}, "the line isn't UTF-8", line=line)
     try:

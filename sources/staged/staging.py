@@ -10,21 +10,21 @@ from importlib import import_module
 from pathlib import Path
 
 from sources.errors import SourceUnavailable, Unreadable, echoed
-from sources.staged.files import digest, staged
+from sources.staged.files import digest, find_staged
 from sources.staged.pinned import Pinned
 from sources.staged.staging_folder import ABOUT, ROWS, finish
 from sources.staged.writer import read_weights
 
 VERSION = 4
-"""Raised whenever the same bytes are staged in another way, so that nobody reads the old form as the new one."""
+"""Raised whenever the staged form of the same bytes changes, so that an old form is never read as a new one."""
 
 
 def stage(*, file: int, source: Mapping[str, str], root: Path, folder: Path, workspace: Path) -> str:
-    """Stage what a spec's `source` names of its open file, unless that is staged already; return its id.
+    """Stage the content that a spec's `source` names in its open file, unless it is staged already; return its id.
 
-    The package of the source's type says how. Written in the workspace first and then renamed, so that nobody sees half
-    of it; of two processes, the second uses the first one's. Raises SourceError: Unreadable, or SourceUnavailable when
-    the file changes meanwhile.
+    The package of the source's type converts it. It is written in the workspace and then renamed, so that no process
+    sees an unfinished form; of two processes that race, the second uses the form of the first. Raises SourceError:
+    Unreadable, or SourceUnavailable when the file changes meanwhile.
     """
     names = {name: value for name, value in source.items() if name != "type"}
     conversion = import_module(f"sources.{source['type']}.conversion")
@@ -33,7 +33,7 @@ def stage(*, file: int, source: Mapping[str, str], root: Path, folder: Path, wor
     try:
         pinned: Pinned = conversion.pin(file=file, root=root, workspace=workspace, **names)
         staged_id = f"v{VERSION}-{pinned.form}-{pinned.content_hash}"
-        if staged(folder, staged_id):
+        if find_staged(folder, staged_id):
             return staged_id
         content = pinned.convert(rows)
     except Unreadable as error:

@@ -13,7 +13,7 @@ from secrets import token_hex
 from sources.errors import SourceUnavailable
 
 UNUSED_SECONDS = 7 * 86_400
-"""A file that no import read for that long is removed when another is staged; if needed, it is staged again."""
+"""A file that wasn't read for that long is removed when another is staged; if needed, it is staged again."""
 ROWS = "rows.parquet"
 ABOUT = "about.json"
 _UNFINISHED = ".unfinished"
@@ -22,16 +22,16 @@ _REMEDY = "remove it, and it is made anew; or set BREAKWATER_DATA_DIR to a folde
 
 
 def make_own(folder: Path) -> None:
-    """Make the folder if it isn't there. Raises SourceUnavailable for one that others can write."""
+    """Make the folder if it is missing. Raises SourceUnavailable if other users can write to it."""
     with suppress(FileExistsError):  # which may be a file or a link: looked at below
         folder.mkdir(mode=0o700, parents=True)
     refuse_foreign(folder)
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise SourceUnavailable if other users may have written into the folder; keep them from reading it.
+    """Raise SourceUnavailable if other users may have written to the folder; keep them from reading it.
 
-    One that isn't there is nobody's.
+    A missing folder passes.
     """
     try:
         found = folder.lstat()
@@ -49,7 +49,7 @@ def refuse_foreign(folder: Path) -> None:
 
 @contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
-    """Lend a new folder in which something is staged. It is removed at the end, unless `finish` renamed it.
+    """Lend a new folder for staging a file. It is removed at the end, unless `finish` renamed it.
 
     It is locked as long as this process lives, by which `sweep` knows the folders of dead processes.
     """
@@ -58,7 +58,7 @@ def workspace(folder: Path) -> Iterator[Path]:
     try:
         with (path / f"{_OWNER}.new").open("w") as owner:
             fcntl.flock(owner, fcntl.LOCK_EX)
-            # Nobody sees it before it is locked.
+            # No process sees it before it is locked.
             (path / f"{_OWNER}.new").rename(path / _OWNER)
             yield path
     finally:
@@ -66,7 +66,7 @@ def workspace(folder: Path) -> Iterator[Path]:
 
 
 def finish(path: Path, final: Path) -> None:
-    """Give a workspace its final name once all of it is on the disk; one of this name that is there already stays."""
+    """Give a workspace its final name once all of it is on the disk; an existing folder of this name stays."""
     (path / _OWNER).unlink()
     for part in (*path.iterdir(), path):
         descriptor = os.open(part, os.O_RDONLY)
@@ -84,7 +84,7 @@ def finish(path: Path, final: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove a staged file, first by its name: a folder under its own is always whole."""
+    """Remove a staged file. It is renamed first, so that a folder with a final name is always complete."""
     doomed = path.with_name(f"{path.name}.{token_hex(8)}{_UNFINISHED}")
     with suppress(FileNotFoundError):
         path.rename(doomed)
@@ -92,7 +92,7 @@ def discard(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove unfinished files of dead processes, and files that were long unused."""
+    """Remove unfinished files of dead processes, and files that weren't used for UNUSED_SECONDS."""
     oldest = time.time() - UNUSED_SECONDS
     for found in folder.glob(f"*{_UNFINISHED}"):
         if _is_left(found) or _last_used(found) < oldest:
@@ -103,7 +103,7 @@ def sweep(folder: Path) -> None:
 
 
 def _is_left(unfinished: Path) -> bool:
-    """Return whether its owner is dead. One that has no owner is being made, finished or discarded at this moment."""
+    """Return whether its owner is dead. A folder without an owner is being made, finished or discarded just now."""
     try:
         with (unfinished / _OWNER).open("r+") as owner:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,16 +12,16 @@ from pyarrow import parquet
 from sources.errors import Unreadable
 
 ROW_GROUP_ROWS = 8192
-"""A read decodes the groups it touches whole, and looks at all groups' headers: 500 rows of 1,000,000 took 5.7 ms with
+"""A read decodes whole groups, and reads all groups' headers: 500 rows of 1,000,000 took 5.7 ms with
 4,096, 4.0 with 8,192, 3.0 with 32,768 (2026-11-24), while memory and the cost of a small read grow with it."""
 ROW_GROUP_BYTES = 8 * 1024 * 1024
-"""A group of wide rows ends earlier: about as many bytes are in memory at once, or a single row that is wider."""
+"""A group of wide rows ends earlier: about so many bytes are in memory at once, or a single wider row."""
 ROW_GROUP_WEIGHT = 4 * ROW_GROUP_BYTES
-"""Likewise a group of rows that hold many values."""
+"""Limit of a group's rows by the memory of their values."""
 MAX_COLUMNS = 2_000
-"""Each takes buffers of its own wherever a batch is read: 500 rows of 2,000 took 180 MB (2026-11-30)."""
+"""Each column takes buffers in every read: 500 rows of 2,000 columns took 180 MB (2026-11-30)."""
 VALUE_BYTES = 32
-"""Bytes of a value in Python beside its text, or half of them."""
+"""Bytes of a Python value without its text, at least half of its real size."""
 _WEIGHTS = b"weights"
 
 
@@ -47,7 +47,7 @@ class StagedWriter:
     def write(self, columns: Sequence[pa.Array], *, values: int | None = None) -> None:
         """Append rows, given as one array per column, all of one length.
 
-        `values` are how many they hold in all, where some hold several.
+        `values` is the number of values in all rows, for columns that hold several values per row.
         """
         batch = pa.RecordBatch.from_arrays(list(columns), schema=self._schema)
         row_values = len(columns) if values is None else values / max(1, batch.num_rows)
@@ -73,7 +73,7 @@ class StagedWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Complete the file; after an error it is left as it is, for its folder to be removed."""
+        """Complete the file; after an error it is left incomplete, and its folder is removed."""
         if error is None:
             self._end_group()
             self._writer.add_key_value_metadata({_WEIGHTS: json.dumps(self._weights)})
@@ -81,7 +81,7 @@ class StagedWriter:
 
     @property
     def _weight(self) -> int:
-        """How many bytes the rows that wait take once they are read, about."""
+        """About how many bytes the buffered rows take once they are read."""
         return self._waiting_bytes + round(VALUE_BYTES * self._waiting_values)
 
     def _room(self, batch: pa.RecordBatch) -> int:
@@ -99,6 +99,6 @@ class StagedWriter:
 
 
 def read_weights(staged: Path) -> tuple[tuple[int, int], ...]:
-    """Return of each run of rows how many they are, and about how many bytes they take once they are read."""
+    """Return for each run of rows their number and about how many bytes they take once they are read."""
     metadata = parquet.read_metadata(staged).metadata
     return tuple((rows, weight) for rows, weight in json.loads(metadata[_WEIGHTS]))

@@ -1,4 +1,4 @@
-"""Where ranges begin, found while the keys of a source come by in order."""
+"""The first keys of ranges, found while a source's keys are read in order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from sources.suiteql.key import Values
 
 @dataclass(slots=True)
 class Cuts:
-    """The keys that ranges begin with, found while keys come by in order; equal keys stay together."""
+    """Collects the first keys of ranges while keys are read in order; equal keys stay together."""
 
     batch_size: int
     rows: int = 0
@@ -21,7 +21,7 @@ class Cuts:
     starts: dict[int, Values] = field(default_factory=dict)
 
     def take(self, key: Values) -> None:
-        """Take note of the next row's key."""
+        """Count the next row, with its key."""
         if key != self.last:
             self.last, self.first_row = key, self.rows
         if self.rows % self.batch_size == 0:
@@ -29,7 +29,7 @@ class Cuts:
         self.rows += 1
 
     def ranges(self, about: Mapping[str, Any]) -> list[SourceRange]:
-        """Return the ranges between the starts; the last goes through the last key."""
+        """Return the ranges between the first keys; the last range includes the last key."""
         if self.last is None:
             return []
         return between(self.starts, rows=self.rows, last=self.last, about=about, named="the key")

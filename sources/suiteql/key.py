@@ -1,4 +1,4 @@
-"""A key in SuiteQL: whether the service orders by it as it compares, and the conditions that cut along it."""
+"""A key in SuiteQL: whether the service's order agrees with its comparisons, and the conditions that cut along it."""
 
 import itertools
 import re
@@ -14,17 +14,17 @@ Values: TypeAlias = tuple[Any, ...]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NUMBER = re.compile(r"(?=.{1,16}$)(?:0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])")
-"""A number as a service shows one, of no more digits than a double holds. `00`, `1.50` and 20 digits are text."""
+"""A number in the service's spelling, of no more digits than a double holds. `00`, `1.50` and 20 digits are text."""
 MAX_COLUMNS = 4
 
 
 @dataclass(slots=True)
 class KeyOrder:
-    """The columns of a key, and in which ways the keys seen so far are ascending.
+    """The columns of a key, and the ways of comparing by which all keys so far are ascending.
 
-    The service may order text by the rules of a language and compare it byte by byte; ranges cut along such a key
-    would overlap and leave gaps. So each column is taken as numbers or as text in code points, and ways that
-    the keys contradict are struck off.
+    The service may order text by the rules of a language and compare it byte by byte; ranges cut along such a key would
+    overlap and leave gaps. So each column is compared as numbers or as text by code points, and a way that the keys
+    contradict is dropped.
     """
 
     columns: tuple[str, ...]
@@ -39,11 +39,11 @@ class KeyOrder:
 
     @property
     def numeric(self) -> tuple[bool, ...]:
-        """Which columns are compared as numbers, as far as the keys have shown."""
+        """The columns that are compared as numbers, by the keys seen so far."""
         return self.ways[0]
 
     def follow(self, key: Values) -> None:
-        """Take note of the next key in the service's order; raises KeyUnusable if no way remains."""
+        """Compare the next key in the service's order; raises KeyUnusable if no way of comparing remains."""
         if self._last != key:
             last = self._last
             self.ways = [way for way in self.ways if _is_ascending(last, key, way)]
@@ -52,7 +52,7 @@ class KeyOrder:
             raise KeyUnusable("The service doesn't order the key's values as it compares them.")
 
     def key_of(self, item: dict[str, Any]) -> Values:
-        """Return a row's key; raises KeyUnusable for values that no condition can name."""
+        """Return a row's key; raises KeyUnusable for values that can't stand in a condition."""
         key = tuple(item.get(column) for column in self.columns)
         if not all(isinstance(value, str | int) and not isinstance(value, bool) for value in key):
             raise KeyUnusable("The key has values that are neither text nor whole numbers.")
@@ -70,13 +70,13 @@ class KeyOrder:
 
 
 def compared(columns: Sequence[str], operator: str, values: Sequence[Any], numeric: Sequence[bool]) -> str:
-    """Return the condition that a key stands in this relation (`>=`, `<`, `<=`) to another."""
+    """Return the condition that compares a key with another by `>=`, `<` or `<=`."""
     literals = [literal(value, is_number=is_number) for value, is_number in zip(values, numeric, strict=True)]
     return key_ranges.compared(columns, operator, literals)
 
 
 def literal(value: Any, *, is_number: bool) -> str:
-    """Return a value as it stands in a query: digits, or text in quotes; raises KeyUnusable for other values."""
+    """Return a value as a literal of a query: digits, or quoted text; raises KeyUnusable for other values."""
     text = str(value)
     if is_number:
         if not _NUMBER.fullmatch(text):

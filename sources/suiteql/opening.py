@@ -22,7 +22,7 @@ class Opener:
         return SuiteqlSource(self._connection, source.query)
 
     def follow(self, reached: ReachedConnection) -> None:
-        """The queries of an identity stay the same; another token is another place."""
+        """Do nothing: an identity keeps its queries, and another token opens it anew."""
 
     async def aclose(self) -> None:
         """Close the service's connections."""

@@ -1,4 +1,4 @@
-"""One named query of a SuiteQL connection: it is wrapped, counted and paged here, and its keys are read in order."""
+"""A named query of a SuiteQL connection: wrapping it, counting, paging, and reading its keys in order."""
 
 import asyncio
 import hashlib
@@ -24,23 +24,23 @@ class NamedQuery:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the query's text, which every range carries: another text under the name has other rows."""
+        """A hash of the query's text, stored in every range: another text under the name has other rows."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
 
     def wrapped(self, selected: str, rest: str) -> str:
-        """Return a SELECT of some columns from the query, with the conditions and the order that `rest` adds."""
+        """Return a SELECT of some columns from the query; `rest` adds conditions and order."""
         # On lines of its own, so that a comment at the query's end doesn't swallow the bracket.
         return f"SELECT {selected} FROM (\n{self.text}\n) {rest}"
 
     async def columns(self) -> tuple[str, ...]:
-        """Return the names that the first page shows: the service leaves out null values."""
+        """Return the column names of the first page; the service leaves out null values."""
         if self._columns is None:
             page = await self._connection.page(self.text)
             self._columns = tuple(dict.fromkeys(name for item in page.items for name in item))
         return self._columns
 
     async def count(self) -> int:
-        """Return how many rows the query has, however many of them can be reached."""
+        """Return how many rows the query has, including those beyond the cap."""
         return await self._counted(self.text)
 
     async def count_without_key(self, order: KeyOrder) -> int:
@@ -48,7 +48,7 @@ class NamedQuery:
         return await self._counted(self.wrapped("*", f"WHERE NOT ({order.has_key})"))
 
     async def page(self, query: str, *, limit: int, offset: int) -> Page:
-        """Return one page of the query's own text or of a `wrapped` one, as the connection does."""
+        """Return a page of the query's own text or of a `wrapped` query, as the connection does."""
         return await self._connection.page(query, limit=limit, offset=offset)
 
     async def keys(self, order: KeyOrder) -> AsyncIterator[Values]:
@@ -77,7 +77,7 @@ class NamedQuery:
             condition = f"{order.has_key} AND {compared(order.columns, '>=', keys[-1], order.numeric)}"
 
     async def _counted(self, query: str) -> int:
-        """Count a query's rows; by the page's own total, which a service may cap, where it can't be wrapped."""
+        """Count a query's rows; if it can't be wrapped, take the page's total, which a service may cap."""
         try:
             page = await self._connection.page(f"SELECT COUNT(*) AS row_count FROM (\n{query}\n)", limit=1)
             return int(page.items[0]["row_count"])

@@ -16,11 +16,11 @@ from sources.values import NotJson, raw_json
 
 PATH = "/services/rest/query/v1/suiteql"
 MAX_CONCURRENT = 5
-"""Calls in flight per connection and process; NetSuite's own limit is per account, so several workers share it."""
+"""Calls in flight per connection and process; all workers share NetSuite's own limit, which is per account."""
 PAGE_ROWS = 1000
 """The largest page the service gives. An offset must be a multiple of the page."""
 OFFSET_CAP_ROWS = 99_000
-"""Rows of one query that can be reached by offset; the rows behind them take another query."""
+"""Rows of a query that can be reached by offset; rows beyond them take another query."""
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 3.0
 """Below the 5 s after which common servers close an idle connection."""
@@ -30,12 +30,12 @@ _BACKOFF_CAP_SECONDS = 30.0
 
 
 class QueryRefused(SourceRefused):
-    """The service understood the call and refuses this query; another query may do."""
+    """The service refuses this query; another query may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a query's rows, and how many the query has in all."""
+    """A page of a query's rows, and the number of all its rows."""
 
     items: list[dict[str, Any]]
     total: int
@@ -43,7 +43,7 @@ class Page:
 
 
 class SuiteqlConnection:
-    """A configured connection. `queries` are the named ones; a spec can ask for no other.
+    """A configured connection. A spec can name only its `queries`.
 
     `call_seconds` bounds one call, `retry_seconds` how long it is retried while the service is busy or unavailable.
     """
@@ -61,7 +61,7 @@ class SuiteqlConnection:
         self.queries = queries
         self._retry_seconds = retry_seconds
         self._call_seconds = call_seconds
-        # The only bound: the client's own would count the wait for a permit as part of a call's time.
+        # The client has no limit of its own: it would count the wait for a permit as part of a call's time.
         self._permits = asyncio.Semaphore(min(max_concurrent, MAX_CONCURRENT))
         self._url = base_url.rstrip("/") + PATH
         self._client = httpx2.AsyncClient(
@@ -80,14 +80,14 @@ class SuiteqlConnection:
         )
 
     async def page(self, query: str, *, limit: int = PAGE_ROWS, offset: int = 0) -> Page:
-        """Return one page of a query, asked again with growing, jittered waits while it is busy or unavailable.
+        """Return a page of a query; retry with growing, jittered waits while the service is busy or unavailable.
 
         `limit` is at most PAGE_ROWS, `offset` a multiple of it. Raises QueryRefused for a query that is refused,
         SourceRefused for the credentials, SourceBusy and SourceUnavailable once `retry_seconds` are over.
         """
 
         async def ask() -> Page:
-            async with self._permits:  # not between two tries: a call that waits holds no permit
+            async with self._permits:  # released between two tries: a waiting call holds no permit
                 return _page(await self._call(query, limit=limit, offset=offset))
 
         return await retry_within(ask, on=(SourceUnavailable,), seconds=self._retry_seconds, wait_seconds=_wait_seconds)
@@ -97,7 +97,7 @@ class SuiteqlConnection:
         await self._client.aclose()
 
     async def _call(self, query: str, *, limit: int, offset: int) -> Any:
-        """Post the query once, all of it within the limit. It only reads, so that repeating it is always safe."""
+        """Post the query once, within the limit. It only reads, so repeating it is always safe."""
         try:
             async with (
                 asyncio.timeout(self._call_seconds),
@@ -142,7 +142,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def _refusal(answer: httpx2.Response, content: bytes) -> SourceError:
-    """Return the error for an answer that is no success. Its own words may show values: only its code is shown."""
+    """Return the error for an unsuccessful answer. Its text may show values, so only its code is shown."""
     code = _error_code(content)
     shown = f"{answer.status_code}{f' {code}' if code else ''}"
     match answer.status_code:
@@ -161,7 +161,7 @@ def _refusal(answer: httpx2.Response, content: bytes) -> SourceError:
 
 
 def _wait_seconds(tries: int, error: SourceUnavailable) -> float:
-    """Return a wait that grows with full jitter, so that callers that were refused together don't return together."""
+    """Return a growing wait with full jitter, so that callers that were refused together don't retry together."""
     grown = random.random() * min(_BACKOFF_CAP_SECONDS, _BACKOFF_BASE_SECONDS * 2.0 ** min(tries, 16))  # noqa: S311
     asked = error.retry_after_seconds if isinstance(error, SourceBusy) else None
     return grown + (asked or 0.0)

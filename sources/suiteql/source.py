@@ -27,15 +27,15 @@ class SuiteqlSource:
 
     @property
     def survey_permit(self) -> AbstractAsyncContextManager[object]:
-        """Surveys don't wait for each other: the connection alternates between their calls."""
+        """No limit: the connection interleaves the calls of several surveys."""
         return nullcontext()
 
     async def columns(self) -> tuple[str, ...]:
-        """Return the names that the first page shows: the service leaves out null values."""
+        """Return the column names of the first page; the service leaves out null values."""
         return await self._query.columns()
 
     async def count(self) -> int:
-        """Return how many rows the query has, however many of them can be reached."""
+        """Return how many rows the query has, including those beyond the cap."""
         return await self._query.count()
 
     async def ranges(self, key: Sequence[str], batch_size: int) -> Survey:
@@ -54,7 +54,7 @@ class SuiteqlSource:
             return survey_by_position(self._query, rows, batch_size, why=error.detail)
 
     async def read(self, source_range: Mapping[str, Any]) -> list[SourceRow]:
-        """Return the rows of a range, by as many calls as it has pages.
+        """Return the rows of a range, by one call for each of its pages.
 
         Raises SourceChanged if another query is configured under this name than was surveyed, or if the range has come
         to hold more rows than a range may.
@@ -97,7 +97,7 @@ class SuiteqlSource:
 
 
 def _row(position: int, item: dict[str, Any]) -> SourceRow:
-    """Return a row of the service, whose values are JSON already; one that the database can't hold is a defect."""
+    """Return a row of the service, whose values are JSON already; a value that the database can't hold is a defect."""
     payload: dict[str, Any] = {}
     defect: str | None = None
     for name, value in item.items():

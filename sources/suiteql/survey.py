@@ -1,7 +1,7 @@
 """Surveys of a SuiteQL query: cut along its key, or by position up to the service's cap."""
 
 from sources.errors import KeyMissing, refuse_too_many_batches
-from sources.protocol import SourceRange, Survey, most_rows
+from sources.protocol import SourceRange, Survey, max_range_rows
 from sources.suiteql.cuts import Cuts
 from sources.suiteql.key import KeyOrder
 from sources.suiteql.query import NamedQuery
@@ -14,7 +14,7 @@ async def survey_along_key(query: NamedQuery, order: KeyOrder, rows: int, batch_
     Raises KeyMissing if more rows lack a key than a range may hold, and KeyUnusable if the service can't cut by it.
     """
     keyless = await query.count_without_key(order)
-    most = most_rows(batch_size)
+    most = max_range_rows(batch_size)
     if keyless > most:
         raise KeyMissing(f"{keyless} of {rows} rows have no value in the key ({order.listed}): choose another key.")
     refuse_too_many_batches(rows, batch_size)
@@ -30,7 +30,7 @@ async def survey_along_key(query: NamedQuery, order: KeyOrder, rows: int, batch_
 
 
 def survey_by_position(query: NamedQuery, rows: int, batch_size: int, *, why: str) -> Survey:
-    """Cut the query's `rows` by their number, incomplete beyond the cap. `why` says why the key isn't used."""
+    """Cut the query's `rows` by number, incomplete beyond the cap. `why` is the reason for not using the key."""
     page = min(batch_size, PAGE_ROWS)
     step = page * (batch_size // page)
     reachable = min(rows, OFFSET_CAP_ROWS)

@@ -12,7 +12,7 @@ from typing import Any
 from tests.corpus.decoding import NO_TEXT, OTHER_ENCODING, UTF_32, decoded
 from tests.corpus.expected import Expected, Record, Refusal, Reject, Row, refused
 
-DEEPEST = 100
+MAX_DEPTH = 100
 """Lists and objects in each other, the line's own object included."""
 WIDEST = 2**63
 """Integers of more than 64 bits arrive as text."""
@@ -83,9 +83,9 @@ def _can_be_held(value: Any, depth: int = 1) -> bool:
     if isinstance(value, str):
         return "\0" not in value and not NO_TEXT.search(value)
     if isinstance(value, dict):
-        return depth <= DEEPEST and all(
+        return depth <= MAX_DEPTH and all(
             _can_be_held(name) and _can_be_held(item, depth + 1) for name, item in value.items()
         )
     if isinstance(value, list):
-        return depth <= DEEPEST and all(_can_be_held(item, depth + 1) for item in value)
+        return depth <= MAX_DEPTH and all(_can_be_held(item, depth + 1) for item in value)
     return True

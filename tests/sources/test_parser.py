@@ -13,7 +13,7 @@ import pytest
 
 from sources.errors import SourceMissing, SourceTimeout, SourceUnavailable, Unreadable
 from sources.file.source import FileSource
-from sources.staged.parser import AT_ONCE, Limits, Parser
+from sources.staged.parser import MAX_PROCESSES, Limits, Parser
 from tests.support.reading_sources import ParserHere, compress, held_loop_at_most, payloads, read_all
 from tests.support.waiting import eventually, eventually_async
 
@@ -186,5 +186,5 @@ async def test_few_files_are_staged_at_a_time(root, staging):
             await source.ranges(["id"], 1)
         await source.aclose()
 
-    await asyncio.gather(*map(survey, range(AT_ONCE + 3)))
-    assert parser.most == AT_ONCE
+    await asyncio.gather(*map(survey, range(MAX_PROCESSES + 3)))
+    assert parser.most == MAX_PROCESSES
