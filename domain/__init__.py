@@ -1,1 +1,1 @@
-"""What a job is, what it will run and which states it may take. Pure: no I/O, clock, randomness or logging."""
+"""Jobs, their specs, plans and states. Pure: no I/O, clock, randomness or logging."""

@@ -1,15 +1,16 @@
-"""How many batches an import may have, and which size of a batch keeps to that."""
+"""The largest number of batches of an import, and the batch sizes that keep to it."""
 
 MAX_BATCH_SIZE = 10_000
-"""Rows of a batch: it is read, written and, after a crash, repeated as one."""
+"""Rows of a batch, which is read, written and, after a crash, repeated as a whole."""
 MAX_BATCHES = 100_000
 """Batches of an import: planning them is one transaction of about a second, and 200 MiB in its worker."""
 
 
 def least_batch_size(rows: int, record_types: int) -> int | None:
-    """Return a batch size that cuts so many rows of so many record types into few enough batches; None if none does.
+    """Return a batch size that keeps this many rows and record types within MAX_BATCHES; None if no size does.
 
-    Each record type may have two batches more than its rows fill: its last, and one of rows without a key.
+    Each record type may have two more batches than its rows fill: a last, partly filled one, and one of rows without a
+    key.
     """
     size = -(-rows // (MAX_BATCHES - 2 * record_types))
     return max(1, size) if size <= MAX_BATCH_SIZE else None

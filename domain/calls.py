@@ -1,4 +1,4 @@
-"""The names a call carries to its provider: the same again after an ambiguous end, new ones after an answer."""
+"""The keys and trace ids that calls carry: repeated after an ambiguous end, new after an answer."""
 
 from hashlib import blake2b
 from typing import NamedTuple

@@ -1,8 +1,8 @@
-"""Whether an answer is whole, cut or filtered, by the word with which its provider says why it ended.
+"""Whether an answer is whole, cut or filtered, by the finish reason that its provider gives.
 
 The words are those of OpenAI's chat completions and of the servers and gateways that answer in that form with their
-own: Anthropic, Bedrock, Cohere, DeepSeek, Gemini, Mistral, text-generation-inference, vLLM, Zhipu. They are compared
-in lower case, with `_` for whatever else stands between words, and without the name of their enumeration.
+own: Anthropic, Bedrock, Cohere, DeepSeek, Gemini, Mistral, text-generation-inference, vLLM, Zhipu. They are compared in
+lower case, with `_` between words, and without the name of their enumeration.
 """
 
 import re
@@ -50,15 +50,15 @@ _ENDING_BY_WORD = {
 
 
 def ending_of(finish_reason: str | None) -> Ending | None:
-    """Return what a provider's word for the end of an answer means; None where it gives none, or an unknown one."""
+    """Return the ending that a provider's finish reason means; None if it gives none, or an unknown one."""
     if finish_reason is None:
         return None
-    word, _, _ = finish_reason.partition(":")  # what follows is which filter it was
+    word, _, _ = finish_reason.partition(":")  # the rest names the filter
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word)
     plain = re.sub(r"[^a-z0-9]+", "_", parted.lower()).strip("_")
     return _ENDING_BY_WORD.get(plain.removeprefix("finish_reason_"))
 
 
 def is_whole(ending: Ending | None) -> bool | None:
-    """Return `is_complete` of an answer that ended like this: None where that is unknown."""
+    """Return `is_complete` for an ending; None if it is unknown."""
     return None if ending is None else ending is Ending.WHOLE

@@ -3,7 +3,7 @@
 BreakwaterError
 ├── SpecRejected          a well-formed spec that can't be taken, with one FieldError per reason
 ├── ParametersRejected    parameters, or members of an action's body, that can't be taken, with one error each
-├── Conflict              what is asked contradicts what is stored
+├── Conflict              the request contradicts the stored state
 │   ├── JobIdConflict         the id exists with another spec
 │   ├── DuplicateJob          `on_duplicate: reject` and the same spec is active or completed recently
 │   ├── KeyInFlight           the first request with this Idempotency-Key hasn't ended
@@ -11,7 +11,7 @@ BreakwaterError
 │   ├── JobCancelled          nothing of a cancelled job runs again
 │   ├── ImportSuperseded      a newer import of the same record type completed
 │   ├── DatasetChanging       another import loads the same record type now
-│   └── ExecutionNotUnknown   only what ended ambiguously can be resolved, and only once
+│   └── ExecutionNotUnknown   only an execution with an ambiguous end can be resolved, and only once
 ├── KeyReused             the Idempotency-Key came with another body before
 ├── NotFound              no such thing for this tenant
 └── Overloaded            the backlog is full, or a store is unavailable: come back later
@@ -63,7 +63,7 @@ def shared_code(errors: Sequence[FieldError | ParameterError]) -> str | None:
 
 
 class BreakwaterError(Exception):
-    """Something the caller can mend."""
+    """An error that the caller can fix."""
 
     code = "error"
 
@@ -74,7 +74,7 @@ class BreakwaterError(Exception):
 
 
 class SpecRejected(BreakwaterError):
-    """The body is well-formed but can't be taken as a job; its code is that of the reasons if they share one."""
+    """The body is well-formed but can't become a job; if the reasons share a code, it is the error's code."""
 
     code = "spec_rejected"
 
@@ -87,7 +87,7 @@ class SpecRejected(BreakwaterError):
 class ParametersRejected(BreakwaterError):
     """A parameter of the request, or a member of an action's body, can't be taken.
 
-    Its code is that of the reasons if they share one.
+    If the reasons share a code, it is the error's code.
     """
 
     code = "invalid_parameters"
@@ -99,7 +99,7 @@ class ParametersRejected(BreakwaterError):
 
 
 class Conflict(BreakwaterError):
-    """What is asked contradicts what is stored; nothing was changed."""
+    """The request contradicts the stored state; nothing was changed."""
 
     code = "conflict"
 
@@ -141,7 +141,7 @@ class KindNotServed(Conflict):
 
 
 class ImportSuperseded(Conflict):
-    """A newer import of the same record type completed: what this one still had to write is out of date."""
+    """A newer import of the same record type completed, so the rows still to be written are out of date."""
 
     code = "superseded"
 

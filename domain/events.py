@@ -1,4 +1,4 @@
-"""The types of events: what may happen to a job, in words for the readers of its timeline."""
+"""The types of events in a job's timeline, each with a description for its readers."""
 
 from collections.abc import Mapping
 
@@ -14,5 +14,5 @@ EVENT_TYPES: Mapping[str, str] = {
     "lease_released": "a person took a batch from its worker",
     "accepted_anew": "a configuration was applied that names other providers or sources for it",
 }
-"""What each type means. The database knows the same types, and refuses to write another."""
+"""The descriptions by type. The database knows the same types, and refuses others."""
 EVENT_TYPES_IN_WORDS = " ".join(f"`{name}`: {meaning}." for name, meaning in EVENT_TYPES.items())

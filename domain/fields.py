@@ -1,4 +1,4 @@
-"""Which fields each layout of a submitted body knows, and where a field belongs that was written elsewhere.
+"""The fields of each layout of a submitted body, and the right places of misplaced fields.
 
 Tables only. Homes are pointers below the object that holds the spec.
 """

@@ -1,10 +1,10 @@
-"""Say whether two specs or two bodies are the same: canonical JSON, its hashes, and where two values differ.
+"""Comparing specs and bodies: canonical JSON, its hashes, and the places where two values differ.
 
 Canonical JSON here: keys in code point order, text in NFC, no white space, and one spelling for each number, so that
 300, 300.0 and 3e2 are equal while 1, true and "1" are three values. Exact JSON differs in two things that a provider
-sees and answers by: the members of an object keep their order, and text stays as it is. It is used for the values of
-`parameters`, and only where that makes a difference: the prefix then is `h2:` or `b2:`. A change of anything here needs
-a new prefix, since stored hashes would no longer match; golden vectors in the tests hold it still.
+sees and that change its answers: the members of an object keep their order, and text stays as it is. It is used for the
+values of `parameters`, and only where that makes a difference: the prefix then is `h2:` or `b2:`. A change of anything
+here needs a new prefix, since stored hashes would no longer match; golden vectors in the tests hold it still.
 """
 
 import json
@@ -32,7 +32,7 @@ _H1_POLICY = (
     "delivery",
     "on_paused",
 )
-"""What `h1:` hashes of a policy. Fields that came later count where they aren't at their default, under `h2:`."""
+"""The fields of a policy that `h1:` hashes. Later fields count only if they aren't at their default, under `h2:`."""
 _LATER_POLICY = tuple((field.name, field.default) for field in fields(Policy) if field.name not in _H1_POLICY)
 _ID = attrgetter("id")
 _quote = json.encoder.encode_basestring
@@ -40,7 +40,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 
 
 def spec_hash(spec: JobSpec) -> str:
-    """Return `h1:` or `h2:` and 64 hex digits over what makes two inference specs the same work.
+    """Return the hash that two inference specs share if they are the same work: `h1:` or `h2:` and 64 hex digits.
 
     `h2:` where the policy uses a field that came after `h1:` was frozen, or `parameters` hold objects or text that
     isn't in NFC: a provider sees the order of their members, and which form the text has. A parameter that is null
@@ -53,10 +53,10 @@ def spec_hash(spec: JobSpec) -> str:
 
 
 def import_hash(spec: ImportSpec) -> str:
-    """Return `h1:` and 64 hex digits over what makes two imports the same work.
+    """Return the hash that two imports share if they are the same work: `h1:` and 64 hex digits.
 
-    Kind, name, dataset, record types and policy count; the order of record types and of what they depend on does not,
-    that of a key's columns does. Never counted: id, on_duplicate and metadata.
+    Kind, name, dataset, record types and policy count; the order of record types and of their dependencies does not,
+    the order of a key's columns does. Never counted: id, on_duplicate and metadata.
     """
     return "h1:" + _sha256(import_identity_json(spec))
 
@@ -64,8 +64,8 @@ def import_hash(spec: ImportSpec) -> str:
 def body_hash(body: object) -> str:
     """Return `b1:` or `b2:` and 64 hex digits over a submitted body, to compare it under an Idempotency-Key.
 
-    `b2:` where `parameters` anywhere in it hold what only exact JSON distinguishes, as under `h2:`. Expects a body that
-    `normalize` took: its depth and numbers are bounded.
+    `b2:` where any `parameters` in it hold values that only exact JSON distinguishes, as under `h2:`. Expects a body
+    that `normalize` took: its depth and numbers are bounded.
     """
     if _has_exact_parameters(body):
         return "b2:" + _sha256(_encode(_canonical_but_parameters(body)))
@@ -73,12 +73,12 @@ def body_hash(body: object) -> str:
 
 
 def is_same_body(stored_hash: str, body: object) -> bool:
-    """Say whether `body` hashes to what was stored, by the version that it was stored under."""
+    """Say whether `body` has the stored hash, by the version of that hash."""
     return stored_hash == ("b1:" + _sha256(canonical_json(body)) if stored_hash.startswith("b1:") else body_hash(body))
 
 
 def canonical_json(value: object) -> str:
-    """Return the one text of a JSON value."""
+    """Return the canonical text of a JSON value."""
     return _encode(_canonical(value))
 
 
@@ -89,7 +89,7 @@ def _sha256(text: str) -> str:
 def identity_json(spec: JobSpec) -> str:
     """Return the canonical JSON that `spec_hash` hashes; the texts of a normalized spec are composed already.
 
-    Written out rather than encoded from objects: that takes a third of the time, and each POST does it.
+    The text is assembled rather than encoded from objects: that takes a third of the time, and each POST does it.
     """
     regions = {regions: _regions_json(regions) for regions in {model.regions for model in spec.models}}
     models = ",".join([_model_json(model, regions[model.regions]) for model in sorted(spec.models, key=_ID)])
@@ -139,7 +139,7 @@ def _needs_h2(spec: JobSpec) -> bool:
 def import_identity_json(spec: ImportSpec) -> str:
     """Return the canonical JSON that `spec_hash` hashes for an import.
 
-    Texts stay as they are: two paths or columns that differ in their Unicode form only may be two.
+    Texts stay as they are: paths or columns that differ only in their Unicode form may be different ones.
     """
     return _encode(
         {
@@ -238,10 +238,11 @@ def _canonical_object(members: dict[str, Any]) -> dict[str, Any]:
 
 
 def differences(a: object, b: object, *, limit: int = MAX_DIFFERENCES) -> list[str]:
-    """Return pointers to where two JSON values differ, at most `limit`; equal values give none.
+    """Return pointers to the differences of two JSON values, at most `limit`; equal values give none.
 
     Compared as `body_hash` compares. A pointer ends where one side has no such member or the types differ. Never
-    contains a value. Where nothing but the order of members or the form of text differs, the parameters that do.
+    contains a value. If only the order of members or the form of text differs, the pointers name the parameters that
+    differ.
     """
     found = list(islice(_differences(_canonical(a), _canonical(b), ""), limit))
     return found or list(islice(_exact_differences(a, b, ""), limit))

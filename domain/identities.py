@@ -1,6 +1,7 @@
-"""Identities: what makes something that is called or read what it is; a job names those that may answer it.
+"""Identities of providers and sources: their type, address and the like; a job names those that may serve it.
 
-Limits, time limits, names of key variables, pauses and spellings are none of it: they may change under a running job.
+Limits, time limits, names of key variables, pauses and spellings aren't part of an identity: they may change while a
+job runs.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from domain.sources.source import ConnectionSource, Source
 
 
 class IdentityKind(StrEnum):
-    """What an identity is of."""
+    """The kinds of things that have an identity."""
 
     PROVIDER = "provider"
     CONNECTION = "connection"
@@ -20,14 +21,14 @@ class IdentityKind(StrEnum):
 
 
 class IdentityKey(NamedTuple):
-    """What a configuration has one identity of: a provider in a region, a connection, or the root of imports."""
+    """The name of an identity in a configuration: a provider in a region, a connection, or the root of imports."""
 
     kind: IdentityKind
     name: str
     region: str
 
     def __str__(self) -> str:
-        """Return it as a sentence names it."""
+        """Return the name for a sentence."""
         match self.kind:
             case IdentityKind.PROVIDER:
                 return f"provider {self.name} in {self.region}"
@@ -60,7 +61,7 @@ def of_provider(name: str, region: str) -> IdentityKey:
 
 
 def of_source(source: Source) -> IdentityKey:
-    """Return the key of what an import reads."""
+    """Return the key of a source's connection, or of the root of imports."""
     if isinstance(source, ConnectionSource):
         return IdentityKey(IdentityKind.CONNECTION, source.connection, "")
     return IMPORT_ROOT

@@ -1,6 +1,6 @@
-"""Which fields an import knows, where one belongs that was written elsewhere, and why some can't be there at all.
+"""The fields of an import, the right places of misplaced fields, and why some fields can't be part of an import.
 
-Tables only. Homes are pointers below the object that the table is for.
+Tables only. The right places are pointers below the object that the table is for.
 """
 
 from collections.abc import Mapping

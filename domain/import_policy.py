@@ -24,7 +24,7 @@ COUNT_BOUNDS = (MIN_SECONDS, MAX_CALL_SECONDS)
 
 
 def read_import_policy(part: Part | None, findings: Findings) -> ImportPolicy:
-    """Return the policy with defaults for what isn't given; null is no value here, since nothing is unlimited."""
+    """Return the policy with defaults for absent fields; null is refused, since nothing is unlimited."""
     if part is None:
         return ImportPolicy()
     members = read_object(part, findings)

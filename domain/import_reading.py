@@ -1,6 +1,6 @@
-"""Turn a submitted import into the spec that will run, or say everything that keeps it from running.
+"""Turn a submitted import into the spec that will run, or report every error in it.
 
-`normalize.py` decides that a body is an import; what can't be stored has been refused before.
+`normalize.py` decides that a body is an import; values that can't be stored have been refused before.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from domain.waves import level_by_id
 
 @dataclass(frozen=True, slots=True)
 class PlannedImport:
-    """How much an import plans. Numbers that only a COUNT gives are None until coordination has counted."""
+    """The size of an import's plan. Numbers that only a COUNT gives are None until coordination has counted."""
 
     record_types: int
     levels: int
@@ -71,7 +71,7 @@ def _plan(spec: ImportSpec) -> PlannedImport:
 
 
 def _read_names(parts: Mapping[str, Part], findings: Findings) -> tuple[str, str]:
-    """Return name and dataset, each of which stands in for the other.
+    """Return name and dataset; each is the default of the other.
 
     There is no default for both: imports that name neither would load into each other's rows.
     """

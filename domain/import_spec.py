@@ -1,6 +1,6 @@
-"""The normalized import spec: which record types are loaded from where, in which order, into which dataset.
+"""The normalized import spec: its record types, their sources and order, and the dataset.
 
-Only shapes and their JSON form live here; how a submitted body becomes one is in `import_reading.py`.
+Only shapes and their JSON form live here; `import_reading.py` reads a submitted body.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class RecordType:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Rebuild a record type from what `to_json` gave."""
+        """Rebuild a record type from the result of `to_json`."""
         return cls(
             id=stored["id"],
             key=tuple(stored["key"]),
@@ -86,7 +86,7 @@ class ImportSpec:
 
     @property
     def cells(self) -> None:
-        """None: what there is to read is counted by its coordination."""
+        """None: coordination counts the rows."""
         return None
 
     def to_json(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class ImportSpec:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Rebuild a spec from what `to_json` gave; for stored specs only, nothing is checked again."""
+        """Rebuild a stored spec from the result of `to_json`; nothing is checked again."""
         return cls(
             id=stored["id"],
             name=stored["name"],

@@ -1,4 +1,4 @@
-"""Turn a submitted inference job into the spec that will run, or say everything that keeps it from running.
+"""Turn a submitted inference job into the spec that will run, or report every error in it.
 
 The layout is brought to its plain form, each member is read against the registry, and the plan is counted by
 multiplying. All errors of a body are reported at once. `normalize.py` decides that a body is of this kind.
@@ -30,7 +30,7 @@ EXPECTATIONS = ("expected_executions", "total_executions_expected")
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """How much a spec plans; `executions` counts its cells."""
+    """The size of a spec's plan; `executions` counts its cells."""
 
     models: int
     regions: int
@@ -74,7 +74,7 @@ def normalize_inference(body: Mapping[str, Any], registry: Registry) -> Normaliz
 
 
 def _finish(spec: JobSpec, draft: Draft, scope: Scope) -> Normalized[JobSpec]:
-    """Count the plan, compare it with what the body states about it, and seal the result."""
+    """Count the plan, compare it with the body's own statements about it, and return the result."""
     findings = scope.findings
     if not findings.errors:
         _refuse_too_many_cells(spec.planned, scope)
@@ -94,7 +94,7 @@ def _finish(spec: JobSpec, draft: Draft, scope: Scope) -> Normalized[JobSpec]:
 
 
 def _identities(spec: JobSpec, registry: Registry) -> tuple[IdentityKey, ...]:
-    """Return what may answer a spec, each once and in the spec's order."""
+    """Return the identities that may answer a spec, each once and in the spec's order."""
     keys = (of_provider(registry.serving(model.provider), region) for model in spec.models for region in model.regions)
     return tuple(dict.fromkeys(keys))
 
@@ -156,7 +156,7 @@ def _refuse_missing_models(draft: Draft, reading: ModelReading) -> tuple[Model, 
 
 
 def _note_other_models(models: tuple[Model, ...], listed: Part | None, kept: str, findings: Findings) -> None:
-    """Note that `metadata.models` names other models than the ones that run."""
+    """Note that `metadata.models` names other models than those that run."""
     if listed is None:
         return
     stated = listed.value if isinstance(listed.value, list) else [None]
@@ -207,7 +207,7 @@ def _note_unused_regions(spec: JobSpec, run_regions: tuple[str, ...], draft: Dra
 
 
 def _note_wrong_expectations(spec: JobSpec, planned: Planned, draft: Draft, findings: Findings) -> None:
-    """Note statements of the metadata that the plan doesn't bear out."""
+    """Note statements of the metadata that contradict the plan."""
     for name in EXPECTATIONS:
         stated = spec.metadata.get(name)
         if stated is not None and (stated != planned.executions or isinstance(stated, bool)):

@@ -1,4 +1,4 @@
-"""Parts of keys that compare equal in their source though they are spelled otherwise, and the spelling they share."""
+"""Parts of keys that are equal in their source but spelled differently, and their shared spelling."""
 
 import re
 from enum import StrEnum
@@ -7,10 +7,10 @@ _FRACTION = re.compile(r"-?\d+\.\d+")
 
 
 class KeyForm(StrEnum):
-    """How the values of a key's column may be spelled."""
+    """The ways in which equal values of a key's column may be spelled."""
 
     EXACT = "exact"
-    """In one way: what compares equal has the same text."""
+    """In one way: equal values have the same text."""
     DIGITS = "digits"
     """Decimal numbers: `1.0` and `1.00` are equal."""
     PADDED = "padded"
@@ -20,7 +20,7 @@ class KeyForm(StrEnum):
 
 
 MAY_BE_RESPELLED = {KeyForm.DIGITS: "%.%0%", KeyForm.PADDED: "% %", KeyForm.FLOAT: "%-0.0%"}
-"""What the text of a key is LIKE if a part of that form may not be in the spelling that equals share."""
+"""LIKE patterns by form: a key whose text matches may not have the shared spelling."""
 
 
 def shared_digits(text: str) -> str:
@@ -31,7 +31,7 @@ def shared_digits(text: str) -> str:
 
 
 def shared_spelling(text: str, form: KeyForm) -> str:
-    """Return the text of a key's part as all that compare equal to it are spelled."""
+    """Return the shared spelling of all values that are equal to a key's part."""
     match form:
         case KeyForm.DIGITS:
             return shared_digits(text)

@@ -1,4 +1,4 @@
-"""What a kind of job is in the domain: how a submitted body becomes its spec, and what such a spec asks for.
+"""The interface of job kinds in the domain: reading a submitted body as a spec, and the size of the spec's plan.
 
 The kinds themselves stand in modules of their own (`inference_reading.py`, `import_reading.py`); none is named here.
 """
@@ -27,7 +27,7 @@ class Spec(Protocol):
 
     @property
     def name(self) -> str:
-        """What the client calls the job."""
+        """The job's name, given by the client."""
 
     @property
     def on_duplicate(self) -> OnDuplicate:
@@ -35,14 +35,14 @@ class Spec(Protocol):
 
     @property
     def cells(self) -> CellPlan | None:
-        """The cells that it plans; None where only coordination finds out what there is to do."""
+        """The cells that it plans; None if coordination counts the work."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as the API shows it and as the database keeps it."""
 
 
 class PlannedCounts(Protocol):
-    """How much a spec plans."""
+    """The size of a spec's plan."""
 
     def to_json(self) -> Mapping[str, int | None]:
         """Return the `planned` member of an answer."""
@@ -56,10 +56,10 @@ SpecT_co = TypeVar("SpecT_co", bound=Spec, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Normalized(Generic[SpecT_co]):
-    """A spec as it will run, with what was understood differently from how it was written.
+    """A spec as it will run, with notes where it differs from the submitted body.
 
-    `wanted` are the identities that may answer it, each once. `pauses` are the reasons against making a new job of it
-    now; what was made before is still joined and answered.
+    `wanted` are the identities that may answer it, each once. `pauses` are the reasons against a new job of it now;
+    earlier jobs are still joined and answered.
     """
 
     spec: SpecT_co
@@ -79,9 +79,9 @@ class Normalized(Generic[SpecT_co]):
 class SpecKind:
     """A kind as the domain knows it. `normalize` reads a body; it raises SpecRejected with every error found.
 
-    `own_members` are those that no other kind has, each with what to say where it stands in a body that names no kind.
-    `no_envelope` says why a body of this kind isn't taken inside `jobspec`; None where it is. `parts` are what belongs
-    to its jobs beyond what belongs to all (executions, waves and so on), as their paths name it.
+    `own_members` are those that no other kind has, each with the sentence for a body that has it and names no kind.
+    `no_envelope` says why a body of this kind isn't accepted inside `jobspec`; None if it is. `parts` name the parts
+    that its jobs have beside those of all jobs (executions, waves and so on), as in their paths.
     """
 
     name: str

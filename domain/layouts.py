@@ -1,10 +1,10 @@
-"""Bring the accepted layouts to one plain form, keeping for each value the pointer to where the client wrote it.
+"""Bring the accepted layouts to one plain form, and keep each value's pointer in the submitted body.
 
     plain       the members of a spec at the top
     benchmark   `benchmark`, `constraints` and `metadata` beside them; timeouts there are integer nanoseconds
     envelope    `{jobspec, target_regions, …}` around the benchmark layout
 
-What the values must be is not decided here, only where they stand and whether a field is known.
+Values aren't checked here, only their places and whether a field is known.
 """
 
 from collections.abc import Mapping
@@ -40,11 +40,11 @@ _NANOSECONDS = 1_000_000_000
 
 @dataclass(slots=True)
 class Draft:
-    """The plain form of a body, unread. `parts` has the given members by name; null counts as not given.
+    """The plain form of a body, unread. `parts` has the given members by name; null counts as absent.
 
     `root` points to the object that holds the spec, `regions_at` to where the job's regions stand or belong.
     `policy` has a part per given field, null included. `prompt` is asked if there are no questions. `envelope_regions`
-    must equal the job's. `extensions` gathers what has no effect.
+    must equal the job's. `extensions` collects the values that have no effect.
     """
 
     root: str
@@ -72,7 +72,7 @@ def read_draft(body: Mapping[str, Any], findings: Findings) -> Draft:
 
 
 def _parts(members: Mapping[str, Any], at: str) -> dict[str, Part]:
-    """Return what is given; names of known fields need no escaping in pointers."""
+    """Return the members that are given; names of known fields need no escaping in pointers."""
     return {
         name: Part(value, f"{at}/{name}")
         for name, value in members.items()
@@ -114,7 +114,7 @@ def _take_envelope_regions(draft: Draft, regions: Part | None, findings: Finding
 
 def _read_benchmark_layout(body: Mapping[str, Any], root: str, findings: Findings) -> Draft:
     refuse_unknown(body, BENCHMARK_TOP_FIELDS | MISPLACED.keys(), root, findings, homes=BENCHMARK_HOMES, root=root)
-    parts = _parts(body, root)  # with regions that stand one level too high, for want of others
+    parts = _parts(body, root)  # or regions that stand one level too high, if there are no others
     parts.pop("extensions", None)
     draft = Draft(
         root,
@@ -137,7 +137,7 @@ def _part(members: Mapping[str, Any], name: str, at: str) -> Part | None:
 
 
 def _take_id(body: Mapping[str, Any], draft: Draft, findings: Findings) -> None:
-    """Let `jobspec_id` stand in for an absent `id`."""
+    """Take `jobspec_id` for an absent `id`."""
     other = _part(body, "jobspec_id", draft.root)
     if other is None:
         return
@@ -161,7 +161,7 @@ def _take_benchmark(part: Part | None, draft: Draft, findings: Findings) -> None
 
 
 def _take_name(name: Part | None, draft: Draft, findings: Findings) -> None:
-    """Let the benchmark's name be the job's unless the body names the job itself."""
+    """Take the benchmark's name for the job unless the body names the job itself."""
     if name is None:
         return
     given = draft.parts.setdefault("name", name)
@@ -199,7 +199,7 @@ def _take_constraints(part: Part | None, draft: Draft, findings: Findings) -> No
 
 
 def _take_misplaced(body: Mapping[str, Any], draft: Draft, findings: Findings) -> None:
-    """Refuse what stands one level too high; go on with it, so that it isn't called missing as well."""
+    """Refuse members that stand one level too high, but read them, so that they aren't reported as missing as well."""
     for name, home in MISPLACED.items():
         part = _part(body, name, draft.root)
         if part is not None:
@@ -222,7 +222,7 @@ def read_nanoseconds(part: Part | None, findings: Findings) -> Part | None:
 
 
 def _offer_policy(draft: Draft, name: str, part: Part | None, findings: Findings) -> None:
-    """Let a statement of the layout become the policy's unless the policy says it itself."""
+    """Take a value of the layout into the policy unless the policy has it."""
     if part is None:
         return
     given = draft.policy.setdefault(name, part)

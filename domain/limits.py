@@ -11,7 +11,7 @@ Pool: TypeAlias = tuple[str, str]
 class Due:
     """A batch that is due, with its open cells; `job_room` is how many more calls its job may make, None: no limit.
 
-    One that is taken over from a lost holder brings `own_permits`, which its pool and job count already.
+    A batch that is taken over from a lost holder brings `own_permits`, which its pool and job count already.
     """
 
     job_no: int
@@ -33,9 +33,10 @@ class Grant:
 def grant_calls(
     due: Iterable[Due], room_by_pool: Mapping[Pool, int | None], calls: int, *, probed: Collection[Pool] = ()
 ) -> tuple[list[Grant], Mapping[Pool, int | None]]:
-    """Return the permits of each batch, in the order of `due`, by the room of its pool and job; and each pool's rest.
+    """Return each batch's permits, in the order of `due`, by the room of its pool and job; and each pool's
+    remaining room.
 
-    A batch gets as many calls as it has cells; one that would get none isn't granted. `room_by_pool` is None where
+    A batch gets as many calls as it has cells; a batch that would get none isn't granted. `room_by_pool` is None where
     nothing limits a pool; `calls` is the worker's. Of a pool that is `probed`, one call in all is granted.
     """
     left_by_pool = dict(room_by_pool)
@@ -61,7 +62,7 @@ def grant_calls(
 
 
 def grant_cells(due: Iterable[Due], cells: int) -> list[bool]:
-    """Return, for each batch in turn order, whether a worker that takes up to `cells` more cells takes it."""
+    """Return for each batch, in order, whether a worker with room for `cells` cells takes it."""
     taken = []
     for batch in due:
         taken.append(cells > 0)

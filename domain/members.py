@@ -1,4 +1,4 @@
-"""Read the members that a spec of any kind has: its id, its metadata and what to do with a duplicate."""
+"""Read the members of specs of any kind: id, metadata and `on_duplicate`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ def read_job_id(part: Part | None, findings: Findings) -> str | None:
 
 
 def read_metadata(part: Part | None, findings: Findings) -> Mapping[str, Any]:
-    """Return the metadata, secrets redacted; what else was read from it stays in it."""
+    """Return the metadata with secrets redacted; members that were read as spec fields stay in it."""
     if part is None:
         return {}
     metadata = read_object(part, findings)
@@ -28,7 +28,7 @@ def read_metadata(part: Part | None, findings: Findings) -> Mapping[str, Any]:
 
 
 def read_on_duplicate(part: Part | None, findings: Findings) -> OnDuplicate:
-    """Return what to do when the same spec is active or recent; `join` unless given."""
+    """Return `on_duplicate`; `join` unless given."""
     if part is None:
         return OnDuplicate.JOIN
     return read_choice(part, OnDuplicate, findings) or OnDuplicate.JOIN

@@ -20,8 +20,8 @@ _HOMES = {"model": "/id", "model_id": "/id", "region": "/regions", "providers": 
 class JobRegions:
     """The regions that the job names for its models.
 
-    `names` is None if the job names none, and empty if what it names was refused: then models add no errors.
-    `at` is where they stand or would have to stand.
+    `names` is None if the job names none, and empty if they were refused: then models add no errors. `at` points to
+    their place, present or not.
     """
 
     names: tuple[str, ...] | None
@@ -34,7 +34,7 @@ class JobRegions:
 
 @dataclass(slots=True)
 class ModelReading:
-    """The models read so far. `unused_fields` are known and have no effect; their values gather in `unused`."""
+    """The models read so far. `unused_fields` are known and have no effect; `unused` collects their values."""
 
     scope: Scope
     job_regions: JobRegions
@@ -49,7 +49,7 @@ class ModelReading:
 
 
 def read_models(part: Part, reading: ModelReading) -> tuple[Model, ...]:
-    """Return the models in their order, the first of each id; a duplicate that differs is an error."""
+    """Return the models in their order, without duplicates; two models with one id that differ are an error."""
     kept_by_id: dict[str, tuple[Model, int]] = {}
     for index, value in enumerate(read_list(part, "models", reading.findings) or ()):
         model = _read_model(value, f"{part.at}/{index}", reading)
@@ -87,7 +87,7 @@ def _drop_duplicate(duplicate: Model, kept: Model, at: str, kept_at: str, findin
 
 
 def _finish(at: str, reading: ModelReading) -> None:
-    """Say once what many models have in common: no provider, no regions."""
+    """Add a single error or note for all models without a provider or without regions."""
     if reading.without_provider:
         detail = f"{reading.without_provider} without a `provider`."
         reading.findings.notes.append(
@@ -168,7 +168,7 @@ def _known_provider(provider: str, at: str, scope: Scope) -> str | None:
 
 
 def _note_simulated(provider: str, at: str, scope: Scope) -> None:
-    """Add a note that no provider outside is asked under this name."""
+    """Add a note that `echo` stands in for this provider."""
     if scope.registry.serving(provider) in scope.registry.simulated_providers:
         detail = "The built-in echo answers with the question; no provider is asked."
         scope.findings.notes.append(Note(Action.SIMULATED, at, value=cut(provider), to=ECHO, detail=detail))

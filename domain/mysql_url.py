@@ -22,12 +22,12 @@ OPTIONS = ("ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "socket")
 
 
 class WrongMysqlUrl(ValueError):
-    """A URL that can't be used; the text says why, without any of its values."""
+    """A URL that can't be used; the text is the reason, without any of its values."""
 
 
 @dataclass(frozen=True, slots=True)
 class MysqlUrl:
-    """Where a server is, as whom it is asked, and by which TLS. `socket` is the path of a local socket, if not None."""
+    """The address of a server, the account and the TLS mode. `socket` is the path of a local socket, or None."""
 
     host: str
     port: int
@@ -42,7 +42,7 @@ class MysqlUrl:
 
 
 def parse_mysql_url(text: str) -> MysqlUrl:
-    """Return what a URL says. Raises WrongMysqlUrl."""
+    """Parse a URL. Raises WrongMysqlUrl."""
     try:
         parts = urlsplit(text)
         port = parts.port or PORT
@@ -51,7 +51,7 @@ def parse_mysql_url(text: str) -> MysqlUrl:
     if parts.scheme not in SCHEMES:
         raise WrongMysqlUrl("it doesn't begin with mysql:// or mariadb://.")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if options.keys() - OPTIONS:  # which may be the rest of a password that isn't encoded
+    if options.keys() - OPTIONS:  # it may be the rest of a password that isn't encoded
         raise WrongMysqlUrl(f"it has an option that isn't known: there are {', '.join(OPTIONS)}.")
     if not parts.username:
         raise WrongMysqlUrl("it names no user: write mysql://user:password@host/database.")

@@ -1,6 +1,6 @@
-"""Turn a submitted body of any kind into the spec that will run, or say everything that keeps it from running.
+"""Turn a submitted body of any kind into the spec that will run, or report every error in it.
 
-A body that can't be stored is refused first, then an unknown kind; the rest is for the kind's own module.
+A body that can't be stored is refused first, then an unknown kind; the kind's own module does the rest.
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from domain.registry import Registry
 from domain.wellformed import refuse_unstorable
 
 KINDS: Mapping[str, SpecKind] = {kind.name: kind for kind in (inference_reading.KIND, import_reading.KIND)}
-"""The kinds of this release by name, the one first that a body without `kind` is of."""
+"""The kinds of this release by name. The first is the kind of a body without `kind`."""
 
 
 def normalize(body: object, registry: Registry, kinds: Mapping[str, SpecKind] = KINDS) -> Normalized[Any]:
     """Return the normalized spec of a submitted body of any kind and accepted layout.
 
-    Normalizing the JSON of a normalized spec changes nothing. Raises `SpecRejected` with every error found; what can't
-    be stored at all (`domain.wellformed`) and the kind are reported before anything else is looked at. A spec whose
-    only fault is that something is paused is returned with its `refusal`.
+    Normalizing the JSON of a normalized spec changes nothing. Raises `SpecRejected` with every error found; values that
+    can't be stored (`domain.wellformed`) and an unknown kind are reported alone. A spec whose only fault is that
+    something is paused is returned with its `refusal`.
     """
     refuse_unstorable(body)
     if not isinstance(body, dict):
@@ -31,7 +31,7 @@ def normalize(body: object, registry: Registry, kinds: Mapping[str, SpecKind] = 
 
 
 def _read_kind(body: Mapping[str, Any], kinds: Mapping[str, SpecKind]) -> SpecKind:
-    """Return the kind, which says how everything else is read; the first one unless given."""
+    """Return the kind of a body; the first kind unless given."""
     is_envelope = isinstance(body.get("jobspec"), dict)
     given = body["jobspec"].get("kind") if is_envelope else body.get("kind")
     if given is None:

@@ -1,6 +1,6 @@
-"""What a reading of a submitted body found: notes on what was understood, errors on what can't be taken.
+"""The findings of reading a submitted body: notes on changed values, errors on refused values.
 
-Pointers are RFC 6901 and point into the body as it was submitted. Nothing is decided here.
+Pointers are RFC 6901, into the body as it was submitted.
 """
 
 import difflib
@@ -18,7 +18,7 @@ MAX_NOTES = 1_000
 
 
 class Action(StrEnum):
-    """What was done with a member of the submitted body."""
+    """The treatment of a member of the submitted body."""
 
     DROPPED_DUPLICATE = "dropped_duplicate"  # `value` stood there again; the one at `kept` runs
     CANONICALIZED = "canonicalized"  # another spelling of the same thing, `from` → `to`
@@ -32,7 +32,7 @@ class Action(StrEnum):
 
 
 class Note(NamedTuple):
-    """One thing that the service understood differently from how it was written.
+    """A difference between the submitted body and the spec that runs.
 
     A tuple because up to a few dozen are made in a POST, where a frozen dataclass costs three times as much.
     """
@@ -60,7 +60,7 @@ class Note(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A value with the pointer to where the client wrote it."""
+    """A value with its pointer in the submitted body."""
 
     value: object
     at: str
@@ -69,7 +69,7 @@ class Part(NamedTuple):
 class Findings:
     """The notes and errors of one reading, in the order in which they were found.
 
-    `pauses` are errors that only keep a new job from being made: what was taken before a pause may be asked for again.
+    `pauses` are errors for a new job only: a job from before the pause can still be joined or read.
     """
 
     __slots__ = ("errors", "notes", "pauses")
@@ -86,7 +86,7 @@ class Findings:
             self.refuse()
 
     def pause(self, at: str, code: str, detail: str, **extra: object) -> None:
-        """Add the reason against something that is paused, as far as an answer lists them."""
+        """Add the error for something paused, up to the number that an answer lists."""
         if len(self.pauses) < MAX_ERRORS:
             self.pauses.append(FieldError(at, code, detail, extra))
 
@@ -95,12 +95,12 @@ class Findings:
         self.error(at, "wrong_type", f"Give {expected} here.", expected=expected)
 
     def refuse(self) -> None:
-        """Raise `SpecRejected` if any error was found, with what is paused as well."""
+        """Raise `SpecRejected` if any error was found; it includes the pauses."""
         if self.errors:
             raise SpecRejected([*self.errors, *self.pauses][:MAX_ERRORS])
 
     def listed_notes(self) -> tuple[Note, ...]:
-        """Return the notes that an answer lists; the last one says how many more there are."""
+        """Return the notes that an answer lists; if there are more, the last note says how many."""
         hidden = len(self.notes) - MAX_NOTES
         if hidden <= 0:
             return tuple(self.notes)
@@ -122,6 +122,6 @@ def point(at: str, name: str | int) -> str:
 
 
 def nearest(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str | None:
-    """Return the known name that `name` was probably meant to be, or None."""
+    """Return the known name nearest to `name`, or None."""
     matches = difflib.get_close_matches(cut(name), known, n=1, cutoff=cutoff)
     return matches[0] if matches else None

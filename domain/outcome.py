@@ -1,4 +1,4 @@
-"""How one try of a cell ended, and how long to wait before the next."""
+"""The outcome of one try of a cell, and the wait before the next."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +14,14 @@ BREAKER_BASE_SECONDS = 0.25
 BREAKER_CAP_SECONDS = 30.0
 """How long a circuit breaker is open if the provider doesn't say: doubled after each refused probe, up to the cap."""
 BREAKER_LEAST_SECONDS = 1.0
-"""One whose provider does say: some ask for milliseconds as long as they are overloaded."""
+"""The least time where the provider gives one: overloaded providers ask for milliseconds."""
 OWN_REFUSALS = 30
-"""So many refusals that may be about one call alone cost that call no try: 12 minutes in which only it probes."""
+"""Refusals that may be about one call alone and cost that call no try: some 12 minutes in which only it probes."""
 MOST_FORGIVEN = 30_000
-"""After so many no refusal is forgiven: tries are counted in 16 bits. At one a second that is after 8 hours."""
+"""Tries after which no refusal is forgiven, since tries are counted in 16 bits: 8 hours at one a second."""
 UNAVAILABLE_SECONDS = 300.0
-"""An unavailable source says nothing about the request: for so long a try that finds it unavailable doesn't count."""
+"""An unavailable source says nothing about the request: within this time, a try that finds it unavailable doesn't
+count."""
 UNAVAILABLE_BASE_SECONDS = 1.0
 UNAVAILABLE_CAP_SECONDS = 15.0
 WORKER_LOST = "worker_lost"
@@ -30,9 +31,9 @@ QUEUE_TIMEOUT = "queue_timeout"
 
 
 class End(StrEnum):
-    """What is known of a call that failed: it decides the next call's `Idempotency-Key`.
+    """How a failed call ended; this decides the next call's `Idempotency-Key`.
 
-    The key changes after an answer only, so that a provider that honours it sees one call where the end was ambiguous.
+    The key changes only after an answer, so a provider that honours keys runs a call with an ambiguous end once.
     """
 
     NOT_SENT = "not_sent"
@@ -49,10 +50,10 @@ class KeptResponse(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an answer says of itself beside its text.
+    """The facts of an answer beside its text.
 
     `ending` and `finish_reason` say why it ended, `model_used` which model answered; None where the provider doesn't
-    say. `usage` is what it says of tokens, seconds and cost, `response` the whole of it.
+    say. `usage` holds its tokens, seconds and cost, `response` the whole answer.
     """
 
     finish_reason: str | None = None
@@ -90,8 +91,8 @@ class Failed:
 
     A try that `trips_breaker` says that the provider takes no calls in this region for `retry_after_seconds` (None: it
     doesn't say how long); it doesn't count against the policy's attempts, or only after OWN_REFUSALS where it
-    `may_be_own`: about this call and not about the provider. Any other is repeated no sooner than after those seconds.
-    `provider_used` as in Completed; `reply` is what an answer said of itself that makes the try fail all the same.
+    `may_be_own`: about this call and not about the provider. A try that doesn't trip it is repeated after those seconds
+    at the earliest. `provider_used` as in Completed; `reply` holds the facts of an answer that counts as a failure.
     """
 
     code: str
@@ -110,7 +111,7 @@ Outcome: TypeAlias = Completed | Failed
 
 
 def held_to(outcome: Outcome, incomplete: Incomplete) -> Outcome:
-    """Return what the policy makes of an outcome: an answer that isn't whole may be kept, fail, or be asked again."""
+    """Apply the policy `incomplete` to an outcome: an answer that isn't whole is kept, fails, or is repeated."""
     if incomplete is Incomplete.KEEP or isinstance(outcome, Failed) or outcome.reply.is_complete is not False:
         return outcome
     said = f" (finish_reason: {outcome.reply.finish_reason})" if outcome.reply.finish_reason else ""
@@ -130,17 +131,17 @@ def backoff_seconds(attempts: int, jitter: float) -> float:
 
 
 def is_forgiven(unavailable_seconds: float | None) -> bool:
-    """Say whether a try is forgiven that found a source unavailable `unavailable_seconds` after the first such try."""
+    """Say whether a try doesn't count whose source was unavailable, `unavailable_seconds` after the first such try."""
     return (unavailable_seconds or 0.0) < UNAVAILABLE_SECONDS
 
 
 def unavailable_backoff_seconds(unavailable_seconds: float | None, jitter: float) -> float:
-    """Return the wait for an unavailable source: about as long as it has been so, within bounds, half of it jitter."""
+    """Return the wait for an unavailable source: about the time since its first failure, bounded, half of it jitter."""
     return (1 + jitter) / 2 * min(UNAVAILABLE_CAP_SECONDS, UNAVAILABLE_BASE_SECONDS + (unavailable_seconds or 0.0))
 
 
 def storable(text: str) -> str:
-    """Return the text with what a database can't hold, NUL and lone surrogates, replaced by U+FFFD."""
+    """Return the text with NUL and lone surrogates, which the database can't hold, replaced by U+FFFD."""
     if "\0" in text:
         text = text.replace("\0", "\ufffd")
     if text.isascii():

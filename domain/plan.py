@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from domain.spec import JobSpec
 
 READY_WINDOW = 8
-"""Batches of one job, provider and region that may be ready or running at once; each that ends releases one more."""
+"""Batches of one job, provider and region that may be ready or running at once; each end releases one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class PlannedBatch:
-    """A batch of a plan. `next_batch_no` is the batch that its end releases; one that `is_first` is ready at once."""
+    """A batch of a plan. Its end releases batch `next_batch_no`; a batch that `is_first` is ready at once."""
 
     batch_no: int
     next_batch_no: int | None

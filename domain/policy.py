@@ -1,4 +1,4 @@
-"""Read how a job runs (`policy`) and what its calls carry (`parameters`), with the bounds of both."""
+"""Read `policy` (how a job runs) and `parameters` (sent with its calls), with the bounds of both."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -29,9 +29,9 @@ _DEFAULT = Policy()
 
 
 def read_policy(parts: Mapping[str, Part], findings: Findings) -> Policy:
-    """Return the policy with defaults for what isn't given; its keys are known fields.
+    """Return the policy with defaults for absent fields; its keys are known fields.
 
-    null is a value only where it means "no limit of its own"; elsewhere it would hide which limit holds.
+    null is accepted only where it means "no limit of its own".
     """
     if not parts:
         return _DEFAULT
@@ -62,17 +62,16 @@ _NUMBERS = {
 }
 _KNOWN_PARAMETERS = (*_INTEGERS, *_NUMBERS)
 _TYPO_CUTOFF = 0.9
-"""Likeness from which an unknown parameter is a slip: `max_token` is, `min_tokens` (which vLLM knows) is not."""
+"""Similarity from which an unknown parameter counts as a typo: `max_token` does, `min_tokens` (of vLLM) doesn't."""
 
 
 def read_parameters(part: Part | None, findings: Findings) -> Mapping[str, Any]:
-    """Return what goes to the provider with each call, as it came.
+    """Return the parameters that go to the provider with each call, unchanged.
 
-    Unlike fields of the spec, unknown parameters pass: which ones exist is the provider's to say (`top_k`, `stop`,
-    `response_format`), and refusing them here would make each new one need a release. Three things are still
-    refused: a known one with a wrong type or range, a slip of the pen in a known name, since it would be paid for
-    without having an effect, and the names that the service itself fills in, since they could change the plan.
-    null leaves a known parameter to the provider.
+    Unlike fields of the spec, unknown parameters pass: providers differ (`top_k`, `stop`, `response_format`), and each
+    new parameter would need a release. Three things are refused: a known parameter with a wrong type or range, a typo
+    in a known name, since the call would be paid for without its effect, and the names that the service itself fills
+    in, since they could change the plan. null leaves a known parameter to the provider.
     """
     if part is None:
         return {}
@@ -87,7 +86,7 @@ def read_parameters(part: Part | None, findings: Findings) -> Mapping[str, Any]:
 
 
 def _note_further_choices(choices: object, part: Part, findings: Findings) -> None:
-    """Note that an execution has one `output`, however many answers its call asks for and pays."""
+    """Note that an execution has one `output`, though its call asks and pays for several choices."""
     if isinstance(choices, int) and not isinstance(choices, bool) and choices > 1:
         detail = f"Each call asks for {choices} answers: `output` is the first, an execution's `response` keeps all."
         findings.notes.append(Note(Action.PARTLY_SHOWN, point(part.at, "n"), detail=detail))

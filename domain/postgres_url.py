@@ -22,7 +22,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,9}")
 
 
 class WrongConnectionString(ValueError):
-    """What is wrong and what to set, in a sentence that shows no password: "sslmode is …: set it to …."."""
+    """The error and the remedy, in a sentence that shows no password: "sslmode is …: set it to …."."""
 
 
 def parse_connection_string(text: str) -> dict[str, str]:
@@ -48,7 +48,7 @@ def parse_connection_string(text: str) -> dict[str, str]:
 
 
 def check_parameters(parameters: Mapping[str, str]) -> None:
-    """Refuse a parameter that is unknown, has a wrong value, or asks for what isn't supported."""
+    """Refuse a parameter that is unknown, unsupported, or has a wrong value."""
     for name, value in parameters.items():
         if name in _UNSUPPORTED:
             harmless, remedy = _UNSUPPORTED[name]
@@ -169,7 +169,7 @@ def _decoded(text: str) -> str:
 
 
 def _shown(name: str, value: str) -> str:
-    """Return a value for a sentence; what stands where a port should may be a password without its @."""
+    """Return a value for a sentence; a wrong port is hidden, since it may be a password without its @."""
     if _SECRET.search(name) or name == "port":
         return "wrong"
     return f'"{value[:60]}"' if value else "empty"
@@ -215,7 +215,7 @@ _CHECKS: Mapping[str, Callable[[str], str]] = {
     "load_balance_hosts": _one_of("disable", "random"),
     "gsslib": _one_of("gssapi", "sspi"),
 }
-"""What is wanted of a value that is wrong, or nothing."""
+"""Checks by parameter: each returns the expected form if a value is wrong, else nothing."""
 _REMOVE = "remove it"
 _UNSUPPORTED: Mapping[str, tuple[tuple[str, ...], str]] = {
     "channel_binding": (
@@ -237,4 +237,4 @@ _UNSUPPORTED: Mapping[str, tuple[tuple[str, ...], str]] = {
         ((), "use a password or a certificate"),
     ),
 }
-"""What libpq knows and we don't: the values that ask for nothing, and what to do about the others."""
+"""Parameters of libpq that aren't supported: the values that are harmless, and the remedy for other values."""

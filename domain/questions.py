@@ -13,11 +13,11 @@ QUESTION_FIELDS = frozenset({"id", "text"})
 _HOMES = {"question_id": "/id", "question": "/text", "prompt": "/text"}
 _LOOKS_LIKE_ID = re.compile(r"[A-Za-z0-9]+(?:[._:-][A-Za-z0-9]+)+")
 _MAX_GUESSES = 50
-"""Ids of a bank among which the nearest is looked for; a guess in a larger bank would cost more than it helps."""
+"""The largest bank in which the nearest id is suggested; in a larger bank the search would take too long."""
 
 
 def read_questions(part: Part, scope: Scope) -> tuple[Question, ...]:
-    """Return the questions in their order, the first of each id; a duplicate with another text is an error."""
+    """Return the questions in their order, without duplicates; an id with two different texts is an error."""
     values = read_list(part, "questions", scope.findings)
     kept_by_id: dict[str, tuple[Question, int]] = {}
     for index, value in enumerate(values or ()):
@@ -39,7 +39,7 @@ def _drop_duplicate(duplicate: Question, kept: Question, at: str, kept_at: str, 
 
 
 def read_question(value: object, at: str, scope: Scope) -> Question | None:
-    """Return the question that a text, an id of the bank or an object names."""
+    """Return the question of a text, an id of the bank or an object."""
     if isinstance(value, str):
         return _read_string(value, at, scope)
     if isinstance(value, dict):
@@ -61,7 +61,7 @@ def _read_string(value: str, at: str, scope: Scope) -> Question | None:
 
 
 def derived_id(text: str) -> str:
-    """Return the id of a question that was given as a text only."""
+    """Return the id of a question that has only a text."""
     return f"q-{sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -91,7 +91,7 @@ def _read_object(members: dict[str, object], at: str, scope: Scope) -> Question 
 
 
 def _read_own_id(part: Part, scope: Scope) -> str | None:
-    """Return the client's id; one of the bank is taken as the operator spelled it."""
+    """Return the client's id; an id of the bank is returned in the operator's spelling."""
     if isinstance(part.value, str) and part.value in scope.registry.questions:
         return part.value
     return read_id(part, scope.findings)

@@ -1,6 +1,6 @@
-"""Read one value of a submitted body as what it must be, or say what it must be: texts, numbers, lists, objects.
+"""Read a single value of a submitted body: texts, numbers, lists, objects; or add an error that says what is expected.
 
-Each reader returns None after it added an error. Nothing here knows a field of the spec.
+Each reader returns None after it added an error. No field of a spec is named here.
 """
 
 import re
@@ -66,7 +66,7 @@ def read_text(value: object, at: str, findings: Findings) -> str | None:
 
 
 def read_member_label(members: Mapping[str, Any], name: str, at: str, findings: Findings) -> str | None:
-    """Return the label that stands under `name`; the common one without building its pointer."""
+    """Return the label under `name`; its pointer is built only if needed."""
     value = members[name]
     if isinstance(value, str) and _PLAIN_LABEL.fullmatch(value):
         return value
@@ -95,7 +95,7 @@ def read_label(part: Part, findings: Findings) -> str | None:
 
 
 def read_verbatim(part: Part, limit: int, findings: Findings) -> str | None:
-    """Return a name that something else gave, as it came: a column, a path. Neither trimmed nor composed."""
+    """Return a name from another system (a column, a path) unchanged: neither trimmed nor composed."""
     if not isinstance(part.value, str):
         findings.wrong_type(part.at, "a text")
     elif not part.value.strip():
@@ -110,7 +110,7 @@ def read_verbatim(part: Part, limit: int, findings: Findings) -> str | None:
 
 
 def read_id(part: Part, findings: Findings) -> str | None:
-    """Return an id of the client's own, as it came."""
+    """Return an id that the client chose, unchanged."""
     if not isinstance(part.value, str):
         findings.wrong_type(part.at, "a text")
         return None
@@ -131,7 +131,7 @@ def read_choice(part: Part, choices: type[_Choice], findings: Findings) -> _Choi
 
 
 def read_integer(part: Part, low: int, high: int, findings: Findings) -> int | None:
-    """Return the integer between the bounds; neither true nor 3.0 is one."""
+    """Return the integer between the bounds; true and 3.0 are refused."""
     if isinstance(part.value, bool) or not isinstance(part.value, int):
         findings.wrong_type(part.at, "an integer")
         return None
@@ -142,7 +142,7 @@ def read_integer(part: Part, low: int, high: int, findings: Findings) -> int | N
 
 
 def read_number(part: Part, low: float, high: float, findings: Findings) -> float | None:
-    """Return the number between the bounds; a whole one as an integer, so that 300 and 300.0 look the same."""
+    """Return the number between the bounds; a whole number as an integer, so that 300 and 300.0 look the same."""
     if isinstance(part.value, bool) or not isinstance(part.value, (int, float)):
         findings.wrong_type(part.at, "a number")
         return None
@@ -157,7 +157,7 @@ def _out_of_range(part: Part, low: float, high: float, findings: Findings) -> No
 
 
 def refuse_misplaced(members: Mapping[str, Any], details: Mapping[str, str], at: str, findings: Findings) -> None:
-    """Add an error for each member that can't be here, with what to do; null counts as not given."""
+    """Add an error with its remedy for each member that can't be here; null counts as absent."""
     for name in members:
         if name in details and members[name] is not None:
             findings.error(f"{at}/{name}", "misplaced_field", details[name])
@@ -173,7 +173,7 @@ def refuse_unknown(
     root: str = "",
     refused: AbstractSet[str] = frozenset(),
 ) -> None:
-    """Add an error for each member that isn't known, naming the nearest known name or where its home is.
+    """Add an error for each unknown member, with the nearest known name or its right place.
 
     `homes` maps names that belong elsewhere to pointers below `root`. Names that are `refused` already are passed over,
     and not suggested. In the order of the body.

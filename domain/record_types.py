@@ -1,4 +1,4 @@
-"""Read the record types of an import: their keys, their sources, and the graph of what they depend on."""
+"""Read the record types of an import: their keys, their sources, and the graph of their dependencies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from domain.waves import find_cycles
 
 MAX_KEY_COLUMNS = 16
 MAX_CYCLES = 5
-"""Cycles that one answer names; one dependency of each must go."""
+"""Cycles that an answer names; one dependency of each must be removed."""
 _SHOWN_NODES = 20
 _MAX_GUESSES = 3
 """Unknown dependencies of one body whose nearest id is looked for: among 200 long ids each costs up to 0.1 s."""
@@ -24,7 +24,7 @@ _MAX_GUESSES = 3
 
 @dataclass(slots=True)
 class _Reading:
-    """What is known of the ids of one list. `graph` and `at_by_id` have what could be read of each, its first."""
+    """The ids of a list; `graph` and `at_by_id` hold the first record type's dependencies and pointer for each id."""
 
     scope: Scope
     given_ids: frozenset[str]
@@ -34,7 +34,7 @@ class _Reading:
 
 
 def read_record_types(part: Part | None, scope: Scope) -> tuple[RecordType, ...]:
-    """Return the record types in their order, the first of each id; a differing duplicate or a cycle is an error."""
+    """Return the record types in their order, without duplicates; a differing duplicate or a cycle is an error."""
     if part is None or part.value == []:
         scope.findings.error("/record_types", "record_types_missing", "Name at least one record type.")
         return ()
@@ -103,7 +103,7 @@ def _read_record_type_id(members: Mapping[str, Any], at: str, findings: Findings
 
 
 def _read_key(members: Mapping[str, Any], at: str, findings: Findings) -> tuple[str, ...] | None:
-    """Return the columns of the key, in their order. One named twice is an error: another one was meant, or none."""
+    """Return the columns of the key, in their order. A repeated column is an error."""
     given = members.get("key")
     if given is None or given == []:
         detail = "Name the columns that tell its rows apart; there is no default key."

@@ -1,4 +1,4 @@
-"""Take out what must not be kept or shown: signatures, keys and wallet fields of submitted JSON."""
+"""Redact signatures, keys and wallet fields of submitted JSON, which must not be stored or shown."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ _NAMES = frozenset({"public_key", "publickey", "private_key", "privatekey", "api
 
 
 def is_secret(name: str) -> bool:
-    """Say whether a member of this name is redacted: signatures, keys, everything about a wallet."""
+    """Say whether a member of this name is redacted: signatures, keys, all about a wallet."""
     if len(name) > 100:  # noqa: PLR2004  no such name is that long, and folding all of it would cost
         return False
     folded = name.casefold()
@@ -44,7 +44,7 @@ def _redacted_object(members: dict[str, Any]) -> dict[str, Any]:
 
 
 def secret_pointers(value: object, at: str) -> Iterator[str]:
-    """Yield the pointers of what `redacted` replaces, in the order of the body."""
+    """Yield pointers to the values that `redacted` replaces, in the order of the body."""
     members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, member in members:
         if isinstance(name, str) and is_secret(name):

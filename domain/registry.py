@@ -1,4 +1,4 @@
-"""The registry: everything that a spec may ask for, as the configuration in force says it."""
+"""The registry: the names that a spec may use under the configuration in force."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from domain.table_names import TableName
 ECHO = "echo"
 """The provider that serves every provider's name while simulating."""
 DEFAULT_PROVIDER = "hybrid"
-"""The provider of a model that names none, unless the configuration says another."""
+"""The provider of a model that names none, unless the configuration sets another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A configured connection: which type of source reads it, and the names of the queries that it may be asked.
+    """A configured connection: the type of its sources, and the names of its queries.
 
-    Of a database, `tables` may be read, each named with its schema, and nothing else.
+    Of a database only `tables` may be read, each named with its schema.
     """
 
     type: str
@@ -34,15 +34,14 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Everything a submitted name is checked against.
+    """The names against which a submitted spec is checked.
 
-    `providers` is None while simulating: every name is then served by `echo`. Those that serve and call no service
-    are `simulated_providers`. A model that names no provider gets the `default_provider`. What is paused now is
-    named in `paused_regions` (canonical) and `paused_providers` (those that serve). `regions_by_provider` holds the
-    providers that serve some regions only, canonical and in configured order. `questions` maps the bank's ids to
-    their texts. `max_cells` bounds a job's planned executions. `connections` are those that imports may read, by
-    name; they may read files only if it `has_import_root`. All of it is what configuration `configuration_no` says,
-    0 where none is committed.
+    `providers` is None while simulating: every name is then served by `echo`. The `simulated_providers` serve without
+    calling a service. A model that names no provider gets the `default_provider`. `paused_regions` (canonical) and
+    `paused_providers` (serving ones) are paused now. `regions_by_provider` holds the providers that serve some regions
+    only, canonical and in configured order. `questions` maps the bank's ids to their texts. `max_cells` bounds a job's
+    planned executions. `connections` are those that imports may read, by name; they may read files only if it
+    `has_import_root`. All of this is from configuration `configuration_no`, 0 if none is committed.
     """
 
     regions: tuple[Region, ...]
@@ -74,11 +73,11 @@ class Registry:
         return [ECHO] if self.providers is None else sorted(self.providers)
 
     def serving(self, provider: str) -> str:
-        """Return the provider that serves a model which names this one."""
+        """Return the serving provider of models that name this provider."""
         return ECHO if self.providers is None else provider
 
     def canonical(self, spelling: str) -> str | None:
-        """Return the name of the region that is spelled like this, None if there is none."""
+        """Return the canonical name of a region in any spelling; None if there is no such region."""
         region = self.region_by_spelling.get(fold(spelling))
         return None if region is None else region.name
 

@@ -1,4 +1,4 @@
-"""The scope of one body: the registry that it is read against, and where findings go."""
+"""The scope in which a body is read: the registry, and the findings."""
 
 from dataclasses import dataclass, field
 
@@ -6,14 +6,14 @@ from domain.notes import Findings, cut
 from domain.registry import Registry
 
 WAIT = "set policy.on_paused to wait"
-"""How a spec that names something paused is taken."""
+"""The policy of a spec that is accepted though it names something paused."""
 
 
 @dataclass(slots=True)
 class Scope:
-    """What one body is read against, and where findings go; `waits` if its policy takes what is paused as well.
+    """The registry for a body, and the findings; `waits` if its policy accepts paused regions and providers.
 
-    `open_regions` are the canonical names that it may use without a word.
+    `open_regions` are the canonical names that need no note.
     """
 
     registry: Registry
@@ -26,13 +26,13 @@ class Scope:
         self.open_regions = known if self.waits else known - self.registry.paused_regions
 
     def refuse_paused_region(self, region: str, at: str) -> None:
-        """Add the reason against a known region that is paused, unless the body waits."""
+        """Add the error for a paused region, unless the body waits."""
         if region not in self.open_regions:
             detail = f"Region {cut(region)} is paused: leave it out, send this later, or {WAIT}."
             self.findings.pause(at, "region_paused", detail, region=cut(region))
 
     def refuse_paused_provider(self, provider: str, at: str) -> None:
-        """Add the reason against a known provider that is paused, unless the body waits."""
+        """Add the error for a paused provider, unless the body waits."""
         serving = self.registry.serving(provider)
         if not self.waits and serving in self.registry.paused_providers:
             detail = f"Provider {cut(serving)} is paused: take another, send this later, or {WAIT}."

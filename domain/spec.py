@@ -1,6 +1,6 @@
-"""The normalized job spec: what will run, with every default filled in and every name canonical.
+"""The normalized inference spec, with every default filled in and every name canonical.
 
-Only shapes and their JSON form live here; how a submitted body becomes one is in `normalize.py`.
+Only shapes and their JSON form live here; `normalize.py` reads a submitted body.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ INFERENCE = "inference"
 
 
 class OnDuplicate(StrEnum):
-    """What to do when the same spec is active or recent and carries no id."""
+    """The treatment of a spec without an id while a job of the same content is active or recent."""
 
     JOIN = "join"
     REJECT = "reject"
@@ -21,21 +21,21 @@ class OnDuplicate(StrEnum):
 
 
 class Delivery(StrEnum):
-    """Whether a call with an ambiguous end may be made again."""
+    """Whether a call with an ambiguous end may be repeated."""
 
     AT_LEAST_ONCE = "at_least_once"
     AT_MOST_ONCE = "at_most_once"
 
 
 class OnPaused(StrEnum):
-    """Whether a spec that asks for a paused region or provider is refused or waits."""
+    """Whether a spec that names a paused region or provider is refused or waits."""
 
     REFUSE = "refuse"
     WAIT = "wait"
 
 
 class Incomplete(StrEnum):
-    """How an answer counts that was cut, filtered or refused: as an answer, a failure, or a try to repeat."""
+    """How an answer that was cut, filtered or refused counts: as an answer, a failure, or a try to repeat."""
 
     KEEP = "keep"
     FAIL = "fail"
@@ -74,9 +74,9 @@ class Policy:
     incomplete: Incomplete = Incomplete.KEEP
 
     def to_json(self) -> dict[str, Any]:
-        """Return the policy as the API shows it. Not `asdict`, which copies what can't change and takes 8x as long.
+        """Return the policy as the API shows it. Not `asdict`, which copies immutable values and takes 8x as long.
 
-        `incomplete` at its default is absent, as in the specs and hashes from before there was one.
+        `incomplete` at its default is absent, as in the specs and hashes of older releases.
         """
         members = {name: getattr(self, name) for name in _POLICY_FIELDS}
         if self.incomplete is Incomplete.KEEP:
@@ -161,7 +161,7 @@ class JobSpec:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Rebuild a spec from what `to_json` gave; for stored specs only, nothing is checked again."""
+        """Rebuild a stored spec from the result of `to_json`; nothing is checked again."""
         policy = stored["policy"]
         return cls(
             id=stored["id"],

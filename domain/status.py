@@ -67,7 +67,7 @@ JOB_TRANSITIONS = frozenset(
         ("failed", "running"),  # a user's retry
         ("partial", "running"),  # a user's retry
         ("failed", "queued"),  # a user's retry of an import that could not be coordinated
-        ("failed", "partial"),  # a person resolved what was unknown
+        ("failed", "partial"),  # a person resolved unknown cells
         ("failed", "completed"),
         ("partial", "completed"),
     }
@@ -108,7 +108,7 @@ EXECUTION_TRANSITIONS = frozenset(
         ("running", "completed"),
         ("running", "failed"),
         ("running", "cancelled"),
-        ("running", "unknown"),  # an ambiguous end that must not be called again
+        ("running", "unknown"),  # an ambiguous end of a call that must not be repeated
         ("failed", "planned"),  # a user's retry
         ("unknown", "completed"),  # a person resolved it
         ("unknown", "failed"),  # a person resolved it

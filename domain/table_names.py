@@ -17,14 +17,14 @@ _PARTS = re.compile(_NAME)
 
 @dataclass(frozen=True, slots=True, order=True)
 class TableName:
-    """A table's name as the catalog has it, case and all; without a schema, whichever the search path leads to."""
+    """A table's name in the catalog's spelling; without a schema, the table that the search path finds."""
 
     schema: str | None
     table: str
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Return what a text names; None if it isn't written as `SYNTAX` says."""
+        """Parse a table's name; None if it breaks the `SYNTAX`."""
         if TABLE.fullmatch(text) is None:
             return None
         *schema, table = (_unquoted(part) for part in _PARTS.findall(text))
@@ -33,7 +33,7 @@ class TableName:
         return cls(schema[0] if schema else None, table)
 
     def __str__(self) -> str:
-        """Write the name so that it can be read again, in quotes where it needs them."""
+        """Write the name so that `parse` can read it, quoted where needed."""
         return ".".join(_quoted(part) for part in (self.schema, self.table) if part is not None)
 
 

@@ -28,7 +28,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class PlannedWave:
-    """A wave of a plan: its number from 1, the level that all of it stands on, and its batches in order."""
+    """A wave of a plan: its number from 1, the level of all its batches, and its batches in order."""
 
     wave_no: int
     level: int
@@ -41,7 +41,7 @@ class PlannedWave:
 
 
 class NumberedBatch(NamedTuple):
-    """A batch of a plan: its number in the job from 1, and which range of its record type it holds, from 0."""
+    """A batch of a plan: its number in the job, from 1, and the number of its range within its record type, from 0."""
 
     batch_no: int
     wave_no: int
@@ -52,7 +52,7 @@ class NumberedBatch(NamedTuple):
 def find_cycles(depends_on: Mapping[str, Collection[str]], *, limit: int) -> list[list[str]]:
     """Return up to `limit` cycles that share no node; in each, a node depends on the next, and the last is the first.
 
-    A cycle begins with the node that `depends_on` names first. What isn't among its keys can't be on a cycle.
+    A cycle begins with the node that `depends_on` names first. A node that isn't among its keys can't be on a cycle.
     """
     graph = dict(depends_on)
     cycles: list[list[str]] = []
@@ -74,7 +74,7 @@ def _find_cycle(depends_on: Mapping[str, Collection[str]]) -> list[str] | None:
 
 
 def level_by_id(depends_on: Mapping[str, Collection[str]]) -> dict[str, int]:
-    """Return the level of each node: 0 if it depends on nothing, else one more than the highest that it depends on.
+    """Return the level of each node: 0 without dependencies, else one more than the highest level of its dependencies.
 
     Raises graphlib.CycleError if there is a cycle.
     """
@@ -111,7 +111,7 @@ def _ids_by_level(record_types: Sequence[RecordType]) -> Iterator[tuple[int, lis
 
 
 def _cut(counts: Iterable[tuple[str, int]], size: int) -> Iterator[list[tuple[str, int, int]]]:
-    """Lay named items end to end and cut them every `size`; yield (name, first, last) of what lies in each length."""
+    """Lay named items end to end and cut them every `size`; yield (name, first, last) of the pieces of each length."""
     pieces: list[tuple[str, int, int]] = []
     room = size
     for name, count in counts:

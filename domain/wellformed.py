@@ -13,13 +13,13 @@ from domain.errors import FieldError, SpecRejected
 from domain.notes import MAX_ERRORS, point
 
 MAX_DEPTH = 64
-"""Lists and objects inside each other; real specs have 6. A recursion over a body that passed stays this shallow."""
+"""Levels of nested lists and objects; real specs have 6. This bounds any later recursion over a body."""
 
 MAX_VALUES = 50_000
 """Values in one body. The largest spec has 200 models of 200 regions each, 41,000; a walk over these takes 0.05 s."""
 
 INTEGER_LIMIT = 2**63
-"""Where PostgreSQL's bigint and most JSON readers end."""
+"""The limit of PostgreSQL's bigint and of most JSON readers."""
 
 
 def refuse_unstorable(body: object) -> None:
@@ -33,7 +33,7 @@ def refuse_unstorable(body: object) -> None:
 
 
 def is_storable(body: object) -> bool:
-    """Say whether every key, text, number and level of nesting of the body can be stored, and how many there are."""
+    """Say whether the body's keys, texts and numbers can be stored, and are within the bounds of depth and count."""
     keys: list[str] = []
     texts: list[str] = []
     level = [body]
@@ -84,7 +84,7 @@ def _are_plain_keys(joined: str, body: object) -> bool:
 
 
 def _has_too_many_values(body: object) -> bool:
-    """Say so down to the depth that is walked; deeper values are refused as such."""
+    """Count the values down to MAX_DEPTH; deeper values are refused for their depth."""
     level = [body]
     count = 1
     for _ in range(MAX_DEPTH):
@@ -102,11 +102,11 @@ def _has_too_many_values(body: object) -> bool:
 
 
 Place: TypeAlias = "tuple[Place, str | int] | None"
-"""Where a value stands: its container's place and its name there; the body's own is None."""
+"""The place of a value: its container's place and its name there; None for the body itself."""
 
 
 def _errors(body: object) -> Iterator[FieldError]:
-    """Yield what can't be stored; a pointer is built only for what is refused."""
+    """Yield an error for each value that can't be stored; a pointer is built only for an error."""
     stack: list[tuple[object, Place, int]] = [(body, None, 0)]
     while stack:
         value, at, depth = stack.pop()
@@ -133,7 +133,7 @@ def _members(container: dict[str, object] | list[object]) -> list[tuple[str | in
 
 
 def _duplicate_keys(container: dict[str, object] | list[object]) -> set[str]:
-    """Return the keys that are the same text in another Unicode form as a key before them."""
+    """Return the keys that differ from an earlier key only in their Unicode form."""
     if isinstance(container, list) or "".join(container).isascii():
         return set()
     seen: set[str] = set()
@@ -153,7 +153,7 @@ def _key_problem(name: str, duplicates: set[str]) -> tuple[str, str] | None:
 
 
 def _value_problem(value: object) -> tuple[str, str] | None:
-    """Return the code and detail against a value that is not a container within its depth."""
+    """Return code and detail of the error for a value other than a container within the allowed depth."""
     if isinstance(value, str):
         text_detail = "Take NUL characters and lone surrogates out of this text."
         return None if _is_storable_text(value) else ("invalid_character", text_detail)

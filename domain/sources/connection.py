@@ -1,4 +1,4 @@
-"""What the configuration says of a connection: the fields that all have, and those that several share."""
+"""The settings of a connection: the fields of all types, and those that several types share."""
 
 from functools import cached_property
 from typing import Annotated, ClassVar, TypeAlias
@@ -15,12 +15,12 @@ VARIABLE = "the name of an environment variable"
 class ConnectionSettings(BaseModel):
     """A connection that imports read; its URL and its keys stay in the environment.
 
-    A spec names what is listed here, never SQL. Nothing else is read.
+    A spec names a listed table or query, never SQL. Nothing else is read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     type_name: ClassVar[str]
-    """What `type` says of such a connection."""
+    """The value of `type`."""
 
     type: str
     url_env: EnvironmentName = Field(description=VARIABLE)
@@ -42,11 +42,11 @@ class ConnectionSettings(BaseModel):
 
     @property
     def identity(self) -> dict[str, object]:
-        """What makes the connection what it is. Jobs are held where it changes, so the form stays as it is."""
+        """The content of its identity. A change holds jobs, so the form of this JSON must not change."""
         return {"type": self.type, "url_env": self.url_env, "queries": {}}
 
     def fault(self, url: str) -> str | None:
-        """Say what is wrong with the value of `url_env`, after the variable's name and without any of the value."""
+        """Return the error in the value of `url_env`, to follow the variable's name; it shows no part of the value."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""A file below the import root, as a spec names it."""
+"""The file source of a spec: a path below the import root."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +21,6 @@ class FileSource(Source):
 
     @classmethod
     def read(cls, members: Mapping[str, Any], at: str, scope: Scope) -> Self | None:
-        """Return the file that an object names."""
+        """Read a file source."""
         path = read_path(members, at, scope)
         return None if path is None else cls(path)

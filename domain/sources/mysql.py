@@ -1,4 +1,4 @@
-"""MySQL and MariaDB tables and views: how a spec names one, and what the configuration says of a server."""
+"""MySQL and MariaDB: the source of a spec, and the settings of a connection."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +14,7 @@ class MysqlSettings(DatabaseSettings):
     type_name: ClassVar[str] = "mysql"
 
     def fault(self, url: str) -> str | None:
-        """Say what keeps a text from being a URL of such a server."""
+        """Return why a text isn't the URL of such a server."""
         try:
             parse_mysql_url(url)
         except WrongMysqlUrl as error:

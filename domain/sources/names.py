@@ -1,4 +1,4 @@
-"""Reading the names that several types of sources take: a path, a connection, a listed table."""
+"""Reading the names that several source types share: paths, connections, listed tables."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from domain.table_names import SYNTAX, TABLE, TableName
 
 MAX_PATH_LENGTH = 1_000
 NAMED_TABLES = 20
-"""Tables that the detail of an error names; all of them are in its `allowed`."""
+"""Tables that an error names in its detail; its `allowed` has all of them."""
 PATH_SCHEMA = {
     "type": "string",
     "minLength": 1,
@@ -27,7 +27,7 @@ TABLE_SCHEMA = {
 
 
 def read_name(members: Mapping[str, Any], name: str, at: str, findings: Findings) -> str | None:
-    """Return the text under `name`, whatever it says."""
+    """Return the text under `name`, unchecked."""
     value = members.get(name)
     if isinstance(value, str):
         return value
@@ -53,7 +53,7 @@ def read_path(members: Mapping[str, Any], at: str, scope: Scope) -> str | None:
 
 
 def _path_problem(path: str) -> tuple[str, str] | None:
-    """Return the code and detail against a path that could lead out of a folder, or to anything but one file in it."""
+    """Return code and detail of the error for a path that could leave the folder or isn't a single file in it."""
     names = path.split("/")
     if not names[0] or ".." in names:
         return "path_outside_root", "Give a path below the import root: no `/` at its start, and no `..` in it."
@@ -67,7 +67,7 @@ def _path_problem(path: str) -> tuple[str, str] | None:
 
 
 def read_connection(members: Mapping[str, Any], at: str, source_type: str, scope: Scope) -> str | None:
-    """Return the name of a connection that sources of this type can read."""
+    """Return the name of a connection for sources of this type."""
     name = read_name(members, "connection", at, scope.findings)
     if name is None:
         return None
@@ -84,7 +84,7 @@ def read_connection(members: Mapping[str, Any], at: str, source_type: str, scope
 
 
 def read_listed_table(members: Mapping[str, Any], at: str, source_type: str, scope: Scope) -> tuple[str, str] | None:
-    """Return the names of a connection and of a table that it lists, which is noted where it was spelled otherwise."""
+    """Return the names of a connection and a listed table; another spelling of the table is noted."""
     connection = read_connection(members, at, source_type, scope)
     table = _read_table(members, at, scope.findings)
     if connection is None or table is None:
@@ -108,9 +108,9 @@ def _read_table(members: Mapping[str, Any], at: str, findings: Findings) -> Tabl
 
 
 def _is_listed(table: TableName, connection: Connection) -> bool:
-    """Say whether a connection may read a table; of one without a schema, whether it may be one that it reads.
+    """Say whether a connection may read a table; for a name without a schema, whether any listed table has this name.
 
-    Which schema that is, the database says when the table is opened, and it is looked up in the list again.
+    The schema is known when the table is opened; then the list is checked again.
     """
     if table.schema is None:
         return any(table.table == listed.table for listed in connection.tables)
@@ -130,7 +130,7 @@ def _refuse_unlisted(table: TableName, name: str, at: str, connection: Connectio
 
 
 def refuse_unknown_name(name: str, at: str, noun: str, allowed: Collection[str], findings: Findings) -> None:
-    """Add the error for a name that nothing configured has, with those that there are."""
+    """Add the error for an unknown name, with the configured names."""
     remedy = f"give one of {', '.join(allowed)}" if allowed else "none is configured, so ask the operator for one"
     guess = nearest(name, allowed)
     detail = f"There is no {noun} `{cut(name)}` for this type of source; {remedy}."

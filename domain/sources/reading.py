@@ -1,7 +1,7 @@
 """Read the source of a record type: a file below the import root, or a table or query of a configured connection.
 
-Only names are read here, and a spec can't carry more than names: no address, no SQL, no password. What a name leads to
-on disk or in a database is checked again where it is opened.
+Only names are read here, and a spec can't carry more than names: no address, no SQL, no password. The file or table
+behind a name is checked again when it is opened.
 """
 
 from domain.import_fields import MISPLACED_IN_SOURCE, SOURCE_FIELDS, SOURCE_HOMES
@@ -13,7 +13,7 @@ from domain.sources.source import Source
 
 
 def read_source(part: Part, scope: Scope) -> Source | None:
-    """Return the source that an object names."""
+    """Read a source."""
     if not isinstance(part.value, dict):
         scope.findings.wrong_type(part.at, "an object with `type`")
         return None

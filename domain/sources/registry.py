@@ -1,7 +1,7 @@
-"""Every source there is, listed once. All that depends on the type of a source looks here; nothing else lists them.
+"""The list of all source types. Code that depends on a source's type uses this list; there is no other.
 
-To add one: its module in this folder, with what specs and configurations say; a package in `sources/` that is called
-like its type, with `opening.py`; a line here; and its part of docs/reference/sources.md.
+To add a type: a module in this folder for its specs and settings; a package in `sources/` with the type's name and an
+`opening.py`; a line here; and a section of docs/reference/sources.md.
 """
 
 from collections.abc import Mapping
@@ -26,5 +26,5 @@ SETTINGS_BY_CONNECTION: Mapping[str, type[ConnectionSettings]] = {
 
 
 def source_from_json(stored: Mapping[str, str]) -> Source:
-    """Rebuild a source from what its `to_json` gave. Raises LookupError for a type that this version doesn't know."""
+    """Rebuild a source from the result of its `to_json`. Raises LookupError for a type unknown to this version."""
     return SOURCE_BY_TYPE[stored["type"]].from_json(stored)

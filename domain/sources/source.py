@@ -1,4 +1,4 @@
-"""What every source is in a spec: a type, and the names that lead to its rows."""
+"""The base of all sources in specs: a type, and the names that lead to its rows."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,26 +11,26 @@ from domain.sources.connection import ConnectionSettings
 
 @dataclass(frozen=True, slots=True)
 class Source(ABC):
-    """Where the rows of a record type come from. The fields of a subclass are texts, and those that a spec gives.
+    """The source of a record type's rows. The fields of a subclass are texts that a spec gives.
 
     A source that is no `ConnectionSource` lies below the import root, and is read as it was when it was surveyed.
     """
 
     type_name: ClassVar[str]
-    """What `type` says in a spec; the package of this name in `sources/` opens it."""
+    """The value of `type` in a spec; the package of this name in `sources/` opens it."""
     schemas: ClassVar[Mapping[str, Mapping[str, Any]]]
-    """Each of the fields, in order, with the JSON schema that the API shows."""
+    """The fields in order, each with the JSON schema that the API shows."""
     label: ClassVar[str]
-    """How a sentence names such a source, from its fields."""
+    """A format of the fields that names such a source in a sentence."""
 
     @classmethod
     @abstractmethod
     def read(cls, members: Mapping[str, Any], at: str, scope: Scope) -> Self | None:
-        """Return the source that an object of this type names, or None after adding an error."""
+        """Read a source of this type; None after adding an error."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, str]) -> Self:
-        """Rebuild a source from what `to_json` gave."""
+        """Rebuild a source from the result of `to_json`."""
         return cls(**{name: stored[name] for name in cls.schemas})
 
     def to_json(self) -> dict[str, str]:
@@ -48,7 +48,7 @@ class ConnectionSource(Source):
     """A source that is read over a configured connection."""
 
     settings: ClassVar[type[ConnectionSettings]]
-    """What the configuration says of connections that such sources read."""
+    """The settings of the connections of such sources."""
 
     connection: str
 

@@ -1,4 +1,4 @@
-"""PostgreSQL tables and views: how a spec names one, and what the configuration says of a database."""
+"""PostgreSQL: the source of a spec, and the settings of a connection."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,14 +9,14 @@ from domain.sources.tables import TableSource
 
 
 class PostgresqlSettings(DatabaseSettings):
-    """A connection to a PostgreSQL database. A connection that gives no type is one."""
+    """A connection to a PostgreSQL database; the default type of connections."""
 
     type_name: ClassVar[str] = "postgresql"
 
     type: str = "postgresql"
 
     def fault(self, url: str) -> str | None:
-        """Say what keeps a text from being a connection string."""
+        """Return why a text isn't a connection string."""
         try:
             parse_connection_string(url)
         except WrongConnectionString as error:

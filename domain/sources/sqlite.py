@@ -1,4 +1,4 @@
-"""Tables of SQLite files below the import root, as a spec names them."""
+"""The SQLite source of a spec: a table of a file below the import root."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class SqliteSource(Source):
 
     @classmethod
     def read(cls, members: Mapping[str, Any], at: str, scope: Scope) -> Self | None:
-        """Return the table that an object names."""
+        """Read a SQLite source."""
         path = read_path(members, at, scope)
         given = read_name(members, "table", at, scope.findings)
         table = None if given is None else read_verbatim(Part(given, f"{at}/table"), MAX_TABLE_LENGTH, scope.findings)

@@ -1,4 +1,4 @@
-"""Named queries of a SuiteQL service: how a spec names one, and what the configuration says of a service."""
+"""SuiteQL: the source of a spec, and the settings of a connection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class SuiteqlSettings(ConnectionSettings):
-    """A connection to a SuiteQL service, which may be asked the named queries."""
+    """A connection to a SuiteQL service, with its named queries."""
 
     type_name: ClassVar[str] = "suiteql"
 
@@ -44,11 +44,11 @@ class SuiteqlSettings(ConnectionSettings):
 
     @property
     def identity(self) -> dict[str, object]:
-        """A query of the same name that asks something else is another one."""
+        """The texts of the queries are part of it: a changed query is another identity."""
         return {**super().identity, "queries": dict(self.queries)}
 
     def fault(self, url: str) -> str | None:
-        """Say what keeps a text from being the URL of a service."""
+        """Return why a text isn't the URL of a service."""
         parts = urlsplit(url)
         if parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc:
             return None
@@ -74,7 +74,7 @@ class SuiteqlSource(ConnectionSource):
 
     @classmethod
     def read(cls, members: Mapping[str, Any], at: str, scope: Scope) -> Self | None:
-        """Return the query that an object names."""
+        """Read a SuiteQL source."""
         connection = read_connection(members, at, cls.type_name, scope)
         query = read_name(members, "query", at, scope.findings)
         if connection is None or query is None:

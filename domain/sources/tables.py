@@ -1,4 +1,4 @@
-"""Tables of configured databases: what a spec says of one is the same whichever database it is."""
+"""The table source that specs share for all databases."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +20,6 @@ class TableSource(ConnectionSource):
 
     @classmethod
     def read(cls, members: Mapping[str, Any], at: str, scope: Scope) -> Self | None:
-        """Return the table that an object names."""
+        """Read a table source."""
         names = read_listed_table(members, at, cls.type_name, scope)
         return None if names is None else cls(*names)
