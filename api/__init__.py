@@ -1,1 +1,1 @@
-"""HTTP in, HTTP out: routes, their schemas, and how errors are answered. No SQL, no Redis commands."""
+"""HTTP in, HTTP out: routes, schemas and the answers to errors. No SQL, no Redis commands."""

@@ -82,7 +82,7 @@ ROUTES = (
 
 
 def create_app(kinds: Kinds = KINDS) -> FastAPI:
-    """Return the app, which serves these kinds. Settings are read and stores are opened when it starts, not before."""
+    """Return the app for these kinds. It reads settings and opens stores when it starts, not before."""
     app = FastAPI(
         title="Breakwater",
         version=VERSION,
@@ -180,7 +180,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
 def _in_force_reader(
     engine: Engine, settings: Settings, registration: Registration, standing: ConfigurationStanding
 ) -> InForceReader:
-    """Return the reader of the configuration in force, which shows each in the register of processes."""
+    """Return the reader of the configuration in force; it enters each one in the register of processes."""
 
     def show(in_force: InForce) -> None:
         registration.standing = standing.read(in_force.configuration)
@@ -200,7 +200,7 @@ def _background_services(services: Services) -> Sequence[Callable[[], Awaitable[
 
 
 async def _supervise(run: Callable[[], Awaitable[None]]) -> None:
-    """Run until cancelled. If it fails the process ends, as on SIGTERM: requests would wait for it for ever."""
+    """Run until cancelled. If it fails, end the process as on SIGTERM: requests would wait for it for ever."""
     try:
         await run()
     except Exception:

@@ -1,4 +1,4 @@
-"""Reading the body of a POST: JSON of bounded size, or a problem that names the error."""
+"""Reading the body of a POST: JSON of bounded size, or a problem."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ from api.errors import BadRequest
 MAX_BODY_BYTES = 1024 * 1024
 KEY_HEADER = "Idempotency-Key"
 KEY = re.compile(r'"(?P<quoted>[!#-~]{1,255})"|(?P<bare>[!#-~]{1,255})')
-"""Visible ASCII; a quote only around all of it, so that one key has one spelling."""
+"""Visible ASCII, with or without quotes around all of it, so that a key has one spelling."""
 
 
 async def read_json(request: Request) -> Any:

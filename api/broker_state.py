@@ -1,4 +1,4 @@
-"""The state of Redis and of its stream, read within a deadline: without it callers are answered too."""
+"""The state of Redis and of its stream, read within a deadline: callers are answered without Redis, too."""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Checked:
 
     @property
     def state(self) -> State:
-        """The operations that Redis can be used for."""
+        """The state of Redis: available, refusing writes or unavailable."""
         return self.fault.state if self.fault else State.AVAILABLE
 
     @property
@@ -29,7 +29,7 @@ class Checked:
 
 
 async def look(client: Client) -> StreamState | None:
-    """Return the stream's state, or None while Redis doesn't show it."""
+    """Return the stream's state, or None if Redis doesn't answer in time."""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await envelopes.look(client)

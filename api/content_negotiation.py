@@ -29,7 +29,7 @@ def preferred(accept: str, offered: Sequence[str]) -> str | None:
 
 
 def _preference(media_type: str, ranges: Sequence[_Range]) -> tuple[float, int]:
-    """Return how much the ranges prefer a type, and how exactly they name it: the most exact range decides."""
+    """Return the quality of a type, and how exactly the deciding range names it; the most exact range decides."""
     main = media_type.partition("/")[0]
     matching = [each for each in ranges if each.pattern in {media_type, f"{main}/*", "*/*"}]
     best = max(matching, default=_Range(0, "", 0.0), key=lambda each: (each.exactness, each.quality))
@@ -37,7 +37,7 @@ def _preference(media_type: str, ranges: Sequence[_Range]) -> tuple[float, int]:
 
 
 def _read(part: str) -> _Range | None:
-    """Return one range of a header, None if it isn't well-formed."""
+    """Parse a range of the header; None if it is malformed."""
     pattern, *parameters = (piece.strip().lower() for piece in part.split(";"))
     match = _RANGE.fullmatch(pattern)
     if match is None or (match[1] == "*" and match[2] != "*"):

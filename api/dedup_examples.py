@@ -1,4 +1,4 @@
-"""Worked answers to a POST of a job, for /docs: created, joined, replayed, and refused as a duplicate."""
+"""Example answers to a POST of a job, for /docs: created, joined, replayed, and refused as a duplicate."""
 
 from typing import Any
 

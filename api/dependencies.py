@@ -20,7 +20,7 @@ from domain.registry import Registry
 
 
 class NoParameters(BaseModel):
-    """The query of a route that takes none; any parameter is refused, since it would be ignored."""
+    """The query of a route without parameters; any parameter is refused, since it would be ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,7 +47,7 @@ async def _broker(services: ServicesDep) -> Client:
 
 
 async def _registry(services: ServicesDep) -> Registry:
-    """Return the names that a spec may use now; they change while the process runs."""
+    """Return the registry in force; it changes while the process runs."""
     return services.in_force.current.registry
 
 

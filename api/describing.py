@@ -8,7 +8,7 @@ from api.kinds import Kinds
 
 
 def describe(app: FastAPI, kinds: Kinds) -> None:
-    """Let the app's description name these kinds, and show the bodies that they take."""
+    """Add these kinds and the bodies of their specs to the app's description."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

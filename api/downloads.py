@@ -1,6 +1,6 @@
-"""Downloads: all of a list as one file, in bounded memory, on connections that no other request waits for.
+"""Downloads: a whole list as a file, in bounded memory, on connections of their own.
 
-A file shows one moment, so a transaction stays open while it is on its way. How many there are at once and how long a
+A file shows one moment, so its transaction stays open while it is sent. The number of downloads and the time that a
 client may take for each page are bounded.
 """
 
@@ -30,7 +30,7 @@ log = structlog.stdlib.get_logger()
 
 
 class Downloads:
-    """Bounds the downloads at once; their own `engine` has a connection for each.
+    """Bounds concurrent downloads; their own `engine` has a connection for each.
 
     A client may take `page_seconds` for each page (some 256 KiB, unless one answer is larger).
     """
@@ -50,7 +50,7 @@ class Downloads:
 
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[Engine]:
-        """Lend the engine to a download; raise Overloaded if no running one ends in time."""
+        """Lend the engine to a download; raise Overloaded if no running download ends in time."""
         try:
             async with asyncio.timeout(self._permit_deadline_seconds):
                 await self._permits.acquire()
@@ -75,7 +75,8 @@ class Pages(Protocol):
 class Download(Response):
     """All facts of a list that match, as a file; `opened` opens their pages, and `shown` makes a list's item of each.
 
-    If not all of it was sent, the connection is closed before the end, so that a part never looks complete.
+    If a part couldn't be sent, the connection is closed without the end of the body, so that a part never looks
+    complete.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Download(Response):
         self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file, until the client stops taking it. A failure before the first page is answered as a problem."""
+        """Send the file to a client that keeps reading. A failure before the first page is answered as a problem."""
         client = _Client(scope, receive, send, self._downloads.page_seconds)
         async with self._downloads.permit() as engine, self._opened(engine) as pages:
             page = await pages.following()

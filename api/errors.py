@@ -1,6 +1,6 @@
 """Every error as a problem: one table from error to HTTP status, and the handlers that read it.
 
-Call `install(app)` last of all that adds middleware, so that the request id is the outermost layer but for HEAD.
+Call `install(app)` after everything else that adds middleware, so that only HEAD lies outside the request id.
 """
 
 from collections.abc import Iterable, Mapping
@@ -97,9 +97,9 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     503: ("unavailable", "This can't be served now; try again."),
 }
 CLIENT_LEFT = 499
-"""Counted where a client closed the connection within its request; nobody receives it."""
+"""The status that metrics count for a client that closed the connection within its request; it is never sent."""
 SERVER = "*"
-"""The path of an OPTIONS that asks about the server, not about one of its paths."""
+"""The path of an OPTIONS request about the whole server."""
 IN_FLIGHT_RETRY_SECONDS = 1
 DATABASE_RETRY_SECONDS = 1
 
@@ -176,7 +176,7 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _note_client_left(request: Request, _: Exception) -> Response:
-    """Log a request that the client broke off; the response reaches only the metrics."""
+    """Log a request that the client broke off; only the metrics see the response."""
     log.info("request_abandoned", method=request.method)
     return problem_response(
         request_id=request_id_of(request.scope),
@@ -212,7 +212,7 @@ async def _answer_invalid_request(request: Request, error: Exception) -> Respons
 
 
 def _reason(found: Mapping[str, Any]) -> FieldError | ParameterError:
-    """Return one reason; pydantic's own messages name bounds and types, never a value."""
+    """Return a reason for an error; pydantic's messages name bounds and types, never a value."""
     where, *rest = found["loc"]
     is_unknown = found["type"] == "extra_forbidden"
     if where == "body":

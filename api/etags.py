@@ -1,6 +1,6 @@
 """Weak entity tags, which show a client whether its copy is current.
 
-A tag is a hash of the whole answer, never of facts that are thought to change it: a batch's lease or a worker's claim
+A tag is a hash of the whole answer, not of selected facts: a batch's lease or a worker's claim
 changes the answer without a trace in the job's row.
 """
 
@@ -23,7 +23,7 @@ TAGGED: dict[int | str, dict[str, Any]] = {
 
 
 def tagged(shown: BaseModel, if_none_match: str | None, *, untagged: Mapping[str, set[str]] | None = None) -> Response:
-    """Answer with `shown` and its tag, or with 304 and no body if the client has it already.
+    """Answer with `shown` and its tag, or with 304 and no body if the client's copy is current.
 
     A change of `untagged` members (names below a member's name) alone doesn't change the tag.
     """

@@ -1,4 +1,4 @@
-"""The events of all jobs for readers that follow them; commits of any process wake the readers."""
+"""The feed of all jobs' events; a commit of any process wakes its readers."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -15,7 +15,7 @@ from db.events import EventOfAll, EventPlace
 from runtime.retrying import retry
 
 LOOK_SECONDS = 1.0
-"""The interval at which readers look by themselves: a notice may be lost, and events that were held back have none."""
+"""The interval at which readers look without a notice: it may be lost, and delayed events have none."""
 RETRY_DELAY_SECONDS = 0.5
 PAGE = 200
 

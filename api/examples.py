@@ -1,4 +1,4 @@
-"""Worked examples for /docs: each runs as it is, the import with the configuration in `examples/import/`."""
+"""Examples for /docs: each runs unchanged, the import with the configuration in `examples/import/`."""
 
 from typing import Any
 

@@ -34,16 +34,16 @@ COLUMNS = (
 
 
 def ndjson_line(cell: Execution) -> str:
-    """Return a cell as a line of JSON, as it stands in a list."""
+    """Return a cell as a line of JSON, with the members that lists show."""
     return cell.model_dump_json() + "\n"
 
 
 def csv_line(cell: Execution) -> str:
     """Return a cell as a record of RFC 4180, in the order of COLUMNS.
 
-    Null is nothing between two commas and the empty text is "", as PostgreSQL has it. A provider's answer may be a
-    formula to the spreadsheet that opens the file, so text that could be a formula gets an apostrophe before it; a
-    number doesn't. Text that begins with an apostrophe gets another, so that removing one restores every text.
+    As in PostgreSQL's CSV, null is nothing between two commas and the empty text is "". A spreadsheet may run a
+    provider's answer as a formula, so text that could be a formula gets an apostrophe before it; a number doesn't. Text
+    that begins with an apostrophe gets another, so that removing one restores every text.
     """
     members = cell.model_dump(mode="json")
     error = members.pop("error") or {}

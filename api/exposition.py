@@ -13,10 +13,10 @@ from runtime.metrics import ANSWERS, COUNTERS, EXECUTIONS, FLEET, GAUGES, HISTOG
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What a scrape found: counters and gauges as (series name, labels, value), and the fleet's histograms.
+    """The results of a scrape: counters and gauges as (series name, labels, value), and the fleet's histograms.
 
-    Without counters and histograms (None: PostgreSQL didn't answer) none are shown: a 0 would look like a restart,
-    and the next scrape would show all that they ever counted as an increase.
+    If PostgreSQL didn't answer, counters and histograms are None and left out: a 0 would look like a restart, and the
+    next scrape would show their whole count as an increase.
     """
 
     counters: Iterable[tuple[str, Mapping[str, str], float]] | None

@@ -1,4 +1,4 @@
-"""Formats of downloaded lists: lines of JSON, or records of CSV without formulas that a spreadsheet would run."""
+"""Formats of downloaded lists: JSON lines, or CSV without formulas that a spreadsheet would run."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ class FileFormat(NamedTuple):
 
 
 def csv_record(values: Sequence[Any]) -> str:
-    """Return these values as a record of RFC 4180, none of which is a formula to a spreadsheet."""
+    """Return these values as a record of RFC 4180 without formulas."""
     return ",".join(map(_field, values)) + "\r\n"
 
 

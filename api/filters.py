@@ -35,7 +35,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def _rfc3339(text: Any) -> Any:
-    """Refuse numbers, which would be taken as seconds; mend the plus of an offset, a space once it is decoded."""
+    """Refuse numbers, which would be read as seconds; restore the plus of an offset, which was decoded to a space."""
     if not isinstance(text, str):
         return text
     match = _MOMENT.fullmatch(text)

@@ -42,14 +42,14 @@ from runtime.settings import Settings
 log = structlog.stdlib.get_logger()
 
 AUDIT_SECONDS = 10.0
-"""How long a recount of recent jobs is shown, so that frequent scrapes stay cheap."""
+"""How long a recount of recent jobs is reused, so that frequent scrapes stay cheap."""
 DEADLINE_SECONDS = 5.0
 COUNTED_STUCK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Ledger:
-    """The facts of PostgreSQL: counters as (series, labels, value), measurements of each process, and gauges."""
+    """The measures in PostgreSQL: counters as (series, labels, value), each process's histograms, and gauges."""
 
     counters: Sequence[tuple[str, Mapping[str, str], float]]
     snapshots: Sequence[Mapping[str, Any]]
@@ -75,7 +75,7 @@ class FleetView:
         self._recounting = asyncio.Lock()
 
     async def look(self, tenant_no: int) -> Fleet:
-        """Return the series that a tenant sees now, without those of an unavailable store."""
+        """Read the series that a tenant sees, without those of an unavailable store."""
         stream, broker, ledger, violations = await asyncio.gather(
             broker_state.look(self._broker),
             broker_state.check(self._broker),

@@ -1,4 +1,4 @@
-"""Gauges from facts of the stores, each with its value while nothing is wrong. No I/O."""
+"""Gauges from the facts of the stores; without facts they have the values of a healthy service. No I/O."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +73,7 @@ def of_pools(pools: Iterable[PoolRead], due: Sequence[DueMeasured]) -> list[Gaug
 
 
 def of_pauses(pauses: Mapping[Paused, Pause]) -> list[Gauge]:
-    """Return which regions and providers are paused."""
+    """Return a gauge of pauses for each region and provider."""
     return [(PAUSED[key.kind], {key.kind.value: key.name}, int(pause.is_paused)) for key, pause in pauses.items()]
 
 

@@ -1,4 +1,4 @@
-"""The Host header: HTTP/1.1 requires one, and a request without it, with two or with a malformed one is refused."""
+"""The Host header: HTTP/1.1 requires it, and a request with none, several or a malformed one is refused."""
 
 import re
 from http import HTTPStatus

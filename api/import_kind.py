@@ -1,4 +1,4 @@
-"""Imports in the API: record types from their sources, and how far each is."""
+"""The import kind in the API: showing jobs with the progress of their record types."""
 
 from api.examples import IMPORT_EXAMPLE
 from api.import_previews import ImportPreviews

@@ -17,11 +17,11 @@ log = structlog.stdlib.get_logger()
 
 PREVIEW_SECONDS = 5.0
 AT_ONCE = 2
-"""Dry runs of imports that count at the same time in one process; others wait within their own seconds."""
+"""Dry runs of imports that count at the same time in one process; the wait of others counts as their time."""
 
 
 class ImportPreviews:
-    """Counts the rows and batches that imports would read."""
+    """Counts the rows and batches of imports for dry runs."""
 
     def __init__(self, sources: ConfiguredSources, *, seconds: float = PREVIEW_SECONDS) -> None:
         self._sources = sources
@@ -29,7 +29,7 @@ class ImportPreviews:
         self._permits = asyncio.Semaphore(AT_ONCE)
 
     async def count(self, given: Normalized[ImportSpec]) -> Mapping[str, Any]:
-        """Return the counts that a dry run's time sufficed for; the others are null."""
+        """Return the counts that a dry run could make in time; the others are null."""
         began = asyncio.get_running_loop().time()
         async with self._permits:
             remaining = self._seconds - (asyncio.get_running_loop().time() - began)

@@ -1,4 +1,4 @@
-"""Inference in the API: models × regions × questions, and the holds of such jobs."""
+"""The inference kind in the API: showing jobs with the holds of their cells."""
 
 from api.examples import BENCHMARK_EXAMPLE, INFERENCE_EXAMPLE
 from api.holds import held_by, named_pools
@@ -14,7 +14,7 @@ from domain.registry import Registry
 
 
 async def show(database: Engine, job: JobRead, registry: Registry) -> Job:
-    """Return a job made of cells, with its hold while it is open."""
+    """Return an inference job, with its hold while it is open."""
     held = await _held(database, job, registry) if job.finished_at is None else None
     return Job.of(job, inference_reading.KIND.parts, held=held)
 

@@ -1,6 +1,6 @@
-"""Actions of people on jobs: done, recorded and counted in one transaction, of which the workers are then notified.
+"""People's actions on jobs: each is one transaction with its record and counters; then the workers are notified.
 
-A notice may fail: workers check their leases by themselves, and the reconciler announces owed work.
+A notice may be lost: workers check their leases regularly, and the reconciler announces owed work.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ async def cancel(action: Action, job_id: str, actor: Actor, body: BaseModel) -> 
 async def retry_job(
     action: Action, job_id: str, wanted: RetryFilter, actor: Actor, body: BaseModel
 ) -> ActionResult[Retried]:
-    """Have a job's failed cells run again. Raises NotFound, JobCancelled and as `Action.perform`."""
+    """Retry a job's failed cells. Raises NotFound, JobCancelled and as `Action.perform`."""
     return await _retry(
         action,
         body,
@@ -61,7 +61,7 @@ async def retry_job(
 
 
 async def retry_execution(action: Action, execution_id: str, actor: Actor, body: BaseModel) -> ActionResult[Retried]:
-    """Have one cell run again if it has failed. Raises as `retry_job`."""
+    """Retry a cell if it has failed. Raises as `retry_job`."""
     return await _retry(
         action,
         body,
@@ -72,7 +72,7 @@ async def retry_execution(action: Action, execution_id: str, actor: Actor, body:
 
 
 async def replay(action: Action, dead_letter_no: int, actor: Actor, body: BaseModel) -> ActionResult[Retried]:
-    """Have the cell of a dead letter run again, once. Raises as `retry_job`."""
+    """Retry the cell of a dead letter, once. Raises as `retry_job`."""
     return await _retry(
         action,
         body,
@@ -116,7 +116,7 @@ async def release(action: Action, job_id: str, batch_no: int, actor: Actor, body
 
 
 def announce(announcer: Announcer, retried: Retried | None) -> None:
-    """Publish an envelope for work that runs again, if there is any; its trigger is in the ledger already."""
+    """Publish an envelope for retried work, if there is any; its trigger is in the ledger already."""
     if retried is None:
         return
     if retried.is_queued:
@@ -126,9 +126,9 @@ def announce(announcer: Announcer, retried: Retried | None) -> None:
 
 
 async def notify_workers(broker: Client, job_no: int) -> None:
-    """Notify the workers, so that each checks whether it still holds the job's batches that it runs.
+    """Notify the workers, so that each checks its leases on the job's batches.
 
-    Those that don't receive the notice check by themselves within two seconds.
+    A worker that misses the notice checks them within two seconds anyway.
     """
     try:
         async with asyncio.timeout(NOTICE_SECONDS):
@@ -170,7 +170,7 @@ def _cancel_increments(cancelled: Cancelled) -> Sequence[Increment]:
 
 def _retry_increments(retried: Retried) -> Sequence[Increment]:
     if not retried.retried:
-        return ()  # an import that waits for its coordination counts its trigger with that
+        return ()  # the trigger of an import that waits is counted with its coordination
     return [
         increment(RETRIES.name, retried.retried, reason="user"),
         increment(COORDINATION.name, 1, source="retry", outcome="joined"),
@@ -178,7 +178,7 @@ def _retry_increments(retried: Retried) -> Sequence[Increment]:
 
 
 def _resolve_increments(resolved: Resolved, resolution: Resolution) -> Sequence[Increment]:
-    """Count the end that a person reported; the ambiguous end before it stays counted, as counters only rise."""
+    """Count the end that a person reported; the ambiguous end stays counted, too, since counters only rise."""
     if resolved.pool is None:
         return ()
     provider, region = resolved.pool

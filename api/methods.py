@@ -26,7 +26,7 @@ class Heads:
         async def send_head(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        # A scope of its own: the server leaves the body's length out of account by the method of the one it gave.
+        # A copy of the scope: the server decides by the method in its own scope that there is no body.
         await self._app({**scope, "method": "GET", _WAS_HEAD: True}, receive, send_head)
 
 
@@ -36,9 +36,10 @@ def is_head(scope: Scope) -> bool:
 
 
 def allowed_methods(request: Request, refusal: HTTPException) -> list[str]:
-    """Return the methods that the path of a request takes, by whichever route; `refusal` is its 405.
+    """Return the methods that all routes together allow for the path of a request; `refusal` is its 405.
 
-    A mount names its own in the refusal; of several routes with one path the framework names only the first one's.
+    A mount names its methods in the refusal; of several routes with one path, the framework names only the first
+    route's.
     """
     asked = {"type": "http", "path": request.scope["path"], "headers": []}
     routes = [route for route in request.app.router.routes if not isinstance(route, Mount)]

@@ -20,7 +20,7 @@ BIGGEST_SMALLINT = 2**15 - 1
 
 
 class ListKind(NamedTuple):
-    """A list that cursors belong to, and the biggest value of each part of its key."""
+    """A kind of list that cursors belong to, and the largest value of each part of its key."""
 
     name: str
     biggest: tuple[int, ...]
@@ -53,7 +53,7 @@ class PageParameters(NoParameters):
     )
 
     def key(self, kind: ListKind) -> tuple[int, ...] | None:
-        """Return the key that the cursor holds, None on the first page; raise ParametersRejected for any other text."""
+        """Return the key in the cursor, None on the first page; raise ParametersRejected for an invalid cursor."""
         if self.cursor is None:
             return None
         key = decode_key(self.cursor, kind)
@@ -70,7 +70,7 @@ class Listed(BaseModel, Generic[Item]):
 
 
 def placed(items: Sequence[Fact], kind: ListKind, parameters: PageParameters) -> Slice[tuple[int, Fact]]:
-    """Return the requested part of a list that is in memory, each item with its place, which is its key."""
+    """Return the requested part of a list in memory, each item with its index, which is its key."""
     key = parameters.key(kind)
     first = key[0] + 1 if key else 0
     part = list(enumerate(items))[first : first + parameters.limit]
@@ -85,7 +85,7 @@ def next_cursor(kind: ListKind, page: Slice[Any], key: Callable[[Any], Sequence[
 
 
 def encode_key(kind: ListKind, key: Sequence[int]) -> str:
-    """Return the key of a list's item as an opaque text."""
+    """Encode the key of a list's item as an opaque text."""
     text = orjson.dumps([VERSION, kind.name, *key])
     return urlsafe_b64encode(text).rstrip(b"=").decode()
 
@@ -98,7 +98,7 @@ def link_next(request: Request, response: Response, cursor: str | None) -> None:
 
 
 def decode_key(text: str, kind: ListKind) -> tuple[int, ...] | None:
-    """Return the key that `encode_key` made a text of; None for any other text."""
+    """Decode a text of `encode_key`; None for any other text."""
     try:
         version, name, *key = orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, TypeError):
@@ -112,6 +112,6 @@ def decode_key(text: str, kind: ListKind) -> tuple[int, ...] | None:
 
 
 def invalid_cursor() -> ParametersRejected:
-    """Return the error for a cursor that no page of this list gave."""
+    """Return the error for a cursor that isn't of this list."""
     detail = "`cursor` isn't one of this list; take `next_cursor` of its last page, or leave it out."
     return ParametersRejected([ParameterError("cursor", "cursor_invalid", detail)])

@@ -1,6 +1,6 @@
-"""Pauses: people pause and resume here, and the API follows pauses and configurations of other processes.
+"""Pausing and resuming, and following the pauses and configurations of other processes.
 
-The pauses and the configuration are read after each pause made here, at every notice, and at every heartbeat.
+Both are read after each pause made here, at every notice, and at every heartbeat.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Pauses:
         self._log = structlog.stdlib.get_logger()
 
     async def start(self) -> None:
-        """Enter the configured pauses and read those in force, if the database can be reached."""
+        """Enter the configured pauses and read the pauses in force, if the database can be reached."""
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._in_force.read()
@@ -87,9 +87,9 @@ class Pauses:
         who: str,
         show: Callable[[Connection], Awaitable[BaseModel]],
     ) -> tuple[Response, tuple[int, int] | None]:
-        """Pause or resume something configured; without effect if that is its state. `show` reads the answer.
+        """Pause or resume a region or provider; without effect if it is in that state. `show` reads the answer.
 
-        Return the response, and (job_no, batch_no) of work that a resume allows and that is to be announced, or None.
+        Return the response, and (job_no, batch_no) of work to announce after a resume, or None.
         Raises as `Action.perform`.
         """
         await self._in_force.read()  # enters missing pauses
@@ -109,7 +109,7 @@ class Pauses:
         return result.response, None if is_paused else await self._find_held(target)
 
     async def _notify(self) -> None:
-        """Notify the other processes; those that don't receive it read by themselves at their next heartbeat."""
+        """Notify the other processes; a process that misses the notice reads at its next heartbeat."""
         try:
             async with asyncio.timeout(NOTICE_SECONDS):
                 await notices.publish(self._redis, Notice(about="pauses"))
@@ -127,7 +127,7 @@ class Pauses:
             return await batches.first_due(connection, pools)
 
     def _log_delay(self, error: BaseException) -> None:
-        """Log it once per `REMIND_SECONDS`: while a store is unavailable, `listen` tries twice a second."""
+        """Log the error once per `REMIND_SECONDS`: while a store is unavailable, `listen` tries twice a second."""
         if time.monotonic() >= self._next_log_at:
             self._next_log_at = time.monotonic() + REMIND_SECONDS
             self._log.warning("pauses_delayed", error=f"{type(error).__name__}: {error}")

@@ -1,6 +1,6 @@
-"""The one form of every answer at or above 400: RFC 9457 `application/problem+json`, and how OpenAPI describes it.
+"""Problems, the form of every 4xx and 5xx answer (RFC 9457), and their OpenAPI description.
 
-Nothing here knows why a request failed; that table is in `errors.py`.
+The mapping from errors to problems is in `errors.py`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -71,7 +71,7 @@ def problem_response(
     members: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the answer. `members` stand beside the standard ones and never replace them."""
+    """Return the answer. `members` are added to the standard members and never replace them."""
     document = {
         "type": _TYPE_PREFIX + code,
         "title": title,
@@ -97,9 +97,9 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_problems(app: FastAPI) -> None:
-    """Make the app's OpenAPI show every 4xx and 5xx as a problem, the ones that FastAPI adds by itself too.
+    """Make the app's OpenAPI show every 4xx and 5xx as a problem, including those that FastAPI adds by itself.
 
-    Headers that come with more than one route are described here as well.
+    Headers that several routes share are described here as well.
     """
     describe: Callable[[], dict[str, Any]] = app.openapi
 
@@ -148,7 +148,7 @@ def _shared_headers(status: str, *, is_list: bool) -> dict[str, Any]:
 
 
 def _define(components: dict[str, Any]) -> None:
-    """Add the schemas of a problem, unless a route that named them has."""
+    """Add the schemas of a problem, unless a route has added them."""
     if "Problem" not in components:
         described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         components.update(described.pop("$defs"))

@@ -10,7 +10,7 @@ REJECT_COLUMNS = ("batch_id", "record_type", "position", "record_key", "code", "
 
 
 def ndjson_line(record: RecordRead) -> str:
-    """Return a row as a line of JSON; its payload byte by byte as it is kept."""
+    """Return a row as a line of JSON; its payload is copied byte by byte."""
     return f'{{"record_key":{orjson.dumps(record.record_key).decode()},"payload":{record.payload}}}\n'
 
 
@@ -20,7 +20,7 @@ def csv_line(record: RecordRead) -> str:
 
 
 def reject_ndjson_line(reject: Reject) -> str:
-    """Return a reject as a line of JSON, as it stands in a list."""
+    """Return a reject as a line of JSON, with the members that lists show."""
     return reject.model_dump_json() + "\n"
 
 

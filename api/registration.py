@@ -1,6 +1,6 @@
-"""This API process in the register of processes: its number shards its counters, its row lists the kinds it serves.
+"""This API process's entry in the register of processes, with its number, its kinds and its heartbeat.
 
-Its heartbeat also shows whether PostgreSQL commits, since reads work without that.
+The number shards its counters. The heartbeat also shows whether PostgreSQL commits, which reads don't need.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ log = structlog.stdlib.get_logger()
 
 
 class Registration:
-    """Enters the process when its number is first needed, so that it starts while the database is unavailable.
+    """Enters the process when its number is first needed, so that it can start while the database is unavailable.
 
-    `engine` is its own, so that no request keeps a heartbeat waiting. It enters the kinds that it serves, too.
-    `unwritten` says why the last heartbeat wasn't committed; None if it was, or if any later transaction was.
+    It has an `engine` of its own, so that no request delays a heartbeat. It also enters the kinds that the process
+    serves. `unwritten` is the reason why the last heartbeat wasn't committed; None if it, or a later transaction, was.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Registration:
             await asyncio.sleep(min(RETRY_SECONDS, seconds) if self.unwritten else seconds)
 
     def note_commit(self) -> None:
-        """Note that another unit was committed just now: the result of a heartbeat that began before is outdated."""
+        """Note a commit of another transaction: the result of a heartbeat that began earlier is outdated."""
         self._committed_at = time.monotonic()
         self.unwritten = None
 
@@ -79,14 +79,14 @@ class Registration:
                 await in_transaction(self._engine, self._stop, seconds=QUICK_SECONDS)
 
     async def _beat_once(self) -> str | None:
-        """Write a heartbeat; return why it wasn't committed, or None."""
+        """Write a heartbeat; return the reason if it wasn't committed."""
         try:
             await self.worker_no()
             await in_transaction(self._engine, self._beat, seconds=QUICK_SECONDS)
         except UNAVAILABLE as error:
             reason = why_not_written(error)
             is_reached = isinstance(error, tuple(NOT_WRITABLE))
-            if isinstance(error, TimeoutError) or not is_reached:  # at a timeout it may be unreachable, too
+            if isinstance(error, TimeoutError) or not is_reached:  # which may mean unreachable
                 self._reminder.warn(describe_failure(error).reason)
             if is_reached and reason != self.unwritten:
                 log.warning("database_not_writable", detail=reason)
@@ -119,7 +119,7 @@ class Registration:
 
 
 class ConfigurationStanding:
-    """The standing of this process towards the configuration in force, by which its sources are served too."""
+    """This process's standing towards the configuration in force, which its sources follow."""
 
     def __init__(self, settings: Settings, sources: ConfiguredSources) -> None:
         self._settings = settings
@@ -127,11 +127,11 @@ class ConfigurationStanding:
         self._standing = workers.UNKNOWN
 
     def read(self, configuration: Configuration) -> workers.Standing:
-        """Return the standing towards this configuration; log it if the configuration is new."""
+        """Return the standing towards this configuration; log it for a new configuration."""
         if configuration.number != self._standing.configuration_no:
             secrets = read_secrets(configuration.content.file)
             self._sources.serve(configuration, secrets)
-            # Providers are called by workers: this process needs no key of theirs.
+            # Only workers call providers: this process needs none of their keys.
             missing = {name: reason for name, reason in secrets.reasons.items() if name.startswith("connections.")}
             self._standing = agree(self._settings, configuration, missing)
         return self._standing

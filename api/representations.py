@@ -1,4 +1,4 @@
-"""The representations of a list: pages as JSON, or all of it as a file; the Accept header decides."""
+"""The representations of a list: pages as JSON, or the whole list as a file, by the Accept header."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,9 +25,10 @@ class Representations:
         }
 
     def negotiate(self, request: Request, parameters: NoParameters) -> FileFormat | None:
-        """Return the format of the file that is asked for, None for a page of the list.
+        """Return the requested file format, None for a page of the list.
 
-        Raises BadRequest if neither can be given, ParametersRejected for parameters of pages, as a file has none.
+        Raises BadRequest if neither is acceptable, ParametersRejected for parameters of pages, which a file doesn't
+        have.
         """
         media_type = preferred(",".join(request.headers.getlist("Accept")), self._offered)
         if media_type is None:

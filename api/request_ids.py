@@ -22,10 +22,10 @@ log = structlog.stdlib.get_logger()
 
 
 class RequestIds:
-    """Names each request, binds the name to its log lines and answers with it.
+    """Gives each request an id, binds it to its log lines, and sends it with the answer.
 
-    `problem_of(status, request_id)` gives the answer for an exception that nobody caught, and for a 4xx or 5xx that
-    isn't a problem document (FastAPI's limit of bodies answers in plain text).
+    `problem_of(status, request_id)` gives the answer for an uncaught exception, and for a 4xx or 5xx that isn't a
+    problem document (FastAPI's limit of bodies answers in plain text).
     """
 
     def __init__(self, app: ASGIApp, problem_of: Callable[[int, str], Response]) -> None:
@@ -51,7 +51,7 @@ class RequestIds:
 
 
 class _Answer:
-    """One answer while it is sent."""
+    """An answer while it is sent."""
 
     __slots__ = ("_problem_of", "_receive", "_request_id", "_scope", "_send", "has_started", "is_replaced")
 
@@ -67,7 +67,7 @@ class _Answer:
         self.is_replaced = False
 
     async def send(self, message: Message) -> None:
-        """Pass the message on, with the id; swallow the body of an answer that was replaced."""
+        """Pass the message on with the id; drop the body of an answer that was replaced."""
         if message["type"] == "http.response.start":
             if message["status"] >= _FIRST_PROBLEM and not _is_problem(message):
                 await self.replace(message["status"], message["headers"])
@@ -78,7 +78,7 @@ class _Answer:
             await self._send(message)
 
     async def replace(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the problem of this status instead; keep the headers for the client's next step."""
+        """Send the problem of this status instead; keep headers such as Retry-After."""
         self.is_replaced = True
         self.has_started = True
         response = self._problem_of(status, self._request_id)

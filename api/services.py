@@ -1,4 +1,4 @@
-"""The services of this process: stores and objects that the composition root opened for requests."""
+"""The services of this process: the stores and objects that the composition root opens for requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

@@ -1,4 +1,4 @@
-"""Stuck work: the reason in words, what happens next, and what a person may do. No I/O."""
+"""Stuck work explained: the reason, the next step of the service, and a person's options. No I/O."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from runtime.settings import Settings
 
 
 class Finding(NamedTuple):
-    """The reason that work is stuck, what happens next, and the path of an action that helps."""
+    """Why work is stuck, the next step of the service, and the path of an action that helps."""
 
     reason: str
     detail: str
@@ -20,7 +20,7 @@ class Finding(NamedTuple):
 
 
 def explain(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Settings) -> StuckWork:
-    """Return stuck work as it is shown; `live` are the workers whose heartbeats arrive."""
+    """Explain stuck work; `live` are the workers whose heartbeats arrive."""
     found = (
         _overdue(work, live, settings)
         or _unconfigured(work)
@@ -127,7 +127,7 @@ def _no_heartbeats(live: Sequence[dict[str, Any]], settings: Settings) -> Findin
 
 
 def _not_served(work: db.StuckWork, live: Sequence[dict[str, Any]]) -> Finding | None:
-    """Return the finding where no worker has what the work's provider needs."""
+    """Return the finding if no worker can call the work's provider."""
     name = f"providers.{work.provider}"
     reasons = [missing["reason"] for worker in live for missing in worker["not_served"] if missing["name"] == name]
     if len(reasons) < len(live):

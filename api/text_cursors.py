@@ -1,4 +1,4 @@
-"""Cursors of lists that are ordered by a text: they hold the text of the last item shown."""
+"""Cursors of lists in text order: they hold the text of the last item shown."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from db.reading import Slice
 RECORDS = "records"
 DATASETS = "datasets"
 LONGEST = 4_100
-"""Characters of the longest cursor: of a key of 500 control characters, which JSON writes with six each."""
+"""Characters of the longest cursor: a key of 500 control characters, each of which JSON writes with six."""
 
 
 class TextPageParameters(NoParameters):
@@ -26,7 +26,7 @@ class TextPageParameters(NoParameters):
     )
 
     def after(self, kind: str) -> str | None:
-        """Return the text that the cursor holds, None on the first page. Raises ParametersRejected for another."""
+        """Return the text in the cursor, None on the first page. Raises ParametersRejected for an invalid cursor."""
         if self.cursor is None:
             return None
         try:

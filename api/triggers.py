@@ -1,4 +1,4 @@
-"""Manual coordination: recorded and counted in one transaction."""
+"""Manual triggers of coordination."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ log = structlog.stdlib.get_logger()
 
 
 async def coordinate(action: Action, job_id: str, body: BaseModel) -> ActionResult[Triggered]:
-    """Record a manual trigger; a trigger that `is_open` is to be announced. Raises NotFound and as `Action.perform`."""
+    """Record and count a manual trigger; announce it if it `is_open`. Raises NotFound and as `Action.perform`."""
     refuse_impossible(job_id)
     worker_no = await action.worker_no()
 

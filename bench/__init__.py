@@ -1,1 +1,1 @@
-"""`make bench`: rates on this machine, both sides of each ratio measured in one run. Nothing here is a test."""
+"""`make bench`: rates on this machine; both sides of each ratio are measured in one run. These aren't tests."""

@@ -1,4 +1,4 @@
-"""What POST /jobs is measured against: FastAPI with the same body and nothing behind it."""
+"""The baseline of POST /jobs: FastAPI with the same body and nothing behind it."""
 
 from typing import Any
 
@@ -23,7 +23,8 @@ class Spec(BaseModel):
 
 
 def create_app() -> FastAPI:
-    """Return an app with two routes: one only parses the body, one also validates, normalizes, hashes and answers."""
+    """Return an app with two routes: one only parses the body, the other also validates, normalizes, hashes and
+    answers."""
     app = FastAPI()
 
     @app.post("/bare", status_code=202)

@@ -48,7 +48,7 @@ async def _run(place: Place, shape: str, count: int) -> float:
     job_nos = await store(engine, SHAPES[shape], count)
     started = time.perf_counter()
     await publish_envelopes(redis, job_nos)
-    # The last to end is known only at the end, so look at few rows, often: those that are still open.
+    # The last job to end is unknown before the end, so look often at few rows: the open jobs.
     while await connection.fetchval("SELECT EXISTS (SELECT FROM jobs WHERE finished_at IS NULL)"):
         await asyncio.sleep(0.02)
     seconds = time.perf_counter() - started

@@ -1,6 +1,7 @@
 """Make a file to import: `python -m bench.files rows.csv 1000000` or `… rows.jsonl.gz 1000000`; prints its checksum.
 
-That is over keys and payloads, in whatever order; CHECKSUM is the statement that computes it of the imported rows.
+The checksum covers keys and payloads, independent of their order; CHECKSUM is the statement that computes it for the
+imported rows.
 """
 
 import csv
@@ -27,7 +28,7 @@ CROSS JOIN json_to_record(r.payload) AS p (id text, name text, cents text, note 
 
 
 def write_rows(path: Path, rows: int) -> int:
-    """Write so many rows in the name's format; return their checksum. A row is the same in each format."""
+    """Write `rows` rows in the format of the name; return their checksum. Rows are the same in each format."""
     checksum = 0
     with _open(path) as file:
         write = _writer(path, file)
@@ -46,7 +47,7 @@ def _open(path: Path) -> TextIO:
 
 
 def _rows(rows: int) -> Iterator[Row]:
-    """Yield rows whose keys have gaps, with what text may hold: commas, quotes, line ends, other scripts, nothing."""
+    """Yield rows with gaps between keys, and texts with commas, quotes, line ends, other scripts, or empty."""
     notes = (None, "plain", 'a, "b"', "two\nlines", "größer als 倍")
     for number in range(rows):
         yield number * 3, f"customer {number * 2654435761 % 2**32:08x}", number * 7919 % 1_000_000, notes[number % 5]

@@ -1,4 +1,4 @@
-"""How fast an import goes: a table of a PostgreSQL source, counted, cut, read and loaded by real workers.
+"""The rate of an import: a table of a PostgreSQL source, counted, cut, read and loaded by real workers.
 
 Beside it, in the same run, by one process: COPY to a staging table and INSERT … ON CONFLICT of the same rows. In the
 end every key and payload is compared with the source's.

@@ -16,14 +16,14 @@ from db.tenants import DEFAULT_TENANT_NO
 from domain.normalize import Normalized, normalize
 
 SIMULATED = Content(is_simulated=True)
-"""What a benchmark's place has committed: echo answers under every name."""
+"""The configuration of a benchmark: echo answers under every name."""
 REGISTRY = registry_of(SIMULATED, max_cells=10_000)
 SHAPES = {"10,000-cell": (20, 3, 166), "240-cell": (8, 3, 10), "one-cell": (1, 1, 1)}
 AT_ONCE = 500
 
 
 def body_of(shape: tuple[int, int, int], number: int = 0) -> dict[str, Any]:
-    """Return a spec of models × regions × questions; `number` makes it another spec."""
+    """Return a spec of models × regions × questions; each `number` gives a different spec."""
     models, regions, questions = shape
     return {
         "name": f"bench-{number}",

@@ -1,4 +1,4 @@
-"""Where a benchmark runs: engines of its own in a temporary folder, and the service's processes on them."""
+"""The surroundings of a benchmark: engines of its own in a temporary folder, and the service's processes on them."""
 
 import asyncio
 import os
@@ -84,7 +84,7 @@ class Place:
             )
 
     async def audit(self) -> None:
-        """Recount everything that ran; say so, and stop with an error if anything doesn't add up."""
+        """Audit every job that ran, and print the result; raise an error if an invariant is violated."""
         connection = await asyncpg.connect(self.database_url)
         try:
             row = await connection.fetchrow((Path(__file__).parent / "audit.sql").read_text())
@@ -96,7 +96,7 @@ class Place:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -114,7 +114,7 @@ def cpu_seconds(processes: Iterable[subprocess.Popen[bytes]]) -> float:
 
 
 def wait_for_port(port: int, seconds: float = 20) -> None:
-    """Wait until somebody listens."""
+    """Wait until the port accepts connections."""
     deadline = time.monotonic() + seconds
     while True:
         try:

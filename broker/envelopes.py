@@ -1,6 +1,6 @@
 """Envelopes: wake-ups on a Redis stream that say "look at job J" or "look at batch B of job J".
 
-An entry is acknowledged and deleted in one step, so the stream holds what is undelivered or pending at a consumer.
+An entry is acknowledged and deleted in one step, so the stream holds only undelivered and pending entries.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ STREAM = "breakwater:{0}:envelopes"  # partition 0; the braces keep a partition'
 GROUP = "workers"
 FIELD = b"envelope"
 TIMEOUT_SECONDS = 2.0
-"""For a connection, for an answer, and for a free connection: a healthy Redis needs milliseconds."""
+"""The limit for connecting, for an answer, and for a free connection: a healthy Redis needs milliseconds."""
 SOURCES = ("initial", "fallback", "retry", "manual")
 
 Client: TypeAlias = "redis.Redis"
@@ -45,7 +45,7 @@ class Envelope:
 
 
 class NotPublished(BrokerError):
-    """Redis rejected these envelopes, for the reason that is the cause."""
+    """Redis rejected these envelopes; the cause has the reason."""
 
     def __init__(self, envelopes: Sequence[Envelope]) -> None:
         super().__init__(f"{len(envelopes)} refused")
@@ -57,7 +57,7 @@ class NotPublished(BrokerError):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An entry that is pending at this consumer; `envelope` is None where its version or form is unknown."""
+    """An entry that is pending at this consumer; `envelope` is None if its version or form is unknown."""
 
     entry_id: bytes
     envelope: Envelope | None
@@ -81,7 +81,7 @@ def connect(redis_url: str, *, connections: int = 8) -> Client:
         re.sub("^valkey", "redis", redis_url),
         max_connections=connections,
         timeout=TIMEOUT_SECONDS,
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),  # asks for a right that few users have
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),  # needs a right that few users have
         socket_connect_timeout=TIMEOUT_SECONDS,
         socket_timeout=TIMEOUT_SECONDS,
     )
@@ -92,8 +92,8 @@ def connect(redis_url: str, *, connections: int = 8) -> Client:
 class _Cancellable(AbstractConnection):
     """A connection on which no cancellation is lost.
 
-    The client sends with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that comes in the pass of
-    the loop in which the sending has ended or failed.
+    The client sends with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation in the loop iteration in
+    which sending ends or fails.
     """
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
@@ -120,9 +120,9 @@ async def publish(client: Client, envelopes: Iterable[Envelope]) -> None:
 
 
 async def reserve(client: Client, consumer: str, *, count: int, block_seconds: float) -> list[Delivery]:
-    """Take up to `count` entries that no consumer has; wait up to `block_seconds` (under 2) for the first.
+    """Take up to `count` undelivered entries; wait up to `block_seconds` (under 2) for the first.
 
-    Makes the consumer group anew where it is missing, from the stream's beginning.
+    Creates the consumer group if it is missing, from the stream's beginning.
     """
     milliseconds = max(1, int(block_seconds * 1000))
     try:
@@ -146,7 +146,7 @@ async def take_over(client: Client, consumer: str, *, idle_seconds: float, count
 
 
 async def acknowledge(client: Client, entry_ids: Sequence[bytes]) -> None:
-    """Take these entries off the stream for good."""
+    """Acknowledge these entries and delete them from the stream."""
     if entry_ids:
         pipeline = client.pipeline(transaction=True)
         pipeline.xack(STREAM, GROUP, *entry_ids)
@@ -155,7 +155,7 @@ async def acknowledge(client: Client, entry_ids: Sequence[bytes]) -> None:
 
 
 async def forget(client: Client, consumer: str) -> None:
-    """Remove a consumer without pending entries; one that has some stays, so that others can take them over."""
+    """Remove a consumer without pending entries; a consumer with some stays, so that others can take them over."""
     try:
         pending: Any = await client.xpending_range(STREAM, GROUP, "-", "+", 1, consumername=consumer)
         if not pending:
@@ -181,9 +181,9 @@ async def look(client: Client) -> StreamState:
 
 
 async def has_answerable(client: Client) -> bool:
-    """Say whether the stream holds an entry that a worker will answer: a pending one, or one still to be read.
+    """Say whether the stream holds an entry that a worker will answer: a pending or an undelivered entry.
 
-    Entries that a removed consumer had read, and entries that a new group has passed, are neither.
+    Entries of a removed consumer, and entries before a new group's start, are neither.
     """
     try:
         pending: Any = await client.xpending(STREAM, GROUP)
@@ -210,7 +210,7 @@ async def _make_group(client: Client, error: ResponseError) -> None:
 
 
 def _entries(answer: Any) -> list[Any]:
-    """Return the entries of a XREADGROUP answer, whichever protocol version shaped it."""
+    """Return the entries of an XREADGROUP answer, of either protocol version."""
     if not answer:
         return []
     if isinstance(answer, dict):
@@ -232,5 +232,5 @@ def _envelope(fields: Any) -> Envelope | None:
 
 
 def _is_key(number: Any) -> bool:
-    """Say whether the database can have such a key: an envelope with another would wake workers for ever."""
+    """Say whether a number can be a key in the database: an impossible key would wake workers for ever."""
     return type(number) is int and 0 < number < 2**63

@@ -1,4 +1,4 @@
-"""Notices that events were committed, for their readers: at most some a second, however many there are."""
+"""Notices that events were committed, for their readers; their rate is limited."""
 
 import asyncio
 from contextlib import suppress
@@ -8,12 +8,12 @@ from broker.envelopes import BrokerError, Client
 from broker.notices import Notice
 
 PAUSE_SECONDS = 0.25
-"""The least time from one notice to the next: every process receives them all."""
+"""The least time between two notices: every process receives each of them."""
 PUBLISH_SECONDS = 2.0
 
 
 class EventNotices:
-    """Publishes for one process. What can't be published is dropped: readers look by themselves each second."""
+    """Publishes for one process. A notice that can't be published is dropped: readers look each second anyway."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -21,13 +21,13 @@ class EventNotices:
         self._publishing: asyncio.Task[None] | None = None
 
     def note(self) -> None:
-        """Let every process know soon that events were committed; call it in the event loop, after the commit."""
+        """Publish soon that events were committed; call it in the event loop, after the commit."""
         self._is_noted = True
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.get_running_loop().create_task(self._publish())
 
     async def aclose(self) -> None:
-        """End without the notice that may be waiting."""
+        """Stop; a waiting notice is dropped."""
         if self._publishing is not None:
             self._publishing.cancel()
             await asyncio.wait([self._publishing])

@@ -1,6 +1,6 @@
-"""Whether Redis answers, whether it takes writes, which version it is, and a description of what is wrong.
+"""The health of Redis: whether it answers and accepts writes, its version, and its fault in words.
 
-A server that can be read may still refuse writes: when it is full, a replica, or by its rules. Only writing shows it.
+A readable server may refuse writes: when it is full, a replica, or by its access rules. Only a write shows that.
 """
 
 import re
@@ -17,11 +17,11 @@ from broker.envelopes import GROUP, STREAM, BrokerError, Client, NotPublished
 
 PROBE = "breakwater:{0}:probe"
 NO_ENTRY = "0-1"
-"""An entry that no stream of ours holds: to acknowledge or delete it changes nothing."""
+"""The id of an entry that never exists: acknowledging or deleting it changes nothing."""
 
 
 class State(StrEnum):
-    """What Redis can be used for."""
+    """The state of Redis."""
 
     AVAILABLE = "available"
     REFUSES_WRITES = "refuses_writes"
@@ -30,7 +30,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong: `code` is stable, `detail` is a sentence that says what to do."""
+    """A fault: `code` is stable, `detail` is a sentence with the remedy."""
 
     state: State
     code: str
@@ -69,7 +69,7 @@ _LONGEST = 200
 
 
 def describe(error: BaseException) -> Fault:
-    """Return what an error of Redis, or of the way there, means."""
+    """Return the fault that an error of Redis or of the connection means."""
     if isinstance(error, NotPublished) and error.__cause__ is not None:
         return describe(error.__cause__)
     named = _CODES.search(str(getattr(error, "status_code", None) or error))
@@ -88,9 +88,9 @@ def describe(error: BaseException) -> Fault:
 
 
 async def probe(client: Client) -> None:
-    """Make a write of each kind that the service makes; raises the BrokerError of the first that is refused.
+    """Try each kind of write that the service makes; raises the BrokerError of the first that is refused.
 
-    Leaves one entry in a stream of its own, a lock for a millisecond, and a notice that all listeners pass over.
+    Leaves an entry in a stream of its own, a lock for a millisecond, and a notice that all listeners ignore.
     """
     pipeline = client.pipeline(transaction=False)
     pipeline.xadd(PROBE, {"probe": b""}, maxlen=1, approximate=False)
@@ -104,7 +104,7 @@ async def probe(client: Client) -> None:
 
 
 async def version(client: Client) -> str:
-    """Return the server's name and version; raises BrokerError where it doesn't answer.
+    """Return the server's name and version; raises BrokerError if it doesn't answer.
 
     HELLO is allowed to every user, INFO isn't.
     """

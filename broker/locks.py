@@ -1,6 +1,7 @@
-"""Single flight: a lock in Redis that keeps several workers from beginning the same long work. It decides nothing.
+"""Single flight: a lock in Redis that keeps several workers from beginning the same long work.
 
-The holder of a lease in PostgreSQL may write, whatever Redis says; without the lock the others only begin in vain.
+The lock decides nothing: only the holder of the lease in PostgreSQL may write. Without the lock other workers begin in
+vain.
 """
 
 from broker.envelopes import Client
@@ -13,18 +14,18 @@ _RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del
 
 
 async def acquire(client: Client, job: int, token: str, seconds: float) -> bool:
-    """Take the lock of a job's coordination for so long; return whether that was free."""
+    """Take the lock of a job's coordination for `seconds`; return whether it was free."""
     return bool(await client.set(COORDINATION.format(job=job), token, nx=True, px=_milliseconds(seconds)))
 
 
 async def renew(client: Client, job: int, token: str, seconds: float) -> bool:
-    """Keep the lock for so long from now; return whether it is still this token's."""
+    """Renew the lock for `seconds`; return whether it is still this token's."""
     renewed = await client.eval(_RENEW, 1, COORDINATION.format(job=job), token, _milliseconds(seconds))
     return bool(renewed)
 
 
 async def release(client: Client, job: int, token: str) -> None:
-    """Give the lock back, if it is still this token's."""
+    """Release the lock, if it is still this token's."""
     await client.eval(_RELEASE, 1, COORDINATION.format(job=job), token)
 
 

@@ -1,6 +1,7 @@
-"""Notices: what every process should learn at once. They aren't kept: a process that misses one finds out by looking.
+"""Notices to all processes. They aren't stored: a process that misses a notice finds the change by its regular look.
 
-A notice says what to look at in PostgreSQL and decides nothing, like an envelope; unlike one it reaches all processes.
+Like an envelope, a notice says what to look at in PostgreSQL and decides nothing; unlike an envelope, it reaches all
+processes.
 """
 
 from collections.abc import AsyncGenerator
@@ -15,14 +16,14 @@ VERSION = 1
 CHANNEL = "breakwater:notices"
 ABOUT = ("cancelled", "pauses", "imports", "configuration", "events")
 LISTEN_SECONDS = 1.0
-"""How long one wait for a notice is; below the client's own time limit, which would take silence for a failure."""
+"""The length of one wait for a notice; below the client's time limit, which would take silence for a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Look at this: `about` is `cancelled`, with the job's internal key, `pauses` or so.
+    """The subject to look at: `about` is `cancelled`, with the job's internal key, `pauses` or so.
 
-    Of `imports` some are due; another `configuration` was applied; `events` were committed.
+    `imports` means that some are due, `configuration` that another was applied, `events` that some were committed.
     """
 
     about: str
@@ -35,14 +36,14 @@ class Notice:
 
 
 async def publish(client: Client, notice: Notice) -> None:
-    """Publish to all that listen now; raises BrokerError where Redis is unavailable."""
+    """Publish to all current listeners; raises BrokerError if Redis is unavailable."""
     await client.publish(CHANNEL, notice.to_bytes())
 
 
 async def listen(client: Client) -> AsyncGenerator[Notice, None]:
-    """Yield what is published from now on; raises BrokerError when the connection breaks. Holds one connection.
+    """Yield the notices published from now on; raises BrokerError when the connection breaks. Holds one connection.
 
-    Notices of an unknown version or form are passed over, as are those that only try whether one can be published.
+    Notices of an unknown version or form are ignored, as are the probes of `health.py`.
     """
     async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
         await pubsub.subscribe(CHANNEL)

@@ -1,4 +1,4 @@
-"""What the commands of `config` do: apply, show and compare, over the database that the settings name."""
+"""Applying, showing and comparing configurations in the database of the settings, for `config`."""
 
 import asyncio
 import getpass
@@ -28,14 +28,14 @@ NOTICE_SECONDS = 2.0
 
 
 def content_of(file: Path | None, *, simulate: bool) -> Content:
-    """Return the configuration that the arguments name. Raises StartError for an invalid file, and without any."""
+    """Return the configuration of the arguments. Raises StartError for an invalid file, or without a configuration."""
     if file is None and not simulate:
         raise StartError("Name a TOML file, or give --simulate.")
     return Content(read_config_file(file) if file else ConfigFile(), simulate)
 
 
 def apply_now(content: Content, *, moves_jobs: bool) -> Iterator[str]:
-    """Commit this content, and say what that changed."""
+    """Commit this content; return the changes in words."""
     settings = settings_of("config")
     if settings.simulate and not content.is_simulated:
         raise StartError("BREAKWATER_SIMULATE is true: unset it, or give --simulate.")
@@ -46,7 +46,7 @@ def apply_now(content: Content, *, moves_jobs: bool) -> Iterator[str]:
 
 
 def apply_first(content: Content) -> Iterator[str]:
-    """Commit this content where nothing is committed, and say what is in force."""
+    """Commit this content if none is committed; say which configuration is in force."""
     settings = settings_of("config")
     found = _run(settings, lambda c: applying.apply_first(c, content, by=_who()))
     refuse_simulating(settings, found)
@@ -54,7 +54,7 @@ def apply_first(content: Content) -> Iterator[str]:
 
 
 def show() -> Iterator[str]:
-    """Give the configuration in force, with its number, when and by whom it was applied."""
+    """Return the configuration in force with its number, and when and by whom it was applied."""
     found = _run(settings_of("config"), read_configuration)
     if found is None:
         raise StartError("No configuration is committed: `breakwater config apply FILE` commits one.")
@@ -65,7 +65,7 @@ def show() -> Iterator[str]:
 
 
 def changes(content: Content) -> list[str]:
-    """Return what applying this content would change, line by line."""
+    """Return the changes that this content would make, line by line."""
     found = _run(settings_of("config"), read_configuration)
     change = compare(found, content)
     return [] if change.is_none else list(_changes(change)) or ["It would be the first one."]
@@ -93,7 +93,7 @@ def _run(settings: Settings, unit: Callable[[Connection], Awaitable[Result]]) ->
 
 
 async def _notify(settings: Settings) -> None:
-    """Let every process follow at once; without Redis each looks at its next heartbeat."""
+    """Notify all processes; without Redis each notices at its next heartbeat."""
     redis = envelopes.connect(settings.redis_url or "")
     try:
         with suppress(BrokerError, OSError):
@@ -131,9 +131,9 @@ def _changes(change: Change) -> Iterator[str]:
 
 
 def _who() -> str:
-    """Return who applies: the account and the machine."""
+    """Return the actor: the account and the machine."""
     try:
         account = getpass.getuser()
-    except (KeyError, OSError):  # an account that the machine has no name for, as in a container
+    except (KeyError, OSError):  # an account without a name, as in a container
         account = "somebody"
     return f"{account} on {socket.gethostname()}"

@@ -1,4 +1,4 @@
-"""The commands that read and change the configuration in force; `config` alone only looks at settings and file."""
+"""The commands that read and change the configuration in force; `config` alone only checks settings and file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from cli.inspection import print_settings
 
-# What the commands do is imported when they run: no other command needs the stores' modules.
+# Each command imports its modules when it runs: other commands don't need the stores.
 # ruff: noqa: PLC0415
 
 DIFFERENT = 1

@@ -1,4 +1,4 @@
-"""The command that keeps the description of the API in the repository."""
+"""The command that writes the API's description into the repository."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The commands that show how this installation is set up and change nothing."""
+"""The commands that show the settings of this installation and change nothing."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from runtime.settings import PREFIX, Settings, load_settings, read_secrets, reda
 
 
 def print_settings() -> None:
-    """Print the effective settings and the file, without passwords and keys, and which variables it names in vain."""
+    """Print the effective settings and the file, without passwords and keys, and its variables that aren't set."""
     settings = load_settings()
     for line in _variables(settings):
         typer.echo(line)
@@ -42,7 +42,7 @@ def _plain(value: Any) -> str:
 
 
 def tables(file: ConfigFile) -> Iterator[str]:
-    """Give a configuration as TOML, one table after the other."""
+    """Return a configuration as TOML, table by table."""
     yield from _table((), file.model_dump(mode="json", exclude_defaults=True))
 
 

@@ -1,4 +1,4 @@
-"""The `breakwater` command: a failure at start ends it with one sentence and an exit code."""
+"""The `breakwater` command; a failure at start ends it with a sentence and an exit code."""
 
 import sys
 

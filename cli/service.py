@@ -1,4 +1,4 @@
-"""The commands that run the service: all of it, or one process of it."""
+"""The commands that run the service: the whole of it, or a single process."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ from runtime.errors import StartError
 from runtime.logs import configure_logs
 from runtime.settings import PREFIX, Settings, load_settings, redacted
 
-# Each command imports what it runs: the supervisor stays small, and a worker never reads the API's modules.
+# Each command imports its own modules: the supervisor stays small, and a worker never loads the API's modules.
 # ruff: noqa: PLC0415
 
 
@@ -77,7 +77,7 @@ def migrate() -> None:
 
 
 def _look_at_database(settings: Settings) -> None:
-    """Refuse a database that waiting doesn't make usable; for an unavailable one it waits, and POST answers 503."""
+    """Refuse a database that waiting won't make usable; an unavailable database is waited for, and POST answers 503."""
     from db.engine import probe
 
     url = settings.database_url or ""

@@ -1,8 +1,7 @@
-"""The commands as processes of a run: each ends with its supervisor, however that came.
+"""Commands as processes of a run: each ends with its supervisor, even if that was killed.
 
-Standard input is a pipe that only the supervisor can write to, and nobody does: reading from it returns when the
-supervisor has ended. A record of children comes too late for one that was started just before its supervisor was
-killed.
+Standard input is a pipe whose only write end is the supervisor's, which never writes: reading returns when the
+supervisor has ended. The record of children would miss a child that was started just before its supervisor was killed.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""Configurations: what the content means, how one is applied, and how a process stands to the one in force."""
+"""Configurations: their content, applying them, and a process's standing towards the configuration in force."""

@@ -1,4 +1,5 @@
-"""A process and the configuration in force: the process commits its own if there is none, and compares its file."""
+"""A process's standing towards the configuration in force: it commits its own if there is none, or compares its
+file."""
 
 import asyncio
 import socket
@@ -36,7 +37,7 @@ def given_content(settings: Settings) -> Content | None:
 
 
 async def join_configuration(engine: Engine, settings: Settings, *, by: str) -> Configuration:
-    """Return the configuration in force, which this process commits if there is none.
+    """Return the configuration in force; commit this process's own if there is none.
 
     Raises StartError, and SchemaNotServed before it reads or writes anything else.
     """
@@ -83,7 +84,7 @@ def check_at_start(settings: Settings) -> None:
 
 
 def agree(settings: Settings, configuration: Configuration, not_served: Mapping[str, str]) -> Standing:
-    """Return the process's standing towards a configuration, and log the differences for the operator."""
+    """Return the process's standing towards a configuration; log the differences for the operator."""
     differing = _differing(settings, configuration)
     state = "none" if settings.file is None else "differs" if differing else "same"
     log = structlog.stdlib.get_logger()
@@ -99,7 +100,7 @@ def agree(settings: Settings, configuration: Configuration, not_served: Mapping[
 
 
 def _differing(settings: Settings, configuration: Configuration) -> Sequence[str]:
-    """Return the places where the process's own file differs. A file without providers may be simulated or not."""
+    """Return the places where the process's file differs. A file without providers matches a simulation, too."""
     if settings.file is None:
         return ()
     is_simulated = settings.simulate if settings.file.providers else configuration.content.is_simulated

@@ -1,4 +1,4 @@
-"""Applying a configuration: one transaction commits it with its limits and pauses, and moves jobs if asked to."""
+"""Applying a configuration: one transaction commits it with its limits and pauses, and moves jobs on request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from runtime.errors import SettingError
 
 NONE_HELD = HeldJobs(0, ())
 ANY_CELLS = 1
-"""A registry's limit of cells where nothing is planned with it."""
+"""The limit of cells for a registry that plans nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The changes of a configuration against the one before: identities by name, other settings by their place."""
+    """The changes from one configuration to the next: identities by name, other settings by their place."""
 
     appeared: Sequence[IdentityKey] = ()
     vanished: Sequence[IdentityKey] = ()
@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The configuration in force after an application, its changes, and how many open jobs it affected."""
+    """The configuration in force after `apply`, its changes, and the number of open jobs that it affected."""
 
     configuration: Configuration
     change: Change
@@ -56,11 +56,11 @@ class Applied:
 
 
 async def apply(connection: Connection, content: Content, *, by: str, moves_jobs: bool = False) -> Applied:
-    """Commit a configuration in the caller's transaction, unless it is the one in force; with it the fleet's limits.
+    """Commit a configuration and the fleet's limits in the caller's transaction, unless it is in force already.
 
-    Takes the configuration's lock: applications follow each other, and no submission is half under one of them.
-    With `moves_jobs` open jobs whose identities aren't configured any more are accepted anew. A configuration that this
-    version doesn't understand, since another version applied it, is replaced as if there were none.
+    Takes the configuration's lock, which serializes callers, and keeps a submission from mixing two configurations.
+    With `moves_jobs`, open jobs whose identities aren't configured any more are accepted anew. A configuration of
+    another version that this version can't read is replaced as if there were none.
     """
     await configurations.lock(connection)
     try:
@@ -108,14 +108,14 @@ def compare(before: Configuration | None, content: Content) -> Change:
 
 
 async def _reset_breakers(connection: Connection, change: Change) -> None:
-    """Reset the circuit breakers of identities that changed: an earlier service opened them."""
+    """Close the circuit breakers of identities that changed: the former service opened them."""
     others = [key for key in (*change.appeared, *change.changed) if key.kind is IdentityKind.PROVIDER]
     if others:
         await circuit_breakers.reset(connection, [(key.name, key.region) for key in others])
 
 
 def _differing(before: Content, content: Content) -> list[str]:
-    """Return the places at which the two differ, as `providers.NAME.max_concurrent`."""
+    """Return the differing places, such as `providers.NAME.max_concurrent`."""
     places = _places(before.to_json(), content.to_json(), "")
     return ["simulated", *places] if before.is_simulated != content.is_simulated else places
 

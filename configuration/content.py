@@ -1,4 +1,4 @@
-"""The configuration in force and the meaning of its content. Read from PostgreSQL; a file is only applied."""
+"""The configuration in force, read from PostgreSQL: its content, identities, registry and limits."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from runtime.config_file import ConfigFile, ProviderSettings, ProviderType
 from runtime.errors import SettingError
 
 _STAND_IN = {"type": ProviderType.ECHO, "stands_in": True}
-"""The provider that stands in for all while simulating: another identity than a configured provider called `echo`."""
+"""The stand-in for all providers while simulating. Its identity differs from a configured provider called `echo`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Content:
     is_simulated: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return the file as JSON, without members at their default. No secret is in it."""
+        """Return the file as JSON, without members at their default. It contains no secret."""
         return self.file.model_dump(mode="json", exclude_defaults=True)
 
     @property
@@ -58,7 +58,7 @@ async def read_configuration(connection: Connection, *, known_no: int | None = N
 
 
 def parse(committed: Committed) -> Configuration:
-    """Return a committed configuration; raises SettingError for one of another version that this one can't read."""
+    """Parse a committed configuration; raises SettingError if another version wrote it and this one can't read it."""
     try:
         file = ConfigFile.model_validate_json(json.dumps(committed.content))
     except ValidationError:
@@ -129,7 +129,7 @@ def registry_of(content: Content, *, max_cells: int, number: int = 0) -> Registr
 
 
 def limits_of(content: Content) -> dict[PoolKey, int | None]:
-    """Return how many calls the whole fleet may have in flight in each pool; None: only the workers bound it."""
+    """Return the limit of the fleet's calls in flight for each pool; None: only the workers bound it."""
     regions = regions_of(content)
     limits: dict[PoolKey, int | None] = {
         (name, region): None if content.is_simulated else provider.max_concurrent
@@ -145,12 +145,12 @@ def regions_of(content: Content) -> list[str]:
 
 
 def regions_served(provider: ProviderSettings, regions: Sequence[str]) -> list[str]:
-    """Return those of the regions that a provider serves: `echo` all, any other those with an address."""
+    """Return the regions that a provider serves: `echo` serves all, other providers those with an address."""
     return [region for region in regions if _is_echo(provider) or region in provider.base_urls]
 
 
 def simulating(content: Content) -> Content:
-    """Return the same, with `echo` in place of every provider."""
+    """Return the content with `echo` in place of every provider."""
     return replace(content, is_simulated=True)
 
 

@@ -1,4 +1,4 @@
-"""The names that a spec may use now: the configuration in force with its current pauses, read from PostgreSQL."""
+"""The configuration in force with its current pauses, read from PostgreSQL."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,16 +17,16 @@ from runtime.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The registry of a configuration, with the current pauses."""
+    """A configuration, and its registry with the current pauses."""
 
     configuration: Configuration
     registry: Registry
 
 
 class InForceReader:
-    """Reads the configuration in force and the pauses, one reading at a time, and keeps the last.
+    """Reads the configuration in force and the pauses, one reading at a time, and keeps the last result.
 
-    If nothing is committed it commits the configuration of `settings`, as applied by `by`. `on_read` gets each reading.
+    If none is committed, it commits the configuration of `settings` in the name of `by`. `on_read` gets each result.
     """
 
     def __init__(

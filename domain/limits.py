@@ -33,8 +33,7 @@ class Grant:
 def grant_calls(
     due: Iterable[Due], room_by_pool: Mapping[Pool, int | None], calls: int, *, probed: Collection[Pool] = ()
 ) -> tuple[list[Grant], Mapping[Pool, int | None]]:
-    """Return each batch's permits, in the order of `due`, by the room of its pool and job; and each pool's
-    remaining room.
+    """Return each batch's permits in the order of `due`, and each pool's remaining room.
 
     A batch gets as many calls as it has cells; a batch that would get none isn't granted. `room_by_pool` is None where
     nothing limits a pool; `calls` is the worker's. Of a pool that is `probed`, one call in all is granted.

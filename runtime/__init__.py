@@ -1,1 +1,1 @@
-"""What every process needs at start: settings, logs and metrics."""
+"""Settings, logs and metrics, which every process needs."""

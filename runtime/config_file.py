@@ -1,4 +1,4 @@
-"""What the TOML file may hold: regions, providers, questions, connections and the root of imports."""
+"""The TOML file: regions, providers, questions, connections and the root of imports."""
 
 import os
 import tomllib
@@ -39,7 +39,7 @@ BaseUrl: TypeAlias = Annotated[AnyHttpUrl, AfterValidator(_without_account)]
 
 
 class ProviderType(StrEnum):
-    """How a provider is spoken to."""
+    """The protocol of a provider."""
 
     ECHO = "echo"
     OPENAI = "openai"
@@ -51,14 +51,14 @@ class _Table(BaseModel):
 
 
 class RegionSettings(_Table):
-    """The other spellings of a region, and whether it starts paused."""
+    """The aliases of a region, and whether it starts paused."""
 
     aliases: tuple[Name, ...] = Field(default=(), description="a list of other spellings")
     paused: bool = Field(default=False, description="true or false")
 
 
 class ProviderSettings(_Table):
-    """How to reach a provider and how much it may be asked at once."""
+    """The addresses and limits of a provider."""
 
     type: ProviderType = Field(description="echo, openai or hybrid_router")
     timeout_seconds: float = Field(
@@ -90,13 +90,13 @@ Connection: TypeAlias = Annotated[
 
 
 class ImportSettings(_Table):
-    """Where files to import may lie."""
+    """The root folder of files to import."""
 
     root: Path = Field(description="a folder, relative to this file or absolute")
 
 
 class ConfigFile(_Table):
-    """The whole file. Everything may be left out. `default_provider` is for models that name none."""
+    """The whole file. Every member is optional. `default_provider` is for models that name none."""
 
     default_provider: Name | None = Field(default=None, description="the name of a provider that is configured")
     regions: Mapping[Name, RegionSettings] = Field(default={}, description="a table [regions.<name>] for each region")
@@ -113,7 +113,7 @@ class ConfigFile(_Table):
 
 
 def read_config_file(path: Path) -> ConfigFile:
-    """Read and check the file; raises SettingError, naming the place and what to set there."""
+    """Read and check the file; raises SettingError with the place and the remedy."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -160,7 +160,7 @@ def _refuse_unknown_regions(file: ConfigFile, path: Path) -> None:
 
 
 def _refuse_calls_as_echo(file: ConfigFile, path: Path) -> None:
-    """Keep the name by which executions show that no service was asked for the provider that asks none."""
+    """Reserve the name `echo`, by which executions show that no service was called, for the built-in provider."""
     echo = file.providers.get(ECHO)
     if echo is not None and echo.type is not ProviderType.ECHO:
         raise SettingError(

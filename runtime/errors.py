@@ -1,6 +1,6 @@
-"""What keeps a process from starting.
+"""Errors that keep a process from starting.
 
-Each message is for the person at the terminal: one sentence, and what to do. The tree::
+Each message is for the person at the terminal: one sentence, with the remedy. The tree::
 
     StartError
     └── SettingError   a setting is wrong, or two contradict each other
@@ -10,7 +10,7 @@ Each message is for the person at the terminal: one sentence, and what to do. Th
 
 
 class StartError(Exception):
-    """The process can't do what it was started for."""
+    """The process can't start."""
 
     exit_code = 1
 

@@ -1,4 +1,4 @@
-"""JSON lines on stdout: constant snake_case events with fields. What libraries log passes through the same renderer."""
+"""JSON lines on stdout: constant snake_case events with fields. Log records of libraries use the same renderer."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 _QUIET_LIBRARIES = ("uvicorn.access", "asyncio", "alembic.runtime.plugins", "httpcore2", "httpx2")
-"""Chatty at info: an access line per request says less than the metrics do. Debug shows them."""
+"""Libraries whose info lines (one per request) add nothing to the metrics; only debug shows them."""
 
 
 def configure_logs(level: str, *, process: str, **fields: Any) -> None:
@@ -58,13 +58,13 @@ def _mark(fields: dict[str, Any]) -> Processor:
 
 
 def _name_library_event(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Keep event names constant: what a library says is a field, not a name."""
+    """Keep event names constant: a library's message becomes a field."""
     record: logging.LogRecord = event["_record"]
     return {**event, "event": "library_message", "logger": record.name, "message": event["event"]}
 
 
 def _render_bytes(_logger: Any, _method: str, event: EventDict) -> bytes:
-    # The event first: it is what a person looks for in a line.
+    # The event comes first: people look for it in a line.
     return orjson.dumps({"event": event.pop("event"), **event}, default=str, option=orjson.OPT_NON_STR_KEYS)
 
 

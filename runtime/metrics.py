@@ -1,8 +1,8 @@
-"""Every series: its name, what it counts, its labels. And the histograms that a process keeps between heartbeats.
+"""Every series with its name, help and labels; and the histograms that a process keeps between heartbeats.
 
-Three kinds reach `/metrics`: transactional counters commit in PostgreSQL with what they count; histograms travel from
-every worker with its heartbeat; gauges are read at the scrape. All of them describe the whole fleet and carry
-`scope="fleet"`, so that a query over several scraped APIs takes the maximum, not the sum, of them.
+Three kinds reach `/metrics`: transactional counters commit in PostgreSQL with the work that they count; histograms
+travel from every worker with its heartbeat; gauges are read at the scrape. All of them describe the whole fleet and
+carry `scope="fleet"`, so that a query over several scraped APIs takes the maximum, not the sum, of them.
 """
 
 from bisect import bisect_left
@@ -75,7 +75,7 @@ EXECUTIONS_UNCONFIRMED_REGION = Series(
     ("provider", "region"),
 )
 ANSWERS = (EXECUTIONS_SIMULATED, EXECUTIONS_INCOMPLETE, EXECUTIONS_UNCONFIRMED_REGION)
-"""Cells that are among EXECUTIONS too. They show 0 wherever those show anything."""
+"""Series of cells that EXECUTIONS counts as well. They show 0 wherever EXECUTIONS shows any value."""
 IMPORT_BATCHES = Series(
     "breakwater_import_batches",
     "Batches of imports that ended.",

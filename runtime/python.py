@@ -1,4 +1,4 @@
-"""Running modules of ours in new processes."""
+"""Running modules of this project in new processes."""
 
 import os
 import sys
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def python_command(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
-    """Return the command that runs a module of ours in a new process, and its environment.
+    """Return the command and the environment that run one of our modules in a new process.
 
-    It finds our modules from any folder, and never the modules in the current folder (`-P`).
+    The process finds our modules from any folder, and ignores modules in the current folder (`-P`).
     """
     root = str(Path(__file__).resolve().parent.parent)
     search_path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))

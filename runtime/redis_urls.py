@@ -1,4 +1,4 @@
-"""The URL of Redis: its valid forms, and what to do about an invalid URL. Connects to nothing."""
+"""Checking the URL of Redis, with a remedy for each error. Connects to nothing."""
 
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -15,9 +15,9 @@ NOT_ENCODED = (
 
 
 def fault(url: str) -> str | None:
-    """Return what is wrong with a URL and what to set, as the end of a sentence; None if it can be used.
+    """Return the error in a URL and its remedy, as the end of a sentence; None for a valid URL.
 
-    Nothing of the URL is repeated but names of options: it may hold a password.
+    Only names of options are repeated from the URL: it may hold a password.
     """
     scheme = url.partition("://")[0].lower()
     if "sentinel" in scheme:

@@ -1,4 +1,4 @@
-"""Repeating steps that fail for now, such as a transaction while the database is unavailable: one mechanism for all."""
+"""Retrying steps, such as a transaction while the database is unavailable."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -25,11 +25,11 @@ async def retry(
 ) -> Result:
     """Await `step` until it returns or raises something else than `on`; return what it returned.
 
-    After each error of `on` that isn't one of `but_not`, `log_delay` gets it, and the next try begins `delay_seconds`
-    later. It never gives up by itself; a cancellation ends it at once, within a try or between two.
+    After each error in `on` but not in `but_not`, `log_delay` gets the error, and the next try begins `delay_seconds`
+    later. It never gives up; a cancellation ends it at once.
     """
 
-    async def attempt() -> Result:  # a coroutine function, by which tenacity knows that there is something to await
+    async def attempt() -> Result:  # a coroutine function, so that tenacity awaits it
         return await step()
 
     def log(state: RetryCallState) -> None:

@@ -1,4 +1,4 @@
-"""Every setting, and the only reader of the environment. A wrong setting stops the process with one sentence."""
+"""All settings, and the only reader of the environment. A wrong setting ends the process with one sentence."""
 
 import os
 import re
@@ -22,14 +22,14 @@ from runtime.wrong_settings import sentence, unknown
 
 PREFIX = "BREAKWATER_"
 TEST_PREFIX = "BREAKWATER_TEST_"
-"""Names that only the tests read; they may stand in the environment of processes that a test starts."""
+"""The prefix of variables that only tests read; processes that a test starts may inherit them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What this process's environment has of a configuration's keys and URLs.
+    """The keys and URLs of a configuration that this process's environment holds.
 
-    `values` are by variable; `reasons` say of `providers.NAME` and `connections.NAME` why it can't be served here.
+    `values` are by variable; `reasons` say by `providers.NAME` and `connections.NAME` why it can't be served here.
     """
 
     values: Mapping[str, SecretStr]
@@ -50,7 +50,7 @@ _SENDABLE = re.compile(r"[!-~]+")
 
 
 class Settings(BaseSettings):
-    """The effective settings; durations are in seconds. `file` is what the TOML file says, if one is named."""
+    """The effective settings; durations are in seconds. `file` is the parsed TOML file, if one is named."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
@@ -83,7 +83,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read and check every setting; raises SettingError with one sentence that says what to set."""
+    """Read and check every setting; raises SettingError with a sentence that names the remedy."""
     _refuse_unknown_names()
     try:
         settings = Settings()
@@ -96,7 +96,7 @@ def load_settings() -> Settings:
 
 
 def redacted(url: str) -> str:
-    """Return a URL, or a PostgreSQL connection string, without its password, wherever it stands."""
+    """Return a URL or a PostgreSQL connection string without its passwords."""
     parts = urlsplit(url)
     if parts.scheme in POSTGRES_SCHEMES or not parts.scheme:
         return hide_passwords(url)
@@ -111,7 +111,7 @@ def redacted(url: str) -> str:
 
 
 def setting_names() -> list[str]:
-    """Return the fields of Settings that an environment variable sets."""
+    """Return the fields of Settings that environment variables set."""
     return [name for name in Settings.model_fields if name != "file"]
 
 
@@ -166,7 +166,7 @@ def read_secrets(file: ConfigFile) -> Secrets:
 
 
 def _read(variable: str, values: dict[str, SecretStr], *, is_key: bool = False) -> str | None:
-    """Keep a variable's value, or return why there is none to keep."""
+    """Keep a variable's value, or return why it can't be used."""
     value = os.environ.get(variable)
     if not value:
         return f"{variable} isn't in the environment: set {variable}."
@@ -177,6 +177,6 @@ def _read(variable: str, values: dict[str, SecretStr], *, is_key: bool = False) 
 
 
 def _wrong_url(connection: ConnectionSettings) -> str | None:
-    """Say that a URL isn't of the kind that its connection's type speaks; it may hold a password: none is shown."""
+    """Return why a URL doesn't fit its connection's type, without any password."""
     fault = connection.fault(os.environ.get(connection.url_env, ""))
     return None if fault is None else f"{connection.url_env} {fault}"

@@ -1,4 +1,4 @@
-"""Tables of the TOML file that are read by different models, chosen by the table's `type`."""
+"""Tables of the TOML file whose model depends on their `type`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 @dataclass(frozen=True, eq=False)
 class ByType:
-    """Annotates such a table with the models, each by its type. A table without a type is one of the `default`."""
+    """Annotates a table with its models by type. A table without a type has the type `default`."""
 
     models: Mapping[str, type[BaseModel]]
     default: str
@@ -41,7 +41,7 @@ class ByType:
 
 
 def bracketed(name: str) -> str:
-    """Return a choice as it stands in an error's place, where no person wrote it."""
+    """Return a model's choice in the form that marks it in an error's place."""
     return f"[{name}]"
 
 

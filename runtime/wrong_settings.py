@@ -1,4 +1,4 @@
-"""Turning pydantic's errors about settings into one sentence that names it and says what to set."""
+"""Turning pydantic's errors about settings into a sentence that names the setting and the remedy."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -13,9 +13,9 @@ _ECHO_LIMIT = 100
 
 
 def sentence(error: ValidationError, model: type[BaseModel], *, name: Callable[[str], str]) -> str:
-    """Return one sentence about the first error. `name` turns a dotted place into the setting's full name.
+    """Return a sentence about the first error. `name` turns a dotted place into the setting's full name.
 
-    Values are echoed unless the field isn't shown in a `repr` either, as with URLs that carry a password.
+    Values are echoed unless the field is hidden from `repr`, as are URLs with passwords.
     """
     first = error.errors(include_url=False)[0]
     way = [str(part) for part in first["loc"]]
@@ -42,7 +42,7 @@ def sentence(error: ValidationError, model: type[BaseModel], *, name: Callable[[
 
 
 def unknown(setting: str, given: str, known: Iterable[str]) -> str:
-    """Return the sentence about a name that no setting has."""
+    """Return the sentence about an unknown setting."""
     near = difflib.get_close_matches(given, list(known), n=1)
     return f"There is no setting {setting}: " + (f"did you mean {near[0]}?" if near else "remove it.")
 
@@ -52,12 +52,12 @@ def _wanted(field: FieldInfo | None) -> str:
 
 
 def _is_bracketed(part: str) -> bool:
-    """Say whether a part of an error's place stands for a choice of the model's, and not for a person's own word."""
+    """Say whether a part of an error's place marks a model's choice, and isn't a name in the file."""
     return part.startswith("[") and part.endswith("]")
 
 
 def _field_at(model: type[BaseModel], way: list[str]) -> tuple[FieldInfo | None, Mapping[str, FieldInfo]]:
-    """Return the innermost field on the way to a place, and the fields that may stand where the way ends."""
+    """Return the innermost field on the way to a place, and the fields that are possible at its end."""
     field: FieldInfo | None = None
     fields: Mapping[str, FieldInfo] = model.model_fields
     models: Mapping[str, type[BaseModel]] = {}

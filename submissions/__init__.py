@@ -1,1 +1,1 @@
-"""Submissions: a posted spec is decided, stored and answered, for API, worker and CLI; nothing here knows HTTP."""
+"""Submissions: decide, store and answer posted specs, for API, worker and CLI; without HTTP."""

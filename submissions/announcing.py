@@ -1,7 +1,7 @@
 """Announcing: envelopes for new jobs are published after their commit, without holding up the response.
 
 An envelope that is lost (Redis unavailable, process killed) is published again by the reconciler; the job is in
-PostgreSQL. While Redis refuses writes, workers notice it and look into PostgreSQL.
+PostgreSQL. While Redis refuses writes, workers notice it and poll PostgreSQL.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Announcer:
         self._add([Envelope(job=job_no, source=source, enqueued_at=now) for job_no in job_nos])
 
     def announce_batch(self, job_no: int, batch_no: int, source: str = "manual") -> None:
-        """Publish an envelope soon for work that may be claimed again: its receiver looks for any work."""
+        """Publish an envelope soon for work that may be claimed again; its receiver looks for any due work."""
         self._add([Envelope(job=job_no, batch=batch_no, source=source, enqueued_at=time.time())])
 
     def _add(self, added: Sequence[Envelope]) -> None:
@@ -52,7 +52,7 @@ class Announcer:
             await retry(self._publish, on=(BrokerError,), delay_seconds=RETRY_DELAY_SECONDS, log_delay=self._log_delay)
 
     async def _publish(self) -> None:
-        """Publish the envelopes that waited longest; unpublished ones keep waiting."""
+        """Publish the envelopes that waited longest; those that can't be published keep waiting."""
         batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
         try:
             await envelopes.publish(self._redis, batch)

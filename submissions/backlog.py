@@ -10,7 +10,7 @@ RETRY_SECONDS = 5
 
 
 class Backlog:
-    """Counts the waiting jobs each second, and whenever they may be near the limit."""
+    """Counts the waiting jobs once a second, and before each decision near the limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -18,7 +18,7 @@ class Backlog:
         self._counted_at = float("-inf")
 
     async def take(self, engine: Engine, jobs: int) -> int:
-        """Return how many of `jobs` more may be stored within the limit, and count them in."""
+        """Return how many of `jobs` new jobs fit within the limit, and count them as waiting."""
         now = time.monotonic()
         if now - self._counted_at > 1 or (self._estimate + jobs) * 2 > self._limit:
             async with connect(engine, seconds=QUICK_SECONDS) as connection:

@@ -1,4 +1,4 @@
-"""Deadlines: how long a submission waits for a lock that another submission holds, and the error after that."""
+"""Deadlines of submissions that wait for a lock, and the error after that."""
 
 import time
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from submissions.transaction import CONFIGURATION, SubmissionTransaction
 LOCK_DEADLINE_SECONDS = 1.0
 """How long a submission with a key waits for an advisory lock that another submission holds."""
 STORE_DEADLINE_SECONDS = 5.0
-"""How much longer a submission waits that has no key, or for a row that a writer outside the protocol has locked."""
+"""The wait of a submission without a key, or for a row that a writer outside the protocol has locked."""
 HELD_BY = {"id": "the same id", "spec": "the same content"}
 
 

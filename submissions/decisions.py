@@ -1,6 +1,6 @@
 """Dedup decisions: a submission is new, a duplicate, or in conflict with an earlier one.
 
-Decided from committed rows that were looked up before. Nothing here reads, waits or knows how a decision is answered.
+Decisions are made from committed rows that were looked up before. No I/O; `responses.py` answers them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from submissions.submission import Submission
 NAMED_DIFFERENCES = 3
 WITHOUT_RESULT = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 SUBMITTING = "POST /jobs"
-"""The request that keys of submissions belong to."""
+"""The request that the Idempotency-Keys of submissions belong to."""
 
 
 class Outcome(StrEnum):
@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 class Decision:
     """An outcome, its reason, and the job that was matched.
 
-    A rejection has an `error`, and the `job` that stands in the way, if any. `known` are the facts that it rests on.
+    A rejection has an `error`, and the `job` in conflict, if any. `known` are the facts behind the decision.
     """
 
     outcome: Outcome
@@ -53,17 +53,17 @@ class Decision:
 
     @property
     def is_new(self) -> bool:
-        """Whether this would become a job."""
+        """Whether the submission becomes a new job."""
         return self.outcome is Outcome.NEW
 
     @property
     def is_duplicate(self) -> bool:
-        """Whether this is answered by a job that was there before."""
+        """Whether an earlier job answers the submission."""
         return self.outcome is Outcome.JOINED or self.outcome is Outcome.REPLAYED
 
 
 def decide(submission: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Decision:
-    """Decide a submission by committed rows. `jobs` holds every job that `known` names."""
+    """Decide a submission by committed rows. `jobs` holds every job named in `known`."""
     if known.key_body_hash is not None:
         return _by_key(submission, known, jobs)
     if known.id_job_no is not None:
@@ -76,12 +76,12 @@ def decide(submission: Submission, known: Known, jobs: Mapping[int, SubmittedJob
 
 
 def reject(error: BreakwaterError) -> Decision:
-    """Return the decision that rejects a submission with this error, whatever is stored."""
+    """Return the decision that rejects a submission with this error, independent of stored jobs."""
     return Decision(Outcome.REJECTED, error.code, error=error)
 
 
 def reject_paused(submission: Submission, decision: Decision) -> Decision:
-    """Return the decision, or the rejection of a new submission that names something paused."""
+    """Return the decision; for a new submission that names something paused, return its rejection."""
     refusal = submission.normalized.refusal if decision.is_new else None
     return reject(refusal) if refusal else decision
 
@@ -92,7 +92,7 @@ def keeps_key(submission: Submission, decision: Decision) -> bool:
 
 
 def key_of_another_request(first: str | None) -> KeyReused:
-    """Return the error for a key that came with another request before: to another path."""
+    """Return the error for a key that was used before, for another method or path."""
     return KeyReused(
         f"This Idempotency-Key came with another request before ({cut(first or '')})."
         " Send a new key with a new request.",
@@ -117,10 +117,10 @@ def _by_key(submission: Submission, known: Known, jobs: Mapping[int, SubmittedJo
 
 
 def _is_first_body(stored_hash: str, submitted: Any, body: Any) -> bool:
-    """Return whether this is the body that a key came with first; `submitted` is the stored body, None once purged.
+    """Return whether this is the first body under a key; `submitted` is the stored body, None once purged.
 
-    A `b1:` hash doesn't say in which form the texts of `parameters` came, nor, in the first release, in which order
-    the members of objects.
+    A `b1:` hash ignores the Unicode form of texts in `parameters` and, in the first release, the order of members in
+    objects.
     """
     if not is_same_body(stored_hash, body):
         return False
@@ -152,19 +152,19 @@ def _by_hash(submission: Submission, known: Known, job: SubmittedJob) -> Decisio
 
 
 def _named(differing: Sequence[str]) -> str:
-    """Return the first places for a sentence; `differences` has more of them."""
+    """Return the first places of the differences, for a sentence."""
     shown = ", ".join(pointer or "the whole body" for pointer in differing[:NAMED_DIFFERENCES])
     more = ", …" if len(differing) > NAMED_DIFFERENCES else ""
     return f" (at {shown}{more})" if shown else ""
 
 
 def _body_differences(stored: Any, sent: Any) -> Sequence[str]:
-    """Return where two bodies differ; if they look the same as stored, the redacted secrets differ."""
+    """Return the differences of two bodies; if there are none as stored, the redacted secrets differ."""
     if stored is None:
         return []
     return _differences(stored, redacted(sent)) or list(islice(secret_pointers(sent, ""), MAX_DIFFERENCES))
 
 
 def _differences(stored: Any, sent: Any) -> Sequence[str]:
-    """Return where the two differ; nothing once the stored body is purged."""
+    """Return the differences; none once the stored body is purged."""
     return [] if stored is None else differences(stored, sent)

@@ -1,4 +1,4 @@
-"""Groups of submissions: each is stored in one transaction, and if that fails, one by one.
+"""Groups of submissions: a group is stored in one transaction, or, if that fails, one submission at a time.
 
 A failure affects only its own submission. Submissions that must be retried are returned to the queue.
 """
@@ -22,15 +22,15 @@ from submissions.transaction import Stored, SubmissionTransaction, Waits
 SILENT_SECONDS = 0.5
 GROUP_LOCK_TIMEOUT = "50ms"
 SINGLE_LOCK_TIMEOUT = "10ms"
-"""How long a transaction waits for a row that a writer outside the protocol holds: meanwhile its lane waits."""
+"""How long a transaction waits for a row that a writer outside the protocol has locked; its lane waits meanwhile."""
 SINGLES_AT_ONCE = 4
 
 
 class Groups:
     """Answers groups of one tenant.
 
-    `on_created` gets the keys of new jobs after their commit; `read_in_force` reads the configuration if a submission
-    was normalized under an older one.
+    `on_created` gets the keys of new jobs after their commit; `read_in_force` reads the configuration again if a
+    submission was normalized under an older one.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Groups:
         self._log = structlog.stdlib.get_logger()
 
     async def answer_new(self, group: Sequence[Pending]) -> list[Pending]:
-        """Answer a group of new submissions; if a lock isn't free, all of them are returned to wait."""
+        """Answer a group of new submissions; return all of them to wait if a row is locked."""
         try:
             return await self._answer(group)
         except LOCK_TIMED_OUT:
             return list(group)
 
     async def answer_waiting(self, group: Sequence[Pending]) -> list[Pending]:
-        """Answer a group of waiting submissions; if a row is locked, each alone, to find the one that needs it."""
+        """Answer a group of waiting submissions; if a row is locked, one at a time, to find the one that needs it."""
         try:
             return await self._answer(group)
         except LOCK_TIMED_OUT as error:
@@ -130,7 +130,7 @@ class Groups:
         return [pending_by_submission[submission] for submission in stored.to_retry]
 
     async def _normalize_again(self, group: Sequence[Pending]) -> list[Pending]:
-        """Normalize these bodies under the new configuration in force; return the submissions that it still accepts."""
+        """Normalize the bodies under the new configuration in force; return the submissions that are still valid."""
         accepted = []
         try:
             in_force = await self._read_in_force()

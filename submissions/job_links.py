@@ -1,4 +1,4 @@
-"""A job in short, with the links to its parts."""
+"""The short form of a job: state, times, and links to its parts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ PARTS = ("executions", "waves", "coordination", "events", "submissions", "audit"
 
 
 def job_links(job_id: str, parts: Sequence[str]) -> dict[str, str]:
-    """Return the paths of a job and of its parts; `parts` are those that its kind adds."""
+    """Return the paths of a job and of its parts; `parts` are the parts that its kind adds."""
     at = f"/jobs/{job_id}"
     return {"self": at, **{part: f"{at}/{part}" for part in (*PARTS, *parts)}}
 

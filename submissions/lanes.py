@@ -1,8 +1,8 @@
-"""The two lanes in which submissions wait for a transaction, and the groups that are taken from them. No I/O.
+"""The two lanes in which submissions wait for a transaction, and the groups taken from them. No I/O.
 
-New submissions are stored as they come. If a lock isn't free, they are retried in the other lane until their
-deadline, so that nothing waits behind them. A submission that needs a lock for which another one waits already joins
-that lane at once. A group is of one tenant; tenants alternate.
+New submissions are stored as they come. If a lock isn't free, the submission is retried in the other lane until its
+deadline, so that no other waits behind it. A submission that needs a lock for which another submission waits joins that
+lane at once. A group is of one tenant; tenants alternate.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class Pending:
 
 
 class Lanes:
-    """New submissions by tenant, and submissions that wait for a lock. An event each says that there are some."""
+    """New submissions by tenant, and submissions that wait for a lock; each lane sets an event while it isn't empty."""
 
     def __init__(self) -> None:
         self._new_by_tenant: dict[int, list[Pending]] = {}
@@ -48,14 +48,14 @@ class Lanes:
         self.has_waiting = asyncio.Event()
 
     def add(self, pending: Pending) -> None:
-        """Append a new submission to its tenant's."""
+        """Append a new submission to its tenant's queue."""
         self._new_by_tenant.setdefault(pending.submission.tenant_no, []).append(pending)
         self.has_new.set()
 
     def next_group(self) -> list[Pending]:
-        """Take the next new submissions of one tenant. Those that need a lock for which others wait join the waiting.
+        """Take the next new submissions of one tenant; move those whose lock others wait for to the waiting lane.
 
-        A tenant with more of them goes behind the other tenants. Empty if all were taken meanwhile.
+        A tenant with more submissions goes behind the other tenants. The group is empty if all were taken meanwhile.
         """
         if not self._new_by_tenant:
             return []
@@ -86,7 +86,7 @@ class Lanes:
             self.has_waiting.set()
 
     def waiting(self) -> list[Pending]:
-        """Return the waiting submissions. They stay in their lane meanwhile, so that others find their locks."""
+        """Return the waiting submissions. They stay in their lane, so that later submissions see their locks."""
         return list(self._waiting)
 
     def end_round(self, tried: int, to_retry: Sequence[Pending]) -> None:

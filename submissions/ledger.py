@@ -1,4 +1,4 @@
-"""The record of a decided submission: its row in the ledger, its counters and its log lines. No I/O of stores."""
+"""The record of a decided submission: its ledger row, its counters and its log lines. Writes to no store."""
 
 from typing import Any
 
@@ -75,5 +75,5 @@ def _log_duplicate(
 
 
 def _dropped(submission: Submission) -> int:
-    """Return how many duplicates of models, regions and questions the spec named."""
+    """Return how many duplicate models, regions and questions were dropped from the spec."""
     return sum(note.action is Action.DROPPED_DUPLICATE for note in submission.normalized.notes)

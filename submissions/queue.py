@@ -11,11 +11,11 @@ from submissions.submission import Submission
 from submissions.transaction import SubmissionTransaction
 
 SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.004, 0.064
-"""Between two rounds of the waiting lane; twice as long after each round that answered none."""
+"""The pause between two rounds of the waiting lane; doubled after each round without an answer."""
 
 
 class SubmissionQueue:
-    """Takes submissions and answers them; `run` must run beside it."""
+    """Takes submissions and answers them; `run` must run concurrently."""
 
     def __init__(self, lanes: Lanes, groups: Groups, transaction: SubmissionTransaction) -> None:
         self._lanes = lanes

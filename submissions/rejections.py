@@ -1,4 +1,4 @@
-"""Rejected specs: entered into the ledger in groups, so that many of them don't queue for one counter's row."""
+"""Rejected specs: entered into the ledger in groups, so that they don't queue for the row of a counter."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,7 +23,7 @@ class _Rejection:
 
 
 class RejectionLedger:
-    """Enters rejections; those that arrive while a transaction is under way, together in the next one."""
+    """Enters rejections; those that arrive during a transaction are entered together in the next transaction."""
 
     def __init__(self, engine: Engine, *, worker_no: Callable[[], Awaitable[int]]) -> None:
         self._engine = engine

@@ -1,7 +1,7 @@
 """Submission responses: the status and JSON of a decision, for the API and other callers alike.
 
-They are made here since the first response under an Idempotency-Key is stored with its job, and the ledger keeps every
-status.
+They are built in this layer since the first response under an Idempotency-Key is stored with its job, and the ledger
+stores every status.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ NEVER_RUNS = {
     "cancelled": "The job with this id was cancelled, and nothing of it runs again: send another id to have it run.",
     "failed": "The job with this id has failed: POST /jobs/{id}/retry runs what failed, another id runs all of it.",
 }
-"""What to do if the job with the id gives no result by itself, by the job's status."""
+"""Advice by status, for a job with the id that won't give a result by itself."""
 
 
 def respond_created(submission: Submission, decision: Decision, job: NewJob, now: datetime) -> SubmissionResponse:
@@ -45,7 +45,7 @@ def respond_created(submission: Submission, decision: Decision, job: NewJob, now
 
 
 def respond_known(submission: Submission, decision: Decision, times_seen: int) -> SubmissionResponse:
-    """Answer a submission that joined a job, or repeat the first response under its key; a purged spec is null."""
+    """Answer a submission that joined a job, or that repeats a key; a purged spec is null."""
     spec = decision.job.spec if decision.job else None
     if decision.outcome is Outcome.REPLAYED and decision.known is not None:
         body = {**decision.known.key_answer, "spec": spec}
@@ -57,13 +57,13 @@ def respond_known(submission: Submission, decision: Decision, times_seen: int) -
 
 
 def respond_preview(submission: Submission, decision: Decision, times_seen: int) -> SubmissionResponse:
-    """Answer a dry run: the job that a submission would become."""
+    """Answer a dry run with the job that the submission would create."""
     dedup = _dedup(submission, decision, times_seen=times_seen)
     return SubmissionResponse(200, _body(submission, "planned", None, orjson.Fragment(submission.spec_text), dedup))
 
 
 def rejection_of(submission: Submission, decision: Decision) -> BreakwaterError | None:
-    """Return the error of a rejection, which shows the job in conflict; None for any other decision."""
+    """Return the error of a rejection, which shows the job in conflict; None for other decisions."""
     error = decision.error
     if error is not None and decision.job is not None:
         error.members = {"job": _job(submission, decision.job), **error.members}
@@ -71,7 +71,7 @@ def rejection_of(submission: Submission, decision: Decision) -> BreakwaterError 
 
 
 def status_code_of(decision: Decision) -> int:
-    """Return the status of the response, as the ledger keeps it."""
+    """Return the HTTP status of the response, for the ledger."""
     match decision.outcome:
         case Outcome.CREATED:
             return 202
@@ -86,7 +86,7 @@ def status_code_of(decision: Decision) -> int:
 
 
 def _job(submission: Submission, job: SubmittedJob) -> Mapping[str, Any]:
-    kind = submission.kinds.get(job.kind)  # a later release may know more kinds
+    kind = submission.kinds.get(job.kind)  # a later release may have more kinds
     return job_json(job, kind.parts if kind else ())
 
 
@@ -117,7 +117,7 @@ def _dedup(submission: Submission, decision: Decision, *, times_seen: int) -> di
 
 
 def _previous(known: Known | None) -> dict[str, Any] | None:
-    """Return the last job of the same content, which isn't joined any more."""
+    """Return the last job of the same content that isn't joined any more."""
     if known is None or known.previous_id is None or known.previous_finished_at is None:
         return None
     return {

@@ -1,6 +1,6 @@
-"""Submitting from any process: an API for its requests, a worker or a command for itself.
+"""Submitting from any process: the API, a worker or a command.
 
-The parts are put together here; `Submissions.run` must run while `submit` is called.
+`Submissions.run` must run while `submit` is called.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from submissions.transaction import SubmissionTransaction
 
 
 class Submissions:
-    """Takes parsed bodies and answers them.
+    """Answers parsed bodies.
 
     `worker_no` gives the process's number in the register; its counters are kept under that. `on_created` gets the keys
-    of new jobs after their commit, to announce them; the reconciler finds unannounced jobs. `kinds` are the kinds
-    that a job may be of, by name.
+    of new jobs after their commit, to announce them; the reconciler finds unannounced jobs. `kinds` are the accepted
+    kinds of jobs by name.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Submissions:
     async def submit(self, body: Any, *, tenant_no: int, sender: Sender, key: str | None = None) -> SubmissionResponse:
         """Store, join or replay the job of a body. `key` is its Idempotency-Key.
 
-        Raises SpecRejected, once that is in the ledger, every other error of a rejection, and Overloaded where the
-        database or the backlog takes nothing now. The job is stored even if the caller stops waiting.
+        Raises SpecRejected (after its ledger row is committed), any other error of a rejection, and Overloaded if the
+        database is unavailable or the backlog is full. The job is stored even if the caller stops waiting.
         """
         try:
             submission = self.read(body, tenant_no=tenant_no, sender=sender, key=key)

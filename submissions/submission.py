@@ -45,12 +45,12 @@ class Submission:
 
     @cached_property
     def notes_text(self) -> bytes:
-        """The notes as JSON, likewise."""
+        """The notes as JSON, also written once."""
         return orjson.dumps([note.to_json() for note in self.normalized.notes])
 
     @property
     def is_joined_by_content(self) -> bool:
-        """Whether a job of the same content answers this."""
+        """Whether the submission may join a job of the same content."""
         spec = self.normalized.spec
         return spec.id is None and spec.on_duplicate is not OnDuplicate.CREATE
 
@@ -68,7 +68,7 @@ class Submission:
 
     @property
     def identity_nos(self) -> list[int]:
-        """The numbers of the providers and sources that may serve this, in the configuration of its normalization."""
+        """The numbers of the identities that may serve the spec, in the configuration of its normalization."""
         return sorted(self.in_force.configuration.identity_nos[key] for key in self.normalized.wanted)
 
     def under(self, in_force: InForce) -> "Submission":

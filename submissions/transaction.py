@@ -1,4 +1,4 @@
-"""The transaction of submissions: a group of one tenant is decided from committed rows and stored at once.
+"""The transaction of submissions: it decides a group of one tenant from committed rows, and stores it.
 
 A group is looked up without a lock, so that joins and replays don't wait. New submissions then try their advisory
 locks (Idempotency-Key, id, spec hash), are looked up again, and are stored. A duplicate is reported from a committed
@@ -37,7 +37,7 @@ CONFIGURATION = "configuration"
 Decided: TypeAlias = tuple[Submission, Decision]
 Answered: TypeAlias = tuple[Submission, SubmissionResponse | BreakwaterError]
 Waits: TypeAlias = dict[Submission, str | None]
-"""Which of its locks (`key`, `id`, `spec`) a submission didn't get at its last try, or CONFIGURATION; None: got all."""
+"""The lock (`key`, `id`, `spec`) that a submission didn't get at its last try, or CONFIGURATION; None: it got all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class SubmissionTransaction:
         ValueError for a group of several tenants.
         """
         tenant_no = _tenant_of(group)
-        await self._worker_no()  # entered into the register before any transaction needs it
+        await self._worker_no()  # registers the process before a transaction needs its number
         async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
             looked_up = list(zip(group, await self._decide(connection, group), strict=True))
         looked_up = await self._reject_beyond_backlog(looked_up)
@@ -97,7 +97,7 @@ class SubmissionTransaction:
         )
 
     async def enter_rejections(self, rejected: Sequence[tuple[Submission, BreakwaterError]]) -> None:
-        """Enter submissions that are rejected without a look into the ledger, in one transaction."""
+        """Enter rejections, which need no look-up, into the ledger in one transaction."""
         decided = [(submission, reject(error)) for submission, error in rejected]
 
         async def unit(connection: Connection) -> None:
@@ -108,7 +108,7 @@ class SubmissionTransaction:
         await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
 
     async def _reject_beyond_backlog(self, looked_up: Sequence[Decided]) -> list[Decided]:
-        """Reject the new submissions that the backlog has no room for."""
+        """Reject the new submissions that exceed the backlog."""
         new = [each for each, decision in looked_up if decision.is_new and each.normalized.refusal is None]
         room = await self._backlog.take(self._engine, len(new)) if new else 0
         beyond = frozenset(new[room:])
@@ -118,7 +118,8 @@ class SubmissionTransaction:
     async def _store(
         self, connection: Connection, tenant_no: int, looked_up: Sequence[Decided], lock_timeout: str, waits: Waits
     ) -> Stored:
-        """Store the decisions of the first look, and the new submissions that a second look, under locks, confirms.
+        """Store the decisions of the first look-up, and the submissions that a second one, under locks, confirms as
+        new.
 
         A pause rejects only confirmed new submissions: earlier jobs are joined or answered again, paused or not.
         """
@@ -189,7 +190,7 @@ class SubmissionTransaction:
 
 
 def _tenant_of(group: Sequence[Submission]) -> int:
-    """Return the tenant of a group. Raises ValueError if there are several: rows and keys would change owners."""
+    """Return the tenant of a group. Raises ValueError for several tenants: rows and keys would change owners."""
     tenant_no, *others = {submission.tenant_no for submission in group}
     if others:
         raise ValueError("a group of submissions has one tenant")
@@ -203,10 +204,10 @@ def _needs_locks(submission: Submission, decision: Decision) -> bool:
 async def _lock(
     connection: Connection, group: Sequence[Submission], lock_timeout: str, waits: Waits
 ) -> tuple[list[Submission], list[Submission], datetime]:
-    """Try the locks of a group; return the submissions that got all, those that didn't, and the transaction's time.
+    """Try the locks of a group; return the submissions that got all of them, the others, and the transaction's time.
 
-    Of several with the same lock in one group the first is stored; the others are retried and then find its row. While
-    a configuration is being applied none is stored, even if it needs no lock.
+    Of several submissions with the same lock the first is stored; the others are retried and then find its row. While a
+    configuration is being applied no submission is stored, even without locks.
     """
     got = await submissions.try_locks(connection, {lock for each in group for lock in each.locks}, lock_timeout)
     locked, to_retry, taken = [], [], set[int]()

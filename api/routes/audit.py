@@ -1,4 +1,4 @@
-"""GET /jobs/{id}/audit and GET /audit: the proof that nothing ran twice, in the wrong place, or was lost."""
+"""GET /jobs/{id}/audit and GET /audit: the proof that no work ran twice, in the wrong place, or was lost."""
 
 from datetime import timedelta
 from typing import Annotated

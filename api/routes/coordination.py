@@ -1,4 +1,4 @@
-"""GET /jobs/{id}/coordination and POST /jobs/{id}/coordinate: who triggered a job's coordination, and doing so."""
+"""GET /jobs/{id}/coordination and POST /jobs/{id}/coordinate: the triggers of a job's coordination."""
 
 from typing import Annotated
 

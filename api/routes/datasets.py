@@ -1,4 +1,4 @@
-"""GET /datasets: where imports have put rows."""
+"""GET /datasets: the datasets that imports load into."""
 
 from typing import Annotated
 

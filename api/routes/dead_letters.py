@@ -1,4 +1,4 @@
-"""GET /queue/dead and replaying one: executions whose tries were used up."""
+"""GET /queue/dead: executions whose tries were used up, and replaying them."""
 
 from typing import Annotated
 

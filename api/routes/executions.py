@@ -1,4 +1,4 @@
-"""A job's cells, by pages or as a file; those of all jobs; and one with its tries."""
+"""Executions: those of a job, by pages or as a file, those of all jobs, and a single one with its tries."""
 
 from functools import partial
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What a person does to a job, a cell or a batch: cancel, retry, resolve, release. Each is safe to press twice."""
+"""Actions on jobs, cells and batches: cancel, retry, resolve, release. Each is safe to repeat."""
 
 from typing import Annotated, Any
 

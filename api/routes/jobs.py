@@ -1,4 +1,4 @@
-"""POST /jobs, GET /jobs and GET /jobs/{id}: submitting a job, the list, and a job with its spec and progress."""
+"""POST /jobs, GET /jobs and GET /jobs/{id}: submitting, listing and showing jobs."""
 
 from dataclasses import replace
 from typing import Annotated, Any
@@ -121,7 +121,7 @@ METADATA_KEY: dict[str, Any] = {
     "example": "search",
 }
 CLOCK = {"queue": {"waited_seconds"}}
-"""What of a job changes with every look, though nothing has happened."""
+"""The members of a job that change with time alone."""
 
 
 class JobListParameters(PageParameters):
@@ -218,12 +218,12 @@ def _sender(request: Request) -> Sender:
 
 
 def _storable(text: str) -> str:
-    """Return the start of a header as text that the database takes."""
+    """Return the beginning of a header as text that the database can hold."""
     return text[:MAX_LEDGER_TEXT].encode("ascii", "replace").decode().replace("\0", "?")
 
 
 def _known_kind(name: str | None, kinds: Kinds) -> str | None:
-    """Return the name of a kind; raise ParametersRejected for one that isn't served."""
+    """Return the name of a kind; raise ParametersRejected for a kind that isn't served."""
     if name is None or name in kinds.names:
         return name
     *others, last = [f"'{known}'" for known in kinds.names]

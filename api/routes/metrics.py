@@ -1,4 +1,4 @@
-"""GET /metrics: this process's HTTP series, and the fleet's from PostgreSQL and Redis, whichever of them answers."""
+"""GET /metrics: this process's HTTP series, and the fleet's series from PostgreSQL and Redis, if they answer."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""GET /operations: who paused and resumed what, when and why."""
+"""GET /operations: the pauses and resumes of regions and providers."""
 
 from typing import Annotated
 

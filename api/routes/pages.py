@@ -1,7 +1,7 @@
 """The pages a person opens in a browser: `/`, `/docs` and their assets, from the files in `api/ui`.
 
-They go out as they lie there, but that the home page names the address it was opened under.
-Everything a page needs is served by this process, and its Content-Security-Policy refuses whatever isn't.
+They are served unchanged, except that the home page shows its own address. Everything that a page needs is served by
+this process; its Content-Security-Policy refuses other origins.
 """
 
 import re
@@ -59,13 +59,13 @@ def _home_page() -> str:
 
 
 def _base_url(request: Request) -> str:
-    """Return the address that the page was opened under; another if the Host header isn't one to paste into a shell."""
+    """Return the address of the page; the usual one if the Host header isn't safe to paste into a shell."""
     address = str(request.base_url).rstrip("/")
     return address if _ADDRESS.fullmatch(address) else _USUAL_ADDRESS
 
 
 def _headers(policy: str) -> dict[str, str]:
-    """Return the headers that keep a page to itself."""
+    """Return the headers that isolate a page from other sites."""
     return {
         "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",

@@ -1,7 +1,7 @@
-"""GET /livez, /readyz and /healthz: is the process alive, can it serve, and with what.
+"""GET /livez, /readyz and /healthz: whether the process is alive and ready, and its versions.
 
-PostgreSQL and its schema decide, and whether this process's last heartbeat was committed. Without a Redis that takes
-writes jobs are accepted and run later: that degrades.
+It is ready if PostgreSQL answers, its schema is served, and this process's last heartbeat was committed. Without a
+writable Redis jobs are accepted and run later: the service is degraded.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ RETRY_SECONDS = 1
 
 
 class DatabaseState(NamedTuple):
-    """What PostgreSQL said: its version, and its schema."""
+    """The version and the schema of PostgreSQL."""
 
     version: str
     schema: Schema
@@ -80,7 +80,7 @@ async def healthz(
 
 
 async def _look(database: Engine) -> DatabaseState | None:
-    """Return what PostgreSQL says, or None while it is away."""
+    """Return the state of PostgreSQL, or None while it is unavailable."""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS), connect(database) as connection:
             version: str = await connection.fetchval("SHOW server_version")
@@ -105,7 +105,7 @@ def _checked(broker: Checked) -> BrokerCheck:
 
 
 def _unready(request: Request, registration: Registration, state: DatabaseState | None) -> Response | None:
-    """Return the problem that keeps requests from being served, or None."""
+    """Return the problem for which requests can't be served, or None."""
     if state is None:
         return _problem(request, "database_unavailable", "The database can't be reached.")
     if mismatch := state.schema.mismatch:

@@ -1,4 +1,4 @@
-"""GET /queue: what waits, what runs, what is stuck and why, and who works."""
+"""GET /queue: waiting, running and stuck work, and the workers."""
 
 import asyncio
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""GET /jobs/{id}/rejects: the rows of an import that could not be taken, by pages or as a file."""
+"""GET /jobs/{id}/rejects: the rejected rows of an import, by pages or as a file."""
 
 from functools import partial
 from typing import Annotated, Any

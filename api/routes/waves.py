@@ -1,4 +1,4 @@
-"""GET /jobs/{id}/waves and …/batches: how far a job's coordination is."""
+"""GET /jobs/{id}/waves and …/batches: the waves and batches of a job."""
 
 from typing import Annotated, Any
 

@@ -1,1 +1,1 @@
-"""The shapes of requests and answers, as OpenAPI shows them."""
+"""The schemas of requests and answers, as OpenAPI shows them."""

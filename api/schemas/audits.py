@@ -1,4 +1,4 @@
-"""The proof as it is shown: of one job, and of all that were created in a window."""
+"""Audits as they are shown: of a job, and of all jobs created in a window."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -41,10 +41,10 @@ class Event(BaseModel):
 
 
 def _with_batch_ids(data: dict[str, Any]) -> dict[str, Any]:
-    """Return an event's data with ids of batches as the waves show them; stored they are numbers."""
+    """Return an event's data with the batch ids that waves show, in place of the stored numbers."""
     shown = {**data, "batch_id": str(data["batch_id"])} if "batch_id" in data else data
     batches = shown.get("batches")
-    if not isinstance(batches, list):  # of some events it is their number
+    if not isinstance(batches, list):  # in some events it counts batches
         return shown
     return {
         **shown,

@@ -1,4 +1,4 @@
-"""Executions as they are shown, and the tries of one."""
+"""Executions and their tries as they are shown."""
 
 from datetime import datetime
 from typing import Any, Self

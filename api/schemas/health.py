@@ -1,4 +1,4 @@
-"""What the probes answer."""
+"""The answers of the probes."""
 
 from typing import Literal
 

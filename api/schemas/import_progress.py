@@ -1,4 +1,4 @@
-"""How far an import is, as its job shows it."""
+"""The progress of an import, as its job shows it."""
 
 from datetime import datetime
 from typing import Literal, Self

@@ -1,4 +1,4 @@
-"""What a POST of an import takes. The schema describes; `domain/import_reading.py` decides."""
+"""The body of a POST of an import. This schema only describes it; `domain/import_reading.py` validates it."""
 
 from typing import Any
 

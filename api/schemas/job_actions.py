@@ -1,4 +1,4 @@
-"""What a person may ask to be done to a job, a cell or a batch, and what came of it."""
+"""The requests and answers of actions on jobs, cells and batches."""
 
 from typing import Annotated, Any, Literal, Self
 

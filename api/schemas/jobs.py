@@ -68,7 +68,7 @@ class QueuePlace(BaseModel):
 
     @classmethod
     def of(cls, job: JobRead) -> Self | None:
-        """Return the place of a job that waits, None of one that has begun or ended."""
+        """Return the place of a job that waits; None for a job that has begun or ended."""
         if not job.is_waiting:
             return None
         before = job.queued_before
@@ -85,7 +85,7 @@ class Held(BaseModel):
 
     @classmethod
     def by_configuration(cls, job: JobRead) -> Self | None:
-        """Return how a job is held that was accepted under what isn't configured now, None if it isn't."""
+        """Return the hold of a job whose providers or sources aren't configured any more; None if it isn't held."""
         if job.held_since is None:
             return None
         named = ", ".join(job.held_by or ()) or "what it asks for"
@@ -98,7 +98,7 @@ class Held(BaseModel):
 
     @classmethod
     def by_import(cls, import_: ImportProgress | None) -> Self | None:
-        """Return how an import is held that waits for another one of the same record type, None if it doesn't."""
+        """Return the hold of an import that waits for another import of its record type; None if it doesn't wait."""
         other = import_.coordination.waits_for if import_ and import_.coordination else None
         if other is None:
             return None
@@ -125,7 +125,7 @@ class JobSummary(BaseModel):
 
     @classmethod
     def of(cls, job: JobListed, parts: Sequence[str]) -> Self:
-        """Return the job as a list shows it; `parts` are what its kind adds to what belongs to a job."""
+        """Return the job as a list shows it; `parts` are the links that its kind adds."""
         return cls(
             id=job.id,
             kind=Kind(job.kind),
@@ -183,7 +183,7 @@ class Job(BaseModel):
     def of(
         cls, job: JobRead, parts: Sequence[str], import_: ImportRead | None = None, *, held: Held | None = None
     ) -> Self:
-        """Return the job as it is shown alone; `parts` as in a list, `import_` is how far it is, if it is an import."""
+        """Return the job as it is shown alone; `parts` as in a list, `import_` is the progress of an import."""
         progress = None if import_ is None else _progress(job, import_)
         return cls(
             id=job.id,

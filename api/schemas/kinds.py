@@ -1,4 +1,4 @@
-"""The name of a kind as answers show it; which ones there are is known once the app is composed."""
+"""The name of a kind in answers; the app adds the possible names once it is composed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What can be paused, and what was done about it, as they are shown."""
+"""Pauses and operations as they are shown."""
 
 from datetime import datetime
 from typing import Any, Literal, Self

@@ -1,4 +1,4 @@
-"""Providers as they are shown, with what each is asked in its regions."""
+"""Providers as they are shown, with their limits and calls in each region."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ class Gate(BaseModel):
 
     @classmethod
     def of(cls, pool: PoolRead | None) -> Self | None:
-        """Return the pool's gate, None where it is open."""
+        """Return the pool's gate; None if it is open."""
         if pool is None or pool.gate_code is None or pool.gate_until is None:
             return None
         return cls(code=pool.gate_code, detail=pool.gate_detail, until=pool.gate_until, times=pool.gate_times or 0)

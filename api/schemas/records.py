@@ -1,4 +1,4 @@
-"""Imported rows, and those that could not be taken, as they are shown."""
+"""Imported and rejected rows as they are shown."""
 
 from datetime import datetime
 from typing import Any, Self

@@ -1,4 +1,4 @@
-"""What a POST of a job takes and answers. The body's schema describes; `domain/normalize.py` decides."""
+"""The body and the answer of a POST of a job. The schema only describes a body; `domain/normalize.py` validates it."""
 
 from dataclasses import fields
 from typing import Any, Literal

@@ -113,7 +113,7 @@ class Batch(BaseModel):
 
     @classmethod
     def of(cls, batch: BatchRead, read: ImportBatchRead | None = None) -> Self:
-        """Return the batch as it is shown; `read` is what one of an import read."""
+        """Return the batch as it is shown; `read` are the counts of an import's batch."""
         counts = {name: getattr(read, name) for name in ROWS} if read else {}
         error = BatchError(code=read.error_code, detail=read.error_detail or "") if read and read.error_code else None
         return cls(
