@@ -23,8 +23,7 @@ class Spec(BaseModel):
 
 
 def create_app() -> FastAPI:
-    """Return an app with two routes: one only parses the body, the other also validates, normalizes, hashes and
-    answers."""
+    """Return an app with two routes: `bare` only parses the body; `validate` also normalizes, hashes and answers."""
     app = FastAPI()
 
     @app.post("/bare", status_code=202)

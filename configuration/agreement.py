@@ -1,5 +1,4 @@
-"""A process's standing towards the configuration in force: it commits its own if there is none, or compares its
-file."""
+"""A process's standing towards the configuration in force; it commits its own configuration if there is none."""
 
 import asyncio
 import socket

@@ -1,1 +1,1 @@
-"""PostgreSQL and nothing else: tables, migrations, and the statements that decide."""
+"""PostgreSQL and nothing else: tables, migrations and statements."""

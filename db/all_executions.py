@@ -1,4 +1,4 @@
-"""Executions over all jobs: which cells are in a state, wherever they are."""
+"""Lists of executions over all jobs."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -11,7 +11,7 @@ from db.reading import BIGGEST_BIGINT, Slice, in_snapshot
 
 
 class CellOfJob(NamedTuple):
-    """Where a cell stands among those of all jobs: newest job first, plan order within each."""
+    """The place of a cell among the cells of all jobs: newest job first, then plan order."""
 
     job_no: int
     region_no: int
@@ -20,7 +20,7 @@ class CellOfJob(NamedTuple):
 
     @property
     def key(self) -> CellKey:
-        """Where it stands in its job."""
+        """The cell's place in its job."""
         return CellKey(*self[1:])
 
 
@@ -30,9 +30,9 @@ FIRST_OF_ALL = CellOfJob(BIGGEST_BIGINT, *FIRST)
 async def list_all_executions(
     engine: Engine, tenant_no: int, status: str | None, *, after: CellOfJob, limit: int
 ) -> tuple[Slice[Execution], Sequence[CellOfJob]]:
-    """Return the tenant's cells in a state (any, if None) from above `after` on, and where each stands.
+    """Return the tenant's cells in a state (any, if None) that follow `after`, each with its place.
 
-    All are of one moment. Imports have no cells.
+    All are from one snapshot. Imports have no cells.
     """
 
     async def look(connection: Connection) -> tuple[Slice[Execution], Sequence[CellOfJob]]:

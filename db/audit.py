@@ -1,4 +1,4 @@
-"""The audit: the counts of jobs, recounted from their executions at this moment and compared with the kept ones."""
+"""The audit: recounts jobs from their executions, and compares the results with the stored counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ MUST_BE_ZERO = (
     "tries_differ",
     "config_mismatches",
 )
-"""The counts that must be 0, by their fields in JobAudit; anything else is a bug."""
+"""The fields of JobAudit that must be 0; any other value is a bug."""
 MOST_JOBS = 5_000
 MOST_CELLS = 1_000_000
-"""What the totals of one window recount at most: some 2.5 s (2026-11-23, two cores)."""
+"""The largest window of which totals are recounted: some 2.5 s (2026-11-23, two cores)."""
 RECENT_JOBS = 200
 RECENT_CELLS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class JobAudit:
-    """One job recounted. `out_of_plan` counts cells outside the plan and, once coordinated, planned ones that lack.
+    """A recounted job. `out_of_plan` counts cells outside the plan and, once coordinated, missing planned cells.
 
-    `tries_differ` counts cells that have other tries recorded than they count, `incomplete` those whose answer isn't
-    whole, `unconfirmed_region` completed ones whose provider didn't say which region served, `config_mismatches` tries
-    and batches of imports answered by what the job was never accepted under. Cells that the built-in `echo` completed
-    are `simulated`; rows of imports that a newer one kept from being written are `superseded`; tries and batches of
-    `unknown_configuration` ran before there was one. `generations` of an import say
-    of each record type its id, this import's generation, and the newest one.
+    `tries_differ` counts cells whose number of recorded tries differs from their count, `incomplete` cells whose answer
+    isn't whole, `unconfirmed_region` completed cells whose provider didn't name the serving region, `config_mismatches`
+    tries and batches of imports that an identity served under which the job was never accepted. Cells that the built-in
+    `echo` completed are `simulated`; rows that a newer import kept from being written are `superseded`; tries and
+    batches of `unknown_configuration` ran before there was one. `generations` of an import hold for each record type
+    its id, this import's generation, and the newest generation.
     """
 
     job_no: int
@@ -67,7 +67,7 @@ class JobAudit:
 
     @property
     def violations(self) -> list[str]:
-        """The names of the invariants that don't hold."""
+        """The names of the violated invariants."""
         return [name for name in MUST_BE_ZERO if getattr(self, name)]
 
 
@@ -87,7 +87,7 @@ class WindowAudit:
 
 
 async def audit_job(engine: Engine, tenant_no: int, job_id: str) -> tuple[JobAudit, datetime]:
-    """Recount one job; return it and the moment, by the database's clock. Raise NotFound for an unknown job."""
+    """Recount a job; return its audit and the database's time. Raise NotFound for an unknown job."""
 
     async def recount(connection: Connection) -> tuple[JobAudit, datetime]:
         job_no = await look_up_job(connection, tenant_no, job_id)
@@ -107,7 +107,7 @@ async def audit_window(
     before: int | None,
     limit: int,
 ) -> WindowAudit:
-    """Recount the tenant's jobs created from `since` to before `until`, the last `window` if they aren't given.
+    """Recount the tenant's jobs created from `since` until before `until`, by default within the last `window`.
 
     Raises ParametersRejected where the window ends before it begins.
     """

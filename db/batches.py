@@ -1,4 +1,4 @@
-"""Claimed batches: which are due, renewing their leases and releasing them."""
+"""Batches: finding due ones, renewing the leases of claimed ones and releasing them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,20 +9,20 @@ from db.engine import Connection, statement
 
 PoolKey = tuple[str, str]
 Pools = Mapping[PoolKey, Sequence[int]]
-"""Pools that a worker serves, each with the numbers of the identities that it serves of it."""
+"""The pools that a worker serves, each with the numbers of the served identities."""
 MOST_AT_ONCE = 64
-"""Batches of a pool that one claim looks at."""
+"""Batches of a pool that a claim looks at."""
 
 
 @dataclass(slots=True)
 class ClaimedBatch:
-    """A batch this process holds: fence and holder name its lease; the lists hold its open cells that are due.
+    """A batch that this process holds: fence and holder name its lease, the lists its open cells that are due.
 
-    They are in plan order and have one length; `virtual_finish_time` orders it among due batches.
-    `claimed_at` is the database's clock at the claim, seconds since the epoch; `waited_seconds` how long it was due;
-    `planned_us` when it was planned, microseconds since the epoch. `permits` calls of it may be in flight. Cells that
-    wait for a later try aren't listed: the first of them is due in `next_due_seconds`. `marked` cells were started
-    under an earlier lease, whose holder lost it, and served `identity_before`; this one must serve `identity_no`.
+    The lists are in plan order and have the same length; `virtual_finish_time` orders due batches. `claimed_at` is the
+    database's time of the claim, seconds since the epoch; `waited_seconds` is how long it was due, `planned_us` when it
+    was planned, microseconds since the epoch. `permits` calls of it may be in flight. Cells that wait for a later try
+    aren't listed; the first of them is due in `next_due_seconds`. `marked` cells were started under an earlier, lost
+    lease, whose holder served `identity_before`; this holder must serve `identity_no`.
     """
 
     job_no: int
@@ -55,7 +55,7 @@ class ClaimedBatch:
 
     @property
     def key(self) -> tuple[int, int, int, int]:
-        """What names this lease: job, batch, fence and holder."""
+        """The name of its lease: job, batch, fence and holder."""
         return self.job_no, self.batch_no, self.fence, self.holder
 
     @property
@@ -68,8 +68,8 @@ class ClaimedBatch:
 class Claimant:
     """A worker that claims. `holder`, random for each claim, distinguishes fences that were issued twice after a crash.
 
-    It serves what configuration `configuration_no` says. Batches of the holders `in_hand` aren't taken, though their
-    lease may have run out: this worker will renew it. No batches of `but_not_jobs` are taken either.
+    It serves configuration `configuration_no`. Batches of the holders `in_hand` are passed over even if their lease has
+    run out: this worker will renew it. Batches of `but_not_jobs` are passed over, too.
     """
 
     holder: int
@@ -84,8 +84,8 @@ class Claimant:
 class Claim:
     """The due batches that a claim took at `looked_at`, by the database's clock.
 
-    `grown` are batches held already, with how many more permits each got. Another claim may take more where
-    stale ready rows hid others, or this claim took all that it looked at.
+    `grown` are batches held before, each with its number of new permits. Another claim may take more if stale ready
+    rows hid batches, or this claim took every batch that it looked at.
     """
 
     batches: list[ClaimedBatch] = field(default_factory=list)
@@ -101,9 +101,9 @@ async def first_due(connection: Connection, pools: Pools) -> tuple[int, int] | N
 
 
 async def next_due_seconds(connection: Connection, looked_at: datetime | None) -> float | None:
-    """Return in how many seconds something becomes due that wasn't at `looked_at` (None: now), or None.
+    """Return in how many seconds the next work becomes due that wasn't due at `looked_at` (None: now), or None.
 
-    Without that moment, work that became due between the look and this question would be waited for for ever.
+    Without `looked_at`, work that became due between the claim and this query would never be noticed.
     """
     seconds: float | None = await connection.fetchval(statement("next_due"), looked_at)
     return seconds
@@ -118,7 +118,7 @@ async def renew(
 
 
 async def still_held(connection: Connection, batches: Sequence[ClaimedBatch]) -> set[tuple[int, int, int]]:
-    """Return (job_no, batch_no, fence) of the leases that no other worker took and nothing ended."""
+    """Return (job_no, batch_no, fence) of the leases that still hold: not taken over, batch not ended."""
     rows = await connection.fetch(statement("find_held"), *lease_columns(batches))
     return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
 
@@ -130,7 +130,7 @@ async def release_all(connection: Connection, worker_no: int) -> list[tuple[int,
 
 
 async def enter_pools(connection: Connection, limits: Mapping[PoolKey, int | None]) -> None:
-    """Enter the pools whose calls are counted, with their limits (None: only the workers bound them)."""
+    """Enter the pools with counted calls, with their limits (None: only the workers bound them)."""
     await connection.execute(statement("enter_pools"), *columns([(*pool, n) for pool, n in limits.items()], 3))
 
 
@@ -140,5 +140,5 @@ def lease_columns(batches: Iterable[ClaimedBatch]) -> list[Sequence[object]]:
 
 
 def served_columns(pools: Pools) -> list[Sequence[object]]:
-    """Return the columns (identity_no, provider, region) of what is served."""
+    """Return the columns (identity_no, provider, region) of the served identities."""
     return columns([(number, *pool) for pool, numbers in pools.items() for number in numbers], 3)

@@ -1,4 +1,4 @@
-"""Starts of calls: marks, committed before a call that must not be made twice, and what is shown of the others."""
+"""Starts of calls: marks, committed before a call that must not be repeated, and the shown starts of other calls."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,10 +9,10 @@ from domain.calls import Cell
 
 
 async def mark_started(connection: Connection, cells: Sequence[tuple[ClaimedBatch, Cell]]) -> set[Cell]:
-    """Mark these cells as started; return those that may be asked: under a lease that holds.
+    """Mark these cells as started; return those that may be called, since their lease holds.
 
-    May be repeated by the same holder, which asks once. Locks their batches. The commit must be durable: it is what
-    keeps a crash from asking again.
+    The same holder may repeat it, and calls once. Locks their batches. The commit must be durable, since it keeps a
+    crash from causing a second call.
     """
     leases = sorted({batch.key for batch, _ in cells})
     keys = sorted((cell.job_no, batch.batch_no, *cell[1:]) for batch, cell in cells)
@@ -21,9 +21,9 @@ async def mark_started(connection: Connection, cells: Sequence[tuple[ClaimedBatc
 
 
 class ShownCall(NamedTuple):
-    """A cell whose call is out since `started_us`, microseconds since the epoch by the database's clock.
+    """A cell with a call in flight since `started_us`, microseconds since the epoch by the database's clock.
 
-    None where none is out. It had `attempts_before` tries.
+    None if no call is in flight. It had `attempts_before` tries.
     """
 
     batch: ClaimedBatch
@@ -33,10 +33,9 @@ class ShownCall(NamedTuple):
 
 
 async def show_calls(connection: Connection, calls: Sequence[ShownCall]) -> set[Cell]:
-    """Let these cells show since when their calls are out; return those that do.
+    """Store the starts of these cells' calls for display; return the cells that show them.
 
-    A hint for people, which nothing else rests on: batches that are locked are passed over, and the commit may be
-    asynchronous. Safe to repeat.
+    A hint for people only: locked batches are passed over, and the commit may be asynchronous. Safe to repeat.
     """
     leases = sorted({call.batch.key for call in calls})
     rows = [

@@ -1,4 +1,4 @@
-"""Cancel: everything that is open of a job ends in one transaction, and its workers find their fences stale."""
+"""Cancel: a job's open work ends in one transaction, and its workers find their fences stale."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,13 +32,13 @@ class Cancelled:
 
 
 async def cancel(connection: Connection, tenant_no: int, job_id: str, actor: Actor) -> Cancelled:
-    """Cancel a job of any kind in the caller's transaction, unless it has ended. Raises NotFound and LOCK_TIMED_OUT.
+    """Cancel a job of any kind, unless it has ended, in the caller's transaction. Raises NotFound and LOCK_TIMED_OUT.
 
-    Locks the job against other actions, then its open batches, cells, waves and the job. A job that is being planned is
-    waited for, and then cancelled with its cells.
+    Locks the job against other actions, then its open batches, cells, waves and the job. It waits for a job that is
+    being planned, and then cancels it with its cells.
     """
     job_no = await lock_job(connection, tenant_no, job_id)
-    while True:  # a job only moves on: it is planned meanwhile, and it ends meanwhile
+    while True:  # the job may be planned, or end, between these steps; it never goes back
         job = await read_job_state(connection, job_no)
         if job.status in TERMINAL_JOB_STATUSES:
             return Cancelled(job_no, job.status)
@@ -60,7 +60,7 @@ async def _cancel_waiting(connection: Connection, job_no: int, actor: Actor) -> 
 
 async def _cancel_running(connection: Connection, job_no: int, unit: Unit, actor: Actor) -> Cancelled | None:
     locked = await connection.fetch(statement("lock_open_batches"), job_no)
-    # A statement of its own: its snapshot must see what was recorded while this waited for the locks.
+    # A separate statement: its snapshot must see the results that were recorded while this one waited for locks.
     rows = await connection.fetch(statement("cancel_job"), job_no, actor.by, actor.reason)
     if not rows:
         return None

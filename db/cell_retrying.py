@@ -1,4 +1,4 @@
-"""Retry of a job made of cells: failed ones are planned anew, by filter or one by one, and their tries are kept."""
+"""Retry of inference jobs: failed cells are planned anew, by filter or one at a time, and their tries are kept."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ async def retry(connection: Connection, job_no: int, wanted: RetryFilter, actor:
 
 
 async def preview_retry(connection: Connection, job_no: int, wanted: RetryFilter) -> Retried:
-    """Say what `retry` would do now, and do nothing. Raises as that."""
+    """Return the result that `retry` would have, without changes. Raises as `retry`."""
     await refuse_cancelled(connection, job_no)
     narrowed = await _narrow(connection, job_no, wanted)
     failed = await connection.fetchval(statement("count_failed_executions"), job_no, *narrowed)
@@ -51,7 +51,7 @@ async def retry_execution(connection: Connection, tenant_no: int, given_id: str,
 async def retry_cell(
     connection: Connection, job_no: int, key: CellKey, actor: Actor, *, filtered: Mapping[str, object]
 ) -> Retried:
-    """Plan a cell anew if it has failed; its job is locked against other actions. `filtered` says what was asked."""
+    """Plan a cell anew if it has failed; its job is locked against other actions. The event shows `filtered`."""
     await adopt_jobs(connection, [job_no])
     narrowed = _Narrowed(key.region_no, key.model_no, key.question_no)
     retried = await _reopen(connection, job_no, narrowed, actor, filtered=filtered)
@@ -62,7 +62,7 @@ async def retry_cell(
 async def _reopen(
     connection: Connection, job_no: int, narrowed: _Narrowed, actor: Actor, *, filtered: Mapping[str, object]
 ) -> Mapping[int, int]:
-    """Plan the failed cells anew and let their job run again; return how many cells each batch got back."""
+    """Plan the failed cells anew and reopen their job; return the number of reopened cells by batch."""
     await refuse_cancelled(connection, job_no)
     locked = await connection.fetch(statement("lock_batches_to_reopen"), job_no, *narrowed)
     batch_nos = [row["batch_no"] for row in locked]
@@ -84,10 +84,10 @@ async def _reopen_above(
     *,
     filtered: Mapping[str, object],
 ) -> None:
-    """Carry reopened cells up. A wave passes through `pending`, which the one statement can't do with a row twice."""
+    """Reopen waves and job. A wave passes through `pending`, so it takes two statements."""
     batch_nos, cells = list(cells_by_batch), list(cells_by_batch.values())
     waves = await connection.fetch(statement("lock_waves_of_batches"), job_no, batch_nos)
-    # A job ends with a batch of these waves, which are locked, so from here on its state stands still.
+    # A job ends with the end of a batch; the batches' waves are locked, so its state can't change from here on.
     before = (await read_job_state(connection, job_no)).status
     await connection.execute(statement("reopen_waves"), job_no, [row["wave_no"] for row in waves])
     event = actor.event_data(
@@ -131,5 +131,5 @@ async def _is_planned(connection: Connection, job_no: int, key: CellKey) -> bool
 
 
 async def untouched_cell(connection: Connection, job_no: int) -> Retried:
-    """Return the result of a retry of a cell that stays as it is."""
+    """Return the result of a retry that leaves the cell unchanged."""
     return replace(await retry_result(connection, job_no, {}), untouched=1)

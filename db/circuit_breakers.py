@@ -1,6 +1,6 @@
 """Circuit breakers: open while a provider takes no calls in a region; a call that succeeds closes them again.
 
-The columns and the API call them gates, which are closed while the circuit breaker is open.
+Columns and API call them gates; a gate is closed while the circuit breaker is open.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,10 +12,10 @@ from domain.outcome import BREAKER_BASE_SECONDS, BREAKER_CAP_SECONDS, BREAKER_LE
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A provider's answer that it takes no calls in a region, for `seconds` (None: it didn't say how long).
+    """A provider's answer that it takes no calls in a region, for `seconds` (None: it gave no time).
 
-    `by_probe`: in answer to the call that probed an open circuit breaker. Any other refusal that comes while it is open
-    answers an earlier call.
+    `by_probe` if it answers the probe of an open circuit breaker. Any other refusal during that time answers an earlier
+    call.
     """
 
     provider: str
@@ -27,14 +27,14 @@ class Refusal:
 
 
 def longer_refusal(first: Refusal | None, second: Refusal | None) -> Refusal | None:
-    """Return which of two refusals by one pool asks for more time; the `second` if neither does."""
+    """Return the refusal that asks for more time, of two by the same pool; the `second` if they are equal."""
     if first is None or second is None:
         return first or second
     return first if (first.seconds or 0.0) > (second.seconds or 0.0) else second
 
 
 async def trip(connection: Connection, refusals: Sequence[Refusal]) -> None:
-    """Open the circuit breakers of these pools; of several refusals by one pool the longest counts. Locks the pools."""
+    """Open the circuit breakers of these pools, for the longest refusal by each. Locks the pools."""
     longest = {
         (refusal.provider, refusal.region): refusal
         for refusal in sorted(refusals, key=lambda refusal: refusal.seconds or 0.0)

@@ -12,10 +12,10 @@ from domain.limits import Due, Grant, grant_calls, grant_cells
 
 
 async def claim_cells(connection: Connection, pools: Pools, claimant: Claimant, *, cells: int) -> Claim:
-    """Claim due batches of pools without calls, by virtual finish time: `cells` open cells or one batch more.
+    """Claim due batches of pools without calls, by virtual finish time, until they have `cells` open cells.
 
     Locks ready and batch rows, passing over locked ones. Runs in the caller's transaction, whose commit may be
-    asynchronous. Raises ConfigurationChanged where another configuration is in force than the claimant serves.
+    asynchronous. Raises ConfigurationChanged if the claimant doesn't serve the configuration in force.
     """
     limit = max(1, min(cells, MOST_AT_ONCE))
     rows = await _find_due(connection, pools, claimant, limit=limit, locked_jobs=None)
@@ -33,11 +33,11 @@ async def claim_calls(
     calls: int,
     growing: Sequence[tuple[ClaimedBatch, int]] = (),
 ) -> Claim:
-    """Claim due batches of pools with calls, by virtual finish time, with `calls` in flight together at most.
+    """Claim due batches of pools with calls, by virtual finish time, with at most `calls` permits together.
 
-    Permits that no due batch needs go to the `growing` batches that this worker holds, up to so many more for each.
-    Locks the pools in question, then the limits of the jobs that have one, so that no two claims count the same room;
-    both are counted after they are locked. Then as `claim_cells`.
+    Remaining permits go to the `growing` batches that this worker holds, up to the given number for each. Locks the
+    pools, then the limits of jobs that have one, so that no two claims count the same room; the room of both is counted
+    after locking. Then as `claim_cells`.
     """
     grown_pools = sorted({batch.pool for batch, _ in growing})
     locked = await connection.fetch(
@@ -67,12 +67,12 @@ async def claim_calls(
 
 
 async def free_permits(connection: Connection, batches: Sequence[ClaimedBatch]) -> None:
-    """Free the permits of these batches of imports, which were read and wait to be written."""
+    """Free the permits of import batches that were read and wait to be written."""
     await connection.execute(statement("free_permits"), *lease_columns(batches))
 
 
 async def claim_overdue(connection: Connection, claimant: Claimant, kind: str, *, limit: int) -> list[ClaimedBatch]:
-    """Claim batches of a kind that never began within their job's queue timeout, to end their cells."""
+    """Claim batches of a kind that didn't begin within their job's queue timeout, to end their cells."""
     rows = await connection.fetch(statement("find_overdue"), limit, kind)
     found = [Grant(Due(row["job_no"], row["batch_no"], ("", ""), 0), 0) for row in rows]
     return await _take(connection, found, claimant)
@@ -84,7 +84,7 @@ async def _grow(
     left_by_pool: Mapping[PoolKey, int | None],
     calls: int,
 ) -> list[tuple[ClaimedBatch, int]]:
-    """Give held batches the remaining permits; return the batches whose lease holds, with how many more each has."""
+    """Give held batches the remaining permits; return the batches whose lease holds, with their new permits."""
     batch_by_no = {(batch.job_no, batch.batch_no): batch for batch, _ in growing if batch.pool in left_by_pool}
     due = [
         Due(batch.job_no, batch.batch_no, batch.pool, wants) for batch, wants in growing if batch.pool in left_by_pool
@@ -102,7 +102,7 @@ async def _grow(
 async def _count_room(
     connection: Connection, locked: Sequence[asyncpg.Record]
 ) -> tuple[dict[PoolKey, int | None], set[PoolKey]]:
-    """Return the room of each locked pool, and those pools in which a lease ran out.
+    """Return the room of each locked pool, and the pools in which a lease ran out.
 
     A pool whose circuit breaker is being probed is left out: it has no room until the probe is answered.
     """

@@ -1,8 +1,8 @@
-"""Parameters of statements over many rows: an array for each column."""
+"""Parameters of statements over many rows: an array per column."""
 
 from collections.abc import Sequence
 
 
 def columns(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[object]]:
-    """Return the columns of these rows, of which there may be none: then `width` empty ones."""
+    """Return the columns of these rows; `width` empty columns if there are no rows."""
     return list(zip(*rows, strict=True)) if rows else [[] for _ in range(width)]

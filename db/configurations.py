@@ -1,4 +1,4 @@
-"""Configurations: what was committed, numbered, with the identities that jobs are accepted under. Never changed."""
+"""Committed configurations, numbered and immutable, with the identities under which jobs are accepted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ CONFIGURATION_LOCK = 0x636F6E666967
 
 
 class ConfigurationChanged(Exception):
-    """Another configuration is in force than the statement named, so it did nothing."""
+    """The statement named a configuration that isn't in force, so it did nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +33,19 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class HeldJobs:
-    """Open jobs that were accepted under what isn't configured now: how many, and the ids of the first of them."""
+    """Open jobs accepted under identities that aren't configured any more: their number, and the first ids."""
 
     count: int
     ids: Sequence[str]
 
 
 async def lock(connection: Connection) -> None:
-    """Be the only one to apply a configuration until the transaction ends; submissions wait for that, or go before."""
+    """Lock the configuration until the transaction ends, against other changes of it and against submissions."""
     await connection.execute(statement("lock_configuration"), CONFIGURATION_LOCK)
 
 
 async def read_current(connection: Connection, *, known_no: int | None = None) -> Committed | None:
-    """Return the configuration in force; None where it is `known_no`, or none was committed yet."""
+    """Return the configuration in force; None if it is `known_no`, or if none was committed yet."""
     row = await connection.fetchrow(statement("read_configuration"), known_no)
     if row is None:
         return None
@@ -85,9 +85,9 @@ async def commit(
 
 
 async def adopt_jobs(connection: Connection, job_nos: Sequence[int] | None = None) -> int:
-    """Let jobs from before there was a configuration run under the first one: these, or all open ones. Return how many.
+    """Accept jobs from before any configuration under the first one: these, or all open ones. Return how many.
 
-    Locks the jobs, then their batches, which no worker holds while no configuration says what it serves.
+    Locks the jobs, then their batches, which no worker holds while there is no configuration to serve.
     """
     adopted = [row["job_no"] for row in await connection.fetch(statement("adopt_jobs"), job_nos)]
     if adopted:
@@ -98,8 +98,8 @@ async def adopt_jobs(connection: Connection, job_nos: Sequence[int] | None = Non
 async def move_jobs(connection: Connection, by: str) -> int:
     """Accept open jobs anew under the configuration in force, each with an event; return how many.
 
-    A job stays held that asks for what is no longer configured at all. Locks jobs, then batches: no other
-    transaction has this order, so this may be repeated after a deadlock.
+    A job that needs an identity without a successor stays held. Locks jobs, then batches: no other transaction has this
+    order, so it may be repeated after a deadlock.
     """
     moved = await connection.fetch(statement("move_jobs"), by)
     if moved:
@@ -108,7 +108,7 @@ async def move_jobs(connection: Connection, by: str) -> int:
 
 
 async def follow_moved_jobs(connection: Connection) -> list[tuple[int, int]]:
-    """Let what waits of jobs accepted anew be run under their identities of now; return (job_no, batch_no) of each."""
+    """Give waiting batches of jobs accepted anew the new identities; return (job_no, batch_no) of each."""
     rows = await connection.fetch(statement("follow_moved_jobs"))
     return [(row["job_no"], row["batch_no"]) for row in rows]
 
@@ -120,5 +120,5 @@ async def read_held_jobs(connection: Connection) -> HeldJobs:
 
 
 def _json(value: Any) -> Any:
-    """Return a JSON value, which a plain connection gives as text."""
+    """Return a JSON value; plain connections return JSON as text."""
     return orjson.loads(value) if isinstance(value, str) else value

@@ -1,7 +1,7 @@
-"""Opening sessions: each address of each host in turn, each under a limit of its own, as libpq does.
+"""Opening sessions: each address of each host in turn, with a time limit for each, as libpq does.
 
-The driver spends one limit on a whole list, knows no `hostaddr` and sets no options on its sockets, so it is given one
-address at a time (docs/decisions/0020).
+The driver has one limit for a whole list, no `hostaddr` and no socket options, so it gets one address at a time
+(docs/decisions/0020).
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from db.tls import tls_ladder
 from domain.postgres_url import WrongConnectionString
 
 CONNECT_SECONDS = 3.0
-"""The limit per address unless `connect_timeout` says another: eight round trips of 200 ms, and room."""
+"""The default limit per address, without `connect_timeout`: eight round trips of 200 ms, and a reserve."""
 CLOSE_SECONDS = 0.5
 KEPT_STATEMENTS = 100
 AVOID_SECONDS = 30.0
-"""How long an address that didn't answer is tried last."""
+"""How long an address that didn't answer comes last."""
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
 _USER_TIMEOUT_MILLISECONDS = 30_000
-"""Not less: a server that is busy with a load may leave what was sent unread for a while."""
+"""A busy server may leave sent data unread for a while."""
 _UNREACHABLE = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
 _WITHOUT_TLS = (ssl.SSLError, ConnectionError, asyncpg.InvalidAuthorizationSpecificationError)
 
@@ -39,7 +39,7 @@ def _writes_events(query: str) -> bool:
 
 
 def _noted(method: Any) -> Any:
-    """Return a method of a session that notes since when it waits for the server, and whether events are written."""
+    """Return a method of a session that notes when it began to wait for the server, and whether it writes events."""
 
     @wraps(method)
     async def noted(self: "Session", query: str, *arguments: Any, **options: Any) -> Any:
@@ -57,14 +57,14 @@ _cancelling: set[asyncio.Task[None]] = set()
 
 
 def _forget(task: asyncio.Task[None]) -> None:
-    """Forget a request to cancel; where it failed, the server is unavailable, and the next statement raises."""
+    """Ignore the result of a request to cancel; if it failed, the server is unavailable, and the next call raises."""
     _cancelling.discard(task)
     if not task.cancelled():
         task.exception()
 
 
 class Session(asyncpg.Connection):
-    """A session of the driver whose socket and time limit can be reached, and which knows whether it waits."""
+    """A session of the driver with access to its socket and time limit; it knows whether it waits for the server."""
 
     execute = _noted(asyncpg.Connection.execute)
     executemany = _noted(asyncpg.Connection.executemany)
@@ -91,11 +91,11 @@ class Session(asyncpg.Connection):
         return self.waits_since is not None and not self.is_closed()
 
     def is_waiting_before(self, moment: float) -> bool:
-        """Say whether it has owed an answer since before a moment of the monotonic clock."""
+        """Say whether the server has owed an answer since before a moment of the monotonic clock."""
         return self.is_waiting and self.waits_since is not None and self.waits_since < moment
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's own signature
-        """End the session in order, unless the server is silent: then this session, and those like it, end at once."""
+        """End the session in order; if the server is silent, end this session, and those like it, at once."""
         if self.sessions is not None and self.opened_at < self.sessions.suspect_since:
             self.terminate()
             return
@@ -107,9 +107,10 @@ class Session(asyncpg.Connection):
                 self.sessions.suspect_since = time.monotonic()
 
     def terminate(self) -> None:
-        """End the session at once. A request to cancel its statement still goes out, or the server would go on with it.
+        """End the session at once.
 
-        The driver sends it over a connection of its own, and gives it up when the session ends.
+        A request to cancel its statement is still sent, or the server would go on with the statement.
+        The driver sends it over another connection, and drops it when the session ends.
         """
         for task in self._cancellations:
             _cancelling.add(task)
@@ -119,24 +120,24 @@ class Session(asyncpg.Connection):
 
     @property
     def keeps_statements(self) -> bool:
-        """Say whether prepared statements are kept for their next use."""
+        """Say whether prepared statements are kept for reuse."""
         return self._stmt_cache_enabled
 
     def keep_statements(self) -> None:
-        """Keep them from now on, once it is known that no pooler stands before the server."""
+        """Keep prepared statements from now on; call it once it is known that there is no pooler."""
         self._stmt_cache.set_max_size(KEPT_STATEMENTS)
         self._stmt_cache_enabled = True
 
     def limit_statements(self, seconds: float) -> None:
-        """Set the limit of statements that are given none of their own."""
+        """Set the default limit of statements."""
         self._config = self._config._replace(command_timeout=seconds)
 
 
 @dataclass
 class Dialer:
-    """Opens sessions by one connection string; remembers which addresses were silent.
+    """Opens sessions by a connection string; remembers which addresses were silent.
 
-    Each session keeps so many prepared statements for their next use; where it keeps none, all are unnamed.
+    Each session keeps this number of prepared statements for reuse; with 0 all are unnamed.
     """
 
     info: ConnectionInfo
@@ -145,9 +146,9 @@ class Dialer:
     _avoided: dict[tuple[str, int], float] = field(default_factory=dict)
 
     async def open(self, *, settings: Mapping[str, str], command_seconds: float | None) -> Session:
-        """Open a session with the first server that answers and is of the kind that is wanted.
+        """Open a session with the first server that answers and is of the wanted kind.
 
-        Raises ConnectionError that names each server that wasn't reached, and what the server raises that was.
+        Raises ConnectionError, which names each unreachable server, and errors of a reached server.
         """
         failures: list[str] = []
         last: BaseException | None = None
@@ -176,7 +177,7 @@ class Dialer:
         return str(error).strip() or type(error).__name__
 
     async def _addresses(self, failures: list[str]) -> AsyncGenerator[tuple[Host, str]]:
-        """Give each address of each host in order; those that were silent lately come last."""
+        """Return each address of each host in order; those that were silent lately come last."""
         now = time.monotonic()
         deferred: list[tuple[Host, str]] = []
         for host in self.info.in_order():
@@ -236,12 +237,12 @@ class Dialer:
 
 
 def _targets(wanted: str) -> Sequence[str]:
-    """Return the kinds of server to look for in turn, for the driver, which is given one server at a time."""
+    """Return the kinds of server to try in turn; the driver gets one server at a time."""
     return ["standby", "any"] if wanted == "prefer-standby" else [wanted]
 
 
 def _set_options(opened: socket.socket, parameters: Mapping[str, str]) -> None:
-    """Let the kernel find a vanished peer: a silent peer costs what is set here, not hours."""
+    """Have the kernel detect a vanished peer within the limits set here, instead of hours."""
     if opened.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     user_timeout = int(parameters.get("tcp_user_timeout") or _USER_TIMEOUT_MILLISECONDS)

@@ -1,4 +1,4 @@
-"""Why a database can't be used, in words for the operator, and whether waiting can help."""
+"""Reasons why a database can't be used, in words for the operator, and whether waiting can help."""
 
 import ssl
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ class ServerTooOld(ConnectionError):
 
 
 class SchemaNotServed(ConnectionError):
-    """The database's schema is one that this release can't work on."""
+    """This release can't work on the database's schema."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """`reason` says what is wrong and what to do; where `heals`, the same may work later."""
+    """`reason` is the fault and its remedy; if it `heals`, a later attempt may succeed."""
 
     reason: str
     heals: bool
 
 
 def describe_failure(error: BaseException) -> Failure:
-    """Return what an error at the start of a connection means. Its text shows no password."""
+    """Describe an error of connecting. The text shows no password."""
     for cause in _causes(error):
         if isinstance(cause, WrongConnectionString | ServerTooOld | PoolerUnsupported | SchemaNotServed):
             return Failure(_first_line(cause), heals=False)

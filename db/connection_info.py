@@ -12,7 +12,7 @@ from domain.postgres_url import MIN_CONNECT_SECONDS, WrongConnectionString, chec
 
 DEFAULT_PORT = 5432
 DEFAULT_SOCKETS = ("/run/postgresql", "/var/run/postgresql", "/tmp", "/private/tmp", "localhost")  # noqa: S108
-"""Where servers of different builds listen on this machine; libpq knows only the folder it was built for."""
+"""The socket folders of different builds of the server; libpq knows only that of its own build."""
 _VARIABLES = {
     "PGDATABASE": "dbname",
     "PGUSER": "user",
@@ -44,12 +44,12 @@ _VARIABLES = {
     "PGLOADBALANCEHOSTS": "load_balance_hosts",
 }
 _PLACE_VARIABLES = {"PGHOST": "host", "PGHOSTADDR": "hostaddr"}
-"""Only for a string that names no host: a socket in it must not become an address elsewhere."""
+"""Used only for a string without a host: a socket in it must not become an address on another machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A server to try. `name` is a host, an address, or a folder of a socket; `address` stands for it if given."""
+    """A server to try. `name` is a host, an address, or a socket's folder; `address`, if given, is used instead."""
 
     name: str
     address: str | None
@@ -66,7 +66,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionInfo:
-    """Where and how to connect. `parameters` are libpq's, complete; `hosts` are in the order in which to try them."""
+    """Where and how to connect. `parameters` are all of libpq's; `hosts` are in the order of trying."""
 
     hosts: Sequence[Host]
     user: str
@@ -81,11 +81,11 @@ class ConnectionInfo:
 
     @property
     def target(self) -> str:
-        """What kind of server will do, of `domain.postgres_url.TARGETS`."""
+        """The wanted kind of server, of `domain.postgres_url.TARGETS`."""
         return self.parameters.get("target_session_attrs") or "any"
 
     def server_settings(self) -> dict[str, str]:
-        """Return the settings that a session starts with, besides user and database."""
+        """Return the initial settings of a session, besides user and database."""
         name = self.parameters.get("application_name") or self.parameters.get("fallback_application_name")
         settings = {"application_name": name, "options": self.parameters.get("options")}
         return {key: value for key, value in settings.items() if value}
@@ -98,17 +98,17 @@ class ConnectionInfo:
         return _find_password(path, host, self.database, self.user)
 
     def in_order(self) -> Sequence[Host]:
-        """Return the hosts as they are to be tried this time."""
+        """Return the hosts in the order of this attempt."""
         if self.parameters.get("load_balance_hosts") == "random":
             return random.sample(self.hosts, len(self.hosts))
         return self.hosts
 
 
 def read_connection_info(text: str, environment: Mapping[str, str] | None = None) -> ConnectionInfo:
-    """Return the servers and parameters that a connection string means. Raises WrongConnectionString.
+    """Return the servers and parameters of a connection string. Raises WrongConnectionString.
 
-    What the string leaves open is taken from its service, then from the driver's own variables (PGHOST, PGSSLMODE …),
-    which stand beside the settings of this service as they do for every PostgreSQL client.
+    Missing parameters are taken from its service, then from PostgreSQL's own variables (PGHOST, PGSSLMODE …), as in
+    every PostgreSQL client.
     """
     variables = _from_environment(os.environ if environment is None else environment)
     parameters = parse_connection_string(text)
@@ -148,7 +148,7 @@ def _hosts(parameters: Mapping[str, str]) -> Sequence[Host]:
 
 
 def _read_service(name: str, path: Path) -> dict[str, str]:
-    """Return the parameters of a service. Raises WrongConnectionString where the file or the service is missing."""
+    """Return the parameters of a service. Raises WrongConnectionString if the file or the service is missing."""
     found: dict[str, str] = {}
     is_wanted = has_begun = False
     for line in _lines(path, what=f"service={name[:60]}"):
@@ -174,7 +174,7 @@ def _lines(path: Path, *, what: str) -> list[str]:
 
 
 def _find_password(path: Path, host: Host, database: str, user: str) -> str | None:
-    """Return the first password that a file has for these; none where others may read the file, as with libpq."""
+    """Return the first matching password of a file; none if other users may read the file, as with libpq."""
     try:
         if path.stat().st_mode & 0o077 or not path.is_file():
             return None

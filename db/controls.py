@@ -1,4 +1,4 @@
-"""What all actions of people on a job share: one at a time for each job, and an event with actor and reason."""
+"""The common part of people's actions on a job: a lock per job, and an event with actor and reason."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ LOCK_TIMEOUT = "5s"
 LOCK_SPACE = 0x6A6F62
 """The first number of these advisory locks ("job")."""
 LOCK_TIMED_OUT = LockNotAvailableError
-"""Raised where an action waited too long for another transaction's lock; nothing was changed."""
+"""Raised if an action waited too long for another transaction's lock; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The person who acts on a job, and the reason if one was given. `worker_no` is the process that was asked."""
+    """The person who acts on a job, and the reason, if given. `worker_no` is the process that got the request."""
 
     by: str
     reason: str | None
@@ -29,7 +29,7 @@ class Actor:
 
 
 async def wait_no_longer(connection: Connection) -> None:
-    """Let the transaction wait for no lock longer than LOCK_TIMEOUT; past that it raises LOCK_TIMED_OUT."""
+    """Bound the transaction's waits for locks by LOCK_TIMEOUT; after that it raises LOCK_TIMED_OUT."""
     await connection.execute("SELECT set_config('lock_timeout', $1, true)", LOCK_TIMEOUT)
 
 

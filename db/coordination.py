@@ -1,4 +1,4 @@
-"""Coordination: queued jobs become waves, batches and planned cells, once, and every trigger is recorded."""
+"""Coordination: queued jobs become waves, batches and planned cells, exactly once; every trigger is recorded."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ UNRELEASED, READY, CLAIMED = 0, 1, 2
 class QueuedJob:
     """A queued job that this transaction has locked, accepted under `identity_nos`.
 
-    It `has_backlog` where other work is due, or paused: its plan is then claimed in order, not at once.
-    `locked_at` is the database's clock at the transaction's start, or when the job was queued if that is later; seconds
-    since the epoch. `waiting` counts all jobs that were locked.
+    It `has_backlog` if other work is due, or paused: then its batches are claimed in order, not with the plan.
+    `locked_at` is the time of the transaction's start, or of the job's queueing if that is later, by the database's
+    clock; seconds since the epoch. `waiting` is the number of waiting jobs.
     """
 
     job_no: int
@@ -38,11 +38,11 @@ class QueuedJob:
 
 @dataclass(frozen=True, slots=True)
 class JobPlan:
-    """The plan of one locked job, its trigger, and which of its batches this worker claims at once.
+    """The plan of a locked job, its trigger, and the batches that this worker claims with it.
 
-    A trigger that `is_recorded` has its row already (a manual one, by the API). `event` is the event's data as JSON.
-    `max_concurrent` and `queue_timeout_seconds` are the policy's, None where it sets none. `identity_by_pool` says
-    which identities may run its batches.
+    A trigger that `is_recorded` has its row already, as a manual trigger of the API has. `event` is the event's data as
+    JSON. `max_concurrent` and `queue_timeout_seconds` are the policy's, or None. `identity_by_pool` holds the
+    identities that run its batches.
     """
 
     job_no: int
@@ -59,7 +59,7 @@ class JobPlan:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The state of an envelope's job: still waiting to be planned, or marked as delivered for the first time."""
+    """The state of an envelope's job: whether it still waits to be planned, and whether this is its first delivery."""
 
     is_waiting: bool
     is_first: bool
@@ -78,11 +78,11 @@ async def lock_queued_jobs(
     identity_nos: Iterable[int],
     kind: str = INFERENCE,
 ) -> list[QueuedJob]:
-    """Lock up to `limit` queued jobs of a kind in order; return the first that together plan up to `cells`.
+    """Lock up to `limit` queued jobs of a kind in order; return the first of them that together plan up to `cells`.
 
-    The first is returned however many cells it has. Jobs that another worker is planning are passed over, and jobs
-    accepted under anything but `identity_nos`, which are all of configuration `configuration_no`. Raises
-    ConfigurationChanged where another configuration is in force.
+    At least one job is returned, of whatever size. Jobs that another worker is planning are passed over, and jobs
+    accepted under identities other than `identity_nos`, those of configuration `configuration_no`. Raises
+    ConfigurationChanged if another configuration is in force.
     """
     rows = await connection.fetch(
         statement("lock_queued_jobs"), limit, cells, configuration_no, list(identity_nos), kind
@@ -97,7 +97,7 @@ async def insert_plans(
 ) -> None:
     """Write these plans and start their jobs. The jobs must be locked by this transaction.
 
-    Raises PlanRefused, and the transaction must be undone, when a plan isn't what its spec was accepted for.
+    Raises PlanRefused, and the transaction must be undone, if a plan contradicts its accepted spec.
     """
     batch_rows = [_batch_row(plan, batch) for plan in plans for batch in plan.batches]
     identity_nos = [plan.identity_by_pool[batch.pool] for plan in plans for batch in plan.batches]
@@ -167,7 +167,7 @@ async def record_deliveries(
 ) -> Mapping[int, Delivery]:
     """Return the state of each of these jobs, and mark the `submitted` jobs as delivered where they no longer wait.
 
-    Unknown jobs are absent from the answer.
+    Unknown jobs are absent from the result.
     """
     rows = await connection.fetch(statement("record_deliveries"), sorted(job_nos), sorted(submitted))
     return {row["job_no"]: Delivery(row["is_waiting"], row["is_first"]) for row in rows}

@@ -1,4 +1,4 @@
-"""Transactional counters: they commit with what they count. One row per process, series and labels."""
+"""Transactional counters: they commit with the counted work. One row per process, series and labels."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Datasets: which there are, what they hold, and which import of each record type is the newest."""
+"""Lists of datasets and of their record types, with the newest imports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class DatasetImportRead:
 class DatasetTypeRead:
     """A record type of a dataset: `generation` was given last.
 
-    `completed` is the import with the highest generation that completed, `newest` that with the highest of all; None
-    where there is none, or it is deleted.
+    `completed` is the completed import with the highest generation, `newest` the import with the highest generation of
+    all; None if there is none, or if it is deleted.
     """
 
     record_type: str
@@ -47,7 +47,7 @@ class DatasetRead:
 async def list_datasets(engine: Engine, tenant_no: int, *, after: str | None, limit: int) -> Slice[DatasetRead]:
     """Return a tenant's datasets by name, from above `after` on; None is below all of them."""
     async with connect(engine) as connection:
-        rows = await connection.fetch(statement("list_datasets"), tenant_no, after or "", limit + 1)  # none is nameless
+        rows = await connection.fetch(statement("list_datasets"), tenant_no, after or "", limit + 1)  # no name is empty
     found = [
         DatasetRead(name, [_record_type(tuple(row)) for row in group])
         for name, group in groupby(rows, key=lambda row: str(row["dataset"]))

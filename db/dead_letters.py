@@ -1,4 +1,4 @@
-"""Dead letters: the cells whose tries were used up, and retrying them."""
+"""Dead letters: cells whose tries are used up, and replaying them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from db.reading import Slice
 from domain.errors import NotFound
 
 COUNTED = 10_000
-"""Where the count stops, so that a scrape stays cheap: 9 ms for so many (2026-11-29, two cores)."""
+"""The limit of counting, so that a scrape stays cheap: this many take 9 ms (2026-11-29, two cores)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ async def count_dead_letters(connection: Connection) -> int:
 
 
 async def replay(connection: Connection, tenant_no: int, dead_letter_no: int, actor: Actor) -> Retried:
-    """Plan a dead letter's cell anew in the caller's transaction, unless it was replayed before.
+    """Plan a dead letter's cell anew, unless it was replayed before, in the caller's transaction.
 
-    Locks as a retry of the cell does. Raises NotFound, JobCancelled and LOCK_TIMED_OUT.
+    Locks as a retry does. Raises NotFound, JobCancelled and LOCK_TIMED_OUT.
     """
     letter = await connection.fetchrow(statement("read_dead_letter"), tenant_no, dead_letter_no)
     if letter is None or not await lock_job_no(connection, tenant_no, letter["job_no"]):

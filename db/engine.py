@@ -1,4 +1,4 @@
-"""The one pool of connections: SQLModel reads through it, hot statements take its driver connection."""
+"""The pool of connections, for SQLModel's reads and for statements on the driver's connection."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -24,19 +24,19 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Engine: TypeAlias = AsyncEngine
 Result = TypeVar("Result")
 
-# A plan that was cached while a table was empty costs 2.8-3.3x once it is full, so connections that run only the hot
-# statements plan by index, always (measured on the prototype; docs/decisions).
+# A plan cached while a table was empty costs 2.8-3.3x once it is full, so connections for hot statements always plan by
+# index (measured on the prototype; docs/decisions).
 PINNED_PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 STATEMENTS = Path(__file__).parent / "statements"
 RETRIES = 8
 COMMAND_SECONDS = 60.0
-"""No statement but a load into a slow database takes nearly as long; past that the server hangs or can't be reached."""
+"""Only a load into a slow database takes nearly as long; beyond this the server hangs or can't be reached."""
 QUICK_SECONDS = 4.0
-"""For units of a few rows that a client or a lease waits for: 503, or another try, after it."""
+"""The limit of small units for which a client or a lease waits; after it follows 503, or another try."""
 POOL_SECONDS = 4.0
-"""How long to wait for a connection while all are in use."""
+"""How long to wait for a free connection."""
 IDLE_SECONDS = 10
-"""A process that stands still in the midst of a transaction keeps rows locked; the server ends its session then."""
+"""The server ends sessions that are idle in a transaction for so long: a stopped process would keep rows locked."""
 
 
 def create_engine(
@@ -50,10 +50,10 @@ def create_engine(
     name: str = "breakwater",
     on_events: Callable[[], None] | None = None,
 ) -> Engine:
-    """Return the engine of a process; `size` connections at most. Nothing connects before the first use.
+    """Return an engine with at most `size` connections. Nothing connects before the first use.
 
-    One that doesn't wait for the disk may forget its last commits when the server is killed: for claims only.
-    The server ends a session that says nothing for `idle_seconds` within a transaction. `on_events` is called after
+    Without `waits_for_disk` the last commits may be lost when the server is killed: for claims only.
+    The server ends a session that is idle in a transaction for `idle_seconds`. `on_events` is called after
     each commit of a unit that wrote events. Raises WrongConnectionString.
     """
     settings = {
@@ -83,10 +83,10 @@ def create_engine(
 
 @asynccontextmanager
 async def connect(engine: Engine, *, seconds: float | None = None) -> AsyncIterator[Connection]:
-    """Lend the driver's connection, outside any transaction, with a limit for each statement in `seconds`.
+    """Lend the driver's connection, outside any transaction, with a limit of `seconds` for each statement.
 
-    A connection about which something is unknown afterwards isn't given back to the pool; one that served while
-    something else failed is. Raises one of UNAVAILABLE when there is none to be had.
+    A connection in an unknown state is dropped afterwards; a connection that is sound despite an error returns to the
+    pool. Raises one of UNAVAILABLE if there is no connection.
     """
     async with _borrowed(engine) as borrowed, lent(borrowed, seconds=seconds) as session:
         yield session
@@ -94,7 +94,7 @@ async def connect(engine: Engine, *, seconds: float | None = None) -> AsyncItera
 
 @asynccontextmanager
 async def lent(borrowed: AsyncConnection, *, seconds: float | None = None) -> AsyncIterator[Session]:
-    """Lend the driver's connection of a borrowed one, replaced if it gave no sign of life; drop it if need be."""
+    """Lend the driver's connection of a borrowed one, replaced if it is dead; drop it if it isn't sound afterwards."""
     session = await _session_of(borrowed)
     while not await session.sessions.is_sound(session):
         await _drop(borrowed, session)
@@ -108,9 +108,9 @@ async def lent(borrowed: AsyncConnection, *, seconds: float | None = None) -> As
         if _is_unsound_after(error, session):
             await _drop(borrowed, session)
         if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-            # What can't be encoded isn't a connection that broke, though the driver derives both from one error.
+            # An encoding error isn't a broken connection, though the driver derives both from one class.
             raise Unstorable(str(error)) from error
-        if isinstance(error, AttributeError) and session.is_closed():  # the driver's error for a copy under way
+        if isinstance(error, AttributeError) and session.is_closed():  # the driver's error while a copy is in progress
             raise ConnectionError("The connection was closed in the midst of a statement.") from error
         raise
     finally:
@@ -118,10 +118,10 @@ async def lent(borrowed: AsyncConnection, *, seconds: float | None = None) -> As
 
 
 def _is_unsound_after(error: BaseException, session: Session) -> bool:
-    """Say whether what a connection does is unknown after an error that left its block.
+    """Say whether a connection's state is unknown after an error that left its block.
 
-    A refusal by the server and a failure of our own leave it as it was, outside any transaction. A cancellation may
-    have come in the midst of a statement, and so may a group of errors, which ends those beside it.
+    An error of the server, or of our own code, leaves it sound and outside any transaction. A cancellation may have
+    interrupted a statement; so may an exception group, which cancels sibling tasks.
     """
     if session.is_closed() or session.is_in_transaction():
         return True
@@ -133,7 +133,7 @@ def _is_unsound_after(error: BaseException, session: Session) -> bool:
 
 
 async def _drop(borrowed: AsyncConnection, session: Session) -> None:
-    """Drop a connection without ending it in order, which a silent peer would hold up."""
+    """Drop a connection without closing it in order, for which a silent peer would let us wait."""
     session.terminate()
     await borrowed.invalidate()
 
@@ -155,7 +155,7 @@ async def _session_of(borrowed: AsyncConnection) -> Session:
 
 
 async def probe(database_url: str) -> Failure | None:
-    """Return why a database can't be used at this moment, or None. Raises nothing about the database."""
+    """Return why a database can't be used at this moment, or None. Raises no error of the database."""
     try:
         engine = create_engine(database_url, size=1, name="breakwater-probe")
     except WrongConnectionString as error:
@@ -176,31 +176,32 @@ def statement(name: str) -> str:
 
 
 class Unstorable(ValueError):
-    """A value that the database's types can't hold reached a statement; a bug of the code that let it through."""
+    """A statement got a value that the database's types can't hold; a bug of the validation."""
 
 
 STALE_STATEMENTS = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
-"""A statement was prepared before a table changed. The driver has dropped the connection's other statements by then."""
+"""Errors of a statement that was prepared before a table changed. The driver has dropped the connection's other
+statements then."""
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, *STALE_STATEMENTS)
 repeats: Counter[str] = Counter()
-"""Units of this process that were repeated, by the name of the conflict they met; it travels with the heartbeat."""
+"""Repeated units of this process by the name of their conflict; the heartbeat reports them."""
 UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a message of the server's end that came between two statements
-    asyncpg.OperatorInterventionError,  # it shuts down, comes up, or somebody cancelled a statement
-    asyncpg.InsufficientResourcesError,  # no room on its disk, no memory, no connection left
+    asyncpg.InternalClientError,  # the server's shutdown message arrived between two statements
+    asyncpg.OperatorInterventionError,  # it shuts down or starts up, or a statement was cancelled
+    asyncpg.InsufficientResourcesError,  # its disk is full, or it lacks memory or connections
     asyncpg.ReadOnlySQLTransactionError,  # it became a standby
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
     asyncpg.PostgresSystemError,  # an error of its disk
-    asyncpg.LockNotAvailableError,  # its lock_timeout, or ours, was over; the connection is sound
-    *CONFLICTS,  # met in every one of many tries
+    asyncpg.LockNotAvailableError,  # a lock_timeout, the server's or ours; the connection is sound
+    *CONFLICTS,  # a conflict in every one of many tries
     OSError,
 )
-"""What a caller meets while the server is unavailable or keeps it waiting: try again later."""
+"""Errors while the server is unavailable or slow: try again later."""
 REJECTED = (asyncpg.PostgresError, Unstorable)
-"""What a caller meets whose statement the server rejects, whenever it is tried."""
+"""Errors of a statement that the server always rejects."""
 NOT_WRITABLE: Mapping[type[BaseException], str] = {
     asyncpg.ReadOnlySQLTransactionError: "It is read-only: a standby, or `default_transaction_read_only` is on.",
     asyncpg.DiskFullError: "Its disk is full.",
@@ -210,7 +211,7 @@ NOT_WRITABLE: Mapping[type[BaseException], str] = {
 
 
 def why_not_written(error: BaseException) -> str:
-    """Return in words why a write met one of UNAVAILABLE."""
+    """Describe one of UNAVAILABLE, as the reason why a write failed."""
     for kind, reason in NOT_WRITABLE.items():
         if isinstance(error, kind):
             return reason
@@ -218,14 +219,14 @@ def why_not_written(error: BaseException) -> str:
 
 
 TIMED_OUT = (TimeoutError, asyncpg.QueryCanceledError)
-"""Those of UNAVAILABLE and REJECTED that say that a statement outlasted our limit, or the server's own."""
+"""The errors among UNAVAILABLE and REJECTED for a statement that exceeded our limit, or the server's."""
 INVALID_DATA = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
     Unstorable,
 )
-"""Those of REJECTED that are about the values; others may be about the moment, or about the server's settings."""
+"""The errors among REJECTED that are about values; others may depend on the moment or on the server's settings."""
 
 
 async def in_transaction(
@@ -236,10 +237,10 @@ async def in_transaction(
     isolation: Isolation = "read_committed",
     readonly: bool = False,
 ) -> Result:
-    """Run `unit` in a transaction and commit. Run it again, whole, when it met a conflict or a stale statement.
+    """Run `unit` in a transaction and commit; repeat the whole unit after a conflict or a stale statement.
 
-    A conflict is 40P01 or 40001; a statement is stale that was prepared before its table changed. `unit` must not keep
-    effects outside the transaction, for it may run several times. `seconds` limits each statement.
+    A conflict is 40P01 or 40001; a stale statement was prepared before its table changed.
+    `unit` may run several times, so it must have no effects outside the transaction. `seconds` limits each statement.
     """
     for _ in range(RETRIES):
         try:
@@ -258,13 +259,13 @@ async def transact(
     isolation: Isolation = "read_committed",
     readonly: bool = False,
 ) -> Result:
-    """Run `unit` in a transaction of a connection and commit; once again, whole, when it met a stale statement."""
+    """Run `unit` in a transaction of a connection and commit; repeat it once after a stale statement."""
     try:
         async with transaction(connection, isolation=isolation, readonly=readonly):
             result = await unit(connection)
     except STALE_STATEMENTS as stale:
         repeats[type(stale).__name__] += 1
-        # On this connection, which has dropped its statements: the pool's others still have their stale ones.
+        # On this connection, which has dropped its statements; the pool's other connections still have stale ones.
         async with transaction(connection, isolation=isolation, readonly=readonly):
             result = await unit(connection)
     _report_events(connection)
@@ -272,8 +273,8 @@ async def transact(
 
 
 def _report_events(connection: Connection) -> None:
-    """Call the pool's `on_events` if the transaction committed events."""
-    # Not every connection is a session of a pool; isinstance() takes any of the driver's for one.
+    """Call the pool's `on_events` if the transaction wrote events."""
+    # Not every connection is a session of a pool, and isinstance() can't distinguish them.
     if type(connection) is Session and connection.sessions is not None and connection.has_written_events:
         connection.has_written_events = False
         if connection.sessions.on_events is not None:

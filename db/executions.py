@@ -1,4 +1,4 @@
-"""Executions: a job's cells with the names of their plan, in plan order, by pages or all; and the tries of one."""
+"""Reading executions: a job's cells in plan order, by pages or all, and a single cell with its tries."""
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,18 +15,18 @@ from domain.errors import NotFound
 EXECUTION_ID = re.compile(r"(\d{1,19})-(\d{1,3})-(\d{1,3})-(\d{1,3})", re.ASCII)
 BIGGEST_NO = 199
 NOWHERE = -1
-"""The number of a name that the job's plan doesn't hold: no cell has it."""
+"""The number for a name that isn't in the job's plan; no cell has it."""
 PAGE_CELLS = 200
 PAGE_BYTES = 256 * 1024
-"""What is read at once of all cells: so much of what providers said, and one more cell's."""
+"""The bytes of answers that are read at once of all cells, plus those of one more cell."""
 
 
 RESPONSES_BYTES = 4 * 2**20
-"""What is read at once of the answers to earlier tries of a cell: a person may have retried it any number of times."""
+"""The bytes that are read of the answers to a cell's earlier tries, whose number has no limit."""
 
 
 class CellKey(NamedTuple):
-    """Where a cell stands in its job's plan order."""
+    """The place of a cell in its job's plan order."""
 
     region_no: int
     model_no: int
@@ -38,11 +38,11 @@ FIRST = CellKey(-1, -1, -1)
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One planned cell. `provider` is the provider that its model names, `provider_used` the one that answered.
+    """One planned cell. `provider` is the provider that its model names, `provider_used` the provider that answered.
 
-    `usage` is what the answer said of tokens, seconds and cost, `finish_reason` why it ended, in the provider's word,
-    and `model_used` which model gave it. `retry_at` is when a failed try may be repeated, while that is to come. It is
-    `simulated` where the built-in echo answered in place of a provider.
+    `usage` holds the answer's tokens, seconds and cost, `finish_reason` the provider's word for its end, and
+    `model_used` the answering model. `retry_at` is when a failed try may be repeated, until then. It is `simulated` if
+    the built-in echo answered in place of a provider.
     """
 
     id: str
@@ -74,9 +74,9 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try that came to an end; `status` is what it made of the cell, `failed` also where it was repeated.
+    """A try that came to an end; `status` is its result, `failed` also if it was repeated.
 
-    `response` is all that it was answered, if that was JSON. The try that `ended_cell` comes from the cell's own row.
+    `response` is the whole answer, if it was JSON. The try that `ended_cell` is read from the cell's own row.
     """
 
     attempt_no: int
@@ -94,7 +94,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFilter:
-    """What a list of executions is narrowed to; `region` is canonical."""
+    """The filter of a list of executions; `region` is canonical."""
 
     status: str | None = None
     model: str | None = None
@@ -114,7 +114,7 @@ class _Names(NamedTuple):
 async def list_executions(
     engine: Engine, tenant_no: int, job_id: str, wanted: ExecutionFilter, *, after: CellKey, limit: int
 ) -> Slice[Execution]:
-    """Return a job's cells in plan order from above `after` on; raise NotFound where there is no such job."""
+    """Return a job's cells in plan order that follow `after`; raise NotFound for an unknown job."""
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
         [names] = await _read_names(connection, tenant_no, job_no)
@@ -137,7 +137,7 @@ async def read_cells(
 
 @dataclass(slots=True)
 class Cells:
-    """The remaining cells of a job, all of them as they were at one moment."""
+    """The remaining cells of a job, from one snapshot."""
 
     connection: Connection
     names: _Names
@@ -145,7 +145,7 @@ class Cells:
     after: CellKey = FIRST
 
     async def following(self) -> Sequence[Execution]:
-        """Return the next cells in plan order, up to PAGE_CELLS and about PAGE_BYTES; none once all are read."""
+        """Return the next cells in plan order, up to PAGE_CELLS and about PAGE_BYTES; empty at the end."""
         rows = await self.connection.fetch(
             statement("list_executions"),
             self.names.job_no,
@@ -162,9 +162,9 @@ class Cells:
 
 @asynccontextmanager
 async def all_executions(engine: Engine, tenant_no: int, job_id: str, wanted: ExecutionFilter) -> AsyncIterator[Cells]:
-    """Lend all cells of a job that match, as of this moment; raise NotFound where there is no such job.
+    """Lend all matching cells of a job, from one snapshot; raise NotFound for an unknown job.
 
-    Takes a connection of the engine and holds a snapshot for as long.
+    Takes a connection of the engine, with a snapshot, for as long.
     """
     async with snapshot(engine) as connection:
         job_no = await look_up_job(connection, tenant_no, job_id)
@@ -173,9 +173,9 @@ async def all_executions(engine: Engine, tenant_no: int, job_id: str, wanted: Ex
 
 
 async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> tuple[Execution, Sequence[Attempt]]:
-    """Return a cell and its tries of one moment, oldest first; raise NotFound where the tenant has no such cell.
+    """Return a cell and its tries, oldest first, from one snapshot; raise NotFound for an unknown cell.
 
-    There are as many tries as the cell says `attempts`.
+    The number of tries equals the cell's `attempts`.
     """
     return await in_snapshot(engine, lambda connection: read_execution_on(connection, tenant_no, execution_id))
 
@@ -183,7 +183,7 @@ async def read_execution(engine: Engine, tenant_no: int, execution_id: str) -> t
 async def read_execution_on(
     connection: Connection, tenant_no: int, execution_id: str
 ) -> tuple[Execution, Sequence[Attempt]]:
-    """Return the same on the caller's connection, whose transaction sees one moment or has locked the cell's job."""
+    """Do the same on the caller's connection, whose transaction has one snapshot or has locked the cell's job."""
     job_no, key = parse_execution_id(execution_id)
     before = CellKey(key.region_no, key.model_no, key.question_no - 1)
     names = await _read_names(connection, tenant_no, job_no)
@@ -203,7 +203,7 @@ async def _read_names(connection: Connection, tenant_no: int, job_no: int) -> li
 
 
 def _numbers(names: _Names, wanted: ExecutionFilter) -> tuple[str | None, int | None, int | None, int | None]:
-    """Return the filter as the statement takes it."""
+    """Return the filter as the parameters of the statement."""
     return (
         wanted.status,
         number_of(names.region_ids, wanted.region),
@@ -213,7 +213,7 @@ def _numbers(names: _Names, wanted: ExecutionFilter) -> tuple[str | None, int | 
 
 
 def number_of(names: Sequence[str], name: str | None) -> int | None:
-    """Return a name's position in its job's plan, NOWHERE if it has none; None stands for any name."""
+    """Return a name's position in its job's plan, NOWHERE if it isn't there, None for None (any name)."""
     if name is None:
         return None
     return names.index(name) if name in names else NOWHERE
@@ -237,8 +237,8 @@ def _execution(row: Mapping[str, Any], names: _Names) -> Execution:
 def _last_try(execution: Execution, recorded: Sequence[Attempt], response: Any) -> list[Attempt]:
     """Return the try that ended the cell, from the cell's own row.
 
-    There is none where all that are counted are recorded: the cell waits, was cancelled or given up without a call, or
-    a person resolved it.
+    There is none if all counted tries are recorded: the cell waits, was cancelled or given up without a call, or a
+    person resolved it.
     """
     started_at, finished_at, provider_used = execution.started_at, execution.finished_at, execution.provider_used
     if execution.attempts <= len(recorded) or started_at is None or finished_at is None or provider_used is None:
@@ -266,7 +266,7 @@ def execution_id(job_no: int, key: CellKey) -> str:
 
 
 def parse_execution_id(text: str) -> tuple[int, CellKey]:
-    """Return the job's key and the cell's that an id stands for; raise NotFound for one that no cell can have."""
+    """Return the keys of the job and the cell with an id; raise NotFound for an impossible id."""
     match = EXECUTION_ID.fullmatch(text)
     if match is None:
         raise absent_execution()

@@ -10,7 +10,7 @@ NAMED_RECORD_TYPES = 5
 
 @dataclass(frozen=True, slots=True)
 class FailedWave:
-    """What failed of a wave: of `record_type_count` record types, the most hit ones named, `error_code` most often."""
+    """The failures of a wave: the number of record types, the most affected ones, and the most frequent code."""
 
     failed_batches: int
     total_batches: int
@@ -22,9 +22,9 @@ class FailedWave:
 
 
 async def record_detail(connection: Connection, job_no: int, job_id: str, wave_no: int) -> None:
-    """Record in an import's error what failed of the wave that ended it, in the caller's transaction.
+    """Record the failures of the wave that ended an import in the import's error, in the caller's transaction.
 
-    A statement of its own: the statement that ended the wave may not see batches that others ended while it waited.
+    A separate statement: the statement that ended the wave may not see batches that others ended while it waited.
     """
     row: Any = await connection.fetchrow(statement("read_failed_wave"), job_no, wave_no, NAMED_RECORD_TYPES)
     detail = _detail(FailedWave(**row), job_id, wave_no)

@@ -1,4 +1,4 @@
-"""What a scrape measures in PostgreSQL, over all tenants, in bounded time however much there is."""
+"""The gauges that a scrape reads from PostgreSQL, over all tenants, in bounded time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from db.engine import Connection, statement
 
 COUNTED = 100_000
-"""Where counts stop. With 200,000 jobs queued, as many running and as many batches due a scrape of them takes 30 ms
+"""The limit of counting. With 200,000 jobs queued, as many running and as many batches due, a scrape takes 30 ms
 (2026-11-29, two cores)."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkMeasured:
-    """Counts of jobs and batches that have not ended, and how long the oldest queued job has waited."""
+    """Counts of open jobs and batches, and how long the oldest queued job has waited."""
 
     jobs_queued: int
     jobs_coordinating: int
@@ -25,7 +25,7 @@ class WorkMeasured:
 
 @dataclass(frozen=True, slots=True)
 class DueMeasured:
-    """Batches of a provider in a region that could be worked on, and how long the oldest of them has been due."""
+    """Due batches of a provider in a region, and how long the oldest of them has been due."""
 
     provider: str
     region: str

@@ -1,4 +1,4 @@
-"""Holds: what keeps the open work of a job from being started, for each provider in a region."""
+"""Holds: pauses and circuit breakers that keep a job's open work from starting, by provider and region."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from db.engine import Engine, connect, statement
 
 @dataclass(frozen=True, slots=True)
 class PoolHold:
-    """What holds a provider in a region, if anything: a pause of either, or an open circuit breaker.
+    """The holds of a provider in a region, if any: a pause of either, or an open circuit breaker.
 
-    The times are since when. `gate_until` is when a call probes it.
+    The times are the beginnings of the holds; `gate_until` is when a call probes the circuit breaker.
     """
 
     provider: str
@@ -28,9 +28,9 @@ class PoolHold:
 
 
 async def read_holds(engine: Engine, job_no: int, named: Sequence[tuple[str, str]]) -> Sequence[PoolHold]:
-    """Return what holds each pool that the job has open work for.
+    """Return the holds of each pool that has open work of the job.
 
-    `named` are the (provider, region) that its spec names, for a job that isn't planned yet; else nothing.
+    `named` are the pairs (provider, region) of the spec of a job that isn't planned yet; else empty.
     """
     providers, regions = [provider for provider, _ in named], [region for _, region in named]
     async with connect(engine) as connection:

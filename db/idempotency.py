@@ -1,4 +1,4 @@
-"""Idempotency-Keys of actions: the first response under a key, read and kept in the transaction of the effect."""
+"""Idempotency-Keys of actions: reading and keeping the first response under a key, in the transaction of the effect."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +18,9 @@ class ActionResponse:
 
 
 async def try_key(connection: Connection, tenant_no: int, key: str) -> bool:
-    """Make this the only request with the key until the transaction ends; False where another one is under way.
+    """Lock the key until the transaction ends; False if another request with it is in flight.
 
-    Never waits. Submissions take the same lock, so a key is one key on all routes.
+    Never waits. Submissions take the same lock, so a key is unique over all routes.
     """
     is_free: bool = await connection.fetchval(statement("try_submission_key"), lock_key("key", tenant_no, key))
     return is_free
@@ -29,7 +29,7 @@ async def try_key(connection: Connection, tenant_no: int, key: str) -> bool:
 async def read_first_response(
     connection: Connection, tenant_no: int, key: str, *, keep_hours: float
 ) -> ActionResponse | None:
-    """Return the first response under a key, if it is still kept. Read it in a statement after that of the lock."""
+    """Return the first response under a key, if it is still kept. Call it in a statement after the lock's."""
     row = await connection.fetchrow(statement("read_first_answer"), tenant_no, key, keep_hours)
     return None if row is None else ActionResponse(**row)
 

@@ -1,4 +1,4 @@
-"""The lease of an import's coordination: one worker at a time surveys an import, under a fence."""
+"""The lease of an import's coordination: one worker at a time surveys an import, and its writes name a fence."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from db.batches import PoolKey
 from db.engine import Connection, statement
 
 IMPORT_POOL: PoolKey = ("import", "")
-"""The pool of all batches of imports. No provider has this region, so no configuration can name it."""
+"""The pool of all import batches. No configuration can name this region."""
 DATASET_LOCK_SPACE = 0x646174
 """The first number of the advisory locks of datasets ("dat")."""
 
 
 class Served(NamedTuple):
-    """A configuration, and the numbers of the identities that a worker serves of it."""
+    """A configuration, and the numbers of the identities in it that a worker serves."""
 
     configuration_no: int
     identity_nos: Sequence[int]
@@ -24,10 +24,10 @@ class Served(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Coordination:
-    """The lease of an import's coordination, named by fence and holder. `attempts` tries failed before.
+    """The lease of an import's coordination, named by fence and holder. `attempts` earlier tries failed.
 
-    `lost_leases` ran out in a row before this one. `unavailable_seconds` is for how long a source was unavailable until
-    now, None if none was. `fenced_sources` are the sources of triggers of expired leases.
+    `lost_leases` leases in a row ran out before this one. `unavailable_seconds` is how long a source has been
+    unavailable, None if none is. `fenced_sources` are the sources of triggers of expired leases.
     """
 
     job_no: int
@@ -47,10 +47,7 @@ class Coordination:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An import that may not be coordinated yet: it waits for job `other_id`, which has `record_type` too.
-
-    It waits until that import is planned, or until its end.
-    """
+    """An import that waits until job `other_id`, which shares `record_type`, is planned or has ended."""
 
     job_id: str
     other_id: str
@@ -59,19 +56,19 @@ class Waiting:
 
 
 TriggerOutcomes = Sequence[tuple[str, str]]
-"""(source, outcome) of triggers that got their outcome."""
+"""The (source, outcome) of triggers whose outcome was recorded."""
 
 
 async def find_imports(
     connection: Connection, served: Served, *, limit: int, but_not: Collection[int] = ()
 ) -> Sequence[tuple[int, str]]:
-    """Return (job_no, id) of imports that may be coordinated where this is served. Locks nothing: `begin` decides."""
+    """Return (job_no, id) of imports that this worker may coordinate. Locks nothing: `begin` decides."""
     rows = await connection.fetch(statement("find_imports"), limit, list(but_not), *served)
     return [(row["job_no"], row["id"]) for row in rows]
 
 
 async def next_due_seconds(connection: Connection) -> float | None:
-    """Return in how many seconds an import may be coordinated that may not be now, or None."""
+    """Return in how many seconds the next import may be coordinated that can't be now, or None."""
     seconds: float | None = await connection.fetchval(statement("next_import"))
     return seconds
 
@@ -79,12 +76,12 @@ async def next_due_seconds(connection: Connection) -> float | None:
 async def begin(
     connection: Connection, job_no: int, served: Served, *, holder: int, worker_no: int, lease_seconds: float
 ) -> Coordination | Waiting | None:
-    """Take the lease of an import, in the caller's transaction; None where another worker has it, or the job ended.
+    """Take the lease of an import, in the caller's transaction; None if another worker has it, or the job ended.
 
-    None too where another configuration is in force than `served` says, or the import was accepted under an identity
-    that isn't served. Locks the job, then its dataset. The holder of an expired lease is fenced off, and its trigger
-    ends as `fenced`. Imports that share a record type pin their sources one at a time: where another import does, runs
-    without a snapshot, or comes first by its virtual finish time, this import waits for it.
+    None, too, if `served` isn't the configuration in force, or the import was accepted under an identity that isn't
+    served. Locks the job, then its dataset. The holder of an expired lease is fenced off, and its trigger ends as
+    `fenced`. Imports that share a record type pin their sources one at a time: this import waits for another that is
+    pinning, that runs without a snapshot, or that comes first by virtual finish time.
     """
     if not await connection.fetchval(statement("lock_import_job"), job_no):
         return None
@@ -99,7 +96,7 @@ async def begin(
 async def lock_dataset(connection: Connection, job_no: int) -> None:
     """Lock which imports of this import's dataset may run, until the caller's transaction ends.
 
-    A statement of its own: the statements that follow see what an earlier transaction decided.
+    A separate statement, so that the following statements see the decision of an earlier transaction.
     """
     await connection.execute(statement("lock_dataset"), job_no, DATASET_LOCK_SPACE)
 
@@ -113,7 +110,7 @@ async def renew(connection: Connection, lease: Coordination, lease_seconds: floa
 
 
 async def was_taken_over(connection: Connection, lease: Coordination) -> bool:
-    """Return whether another worker has taken the lease since; else the job ended meanwhile."""
+    """Return whether another worker has taken the lease; if not, the job ended meanwhile."""
     outcome = await connection.fetchval(statement("read_trigger_outcome"), lease.trigger_no)
     return bool(outcome == "fenced")
 
@@ -121,7 +118,7 @@ async def was_taken_over(connection: Connection, lease: Coordination) -> bool:
 async def fail(
     connection: Connection, lease: Coordination, code: str, detail: str, *, source: str, worker_no: int
 ) -> TriggerOutcomes | None:
-    """End an import that can't be coordinated, in the caller's transaction; None, unchanged, if fenced off."""
+    """End an import that can't be coordinated, in the caller's transaction; return None, unchanged, if fenced off."""
     if not await lock_lease(connection, lease):
         return None
     return trigger_outcomes(
@@ -140,9 +137,9 @@ async def reschedule(
     outcome: str,
     is_unavailable: bool | None = None,
 ) -> TriggerOutcomes | None:
-    """Queue an import again, after `tries` (0 or 1) that count; return None and change nothing if fenced off.
+    """Queue an import again, counting `tries` (0 or 1); return None, without a change, if fenced off.
 
-    `is_unavailable` says whether a source was unavailable, None that no source was asked.
+    `is_unavailable` says whether a source was unavailable; None: no source was asked.
     """
     if not await lock_lease(connection, lease):
         return None

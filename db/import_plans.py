@@ -15,10 +15,10 @@ from domain.key_forms import KeyForm
 
 @dataclass(frozen=True, slots=True)
 class FoundRecordType:
-    """A surveyed record type: how many rows it has, and whether batches read all of them.
+    """A surveyed record type: its number of rows, and whether its batches read all of them.
 
-    `key` names the columns of its key, of which `key_forms` say how they may be spelled, if that is known. `detail`
-    says what a person should know of it; why it isn't complete, if so.
+    `key` names the columns of its key, `key_forms` their possible spellings, if known. `detail` is a remark for people,
+    such as why it isn't complete.
     """
 
     record_type_no: int
@@ -45,7 +45,7 @@ class PlannedRange:
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """All that coordination writes. Batches come in the order of their waves; `levels` are those of the waves.
+    """The result of coordination. Batches are in the order of their waves; `levels` are the waves' levels.
 
     `window` batches of a wave may be ready or running at once.
     """
@@ -59,7 +59,7 @@ class ImportPlan:
 
 
 class KeyChanged(Exception):
-    """A record type of the dataset is kept under another key; `wanted` would bring its rows in a second time."""
+    """The dataset keeps a record type under another key; the key `wanted` would import its rows a second time."""
 
     def __init__(self, dataset: str, record_type: str, *, kept: Sequence[str], wanted: Sequence[str]) -> None:
         super().__init__(dataset, record_type, kept, wanted)
@@ -71,9 +71,9 @@ class KeyChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What writing a plan did: the outcomes of its triggers, and the job's final status where there was nothing to do.
+    """The result of writing a plan: the outcomes of triggers, and the job's final status if it has no batches.
 
-    `respelled` says how many records this plan renamed, by record type.
+    `respelled` counts the records that this plan renamed, by record type.
     """
 
     outcomes: TriggerOutcomes
@@ -121,7 +121,7 @@ async def _enter_record_sets(connection: Connection, tenant_no: int, plan: Impor
     ids = [record_type.id for record_type in plan.record_types]
     keys = [orjson.dumps(record_type.key).decode() for record_type in plan.record_types]
     await connection.execute(statement("enter_record_sets"), tenant_no, plan.dataset, ids, keys)
-    # A statement of its own: it sees what another import entered while this one waited for it.
+    # A separate statement, so that it sees the rows that another import entered while this one waited.
     rows = await connection.fetch(statement("find_record_sets"), tenant_no, plan.dataset, ids)
     kept_by_type = {row["record_type"]: row["key"] for row in rows}
     for record_type in plan.record_types:
@@ -131,7 +131,7 @@ async def _enter_record_sets(connection: Connection, tenant_no: int, plan: Impor
 
 
 async def _number(connection: Connection, record_set_nos: Sequence[int]) -> Mapping[int, int]:
-    """Return the next generation of each record set, which is locked to the commit."""
+    """Return the next generation of each record set, and lock the record sets until the commit."""
     rows = await connection.fetch(statement("number_record_sets"), record_set_nos)
     await connection.execute(statement("raise_open_generations"), record_set_nos)
     return {row["record_set_no"]: row["generation"] for row in rows}
@@ -192,7 +192,7 @@ def _batch_columns(plan: ImportPlan) -> Sequence[Sequence[object]]:
 
 
 def _extents(plan: ImportPlan) -> tuple[dict[int, int], dict[int, int]]:
-    """Return the number of each wave's first batch, and how many it has."""
+    """Return the first batch number and the number of batches of each wave."""
     first_by_wave: dict[int, int] = {}
     count_by_wave: dict[int, int] = {}
     for batch_no, batch in enumerate(plan.batches, 1):

@@ -1,4 +1,4 @@
-"""The progress of an import: by record type, its coordinator, and what its batches read."""
+"""The progress of an import: its record types, its coordinator, and the counts of its batches."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,17 @@ from db.jobs import find_job
 
 NAMED_IMPORTS = 5
 RECENT_SECONDS = 60.0
-"""How far back from the last end of a batch the rate is taken, so that a night between two tries doesn't count."""
+"""The period, back from the last end of a batch, over which the rate is taken; a night between two tries doesn't
+count."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordTypeRead:
     """A record type of a coordinated import. Rows count once their batch has ended.
 
-    `rows_open` are to come; `rows_gone` were counted and not there to be read; `recent_rows` were read by the
-    batches that ended within RECENT_SECONDS of the import's last end. `superseded_by` names newer imports of it, the
-    oldest first, where one kept rows from being written.
+    `rows_open` are still to be read; `rows_gone` were counted but missing when read; `recent_rows` were read by the
+    batches that ended within RECENT_SECONDS of the last end. `superseded_by` names newer imports of it, the oldest
+    first, if one kept rows from being written.
     """
 
     id: str
@@ -48,8 +49,8 @@ class RecordTypeRead:
 class CoordinationRead:
     """The coordinator of an import, while its lease runs (`lease_until`), and the waves once it is coordinated.
 
-    The error is that of the last try that failed, until it is coordinated. It waits for the job `waits_for_id` since
-    `waiting_since`, if it does.
+    The error is that of the last failed try, until the import is coordinated. It may wait for the job `waits_for_id`,
+    since `waiting_since`.
     """
 
     fence: int
@@ -102,14 +103,14 @@ class ImportRead:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rows of batches that are open take at that rate."""
+        """How long the rows of open batches take at that rate."""
         rate = self.rows_per_second
         return sum(record_type.rows_open for record_type in self.record_types) / rate if rate else None
 
 
 @dataclass(frozen=True, slots=True)
 class ImportBatchRead:
-    """What a batch of an import read; the counts are 0 until it has ended."""
+    """The row counts of an import's batch; 0 until it has ended."""
 
     batch_no: int
     record_type: str
@@ -137,7 +138,7 @@ async def read_import(engine: Engine, job_no: int) -> ImportRead:
 async def read_import_batches(
     engine: Engine, tenant_no: int, job_id: str, batch_nos: Sequence[int]
 ) -> Mapping[int, ImportBatchRead]:
-    """Return what these batches of a job read, by batch_no; none of a job that is no import."""
+    """Return the row counts of a job's batches by batch_no; empty for a job that is no import."""
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
         rows = await connection.fetch(statement("list_import_batches"), job_no, batch_nos)

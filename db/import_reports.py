@@ -1,4 +1,4 @@
-"""What a claimed batch of an import is to read, and the report of what it read."""
+"""The range that a claimed import batch reads, and the report of its result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ BatchKey = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class ImportRange:
-    """What a claimed batch is to read: `range` is its source's.
+    """The part of a source that a claimed batch reads.
 
-    Its rows are written as those of `generation`. `attempts` tries ended before this one; `forgiven` of them don't
-    count against the policy's. `unavailable_seconds` is for how long the source was unavailable until now, None if it
-    wasn't. Its records are kept by the value of their keys or else by their spelling.
+    Its rows are written with `generation`. `attempts` tries ended before this one; `forgiven` of them don't
+    count against the policy. `unavailable_seconds` is how long the source has been unavailable, None if it isn't.
+    Records are kept by the value of their keys, or by their spelling.
     """
 
     record_type_no: int
@@ -34,7 +34,7 @@ class ImportRange:
 
 
 class ReadRow(NamedTuple):
-    """A row to write: its key, its payload as JSON text, and where its source has it."""
+    """A row to write: its key, its payload as JSON text, and its place in the source."""
 
     record_key: str
     payload: str
@@ -42,7 +42,7 @@ class ReadRow(NamedTuple):
 
 
 class RejectedRow(NamedTuple):
-    """A row that can't be taken; `position` is its source's."""
+    """A rejected row; `position` is its position in the source."""
 
     position: int
     record_key: str | None
@@ -52,12 +52,12 @@ class RejectedRow(NamedTuple):
 
 @dataclass(slots=True)
 class ImportReport:
-    """The result of a claimed batch: `completed` with rows, `failed`, or to be tried again (`pending`).
+    """The result of a claimed batch: `completed` with rows, `failed`, or `pending` to be tried again.
 
-    `records` hold no key twice. `rows_read` counts them, the rejected ones, and what a failed batch doesn't write.
-    `record` sets what was inserted, what was known before, and what of that was updated, or superseded: written
-    otherwise by a newer import, and left so. A try of a batch to be read again `is_forgiven` if it doesn't count, as
-    where its source `is_unavailable`. `identity_no` is the source that was read.
+    `records` hold no key twice. `rows_read` counts all rows read: records, rejects, and the unwritten rows of a failed
+    batch. `record` sets the numbers of rows inserted, known before, updated, and superseded (left as a newer import
+    wrote them). A try to be repeated `is_forgiven` if it doesn't count, as when its source `is_unavailable`.
+    `identity_no` is the source that was read.
     """
 
     batch: ClaimedBatch
@@ -81,22 +81,22 @@ class ImportReport:
 
     @property
     def memory_bytes(self) -> int:
-        """What its rows take of this process's memory, about."""
+        """About how much memory its rows take in this process."""
         return sum(getsizeof(row.payload) for row in self.records)
 
     @property
     def unchanged(self) -> int:
-        """How many rows were as they are."""
+        """How many rows were unchanged."""
         return self.known - self.updated - self.superseded
 
     @property
     def is_short(self) -> bool:
-        """Whether it ended with fewer rows than were counted."""
+        """Whether it read fewer rows than were counted."""
         return self.status == "completed" and self.rows_read < self.range.rows_expected
 
 
 async def read_ranges(connection: Connection, batches: Sequence[ClaimedBatch]) -> Mapping[BatchKey, ImportRange]:
-    """Return what these claimed batches are to read, by (job_no, batch_no)."""
+    """Return the ranges of these claimed batches, by (job_no, batch_no)."""
     rows = await connection.fetch(
         statement("read_import_batches"), [batch.job_no for batch in batches], [batch.batch_no for batch in batches]
     )

@@ -1,4 +1,4 @@
-"""Record batches of imports: their rows and their ends in one transaction."""
+"""Recording import batches: their rows and their ends, in one transaction."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from db.results import RETRY_WEIGHT
 
 @dataclass(frozen=True, slots=True)
 class ImportAdvanced:
-    """An import after a transaction that ended batches of it, and the wave that ended or opened with it, if one did."""
+    """An import after a transaction that ended batches of it, with the wave that it ended or opened, if any."""
 
     job_no: int
     id: str
@@ -29,7 +29,7 @@ class ImportAdvanced:
 
 @dataclass(frozen=True, slots=True)
 class ImportRecorded:
-    """What a transaction did: the reports that were written, and the `stale` reports, whose leases others took."""
+    """The result of a transaction: the written reports, and the `stale` ones, whose leases other workers took."""
 
     written: Sequence[ImportReport] = ()
     stale: Sequence[ImportReport] = ()
@@ -37,7 +37,7 @@ class ImportRecorded:
 
 
 class LeasesLost(Exception):
-    """Leases were lost while rows were written under them; the caller records again, and their reports are stale."""
+    """Leases were lost while their rows were written; the caller repeats, and the reports become stale."""
 
 
 async def record(
@@ -47,9 +47,9 @@ async def record(
 
     Locks rows, batches, waves, jobs and record sets, in this order.
 
-    No two jobs' batches may be given of one record set. A batch whose lease was lost changes nothing and is returned as
-    stale. Raises LeasesLost and DuplicateKeys, and the transaction must be undone. Where `is_known`, most rows are
-    there already, and they are looked up before they are inserted, which is faster then.
+    Batches of one record set must belong to one job. A batch whose lease was lost changes nothing and is returned as
+    stale. Raises LeasesLost and DuplicateKeys, and the transaction must be undone. `is_known` means that most rows
+    exist already: they are looked up before they are inserted, which is faster then.
     """
     given = sorted(reports, key=lambda report: report.batch.key)
     contested_by_lease = await _begin(connection, given)
@@ -57,7 +57,7 @@ async def record(
     stale = [report for report in given if report.batch.key[:3] not in contested_by_lease]
     if not held:
         return ImportRecorded(stale=stale)
-    for report in held:  # of a transaction that was undone
+    for report in held:  # counts of a transaction that was rolled back
         report.inserted = report.updated = report.superseded = report.known = 0
     contested = {report.range.record_set_no for report in held if contested_by_lease[report.batch.key[:3]]}
     with_records = [report for report in held if report.records]
@@ -73,14 +73,14 @@ async def record(
 
 
 async def _begin(connection: Connection, reports: Sequence[ImportReport]) -> Mapping[tuple[int, int, int], bool]:
-    """Return the leases that are still held, and whether an older import may write the same rows."""
+    """Return the leases that still hold, and whether an older import may write the same rows."""
     leases = [(*report.batch.key, report.range.record_set_no, report.range.generation) for report in reports]
     rows = await connection.fetch(statement("begin_load"), *columns(leases, 6))
     return {(row["job_no"], row["batch_no"], row["fence"]): row["is_contested"] for row in rows}
 
 
 async def _record_batches(connection: Connection, reports: Sequence[ImportReport]) -> None:
-    """Lock and end the batches once their rows are written: a cancel meanwhile needn't wait for their rows."""
+    """Lock and end the batches after their rows are written, so that a cancel needn't wait for the rows."""
     rows = await connection.fetch(
         statement("record_import_batches"),
         *columns([(*report.batch.key, report.status, report.due_in_seconds) for report in reports], 6),

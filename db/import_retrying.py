@@ -1,4 +1,4 @@
-"""Retry of imports: failed batches are read again, and an import that could not be coordinated is coordinated anew."""
+"""Retry of imports: failed batches are read again; an import whose coordination failed is coordinated again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from domain.status import TERMINAL_JOB_STATUSES
 
 @dataclass(frozen=True, slots=True)
 class _Reopened:
-    """How many batches are read again, and one of them; or that the import waits for its coordination."""
+    """The number of batches to read again, and one of them; or that the import waits for its coordination."""
 
     batches: int
     batch_no: int | None = None
@@ -23,7 +23,7 @@ class _Reopened:
 
 
 async def retry(connection: Connection, job_no: int, wanted: RetryFilter, actor: Actor) -> Retried:
-    """Have an import's failed batches read again, or the import coordinated anew if it has none.
+    """Reopen an import's failed batches; if it has no batches, queue it for coordination.
 
     Locks batches, waves, the job, then its dataset. Raises ImportSuperseded and DatasetChanging too.
     """
@@ -34,7 +34,7 @@ async def retry(connection: Connection, job_no: int, wanted: RetryFilter, actor:
 
 
 async def preview_retry(connection: Connection, job_no: int, wanted: RetryFilter) -> Retried:
-    """Say what `retry` would do now, and do nothing. Raises as that."""
+    """Return the result that `retry` would have, without changes. Raises as `retry`."""
     await refuse_cancelled(connection, job_no)
     _refuse_cell_filters(wanted.given())
     return foreseen(await _result(connection, job_no, await _foresee(connection, job_no, wanted.error_code)))
@@ -49,10 +49,10 @@ async def _result(connection: Connection, job_no: int, reopened: _Reopened) -> R
 async def _reopen(
     connection: Connection, job_no: int, error_code: str | None, actor: Actor, *, filtered: Mapping[str, object]
 ) -> _Reopened:
-    """Let an import run again with its failed batches, in the caller's transaction; nothing where none failed.
+    """Reopen an import with its failed batches, in the caller's transaction; do nothing if none failed.
 
-    One that failed before it had batches is coordinated anew. With an `error_code`, only what failed with that.
-    The job is locked against other actions. Locks batches, waves, the job, its dataset and record sets. Raises
+    An import that failed without batches is coordinated again. With an `error_code`, only failures with this code
+    count. The job is locked against other actions. Locks batches, waves, the job, its dataset and record sets. Raises
     ImportSuperseded and DatasetChanging.
     """
     event = actor.event_data(filter=filtered, verdict="failed")
@@ -66,7 +66,7 @@ async def _reopen(
     before = await connection.fetchval(statement("lock_job"), job_no)
     await lock_dataset(connection, job_no)
     await connection.execute(statement("lock_unwritten_record_sets"), job_no)
-    # Under these locks, whose rows change where a newer import completes: what it sees stays so until the commit.
+    # A newer import that completes changes the locked rows, so this check stays true until the commit.
     await _refuse_superseded(connection, job_no)
     await connection.execute(statement("reopen_waves"), job_no, [row["wave_no"] for row in waves])
     verdict = before if before in TERMINAL_JOB_STATUSES else None
@@ -80,7 +80,7 @@ async def _reopen(
 
 
 async def _foresee(connection: Connection, job_no: int, error_code: str | None) -> _Reopened:
-    """Return what `_reopen` would do now, and do nothing. Raises as that."""
+    """Return the result that `_reopen` would have, without changes. Raises as `_reopen`."""
     if await connection.fetchval(statement("find_import_to_requeue"), job_no, error_code) is not None:
         return _Reopened(0, is_queued=True)
     failed = await connection.fetchval(statement("count_failed_import_batches"), job_no, error_code)
@@ -90,7 +90,7 @@ async def _foresee(connection: Connection, job_no: int, error_code: str | None) 
 
 
 async def _refuse_superseded(connection: Connection, job_no: int) -> None:
-    """Raise where a newer import completed, or where another import runs beside which this one can't be read."""
+    """Raise if a newer import completed, or if another import runs that excludes this one."""
     if (newer := await connection.fetchrow(statement("find_superseding_import"), job_no)) is not None:
         by = f"job {newer['job_id']}" if newer["job_id"] else "a job that is deleted by now"
         raise ImportSuperseded(
@@ -110,7 +110,7 @@ async def _refuse_superseded(connection: Connection, job_no: int) -> None:
 
 
 def _refuse_cell_filters(given: Mapping[str, object]) -> None:
-    """Raise ParametersRejected for a filter by what no batch of an import has."""
+    """Raise ParametersRejected for a filter that batches of imports can't have."""
     errors = [
         FieldError(
             f"/{name}",

@@ -1,4 +1,4 @@
-"""Jobs: one as the API shows it, the list, and the key that everything below a job goes by."""
+"""Reading jobs: a single job, the list, and the internal key by an id."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,16 +19,16 @@ from db.tables.jobs import Job, Spec
 from domain.errors import NotFound
 
 MOST_COUNTED_BEFORE = 10_000
-"""Queued jobs before one that are counted: further back no place is shown."""
+"""Queued jobs that are counted before a job; further back no place is shown."""
 LAST_CHARACTER = "\U0010ffff"
 SUCCESS_RATE_MISSED = "success_rate_missed"
-"""The code of a job that failed since too few of its cells succeeded."""
+"""The code of a job that failed because too few of its cells succeeded."""
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """A job's cells by state; `running` is those of its running batches. The states sum up to `planned`."""
+    """A job's cells by state; `running` counts the cells of running batches. The states sum up to `planned`."""
 
     planned: int
     pending: int
@@ -41,7 +41,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What a job is and how far it is: `unit` is what progress counts, `unknown` its cells that ended ambiguously."""
+    """A job's kind and progress: `unit` is the unit of its counts, `unknown` counts cells that ended ambiguously."""
 
     id: str
     kind: str
@@ -81,9 +81,9 @@ class JobListed:
 class JobRead:
     """A job with its spec; `models`, `regions` and `questions` count what the plan names. Purged JSON is None.
 
-    `queued_before` counts the queued jobs that come first, up to `MOST_COUNTED_BEFORE`; None once it is planned.
-    It is `simulated` where `echo` answers for any of it. `held_by` names what isn't configured any more as it was when
-    the job was accepted, while nothing of it may start for that; None while it isn't held.
+    `queued_before` counts the queued jobs before it, up to `MOST_COUNTED_BEFORE`; None once it is planned. It is
+    `simulated` if `echo` answers any of its cells. `held_by` names the identities that aren't configured any more,
+    while this holds the job; None while it isn't held.
     """
 
     job_no: int
@@ -127,16 +127,16 @@ class JobRead:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether nothing of it has begun yet."""
+        """Whether none of its work has begun."""
         return self.finished_at is None and self.first_started_at is None
 
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """What a list of jobs is narrowed to; `region` is canonical. Created from `created_after` on, before the other.
+    """The filter of a list of jobs; `region` is canonical. `created_after` is inclusive, `created_before` exclusive.
 
-    `statuses` are any of these. `error_code` is the job's, or that of one of its cells or batches that failed.
-    `metadata` holds what each of these keys must be, as text.
+    A job matches any of the `statuses`. `error_code` is the code of the job, or of one of its failed cells or batches.
+    `metadata` holds the wanted text by key.
     """
 
     statuses: Sequence[str] = ()
@@ -153,7 +153,7 @@ class JobFilter:
 
 
 async def read_job(engine: Engine, tenant_no: int, job_id: str) -> JobRead:
-    """Return the job; raise NotFound where the tenant has none with this id."""
+    """Return the job; raise NotFound if the tenant has no job with this id."""
     refuse_impossible(job_id)
     async with connect(engine) as connection:
         row = await connection.fetchrow(statement("read_job"), tenant_no, job_id, MOST_COUNTED_BEFORE)
@@ -163,7 +163,7 @@ async def read_job(engine: Engine, tenant_no: int, job_id: str) -> JobRead:
 
 
 async def find_job(engine: Engine, tenant_no: int, job_id: str) -> int:
-    """Return the job's key; raise NotFound where the tenant has none with this id."""
+    """Return the job's key; raise NotFound if the tenant has no job with this id."""
     refuse_impossible(job_id)
     async with connect(engine) as connection:
         return await look_up_job(connection, tenant_no, job_id)
@@ -179,7 +179,7 @@ async def look_up_job(connection: Connection, tenant_no: int, job_id: str) -> in
 
 
 async def read_job_state(connection: Connection, job_no: int) -> JobState:
-    """Return what the job with this key is and how far it is; raise NotFound where there is none."""
+    """Return the kind and progress of the job with this key; raise NotFound for an unknown key."""
     row = await connection.fetchrow(statement("read_job_state"), job_no)
     if row is None:
         raise absent_job()
@@ -189,7 +189,7 @@ async def read_job_state(connection: Connection, job_no: int) -> JobState:
 async def list_jobs(
     engine: Engine, tenant_no: int, wanted: JobFilter, *, before: int | None, limit: int
 ) -> Slice[JobListed]:
-    """Return the tenant's jobs, newest first, from below the key `before` on."""
+    """Return the tenant's jobs, newest first, with keys below `before`."""
     rows = _narrowed(_listed(tenant_no), wanted)
     if before is not None:
         rows = rows.where(col(Job.job_no) < before)
@@ -204,7 +204,7 @@ async def list_jobs(
 
 
 def refuse_impossible(job_id: str) -> None:
-    """Raise NotFound for an id that no job can have; some of those the database couldn't even be sent."""
+    """Raise NotFound for an id that no job can have; the driver can't even send some of those."""
     if not JOB_ID.fullmatch(job_id):
         raise absent_job()
 
@@ -259,12 +259,12 @@ def _narrowed_by_spec(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
 
 
 def _begins_with(column: Any, prefix: str) -> list[ColumnElement[bool]]:
-    """Return that a text begins with `prefix`, as the index by names can be asked, whatever the collation is."""
+    """Return the condition that a text begins with `prefix`, as the index on names serves it under any collation."""
     return [column.op("~>=~")(prefix), column.op("~<~")(prefix + LAST_CHARACTER)]
 
 
 def _failed_with(code: str) -> ColumnElement[bool]:
-    """Return that a job, or a part of it, failed with the code; that of a missed success rate isn't stored."""
+    """Return the condition that a job or a part of it failed with the code; a missed success rate stores no code."""
     by_success_rate = (col(Job.status) == "failed") & col(Job.error_code).is_(None) & (col(Job.failed) > 0)
     cell = exists().where(col(Execution.job_no) == col(Job.job_no), col(Execution.error_code) == code)
     batch = exists().where(col(ImportBatch.job_no) == col(Job.job_no), col(ImportBatch.error_code) == code)
@@ -274,7 +274,7 @@ def _failed_with(code: str) -> ColumnElement[bool]:
 
 
 def _counts(job: JobListed | JobRead) -> Counts:
-    """Make the states sum up to the plan; whether the kept numbers are right is for the audit."""
+    """Return counts that sum up to the plan; the audit checks the stored numbers."""
     open_cells = job.planned - job.completed - job.failed - job.cancelled - job.unknown
     running = max(0, min(job.running, open_cells))
     return Counts(

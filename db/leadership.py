@@ -1,4 +1,4 @@
-"""Leadership: one worker at a time does what must be done once, under a lease and a fence that its writes name.
+"""Leadership: one worker at a time runs a leader-only service, under a lease and a fence that its writes name.
 
 The lease is a row, not a lock of the session: a session outlives its client behind a pooler, and a lock with it.
 """
@@ -23,7 +23,7 @@ class Leadership:
 
 @dataclass(frozen=True, slots=True)
 class LeaderRead:
-    """The worker that led last (None: its entry is gone) and when it last began a transaction as the leader."""
+    """The worker that led last (None: its entry is deleted), and when it last began a transaction as the leader."""
 
     worker: str | None
     fence: int
@@ -33,7 +33,7 @@ class LeaderRead:
 
 
 async def lead(engine: Engine, service: str, worker_no: int, *, lease_seconds: float) -> Leadership | None:
-    """Take or renew the lease; None while another worker leads. Never waits for a lock."""
+    """Take or renew the lease; return None while another worker leads. Never waits for a lock."""
 
     async def take(connection: Connection) -> int | None:
         fence: int | None = await connection.fetchval(statement("take_leadership"), service, worker_no, lease_seconds)
@@ -46,7 +46,7 @@ async def lead(engine: Engine, service: str, worker_no: int, *, lease_seconds: f
 async def as_leader(
     engine: Engine, leadership: Leadership, unit: Callable[[Connection], Awaitable[Result]]
 ) -> Result | None:
-    """Run `unit` as `in_transaction` does, while no other worker can lead; None without a change once another led.
+    """Run `unit` as `in_transaction` does, while no other worker can lead; None, unchanged, once another has led.
 
     `unit` must not return None. It renews the lease.
     """
@@ -60,11 +60,11 @@ async def as_leader(
 
 
 async def release(connection: Connection, worker_no: int) -> None:
-    """Release what this worker led, so that another leads at once. Runs in the caller's transaction."""
+    """Release this worker's leaderships, so that another worker leads at once. Runs in the caller's transaction."""
     await connection.execute(statement("release_leadership"), worker_no)
 
 
 async def read_leader(connection: Connection, service: str) -> LeaderRead | None:
-    """Return the worker that led last, or None if none ever did."""
+    """Return the worker that led last, or None if no worker ever led."""
     row = await connection.fetchrow(statement("read_leader"), service)
     return LeaderRead(**row) if row else None

@@ -17,14 +17,14 @@ from db.schema import Schema, migration_config, require_schema
 
 MIGRATION_LOCK = 0x627265616B77  # "breakw": one migrator at a time per database
 UNLIMITED = text("SELECT set_config(name, '0', true) FROM unnest(ARRAY['lock_timeout', 'statement_timeout']) AS name")
-"""For the transaction: limits that the server has for requests would end a migration half-way, or the wait for one."""
+"""Lifts the server's limits for the transaction: they would end a long migration, or the wait for one."""
 
 
 def upgrade(database_url: str) -> None:
     """Run the migrations that the database lacks, each in a transaction that holds an advisory lock to its end.
 
-    Safe to repeat and to race: the second caller waits and finds nothing to do. The schema of a later release is left
-    as it is; raises SchemaNotServed where it doesn't serve this one. Takes a `postgresql://` URL. Call it outside a
+    Safe to repeat and to race: the second caller waits and finds nothing to do. The schema of a later release stays
+    unchanged; raises SchemaNotServed if it doesn't serve this release. Takes a `postgresql://` URL. Call it outside a
     running event loop.
     """
     asyncio.run(_upgrade(database_url))

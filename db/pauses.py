@@ -1,4 +1,4 @@
-"""Pauses of regions and providers, and who made them. Claims pass over what these rows pause."""
+"""Pauses of regions and providers, with their actors. Claims pass over paused work."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from domain.registry import Registry
 
 
 class Kind(StrEnum):
-    """What can be paused."""
+    """The kinds of things that can be paused."""
 
     REGION = "region"
     PROVIDER = "provider"
@@ -40,7 +40,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class OperationRead:
-    """Something that a person, or a changed configuration, did."""
+    """A pause or resume by a person or by a changed configuration."""
 
     operation_no: int
     action: str
@@ -52,16 +52,16 @@ class OperationRead:
 
 
 def configured_pauses(registry: Registry) -> dict[Paused, bool]:
-    """Return everything that the configuration names, and whether that says it is paused."""
+    """Return the configuration's regions and providers, and whether it pauses each."""
     regions = {Paused(Kind.REGION, name): name in registry.paused_regions for name in registry.allowed_regions}
     providers = {Paused(Kind.PROVIDER, name): name in registry.paused_providers for name in registry.serving_providers}
     return {**regions, **providers}
 
 
 async def enter_pauses(connection: Connection, configured: Mapping[Paused, bool]) -> bool:
-    """Enter what the configuration says, where it is new or has changed; return whether anything is now otherwise.
+    """Enter the configured pauses that are new or changed; return whether any pause changed.
 
-    Safe to repeat and to race: what a person pressed stands until the configuration itself says another thing.
+    Safe to repeat and to race: a person's pause or resume stands until the configuration itself changes.
     """
     kinds, names = zip(*configured, strict=True)
     changed = await connection.fetch(statement("enter_pauses"), kinds, names, list(configured.values()))
@@ -69,14 +69,14 @@ async def enter_pauses(connection: Connection, configured: Mapping[Paused, bool]
 
 
 async def read_pauses(connection: Connection) -> dict[Paused, Pause]:
-    """Return every pause, those of names that are no longer configured included."""
+    """Return every pause, including those of names that aren't configured any more."""
     rows = await connection.fetch(statement("list_pauses"))
     pause = columns_of(Pause)
     return {Paused(Kind(row["kind"]), row["name"]): pause(row) for row in rows}
 
 
 async def press(connection: Connection, paused: Paused, *, is_paused: bool, who: str, reason: str | None) -> bool:
-    """Pause or resume, and record it; return False, having changed and recorded nothing, where it is so already.
+    """Pause or resume, and record it; return False, without a change or record, if it is in that state already.
 
     Locks the row of the pause. Runs in the caller's transaction.
     """
@@ -85,7 +85,7 @@ async def press(connection: Connection, paused: Paused, *, is_paused: bool, who:
 
 
 async def list_operations(engine: Engine, *, before: int | None, limit: int) -> Slice[OperationRead]:
-    """Return what was done, newest first, from below the key `before` on."""
+    """Return the operations, newest first, with keys below `before`."""
     operations = select(Operation).order_by(col(Operation.operation_no).desc()).limit(limit + 1)
     if before is not None:
         operations = operations.where(col(Operation.operation_no) < before)

@@ -1,4 +1,4 @@
-"""Sessions behind a pooler: what is set, where it may not stay set, and which poolers can't be worked with.
+"""Sessions behind a pooler: settings per transaction, and the check that the pooler can be used.
 
 A pooler may give each transaction another session of the server. So behind one, settings are made in each transaction.
 At the start of a session nothing is set but its name: PgBouncer refuses every other parameter unless it is configured
@@ -19,7 +19,8 @@ Isolation: TypeAlias = Literal["read_committed", "repeatable_read"]
 
 APPLY_SETTINGS = (Path(__file__).parent / "statements" / "apply_session_settings.sql").read_text()
 ROUNDS = 5
-"""How often another client tries to take the session that a statement was prepared on, before it counts as ours."""
+"""Attempts of a second client to get the session on which a statement was prepared, before the session counts as
+ours."""
 EXAMINE_SECONDS = 5.0
 NO_ROOM = "The pooler has no session of the server free: let it open more (PgBouncer: default_pool_size)."
 NO_STATEMENTS = (
@@ -28,17 +29,17 @@ NO_STATEMENTS = (
 )
 NO_TRANSACTIONS = "The pooler is in statement mode, which has no transactions: use session or transaction mode."
 _in_each_transaction: "WeakKeyDictionary[Connection, str]" = WeakKeyDictionary()
-"""What to set in each transaction of a session behind a pooler."""
+"""The settings of each transaction of a session behind a pooler."""
 
 
 class PoolerUnsupported(ConnectionError):
-    """A pooler stands before PostgreSQL that keeps no prepared statements, or no transactions, together."""
+    """A pooler in front of PostgreSQL supports no prepared statements, or no transactions."""
 
 
 async def apply_settings(session: Connection, settings: Mapping[str, str]) -> bool:
-    """Make these settings for the session's life, or note them for each transaction; return whether it is direct.
+    """Apply settings to the session, or note them for each transaction; return whether the session is direct.
 
-    Call it once for a new session. Raises PoolerUnsupported where even that statement isn't kept.
+    Call it once for a new session. Raises PoolerUnsupported if the pooler drops even this statement.
     """
     with _refusing():
         found = await session.fetchrow(
@@ -61,7 +62,7 @@ async def transaction(
 ) -> AsyncIterator[None]:
     """Run a block in a transaction with the session's settings; commit at its end.
 
-    A statement without an answer ends the session: on a silent one, ROLLBACK would wait for as long again.
+    A statement without an answer ends the session: on a silent session, ROLLBACK would wait equally long.
     """
     begun = session.transaction(isolation=isolation, readonly=readonly)
     await begun.start()
@@ -82,8 +83,8 @@ async def transaction(
 async def examine(open_session: Callable[[], Awaitable[Connection]]) -> None:
     """Raise PoolerUnsupported unless transactions stay together and prepared statements follow their client.
 
-    A second client takes the server's session that the first one prepared a statement on, as far as the pooler gives
-    it away, and the first one executes its statement again. Raises ConnectionError where there is no room for both.
+    A second client tries to get the server session on which the first client prepared a statement; then the first
+    client executes the statement again. Raises ConnectionError if there is no room for both.
     """
     async with AsyncExitStack() as opened:
         with _refusing():

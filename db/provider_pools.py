@@ -1,4 +1,4 @@
-"""Pools as they stand: a provider's limit in a region, its calls in flight, and its circuit breaker. Only reads."""
+"""Reading pools: a provider's limit in a region, its calls in flight, and its circuit breaker."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,6 @@ class PoolRead:
 
 
 async def read_pools(connection: Connection) -> dict[tuple[str, str], PoolRead]:
-    """Return the pools that there is anything to say of, by (provider, region)."""
+    """Return the pools with a limit, calls in flight or an open circuit breaker, by (provider, region)."""
     rows = await connection.fetch(statement("list_pools"))
     return {(row["provider"], row["region"]): PoolRead(**row) for row in rows}

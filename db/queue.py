@@ -1,4 +1,4 @@
-"""The queue as PostgreSQL sees it: what waits, what runs, what is stuck. It sees no stream."""
+"""The queue in PostgreSQL: waiting, running and stuck work, without the stream."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SHOWN_STUCK = 50
 
 @dataclass(frozen=True, slots=True)
 class QueueRead:
-    """Counts over all tenants. Batches that wait become due at their time; owed is what could be worked on now."""
+    """Counts over all tenants. Waiting batches become due at their time; owed work could be claimed now."""
 
     jobs_queued: int
     batches_due: int
@@ -26,11 +26,11 @@ class QueueRead:
 
 @dataclass(frozen=True, slots=True)
 class StuckWork:
-    """A job or batch that waits too long, and what keeps it from being claimed.
+    """A job or batch that waits too long, and the reasons that may keep it from being claimed.
 
     `finding` is job_owed, batch_owed, lease_expired, coordination_expired or coordination_put_off (of an import: until
-    `due_at`, for the error). It `is_unconfigured` where it was accepted under what isn't configured now. `…_calls` are
-    in flight, `…_limit` as many as may be (None: no such limit).
+    `due_at`, for the error). It `is_unconfigured` if it was accepted under an identity that isn't configured any more.
+    `…_calls` are in flight, `…_limit` as many as may be (None: no such limit).
     """
 
     job_id: str
@@ -64,10 +64,10 @@ async def read_queue(connection: Connection) -> QueueRead:
 async def list_stuck(
     connection: Connection, tenant_no: int, *, min_seconds: float, limit: int = SHOWN_STUCK
 ) -> Sequence[StuckWork]:
-    """Return up to `limit` of the tenant's work that waits for at least `min_seconds` or whose lease ran out.
+    """Return up to `limit` of the tenant's jobs and batches that wait for `min_seconds` or whose lease ran out.
 
-    Longest first; what is paused, or held for another configuration, last. Of each finding, and of batches for each
-    provider and region, the SHOWN_STUCK that come next are looked at.
+    Longest first; work that is paused, or held for another configuration, last. It looks only at the next SHOWN_STUCK
+    of each finding, and of batches for each provider and region.
     """
 
     async def find(connection: Connection) -> Sequence[Any]:

@@ -1,4 +1,4 @@
-"""How reads borrow a connection: one statement at a time, or several that see one snapshot; and pages of lists."""
+"""Connections for reads: for single statements, or for several in one snapshot; and pages of lists."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -24,14 +24,14 @@ BIGGEST_BIGINT = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Slice(Generic[Fact]):
-    """Some facts of a list, in its order; `is_last` if none follow."""
+    """A page of a list, in its order; `is_last` if no items follow."""
 
     facts: Sequence[Fact]
     is_last: bool
 
 
 async def read(engine: Engine, query: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
-    """Run `query` on a session whose every statement is its own transaction; again if its statements were stale.
+    """Run `query` on a session in autocommit; repeat it if its statements were stale.
 
     Errors are the driver's, as in `db.engine.UNAVAILABLE`.
     """
@@ -60,7 +60,7 @@ async def _session(engine: Engine) -> AsyncIterator[AsyncSession]:
             lent(connection) as driver,
             AsyncSession(connection) as session,
         ):
-            driver.waits_since = time.monotonic()  # the toolkit asks through prepared statements, which don't note it
+            driver.waits_since = time.monotonic()  # SQLAlchemy's prepared statements don't set it
             yield session
     except DBAPIError as error:
         raise _driver_error(error) from error
@@ -69,10 +69,9 @@ async def _session(engine: Engine) -> AsyncIterator[AsyncSession]:
 
 
 async def in_snapshot(engine: Engine, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
-    """Run `unit` in a transaction that only reads and sees one moment, whatever is written meanwhile.
+    """Run `unit` in a read-only transaction with one snapshot; repeat it as `in_transaction` does.
 
-    It is repeated as `in_transaction` does. Whole tables are joined here, so it plans freely also where the pool's
-    other statements plan by index always.
+    Such units join whole tables, so they plan freely even if the pool's other statements always plan by index.
     """
 
     async def planned_freely(connection: Connection) -> Result:
@@ -84,7 +83,7 @@ async def in_snapshot(engine: Engine, unit: Callable[[Connection], Awaitable[Res
 
 @asynccontextmanager
 async def snapshot(engine: Engine) -> AsyncIterator[Connection]:
-    """Lend a connection in such a transaction for as long as the block, for what is read page by page.
+    """Lend a connection in such a transaction for the length of the block, for reading page by page.
 
     Nothing in the block is repeated, so its statements are prepared anew: take an engine that runs no others.
     """
@@ -96,9 +95,9 @@ async def snapshot(engine: Engine) -> AsyncIterator[Connection]:
 
 
 async def in_index_order(connection: Connection, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
-    """Run `unit` so that its statements find the first rows of an index, also while statistics are young.
+    """Run `unit` so that its statements read the first rows of an index, even while statistics are outdated.
 
-    Read from a table that the planner takes for small, all that wait would be sorted for the few that come first.
+    If the planner took a table for small, it would sort all waiting rows for the few that come first.
     """
 
     async def ordered(connection: Connection) -> Result:
@@ -109,12 +108,12 @@ async def in_index_order(connection: Connection, unit: Callable[[Connection], Aw
 
 
 def sliced(rows: Sequence[Any], limit: int, fact: Callable[[Any], Fact]) -> Slice[Fact]:
-    """Return up to `limit` facts of rows that were read with a limit of one more."""
+    """Return a page of up to `limit` items from rows that were read with `limit + 1`."""
     return Slice([fact(row) for row in rows[:limit]], is_last=len(rows) <= limit)
 
 
 def columns_of(kind: type[Any]) -> Callable[[Any], Any]:
-    """Return what makes a fact of a dataclass `kind` from anything that has its fields as attributes or keys."""
+    """Return the function that makes a dataclass `kind` from an object that has its fields as attributes or keys."""
     names: Iterable[str] = [field.name for field in fields(kind)]
 
     def make(row: Any) -> Any:

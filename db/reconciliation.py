@@ -1,4 +1,4 @@
-"""Owed work: due work whose envelope was lost, and leases that ran out. Found and repaired in bounded pages.
+"""Owed work: finding due work whose envelope was lost, and offering batches whose lease ran out, in bounded pages.
 
 Only the leader runs these, in `db.leadership.as_leader`.
 """
@@ -11,14 +11,14 @@ PAGE = 500
 async def ready_expired_batches(connection: Connection) -> list[tuple[int, int]]:
     """Make batches whose lease ran out ready for any worker; return (job_no, batch_no) of those that weren't.
 
-    The lease stays the holder's until another worker claims: an answer that was paid for may still be written.
+    The holder keeps its lease until another worker claims: an answer that was paid for may still be written.
     """
     rows = await connection.fetch(statement("ready_expired_batches"), PAGE)
     return [(row["job_no"], row["batch_no"]) for row in rows]
 
 
 async def ready_stranded_batches(connection: Connection) -> list[tuple[int, int]]:
-    """Make batches ready that no other batch of their job will release; return (job_no, batch_no) of each."""
+    """Make batches ready that no end of another batch will release; return (job_no, batch_no) of each."""
     rows = await connection.fetch(statement("ready_stranded_batches"), PAGE)
     return [(row["job_no"], row["batch_no"]) for row in rows]
 
@@ -26,7 +26,7 @@ async def ready_stranded_batches(connection: Connection) -> list[tuple[int, int]
 async def find_owed(connection: Connection, *, min_seconds: float) -> list[tuple[int, int | None]]:
     """Return (job_no, None) of queued jobs and (job_no, batch_no) of due batches, longest owed first, one page.
 
-    Only what has been owed for at least `min_seconds`.
+    Only work that has been owed for at least `min_seconds`.
     """
     rows = await connection.fetch(statement("find_owed"), min_seconds, PAGE)
     return [(row["job_no"], row["batch_no"]) for row in rows]

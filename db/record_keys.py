@@ -1,4 +1,4 @@
-"""Records that were kept under the spelling of their keys, renamed once to the one that equal keys share."""
+"""Renaming, once, records that were stored under the spelling of their keys to the spelling that equal keys share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _KEYS_AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Respelled:
-    """The result of renaming: `renamed` records have another key, `merged` gave way to a newer one with their key."""
+    """The result of renaming: `renamed` records have another key; `merged` ones gave way to a newer record."""
 
     renamed: int = 0
     merged: int = 0
@@ -22,10 +22,10 @@ class Respelled:
 async def respell_keys(
     connection: Connection, record_set_no: int, job_no: int, forms: Sequence[KeyForm]
 ) -> Respelled | None:
-    """Rename the records of a set to the spellings that equal keys share, once; None where it was done or can't be yet.
+    """Rename the records of a set to the spellings that equal keys share, once; None if done, or not possible yet.
 
-    It can't while another import of the set than this job is open: that one's batches write keys as they were. Of
-    records that become one, the newest stays. The caller has locked the set's row. In the caller's transaction.
+    It isn't possible while another import of the set is open: that import's batches write keys in the old spelling. Of
+    records with equal keys, the newest stays. The caller has locked the set's row. In the caller's transaction.
     """
     if await connection.fetchval(statement("mark_keys_by_value"), record_set_no, job_no) is None:
         return None
@@ -46,7 +46,7 @@ async def respell_keys(
 
 
 def _shared(key: str, forms: Sequence[KeyForm]) -> str:
-    """Return a record's key as `sources.keys` makes it now; that of several columns is a JSON list."""
+    """Return a record's key as `sources.keys` makes it now; a key of several columns is a JSON list."""
     if len(forms) == 1:
         return shared_spelling(key, forms[0])
     parts = [_shared_part(part, form) for part, form in zip(orjson.loads(key), forms, strict=True)]

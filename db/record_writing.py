@@ -1,7 +1,7 @@
-"""Writing the rows of an import: new rows, then rows that differ, in one order; unchanged rows aren't touched.
+"""Writing the rows of an import: new rows, then changed rows, in the order of keys; unchanged rows aren't touched.
 
-A row carries the generation of the import that wrote it, and one with a lower generation leaves it as it is. Where an
-older import may still write, rows that are as they were are raised to this import's generation too.
+A row carries the generation of the import that wrote it; an import with a lower generation leaves it unchanged. If an
+older import may still write, unchanged rows get this import's generation, too.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from db.poolers import is_pooled
 
 
 class DuplicateKeys(Exception):
-    """Batches hold keys that another batch of the same import wrote, or writes in the same transaction before them.
+    """Batches hold keys that an earlier batch of the same import wrote, in this transaction or before.
 
     The caller rejects those rows and records again.
 
@@ -28,10 +28,10 @@ class DuplicateKeys(Exception):
 async def write_records(
     connection: Connection, reports: Sequence[ImportReport], *, contested: Sequence[int], is_known: bool
 ) -> None:
-    """Write the rows that there are not, then those that differ: in one order, so that no two loads meet in a circle.
+    """Insert missing rows, then update changed rows, in the order of keys, so that two loads never deadlock.
 
-    `contested` are the record sets into which an older import may still write. Rows that were to be written and
-    weren't, another transaction wrote meanwhile: the next look finds them.
+    `contested` are the record sets into which an older import may still write. If another transaction wrote some of the
+    rows meanwhile, the next round finds them.
     """
     if not reports:
         return
@@ -47,7 +47,7 @@ async def write_records(
 
 
 def _repeated(reports: Sequence[ImportReport]) -> Mapping[BatchKey, set[str]]:
-    """Return the keys of each batch that one before it holds too, by (job_no, batch_no)."""
+    """Return each batch's keys that an earlier batch holds, too, by (job_no, batch_no)."""
     seen: dict[tuple[int, int], set[str]] = {}
     repeated: dict[BatchKey, set[str]] = {}
     for report in reports:
@@ -64,7 +64,7 @@ def _has_missing(reports: Sequence[ImportReport]) -> bool:
 
 
 async def _count_known(connection: Connection, reports: Sequence[ImportReport], contested: Sequence[int]) -> int:
-    """Set how many rows there are already; return how many of them can't stay as they are."""
+    """Set the number of existing rows; return how many of them must be updated."""
     rows = await connection.fetch(statement("count_known_records"), contested)
     found = {(row["job_no"], row["batch_no"]): (row["known"], row["superseded"]) for row in rows}
     for report in reports:
@@ -81,7 +81,7 @@ async def _insert_records(connection: Connection, reports: Sequence[ImportReport
 
 
 async def _stage(connection: Connection, reports: Sequence[ImportReport]) -> None:
-    """Copy the rows to this connection's own table: arrays of as many parameters take the driver twice as long."""
+    """Copy the rows to a temporary table of this connection: array parameters take the driver twice as long."""
     if is_pooled(connection):
         await connection.execute(statement("stage_records_once"))
     elif await connection.fetchval("SELECT to_regclass('pg_temp.staged_records')") is None:
@@ -106,7 +106,7 @@ async def _stage(connection: Connection, reports: Sequence[ImportReport]) -> Non
 
 
 async def _update_records(connection: Connection, reports: Sequence[ImportReport], contested: Sequence[int]) -> int:
-    """Write the rows that can't stay as they are; return how many of them another transaction wrote first."""
+    """Update the rows that must change; return how many of them another transaction wrote first."""
     rows = await connection.fetch(statement("update_records"), contested)
     twice: dict[BatchKey, set[str]] = {}
     known: Counter[BatchKey] = Counter()

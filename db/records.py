@@ -1,4 +1,4 @@
-"""Imported rows, by pages or all."""
+"""Reading imported rows, by pages or all."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,14 +11,14 @@ from domain.errors import NotFound
 
 PAGE_RECORDS = 1_000
 LEAST_CHARACTER = "\x01"
-"""Text holds no NUL, so that of all keys above one, this added to it is the least."""
+"""Text holds no NUL, so a key followed by this character is the smallest key above it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordRead:
     """A row as it was imported last; `payload` is JSON text. `job_id` is None once that job is deleted.
 
-    `generation` is of the newest import that wrote it or found it as it is, which may be another than that job.
+    `generation` is that of the newest import that wrote the row or found it unchanged, which needn't be that job.
     """
 
     record_key: str
@@ -30,7 +30,7 @@ class RecordRead:
 
 
 class Records:
-    """The rows of a record set as they are at one moment, a page after the other."""
+    """The rows of a record set from one snapshot, page by page."""
 
     def __init__(self, connection: Connection, record_set_no: int) -> None:
         self._connection = connection
@@ -48,9 +48,9 @@ class Records:
 async def list_records(
     engine: Engine, tenant_no: int, dataset: str, record_type: str, *, after: str | None, limit: int
 ) -> Slice[RecordRead]:
-    """Return the rows of a record type by their keys, from above `after` on; raise NotFound if it was never imported.
+    """Return the rows of a record type in key order, after the key `after`; raise NotFound if it was never imported.
 
-    None is below every key, the empty one too.
+    None is below every key, including the empty one.
     """
     async with connect(engine) as connection:
         record_set_no = await _find_record_set(connection, tenant_no, dataset, record_type)
@@ -60,7 +60,7 @@ async def list_records(
 
 @asynccontextmanager
 async def all_records(engine: Engine, *, tenant_no: int, dataset: str, record_type: str) -> AsyncIterator[Records]:
-    """Lend all rows of a record type, of one moment. Raises as `list_records`."""
+    """Lend all rows of a record type, from one snapshot. Raises as `list_records`."""
     async with snapshot(engine) as connection:
         yield Records(connection, await _find_record_set(connection, tenant_no, dataset, record_type))
 

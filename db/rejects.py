@@ -1,4 +1,4 @@
-"""Rows of imports that could not be taken, by pages or all."""
+"""Reading rejected rows of imports, by pages or all."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ FIRST = (0, -1)
 
 @dataclass(frozen=True, slots=True)
 class RejectRead:
-    """A row that could not be taken; `position` counts from 0 over its whole source."""
+    """A rejected row; `position` counts from 0 over its whole source."""
 
     batch_no: int
     record_type: str
@@ -27,7 +27,7 @@ class RejectRead:
 
 @dataclass(frozen=True, slots=True)
 class RejectFilter:
-    """What a list of rejects is narrowed to; None stands for any."""
+    """The filter of a list of rejects; None stands for any value."""
 
     record_type: str | None = None
     code: str | None = None
@@ -35,7 +35,7 @@ class RejectFilter:
 
 @dataclass(slots=True)
 class Rejects:
-    """The remaining rejects of an import, all of them as they were at one moment."""
+    """The remaining rejects of an import, from one snapshot."""
 
     connection: Connection
     job_no: int
@@ -43,7 +43,7 @@ class Rejects:
     after: tuple[int, int] = FIRST
 
     async def following(self) -> Sequence[RejectRead]:
-        """Return the next rejects by batch and position; none once all are read."""
+        """Return the next rejects by batch and position; empty at the end."""
         page = await _page(self.connection, self.job_no, self.wanted, after=self.after, limit=PAGE_REJECTS)
         if page:
             self.after = page[-1].batch_no, page[-1].position
@@ -53,7 +53,7 @@ class Rejects:
 async def list_rejects(
     engine: Engine, tenant_no: int, job_id: str, wanted: RejectFilter, *, after: tuple[int, int], limit: int
 ) -> Slice[RejectRead]:
-    """Return an import's rejects by batch and position, from above `after` on; raise NotFound for an unknown job."""
+    """Return an import's rejects by batch and position that follow `after`; raise NotFound for an unknown job."""
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
         rows = await _page(connection, job_no, wanted, after=after, limit=limit + 1)
@@ -62,7 +62,7 @@ async def list_rejects(
 
 @asynccontextmanager
 async def all_rejects(engine: Engine, tenant_no: int, job_id: str, wanted: RejectFilter) -> AsyncIterator[Rejects]:
-    """Lend all rejects of an import that match, of one moment; raise NotFound for an unknown job."""
+    """Lend all matching rejects of an import, from one snapshot; raise NotFound for an unknown job."""
     async with snapshot(engine) as connection:
         yield Rejects(connection, await look_up_job(connection, tenant_no, job_id), wanted)
 

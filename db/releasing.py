@@ -9,7 +9,7 @@ from domain.errors import NotFound
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Whether a lease was taken from its holder, and from which worker if that is known."""
+    """Whether a lease was taken from its holder, and that worker, if known."""
 
     job_no: int
     is_released: bool
@@ -17,9 +17,9 @@ class Released:
 
 
 async def release(connection: Connection, tenant_no: int, job_id: str, batch_no: int, actor: Actor) -> Released:
-    """Make a running batch due at once under a raised fence, in the caller's transaction; others stay as they are.
+    """Make a running batch due at once under a raised fence, in the caller's transaction; other states stay unchanged.
 
-    What its holder reports later is stale. Locks the job against other actions, then the batch and the job.
+    Later reports of its holder are stale. Locks the job against other actions, then the batch and the job.
     Raises NotFound and LOCK_TIMED_OUT.
     """
     job_no = await lock_job(connection, tenant_no, job_id)

@@ -14,7 +14,7 @@ FAILED_DETAIL = "A person found that it failed."
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The end of the cell: `completed` with its output, or `failed` without one."""
+    """The end of the cell: `completed` with its output, or `failed`."""
 
     status: str
     output: str | None = None
@@ -22,7 +22,7 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The pool of a cell that this resolved, None where the same had been said before; and its job's state."""
+    """The pool of a cell that this call resolved, None for a repeated resolution; and its job's state."""
 
     job_no: int
     job_status: str
@@ -32,7 +32,7 @@ class Resolved:
 async def resolve(
     connection: Connection, tenant_no: int, given_id: str, resolution: Resolution, actor: Actor
 ) -> Resolved:
-    """Give an unknown cell its result in the caller's transaction, and its job the final status that follows from it.
+    """Give an unknown cell its result in the caller's transaction, and its job the resulting final status.
 
     The same resolution again changes nothing. Locks the job against other actions, then the cell and the job.
     Raises NotFound, ExecutionNotUnknown and LOCK_TIMED_OUT.

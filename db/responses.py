@@ -1,4 +1,4 @@
-"""Responses: all that providers answered, kept beside the tries; written with a try's end, read with one execution."""
+"""Responses: providers' whole answers, written with the end of a try, read with a single execution."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -7,11 +7,11 @@ from db.columns import columns
 from db.engine import Connection, statement
 
 STATEMENT_BYTES = 16 * 2**20
-"""What one statement carries at most, and one response more: far below what a message to the server may hold."""
+"""The bytes of responses in one statement, plus one response: far below the limit of a message to the server."""
 
 
 class ResponseRow(NamedTuple):
-    """What a try of a cell was answered: JSON text, and how many bytes came."""
+    """The answer to a try of a cell: JSON text, and the number of bytes received."""
 
     job_no: int
     region_no: int
@@ -23,7 +23,7 @@ class ResponseRow(NamedTuple):
 
 
 async def keep_responses(connection: Connection, rows: Sequence[ResponseRow]) -> None:
-    """Write these in the caller's transaction, which also records their tries. Safe to repeat."""
+    """Write responses in the caller's transaction, which also records their tries. Safe to repeat."""
     for some in _portions(rows):
         await connection.execute(statement("insert_responses"), *columns(some, 7))
 

@@ -1,4 +1,4 @@
-"""Executions: the results of a flush, written under the fences of their batches, and carried up to wave and job."""
+"""Recording executions: a flush writes results under the fences of their batches, then advances waves and jobs."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from domain.outcome import WORKER_LOST
 from domain.plan import READY_WINDOW
 
 RETRY_WEIGHT = 4
-"""A retried cell counts as this many in its virtual finish time, so that first runs go before retries."""
+"""A retried cell counts as this many in the virtual finish time, so that first runs precede retries."""
 
 
 class CompletedCell(NamedTuple):
@@ -41,10 +41,10 @@ class CompletedCell(NamedTuple):
 
 
 class EndedCell(NamedTuple):
-    """A cell that ended without an answer, `failed` or `unknown`. Times as CompletedCell.
+    """A cell that ended without an answer, `failed` or `unknown`, after `attempts_before` tries.
 
-    It had `attempts_before` tries.
-    A cell that ended without a try of its own has none (`tries` is 0), no start, and no provider that was asked.
+    Times as CompletedCell.
+    A cell that ended without a try of its own (`tries` is 0) has no start and no provider.
     """
 
     job_no: int
@@ -69,7 +69,7 @@ class EndedCell(NamedTuple):
 
 
 class RetriedCell(NamedTuple):
-    """A failed try, after `attempts_before` others, that is repeated in `wait_seconds`. Times as CompletedCell."""
+    """A failed try, after `attempts_before` others, that will be repeated in `wait_seconds`. Times as CompletedCell."""
 
     job_no: int
     region_no: int
@@ -90,12 +90,12 @@ class RetriedCell(NamedTuple):
 
 @dataclass(slots=True)
 class BatchReport:
-    """What a flush says of one batch: its ended cells, its tries that will be repeated, and the answers to both.
+    """A flush's report of a batch: its ended cells, its tries that will be repeated, and the answers to both.
 
     A batch `is_released` once no worker holds it; if it has open cells then, it is due again in `due_in_seconds`. A
-    batch that `is_yielded` gave way to others with cells that it hadn't tried. `freed_permits` fewer of its calls may
-    be in flight than before. `refusal` opens the pool's circuit breaker, `resets_breaker` closes it. `record` sets
-    `status` and `open_cells` to what the batch's row says after it.
+    batch that `is_yielded` gave way to others although it had untried cells. It returns `freed_permits` permits.
+    `refusal` opens the pool's circuit breaker, `resets_breaker` closes it. `record` sets `status` and `open_cells` from
+    the updated row of the batch.
     """
 
     batch: ClaimedBatch
@@ -124,7 +124,7 @@ class BatchReport:
 
     @property
     def incomplete(self) -> int:
-        """How many of its cells ended with an answer that isn't whole."""
+        """How many of its cells ended with an incomplete answer."""
         return sum(cell.is_complete is False for cells in (self.completed, self.ended) for cell in cells)
 
     @property
@@ -144,7 +144,7 @@ class JobAdvanced:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a flush did: the reports that were written; and the `stale` reports, whose leases others took: no change."""
+    """The result of a flush: the written reports, and the `stale` ones, whose leases other workers took."""
 
     written: Sequence[BatchReport]
     stale: Sequence[BatchReport]
@@ -152,14 +152,14 @@ class Recorded:
 
 
 class CellsAlreadyTerminal(Exception):
-    """A flush met cells that had a result although its fences were current; the caller drops them and flushes again."""
+    """Cells of a flush had a result although its fences were current; the caller drops them and flushes again."""
 
 
 async def record(connection: Connection, reports: Iterable[BatchReport], *, source: str) -> Recorded:
     """Write the results of a flush in the caller's transaction: batches, then cells, then waves, then jobs.
 
     At most one report per batch. A report whose lease was lost changes nothing and is returned as stale.
-    Raises CellsAlreadyTerminal, and the transaction must be undone, when a cell under a current fence had a result.
+    Raises CellsAlreadyTerminal, and the transaction must be undone, if a cell under a current fence had a result.
     """
     ordered = sorted(reports, key=lambda report: report.batch.key)
     held = await _record_batches(connection, ordered)
@@ -219,14 +219,14 @@ async def _write_cells(connection: Connection, reports: Sequence[BatchReport]) -
 
 
 def is_dead_letter(cell: EndedCell) -> bool:
-    """Say whether another try might have succeeded: a request that the provider rejected for good is no dead letter."""
+    """Say whether another try might succeed: a request that the provider always rejects is no dead letter."""
     return cell.status == "failed" and (cell.error_retryable or cell.error_code == WORKER_LOST)
 
 
 async def _set_breakers(
     connection: Connection, reported: Sequence[BatchReport], written: Sequence[BatchReport]
 ) -> None:
-    """Open and close circuit breakers. A refusal counts under a stale lease too: it is about the pool."""
+    """Open and close circuit breakers. A refusal counts even under a stale lease, since it is about the pool."""
     opened = {report.batch.pool for report in written if report.resets_breaker}
     if opened:
         await circuit_breakers.reset_probed(connection, opened)
@@ -263,7 +263,7 @@ async def _advance_jobs(connection: Connection, written: Sequence[BatchReport], 
 
 
 def _order(due_again: BatchReport) -> tuple[int, int]:
-    """Return the lane and weight in which a batch is due again: a batch that yielded isn't behind first runs."""
+    """Return the lane and weight with which a batch is due again: a batch that yielded isn't behind first runs."""
     return (0, 1) if due_again.is_yielded else (1, RETRY_WEIGHT)
 
 
@@ -287,7 +287,7 @@ def _job_row(job_no: int, written: Sequence[BatchReport]) -> tuple[int, int, int
 async def recorded_cells(connection: Connection, reports: Sequence[BatchReport]) -> set[tuple[int, ...]]:
     """Return the keys (job_no, region_no, model_no, question_no) of the reported cells that are recorded already.
 
-    They have a result, or had another try than the reported one.
+    They have a result, or their last try isn't the reported one.
     """
     keys: list[tuple[object, ...]] = [(*cell[:4], None) for report in reports for cell in report.completed]
     keys += [(*cell[:4], cell.attempts_before) for report in reports for cell in report.ended]

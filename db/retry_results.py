@@ -1,4 +1,4 @@
-"""What the retries of all kinds answer: how many units were planned anew, and the job's state after it."""
+"""The result of a retry of any kind: the number of units planned anew, and the job's state."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +10,7 @@ from domain.errors import JobCancelled
 
 
 async def retry_result(connection: Connection, job_no: int, units_by_batch: Mapping[int, int]) -> Retried:
-    """Return the result of a retry that gave each of these batches so many units back."""
+    """Return the result of a retry that reopened these numbers of units by batch."""
     job = await read_job_state(connection, job_no)
     retried = sum(units_by_batch.values())
     return Retried(
@@ -25,14 +25,14 @@ async def retry_result(connection: Connection, job_no: int, units_by_batch: Mapp
 
 
 def foreseen(result: Retried) -> Retried:
-    """Return the result of a retry, given what it would find."""
+    """Return the result that a retry would have, from its preview."""
     if result.is_queued:
         return replace(result, status="queued")
     return replace(result, status="running") if result.retried else result
 
 
 async def refuse_cancelled(connection: Connection, job_no: int) -> None:
-    """Raise JobCancelled where the job was cancelled."""
+    """Raise JobCancelled if the job was cancelled."""
     if (await read_job_state(connection, job_no)).status == "cancelled":
         raise JobCancelled(
             "The job was cancelled, and nothing of it runs again. Submit it again, without its id or under another one."

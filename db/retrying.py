@@ -1,4 +1,4 @@
-"""Retry of a job: what failed of it is planned anew, as its kind does that; all else stays as it is."""
+"""Retry of a job: its failed work is planned anew, as its kind does that; everything else stays unchanged."""
 
 from collections.abc import Mapping
 
@@ -19,9 +19,9 @@ async def retry_job(
     *,
     kinds: Mapping[str, StoredKind] = KINDS,
 ) -> Retried:
-    """Plan what failed of a job anew in the caller's transaction; its other units are the untouched ones.
+    """Plan a job's failed units anew in the caller's transaction; its other units stay unchanged.
 
-    Locks the job against other actions, then as its kind does. Pressed again, it finds nothing failed. Raises NotFound,
+    Locks the job against other actions, then as its kind does. A repetition finds nothing failed. Raises NotFound,
     JobCancelled, KindNotServed and LOCK_TIMED_OUT, and ParametersRejected for a filter that the job's kind can't have.
     """
     job_no = await lock_job(connection, tenant_no, job_id)
@@ -32,7 +32,7 @@ async def retry_job(
 async def preview_retry(
     engine: Engine, tenant_no: int, job_id: str, wanted: RetryFilter, *, kinds: Mapping[str, StoredKind] = KINDS
 ) -> Retried:
-    """Say what `retry_job` would do now, with the job's state after it, and do nothing. Raises as that."""
+    """Return the result that `retry_job` would have, without changes. Raises as `retry_job`."""
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
         return await kind_named(kinds, await kind_of(connection, job_no)).preview_retry(connection, job_no, wanted)

@@ -1,8 +1,8 @@
-"""Which schema a database has, and whether this release can work on it.
+"""The schema of a database, and whether this release can work on it.
 
-A release brings the schema of its newest migration. A schema says the oldest release that still works on it, by the
-migration that is the newest of that release: `oldest_served_schema()`. A release knows its own migrations only; one
-that it doesn't know, with a higher number than all of them, is of a later release.
+A release brings the schema of its newest migration. A schema names the oldest release that works on it by the newest
+migration of that release: `oldest_served_schema()`. A release knows only its own migrations; an unknown migration with
+a higher number is of a later release.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from db.engine import Connection
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """`revision` is None where no migration has run; `oldest_served` is read of the schema of a later release."""
+    """`revision` is None if no migration has run; `oldest_served` is set only for the schema of a later release."""
 
     revision: str | None
     oldest_served: str | None = None
@@ -30,7 +30,7 @@ class Schema:
 
     @property
     def mismatch(self) -> str | None:
-        """Why this release can't work on it and what to do; None if it can."""
+        """Why this release can't work on it, and the remedy; None if it can."""
         brought = brought_revision()
         if self.revision == brought:
             return None
@@ -47,7 +47,7 @@ class Schema:
 
 
 def migration_config() -> Config:
-    """Return where Alembic finds the migrations."""
+    """Return Alembic's configuration, with the folder of the migrations."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config

@@ -1,8 +1,8 @@
-"""The sessions of one pool: how they open, and how a silent session is found before it costs a minute.
+"""The sessions of a pool: opening them, and finding silent sessions early.
 
 A connection whose peer vanished (NAT, a load balancer, a lost host) looks like a connection whose statement is slow.
-Three checks distinguish them: an idle session is asked for a sign of life before it is lent, statements that are quick
-by nature have a limit of seconds, and after either failed, the server is asked what it does for the other sessions.
+Three checks distinguish them: an idle session is tested before it is lent, quick statements have a limit of seconds,
+and after a failure of either, the server is asked for the activity of the other sessions.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from db.connection_failures import OLDEST_VERSION, ServerTooOld
 from db.poolers import EXAMINE_SECONDS, apply_settings, examine, is_pooled
 
 IDLE_CHECK_SECONDS = 1.0
-"""A session that was used so lately is taken for alive."""
+"""A session that was used within this time counts as alive."""
 ANSWER_SECONDS = 1.0
 STUCK_SECONDS = 2.0
-"""For so long the server has waited for us, and we for it, before a session counts as silent."""
+"""How long server and client wait for each other before a session counts as silent."""
 LONGEST_PAUSE_SECONDS = 15.0
-"""Between two questions what the server does for a statement that is slow."""
+"""The longest pause between two checks of a slow statement."""
 _ACTIVE = """
 SELECT pid
 FROM pg_stat_activity
@@ -33,11 +33,11 @@ WHERE pid = ANY($1) AND (state = 'active' OR state_change > clock_timestamp() - 
 
 
 _pools: "WeakSet[Sessions]" = WeakSet()
-"""All of this process: what one of them finds silent, those beside it at the same server are likely to be."""
+"""All pools of this process: if a session of one is silent, those of others at the same server probably are, too."""
 
 
 class Sessions:
-    """Opens the sessions of one pool and watches over them. `settings` hold in each of their transactions.
+    """Opens and monitors the sessions of a pool. `settings` hold in each of their transactions.
 
     `on_events` is called after each commit of a unit that wrote events.
     """
@@ -87,7 +87,7 @@ class Sessions:
             raise
 
     async def is_sound(self, session: Session) -> bool:
-        """Say whether a session may be lent; one that lay idle is asked."""
+        """Say whether a session may be lent; an idle session is tested."""
         if session.is_closed() or session.opened_at < self.suspect_since:
             return False
         if time.monotonic() - session.idle_since < IDLE_CHECK_SECONDS:
@@ -100,12 +100,12 @@ class Sessions:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             return False
         except asyncio.CancelledError:
-            session.terminate()  # the answer may still come, to the session's next user
+            session.terminate()  # a late answer would reach the session's next user
             raise
         return True
 
     def lend(self, session: Session, seconds: float | None) -> None:
-        """Set the limit of a session's statements for as long as it is lent."""
+        """Set the limit of a session's statements while it is lent."""
         session.limit_statements(seconds or self._command_seconds)
         session.has_written_events = False
 
@@ -115,10 +115,10 @@ class Sessions:
         session.idle_since = time.monotonic()
 
     def suspect(self) -> None:
-        """Replace every session that is open by now, since one of them gave no sign of life.
+        """Replace every open session, since one of them didn't respond.
 
-        Those of other pools of this process at the same server are replaced too. One in use goes on where the server
-        says that it is at work for it.
+        Sessions of other pools of this process at the same server are replaced, too. A session in use stays if the
+        server reports activity for it.
         """
         pools = [pool for pool in _pools if pool.loop is self.loop and pool.dialer.info == self.dialer.info]
         for pool in pools:
@@ -127,7 +127,7 @@ class Sessions:
             self._asking = asyncio.get_running_loop().create_task(self._end_stuck(pools))
 
     async def _end_stuck(self, pools: "list[Sessions]") -> None:
-        """Ask until none of those that wait by now waits any longer: a statement may just have begun."""
+        """Check until none of the sessions that wait now still waits: a statement may just have begun."""
         pause = STUCK_SECONDS
         suspected = [session for pool in pools for session in pool.opened if session.opened_at < self.suspect_since]
         while True:
@@ -138,13 +138,13 @@ class Sessions:
                 return
             active = await self._ask_for_active(list(waiting))
             for pid, session in waiting.items():
-                # Behind a pooler the number isn't the server's, so the limit of the statement decides.
+                # Behind a pooler the process id isn't the server's, so only the statement's limit applies.
                 if pid not in active and session.is_waiting_before(since) and not is_pooled(session):
                     session.terminate()
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _ask_for_active(self, pids: list[int]) -> set[int]:
-        """Return those that the server works for, or worked for lately; none where it can't be asked."""
+        """Return the process ids that the server works for, or did lately; none if it doesn't answer."""
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             asked = await self.dialer.open(settings=self._name, command_seconds=ANSWER_SECONDS)
             try:

@@ -1,4 +1,4 @@
-"""Submissions: the facts that decide them, the locks that put one of several equal ones first, and their ledger."""
+"""Submissions: looking up the facts that decide them, locking out equal ones, and their ledger."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from db.engine import Connection, statement
 from domain.spec import CellPlan
 
 UNIQUE_VIOLATION = UniqueViolationError
-"""Raised where a writer outside this protocol inserted the same job, id or key first."""
+"""Raised if a writer outside this protocol inserted the same job, id or key first."""
 
 LOCK_TIMED_OUT = LockNotAvailableError
-"""Raised where a statement waited too long for a writer outside this protocol, or for a table."""
+"""Raised if a statement waited too long for a writer outside this protocol, or for a table."""
 NO_CELLS = CellPlan((), (), (), (), min_success_rate=1.0)
-"""What is stored of a job that is counted when it is coordinated."""
+"""The cells stored for a job that is counted when it is coordinated."""
 OWN_LOCK_TIMEOUT = "2s"
-"""For the rows that only this process writes: its other transactions hold them until they are committed."""
+"""The limit of waits for rows that only this process writes; its other transactions hold them until they commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The keys of a look-up: an Idempotency-Key and a job id if there are any, and a content."""
+    """The keys of a look-up: an Idempotency-Key and a job id, if given, and a content hash."""
 
     key: str | None
     id: str | None
@@ -34,9 +34,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a look-up found: the key's first response, the job with the id, the active or recent job with the spec hash.
+    """The result of a look-up: the key's first response, the job with the id, the active or recent equal job.
 
-    `previous_…` are of the last job with the spec hash that ended and isn't joined any more, without that with the id.
+    `previous_…` describe the last job with the spec hash that ended and isn't joined any more, other than the job with
+    the id.
     """
 
     key_request: str | None
@@ -71,8 +72,8 @@ class SubmittedJob:
 class NewJob:
     """A job to store; `submitted`, `spec` and `normalization` are JSON text.
 
-    One without `cells` is counted when it is coordinated. It was understood under `configuration_no` and may be
-    answered by `identity_nos`.
+    A job without `cells` is counted when it is coordinated. It was normalized under `configuration_no` and may be
+    served by `identity_nos`.
     """
 
     id: str
@@ -107,7 +108,8 @@ class LedgerRow:
 class FirstResponse:
     """The first response to the `request` (method and path) that came with a key.
 
-    A submission's is kept without its spec, and `submitted` only where it isn't the job's own; only it names a job.
+    The response to a submission is stored without its spec, and `submitted` only if it differs from the job's; only
+    submissions name a job.
     """
 
     key: str
@@ -120,7 +122,7 @@ class FirstResponse:
 
 
 def lock_key(kind: str, tenant_no: int, value: str) -> int:
-    """Return the number of the advisory lock of an Idempotency-Key, an id or a spec hash of a tenant."""
+    """Return the advisory lock's number for an Idempotency-Key, an id or a spec hash of a tenant."""
     digest = blake2b(f"{kind}\0{tenant_no}\0{value}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)
 
@@ -133,7 +135,7 @@ async def look_up(
     keep_hours: float,
     recent_seconds: float,
 ) -> list[Known]:
-    """Return what is known for each, in order, from committed rows and without a lock."""
+    """Return the facts for each, in order, from committed rows and without locks."""
     rows = await connection.fetch(
         statement("look_up_submissions"),
         tenant_no,
@@ -148,7 +150,7 @@ async def look_up(
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """The advisory locks that a transaction got, whether the configuration stays until its end, and its time."""
+    """The advisory locks that a transaction got, whether the configuration is locked until its end, and its time."""
 
     free: frozenset[int]
     is_configuration_kept: bool
@@ -156,11 +158,11 @@ class Locked:
 
 
 async def try_locks(connection: Connection, keys: Iterable[int], lock_timeout: str) -> Locked:
-    """Take the advisory locks that are free, until the transaction's end, the configuration's (shared) among them.
+    """Take the free advisory locks, and a shared lock of the configuration, until the transaction's end.
 
     Never waits. A lock that isn't free decides nothing: look up again once its holder has committed. The configuration
-    isn't kept while another one is being applied. Any other lock that the transaction then has to wait for raises
-    LOCK_TIMED_OUT after `lock_timeout`: no transaction of this protocol is ever waited for.
+    isn't locked while another one is being applied. Any later wait for a lock raises LOCK_TIMED_OUT after
+    `lock_timeout`: no transaction of this protocol has to be waited for.
     """
     row = await connection.fetchrow(
         statement("lock_submission_keys"), sorted(set(keys)), lock_timeout, CONFIGURATION_LOCK
@@ -170,14 +172,14 @@ async def try_locks(connection: Connection, keys: Iterable[int], lock_timeout: s
 
 
 async def wait_for_own_rows(connection: Connection) -> None:
-    """Let the rest of the transaction wait as long as another one of this process may take to commit."""
+    """Extend the lock timeout to the time that another transaction of this process may take to commit."""
     await connection.execute(f"SET LOCAL lock_timeout = '{OWN_LOCK_TIMEOUT}'")
 
 
 def timed_out_on_a_row(error: LOCK_TIMED_OUT) -> bool:
-    """Return whether LOCK_TIMED_OUT came of a row that one submission needs, not of a table that all need.
+    """Return whether LOCK_TIMED_OUT is about a row that one submission needs, and not about a table that all need.
 
-    PostgreSQL says in which row of which relation it waited, and nothing of the kind about a table.
+    PostgreSQL's message names the row and its relation, but not for a table's lock.
     """
     return getattr(error, "context", None) is not None
 
@@ -185,8 +187,8 @@ def timed_out_on_a_row(error: LOCK_TIMED_OUT) -> bool:
 async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[NewJob]) -> dict[str, int]:
     """Store these jobs as queued, in the caller's transaction; return their keys by id.
 
-    Raises UNIQUE_VIOLATION if one exists, and ConfigurationChanged where one was normalized under another configuration
-    than that in force; the transaction must be undone then.
+    Raises UNIQUE_VIOLATION if a job exists, and ConfigurationChanged if a job was normalized under a configuration that
+    isn't in force; then the transaction must be undone.
     """
     rows = [
         (
@@ -258,7 +260,7 @@ async def count_submissions(connection: Connection, job_nos: Iterable[int]) -> d
 
 
 async def load_submitted_jobs(connection: Connection, job_nos: Iterable[int]) -> dict[int, SubmittedJob]:
-    """Return these jobs as a matching submission shows them."""
+    """Return these jobs with the columns that a submission's response shows."""
     rows = await connection.fetch(statement("load_submitted_jobs"), sorted(set(job_nos)))
     return {row["job_no"]: SubmittedJob(*row) for row in rows}
 
@@ -270,11 +272,11 @@ async def count_backlog(connection: Connection, limit: int) -> int:
 
 
 def _text_array(values: Sequence[str]) -> str:
-    """Return the array's literal: arrays of arrays of different lengths can't be bound as one parameter."""
+    """Return an array literal: arrays of different lengths can't be bound as one parameter."""
     quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
     return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
 
 
 def _int_array(values: Sequence[int]) -> str:
-    """Return the array's literal, likewise."""
+    """Return an array literal of integers, for the same reason."""
     return "{" + ",".join(map(str, values)) + "}"

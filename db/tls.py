@@ -13,7 +13,7 @@ FOLDER = ".postgresql"
 
 
 class _Context(ssl.SSLContext):
-    """A context that names and verifies one host, whichever address of it is connected to."""
+    """A context that names and verifies a host, independent of the address in use."""
 
     host_name = ""
 
@@ -22,9 +22,9 @@ class _Context(ssl.SSLContext):
 
 
 def tls_ladder(info: ConnectionInfo, host: Host) -> Sequence[ssl.SSLContext | None]:
-    """Return the ways to try in turn at one address: None is without TLS. Raises WrongConnectionString.
+    """Return the TLS contexts to try in turn at an address; None is without TLS. Raises WrongConnectionString.
 
-    Reads the certificates that are named, each time, so that renewed ones count at the next connection.
+    Reads the named certificates each time, so that renewed ones apply to the next connection.
     """
     parameters = info.parameters
     mode = parameters.get("sslmode") or ("verify-full" if parameters.get("sslrootcert") == "system" else "prefer")
@@ -62,7 +62,7 @@ def _set_versions(context: ssl.SSLContext, parameters: Mapping[str, str]) -> Non
 
 
 def _trust(context: ssl.SSLContext, parameters: Mapping[str, str], mode: str) -> None:
-    """Verify the server's certificate; `require` does only where there is a root certificate to verify it by."""
+    """Verify the server's certificate; `require` does so only if there is a root certificate."""
     root = parameters.get("sslrootcert") or ""
     if root == "system":
         context.load_default_certs()
@@ -96,7 +96,7 @@ def _load_revocations(context: ssl.SSLContext, parameters: Mapping[str, str]) ->
 
 
 def _show_certificate(context: ssl.SSLContext, parameters: Mapping[str, str]) -> None:
-    """Load our own certificate, for a server that asks for one."""
+    """Load the client certificate, for a server that asks for it."""
     certificate = parameters.get("sslcert") or _existing("postgresql.crt")
     if not certificate:
         return

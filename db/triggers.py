@@ -1,4 +1,4 @@
-"""Triggers of coordination: the list of a job's, and the one that a person sets off."""
+"""Triggers of coordination: listing a job's triggers, and the manual trigger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ SHOWN_WAVES = 200
 
 @dataclass(frozen=True, slots=True)
 class TriggerRead:
-    """What asked for a job's coordination and what it came to; `worker` is the process that recorded the outcome."""
+    """A trigger of a job's coordination and its outcome; `worker` is the process that recorded the outcome."""
 
     trigger_no: int
     source: str
@@ -32,7 +32,7 @@ class TriggerRead:
 
 @dataclass(frozen=True, slots=True)
 class Triggered:
-    """A manual trigger: open while its job waits to be planned, else joined to the waves that are there."""
+    """A manual trigger: open while its job waits to be planned, else joined to the existing waves."""
 
     job_no: int
     trigger: TriggerRead
@@ -40,7 +40,7 @@ class Triggered:
 
     @property
     def is_open(self) -> bool:
-        """Whether the coordination that it asked for is still to come."""
+        """Whether its coordination is still to come."""
         return self.trigger.outcome is None
 
 
@@ -59,9 +59,9 @@ async def list_triggers(engine: Engine, tenant_no: int, job_id: str, *, after: i
 
 
 async def trigger_manually(connection: Connection, tenant_no: int, job_id: str, worker_no: int) -> Triggered | None:
-    """Record a manual trigger under its job's lock, in the caller's transaction; None where there is no such job.
+    """Record a manual trigger under its job's lock, in the caller's transaction; None for an unknown job.
 
-    The lock makes it wait for a coordination that is being written, which it then joins. A rescheduled import is
+    The lock makes it wait for a coordination that is being written, which it then joins. A rescheduled import becomes
     due at once.
     """
     job = await connection.fetchrow(statement("lock_job_by_id"), tenant_no, job_id)

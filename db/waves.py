@@ -1,4 +1,4 @@
-"""Waves and batches of a job, as they stand."""
+"""Reading the waves and batches of a job."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from domain.errors import NotFound
 
 @dataclass(frozen=True, slots=True)
 class WaveRead:
-    """A wave and how many of its batches are in which state."""
+    """A wave with its batches counted by state."""
 
     wave_no: int
     level: int
@@ -54,7 +54,7 @@ class BatchRead:
 
 
 async def list_waves(engine: Engine, tenant_no: int, job_id: str, *, after: int, limit: int) -> Slice[WaveRead]:
-    """Return a job's waves in order, from above the number `after` on; raise NotFound where there is no such job."""
+    """Return a job's waves in order, with numbers above `after`; raise NotFound for an unknown job."""
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
         rows = await read_waves(connection, job_no, after=after, limit=limit + 1)
@@ -70,9 +70,9 @@ async def read_waves(connection: Connection, job_no: int, *, after: int, limit: 
 async def list_batches(
     engine: Engine, tenant_no: int, job_id: str, wave_no: int, *, after: int, limit: int, status: str | None = None
 ) -> Slice[BatchRead]:
-    """Return a wave's batches in order, those in one state if one is given.
+    """Return a wave's batches in order, filtered by state if given.
 
-    Raises NotFound where there is no such job or wave.
+    Raises NotFound for an unknown job or wave.
     """
     job_no = await find_job(engine, tenant_no, job_id)
     batches = (

@@ -1,4 +1,4 @@
-"""The processes that serve: numbers, heartbeats, snapshots of histograms; and the sums of those that stopped."""
+"""The register of processes: numbers, heartbeats, snapshots of histograms, and the sums of stopped processes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ import orjson
 from db.engine import Connection, repeats, statement
 
 REPEATS = "repeats"
-"""Where a snapshot holds how often a unit was repeated, by conflict."""
+"""The place of repeated units, by conflict, in a snapshot."""
 
 
 FOLDED_NO = 0
-"""The number under which stopped processes are summed up; it is no process'."""
+"""The number of the row that sums up stopped processes."""
 FOLDED = '{"folded":true}'
-"""In place of the snapshot of a process that was added to these sums."""
+"""Replaces the snapshot of a process that was added to these sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A process's report of its configuration: `config_file` is none, same or differs; `not_served` why, by name."""
+    """A process's standing towards the configuration: `config_file` is none, same or differs; `not_served` has why."""
 
     version: str | None = None
     configuration_no: int | None = None
@@ -36,7 +36,7 @@ class Standing:
     not_served: Mapping[str, str] = field(default_factory=dict)
 
     def columns(self) -> tuple[str | None, int | None, str, str]:
-        """Return it as the statements take it."""
+        """Return the parameters of the statements."""
         named = [{"name": name, "reason": reason} for name, reason in self.not_served.items()]
         return self.version, self.configuration_no, self.config_file, orjson.dumps(named).decode()
 
@@ -55,10 +55,10 @@ async def register(
 async def beat(
     connection: Connection, worker_no: int, *, running: int, metrics: dict[str, Any], standing: Standing = UNKNOWN
 ) -> bool:
-    """Say that this process is alive, what it serves, how many cells it has in hand, and what it measured so far.
+    """Record that this process is alive, its configuration, its cells in hand, and its measures so far.
 
-    Return False, having kept no measures, if the process was silent for so long that those it reported are in the sums
-    of the stopped: it has to forget what it measured, and `start_over` before the transaction ends.
+    Return False, without storing measures, if the process was silent for so long that its earlier measures were added
+    to the sums of stopped processes: it must clear its measures, and `start_over` before the transaction ends.
     """
     is_folded = await connection.fetchval(
         statement("beat_worker"), worker_no, running, _measured(metrics), FOLDED, *standing.columns()
@@ -67,13 +67,13 @@ async def beat(
 
 
 async def start_over(connection: Connection, worker_no: int) -> None:
-    """Let the process report measures again, from nothing on; forgets the repeats that this process counted."""
+    """Let the process report measures again, from zero; clears the repeats that it counted."""
     repeats.clear()
     await connection.execute(statement("reset_metrics"), worker_no)
 
 
 async def stop(connection: Connection, worker_no: int, *, metrics: dict[str, Any]) -> None:
-    """Say that this process ended in order."""
+    """Record that this process ended in order."""
     await connection.execute(
         statement("stop_worker"),
         worker_no,
@@ -83,29 +83,29 @@ async def stop(connection: Connection, worker_no: int, *, metrics: dict[str, Any
 
 
 async def snapshots(connection: Connection) -> list[dict[str, Any]]:
-    """Return what each process measured, and the sums of those that stopped."""
+    """Return each process's measures, and the sums of stopped processes."""
     rows = await connection.fetch(statement("list_metrics"), FOLDED)
     return [row["metrics"] for row in rows]
 
 
 async def lock_stopped(connection: Connection, *, silent_seconds: float, limit: int) -> Mapping[int, dict[str, Any]]:
-    """Lock processes that ended in order or gave no sign of life for so long; return what each measured, by number.
+    """Lock processes that ended, or were silent for `silent_seconds`; return their measures by number.
 
-    Passes over those that another process has locked.
+    Passes over rows that another process has locked.
     """
     rows = await connection.fetch(statement("lock_stopped_workers"), silent_seconds, limit, FOLDED)
     return {row["worker_no"]: row["metrics"] for row in rows}
 
 
 async def lock_folded(connection: Connection) -> dict[str, Any]:
-    """Lock the sums of stopped processes and return them; waits for the process that changes them just now."""
+    """Lock the sums of stopped processes and return them; waits for another process that is changing them."""
     await connection.execute(statement("enter_folded_worker"))
     metrics: dict[str, Any] = await connection.fetchval(statement("lock_folded_metrics"), FOLDED_NO)
     return metrics
 
 
 async def fold(connection: Connection, worker_nos: Sequence[int], *, metrics: dict[str, Any]) -> None:
-    """Add the counters of these processes to the sums of the stopped, and store `metrics` as what all those measured.
+    """Add the counters of these processes to the sums of stopped processes, and store `metrics` as their measures.
 
     Expects the locks of `lock_stopped` and `lock_folded`.
     """
@@ -114,11 +114,11 @@ async def fold(connection: Connection, worker_nos: Sequence[int], *, metrics: di
 
 
 async def live(connection: Connection, *, silent_seconds: float, role: str = "worker") -> list[dict[str, Any]]:
-    """Return the processes of this role that gave a sign of life within `silent_seconds`, oldest first."""
+    """Return the processes of this role with a heartbeat within `silent_seconds`, oldest first."""
     rows = await connection.fetch(statement("live_workers"), silent_seconds, role)
     return [dict(row) for row in rows]
 
 
 def _measured(metrics: dict[str, Any]) -> str:
-    """Return what a process measured, with the conflicts that its transactions met."""
+    """Return a process's measures, with the conflicts of its transactions."""
     return orjson.dumps({**metrics, REPEATS: dict(repeats)}).decode()

@@ -118,8 +118,7 @@ class SubmissionTransaction:
     async def _store(
         self, connection: Connection, tenant_no: int, looked_up: Sequence[Decided], lock_timeout: str, waits: Waits
     ) -> Stored:
-        """Store the decisions of the first look-up, and the submissions that a second one, under locks, confirms as
-        new.
+        """Store the decisions of the first look-up, and the submissions that a second, locked look-up confirms as new.
 
         A pause rejects only confirmed new submissions: earlier jobs are joined or answered again, paused or not.
         """

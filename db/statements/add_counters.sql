@@ -1,4 +1,4 @@
--- Add to this process's counters, in the transaction of what they count.
+-- Add to this process's counters, in the transaction of the counted work.
 INSERT INTO tallies (worker_no, series, labels, value)
 SELECT $1::int, i.series, i.labels, i.value
 FROM unnest($2::text[], $3::text[], $4::float8[]) AS i (series, labels, value)

@@ -1,4 +1,4 @@
--- Give the batches of jobs ($1) that were just taken over from before there was a configuration the identity they ask for.
+-- Give the batches of jobs ($1), which were just accepted under the first configuration, their identities.
 WITH wanted AS (
     SELECT
         b.job_no, b.batch_no,

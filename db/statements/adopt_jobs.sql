@@ -1,5 +1,5 @@
--- Let jobs that were accepted before there was a configuration run under the first one: those in $1, or all open ones where
--- that is NULL. A job that asks for what the first doesn't have is left as it is: no worker may run it.
+-- Accept jobs from before any configuration under the first one: those in $1, or all open jobs if that is NULL. A job
+-- that names a provider or source outside of it stays unchanged: no worker may run it.
 WITH first AS MATERIALIZED (
     SELECT c.configuration_no, c.is_simulated, c.identity_nos
     FROM configurations AS c

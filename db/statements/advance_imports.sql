@@ -1,9 +1,9 @@
--- Carry ended batches of imports up: waves first ($1 to $5), then jobs ($6 to $9), each by the counts it now has under
--- its row lock. So of two transactions that end a wave's last batches exactly one sees the end, opens the next wave
--- and makes its first batches ready, or ends the job. A failed wave opens nothing: later waves stay pending, and
--- another statement writes what failed.
--- Then write the event of this transaction ($10 is its source), and offer the batches that ended batches release ($11
--- to $13) and those due again ($14 to $19); they are offered because the last WHERE counts them.
+-- Advance imports after ends of batches: waves first ($1 to $5), then jobs ($6 to $9), each by its counts under its row
+-- lock. So of two transactions that end a wave's last batches exactly one sees the end of the wave; it opens the next
+-- wave and makes its first batches ready, or ends the job. A failed wave opens no other: later waves stay pending, and
+-- another statement records the failures. Then write the event of this transaction ($10 is its source), and offer the
+-- batches that ended batches release ($11 to $13) and those due again ($14 to $19). The last WHERE counts the offered
+-- batches, so that PostgreSQL runs the offers.
 WITH advanced_waves AS (
     UPDATE waves AS w
     SET open_batches = w.open_batches - i.ended,

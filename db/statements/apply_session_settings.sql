@@ -1,5 +1,5 @@
--- Say whether the server's process is the one ($1) that the client was given at the start, so that no pooler stands
--- between; if so, make the settings for the session's life. Behind a pooler nothing stays set.
+-- Return whether the server's process is that ($1) of the client's start, so that there is no pooler between them; if
+-- so, apply the settings to the session. Behind a pooler no setting is made.
 SELECT
     pg_backend_pid() = $1::int AS is_direct,
     count(set_config(s.name, s.value, pg_backend_pid() <> $1::int)) AS settings

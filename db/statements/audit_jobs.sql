@@ -1,8 +1,8 @@
--- Count what the jobs in $1 hold, from their executions, and compare it with what is kept. Everything but planned,
--- terminal, open, attempts, external_calls, incomplete, unconfirmed_region, simulated, superseded and unknown_configuration must be 0.
--- A job that ended before it was planned has no cells. A duplicate
--- may stand in for a missing cell in out_of_plan, but not in duplicates. The last try of a cell is in its own row where a
--- provider was asked: not while it waits, not when it was cancelled, given up or resolved by a person.
+-- Recount the jobs in $1 from their executions, and compare the results with the stored counts. Everything but planned,
+-- terminal, open, attempts, external_calls, incomplete, unconfirmed_region, simulated, superseded and
+-- unknown_configuration must be 0. A job that ended before it was planned has no cells. A duplicate
+-- may stand in for a missing cell in out_of_plan, but not in duplicates. The last try of a cell is in its own row if a
+-- provider was called: not while the cell waits, and not if it was cancelled, given up or resolved by a person.
 WITH audited_jobs AS MATERIALIZED (
     SELECT
         j.job_no, j.id, k.unit, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete,

@@ -1,6 +1,6 @@
--- Say that a process is alive, and what it serves; it is alive even if another process took it for stopped. What it
--- measured isn't stored where its earlier snapshot is in the sums of the stopped ($4 stands in its place): it would count
--- twice.
+-- Record that a process is alive, and the configuration that it serves; it is alive even if another process took it for
+-- stopped. Its measures aren't stored if its earlier snapshot was added to the sums of stopped processes ($4 replaces
+-- it): they would count twice.
 UPDATE workers
 SET
     heartbeat_at = now(), running = $2, stopped_at = NULL,

@@ -1,8 +1,8 @@
 -- Take the lease of an import's coordination, its job locked, for holder $2 of worker $3 and $4 seconds. Return no row
--- while another worker's lease runs, while another configuration than $5 is in force, or where the job was accepted
--- under an identity that this worker doesn't serve ($6). The former holder is fenced off.
--- The trigger is the retry that asked for the coordination, if one did; else `initial` for the first coordination of
--- all, and `fallback` for a coordination that follows a lost lease or a failed try.
+-- while another worker's lease runs, unless configuration $5 is in force, or if the job was accepted under an identity
+-- that this worker doesn't serve ($6). The former holder is fenced off. The trigger is the retry that requested the
+-- coordination, if any; else `initial` for the job's first coordination, and `fallback` after a lost lease or a failed
+-- try.
 WITH taken AS (
     INSERT INTO imports (job_no, fence, holder, worker_no, lease_until, heartbeat_at)
     SELECT j.job_no, 1, $2::bigint, $3::int, now() + $4::float8 * interval '1 second', now()

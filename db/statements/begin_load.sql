@@ -1,7 +1,6 @@
--- Return which of these leases their holder still has, before rows are written under them; and whether an older import
--- ($6 is this one's generation of record set $5) may still write the same rows, so that rows found equal must get this
--- generation too.
--- Once that is false it stays false, and the statements after this see all that the older imports wrote.
+-- Return which of these leases still hold, before rows are written under them; and whether an older import ($6 is this
+-- import's generation of record set $5) may still write the same rows, so that unchanged rows must get this generation,
+-- too. Once that is false it stays false, and later statements see all rows of the older imports.
 SELECT
     b.job_no, b.batch_no, b.fence,
     EXISTS (

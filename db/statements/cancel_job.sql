@@ -1,8 +1,7 @@
--- End everything that is open of a job whose open batches this transaction has locked: cells, batches, waves, job,
--- each after what it holds, so that their times are in order. Return by pool how many units ended, which are cells or
--- batches, by the job's kind; nothing where nothing was open. A job that counts batches has no cells.
--- A holder's fence and token become stale with this, and so does what it reports later. A cell whose start was
--- committed may have been called: that try is kept, and how it ended is unknown.
+-- End all open work of a job whose open batches this transaction has locked: cells, batches, waves, job, in this order,
+-- so that their times are in order. Return the number of ended units (cells or batches, by the job's kind) by pool; no
+-- row if none was open. A job that counts batches has no cells. The holders' fences and tokens become stale, and so do
+-- their later reports. A cell whose start was committed may have been called: that try is kept, with an unknown end.
 WITH started_cells AS MATERIALIZED (
     SELECT e.region_no, e.model_no, e.question_no, e.attempts + 1 AS attempt_no, e.started_at, b.provider, b.identity_no
     FROM executions AS e

@@ -1,5 +1,5 @@
--- End a job that hasn't been planned; no row where it has been meanwhile. It has no cells, but counts them as
--- cancelled. A worker that coordinates it, an import, finds that its fence is stale.
+-- End a job that isn't planned yet; no row if it was planned meanwhile. It has no cells, but counts them as cancelled.
+-- A worker that coordinates it (an import) finds its fence stale.
 WITH cancelled_job AS (
     UPDATE jobs AS j
     SET status = 'cancelled',

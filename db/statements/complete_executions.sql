@@ -1,5 +1,5 @@
--- Write the answers of cells under a batch that this transaction has locked by its fence; return how many were open.
--- The guard is finished_at, not status: a status predicate in this join costs up to 341x on stale statistics.
+-- Record the answers of cells of a batch that this transaction has locked by its fence; return how many were open.
+-- The condition names finished_at, not status: with stale statistics a status predicate in this join costs up to 341x.
 WITH completed AS (
     UPDATE executions AS e
     SET status = 'completed',

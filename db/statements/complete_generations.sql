@@ -1,5 +1,5 @@
--- Record that these imports ($1), which this transaction ended, completed: no older import may be retried from here
--- on. A retry locks the same rows before it looks.
+-- Record that these imports ($1), which this transaction ended, completed: from now on no older import may be retried.
+-- A retry locks the same rows before it checks.
 WITH completed AS MATERIALIZED (
     SELECT t.record_set_no, max(t.generation) AS generation
     FROM record_types AS t

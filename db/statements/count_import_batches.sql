@@ -1,4 +1,4 @@
--- Record what was read of locked batches ($1 jobs, $2 batches), and their results.
+-- Record the row counts of locked batches ($1 jobs, $2 batches), and their results.
 UPDATE import_batches AS b
 SET rows_read = i.rows_read,
     rows_inserted = i.inserted,

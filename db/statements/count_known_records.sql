@@ -1,6 +1,6 @@
--- Count by batch which of the staged rows are there, which of those can't stay as they are, and which a newer import wrote
--- otherwise. To be written are those that differ, those of another batch of the same import, and in contested record sets ($1)
--- those that no import as new as this one has. Nothing is locked.
+-- Count by batch the staged rows that exist, those of them that must be updated, and those that differ in a newer
+-- import. Updated are rows that differ, rows of another batch of the same import, and in contested record sets ($1)
+-- rows that were written by older imports only. Locks nothing.
 SELECT
     s.job_no, s.batch_no, count(*)::int AS known,
     (count(*) FILTER (

@@ -1,7 +1,6 @@
 -- Count the calls that may be in flight in these pools: the permits of their batches. Permits of an expired lease
--- count too, until another worker takes the batch over: the holder may live, and renew it. A probe counts under a
--- lease in force only.
--- Calls in flight to an address that isn't configured any more take no permits of the new one.
+-- count, too, until another worker takes the batch over: the holder may be alive and renew it. A probe counts only
+-- under a valid lease. Calls in flight to a former address take no permits of the address that is configured now.
 SELECT
     i.provider, i.region, coalesce(sum(b.slots), 0)::int AS permits,
     count(*) FILTER (WHERE b.lease_until < now()) > 0 AS has_expired,

@@ -1,5 +1,5 @@
--- Carry a resolved cell up to its job ($2 says whether it completed; $3 is the source of the event, $4 its data). The
--- final status of a job that has ended follows from the cells again; any other status stays.
+-- Advance the job of a resolved cell ($2 says whether it completed; $3 is the source of the event, $4 its data). The
+-- final status of a job that has ended is derived from its cells again; any other status stays.
 WITH counted_job AS (
     UPDATE jobs AS j
     SET unknown = j.unknown - 1,

@@ -1,4 +1,5 @@
--- Delete the records of a set ($1) that will have the key of a newer one once these keys ($2) are those ($3); return how many.
+-- Delete the records of a set ($1) whose key will equal that of a newer record once keys $2 are renamed to $3; return
+-- how many.
 WITH rival_keys AS (
     SELECT n.spelled AS record_key, n.shared FROM unnest($2::text[], $3::text[]) AS n (spelled, shared)
     UNION

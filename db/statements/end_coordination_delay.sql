@@ -1,4 +1,4 @@
--- Let an import that was to be coordinated later be coordinated at once.
+-- End the delay of an import whose coordination was rescheduled.
 UPDATE imports AS i
 SET not_before = NULL
 WHERE i.job_no = $1 AND i.not_before IS NOT NULL

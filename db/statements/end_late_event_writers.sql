@@ -1,7 +1,7 @@
 -- End the sessions that hold back a committed event for more than $1 seconds since it was written, so that their
--- transaction is rolled back. A session that has committed and waits for a standby isn't ended: all other commits wait as well.
--- This user can't end sessions of other users. Return the sessions' names. They are found first: among the
--- conditions of one WHERE the server might try the ending before the others.
+-- transaction is rolled back. A session that has committed and waits for a standby isn't ended: all other commits wait
+-- as well. This user can't end sessions of other users. Return the sessions' names. They are selected first: PostgreSQL
+-- might evaluate pg_terminate_backend() before the other conditions of one WHERE.
 WITH late AS MATERIALIZED (
     SELECT a.pid, a.application_name AS name
     FROM event_writers AS w

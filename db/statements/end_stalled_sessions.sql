@@ -1,7 +1,7 @@
--- End the sessions of Breakwater's processes that wait for $1 seconds for the rest of a statement that their process began to
--- send; for $2 seconds where it is a copy, whose rows may come slowly. To the server such a session is active, so that no
--- limit for idle ones ends it, whatever rows it keeps locked. Return the sessions' names. They are found first: among the
--- conditions of one WHERE the server might try the ending before the others.
+-- End the sessions of Breakwater's processes that have waited for $1 seconds for the rest of a statement that their
+-- process began to send, or for $2 seconds for the rows of a copy. The server takes such a session for active, so no
+-- limit for idle sessions ends it, though it keeps rows locked. Return the sessions' names. They are selected first:
+-- PostgreSQL might evaluate pg_terminate_backend() before the other conditions of one WHERE.
 WITH stalled AS MATERIALIZED (
     SELECT a.pid, a.application_name AS name
     FROM pg_stat_activity AS a

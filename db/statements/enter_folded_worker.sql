@@ -1,4 +1,4 @@
--- Enter the row that stands for all stopped processes, if it isn't there. It never counts as alive: its heartbeat is
+-- Enter the row that sums up stopped processes, if it is missing. It never counts as alive: its heartbeat is
 -- of 1970.
 INSERT INTO workers (worker_no, id, role, pid, host, started_at, heartbeat_at)
 OVERRIDING SYSTEM VALUE

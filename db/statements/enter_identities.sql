@@ -1,4 +1,4 @@
--- Enter identities that aren't known yet, and return the number of each. The caller holds the configuration's lock.
+-- Enter new identities, and return the number of each. The caller holds the configuration's lock.
 WITH wanted AS MATERIALIZED (
     SELECT i.*
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[])

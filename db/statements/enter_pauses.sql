@@ -1,5 +1,5 @@
--- Enter what the configuration says of regions and providers. It counts where it is new or says another thing than
--- before; else what a person pressed since then stands. A state that this changes is recorded like a press.
+-- Enter the configured pauses of regions and providers. A pause counts if it is new or has changed in the
+-- configuration; else a person's later pause or resume stands. A state that this changes is recorded as an operation.
 WITH entered AS (
     INSERT INTO pauses (kind, name, is_paused, configured, changed_by)
     SELECT i.kind, i.name, i.is_paused, i.is_paused, 'configuration'

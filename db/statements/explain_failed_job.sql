@@ -1,4 +1,4 @@
--- Say in a job's error what failed; its state and code stay.
+-- Set the detail of a failed job's error; its state and code stay.
 UPDATE jobs AS j
 SET error_detail = $2
 WHERE j.job_no = $1

@@ -1,5 +1,5 @@
--- End an import that can't be coordinated, its job and coordination locked, with the reason ($2, $3); $4 is the
--- event's source. No batch was planned, so no row is to blame. Every trigger that waited for it has failed with it.
+-- End an import that can't be coordinated, with its job and coordination locked, for the reason ($2, $3); $4 is the
+-- event's source. No batch was planned. Every trigger that waited for it fails with it.
 WITH ended_job AS (
     UPDATE jobs AS j
     SET status = 'failed',

@@ -1,7 +1,7 @@
--- End cells without an answer, as failed or unknown, under a batch that this transaction has locked; return how many
--- were open. A cell that ends without a try of its own ($14 is 0) never started; a cell whose start isn't known here
--- started when its row says. A repeated flush, whose first commit was lost on the way, doesn't write a cell again that
--- was tried or planned anew since ($13).
+-- End cells without an answer, as failed or unknown, of a batch that this transaction has locked; return how many were
+-- open. A cell that ends without a try of its own ($14 is 0) never started; without a start in the parameters, the
+-- row's start counts. If a flush is repeated because the acknowledgement of its commit was lost, it skips cells that
+-- were tried or planned anew since ($13).
 WITH failed AS (
     UPDATE executions AS e
     SET status = i.status,

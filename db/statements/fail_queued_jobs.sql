@@ -1,4 +1,4 @@
--- End queued jobs that can't be planned, each with its reason; no cell ran, so there is no row to blame.
+-- End queued jobs that can't be planned, each with its reason. They have no cells.
 WITH ended_jobs AS (
     UPDATE jobs AS j
     SET status = 'failed',

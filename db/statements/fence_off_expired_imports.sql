@@ -1,5 +1,5 @@
--- Fence off the coordinators of other imports that share a record type with import $1, where their lease ran out:
--- their survey is older than this import's. Nothing else changes; a worker takes those imports over as before.
+-- Fence off the coordinators of other imports with a record type of import $1 whose lease ran out: their survey is
+-- older than this import's. Workers take those imports over as usual.
 UPDATE imports AS i
 SET fence = i.fence + 1
 WHERE i.holder IS NOT NULL AND i.lease_until < now() AND i.job_no <> $1

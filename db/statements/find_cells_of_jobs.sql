@@ -1,6 +1,6 @@
 -- Find the cells of a tenant ($1) in a state ($2, NULL for any) over all its jobs: the newest job first, in plan order
--- within each, after the cell ($3 job, $4 region, $5 model, $6 question), up to $7. The counts that a job keeps say
--- which jobs have such cells, so that those without are passed over by an index.
+-- within each, after the cell ($3 job, $4 region, $5 model, $6 question), up to $7. By the jobs' stored counts an index
+-- passes over jobs without such cells.
 SELECT j.job_no, cell.region_no, cell.model_no, cell.question_no
 FROM (
     (

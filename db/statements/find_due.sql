@@ -1,15 +1,13 @@
 -- Find the batches that are due, by virtual finish time, of the identities ($1) that this worker serves in pools ($2
--- providers, $3 regions) under configuration $4, up to $5 batches of each; nothing where another configuration is in
--- force. What is paused is passed over. One row says how many ready rows were removed; without a batch its other
--- columns are null.
--- Locks ready and batch rows only, passing over locked ones. A ready row whose batch can't be claimed is dropped; a
--- ready row whose batch is locked stays. A batch whose lease ran out is found too, except a batch of this worker
--- itself ($6 are the holders it has in hand), which will renew the lease; and nothing of the jobs ($9) on its skip
--- list.
--- Where calls are counted ($7), a job with a limit of its own is passed over unless this transaction has locked its
--- limit ($8) and it has room; a batch that is taken over brings its permits. OFFSET 0 keeps the planner from counting
--- for jobs without a limit, and IS NOT DISTINCT FROM from looking for a pool rather than for the order within an
--- identity: identities are served in turn, in any order.
+-- providers, $3 regions) under configuration $4, up to $5 batches of each; nothing if another configuration is in
+-- force. Paused work is passed over. One row has the number of removed ready rows; without a batch its other columns
+-- are null. Locks ready and batch rows only, passing over locked ones. A ready row whose batch can't be claimed is
+-- dropped; a ready row whose batch is locked stays. A batch whose lease ran out is found, too, unless this worker holds
+-- it ($6 are its holders) and will renew the lease. Jobs ($9) on the worker's skip list are passed over. If calls are
+-- counted ($7), a job with a limit of its own is passed over unless this transaction has locked its limit ($8) and it
+-- has room; a batch that is taken over brings its permits. OFFSET 0 keeps the planner from counting for jobs without a
+-- limit. IS NOT DISTINCT FROM keeps it from an index by pool, and so on the index with the order within an identity;
+-- identities are served one after another, in any order.
 WITH due AS MATERIALIZED (
     SELECT r.job_no, r.batch_no, r.identity_no, r.queued_at, r.turn, r.job_room
     FROM unnest($1::int[], $2::text[], $3::text[]) AS served (identity_no, provider, region)

@@ -1,5 +1,5 @@
--- Find the open transaction behind which most events wait for it: its session, or the name under which it is prepared; and
--- how long ago the first of them that is committed was written. No row where no committed event waits.
+-- Find the open transaction behind which most events wait for it: its session, or the name under which it is prepared;
+-- and how long ago the first of them that is committed was written. No row where no committed event waits.
 SELECT
     a.application_name AS session, w.pid, p.gid AS prepared,
     extract(EPOCH FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8 AS open_seconds,

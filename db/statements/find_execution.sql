@@ -1,4 +1,4 @@
--- Say whether a cell is planned.
+-- Return whether a cell is planned.
 SELECT EXISTS (
     SELECT
     FROM executions AS e

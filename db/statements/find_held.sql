@@ -1,4 +1,4 @@
--- Return which of these leases their holder still has.
+-- Return which of these leases still hold.
 SELECT b.job_no, b.batch_no, b.fence
 FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) AS i (job_no, batch_no, fence, holder)
 JOIN batches AS b USING (job_no, batch_no)

@@ -1,5 +1,5 @@
--- Find what keeps a job's work from being started, for each provider in a region that it has open work for: those of
--- its open batches ($1), or before it is planned those that its spec names ($2 providers, $3 regions).
+-- Find the holds of each provider and region with open work of a job: those of its open batches ($1), or, before it is
+-- planned, those of its spec ($2 providers, $3 regions).
 SELECT
     open.provider, open.region,
     in_region.changed_at AS region_paused_at, in_region.changed_by AS region_paused_by,

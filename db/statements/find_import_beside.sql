@@ -1,5 +1,5 @@
--- Find another import that is being coordinated or runs, and shares a record type with import $1 whose source has no snapshot
--- here or there.
+-- Find another import that is being coordinated or runs, and shares a record type with import $1 whose source has no
+-- snapshot in one of the two.
 WITH own_types AS MATERIALIZED (
     SELECT s.tenant_no, s.dataset, s.record_type, s.has_snapshot
     FROM import_sources($1) AS s

@@ -1,5 +1,5 @@
--- Find the import that import $1 has to wait for, if there is one: of those that share a record type with it the last that
--- waits and comes before it by virtual finish time; else an import that runs, unless the sources of both have snapshots;
+-- Find the import that import $1 has to wait for, if any. Among imports that share a record type with it: the last
+-- waiting import before it by virtual finish time; else a running import, unless the sources of both have snapshots;
 -- else the import that is being coordinated.
 WITH own_types AS MATERIALIZED (
     SELECT s.tenant_no, s.dataset, s.record_type, s.has_snapshot

@@ -1,4 +1,4 @@
--- Find out whether an import ($1) failed before it had any wave; with the code $2, unless that is NULL.
+-- Return whether an import ($1) failed before it had any wave; with the code $2, unless that is NULL.
 SELECT j.job_no
 FROM jobs AS j
 WHERE j.job_no = $1 AND j.kind = 'import' AND j.status = 'failed'

@@ -1,5 +1,5 @@
--- Lock batches of jobs of kind $2 that never began and whose job's queue timeout has passed, a page at a time, those too
--- whose claim for that was lost; they need no pool's room.
+-- Lock batches of jobs of kind $2 that never began and whose job's queue timeout has passed, a page at a time,
+-- including those whose earlier claim for that was lost. They need no room in a pool.
 SELECT b.job_no, b.batch_no
 FROM batches AS b
 JOIN jobs AS j USING (job_no)

@@ -1,7 +1,7 @@
--- List what has been due for at least $1 seconds: queued jobs, imports whose coordinator's lease ran out (however long
--- it has been at work) and ready batches, longest first. Work held on purpose isn't owed: accepted under what isn't
+-- List work that has been due for at least $1 seconds: queued jobs, imports whose coordinator's lease ran out (since
+-- any time) and ready batches, longest first. Work that is held isn't owed: accepted under an identity that isn't
 -- configured any more, waiting for another import, paused, behind an open circuit breaker, or at a limit of calls in
--- flight, where freed calls wake a worker.
+-- flight, where released permits wake a worker.
 WITH current AS MATERIALIZED (
     SELECT current_identities() AS identity_nos
 ), held_pools AS MATERIALIZED (

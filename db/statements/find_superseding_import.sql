@@ -1,4 +1,4 @@
--- Find the newest import that completed after import $1 was numbered, of a record type that batches of this are still to
+-- Find the newest completed import with a higher generation than import $1 of a record type that import $1 still has to
 -- write; its id is NULL once it is deleted.
 SELECT t.id AS record_type, t.generation, s.completed_generation, j.id AS job_id
 FROM record_types AS t

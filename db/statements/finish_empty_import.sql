@@ -1,4 +1,4 @@
--- End an import that has no batches: nothing to read is complete, unless it couldn't be read to its end.
+-- End an import without batches: it completed, unless a source couldn't be read to its end.
 WITH ended_job AS (
     UPDATE jobs AS j
     SET status = CASE

@@ -1,5 +1,5 @@
--- Return a batch of these identities ($1) in pools ($2 providers, $3 regions) that is due, that no transaction is
--- claiming right now, and whose job isn't at its limit.
+-- Return a due batch of these identities ($1) in pools ($2 providers, $3 regions) that no transaction is claiming, and
+-- whose job isn't at its limit.
 WITH held_jobs AS MATERIALIZED (
     SELECT l.job_no FROM jobs_at_limit AS l
 )

@@ -1,4 +1,4 @@
--- Move the counters of processes $1 to those of $2, in one statement: a sum over all sees each of them once.
+-- Move the counters of processes $1 to those of $2, in one statement, so that a sum over all counts each exactly once.
 WITH moved AS (
     DELETE FROM tallies AS t
     WHERE t.worker_no = ANY($1::int[])

@@ -1,5 +1,5 @@
--- Let what waits of open jobs that were accepted anew be run by the identity that they are accepted under now. What a
--- worker holds ends under the former one; what it leaves open is due under that, until this is run again.
+-- Give waiting batches of open jobs that were accepted anew the new identities. Batches that a worker holds end under
+-- the former identity; if they are released, they are due under it until this statement runs again.
 WITH misplaced AS MATERIALIZED (
     SELECT b.job_no, b.batch_no, b.status, n.identity_no
     FROM jobs AS j

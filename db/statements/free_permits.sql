@@ -1,5 +1,5 @@
--- Release the permits of batches that still have rows to write and no more to read, where fence and holder still hold.
--- A locked batch isn't waited for: another transaction is ending it, and its permits go with its end.
+-- Release the permits of batches that were read and have rows to write, if fence and holder still hold. It doesn't wait
+-- for a locked batch: another transaction is ending it, and with it its permits.
 WITH free AS MATERIALIZED (
     SELECT b.job_no, b.batch_no
     FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) AS i (job_no, batch_no, fence, holder)

@@ -1,4 +1,4 @@
--- Let batches whose leases hold have more calls in flight; return how many each has now.
+-- Give batches whose leases hold more permits; return each batch's permits.
 UPDATE batches AS b
 SET slots = b.slots + i.more
 FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[], $5::int[]) AS i (job_no, batch_no, fence, holder, more)

@@ -1,6 +1,6 @@
 -- Renew the lease of the leader of this fence ($2), and keep other workers from leading until the transaction's end.
--- Finds nothing once another worker has led, or while it takes over: never waits. A lease that ran out and that no
--- worker took is still held.
+-- Returns no row once another worker has led, or while it takes over; never waits. An expired lease that no worker took
+-- still holds.
 WITH own AS (
     SELECT l.duty FROM leaders AS l WHERE l.duty = $1 AND l.fence = $2 FOR NO KEY UPDATE SKIP LOCKED
 )

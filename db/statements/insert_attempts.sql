@@ -1,7 +1,7 @@
 -- Record tries that ended without ending their cells, and count them on the cells; return how many cells were open. A
--- try that is recorded already, by a flush whose commit was lost on the way, isn't counted again. The start mark and
--- the provider that was asked are cleared: the cell is planned again, due in `wait_seconds`. A definitive answer gives
--- the next call a new key.
+-- try that an earlier flush recorded, whose acknowledgement was lost, isn't counted again. The start mark and the
+-- called provider are cleared: the cell is planned again, due in `wait_seconds`. After a definitive answer the next
+-- call gets a new key.
 WITH counted AS (
     UPDATE executions AS e
     SET status = 'planned',

@@ -1,4 +1,4 @@
--- Keep the first answers under their keys; a key that has outlived its hours is taken anew. $1 is the tenant.
+-- Keep the first responses under their keys; an expired key is replaced. $1 is the tenant.
 INSERT INTO idempotency_keys (tenant_no, key, request, body_hash, job_no, status_code, answer, submitted)
 SELECT $1, k.key, k.request, k.body_hash, k.job_no, k.status_code, k.answer::json, k.submitted::json
 FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::smallint[], $7::text[], $8::text[])

@@ -1,6 +1,7 @@
--- Write the plan of an import ($1) whose job and coordination this transaction has locked: its record types ($2 to $8, of the generations $28),
--- waves ($9 to $12) and batches ($13 to $18, which read the identities $27), and start it. Batches are numbered as they come, from 1; of the first wave
--- $19 are ready, and each that ends releases the one as many further on. Its pool is ($20, $21).
+-- Write the plan of an import ($1) whose job and coordination this transaction has locked: its record types ($2 to $8,
+-- of the generations $28), waves ($9 to $12) and batches ($13 to $18, which read the identities $27), and start it.
+-- Batches are numbered in order, from 1; the first $19 of the first wave are ready, and each end releases the batch $19
+-- further on. Their pool is ($20, $21).
 WITH started_job AS (
     UPDATE jobs AS j
     SET status = 'running',

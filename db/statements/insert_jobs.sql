@@ -1,9 +1,8 @@
--- Store new jobs and their specs, and return their numbers; no job that was read under another configuration than the
--- one in force.
--- A job's virtual finish time is the queue's virtual time plus its cells, so that small jobs are planned soon and
--- large ones get their share. $1 is the tenant. Each kind has a queue of its own. A job whose coordination waits for
--- its source doesn't hold up virtual time; neither does a job that is held because it was accepted under what isn't
--- configured any more.
+-- Store new jobs and their specs, and return their numbers; skip jobs that were normalized under a configuration that
+-- isn't in force. A job's virtual finish time is the queue's virtual time plus its cells, so that small jobs are
+-- planned soon and large ones get their share. $1 is the tenant. Each kind has a queue of its own. A job whose
+-- coordination waits for its source doesn't hold up virtual time; neither does a job that is held because its
+-- identities aren't configured any more.
 WITH submitted AS MATERIALIZED (
     SELECT nextval(pg_get_serial_sequence('jobs', 'job_no')) AS job_no, s.*
     FROM unnest(

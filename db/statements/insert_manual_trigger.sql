@@ -1,4 +1,4 @@
--- Record a manual trigger of a job that the caller has locked: open while the job waits ($2), else joined by $3.
+-- Record a manual trigger of a job that the caller has locked: open if the job waits ($2), else joined, recorded by $3.
 WITH inserted_trigger AS (
     INSERT INTO triggers (job_no, source, outcome, worker_no, finished_at)
     SELECT

@@ -1,9 +1,8 @@
 -- Write the plans of locked queued jobs: one wave each, its batches, its cells, its trigger; and start the jobs.
--- The join names keys only: a status predicate would let the planner start from the index of queued jobs,
--- quadratically.
--- A batch's state is 0 (waits for its predecessor), 1 (ready) or 2 (claimed at once by this worker).
--- Nothing of a plan begins before its job was queued, though this transaction may have begun before that.
--- A ready batch's virtual finish time is the pool's virtual time plus the cells this job puts before its end
+-- The join names keys only: with a status predicate the planner would scan the index of queued jobs for each row.
+-- A batch's state is 0 (waits for its predecessor), 1 (ready) or 2 (claimed by this worker).
+-- No time of a plan is before its job's queueing, though this transaction may have begun earlier.
+-- A ready batch's virtual finish time is the pool's virtual time plus the cells of this job up to the batch's end
 -- (self-clocked fair queueing, Golestani 1994): a small job is served soon, a large one gets its share.
 WITH planned_jobs AS MATERIALIZED (
     SELECT *

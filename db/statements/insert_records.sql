@@ -1,5 +1,5 @@
--- Write the staged rows that there are not yet, in the order of their keys; count them by batch. A row that exists is
--- neither rewritten nor locked.
+-- Insert the staged rows that don't exist yet, in the order of their keys; count them by batch. An existing row is
+-- neither updated nor locked.
 WITH inserted AS (
     INSERT INTO imported_records AS r (record_set_no, record_key, payload, job_no, batch_no, generation)
     SELECT s.record_set_no, s.record_key, s.payload::json, s.job_no, s.batch_no, s.generation

@@ -1,5 +1,5 @@
--- List the tries of a cell that ended without ending it, in their order; the last one may be the cell's own row. Of what
--- they were answered, the newest are read, up to $5 bytes in all; for older ones it is said how much there is.
+-- List the tries of a cell that didn't end it, in their order; the last try may be the cell's own row. The newest
+-- responses are read, up to $5 bytes in all; of older ones only the size.
 SELECT
     a.attempt_no, a.status, a.started_at, a.finished_at, a.provider_used, a.region_served, a.error_code, a.error_detail,
     a.error_retryable,

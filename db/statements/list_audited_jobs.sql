@@ -1,5 +1,5 @@
--- List the newest jobs that were created in a window ($2 to $3, NULL for open), from below the key $4 on, up to $5
--- jobs and about $6 cells (NULL: however many). $1 is the tenant.
+-- List the newest jobs that were created in a window ($2 to $3, NULL for open), with keys below $4, up to $5 jobs and
+-- about $6 cells (NULL: any number). $1 is the tenant.
 SELECT newest.job_no
 FROM (
     SELECT j.job_no, sum(j.planned) OVER (ORDER BY j.job_no DESC) - j.planned AS cells_before

@@ -1,5 +1,5 @@
--- List a tenant's ($1) datasets by name from above $2 on, up to $3, with their record types; with each the newest import that
--- completed, and the newest of all. None where that was deleted.
+-- List a tenant's ($1) datasets by name, after $2, up to $3, with their record types; each with its newest
+-- completed import and its newest import; NULL if that was deleted.
 WITH page AS (
     SELECT DISTINCT s.dataset
     FROM record_sets AS s

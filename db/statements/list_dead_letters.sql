@@ -1,5 +1,5 @@
--- List the tenant's open dead letters, newest first, from below the key $2 on. $3 bounds the rows. Those of a cancelled
--- job are left out: nothing of it runs again.
+-- List the tenant's open dead letters, newest first, with keys below $2. $3 bounds the rows. Those of cancelled jobs
+-- are left out, since they are never retried.
 SELECT
     d.dead_letter_no, j.id AS job_id, d.job_no, d.region_no, d.model_no, d.question_no,
     s.model_ids[d.model_no + 1] AS model_id,

@@ -1,4 +1,5 @@
--- List a job's events from above $2 on, oldest first. The source is a worker where one goes by that id. $3 bounds the rows.
+-- List a job's events with numbers above $2, oldest first; with the worker, if the source is a worker's id. $3 bounds
+-- the rows.
 SELECT e.event_no, e.type, e.at, e.source, e.data, w.id AS worker
 FROM events AS e
 LEFT JOIN workers AS w ON w.id = e.source AND w.role = 'worker'

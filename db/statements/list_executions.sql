@@ -1,9 +1,9 @@
--- List a job's cells in plan order, after the key ($2, $3, $4). A cell of a running batch runs, unless it has ended.
--- The times of a waiting cell are its batch's; a cell that has started was created and queued by then. A failed try
--- shows when it may be repeated until it is; a running batch may hold cells whose time hasn't come. An open cell shows
--- the call in flight; what its row says of a lost worker's call isn't shown while no worker holds the batch.
--- $5 is the state to show, $6 to $8 the region, model and question; NULL for any. $9 bounds the rows, $10 the bytes of
--- what providers said in all rows but the last; a text's length is known without reading it.
+-- List a job's cells in plan order, after the key ($2, $3, $4). An open cell of a running batch is shown as running. A
+-- waiting cell shows its batch's times; for a started cell they are no later than its start. A failed try shows when it
+-- may be repeated, until it is; a running batch may hold cells that aren't due yet. An open cell shows its call in
+-- flight, unless no worker holds the batch: then the row has a lost worker's call. $5 is the state to show, $6 to $8
+-- the region, model and question; NULL for any. $9 bounds the rows, $10 the bytes of answers in all rows but the last;
+-- the length of a text is read without the text.
 SELECT
     e.job_no, e.region_no, e.model_no, e.question_no, e.attempts, e.provider_used, e.region_served, e.output,
     e.usage, e.finish_reason, e.is_complete, e.model_used, e.error_code, e.error_detail, e.error_retryable,

@@ -1,4 +1,4 @@
--- Count the open jobs that were accepted under what isn't configured now, and name the first of them.
+-- Count the open jobs that were accepted under an identity that isn't configured any more, and return the first ids.
 SELECT count(*) OVER ()::int AS jobs, j.id
 FROM jobs AS j
 WHERE j.finished_at IS NULL AND NOT coalesce(j.identity_nos <@ current_identities(), false)

@@ -1,4 +1,4 @@
--- List what the batches ($2) of an import ($1) read, and what became of it.
+-- List the row counts of batches ($2) of an import ($1).
 SELECT
     b.batch_no, r.id AS record_type, b.rows_expected, b.rows_read, b.rows_inserted, b.rows_updated, b.rows_unchanged,
     b.rows_superseded, b.rows_rejected, b.error_code, b.error_detail

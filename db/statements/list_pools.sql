@@ -1,5 +1,4 @@
--- List the pools that have a limit, an open circuit breaker, or calls in flight: as many as the leases in force allow
--- their holders.
+-- List the pools that have a limit, an open circuit breaker, or calls in flight, which are the permits of valid leases.
 SELECT
     provider, region, p.max_concurrent, p.gate_code, p.gate_detail, p.gate_until, p.gate_times,
     coalesce(l.in_flight, 0) AS in_flight

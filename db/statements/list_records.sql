@@ -1,4 +1,4 @@
--- List the rows of a record set ($1) from the key $2 on, up to $3.
+-- List the rows of a record set ($1) with keys from $2 on, up to $3.
 SELECT r.record_key, r.payload::text AS payload, r.updated_at, j.id AS job_id, r.batch_no, r.generation
 FROM imported_records AS r
 LEFT JOIN jobs AS j USING (job_no)

@@ -1,5 +1,5 @@
--- List rejected rows of an import ($1) from above batch $2 and position $3 on, up to $6: those of the record type $4
--- and with the code $5; NULL stands for any.
+-- List rejected rows of an import ($1) after batch $2 and position $3, up to $6: of record type $4 and with code $5;
+-- NULL for any.
 SELECT r.batch_no, t.id AS record_type, r.position, r.record_key, r.code, r.detail
 FROM rejects AS r
 JOIN import_batches AS b ON b.job_no = r.job_no AND b.batch_no = r.batch_no

@@ -1,7 +1,7 @@
--- List work that has been owed for at least $1 seconds, and batches whose lease ran out; longest first, but what is
--- paused or held for another configuration last: it can be very much, and the operator who paused or applied knows of
--- it. With each, what keeps it from being claimed. Up to $4, and of a finding (of ready batches: of a provider in a
--- region) the $2 that come next: however much waits, few rows are read.
+-- List work that has been owed for at least $1 seconds, and batches whose lease ran out; longest first, but work that
+-- is paused or held for another configuration last: there may be very much of it, and the operator knows of it. Each
+-- row has the reasons that keep it from being claimed. Up to $4 rows, from the next $2 of each finding (of ready
+-- batches: of each provider and region), so that few rows are read.
 WITH RECURSIVE waiting AS (
     (SELECT r.provider, r.region FROM ready AS r ORDER BY r.provider, r.region LIMIT 1)
     UNION ALL

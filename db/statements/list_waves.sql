@@ -1,4 +1,4 @@
--- List a job's waves from above $2 on, with their batches counted by state. $3 bounds the rows.
+-- List a job's waves with numbers above $2, with their batches counted by state. $3 bounds the rows.
 SELECT
     w.wave_no, w.level, w.status, w.created_at, w.started_at, w.finished_at,
     w.total_batches, w.open_batches,

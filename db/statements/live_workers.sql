@@ -1,4 +1,4 @@
--- The processes of a role ($2) that are alive, with the age of their last heartbeat, and what they serve.
+-- List the live processes of a role ($2), with the age of their last heartbeat, and their configuration.
 SELECT
     w.id, w.role, w.pid, w.host, w.version, w.started_at, w.heartbeat_at, w.running,
     extract(EPOCH FROM now() - w.heartbeat_at)::float8 AS heartbeat_age_seconds,

@@ -1,4 +1,4 @@
--- Lock a batch and return its state; no row where the job has no such batch.
+-- Lock a batch and return its state; no row if the job has no such batch.
 SELECT b.status
 FROM batches AS b
 WHERE b.job_no = $1 AND b.batch_no = $2

@@ -1,4 +1,4 @@
--- Lock the sums of stopped processes, which the worker $1 stands for, and return them.
+-- Lock the sums of stopped processes, stored with the worker $1, and return them.
 SELECT w.metrics
 FROM workers AS w
 WHERE w.worker_no = $1

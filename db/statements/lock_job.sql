@@ -1,4 +1,4 @@
--- Lock a job and return its state, which stays so until the transaction ends.
+-- Lock a job until the transaction ends, and return its state.
 SELECT j.status
 FROM jobs AS j
 WHERE j.job_no = $1

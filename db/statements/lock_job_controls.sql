@@ -1,6 +1,6 @@
--- Take the lock of controls on the tenant's job for this transaction, so that one person's action follows another's; no
--- row if there is no such job. From here on the transaction waits for no lock longer than $3 (as lock_timeout takes it).
--- The lock has two numbers, which keeps it apart from the locks of submissions, that have one.
+-- Take the advisory lock of the tenant's job for this transaction, so that people's actions on a job are serialized; no
+-- row for an unknown job. From here on the transaction waits at most $3 (a lock_timeout) for a lock. The lock has two
+-- numbers, so it differs from the locks of submissions, which have one.
 SELECT
     j.job_no,
     set_config('lock_timeout', $3, true),

@@ -1,7 +1,6 @@
--- Lock the limits of the jobs whose batches are next of these identities ($1; $2 of each); pass over limits that
--- another claim is counting, and jobs on this worker's skip list ($3).
--- Jobs at their limit aren't looked at, except for batches that bring their permits: the ready batches of such a job
--- would hide the jobs behind them.
+-- Lock the limits of the jobs with the next batches of these identities ($1; $2 of each); pass over limits that another
+-- claim has locked, and jobs on this worker's skip list ($3). Jobs at their limit are passed over, except for batches
+-- that bring their permits: else the ready batches of such a job would hide the jobs behind them.
 WITH held_jobs AS MATERIALIZED (
     SELECT l.job_no FROM jobs_at_limit AS l
 )

@@ -1,4 +1,4 @@
--- Lock a job's open batches, from below. A worker that records results of them now waits, and then finds its fence
+-- Lock a job's open batches in ascending order. A worker that records results of them waits, and then finds its fence
 -- stale.
 SELECT b.batch_no
 FROM batches AS b

@@ -1,9 +1,8 @@
--- Lock the pools ($2 providers, $3 regions) in which something is due of an identity ($1) that this worker serves, or
--- has begun and could make more calls ($4, $5), and return their limits; nothing where another configuration than $6
--- is in force.
--- Pools that are paused or whose circuit breaker is open are passed over; a pool whose circuit breaker may close has
--- room for one call, the probe. Whether it is being probed is for the next statement: this one's snapshot is from
--- before the lock.
+-- Lock the pools ($2 providers, $3 regions) in which work of an identity ($1) that this worker serves is due, or in
+-- which a batch that it holds could make more calls ($4, $5), and return their limits; nothing unless configuration $6
+-- is in force. Pools that are paused or whose circuit breaker is open are passed over; a pool whose circuit breaker may
+-- close has room for one call, the probe. The next statement checks whether it is being probed: this statement's
+-- snapshot is older than the lock.
 SELECT p.provider, p.region, p.max_concurrent, p.gate_code IS NOT NULL AS is_probed
 FROM (
     SELECT g.provider, g.region, array_agg(g.identity_no) AS identity_nos

@@ -1,8 +1,8 @@
 -- Lock up to $1 queued jobs of kind $5, lowest virtual finish time first, that together plan up to $2 cells, at least
 -- one job. Pass over jobs that another worker is planning, jobs that were accepted under an identity that isn't among
--- $4, the identities of configuration $3, and all jobs where another configuration is in force. Only the specs of the
+-- $4, the identities of configuration $3, and all jobs if another configuration is in force. Only the specs of the
 -- locked jobs are read; `waiting` is how many jobs waited in all.
--- OFFSET 0 keeps the planner from reading every trigger there is into a hash table.
+-- OFFSET 0 keeps the planner from hashing all triggers.
 SELECT
     j.job_no,
     j.id,

@@ -1,5 +1,5 @@
--- Lock up to $2 processes that ended in order, or gave no sign of life for $1 seconds, and that aren't in the sums of the
--- stopped yet ($3 stands in place of a snapshot that is).
+-- Lock up to $2 processes that ended in order, or were silent for $1 seconds, and aren't in the sums of stopped
+-- processes yet ($3 replaces a snapshot that is).
 SELECT worker_no, metrics
 FROM workers
 WHERE worker_no > 0 AND metrics::text <> $3

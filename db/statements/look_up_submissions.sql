@@ -1,10 +1,10 @@
 -- Look up, for each submission, its Idempotency-Key, its id and its content (spec hash). Takes no lock.
--- A content is joined to the newest job that is active, else to the job that completed (wholly or in part) last, if that
--- was less than $6 seconds ago, and all that may have answered it is still configured. `previous` is the last job of the
--- content that ended and isn't joined any more. $1 is the tenant, $5 the hours a key is kept. Each look is a LATERAL with an
--- order and a LIMIT, so that it probes the index that has this order, for each submission: while the statistics are young
--- the planner would hash all jobs of the tenant, or take any index that begins with it (for an equal id, which has no
--- order, a range of one).
+-- A content joins the newest active job, else the job that completed (wholly or in part) last, if that was less than $6
+-- seconds ago, and all identities that may have served it are still configured. `previous` is the last job of the
+-- content that ended and isn't joined any more. $1 is the tenant, $5 the hours a key is kept. Each look-up is a LATERAL
+-- with an order and a LIMIT, so that it probes the index with this order for each submission: with young statistics the
+-- planner would hash all jobs of the tenant, or use any index that begins with the tenant (a look-up by id has no
+-- order, so it is a range of one id).
 SELECT
     k.request AS key_request,
     k.job_no AS key_job_no,

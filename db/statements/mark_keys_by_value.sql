@@ -1,5 +1,5 @@
--- Let the records of a set ($1) be kept by the value of their keys from now on, if they aren't yet and no import but this
--- one ($2) is open that writes them by spelling.
+-- Keep the records of a set ($1) by the value of their keys from now on, unless they are already, or an import other
+-- than $2 is open that writes them by spelling.
 UPDATE record_sets AS s
 SET keys_by_value = true
 WHERE s.record_set_no = $1::int

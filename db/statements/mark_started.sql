@@ -1,6 +1,6 @@
--- Mark cells as started, before they are asked, under leases that hold: the batches are locked by fence and holder
--- first, so that no claim comes between. Returns the cells that may be asked. The same holder sets a mark again whose
--- commit was lost on the way; under another lease a claim finds the mark, and such a cell is never asked again.
+-- Mark cells as started, before their calls, under leases that hold: the batches are locked by fence and holder first,
+-- so that no claim comes between. Returns the cells that may be called. The same holder may repeat a mark after a lost
+-- acknowledgement; a claim under another lease finds the mark, and the cell is never called again.
 WITH held AS MATERIALIZED (
     SELECT b.job_no, b.batch_no, b.provider
     FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) AS i (job_no, batch_no, fence, holder)

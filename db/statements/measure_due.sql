@@ -1,4 +1,4 @@
--- Measure the batches that could be worked on, by provider and region; the $1 that became due first.
+-- Measure the batches that could be claimed, by provider and region; the $1 that became due first.
 SELECT
     due.provider, due.region, count(*)::int AS batches,
     extract(EPOCH FROM now() - min(greatest(due.queued_at, due.not_before)))::float8 AS oldest_seconds

@@ -1,6 +1,6 @@
--- Measure what waits and what runs, over all tenants. Each count stops at $1: a scrape stays cheap however much there is.
--- Job numbers rise with creation, so the oldest job is among a tenant's lowest, but for imports that were queued again;
--- those that wait for their source or another import wait for no worker.
+-- Measure waiting and running work, over all tenants. Each count stops at $1, so that a scrape stays cheap. Job numbers
+-- rise with creation, so the oldest job is among a tenant's lowest numbers, except for imports that were queued again;
+-- imports that wait for their source or another import don't wait for a worker.
 SELECT
     (SELECT count(*)::int FROM (SELECT FROM jobs AS j WHERE j.status = 'queued' LIMIT $1) AS counted) AS jobs_queued,
     (

@@ -1,8 +1,8 @@
 -- Accept open jobs anew that were accepted under an identity that is no longer configured: under the identity of the
--- same name, and of a provider the same region, in the configuration in force. Only jobs of which every identity has
--- such a successor. No provider succeeds across the border of a simulation: `echo`, which replaces every provider in a
--- simulation, is no provider of that name. An import that is being coordinated is coordinated again: its coordinator
--- reads the former source. $1 asked for it.
+-- same name, and of a provider the same region, in the configuration in force. Only jobs with a successor for every
+-- identity. A simulated provider succeeds no real one, nor the reverse: `echo`, which replaces every provider in a
+-- simulation, isn't a provider of that name. An import that is being coordinated is coordinated again: its coordinator
+-- reads the former source. $1 is the actor.
 WITH current AS MATERIALIZED (
     SELECT c.configuration_no, c.identity_nos, c.is_simulated FROM current_configuration AS c
 ), touched_jobs AS MATERIALIZED (

@@ -1,5 +1,5 @@
--- Return in how many seconds an import may be coordinated that may not be now: its lease runs out, or its next try is
--- due.
+-- Return in how many seconds the next import may be coordinated that can't be now: its lease runs out, or its next try
+-- is due.
 SELECT extract(EPOCH FROM min(greatest(i.lease_until, i.not_before)) - now())::float8
 FROM jobs AS j
 JOIN imports AS i USING (job_no)

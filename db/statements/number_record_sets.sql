@@ -1,5 +1,5 @@
--- Give these record sets ($1) their next generation, each locked to the commit that follows, in the order of their numbers:
--- how they keep their keys is decided under this lock too.
+-- Give these record sets ($1) their next generation, and lock them until the commit, in the order of their numbers; the
+-- form of their keys is decided under this lock, too.
 WITH locked AS MATERIALIZED (
     SELECT s.record_set_no
     FROM record_sets AS s

@@ -1,5 +1,5 @@
--- Pause or resume a region or a provider, and record the actor and the reason; nothing where it is so already. Of presses at
--- the same time the row's lock lets one find it otherwise.
+-- Pause or resume a region or a provider, and record the actor and the reason; no row if it is in that state already.
+-- The row's lock serializes concurrent requests, so that only the first changes the state.
 WITH changed AS (
     UPDATE pauses AS p
     SET is_paused = $3::boolean,

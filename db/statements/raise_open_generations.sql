@@ -1,4 +1,4 @@
--- Keep below which generation no import writes any more, of these locked record sets ($1).
+-- Store for these locked record sets ($1) the generation below which no import writes any more.
 UPDATE record_sets AS s
 SET open_generation = coalesce(
     (SELECT min(g.generation) FROM open_generations AS g WHERE g.record_set_no = s.record_set_no), s.generation

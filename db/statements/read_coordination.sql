@@ -1,4 +1,4 @@
--- Read the coordinator of an import ($1), while it has one, the import that it waits for, and how many waves it has.
+-- Read an import's ($1) coordinator, if it has one, the import that it waits for, and its number of waves.
 SELECT
     i.fence, i.attempts, i.lease_until, i.heartbeat_at, i.not_before, i.error_code, i.error_detail, i.away_since,
     w.id AS worker, x.waits_for_id, x.waits_for_type, x.waits_for_end, x.waiting_since,

@@ -1,5 +1,5 @@
--- List a tenant's ($1) events of all jobs that come after the place ($2 position, $3 job, $4 event), up to the position $5,
--- in their order: first those from before positions were drawn, whose position is 0 here, job by job. $6 bounds the rows.
+-- List a tenant's ($1) events of all jobs that come after the place ($2 position, $3 job, $4 event), up to the position
+-- $5, in their order: first events from before positions were drawn, with position 0, job by job. $6 bounds the rows.
 SELECT e.position, e.job_no, e.event_no, e.job_id, e.type, e.at, e.source, e.data
 FROM (
     (

@@ -1,5 +1,5 @@
--- Read the names that the numbers in a job's cells stand for, and the provider of each model. $1 is the tenant. The
--- providers are empty once the spec is purged.
+-- Read the names of a job's models, regions and questions by their numbers, and the provider of each model. $1 is the
+-- tenant. There are no providers once the spec is purged.
 SELECT
     j.job_no, j.id AS job_id, s.model_ids, s.region_ids, s.question_ids,
     ARRAY(

@@ -1,5 +1,5 @@
--- Count what failed of a wave ($2) of an import ($1), by the batches as they are now: how many, of which record types (up
--- to $3 of them, the most hit first), and with which code most often; and how many waves come after it.
+-- Count the failures of a wave ($2) of an import ($1) by the current batches: the number of failed batches, their
+-- record types (up to $3, those with most failures first), the most frequent code, and the number of later waves.
 WITH failed_batches AS MATERIALIZED (
     SELECT r.id AS record_type, i.error_code
     FROM waves AS w

@@ -1,6 +1,6 @@
--- Read how far an import ($1) is, by record type, in the order of its spec; no row before it is coordinated. Rows count
--- once their batch has ended; the recent ones are those of batches that ended within $2 seconds before the last that did. Where a newer
--- import kept rows from being written, up to $3 that are newer are named.
+-- Read the progress of an import ($1) by record type, in the order of its spec; no row before it is coordinated. Rows
+-- count once their batch has ended; recent rows are those of batches that ended within $2 seconds before the last end.
+-- If newer imports kept rows from being written, up to $3 newer imports are named.
 SELECT
     r.id, r.generation, r.level, r.rows_expected, r.is_complete, r.detail,
     count(b.batch_no)::int AS batches,

@@ -1,4 +1,4 @@
--- Read what these claimed batches of imports ($1 jobs, $2 batches) are to read, and where its rows go.
+-- Read the ranges of these claimed batches of imports ($1 jobs, $2 batches), and the record sets for their rows.
 SELECT
     b.job_no, b.batch_no, b.record_type_no, b.range, b.rows_expected, r.record_set_no, r.generation, c.attempts, b.forgiven,
     j.id AS job_id, r.id AS record_type, s.keys_by_value,

@@ -1,8 +1,8 @@
--- Read a job as the API shows it, in one snapshot. What runs is counted from its running batches: a cell's own row
--- changes only when it ends. It is held while all that is open of it was accepted under what isn't configured now: since
--- the configuration that took that away; one that was accepted before there was any, and asks for what the first doesn't
--- have, since the first, and while there is none, since it was queued. $1 is the tenant, $2 the client's id. Of the queued
--- jobs before it $3 are counted at most.
+-- Read a job as the API shows it, in one snapshot. Running cells are counted from running batches: a cell's own row
+-- changes only when it ends. A job is held while all its open work was accepted under identities that aren't configured
+-- any more: since the configuration that removed them. A job from before any configuration is held since the first one,
+-- if that lacks its identities, and since it was queued if there is none yet. $1 is the tenant, $2 the client's id. At
+-- most $3 of the queued jobs before it are counted.
 SELECT
     j.job_no, j.id, j.kind, j.name, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete,
     j.spec_hash, j.last_event_no, j.error_code, j.error_detail, j.created_at, j.queued_at, j.started_at, j.finished_at,

@@ -1,4 +1,4 @@
--- Return a job's kind, what its progress counts, and how far it is; no row where there is no such job.
+-- Return a job's kind, the unit of its progress, and its progress; no row for an unknown job.
 SELECT j.id, j.kind, k.unit, j.status, j.planned, j.unknown
 FROM jobs AS j
 JOIN kinds AS k USING (kind)

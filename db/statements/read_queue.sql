@@ -1,5 +1,5 @@
--- Count what waits and what runs, over all tenants: the queue is one. Owed is what could be worked on now: not what is held because
--- it was accepted under what isn't configured any more, and no import that waits for its source or for another import.
+-- Count waiting and running work over all tenants, since they share the queue. Owed work could be claimed now: it isn't
+-- held for its configuration, and no import that waits for its source or for another import.
 SELECT
     (SELECT count(*)::int FROM jobs AS j WHERE j.status = 'queued') AS jobs_queued,
     due.batches_due, due.batches_waiting,

@@ -1,4 +1,4 @@
--- Return all that the last attempt of a cell was answered; no row where nothing was kept.
+-- Return the whole answer to the last attempt of a cell; no row if none was kept.
 SELECT r.body
 FROM executions AS e
 JOIN responses AS r USING (job_no, region_no, model_no, question_no)

@@ -1,4 +1,4 @@
--- Return what came of a trigger; null while it is under way.
+-- Return the outcome of a trigger; null while it is pending.
 SELECT t.outcome
 FROM triggers AS t
 WHERE t.trigger_no = $1

@@ -1,4 +1,4 @@
--- Offer the pending batches of running jobs in which nothing runs and nothing is ready: no end would release them.
+-- Offer the pending batches of running jobs without running and ready batches: no end of a batch would release them.
 SELECT f.job_no, f.batch_no
 FROM (
     SELECT

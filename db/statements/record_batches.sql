@@ -1,12 +1,11 @@
--- Lock the batches of a flush by fence and holder, and record their states: ended, due again, or still running. The
--- row itself decides: a batch ends in the transaction that ends its last cell, released or not, so that no job ends
--- while a batch of it runs; and a released batch has open cells where a person's retry opened some.
--- A batch that another holder took since is not returned: its results are stale. This lock comes before any cell is
--- written; a join on the fence alone would not stop a writer that raced with the new holder's claim. Only a running
--- batch has a holder, so status needs no predicate here; one would let the planner start from the running ones.
--- A repeated flush, whose first commit was lost on the way, would count cells twice: the guards on the cells then undo
--- it. Freed permits are given as a difference: a claim may have granted more since. A batch that was tried is no probe
--- any more.
+-- Lock the batches of a flush by fence and holder, and record their states: ended, due again, or still running. The row
+-- itself decides: a batch ends in the transaction that ends its last cell, released or not, so that no job ends while a
+-- batch of it runs; and a released batch has open cells if a person's retry reopened some. A batch that another holder
+-- took since is not returned: its results are stale. This lock comes before any cell is written; a join on the fence
+-- alone would not stop a writer that races with the new holder's claim. Only a running batch has a holder, so there is
+-- no predicate on status; with it the planner would start from all running batches. A flush that is repeated after a
+-- lost acknowledgement would count cells twice: then the conditions on the cells have it rolled back. Freed permits are
+-- a difference, since a claim may have granted more meanwhile. A batch that was tried is no probe any more.
 UPDATE batches AS b
 SET open_cells = greatest(b.open_cells - i.ended_cells, 0),
     attempts = b.attempts + (b.open_cells <= i.ended_cells OR (i.is_released AND NOT i.is_yielded))::int,

@@ -1,6 +1,6 @@
--- Return, for each job in $1, whether it still waits to be planned; mark the first delivery of the jobs in $2 that
--- don't. An import waits until a worker has begun to coordinate it.
--- A delivery of a job that is neither waiting nor marked by this statement came before: it is a duplicate.
+-- Return, for each job in $1, whether it still waits to be planned; mark the first delivery of those jobs in $2 that
+-- don't. An import waits until a worker has begun to coordinate it. If a job is neither waiting nor marked by this
+-- statement, its delivery is a duplicate.
 WITH delivered_jobs AS MATERIALIZED (
     SELECT
         j.job_no,

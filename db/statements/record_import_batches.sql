@@ -1,6 +1,6 @@
--- Lock batches of imports by fence and holder, and end them ($5: completed or failed) or let them be due again
--- (pending, in $6 seconds). A batch that another holder took since is not returned: the rows that were read of it are
--- stale. This lock comes after the rows are written and is held to the commit that follows.
+-- Lock batches of imports by fence and holder, and end them ($5: completed or failed) or make them due again (pending,
+-- in $6 seconds). A batch that another holder took since is not returned: its rows are stale. This lock comes after the
+-- rows are written and is held to the commit that follows.
 WITH held AS MATERIALIZED (
     SELECT b.job_no, b.batch_no, i.status, i.due_in_seconds
     FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[], $5::text[], $6::float8[])

@@ -1,4 +1,4 @@
--- Enter the kinds ($1) that aren't known yet, each with what its progress counts ($2).
+-- Enter new kinds ($1), each with the unit of its progress ($2).
 INSERT INTO kinds (kind, unit)
 SELECT k.kind, k.unit
 FROM unnest($1::text[], $2::text[]) AS k (kind, unit)

@@ -1,6 +1,6 @@
 -- Take a running batch, which this transaction has locked, from its holder: due at once, under a raised fence that the
--- holder doesn't have. $3 is the actor, $4 the reason. Return the former holder. The batch is offered because the last
--- WHERE counts it.
+-- holder doesn't have. $3 is the actor, $4 the reason. Return the former holder. The last WHERE counts the offered
+-- batch, so that PostgreSQL runs the offer.
 WITH released_batch AS (
     UPDATE batches AS b
     SET status = 'pending',

@@ -1,4 +1,4 @@
--- Give the records of a set ($1) with these keys ($2) the new keys ($3), which no record has; return how many.
+-- Rename the keys ($2) of a set's ($1) records to new keys ($3), which no record has; return how many.
 WITH renamed AS (
     UPDATE imported_records AS r
     SET record_key = n.shared

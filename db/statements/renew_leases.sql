@@ -1,5 +1,5 @@
--- Renew the leases of the batches this worker still holds; a lease that isn't returned is lost. A locked batch isn't
--- waited for: no claim can take it, and the heartbeat must not stand still.
+-- Renew the leases of the batches that this worker still holds; a lease that isn't returned is lost. It doesn't wait
+-- for a locked batch: no claim can take it meanwhile, and the heartbeat must not be delayed.
 WITH held AS MATERIALIZED (
     SELECT b.job_no, b.batch_no, b.fence
     FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) AS i (job_no, batch_no, fence, holder)

@@ -1,8 +1,8 @@
 -- Plan failed cells anew, in batches ($6) that this transaction has locked; narrowed as in count_failed_executions.
--- The last try of a cell is kept with the others; a cell that failed without one (it was never called, or a person said
--- so) has none. No earlier try counts against the policy's attempts any more, and the next call carries a new key.
--- The cells' open dead letters are replayed with this, by $7. Return how many cells each batch got back, and how many of
--- them had an answer that wasn't whole.
+-- The last try of a cell is kept with the others; a cell that failed without a try (never called, or resolved by a
+-- person) has none. Earlier tries don't count against the policy's attempts any more, and the next call carries a new
+-- key. The cells' open dead letters are marked as replayed by $7. Return each batch's number of reopened cells, and how
+-- many of them had an incomplete answer.
 WITH failed_cells AS MATERIALIZED (
     SELECT e.*
     FROM executions AS e

@@ -1,6 +1,6 @@
--- Let an import run again with its failed batches ($2), which this transaction has locked with their waves and the
--- job. They wait as if they were new, in a chain of their own, with as many tries as the policy grants. A retried
--- batch counts as $3 in its virtual finish time. $4 asked for it; $5 is the event's data.
+-- Reopen an import with its failed batches ($2), which this transaction has locked with their waves and the
+-- job. They wait like new batches, in a chain of their own, with all tries of the policy. A retried batch counts as $3
+-- in its virtual finish time. $4 is the actor; $5 is the event's data.
 WITH reopened_ranges AS (
     UPDATE import_batches AS i
     SET forgiven = b.attempts,

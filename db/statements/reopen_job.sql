@@ -1,8 +1,8 @@
--- Let a job run again with the cells ($3 for each batch in $2) that were planned anew in this transaction, which has
--- locked the batches and their waves. A batch that is still open has more to do, and is due at once: the cells that
--- wait for a later try go on waiting. A batch that had ended waits as if it were new, in a chain of its own: of each
--- provider and region the first $4 are ready, and their ends release the others, as in the plan. A retried cell counts
--- as $5 in its virtual finish time. $9 of the cells had an answer that wasn't whole.
+-- Reopen a job with the cells ($3 for each batch in $2) that were planned anew in this transaction, which has locked
+-- the batches and their waves. A batch that is still open gets the cells and is due at once; cells that wait for a
+-- later try go on waiting. A batch that had ended waits like a new one, in a chain of its own: of each provider and
+-- region the first $4 are ready, and their ends release the others, as in the plan. A retried cell counts as $5 in its
+-- virtual finish time. $9 of the cells had an incomplete answer.
 WITH reopened_cells AS MATERIALIZED (
     SELECT c.batch_no, c.cells
     FROM unnest($2::int[], $3::int[]) AS c (batch_no, cells)

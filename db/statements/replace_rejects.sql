@@ -1,4 +1,4 @@
--- Keep the rejected rows of locked batches ($1 jobs, $2 batches) instead of those of an earlier try.
+-- Replace the rejected rows of locked batches ($1 jobs, $2 batches) by those of the last try.
 WITH cleared AS (
     DELETE FROM rejects AS r
     USING unnest($1::bigint[], $2::int[]) AS i (job_no, batch_no)

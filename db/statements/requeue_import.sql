@@ -1,6 +1,5 @@
--- Let an import that could not be coordinated ($1) wait for its coordination anew, with as many tries as the policy
--- grants; no row where it has waves, didn't fail, or failed with another code than $4, unless that is NULL. $2 asked for
--- it; $3 is the event's data.
+-- Queue an import ($1) whose coordination failed again, with all tries of the policy; no row if it has waves, didn't
+-- fail, or failed with a code other than $4 (NULL: any). $2 is the actor; $3 is the event's data.
 WITH waiting_job AS (
     UPDATE jobs AS j
     SET status = 'queued',

@@ -1,6 +1,6 @@
--- Queue an import again, its job and coordination locked, due in $3 seconds, with an event ($4 is its source, $5 its
--- data), whose code and detail are kept where it has them. $2 tries count; $7 is whether a source was found
--- unavailable, NULL where no source was asked. The holder's trigger ends as $6.
+-- Queue an import again, with its job and coordination locked, due in $3 seconds, with an event ($4 is its source, $5
+-- its data); the event's code and detail, if any, are stored with the import. $2 tries count; $7 is whether a source
+-- was unavailable, NULL if no source was asked. The holder's trigger ends as $6.
 WITH waiting_job AS (
     UPDATE jobs AS j
     SET status = 'queued', last_event_no = j.last_event_no + 1

@@ -1,4 +1,4 @@
--- Let a process report measures again, from zero.
+-- Reset a process's measures, so that it reports again.
 UPDATE workers AS w
 SET metrics = '{}'
 WHERE w.worker_no = $1

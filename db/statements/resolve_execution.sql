@@ -1,6 +1,6 @@
 -- Write a person's finding about an unknown cell, which this transaction has locked, as its result; return its pool.
--- The ambiguous try is kept with the others: from now on the cell's own row holds the finding instead of a try. When
--- the cell ended stays as it was. A mark that a claim found may never have been counted as a try.
+-- The ambiguous try is kept with the other tries: from now on the cell's own row holds the finding instead of a try.
+-- The time of its end stays. A mark that a claim found may not have been counted as a try before.
 WITH ambiguous AS MATERIALIZED (
     SELECT
         e.*, b.provider, b.region,

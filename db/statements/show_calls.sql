@@ -1,6 +1,6 @@
--- Show since when calls are in flight, and of which provider, under leases that hold; a NULL start clears what an
--- earlier holder showed. The batches are locked first, as everywhere; a locked batch is left out until the next time.
--- A cell isn't touched that ended since, or whose try did ($11). Return the cells that show what was given.
+-- Show since when calls are in flight, and of which provider, under leases that hold; a NULL start clears an earlier
+-- holder's call. The batches are locked first, as everywhere; a locked batch is left out until the next time. A cell
+-- that has ended, or whose try has ended ($11), isn't touched. Return the cells that show the given starts.
 WITH held AS MATERIALIZED (
     SELECT b.job_no, b.batch_no, b.provider
     FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) AS i (job_no, batch_no, fence, holder)

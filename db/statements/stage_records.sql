@@ -1,4 +1,4 @@
--- Make the table, private to this connection, in which rows wait for the rest of their transaction.
+-- Create the temporary table in which this connection stages rows.
 CREATE TEMP TABLE staged_records (
     record_set_no int NOT NULL,
     record_key text COLLATE "C" NOT NULL,

@@ -1,4 +1,4 @@
--- The same table for this transaction only: behind a pooler the session goes to another client afterwards.
+-- Create the same table for this transaction only: behind a pooler the session then goes to another client.
 CREATE TEMP TABLE staged_records (
     record_set_no int NOT NULL,
     record_key text COLLATE "C" NOT NULL,

@@ -1,4 +1,5 @@
--- Say that a process ended in order. Where its earlier snapshot is in the sums of the stopped, $3 stays in its place.
+-- Record that a process ended in order. If its earlier snapshot is in the sums of stopped processes, $3 stays in its
+-- place.
 UPDATE workers
 SET
     heartbeat_at = now(), stopped_at = now(), running = 0,

@@ -1,4 +1,4 @@
--- Sum every counter over the processes that ever counted.
+-- Sum every counter over all processes.
 SELECT series, labels, sum(value) AS value
 FROM tallies
 GROUP BY series, labels

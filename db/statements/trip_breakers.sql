@@ -1,8 +1,7 @@
 -- Open the circuit breakers of pools ($1 providers, $2 regions) whose provider takes no calls, for $5 seconds each, $7
--- at least; where the provider doesn't say how long, for $8 seconds, twice as long after each refused probe ($6) in a
--- row, at most $9.
--- While a circuit breaker is open only probes are called, so any other refusal answers an earlier call: it may say
--- more of how long, but doesn't lengthen a pause that follows from a count.
+-- at least; if the provider gives no time, for $8 seconds, doubled after each refused probe ($6) in a row, at most $9.
+-- While a circuit breaker is open only probes are called, so any other refusal answers an earlier call: the time that
+-- it gives counts, but it doesn't lengthen a doubled time.
 UPDATE pools AS p
 SET gate_until = CASE
         WHEN i.seconds IS NOT NULL THEN greatest(p.gate_until, now() + greatest($7::float8, i.seconds) * interval '1 second')

@@ -1,9 +1,8 @@
--- Find the staged rows that are there, this transaction's own among them, rewrite the rows that differ, in the order
--- of their keys, and count by batch. What a newer import wrote stays. In contested record sets ($1) equal rows get
--- this generation, and nothing else of them changes. What another batch of the same import wrote stays: its key came
--- twice, and is reported as a duplicate, as a row with a key of its own. The update decides by the row's new version,
--- if it had to wait for that: an equal row that an older import changed meanwhile is rewritten, and of what a newer
--- one wrote fewer are written than wanted.
+-- Find the staged rows that exist, including this transaction's own, update those that differ, in the order of their
+-- keys, and count by batch. Rows of a newer import stay. In contested record sets ($1) equal rows get this generation,
+-- and nothing else changes. Rows of another batch of the same import stay: their key occurs twice and is returned as a
+-- duplicate. If the update had to wait, it decides by the row's new version: an equal row that an older import changed
+-- meanwhile is updated, and rows of a newer import stay, so that fewer rows are updated than wanted.
 WITH found AS MATERIALIZED (
     SELECT
         s.record_set_no, s.record_key, s.job_no, s.batch_no, s.generation,

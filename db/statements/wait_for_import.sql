@@ -1,5 +1,5 @@
--- Let a locked import ($1) wait for import $2, which has record type $3 too: until that is planned, or its end ($4).
--- An expired lease of its own is given up. Return the waiting import's id; no row where a worker holds its lease.
+-- Make a locked import ($1) wait for import $2, which shares record type $3, until $2 is planned or, if $4, has ended.
+-- An expired lease of its own is given up. Return the waiting import's id; no row if a worker holds its lease.
 WITH waiting AS (
     INSERT INTO imports (job_no, fence, waiting_since, waits_for_job_no, waits_for_type, waits_for_end)
     VALUES ($1, 0, now(), $2, $3, $4)

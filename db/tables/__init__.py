@@ -1,4 +1,4 @@
-"""The tables as SQLModel classes, for reads, one module a noun; a test compares them with what the migrations made.
+"""The tables as SQLModel classes, for reads, one module per noun; a test compares them with the migrated schema.
 
-Nothing is created from here, and no relationship is declared: what a read touches stands in the read.
+No table is created from them, and no relationship is declared: each read names the tables that it uses.
 """

@@ -1,4 +1,4 @@
-"""Waves and batches of cells, what of them is ready, and what ended for good."""
+"""Waves, batches, ready rows, limits of jobs, and dead letters."""
 
 from typing import ClassVar
 
@@ -75,7 +75,7 @@ class Batch(SQLModel, table=True):
 
 
 class Ready(SQLModel, table=True):
-    """A due batch, with its virtual finish time: a hint, the batch's own row decides."""
+    """A due batch, with its virtual finish time. A hint: the batch's own row decides."""
 
     __tablename__: ClassVar[str] = "ready"
     __table_args__ = (
@@ -104,7 +104,7 @@ class Ready(SQLModel, table=True):
 
 
 class JobLimit(SQLModel, table=True):
-    """How many calls of a job may be in flight, where its policy says so."""
+    """The limit of a job's calls in flight, if its policy sets one."""
 
     __tablename__: ClassVar[str] = "job_limits"
     __table_args__ = (

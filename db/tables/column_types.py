@@ -1,4 +1,4 @@
-"""The types of columns: each names what PostgreSQL stores, and whether it may be absent or is the key."""
+"""The types of columns, named by PostgreSQL's type, nullability and key."""
 
 from datetime import datetime
 from typing import Annotated, Any

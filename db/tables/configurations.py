@@ -1,4 +1,4 @@
-"""The committed configurations, and what their numbers stand for."""
+"""Committed configurations and identities."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from db.tables.column_types import IntKey, Json, Numbers, Time, Words
 
 
 class StoredIdentity(SQLModel, table=True):
-    """What makes something that is called or read what it is."""
+    """The identity of a provider in a region, a connection, or the root of imports."""
 
     __tablename__: ClassVar[str] = "identities"
     __table_args__ = (UniqueConstraint("kind", "name", "region", "digest", name="unique_identity"),)

@@ -1,4 +1,4 @@
-"""The processes, their leaders, their counters, what they share, and people's operations on regions and providers."""
+"""Processes, leaders, counters, pools, pauses, and operations on regions and providers."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Imports, their batches, and what they read."""
+"""Imports, their batches, records and rejects."""
 
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ from db.tables.column_types import (
 
 
 class RecordSet(SQLModel, table=True):
-    """Where the rows of a record type of a dataset lie."""
+    """The set of a record type's rows in a dataset."""
 
     __tablename__: ClassVar[str] = "record_sets"
     __table_args__ = (
@@ -43,7 +43,7 @@ class RecordSet(SQLModel, table=True):
 
 
 class Import(SQLModel, table=True):
-    """The right to coordinate an import: lease, fence and holder."""
+    """The coordination of an import: lease, fence and holder."""
 
     __tablename__: ClassVar[str] = "imports"
     __table_args__ = (
@@ -73,7 +73,7 @@ class Import(SQLModel, table=True):
 
 
 class RecordType(SQLModel, table=True):
-    """What coordination found out about a record type of an import."""
+    """The surveyed facts of a record type of an import."""
 
     __tablename__: ClassVar[str] = "record_types"
     __table_args__ = (
@@ -131,7 +131,7 @@ class ImportedRecord(SQLModel, table=True):
 
 
 class Reject(SQLModel, table=True):
-    """A row that could not be taken."""
+    """A rejected row."""
 
     __tablename__: ClassVar[str] = "rejects"
 

@@ -1,4 +1,4 @@
-"""Jobs: the spec that was submitted, and the outcome of its requests."""
+"""Tenants, kinds, jobs, specs, submissions, triggers and events."""
 
 from typing import Annotated, ClassVar
 

@@ -125,7 +125,8 @@ class _Reader:
 
     def _keep_malformed(self, chunk: Chunk, lines: list[bytes], separators: list[int], is_good: list[bool]) -> None:
         position = self.records + len(self.malformed)
-        for (line, lines_inside, record), count, good in zip(_numbered_lines(chunk, lines), separators, is_good, strict=True):
+        numbered = _numbered_lines(chunk, lines)
+        for (line, lines_inside, record), count, good in zip(numbered, separators, is_good, strict=True):
             if record and not good:
                 self._keep(MalformedRecord(position, line, self._defect(record, count + 1)), lines_inside)
             position += bool(record)

@@ -90,8 +90,8 @@ def _column(field: pa.Field, arrow_type: pa.DataType, remaining: Iterator[Leaf])
         return Column(field.name, leaves[0].type, leaves[0].kind, leaves)
     if depth(field.type) > MAX_DEPTH:
         raise Unreadable(
-            f"The column {echoed(field.name)} is nested deeper than {MAX_DEPTH} levels: write what lies deeper as a text "
-            "of JSON."
+            f"The column {echoed(field.name)} is nested deeper than {MAX_DEPTH} levels: write what lies deeper as a "
+            "text of JSON."
         )
     for names in names_within(field.type):
         _refuse_names(names, f"A struct in the column {echoed(field.name)} has")
