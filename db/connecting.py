@@ -35,7 +35,7 @@ _WITHOUT_TLS = (ssl.SSLError, ConnectionError, asyncpg.InvalidAuthorizationSpeci
 
 @lru_cache(maxsize=500)
 def _writes_events(query: str) -> bool:
-    return "write_event(" in query
+    return "write_event" in query
 
 
 def _noted(method: Any) -> Any:

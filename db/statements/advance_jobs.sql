@@ -1,7 +1,7 @@
 -- Advance jobs after ends of batches and cells: waves first, then jobs, each by its counts under its row lock, so that
--- of two flushes that end a job's last batches exactly one sees the end of the job. Then write the event of this flush,
+-- of two flushes that end a job's last batches exactly one sees the end of the job. Then write the events of this flush,
 -- and offer the batches that ended batches release ($19 batches further on in their job) and those due again. The last
--- WHERE counts the offered batches, so that PostgreSQL runs the offers. A job's end takes the clock's time under the
+-- WHERE counts both, so that PostgreSQL runs them. A job's end takes the clock's time under the
 -- row's lock: this transaction may have begun before one that ended a batch of the job. A job that has ended stays
 -- unchanged: a worker of an older version may have ended it before its last batch. The condition is written so that no
 -- partial index matches it, which would be read to its end for each job.
@@ -35,10 +35,16 @@ WITH advanced_waves AS (
         AS i (job_no, completed, failed, unknown, event, incomplete)
     WHERE j.job_no = i.job_no AND coalesce(j.finished_at, 'infinity') = 'infinity'
         AND (SELECT count(*) FROM advanced_waves) >= 0
-    RETURNING j.job_no, j.id, j.status, write_event(
-        j.job_no, j.last_event_no, CASE j.status WHEN 'running' THEN 'progressed' ELSE 'finished' END, $9::text,
-        json_build_object('status', j.status, 'batches', i.event::json)
+    RETURNING j.job_no, j.id, j.status, j.last_event_no, i.event
+), written_events AS (
+    SELECT write_events(
+        array_agg(a.job_no),
+        array_agg(a.last_event_no::bigint),
+        array_agg(CASE a.status WHEN 'running' THEN 'progressed' ELSE 'finished' END),
+        array_agg($9::text),
+        array_agg(json_build_object('status', a.status, 'batches', a.event::json))
     )
+    FROM advanced_jobs AS a
 ), released AS (
     SELECT offer_batch(
         b.job_no, b.batch_no, b.cells, virtual_finish_time(b.identity_no, b.cells, i.turn + $19::int * b.cells),
@@ -60,4 +66,4 @@ WITH advanced_waves AS (
 )
 SELECT a.job_no, a.id, a.status
 FROM advanced_jobs AS a
-WHERE (SELECT count(*) FROM released) + (SELECT count(*) FROM due_again) >= 0
+WHERE (SELECT count(*) FROM written_events) + (SELECT count(*) FROM released) + (SELECT count(*) FROM due_again) >= 0

@@ -16,9 +16,17 @@ WITH planned_jobs AS MATERIALIZED (
         last_event_no = j.last_event_no + 1
     FROM planned_jobs AS p
     WHERE j.job_no = p.job_no
-    RETURNING j.job_no, j.tenant_no, j.started_at,
-        j.queued_at + p.queue_timeout_seconds * interval '1 second' AS overdue_at,
-        write_event(j.job_no, j.last_event_no, 'coordinated', p.source, p.event::json)
+    RETURNING j.job_no, j.tenant_no, j.started_at, j.last_event_no, p.source, p.event,
+        j.queued_at + p.queue_timeout_seconds * interval '1 second' AS overdue_at
+), written_events AS (
+    SELECT write_events(
+        array_agg(j.job_no),
+        array_agg(j.last_event_no::bigint),
+        array_agg('coordinated'::text),
+        array_agg(j.source),
+        array_agg(j.event::json)
+    )
+    FROM started_jobs AS j
 ), moment AS MATERIALIZED (
     SELECT max(j.started_at) AS at
     FROM started_jobs AS j
@@ -82,3 +90,4 @@ SELECT r.job_no, r.region_no, r.model_no, question_no, r.batch_no, 'planned'
 FROM unnest($22::bigint[], $23::int[], $24::smallint[], $25::smallint[], $26::smallint[], $27::smallint[])
     AS r (job_no, batch_no, region_no, model_no, first_question_no, last_question_no)
 CROSS JOIN LATERAL generate_series(r.first_question_no::int, r.last_question_no::int) AS question_no
+WHERE (SELECT count(*) FROM written_events) >= 0

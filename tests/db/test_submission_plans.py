@@ -1,4 +1,4 @@
-"""The look-up of submissions probes indexes, however young the statistics of its tables are."""
+"""Submissions are looked up and stored by index, however young the statistics of their tables are."""
 
 import json
 from typing import Any
@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from db.engine import statement
+from tests.support.jobs import job_body, store_jobs
 
 JOBS = 5_000
 WANTED = 16
@@ -57,3 +58,22 @@ async def test_a_group_is_looked_up_without_reading_other_jobs(
         assert [row["hash_is_active"] for row in found] == [False, *[True] * (WANTED - 2), False]
     finally:
         await connection.close()
+
+
+READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'jobs'"
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True])
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_group_is_stored_without_reading_the_queue(
+    connection: asyncpg.Connection, mode: str, *, is_analyzed: bool
+) -> None:
+    await connection.execute("ALTER TABLE jobs SET (autovacuum_enabled = off)")
+    await store_jobs(connection, [job_body()] * JOBS)
+    if is_analyzed:
+        await connection.execute("ANALYZE jobs")
+    await connection.execute(f"SET plan_cache_mode = {mode}")
+    async with connection.transaction():
+        before = await connection.fetchval(READ)
+        await store_jobs(connection, [job_body()] * WANTED)
+        assert 0 < await connection.fetchval(READ) - before < MOST_READ
