@@ -1,7 +1,6 @@
 """A database that can't be used when a process starts: one sentence that names the setting, or one warning."""
 
 import asyncio
-import subprocess
 import time
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -11,42 +10,32 @@ import pytest
 from db import sessions
 from db.engine import probe
 from domain.postgres_url import hide_passwords
-from runtime.python import python_command
 from tests.support.gateway import gateway_to
+from tests.support.processes import Ended, run_command
 from tests.support.service import StartProcess, free_port
 from tests.support.waiting import eventually, eventually_async
 from tests.support.workers import Fleet
 
 
-def started(command: str, database_url: str) -> "subprocess.Popen[str]":
-    arguments, environment = python_command("cli", command)
-    kept = {name: value for name, value in environment.items() if not name.startswith("BREAKWATER_")}
+def ended(command: str, database_url: str) -> Ended:
     given = {"DATABASE_URL": database_url, "REDIS_URL": "redis://127.0.0.1:1/0", "PORT": str(free_port())}
-    return subprocess.Popen(
-        arguments,
-        env={**kept, **{f"BREAKWATER_{name}": value for name, value in given.items()}},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return run_command(command, environment={f"BREAKWATER_{name}": value for name, value in given.items()})
 
 
 def test_an_absent_database_ends_every_command_with_one_sentence(empty_database_url: str) -> None:
     url = urlunsplit(urlsplit(empty_database_url)._replace(path="/no_such_database"))
-    processes = {command: started(command, f"{url}&password=geheim") for command in ("api", "worker", "migrate")}
-    for command, process in processes.items():
-        _, said = process.communicate(timeout=60)
-        assert (command, process.returncode, said.count("\n")) == (command, 1, 1), said
-        assert "BREAKWATER_DATABASE_URL" in said
-        assert '"no_such_database" does not exist: create it' in said
-        assert "geheim" not in said
+    for command in ("api", "worker", "migrate"):
+        found = ended(command, f"{url}&password=geheim")
+        assert (command, found.returncode, found.stderr.count("\n")) == (command, 1, 1), found
+        assert "BREAKWATER_DATABASE_URL" in found.stderr
+        assert '"no_such_database" does not exist: create it' in found.stderr
+        assert "geheim" not in found.stderr
 
 
 def test_a_worker_on_a_database_without_a_schema_says_what_to_run(empty_database_url: str) -> None:
-    worker = started("worker", empty_database_url)
-    _, said = worker.communicate(timeout=60)
-    assert (worker.returncode, said.count("\n")) == (1, 1), said
-    assert "run `breakwater migrate` first" in said
+    found = ended("worker", empty_database_url)
+    assert (found.returncode, found.stderr.count("\n")) == (1, 1), found
+    assert "run `breakwater migrate` first" in found.stderr
 
 
 async def test_a_server_without_tls_is_named_where_tls_is_asked_for(empty_database_url: str) -> None:

@@ -1,7 +1,6 @@
 """PgBouncer between the service and PostgreSQL: what works, and what is refused at the start with a sentence."""
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import pytest
 from db.engine import Connection, connect, create_engine, in_transaction
 from db.migrate import upgrade
 from db.poolers import PoolerUnsupported
-from runtime.python import python_command
 from tests.support.connections import publish_envelopes
 from tests.support.import_bodies import configured, csv_type, import_body, store_import
 from tests.support.jobs import job_body, store_jobs
 from tests.support.outcomes import all_ended, assert_audit, find_violations, statuses
 from tests.support.pgbouncer import NEWER, pgbouncer
+from tests.support.processes import run_command
 from tests.support.service import StartProcess, api_client, unique
 from tests.support.waiting import eventually_async
 from tests.support.workers import Fleet
@@ -116,9 +115,8 @@ async def test_a_pooler_that_cannot_be_worked_with_is_refused_at_the_start(
 
 def start(command: str, database_url: str, redis_url: str) -> str:
     """Start a command that is to fail; return what it says."""
-    line, environment = python_command("cli", command)
     given = {"BREAKWATER_DATABASE_URL": database_url, "BREAKWATER_REDIS_URL": redis_url}
-    ended = subprocess.run(line, env={**environment, **given}, capture_output=True, text=True, timeout=30, check=False)
+    ended = run_command(command, environment=given, seconds=30)
     assert ended.returncode != 0
     return ended.stdout + ended.stderr
 

@@ -6,23 +6,61 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from launcher.accounts import account_for_engines
+from launcher.embedded import engines_in
 from launcher.folder import DataFolder
+from launcher.orphan_reaper import OrphanReaper
 from tests.launcher.runs import PROJECT, Run
+from tests.support.engines import TEST_POSTGRES_SETTINGS, engines_folder
+from tests.support.processes import run_command
+from tests.support.programs import require_program
 from tests.support.service import free_port
 
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """A folder for data that the account of the engines can reach, unlike pytest's own temporary folders."""
-    parent = Path(tempfile.mkdtemp(prefix="breakwater-test-"))
-    parent.chmod(0o711)
-    yield parent / "data"
-    shutil.rmtree(parent)
+    with reachable_folder() as parent:
+        yield parent / "data"
+
+
+@contextmanager
+def reachable_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="breakwater-test-", dir=engines_folder()))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def migrated_folder() -> Iterator[Path]:
+    """A data folder as an ended run leaves it that brought the schema and no configuration."""
+    with reachable_folder() as parent:
+        folder = DataFolder(parent / "data", account_for_engines()).hold()
+        reaper = OrphanReaper(folder.path)
+        engines = engines_in(folder, postgres_settings=TEST_POSTGRES_SETTINGS)
+        engines.start()
+        urls = {"BREAKWATER_DATABASE_URL": engines.postgres.url, "BREAKWATER_REDIS_URL": engines.valkey.url}
+        migrated = run_command("migrate", environment=urls)
+        assert migrated.returncode == 0, migrated
+        engines.stop()
+        reaper.dismiss()
+        folder.release()
+        yield folder.path
+
+
+@pytest.fixture
+def migrated_data_dir(data_dir: Path, migrated_folder: Path) -> Path:
+    """The test's folder with such data in it, whose first run needn't create them."""
+    copy(migrated_folder, data_dir)
+    return data_dir
 
 
 @pytest.fixture
@@ -36,13 +74,35 @@ def held(data_dir: Path) -> Iterator[DataFolder]:
 @pytest.fixture
 def start_run(data_dir: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Start runs, each on the same data folder unless another is given; they are stopped at the end."""
+    with starting(data_dir, tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def lasting_run(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A run for the tests of a module that leave it as it is: all of its processes are there."""
+    with reachable_folder() as parent:
+        copy(migrated_folder, parent / "data")
+        with starting(parent / "data", tmp_path_factory.mktemp("run")) as start:
+            run = start()
+            run.wait_for("worker-1")
+            yield run
+
+
+def copy(folder: Path, to: Path) -> None:
+    """Copy a data folder with the owners of its files."""
+    subprocess.run([require_program("cp"), "--archive", f"{folder}/.", to], check=True)
+
+
+@contextmanager
+def starting(data_dir: Path, output: Path) -> Iterator[Callable[..., Run]]:
     runs: list[Run] = []
 
     def start(**settings: str) -> Run:
         port = int(settings.get("PORT") or free_port())
         given = {"PORT": str(port), "DATA_DIR": str(data_dir), "SHUTDOWN_SECONDS": "5", **settings}
-        output = tmp_path / f"run-{len(runs)}.log"
-        with output.open("wb") as file:
+        log = output / f"run-{len(runs)}.log"
+        with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "cli", "run"],
                 cwd=PROJECT,
@@ -50,10 +110,12 @@ def start_run(data_dir: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
-        runs.append(Run(process, output, port))
+        runs.append(Run(process, log, port, Path(given["DATA_DIR"])))
         return runs[-1]
 
-    yield start
-    for run in runs:
-        if run.process.poll() is None:
-            run.stop()
+    try:
+        yield start
+    finally:
+        for run in runs:
+            if run.process.poll() is None:
+                run.stop()

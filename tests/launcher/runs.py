@@ -21,6 +21,7 @@ class Run:
     process: subprocess.Popen[bytes]
     output: Path
     port: int
+    data_dir: Path
 
     def events(self, event: str, /, **fields: Any) -> list[dict[str, Any]]:
         """The log lines of one event, so far."""

@@ -30,7 +30,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes accounts")
 
 
 @pytest.fixture
-def pair(held):
+def pair(migrated_data_dir, held):
     engines = engines_in(held, postgres_settings=TEST_POSTGRES_SETTINGS)
     engines.start()
     yield engines

@@ -15,6 +15,7 @@ from tests.support.service import free_port
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
+on_migrated_data = pytest.mark.usefixtures("migrated_data_dir")
 CHILDREN = ("worker-1", "api", "postgres", "valkey")
 
 
@@ -22,17 +23,19 @@ def descendants(run):
     return [child.pid for child in psutil.Process(run.process.pid).children(recursive=True)]
 
 
-def test_each_killed_process_is_there_again_within_a_second(start_run):
-    run = start_run()
-    run.wait_for("worker-1")
+def test_each_killed_process_is_there_again_within_a_second(lasting_run):
     for name in CHILDREN:
-        first = run.wait_for(name)
+        first = lasting_run.wait_for(name)
         os.kill(first, signal.SIGKILL)
         killed_at = time.monotonic()
-        eventually(lambda name=name, first=first: run.pid_of(name) not in {None, first}, what=run.output.read_text())
+        eventually(
+            lambda name=name, first=first: lasting_run.pid_of(name) not in {None, first},
+            what=lasting_run.output.read_text(),
+        )
         assert time.monotonic() - killed_at < 1, name
 
 
+@on_migrated_data
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_worker_api_and_engines_and_leaves_nothing(start_run, number):
     run = start_run()
@@ -45,6 +48,7 @@ def test_a_signal_ends_worker_api_and_engines_and_leaves_nothing(start_run, numb
     assert len(run.events("service_stopped")) == 1
 
 
+@on_migrated_data
 def test_what_a_killed_run_leaves_is_ended_and_the_next_one_starts_on_the_same_data(start_run):
     first = start_run()
     first.wait_for("worker-1")
@@ -56,6 +60,7 @@ def test_what_a_killed_run_leaves_is_ended_and_the_next_one_starts_on_the_same_d
     assert second.stop() == 0
 
 
+@on_migrated_data
 def test_a_run_and_its_reaper_killed_together_are_cleaned_up_by_the_next_start(start_run):
     first = start_run()
     first.wait_for("worker-1")
@@ -70,6 +75,7 @@ def test_a_run_and_its_reaper_killed_together_are_cleaned_up_by_the_next_start(s
     assert not [pid for pid in processes if is_alive(pid)]
 
 
+@on_migrated_data
 def test_the_reaper_of_a_killed_run_ends_everything_by_itself(start_run):
     run = start_run()
     run.wait_for("worker-1")
@@ -78,6 +84,7 @@ def test_the_reaper_of_a_killed_run_ends_everything_by_itself(start_run):
     eventually(lambda: not [pid for pid in processes if is_alive(pid)], seconds=30)
 
 
+@on_migrated_data
 @pytest.mark.parametrize("name", ["valkey", "postgres", "api", "worker-1"])
 def test_a_run_that_is_killed_as_soon_as_it_logs_a_start_leaves_nothing(start_run, data_dir, name):
     run = start_run()
@@ -96,10 +103,8 @@ def processes_on(folder):
     return found
 
 
-def test_a_second_run_on_the_same_folder_names_the_settings_to_change(start_run):
-    first = start_run()
-    first.wait_for("postgres")
-    second = start_run()
+def test_a_second_run_on_the_same_folder_names_the_settings_to_change(lasting_run, start_run):
+    second = start_run(DATA_DIR=str(lasting_run.data_dir))
     assert second.process.wait(30) == 1
     said = second.output.read_text()
     assert "BREAKWATER_DATA_DIR" in said
@@ -124,13 +129,11 @@ def test_a_taken_port_is_named(start_run):
     assert "BREAKWATER_PORT" in run.output.read_text()
 
 
-def test_a_worker_in_another_terminal_joins_the_running_engines(start_run, data_dir):
-    run = start_run()
-    run.wait_for("worker-1")
+def test_a_worker_in_another_terminal_joins_the_running_engines(lasting_run):
     joining = subprocess.Popen(
         [sys.executable, "-m", "cli", "worker"],
         cwd=PROJECT,
-        env={**os.environ, "BREAKWATER_DATA_DIR": str(data_dir)},
+        env={**os.environ, "BREAKWATER_DATA_DIR": str(lasting_run.data_dir)},
         stdout=subprocess.PIPE,
     )
     with joining:
