@@ -1,7 +1,8 @@
 """The list of all source types. Code that depends on a source's type uses this list; there is no other.
 
 To add a type: a module in this folder for its specs and settings; a package in `sources/` with the type's name and an
-`opening.py`; a line here; and a section of docs/reference/sources.md.
+`opening.py`; a line here; a row in docs/reference/sources.md and its page in
+docs/reference/sources/.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The examples of docs/reference/sources.md are what really happens."""
+"""The example of docs/reference/sources/file.md is what really happens."""
 
 import json
 import re
@@ -7,12 +7,12 @@ from pathlib import Path
 from tests.support.reading_sources import read_all
 from worker.imports.records import to_records
 
-SOURCES = Path(__file__).parents[2] / "docs" / "reference" / "sources.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "sources" / "file.md"
 EXAMPLE = re.compile(r"^```csv\n(.*?)^```\n.*?^```json\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 async def test_the_csv_of_the_documentation_becomes_what_stands_below_it(root, open_file):
-    ((written, wanted),) = EXAMPLE.findall(SOURCES.read_text())
+    ((written, wanted),) = EXAMPLE.findall(PAGE.read_text())
     (root / "rows.csv").write_text(written)
     source = open_file("rows.csv")
     records = to_records(await read_all(source, await source.ranges(["id"], 10)), ("id",))

@@ -1,4 +1,4 @@
-"""Values of MariaDB in a payload: as docs/reference/source-values.md says, and as its own client shows them."""
+"""Values of MariaDB in a payload: as docs/reference/sources/mysql.md says, and as its own client shows them."""
 
 import base64
 import json
@@ -12,8 +12,8 @@ from sources.mysql.source import MysqlSource
 from tests.support.reading_sources import mysql_connection, read_all
 
 EXAMPLE = re.compile(r"^\| `([^`|]+)` \| `([^`]+)` \| (?:`([^`]+)`|(reject))", re.MULTILINE)
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "source-values.md").read_text()
-EXAMPLES = EXAMPLE.findall(PAGE.split("## MySQL and MariaDB")[1].split("\n## ")[0])
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "sources" / "mysql.md").read_text()
+EXAMPLES = EXAMPLE.findall(PAGE.split("\n## Values")[1])
 
 
 async def rows_of(mariadb, table, *key):

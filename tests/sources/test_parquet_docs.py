@@ -1,4 +1,4 @@
-"""What docs/reference/source-values.md says of Parquet types, each example tried as it stands there."""
+"""What docs/reference/sources/parquet.md says of types, each example tried as it stands there."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from pyarrow import parquet, types
 
 from tests.support.reading_sources import read_all
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "source-values.md"
-DOCS = PAGE.read_text().split("## Parquet")[1].split("\n## ")[0]
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "sources" / "parquet.md"
+DOCS = PAGE.read_text().split("\n## Types")[1].split("\n## ")[0]
 ROW = re.compile(r"^\| `([a-z_0-9]+\(.*\))` \| `(.*)` \| (?:`(.*)`|reject: (.*)) \|$", re.MULTILINE)
 EXAMPLES = ROW.findall(DOCS)
 

@@ -10,16 +10,15 @@ from api.schemas.imports import IMPORT_SUBMISSION
 from domain.sources.registry import SETTINGS_BY_CONNECTION, SOURCES, source_from_json
 from domain.sources.source import ConnectionSource
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "sources.md").read_text()
-LISTED = re.compile(r"^\| `(\w+)` \| \[[^]]+\]\(#([\w-]+)\) \|", re.MULTILINE)
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+PAGE = (REFERENCE / "sources.md").read_text()
+LISTED = re.compile(r"^\| `(\w+)` \| \[[^]]+\]\((sources/\w+\.md)\)[^|]*\|", re.MULTILINE)
 
 
-def test_the_documentation_lists_the_types_and_has_a_part_for_each():
-    titles = re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
-    parts = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
-    listed = dict(LISTED.findall(PAGE))
-    assert list(listed) == [source.type_name for source in SOURCES]
-    assert set(listed.values()) <= parts
+def test_the_documentation_lists_the_types_and_has_a_page_for_each():
+    assert LISTED.findall(PAGE) == [(source.type_name, f"sources/{source.type_name}.md") for source in SOURCES]
+    for source in SOURCES:
+        assert f'"type": "{source.type_name}"' in (REFERENCE / f"sources/{source.type_name}.md").read_text()
     assert set(re.findall(r'(?:^|# )type = "(\w+)"', PAGE, re.MULTILINE)) == set(SETTINGS_BY_CONNECTION)
 
 

@@ -1,4 +1,4 @@
-"""Values of PostgreSQL in a payload: as docs/reference/source-values.md says, and as the server itself writes them."""
+"""Values of PostgreSQL in a payload: as docs/reference/sources/sql.md says, and as the server itself writes them."""
 
 import json
 import re
@@ -12,10 +12,7 @@ from tests.support.reading_sources import read_all
 
 EXAMPLE = re.compile(r"^\| `([^`|]+)` \| `([^`]+)` \| (?:`([^`]+)`|(reject))", re.MULTILINE)
 EXAMPLES = EXAMPLE.findall(
-    (Path(__file__).parents[2] / "docs" / "reference" / "source-values.md")
-    .read_text()
-    .split("## PostgreSQL")[1]
-    .split("\n## ")[0]
+    (Path(__file__).parents[2] / "docs" / "reference" / "sources" / "sql.md").read_text().split("\n## Values")[1]
 )
 AS_TEXT = {
     "aclitem": "makeaclitem(10, 10, 'SELECT', true)",
