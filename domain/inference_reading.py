@@ -95,7 +95,8 @@ def _finish(spec: JobSpec, draft: Draft, scope: Scope) -> Normalized[JobSpec]:
 
 def _identities(spec: JobSpec, registry: Registry) -> tuple[IdentityKey, ...]:
     """Return the identities that may answer a spec, each once and in the spec's order."""
-    keys = (of_provider(registry.serving(model.provider), region) for model in spec.models for region in model.regions)
+    distinct = dict.fromkeys([(model.provider, model.regions) for model in spec.models])  # most models share both
+    keys = (of_provider(registry.serving(provider), region) for provider, regions in distinct for region in regions)
     return tuple(dict.fromkeys(keys))
 
 
