@@ -191,9 +191,7 @@ class Claimer:
         except ConfigurationChanged:  # nothing was taken; the follower of configurations wakes this later
             self._context.served.is_stale.set()
             return Claim()
-        for batch, permits in claimed.grown:
-            runner.grow(batch, permits)
-        await runner.start(claimed.batches)
+        await runner.take(claimed)
         return claimed
 
 

@@ -132,12 +132,11 @@ class Runner(ABC):
         return len(self.held)
 
     @abstractmethod
-    async def start(self, batches: Sequence[ClaimedBatch]) -> None:
-        """Take these claimed batches in hand. A batch that can't be begun is left to its lease."""
+    async def take(self, claim: Claim) -> None:
+        """Take the batches of a claim in hand, and let held ones use the permits that it asked for and got.
 
-    def grow(self, batch: ClaimedBatch, permits: int) -> None:
-        """Let so many more calls of a held batch be in flight, which one of the claims asked for."""
-        raise NotImplementedError
+        A batch that can't be begun is left to its lease.
+        """
 
     @abstractmethod
     def release(self, batch: ClaimedBatch) -> None:

@@ -1,5 +1,6 @@
 """The settings of a connection: the fields of all types, and those that several types share."""
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Annotated, ClassVar, TypeAlias
 
@@ -12,7 +13,7 @@ EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-
 VARIABLE = "the name of an environment variable"
 
 
-class ConnectionSettings(BaseModel):
+class ConnectionSettings(BaseModel, ABC):
     """A connection that imports read; its URL and its keys stay in the environment.
 
     A spec names a listed table or query, never SQL. Nothing else is read.
@@ -45,9 +46,9 @@ class ConnectionSettings(BaseModel):
         """The content of its identity. A change holds jobs, so the form of this JSON must not change."""
         return {"type": self.type, "url_env": self.url_env, "queries": {}}
 
+    @abstractmethod
     def fault(self, url: str) -> str | None:
         """Return the error in the value of `url_env`, to follow the variable's name; it shows no part of the value."""
-        raise NotImplementedError
 
 
 def _with_schema(text: str) -> str:

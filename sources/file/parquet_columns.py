@@ -82,10 +82,12 @@ def columns_of(schema: pa.Schema, leaves: Iterable[Leaf], arrow_schema: pa.Schem
 def _column(field: pa.Field, arrow_type: pa.DataType, remaining: Iterator[Leaf]) -> Column:
     types = list(_with_durations(field.type, arrow_type))
     own = list(islice(remaining, len(types)))
-    try:
-        leaves = [staging_of(leaf, type_) for leaf, type_ in zip(own, types, strict=True)]
-    except NotImplementedError as error:
-        raise Unreadable(f"The column {echoed(field.name)} {error}: write it as another type.") from None
+    leaves = []
+    for leaf, type_ in zip(own, types, strict=True):
+        if (staging := staging_of(leaf, type_)) is None:
+            what = f"The column {echoed(field.name)} is of the type {type_}"
+            raise Unreadable(f"{what}, which can't be imported: write it as another type.")
+        leaves.append(staging)
     if not pa.types.is_nested(field.type):
         return Column(field.name, leaves[0].type, leaves[0].kind, leaves)
     if depth(field.type) > MAX_DEPTH:

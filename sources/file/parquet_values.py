@@ -55,8 +55,8 @@ def _value(convert: Callable[[Any], Any], value: Any) -> Any:
         return Defect(f"holds a value that {error}")
 
 
-def staging_of(leaf: Leaf, type_: pa.DataType) -> Staging:
-    """Return how values of the Arrow type `type_` are staged; raises NotImplementedError for an unknown type."""
+def staging_of(leaf: Leaf, type_: pa.DataType) -> Staging | None:
+    """Return how values of the Arrow type `type_` are staged; None for a type that can't be imported."""
     if leaf.physical == "INT96":
         return Staging(Kind.MOMENT, pa.string(), _int96, needs_seconds=True)
     if (found := _BY_ANNOTATION.get(leaf.logical)) and not types.is_null(type_):
@@ -65,10 +65,7 @@ def staging_of(leaf: Leaf, type_: pa.DataType) -> Staging:
         return Staging(Kind.PLAIN, pa.string(), _durations(type_.unit))
     if types.is_temporal(type_):
         return Staging(Kind.MOMENT, pa.string(), _moments_in_utc if leaf.is_utc else _moments)
-    for is_of, staging in _BY_TYPE:
-        if is_of(type_):
-            return staging
-    raise NotImplementedError(f"is of the type {type_}, which can't be imported")
+    return next((staging for is_of, staging in _BY_TYPE if is_of(type_)), None)
 
 
 def _cast(type_: pa.DataType) -> Convert:

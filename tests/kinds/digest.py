@@ -163,8 +163,8 @@ class DigestRunner(Runner):
             connection, self.pools, claimant, cells=ROOM_BATCHES - len(self._batch_by_key)
         )
 
-    async def start(self, batches: Sequence[ClaimedBatch]) -> None:
-        for batch in batches:
+    async def take(self, claim: Claim) -> None:
+        for batch in claim.batches:
             self._batch_by_key[batch.key] = batch
             self._empty.clear()
             self._starting.put_nowait(batch)

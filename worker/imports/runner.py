@@ -82,9 +82,9 @@ class ImportRunner(Runner):
         """The batches in hand."""
         return self._importer.held
 
-    async def start(self, batches: Sequence[ClaimedBatch]) -> None:
+    async def take(self, claim: Claim) -> None:
         """Read batches."""
-        await self._importer.start(batches)
+        await self._importer.start(claim.batches)
 
     def release(self, batch: ClaimedBatch) -> None:
         """Release a batch and stop reading it."""

@@ -104,26 +104,25 @@ class InferenceRunner(Runner):
         """Cells in hand, and calls that may be in flight."""
         return self._executor.in_hand.permits
 
-    async def start(self, batches: Sequence[ClaimedBatch]) -> None:
-        """Run batches. A batch with an unreadable spec is left to its lease, and fails after ten.
+    async def take(self, claim: Claim) -> None:
+        """Run batches, and make more calls of those that got more permits.
 
-        So is a batch for an identity that this worker doesn't serve.
+        A batch with an unreadable spec is left to its lease, and fails after ten. So is a batch for an identity that
+        this worker doesn't serve.
         """
-        for batch in batches:
+        for batch, permits in claim.grown:
+            self._executor.grow(batch, permits)
+        for batch in claim.batches:
             if batch.was_lost:
                 self._context.log.warning("lease_lost", **_named(batch), times=batch.lost_leases)
             if not self._can_answer(batch):
                 self._context.log.error("identity_not_served", **_named(batch), identity_no=batch.identity_no)
-        answered = [batch for batch in batches if self._can_answer(batch)]
+        answered = [batch for batch in claim.batches if self._can_answer(batch)]
         specs = await self._specs.load(batch.job_no for batch in answered)
         for batch in answered:
             if batch.job_no not in specs:
                 self._context.log.error("spec_not_readable", **_named(batch))
         self._executor.start([batch for batch in answered if batch.job_no in specs], specs)
-
-    def grow(self, batch: ClaimedBatch, permits: int) -> None:
-        """Make so many more calls of a batch at once."""
-        self._executor.grow(batch, permits)
 
     def release(self, batch: ClaimedBatch) -> None:
         """Release a batch and stop its calls."""
