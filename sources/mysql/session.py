@@ -20,14 +20,19 @@ Row: TypeAlias = tuple[Any, ...]
 """Values as bytes, None for null."""
 Result = TypeVar("Result")
 KILL_SECONDS = 5.0
+"""Of each wait in ending a statement: to connect, to send, for an answer."""
 
 
 class Session:
-    """A session, for one call at a time."""
+    """A session, for one call at a time.
 
-    def __init__(self, url: MysqlUrl, *, connect_seconds: float) -> None:
+    Calls have limits of their own. `answer_seconds` bounds each wait for the server in a session that nobody waits for.
+    """
+
+    def __init__(self, url: MysqlUrl, *, connect_seconds: float, answer_seconds: float | None = None) -> None:
         self._url = url
         self._connect_seconds = connect_seconds
+        self._answer_seconds = answer_seconds
         self._driver: Any = None
         self._way_out: socket.socket | None = None
         self._has_ended = False
@@ -106,6 +111,8 @@ class Session:
             autocommit=True,
             program_name="breakwater import",
             defer_connect=True,
+            read_timeout=self._answer_seconds,
+            write_timeout=self._answer_seconds,
             **_tls(url),
         )
         driver.connect(way)
@@ -118,11 +125,11 @@ class Session:
         thread_id = self._driver.thread_id()
 
         def kill() -> None:
+            other = Session(self._url, connect_seconds=KILL_SECONDS, answer_seconds=KILL_SECONDS)
             with suppress(Exception):  # the statement has a limit of its own there
-                other = Session(self._url, connect_seconds=KILL_SECONDS)
                 other._connect()
                 other._query(f"KILL {thread_id:d}")
-                other.end()
+            other.end()
 
         begin("mysql-kill", kill)
 

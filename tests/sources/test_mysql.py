@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 
 import pytest
 
@@ -17,6 +18,7 @@ from sources.errors import (
     UnknownColumn,
     Unreadable,
 )
+from sources.mysql import session
 from sources.mysql.source import MysqlSource
 from sources.protocol import RANGE_ROWS
 from tests.support.gateway import gateway_to
@@ -281,6 +283,35 @@ async def test_what_takes_too_long_is_ended_on_both_sides(write, open_table):
             return not await running(write)
 
         await eventually_async(ended, seconds=10)
+
+
+async def test_ending_a_statement_gives_up_on_a_server_that_takes_the_connection_and_never_answers(
+    write, mariadb, monkeypatch
+):
+    monkeypatch.setattr(session, "KILL_SECONDS", 0.2)
+    server, database = mariadb
+    write(f"CREATE TABLE thing (id int primary key); INSERT INTO thing VALUES (1); {SLOW}")
+    async with gateway_to(server.url(database)) as gateway:
+        url = gateway.url.replace("?sslmode=disable", "?ssl-mode=disabled")
+        async with mysql_connection(url, f"{database}.slow") as connection:
+            counting = asyncio.create_task(MysqlSource(connection, "slow").ranges(["s"], 5))
+            await eventually_async(lambda: running(write), seconds=10)
+            gateway.fall_silent()
+            clients = gateway.clients
+            counting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await counting
+
+            async def has_tried_to_end_it():
+                return gateway.clients > clients
+
+            async def has_given_up():
+                return not any(thread.name.startswith("mysql") for thread in threading.enumerate())
+
+            await eventually_async(has_tried_to_end_it, seconds=10)
+            await eventually_async(has_given_up, seconds=10)
+    for (thread_id,) in await running(write):
+        write(f"KILL {thread_id}")
 
 
 async def test_a_server_that_can_not_be_reached_or_goes_is_unavailable(write, mariadb):

@@ -28,6 +28,11 @@ class Gateway:
         """How often a client sent something."""
         self.url = ""
 
+    @property
+    def clients(self) -> int:
+        """How many have connected so far."""
+        return self._count
+
     def shut(self) -> None:
         """Be unavailable from now on."""
         self._is_open = False
