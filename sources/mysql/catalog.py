@@ -3,12 +3,14 @@
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeAlias
 
 from domain.table_names import SYNTAX, TableName
 from sources.errors import SourceMissing, echoed, refuse_unlisted
 from sources.mysql.connection import Lent
 from sources.mysql.session import Row
-from sources.mysql.types import Carried, carried
+from sources.mysql.types import Part, carried
+from sources.tables.order import BaseColumn, BaseTable
 
 SYSTEM_DATABASES = {"mysql", "information_schema", "performance_schema", "sys"}
 _READ_TYPES = {"BASE TABLE", "VIEW", "SYSTEM VERSIONED"}
@@ -35,13 +37,15 @@ WHERE constraint_schema = {database} AND table_name = {table}
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column. `type` is as the catalog has it, with the collation of text."""
+class Column(BaseColumn):
+    """A column. `type` has the collation of text too. `template` makes an expression of its term.
 
-    name: str
-    type: str
+    Without `part` it can't be a part of a key.
+    """
+
     is_nullable: bool
-    carried: Carried
+    template: str
+    part: Part | None
 
     @property
     def term(self) -> str:
@@ -49,25 +53,13 @@ class Column:
         return f"t.{quoted(self.name)}"
 
 
+Index: TypeAlias = tuple[str, ...]
+"""Its columns."""
+
+
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table or view, as it was looked up. `runs_code` if reading it may call functions of somebody's own."""
-
-    name: TableName
-    runs_code: bool
-    columns: tuple[Column, ...]
-    indexes: tuple[tuple[str, ...], ...]
-    """The columns of each index that orders whole values as their types do."""
-
-    @property
-    def quoted(self) -> str:
-        """The name as it stands in a statement."""
-        return f"{quoted(self.name.schema or '')}.{quoted(self.name.table)}"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns' names, in the table's order."""
-        return tuple(column.name for column in self.columns)
+class Table(BaseTable[Column, Index]):
+    """A table or view, as it was looked up."""
 
 
 async def find_table(session: Lent, wanted: str, listed: Container[TableName], database: str | None) -> Table:
@@ -90,9 +82,11 @@ async def find_table(session: Lent, wanted: str, listed: Container[TableName], d
     columns = await session.fetch(_COLUMNS.format(**where))
     checks = await session.fetch(_MARIADB_CHECKS.format(**where)) if session.session.is_mariadb else ()
     # Where the account may not read all columns, the catalog shows the others alone; this is an error then.
-    await session.fetch(f"SELECT * FROM {quoted(name.schema)}.{quoted(name.table)} LIMIT 0")
+    named = f"{quoted(name.schema)}.{quoted(name.table)}"
+    await session.fetch(f"SELECT * FROM {named} LIMIT 0")
     return Table(
         name=name,
+        quoted=named,
         runs_code=found[0][2] == b"VIEW",
         columns=tuple(_columns(columns, {clause.decode() for (clause,) in checks})),
         indexes=tuple(_indexes(await session.fetch(_INDEXES.format(**where)))),
@@ -124,7 +118,16 @@ def _columns(rows: Iterable[Row], checks: Container[str]) -> Iterable[Column]:
             continue
         is_json = data_type == "longtext" and f"json_valid({quoted(name)})" in checks
         how = carried(data_type.lower(), column_type, charset, collation, is_json=is_json)
-        yield Column(name, f"{column_type} {collation or ''}".rstrip(), nullable == "YES", how)
+        yield Column(
+            name=name,
+            type=f"{column_type} {collation or ''}".rstrip(),
+            convert=how.convert,
+            key_form=how.key_form,
+            convert_key=how.convert_key or how.convert,
+            is_nullable=nullable == "YES",
+            template=how.template,
+            part=how.part,
+        )
 
 
 def _indexes(rows: Sequence[Row]) -> Iterable[tuple[str, ...]]:

@@ -1,21 +1,18 @@
 """Connections to a MySQL server: sessions that only read, are set alike, and have limits on both ends."""
 
-import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from domain.mysql_url import MysqlUrl, parse_mysql_url
-from domain.policy import MAX_CALL_SECONDS
+from domain.mysql_url import parse_mysql_url
 from domain.table_names import TableName
 from sources.errors import named
 from sources.mysql import errors
 from sources.mysql.session import Row, Session
+from sources.tables.connection import DEFAULT_LIMITS, SessionLimits, TableConnection
 
-SURVEYS_AT_ONCE = 4
-"""Tables of one connection that a worker counts at the same time, over all imports."""
 IDLE_SECONDS = 60.0
 _VARIABLES = {
     "sql_mode": "''",  # whatever the server's own is: text and dates as they are stored
@@ -52,35 +49,21 @@ class Lent:
         await self.fetch(_TRANSACTIONS)
 
 
-class MysqlConnection:
-    """A configured connection to a server: at most `size` sessions that read, opened when needed.
-
-    Waiting for a session has no limit: other callers' work is no failure of the waiting caller. Surveys have sessions
-    of their own, one for each of the `survey_permits`. `read_seconds` bounds reading one range, `survey_seconds` a
-    statement of a survey. Only `tables`, which are named with their databases, may be read; errors name it by `name`.
-    """
+class MysqlConnection(TableConnection[Lent]):
+    """A configured connection to a MySQL or MariaDB server."""
 
     def __init__(
-        self,
-        url: str,
-        *,
-        name: str,
-        tables: Container[TableName],
-        size: int = 4,
-        connect_seconds: float = 10,
-        read_seconds: float = 60,
-        survey_seconds: float = MAX_CALL_SECONDS,
+        self, url: str, *, name: str, tables: Container[TableName], limits: SessionLimits = DEFAULT_LIMITS
     ) -> None:
-        self.name = name
-        self.tables = tables
-        self.url: MysqlUrl = parse_mysql_url(url)
-        self.survey_permits = asyncio.Semaphore(SURVEYS_AT_ONCE)
-        self._permits = asyncio.Semaphore(size)
-        self._connect_seconds = connect_seconds
-        self._read_seconds = read_seconds
-        self._survey_seconds = survey_seconds
+        super().__init__(url, name=name, tables=tables, limits=limits)
+        self._place = parse_mysql_url(url)
         self._idle: list[tuple[float, Lent]] = []
         self._busy: set[Session] = set()
+
+    @property
+    def database(self) -> str | None:
+        """The database that its URL names."""
+        return self._place.database
 
     @asynccontextmanager
     async def reading(self, *, runs_code: bool = False) -> AsyncIterator[Lent]:
@@ -91,7 +74,7 @@ class MysqlConnection:
         """
         async with self._permits:
             with named(self.name, errors.explained):
-                lent = self._take_idle() or await self._open(self._read_seconds)
+                lent = self._take_idle() or await self._open(self._limits.read_seconds)
                 try:
                     if runs_code:
                         await lent.set()
@@ -106,7 +89,7 @@ class MysqlConnection:
     async def snapshot(self) -> AsyncIterator[Lent]:
         """Lend another session in a transaction that sees one moment, as long as a survey takes. Raises SourceError."""
         with named(self.name, errors.explained):
-            lent = await self._open(self._survey_seconds)
+            lent = await self._open(self._limits.survey_seconds)
             try:
                 await lent.fetch("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
                 yield lent
@@ -122,7 +105,7 @@ class MysqlConnection:
         self._idle.clear()
 
     async def _open(self, seconds: float) -> Lent:
-        session = Session(self.url, connect_seconds=self._connect_seconds)
+        session = Session(self._place, connect_seconds=self._limits.connect_seconds)
         self._busy.add(session)
         lent = Lent(session, seconds)
         try:

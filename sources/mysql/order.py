@@ -1,4 +1,4 @@
-"""The order that a table's rows are cut along, and the statements that rest on it.
+"""The order that a MySQL table's rows are cut along, and the statements that read ranges of it.
 
 Text is compared by the collation of its column, as its index orders it. What that finds equal lies in one range.
 """
@@ -9,18 +9,16 @@ from dataclasses import dataclass
 
 from sources.errors import KeyUnusable, SourceChanged, echoed
 from sources.key_ranges import compared
-from sources.mysql.catalog import Column, Table
+from sources.mysql.catalog import Column, Index, Table
 from sources.mysql.types import Part
+from sources.tables.order import BaseOrder
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """The key's columns in the order of the index that has them."""
+class Order(BaseOrder[Column, Index]):
+    """The key's columns, each with how it stands in conditions."""
 
-    table: Table
-    columns: tuple[Column, ...]
     parts: tuple[Part, ...]
-    is_indexed: bool
 
     @property
     def terms(self) -> list[str]:
@@ -41,10 +39,9 @@ class Order:
         return " OR ".join(f"{column.term} <=> NULL" for column in self.columns if column.is_nullable) or "FALSE"
 
     @property
-    def exported(self) -> str:
+    def key_as_text(self) -> list[str]:
         """The key's values, each as text that `literals` takes."""
-        pairs = zip(self.columns, self.parts, strict=True)
-        return ", ".join(f"{part.export.format(column.term)} AS k{n}" for n, (column, part) in enumerate(pairs))
+        return [part.export.format(column.term) for column, part in zip(self.columns, self.parts, strict=True)]
 
     def literals(self, key: Sequence[str]) -> list[str]:
         """Return a key as it stands in a condition; raises SourceChanged for what the columns' types never gave."""
@@ -66,46 +63,13 @@ def order_by(table: Table, key: Sequence[str], *, as_given: bool = False) -> Ord
     columns = tuple(column_by_name[name] for name in (key if as_given or indexed is None else indexed))
     parts = []
     for column in columns:
-        if column.carried.part is None:
+        if column.part is None:
             kind = echoed(column.type)
             raise KeyUnusable(
                 f"{echoed(column.name)} is of type {kind}, along which nothing is cut: choose another key."
             )
-        parts.append(column.carried.part)
-    return Order(table, columns, tuple(parts), indexed is not None)
-
-
-def count_rows_and_keyless(order: Order) -> str:
-    """Return the statement that counts the rows, and those of them that have no key."""
-    return f"SELECT count(*), coalesce(sum({order.lacks_key}), 0) FROM {order.table.quoted} AS t"
-
-
-def cut_into_ranges(order: Order, batch_size: int) -> str:
-    """Return the statement for the keys that ranges of so many rows begin with, each after the rows before it.
-
-    It takes the key of each row whose number is a multiple, and counts the rows before the first that has an equal
-    key: equal keys stay together, and one that spans several multiples comes several times.
-    """
-    names = ", ".join(f"r.k{number}" for number in range(len(order.columns)))
-    return f"""
-        SELECT r.rows_before, {names}
-        FROM (
-            SELECT {order.exported}, rank() OVER w - 1 AS rows_before, row_number() OVER w - 1 AS number
-            FROM {order.table.quoted} AS t
-            WHERE {order.has_key}
-            WINDOW w AS (ORDER BY {", ".join(order.terms)})
-        ) AS r
-        WHERE r.number % {batch_size:d} = 0
-        ORDER BY r.number
-    """
-
-
-def find_last_key(order: Order) -> str:
-    """Return the statement for the greatest key."""
-    descending = ", ".join(f"{term} DESC" for term in order.terms)
-    return f"""
-        SELECT {order.exported} FROM {order.table.quoted} AS t WHERE {order.has_key} ORDER BY {descending} LIMIT 1
-    """
+        parts.append(column.part)
+    return Order(table, columns, is_indexed=indexed is not None, parts=tuple(parts))
 
 
 def read_range(order: Order, first: Sequence[str], end: Sequence[str], *, is_last: bool, limit: int) -> str:
@@ -113,9 +77,9 @@ def read_range(order: Order, first: Sequence[str], end: Sequence[str], *, is_las
     begins = compared(order.terms, ">=", order.literals(first))
     ends = compared(order.terms, "<=" if is_last else "<", order.literals(end))
     return f"""
-        SELECT {_carried(order.table)} FROM {order.table.quoted} AS t
+        SELECT {_carried(order.table.columns)} FROM {order.table.quoted} AS t
         WHERE {begins} AND {ends} AND {order.has_key}
-        ORDER BY {", ".join(order.terms)}
+        ORDER BY {order.listed}
         LIMIT {limit:d}
     """
 
@@ -123,10 +87,8 @@ def read_range(order: Order, first: Sequence[str], end: Sequence[str], *, is_las
 def read_without_key(order: Order, *, limit: int) -> str:
     """Return the statement that reads the rows that have no key."""
     table = order.table
-    return f"SELECT {_carried(table)} FROM {table.quoted} AS t WHERE {order.lacks_key} LIMIT {limit:d}"
+    return f"SELECT {_carried(table.columns)} FROM {table.quoted} AS t WHERE {order.lacks_key} LIMIT {limit:d}"
 
 
-def _carried(table: Table) -> str:
-    return ", ".join(
-        f"{column.carried.template.format(column.term)} AS c{number}" for number, column in enumerate(table.columns)
-    )
+def _carried(columns: Sequence[Column]) -> str:
+    return ", ".join(f"{column.template.format(column.term)} AS c{number}" for number, column in enumerate(columns))

@@ -4,12 +4,11 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from domain.key_forms import KeyForm
 from domain.table_names import SYNTAX, TableName
 from sources.errors import SourceMissing, SourceRefused, echoed, refuse_unlisted
 from sources.sql.session import Connection
-from sources.sql.text import Convert
 from sources.sql.types import TYPES, Carried, carried_by_type
+from sources.tables.order import BaseColumn, BaseTable
 
 _TABLE = """
 SELECT
@@ -69,20 +68,12 @@ BYTEWISE = 'pg_catalog."C"'
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column. `expression` gives its value, of the table as `t`, which `convert` turns into JSON if it isn't yet.
+class Column(BaseColumn):
+    """A column, which a statement names as `quoted`. `expression` gives its value, of the table as `t`."""
 
-    Where it is a part of the key, `convert_key` does.
-    """
-
-    name: str
     quoted: str
-    type: str
     is_collated: bool
     expression: str
-    convert: Convert | None
-    key_form: KeyForm
-    convert_key: Convert | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +85,8 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table or view, as it was looked up. `runs_code` if reading it may call functions of somebody's own."""
-
-    name: TableName
-    runs_code: bool
-    columns: tuple[Column, ...]
-    indexes: tuple[Index, ...]
-
-    @property
-    def quoted(self) -> str:
-        """The name as it stands in a statement."""
-        return f"{quoted(self.name.schema or '')}.{quoted(self.name.table)}"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns' names, in the table's order."""
-        return tuple(column.name for column in self.columns)
+class Table(BaseTable[Column, Index]):
+    """A table or view, as it was looked up."""
 
 
 async def find_table(connection: Connection, wanted: str, listed: Container[TableName]) -> Table:
@@ -140,6 +116,7 @@ async def find_table(connection: Connection, wanted: str, listed: Container[Tabl
     carried = carried_by_type(await connection.fetch(TYPES, oid))
     return Table(
         name=TableName(found["schema"], found["name"]),
+        quoted=f"{quoted(found['schema'])}.{quoted(found['name'])}",
         runs_code=found["runs_code"],
         columns=tuple(_column(row, carried) for row in await connection.fetch(_COLUMNS, oid)),
         indexes=tuple(Index(tuple(index["columns"]), tuple(index["collations"])) for index in indexes),
@@ -161,12 +138,12 @@ def _column(row: Any, carried: Mapping[int, Carried]) -> Column:
     name = quoted(row["name"])
     how = carried[row["type_oid"]]
     return Column(
-        row["name"],
-        name,
-        row["type"],
-        row["is_collated"],
-        how.template.format(f"t.{name}"),
-        how.convert,
-        how.key_form,
-        how.convert_key or how.convert,
+        name=row["name"],
+        type=row["type"],
+        convert=how.convert,
+        key_form=how.key_form,
+        convert_key=how.convert_key or how.convert,
+        quoted=name,
+        is_collated=row["is_collated"],
+        expression=how.template.format(f"t.{name}"),
     )

@@ -17,18 +17,16 @@ from asyncpg.pool import PoolConnectionProxy
 from db.connecting import Dialer, Session
 from db.connection_info import read_connection_info
 from db.poolers import apply_settings
-from domain.policy import MAX_CALL_SECONDS
 from domain.table_names import TableName
 from sources.errors import named
 from sources.sql import errors as sql_errors
+from sources.tables.connection import DEFAULT_LIMITS, SessionLimits, TableConnection
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 
 APPLICATION_NAME = "breakwater import"
 IDLE_IN_TRANSACTION_SECONDS = 60
 """A worker that is paused while it surveys keeps the source's snapshot for so long at most."""
-SURVEYS_AT_ONCE = 4
-"""Tables of one connection that a worker counts at the same time, over all imports."""
 CLOSE_SECONDS = 5.0
 _SETTINGS = {
     "jit": "off",
@@ -51,36 +49,14 @@ WHERE name = 'client_connection_check_interval'
 """
 
 
-class SqlConnection:
-    """A configured connection to a PostgreSQL database: at most `size` sessions that read, opened when needed.
-
-    Waiting for a session has no limit: other callers' work is no failure of the waiting caller. Surveys have sessions
-    of their own, one for each of the `survey_permits`, so that no COUNT keeps a batch waiting. `read_seconds` bounds
-    reading one range, `survey_seconds` a statement of a survey, on both ends of the connection; the caller bounds the
-    whole survey. Only `tables`, which are named with their schemas, may be read; errors name it by `name`.
-    """
+class SqlConnection(TableConnection[Connection]):
+    """A configured connection to a PostgreSQL database."""
 
     def __init__(
-        self,
-        url: str,
-        *,
-        name: str,
-        tables: Container[TableName],
-        size: int = 4,
-        connect_seconds: float = 10,
-        read_seconds: float = 60,
-        survey_seconds: float = MAX_CALL_SECONDS,
+        self, url: str, *, name: str, tables: Container[TableName], limits: SessionLimits = DEFAULT_LIMITS
     ) -> None:
-        self.name = name
-        self.tables = tables
-        self.survey_permits = asyncio.Semaphore(SURVEYS_AT_ONCE)
-        self._url = url
+        super().__init__(url, name=name, tables=tables, limits=limits)
         self._dialer: Dialer | None = None
-        self._size = size
-        self._permits = asyncio.Semaphore(size)
-        self._connect_seconds = connect_seconds
-        self._read_seconds = read_seconds
-        self._survey_seconds = survey_seconds
         self._opened: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
         self._surveying: set[asyncpg.Connection[asyncpg.Record]] = set()
@@ -88,7 +64,7 @@ class SqlConnection:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
         """Lend a session in a transaction that sees one moment and writes nothing. Raises SourceError."""
-        async with self._lent() as session, _transaction(session, self._read_seconds):
+        async with self._lent() as session, _transaction(session, self._limits.read_seconds):
             yield session
 
     async def fetch(self, statement: str, *arguments: Any, runs_code: bool) -> list[asyncpg.Record]:
@@ -100,7 +76,7 @@ class SqlConnection:
         async with self._lent() as session:
             is_direct = session.keeps_statements  # type: ignore[attr-defined]  # the pool hands on what is the session's
             alone = _ended_if_unanswered(session) if is_direct and not runs_code else None
-            async with alone or _transaction(session, self._read_seconds):
+            async with alone or _transaction(session, self._limits.read_seconds):
                 return await session.fetch(statement, *arguments)
 
     @asynccontextmanager
@@ -123,7 +99,7 @@ class SqlConnection:
                 connection: asyncpg.Connection[asyncpg.Record] = await self._open()
             self._surveying.add(connection)
             try:
-                async with _transaction(connection, self._survey_seconds, _SURVEYING):
+                async with _transaction(connection, self._limits.survey_seconds, _SURVEYING):
                     await connection.execute(_LOOK_FOR_CLIENT)
                     yield connection
             finally:
@@ -138,7 +114,7 @@ class SqlConnection:
     @property
     def survey_seconds(self) -> float:
         """What a statement within `snapshot` may take, to be given to it as its timeout."""
-        return self._survey_seconds + 1  # the server's own limit is the one to be met first
+        return self._limits.survey_seconds + 1  # the server's own limit is the one to be met first
 
     async def aclose(self) -> None:
         """End every session, those in use too."""
@@ -153,7 +129,7 @@ class SqlConnection:
             if self._opened is None:
                 self._opened = await asyncpg.create_pool(
                     min_size=0,  # so nothing connects yet
-                    max_size=self._size,
+                    max_size=self._limits.size,
                     max_inactive_connection_lifetime=60,
                     connect=self._open_to_read,
                     reset=_keep_as_it_is,
@@ -166,11 +142,11 @@ class SqlConnection:
         settings = {
             **_SETTINGS,
             "default_transaction_read_only": "on",
-            "statement_timeout": _milliseconds(self._read_seconds),
+            "statement_timeout": _milliseconds(self._limits.read_seconds),
         }
         try:
             # In a transaction, since behind a pooler even one statement is two messages that must stay together.
-            async with asyncio.timeout(self._connect_seconds), session.transaction(readonly=True):
+            async with asyncio.timeout(self._limits.connect_seconds), session.transaction(readonly=True):
                 is_direct = await apply_settings(session, settings)
         except BaseException:
             session.terminate()
@@ -182,10 +158,10 @@ class SqlConnection:
     async def _open(self) -> Session:
         if self._dialer is None:
             info = read_connection_info(self._url)
-            self._dialer = Dialer(info, connect_seconds=self._connect_seconds, kept_statements=0)
+            self._dialer = Dialer(info, connect_seconds=self._limits.connect_seconds, kept_statements=0)
         return await self._dialer.open(
             settings={"application_name": APPLICATION_NAME},
-            command_seconds=self._read_seconds + 1,
+            command_seconds=self._limits.read_seconds + 1,
         )
 
 

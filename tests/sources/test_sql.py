@@ -75,6 +75,14 @@ async def test_rows_added_and_removed_between_survey_and_reading_move_no_range(d
     assert [row.payload["transaction"] for row in rows][:5] == [60, 60, 60, 60, 61]
 
 
+async def test_a_table_that_is_surveyed_again_is_read_with_the_columns_that_it_has_by_then(database, connection):
+    await database.execute("CREATE TABLE line (id int PRIMARY KEY); INSERT INTO line VALUES (1)")
+    source = SqlSource(connection, "line")
+    assert payloads(await read_all(source, await source.ranges(["id"], 10))) == [{"id": 1}]
+    await database.execute("ALTER TABLE line ADD note text DEFAULT 'new'")
+    assert payloads(await read_all(source, await source.ranges(["id"], 10))) == [{"id": 1, "note": "new"}]
+
+
 async def test_count_and_ranges_see_one_moment(database, connection, empty_database_url):
     """Rows that are committed behind the last key while the survey is under way are in neither of both."""
     await make_lines(database, 5000)

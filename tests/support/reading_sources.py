@@ -20,6 +20,7 @@ from sources.staged.parser import Parser
 from sources.staged.paths import open_inside
 from sources.staged.staging import stage
 from sources.staged.staging_folder import make_own, sweep, workspace
+from sources.tables.connection import SessionLimits
 
 
 class ParserHere(Parser):
@@ -88,14 +89,14 @@ class EveryTable(Container[TableName]):
 
 def sql_connection(url: str, tables: Container[TableName] = EveryTable(), **limits: float) -> SqlConnection:
     """A connection called `erp` that may read these tables; to be closed."""
-    return SqlConnection(url, name="erp", tables=tables, **limits)  # type: ignore[arg-type]
+    return SqlConnection(url, name="erp", tables=tables, limits=SessionLimits(**limits))  # type: ignore[arg-type]
 
 
 @asynccontextmanager
 async def mysql_connection(url: str, *tables: str, **limits: float) -> AsyncIterator[MysqlConnection]:
     """A connection called `shop` that may read these tables."""
     listed = frozenset(table for table in map(TableName.parse, tables) if table is not None)
-    connection = MysqlConnection(url, name="shop", tables=listed, **limits)  # type: ignore[arg-type]
+    connection = MysqlConnection(url, name="shop", tables=listed, limits=SessionLimits(**limits))  # type: ignore[arg-type]
     try:
         yield connection
     finally:
