@@ -61,6 +61,11 @@ class PageParameters(NoParameters):
             raise invalid_cursor()
         return key
 
+    def number(self, kind: ListKind) -> int | None:
+        """Return the one number of the key that the cursor holds, None on the first page. Raises as `key` does."""
+        key = self.key(kind)
+        return None if key is None else key[0]
+
 
 class Listed(BaseModel, Generic[Item]):
     """A part of a list. Pages are complete and stable while items are added; no list counts its total."""
@@ -71,8 +76,8 @@ class Listed(BaseModel, Generic[Item]):
 
 def placed(items: Sequence[Fact], kind: ListKind, parameters: PageParameters) -> Slice[tuple[int, Fact]]:
     """Return the requested part of a list in memory, each item with its index, which is its key."""
-    key = parameters.key(kind)
-    first = key[0] + 1 if key else 0
+    last = parameters.number(kind)
+    first = 0 if last is None else last + 1
     part = list(enumerate(items))[first : first + parameters.limit]
     return Slice(part, is_last=first + parameters.limit >= len(items))
 

@@ -46,14 +46,13 @@ async def get_audit(
 
     The totals are of the whole window, on every page; of a window with very many cells, of its newest jobs.
     """
-    key = parameters.key(AUDITS)
     audit = await audit_window(
         database,
         tenant,
         since=parameters.since,
         until=parameters.until,
         window=WINDOW,
-        before=key[0] if key else None,
+        before=parameters.number(AUDITS),
         limit=parameters.limit,
     )
     cursor = next_cursor(AUDITS, audit.page, lambda audited: [audited.job_no])

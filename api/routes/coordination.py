@@ -26,8 +26,7 @@ async def get_triggers(
     parameters: Annotated[PageParameters, Query()],
 ) -> TriggerList:
     """Return every trigger of the job's coordination, oldest first: at most one of them won."""
-    key = parameters.key(TRIGGERS)
-    page = await list_triggers(database, tenant, job_id, after=key[0] if key else 0, limit=parameters.limit)
+    page = await list_triggers(database, tenant, job_id, after=parameters.number(TRIGGERS) or 0, limit=parameters.limit)
     cursor = next_cursor(TRIGGERS, page, lambda trigger: [trigger.trigger_no])
     link_next(request, response, cursor)
     return TriggerList(items=[Trigger.of(trigger) for trigger in page.facts], next_cursor=cursor)

@@ -29,8 +29,7 @@ async def get_dead_letters(
     parameters: Annotated[PageParameters, Query()],
 ) -> DeadLetterList:
     """Return the executions that wait for somebody to have them retried, newest first; none of a cancelled job."""
-    key = parameters.key(DEAD_LETTERS)
-    page = await list_dead_letters(database, tenant, before=key[0] if key else None, limit=parameters.limit)
+    page = await list_dead_letters(database, tenant, before=parameters.number(DEAD_LETTERS), limit=parameters.limit)
     cursor = next_cursor(DEAD_LETTERS, page, lambda letter: [letter.dead_letter_no])
     link_next(request, response, cursor)
     return DeadLetterList(items=[DeadLetter.of(letter) for letter in page.facts], next_cursor=cursor)

@@ -72,8 +72,7 @@ async def get_events(
     parameters: Annotated[PageParameters, Query()],
 ) -> EventList:
     """Return the job's timeline, oldest first; a cell's own story is its execution."""
-    key = parameters.key(EVENTS)
-    page = await list_events(database, tenant, job_id, after=key[0] if key else 0, limit=parameters.limit)
+    page = await list_events(database, tenant, job_id, after=parameters.number(EVENTS) or 0, limit=parameters.limit)
     cursor = next_cursor(EVENTS, page, lambda event: [event.event_no])
     link_next(request, response, cursor)
     return EventList(items=[Event.of(event) for event in page.facts], next_cursor=cursor)
@@ -90,8 +89,9 @@ async def get_submissions(
     parameters: Annotated[PageParameters, Query()],
 ) -> SubmissionList:
     """Return every POST that this job was the answer to, oldest first: who, when, what became of it and why."""
-    key = parameters.key(SUBMISSIONS)
-    page = await list_submissions(database, tenant, job_id, after=key[0] if key else 0, limit=parameters.limit)
+    page = await list_submissions(
+        database, tenant, job_id, after=parameters.number(SUBMISSIONS) or 0, limit=parameters.limit
+    )
     cursor = next_cursor(SUBMISSIONS, page, lambda submission: [submission.submission_no])
     link_next(request, response, cursor)
     return SubmissionList(items=[SubmissionEntry.of(submission) for submission in page.facts], next_cursor=cursor)

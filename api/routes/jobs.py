@@ -172,8 +172,7 @@ async def get_jobs(
         created_after=parameters.created_after,
         created_before=parameters.created_before,
     )
-    key = parameters.key(JOBS)
-    page = await list_jobs(database, tenant, wanted, before=key[0] if key else None, limit=parameters.limit)
+    page = await list_jobs(database, tenant, wanted, before=parameters.number(JOBS), limit=parameters.limit)
     cursor = next_cursor(JOBS, page, lambda job: [job.job_no])
     link_next(request, response, cursor)
     parts = {kind.name: kind.spec.parts for kind in kinds.served}

@@ -18,8 +18,7 @@ async def get_operations(
     request: Request, response: Response, database: Database, parameters: Annotated[PageParameters, Query()]
 ) -> OperationList:
     """Return every pause and resume that changed something, newest first."""
-    key = parameters.key(OPERATIONS)
-    page = await list_operations(database, before=key[0] if key else None, limit=parameters.limit)
+    page = await list_operations(database, before=parameters.number(OPERATIONS), limit=parameters.limit)
     cursor = next_cursor(OPERATIONS, page, lambda operation: [operation.operation_no])
     link_next(request, response, cursor)
     return OperationList(items=[Operation.of(operation) for operation in page.facts], next_cursor=cursor)

@@ -39,8 +39,7 @@ async def get_waves(
     if_none_match: IfNoneMatch = None,
 ) -> Any:
     """Return a job's waves in order; none while it is queued."""
-    key = parameters.key(WAVES)
-    page = await list_waves(database, tenant, job_id, after=key[0] if key else 0, limit=parameters.limit)
+    page = await list_waves(database, tenant, job_id, after=parameters.number(WAVES) or 0, limit=parameters.limit)
     cursor = next_cursor(WAVES, page, lambda wave: [wave.wave_no])
     answer = tagged(WaveList(items=[Wave.of(wave) for wave in page.facts], next_cursor=cursor), if_none_match)
     link_next(request, answer, cursor)
@@ -64,13 +63,12 @@ async def get_batches(
     if_none_match: IfNoneMatch = None,
 ) -> Any:
     """Return a wave's batches in order, with lease and fence."""
-    key = parameters.key(BATCHES)
     page = await list_batches(
         database,
         tenant,
         job_id,
         wave_number,
-        after=key[0] if key else 0,
+        after=parameters.number(BATCHES) or 0,
         limit=parameters.limit,
         status=parameters.status,
     )
