@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.inspection import print_settings
+from cli.loading import loading
 
 # Each command imports its modules when it runs: other commands don't need the stores.
 # ruff: noqa: PLC0415
@@ -43,7 +44,8 @@ def apply(
     ] = False,
 ) -> None:
     """Commit a configuration; every process follows at once. Says what it changes and which open jobs it holds."""
-    from cli import applying
+    with loading():
+        from cli import applying
 
     content = applying.content_of(file, simulate=simulate)
     lines = applying.apply_first(content) if if_none else applying.apply_now(content, moves_jobs=move_jobs)
@@ -54,7 +56,8 @@ def apply(
 @config.command("show")
 def show() -> None:
     """Print the configuration in force: its number, when and by whom it was applied, and its content as TOML."""
-    from cli import applying
+    with loading():
+        from cli import applying
 
     for line in applying.show():
         typer.echo(line)
@@ -67,7 +70,8 @@ def diff(
     simulate: Annotated[bool, typer.Option("--simulate", help="Compare with a simulation.")] = False,
 ) -> None:
     """Say what `apply` would change, and change nothing. Exits with 1 if it would change anything."""
-    from cli import applying
+    with loading():
+        from cli import applying
 
     changes = applying.changes(applying.content_of(file, simulate=simulate))
     for line in changes or ["Nothing would change."]:

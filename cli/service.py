@@ -4,6 +4,7 @@ import asyncio
 import math
 import os
 
+from cli.loading import loading
 from launcher import supervisor
 from launcher.accounts import account_for_engines
 from launcher.address import refuse_taken_port
@@ -26,14 +27,17 @@ def run() -> None:
 
 def api() -> None:
     """Run the API alone."""
-    import uvicorn
+    with loading():
+        import uvicorn
 
-    from configuration.agreement import check_at_start
+        from configuration.agreement import check_at_start
 
     settings = settings_of("api")
     refuse_taken_port(settings)
     _look_at_database(settings)
     check_at_start(settings)
+    with loading():
+        import api.app  # noqa: F401 - uvicorn finds it loaded
     uvicorn.run(
         "api.app:create_app",
         factory=True,
@@ -53,7 +57,8 @@ def api() -> None:
 def worker() -> None:
     """Run one worker alone; it joins the engines of `breakwater run` if no URLs are set."""
     settings = settings_of("worker")
-    from worker.__main__ import main
+    with loading():
+        from worker.__main__ import main
 
     main(settings)
 
@@ -61,8 +66,9 @@ def worker() -> None:
 def migrate() -> None:
     """Bring the database to this version's schema; safe to repeat and to race."""
     settings = settings_of("migrate")
-    from db.engine import probe
-    from db.migrate import upgrade
+    with loading():
+        from db.engine import probe
+        from db.migrate import upgrade
 
     url = settings.database_url or ""
     if failure := asyncio.run(probe(url)):

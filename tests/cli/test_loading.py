@@ -1,0 +1,26 @@
+"""While the modules of a command are imported nothing is collected, and collections go on afterwards."""
+
+import gc
+
+import pytest
+
+from cli.loading import loading
+
+
+def test_nothing_is_collected_while_modules_are_loaded() -> None:
+    assert gc.isenabled()
+    with loading():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_collections_go_on_after_a_module_that_fails() -> None:
+    with pytest.raises(ImportError), loading():
+        raise ImportError
+    assert gc.isenabled()
+
+
+def test_what_is_loaded_is_never_looked_at_again() -> None:
+    with loading():
+        loaded = [[]]
+    assert all(one is not loaded for one in gc.get_objects())
