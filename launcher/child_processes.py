@@ -1,4 +1,4 @@
-"""One supervised process: started, started again when it dies, with growing pauses while it dies at once, and ended."""
+"""A supervised process: it is restarted when it dies, with growing pauses while it dies early."""
 
 import signal
 import subprocess
@@ -13,18 +13,18 @@ from launcher.errors import EngineError
 log = structlog.get_logger()
 
 EARLY_SECONDS = 2
-"""A process that lived shorter than this died at once; most of it is Python reading its modules."""
+"""A process that lived shorter than this died early; most of the time is Python's imports."""
 FREE_RESTARTS = 3
-"""Early deaths that are answered at once: after a crash the kernel may need a while to free an engine's files."""
+"""Early deaths with an immediate restart: after a crash the kernel may need a while to free an engine's files."""
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10
 
 
 @dataclass
 class Child:
-    """A process that is kept alive. `spawn` starts it; the signals end it, the second when there's no time.
+    """A process that is kept alive. `spawn` starts it; the signals end it, the second one quickly.
 
-    `on_start` is called right after each start, before anything is logged.
+    `on_start` is called right after each start, before any log line.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Child:
             self.process.send_signal(number)
 
     def has_ended(self) -> bool:
-        """Say whether nothing runs and nothing will."""
+        """Say whether the process doesn't run and won't be restarted."""
         return self.due_at is None and (self.process is None or self.process.poll() is not None)
 
     def _start(self) -> None:
@@ -64,7 +64,7 @@ class Child:
         self.due_at = None
         try:
             self.process = self.spawn()
-        except EngineError as error:  # the process before it hasn't ended yet
+        except EngineError as error:  # the previous process still runs
             log.warning("process_not_started", name=self.name, reason=str(error))
             self._plan_restart()
             return

@@ -38,7 +38,7 @@ class Engines:
 def engines_in(
     folder: DataFolder, *, postgres_settings: Mapping[str, str] | None = None, postgres_binaries: Path | None = None
 ) -> Engines:
-    """Return the engines of a held folder, not started. `postgres_binaries` names an installed PostgreSQL instead."""
+    """Return the engines of a held folder, not started. `postgres_binaries` names an installed PostgreSQL to use."""
     return Engines(
         postgres=postgres_in(folder, settings=postgres_settings, binaries=postgres_binaries), valkey=valkey_in(folder)
     )
@@ -72,6 +72,6 @@ def valkey_in(folder: DataFolder) -> Valkey:
 
 
 def _shorten(log: Path) -> None:
-    """Begin a log anew once it has grown large; between two runs nobody writes to it."""
+    """Truncate a log that has grown large; between two runs no process writes to it."""
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         log.write_bytes(b"")

@@ -1,4 +1,4 @@
-"""What keeps a run, or the API alone, from starting.
+"""Errors that keep a run, or the API alone, from starting.
 
 Each message is for the person at the terminal: one sentence, and what to do. The tree::
 

@@ -20,33 +20,33 @@ from launcher.accounts import Account
 from launcher.errors import EngineError, FolderInUseError
 
 OUTSIDE = Path("/var/lib/breakwater")
-"""Where root's data goes when the account of the engines can't reach the project."""
+"""The folder for root's data if the engines' account can't reach the project."""
 _LONGEST_SOCKET_FOLDER = 80
 """A socket's path must stay under 104 bytes on macOS and 108 on Linux; PostgreSQL's lock file takes 19 of them."""
 
 
 class Connections(NamedTuple):
-    """Where the servers of a run listen."""
+    """The URLs of a run's servers."""
 
     database_url: str
     redis_url: str
 
 
 class FolderChoice(NamedTuple):
-    """A data folder, and, if it isn't in the project, why."""
+    """A data folder, and the reason if it isn't in the project."""
 
     path: Path
     reason: str | None
 
 
 def project_folder() -> Path:
-    """Return the folder of the checkout this code lies in, or the current one when it is installed elsewhere."""
+    """Return the folder of this code's checkout, or the current folder if the code is installed elsewhere."""
     root = Path(__file__).resolve().parent.parent
     return root if (root / "pyproject.toml").is_file() else Path.cwd()
 
 
 def choose_folder(*, data_dir: Path | None, port: int, account: Account) -> FolderChoice:
-    """Return the folder that a run on this port uses; creates it, to see whether `account` can reach it.
+    """Return the folder of a run on this port; create it, to test whether `account` can reach it.
 
     The same arguments give the same folder, so that a worker in another terminal finds the engines.
     """
@@ -63,7 +63,7 @@ def choose_folder(*, data_dir: Path | None, port: int, account: Account) -> Fold
 
 
 class DataFolder:
-    """A data folder held for this process; the lock goes with the process, however it ends."""
+    """A data folder with a lock, which ends with this process in any case."""
 
     def __init__(self, path: Path, account: Account) -> None:
         self.path = path
@@ -86,7 +86,7 @@ class DataFolder:
         return self
 
     def release(self) -> None:
-        """Give the lock back. Does nothing when it isn't held."""
+        """Release the lock, if it is held."""
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
@@ -106,16 +106,16 @@ class DataFolder:
         return folder
 
     def publish(self, connections: Connections) -> None:
-        """Say where the servers listen, for processes that join them."""
+        """Write the servers' URLs for processes that join them."""
         write_private(self.path / "connections.json", json.dumps(connections._asdict()))
 
     def withdraw(self) -> None:
-        """Say that nothing listens any more."""
+        """Remove the servers' URLs."""
         (self.path / "connections.json").unlink(missing_ok=True)
 
 
 def read_connections(folder: Path) -> Connections | None:
-    """Return where the servers of a running `breakwater run` listen, or None when none runs on this folder."""
+    """Return the URLs of a running `breakwater run`, or None if none runs on this folder."""
     try:
         return Connections(**json.loads((folder / "connections.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -123,7 +123,7 @@ def read_connections(folder: Path) -> Connections | None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file that only its owner may read; nobody ever reads half of it."""
+    """Replace a file that only its owner may read, atomically."""
     unfinished = path.with_name(f".{path.name}.new")
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
@@ -132,7 +132,7 @@ def write_private(path: Path, text: str) -> None:
 
 def _create(folder: Path, account: Account) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    # Root's folder is passed through by the account of the engines on the way to its own folders in it.
+    # The engines' account has to pass through root's folder to reach its own folders.
     folder.chmod(0o711 if account.switch else 0o700)
 
 

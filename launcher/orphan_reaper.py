@@ -1,8 +1,8 @@
-"""A process that outlives a killed run just long enough to end its children.
+"""The orphan reaper: a process that outlives a killed run just long enough to end its children.
 
-It waits at a pipe whose other end only the run has. The end of the pipe is the end of the run, however that came; what
-the run ended by itself isn't there any more, so an orderly stop leaves the reaper nothing to do. This works alike on
-every system, unlike a death signal, which Linux alone has and which a change of account clears.
+It reads from a pipe whose write end only the run holds, so the pipe ends with the run in any case. After an orderly
+stop there are no children left to end. This works on every system, unlike a parent death signal, which only Linux has
+and which a change of account clears.
 """
 
 import os
@@ -26,7 +26,7 @@ class OrphanReaper:
         self._process = self._start(folder)
 
     def dismiss(self) -> None:
-        """Let the reaper end, after it has ended the remaining processes."""
+        """Close the pipe: the reaper ends the remaining processes and itself."""
         if self._process.stdin:
             self._process.stdin.close()
         self._process.wait()
@@ -35,7 +35,7 @@ class OrphanReaper:
     def _start(folder: Path) -> subprocess.Popen[bytes]:
         """End the processes of a killed run and start a reaper for this run.
 
-        The lock passes to the reaper without a gap, and a reaper still at work keeps the next run waiting here.
+        The lock passes to the reaper without a gap, and the next run waits here for a reaper that is still at work.
         """
         lock = os.open(folder / "guard.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -1,7 +1,7 @@
-"""One embedded PostgreSQL server on one data folder: create it, start it, stop it.
+"""An embedded PostgreSQL server on a data folder: creating, starting and stopping it.
 
-It listens on a Unix socket only. It asks the kernel which account connects (`peer`), so there is no
-password to keep, and no other account gets in, even if it can reach the socket.
+It listens on a Unix socket only. The kernel names the connecting account (`peer`), so there is no password, and no
+other account gets access, even if it can reach the socket.
 """
 
 import os
@@ -23,7 +23,7 @@ DATABASE = "breakwater"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT)
 STALE_SECONDS = 10
 RECOVERY_SECONDS = 600
-"""How long a living server may take to become ready; replaying 4 GB of WAL takes minutes on a slow disk."""
+"""How long a server may take to become ready; replaying 4 GB of WAL takes minutes on a slow disk."""
 STOP_SECONDS = 60
 
 SERVER_SETTINGS: Mapping[str, str] = {
@@ -34,7 +34,7 @@ SERVER_SETTINGS: Mapping[str, str] = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "random_page_cost": "1.1",
-    "jit": "off",  # compiling costs more than any statement of ours takes
+    "jit": "off",  # JIT compiling takes longer than any statement of ours
     "fsync": "on",  # a confirmed commit is never lost
     "synchronous_commit": "on",
     "log_min_messages": "warning",
@@ -67,22 +67,22 @@ class Postgres:
 
     @property
     def log(self) -> Path:
-        """Where the server logs."""
+        """The server's log file."""
         return self.control / "postgres.log"
 
     def url_for(self, database: str) -> str:
         """Return the URL of another database of this server."""
-        # The port stands in the URL so that a PGPORT in the environment can't name another socket.
+        # The URL has the port, so that a PGPORT in the environment can't select another socket.
         return f"postgresql://{ROLE}@/{database}?host={quote(str(self.sockets), safe='/')}&port=5432"
 
     def create(self) -> None:
         """Create the data folder if there is none; refuse a folder that another major version made."""
         if self._folder.create(role=ROLE, database=DATABASE) and self.settings.get("fsync") != "off":
-            # Creating it left it to the kernel; this makes up for it without anybody waiting.
+            # initdb ran without syncing; this syncs in the background.
             threading.Thread(target=os.sync, daemon=True).start()
 
     def spawn(self) -> subprocess.Popen[bytes]:
-        """Start the server without waiting for it; it may find that it can't run yet and end again."""
+        """Start the server without waiting for it; it may end at once if it can't run yet."""
         self._write_access_rules()
         self._folder.forget_foreign_pid()
         options = {
@@ -90,7 +90,7 @@ class Postgres:
             "hba_file": str(self.control / "pg_hba.conf"),
             "ident_file": str(self.control / "pg_ident.conf"),
             "unix_socket_directories": f'"{self.sockets}"',
-            "unix_socket_permissions": "0777",  # its folder and `peer` keep others out
+            "unix_socket_permissions": "0777",  # its folder and `peer` keep other accounts out
             **self.settings,
         }
         with self.log.open("ab") as log:
@@ -107,19 +107,19 @@ class Postgres:
         return self.process
 
     def is_ready(self) -> bool:
-        """Say whether the server we started takes connections."""
+        """Say whether the started server accepts connections."""
         return self.process is not None and self._folder.is_ready(self.process.pid)
 
     def start(self) -> None:
-        """Start the server and wait until it takes connections; raises EngineError with the end of its log."""
+        """Start the server and wait until it accepts connections; raises EngineError with the end of its log."""
         start_server(self.spawn, self.is_ready, name="PostgreSQL", log=self.log, ready_seconds=RECOVERY_SECONDS)
 
     def stop(self) -> None:
-        """Stop the server: sessions are ended, everything is written. Does nothing when it isn't running."""
+        """Stop the server, if it runs: end sessions, write everything to the disk."""
         self._end(STOP_SIGNALS, seconds=STOP_SECONDS)
 
     def kill_immediate(self) -> None:
-        """End the server at once without a checkpoint, as a crash would; the next start recovers from the WAL."""
+        """End the server at once without a checkpoint, like a crash; the next start recovers from the WAL."""
         self._end((signal.SIGQUIT,), seconds=5)
 
     @property
@@ -143,7 +143,7 @@ class Postgres:
 
 
 def end_stale(data: Path) -> None:
-    """Stop a server on this data folder that another run left behind."""
+    """Stop a server of an earlier run on this data folder."""
     pid = recorded_pid(data / "postmaster.pid")
     started = start_time(pid) if pid else None
     if pid and started and str(data) in command_line(pid):

@@ -1,4 +1,4 @@
-"""The data folder of an embedded PostgreSQL server: how it is created, and which server may run on it."""
+"""The data folder of an embedded PostgreSQL server: creating it, and checking for a server on it."""
 
 import os
 import shutil
@@ -20,10 +20,10 @@ class PostgresFolder:
     account: Account
 
     def create(self, *, role: str, database: str) -> bool:
-        """Create the folder with a role and a database; return whether there was none.
+        """Create the folder with a role and a database; return whether it was missing.
 
-        Refuses another major version's. Interrupted, it leaves nothing that a later call would take for a
-        complete folder. Nothing is synced to the disk.
+        Refuses a folder of another major version. If interrupted, it leaves no folder that a later call takes for
+        complete. It doesn't sync to the disk.
         """
         if (self.path / "PG_VERSION").exists():
             self._refuse_other_version()
@@ -45,14 +45,14 @@ class PostgresFolder:
         return True
 
     def forget_foreign_pid(self) -> None:
-        """Remove a pid file whose number belongs to another program by now; PostgreSQL would refuse to start."""
+        """Remove a pid file whose number belongs to another program now; PostgreSQL would refuse to start."""
         pid = recorded_pid(self.path / "postmaster.pid")
         running = command_line(pid) if pid else ""
         if running and str(self.path) not in running:
             (self.path / "postmaster.pid").unlink(missing_ok=True)
 
     def is_ready(self, pid: int) -> bool:
-        """Say whether the server with this process id takes connections, by what it writes into its pid file."""
+        """Say whether the server with this process id accepts connections, by its pid file."""
         try:
             lines = (self.path / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except OSError:
@@ -68,7 +68,7 @@ class PostgresFolder:
             text=True,
             check=False,
             env={"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"},
-            process_group=0,  # a Ctrl-C meant for us doesn't end it half-way
+            process_group=0,  # so that a Ctrl-C for this process doesn't interrupt it
             **self.account.popen_arguments(),
         )
         if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""Looking at, waiting for and ending processes, whether children of this process or remains of another."""
+"""Inspecting, awaiting and ending processes: children of this process, or stale ones of another run."""
 
 import contextlib
 import fcntl
@@ -14,7 +14,7 @@ _POLL_SECONDS = 0.02
 
 
 def wait_until(claim: Callable[[], bool], *, seconds: float) -> bool:
-    """Look at `claim` until it is true; return False when it isn't after `seconds`."""
+    """Poll `claim` until it is true; return False after `seconds`."""
     deadline = time.monotonic() + seconds
     while not claim():
         if time.monotonic() > deadline:
@@ -24,7 +24,7 @@ def wait_until(claim: Callable[[], bool], *, seconds: float) -> bool:
 
 
 def took_lock(descriptor: int) -> bool:
-    """Lock an open file unless another process holds its lock, and say whether this process has it now."""
+    """Try to lock an open file; return whether this process has the lock."""
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -32,9 +32,9 @@ def took_lock(descriptor: int) -> bool:
 
 
 def start_time(pid: int) -> str | None:
-    """Return when this process started, which no later process with the same id shares; None when it has ended.
+    """Return the start time of a process, which no later process with the same id shares; None if it has ended.
 
-    A zombie has ended: in a container nobody may ever reap it.
+    A zombie counts as ended: in a container it may never be reaped.
     """
     if sys.platform != "linux":
         shown = _shown_by_ps(pid, "state=,lstart=")
@@ -49,7 +49,7 @@ def start_time(pid: int) -> str | None:
 
 
 def recorded_pid(file: Path) -> int | None:
-    """Return the process id in the first line of a pid file, or None where there is no whole number."""
+    """Return the process id in the first line of a pid file, or None if it isn't a whole number."""
     try:
         first, line_end, _ = file.read_text(encoding="utf-8").partition("\n")
         return int(first) if line_end else None
@@ -58,7 +58,7 @@ def recorded_pid(file: Path) -> int | None:
 
 
 def command_line(pid: int) -> str:
-    """Return the arguments of a process joined by spaces; empty when it has ended."""
+    """Return the arguments of a process joined by spaces; empty if it has ended."""
     if start_time(pid) is None:
         return ""
     if sys.platform != "linux":
@@ -70,14 +70,14 @@ def command_line(pid: int) -> str:
 
 
 def is_running(pid: int, started: str) -> bool:
-    """Say whether the process that started then is still there."""
+    """Say whether the process with this id and start time still runs."""
     return start_time(pid) == started
 
 
 def end_process(pid: int, started: str, *, signals: tuple[signal.Signals, ...], seconds: float) -> None:
-    """Send the signals one after the other, each with `seconds` to end, and kill the process in the end.
+    """Send the signals in turn, waiting `seconds` after each, and kill the process in the end.
 
-    Works for processes that aren't our children; a process id that belongs to another one by now is ignored.
+    Works for processes that aren't our children; a process id that belongs to another process now is ignored.
     """
     for number in (*signals, signal.SIGKILL):
         if not is_running(pid, started):

@@ -1,4 +1,4 @@
-"""What the embedded servers have in common: how a server is started, awaited until it is ready, and ended."""
+"""The common part of the embedded servers: starting, awaiting readiness, and ending."""
 
 import contextlib
 import signal
@@ -12,7 +12,7 @@ from launcher.errors import EngineError
 from launcher.processes import wait_until
 
 START_RETRY_SECONDS = 10
-"""How long a start is tried again: after SIGKILL, children of the old server hold its memory or its lock a while."""
+"""How long a start is retried: after SIGKILL, children of the old server may hold its memory or its lock."""
 RETRY_DELAY_SECONDS = 0.2
 _LOG_LINES = 5
 
@@ -25,7 +25,7 @@ def start_server(
     log: Path,
     ready_seconds: float,
 ) -> None:
-    """Start a server and wait until it is ready; a server that ends before that is started again for a while.
+    """Start a server and wait until it is ready; restart it for a while if it ends before.
 
     Raises EngineError with the end of its log, or as `spawn` does.
     """
@@ -46,7 +46,7 @@ def start_server(
 
 
 def end_server(process: subprocess.Popen[bytes], signals: Iterable[signal.Signals], *, seconds: float) -> None:
-    """Send the signals one after the other, each with `seconds` to end."""
+    """Send the signals in turn, waiting `seconds` after each."""
     for number in signals:
         process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""The processes that a killed run leaves behind: a record of them while it runs, and how to end them later."""
+"""Stale processes of a killed run: recording a run's children, and ending them later."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ from launcher.folder import write_private
 from launcher.processes import end_process, start_time
 
 GRACE_SECONDS = 3
-"""Short, since somebody may be waiting to start again; leases and fences make a killed worker harmless."""
+"""Short, since the next start waits for it; leases and fences make a killed worker harmless."""
 _SIGNALS_AND_SECONDS = {
     "postgres": (postgres.STOP_SIGNALS, postgres.STALE_SECONDS),
     "valkey": (valkey.STOP_SIGNALS, valkey.STALE_SECONDS),
@@ -27,10 +27,10 @@ class Recorded(NamedTuple):
 
 
 def record_children(folder: Path, pid_by_name: Iterable[tuple[str, int]]) -> None:
-    """Write down which processes the run has, in the order in which they are to be ended.
+    """Record the run's processes, in the order of ending them.
 
-    A process that was started just before the run was killed may be missing: services end by themselves then
-    (cli/supervised.py), engines are looked for by their own files.
+    A process that was started just before the run was killed may be missing: services then end by themselves
+    (cli/supervised.py), and engines are found by their own files.
     """
     children = [Recorded(name, pid, started) for name, pid in pid_by_name if (started := start_time(pid))]
     write_private(folder / "children.json", json.dumps(children))
@@ -44,6 +44,6 @@ def end_stale_processes(folder: Path) -> None:
             signals, seconds = _SIGNALS_AND_SECONDS.get(child.name, ((signal.SIGTERM,), GRACE_SECONDS))
             end_process(child.pid, child.started, signals=signals, seconds=seconds)
         recorded.unlink()
-    # Engines without a supervisor, such as a bench's, are on no record.
+    # Engines without a supervisor, such as a benchmark's, aren't recorded.
     valkey.end_stale(folder / "valkey")
     postgres.end_stale(folder / "postgres")

@@ -1,4 +1,4 @@
-"""Requests to end a run: signals, and waiting for them."""
+"""Requests to stop a run: receiving and awaiting signals."""
 
 import contextlib
 import select
@@ -14,11 +14,11 @@ log = structlog.get_logger()
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_REQUEST_SECONDS = 1
-"""One request to stop may come twice: by itself, and through make or a shell that passes it on to its group."""
+"""A request may come twice: directly, and through make or a shell that passes the signal on to its group."""
 
 
 class StopRequests:
-    """Whether the run is to end (`is_asked`), and whether that was asked for again (`is_hurried`)."""
+    """Whether a stop was requested (`is_asked`), and whether it was requested twice (`is_hurried`)."""
 
     def __init__(self) -> None:
         self._asked_at: float | None = None
@@ -32,7 +32,7 @@ class StopRequests:
 
     @contextlib.contextmanager
     def received(self) -> Iterator[None]:
-        """Receive signals, those of dying children included, as bytes that `sleep` wakes up for."""
+        """Receive signals, including SIGCHLD, as bytes that wake `sleep`."""
         receiver, sender = socket.socketpair()
         receiver.settimeout(0)
         sender.settimeout(0)
@@ -49,7 +49,7 @@ class StopRequests:
                     signal.signal(number, handler)
 
     def sleep(self, seconds: float | None) -> None:
-        """Sleep until a signal comes, at most so long; None is until one comes."""
+        """Sleep until a signal comes, at most `seconds`; None: without a limit."""
         if self._wakeup is None:
             raise RuntimeError("Signals aren't received.")
         readable, _, _ = select.select([self._wakeup], [], [], None if seconds is None else max(seconds, 0))

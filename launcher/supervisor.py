@@ -1,4 +1,4 @@
-"""`breakwater run`: engines, API and workers as separate processes, kept alive together and ended together."""
+"""`breakwater run`: supervises engines, API and workers as separate processes."""
 
 import contextlib
 import os
@@ -27,17 +27,17 @@ from runtime.settings import PREFIX, Settings
 log = structlog.get_logger()
 
 ENGINE_DEATHS_ALLOWED = 8
-"""Early deaths of an engine at first start before it is given up: with the pauses between them, about 10 s."""
+"""Early deaths of an engine at the first start before the run gives up: about 10 s with the pauses."""
 KILL_SECONDS = 5
 _LOOK_SECONDS = 0.05
 
 
 class Stopped(Exception):
-    """Somebody asked the run to end while it was starting."""
+    """A stop was requested while the run was starting."""
 
 
 class Supervisor:
-    """One run. `run` returns once it was asked to stop and its processes have ended."""
+    """A run. `run` returns after a request to stop, once its processes have ended."""
 
     def __init__(self, settings: Settings, folder: DataFolder) -> None:
         self.settings = settings
@@ -48,7 +48,7 @@ class Supervisor:
         self.stop_requests = StopRequests()
 
     def run(self) -> None:
-        """Start everything, keep it alive until a signal comes, end everything. Raises StartError if it can't start."""
+        """Start all processes, keep them alive until a signal, and end them. Raises StartError if a start fails."""
         with self.stop_requests.received(), _lifeline() as self._lifeline:
             try:
                 self._start()
@@ -126,7 +126,7 @@ class Supervisor:
         return subprocess.Popen(arguments, env=environment, stdin=self._lifeline, process_group=0)  # noqa: S603
 
     def _wait(self, claim: Callable[[], bool], *, seconds: float | None = None) -> None:
-        """Keep everything alive until the claim is true; raises Stopped when somebody asks to end meanwhile."""
+        """Keep all processes alive until the claim is true; raises Stopped if a stop is requested meanwhile."""
         give_up = None if seconds is None else time.monotonic() + seconds
         while not claim():
             if give_up is not None and time.monotonic() > give_up:
@@ -136,7 +136,7 @@ class Supervisor:
                 raise Stopped
 
     def _tick(self, longest: float | None) -> None:
-        """Sleep until something happens or is due, then look after every child."""
+        """Sleep until a signal comes or a restart is due, then check every child."""
         children = [*self.engines, *self.services]
         due = [child.due_at - time.monotonic() for child in children if child.due_at is not None]
         pause = min([*due, *([] if longest is None else [longest])], default=None)
@@ -158,7 +158,7 @@ class Supervisor:
         log.info("service_stopped")
 
     def _end(self, children: Sequence[Child], *, seconds: float) -> None:
-        """End some children together: politely, then by force when the time is over or somebody asks twice."""
+        """End these children together: in order, then by force after the time limit or a second request."""
         for child in children:
             child.end(child.ending)
         self._wait_for_end(children, seconds=seconds, patient=True)
@@ -181,9 +181,9 @@ class Supervisor:
 
 
 def _configuring(settings: Settings) -> list[str]:
-    """Return the command that commits a configuration: CONFIG, on other stores only where there is none yet.
+    """Return the command that commits a configuration: CONFIG; on stores not of this run only if there is none yet.
 
-    Without a file that has providers, `echo` stands in for them.
+    Without a file with providers, `echo` stands in for them.
     """
     file = settings.file
     command = ["config", "apply", *([str(settings.config)] if file is not None else [])]
@@ -194,7 +194,7 @@ def _configuring(settings: Settings) -> list[str]:
 
 @contextlib.contextmanager
 def _lifeline() -> Iterator[int]:
-    """Open a pipe that nobody writes to, and give its read end: children learn from it that this process has ended."""
+    """Open a pipe without writing to it, and return its read end, from which children see that this process ended."""
     read_end, write_end = os.pipe()
     try:
         yield read_end
@@ -204,7 +204,7 @@ def _lifeline() -> Iterator[int]:
 
 
 def run(settings: Settings) -> None:
-    """Hold the data folder, then run until asked to stop. Raises StartError with one sentence if it can't start."""
+    """Hold the data folder, then run until a request to stop. Raises StartError with a sentence if a start fails."""
     needs_engines = not (settings.database_url and settings.redis_url)
     account = account_for_engines() if needs_engines else caller()
     choice = choose_folder(data_dir=settings.data_dir, port=settings.port, account=account)

@@ -1,4 +1,4 @@
-"""One embedded Valkey server on one data folder: start it, stop it. It listens on a Unix socket only."""
+"""An embedded Valkey server on a data folder: starting and stopping it. It listens on a Unix socket only."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ STOP_SIGNALS = (signal.SIGTERM,)
 STALE_SECONDS = 10
 PID_FILE = "valkey.pid"
 LOADING_SECONDS = 300
-"""How long a living server may take to read its append-only file."""
+"""How long a server may take to read its append-only file."""
 STOP_SECONDS = 30
 
 
@@ -40,12 +40,12 @@ class Valkey:
 
     @property
     def socket(self) -> Path:
-        """Where the server listens."""
+        """The server's socket."""
         return self.sockets / "valkey.sock"
 
     @property
     def log(self) -> Path:
-        """Where the server logs."""
+        """The server's log file."""
         return self.control / "valkey.log"
 
     def create(self) -> None:
@@ -58,13 +58,13 @@ class Valkey:
         """Start the server without waiting for it; raises EngineError while another server has the folder.
 
         Two servers on one append-only file destroy it. So the server inherits a lock on the folder, which the kernel
-        holds for as long as that process lives, whatever becomes of us.
+        holds as long as the server lives, even if this process ends.
         """
         lock = os.open(self.data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not took_lock(lock):
             os.close(lock)
             raise EngineError(f"Another Valkey server still runs on {self.data}.")
-        (self.data / PID_FILE).unlink(missing_ok=True)  # of a killed server: it may name another program by now
+        (self.data / PID_FILE).unlink(missing_ok=True)  # a killed server's; its number may be reused
         try:
             return self._run_server(lock)
         finally:
@@ -84,11 +84,11 @@ class Valkey:
         start_server(self.spawn, self.is_ready, name="Valkey", log=self.log, ready_seconds=LOADING_SECONDS)
 
     def stop(self) -> None:
-        """Stop the server; its file is complete. Does nothing when it isn't running."""
+        """Stop the server, if it runs; its file is complete then."""
         self._end((*STOP_SIGNALS, signal.SIGKILL))
 
     def kill(self) -> None:
-        """End the server as a crash would."""
+        """End the server like a crash."""
         self._end((signal.SIGKILL,))
 
     def _run_server(self, lock: int) -> subprocess.Popen[bytes]:
@@ -124,14 +124,14 @@ class Valkey:
 
 
 def end_stale(data: Path) -> None:
-    """Stop a server on this data folder that another run left behind."""
+    """Stop a server of an earlier run on this data folder."""
     try:
         lock = os.open(data / "lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
         pid_file = data / PID_FILE
-        # A server holds the lock from its start, and writes its pid file a moment later.
+        # A server takes the lock at its start, and writes its pid file a moment later.
         wait_until(lambda: took_lock(lock) or recorded_pid(pid_file) is not None, seconds=STALE_SECONDS)
         pid = None if took_lock(lock) else recorded_pid(pid_file)
         started = start_time(pid) if pid else None

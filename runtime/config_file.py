@@ -39,7 +39,7 @@ BaseUrl: TypeAlias = Annotated[AnyHttpUrl, AfterValidator(_without_account)]
 
 
 class ProviderType(StrEnum):
-    """The protocol of a provider."""
+    """How a provider is spoken to."""
 
     ECHO = "echo"
     OPENAI = "openai"

@@ -37,20 +37,20 @@ KINDS = (inference_runner.KIND, import_runner.KIND)
 """The kinds of this release."""
 CONNECTIONS = 8
 CLAIM_SECONDS = 10.0
-"""A claim takes milliseconds; without an answer for so long it is tried on another connection."""
+"""The limit of a claim, which takes milliseconds; after it the claim is repeated on another connection."""
 RETRY_SECONDS = 1.0
-"""Between two looks for a database that isn't there at the start."""
+"""The pause between two attempts to reach the database at the start."""
 CLOSE_SECONDS = 1.0
-"""For each of them at the end: a database that hangs mustn't hold up the process."""
+"""The limit of closing each store: a database that hangs must not delay the end of the process."""
 
 
 def main(settings: Settings, kinds: Sequence[WorkerKind] = KINDS) -> None:
-    """Run one worker until SIGTERM or SIGINT, then release its unfinished batches."""
+    """Run a worker until SIGTERM or SIGINT, then release its unfinished batches."""
     uvloop.run(serve(settings, kinds))
 
 
 async def serve(settings: Settings, kinds: Sequence[WorkerKind] = KINDS) -> None:
-    """Run one worker in the current event loop until it is asked to stop."""
+    """Run a worker in the current event loop until it is asked to stop."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,13 +73,13 @@ async def serve(settings: Settings, kinds: Sequence[WorkerKind] = KINDS) -> None
 
 
 class NotEntered(Exception):
-    """The database is reached and doesn't take the worker into its register now; it may later."""
+    """The database was reached, but registering the worker failed; it may succeed later."""
 
 
 async def _is_reached(database_url: str, reminder: Reminder, stopping: asyncio.Event) -> bool:
-    """Wait until the database is there or the worker is to stop; return whether it is there.
+    """Wait until the database is reachable or the worker is to stop; return whether it is reachable.
 
-    Raises StartError where waiting can't help.
+    Raises StartError if waiting can't help.
     """
     while not stopping.is_set() and (failure := await probe(database_url)):
         if not failure.heals:
@@ -97,10 +97,10 @@ async def _pause(stopping: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def open_context(settings: Settings, kinds: Sequence[WorkerKind]) -> AsyncIterator[tuple[Context, Follower]]:
-    """Open the worker's stores and providers and enter it into the register; close them at the end.
+    """Open the worker's stores and providers and register it; close them at the end.
 
-    What it serves is the configuration in force, whatever file it has. Raises NotEntered; and StartError where nothing
-    is configured, or waiting can't help.
+    It serves the configuration in force, independent of its file. Raises NotEntered; and StartError if nothing is
+    configured, or waiting can't help.
     """
     worker_id = f"worker-{secrets.token_hex(6)}"
     async with _open_stores(settings, worker_id) as stores:
@@ -184,7 +184,7 @@ async def _enter(
     worker_id: str,
     serve: Callable[[Configuration], Serving],
 ) -> tuple[Served, int]:
-    """Enter the worker into the register; return what it serves and its number there. Raises as `open_context`."""
+    """Register the worker; return its configuration and its number. Raises as `open_context`."""
     try:
         configuration = await join_configuration(engine, settings, by=f"worker on {socket.gethostname()}")
         served = Served(serve(configuration))

@@ -22,11 +22,11 @@ from worker.runner import Task, WorkerKind
 
 LEAVE_SECONDS = 1.0
 RELEASE_SECONDS = 2.0
-"""Kept of the grace period for releasing batches that didn't end in time."""
+"""The part of the grace period that is reserved for releasing batches that didn't end in time."""
 
 
 class Worker:
-    """One worker. Services that take work stop first; those that end it go on until it is recorded or released."""
+    """A worker. Services that take work stop first; services that end work go on until it is recorded or released."""
 
     def __init__(self, context: Context, follower: Follower, kinds: Sequence[WorkerKind]) -> None:
         self._context = context
@@ -51,7 +51,7 @@ class Worker:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then end or release the batches in hand."""
         self._context.log.info("worker_started", worker_no=self._context.worker_no)
-        async with asyncio.TaskGroup() as services:  # when one fails, no heartbeat goes on for the rest
+        async with asyncio.TaskGroup() as services:  # if a service fails, all stop, the heartbeat too
             takers = [
                 services.create_task(self._consumer.run(), name="consumer"),
                 services.create_task(self._claimer.run(), name="claimer"),
@@ -88,7 +88,7 @@ class Worker:
             runner.look()
 
     async def _look_at_everything(self) -> None:
-        """Look at everything that waits: under another configuration held work may go on."""
+        """Look at all waiting work: another configuration may allow held work."""
         self._wake()
         await self._consumer.look()
 
@@ -108,7 +108,7 @@ class Worker:
             self._context.log.warning("not_handed_back", error=str(error))
 
     async def _release_all(self) -> None:
-        """Release all that the register says this worker holds: a claim may have been cut off after its commit."""
+        """Release all of this worker's batches in the database: a claim may have been cancelled after its commit."""
         for runner in self._runners:
             await runner.recorded()
         returned = await in_transaction(self._context.engine, lambda c: batches.release_all(c, self._context.worker_no))

@@ -1,7 +1,7 @@
-"""Probing Redis: each worker makes every kind of write once a period, and works from PostgreSQL while one is refused.
+"""Probing Redis: each worker tries every kind of write once a period, and polls PostgreSQL while a write is refused.
 
-That a stream can be read doesn't mean that it can be written to: on a full server, on a replica or without the right
-XREADGROUP waits for ever, and no envelope ever comes.
+A readable stream may refuse writes: on a full server, on a replica or without the access right, XREADGROUP waits for
+envelopes that never come.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from broker.health import Fault
 from worker.context import Context
 
 LOOK_SECONDS = 0.5
-"""How often PostgreSQL is looked at while Redis refuses writes, unless the period is shorter."""
+"""The interval of polling PostgreSQL while Redis refuses writes, unless the period is shorter."""
 
 
 class BrokerWatch:
-    """Probes for one worker. `look` looks at all waiting work in PostgreSQL."""
+    """Probes for a worker. `look` looks at all waiting work in PostgreSQL."""
 
     def __init__(self, context: Context, look: Callable[[], Awaitable[None]]) -> None:
         self._context = context
@@ -42,7 +42,7 @@ class BrokerWatch:
         return None
 
     def _note(self, fault: Fault | None) -> None:
-        """Keep the result of a probe; log it where it changed."""
+        """Keep the result of a probe; log a change."""
         if fault is not None and fault != self._fault:
             self._context.log.warning("broker_not_writable", code=fault.code, detail=fault.detail)
         if fault is None and self._fault is not None:

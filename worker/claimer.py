@@ -1,7 +1,7 @@
 """Claiming due batches while there is room: woken by an envelope, by freed room, or by a batch's own time.
 
-A full worker announces once that it leaves due work: a worker that has room looks, and announces what it
-leaves as well. So a stream with any entry in it means that a worker will look at everything that is due.
+A full worker announces once that it leaves due work: a worker with room looks, and announces in turn the work that it
+leaves. So as long as the stream holds an entry, a worker will look at all due work.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from worker.runner import Claiming, Runner, Wakes, WorkerKind
 
 RETRY_SECONDS = 0.2
 STARVED_SECONDS = 0.2
-"""How soon a batch with fewer permits than cells is offered permits that others left."""
+"""The interval at which a batch with fewer permits than cells asks for more."""
 
 
 @dataclass(slots=True)
 class _Queue:
-    """The queue of a kind's runner: whether a batch may be due, or will be at a moment of the monotonic clock.
+    """The state of a kind's queue: whether a batch may be due, or will be at a time of the monotonic clock.
 
-    `others_know` where another worker has published a notice that it leaves batches of the kind.
+    `others_know` if another worker has published a notice that it leaves batches of the kind.
     """
 
     runner: Runner
@@ -41,7 +41,7 @@ class _Queue:
 
     @property
     def is_due(self) -> bool:
-        """Whether the runner's claims are to be made now."""
+        """Whether to claim for the runner now."""
         return self.runner.is_eager or self.may_be_due or time.monotonic() >= self.due_at
 
 
@@ -57,7 +57,7 @@ class Claimer:
         self._looked_at: datetime | None = None
 
     def open_runner(self, kind: WorkerKind) -> Runner:
-        """Open the runner of a kind and claim for it from now on."""
+        """Open the runner of a kind; claim for it from now on."""
         name = kind.stored.name
         runner = kind.open_runner(self._context, Wakes(self.wake, lambda: self.wake_for(name)))
         self._queue_by_kind[name] = _Queue(runner)
@@ -68,24 +68,24 @@ class Claimer:
         return [queue.runner for queue in self._queue_by_kind.values()]
 
     def wake(self) -> None:
-        """Say that a batch of any kind may be due."""
+        """Note that a batch of any kind may be due."""
         self._mark_all()
         self._wake.set()
 
     def wake_for(self, kind: str) -> None:
-        """Say that batches of a kind may be due, or that there is room for some."""
+        """Note that batches of a kind may be due, or that there is room for some."""
         self._queue_by_kind[kind].may_be_due = True
         self._wake.set()
 
     def wake_by_another(self, kind: str) -> None:
-        """Say that another worker leaves batches of a kind behind, and published a notice of it."""
+        """Note that another worker leaves batches of a kind, and has published a notice of it."""
         queue = self._queue_by_kind[kind]
         queue.others_know = queue.others_know or not queue.may_be_due
         queue.may_be_due = True
         self._wake.set()
 
     async def look(self) -> None:
-        """Claim due batches, as far as there is room."""
+        """Claim due batches while there is room."""
         self._mark_all()
         await self._look_at_queues()
 
@@ -103,9 +103,9 @@ class Claimer:
             self._looked_at = min(looked_at, default=None)
 
     async def _look_for(self, queue: _Queue) -> list[datetime]:
-        """Claim batches of a kind, and announce due ones that there is no room for, unless all know and none was taken.
+        """Claim batches of a kind; announce due ones without room for them, unless others know and none was claimed.
 
-        Return when the queue was looked at.
+        Return the time of the look.
         """
         runner, others_know = queue.runner, queue.others_know
         queue.may_be_due = queue.others_know = False
@@ -126,7 +126,7 @@ class Claimer:
             await runner.announce_left(*left)
 
     async def announce_all(self) -> None:
-        """Publish an envelope if anything that this worker could claim is due and unclaimed."""
+        """Publish an envelope if a batch that this worker could claim is due and unclaimed."""
         pools = {pool: numbers for runner in self._runners for pool, numbers in runner.pools.items()}
         left = await in_transaction(self._context.claims, lambda c: batches.first_due(c, pools))
         if left is not None:
@@ -156,12 +156,12 @@ class Claimer:
                 for claim in runner.overdue_claims():
                     await self._claim(runner, claim)
         timeout = None if due_in_seconds is None else max(0.001, due_in_seconds)
-        if timeout is not None:  # a kind may be woken just before, and the others must not miss their moment
+        if timeout is not None:  # a kind may be woken just before, and the other kinds must not miss their time
             for queue in self._queue_by_kind.values():
                 queue.due_at = min(queue.due_at, time.monotonic() + timeout)
         if any(runner.is_starved for runner in self._runners):
             timeout = STARVED_SECONDS if timeout is None else min(timeout, STARVED_SECONDS)
-        # Not wait_for: until Python 3.12 it swallows a cancellation that comes with what it waits for.
+        # Not wait_for: until Python 3.12 it swallows a cancellation that comes together with the result.
         try:
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
@@ -170,7 +170,7 @@ class Claimer:
                 queue.may_be_due = True
 
     async def _claim_all(self, runner: Runner, claim: Claiming) -> datetime | None:
-        """Claim until nothing more can be taken; return when the queue was looked at last."""
+        """Claim until no more batches can be claimed; return the time of the last look."""
         while True:
             claimed = await self._claim(runner, claim)
             if not claimed.may_take_more:
@@ -188,7 +188,7 @@ class Claimer:
         )
         try:
             claimed = await in_transaction(self._context.claims, lambda c: _claim_and_count(c, claim, claimant))
-        except ConfigurationChanged:  # nothing was taken; the follower of configurations wakes this later
+        except ConfigurationChanged:  # no batch was claimed; the follower of configurations wakes this later
             self._context.served.is_stale.set()
             return Claim()
         await runner.take(claimed)

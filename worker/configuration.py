@@ -1,4 +1,4 @@
-"""The configuration that a worker serves, and how it follows the next: at a notice, a refused claim, or a beat."""
+"""The configuration that a worker serves; it follows the next at a notice, a refused claim, or a heartbeat."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,9 +22,9 @@ RETRY_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Served:
-    """What a worker serves now, and the provider of every identity that it served since its start, by number.
+    """The configuration that a worker serves now, and the providers of all identities that it has served, by number.
 
-    A call ends with the provider that it began with; a cell is answered by the identity that it was claimed for.
+    A call ends with the provider with which it began; a cell is answered by the identity for which it was claimed.
     """
 
     now: Serving
@@ -35,13 +35,13 @@ class Served:
         self.providers.update(self.now.providers)
 
     def replace(self, serving: Serving) -> None:
-        """Serve this from now on."""
+        """Serve another configuration from now on."""
         self.now = serving
         self.providers.update(serving.providers)
 
 
 class Follower:
-    """Keeps `served` with the configuration in force, as long as the schema serves this release.
+    """Keeps `served` at the configuration in force, as long as the schema serves this release.
 
     `on_changed` is awaited after each change: work may be due. `stop` is called once a later release has migrated to a
     schema that doesn't serve this one; `mismatch` then says so.
@@ -58,7 +58,7 @@ class Follower:
     async def run(
         self, *, every_seconds: float, on_changed: Callable[[], Awaitable[None]], stop: Callable[[], None]
     ) -> None:
-        """Follow until cancelled: at once where another configuration was found in force, else every beat."""
+        """Follow until cancelled: at once if another configuration was found in force, else every `every_seconds`."""
         while True:
             try:
                 async with asyncio.timeout(every_seconds):
@@ -77,12 +77,12 @@ class Follower:
             except UNAVAILABLE as error:
                 self._log.warning("configuration_delayed", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
-            except SettingError as error:  # a later release applied it: this worker goes on taking nothing
+            except SettingError as error:  # a later release applied it: this worker claims nothing
                 self._log.error("configuration_not_understood", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def follow(self) -> bool:
-        """Serve the configuration in force; return whether it has changed."""
+        """Serve the configuration in force; return whether it changed."""
         async with self._one_at_a_time, connect(self._engine) as connection:
             await require_schema(connection)
             known = self._served.now.configuration.number
@@ -97,7 +97,7 @@ class Follower:
 def serving_of(
     settings: Settings, providers: Providers, sources: ConfiguredSources, configuration: Configuration
 ) -> Serving:
-    """Return what this worker serves of a configuration."""
+    """Return the part of a configuration that this worker serves."""
     secrets = read_secrets(configuration.content.file)
     sources.serve(configuration, secrets)
     return providers.serve(configuration, secrets, agree(settings, configuration, secrets.reasons))

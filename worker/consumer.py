@@ -1,4 +1,4 @@
-"""Answering envelopes: each is acknowledged once its job or batch is planned, claimed, or found done."""
+"""Answering envelopes: each is acknowledged once its job or batch was planned, claimed, or found finished."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -20,14 +20,15 @@ ENTRIES_KEPT = 10_000
 """Answered entries that may wait for their acknowledgement."""
 IDLE_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.01
-"""Until jobs are looked at again whose envelopes are in hand, as another worker has them; doubled each time."""
+"""The first pause before jobs that another worker is planning, and whose envelopes are in hand, are looked at again;
+doubled each time."""
 RETRY_SECONDS = 0.5
 SUBMISSION = "initial"
-"""The source whose second envelope is a duplicate; the sources `fallback` and `manual` say that they repeat."""
+"""The source of which a second envelope is a duplicate; `fallback` and `manual` repeat on purpose."""
 
 
 class Consumer:
-    """Reads the stream while there is room, plans the jobs it names and claims the batches."""
+    """Reads the stream while there is room, plans the named jobs and claims batches."""
 
     def __init__(self, context: Context, runners: Sequence[Runner], claimer: Claimer) -> None:
         self._context = context
@@ -38,7 +39,7 @@ class Consumer:
         self._answered: list[bytes] = []
 
     async def run(self) -> None:
-        """Answer envelopes until cancelled. Without the broker PostgreSQL itself is looked at, which is slower."""
+        """Answer envelopes until cancelled. Without the broker, poll PostgreSQL, which is slower."""
         await self._guarded(self.answer([]))
         pause = FIRST_PAUSE_SECONDS
         while True:
@@ -62,14 +63,14 @@ class Consumer:
                 await self._acknowledge_late()
 
     async def look(self) -> None:
-        """Look at everything that waits in PostgreSQL, as an envelope would have it: jobs and batches."""
+        """Look at all waiting jobs and batches in PostgreSQL, as for an envelope."""
         await self._guarded(self.answer([]))
         for runner in self._runners:
             runner.look()
         self._claimer.wake()
 
     async def answer(self, deliveries: Sequence[Delivery]) -> None:
-        """Look at everything that waits, then acknowledge these; envelopes of jobs that still wait stay in hand."""
+        """Look at all waiting work, then acknowledge these entries; envelopes of jobs that still wait stay in hand."""
         async with self._one_at_a_time:
             others = []
             for delivery in deliveries:
@@ -87,7 +88,7 @@ class Consumer:
             await self._acknowledge(others)
 
     async def _plan(self, runner: Runner) -> None:
-        """Plan queued jobs of a kind until none is left that no other worker is planning."""
+        """Plan queued jobs of a kind until all are planned or being planned by other workers."""
         while True:
             sources = {job_no: _sources(deliveries)[0] for job_no, deliveries in self._in_hand.items()}
             planned = await runner.plan(sources)
@@ -102,7 +103,7 @@ class Consumer:
                 return
 
     async def _acknowledge_planned(self) -> bool:
-        """Acknowledge the envelopes of jobs that are planned already, counting repeats; keep those that still wait.
+        """Acknowledge the envelopes of jobs that are planned, and count repeats; keep those of jobs that still wait.
 
         Return whether there were any.
         """
@@ -145,7 +146,7 @@ class Consumer:
             )
 
     async def _acknowledge(self, entry_ids: Sequence[bytes]) -> None:
-        """Take answered entries off the stream; those that Redis refuses to take off are kept for later."""
+        """Acknowledge answered entries; keep those that Redis refuses to acknowledge for later."""
         if not entry_ids:
             return
         try:
@@ -155,12 +156,12 @@ class Consumer:
             self._answered = [*self._answered, *entry_ids][-ENTRIES_KEPT:]
 
     async def _acknowledge_late(self) -> None:
-        """Take off entries that Redis refused to take off before; forgotten ones are answered again, in vain."""
+        """Acknowledge entries that Redis refused before; forgotten entries will be answered again, in vain."""
         late, self._answered = self._answered, []
         await self._acknowledge(late)
 
     async def _guarded(self, step: Coroutine[None, None, None]) -> None:
-        """Run a step; an unavailable store delays it. What it didn't acknowledge stays in hand or comes back."""
+        """Run a step; an unavailable store delays it. Unacknowledged entries stay in hand or are delivered again."""
         try:
             await step
         except (*UNAVAILABLE, BrokerError) as error:
@@ -169,13 +170,13 @@ class Consumer:
 
 
 def _sources(deliveries: Sequence[Delivery]) -> list[str]:
-    """Return the sources of these envelopes, the submission before any other."""
+    """Return the source of each job's envelopes; the submission precedes others."""
     sources = [delivery.envelope.source for delivery in deliveries if delivery.envelope is not None]
     return sorted(sources, key=lambda source: source != SUBMISSION)
 
 
 def _repeats(deliveries: Sequence[Delivery], *, answered: str | None) -> list[str]:
-    """Return the sources of the envelopes that found nothing to do: all but the answered envelope.
+    """Return the sources of the envelopes that changed nothing: all but the answered envelope.
 
     A manual trigger is in the ledger before its envelope is published.
     """

@@ -1,4 +1,4 @@
-"""What every background service of a worker shares: its stores, name, periods and configuration."""
+"""The context that a worker's background services share: stores, name, periods and configuration."""
 
 from dataclasses import dataclass, field
 
@@ -15,11 +15,10 @@ from worker.providers.protocol import Provider
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A worker's surroundings.
+    """A worker's context.
 
-    `engine` waits for the disk on commit, `claims` doesn't; `heartbeats` is for those alone, so that no work keeps them
-    from a connection.
-    `served` follows the configuration in force. `open_source` opens the source of an import.
+    `engine` waits for the disk on commit, `claims` doesn't; `heartbeats` is for heartbeats only, so that they always
+    get a connection. `served` follows the configuration in force. `open_source` opens the source of an import.
     """
 
     engine: Engine
@@ -41,7 +40,7 @@ class Context:
 
     @property
     def serving(self) -> Serving:
-        """What it serves now; another configuration may be served the next time this is asked."""
+        """The configuration that it serves now; it may change between two reads."""
         return self.served.now
 
     def provider_of(self, identity_no: int | None) -> Provider | None:

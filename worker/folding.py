@@ -1,4 +1,4 @@
-"""Summing up processes that stopped, a few at a time: a scrape needn't read a row for each that ever lived."""
+"""Summing up stopped processes, a few at a time, so that a scrape needn't read a row for every past process."""
 
 from collections import Counter
 
@@ -7,14 +7,14 @@ from db.engine import Connection, Engine, in_transaction
 from runtime.metrics import Histograms
 
 SILENT_SECONDS = 600.0
-"""How long a process that didn't end in order is left alone: a paused one reports on without a gap."""
+"""The silence after which a process counts as stopped; a process paused for less reports on without a gap."""
 AT_ONCE = 100
 
 
 async def fold_stopped_processes(engine: Engine, *, at_once: int = AT_ONCE) -> int:
     """Add every stopped process to the sums, `at_once` in each transaction; return how many.
 
-    What a scrape sums up is the same before, after and meanwhile. Safe to repeat and to race.
+    A scrape gets the same sums before, after and meanwhile. Safe to repeat and to race.
     """
     total = 0
     while count := await in_transaction(engine, lambda connection: _fold(connection, at_once)):

@@ -1,4 +1,4 @@
-"""Heartbeats: renewing the leases in hand, and the worker's row, at a beat that no work can delay for long."""
+"""Heartbeats: renewing the leases in hand and the worker's row, at intervals that no work can delay for long."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -10,9 +10,9 @@ from worker.runner import Runner
 
 
 async def keep_leases(context: Context, runners: Sequence[Runner]) -> None:
-    """Renew the leases in hand every `heartbeat_seconds`, until cancelled; a batch whose lease was lost is stopped.
+    """Renew the leases in hand every `heartbeat_seconds`, until cancelled; stop a batch whose lease was lost.
 
-    While the database is unavailable leases run out, and others take over.
+    While the database is unavailable leases run out, and other workers take over.
     """
     while True:
         await _guarded(context, _renew(context, runners))
@@ -20,7 +20,7 @@ async def keep_leases(context: Context, runners: Sequence[Runner]) -> None:
 
 
 async def beat(context: Context, runners: Sequence[Runner]) -> None:
-    """Write the heartbeat every `heartbeat_seconds`, until cancelled; leases don't wait for it."""
+    """Write the heartbeat every `heartbeat_seconds`, until cancelled, independent of the leases."""
     while True:
         await _guarded(context, _write(context, sum(runner.running for runner in runners)))
         await asyncio.sleep(context.heartbeat_seconds)

@@ -1,4 +1,4 @@
-"""The lease monitor: work that was cancelled or taken over stops soon."""
+"""The lease monitor: it stops work that was cancelled or taken over."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +17,11 @@ RETRY_SECONDS = 0.5
 
 
 class LeaseMonitor:
-    """Looks at least every two seconds, and at once when a notice says that something was cancelled or resumed.
+    """Checks leases every two seconds, and at once after a notice of a cancel or resume.
 
-    `on_notice` is called after each such notice: a cancelled job leaves room, and imports may have waited for its
-    end; those in `on_left`, by what a notice is about, where another worker leaves batches of a kind behind;
-    `on_configuration` where another configuration was applied.
+    `on_notice` is called after each such notice: a cancelled job leaves room, and imports may wait for its end.
+    `on_left` holds the callbacks for notices that another worker leaves batches of a kind, by the notice's subject.
+    `on_configuration` is called when another configuration was applied.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class LeaseMonitor:
         self._is_due = asyncio.Event()
 
     async def listen(self) -> None:
-        """Listen for notices until cancelled. Without the broker there is the look every two seconds."""
+        """Listen for notices until cancelled. Without the broker leases are checked every two seconds."""
         while True:
             await retry(
                 self._listen,
@@ -65,7 +65,7 @@ class LeaseMonitor:
                         self._on_notice()
 
     async def run(self) -> None:
-        """Look until cancelled. The heartbeat reports an unavailable database."""
+        """Check leases until cancelled. The heartbeat reports an unavailable database."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):

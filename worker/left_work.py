@@ -1,6 +1,6 @@
-"""Announcing due work that this worker leaves for lack of room. A broker that refuses is no failure here.
+"""Announcing due work that this worker leaves for lack of room.
 
-The other workers look at PostgreSQL by themselves while nothing can be published.
+Errors of the broker are ignored: while it is unavailable the other workers poll PostgreSQL.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from broker.notices import Notice
 from worker.context import Context
 
 PUBLISH_SECONDS = 0.5
-"""How long a claim waits for a silent Redis before it goes on."""
+"""The time limit for publishing, so that a silent Redis doesn't delay claims."""
 
 
 async def publish_envelope(context: Context, job_no: int, batch_no: int) -> None:
-    """Publish an envelope of a batch: its reader looks, and publishes another if it has no room either."""
+    """Publish an envelope for a batch: its reader looks, and publishes another if it has no room, either."""
     envelope = Envelope(job=job_no, batch=batch_no, source="initial", enqueued_at=time.time())
     try:
         async with asyncio.timeout(PUBLISH_SECONDS):
@@ -28,7 +28,7 @@ async def publish_envelope(context: Context, job_no: int, batch_no: int) -> None
 
 
 async def publish_notice(context: Context, about: str) -> None:
-    """Publish a notice, which reaches every worker: for work that not every worker has room for."""
+    """Publish a notice, which reaches every worker: for work for which not every worker has room."""
     with suppress(BrokerError, TimeoutError):
         async with asyncio.timeout(PUBLISH_SECONDS):
             await notices.publish(context.redis, Notice(about))

@@ -1,6 +1,6 @@
-"""Comparing the due work in PostgreSQL with the envelopes on the stream; the one leader announces lost work.
+"""The reconciler: one leader compares due work in PostgreSQL with the envelopes on the stream, and announces lost work.
 
-It never decides throughput: everything it finds was lost by a crash, an emptied Redis, or a lease that ran out.
+Throughput doesn't depend on it: it finds only work lost by a crash, an emptied Redis, or an expired lease.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from worker.context import Context
 from worker.folding import fold_stopped_processes
 
 BOUND_SECONDS = 1.0
-"""How long an envelope may take from commit to stream before its work counts as unannounced."""
+"""How long an envelope may take from the commit to the stream before its work counts as unannounced."""
 ENTRIES_AT_ONCE = 500
 PERIODS_LED = 3
-"""Periods that a leader which died keeps the others waiting; at most a lease."""
+"""Periods for which a dead leader keeps the other workers waiting; at most a lease."""
 
 
 class Reconciler:
-    """Compares in the one worker that leads; those of the others wait to follow it."""
+    """Reconciles while its worker leads; the other workers' reconcilers wait to take over."""
 
     def __init__(self, context: Context, consumer: Consumer, on_repaired: Callable[[], None]) -> None:
         self._context = context
@@ -37,7 +37,7 @@ class Reconciler:
         self._leadership: Leadership | None = None
 
     async def run(self) -> None:
-        """Compare every `reconcile_seconds` until cancelled."""
+        """Reconcile every `reconcile_seconds` until cancelled."""
         while True:
             await asyncio.sleep(self._context.reconcile_seconds)
             for step in (
@@ -54,7 +54,7 @@ class Reconciler:
                     self._context.log.warning("reconcile_delayed", error=str(error))
 
     async def _end_stalled_sessions(self) -> None:
-        """Free the locks of a stopped process; every worker does, since that may be the leader's own row."""
+        """End the stalled sessions of stopped processes. Every worker does so, since they may lock the leader's row."""
         seconds = min(IDLE_SECONDS, self._context.lease_seconds)
 
         async def unit(connection: Connection) -> list[str]:
@@ -66,7 +66,7 @@ class Reconciler:
             self._context.log.warning("stalled_session_ended", session=name, seconds=seconds)
 
     async def _lead(self) -> None:
-        """Lead, or go on leading; log it where no worker has led for longer than a worker takes to follow."""
+        """Take or renew the leadership; log if no worker has led for longer than a takeover takes."""
         self._leadership = None
         context = self._context
         lease_seconds = min(context.lease_seconds, PERIODS_LED * context.reconcile_seconds)
@@ -80,7 +80,7 @@ class Reconciler:
             context.log.warning("leader_missing", last=leader.worker, idle_seconds=leader.idle_seconds)
 
     async def _repair(self) -> None:
-        """Offer batches whose leases ran out or that nothing else would release; needs no Redis."""
+        """Offer batches whose leases ran out, or that no end of a batch would release; needs no Redis."""
         await self._ready("lease_expired", reconciliation.ready_expired_batches)
         await self._ready("stranded", reconciliation.ready_stranded_batches)
         await self._ready("accepted_anew", configurations.follow_moved_jobs)
@@ -100,7 +100,7 @@ class Reconciler:
         self._log(reason, await self._as_leader(unit))
 
     async def _take_over(self) -> None:
-        """Answer envelopes that a dead worker took and never acknowledged."""
+        """Answer envelopes that a dead worker had taken."""
         taken = await envelopes.take_over(
             self._context.redis,
             self._context.worker_id,
@@ -112,10 +112,10 @@ class Reconciler:
             await self._consumer.answer(taken)
 
     async def _announce_owed_work(self) -> None:
-        """Publish envelopes for owed work while the stream holds none that a worker will answer.
+        """Publish envelopes for owed work if the stream holds none that a worker will answer.
 
-        A worker that answers any envelope looks at everything that waits, and publishes another if it leaves work
-        behind; so while an entry will be answered nothing is lost: a backlog is not a loss.
+        A worker that answers any envelope looks at all waiting work, and publishes another envelope if it leaves work;
+        so while an entry will be answered, no work is lost: a backlog isn't a loss.
         """
         if self._leadership is None or await envelopes.has_answerable(self._context.redis):
             return
@@ -133,11 +133,11 @@ class Reconciler:
         self._log("unannounced", await self._as_leader(count))
 
     async def _fold(self) -> None:
-        """Sum up processes that stopped; every worker may, since their rows are locked."""
+        """Sum up stopped processes; every worker may do so, since their rows are locked."""
         await fold_stopped_processes(self._context.engine)
 
     async def _as_leader(self, unit: Callable[[Connection], Awaitable[Result]]) -> Result | None:
-        """Run `unit` in a transaction of the leader's; None where this worker doesn't lead, or no longer does."""
+        """Run `unit` in a transaction as the leader; None if this worker doesn't lead any more."""
         if self._leadership is None:
             return None
         found = await leadership.as_leader(self._context.engine, self._leadership, unit)

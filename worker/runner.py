@@ -1,4 +1,4 @@
-"""The seam of kinds in a worker: how each plans its jobs and runs their batches; all else loops over these.
+"""The interface of kinds in a worker: planning jobs and running their batches; all other code loops over the kinds.
 
 A kind stands in a module of its own (`inference/runner.py`, `imports/runner.py`); `__main__.py` chooses which are run.
 """
@@ -16,7 +16,7 @@ from worker.context import Context
 from worker.left_work import publish_envelope
 
 Claiming: TypeAlias = Callable[[Connection, Claimant], Awaitable[Claim]]
-"""Claims batches in the caller's transaction, as far as there is room."""
+"""Claims batches in the caller's transaction, while there is room."""
 Task: TypeAlias = Callable[[], Coroutine[None, None, None]]
 """Runs until cancelled."""
 LOST_LEASES_LIMIT = 10
@@ -25,7 +25,7 @@ LOST_LEASES_LIMIT = 10
 
 @dataclass(frozen=True, slots=True)
 class Wakes:
-    """How a runner has the claimer look: at batches of every kind, or of its own kind alone."""
+    """A runner's ways to wake the claimer: for batches of every kind, or of its own kind only."""
 
     all_kinds: Callable[[], None]
     own_kind: Callable[[], None]
@@ -33,21 +33,22 @@ class Wakes:
 
 @dataclass(frozen=True, slots=True)
 class PlannedJobs:
-    """The jobs that no longer wait to be planned, and whether more of them may be planned at once."""
+    """The jobs that don't wait to be planned any more, and whether more jobs may be planned at once."""
 
     job_nos: frozenset[int] = frozenset()
     has_more: bool = False
 
 
 class Runner(ABC):
-    """What a worker does with the jobs of one kind: it plans them, claims their batches, and runs these to their end.
+    """The runner of a kind: it plans jobs, and claims and runs their batches.
 
-    Every batch that it holds is under a lease, which the worker renews. The defaults suit a kind that plans at
-    once and has few batches.
+    The worker renews the leases of all batches that it holds. The defaults suit a kind that plans at once and has few
+    batches.
     """
 
     is_eager = False
-    """Whether each wake of any kind has the claimer look for it: for a kind whose batches end all the time."""
+    """Whether the claimer looks for this kind at each wake of any kind: for a kind with very frequent ends of
+    batches."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -60,7 +61,7 @@ class Runner(ABC):
     @property
     @abstractmethod
     def ending(self) -> Mapping[str, Task]:
-        """The tasks, by name, that go on until everything in hand has ended or is released."""
+        """The tasks, by name, that go on until all work in hand has ended or is released."""
 
     # Planning
 
@@ -70,10 +71,10 @@ class Runner(ABC):
 
     @abstractmethod
     async def plan(self, sources: Mapping[int, str]) -> PlannedJobs:
-        """Plan jobs that wait, or have it done soon; `sources` names the trigger of each job that has an envelope."""
+        """Plan waiting jobs now or soon; `sources` holds the trigger of each job with an envelope."""
 
     def look(self) -> None:
-        """Take note that a job may wait which `plan` doesn't plan itself, or may begin, as another has ended."""
+        """Note that a job may wait that `plan` doesn't plan itself, or that may begin after another job's end."""
         return
 
     # Claiming
@@ -81,7 +82,7 @@ class Runner(ABC):
     @property
     @abstractmethod
     def pools(self) -> Pools:
-        """The pools that it serves, and by which identities."""
+        """The pools that it serves, with their identities."""
 
     @property
     @abstractmethod
@@ -93,25 +94,25 @@ class Runner(ABC):
         """Return the claims that there is room for."""
 
     def overdue_claims(self) -> Sequence[Claiming]:
-        """Return the claims of batches that are only to be ended, since they didn't begin in time."""
+        """Return the claims of batches that are only to be ended since they didn't begin in time."""
         return ()
 
     @property
     def is_starved(self) -> bool:
-        """Whether a batch in hand could use permits that others release: the claimer then looks again soon."""
+        """Whether a batch in hand could use more permits: the claimer then looks again soon."""
         return False
 
     @property
     def skipped_jobs(self) -> frozenset[int]:
-        """The jobs that it leaves to other workers for a while."""
+        """The jobs that it skips for a while."""
         return frozenset()
 
     async def find_left(self, connection: Connection) -> tuple[int, int] | None:
-        """Return (job_no, batch_no) of a due batch that is unclaimed, None if there is none."""
+        """Return (job_no, batch_no) of a due and unclaimed batch; None if there is none."""
         return await batches.first_due(connection, self.pools)
 
     async def announce_left(self, job_no: int, batch_no: int) -> None:
-        """Have other workers look for a batch that this worker has no room for."""
+        """Announce to other workers a batch for which this worker has no room."""
         await publish_envelope(self._context, job_no, batch_no)
 
     # Running
@@ -123,19 +124,19 @@ class Runner(ABC):
 
     @property
     def watched(self) -> Sequence[ClaimedBatch]:
-        """Those of them that run for long enough to be stopped soon after their lease is lost."""
+        """The batches in hand that may run for long and must be stopped soon after a lost lease."""
         return self.held
 
     @property
     def running(self) -> int:
-        """How much is at work, as the heartbeat shows it."""
+        """The number of units in progress, for the heartbeat."""
         return len(self.held)
 
     @abstractmethod
     async def take(self, claim: Claim) -> None:
-        """Take the batches of a claim in hand, and let held ones use the permits that it asked for and got.
+        """Take the batches of a claim in hand, and give held batches the additional permits of the claim.
 
-        A batch that can't be begun is left to its lease.
+        A batch that can't be run is left to its lease.
         """
 
     @abstractmethod
@@ -144,11 +145,11 @@ class Runner(ABC):
 
     @abstractmethod
     def lose(self, batch: ClaimedBatch) -> None:
-        """Stop a batch whose lease was lost, unless all its results are on their way to be recorded."""
+        """Stop a batch whose lease was lost, unless all its results are queued for recording."""
 
     @abstractmethod
     def drain(self) -> None:
-        """Begin nothing more."""
+        """Start no more work."""
 
     @abstractmethod
     async def emptied(self) -> None:
@@ -163,8 +164,8 @@ class Runner(ABC):
 class WorkerKind:
     """A kind as a worker runs it.
 
-    `left_notice` is the subject of notices that other workers leave batches of this kind; None where they publish
-    envelopes.
+    `left_notice` is the subject of notices that a worker leaves batches of this kind; None if it publishes envelopes
+    instead.
     """
 
     stored: StoredKind

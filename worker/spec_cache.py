@@ -1,4 +1,4 @@
-"""The specs of the jobs at work, kept in memory so that a batch doesn't read its job's spec again."""
+"""A cache of specs, so that a batch doesn't read its job's spec again."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -12,10 +12,10 @@ Spec = TypeVar("Spec")
 
 
 class SpecCache(Generic[Spec]):
-    """A cache of one kind's normalized specs by job, least recently used out first.
+    """An LRU cache of a kind's normalized specs by job.
 
-    `weigh` says how much of `capacity` a spec takes, such as its cells: that bounds memory, whatever the size of jobs.
-    The last spec stays, whatever its weight.
+    `weigh` returns the part of `capacity` that a spec takes, such as its cells, so that memory is bounded for jobs of
+    any size. The last spec stays, whatever its weight.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class SpecCache(Generic[Spec]):
         return frozenset(self._specs)
 
     def keep(self, job_no: int, spec: Spec) -> None:
-        """Keep a spec that is at hand."""
+        """Add a spec."""
         if job_no not in self._specs:
             self._specs[job_no] = spec
             self._weight += self._weigh(spec)
@@ -48,7 +48,7 @@ class SpecCache(Generic[Spec]):
             self._weight -= self._weigh(dropped)
 
     async def load(self, job_nos: Iterable[int]) -> Mapping[int, Spec]:
-        """Return the specs of these jobs, reading those that aren't kept; an unreadable spec is absent."""
+        """Return the specs of these jobs; read those that aren't cached. Unreadable specs are absent."""
         wanted = set(job_nos)
         found = {job_no: self._specs[job_no] for job_no in wanted if job_no in self._specs}
         for job_no in found:
@@ -57,7 +57,7 @@ class SpecCache(Generic[Spec]):
             async with connect(self._engine) as connection:
                 stored = await load_specs(connection, missing)
             for job_no, spec in stored.items():
-                with suppress(LookupError, ValueError, TypeError, AttributeError):  # another version stored it
+                with suppress(LookupError, ValueError, TypeError, AttributeError):  # of another version
                     found[job_no] = self._parse(spec)
                     self.keep(job_no, found[job_no])
         return found

@@ -1,4 +1,4 @@
-"""The counters of triggers of coordination: their outcomes, and which of them were duplicates."""
+"""The counters of coordination triggers: outcomes and duplicates."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from runtime.metrics import COORDINATION, DUPLICATES_PREVENTED
 
 
 def trigger_increments(triggers: Iterable[tuple[str, str]]) -> list[Increment]:
-    """Return the counters of triggers, each a source and an outcome; a trigger that `joined` was a duplicate."""
+    """Return the increments for triggers (source, outcome); a trigger that `joined` counts as a duplicate."""
     counted: list[Increment] = []
     for source, outcome in triggers:
         counted.append(increment(COORDINATION.name, 1, source=source, outcome=outcome))

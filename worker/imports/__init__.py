@@ -1,1 +1,1 @@
-"""Imports in a worker: coordinating them, reading their batches, and writing the rows."""
+"""The import kind in a worker: coordinating imports, reading their batches, and writing the rows."""

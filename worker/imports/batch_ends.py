@@ -1,4 +1,4 @@
-"""The report of an import's batch that was read, or that couldn't be."""
+"""Reports of import batches that were read, or that couldn't be read."""
 
 import random
 from collections.abc import Collection, Sequence
@@ -25,7 +25,7 @@ def read(
     key: tuple[str, ...],
     policy: ImportPolicy,
 ) -> ImportReport:
-    """Return the end of a batch whose rows were read: completed, or failed if too many of them can't be taken."""
+    """Return the report of a batch whose rows were read: completed, or failed if too many were rejected."""
     records = to_records(rows, key, key_text(key) if import_range.keys_by_value else spelled_key_text(key))
     report = ImportReport(
         batch,
@@ -43,7 +43,7 @@ def read(
 
 
 def unread(batch: ClaimedBatch, import_range: ImportRange, error: SourceError, *, policy: ImportPolicy) -> ImportReport:
-    """Return the report of a batch that couldn't be read: it is tried again later, or it failed."""
+    """Return the report of a batch that couldn't be read: rescheduled or failed."""
     report = _failed(batch, import_range, error.code, error.detail)
     counted = import_range.attempts + 1 - import_range.forgiven
     jitter = random.random()  # noqa: S311 - it needs no secrecy
@@ -57,13 +57,13 @@ def unread(batch: ClaimedBatch, import_range: ImportRange, error: SourceError, *
 
 
 def lost(batch: ClaimedBatch, import_range: ImportRange) -> ImportReport:
-    """Return the end of a batch whose workers were lost too often."""
+    """Return the report of a batch whose leases were lost too often."""
     detail = f"The workers that ran this batch were lost {batch.lost_leases} times in a row."
     return _failed(batch, import_range, WORKER_LOST, detail)
 
 
 def reject_duplicates(report: ImportReport, keys: Collection[str]) -> None:
-    """Take out the rows whose keys another batch of the import wrote."""
+    """Turn rows whose keys another batch of the import wrote into rejects."""
     twice = [duplicate(row.position, row.record_key) for row in report.records if row.record_key in keys]
     report.records = [row for row in report.records if row.record_key not in keys]
     report.rejected = [*report.rejected, *twice]
@@ -71,13 +71,13 @@ def reject_duplicates(report: ImportReport, keys: Collection[str]) -> None:
 
 
 def refuse_rows(report: ImportReport) -> None:
-    """Let a batch fail whose rows the database won't take."""
+    """Fail a batch whose rows the database rejects."""
     report.rejected = ()
     _give_up(report, ROWS_REFUSED, "The database refuses rows of this batch; the worker's log says which rule.")
 
 
 def reschedule(report: ImportReport) -> None:
-    """Give up writing a batch that the database didn't get done: it is tried again later, or it failed."""
+    """Reschedule or fail a batch whose rows the database couldn't write in time."""
     report.rejected = ()
     detail = "The database didn't write the rows of this batch within the time of a statement."
     _give_up(report, LOAD_TIMEOUT, detail)
@@ -88,7 +88,7 @@ def reschedule(report: ImportReport) -> None:
 
 
 def _refuse_too_many(report: ImportReport) -> None:
-    """Let a batch fail, with none of its rows, if more of them were rejected than its policy allows."""
+    """Fail a batch, without its rows, if more of them were rejected than its policy allows."""
     rejects = len(report.rejected)
     if rejects > report.max_rejects:
         detail = f"{rejects} of its rows can't be taken; max_rejects is {report.max_rejects}."
@@ -96,7 +96,7 @@ def _refuse_too_many(report: ImportReport) -> None:
 
 
 def _give_up(report: ImportReport, code: str, detail: str) -> None:
-    """Let a batch fail with none of its rows."""
+    """Fail a batch, without its rows."""
     report.status = "failed"
     report.records = ()
     report.error_code = code

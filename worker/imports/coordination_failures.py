@@ -1,4 +1,4 @@
-"""Why an import couldn't be coordinated, and whether that is tried again. No I/O."""
+"""Failures of coordination, and whether it is tried again. No I/O."""
 
 import random
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ KEY_CHANGED = "key_changed"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a coordination failed. A try that `is_forgiven`, its source unavailable, doesn't count."""
+    """Why a coordination failed. A try that `is_forgiven` (its source was unavailable) doesn't count."""
 
     code: str
     detail: str
@@ -34,13 +34,13 @@ def unread(coordination: Coordination, failure: SurveyFailure, *, policy: Import
 
 
 def lost(coordination: Coordination) -> Failure:
-    """Return the end of an import whose coordinators were lost too often."""
+    """Return the failure of an import whose coordination leases were lost too often."""
     detail = f"The workers that coordinated this import were lost {coordination.lost_leases} times in a row."
     return Failure(WORKER_LOST, detail)
 
 
 def key_changed(changed: KeyChanged) -> Failure:
-    """Return the end of an import by another key than its dataset has."""
+    """Return the failure of an import whose key differs from that of its dataset."""
     kept, wanted = (orjson.dumps(key).decode() for key in (changed.kept, changed.wanted))
     return Failure(
         KEY_CHANGED,

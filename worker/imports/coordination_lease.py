@@ -1,6 +1,6 @@
-"""The lease of one worker on the coordination of one import, kept by a heartbeat of its own while sources count.
+"""A worker's lease on the coordination of an import, renewed by a heartbeat of its own while sources are counted.
 
-The lock in Redis only saves other workers the work. The fence, checked in the transaction that writes, decides.
+The lock in Redis only saves other workers the work; the fence, checked in the writing transaction, decides.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ LEAVE_SECONDS = 1.0
 
 
 class Fenced(Exception):
-    """The lease is another worker's, or the job ended; nothing may be written."""
+    """Another worker has the lease, or the job ended; no write is allowed."""
 
 
 class CoordinationLease:
-    """Holds the lease of `coordination` and the lock of its `token`."""
+    """Holds the lease of `coordination`, and the lock with its `token`."""
 
     def __init__(self, context: Context, coordination: Coordination, token: str) -> None:
         self._context = context
@@ -33,9 +33,9 @@ class CoordinationLease:
         self._token = token
 
     async def hold(self, work: Awaitable[None]) -> None:
-        """Await `work` while lease and lock are renewed; a lease that is lost ends it.
+        """Await `work` while renewing lease and lock; losing the lease ends it.
 
-        Work that raises Fenced came too late, which is counted. Cancelled, it releases the lease, so that another
+        If `work` raises Fenced, it was too late; this is counted. If cancelled, it releases the lease, so that another
         worker can begin at once.
         """
         try:
@@ -53,7 +53,7 @@ class CoordinationLease:
                 renewing.cancel()
         except* Fenced:
             is_fenced = True
-        if is_fenced:  # out of the group, which would wrap the errors of an unavailable store
+        if is_fenced:  # outside the task group, which would wrap the errors of an unavailable store
             await self._count_fenced()
 
     async def _renew(self) -> None:
@@ -72,7 +72,7 @@ class CoordinationLease:
                 self._context.log.warning("coordination_beat_delayed", job_id=coordination.id, error=str(error))
 
     async def _count_fenced(self) -> None:
-        """Count a coordination that another worker took over; that of a cancelled job isn't counted."""
+        """Count a coordination that another worker took over, but not that of a cancelled job."""
 
         async def unit(connection: Connection) -> bool:
             is_late = await import_coordination.was_taken_over(connection, self._coordination)

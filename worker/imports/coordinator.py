@@ -1,4 +1,4 @@
-"""Coordinating imports: one worker at a time surveys an import, under a lease that it keeps while sources count."""
+"""Coordinating imports: one worker at a time surveys an import, under a lease that it renews meanwhile."""
 
 import asyncio
 import secrets
@@ -20,12 +20,12 @@ from worker.imports.skip_list import SkipList
 from worker.trigger_counters import trigger_increments
 
 AT_ONCE = 4
-"""Imports that one worker coordinates at the same time."""
+"""Imports that a worker coordinates concurrently."""
 RETRY_SECONDS = 0.5
 
 
 class ImportCoordinator:
-    """Takes imports that wait and has each planned, once. `on_planned` is called after the commit of each plan."""
+    """Takes waiting imports and has each planned, once. `on_planned` is called after the commit of each plan."""
 
     def __init__(self, context: Context, on_planned: Callable[[], None]) -> None:
         self._context = context
@@ -40,7 +40,7 @@ class ImportCoordinator:
         return Served(serving.configuration.number, serving.source_nos)
 
     def wake(self) -> None:
-        """Say that an import may wait."""
+        """Note that an import may wait."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -59,7 +59,7 @@ class ImportCoordinator:
                         await self._wake.wait()
 
     async def _look(self, group: asyncio.TaskGroup) -> float | None:
-        """Begin with imports that wait; return in how many seconds to look again unless this is woken."""
+        """Begin with waiting imports; return in how many seconds to look again unless woken."""
         await self._take(group)
         seconds = await in_transaction(self._context.engine, import_coordination.next_due_seconds)
         known = [due for due in (seconds, self._skipped.seconds) if due is not None]
@@ -67,7 +67,7 @@ class ImportCoordinator:
 
     async def _take(self, group: asyncio.TaskGroup) -> None:
         room = AT_ONCE - len(self._under_way)
-        but_not = self._under_way | self._skipped.job_nos  # read first: this forgets those whose time is over
+        but_not = self._under_way | self._skipped.job_nos  # read first, since it drops expired entries
         if room <= 0:
             return
         found = await in_transaction(
@@ -79,9 +79,10 @@ class ImportCoordinator:
             group.create_task(self._coordinate(job_no, job_id), name=f"coordination-{job_no}")
 
     async def _coordinate(self, job_no: int, job_id: str) -> None:
-        """Coordinate one import unless another worker does. A failure affects only this import.
+        """Coordinate an import unless another worker does.
 
-        It is looked for again a while after a failure, or while another worker has its lock.
+        A failure affects only this import, which is then looked for again after a pause, as it is while another worker
+        has its lock.
         """
         token = secrets.token_hex(8)
         try:
@@ -92,7 +93,7 @@ class ImportCoordinator:
         except UNAVAILABLE as error:
             self._context.log.warning("coordination_delayed", job_id=job_id, error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
-        except Exception:  # its lease runs out, and that is counted
+        except Exception:  # its lease runs out and counts as lost
             self._context.log.exception("coordination_failed", job_id=job_id)
             await asyncio.sleep(RETRY_SECONDS)
         finally:
@@ -100,7 +101,7 @@ class ImportCoordinator:
             self._wake.set()
 
     async def _lock(self, job_no: int, job_id: str, token: str) -> bool:
-        """Take the lock. An unavailable broker keeps no worker from it: the lease in PostgreSQL is enough."""
+        """Take the lock; with an unavailable broker go on without it: the lease in PostgreSQL is enough."""
         try:
             return await locks.acquire(self._context.redis, job_no, token, self._context.lease_seconds)
         except BrokerError as error:

@@ -1,4 +1,4 @@
-"""Running batches of imports: each reads its range of its source, and its rows go to the loader."""
+"""Running import batches: reading each batch's range of its source, and passing the rows to the loader."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,10 +23,10 @@ KEPT_SPECS = 100
 
 
 class Importer:
-    """Reads this worker's claimed batches of imports side by side, and holds them `in_hand` until they are loaded.
+    """Reads this worker's claimed import batches concurrently, and holds them `in_hand` until they are loaded.
 
-    `on_half_read` is called when half of the batches are read: more may be claimed then, while those are
-    loaded. Jobs whose sources this worker doesn't know are `skipped`.
+    `on_half_read` is called when half of the batches are read: more may be claimed while those are loaded. Jobs whose
+    sources this worker doesn't know are `skipped`.
     """
 
     def __init__(self, context: Context, loader: Loader, on_half_read: Callable[[], None]) -> None:
@@ -47,11 +47,11 @@ class Importer:
 
     @property
     def read(self) -> list[ClaimedBatch]:
-        """Those of them that were read, and wait to be written."""
+        """The batches that were read and wait to be written."""
         return [read.batch for read in self.in_hand.all if read.is_read]
 
     async def start(self, batches: Sequence[ClaimedBatch]) -> None:
-        """Take these claimed batches in hand. One whose spec can't be read is left to its lease, and to ten."""
+        """Take these claimed batches in hand. A batch with an unreadable spec is left to its lease, up to ten times."""
         async with connect(self._context.engine) as connection:
             ranges = await read_ranges(connection, batches)
         specs = await self._specs.load(batch.job_no for batch in batches)
@@ -79,7 +79,7 @@ class Importer:
         self._may_begin.set()
 
     def lose(self, batch: ClaimedBatch) -> None:
-        """Stop a batch whose lease was lost, and log it; the loader undoes a batch that was read to the end."""
+        """Stop a batch whose lease was lost, and log it; the loader undoes a batch that was read already."""
         read = self.in_hand.find(batch)
         if read is not None and read.is_read:
             self._loader.lose(batch)
@@ -88,7 +88,7 @@ class Importer:
             self.release(batch)
 
     def drain(self) -> None:
-        """Read nothing more; batches that were read are still loaded, the others are released."""
+        """Stop reading; batches that were read are still loaded, the others are released."""
         for read in list(self.in_hand.all):
             if not read.is_read:
                 self.release(read.batch)

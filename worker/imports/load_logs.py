@@ -1,4 +1,4 @@
-"""The log lines of a load: a line per job and code, however many of its batches failed, and per wave and job."""
+"""The log lines of a load: a line per job and error code, for any number of failed batches, and per wave and job."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ def named(batch: ClaimedBatch, import_range: ImportRange) -> Mapping[str, object
 
 
 def job_ids(batches: Sequence[ImportReport]) -> Sequence[str]:
-    """Return the jobs that these batches are of, a few at most."""
+    """Return the jobs of these batches, a few at most."""
     return sorted({report.range.job_id for report in batches})[:NAMED_JOBS]
 
 

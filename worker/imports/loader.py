@@ -1,6 +1,6 @@
-"""Loading: the rows of several batches and their ends go out in one transaction, while the next batches are read.
+"""Loading: writing the rows and ends of several batches in one transaction, while the next batches are read.
 
-No timer: a load takes the batches that were read during the loads before it, so a single batch never waits.
+There is no timer: a load takes the batches that were read during earlier loads, so a single batch never waits.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from worker.context import Context
 from worker.imports import batch_ends, load_logs
 
 LOAD_ROWS = 5_000
-"""Rows of one transaction, about: ten batches of 500 went 1.3 to 3 times as fast as a single batch."""
+"""Approximate rows of a transaction: ten batches of 500 are 1.3 to 3 times as fast as a single batch."""
 LOAD_BYTES = 16 * 1024 * 1024
 LOAD_SECONDS = 2.0
-"""How long a transaction may take at the speed of the last: fewer rows go into it where the database is slow."""
+"""The aimed length of a transaction at the speed of the last one: a slow database gets fewer rows in each."""
 LOADS_AT_ONCE = 2
 RETRY_SECONDS = 0.2
 
 
 class Loader:
-    """Takes reports of batches and records them; `on_recorded` is called after the commit of each load."""
+    """Records reports of batches; `on_recorded` is called after the commit of each load."""
 
     def __init__(self, context: Context, on_recorded: Callable[[ImportRecorded], None]) -> None:
         self._context = context
@@ -42,18 +42,18 @@ class Loader:
         self._limit_by_batch: dict[tuple[int, int, int, int], asyncio.Timeout] = {}
 
     def submit(self, report: ImportReport) -> None:
-        """Hand over the report of a batch."""
+        """Queue the report of a batch."""
         self._waiting.append(report)
         self._arrived.set()
 
     def lose(self, batch: ClaimedBatch) -> None:
-        """Undo the load that writes this batch under a lease that is gone, without waiting for its end."""
+        """Cancel the load that writes this batch, whose lease was lost."""
         limit = self._limit_by_batch.get(batch.key)
         if limit is not None and limit.when() is None:
             limit.reschedule(0)
 
     async def run(self) -> None:
-        """Record until cancelled. A database that is unavailable or fails delays rows, and loses none."""
+        """Record until cancelled. An unavailable or failing database delays rows, but loses none."""
         async with asyncio.TaskGroup() as group:
             for _ in range(LOADS_AT_ONCE):
                 group.create_task(self._load_all())
@@ -65,7 +65,7 @@ class Loader:
                 await self._load(self._take())
 
     def _take(self) -> list[ImportReport]:
-        """Take reports for one transaction. Of jobs that load into the same rows it takes one, the others later."""
+        """Take the reports of a transaction. Of jobs that load into the same record sets, only one is taken at once."""
         taken: list[ImportReport] = []
         left: list[ImportReport] = []
         job_by_record_set: dict[int, int] = {}
@@ -85,17 +85,17 @@ class Loader:
         return taken
 
     async def _load(self, taken: Sequence[ImportReport]) -> None:
-        """Record these: a key that came twice becomes a reject, and a batch that the database refuses fails alone."""
+        """Record these reports: a repeated key becomes a reject, and a batch that the database refuses fails alone."""
         while True:
             try:
                 recorded, seconds = await self._commit(taken)
             except LeasesLost:
-                continue  # the next try finds out which
+                continue  # the next try finds out which leases were lost
             except DuplicateKeys as twice:
                 _reject(taken, twice)
             except (_TimedOut, *INVALID_DATA) as error:
                 if len(taken) > 1:
-                    for report in taken:  # so that a batch that the database refuses harms no other
+                    for report in taken:  # one at a time, so that a refused batch doesn't affect others
                         await self._load([report])
                     return
                 if not self._give_up(taken[0], error):
@@ -107,7 +107,7 @@ class Loader:
                 return
 
     def _learn(self, recorded: ImportRecorded, seconds: float) -> None:
-        """Expect of the next rows what the last ones were, for the most part: new or known, fast or slow to write."""
+        """Expect the next rows to be like the last ones: mostly new or known, fast or slow to write."""
         if rows := sum(report.rows_read for report in recorded.written):
             self._most_rows = min(LOAD_ROWS, max(1, int(rows / seconds * LOAD_SECONDS)))
         inserted = sum(report.inserted for report in recorded.written)
@@ -118,22 +118,22 @@ class Loader:
     def _give_up(self, report: ImportReport, error: Exception) -> bool:
         """Give up the rows of a batch; return whether its end is still to be recorded.
 
-        A batch that can't be written in time has used up a try; a batch whose rows the database refuses fails.
+        A batch that can't be written in time uses up a try; a batch whose rows the database refuses fails.
         """
         if isinstance(error, _TimedOut):
             batch_ends.reschedule(report)
             return True
         self._context.log.error("rows_refused", **load_logs.named(report.batch, report.range), error=str(error))
-        if report.error_code == batch_ends.ROWS_REFUSED:  # not even its end is taken: its lease will run out
+        if report.error_code == batch_ends.ROWS_REFUSED:  # even its end was refused: leave it to its lease
             self._on_recorded(ImportRecorded(stale=[report]))
             return False
         batch_ends.refuse_rows(report)
         return True
 
     async def _commit(self, taken: Sequence[ImportReport]) -> tuple[ImportRecorded, float]:
-        """Write these in one transaction, tried again while the database can't; return how long the last try took.
+        """Write these reports in a transaction; retry while the database is unavailable.
 
-        Raises as `_record`, and INVALID_DATA where the database refuses values.
+        Return the duration of the last try. Raises as `_record`, and INVALID_DATA if the database refuses values.
         """
 
         async def timed() -> tuple[ImportRecorded, float]:
@@ -141,7 +141,7 @@ class Loader:
             recorded = await in_transaction(self._context.engine, lambda c: self._record(c, taken))
             return recorded, time.monotonic() - began
 
-        # One batch without rows can't become less: the database hangs, or another session holds the batch.
+        # A batch without rows can't be split: the database hangs, or another session holds the batch.
         is_least = len(taken) == 1 and not taken[0].records
         return await retry(
             timed,
@@ -161,7 +161,7 @@ class Loader:
         )
 
     async def _record(self, connection: Connection, taken: Sequence[ImportReport]) -> ImportRecorded:
-        """Write these in a transaction. Raises LeasesLost, as soon as it is known; DuplicateKeys; _TooSlow."""
+        """Write these reports in a transaction. Raises LeasesLost as soon as it is known, DuplicateKeys, _TimedOut."""
         limit = asyncio.timeout(None)
         leases = [report.batch.key for report in taken]
         self._limit_by_batch.update(dict.fromkeys(leases, limit))
@@ -188,7 +188,7 @@ def _reject(taken: Sequence[ImportReport], twice: DuplicateKeys) -> None:
 
 
 class _TimedOut(Exception):
-    """A statement of the load took longer than any may."""
+    """A statement of the load exceeded its time limit."""
 
 
 def _increments(recorded: ImportRecorded) -> list[Increment]:

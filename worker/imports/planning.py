@@ -1,4 +1,4 @@
-"""Planning one import under its lease: its sources are surveyed, and its plan or its failure is written, once."""
+"""Planning an import under its lease: surveying its sources, and writing its plan or its failure, once."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
@@ -41,7 +41,7 @@ class ImportPlanner:
         self._skipped = skipped
 
     async def plan(self, coordination: Coordination) -> None:
-        """Survey an import and write its plan, or why there is none. Raises Fenced where the lease is lost."""
+        """Survey an import and write its plan or its failure. Raises Fenced if the lease is lost."""
         found = await self._survey(coordination)
         failure = found if isinstance(found, Failure) else await self._write(coordination, *found)
         if failure is not None:
@@ -69,7 +69,7 @@ class ImportPlanner:
         return spec, plan(spec, found, accepted)
 
     async def _write(self, coordination: Coordination, spec: ImportSpec, plan: ImportPlan) -> Failure | None:
-        """Write a plan; return why it can't be written, None once it is."""
+        """Write a plan; return the failure if it can't be written."""
         facts = _facts(plan)
         try:
             written = await self._repeat(coordination, lambda: self._commit_plan(coordination, plan, facts))
@@ -108,7 +108,7 @@ class ImportPlanner:
         return await in_transaction(self._context.engine, unit)
 
     async def _commit_failure(self, coordination: Coordination, failure: Failure) -> None:
-        """Fail an import, or have its coordination tried again later."""
+        """Fail an import, or reschedule its coordination."""
 
         async def unit(connection: Connection) -> None:
             worker_no = self._context.worker_no

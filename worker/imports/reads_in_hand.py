@@ -1,4 +1,4 @@
-"""The batches of imports that this worker has in hand, and how much more it may take: by number, and by memory."""
+"""The import batches that this worker holds, and its remaining room, by number and by memory."""
 
 import asyncio
 from collections.abc import Collection, Iterable
@@ -9,18 +9,18 @@ from db.import_reports import ImportRange, ImportReport
 from domain.import_spec import ImportSpec
 
 ROOM_BATCHES = 30
-"""Batches of imports in hand: those that are read while two loads of ten are under way."""
+"""Import batches in hand: as many as are read while two loads of ten are in progress."""
 ROOM_BYTES = 64 * 1024 * 1024
-"""The memory that their rows may take, about; one batch is read whatever its size."""
+"""The approximate memory that their rows may take; a single batch is read at any size."""
 UNKNOWN_BYTES = ROOM_BYTES // 4
-"""The assumed size of a record type's first batch, which is read before others of it."""
+"""The assumed size of a record type's first batch, which is read before its other batches."""
 
 
 @dataclass(slots=True, eq=False)
 class BatchRead:
-    """A claimed batch of an import: its range, whether it was read to the end, and the memory that its rows take.
+    """A claimed import batch: its range, whether it was read to the end, and the memory of its rows.
 
-    `spec` is None where no version of ours can read it: the batch is only to be ended.
+    `spec` is None if it can't be read: then the batch is only to be ended.
     """
 
     batch: ClaimedBatch
@@ -37,7 +37,7 @@ class BatchRead:
 
     @property
     def has_begun(self) -> bool:
-        """Whether it is being read, or was."""
+        """Whether its reading has begun."""
         return self.task is not None or self.is_read
 
 
@@ -57,7 +57,7 @@ class ReadsInHand:
 
     @property
     def unread(self) -> int:
-        """How many of them aren't read yet."""
+        """How many batches aren't read yet."""
         return sum(not read.is_read for read in self.all)
 
     @property
@@ -68,7 +68,7 @@ class ReadsInHand:
         return max(0, ROOM_BATCHES - len(self.all))
 
     def find(self, batch: ClaimedBatch) -> BatchRead | None:
-        """Return the read of a batch that is in hand under this very lease."""
+        """Return the read of a batch if it is in hand under this lease."""
         return self._read_by_lease.get(batch.key)
 
     def take(self, read: BatchRead) -> None:
@@ -85,9 +85,9 @@ class ReadsInHand:
             self.is_empty.set()
 
     def next_to_read(self) -> tuple[BatchRead, ImportSpec] | None:
-        """Return the first batch that isn't begun, with its spec, if there is memory for it.
+        """Return the next batch to read, with its spec, if there is memory for it.
 
-        Passed over are those of a record type whose first batch is being read: how wide its rows are isn't known yet.
+        Batches of a record type whose first batch is being read are passed over: the width of its rows isn't known yet.
         """
         begun = [read for read in self.all if read.has_begun]
         unknown = {read.record_type for read in begun if not read.is_read} - self._row_bytes.keys()
@@ -98,7 +98,7 @@ class ReadsInHand:
         return None
 
     def note_end(self, read: BatchRead, report: ImportReport) -> None:
-        """Note that a batch was read to its end, and expect the widest rows of its record type that there were."""
+        """Note the end of a batch's read; later batches of its record type are expected to be as wide as the widest."""
         read.is_read = True
         read.bytes = report.memory_bytes
         if report.records:
@@ -106,12 +106,12 @@ class ReadsInHand:
             self._row_bytes[read.record_type] = max(row_bytes, self._row_bytes.get(read.record_type, 0))
 
     def forget_rows_but_of(self, job_nos: Iterable[int]) -> None:
-        """Forget how wide the rows of other jobs are."""
+        """Forget the widths of other jobs' rows."""
         kept = set(job_nos)
         self._row_bytes = {key: width for key, width in self._row_bytes.items() if key[0] in kept}
 
     def _bytes_of(self, read: BatchRead) -> float:
-        """Return the bytes that its rows take, or are expected to."""
+        """Return the actual or expected bytes of its rows."""
         if read.is_read:
             return read.bytes
         row_bytes = self._row_bytes.get(read.record_type)

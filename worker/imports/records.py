@@ -1,4 +1,4 @@
-"""Rows of a source become records: a key that identifies each, and their payload as JSON text."""
+"""Converting rows of a source to records: an identifying key, and the payload as JSON text."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,16 +11,16 @@ from sources.protocol import SourceRow
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The rows of a batch: those to write, no key twice, and those that can't be taken."""
+    """The rows of a batch: records with distinct keys, and rejects."""
 
     taken: list[ReadRow] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
 
 
 def to_records(rows: Iterable[SourceRow], key: tuple[str, ...], key_of: KeyText | None = None) -> Records:
-    """Sort the rows of a batch into records and rejects; of equal keys the first is taken, unless it is repeated.
+    """Sort the rows of a batch into records and rejects; of equal keys the first row that isn't repeated is taken.
 
-    `key_of` makes the text of a row's key; unless given, the text that equal keys share.
+    `key_of` makes the text of a row's key; by default the text that equal keys share.
     """
     records = Records()
     key_of = key_of or key_text(key)
@@ -44,7 +44,7 @@ def to_records(rows: Iterable[SourceRow], key: tuple[str, ...], key_of: KeyText 
 
 
 def duplicate(position: int, key: str, line: int | None = None) -> RejectedRow:
-    """Return the reject of a row whose key another row of the same import has."""
+    """Return the reject of a row whose key occurs in another row of the import."""
     detail = _placed(line, "Another row of this import has the same key.")
     return RejectedRow(position, key, "duplicate_key", detail)
 

@@ -1,4 +1,4 @@
-"""Imports in a worker: one worker surveys each under a lease, and its batches are read from their sources."""
+"""The runner of imports: one worker surveys an import under a lease, and workers read its batches."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,11 +16,12 @@ from worker.left_work import publish_notice
 from worker.runner import Claiming, PlannedJobs, Runner, Task, Wakes, WorkerKind
 
 LEFT_NOTICE = "imports"
-"""A notice reaches every worker; an envelope might be answered by a worker without room."""
+"""Left import batches are announced by a notice, which reaches every worker; an envelope might reach one without
+room."""
 
 
 class ImportRunner(Runner):
-    """Coordinates imports and reads their batches. These are held by the importer."""
+    """Coordinates imports and reads their batches, which the importer holds."""
 
     def __init__(self, context: Context, wakes: Wakes) -> None:
         super().__init__(context)
@@ -40,13 +41,13 @@ class ImportRunner(Runner):
         return {"importer": self._importer.run, "loader": self._loader.run}
 
     async def plan(self, sources: Mapping[int, str]) -> PlannedJobs:
-        """Have the coordinator look where an envelope may be of an import."""
+        """Wake the coordinator if an envelope may be for an import."""
         if sources:
             self._coordinator.wake()
         return PlannedJobs()
 
     def look(self) -> None:
-        """Have the coordinator look."""
+        """Wake the coordinator."""
         self._coordinator.wake()
 
     @property
@@ -60,16 +61,16 @@ class ImportRunner(Runner):
         return bool(self._importer.in_hand.room)
 
     def claims(self) -> Sequence[Claiming]:
-        """Return the claim of batches, if any more may be read."""
+        """Return the claim of batches, if there is room."""
         return [self._claim] if self._importer.in_hand.room else []
 
     @property
     def skipped_jobs(self) -> frozenset[int]:
-        """The imports whose sources this worker's configuration doesn't know."""
+        """The imports with sources that this worker's configuration doesn't know."""
         return self._importer.skipped.job_nos
 
     async def find_left(self, connection: Connection) -> tuple[int, int] | None:
-        """Return a due batch that the limits of its job let others take."""
+        """Return a due batch that the limits of its job allow other workers to claim."""
         await self._free_permits(connection)
         return await batches.first_due(connection, self.pools)
 
@@ -111,12 +112,12 @@ class ImportRunner(Runner):
             await claiming.free_permits(connection, read)
 
     def _on_loaded(self, recorded: ImportRecorded) -> None:
-        """Release batches whose end is recorded, and stale batches; look for more."""
+        """Release recorded and stale batches; look for more."""
         for report in (*recorded.written, *recorded.stale):
             self._importer.release(report.batch)
         self._wakes.all_kinds()
         if any(job.status != "running" for job in recorded.jobs):
-            self._coordinator.wake()  # another import may have waited for the end of this import
+            self._coordinator.wake()  # another import may wait for the end of this one
 
 
 KIND = WorkerKind(IMPORT, ImportRunner, left_notice=LEFT_NOTICE)

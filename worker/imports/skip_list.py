@@ -1,4 +1,4 @@
-"""Jobs that this worker leaves to others for a while, since its configuration doesn't know their sources."""
+"""The jobs that this worker skips for a while, since its configuration doesn't know their sources."""
 
 import time
 
@@ -6,7 +6,7 @@ SKIPPED_SECONDS = 15.0
 
 
 class SkipList:
-    """Forgets each job after a while, so that a job whose source no worker knows is still tried until it has failed."""
+    """Forgets each job after a while, so that a job whose source no worker knows is still tried until it fails."""
 
     def __init__(self, seconds: float = SKIPPED_SECONDS) -> None:
         self._seconds = seconds
@@ -25,6 +25,6 @@ class SkipList:
 
     @property
     def seconds(self) -> float | None:
-        """How long until the first of them is looked at again; None where there is none."""
+        """The seconds until the next job is tried again; None if there is none."""
         first = min(self._until_by_job.values(), default=None)
         return None if first is None else max(0.0, first - time.monotonic())

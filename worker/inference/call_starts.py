@@ -1,4 +1,4 @@
-"""Showing since when calls are out: of those that take a while, so that the quick ones cost nothing."""
+"""Showing the starts of calls in flight; only of slow calls, so that quick ones cost nothing."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from worker.inference.runs import BatchRun
 
 LOOK_SECONDS = 0.25
 SHOWN_SECONDS = 0.25
-"""A call that is out for so long is shown; one statement writes all of a look, 100 in 0.8 ms (2026-11-29)."""
+"""Calls in flight for this long are shown; a statement writes 100 of them in 0.8 ms (2026-11-29)."""
 
 
 async def show_call_starts(context: Context, executor: Executor) -> None:
-    """Show the starts of calls that are out, until cancelled. The heartbeat reports an unavailable database."""
+    """Show the starts of calls in flight, until cancelled. The heartbeat reports an unavailable database."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         runs = [run for run in executor.in_hand.runs if run.makes_calls and not run.logs_starts]
@@ -35,9 +35,9 @@ async def show_call_starts(context: Context, executor: Executor) -> None:
 
 
 def _to_show(run: BatchRun) -> Sequence[ShownCall]:
-    """Return the calls of a batch that are out for a while and don't show it.
+    """Return a batch's slow calls that aren't shown yet.
 
-    A batch that another worker held may show calls of then; at the first look all of its other cells are cleared.
+    A batch may still show calls of an earlier holder, so the first look clears its other cells.
     """
     latest_us = run.clock_us() - round(SHOWN_SECONDS * 1_000_000)
     starts = {

@@ -1,4 +1,4 @@
-"""Planning: one transaction takes many queued jobs, writes their plans, and claims batches while there is room."""
+"""Planning inference jobs: a transaction takes many queued jobs, writes their plans, and claims batches."""
 
 import secrets
 import time
@@ -23,14 +23,14 @@ from worker.trigger_counters import trigger_increments
 
 JOBS_AT_ONCE = 256
 CELLS_AT_ONCE = 2_000
-"""Cells planned in one transaction, unless one job has more: a small job waits until they are committed."""
+"""Cells planned in a transaction, unless a single job has more: small jobs wait for its commit."""
 
 UNPLANNABLE = "unplannable_spec"
 
 
 @dataclass(slots=True)
 class Planned:
-    """What one transaction planned: each job's plan, and the batches this worker claimed with it."""
+    """The plans of a transaction, by job, and the batches that this worker claimed with them."""
 
     plans: list[JobPlan] = field(default_factory=list)
     specs: dict[int, JobSpec] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Planned:
     has_more: bool = False
 
     def set_aside(self, refused: JobPlan, detail: str) -> None:
-        """Take a job's plan out again: it can't be planned."""
+        """Remove the plan of a job that can't be planned."""
         self.plans.remove(refused)
         self.claimed = [batch for batch in self.claimed if batch.job_no != refused.job_no]
         self.ready = [(job_no, batch_no) for job_no, batch_no in self.ready if job_no != refused.job_no]
@@ -50,7 +50,7 @@ class Planned:
 
     @property
     def job_nos(self) -> set[int]:
-        """The jobs that no longer wait."""
+        """The jobs that don't wait any more."""
         return {planned_job.job_no for planned_job in self.plans} | {job_no for job_no, *_ in self.failures}
 
 
@@ -64,9 +64,10 @@ class Coordinator:
         self._context = context
 
     async def coordinate(self, sources: Mapping[int, str], room: int) -> Planned:
-        """Plan queued jobs in one transaction; claim up to about `room` cells of them when nothing else is due.
+        """Plan queued jobs in a transaction; claim up to about `room` cells of them if no other work is due.
 
-        `sources` are those of the envelopes by job; a job without an envelope was submitted, and waits for it.
+        `sources` are the envelopes' sources by job; a job without an envelope was submitted, and its envelope is still
+        to come.
         """
         started = time.monotonic()
         holder = secrets.randbits(63)
@@ -82,7 +83,7 @@ class Coordinator:
                 planned = await in_transaction(self._context.engine, together)
             except PlanRefused:
                 planned = await in_transaction(self._context.engine, each_by_itself)
-        except ConfigurationChanged:  # nothing was taken; the follower has this repeated under the other configuration
+        except ConfigurationChanged:  # no job was planned; the follower repeats this under the other configuration
             self._context.served.is_stale.set()
             return Planned()
         if planned.plans or planned.failures:
@@ -106,7 +107,7 @@ class Coordinator:
         for job in jobs:
             self._plan(job, planned, serving, source=sources.get(job.job_no, ""), room=room, holder=holder)
         began_at = max((job.locked_at for job in jobs), default=0.0)
-        for batch in planned.claimed:  # all begin together, none before its job was queued
+        for batch in planned.claimed:  # all have the same time, but none is before its job's queueing
             batch.claimed_at = began_at
             batch.planned_us = round(began_at * 1_000_000)
         if planned.plans:
@@ -126,7 +127,7 @@ class Coordinator:
         )
 
     async def _insert_each(self, connection: Connection, planned: Planned, holder: int) -> None:
-        """Insert one plan at a time, to find out which of them the database refuses."""
+        """Insert one plan at a time, to find those that the database refuses."""
         for planned_job in tuple(planned.plans):
             try:
                 async with connection.transaction():
@@ -174,7 +175,7 @@ class Coordinator:
         triggers = [(job.source, "won") for job in planned.plans if not job.is_recorded]
         triggers += [(source, "failed") for _, source, _, _ in planned.failures]
         if jobs:
-            # Of all jobs: a trigger that committed while they were being locked isn't in `has_open_triggers`.
+            # For all jobs: `has_open_triggers` lacks triggers that committed while the jobs were being locked.
             waiting = [job.job_no for job in jobs]
             won = [planned_job.job_no for planned_job in planned.plans if planned_job.is_recorded]
             outcomes = await coordination.record_trigger_outcomes(
@@ -204,9 +205,9 @@ class Coordinator:
 
 
 def _read(job: QueuedJob, serving: Serving) -> tuple[JobSpec, Sequence[PlannedBatch]]:
-    """Return a job's spec and batches, all of identities that it was accepted under.
+    """Return a job's spec and its batches, which all have identities under which it was accepted.
 
-    Raises whatever a spec that another version stored provokes.
+    A spec of another version may raise any error.
     """
     spec = JobSpec.from_json(job.spec)
     if spec.planned != job.planned:

@@ -1,7 +1,7 @@
-"""Running claimed batches: each open cell that is due is asked once, and each outcome goes to the writer.
+"""Running claimed batches: a call for each open cell that is due, and each outcome goes to the writer.
 
-A batch whose provider makes calls has permits: so many of its cells are asked at once, and it starts none after its
-quantum, so that other batches get permits however long calls take.
+A batch with calls has permits: that many calls may be in flight. It starts no call after its quantum, so that other
+batches get permits even if calls take long.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ from worker.inference.writer import Writer
 from worker.runner import LOST_LEASES_LIMIT
 
 CELLS_AT_ONCE = 1_000
-"""Answers that need no waiting are given about so many at once: they share a flush, and nothing else waits long."""
+"""The approximate group size of cells that are answered without calls: a group shares a flush, and delays other tasks
+little."""
 
 
 class Executor:
@@ -39,13 +40,13 @@ class Executor:
 
     @property
     def held(self) -> list[ClaimedBatch]:
-        """The batches in hand, whose leases are this worker's to renew."""
+        """The batches in hand, whose leases this worker renews."""
         return [run.batch for run in self.in_hand.runs]
 
     def starved(self) -> list[tuple[ClaimedBatch, int]]:
-        """Return the batches that could make more calls at once than they may, with how many more.
+        """Return the batches that could make more calls than they have permits, with the number of missing permits.
 
-        A job with a limit of its own isn't counted here: its batches get their permits when they are claimed.
+        Jobs with a limit of their own are left out: their batches get permits only when they are claimed.
         """
         if self._is_draining:
             return []
@@ -56,7 +57,7 @@ class Executor:
         ]
 
     def grow(self, batch: ClaimedBatch, count: int) -> None:
-        """Make so many more calls of a batch at once, unless its lease has ended."""
+        """Allow `count` more calls of a batch in flight, unless its lease has ended."""
         run = self.in_hand.find(batch)
         if run is not None and self._group is not None and (permits := run.permits.grow(count)):
             run.quantum.renew()
@@ -64,7 +65,7 @@ class Executor:
             self.in_hand.update_room()
 
     def start(self, batches: Iterable[ClaimedBatch], specs: Mapping[int, JobSpec]) -> None:
-        """Take these claimed batches in hand; their leases are this worker's to renew from now on."""
+        """Take these claimed batches in hand; this worker renews their leases from now on."""
         for batch in batches:
             self._starting.put_nowait(self.in_hand.take(batch, specs[batch.job_no]))
             self._context.histograms[QUEUE_WAIT].observe(batch.waited_seconds)
@@ -76,7 +77,7 @@ class Executor:
     def lose(self, batch: ClaimedBatch) -> None:
         """Stop a batch whose lease was lost, and log it.
 
-        One whose outcomes are all reported goes on: the writer will find the stale fence.
+        A batch whose outcomes are all reported goes on: the writer will find the stale fence.
         """
         run = self.in_hand.find(batch)
         if run is not None and run.unreported:
@@ -84,9 +85,9 @@ class Executor:
             self.release(batch)
 
     def follow(self, recorded: Recorded) -> None:
-        """Stop batches whose end is recorded, and those whose fence was stale.
+        """Stop recorded and stale batches.
 
-        Where a refusal is recorded, the circuit breaker decides about the pool from now on.
+        Once a refusal is recorded, the pool's circuit breaker decides about new calls.
         """
         for report in (*recorded.written, *recorded.stale):
             if report.refusal is not None:
@@ -99,12 +100,12 @@ class Executor:
             self.release(report.batch)
 
     def set_aside(self, batch: ClaimedBatch) -> None:
-        """Leave a batch whose results can't be recorded, and so its refusal either, to its lease."""
+        """Leave a batch to its lease if its results, and so its refusal, can't be recorded."""
         self._refusals.forget(batch.pool)
         self.release(batch)
 
     def drain(self) -> None:
-        """Start no more calls; those in flight go on."""
+        """Start no more calls; calls in flight go on."""
         self._is_draining = True
 
     async def emptied(self) -> None:
@@ -118,14 +119,14 @@ class Executor:
             self._group = group
             while True:
                 run = await self._starting.get()
-                if not run.permits.is_closed:  # else its lease was lost before anything began
+                if not run.permits.is_closed:  # else its lease was lost before it began
                     answered += await self._begin(group, run)
                 if self._starting.empty() or answered >= CELLS_AT_ONCE:
                     answered = 0
                     await asyncio.sleep(0)
 
     async def _begin(self, group: asyncio.TaskGroup, run: BatchRun) -> int:
-        """Begin a batch; return how many cells were answered on the spot."""
+        """Begin a batch; return how many cells were answered without calls."""
         batch, report = run.batch, BatchReport(run.batch)
         run.end_interrupted(report)
         if batch.is_overdue:
@@ -150,7 +151,7 @@ class Executor:
             task.add_done_callback(run.tasks.discard)
 
     async def _make_calls(self, run: BatchRun, permit: int) -> None:
-        """Ask one cell after another while the batch has any and may start calls; then release the permit."""
+        """Make one call after another while the batch may start calls for untried cells; then release the permit."""
         report = BatchReport(run.batch)
         while (index := self._next_cell(run)) is not None:
             if report.results:
@@ -161,7 +162,7 @@ class Executor:
             report = await run.ask(index)
             self._refusals.note(run, report)
         run.permits.release(permit)
-        self._submit(run, report)  # with the last outcome, so that one flush records both
+        self._submit(run, report)  # together with the last outcome, so that one flush records both
 
     def _next_cell(self, run: BatchRun) -> int | None:
         may_start = not self._is_draining and self._refusals.lets_start(run)

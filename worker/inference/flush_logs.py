@@ -1,4 +1,4 @@
-"""What a flush says in the logs: results that came too late, circuit breakers, dead letters and ends of jobs."""
+"""The log lines of a flush: stale results, circuit breakers, dead letters and ends of jobs."""
 
 import structlog
 
@@ -8,7 +8,7 @@ from db.results import BatchReport, Recorded, is_dead_letter
 def log_flush(log: structlog.stdlib.BoundLogger, recorded: Recorded) -> None:
     """Log the results of a flush, after its commit."""
     for report in recorded.stale:
-        if report.results:  # else permits of a batch that ended with its last cell
+        if report.results:  # else only permits of a batch that has ended
             log.warning(
                 "duplicate_prevented",
                 layer="fence",

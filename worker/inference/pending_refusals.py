@@ -1,4 +1,4 @@
-"""Refusals on their way to be recorded: until a circuit breaker decides, no call of its pool starts."""
+"""Refusals that aren't recorded yet: until the circuit breaker decides, no call of its pool starts."""
 
 from db.batches import PoolKey
 from db.results import BatchReport
@@ -8,7 +8,7 @@ from worker.inference.runs_in_hand import RunsInHand
 
 
 class PendingRefusals:
-    """The pools that refused a call, from its end until that is recorded, or never will be."""
+    """The pools that refused a call, from its end until the refusal is recorded, or can't be recorded."""
 
     def __init__(self, context: Context, in_hand: RunsInHand) -> None:
         self._context = context
@@ -16,7 +16,7 @@ class PendingRefusals:
         self._pools: set[PoolKey] = set()
 
     def lets_start(self, run: BatchRun) -> bool:
-        """Say whether calls of a batch may start, as far as refusals go."""
+        """Say whether pending refusals allow calls of a batch to start."""
         return run.batch.pool not in self._pools
 
     def is_current(self, run: BatchRun) -> bool:
@@ -24,9 +24,9 @@ class PendingRefusals:
         return self._context.serving.identity_by_pool.get(run.batch.pool) == run.batch.identity_no
 
     def note(self, run: BatchRun, report: BatchReport) -> None:
-        """Let the calls in flight be the last of all batches in hand, if this report has a refusal by their pool.
+        """If this report has a refusal, let batches of its pool start no more calls.
 
-        A refusal by a former address changes no circuit breaker of the address that is configured now.
+        A refusal by a former address doesn't affect the circuit breaker of the address that is configured now.
         """
         if not self.is_current(run):
             report.refusal, report.resets_breaker = None, False
@@ -37,5 +37,5 @@ class PendingRefusals:
                     other.quantum.end()
 
     def forget(self, pool: PoolKey) -> None:
-        """Let the circuit breaker decide about a pool from now on."""
+        """Forget a pool's refusal: from now on its circuit breaker decides."""
         self._pools.discard(pool)

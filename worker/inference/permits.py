@@ -1,21 +1,21 @@
-"""Permits: the rights of this worker's batches to make calls at once, or to hold cells that need no call. No I/O.
+"""Permits of this worker's batches, for concurrent calls or for held cells without calls. No I/O.
 
-The claim that takes or grows a batch counts its permits in the batch's row, so that limits hold over all workers. Each
-report of the batch says how many were released since the last.
+The claim that takes or grows a batch stores its permits in the batch's row, so that limits hold over all workers. Each
+report of the batch has the number of permits released since the last report.
 """
 
 from typing import NamedTuple
 
 
 class Released(NamedTuple):
-    """What a report says of a batch's permits: how many fewer it has, and whether it has none any more."""
+    """The permits in a report: how many the batch released, and whether it has none any more."""
 
     permits: int
     is_last: bool
 
 
 class Permits:
-    """All permits of one sort in this worker. `in_use` may exceed `limit`, which bounds claims."""
+    """All permits of a sort in this worker. `in_use` may exceed `limit`, which bounds claims only."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -34,10 +34,10 @@ class Permits:
 
 
 class BatchPermits:
-    """The one owner of a batch's permits, which are numbered from 0. Releasing and finishing may be repeated.
+    """The only owner of a batch's permits, which are numbered from 0. Releasing and finishing may be repeated.
 
-    It `is_closed`, and grows no more, once a report said that its last permit was released: the batch's lease ends with
-    that report. It is closed too once it is finished.
+    It `is_closed`, and grows no more, once a report has released its last permit: the batch's lease ends with that
+    report. It is closed, too, once it is finished.
     """
 
     def __init__(self, permits: Permits) -> None:
@@ -49,11 +49,11 @@ class BatchPermits:
 
     @property
     def held(self) -> tuple[int, ...]:
-        """The permits that aren't released."""
+        """The permits that aren't released yet."""
         return tuple(self._held)
 
     def grow(self, count: int) -> range:
-        """Add so many permits and return them; a closed batch gets none."""
+        """Add `count` permits and return them; a closed batch gets none."""
         if self.is_closed:
             return range(0)
         added = range(self._granted, self._granted + count)
@@ -63,7 +63,7 @@ class BatchPermits:
         return added
 
     def release(self, *permits: int) -> None:
-        """Give these permits back to the worker. The database counts them until they are reported."""
+        """Return these permits to the worker. The database counts them until they are reported."""
         released = self._held.intersection(permits)
         self._held -= released
         self._permits.in_use -= len(released)
@@ -76,6 +76,6 @@ class BatchPermits:
         return Released(fresh, self.is_closed)
 
     def finish(self) -> None:
-        """Release all: this worker has the batch no more, whatever still runs of it."""
+        """Release all permits: this worker doesn't hold the batch any more, even if calls still run."""
         self.release(*self._held)
         self.is_closed = True

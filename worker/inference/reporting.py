@@ -1,4 +1,4 @@
-"""The rows of a batch report: of a cell whose try ended, or that ends without a try. No I/O.
+"""Rows of a batch report for a cell whose try ended, or that ends without a try. No I/O.
 
 Cells are named by their index in the batch's lists. Times are microseconds since the epoch by the database's clock.
 """
@@ -28,7 +28,7 @@ from domain.outcome import (
 
 
 class Try(NamedTuple):
-    """When a cell was asked, and of which provider."""
+    """The start of a cell's call, and its provider."""
 
     started_us: int
     finished_us: int
@@ -36,7 +36,7 @@ class Try(NamedTuple):
 
 
 def cell_of(batch: ClaimedBatch, index: int) -> Cell:
-    """Return where a cell stands."""
+    """Return the place of a cell."""
     return Cell(batch.job_no, batch.region_no, batch.model_nos[index], batch.question_nos[index])
 
 
@@ -78,7 +78,7 @@ def ended(batch: ClaimedBatch, index: int, tried: Try, failed: Failed, *, status
 
 
 def retried(batch: ClaimedBatch, index: int, tried: Try, failed: Failed, *, jitter: float) -> RetriedCell:
-    """Return the row of a try that is repeated: at once where it is forgiven, else after a backoff."""
+    """Return the row of a try that will be repeated: at once if it is forgiven, else after a backoff."""
     attempts, is_free = batch.attempts[index], is_forgiven(batch, index, failed)
     backoff = backoff_seconds(_counted_tries(batch, index), jitter)
     return RetriedCell(
@@ -99,7 +99,7 @@ def interrupted(batch: ClaimedBatch, index: int, *, at_us: int) -> EndedCell:
     """Return the row of a cell that an earlier holder had started."""
     return EndedCell(
         *cell_of(batch, index),
-        None,  # it began when the start log says
+        None,  # the start log has its start
         at_us,
         batch.provider,
         None,
@@ -113,7 +113,7 @@ def interrupted(batch: ClaimedBatch, index: int, *, at_us: int) -> EndedCell:
 
 
 def given_up(batch: ClaimedBatch, index: int, *, at_us: int, code: str, detail: str) -> EndedCell:
-    """Return the row of a cell that fails without being asked."""
+    """Return the row of a cell that fails without a call."""
     return EndedCell(
         *cell_of(batch, index),
         None,
@@ -130,20 +130,20 @@ def given_up(batch: ClaimedBatch, index: int, *, at_us: int, code: str, detail: 
 
 
 def responses(batch: ClaimedBatch, index: int, outcome: Outcome) -> list[ResponseRow]:
-    """Return the row of the answer to a cell's try, if it is to be kept."""
+    """Return the row of the answer to a cell's try, if there is one to keep."""
     response = outcome.reply.response
     return [] if response is None else [ResponseRow(*cell_of(batch, index), batch.attempts[index] + 1, *response)]
 
 
 def refusal(batch: ClaimedBatch, failed: Failed, *, is_probing: bool) -> Refusal | None:
-    """Return what opens the circuit breaker of the batch's pool; None where the pool isn't meant."""
+    """Return the refusal that opens the pool's circuit breaker; None if the failure isn't about the pool."""
     if not failed.trips_breaker and (not is_probing or passes_breaker(failed)):
         return None
     return Refusal(*batch.pool, failed.code, storable(failed.detail), failed.retry_after_seconds, is_probing)
 
 
 def passes_breaker(outcome: Outcome) -> bool:
-    """Say whether a probing call was let through; after an ambiguous end nobody knows."""
+    """Say whether the provider took a probing call; an ambiguous end doesn't count."""
     return isinstance(outcome, Completed) or (outcome.end is End.ANSWERED and not outcome.trips_breaker)
 
 
@@ -153,13 +153,13 @@ def has_tries_left(batch: ClaimedBatch, index: int, failed: Failed, *, max_attem
 
 
 def is_forgiven(batch: ClaimedBatch, index: int, failed: Failed) -> bool:
-    """Say whether a try counts against nothing: it met a provider that takes no calls."""
+    """Say whether a try doesn't count, since the provider took no calls."""
     most = OWN_REFUSALS if failed.may_be_own else MOST_FORGIVEN
     return failed.trips_breaker and batch.forgiven[index] < most
 
 
 def _counted_tries(batch: ClaimedBatch, index: int) -> int:
-    """Return how many tries count against the policy, with the try that just ended."""
+    """Return how many tries count against the policy, including the try that just ended."""
     return batch.attempts[index] + 1 - batch.forgiven[index]
 
 

@@ -1,4 +1,4 @@
-"""Inference in a worker: jobs are planned in one transaction, and their cells are asked of providers."""
+"""The runner of inference: jobs are planned in one transaction, and providers are called for their cells."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -20,11 +20,11 @@ from worker.spec_cache import SpecCache
 
 OVERDUE_AT_ONCE = 64
 KEPT_CELLS = 500_000
-"""Planned cells of the kept specs together, at most."""
+"""The capacity of the spec cache, in planned cells."""
 
 
 class InferenceRunner(Runner):
-    """Plans inference jobs and runs their cells. Its batches are held by the executor."""
+    """Plans inference jobs and runs their cells; the executor holds its batches."""
 
     is_eager = True
 
@@ -39,7 +39,7 @@ class InferenceRunner(Runner):
 
     @property
     def ending(self) -> Mapping[str, Task]:
-        """The executor, and the services that record what it does."""
+        """The executor, and the services that record its results."""
         return {
             "executor": self._executor.run,
             "writer": self._writer.run,
@@ -48,11 +48,11 @@ class InferenceRunner(Runner):
         }
 
     async def room_to_plan(self) -> None:
-        """Wait until cells may be claimed."""
+        """Wait until there is room for cells."""
         await self._executor.in_hand.has_room.wait()
 
     async def plan(self, sources: Mapping[int, str]) -> PlannedJobs:
-        """Plan queued jobs in the order of virtual time, and start the batches claimed with that."""
+        """Plan queued jobs in the order of virtual time, and start the batches claimed with them."""
         planned = await self._coordinator.coordinate(sources, self._executor.in_hand.room_for_cells)
         for job_no, spec in planned.specs.items():
             self._specs.keep(job_no, spec)
@@ -73,11 +73,11 @@ class InferenceRunner(Runner):
 
     @property
     def is_starved(self) -> bool:
-        """Whether a batch has fewer permits than cells: other workers that release permits don't know of it."""
+        """Whether a batch has fewer permits than cells; workers that release permits don't announce it."""
         return bool(self._executor.starved())
 
     def claims(self) -> Sequence[Claiming]:
-        """Return the claims of batches whose provider makes calls, and of those whose provider makes none."""
+        """Return the claims of batches with and without calls."""
         claims: list[Claiming] = []
         if self._executor.in_hand.room_for_calls:
             claims.append(self._claim_calls)
@@ -86,7 +86,7 @@ class InferenceRunner(Runner):
         return claims
 
     def overdue_claims(self) -> Sequence[Claiming]:
-        """Return the claim of batches that never began within their job's queue timeout."""
+        """Return the claim of batches that didn't begin within their job's queue timeout."""
         return [_claim_overdue]
 
     @property
@@ -96,19 +96,19 @@ class InferenceRunner(Runner):
 
     @property
     def watched(self) -> Sequence[ClaimedBatch]:
-        """Those that make calls; the others end at once."""
+        """The batches that make calls; others end at once."""
         return [run.batch for run in self._executor.in_hand.runs if run.makes_calls]
 
     @property
     def running(self) -> int:
-        """Cells in hand, and calls that may be in flight."""
+        """The number of cells in hand, and of calls that may be in flight."""
         return self._executor.in_hand.permits
 
     async def take(self, claim: Claim) -> None:
-        """Run batches, and make more calls of those that got more permits.
+        """Run batches, and make more calls of batches that got more permits.
 
-        A batch with an unreadable spec is left to its lease, and fails after ten. So is a batch for an identity that
-        this worker doesn't serve.
+        A batch with an unreadable spec, or for an identity that this worker doesn't serve, is left to its lease; it
+        fails after ten.
         """
         for batch, permits in claim.grown:
             self._executor.grow(batch, permits)
@@ -129,7 +129,7 @@ class InferenceRunner(Runner):
         self._executor.release(batch)
 
     def lose(self, batch: ClaimedBatch) -> None:
-        """Stop a batch whose lease was lost, unless all its results are with the writer."""
+        """Stop a batch whose lease was lost, unless the writer has all its results."""
         self._executor.lose(batch)
 
     def drain(self) -> None:
@@ -165,7 +165,7 @@ class InferenceRunner(Runner):
         return await claiming.claim_cells(connection, pools, claimant, cells=room)
 
     def _can_answer(self, batch: ClaimedBatch) -> bool:
-        """Say whether a batch can be begun here; a batch that is only to be ended makes no call."""
+        """Say whether this worker can run a batch; a batch that is only to be ended needs no provider."""
         return batch.is_overdue or self._context.provider_of(batch.identity_no) is not None
 
 

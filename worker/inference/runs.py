@@ -1,4 +1,4 @@
-"""A claimed batch under way: the cells that were asked, and the reports of their outcomes."""
+"""A running batch: the calls for its cells, and the reports of their outcomes."""
 
 import asyncio
 import random
@@ -18,11 +18,11 @@ from worker.inference.reporting import Try
 from worker.providers.protocol import Call, Provider
 
 QUANTUM_SECONDS = 0.5
-"""How long a batch goes on starting calls before it yields: handing permits over costs some 5 ms, 1 % of it."""
+"""How long a batch starts calls before it yields: handing over permits costs some 5 ms, 1 % of it."""
 
 
 class Quantum:
-    """A batch's time to start calls. The first call starts whenever that is."""
+    """A batch's time to start calls, from its first call on."""
 
     def __init__(self) -> None:
         self._has_begun = False
@@ -38,24 +38,24 @@ class Quantum:
         self._has_begun = True
 
     def renew(self) -> None:
-        """Let it last its full time from now on."""
+        """Restart the quantum."""
         self._until = time.monotonic() + QUANTUM_SECONDS
 
     def end(self) -> None:
-        """Let it be over, whether it began or not."""
+        """End the quantum, even if it hasn't begun."""
         self._has_begun = True
         self._until = time.monotonic()
 
 
 @dataclass(slots=True)
 class BatchRun:
-    """A claimed batch under way. `unreported` of its cells have no outcome yet.
+    """A running batch. `unreported` of its cells have no outcome yet.
 
-    `provider` answers for the identity that it was claimed for; None where its cells are only to be ended.
-    `untried` are the indices, into the batch's lists, of cells that nobody asked yet. Those with the fewest tries come
-    first: a cell that is refused again and again must not be each probe of an open circuit breaker. `asked` are those
-    whose call is out, with its start in microseconds since the epoch; `shown` cells have it in the database. It
-    `is_cleared` once nothing is shown there of calls of earlier holders, and `is_probing` until its first call ends.
+    `provider` answers for the identity for which it was claimed; None if its cells are only to be ended. `untried` are
+    the indices, into the batch's lists, of cells without a call so far. Those with the fewest tries come first: a cell
+    that is refused again and again must not be every probe of an open circuit breaker. `asked` are cells with a call in
+    flight, with its start in microseconds since the epoch; `shown` cells have it in the database. It `is_cleared` once
+    the database shows no calls of earlier holders, and `is_probing` until its first call ends.
     """
 
     batch: ClaimedBatch
@@ -86,17 +86,17 @@ class BatchRun:
 
     @property
     def makes_calls(self) -> bool:
-        """Say whether its permits are for calls; else they are for cells that need none."""
+        """Say whether its permits are for calls; else they are for cells."""
         return self.batch.permits > 0
 
     @property
     def logs_starts(self) -> bool:
-        """Say whether a start is committed before each call, so that none is made twice."""
+        """Say whether each start is committed before its call, so that no call is repeated."""
         return self.spec.policy.delivery is Delivery.AT_MOST_ONCE
 
     @property
     def is_starved(self) -> bool:
-        """Say whether it could make more calls at once, and its job has no limit of its own."""
+        """Say whether it could use more permits, and its job has no limit of its own."""
         has_limit = self.spec.policy.max_concurrent is not None
         return bool(self.tasks and self.untried) and not self.permits.is_closed and not has_limit
 
@@ -109,14 +109,14 @@ class BatchRun:
         return round((time.monotonic() + self._offset) * 1_000_000)
 
     def next_untried(self) -> int | None:
-        """Take the next cell to ask; None once there is none, or the batch's quantum is over."""
+        """Take the next untried cell; None if there is none, or the batch's quantum is over."""
         if not self.untried or (self.makes_calls and self.quantum.is_over):
             return None
         self.quantum.begin()
         return self.untried.popleft()
 
     async def ask(self, index: int) -> BatchReport:
-        """Ask one cell; return the report of its outcome."""
+        """Make the call for a cell; return the report of its outcome."""
         started_us = self.asked[index] = self.clock_us()
         outcome, report = await self._answering.answer(_call_of(self, index)), BatchReport(self.batch)
         del self.asked[index]
@@ -124,7 +124,7 @@ class BatchRun:
         return report
 
     async def answer_all(self, report: BatchReport) -> None:
-        """Have every untried cell answered on the spot; all of them count as asked at the same time."""
+        """Answer all untried cells without calls; they all have the same start."""
         started_us = self.clock_us()
         outcomes = []
         while (index := self.next_untried()) is not None:
@@ -134,14 +134,14 @@ class BatchRun:
             self.add(report, index, outcome, tried)
 
     def end_interrupted(self, report: BatchReport) -> None:
-        """End the cells that an earlier holder had started: nobody knows whether they were done."""
+        """End the cells that an earlier holder had started as ambiguous."""
         for index, is_started in enumerate(self.batch.marked):
             if is_started:
                 self.unreported -= 1
                 report.ended.append(reporting.interrupted(self.batch, index, at_us=self.clock_us()))
 
     def give_up(self, report: BatchReport, code: str, detail: str) -> None:
-        """End open cells as failed, without asking."""
+        """End open cells as failed, without calls."""
         for index in self.untried:
             self.unreported -= 1
             cell = reporting.given_up(self.batch, index, at_us=self.clock_us(), code=code, detail=detail)
@@ -165,7 +165,7 @@ class BatchRun:
         self.is_probing = False
 
     def close(self, report: BatchReport) -> None:
-        """Complete a report with the permits that the batch still holds, and when it is due again."""
+        """Complete a report with the batch's permits, and the time when it is due again."""
         report.freed_permits, report.is_released = self.permits.report()
         report.is_yielded = report.is_released and bool(self.untried)
         if not self.untried and self._due_at is not None:
@@ -188,7 +188,7 @@ class BatchRun:
             report.ended.append(reporting.ended(batch, index, tried, failed, status="failed"))
 
     def _add_retry(self, report: BatchReport, index: int, failed: Failed, tried: Try) -> None:
-        # What was answered on the spot fails together, and waits together: one claim repeats all of it.
+        # Cells answered without calls fail together and wait together, so that one claim repeats them all.
         jitter = random.random() if self.makes_calls else self._jitter  # noqa: S311 - it needs no secrecy
         cell = reporting.retried(self.batch, index, tried, failed, jitter=jitter)
         due_at = time.monotonic() + cell.wait_seconds

@@ -1,4 +1,4 @@
-"""The batches of inference that this worker has in hand, and how much more it may take."""
+"""The inference batches that this worker holds, and its remaining room."""
 
 import asyncio
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from worker.inference.permits import Permits
 from worker.inference.runs import BatchRun
 
 INSTANT_CELLS = 4_000
-"""Cells of providers that make no calls a worker may hold: enough for several flushes, little enough to share."""
+"""The cells without calls that a worker may hold: enough for several flushes, few enough to share work."""
 
 
 class RunsInHand:
@@ -36,25 +36,25 @@ class RunsInHand:
 
     @property
     def room_for_cells(self) -> int:
-        """How many more cells may be claimed whose provider makes no calls; 0 if this worker serves none."""
+        """How many more cells without calls may be claimed; 0 if this worker serves no such provider."""
         return self._cells.available if self._context.serving.instant else 0
 
     @property
     def room_for_calls(self) -> int:
-        """How many more calls may be in flight here; 0 if no provider makes any."""
+        """How many more calls may be in flight in this worker; 0 if no provider makes calls."""
         return self._calls.available if self._context.serving.called else 0
 
     @property
     def permits(self) -> int:
-        """How many permits are in use: calls that may be in flight, and cells that need none."""
+        """How many permits are in use, for calls and for cells."""
         return self._calls.in_use + self._cells.in_use
 
     def find(self, batch: ClaimedBatch) -> BatchRun | None:
-        """Return the run of a batch that is in hand under this very lease."""
+        """Return the run of a batch if it is in hand under this lease."""
         return self._run_by_lease.get(batch.key)
 
     def take(self, batch: ClaimedBatch, spec: JobSpec) -> BatchRun:
-        """Take a claimed batch in hand: with the permits of its claim, or a permit for each cell that needs no call."""
+        """Take a claimed batch in hand, with the permits of its claim, or a permit per cell if it makes no calls."""
         permits = self._calls.acquire(batch.permits) if batch.permits else self._cells.acquire(len(batch.model_nos))
         run = BatchRun(batch, spec, self._context.provider_of(batch.identity_no), permits)
         self._run_by_lease[batch.key] = run
@@ -71,7 +71,7 @@ class RunsInHand:
             self.update_room()
 
     def update_room(self) -> None:
-        """Set the events by the batches in hand; called after each change of permits."""
+        """Update the events; call this after each change of permits."""
         if self._run_by_lease:
             self.is_empty.clear()
         else:

@@ -1,4 +1,4 @@
-"""The start log: commits, before a call that must not be made twice, that it starts; many calls in one transaction."""
+"""The start log: commits the starts of calls that must not be repeated, before the calls, many in one transaction."""
 
 import asyncio
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class _Request(NamedTuple):
 
 
 class StartLog:
-    """Takes requests to log a start, and answers all that wait at once."""
+    """Logs starts; answers all waiting requests together."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -28,7 +28,7 @@ class StartLog:
         self._arrived = asyncio.Event()
 
     async def add(self, batch: ClaimedBatch, cell: Cell) -> bool:
-        """Log that a cell's call starts; return whether it may: not if the lease is lost."""
+        """Log the start of a cell's call; return whether the call may be made: not if the lease is lost."""
         request = _Request(batch, cell, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._arrived.set()

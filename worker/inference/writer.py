@@ -1,4 +1,4 @@
-"""Recording results: one flush at a time takes all reports that came in during the last; no timer.
+"""Recording results: a flush takes all reports that arrived during the flush before it; there is no timer.
 
 A flush is one transaction. Reports under leases that other workers took change nothing and are counted.
 """
@@ -28,19 +28,19 @@ from worker.inference import flush_logs
 from worker.providers.echo import Echo
 
 FLUSH_CELLS = 2_000
-"""Results of one flush, about: past that a bigger flush is no faster, and a lost flush costs more."""
+"""Approximate results of a flush: a bigger flush is no faster, and losing it costs more."""
 RETRY_SECONDS = 0.2
 
 
 class CellsMissing(Exception):
-    """Cells of a flush neither have a result nor are open, which nothing that this service does can bring about."""
+    """Cells of a flush neither have a result nor are open; no action of this service leads to that."""
 
 
 class Writer:
-    """Takes batch reports from the executor and records them.
+    """Records batch reports of the executor.
 
     After the commit of a flush `on_recorded` gets the recorded and the stale reports; `on_refused` gets a batch whose
-    results the database won't take.
+    results the database refuses.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Writer:
         self._idle.set()
 
     def submit(self, report: BatchReport) -> None:
-        """Hand over a batch's report; it is merged with a report of the batch that already waits."""
+        """Queue a batch's report; it is merged with a waiting report of the batch."""
         waiting = self._waiting.setdefault(report.batch.key, report)
         if waiting is not report:
             waiting.completed += report.completed
@@ -76,7 +76,7 @@ class Writer:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Record until cancelled. A database that is unavailable or fails delays results, and loses none."""
+        """Record until cancelled. An unavailable or failing database delays results, but loses none."""
         while True:
             await self._arrived.wait()
             await self._flush(self._take())
@@ -85,7 +85,7 @@ class Writer:
                 self._idle.set()
 
     def _take(self) -> list[BatchReport]:
-        """Take the reports of a flush, the smallest first: a small job doesn't wait behind the batches of large ones.
+        """Take the reports of a flush, the smallest first: small jobs don't wait behind batches of large ones.
 
         Large reports wait at most for the other batches that a worker holds.
         """
@@ -99,11 +99,11 @@ class Writer:
         return taken
 
     async def _flush(self, reports: Sequence[BatchReport]) -> None:
-        """Record these, however often that has to be tried: a paid answer is kept until it can be recorded.
+        """Record these reports, with any number of tries: a paid answer is kept until it can be recorded.
 
-        Only values that the database refuses are set aside, and only those of their batch.
+        Only a batch with values that the database refuses is set aside.
         """
-        timed_out = TIMED_OUT if len(reports) > 1 else ()  # all at once may never be done in time
+        timed_out = TIMED_OUT if len(reports) > 1 else ()  # one transaction for all might never end in time
         try:
             recorded = await retry(
                 lambda: self._commit(reports),
@@ -128,7 +128,7 @@ class Writer:
         )
 
     async def _record_each(self, reports: Sequence[BatchReport], error: Exception) -> None:
-        """Record one batch at a time, so that refused values harm no other batch; set theirs aside."""
+        """Record one batch at a time, so that refused values affect only their batch, which is set aside."""
         if len(reports) == 1:
             batch = reports[0].batch
             self._context.log.error("results_refused", job_no=batch.job_no, batch_no=batch.batch_no, error=str(error))
@@ -138,7 +138,7 @@ class Writer:
             await self._flush([report])
 
     async def _commit(self, reports: Sequence[BatchReport]) -> Recorded:
-        """Record these in one transaction, without the cells that have moved on. Raises CellsMissing."""
+        """Record these reports in a transaction, without cells that are recorded already. Raises CellsMissing."""
         while True:
             try:
                 return await in_transaction(self._context.engine, lambda c: self._record(c, reports))
@@ -155,7 +155,7 @@ class Writer:
         return isinstance(self._context.provider_of(batch.identity_no), Echo)
 
     async def _drop_recorded_cells(self, reports: Sequence[BatchReport]) -> None:
-        """Take the cells that have moved on out of these reports, and count them. Raises CellsMissing if none has."""
+        """Remove cells that are recorded already from these reports, and count them. Raises CellsMissing if none is."""
 
         async def find(connection: Connection) -> set[tuple[int, ...]]:
             cells = await results.recorded_cells(connection, reports)
@@ -186,7 +186,7 @@ def _drop(report: BatchReport, cells: set[tuple[int, ...]]) -> None:
     report.ended = [cell for cell in report.ended if cell[:4] not in cells]
     report.retried = [cell for cell in report.retried if cell[:4] not in cells]
     if report.results < results:
-        report.freed_permits = 0  # the flush that wrote them freed them
+        report.freed_permits = 0  # the earlier flush freed their permits
 
 
 def _increments(recorded: Recorded) -> list[Increment]:

@@ -1,1 +1,1 @@
-"""Providers: services that answer a question in a region. One module each, behind the protocol in `protocol.py`."""
+"""Providers: services that answer questions in a region, one module per type, behind the protocol in `protocol.py`."""

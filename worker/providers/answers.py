@@ -1,4 +1,4 @@
-"""What came back over HTTP, as values: the answer, its JSON, and the pieces of it that any provider may give."""
+"""HTTP answers as values, and the parts of their JSON that all dialects share: names, usage, errors."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from worker.providers.documents import parse
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with its body in full, which may be cut if it isn't 2xx. `received_at` is by our clock."""
+    """An answer with its whole body, which may be cut if it isn't 2xx. `received_at` is by our clock."""
 
     status: int
     headers: httpx2.Headers
@@ -26,14 +26,14 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Whether the provider says it did what was asked."""
+        """Whether its status is 2xx."""
         return 200 <= self.status < 300  # noqa: PLR2004
 
 
 class ErrorReport(NamedTuple):
-    """What a provider says went wrong: its code or type as it spells them, its words, and the provider that it asked.
+    """A provider's error: its code or type in its spelling, its message, and the provider behind it.
 
-    `headers` are those that it repeats within, or would have said how long to wait with.
+    `headers` are headers within the error, and a header for a wait that the error states.
     """
 
     codes: tuple[str, ...]
@@ -46,7 +46,7 @@ _CODE_NAMES = ("code", "type", "status", "status_code", "statusCode", "http_stat
 
 
 def dig(value: Any, *path: Any) -> Any:
-    """Return what stands at the path of names and positions in a JSON value, None if there is nothing."""
+    """Return the value at a path of names and positions in a JSON value; None if there is none."""
     for step in path:
         if not isinstance(value, dict | list):
             return None
@@ -58,22 +58,21 @@ def dig(value: Any, *path: Any) -> Any:
 
 
 def label(value: Any) -> str | None:
-    """Return a name that a provider gives, short and storable; None if it is none."""
+    """Return a provider's name as short, storable text; None if it isn't text."""
     return cut(storable(value.strip())) if isinstance(value, str) and value.strip() else None
 
 
 def usage(**members: Any) -> Mapping[str, float] | None:
-    """Return the members that are finite numbers from 0, None if there are none."""
+    """Return the members that are finite numbers from 0 on; None if there are none."""
     numbers = {name: value for name, value in members.items() if _is_amount(value)}
     return numbers or None
 
 
 def token_counts(given: Any) -> dict[str, Any]:
-    """Return the tokens that an answer's `usage` counts, by our names.
+    """Return the token counts of an answer's `usage`, by our names.
 
-    `cached_tokens` are those of the prompt that were read from a cache, `reasoning_tokens` those of the completion that
-    were thoughts. They stand in details (OpenAI, OpenRouter, vLLM), beside the others (DeepSeek, Moonshot, Anthropic),
-    or nowhere.
+    `cached_tokens` are prompt tokens read from a cache, `reasoning_tokens` completion tokens of reasoning. They stand
+    in details (OpenAI, OpenRouter, vLLM), beside the others (DeepSeek, Moonshot, Anthropic), or nowhere.
     """
     return {
         "prompt_tokens": _first(given, ("prompt_tokens",), ("input_tokens",)),
@@ -100,7 +99,7 @@ def _first(value: Any, *paths: tuple[str, ...]) -> Any:
 
 
 def read_error(answer: Answer) -> ErrorReport:
-    """Return what an answer says went wrong, in any of the usual shapes; its text as it is if it has none."""
+    """Return an answer's error, in any of the known shapes; else its text."""
     try:
         document = parse(answer.body)
     except ValueError:
@@ -109,9 +108,9 @@ def read_error(answer: Answer) -> ErrorReport:
 
 
 def has_error(document: Any) -> bool:
-    """Say whether a JSON answer, or one of its choices, reports an error, whatever else stands in it.
+    """Say whether a JSON answer, or a choice of it, reports an error.
 
-    Members that are there for form's sake, such as `"error": {"code": "", "message": ""}`, report none.
+    Empty members such as `"error": {"code": "", "message": ""}` report none.
     """
     unpacked = _unpacked(document)
     error = dig(unpacked, "error")
@@ -124,11 +123,11 @@ def has_error(document: Any) -> bool:
 
 
 def error_in(document: Any) -> ErrorReport:
-    """Return what a JSON answer says went wrong.
+    """Return the error in a JSON answer.
 
-    Known are `{"error": {"message", "code", "type", "status", "metadata"}}`, also in a list (Gemini) or within another
-    error, `{"error", "error_code"}`, `{"object": "error", "message", "type", "code"}` (vLLM), `{"detail"}` (FastAPI),
-    `{"message"}`, `{"errors": [{"message", "code"}]}` (Cloudflare) and `{"base_resp"}` (MiniMax).
+    Known shapes are `{"error": {"message", "code", "type", "status", "metadata"}}`, also in a list (Gemini) or within
+    another error, `{"error", "error_code"}`, `{"object": "error", "message", "type", "code"}` (vLLM), `{"detail"}`
+    (FastAPI), `{"message"}`, `{"errors": [{"message", "code"}]}` (Cloudflare) and `{"base_resp"}` (MiniMax).
     """
     unpacked = _unpacked(document)
     error = dig(unpacked, "error")
@@ -160,10 +159,10 @@ def error_in(document: Any) -> ErrorReport:
 
 
 def _headers_within(error: Any) -> dict[str, str]:
-    """Return the headers that an error repeats (OpenRouter), and as one of them the wait that it gives otherwise."""
+    """Return the headers within an error (OpenRouter), and a header for a wait that it states in another way."""
     repeated = dig(error, "metadata", "headers")
     headers = {name.lower(): value for name, value in repeated.items()} if isinstance(repeated, dict) else {}
-    details = dig(error, "details")  # Gemini's, among others about something else
+    details = dig(error, "details")  # Gemini's details, some of which are about other things
     waits = (
         dig(error, "retry_after"),
         dig(error, "metadata", "retry_after"),
@@ -183,7 +182,7 @@ def _is_code(code: Any) -> bool:
 
 
 def bad_answer(detail: str, *, provider_used: str | None = None, reply: Reply = NO_REPLY) -> Failed:
-    """Return the failure of an answer that can't be read; asking again would only be paid for again."""
+    """Return the failure of an answer that can't be read; a repeated call would only be paid for again."""
     return Failed("bad_answer", detail, retryable=False, provider_used=provider_used, reply=reply)
 
 

@@ -1,4 +1,4 @@
-"""What a worker serves of a configuration: its pools with their identities, batch sizes and providers."""
+"""The part of a configuration that a worker serves: pools with their identities, batch sizes and providers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ DIALECTS: Mapping[ProviderType, Dialect] = {
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What a worker serves under a configuration.
+    """The part of a configuration that a worker serves.
 
-    All of the providers' pools are in `identity_by_pool`, for any worker may plan for them. Those that this worker has
-    what it needs for are `called` (calls are counted) or `instant`. `source_nos` are the identities of the connections
-    and of the root that it can read from. `providers` answer for identities, by number.
+    `identity_by_pool` holds the pools of all providers, since any worker may plan for them. Pools that this worker can
+    serve are `called` (with counted calls) or `instant`. `source_nos` are the identities of the sources that it can
+    read. `providers` answer for identities, by number.
     """
 
     configuration: Configuration
@@ -46,12 +46,12 @@ class Serving:
     standing: Standing
 
     def pool_of(self, provider: str) -> Pool:
-        """Return the pool of a model that names this provider; raises LookupError if it isn't configured."""
+        """Return the pool for models of this provider; raises LookupError if it isn't configured."""
         return self.pool_by_provider[ECHO if self.configuration.content.is_simulated else provider]
 
 
 class Providers:
-    """Makes the providers of configurations. All that call share one client, which lives as long as the worker."""
+    """Makes the providers of configurations. They share an HTTP client, which lives as long as the worker."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -59,7 +59,7 @@ class Providers:
         self._client: httpx2.AsyncClient | None = None
 
     def serve(self, configuration: Configuration, secrets: Secrets, standing: Standing) -> Serving:
-        """Return the providers that this worker serves under a configuration, as far as it has the keys and URLs."""
+        """Return the part of a configuration for which this worker has keys and URLs."""
         regions = regions_of(configuration.content)
         by_provider = configuration.content.providers
         is_simulated = configuration.content.is_simulated
@@ -124,7 +124,7 @@ def _source_identities(configuration: Configuration, secrets: Secrets) -> list[i
 
 
 def _pool(name: str, limit: int | None, *, calls: bool) -> Pool:
-    """Return a provider's pool; a batch of calls is as many as may be in flight, so that it takes about one of them."""
+    """Return a provider's pool; a batch has as many cells as calls may be in flight, so it lasts about one call."""
     if not calls:
         return Pool(name, INSTANT_BATCH_CELLS)
     return Pool(name, UNLIMITED_BATCH_CELLS if limit is None else min(limit, MOST_CALLED_BATCH_CELLS))

@@ -1,4 +1,4 @@
-"""The JSON of an answer, whole or cut, and how much of it is kept beside the result."""
+"""The JSON of an answer, whole or cut, and the part of it that is kept beside the result."""
 
 import codecs
 import json
@@ -11,21 +11,21 @@ from domain.outcome import KeptResponse, storable
 from domain.redaction import REDACTED
 
 RESPONSE_BYTES = 2**20
-"""Of an answer that is larger only so much is kept, as text; the log probabilities of a long answer fit."""
+"""The most that is kept of an answer, a larger one as text; the log probabilities of a long answer fit."""
 MOST_NESTED = 100
-"""Deeper values are kept as text too: what reads JSON has its own, different limits."""
+"""Deeper values are kept as text, too: JSON parsers have different limits of depth."""
 _BIGGEST_INTEGER = 2**63
 _CUT_NUMBERS = frozenset({".", "e", "E", "e+", "e-", "E+", "E-"})
 _CUT_LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 
 
 class EndedEarly(ValueError):
-    """The JSON stops in the middle: what was sent isn't all that was meant to be."""
+    """The JSON is cut off: the provider meant to send more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What an answer says, as JSON: `value` to read it from, `whole` to keep."""
+    """The JSON of an answer: `value` to read, `whole` to keep."""
 
     value: Any
     whole: Any
@@ -34,14 +34,14 @@ class Document:
 def parse(body: bytes) -> Any:
     """Return the value of a JSON text; raises EndedEarly for a cut text, ValueError for anything else.
 
-    Leniently, since an answer is paid for: models are cut off in the middle of a character, which leaves a lone
-    surrogate, and some servers write `NaN` among their figures.
+    Parsing is lenient, since an answer is paid for: a model cut off within a character leaves a lone surrogate, and
+    some servers write `NaN`.
     """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
-    # What a cut leaves of a last character is no other error than the cut.
+    # Part of a last character is due to the cut, and no other error.
     text = codecs.getincrementaldecoder(json.detect_encoding(body))("surrogatepass").decode(body)
     try:
         return json.loads(text)
@@ -54,7 +54,7 @@ def parse(body: bytes) -> Any:
 
 
 def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
-    """Say whether more text could have made it JSON: nothing was wrong before its end."""
+    """Say whether a text is JSON that was cut off: the only error is at its end."""
     rest = text[error.pos :].strip()
     is_escape_cut = "escape" in error.msg and len(rest) < len("\\u0000")
     is_open_text = error.msg.startswith("Unterminated string") or is_escape_cut
@@ -63,22 +63,22 @@ def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
 
 
 def kept(whole: Any, body: bytes, secret: str | None) -> KeptResponse:
-    """Return what is kept of an answer's JSON that came in this body: all of it, or its beginning as text.
+    """Return the part of an answer's JSON to keep: all of it, or its beginning as text.
 
-    What a database can't hold is replaced, and so is `secret`, wherever the answer repeats it.
+    Characters that the database can't hold are replaced, as is `secret` anywhere in the answer.
     """
     if _is_nested(whole, MOST_NESTED):
         text = body.decode("utf-8", "replace")
         return _shortened(text.replace(secret, REDACTED) if secret else text, body)
     try:
         text = orjson.dumps(whole if secret is None else _cleaned(whole, secret)).decode()
-    except TypeError:  # a lone surrogate, or a number past what JSON is read with elsewhere
+    except TypeError:  # a lone surrogate, or a number beyond the range of other JSON parsers
         text = orjson.dumps(_cleaned(whole, secret)).decode()
     return KeptResponse(len(body), text) if len(text) <= RESPONSE_BYTES else _shortened(text, body)
 
 
 def kept_beginning(body: bytes, secret: str | None) -> KeptResponse:
-    """Return what is kept of an answer that was too large to be read in full."""
+    """Return the part to keep of an answer that was too large to be read."""
     text = body[: 2 * RESPONSE_BYTES].decode("utf-8", "replace")
     return _shortened(text.replace(secret, REDACTED) if secret else text, body)
 
@@ -104,7 +104,7 @@ def _cleaned(value: Any, secret: str | None) -> Any:
 
 
 def _is_nested(value: Any, levels: int) -> bool:
-    """Say whether a value has more than so many levels."""
+    """Say whether a value has more than `levels` levels."""
     members = [value]
     for _ in range(levels):
         members = [

@@ -1,4 +1,4 @@
-"""The built-in provider: answers with the question itself, after a delay and with failures if configured so."""
+"""The built-in provider: answers with the question itself, optionally after a delay and with failures."""
 
 import asyncio
 from hashlib import blake2b
@@ -10,7 +10,7 @@ from worker.providers.protocol import Call
 class Echo:
     """Deterministic: the same cell and attempt always end the same way.
 
-    `delay_seconds` is waited before each answer; `failure_rate` (0 to 1) is the share of tries that fail, retryably.
+    It waits `delay_seconds` before each answer; `failure_rate` (0 to 1) is the share of tries that fail, retryably.
     """
 
     name = "echo"
@@ -21,11 +21,11 @@ class Echo:
 
     @property
     def makes_calls(self) -> bool:
-        """Without a delay nothing is waited for."""
+        """Whether there is a delay."""
         return self._delay_seconds > 0
 
     async def answer(self, call: Call) -> Outcome:
-        """Return the question, or a failure by the configured rate."""
+        """Return the question, or a failure with the configured rate."""
         if self._delay_seconds:
             if self._delay_seconds > call.timeout_seconds:
                 await asyncio.sleep(call.timeout_seconds)
@@ -41,6 +41,6 @@ class Echo:
 
 
 def _draw(call: Call) -> float:
-    """Return a number in [0, 1) that depends on the cell and the attempt alone."""
+    """Return a number in [0, 1) that depends only on the cell and the attempt."""
     text = f"{call.cell.job_no}\0{call.model_id}\0{call.region}\0{call.question}\0{call.attempt}"
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) / 2**64

@@ -1,4 +1,4 @@
-"""A provider behind HTTP, in any dialect: each call is sent once, within its time, and its end is classified."""
+"""HTTP providers of any dialect: each call is sent once, within its time limit, and its end is classified."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 class Dialect(Protocol):
-    """How a type of provider is spoken to: a module with these three."""
+    """The dialect of a type of provider: a module with these three members."""
 
     PATH: str
 
@@ -40,16 +40,16 @@ class Dialect(Protocol):
         ...
 
     def outcome_of(self, document: Any, answer: Answer) -> Outcome:
-        """Return the meaning of the JSON of a 2xx answer."""
+        """Return the outcome for the JSON of a 2xx answer."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a provider is reached, by canonical region, and with which credentials.
+    """The addresses of a provider by canonical region, and its credentials.
 
-    `timeout_seconds` bounds a call, all of it, beside the call's own limit. `canonical` returns the name of the region
-    that is spelled in some way, None if there is none.
+    `timeout_seconds` bounds a whole call, in addition to the call's own limit. `canonical` returns the region's
+    canonical name for any spelling, None for an unknown one.
     """
 
     base_urls: Mapping[str, httpx2.URL]
@@ -59,7 +59,7 @@ class Address:
 
 
 def open_client(connections: int) -> httpx2.AsyncClient:
-    """Return the client that all providers of a worker share; it keeps no cookies and looks at no environment."""
+    """Return the client that all providers of a worker share; it keeps no cookies and ignores the environment."""
     return httpx2.AsyncClient(
         headers={"User-Agent": f"breakwater/{version('breakwater')}", "Accept-Encoding": "identity"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -72,7 +72,7 @@ def open_client(connections: int) -> httpx2.AsyncClient:
 
 
 class HttpProvider:
-    """A provider of one dialect at one address, under the name that it is configured by."""
+    """A configured provider: its name, dialect and addresses."""
 
     makes_calls = True
 
@@ -88,13 +88,13 @@ class HttpProvider:
         }
 
     async def answer(self, call: Call) -> Outcome:
-        """Call once; return the outcome. Nothing but a cancellation is raised."""
+        """Call once; return the outcome. Raises only on cancellation."""
         exchange = Exchange()
         try:
             outcome = await self._ask(call, exchange)
             return self._shown(self._placed(outcome, exchange, call))
         except Exception as error:
-            # A call must not end what runs beside it in the worker, so this is the top of its loop.
+            # Catch-all: an error of a call must not end other tasks of the worker.
             log.exception("provider_call_failed", provider=self.name, region=call.region)
             return unexpected(error, is_sent=exchange.is_sent)
 
@@ -148,7 +148,7 @@ class HttpProvider:
         return self._understood(exchange, answer)
 
     def _understood(self, exchange: Exchange, answer: Answer) -> Outcome:
-        """Return what the JSON of an answer means, and keep all of it."""
+        """Return the outcome of an answer's JSON, with the JSON to keep."""
         try:
             document = read_stream(answer.body) if is_stream(answer.body) else _whole(parse(answer.body))
         except ValueError as error:
@@ -162,7 +162,7 @@ class HttpProvider:
         return replace(outcome, reply=replace(outcome.reply, response=response))
 
     def _placed(self, outcome: Outcome, exchange: Exchange, call: Call) -> Outcome:
-        """Return the outcome with the region that served; a completed call from elsewhere than asked is a failure."""
+        """Return the outcome with the serving region; an answer from another region is a failure."""
         reported = label(exchange.headers.get("x-region")) or outcome.region_served
         if reported is None:
             return outcome
@@ -174,7 +174,7 @@ class HttpProvider:
         return replace(outcome, region_served=served)
 
     def _shown(self, outcome: Outcome) -> Outcome:
-        """Return the outcome without the key, which a provider may repeat; a detail is no longer than a page."""
+        """Return the outcome with the key redacted, which a provider may repeat, and with a shortened detail."""
         provider_used, region_served = self._redacted(outcome.provider_used), self._redacted(outcome.region_served)
         outcome = replace(outcome, provider_used=provider_used, region_served=region_served)
         reply = replace(

@@ -1,4 +1,4 @@
-"""The dialect of a hybrid router: one `/inference` that picks a provider of its own, and says which."""
+"""The dialect of a hybrid router: its `/inference` picks a provider and names it."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ PATH = "/inference"
 
 
 def body_of(call: Call) -> dict[str, Any]:
-    """Return the body: the question as the prompt, and the only region that is wanted."""
+    """Return the body: the question as the prompt, and the only allowed region."""
     return {
         **call.given_parameters,
         "model": call.model_id,
@@ -35,7 +35,7 @@ def body_of(call: Call) -> dict[str, Any]:
 
 
 def outcome_of(document: Any, answer: Answer) -> Outcome:
-    """Return the response's text, null as an empty text, or how the router says it failed."""
+    """Return the response's text, null as an empty text, or the failure that the router reports."""
     success, provider_used = dig(document, "success"), label(dig(document, "provider_used"))
     is_refused = dig(document, "response") is None and dig(document, "detail")
     if success is False or has_error(document) or is_refused:
@@ -57,7 +57,7 @@ def outcome_of(document: Any, answer: Answer) -> Outcome:
 
 
 def _reply(document: Any) -> Reply:
-    """Return what the router says about the answer, beside the response or in its metadata."""
+    """Return the router's facts about the answer, beside the response or in its metadata."""
     finish_reason = _first_label(document, "finish_reason", "stop_reason", "done_reason")
     return Reply(
         finish_reason, ending_of(finish_reason), _first_label(document, "model_used", "model"), _usage(document)

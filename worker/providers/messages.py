@@ -1,4 +1,4 @@
-"""The text of an answer, however its provider writes it down: as text, or as a list of parts."""
+"""The text of an answer's message, given as text or as a list of parts."""
 
 from typing import Any, NamedTuple
 
@@ -6,17 +6,17 @@ _THOUGHT = frozenset({"thinking", "reasoning", "reasoning_text", "redacted_think
 
 
 class Said(NamedTuple):
-    """What an answer says: its text, and the words of a refusal, which some providers keep apart."""
+    """The text of an answer, and the text of a refusal, which some providers return separately."""
 
     text: str = ""
     refusal: str = ""
 
 
 def said_in(content: Any) -> Said | None:
-    """Return what a message's content says; null says nothing. None where it is neither text nor a list of parts.
+    """Return the text of a message's content, empty for null; None if it is neither text nor a list of parts.
 
-    The texts of parts follow each other as they are. Thoughts aren't the answer; pictures, sounds and calls have no
-    text. All of that stays in the response that is kept.
+    The texts of parts are joined. Thoughts aren't part of the answer; pictures, sounds and calls have no text. The kept
+    response has them all.
     """
     match content:
         case None:

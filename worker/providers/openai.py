@@ -1,4 +1,4 @@
-"""The dialect of OpenAI's chat completions, which vLLM, Ollama, llama.cpp and many hosted APIs speak too."""
+"""The dialect of OpenAI's chat completions, also of vLLM, Ollama, llama.cpp and many hosted APIs."""
 
 from dataclasses import replace
 from typing import Any
@@ -30,10 +30,10 @@ def body_of(call: Call) -> dict[str, Any]:
 
 
 def outcome_of(document: Any, answer: Answer) -> Outcome:
-    """Return what the first choice says, null as an empty text; or the failure that the answer or the choice reports.
+    """Return the first choice's text, null as an empty text; or the failure that the answer or the choice reports.
 
-    An answer without a choice is none: what it says of itself, if anything, is why. Where there is only a refusal, its
-    words are the text.
+    An answer without a choice is a failure, with its own message as the reason. If there is only a refusal, its text is
+    the output.
     """
     if has_error(document):
         return failed_within(answer, error_in(document))
@@ -76,7 +76,7 @@ def _usage(document: Any, answer: Answer) -> Any:
 
 
 def _seconds(document: Any, answer: Answer) -> float | None:
-    """Return how long the provider says it took: hosted APIs in a header, llama.cpp in `timings`."""
+    """Return the provider's own processing time: of hosted APIs in a header, of llama.cpp in `timings`."""
     given = answer.headers.get("openai-processing-ms")
     timings = (given,) if given else (dig(document, "timings", "prompt_ms"), dig(document, "timings", "predicted_ms"))
     try:

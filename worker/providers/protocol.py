@@ -1,4 +1,4 @@
-"""The provider as the worker sees it: it answers one call, or says how that failed."""
+"""The interface of providers in a worker: answering a call, or returning its failure."""
 
 import secrets
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from domain.outcome import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One try of one cell. `attempt` counts from 1; `timeout_seconds` bounds the call, all of it."""
+    """A try of a cell. `attempt` counts from 1; `timeout_seconds` bounds the whole call."""
 
     cell: Cell
     planned_us: int
@@ -25,7 +25,7 @@ class Call:
 
     @property
     def idempotency_key(self) -> str:
-        """What goes with the call as `Idempotency-Key`."""
+        """The call's `Idempotency-Key`."""
         return idempotency_key(self.cell, planned_us=self.planned_us, key_no=self.key_no)
 
     @property
@@ -35,7 +35,7 @@ class Call:
 
     @property
     def given_parameters(self) -> dict[str, Any]:
-        """The spec's parameters without those that are null: null leaves a parameter to the provider."""
+        """The spec's parameters without nulls, which leave a parameter to the provider."""
         return {name: value for name, value in self.parameters.items() if value is not None}
 
     def new_traceparent(self) -> str:
@@ -44,20 +44,20 @@ class Call:
 
 
 class Provider(Protocol):
-    """Answers calls. Without `makes_calls` it answers without waiting, so nothing limits it."""
+    """Answers calls. Without `makes_calls` it answers at once and needs no limit."""
 
     @property
     def name(self) -> str:
-        """What executions show as `provider_used`."""
+        """The name that executions show as `provider_used`."""
         ...
 
     @property
     def makes_calls(self) -> bool:
-        """Whether answering waits for something outside."""
+        """Whether answers take time outside of this process."""
         ...
 
     async def answer(self, call: Call) -> Outcome:
-        """Answer within the call's timeout; never raises but on cancellation."""
+        """Answer within the call's timeout; raises only on cancellation."""
         ...
 
     async def aclose(self) -> None:

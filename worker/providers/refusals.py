@@ -1,7 +1,7 @@
-"""What an answer that isn't a success means: asked again or not, under which key, with an open circuit breaker or not.
+"""The failure that an unsuccessful answer means: retryable or not, with which key, and with a circuit breaker or not.
 
 An error about the provider's state (a rate limit, overload, an unpaid bill) opens the circuit breaker and costs no try;
-one that may be about this call alone costs one.
+an error that may be about this call alone costs a try.
 """
 
 import re
@@ -26,7 +26,7 @@ _BILLING_WORDS = re.compile(
     r"|exceeded your current quota",
     re.IGNORECASE,
 )
-"""Phrases, since the words of an ordinary rate limit may link to a page about billing."""
+"""Phrases, since the message of an ordinary rate limit may link to a page about billing."""
 _RATE_CODE = re.compile(
     r"429|.*(rate[_ -]?limit|too[_ -]?many[_ -]?requests|throttl|resource[_ -]?exhausted|slow[_ -]?down).*",
     re.IGNORECASE,
@@ -45,14 +45,14 @@ _OVERLOAD_WORDS = re.compile(
     re.IGNORECASE,
 )
 _TOO_LARGE_WORDS = re.compile(r"^\W*request too large\b|\btokens must be reduced\b", re.IGNORECASE)
-"""A call that asks for more than a whole limit, which some providers refuse as if the limit were used up."""
+"""A call that exceeds a limit by itself, which some providers refuse as if the limit were used up."""
 
 _OVERLOADED = 529
 _CAPACITY_EXCEEDED = 498
 _REPEATABLE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 _SERVER_ERRORS = 500
 _PROXY_ERRORS = frozenset({502, 504, *range(520, 528), 530})
-"""What a proxy or CDN says in place of a server behind it."""
+"""The statuses of a proxy or CDN in place of the server behind it."""
 
 
 class _Meaning(NamedTuple):
@@ -63,7 +63,7 @@ class _Meaning(NamedTuple):
 
 
 def refused(answer: Answer) -> Failed:
-    """Return the failure that an answer outside 2xx is."""
+    """Return the failure of an answer outside 2xx."""
     error = read_error(answer)
     return failed(answer.status, error, f"HTTP {answer.status}", retry_after=_asked_wait(answer, error))
 
@@ -71,22 +71,22 @@ def refused(answer: Answer) -> Failed:
 def failed_within(
     answer: Answer, error: ErrorReport, *, said: str = "with an error", reply: Reply = NO_REPLY
 ) -> Failed:
-    """Return the failure that an answer within 2xx reports: the one of the status that means the same."""
+    """Return the failure that a 2xx answer reports, as that of the status with the same meaning."""
     detail = f"HTTP {answer.status} {said}"
     outcome = failed(status_of(error), error, detail, retry_after=_asked_wait(answer, error))
     return replace(outcome, reply=reply)
 
 
 def _asked_wait(answer: Answer, error: ErrorReport) -> float | None:
-    """Return the seconds to wait that an answer's headers ask for, else those that its body does."""
+    """Return the seconds to wait, by an answer's headers, else by its body."""
     return retry_after_seconds(answer) or retry_after_seconds(replace(answer, headers=httpx2.Headers(error.headers)))
 
 
 def failed(status: int, error: ErrorReport, said: str, *, retry_after: float | None) -> Failed:
-    """Return the failure for a status of HTTP and what the provider says about it; `said` begins the detail.
+    """Return the failure for an HTTP status and the provider's error; `said` begins the detail.
 
-    `retry_after` are the seconds that it asks for by headers. A wait of none says as little of when as nothing at all:
-    repeated at once, the call would be refused for ever.
+    `retry_after` is the wait in seconds of the headers. A wait of 0 counts as none: repeated at once, the call would be
+    refused for ever.
     """
     seconds = retry_after or seconds_in_words(error.text) or None
     meaning = _classify(status, error, says_when=seconds is not None)
@@ -103,9 +103,9 @@ def failed(status: int, error: ErrorReport, said: str, *, retry_after: float | N
 
 
 def _classify(status: int, error: ErrorReport, *, says_when: bool) -> _Meaning:
-    """Return what is to be done; docs/reference/providers.md shows it as a table.
+    """Return the treatment of an error; docs/reference/providers.md has it as a table.
 
-    409 is what a provider that honours the Idempotency-Key answers while an earlier call under it is still running.
+    A provider that honours the Idempotency-Key answers 409 while an earlier call with the key is running.
     """
     if _is_billing(status, error):
         return _Meaning("billing_limit", is_retryable=True, trips_breaker=True)
@@ -115,7 +115,7 @@ def _classify(status: int, error: ErrorReport, *, says_when: bool) -> _Meaning:
 
 
 def _closed(status: int, error: ErrorReport, *, says_when: bool) -> _Meaning | None:
-    """Return what an error about the provider's own state means; None if it is about the call."""
+    """Return the treatment of an error about the provider's state; None if it is about the call."""
     if status == HTTPStatus.TOO_MANY_REQUESTS or _has_code(error, _RATE_CODE):
         return _Meaning("rate_limited", is_retryable=True, trips_breaker=True)
     if status in (_OVERLOADED, _CAPACITY_EXCEEDED) or _has_code(error, _OVERLOAD_CODE):
@@ -142,14 +142,14 @@ def _of_one_call(status: int) -> _Meaning:
 
 
 def _is_billing(status: int, error: ErrorReport) -> bool:
-    """Say whether an account is out of money; the words count only where the status says "too many"."""
+    """Say whether an account is out of money; its message counts only with the status "too many requests"."""
     if status == HTTPStatus.PAYMENT_REQUIRED or any(_BILLING_CODE.search(code) for code in error.codes):
         return True
     return status == HTTPStatus.TOO_MANY_REQUESTS and bool(_BILLING_WORDS.search(error.text))
 
 
 def _is_too_large(status: int, error: ErrorReport) -> bool:
-    """Say whether no wait would help: whatever else a 413 says, and a rate limit that the call alone exceeds."""
+    """Say whether waiting can't help: any 413, and a rate limit that the call alone exceeds."""
     is_limit = status == HTTPStatus.TOO_MANY_REQUESTS or _has_code(error, _RATE_CODE)
     return status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (is_limit and bool(_TOO_LARGE_WORDS.search(error.text)))
 

@@ -1,7 +1,7 @@
-"""The status of HTTP that says the same as an error in the body of an answer.
+"""The HTTP status with the same meaning as an error in the body of an answer.
 
-Providers behind gateways answer 200 and put the failure inside: as a number, by the name of a status, of an exception
-or of gRPC, or in words. What an answer with that status means is for `refusals.py`.
+Providers behind gateways answer 200 and put the failure inside: as a number, as the name of a status, an exception or a
+gRPC code, or in words. `refusals.py` decides the failure for the status.
 """
 
 import re
@@ -10,7 +10,7 @@ from http import HTTPStatus
 from worker.providers.answers import ErrorReport
 
 OVERLOADED = 529
-"""No registered status: what Anthropic answers where 503 would do, and others after it."""
+"""No registered status; Anthropic, and others after it, use it like 503."""
 
 _NUMBER = re.compile(r"(?:http|status|code|error|_)*([45][0-9]{2})")
 _STATUS_BY_NAME = (
@@ -48,13 +48,13 @@ _STATUS_BY_WORDS = (
     ),
     (HTTPStatus.NOT_FOUND, r"\bmodel\b.{0,100}\b(not found|does not exist|is not available)\b"),
 )
-"""Words say less surely than codes what happened: apart from a model that isn't there, none of them ends a cell."""
+"""Words are less reliable than codes: only those for a missing model end a cell."""
 
 
 def status_of(error: ErrorReport) -> int:
-    """Return the status that says the same as an error; 500 for an error that says nothing of its kind.
+    """Return the status with the same meaning as an error; 500 if the error doesn't show its kind.
 
-    A code counts before words, and a number before a name, as in `{"code": 429, "type": "server_error"}`.
+    A code precedes words, and a number precedes a name, as in `{"code": 429, "type": "server_error"}`.
     """
     names = [_plain(code) for code in error.codes]
     numbers = [int(match[1]) for name in names if (match := _NUMBER.fullmatch(name))]

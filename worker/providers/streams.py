@@ -1,4 +1,4 @@
-"""An answer that came as events (SSE) though none were asked for, put together to the usual JSON."""
+"""Assembling an answer that came as events (SSE), though a stream wasn't requested, to the usual JSON."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,10 +17,10 @@ def is_stream(body: bytes) -> bool:
 
 
 def read_stream(body: bytes) -> Document:
-    """Return the answer that the events of a body give, an error of one of them first.
+    """Return the answer of a body's events; an event's error takes precedence.
 
-    The whole of it are the events. Raises EndedEarly where they stop before the answer does, and ValueError where one
-    isn't JSON.
+    The kept JSON is the list of events. Raises EndedEarly if they stop before the end of the answer, and ValueError if
+    an event isn't JSON.
     """
     texts = [line[5:].strip() for line in body.splitlines() if line.startswith(b"data:")]
     is_done = _DONE in texts
@@ -47,8 +47,8 @@ def _read_event(text: bytes, last: bytes) -> Any:
 def _joined(events: Sequence[Any]) -> Any:
     """Return the document of these chunks, or the last event that is a whole answer.
 
-    Some servers repeat in each event what they said so far. Like the answers that come at once, it speaks of
-    the first choice; chunks of further ones come in between.
+    Some servers repeat in each event the text so far. Like answers without a stream, it uses the first choice; chunks
+    of other choices may come in between.
     """
     whole = next((event for event in reversed(events) if dig(event, "choices", 0, "message") is not None), None)
     if whole is not None:
@@ -67,7 +67,7 @@ def _joined(events: Sequence[Any]) -> Any:
 
 
 def _first_choice(event: Any) -> list[Any]:
-    """Return what a chunk says of the first choice; most servers give each choice chunks of its own."""
+    """Return the first choice in a chunk; most servers send separate chunks for each choice."""
     choices = dig(event, "choices")
     if not isinstance(choices, list):
         return []
@@ -75,7 +75,7 @@ def _first_choice(event: Any) -> list[Any]:
 
 
 def _text_of(choice: Any) -> str:
-    """Return what a chunk adds to the text, which older servers write beside the delta."""
+    """Return the text that a chunk adds; older servers put it beside the delta."""
     said = said_in(dig(choice, "delta", "content")) if "delta" in choice else said_in(dig(choice, "text"))
     return said.text if said is not None else ""
 

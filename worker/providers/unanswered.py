@@ -1,4 +1,4 @@
-"""What a call that got no answer means: whether anything can have been sent decides if its end is ambiguous."""
+"""Failures of calls without an answer: the end is ambiguous if the call may have been sent."""
 
 import socket
 import ssl
@@ -10,7 +10,7 @@ from domain.outcome import End, Failed
 
 
 def broken_off(error: TimeoutError | httpx2.HTTPError, *, is_sent: bool, limit_seconds: float) -> Failed:
-    """Return the failure of a call that ended without an answer in full."""
+    """Return the failure of a call without a complete answer."""
     is_late = isinstance(error, TimeoutError | httpx2.TimeoutException)
     if not is_sent:
         code, detail = _not_sent(error, is_late=is_late)
@@ -23,19 +23,19 @@ def broken_off(error: TimeoutError | httpx2.HTTPError, *, is_sent: bool, limit_s
 
 
 def ended_early(error: ValueError) -> Failed:
-    """Return the failure of an answer that ended before it was whole: the provider may have done all of it."""
+    """Return the failure of a cut answer: the provider may have done the work."""
     detail = f"The connection ended before there was an answer in full: {error}"
     return Failed("connection_reset", detail, retryable=True, end=End.AMBIGUOUS)
 
 
 def unexpected(error: Exception, *, is_sent: bool) -> Failed:
-    """Return the failure of a call that this worker couldn't make or read, for a reason that nobody foresaw."""
+    """Return the failure of a call with an unforeseen error in this worker."""
     detail = f"This worker failed in the call ({type(error).__name__}); its log says more."
     return Failed("call_failed", detail, retryable=False, end=End.AMBIGUOUS if is_sent else End.NOT_SENT)
 
 
 def _not_sent(error: Exception, *, is_late: bool) -> tuple[str, str]:
-    """Return (code, detail) of a connection that never came about."""
+    """Return (code, detail) of a connection that couldn't be opened."""
     if isinstance(error, httpx2.PoolTimeout):
         return "pool_timeout", "No connection of this worker was free in time."
     if is_late:
@@ -53,7 +53,7 @@ def _not_sent(error: Exception, *, is_late: bool) -> tuple[str, str]:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and all that led to it; several addresses of a host fail as a group."""
+    """Yield an error and its causes; several addresses of a host fail as a group."""
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):

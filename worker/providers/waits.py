@@ -1,4 +1,4 @@
-"""How long a provider asks to be left alone: what its headers say, in any of the forms in use, or else its words."""
+"""The wait that a provider asks for, in its headers, in any form in use, or in its message."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from worker.providers.answers import Answer
 
 RETRY_AFTER_CAP_SECONDS = 3600.0
-"""A circuit breaker that stays open for longer would hide a provider that came back."""
+"""The longest wait: a circuit breaker that is open for longer would hide a provider that has recovered."""
 
 _SECONDS_BY_UNIT = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _AMOUNT = r"[0-9]{1,20}(?:\.[0-9]{1,20})?"
@@ -29,7 +29,7 @@ _WORDS = re.compile(
 )
 _WORDS_PART = re.compile(rf"({_AMOUNT})\s?(ms|milli|[dhms])", re.IGNORECASE)
 _EPOCH_FROM = 1e9
-"""A number from here on is a moment, seconds since 1970 or a finer unit; as a wait it would be 31 years."""
+"""Numbers from here on are times, in seconds since 1970 or a finer unit; as a wait they would be 31 years."""
 _EPOCH_BEFORE = 1e11
 
 
@@ -39,10 +39,10 @@ class _Reset(NamedTuple):
 
 
 def retry_after_seconds(answer: Answer) -> float | None:
-    """Return the seconds to wait that an answer's headers ask for, from 0 to an hour; None if they don't say.
+    """Return the seconds to wait by an answer's headers, from 0 to an hour; None without such a header.
 
-    `retry-after-ms` goes before `Retry-After`, and both before the resets of rate limits. A moment is compared with the
-    answer's own `Date` where there is one: the clocks of the two machines may differ.
+    `retry-after-ms` precedes `Retry-After`, and both precede the resets of rate limits. A time is compared with the
+    answer's own `Date` if there is one: the clocks of the two machines may differ.
     """
     milliseconds = answer.headers.get("retry-after-ms", "").strip()
     if _NUMBER.fullmatch(milliseconds):
@@ -52,7 +52,7 @@ def retry_after_seconds(answer: Answer) -> float | None:
 
 
 def seconds_in_words(text: str) -> float | None:
-    """Return the seconds that an error's words ask for, as in "Please try again in 6m0s"; None if they don't say."""
+    """Return the seconds to wait by an error's message, as in "Please try again in 6m0s"; None if it has none."""
     found = _WORDS.search(text)
     if found is None:
         return None
@@ -61,10 +61,10 @@ def seconds_in_words(text: str) -> float | None:
 
 
 def _reset_seconds(answer: Answer) -> float | None:
-    """Return when the limits that are used up are reset, the last of them.
+    """Return the seconds until the last exhausted limit is reset.
 
-    Every answer of some providers names their limits, so a limit that has something left is no reason to wait. A 429
-    that names none as used up (so many tokens are left, only not enough) may be asked again at the first reset.
+    Some providers name their limits in every answer, so a limit with a remainder is no reason to wait. After a 429
+    without an exhausted limit (the remaining tokens don't suffice), the first reset counts.
     """
     resets = [reset for reset in _resets(answer) if reset.seconds > 0]
     exhausted = [reset.seconds for reset in resets if reset.is_exhausted]
@@ -90,7 +90,7 @@ def _is_zero(text: str) -> bool:
 
 
 def _seconds(text: str, answer: Answer) -> float | None:
-    """Return the wait that a header's value asks for: a number, a duration, a moment since 1970, or a date."""
+    """Return the wait of a header's value: a number, a duration, a time since 1970, or a date."""
     given = text.strip()
     if _NUMBER.fullmatch(given):
         number = float(given)
