@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from db import counters, idempotency
-from db.controls import LOCK_TIMED_OUT, wait_no_longer
+from db.controls import LOCK_TIMED_OUT, limit_lock_waits
 from db.counters import Increment, increment
 from db.engine import Connection, Engine, in_transaction
 from db.idempotency import ActionResponse
@@ -89,7 +89,7 @@ class Action:
         deadline = time.monotonic() + KEY_DEADLINE_SECONDS
 
         async def attempt(connection: Connection) -> ActionResult[Effect] | None:
-            await wait_no_longer(connection)
+            await limit_lock_waits(connection)
             if not await self._has_key_to_itself(connection):
                 return None
             if (first := await self._first(connection)) is not None:

@@ -77,7 +77,7 @@ class Pauses:
                 if notice.about in ABOUT:
                     await self._in_force.read()
 
-    async def press(
+    async def set_pause(
         self,
         action: Action,
         target: Paused,
@@ -95,7 +95,7 @@ class Pauses:
         await self._in_force.read()  # enters missing pauses
 
         async def unit(connection: Connection) -> tuple[bool, BaseModel]:
-            changed = await pauses.press(connection, target, is_paused=is_paused, who=who, reason=because.reason)
+            changed = await pauses.set_pause(connection, target, is_paused=is_paused, who=who, reason=because.reason)
             return changed, await show(connection)
 
         result = await action.perform(because, unit, answer=lambda done: Reply(200, done[1]), seconds=QUICK_SECONDS)
@@ -124,7 +124,7 @@ class Pauses:
             and target.name == (key.region if target.kind is Kind.REGION else key.name)
         }
         async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
-            return await batches.first_due(connection, pools)
+            return await batches.find_first_due(connection, pools)
 
     def _log_delay(self, error: BaseException) -> None:
         """Log the error once per `REMIND_SECONDS`: while a store is unavailable, `listen` tries twice a second."""

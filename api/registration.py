@@ -17,7 +17,7 @@ from configuration.agreement import agree
 from configuration.content import Configuration
 from db import kinds, workers
 from db.connection_failures import describe_failure
-from db.engine import NOT_WRITABLE, QUICK_SECONDS, UNAVAILABLE, Connection, Engine, in_transaction, why_not_written
+from db.engine import NOT_WRITABLE, QUICK_SECONDS, UNAVAILABLE, Connection, Engine, in_transaction, write_failure_reason
 from db.kinds import StoredKind
 from db.schema import require_schema
 from runtime.databases import Reminder
@@ -84,7 +84,7 @@ class Registration:
             await self.worker_no()
             await in_transaction(self._engine, self._beat, seconds=QUICK_SECONDS)
         except UNAVAILABLE as error:
-            reason = why_not_written(error)
+            reason = write_failure_reason(error)
             is_reached = isinstance(error, tuple(NOT_WRITABLE))
             if isinstance(error, TimeoutError) or not is_reached:  # which may mean unreachable
                 self._reminder.warn(describe_failure(error).reason)

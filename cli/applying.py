@@ -39,7 +39,7 @@ def apply_now(content: Content, *, moves_jobs: bool) -> Iterator[str]:
     settings = settings_of("config")
     if settings.simulate and not content.is_simulated:
         raise StartError("BREAKWATER_SIMULATE is true: unset it, or give --simulate.")
-    applied = _run(settings, lambda c: applying.apply(c, content, by=_who(), moves_jobs=moves_jobs))
+    applied = _run(settings, lambda c: applying.apply(c, content, by=_actor(), moves_jobs=moves_jobs))
     if applied.is_new or applied.moved or applied.adopted:
         asyncio.run(_notify(settings))
     return _describe(applied)
@@ -48,7 +48,7 @@ def apply_now(content: Content, *, moves_jobs: bool) -> Iterator[str]:
 def apply_first(content: Content) -> Iterator[str]:
     """Commit this content if none is committed; say which configuration is in force."""
     settings = settings_of("config")
-    found = _run(settings, lambda c: applying.apply_first(c, content, by=_who()))
+    found = _run(settings, lambda c: applying.apply_first(c, content, by=_actor()))
     refuse_simulating(settings, found)
     yield f"Configuration {found.number} is in force{', simulated' if found.content.is_simulated else ''}."
 
@@ -130,7 +130,7 @@ def _changes(change: Change) -> Iterator[str]:
         yield f"  {place}"
 
 
-def _who() -> str:
+def _actor() -> str:
     """Return the actor: the account and the machine."""
     try:
         account = getpass.getuser()

@@ -94,9 +94,9 @@ class Claim:
     looked_at: datetime | None = None
 
 
-async def first_due(connection: Connection, pools: Pools) -> tuple[int, int] | None:
+async def find_first_due(connection: Connection, pools: Pools) -> tuple[int, int] | None:
     """Return (job_no, batch_no) of a batch of these pools that is due and unclaimed, or None."""
-    row = await connection.fetchrow(statement("first_due"), *served_columns(pools))
+    row = await connection.fetchrow(statement("find_first_due"), *served_columns(pools))
     return (row["job_no"], row["batch_no"]) if row else None
 
 
@@ -105,7 +105,7 @@ async def next_due_seconds(connection: Connection, looked_at: datetime | None) -
 
     Without `looked_at`, work that became due between the claim and this query would never be noticed.
     """
-    seconds: float | None = await connection.fetchval(statement("next_due"), looked_at)
+    seconds: float | None = await connection.fetchval(statement("find_next_due"), looked_at)
     return seconds
 
 
@@ -117,9 +117,9 @@ async def renew(
     return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
 
 
-async def still_held(connection: Connection, batches: Sequence[ClaimedBatch]) -> set[tuple[int, int, int]]:
+async def find_held_leases(connection: Connection, batches: Sequence[ClaimedBatch]) -> set[tuple[int, int, int]]:
     """Return (job_no, batch_no, fence) of the leases that still hold: not taken over, batch not ended."""
-    rows = await connection.fetch(statement("find_held"), *lease_columns(batches))
+    rows = await connection.fetch(statement("find_held_leases"), *lease_columns(batches))
     return {(row["job_no"], row["batch_no"], row["fence"]) for row in rows}
 
 

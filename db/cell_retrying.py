@@ -11,7 +11,7 @@ from db.executions import CellKey, absent_execution, execution_id, number_of, pa
 from db.jobs import absent_job, read_job_state
 from db.kinds import Retried, RetryFilter
 from db.results import RETRY_WEIGHT
-from db.retry_results import foreseen, refuse_cancelled, retry_result
+from db.retry_results import refuse_cancelled, retry_preview_result, retry_result
 from domain.plan import READY_WINDOW
 from domain.status import TERMINAL_JOB_STATUSES
 
@@ -37,7 +37,7 @@ async def preview_retry(connection: Connection, job_no: int, wanted: RetryFilter
     await refuse_cancelled(connection, job_no)
     narrowed = await _narrow(connection, job_no, wanted)
     failed = await connection.fetchval(statement("count_failed_executions"), job_no, *narrowed)
-    return foreseen(await retry_result(connection, job_no, {0: failed}))
+    return retry_preview_result(await retry_result(connection, job_no, {0: failed}))
 
 
 async def retry_execution(connection: Connection, tenant_no: int, given_id: str, actor: Actor) -> Retried:
@@ -71,11 +71,11 @@ async def _reopen(
     rows = await connection.fetch(statement("reopen_executions"), job_no, *narrowed, batch_nos, actor.by)
     cells_by_batch = {row["batch_no"]: row["cells"] for row in rows}
     incomplete = sum(row["incomplete"] for row in rows)
-    await _reopen_above(connection, job_no, cells_by_batch, incomplete, actor, filtered=filtered)
+    await _reopen_waves_and_job(connection, job_no, cells_by_batch, incomplete, actor, filtered=filtered)
     return cells_by_batch
 
 
-async def _reopen_above(
+async def _reopen_waves_and_job(
     connection: Connection,
     job_no: int,
     cells_by_batch: Mapping[int, int],
@@ -94,7 +94,7 @@ async def _reopen_above(
         filter=filtered,
         cells=sum(cells),
         verdict=before if before in TERMINAL_JOB_STATUSES else None,
-        batches=_told_batches(cells_by_batch),
+        batches=_batches_in_event(cells_by_batch),
     )
     await connection.execute(
         statement("reopen_job"),
@@ -110,7 +110,7 @@ async def _reopen_above(
     )
 
 
-def _told_batches(cells_by_batch: Mapping[int, int]) -> Sequence[Mapping[str, int]]:
+def _batches_in_event(cells_by_batch: Mapping[int, int]) -> Sequence[Mapping[str, int]]:
     return [{"batch_id": batch_no, "cells": cells} for batch_no, cells in cells_by_batch.items()]
 
 
@@ -130,6 +130,6 @@ async def _is_planned(connection: Connection, job_no: int, key: CellKey) -> bool
     return is_planned
 
 
-async def untouched_cell(connection: Connection, job_no: int) -> Retried:
+async def unchanged_cell(connection: Connection, job_no: int) -> Retried:
     """Return the result of a retry that leaves the cell unchanged."""
     return replace(await retry_result(connection, job_no, {}), untouched=1)

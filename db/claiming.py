@@ -73,7 +73,7 @@ async def free_permits(connection: Connection, batches: Sequence[ClaimedBatch]) 
 
 async def claim_overdue(connection: Connection, claimant: Claimant, kind: str, *, limit: int) -> list[ClaimedBatch]:
     """Claim batches of a kind that didn't begin within their job's queue timeout, to end their cells."""
-    rows = await connection.fetch(statement("find_overdue"), limit, kind)
+    rows = await connection.fetch(statement("lock_overdue_batches"), limit, kind)
     found = [Grant(Due(row["job_no"], row["batch_no"], ("", ""), 0), 0) for row in rows]
     return await _take(connection, found, claimant)
 
@@ -125,7 +125,7 @@ async def _find_due(
     connection: Connection, pools: Pools, claimant: Claimant, *, limit: int, locked_jobs: list[int] | None
 ) -> list[asyncpg.Record]:
     rows = await connection.fetch(
-        statement("find_due"),
+        statement("find_due_batches"),
         *served_columns(pools),
         claimant.configuration_no,
         limit,
@@ -167,7 +167,7 @@ async def _take(
     )
     *keys, is_probe = columns(wanted, 4)
     rows = await connection.fetch(
-        statement("take_batches"), *keys, claimant.holder, claimant.worker_no, claimant.lease_seconds, is_probe
+        statement("claim_batches"), *keys, claimant.holder, claimant.worker_no, claimant.lease_seconds, is_probe
     )
     order = {(grant.due.job_no, grant.due.batch_no): place for place, grant in enumerate(granted)}
     return sorted(

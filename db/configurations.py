@@ -103,13 +103,13 @@ async def move_jobs(connection: Connection, by: str) -> int:
     """
     moved = await connection.fetch(statement("move_jobs"), by)
     if moved:
-        await follow_moved_jobs(connection)
+        await move_waiting_batches(connection)
     return len(moved)
 
 
-async def follow_moved_jobs(connection: Connection) -> list[tuple[int, int]]:
+async def move_waiting_batches(connection: Connection) -> list[tuple[int, int]]:
     """Give waiting batches of jobs accepted anew the new identities; return (job_no, batch_no) of each."""
-    rows = await connection.fetch(statement("follow_moved_jobs"))
+    rows = await connection.fetch(statement("move_waiting_batches"))
     return [(row["job_no"], row["batch_no"]) for row in rows]
 
 

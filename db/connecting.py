@@ -38,7 +38,7 @@ def _writes_events(query: str) -> bool:
     return "write_event" in query
 
 
-def _noted(method: Any) -> Any:
+def _with_wait_times(method: Any) -> Any:
     """Return a method of a session that notes when it began to wait for the server, and whether it writes events."""
 
     @wraps(method)
@@ -66,12 +66,12 @@ def _forget(task: asyncio.Task[None]) -> None:
 class Session(asyncpg.Connection):
     """A session of the driver with access to its socket and time limit; it knows whether it waits for the server."""
 
-    execute = _noted(asyncpg.Connection.execute)
-    executemany = _noted(asyncpg.Connection.executemany)
-    fetch = _noted(asyncpg.Connection.fetch)
-    fetchrow = _noted(asyncpg.Connection.fetchrow)
-    fetchval = _noted(asyncpg.Connection.fetchval)
-    copy_records_to_table = _noted(asyncpg.Connection.copy_records_to_table)
+    execute = _with_wait_times(asyncpg.Connection.execute)
+    executemany = _with_wait_times(asyncpg.Connection.executemany)
+    fetch = _with_wait_times(asyncpg.Connection.fetch)
+    fetchrow = _with_wait_times(asyncpg.Connection.fetchrow)
+    fetchval = _with_wait_times(asyncpg.Connection.fetchval)
+    copy_records_to_table = _with_wait_times(asyncpg.Connection.copy_records_to_table)
 
     def __init__(self, protocol: Any, transport: asyncio.Transport, *rest: Any) -> None:
         super().__init__(protocol, transport, *rest)

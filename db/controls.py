@@ -28,7 +28,7 @@ class Actor:
         return orjson.dumps({"by": self.by, "reason": self.reason, **facts}).decode()
 
 
-async def wait_no_longer(connection: Connection) -> None:
+async def limit_lock_waits(connection: Connection) -> None:
     """Bound the transaction's waits for locks by LOCK_TIMEOUT; after that it raises LOCK_TIMED_OUT."""
     await connection.execute("SELECT set_config('lock_timeout', $1, true)", LOCK_TIMEOUT)
 

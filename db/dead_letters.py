@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from db.cell_retrying import retry_cell, untouched_cell
+from db.cell_retrying import retry_cell, unchanged_cell
 from db.controls import Actor, lock_job_no
 from db.engine import Connection, Engine, connect, statement
 from db.executions import CellKey, execution_id
@@ -59,7 +59,7 @@ async def replay(connection: Connection, tenant_no: int, dead_letter_no: int, ac
     # Again, under the lock.
     [(job_no, *cell, is_open)] = await connection.fetch(statement("read_dead_letter"), tenant_no, dead_letter_no)
     if not is_open:
-        return await untouched_cell(connection, job_no)
+        return await unchanged_cell(connection, job_no)
     key = CellKey(*cell)
     asked = {"dead_letter_id": dead_letter_no, "execution_id": execution_id(job_no, key)}
     return await retry_cell(connection, job_no, key, actor, filtered=asked)

@@ -88,12 +88,12 @@ async def connect(engine: Engine, *, seconds: float | None = None) -> AsyncItera
     A connection in an unknown state is dropped afterwards; a connection that is sound despite an error returns to the
     pool. Raises one of UNAVAILABLE if there is no connection.
     """
-    async with _borrowed(engine) as borrowed, lent(borrowed, seconds=seconds) as session:
+    async with _borrowed(engine) as borrowed, lend_session(borrowed, seconds=seconds) as session:
         yield session
 
 
 @asynccontextmanager
-async def lent(borrowed: AsyncConnection, *, seconds: float | None = None) -> AsyncIterator[Session]:
+async def lend_session(borrowed: AsyncConnection, *, seconds: float | None = None) -> AsyncIterator[Session]:
     """Lend the driver's connection of a borrowed one, replaced if it is dead; drop it if it isn't sound afterwards."""
     session = await _session_of(borrowed)
     while not await session.sessions.is_sound(session):
@@ -210,7 +210,7 @@ NOT_WRITABLE: Mapping[type[BaseException], str] = {
 }
 
 
-def why_not_written(error: BaseException) -> str:
+def write_failure_reason(error: BaseException) -> str:
     """Describe one of UNAVAILABLE, as the reason why a write failed."""
     for kind, reason in NOT_WRITABLE.items():
         if isinstance(error, kind):

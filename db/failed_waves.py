@@ -28,7 +28,7 @@ async def record_detail(connection: Connection, job_no: int, job_id: str, wave_n
     """
     row: Any = await connection.fetchrow(statement("read_failed_wave"), job_no, wave_no, NAMED_RECORD_TYPES)
     detail = _detail(FailedWave(**row), job_id, wave_no)
-    await connection.execute(statement("explain_failed_job"), job_no, detail)
+    await connection.execute(statement("record_failure_detail"), job_no, detail)
 
 
 def _detail(wave: FailedWave, job_id: str, wave_no: int) -> str:

@@ -30,7 +30,7 @@ async def read_first_response(
     connection: Connection, tenant_no: int, key: str, *, keep_hours: float
 ) -> ActionResponse | None:
     """Return the first response under a key, if it is still kept. Call it in a statement after the lock's."""
-    row = await connection.fetchrow(statement("read_first_answer"), tenant_no, key, keep_hours)
+    row = await connection.fetchrow(statement("read_first_response"), tenant_no, key, keep_hours)
     return None if row is None else ActionResponse(**row)
 
 

@@ -69,7 +69,7 @@ async def find_imports(
 
 async def next_due_seconds(connection: Connection) -> float | None:
     """Return in how many seconds the next import may be coordinated that can't be now, or None."""
-    seconds: float | None = await connection.fetchval(statement("next_import"))
+    seconds: float | None = await connection.fetchval(statement("find_next_import"))
     return seconds
 
 

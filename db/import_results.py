@@ -75,7 +75,7 @@ async def record(
 async def _begin(connection: Connection, reports: Sequence[ImportReport]) -> Mapping[tuple[int, int, int], bool]:
     """Return the leases that still hold, and whether an older import may write the same rows."""
     leases = [(*report.batch.key, report.range.record_set_no, report.range.generation) for report in reports]
-    rows = await connection.fetch(statement("begin_load"), *columns(leases, 6))
+    rows = await connection.fetch(statement("check_load_leases"), *columns(leases, 6))
     return {(row["job_no"], row["batch_no"], row["fence"]): row["is_contested"] for row in rows}
 
 
@@ -106,7 +106,7 @@ async def _write_counts(connection: Connection, ended: Sequence[ImportReport]) -
         )
         for report in ended
     ]
-    await connection.execute(statement("count_import_batches"), *columns(counts, 11))
+    await connection.execute(statement("record_import_counts"), *columns(counts, 11))
     rejects = [(report.batch.job_no, report.batch.batch_no, *row) for report in ended for row in report.rejected]
     repeated = [
         (report.batch.job_no, report.batch.batch_no) for report in ended if report.rejected or report.range.attempts

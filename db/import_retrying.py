@@ -8,7 +8,7 @@ from db.engine import Connection, statement
 from db.import_coordination import lock_dataset
 from db.kinds import Retried, RetryFilter
 from db.results import RETRY_WEIGHT
-from db.retry_results import foreseen, refuse_cancelled, retry_result
+from db.retry_results import refuse_cancelled, retry_preview_result, retry_result
 from domain.errors import DatasetChanging, FieldError, ImportSuperseded, ParametersRejected
 from domain.status import TERMINAL_JOB_STATUSES
 
@@ -37,7 +37,9 @@ async def preview_retry(connection: Connection, job_no: int, wanted: RetryFilter
     """Return the result that `retry` would have, without changes. Raises as `retry`."""
     await refuse_cancelled(connection, job_no)
     _refuse_cell_filters(wanted.given())
-    return foreseen(await _result(connection, job_no, await _foresee(connection, job_no, wanted.error_code)))
+    return retry_preview_result(
+        await _result(connection, job_no, await _preview_reopening(connection, job_no, wanted.error_code))
+    )
 
 
 async def _result(connection: Connection, job_no: int, reopened: _Reopened) -> Retried:
@@ -79,7 +81,7 @@ async def _reopen(
     return _Reopened(len(batch_nos), batch_nos[0])
 
 
-async def _foresee(connection: Connection, job_no: int, error_code: str | None) -> _Reopened:
+async def _preview_reopening(connection: Connection, job_no: int, error_code: str | None) -> _Reopened:
     """Return the result that `_reopen` would have, without changes. Raises as `_reopen`."""
     if await connection.fetchval(statement("find_import_to_requeue"), job_no, error_code) is not None:
         return _Reopened(0, is_queued=True)
@@ -100,7 +102,7 @@ async def _refuse_superseded(connection: Connection, job_no: int) -> None:
             record_type=newer["record_type"],
             superseded_by=newer["job_id"],
         )
-    if (beside := await connection.fetchrow(statement("find_import_beside"), job_no)) is not None:
+    if (beside := await connection.fetchrow(statement("find_concurrent_import"), job_no)) is not None:
         raise DatasetChanging(
             f"Job {beside['job_id']} imports record type {beside['record_type']} now, and a source that is no file is"
             " read by one import at a time. Retry this one once that has ended, or cancel it.",

@@ -53,7 +53,7 @@ async def as_leader(
 
     async def fenced(connection: Connection) -> Result | None:
         lease = (leadership.service, leadership.fence, leadership.lease_seconds)
-        holds = await connection.fetchval(statement("hold_leadership"), *lease)
+        holds = await connection.fetchval(statement("renew_leadership"), *lease)
         return await unit(connection) if holds else None
 
     return await in_transaction(engine, fenced)

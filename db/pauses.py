@@ -75,13 +75,13 @@ async def read_pauses(connection: Connection) -> dict[Paused, Pause]:
     return {Paused(Kind(row["kind"]), row["name"]): pause(row) for row in rows}
 
 
-async def press(connection: Connection, paused: Paused, *, is_paused: bool, who: str, reason: str | None) -> bool:
+async def set_pause(connection: Connection, paused: Paused, *, is_paused: bool, who: str, reason: str | None) -> bool:
     """Pause or resume, and record it; return False, without a change or record, if it is in that state already.
 
     Locks the row of the pause. Runs in the caller's transaction.
     """
-    pressed = await connection.fetch(statement("press_pause"), paused.kind, paused.name, is_paused, who, reason)
-    return bool(pressed)
+    rows = await connection.fetch(statement("set_pause"), paused.kind, paused.name, is_paused, who, reason)
+    return bool(rows)
 
 
 async def list_operations(engine: Engine, *, before: int | None, limit: int) -> Slice[OperationRead]:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.engine import STALE_STATEMENTS, Connection, Engine, connect, in_transaction, lent, transact
+from db.engine import STALE_STATEMENTS, Connection, Engine, connect, in_transaction, lend_session, transact
 from db.poolers import transaction
 
 Fact = TypeVar("Fact")
@@ -57,7 +57,7 @@ async def _session(engine: Engine) -> AsyncIterator[AsyncSession]:
     try:
         async with (
             engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection,
-            lent(connection) as driver,
+            lend_session(connection) as driver,
             AsyncSession(connection) as session,
         ):
             driver.waits_since = time.monotonic()  # SQLAlchemy's prepared statements don't set it

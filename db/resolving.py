@@ -57,7 +57,7 @@ async def resolve(
         (actor.reason or FAILED_DETAIL) if is_failed else None,
     )
     job_status = await connection.fetchval(
-        statement("count_resolution"),
+        statement("advance_resolved_job"),
         job_no,
         not is_failed,
         actor.by,

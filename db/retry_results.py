@@ -24,7 +24,7 @@ async def retry_result(connection: Connection, job_no: int, units_by_batch: Mapp
     )
 
 
-def foreseen(result: Retried) -> Retried:
+def retry_preview_result(result: Retried) -> Retried:
     """Return the result that a retry would have, from its preview."""
     if result.is_queued:
         return replace(result, status="queued")

@@ -61,7 +61,7 @@ async def beat(
     to the sums of stopped processes: it must clear its measures, and `start_over` before the transaction ends.
     """
     is_folded = await connection.fetchval(
-        statement("beat_worker"), worker_no, running, _measured(metrics), FOLDED, *standing.columns()
+        statement("update_heartbeat"), worker_no, running, _measured(metrics), FOLDED, *standing.columns()
     )
     return not is_folded
 
@@ -115,7 +115,7 @@ async def fold(connection: Connection, worker_nos: Sequence[int], *, metrics: di
 
 async def live(connection: Connection, *, silent_seconds: float, role: str = "worker") -> list[dict[str, Any]]:
     """Return the processes of this role with a heartbeat within `silent_seconds`, oldest first."""
-    rows = await connection.fetch(statement("live_workers"), silent_seconds, role)
+    rows = await connection.fetch(statement("list_live_workers"), silent_seconds, role)
     return [dict(row) for row in rows]
 
 

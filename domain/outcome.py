@@ -110,7 +110,7 @@ class Failed:
 Outcome: TypeAlias = Completed | Failed
 
 
-def held_to(outcome: Outcome, incomplete: Incomplete) -> Outcome:
+def apply_incomplete_policy(outcome: Outcome, incomplete: Incomplete) -> Outcome:
     """Apply the policy `incomplete` to an outcome: an answer that isn't whole is kept, fails, or is repeated."""
     if incomplete is Incomplete.KEEP or isinstance(outcome, Failed) or outcome.reply.is_complete is not False:
         return outcome

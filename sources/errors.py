@@ -143,7 +143,9 @@ def echoed(name: str) -> str:
 
 
 @contextmanager
-def named(connection: str, explain: Callable[[Exception], "tuple[type[SourceError], str] | None"]) -> Iterator[None]:
+def translated_errors(
+    connection: str, explain: Callable[[Exception], "tuple[type[SourceError], str] | None"]
+) -> Iterator[None]:
     """Turn a driver's error into a SourceError that names the connection; errors unknown to `explain` pass through."""
     try:
         yield

@@ -50,7 +50,7 @@ def remarks(*, rows: int, keyless: int, named: str, is_indexed: bool) -> str | N
     return " ".join(found) or None
 
 
-def named(columns: Iterable[str]) -> str:
+def key_in_words(columns: Iterable[str]) -> str:
     """Return the columns of a key in words, for a sentence."""
     return "(" + ", ".join(map(echoed, columns)) + ")"
 

@@ -20,7 +20,7 @@ from configuration.agreement import join_configuration
 from configuration.content import Configuration
 from db import workers
 from db.connection_failures import describe_failure
-from db.engine import NOT_WRITABLE, REJECTED, UNAVAILABLE, Engine, connect, create_engine, probe, why_not_written
+from db.engine import NOT_WRITABLE, REJECTED, UNAVAILABLE, Engine, connect, create_engine, probe, write_failure_reason
 from db.kinds import register
 from runtime.databases import Reminder, unusable
 from runtime.settings import Settings
@@ -203,5 +203,5 @@ async def _enter(
         if not failure.heals:
             raise unusable(settings.database_url or "", failure.reason) from error
         is_reached = isinstance(error, tuple(NOT_WRITABLE))
-        raise NotEntered(why_not_written(error) if is_reached else failure.reason) from error
+        raise NotEntered(write_failure_reason(error) if is_reached else failure.reason) from error
     return served, registered.worker_no

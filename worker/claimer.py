@@ -128,7 +128,7 @@ class Claimer:
     async def announce_all(self) -> None:
         """Publish an envelope if a batch that this worker could claim is due and unclaimed."""
         pools = {pool: numbers for runner in self._runners for pool, numbers in runner.pools.items()}
-        left = await in_transaction(self._context.claims, lambda c: batches.first_due(c, pools))
+        left = await in_transaction(self._context.claims, lambda c: batches.find_first_due(c, pools))
         if left is not None:
             await publish_envelope(self._context, *left)
 

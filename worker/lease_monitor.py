@@ -79,7 +79,7 @@ class LeaseMonitor:
         if not in_hand:
             return
         async with connect(self._context.engine, seconds=QUICK_SECONDS) as connection:
-            held = await batches.still_held(connection, [batch for _, batch in in_hand])
+            held = await batches.find_held_leases(connection, [batch for _, batch in in_hand])
         for runner, batch in in_hand:
             if batch.key[:3] not in held:
                 runner.lose(batch)

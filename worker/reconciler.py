@@ -81,9 +81,9 @@ class Reconciler:
 
     async def _repair(self) -> None:
         """Offer batches whose leases ran out, or that no end of a batch would release; needs no Redis."""
-        await self._ready("lease_expired", reconciliation.ready_expired_batches)
-        await self._ready("stranded", reconciliation.ready_stranded_batches)
-        await self._ready("accepted_anew", configurations.follow_moved_jobs)
+        await self._ready("lease_expired", reconciliation.offer_expired_batches)
+        await self._ready("stranded", reconciliation.offer_stranded_batches)
+        await self._ready("accepted_anew", configurations.move_waiting_batches)
         while await self._as_leader(
             partial(reconciliation.purge_idempotency_keys, hours=self._context.idempotency_hours)
         ):
@@ -119,7 +119,7 @@ class Reconciler:
         """
         if self._leadership is None or await envelopes.has_answerable(self._context.redis):
             return
-        owed = await self._as_leader(partial(reconciliation.find_owed, min_seconds=BOUND_SECONDS))
+        owed = await self._as_leader(partial(reconciliation.find_owed_work, min_seconds=BOUND_SECONDS))
         if not owed:
             return
         now = time.time()

@@ -109,7 +109,7 @@ class Runner(ABC):
 
     async def find_left(self, connection: Connection) -> tuple[int, int] | None:
         """Return (job_no, batch_no) of a due and unclaimed batch; None if there is none."""
-        return await batches.first_due(connection, self.pools)
+        return await batches.find_first_due(connection, self.pools)
 
     async def announce_left(self, job_no: int, batch_no: int) -> None:
         """Announce to other workers a batch for which this worker has no room."""

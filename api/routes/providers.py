@@ -65,7 +65,7 @@ async def pause_provider(
 
     Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
     """
-    return await _press(request, action, name, registry, services, is_paused=True)
+    return await _set_pause(request, action, name, registry, services, is_paused=True)
 
 
 @router.post(
@@ -85,10 +85,10 @@ async def resume_provider(
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Let the provider's work go on at once. Safe to press twice."""
-    return await _press(request, action, name, registry, services, is_paused=False)
+    return await _set_pause(request, action, name, registry, services, is_paused=False)
 
 
-async def _press(
+async def _set_pause(
     request: Request, action: Action, name: str, registry: Registry, services: Services, *, is_paused: bool
 ) -> Response:
     if name not in registry.serving_providers:
@@ -100,7 +100,7 @@ async def _press(
     async def show(connection: Connection) -> Provider:
         return (await _show(services, connection, [name], await read_pauses(connection), registry))[0]
 
-    response, held = await services.pauses.press(
+    response, held = await services.pauses.set_pause(
         action, target, because, is_paused=is_paused, who=actor_name(request), show=show
     )
     if held is not None:

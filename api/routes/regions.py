@@ -62,7 +62,7 @@ async def pause_region(
 
     Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
     """
-    return await _press(request, action, _find(name, registry), services, is_paused=True)
+    return await _set_pause(request, action, _find(name, registry), services, is_paused=True)
 
 
 @router.post(
@@ -82,10 +82,10 @@ async def resume_region(
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Let the region's work go on at once. Safe to press twice."""
-    return await _press(request, action, _find(name, registry), services, is_paused=False)
+    return await _set_pause(request, action, _find(name, registry), services, is_paused=False)
 
 
-async def _press(
+async def _set_pause(
     request: Request, action: Action, region: KnownRegion, services: Services, *, is_paused: bool
 ) -> Response:
     because = await read_because(request)
@@ -94,7 +94,7 @@ async def _press(
     async def show(connection: Connection) -> Region:
         return Region.of(region, (await read_pauses(connection))[target])
 
-    response, held = await services.pauses.press(
+    response, held = await services.pauses.set_pause(
         action, target, because, is_paused=is_paused, who=actor_name(request), show=show
     )
     if held is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from domain.mysql_url import parse_mysql_url
 from domain.table_names import TableName
-from sources.errors import named
+from sources.errors import translated_errors
 from sources.mysql import errors
 from sources.mysql.session import Row, Session
 from sources.tables.connection import DEFAULT_LIMITS, SessionLimits, TableConnection
@@ -73,7 +73,7 @@ class MysqlConnection(TableConnection[Lent]):
         set, so that it is set anew.
         """
         async with self._permits:
-            with named(self.name, errors.explained):
+            with translated_errors(self.name, errors.explained):
                 lent = self._take_idle() or await self._open(self._limits.read_seconds)
                 try:
                     if runs_code:
@@ -88,7 +88,7 @@ class MysqlConnection(TableConnection[Lent]):
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Lent]:
         """Lend another session in a transaction that sees one moment, as long as a survey takes. Raises SourceError."""
-        with named(self.name, errors.explained):
+        with translated_errors(self.name, errors.explained):
             lent = await self._open(self._limits.survey_seconds)
             try:
                 await lent.fetch("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")

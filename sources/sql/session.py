@@ -18,7 +18,7 @@ from db.connecting import Dialer, Session
 from db.connection_info import read_connection_info
 from db.poolers import apply_settings
 from domain.table_names import TableName
-from sources.errors import named
+from sources.errors import translated_errors
 from sources.sql import errors as sql_errors
 from sources.tables.connection import DEFAULT_LIMITS, SessionLimits, TableConnection
 
@@ -82,7 +82,7 @@ class SqlConnection(TableConnection[Connection]):
     @asynccontextmanager
     async def _lent(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
         async with self._permits:
-            with named(self.name, sql_errors.explained):
+            with translated_errors(self.name, sql_errors.explained):
                 pool = await self._pool()
                 with sql_errors.connecting():
                     session = await pool.acquire()  # opening has limits of its own, one for each address
@@ -94,7 +94,7 @@ class SqlConnection(TableConnection[Connection]):
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
         """Lend another session in such a transaction, for as long as a survey takes; it ends with the block."""
-        with named(self.name, sql_errors.explained):
+        with translated_errors(self.name, sql_errors.explained):
             with sql_errors.connecting():
                 connection: asyncpg.Connection[asyncpg.Record] = await self._open()
             self._surveying.add(connection)

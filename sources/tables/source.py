@@ -63,7 +63,7 @@ class TableSource(ABC, Generic[SessionT, TableT, OrderT]):
             cuts = await self._survey(session, cut_into_ranges(order, batch_size))
             last_keys = await self._survey(session, find_last_key(order))
         about = {**order.members, "most": max_range_rows(batch_size)}
-        named, starts = key_ranges.named(about["key"]), {int(rows_before): start for rows_before, *start in cuts}
+        named, starts = key_ranges.key_in_words(about["key"]), {int(rows_before): start for rows_before, *start in cuts}
         keyless = key_ranges.without_key(rows - keys, rows=rows, about=about, named=named)
         ranges = key_ranges.between(starts, rows=keys, last=next(iter(last_keys), None), about=about, named=named)
         form_by_name = {column.name: column.key_form for column in table.columns}

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.batches import Claimant, ClaimedBatch, first_due, next_due_seconds
+from db.batches import Claimant, ClaimedBatch, find_first_due, next_due_seconds
 from db.claiming import claim_cells
 from db.engine import Connection
 from tests.support.configurations import CONFIGURATION_NO, POOLS
@@ -114,9 +114,9 @@ async def test_pools_that_share_an_identity_are_claimed_apart(connection) -> Non
     for table in ("ready", "batches"):
         await connection.execute(f"UPDATE {table} SET provider = 'other', region = '' WHERE batch_no = 1")
     other_pool = {("other", ""): POOLS["echo", "us-east"]}
-    assert await first_due(connection, other_pool) == (await job_no(connection), 1)
+    assert await find_first_due(connection, other_pool) == (await job_no(connection), 1)
     assert [batch.batch_no for batch in await take(connection)] == [2]
-    assert await first_due(connection, US) is None
+    assert await find_first_due(connection, US) is None
     async with connection.transaction():
         claimant = Claimant(2, 1, 60, CONFIGURATION_NO)
         taken = (await claim_cells(connection, other_pool, claimant, cells=1000)).batches

@@ -8,7 +8,7 @@ import pytest
 from db import cancelling, import_coordination
 from db.engine import Connection, in_transaction, repeats
 from db.import_coordination import Coordination, Waiting
-from db.reconciliation import find_owed
+from db.reconciliation import find_owed_work
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.import_order import (
     ACTOR,
@@ -87,10 +87,10 @@ async def test_an_import_waits_until_the_one_before_it_is_planned_and_is_found_t
     ids = [await connection.fetchval("SELECT id FROM jobs WHERE job_no = $1", other_no) for other_no in (first, second)]
     assert [waiting.other_id for waiting in waits] == ids
     assert await due(connection) == []
-    assert await find_owed(connection, min_seconds=0) == []
+    assert await find_owed_work(connection, min_seconds=0) == []
     await ledger.write(coordination, plan_of([1]))
     assert await due(connection) == [second]
-    assert (second, None) in await find_owed(connection, min_seconds=0)
+    assert (second, None) in await find_owed_work(connection, min_seconds=0)
     assert isinstance(await ledger.begin_or_wait(third), Waiting)  # by virtual time, whichever worker looks first
     then = await ledger.begin(second)
     await ledger.write(then, plan_of([1]))

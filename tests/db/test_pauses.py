@@ -14,8 +14,8 @@ from db.pauses import (
     configured_pauses,
     enter_pauses,
     list_operations,
-    press,
     read_pauses,
+    set_pause,
 )
 from domain.registry import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 
@@ -35,8 +35,10 @@ async def enter(engine: Engine, configured: Mapping[Paused, bool]) -> bool:
     return await in_transaction(engine, lambda c: enter_pauses(c, configured))
 
 
-async def press_pause(engine: Engine, target: Paused, *, is_paused: bool, reason: str | None = None) -> bool:
-    return await in_transaction(engine, lambda c: press(c, target, is_paused=is_paused, who="api:me", reason=reason))
+async def pause_or_resume(engine: Engine, target: Paused, *, is_paused: bool, reason: str | None = None) -> bool:
+    return await in_transaction(
+        engine, lambda c: set_pause(c, target, is_paused=is_paused, who="api:me", reason=reason)
+    )
 
 
 async def paused(engine: Engine) -> set[Paused]:
@@ -63,15 +65,15 @@ async def test_what_is_configured_is_entered_once(engine: Engine) -> None:
 
 async def test_a_press_outlives_the_restart_of_a_process(engine: Engine) -> None:
     await enter(engine, {**OPEN, EU: True})
-    await press_pause(engine, US, is_paused=True)
-    await press_pause(engine, EU, is_paused=False)
+    await pause_or_resume(engine, US, is_paused=True)
+    await pause_or_resume(engine, EU, is_paused=False)
     assert await enter(engine, {**OPEN, EU: True}) is False
     assert await paused(engine) == {US}
 
 
 async def test_a_configuration_that_says_another_thing_counts(engine: Engine) -> None:
     await enter(engine, OPEN)
-    await press_pause(engine, EU, is_paused=True, reason="an outage")
+    await pause_or_resume(engine, EU, is_paused=True, reason="an outage")
     assert await enter(engine, {**OPEN, US: True}) is True
     assert await paused(engine) == {US, EU}
     assert await enter(engine, {**OPEN, EU: True}) is True
@@ -88,7 +90,7 @@ async def test_a_configuration_that_says_another_thing_counts(engine: Engine) ->
 async def test_a_pause_names_its_client_and_reason(engine: Engine) -> None:
     await enter(engine, OPEN)
     before = (await in_transaction(engine, read_pauses))[ECHO].changed_at
-    assert await press_pause(engine, ECHO, is_paused=True, reason="an outage") is True
+    assert await pause_or_resume(engine, ECHO, is_paused=True, reason="an outage") is True
     pause = (await in_transaction(engine, read_pauses))[ECHO]
     assert (pause.is_paused, pause.changed_by, pause.reason, pause.changed_at > before) == (
         True,
@@ -101,9 +103,9 @@ async def test_a_pause_names_its_client_and_reason(engine: Engine) -> None:
 
 async def test_a_second_press_changes_and_records_nothing(engine: Engine) -> None:
     await enter(engine, OPEN)
-    await press_pause(engine, US, is_paused=True, reason="first")
+    await pause_or_resume(engine, US, is_paused=True, reason="first")
     first = await in_transaction(engine, read_pauses)
-    assert await press_pause(engine, US, is_paused=True, reason="second") is False
+    assert await pause_or_resume(engine, US, is_paused=True, reason="second") is False
     assert await in_transaction(engine, read_pauses) == first
     assert len(await operations(engine)) == 1
 
@@ -111,7 +113,7 @@ async def test_a_second_press_changes_and_records_nothing(engine: Engine) -> Non
 async def test_of_many_presses_at_once_one_counts(engine: Engine) -> None:
     await enter(engine, OPEN)
     for is_paused in (True, False):
-        pressed = await asyncio.gather(*(press_pause(engine, US, is_paused=is_paused) for _ in range(50)))
+        pressed = await asyncio.gather(*(pause_or_resume(engine, US, is_paused=is_paused) for _ in range(50)))
         assert sum(pressed) == 1
     assert [action for action, *_ in await operations(engine)] == ["pause", "resume"]
 
@@ -126,7 +128,7 @@ async def test_a_press_that_is_not_committed_is_not_recorded(engine: Engine) -> 
     await enter(engine, OPEN)
 
     async def unit(connection: Connection) -> None:
-        await press(connection, US, is_paused=True, who="api:me", reason=None)
+        await set_pause(connection, US, is_paused=True, who="api:me", reason=None)
         raise LookupError
 
     with pytest.raises(LookupError):
@@ -151,7 +153,7 @@ def test_everything_that_is_configured_can_be_paused() -> None:
 async def test_operations_are_read_in_pages(engine: Engine) -> None:
     await enter(engine, OPEN)
     for number in range(5):
-        await press_pause(engine, US, is_paused=number % 2 == 0, reason=str(number))
+        await pause_or_resume(engine, US, is_paused=number % 2 == 0, reason=str(number))
     first = await list_operations(engine, before=None, limit=3)
     rest = await list_operations(engine, before=first.facts[-1].operation_no, limit=3)
     assert [fact.reason for fact in (*first.facts, *rest.facts)] == ["4", "3", "2", "1", "0"]

@@ -35,32 +35,32 @@ OTHERWISE = {
         "jobs_completed_by_hash",
         "jobs_given_up_by_hash",
     },
-    "find_due": {"job_limits_key", "batches_of_a_job_with_slots", "pauses_key"},
-    "find_owed": {"jobs_queued_by_turn", "batches_with_slots", "batches_of_a_job_with_slots"},
+    "find_due_batches": {"job_limits_key", "batches_of_a_job_with_slots", "pauses_key"},
+    "find_owed_work": {"jobs_queued_by_turn", "batches_with_slots", "batches_of_a_job_with_slots"},
     "lock_pools": {"pauses_key", "batches_with_slots", "batches_of_a_job_with_slots"},
     "count_permits": {"batches_with_slots", "batches_of_a_job_with_slots"},
-    "first_due": {"batches_with_slots", "batches_of_a_job_with_slots"},
+    "find_first_due": {"batches_with_slots", "batches_of_a_job_with_slots"},
     "lock_job_limits": {"job_limits_key", "batches_with_slots", "batches_of_a_job_with_slots"},
-    "find_overdue": {"batches_by_overdue"},
-    "next_due": {"ready_by_time", "batches_by_overdue"},
-    "ready_expired_batches": {"batches_running"},
-    "ready_stranded_batches": {"jobs_by_status", "batches_running"},
+    "lock_overdue_batches": {"batches_by_overdue"},
+    "find_next_due": {"ready_by_time", "batches_by_overdue"},
+    "offer_expired_batches": {"batches_running"},
+    "offer_stranded_batches": {"jobs_by_status", "batches_running"},
 }
 """What else a statement may read a table by, because it looks for something and has no key."""
 HOT = (
     "insert_plans",
-    "find_due",
-    "first_due",
-    "take_batches",
+    "find_due_batches",
+    "find_first_due",
+    "claim_batches",
     "lock_pools",
     "count_permits",
     "lock_job_limits",
     "grow_batches",
-    "find_overdue",
-    "next_due",
+    "lock_overdue_batches",
+    "find_next_due",
     "mark_started",
-    "find_held",
-    "begin_load",
+    "find_held_leases",
+    "check_load_leases",
     "record_batches",
     "complete_executions",
     "fail_executions",
@@ -70,8 +70,8 @@ HOT = (
     "record_deliveries",
     "lock_queued_jobs",
     "look_up_submissions",
-    "find_owed",
-    "ready_expired_batches",
+    "find_owed_work",
+    "offer_expired_batches",
 )
 
 
@@ -114,7 +114,7 @@ def faults(name: str, plan: dict[str, Any]) -> list[str]:
         reads = node["Plans"][0] if kind == "Bitmap Heap Scan" else node
         index = reads.get("Index Name")
         allowed = BY_KEY.get(table, set()) | OTHERWISE.get(name, set())
-        is_small = table not in BIG and name not in {"find_due", "take_batches"}
+        is_small = table not in BIG and name not in {"find_due_batches", "claim_batches"}
         if index not in allowed and not is_small:
             found.append(f"{name}: {kind} on {table} by {index}")
         elif index == "unique_execution_per_job_region_model_question" and "job_no" not in reads.get("Index Cond", ""):

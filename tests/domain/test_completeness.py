@@ -4,7 +4,7 @@ import pytest
 
 from domain.completeness import Ending, ending_of, is_whole
 from domain.normalize import normalize
-from domain.outcome import NO_REPLY, Completed, Failed, Reply, held_to
+from domain.outcome import NO_REPLY, Completed, Failed, Reply, apply_incomplete_policy
 from domain.registry import DEFAULT_QUESTIONS, DEFAULT_REGIONS, Registry
 from domain.spec import Incomplete, JobSpec
 from tests.domain.bodies import plain
@@ -42,8 +42,11 @@ def test_without_a_finish_reason_completeness_is_unknown():
 @pytest.mark.parametrize("ending", [Ending.CUT, Ending.FILTERED, Ending.REFUSED])
 def test_the_policy_decides_what_an_answer_is_that_isnt_whole(ending):
     outcome = Completed("It", region_served="us-east", provider_used="gpu", reply=Reply("word", ending))
-    assert held_to(outcome, Incomplete.KEEP) is outcome
-    failed, retried = held_to(outcome, Incomplete.FAIL), held_to(outcome, Incomplete.RETRY)
+    assert apply_incomplete_policy(outcome, Incomplete.KEEP) is outcome
+    failed, retried = (
+        apply_incomplete_policy(outcome, Incomplete.FAIL),
+        apply_incomplete_policy(outcome, Incomplete.RETRY),
+    )
     assert isinstance(failed, Failed)
     assert isinstance(retried, Failed)
     assert (failed.code, failed.retryable, retried.retryable) == ("incomplete_answer", False, True)
@@ -55,12 +58,12 @@ def test_the_policy_decides_what_an_answer_is_that_isnt_whole(ending):
 @pytest.mark.parametrize("incomplete", Incomplete)
 def test_an_answer_that_may_be_whole_is_kept_by_every_policy(reply, incomplete):
     outcome = Completed("It is 4.", reply=reply)
-    assert held_to(outcome, incomplete) is outcome
+    assert apply_incomplete_policy(outcome, incomplete) is outcome
 
 
 def test_a_failure_stays_what_it_is():
     outcome = Failed("bad_answer", "No text.", retryable=False, reply=Reply("length", Ending.CUT))
-    assert held_to(outcome, Incomplete.RETRY) is outcome
+    assert apply_incomplete_policy(outcome, Incomplete.RETRY) is outcome
 
 
 def test_the_default_is_in_no_spec_and_no_hash():

@@ -6,7 +6,7 @@ from domain.outcome import Completed, Failed
 from tests.providers.calls import answered, read
 from worker.providers import hybrid_router, openai
 from worker.providers.answers import ErrorReport, error_in
-from worker.providers.refusals import refused
+from worker.providers.refusals import failure_of
 from worker.providers.statuses import status_of
 
 CHOICE = {"message": {"content": "Paris."}, "finish_reason": "stop"}
@@ -154,7 +154,7 @@ RESET = {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0", "X-RateLimit-R
 )
 def test_an_error_that_says_in_its_json_how_long_to_wait_is_heard(status, members):
     document = {"error": {"code": 429, "message": "No.", **members}}
-    outcome = read(openai, document) if status == 200 else refused(answered(document, 429))
+    outcome = read(openai, document) if status == 200 else failure_of(answered(document, 429))
     assert (outcome.code, outcome.trips_breaker, outcome.retry_after_seconds) == ("rate_limited", True, 19)
 
 
@@ -166,4 +166,4 @@ def test_headers_within_an_error_that_make_no_sense_say_nothing(headers):
 
 def test_a_header_says_more_surely_how_long_than_the_json():
     document = {"error": {"code": 429, "retry_after": 19}}
-    assert refused(answered(document, 429, retry_after="7")).retry_after_seconds == 7
+    assert failure_of(answered(document, 429, retry_after="7")).retry_after_seconds == 7

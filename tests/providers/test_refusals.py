@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from domain.outcome import End, Failed
 from tests.providers.calls import answered, call
 from tests.support.provider_server import body, drip, head, raw, refuse, truncated
-from worker.providers.refusals import refused
+from worker.providers.refusals import failure_of
 
 KEY = "sk-geheim-1234567890"
 
@@ -79,7 +79,7 @@ async def test_the_http_status_decides_how_a_refusal_is_classified(provider, cha
     ],
 )
 def test_a_rate_limit_is_one_whatever_status_says_it(status, error):
-    outcome = refused(answered({"error": error}, status))
+    outcome = failure_of(answered({"error": error}, status))
     assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("rate_limited", True, CLOSED)
     assert not outcome.may_be_own
 
@@ -98,7 +98,7 @@ def test_a_rate_limit_is_one_whatever_status_says_it(status, error):
     ],
 )
 def test_overload_is_overload_whatever_status_says_it(status, error):
-    outcome = refused(answered({"error": error}, status))
+    outcome = failure_of(answered({"error": error}, status))
     assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("provider_unavailable", True, CLOSED)
     assert not outcome.may_be_own
 
@@ -115,9 +115,9 @@ def test_overload_is_overload_whatever_status_says_it(status, error):
     ],
 )
 def test_a_refusal_that_may_be_about_this_call_alone_says_so(status, error):
-    outcome = refused(answered({"error": error}, status))
+    outcome = failure_of(answered({"error": error}, status))
     assert (outcome.code, outcome.trips_breaker, outcome.may_be_own) == ("provider_unavailable", CLOSED, True)
-    telling = refused(answered({"error": error}, status, retry_after="5"))
+    telling = failure_of(answered({"error": error}, status, retry_after="5"))
     assert (telling.code, telling.trips_breaker, telling.may_be_own) == ("provider_unavailable", CLOSED, False)
 
 
@@ -131,21 +131,23 @@ def test_a_refusal_that_may_be_about_this_call_alone_says_so(status, error):
     ],
 )
 def test_words_that_a_question_may_hold_open_no_circuit_breaker(status, error):
-    assert not refused(answered({"error": error}, status)).trips_breaker
+    assert not failure_of(answered({"error": error}, status)).trips_breaker
 
 
 @pytest.mark.parametrize("status", [413, 429])
 def test_a_call_larger_than_its_whole_limit_is_not_waited_for(status):
     """No wait makes room for it: a circuit breaker that it probes would stay open for everybody."""
     text = "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 41000. Please try again in 8s."
-    outcome = refused(answered({"error": {"message": text, "code": "rate_limit_exceeded", "type": "tokens"}}, status))
+    outcome = failure_of(
+        answered({"error": {"message": text, "code": "rate_limit_exceeded", "type": "tokens"}}, status)
+    )
     assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("provider_refused", False, OPEN)
 
 
 def test_the_words_say_how_long_where_no_header_does():
     text = "Rate limit reached for gpt-4o on requests per min. Please try again in 6m0s."
-    assert refused(answered({"error": {"message": text}}, 429)).retry_after_seconds == 360
-    assert refused(answered({"error": {"message": text}}, 429, retry_after="7")).retry_after_seconds == 7
+    assert failure_of(answered({"error": {"message": text}}, 429)).retry_after_seconds == 360
+    assert failure_of(answered({"error": {"message": text}}, 429, retry_after="7")).retry_after_seconds == 7
 
 
 @pytest.mark.parametrize(
@@ -160,16 +162,16 @@ def test_the_words_say_how_long_where_no_header_does():
     ],
 )
 def test_a_billing_limit_opens_the_circuit_breaker_whether_or_not_it_says_for_how_long(status, code, text):
-    silent = refused(answered({"error": {"message": text, "code": code}}, status))
+    silent = failure_of(answered({"error": {"message": text, "code": code}}, status))
     assert (silent.code, silent.retryable, silent.end) == ("billing_limit", True, End.ANSWERED)
     assert (silent.trips_breaker, silent.retry_after_seconds) == (True, None)
-    telling = refused(answered({"error": {"message": text, "code": code}}, status, retry_after="60"))
+    telling = failure_of(answered({"error": {"message": text, "code": code}}, status, retry_after="60"))
     assert (telling.trips_breaker, telling.retry_after_seconds) == (True, 60)
 
 
 def test_a_type_names_a_billing_limit_as_well_as_a_code():
     error = {"message": "No.", "type": "insufficient_quota", "code": None}
-    assert refused(answered({"error": error}, 429)).code == "billing_limit"
+    assert failure_of(answered({"error": error}, 429)).code == "billing_limit"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_a_type_names_a_billing_limit_as_well_as_a_code():
     ],
 )
 def test_words_about_billing_alone_are_no_billing_limit(status, text):
-    assert refused(answered({"error": {"message": text, "code": "other"}}, status)).code != "billing_limit"
+    assert failure_of(answered({"error": {"message": text, "code": "other"}}, status)).code != "billing_limit"
 
 
 async def test_the_key_goes_to_the_provider_and_into_no_detail(provider, at):
@@ -214,7 +216,7 @@ async def test_a_key_at_the_cut_is_not_half_shown(provider, at):
     ],
 )
 def test_the_providers_own_words_are_reported_in_any_shape(text, detail):
-    assert refused(answered(text, 500)).detail == detail
+    assert failure_of(answered(text, 500)).detail == detail
 
 
 async def test_of_a_packed_refusal_nothing_is_reported_but_its_status(provider, chat):

@@ -152,7 +152,7 @@ async def test_a_batch_that_only_waits_for_its_source_fails_for_no_slow_database
     made = loading(command_seconds=0.5)
     job_no = await made.ledger.coordinate(plan_of([1], rows=1))
     [claim] = await made.ledger.claim()
-    made.loader.submit(batch_ends.unread(*claim, SourceUnavailable("It is away."), policy=ImportPolicy()))
+    made.loader.submit(batch_ends.report_unread(*claim, SourceUnavailable("It is away."), policy=ImportPolicy()))
     async with connection.transaction():
         await connection.execute("SELECT FROM batches WHERE job_no = $1 FOR UPDATE", job_no)
         loader = asyncio.create_task(made.loader.run())

@@ -17,7 +17,7 @@ ROWS_REFUSED = "rows_refused"
 LOAD_TIMEOUT = "load_timeout"
 
 
-def read(
+def report_read(
     batch: ClaimedBatch,
     import_range: ImportRange,
     rows: Sequence[SourceRow],
@@ -42,7 +42,9 @@ def read(
     return report
 
 
-def unread(batch: ClaimedBatch, import_range: ImportRange, error: SourceError, *, policy: ImportPolicy) -> ImportReport:
+def report_unread(
+    batch: ClaimedBatch, import_range: ImportRange, error: SourceError, *, policy: ImportPolicy
+) -> ImportReport:
     """Return the report of a batch that couldn't be read: rescheduled or failed."""
     report = _failed(batch, import_range, error.code, error.detail)
     counted = import_range.attempts + 1 - import_range.forgiven
@@ -56,7 +58,7 @@ def unread(batch: ClaimedBatch, import_range: ImportRange, error: SourceError, *
     return report
 
 
-def lost(batch: ClaimedBatch, import_range: ImportRange) -> ImportReport:
+def report_lost(batch: ClaimedBatch, import_range: ImportRange) -> ImportReport:
     """Return the report of a batch whose leases were lost too often."""
     detail = f"The workers that ran this batch were lost {batch.lost_leases} times in a row."
     return _failed(batch, import_range, WORKER_LOST, detail)

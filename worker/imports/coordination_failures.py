@@ -26,14 +26,14 @@ class Failure:
     is_forgiven: bool = False
 
 
-def unread(coordination: Coordination, failure: SurveyFailure, *, policy: ImportPolicy) -> Failure:
+def survey_failed(coordination: Coordination, failure: SurveyFailure, *, policy: ImportPolicy) -> Failure:
     """Return the failure of an import whose sources couldn't all be counted."""
     is_free = failure.is_unavailable and is_forgiven(coordination.unavailable_seconds)
     is_retryable = is_free or (failure.retryable and coordination.attempts + 1 < policy.max_attempts)
     return Failure(failure.code, storable(failure.detail), is_retryable, failure.is_unavailable, is_free)
 
 
-def lost(coordination: Coordination) -> Failure:
+def leases_lost(coordination: Coordination) -> Failure:
     """Return the failure of an import whose coordination leases were lost too often."""
     detail = f"The workers that coordinated this import were lost {coordination.lost_leases} times in a row."
     return Failure(WORKER_LOST, detail)

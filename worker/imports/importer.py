@@ -12,7 +12,7 @@ from sources.errors import UNFORESEEN, SourceError, SourceNotConfigured
 from sources.source_cache import OpenSources
 from worker.context import Context
 from worker.imports import batch_ends
-from worker.imports.load_logs import named
+from worker.imports.load_logs import batch_fields
 from worker.imports.loader import Loader
 from worker.imports.reads_in_hand import BatchRead, ReadsInHand
 from worker.imports.skip_list import SkipList
@@ -68,10 +68,10 @@ class Importer:
             self.in_hand.take(BatchRead(batch, import_range, spec))
             self._context.histograms[QUEUE_WAIT].observe(batch.waited_seconds)
             return
-        self._context.log.error("spec_not_readable", **named(batch, import_range))
+        self._context.log.error("spec_not_readable", **batch_fields(batch, import_range))
         if batch.lost_leases >= LOST_LEASES_LIMIT:
             self.in_hand.take(BatchRead(batch, import_range, spec, is_read=True))
-            self._loader.submit(batch_ends.lost(batch, import_range))
+            self._loader.submit(batch_ends.report_lost(batch, import_range))
 
     def release(self, batch: ClaimedBatch) -> None:
         """Stop a batch whose end is recorded, or whose lease is lost. Repeating it changes nothing."""
@@ -111,7 +111,7 @@ class Importer:
             await self._sources.aclose()
 
     def _log_lease(self, event: str, batch: ClaimedBatch, import_range: ImportRange, **more: int) -> None:
-        self._context.log.warning(event, **named(batch, import_range), fence=batch.fence, **more)
+        self._context.log.warning(event, **batch_fields(batch, import_range), fence=batch.fence, **more)
 
     async def _run(self, read: BatchRead, spec: ImportSpec) -> None:
         report = await self._read(read.batch, read.range, spec)
@@ -124,17 +124,17 @@ class Importer:
 
     async def _read(self, batch: ClaimedBatch, import_range: ImportRange, spec: ImportSpec) -> ImportReport:
         if batch.lost_leases >= LOST_LEASES_LIMIT:
-            return batch_ends.lost(batch, import_range)
+            return batch_ends.report_lost(batch, import_range)
         record_type = spec.record_types[import_range.record_type_no]
         try:
             async with self._sources.open(batch.job_no, record_type.source, batch.identity_no) as source:
                 rows = await source.read(import_range.range)
-            return batch_ends.read(batch, import_range, rows, key=record_type.key, policy=spec.policy)
+            return batch_ends.report_read(batch, import_range, rows, key=record_type.key, policy=spec.policy)
         except SourceError as error:
             if isinstance(error, SourceNotConfigured):
                 self.skipped.add(batch.job_no)
-            return batch_ends.unread(batch, import_range, error, policy=spec.policy)
+            return batch_ends.report_unread(batch, import_range, error, policy=spec.policy)
         except Exception as error:
-            self._context.log.exception("source_failed", **named(batch, import_range))
+            self._context.log.exception("source_failed", **batch_fields(batch, import_range))
             unforeseen = SourceError(f"{UNFORESEEN} ({type(error).__name__}).")
-            return batch_ends.unread(batch, import_range, unforeseen, policy=spec.policy)
+            return batch_ends.report_unread(batch, import_range, unforeseen, policy=spec.policy)

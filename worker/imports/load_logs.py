@@ -14,7 +14,7 @@ NAMED_RECORD_TYPES = 5
 NAMED_JOBS = 5
 
 
-def named(batch: ClaimedBatch, import_range: ImportRange) -> Mapping[str, object]:
+def batch_fields(batch: ClaimedBatch, import_range: ImportRange) -> Mapping[str, object]:
     """Return the fields that name a batch in a log line."""
     return {
         "job_id": import_range.job_id,
@@ -36,7 +36,7 @@ def log_load(log: structlog.stdlib.BoundLogger, recorded: ImportRecorded) -> Non
             "duplicate_prevented",
             layer="fence",
             reason="stale_lease",
-            **named(report.batch, report.range),
+            **batch_fields(report.batch, report.range),
             fence=report.batch.fence,
             rows=report.rows_read,
         )

@@ -123,7 +123,7 @@ class Loader:
         if isinstance(error, _TimedOut):
             batch_ends.reschedule(report)
             return True
-        self._context.log.error("rows_refused", **load_logs.named(report.batch, report.range), error=str(error))
+        self._context.log.error("rows_refused", **load_logs.batch_fields(report.batch, report.range), error=str(error))
         if report.error_code == batch_ends.ROWS_REFUSED:  # even its end was refused: leave it to its lease
             self._on_recorded(ImportRecorded(stale=[report]))
             return False

@@ -50,7 +50,7 @@ class ImportPlanner:
 
     async def _survey(self, coordination: Coordination) -> tuple[ImportSpec, ImportPlan] | Failure:
         if coordination.lost_leases >= LOST_LEASES_LIMIT:
-            return coordination_failures.lost(coordination)
+            return coordination_failures.leases_lost(coordination)
         try:
             spec = ImportSpec.from_json(coordination.spec)
         except (LookupError, ValueError, TypeError, AttributeError) as error:  # another version stored it
@@ -65,7 +65,7 @@ class ImportPlanner:
                 )
         failure = failure_of(spec, found)
         if failure is not None:
-            return coordination_failures.unread(coordination, failure, policy=spec.policy)
+            return coordination_failures.survey_failed(coordination, failure, policy=spec.policy)
         return spec, plan(spec, found, accepted)
 
     async def _write(self, coordination: Coordination, spec: ImportSpec, plan: ImportPlan) -> Failure | None:

@@ -72,7 +72,7 @@ class ImportRunner(Runner):
     async def find_left(self, connection: Connection) -> tuple[int, int] | None:
         """Return a due batch that the limits of its job allow other workers to claim."""
         await self._free_permits(connection)
-        return await batches.first_due(connection, self.pools)
+        return await batches.find_first_due(connection, self.pools)
 
     async def announce_left(self, _job_no: int, _batch_no: int) -> None:
         """Publish a notice to all workers."""

@@ -114,14 +114,14 @@ class InferenceRunner(Runner):
             self._executor.grow(batch, permits)
         for batch in claim.batches:
             if batch.was_lost:
-                self._context.log.warning("lease_lost", **_named(batch), times=batch.lost_leases)
+                self._context.log.warning("lease_lost", **_batch_fields(batch), times=batch.lost_leases)
             if not self._can_answer(batch):
-                self._context.log.error("identity_not_served", **_named(batch), identity_no=batch.identity_no)
+                self._context.log.error("identity_not_served", **_batch_fields(batch), identity_no=batch.identity_no)
         answered = [batch for batch in claim.batches if self._can_answer(batch)]
         specs = await self._specs.load(batch.job_no for batch in answered)
         for batch in answered:
             if batch.job_no not in specs:
-                self._context.log.error("spec_not_readable", **_named(batch))
+                self._context.log.error("spec_not_readable", **_batch_fields(batch))
         self._executor.start([batch for batch in answered if batch.job_no in specs], specs)
 
     def release(self, batch: ClaimedBatch) -> None:
@@ -173,7 +173,7 @@ async def _claim_overdue(connection: Connection, claimant: Claimant) -> Claim:
     return Claim(await claiming.claim_overdue(connection, claimant, INFERENCE.name, limit=OVERDUE_AT_ONCE))
 
 
-def _named(batch: ClaimedBatch) -> dict[str, int]:
+def _batch_fields(batch: ClaimedBatch) -> dict[str, int]:
     return {"job_no": batch.job_no, "batch_no": batch.batch_no, "fence": batch.fence}
 
 

@@ -10,7 +10,7 @@ from typing import assert_never
 from db.batches import ClaimedBatch
 from db.results import BatchReport
 from domain.calls import Cell
-from domain.outcome import NO_REPLY, Completed, End, Failed, Outcome, held_to
+from domain.outcome import NO_REPLY, Completed, End, Failed, Outcome, apply_incomplete_policy
 from domain.spec import Delivery, JobSpec
 from worker.inference import reporting
 from worker.inference.permits import BatchPermits
@@ -153,7 +153,7 @@ class BatchRun:
         self.unreported -= 1
         if outcome.reply is not NO_REPLY:
             report.responses += reporting.responses(self.batch, index, outcome)
-            outcome = held_to(outcome, self.spec.policy.incomplete)
+            outcome = apply_incomplete_policy(outcome, self.spec.policy.incomplete)
         match outcome:
             case Completed():
                 report.completed.append(reporting.completed(self.batch, index, tried, outcome))

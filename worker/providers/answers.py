@@ -45,7 +45,7 @@ class ErrorReport(NamedTuple):
 _CODE_NAMES = ("code", "type", "status", "status_code", "statusCode", "http_status", "error_code")
 
 
-def dig(value: Any, *path: Any) -> Any:
+def value_at(value: Any, *path: Any) -> Any:
     """Return the value at a path of names and positions in a JSON value; None if there is none."""
     for step in path:
         if not isinstance(value, dict | list):
@@ -95,7 +95,7 @@ def token_counts(given: Any) -> dict[str, Any]:
 
 
 def _first(value: Any, *paths: tuple[str, ...]) -> Any:
-    return next((found for path in paths if (found := dig(value, *path)) is not None), None)
+    return next((found for path in paths if (found := value_at(value, *path)) is not None), None)
 
 
 def read_error(answer: Answer) -> ErrorReport:
@@ -113,12 +113,12 @@ def has_error(document: Any) -> bool:
     Empty members such as `"error": {"code": "", "message": ""}` report none.
     """
     unpacked = _unpacked(document)
-    error = dig(unpacked, "error")
+    error = value_at(unpacked, "error")
     has_report = any(error.values()) if isinstance(error, dict) else bool(error)
     return (
         has_report
-        or "error" in (dig(unpacked, "object"), dig(unpacked, "type"))
-        or bool(dig(unpacked, "base_resp", "status_code"))
+        or "error" in (value_at(unpacked, "object"), value_at(unpacked, "type"))
+        or bool(value_at(unpacked, "base_resp", "status_code"))
     )
 
 
@@ -130,43 +130,47 @@ def error_in(document: Any) -> ErrorReport:
     (FastAPI), `{"message"}`, `{"errors": [{"message", "code"}]}` (Cloudflare) and `{"base_resp"}` (MiniMax).
     """
     unpacked = _unpacked(document)
-    error = dig(unpacked, "error")
-    first = dig(unpacked, "errors", 0)
+    error = value_at(unpacked, "error")
+    first = value_at(unpacked, "errors", 0)
     holder = error if isinstance(error, dict) else unpacked
     codes = (
-        *(dig(holder, name) for name in _CODE_NAMES),
-        *(dig(within, name) for within in (dig(error, "error"), dig(error, "metadata"), first) for name in _CODE_NAMES),
-        dig(unpacked, "error_code"),
-        dig(unpacked, "base_resp", "status_code"),
+        *(value_at(holder, name) for name in _CODE_NAMES),
+        *(
+            value_at(within, name)
+            for within in (value_at(error, "error"), value_at(error, "metadata"), first)
+            for name in _CODE_NAMES
+        ),
+        value_at(unpacked, "error_code"),
+        value_at(unpacked, "base_resp", "status_code"),
     )
     words = (
-        dig(error, "message"),
-        dig(error, "error", "message"),
+        value_at(error, "message"),
+        value_at(error, "error", "message"),
         error,
-        dig(unpacked, "detail"),
-        dig(unpacked, "message"),
-        dig(first, "message"),
-        dig(unpacked, "base_resp", "status_msg"),
+        value_at(unpacked, "detail"),
+        value_at(unpacked, "message"),
+        value_at(first, "message"),
+        value_at(unpacked, "base_resp", "status_msg"),
         unpacked,
     )
     text = next(word for word in words if word or word is unpacked)
     return ErrorReport(
         tuple(dict.fromkeys(str(code) for code in codes if _is_code(code))),
         _one_line(text if isinstance(text, str) else json.dumps(text)),
-        label(dig(unpacked, "provider_used")),
+        label(value_at(unpacked, "provider_used")),
         _headers_within(holder),
     )
 
 
 def _headers_within(error: Any) -> dict[str, str]:
     """Return the headers within an error (OpenRouter), and a header for a wait that it states in another way."""
-    repeated = dig(error, "metadata", "headers")
+    repeated = value_at(error, "metadata", "headers")
     headers = {name.lower(): value for name, value in repeated.items()} if isinstance(repeated, dict) else {}
-    details = dig(error, "details")  # Gemini's details, some of which are about other things
+    details = value_at(error, "details")  # Gemini's details, some of which are about other things
     waits = (
-        dig(error, "retry_after"),
-        dig(error, "metadata", "retry_after"),
-        *(dig(detail, "retryDelay") for detail in (details if isinstance(details, list) else ())),
+        value_at(error, "retry_after"),
+        value_at(error, "metadata", "retry_after"),
+        *(value_at(detail, "retryDelay") for detail in (details if isinstance(details, list) else ())),
     )
     for wait in (str(wait) for wait in waits if isinstance(wait, str | int | float)):
         headers.setdefault("retry-after", wait)

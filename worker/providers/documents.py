@@ -62,7 +62,7 @@ def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
     return not rest or is_open_text or is_open_number or any(literal.startswith(rest) for literal in _CUT_LITERALS)
 
 
-def kept(whole: Any, body: bytes, secret: str | None) -> KeptResponse:
+def kept_response(whole: Any, body: bytes, secret: str | None) -> KeptResponse:
     """Return the part of an answer's JSON to keep: all of it, or its beginning as text.
 
     Characters that the database can't hold are replaced, as is `secret` anywhere in the answer.
@@ -77,7 +77,7 @@ def kept(whole: Any, body: bytes, secret: str | None) -> KeptResponse:
     return KeptResponse(len(body), text) if len(text) <= RESPONSE_BYTES else _shortened(text, body)
 
 
-def kept_beginning(body: bytes, secret: str | None) -> KeptResponse:
+def kept_beginning_of(body: bytes, secret: str | None) -> KeptResponse:
     """Return the part to keep of an answer that was too large to be read."""
     text = body[: 2 * RESPONSE_BYTES].decode("utf-8", "replace")
     return _shortened(text.replace(secret, REDACTED) if secret else text, body)

@@ -15,12 +15,12 @@ from pydantic import SecretStr
 from domain.outcome import Completed, Failed, Outcome, Reply
 from domain.redaction import REDACTED
 from worker.providers.answers import Answer, ErrorReport, bad_answer, label, read_error
-from worker.providers.documents import Document, EndedEarly, kept, kept_beginning, parse
+from worker.providers.documents import Document, EndedEarly, kept_beginning_of, kept_response, parse
 from worker.providers.exchange import ANSWER_BYTES, Exchange
 from worker.providers.protocol import Call
-from worker.providers.refusals import failed_within, refused
+from worker.providers.refusals import failure_of, failure_within
 from worker.providers.streams import is_stream, read_stream
-from worker.providers.unanswered import broken_off, ended_early, unexpected
+from worker.providers.unanswered import cut_off, interrupted, unexpected_error
 
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 3.0
@@ -96,7 +96,7 @@ class HttpProvider:
         except Exception as error:
             # Catch-all: an error of a call must not end other tasks of the worker.
             log.exception("provider_call_failed", provider=self.name, region=call.region)
-            return unexpected(error, is_sent=exchange.is_sent)
+            return unexpected_error(error, is_sent=exchange.is_sent)
 
     async def aclose(self) -> None:
         """Close the worker's client, for all providers that share it; safe to repeat."""
@@ -109,7 +109,7 @@ class HttpProvider:
                 await self._post(call, exchange, limit_seconds)
         except (TimeoutError, httpx2.HTTPError) as error:
             if not exchange.is_refused:
-                return broken_off(error, is_sent=exchange.is_sent, limit_seconds=limit_seconds)
+                return interrupted(error, is_sent=exchange.is_sent, limit_seconds=limit_seconds)
         return self._read(exchange)
 
     async def _post(self, call: Call, exchange: Exchange, limit_seconds: float) -> None:
@@ -138,10 +138,10 @@ class HttpProvider:
     def _read(self, exchange: Exchange) -> Outcome:
         answer = exchange.answer
         if not answer.is_success:
-            return refused(answer)
+            return failure_of(answer)
         if exchange.is_too_large:
             detail = f"The answer has more than {ANSWER_BYTES} bytes; `response` keeps its beginning."
-            reply = Reply(response=kept_beginning(answer.body, self._secret))
+            reply = Reply(response=kept_beginning_of(answer.body, self._secret))
             return Failed("answer_too_large", detail, retryable=False, reply=reply)
         if exchange.is_encoded:
             return bad_answer("The answer is packed (Content-Encoding), which wasn't asked for.")
@@ -153,12 +153,12 @@ class HttpProvider:
             document = read_stream(answer.body) if is_stream(answer.body) else _whole(parse(answer.body))
         except ValueError as error:
             if isinstance(error, EndedEarly) and not exchange.is_length_known:
-                return ended_early(error)
+                return cut_off(error)
             if not answer.body.strip():
-                return failed_within(answer, ErrorReport((), ""), said="without a body")
+                return failure_within(answer, ErrorReport((), ""), said="without a body")
             return bad_answer(f"The answer isn't JSON: {read_error(answer).text}")
         outcome = self._dialect.outcome_of(document.value, answer)
-        response = kept(document.whole, answer.body, self._secret)
+        response = kept_response(document.whole, answer.body, self._secret)
         return replace(outcome, reply=replace(outcome.reply, response=response))
 
     def _placed(self, outcome: Outcome, exchange: Exchange, call: Call) -> Outcome:

@@ -9,16 +9,16 @@ from worker.providers.answers import (
     Answer,
     ErrorReport,
     bad_answer,
-    dig,
     error_in,
     has_error,
     label,
     token_counts,
     usage,
+    value_at,
 )
-from worker.providers.messages import said_in
+from worker.providers.messages import read_content
 from worker.providers.protocol import Call
-from worker.providers.refusals import failed_within
+from worker.providers.refusals import failure_within
 
 PATH = "/inference"
 
@@ -36,21 +36,21 @@ def body_of(call: Call) -> dict[str, Any]:
 
 def outcome_of(document: Any, answer: Answer) -> Outcome:
     """Return the response's text, null as an empty text, or the failure that the router reports."""
-    success, provider_used = dig(document, "success"), label(dig(document, "provider_used"))
-    is_refused = dig(document, "response") is None and dig(document, "detail")
+    success, provider_used = value_at(document, "success"), label(value_at(document, "provider_used"))
+    is_refused = value_at(document, "response") is None and value_at(document, "detail")
     if success is False or has_error(document) or is_refused:
-        return failed_within(answer, error_in(document))
-    said = said_in(dig(document, "response"))
+        return failure_within(answer, error_in(document))
+    said = read_content(value_at(document, "response"))
     reply = _reply(document)
     if success is not True or said is None:
         detail = f"It has no success and response: {error_in(document).text}"
         return bad_answer(detail, provider_used=provider_used, reply=reply)
     if reply.ending is Ending.BROKEN:
         error = ErrorReport((reply.finish_reason or "",), "The router broke the answer off.", provider_used)
-        return failed_within(answer, error, reply=replace(reply, ending=None))
+        return failure_within(answer, error, reply=replace(reply, ending=None))
     return Completed(
         said.text or said.refusal,
-        region_served=label(dig(document, "metadata", "region")),
+        region_served=label(value_at(document, "metadata", "region")),
         provider_used=provider_used,
         reply=replace(reply, ending=Ending.REFUSED) if said.refusal else reply,
     )
@@ -65,14 +65,14 @@ def _reply(document: Any) -> Reply:
 
 
 def _first_label(document: Any, *names: str) -> str | None:
-    metadata = dig(document, "metadata")
-    found = (label(dig(place, name)) for place in (document, metadata) for name in names)
+    metadata = value_at(document, "metadata")
+    found = (label(value_at(place, name)) for place in (document, metadata) for name in names)
     return next((text for text in found if text), None)
 
 
 def _usage(document: Any) -> Any:
     return usage(
-        **token_counts(dig(document, "metadata", "usage") or dig(document, "usage")),
-        seconds=dig(document, "inference_time"),
-        cost=dig(document, "cost_estimate"),
+        **token_counts(value_at(document, "metadata", "usage") or value_at(document, "usage")),
+        seconds=value_at(document, "inference_time"),
+        cost=value_at(document, "cost_estimate"),
     )

@@ -12,7 +12,7 @@ class Said(NamedTuple):
     refusal: str = ""
 
 
-def said_in(content: Any) -> Said | None:
+def read_content(content: Any) -> Said | None:
     """Return the text of a message's content, empty for null; None if it is neither text nor a list of parts.
 
     The texts of parts are joined. Thoughts aren't part of the answer; pictures, sounds and calls have no text. The kept

@@ -9,16 +9,16 @@ from worker.providers.answers import (
     Answer,
     ErrorReport,
     bad_answer,
-    dig,
     error_in,
     has_error,
     label,
     token_counts,
     usage,
+    value_at,
 )
-from worker.providers.messages import said_in
+from worker.providers.messages import read_content
 from worker.providers.protocol import Call
-from worker.providers.refusals import failed_within
+from worker.providers.refusals import failure_within
 
 PATH = "/chat/completions"
 
@@ -36,26 +36,28 @@ def outcome_of(document: Any, answer: Answer) -> Outcome:
     the output.
     """
     if has_error(document):
-        return failed_within(answer, error_in(document))
+        return failure_within(answer, error_in(document))
     if isinstance(document, dict) and not document.get("choices"):
-        return failed_within(answer, error_in(document), said="without a choice")
-    choice = dig(document, "choices", 0)
-    finish_reason = label(dig(choice, "finish_reason"))
+        return failure_within(answer, error_in(document), said="without a choice")
+    choice = value_at(document, "choices", 0)
+    finish_reason = label(value_at(choice, "finish_reason"))
     ending = ending_of(finish_reason)
-    reply = Reply(finish_reason, None, label(dig(document, "model")), _usage(document, answer))
+    reply = Reply(finish_reason, None, label(value_at(document, "model")), _usage(document, answer))
     if has_error(choice) or ending is Ending.BROKEN:
-        return failed_within(answer, _error_of(choice, finish_reason), reply=reply)
+        return failure_within(answer, _error_of(choice, finish_reason), reply=reply)
     return _said(document, choice, ending, reply)
 
 
 def _said(document: Any, choice: Any, ending: Ending | None, reply: Reply) -> Outcome:
-    message = dig(choice, "message")
-    said = said_in(dig(message, "content") if message is not None else dig(choice, "text"))
-    is_said = isinstance(message, dict) or (message is None and (dig(choice, "text") is not None or ending is not None))
+    message = value_at(choice, "message")
+    said = read_content(value_at(message, "content") if message is not None else value_at(choice, "text"))
+    is_said = isinstance(message, dict) or (
+        message is None and (value_at(choice, "text") is not None or ending is not None)
+    )
     if said is None or not is_said:
         shown = error_in(document).text
         return bad_answer(f"It has no text in choices[0].message.content: {shown}", reply=reply)
-    refusal = dig(message, "refusal")
+    refusal = value_at(message, "refusal")
     refused = refusal if isinstance(refusal, str) and refusal else said.refusal
     return Completed(said.text or refused, reply=replace(reply, ending=Ending.REFUSED if refused else ending))
 
@@ -67,18 +69,22 @@ def _error_of(choice: Any, finish_reason: str | None) -> ErrorReport:
 
 
 def _usage(document: Any, answer: Answer) -> Any:
-    given = dig(document, "usage")
+    given = value_at(document, "usage")
     return usage(
         **token_counts(given),
         seconds=_seconds(document, answer),
-        cost=dig(given, "cost"),
+        cost=value_at(given, "cost"),
     )
 
 
 def _seconds(document: Any, answer: Answer) -> float | None:
     """Return the provider's own processing time: of hosted APIs in a header, of llama.cpp in `timings`."""
     given = answer.headers.get("openai-processing-ms")
-    timings = (given,) if given else (dig(document, "timings", "prompt_ms"), dig(document, "timings", "predicted_ms"))
+    timings = (
+        (given,)
+        if given
+        else (value_at(document, "timings", "prompt_ms"), value_at(document, "timings", "predicted_ms"))
+    )
     try:
         return sum(float(milliseconds) for milliseconds in timings) / 1000
     except (TypeError, ValueError):

@@ -16,7 +16,7 @@ from worker.providers.answers import Answer, ErrorReport, read_error
 from worker.providers.statuses import status_of
 from worker.providers.waits import retry_after_seconds, seconds_in_words
 
-__all__ = ["failed", "refused", "retry_after_seconds"]
+__all__ = ["failed", "failure_of", "retry_after_seconds"]
 
 _BILLING_CODE = re.compile(
     r"billing|insufficient[_ -](quota|balance|credit|fund)|spend(ing)?[_ -]limit|payment[_ -]required", re.IGNORECASE
@@ -62,13 +62,13 @@ class _Meaning(NamedTuple):
     may_be_own: bool = False
 
 
-def refused(answer: Answer) -> Failed:
+def failure_of(answer: Answer) -> Failed:
     """Return the failure of an answer outside 2xx."""
     error = read_error(answer)
     return failed(answer.status, error, f"HTTP {answer.status}", retry_after=_asked_wait(answer, error))
 
 
-def failed_within(
+def failure_within(
     answer: Answer, error: ErrorReport, *, said: str = "with an error", reply: Reply = NO_REPLY
 ) -> Failed:
     """Return the failure that a 2xx answer reports, as that of the status with the same meaning."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from worker.providers.answers import dig, has_error
+from worker.providers.answers import has_error, value_at
 from worker.providers.documents import Document, EndedEarly, parse
-from worker.providers.messages import said_in
+from worker.providers.messages import read_content
 
 _STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _DONE = b"[DONE]"
@@ -25,11 +25,11 @@ def read_stream(body: bytes) -> Document:
     texts = [line[5:].strip() for line in body.splitlines() if line.startswith(b"data:")]
     is_done = _DONE in texts
     events = [_read_event(text, texts[-1]) for text in texts if text not in (b"", _DONE)]
-    failed = next((event for event in events if has_error(event) or has_error(dig(event, "choices", 0))), None)
+    failed = next((event for event in events if has_error(event) or has_error(value_at(event, "choices", 0))), None)
     if failed is not None:
         return Document(failed, events)
     document = _joined(events)
-    is_cut = dig(document, "choices") is not None and dig(document, "choices", 0, "finish_reason") is None
+    is_cut = value_at(document, "choices") is not None and value_at(document, "choices", 0, "finish_reason") is None
     if not is_done and (is_cut or not events):
         raise EndedEarly("The events end before the answer does.")
     return Document(document, events)
@@ -50,13 +50,13 @@ def _joined(events: Sequence[Any]) -> Any:
     Some servers repeat in each event the text so far. Like answers without a stream, it uses the first choice; chunks
     of other choices may come in between.
     """
-    whole = next((event for event in reversed(events) if dig(event, "choices", 0, "message") is not None), None)
+    whole = next((event for event in reversed(events) if value_at(event, "choices", 0, "message") is not None), None)
     if whole is not None:
         return whole
     choices = [choice for event in events for choice in _first_choice(event)]
     if not choices:
         return next(iter(events), {})
-    refusals = [piece for choice in choices if isinstance(piece := dig(choice, "delta", "refusal"), str)]
+    refusals = [piece for choice in choices if isinstance(piece := value_at(choice, "delta", "refusal"), str)]
     message = {"content": "".join(map(_text_of, choices)), "refusal": "".join(refusals)}
     return {
         "model": _last(events, "model"),
@@ -68,7 +68,7 @@ def _joined(events: Sequence[Any]) -> Any:
 
 def _first_choice(event: Any) -> list[Any]:
     """Return the first choice in a chunk; most servers send separate chunks for each choice."""
-    choices = dig(event, "choices")
+    choices = value_at(event, "choices")
     if not isinstance(choices, list):
         return []
     return [choice for choice in choices if isinstance(choice, dict) and choice.get("index") in (0, None)]
@@ -76,9 +76,13 @@ def _first_choice(event: Any) -> list[Any]:
 
 def _text_of(choice: Any) -> str:
     """Return the text that a chunk adds; older servers put it beside the delta."""
-    said = said_in(dig(choice, "delta", "content")) if "delta" in choice else said_in(dig(choice, "text"))
+    said = (
+        read_content(value_at(choice, "delta", "content"))
+        if "delta" in choice
+        else read_content(value_at(choice, "text"))
+    )
     return said.text if said is not None else ""
 
 
 def _last(members: Sequence[Any], name: str) -> Any:
-    return next((value for member in reversed(members) if (value := dig(member, name))), None)
+    return next((value for member in reversed(members) if (value := value_at(member, name))), None)

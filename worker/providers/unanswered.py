@@ -9,7 +9,7 @@ import httpx2
 from domain.outcome import End, Failed
 
 
-def broken_off(error: TimeoutError | httpx2.HTTPError, *, is_sent: bool, limit_seconds: float) -> Failed:
+def interrupted(error: TimeoutError | httpx2.HTTPError, *, is_sent: bool, limit_seconds: float) -> Failed:
     """Return the failure of a call without a complete answer."""
     is_late = isinstance(error, TimeoutError | httpx2.TimeoutException)
     if not is_sent:
@@ -22,13 +22,13 @@ def broken_off(error: TimeoutError | httpx2.HTTPError, *, is_sent: bool, limit_s
     return Failed("connection_reset", detail, retryable=True, end=End.AMBIGUOUS)
 
 
-def ended_early(error: ValueError) -> Failed:
+def cut_off(error: ValueError) -> Failed:
     """Return the failure of a cut answer: the provider may have done the work."""
     detail = f"The connection ended before there was an answer in full: {error}"
     return Failed("connection_reset", detail, retryable=True, end=End.AMBIGUOUS)
 
 
-def unexpected(error: Exception, *, is_sent: bool) -> Failed:
+def unexpected_error(error: Exception, *, is_sent: bool) -> Failed:
     """Return the failure of a call with an unforeseen error in this worker."""
     detail = f"This worker failed in the call ({type(error).__name__}); its log says more."
     return Failed("call_failed", detail, retryable=False, end=End.AMBIGUOUS if is_sent else End.NOT_SENT)
