@@ -51,10 +51,9 @@ class EventSignal:
         await self._notices.aclose()
 
     async def _listen(self) -> None:
-        async with aclosing(notices.listen(self._redis)) as received:
-            async for notice in received:
-                if notice.about == "events":
-                    self._wake()
+        async with aclosing(notices.listen(self._redis, (notices.EVENTS,))) as received:
+            async for _ in received:
+                self._wake()
 
     def _wake(self) -> None:
         woken, self._next = self._next, asyncio.Event()

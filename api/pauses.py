@@ -72,10 +72,9 @@ class Pauses:
             )
 
     async def _listen(self) -> None:
-        async with aclosing(notices.listen(self._redis)) as received:
-            async for notice in received:
-                if notice.about in ABOUT:
-                    await self._in_force.read()
+        async with aclosing(notices.listen(self._redis, ABOUT)) as received:
+            async for _ in received:
+                await self._in_force.read()
 
     async def set_pause(
         self,

@@ -5,10 +5,10 @@ from contextlib import suppress
 
 from broker import notices
 from broker.envelopes import BrokerError, Client
-from broker.notices import Notice
+from broker.notices import EVENTS, Notice
 
 PAUSE_SECONDS = 0.25
-"""The least time between two notices: every process receives each of them."""
+"""The least time between two notices: every API receives each of them."""
 PUBLISH_SECONDS = 2.0
 
 
@@ -37,5 +37,5 @@ class EventNotices:
             self._is_noted = False
             with suppress(BrokerError, OSError):
                 async with asyncio.timeout(PUBLISH_SECONDS):
-                    await notices.publish(self._client, Notice("events"))
+                    await notices.publish(self._client, Notice(EVENTS))
             await asyncio.sleep(PAUSE_SECONDS)

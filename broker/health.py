@@ -90,14 +90,15 @@ def describe(error: BaseException) -> Fault:
 async def probe(client: Client) -> None:
     """Try each kind of write that the service makes; raises the BrokerError of the first that is refused.
 
-    Leaves an entry in a stream of its own, a lock for a millisecond, and a notice that all listeners ignore.
+    Leaves an entry in a stream of its own, a lock for a millisecond, and notices that all listeners ignore.
     """
     pipeline = client.pipeline(transaction=False)
     pipeline.xadd(PROBE, {"probe": b""}, maxlen=1, approximate=False)
     pipeline.xack(STREAM, GROUP, NO_ENTRY)
     pipeline.xdel(STREAM, NO_ENTRY)
     pipeline.set(locks.COORDINATION.format(job="probe"), b"", px=1)
-    pipeline.publish(notices.CHANNEL, notices.Notice("probe").to_bytes())
+    for channel in (notices.CHANNEL, notices.EVENTS_CHANNEL):
+        pipeline.publish(channel, notices.Notice("probe").to_bytes())
     for answer in await pipeline.execute(raise_on_error=False):
         if isinstance(answer, BrokerError):
             raise answer

@@ -1,10 +1,10 @@
-"""Notices to all processes. They aren't stored: a process that misses a notice finds the change by its regular look.
+"""Notices to other processes. They aren't stored: a process that misses one finds the change by its regular look.
 
 Like an envelope, a notice says what to look at in PostgreSQL and decides nothing; unlike an envelope, it reaches all
-processes.
+processes that listen for its subject.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ from broker.envelopes import Client
 
 VERSION = 1
 CHANNEL = "breakwater:notices"
-ABOUT = ("cancelled", "pauses", "imports", "configuration", "events")
+EVENTS_CHANNEL = "breakwater:events"
+"""For notices of events alone: a busy process publishes four a second, and no worker needs them."""
+EVENTS = "events"
 LISTEN_SECONDS = 1.0
 """The length of one wait for a notice; below the client's time limit, which would take silence for a failure."""
 
@@ -23,7 +25,8 @@ LISTEN_SECONDS = 1.0
 class Notice:
     """The subject to look at: `about` is `cancelled`, with the job's internal key, `pauses` or so.
 
-    `imports` means that some are due, `configuration` that another was applied, `events` that some were committed.
+    `configuration` means that another was applied, `events` that some were committed; a kind's own word that a worker
+    without room left batches of it.
     """
 
     about: str
@@ -37,28 +40,32 @@ class Notice:
 
 async def publish(client: Client, notice: Notice) -> None:
     """Publish to all current listeners; raises BrokerError if Redis is unavailable."""
-    await client.publish(CHANNEL, notice.to_bytes())
+    await client.publish(_channel_of(notice.about), notice.to_bytes())
 
 
-async def listen(client: Client) -> AsyncGenerator[Notice, None]:
-    """Yield the notices published from now on; raises BrokerError when the connection breaks. Holds one connection.
+async def listen(client: Client, about: Collection[str]) -> AsyncGenerator[Notice, None]:
+    """Yield the notices about these subjects from now on; raises BrokerError when the connection breaks.
 
-    Notices of an unknown version or form are ignored, as are the probes of `health.py`.
+    Holds one connection. Notices of an unknown version or form are ignored, as are the probes of `health.py`.
     """
     async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
-        await pubsub.subscribe(CHANNEL)
+        await pubsub.subscribe(*{_channel_of(subject) for subject in about})
         while True:
             message: Any = await pubsub.get_message(timeout=LISTEN_SECONDS)
-            if message is not None and (notice := _notice(message["data"])):
+            if message is not None and (notice := _notice(message["data"], about)):
                 yield notice
 
 
-def _notice(data: bytes) -> Notice | None:
+def _channel_of(about: str) -> str:
+    return EVENTS_CHANNEL if about == EVENTS else CHANNEL
+
+
+def _notice(data: bytes, about: Collection[str]) -> Notice | None:
     try:
         notice = Notice(**orjson.loads(data))
     except (TypeError, orjson.JSONDecodeError):
         return None
-    is_known = notice.v == VERSION and notice.about in ABOUT
+    is_known = notice.v == VERSION and notice.about in about
     return notice if is_known and (notice.about != "cancelled" or _is_key(notice.job)) else None
 
 

@@ -12,6 +12,8 @@ from runtime.retrying import retry
 from worker.context import Context
 from worker.runner import Runner
 
+ABOUT = ("cancelled", "pauses", "configuration")
+"""What every worker listens for, besides the left batches of its kinds."""
 LOOK_SECONDS = 2.0
 RETRY_SECONDS = 0.5
 
@@ -51,15 +53,13 @@ class LeaseMonitor:
             )
 
     async def _listen(self) -> None:
-        async with aclosing(notices.listen(self._context.redis)) as received:
+        async with aclosing(notices.listen(self._context.redis, (*self._on_left, *ABOUT))) as received:
             async for notice in received:
                 match notice.about:
                     case about if about in self._on_left:
                         self._on_left[about]()
                     case "configuration":
                         self._on_configuration()
-                    case "events":
-                        pass
                     case _:
                         self._is_due.set()
                         self._on_notice()

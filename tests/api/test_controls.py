@@ -126,7 +126,7 @@ async def test_workers_are_notified_of_a_cancelled_job_and_of_the_room_that_it_l
         message = await channel.get_message(timeout=5)
         await post(reader, f"/jobs/{job.id}/cancel")
         assert await channel.get_message(timeout=0.01) is None
-    assert notices._notice(message["data"]) == notices.Notice("cancelled", job.job_no)
+    assert message["data"] == notices.Notice("cancelled", job.job_no).to_bytes()
     assert await announced_envelopes(announced) == [(job.job_no, 1, "manual")]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from api import event_feed
 from api.event_feed import EventSignal, follow_events
+from broker import notices
 from broker.envelopes import Client
 from db.engine import Engine, create_engine, in_transaction
 from db.events import BEFORE_ALL
@@ -16,6 +17,7 @@ from db.tenants import DEFAULT_TENANT_NO
 from tests.support.connections import database_connections
 from tests.support.job_seeds import WORKER_ID, Seeds, completed
 from tests.support.waiting import eventually_async
+from tests.support.workers import Fleet
 
 
 async def page(reader: httpx2.AsyncClient, **parameters: object) -> list[dict[str, object]]:
@@ -56,6 +58,21 @@ async def test_another_tenants_events_are_not_shown(reader: httpx2.AsyncClient, 
     assert [event["job_id"] for event in await page(reader)] == [own.id]
 
 
+async def test_workers_do_not_listen_for_events(fleet: Fleet, redis_client: Client) -> None:
+    async def listeners(channel: str) -> int:
+        [(_, count)] = await redis_client.pubsub_numsub(channel)
+        return count
+
+    before = {channel: await listeners(channel) for channel in (notices.CHANNEL, notices.EVENTS_CHANNEL)}
+    fleet.start()
+
+    async def is_listening() -> bool:
+        return await listeners(notices.CHANNEL) > before[notices.CHANNEL]
+
+    await eventually_async(is_listening, what="the worker listens for notices")
+    assert await listeners(notices.EVENTS_CHANNEL) == before[notices.EVENTS_CHANNEL]
+
+
 async def test_the_queue_names_the_session_that_holds_readers_back(
     reader: httpx2.AsyncClient, seeds: Seeds, database_url: str
 ) -> None:
@@ -79,7 +96,7 @@ async def signal(redis_client: Client) -> AsyncIterator[EventSignal]:
         listening = tasks.create_task(signal.listen())
 
         async def is_listening() -> bool:
-            return bool(await redis_client.pubsub_numsub("breakwater:notices") != [(b"breakwater:notices", 0)])
+            return bool(await redis_client.pubsub_numsub("breakwater:events") != [(b"breakwater:events", 0)])
 
         await eventually_async(is_listening)
         yield signal

@@ -15,12 +15,14 @@ from tests.support.connections import broker_client
 from tests.support.waiting import eventually_async
 
 PAUSES = Notice(about="pauses")
+ABOUT = ("pauses", "cancelled")
 
 
 @pytest.fixture(autouse=True)
 def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else's: other tests' processes listen on the same server."""
     monkeypatch.setattr(notices, "CHANNEL", f"test:{secrets.token_hex(4)}")
+    monkeypatch.setattr(notices, "EVENTS_CHANNEL", f"test:{secrets.token_hex(4)}")
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ async def listening(client: Client, *, listeners: int = 1) -> AsyncIterator[list
 
 
 async def _listen(client: Client, heard: list[Notice]) -> None:
-    async for notice in notices.listen(client):
+    async for notice in notices.listen(client, ABOUT):
         heard.append(notice)  # noqa: PERF401 - each is looked at when it comes
 
 
@@ -64,6 +66,38 @@ async def test_every_listener_gets_a_notice(client: Client) -> None:
         await notices.publish(client, Notice(about="cancelled", job=7))
         await counted(heard, 2)
         assert heard == [[PAUSES, Notice(about="cancelled", job=7)]] * 2
+
+
+async def test_events_have_a_channel_of_their_own(client: Client) -> None:
+    """Who listens for anything else isn't even woken by them."""
+    async with client.pubsub(ignore_subscribe_messages=True) as other, client.pubsub() as events:
+        await other.subscribe(notices.CHANNEL)
+        await events.subscribe(notices.EVENTS_CHANNEL)
+        await eventually_async(lambda: _listeners(client, 1), what="it listens")
+        for notice in (Notice(notices.EVENTS), PAUSES):
+            await notices.publish(client, notice)
+        received: Any = await eventually_async(lambda: other.get_message(timeout=1), what="a notice")
+        assert received["data"] == PAUSES.to_bytes()
+        assert [(await events.get_message(timeout=5))["type"] for _ in range(2)] == ["subscribe", "message"]
+
+
+async def test_a_listener_for_events_hears_of_nothing_else(client: Client) -> None:
+    heard: list[Notice] = []
+
+    async def listen() -> None:
+        async for notice in notices.listen(client, (notices.EVENTS,)):
+            heard.append(notice)  # noqa: PERF401 - as above
+
+    async def is_heard() -> bool:
+        for notice in (PAUSES, Notice(notices.EVENTS)):
+            await notices.publish(client, notice)
+        return bool(heard)
+
+    listening = asyncio.create_task(listen())
+    await eventually_async(is_heard, what="heard")
+    listening.cancel()
+    await asyncio.wait([listening])
+    assert set(heard) == {Notice(notices.EVENTS)}
 
 
 async def test_silence_is_no_failure(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,14 @@ from typing import Any
 
 from api.app import KINDS as API_KINDS
 from api.app import create_app
-from api.inference_kind import show
 from api.kinds import JobKind, Kinds
+from api.schemas.jobs import Job
 from cli.service import settings_of
 from db import cell_retrying, claiming, coordination, results
 from db.batches import Claim, Claimant, ClaimedBatch, Pools
 from db.coordination import JobPlan
-from db.engine import Connection, in_transaction
+from db.engine import Connection, Engine, in_transaction
+from db.jobs import JobRead
 from db.kinds import StoredKind, Unit
 from db.results import BatchReport, CompletedCell, EndedCell
 from db.specs import load_specs
@@ -35,11 +36,13 @@ from domain.spec import CellPlan, OnDuplicate
 from worker.__main__ import KINDS as WORKER_KINDS
 from worker.__main__ import main as run_worker
 from worker.context import Context
+from worker.left_work import publish_notice
 from worker.runner import Claiming, PlannedJobs, Runner, Task, Wakes, WorkerKind
 
 NAME = "digest"
 POOL = (NAME, "")
 ROOM_BATCHES = 4
+LEFT_NOTICE = "digests"
 
 # What a job of it is
 
@@ -163,6 +166,9 @@ class DigestRunner(Runner):
             connection, self.pools, claimant, cells=ROOM_BATCHES - len(self._batch_by_key)
         )
 
+    async def announce_left(self, _job_no: int, _batch_no: int) -> None:
+        await publish_notice(self._context, LEFT_NOTICE)
+
     async def take(self, claim: Claim) -> None:
         for batch in claim.batches:
             self._batch_by_key[batch.key] = batch
@@ -245,6 +251,11 @@ async def read(path: Path) -> bytes:
 
 # Where it is served
 
+
+async def show(_: Engine, job: JobRead, __: Registry) -> Job:
+    return Job.of(job, parts=())
+
+
 STORED = StoredKind(NAME, Unit.CELL, cell_retrying.retry, cell_retrying.preview_retry)
 API_KIND = JobKind(
     spec=SpecKind(NAME, normalize),
@@ -253,7 +264,7 @@ API_KIND = JobKind(
     body_examples={NAME: {"summary": "Two files", "value": {"kind": NAME, "files": ["a.csv", "b.csv"]}}},
     show=show,
 )
-WORKER_KIND = WorkerKind(STORED, DigestRunner)
+WORKER_KIND = WorkerKind(STORED, DigestRunner, left_notice=LEFT_NOTICE)
 
 
 def serve(role: str) -> None:
