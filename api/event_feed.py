@@ -11,7 +11,7 @@ from broker.envelopes import BrokerError, Client
 from broker.event_notices import EventNotices
 from db import events
 from db.engine import Engine
-from db.events import EventOfAll, EventPlace
+from db.events import EventOfAll, EventPlace, EventsRead
 from runtime.retrying import retry
 
 LOOK_SECONDS = 1.0
@@ -60,12 +60,12 @@ class EventSignal:
         woken.set()
 
 
-async def read_events(engine: Engine, tenant_no: int, place: EventPlace, *, limit: int) -> Sequence[EventOfAll]:
-    """Return the tenant's next events after `place`; log each session that was ended since it held events back."""
+async def read_events(engine: Engine, tenant_no: int, place: EventPlace, *, limit: int) -> EventsRead:
+    """Read the tenant's next events after `place`; log each session that was ended since it held events back."""
     found = await events.read_events_after(engine, tenant_no, place, limit=limit)
     for name in found.ended_sessions:
         log.warning("event_writer_ended", session=name, seconds=events.HOLD_SECONDS)
-    return found.events
+    return found
 
 
 async def follow_events(
@@ -74,10 +74,11 @@ async def follow_events(
     """Yield the tenant's events after `place` as they are committed, in groups, without an end."""
     while True:
         committed = signal.next()
-        if found := await read_events(engine, tenant_no, place, limit=PAGE):
-            place = found[-1].place
-            yield found
-        else:
+        found = await read_events(engine, tenant_no, place, limit=PAGE)
+        place = found.place
+        if found.events:
+            yield found.events
+        if not found.has_more:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await committed.wait()

@@ -1,10 +1,11 @@
 """Events, oldest first: those of a job by their numbers, those of all jobs in one order; and a job's submissions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import asyncpg
 from sqlmodel import col, select
 
 from db.engine import Connection, Engine, connect, statement
@@ -16,6 +17,8 @@ HOLD_SECONDS = 20.0
 """So long a transaction that stays open may hold back events that others committed; its session is ended then. An idle
 one is ended after 10 s anyway. The longest of ours moves all open jobs to another configuration: 2,000 took 0.75 s on a
 busy machine (2026-11-30); with 100,000 it was not tried."""
+SCANNED_EVENTS = 2_000
+"""So many events of all tenants are scanned for those of one, at most, at a look."""
 
 
 class EventPlace(NamedTuple):
@@ -43,9 +46,15 @@ class EventOfAll:
 
 @dataclass(frozen=True, slots=True)
 class EventsRead:
-    """The next events; and the names of sessions that were ended because they held back other events for too long."""
+    """The next events, and where reading goes on: behind all that was scanned, though nothing was found.
+
+    `has_more` if more events may be read at once; else it is worth waiting for the next commit. `ended_sessions` are
+    the names of sessions that were ended because they held back other events for too long.
+    """
 
     events: Sequence[EventOfAll]
+    place: EventPlace
+    has_more: bool
     ended_sessions: Sequence[str] = ()
 
 
@@ -102,17 +111,31 @@ async def list_events(engine: Engine, tenant_no: int, job_id: str, *, after: int
 async def read_events_after(engine: Engine, tenant_no: int, place: EventPlace, *, limit: int) -> EventsRead:
     """Return up to `limit` of the tenant's events of all jobs that come after `place`, in one order for every reader.
 
-    No event ever appears before one that was returned; of a job they come in the order of their numbers. What is
-    committed is returned once no open transaction can write an event that comes before it: after HOLD_SECONDS and a
-    look at the latest, unless that transaction is another user's, is prepared, or waits for a standby.
+    About SCANNED_EVENTS of other tenants are passed over at most. No event ever appears before one that was returned;
+    of a job they come in the order of their numbers. What is committed is returned once no open transaction can write
+    an event that comes before it: after HOLD_SECONDS and a look at the latest, unless that transaction is another
+    user's, is prepared, or waits for a standby.
     """
     async with connect(engine) as connection:
         # Two statements: the second must see all that was committed by the transactions that had ended by the first.
         [readable] = await connection.fetch(statement("find_readable_events"))
-        rows = await connection.fetch(statement("read_events"), tenant_no, *place, readable["position"], limit)
-        is_waiting = readable["are_held"] and len(rows) < limit
-        ended = await _end_late_writers(connection) if is_waiting else []
-    return EventsRead([_event_of_all(**row) for row in rows], ended)
+        found = await _scan(connection, tenant_no, place, readable["position"], limit=limit)
+        if readable["are_held"] and not found.has_more:
+            found = replace(found, ended_sessions=await _end_late_writers(connection))
+    return found
+
+
+async def _scan(connection: Connection, tenant_no: int, place: EventPlace, last: int, *, limit: int) -> EventsRead:
+    """Read on from `place` up to the position `last`; where all events are the tenant's, scan no more than are read."""
+    found: list[EventOfAll] = []
+    for scanned in (limit, SCANNED_EVENTS):
+        rows = await connection.fetch(statement("read_events"), tenant_no, *place, last, limit - len(found), scanned)
+        found += [_event_of_all(row) for row in rows if row["job_id"] is not None]
+        place = _place(rows[-1]) if rows else place
+        is_cut = bool(rows) and rows[-1]["scanned"] == scanned
+        if len(found) == limit or not is_cut:
+            break
+    return EventsRead(found, place, has_more=len(found) == limit or is_cut)
 
 
 async def find_event_holder(connection: Connection) -> EventHolder | None:
@@ -126,8 +149,12 @@ async def _end_late_writers(connection: Connection) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def _event_of_all(position: int, job_no: int, event_no: int, **shown: Any) -> EventOfAll:
-    return EventOfAll(EventPlace(position, job_no, event_no), **shown)
+def _place(row: asyncpg.Record) -> EventPlace:
+    return EventPlace(row["position"], row["job_no"], row["event_no"])
+
+
+def _event_of_all(row: asyncpg.Record) -> EventOfAll:
+    return EventOfAll(_place(row), row["job_id"], row["type"], row["at"], row["source"], row["data"])
 
 
 async def list_submissions(

@@ -18,7 +18,7 @@ from api.paging import (
     next_cursor,
 )
 from api.problems import problem_responses
-from api.schemas.events import Event, EventList, EventOfAll, EventOfAllList, SubmissionEntry, SubmissionList
+from api.schemas.events import Event, EventList, EventOfAllList, SubmissionEntry, SubmissionList
 from db.events import BEFORE_ALL, EventPlace, list_events, list_submissions
 from domain.errors import ParameterError, ParametersRejected
 
@@ -32,7 +32,8 @@ class AllEventsParameters(NoParameters):
     after: str | None = Field(
         default=None,
         max_length=LONGEST_CURSOR,
-        description="The `token` of the last item that was read; left out to begin with the oldest event.",
+        description="`next_token` of the last answer, or the `token` of the last item that was read; "
+        "left out to begin with the oldest event.",
     )
 
     @property
@@ -54,11 +55,12 @@ async def get_all_events(
     """Return the events after a token, oldest first, in one order for every reader.
 
     No event ever appears before one that was returned, and of a job they come in the order of their numbers: whoever
-    goes on from the last token misses none. Fewer items than `limit` are all that can be read yet; `GET /queue` says
-    under `events` if committed ones wait for a transaction that is still open.
+    goes on from `next_token` misses none. While `has_more` is true more may be read at once, though there may be no
+    items; else these are all that can be read yet. `GET /queue` says under `events` if committed ones wait for a
+    transaction that is still open.
     """
     found = await read_events(database, tenant, parameters.place, limit=parameters.limit)
-    return EventOfAllList(items=[EventOfAll.of(event) for event in found])
+    return EventOfAllList.of(found)
 
 
 @router.get("/jobs/{job_id}/events", summary="List a job's events", responses=problem_responses(404, 422))

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from api.paging import ALL_EVENTS, Listed, encode_key
 from db.events import EventOfAll as EventOfAllRead
-from db.events import EventRead, SubmissionRead
+from db.events import EventRead, EventsRead, SubmissionRead
 from domain.events import EVENT_TYPES_IN_WORDS
 
 
@@ -81,6 +81,20 @@ class EventOfAllList(BaseModel):
     """The next events of all jobs, in the one order that every reader sees."""
 
     items: list[EventOfAll]
+    next_token: str = Field(description="`after` of the next request, though there are no items.")
+    has_more: bool = Field(
+        description="Whether more may be read at once: an answer passes over a bounded number of other tenants' "
+        "events. If not, ask again a second later."
+    )
+
+    @classmethod
+    def of(cls, found: EventsRead) -> Self:
+        """Return the events as they are shown."""
+        return cls(
+            items=[EventOfAll.of(event) for event in found.events],
+            next_token=encode_key(ALL_EVENTS, found.place),
+            has_more=found.has_more,
+        )
 
 
 class EventList(Listed[Event]):

@@ -11,6 +11,7 @@ from api import event_feed
 from api.event_feed import EventSignal, follow_events
 from broker import notices
 from broker.envelopes import Client
+from db import events
 from db.engine import Engine, create_engine, in_transaction
 from db.events import BEFORE_ALL
 from db.tenants import DEFAULT_TENANT_NO
@@ -56,6 +57,48 @@ async def test_another_tenants_events_are_not_shown(reader: httpx2.AsyncClient, 
     own = await seeds.submit()
     await seeds.plan()
     assert [event["job_id"] for event in await page(reader)] == [own.id]
+
+
+async def another_tenants_events(seeds: Seeds, rows, *, count: int) -> None:
+    await rows.execute("INSERT INTO tenants (tenant_no, name) VALUES (2, 'another') ON CONFLICT DO NOTHING")
+    foreign = await seeds.submit(tenant_no=2)
+    for number in range(count):
+        await rows.execute("SELECT write_event($1, $2, 'progressed', 'a test', '{}')", foreign.job_no, 100 + number)
+
+
+async def test_an_answer_without_items_names_where_to_go_on(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind another tenant's events, of which one answer passes over a bounded number."""
+    monkeypatch.setattr(events, "SCANNED_EVENTS", 2)
+    await another_tenants_events(seeds, rows, count=9)
+    own = await seeds.submit()
+    await seeds.plan()
+    answers = [(await reader.get("/events", params={"limit": 1})).json()]
+    while answers[-1]["has_more"]:
+        answers.append((await reader.get("/events", params={"limit": 1, "after": answers[-1]["next_token"]})).json())
+    assert len({answer["next_token"] for answer in answers}) >= 4
+    assert answers[0]["items"] == []
+    assert [event["job_id"] for answer in answers for event in answer["items"]] == [own.id]
+    assert (await reader.get("/events", params={"after": answers[-1]["next_token"]})).json() == {
+        "items": [],
+        "next_token": answers[-1]["next_token"],
+        "has_more": False,
+    }
+
+
+async def test_a_follower_passes_over_another_tenants_events_without_waiting(
+    engine: Engine, seeds: Seeds, rows, redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "SCANNED_EVENTS", 2)
+    monkeypatch.setattr(event_feed, "PAGE", 1)
+    monkeypatch.setattr(event_feed, "LOOK_SECONDS", 3600)
+    await another_tenants_events(seeds, rows, count=9)
+    own = await seeds.submit()
+    await seeds.plan()
+    async with aclosing(follow_events(engine, EventSignal(redis_client), DEFAULT_TENANT_NO, BEFORE_ALL)) as following:
+        async with asyncio.timeout(10):
+            assert [event.job_id for event in await anext(following)] == [own.id]
 
 
 async def test_workers_do_not_listen_for_events(fleet: Fleet, redis_client: Client) -> None:

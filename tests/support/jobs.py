@@ -33,7 +33,9 @@ def job_body_of(cells: int, **members: Any) -> dict[str, Any]:
     return job_body(models=cells // questions, questions=questions, **members)
 
 
-async def store_jobs(connection: Connection, bodies: Iterable[Mapping[str, Any]]) -> list[int]:
+async def store_jobs(
+    connection: Connection, bodies: Iterable[Mapping[str, Any]], *, tenant_no: int = DEFAULT_TENANT_NO
+) -> list[int]:
     """Store these jobs as a POST would under the configuration in force; return their numbers.
 
     No envelope is published.
@@ -46,7 +48,7 @@ async def store_jobs(connection: Connection, bodies: Iterable[Mapping[str, Any]]
         normalized = normalize(given, registry)
         identity_nos = sorted(found.identity_nos[key] for key in normalized.wanted)
         jobs.append(_new_job(f"job-{time.time_ns():x}-{n}", normalized, found.number, identity_nos))
-    stored = await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, jobs)
+    stored = await submissions.insert_jobs(connection, tenant_no, jobs)
     return [stored[job.id] for job in jobs]
 
 
