@@ -151,7 +151,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             worker_no=registration.worker_no,
             event_signal=event_signal,
             in_force=in_force,
-            pauses=Pauses(engine, redis, in_force, refresh_seconds=settings.heartbeat_seconds),
+            pauses=Pauses(engine, redis, in_force, announcer, refresh_seconds=settings.heartbeat_seconds),
             submissions=Submissions(
                 engine,
                 settings,

@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 import structlog
+from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.actors import Because
+from api.actors import actor_name, read_because
 from api.idempotent_actions import Action, Reply
 from broker import notices
 from broker.envelopes import BrokerError, Client
@@ -25,6 +26,7 @@ from domain.errors import Overloaded
 from domain.identities import IdentityKind
 from runtime.databases import REMIND_SECONDS
 from runtime.retrying import retry
+from submissions.announcing import Announcer
 
 ABOUT = ("pauses", "configuration")
 START_SECONDS = 2.0
@@ -36,10 +38,13 @@ NOTICE_SECONDS = 1.0
 class Pauses:
     """Pauses and resumes, and keeps `in_force` up to date."""
 
-    def __init__(self, engine: Engine, redis: Client, in_force: InForceReader, *, refresh_seconds: float) -> None:
+    def __init__(
+        self, engine: Engine, redis: Client, in_force: InForceReader, announcer: Announcer, *, refresh_seconds: float
+    ) -> None:
         self._engine = engine
         self._redis = redis
         self._in_force = in_force
+        self._announcer = announcer
         self._refresh_seconds = refresh_seconds
         self._next_log_at = 0.0
         self._log = structlog.stdlib.get_logger()
@@ -78,19 +83,18 @@ class Pauses:
 
     async def set_pause(
         self,
+        request: Request,
         action: Action,
         target: Paused,
-        because: Because,
         *,
         is_paused: bool,
-        who: str,
         show: Callable[[Connection], Awaitable[BaseModel]],
-    ) -> tuple[Response, tuple[int, int] | None]:
+    ) -> Response:
         """Pause or resume a region or provider; without effect if it is in that state. `show` reads the answer.
 
-        Return the response, and (job_no, batch_no) of work to announce after a resume, or None.
-        Raises as `Action.perform`.
+        A resume has work announced that may start again. Raises as `read_because` and `Action.perform`.
         """
+        because, who = await read_because(request), actor_name(request)
         await self._in_force.read()  # enters missing pauses
 
         async def unit(connection: Connection) -> tuple[bool, BaseModel]:
@@ -99,13 +103,15 @@ class Pauses:
 
         result = await action.perform(because, unit, answer=lambda done: Reply(200, done[1]), seconds=QUICK_SECONDS)
         if result.effect is None:
-            return result.response, None
+            return result.response
         if result.effect[0]:
             event = f"{target.kind}_{'paused' if is_paused else 'resumed'}"
             self._log.info(event, **{target.kind.value: target.name}, who=who, reason=because.reason)
         await self._in_force.read()
         await self._notify()
-        return result.response, None if is_paused else await self._find_held(target)
+        if not is_paused and (held := await self._find_held(target)) is not None:
+            self._announcer.announce_batch(*held)
+        return result.response
 
     async def _notify(self) -> None:
         """Notify the other processes; a process that misses the notice reads at its next heartbeat."""

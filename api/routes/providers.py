@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.actors import BECAUSE, actor_name, read_because
+from api.actors import BECAUSE
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, Database, NoParameters, ServicesDep
 from api.idempotent_actions import Action
 from api.paging import PROVIDERS, PageParameters, link_next, next_cursor, placed
@@ -94,18 +94,12 @@ async def _set_pause(
     if name not in registry.serving_providers:
         allowed = [cut(provider) for provider in registry.serving_providers]
         raise NotFound(f"There is no such provider; give one of {', '.join(allowed)}.", allowed=allowed)
-    because = await read_because(request)
     target = Paused(Kind.PROVIDER, name)
 
     async def show(connection: Connection) -> Provider:
         return (await _show(services, connection, [name], await read_pauses(connection), registry))[0]
 
-    response, held = await services.pauses.set_pause(
-        action, target, because, is_paused=is_paused, who=actor_name(request), show=show
-    )
-    if held is not None:
-        services.announcer.announce_batch(*held)
-    return response
+    return await services.pauses.set_pause(request, action, target, is_paused=is_paused, show=show)
 
 
 async def _show(

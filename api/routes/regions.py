@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.actors import BECAUSE, actor_name, read_because
+from api.actors import BECAUSE
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, NoParameters, ServicesDep
 from api.idempotent_actions import Action
 from api.paging import REGIONS, PageParameters, link_next, next_cursor, placed
@@ -88,18 +88,12 @@ async def resume_region(
 async def _set_pause(
     request: Request, action: Action, region: KnownRegion, services: Services, *, is_paused: bool
 ) -> Response:
-    because = await read_because(request)
     target = Paused(Kind.REGION, region.name)
 
     async def show(connection: Connection) -> Region:
         return Region.of(region, (await read_pauses(connection))[target])
 
-    response, held = await services.pauses.set_pause(
-        action, target, because, is_paused=is_paused, who=actor_name(request), show=show
-    )
-    if held is not None:
-        services.announcer.announce_batch(*held)
-    return response
+    return await services.pauses.set_pause(request, action, target, is_paused=is_paused, show=show)
 
 
 def _find(spelling: str, registry: Registry) -> KnownRegion:

@@ -74,7 +74,7 @@ def _services(
         worker_no=worker_no,
         event_signal=EventSignal(redis),
         in_force=in_force,
-        pauses=Pauses(engine, redis, in_force, refresh_seconds=5),
+        pauses=Pauses(engine, redis, in_force, announcer, refresh_seconds=5),
         submissions=Submissions(engine, settings, in_force, worker_no=worker_no, on_created=announcer.announce),
         announcer=announcer,
         action_permits=asyncio.Semaphore(AT_ONCE),
