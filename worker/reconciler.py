@@ -126,11 +126,9 @@ class Reconciler:
         owing = [Envelope(job=job, batch=batch, source="fallback", enqueued_at=now) for job, batch in owed]
         await envelopes.publish(self._context.redis, owing)
 
-        async def count(connection: Connection) -> int:
-            await self._count(connection, "unannounced", len(owing))
-            return len(owing)
-
-        self._log("unannounced", await self._as_leader(count))
+        # Not as the leader: they are published, whoever leads by now.
+        await in_transaction(self._context.engine, lambda c: self._count(c, "unannounced", len(owing)))
+        self._log("unannounced", len(owing))
 
     async def _fold(self) -> None:
         """Sum up stopped processes; every worker may do so, since their rows are locked."""

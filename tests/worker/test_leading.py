@@ -11,13 +11,18 @@ import pytest
 from db.engine import Connection
 from tests.support.connections import database_connections
 from tests.support.engines import OwnEngines
-from tests.support.outcomes import counter_total
+from tests.support.jobs import job_body, store_jobs
+from tests.support.outcomes import all_ended, counter_total
 from tests.support.waiting import eventually_async
 from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3}
 LEADER = "SELECT w.id FROM leaders AS l JOIN workers AS w USING (worker_no) WHERE l.lease_until > now()"
 IDLE = "SELECT worked_at < now() - interval '900 ms' FROM leaders"
+AGE = "UPDATE jobs SET created_at = now() - interval '1 minute', queued_at = now() - interval '1 minute'"
+LOOKS_FOR_OWED = """
+SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '-- List what has been due%'
+"""
 STEAL = "UPDATE leaders SET worker_no = -1, fence = fence + 1, lease_until = now() + interval '1 hour'"
 
 
@@ -69,6 +74,35 @@ async def test_a_worker_that_others_followed_while_it_stood_still_writes_nothing
             assert await connection.fetchrow("SELECT * FROM leaders") == taken
             assert await counter_total(connection, "breakwater_duplicates_prevented", layer="leadership") == 1
             assert worker.is_alive
+    finally:
+        fleet.close()
+
+
+async def test_what_a_leader_published_is_counted_though_another_leads_by_then(
+    own_engines: OwnEngines, tmp_path: Path
+) -> None:
+    """It finds the lost job as the leader; another takes over while it waits for Redis to take the envelope."""
+    fleet = Fleet(own_engines.database_url, own_engines.redis_url, tmp_path, QUICK)
+    try:
+        async with database_connections(own_engines.database_url, 2) as (connection, holder):
+            await store_jobs(connection, [job_body()])
+            await connection.execute(AGE)
+            holding = holder.transaction()
+            await holding.start()
+            await holder.execute("SELECT FROM jobs FOR UPDATE")  # so that no worker plans it
+            await holder.execute("LOCK TABLE job_limits IN ACCESS EXCLUSIVE MODE")
+            fleet.start()
+            await eventually_async(lambda: connection.fetchval(LOOKS_FOR_OWED), what="the leader looks for owed work")
+            with standing_still(own_engines):
+                await holding.rollback()
+                await connection.execute(STEAL)  # after the leader's transaction, which has locked the row
+
+            async def is_counted() -> bool:
+                return await counter_total(connection, "breakwater_reconciled", reason="unannounced") == 1
+
+            await eventually_async(is_counted, what="the announcement is counted")
+            assert await connection.fetchval("SELECT worker_no FROM leaders") == -1
+            await all_ended(connection)
     finally:
         fleet.close()
 
