@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncpg import IntegrityConstraintViolationError
 
@@ -12,6 +12,9 @@ from domain.plan import PlannedBatch
 from domain.spec import INFERENCE
 
 BIGGEST = 2**62
+OVERDUE_AT_ONCE = 500
+MOST_EXAMINED = 10_000
+"""Queued jobs whose queue timeouts are looked at together."""
 UNRELEASED, READY, CLAIMED = 0, 1, 2
 
 
@@ -57,6 +60,14 @@ class JobPlan:
     queue_timeout_seconds: float | None = None
 
 
+class OverdueJob(NamedTuple):
+    """A queued job that this transaction has locked, and that has waited past its queue timeout."""
+
+    job_no: int
+    id: str
+    waited_seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """The state of an envelope's job: whether it still waits to be planned, and whether this is its first delivery."""
@@ -90,6 +101,15 @@ async def lock_queued_jobs(
     if not rows and await current_no(connection) != configuration_no:
         raise ConfigurationChanged
     return [QueuedJob(*row) for row in rows]
+
+
+async def lock_overdue_jobs(connection: Connection) -> list[OverdueJob]:
+    """Lock a page of the queued jobs that have waited past their queue timeout.
+
+    Jobs that a worker is planning are passed over, and jobs behind the next `MOST_EXAMINED`.
+    """
+    rows = await connection.fetch(statement("lock_overdue_jobs"), OVERDUE_AT_ONCE, MOST_EXAMINED)
+    return [OverdueJob(*row) for row in rows]
 
 
 async def insert_plans(

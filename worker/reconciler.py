@@ -15,10 +15,12 @@ from db.counters import increment
 from db.engine import IDLE_SECONDS, UNAVAILABLE, Connection, Result, in_transaction
 from db.leadership import RECONCILING, Leadership
 from db.stalled import end_stalled_sessions
+from domain.outcome import QUEUE_TIMEOUT
 from runtime.metrics import DUPLICATES_PREVENTED, RECONCILED
 from worker.consumer import Consumer
 from worker.context import Context
 from worker.folding import fold_stopped_processes
+from worker.overdue_jobs import SOURCE, end_overdue_jobs
 
 BOUND_SECONDS = 1.0
 """How long an envelope may take from the commit to the stream before its work counts as unannounced."""
@@ -44,6 +46,7 @@ class Reconciler:
                 self._end_stalled_sessions,
                 self._lead,
                 self._repair,
+                self._end_overdue_jobs,
                 self._take_over,
                 self._announce_owed_work,
                 self._fold,
@@ -98,6 +101,15 @@ class Reconciler:
             return count
 
         self._log(reason, await self._as_leader(unit))
+
+    async def _end_overdue_jobs(self) -> None:
+        """End jobs that waited too long for a worker with room to plan them."""
+        worker_no = self._context.worker_no
+        while ended := await self._as_leader(lambda c: end_overdue_jobs(c, worker_no)):
+            for job_id, detail in ended.items():
+                self._context.log.error(
+                    "job_not_coordinated", job_id=job_id, source=SOURCE, code=QUEUE_TIMEOUT, detail=detail
+                )
 
     async def _take_over(self) -> None:
         """Answer envelopes that a dead worker had taken."""

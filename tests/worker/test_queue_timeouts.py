@@ -2,7 +2,7 @@
 
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, store_jobs
-from tests.support.outcomes import all_ended, assert_audit, attempts, statuses
+from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, statuses
 from tests.support.provider_server import ProviderServer, answer, held
 from tests.support.waiting import eventually, eventually_async
 from tests.support.workers import Fleet
@@ -12,17 +12,15 @@ IMPATIENT = {"queue_timeout_seconds": 0.5}
 
 
 async def test_cells_that_never_began_in_time_fail_while_others_run_on(fleet: Fleet, connection) -> None:
-    """The timer alone ends them: the reconciler comes after a minute, and the only slot is taken for longer."""
+    """The timer alone ends them: the reconciler comes after a minute, and the only slot is taken for longer.
+
+    Both jobs are planned together and the smaller one begins: a worker whose slots are taken plans no more.
+    """
     seconds, call_seconds = 3, 6
     fleet.start(ECHO_DELAY_SECONDS=call_seconds, WORKER_CONCURRENCY=1, **SLOW_RECONCILER)
-    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=1)]))
-
-    async def is_called() -> bool:
-        return bool(await connection.fetchval("SELECT count(*) FROM batches WHERE slots > 0"))
-
-    await eventually_async(is_called, what="the slot is taken")
-    (impatient,) = await store_jobs(connection, [job_body(questions=3, policy={"queue_timeout_seconds": seconds})])
-    await publish_envelopes(fleet.redis_url, [impatient])
+    bodies = [job_body(questions=1), job_body(questions=3, policy={"queue_timeout_seconds": seconds})]
+    patient, impatient = await store_jobs(connection, bodies)
+    await publish_envelopes(fleet.redis_url, [patient, impatient])
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 1, ("failed", 0): 3}
     assert await statuses(connection) == {"completed": 1, "failed": 1}
@@ -47,6 +45,35 @@ async def test_a_job_that_was_not_planned_in_time_fails_as_a_job(fleet: Fleet, c
     rows = await connection.fetch("SELECT job_no, status, error_code FROM jobs ORDER BY job_no")
     assert [tuple(row) for row in rows] == [(patient, "completed", None), (impatient, "failed", "queue_timeout")]
     assert await connection.fetchval("SELECT count(*) FROM executions WHERE job_no = $1", impatient) == 0
+    await assert_audit(connection)
+
+
+async def test_a_job_that_no_worker_has_room_to_plan_fails_in_time(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
+    """The only slot is held until the job has failed, so the worker plans nothing meanwhile."""
+    provider.behave = held(answer())
+    config = fleet.folder / "config.toml"
+    config.write_text(provider.config())
+    fleet.start(CONFIG=config, WORKER_CONCURRENCY=1, RECONCILE_SECONDS=0.2)
+    (blocking,) = await store_jobs(connection, [job_body()])
+    await publish_envelopes(fleet.redis_url, [blocking])
+    eventually(lambda: provider.in_flight == 1, what="the only slot is taken")
+    impatient, patient = await store_jobs(connection, [job_body(questions=3, policy=IMPATIENT), job_body(name="other")])
+
+    async def has_failed() -> bool:
+        return await connection.fetchval("SELECT error_code FROM jobs WHERE job_no = $1", impatient) == "queue_timeout"
+
+    await eventually_async(has_failed, what="it has failed though no worker has room")
+    assert (provider.in_flight, len(provider.calls)) == (1, 1)
+    assert await connection.fetchval("SELECT count(*) FROM executions WHERE job_no = $1", impatient) == 0
+    provider.release()
+    await all_ended(connection)
+    assert await statuses(connection) == {"completed": 2, "failed": 1}
+    triggers = await connection.fetch("SELECT source, outcome FROM triggers WHERE job_no = $1", impatient)
+    assert [tuple(row) for row in triggers] == [("initial", "failed")]
+    assert await counter_total(connection, "breakwater_coordination", source="initial", outcome="failed") == 1
+    assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", patient) == "completed"
     await assert_audit(connection)
 
 

@@ -18,6 +18,7 @@ from domain.plan import PlannedBatch, plan
 from domain.spec import JobSpec
 from runtime.metrics import COORDINATION_SECONDS
 from worker.context import Context
+from worker.overdue_jobs import overdue_detail
 from worker.providers.configured import Serving
 from worker.trigger_counters import trigger_increments
 
@@ -144,8 +145,9 @@ class Coordinator:
             planned.failures.append((job.job_no, source or "initial", *_reason(error)))
             return
         if spec.policy.queue_timeout_seconds is not None and job.waited_seconds > spec.policy.queue_timeout_seconds:
-            detail = f"It waited {job.waited_seconds:.1f} s, past its queue_timeout_seconds, and nothing of it began."
-            planned.failures.append((job.job_no, source or "initial", QUEUE_TIMEOUT, detail))
+            planned.failures.append(
+                (job.job_no, source or "initial", QUEUE_TIMEOUT, overdue_detail(job.waited_seconds))
+            )
             return
         instant = [] if job.has_backlog else [batch for batch in batches if batch.pool in serving.instant]
         claimed = _claimable(instant, room - planned.claimed_cells)
