@@ -74,7 +74,7 @@ class Runner(ABC):
         """Plan waiting jobs now or soon; `sources` holds the trigger of each job with an envelope."""
 
     def look(self) -> None:
-        """Note that a job may wait that `plan` doesn't plan itself, or that may begin after another job's end."""
+        """Note that a job may wait that `plan` doesn't plan itself, or that may begin, or that more is served."""
         return
 
     # Claiming

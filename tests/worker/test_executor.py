@@ -13,10 +13,12 @@ from runtime.metrics import Histograms
 from tests.support.configurations import REGISTRY
 from tests.support.jobs import job_body
 from worker.inference.executor import Executor
+from worker.inference.runner import InferenceRunner
 from worker.inference.runs_in_hand import INSTANT_CELLS
 from worker.inference.start_log import StartLog
 from worker.inference.writer import Writer
 from worker.providers.protocol import Call
+from worker.runner import Wakes
 
 CELLS = 3
 CALLS = 10
@@ -48,16 +50,22 @@ class HeldProvider:
         return None
 
 
-def executor_of(provider: HeldProvider) -> Executor:
-    pools = {("p", "us-east"): [1]}
-    serving = SimpleNamespace(called=pools, instant=pools, identity_by_pool={("p", "us-east"): 1})
-    context: Any = SimpleNamespace(
-        serving=serving,
+POOLS = {("p", "us-east"): [1]}
+
+
+def context_of(provider: HeldProvider) -> Any:
+    return SimpleNamespace(
+        engine=None,
+        serving=SimpleNamespace(called=POOLS, instant=POOLS, identity_by_pool={("p", "us-east"): 1}),
         concurrency=CALLS,
         histograms=Histograms(),
         log=structlog.stdlib.get_logger(),
         provider_of=lambda _: provider,
     )
+
+
+def executor_of(provider: HeldProvider) -> Executor:
+    context = context_of(provider)
     return Executor(context, Writer(context, lambda _: None, lambda _: None), StartLog(context))
 
 
@@ -139,3 +147,19 @@ async def test_a_batch_that_is_lost_before_it_begins_makes_no_call() -> None:
         assert provider.job_nos == {2}
         running.cancel()
     assert executor.in_hand.room_for_cells == INSTANT_CELLS
+
+
+async def test_under_a_configuration_that_serves_a_provider_again_there_is_room_again() -> None:
+    """The last batch ended while none was served; the worker reads no envelopes until there is room."""
+    context = context_of(HeldProvider())
+    runner = InferenceRunner(context, Wakes(all_kinds=lambda: None, own_kind=lambda: None))
+    held = batch(permits=CELLS)
+    runner._executor.start([held], {held.job_no: normalize(job_body(questions=CELLS), REGISTRY).spec})
+    context.serving.called = context.serving.instant = {}
+    runner.release(held)
+    assert not runner.has_room
+    context.serving.called = POOLS
+    runner.look()
+    assert runner.has_room
+    async with asyncio.timeout(5):
+        await runner.room_to_plan()

@@ -61,6 +61,10 @@ class InferenceRunner(Runner):
             self._wakes.all_kinds()
         return PlannedJobs(frozenset(planned.job_nos), planned.has_more)
 
+    def look(self) -> None:
+        """Look for room anew: another configuration may serve what there is room for."""
+        self._executor.in_hand.update_room()
+
     @property
     def pools(self) -> Pools:
         """The providers' pools."""

@@ -71,7 +71,7 @@ class RunsInHand:
             self.update_room()
 
     def update_room(self) -> None:
-        """Update the events; call this after each change of permits."""
+        """Update the events; call this after each change of permits or configuration."""
         if self._run_by_lease:
             self.is_empty.clear()
         else:
