@@ -1,8 +1,7 @@
 """How every run of the tests is set up. Fixtures that more than one folder uses are plugins of `tests/support`."""
 
 import warnings
-from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 
 import pytest
 import structlog
@@ -34,6 +33,7 @@ pytest_plugins = [
     "tests.support.erp_source",
     "tests.support.mariadb",
     "tests.support.provider_server",
+    "tests.support.repeated_ids",
     "tests.support.service",
     "tests.support.workers",
 ]
@@ -61,16 +61,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(
         key=lambda item: -1 if item.get_closest_marker("alone") else order.get(item.path.parent.name, len(order))
     )
-    if not hasattr(config, "workerinput"):  # which gets this from the process that shares out the tests
-        _refuse_repeated(item.nodeid for item in items)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
-    _refuse_repeated(ids)
-
-
-def _refuse_repeated(node_ids: Iterable[str]) -> None:
-    """Refuse tests of the same id: when several processes share the tests, only one of them would run."""
-    if repeated := [node_id for node_id, count in Counter(node_ids).items() if count > 1]:
-        pytest.exit(f"Several tests have the same id: {', '.join(repeated)}", pytest.ExitCode.USAGE_ERROR)

@@ -3,6 +3,7 @@ fixtures and functions through modules that hold no tests.
 """
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,13 +15,27 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+PLUGIN = "tests.support.repeated_ids"
+
+
 @pytest.mark.parametrize("processes", [0, 2])
-def test_tests_of_the_same_id_are_refused(processes: int) -> None:
-    twice = ["--keep-duplicates", "tests/runtime/test_tasks.py", "tests/runtime/test_tasks.py"]
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--dist", "loadfile", "--numprocesses"]
-    run = subprocess.run([*command, str(processes), *twice], capture_output=True, text=True, timeout=60, check=False)
+def test_tests_of_the_same_id_are_refused(processes: int, tmp_path: Path) -> None:
+    """With the plugin alone: what else the tests import takes each process seconds, on a loaded machine a minute."""
+    (tmp_path / "test_twice.py").write_text("def test_this():\n    pass\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]")
+    options = ["-p", "no:cacheprovider", "-p", PLUGIN, "--dist", "loadfile", "--numprocesses", str(processes)]
+    twice = ["--keep-duplicates", "test_twice.py", "test_twice.py"]
+    command = [sys.executable, "-m", "pytest", *options, *twice]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    run = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert run.returncode == pytest.ExitCode.USAGE_ERROR, run.stdout
-    assert "Several tests have the same id: tests/runtime/test_tasks.py::test_" in run.stdout
+    assert "Several tests have the same id: test_twice.py::test_this" in run.stdout
+
+
+def test_this_run_refuses_them(pytestconfig: pytest.Config) -> None:
+    assert pytestconfig.pluginmanager.has_plugin(PLUGIN)
 
 
 def test_no_module_of_tests_is_imported() -> None:
