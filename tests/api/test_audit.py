@@ -67,7 +67,7 @@ async def test_calls_of_other_providers_than_echo_are_external(reader: httpx2.As
     assert (await audit(reader, echoed.id))["external_calls"] == 0
 
 
-async def test_a_call_counts_once_whatever_a_person_does_afterwards(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_a_call_counts_once_despite_later_actions_of_people(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     seeds.batch_cells = 1
     job = await seeds.submit(questions=["One?", "Two?"])
     await seeds.plan()
@@ -87,7 +87,7 @@ async def test_a_call_counts_once_whatever_a_person_does_afterwards(reader: http
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_every_call_counts_once_whatever_became_of_its_cell(
+async def test_every_call_counts_once_for_any_end_of_its_cell(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, seed: int
 ) -> None:
     lives = await random_histories(seeds, rows, seed)
@@ -179,7 +179,7 @@ async def test_a_window_sums_up_its_jobs(reader: httpx2.AsyncClient, seeds: Seed
     assert sum(item["terminal"] for item in listed) == 2
 
 
-async def test_a_window_holds_what_was_created_in_it(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_a_window_holds_the_jobs_created_in_it(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     old, new = await seeds.submit(), await seeds.submit()
     await rows.execute("UPDATE jobs SET created_at = now() - interval '2 days' WHERE job_no = $1", old.job_no)
     recent = (await reader.get("/audit")).json()

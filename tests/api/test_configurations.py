@@ -49,7 +49,7 @@ async def test_while_simulating_each_model_says_that_no_provider_is_asked(client
     ]
 
 
-async def test_a_post_is_understood_under_the_configuration_in_force_whatever_this_api_had_read(
+async def test_a_post_is_normalized_under_the_configuration_in_force_even_if_this_api_had_read_an_older_one(
     own_client: Client, database_url: str
 ) -> None:
     """No notice comes and no heartbeat: the insert itself finds another number, and the body is read again."""
@@ -70,7 +70,7 @@ async def test_a_post_is_understood_under_the_configuration_in_force_whatever_th
     assert [row["outcome"] for row in await own_client.ledger(refused)] == ["rejected"]
 
 
-async def test_what_echo_completed_a_moment_ago_is_no_answer_once_a_provider_is_configured(
+async def test_a_recent_echo_job_is_not_joined_once_a_provider_is_configured(
     own_client: Client, database_url: str
 ) -> None:
     body = unique()
@@ -138,9 +138,7 @@ async def test_nothing_is_stored_while_a_configuration_is_applied_and_then_only_
         await transaction.store([submission], lock_timeout="2s", waits={})
 
 
-async def test_what_another_address_answered_a_moment_ago_is_not_joined_but_named(
-    own_client: Client, database_url: str
-) -> None:
+async def test_a_recent_job_of_another_address_is_named_but_not_joined(own_client: Client, database_url: str) -> None:
     """A simulation that just ended is no answer to a spec that is sent again once a provider is configured."""
     body = unique()
     simulated = (await own_client.post(body)).json()["job"]
@@ -154,7 +152,7 @@ async def test_what_another_address_answered_a_moment_ago_is_not_joined_but_name
     assert (joined["outcome"], joined["job"]["id"]) == ("joined", anew["job"]["id"])
 
 
-async def test_what_another_version_applied_stops_new_jobs_until_this_one_applies_its_own_and_ends_no_api(
+async def test_a_configuration_of_another_version_stops_new_jobs_until_it_is_replaced_and_ends_no_api(
     start_api: Callable[..., Process], redis_client: Redis, database_url: str, redis_url: str
 ) -> None:
     api = start_api(database_url, redis_url)
@@ -178,7 +176,7 @@ async def test_what_another_version_applied_stops_new_jobs_until_this_one_applie
         assert (await client.post(unique())).status_code == 202
 
 
-async def test_without_providers_models_are_refused_with_what_to_do_and_imports_are_taken(
+async def test_without_providers_models_are_refused_with_the_remedy_and_imports_are_accepted(
     own_client: Client, database_url: str, tmp_path: Path
 ) -> None:
     commit_at(database_url, content_of({"imports": {"root": str(tmp_path)}}))
@@ -210,7 +208,7 @@ async def test_the_examples_run_under_any_configuration_with_a_default_provider(
     assert {model["provider"] for model in answer.json()["spec"]["models"]} == {"chat"}
 
 
-async def test_a_held_job_says_since_when_and_why_and_what_to_do(
+async def test_a_held_job_shows_since_when_the_reason_and_the_remedy(
     reader: httpx2.AsyncClient, seeds: Seeds, engine: Engine, rows: Any
 ) -> None:
     job = await seeds.submit()
@@ -230,7 +228,7 @@ async def test_a_held_job_says_since_when_and_why_and_what_to_do(
     assert (await reader.get(f"/jobs/{planned.id}")).json()["held"] is None
 
 
-async def test_a_job_from_before_that_asks_for_what_the_first_configuration_lacks_is_held_since_that(
+async def test_a_job_from_before_any_configuration_is_held_since_the_first_that_lacks_its_identities(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
 ) -> None:
     job = await seeds.submit()
@@ -244,7 +242,7 @@ async def test_a_job_from_before_that_asks_for_what_the_first_configuration_lack
     assert datetime.fromisoformat(held["since"]) == first
 
 
-async def test_what_echo_answered_is_simulated_in_cells_jobs_and_the_audit(
+async def test_cells_answered_by_echo_are_simulated_in_executions_jobs_and_the_audit(
     reader: httpx2.AsyncClient, seeds: Seeds
 ) -> None:
     job = await seeds.submit(questions=["One?", "Two?"])
@@ -275,7 +273,7 @@ async def test_a_provider_that_calls_itself_echo_is_no_simulation(
     assert (audit["simulated"], audit["external_calls"], audit["holds"]) == (0, 1, True)
 
 
-async def test_what_ran_before_there_was_a_configuration_is_counted_apart(
+async def test_tries_from_before_any_configuration_are_counted_separately(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
 ) -> None:
     job = await seeds.submit(questions=["One?", "Two?"])

@@ -89,7 +89,7 @@ def test_every_answer_is_as_described(case: "Case[Any]", service: Process) -> No
 
 @contract.include(path_regex=r"\{").exclude(path_regex="^/datasets").parametrize()
 @bounded
-def test_every_answer_about_what_there_is_is_as_described(
+def test_every_answer_about_resources_matches_its_description(
     case: "Case[Any]", service: Process, finished: Mapping[str, Any]
 ) -> None:
     noun = case.path.split("/")[1]

@@ -87,7 +87,7 @@ def announced(reader: httpx2.AsyncClient, announcing: None, redis_client: Client
 # Cancel
 
 
-async def test_cancelling_ends_what_is_open_once(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_cancelling_ends_open_work_once(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     job = await seeds.submit(questions=TWO)
     await seeds.plan()
     await seeds.claim()
@@ -144,7 +144,7 @@ async def test_without_redis_everything_is_done_all_the_same(engine: Engine, see
 # Retry
 
 
-async def test_a_retry_says_what_it_did_and_what_it_left(reader, seeds: Seeds, announced: Client) -> None:
+async def test_a_retry_counts_retried_and_unchanged_cells(reader, seeds: Seeds, announced: Client) -> None:
     job = await ended(seeds, regions=["US", "EU"])
     assert await post(reader, f"/jobs/{job.id}/retry", {"region": "EUROPE", "reason": "it is back"}) == {
         "id": job.id,
@@ -245,7 +245,7 @@ async def test_another_resolution_is_a_conflict(reader, seeds: Seeds, body: Any)
     assert await shown(reader, f"/executions/{cell}") == before
 
 
-async def test_what_is_not_unknown_is_a_conflict(reader, seeds: Seeds) -> None:
+async def test_resolving_an_execution_that_is_not_unknown_is_a_conflict(reader, seeds: Seeds) -> None:
     job = await ended(seeds, completed)
     problem = await post(reader, f"/executions/{job.job_no}-0-0-0/resolve", {"status": "failed"}, status=409)
     assert (problem["code"], problem["execution_status"]) == ("execution_not_unknown", "completed")
@@ -335,7 +335,7 @@ async def test_open_dead_letters_are_a_gauge(reader, seeds: Seeds) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in ACTIONS if "resolve" not in path])
-async def test_what_does_not_exist_is_a_404(reader, path: str) -> None:
+async def test_an_action_on_an_unknown_id_is_a_404(reader, path: str) -> None:
     assert (await post(reader, path.format(job="absent", cell="9-0-0-0"), status=404))["code"] == "not_found"
 
 

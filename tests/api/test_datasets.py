@@ -67,7 +67,7 @@ async def test_rows_without_a_record_type_name_those_that_there_are(
     assert "type-0" in error["detail"]
 
 
-async def test_what_no_dataset_can_be_called_is_refused(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_an_impossible_name_of_a_dataset_is_refused(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     for path, status in (
         ("/datasets/nothing/records", 404),
         ("/datasets/nothing/records?record_type=a", 404),

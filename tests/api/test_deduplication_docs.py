@@ -40,7 +40,7 @@ def printed(service: Process, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 
 @pytest.mark.parametrize("number", range(len(examples())))
-def test_an_example_answers_what_is_shown(printed: list[str], number: int) -> None:
+def test_an_example_gives_the_shown_answer(printed: list[str], number: int) -> None:
     commands, shown = examples()[number]
     assert_holds(json.loads(printed[number]), shown, commands)
 

@@ -24,7 +24,7 @@ def answered(operation: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_route_says_what_it_does(name: str) -> None:
+def test_every_route_has_a_description(name: str) -> None:
     assert OPERATIONS[name]["summary"]
     assert OPERATIONS[name]["description"]
     assert OPERATIONS[name]["tags"]

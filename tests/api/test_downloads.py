@@ -74,7 +74,7 @@ def flattened(item: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.parametrize(
     "query", ["", "status=completed", "status=running", "region=EU&model=b", "question=q-none", "model=a&status=failed"]
 )
-async def test_a_file_holds_what_the_list_holds(reader: httpx2.AsyncClient, seeds: Seeds, query: str) -> None:
+async def test_a_file_holds_the_items_of_the_list(reader: httpx2.AsyncClient, seeds: Seeds, query: str) -> None:
     path = f"/jobs/{(await mixed(seeds)).id}/executions?{query}"
     items = await every_item(reader, path, limit=3)
     lines = (await download(reader, path)).text.splitlines()
@@ -157,7 +157,7 @@ async def test_a_file_has_no_pages(reader: httpx2.AsyncClient, seeds: Seeds, med
 
 
 @pytest.mark.parametrize("media_type", KINDS)
-async def test_what_a_list_refuses_a_file_refuses(
+async def test_a_file_refuses_the_same_parameters_as_a_list(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, media_type: str
 ) -> None:
     path = f"/jobs/{(await seeds.submit()).id}/executions"

@@ -135,7 +135,7 @@ async def test_members_stand_beside_the_standard_ones(client: httpx2.AsyncClient
     assert (document["job"], document["differences"]) == ({"id": "a"}, ["/name"])
 
 
-async def test_reasons_keep_what_helps_to_mend_them(client: httpx2.AsyncClient) -> None:
+async def test_reasons_keep_the_members_that_help_to_fix_them(client: httpx2.AsyncClient) -> None:
     [reason] = problem(await client.get("/raise/spec"))["errors"]
     assert reason == {"pointer": "/models", "code": "models_missing", "detail": "Name a model.", "allowed": ["a"]}
 
@@ -156,7 +156,7 @@ async def test_a_body_that_can_not_be_read_is_at_fault_as_a_whole(client: httpx2
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("overloaded", "7"), ("in-flight", "1"), ("away", "1")])
-async def test_what_passes_says_when_to_come_back(client: httpx2.AsyncClient, name: str, seconds: str) -> None:
+async def test_a_temporary_error_carries_retry_after(client: httpx2.AsyncClient, name: str, seconds: str) -> None:
     assert (await client.get(f"/raise/{name}")).headers["Retry-After"] == seconds
 
 
@@ -233,7 +233,7 @@ async def test_head_answers_as_get_does_without_a_body(client: httpx2.AsyncClien
     assert {**head.headers, **ids} == {**get.headers, **ids}
 
 
-async def test_whatever_answers_in_plain_text_becomes_a_problem(client: httpx2.AsyncClient) -> None:
+async def test_an_error_in_plain_text_becomes_a_problem(client: httpx2.AsyncClient) -> None:
     answer = await client.get("/plain")
     assert (answer.status_code, problem(answer)["code"]) == (418, "i'm_a_teapot")
 

@@ -34,7 +34,7 @@ async def planned(seeds: Seeds) -> Seeded:
 
 
 @pytest.mark.parametrize("part", POLLED)
-async def test_what_is_unchanged_is_not_sent_again(reader: httpx2.AsyncClient, seeds: Seeds, part: str) -> None:
+async def test_an_unchanged_answer_is_not_sent_again(reader: httpx2.AsyncClient, seeds: Seeds, part: str) -> None:
     path = f"/jobs/{(await planned(seeds)).id}{part}"
     tag = await tag_of(reader, path)
     assert tag.startswith('W/"')
@@ -63,7 +63,7 @@ async def renew(rows: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "parts"), [(swap, {"/executions", "/waves/1/batches"}), (renew, {"/waves/1/batches"})]
 )
-async def test_what_the_job_does_not_tell_changes_the_tag(
+async def test_a_change_outside_the_row_of_the_job_changes_the_tag(
     reader: httpx2.AsyncClient,
     seeds: Seeds,
     rows: Any,

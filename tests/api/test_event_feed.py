@@ -46,7 +46,7 @@ async def test_events_of_all_jobs_are_read_on_from_the_last_token(reader: httpx2
 
 
 @pytest.mark.parametrize("token", ["", "x", "WzEsImV2ZW50cyIsMV0", "WzEsImFsbF9ldmVudHMiLC0xLDAsMF0"])
-async def test_what_is_no_token_of_the_list_is_refused(reader: httpx2.AsyncClient, token: str) -> None:
+async def test_a_token_that_the_list_did_not_give_is_refused(reader: httpx2.AsyncClient, token: str) -> None:
     answer = await reader.get("/events", params={"after": token})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "token_invalid")
 

@@ -88,7 +88,7 @@ def test_nothing_is_left_that_a_spreadsheet_would_run(output: str) -> None:
 @pytest.mark.parametrize(
     "text", ["=1+1", "@SUM(A1)", "+1-2", "-cmd|' /C calc'!A0", " =1", "\u00a0=1", "\t4", "\n=1", "--4"]
 )
-def test_what_could_be_a_formula_is_text(text: str) -> None:
+def test_text_that_could_be_a_formula_stays_text(text: str) -> None:
     assert record(cell(output=text))["output"] == "'" + text
 
 

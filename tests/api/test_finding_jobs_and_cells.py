@@ -34,7 +34,7 @@ async def run(seeds: Seeds, end: Any, **body: Any) -> Any:
     return job
 
 
-async def test_jobs_are_found_by_what_they_are_and_how_they_ended(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_jobs_are_found_by_their_properties_and_ends(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     done = await run(seeds, completed, name="nightly-1", metadata={"team": "search", "run": 7, "is_dry": True})
     lost = await run(seeds, failed, name="nightly-2", metadata={"team": "ads"})
     cancelled = await seeds.submit(name="nightly-1")
@@ -100,7 +100,7 @@ async def test_cells_of_every_state_are_listed_over_all_jobs(reader: httpx2.Asyn
     assert len(everything) == sum(states.values())
 
 
-async def test_a_retry_of_what_is_unknown_says_how_to_resolve_it(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_a_retry_of_an_unknown_cell_says_how_to_resolve_it(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     job = await run(seeds, end_unknown, questions=["One?", "Two?"])
     for query in ("", "?dry_run=true"):
         answer = (await reader.post(f"/jobs/{job.id}/retry{query}")).json()

@@ -62,7 +62,7 @@ async def test_a_job_that_may_start_anywhere_is_not_held(reader: httpx2.AsyncCli
     assert (await held(reader, job))["reason"] == "region_paused"
 
 
-async def test_what_is_left_of_a_job_counts(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_a_job_is_held_by_its_remaining_cells_only(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     job = await seeds.submit(**BOTH)
     await seeds.plan()
     await reader.post("/regions/us-east/pause")

@@ -113,13 +113,13 @@ WELL_FORMED = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-async def test_what_is_no_json_is_refused(client: Client, body: bytes) -> None:
+async def test_a_body_that_is_no_json_is_refused(client: Client, body: bytes) -> None:
     answer = await refused_at_once(client, body)
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_json")
 
 
 @pytest.mark.parametrize("body", WELL_FORMED.values(), ids=WELL_FORMED)
-async def test_what_can_not_be_taken_is_refused(client: Client, body: bytes) -> None:
+async def test_a_body_with_unstorable_values_is_refused(client: Client, body: bytes) -> None:
     answer = await refused_at_once(client, body)
     assert answer.status_code == 422
 

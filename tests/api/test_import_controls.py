@@ -28,7 +28,7 @@ async def id_of(client: Client, job_no: int) -> str:
     return await client.database.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
 
 
-async def test_a_cancel_ends_what_is_open_and_what_was_read_changes_nothing(ledger, client) -> None:
+async def test_a_cancel_ends_open_batches_and_rows_read_by_then_change_nothing(ledger, client) -> None:
     job_no = await ledger.coordinate(plan_of([3], [2]))
     first, second, third = await ledger.claim()
     await ledger.record(read(*first))
@@ -118,7 +118,7 @@ async def test_a_retry_while_the_wave_still_runs(ledger, client) -> None:
     assert (await get(client, f"/jobs/{job_id}"))["status"] == "completed"
 
 
-async def test_a_retry_of_what_could_not_be_coordinated_coordinates_it_anew(ledger, client) -> None:
+async def test_a_retry_of_an_import_whose_coordination_failed_coordinates_it_again(ledger, client) -> None:
     job_no = await ledger.submit()
     coordination = await ledger.begin(job_no)
     await ledger.fail(coordination, "source_missing", "There is no such file.")
@@ -172,7 +172,7 @@ async def test_an_import_that_was_rescheduled_says_why_until_it_is_planned(ledge
     assert await error(client, job_id) is None
 
 
-async def test_what_ended_an_import_is_its_last_try_until_it_is_retried(ledger, client) -> None:
+async def test_the_last_try_of_a_failed_import_is_shown_until_it_is_retried(ledger, client) -> None:
     job_no = await rescheduled_import(ledger)
     job_id = await id_of(client, job_no)
     await client.http.post(f"/jobs/{job_id}/coordinate")

@@ -62,7 +62,7 @@ async def test_a_superseded_import_says_so_everywhere(reader, ledger) -> None:
     assert {(record["payload"][0], record["generation"], record["job_id"]) for record in records} == {(2, 2, newer)}
 
 
-async def test_a_dataset_names_the_newest_import_that_completed_whatever_ended_last(reader, ledger) -> None:
+async def test_a_dataset_names_the_newest_completed_import_even_if_another_ended_later(reader, ledger) -> None:
     jobs = [await ledger.coordinate(plan_of([1])) for _ in range(3)]
     ids = [await id_of(ledger, job) for job in jobs]
     assert (await record_type(reader))["last_import"] is None
@@ -95,7 +95,7 @@ async def test_a_retry_of_a_superseded_import_is_refused_and_says_by_which(reade
     assert (await get(reader, f"/jobs/{job_id}"))["status"] == "failed"
 
 
-async def test_a_waiting_import_says_for_what(reader, ledger) -> None:
+async def test_a_waiting_import_names_the_import_that_it_waits_for(reader, ledger) -> None:
     first, second = [await ledger.submit(SPEC) for _ in range(2)]
     coordination = await ledger.begin(first)
     await ledger.begin_or_wait(second)

@@ -45,7 +45,7 @@ async def test_a_dry_run_counts_rows_batches_and_waves(client, rows) -> None:
     assert await rows.fetchval("SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM submissions)") == 0
 
 
-async def test_what_can_not_be_read_is_reported_and_the_rest_is_counted(client) -> None:
+async def test_an_unreadable_record_type_is_reported_and_the_others_are_counted(client) -> None:
     wrong_key = csv_type("customer", key=["ids"])
     planned = await preview(client, import_body(csv_type("order"), csv_type("nothing"), wrong_key))
     assert (planned["rows"], planned["batches"], planned["waves"]) == (None, None, None)

@@ -39,7 +39,7 @@ async def lay_back(rows: Any, job_no: int, *, seconds: float) -> None:
     )
 
 
-async def test_the_rate_is_of_what_ended_last_not_of_a_night_in_between(ledger, progress_of, rows) -> None:
+async def test_the_rate_is_of_the_last_batches_without_a_night_in_between(ledger, progress_of, rows) -> None:
     job_no = await ledger.coordinate(plan_of([4], rows=100))
     first, second, *_ = await ledger.claim()
     assert (await progress_of(job_no))[1]["rows_per_second"] is None

@@ -198,7 +198,7 @@ async def test_any_trigger_at_any_time_answers_the_same_waves(
     ]
 
 
-async def test_what_the_tutorial_lets_one_paste_waits_for_the_rows_and_prints_them(
+async def test_the_commands_of_the_tutorial_wait_for_the_rows_and_print_them(
     start_api, start_worker, database_url, redis_url
 ) -> None:
     tutorial = TUTORIAL.read_text()
@@ -218,9 +218,7 @@ async def test_what_the_tutorial_lets_one_paste_waits_for_the_rows_and_prints_th
     assert rows == printed
 
 
-async def test_what_the_tutorial_lets_one_paste_ends_where_the_import_is_refused(
-    start_api, database_url, redis_url
-) -> None:
+async def test_the_commands_of_the_tutorial_end_if_the_import_is_refused(start_api, database_url, redis_url) -> None:
     tutorial = TUTORIAL.read_text()
     pasted = re.findall(r"```sh\n(.*?)```", tutorial, re.DOTALL)[0]
     without_imports = start_api(database_url, redis_url)

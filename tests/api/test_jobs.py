@@ -68,7 +68,7 @@ async def test_a_job_is_shown_as_it_was_asked_and_as_it_runs(reader: httpx2.Asyn
     assert found["started_at"] is found["finished_at"] is None
 
 
-async def test_times_seen_counts_what_was_taken(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_times_seen_counts_accepted_submissions(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     job = await seeds.submit()
     await seeds.enter(job, "joined", "replayed", "rejected")
     assert (await shown(reader, job.id))["times_seen"] == 3
@@ -314,7 +314,7 @@ async def test_the_window_is_half_open(reader: httpx2.AsyncClient, seeds: Seeds,
         assert (query, ids(answer.json()["items"])) == (query, expected)
 
 
-async def test_what_a_list_does_not_take_is_named(reader: httpx2.AsyncClient) -> None:
+async def test_a_parameter_that_a_list_does_not_have_is_named(reader: httpx2.AsyncClient) -> None:
     for query, parameter, code in WRONG_PARAMETERS:
         answer = await reader.get(f"/jobs?{query}")
         assert (query, answer.status_code, answer.json()["code"]) == (query, 422, code)
@@ -328,7 +328,7 @@ async def test_an_unknown_region_comes_with_those_there_are(reader: httpx2.Async
     assert "mars" not in reason["detail"]
 
 
-async def test_every_list_refuses_what_it_does_not_take(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_every_list_refuses_unknown_parameters(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     job = await seeds.submit()
     await seeds.run_all()
     for part in PARTS[:-1]:

@@ -47,7 +47,7 @@ def counter(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-async def test_each_counter_says_what_was_counted(reader: httpx2.AsyncClient, seeds: Seeds, counter: Any) -> None:
+async def test_each_counter_shows_the_counted_events(reader: httpx2.AsyncClient, seeds: Seeds, counter: Any) -> None:
     labels = {label: f"{label}-1" for label in counter.labels}
     assert fleet_value(await scrape_samples(reader), f"{counter.name}_total", **labels) == (None if labels else 0)
     for times in (1, 2):
@@ -90,7 +90,7 @@ def increments_in_code() -> Iterator[tuple[Series, Mapping[str, str]]]:
                     )  # type: ignore[misc]
 
 
-def test_whatever_the_code_counts_is_0_before() -> None:
+def test_every_counter_is_0_before_it_counts() -> None:
     found = [(series, written) for series, written in increments_in_code() if series.zeros and written]
     assert len(found) > 10
     for series, written in found:

@@ -30,7 +30,7 @@ async def recount(client: Client, name: str) -> Series:
     return {"/".join(str(part) for part in tuple(row)[:-1]): row[-1] for row in rows}
 
 
-async def test_series_say_what_the_rows_say(
+async def test_series_agree_with_the_rows(
     database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess
 ) -> None:
     api = start_api(database_url, redis_url, **SHORT_LEASES)
@@ -81,7 +81,7 @@ ENDS = """
 """Every end that a cell ever had: a counter only rises, so one that a person took back stays counted."""
 
 
-async def test_series_say_what_people_did(
+async def test_series_count_the_actions_of_people(
     database_url: str, redis_url: str, start_api: StartProcess, start_worker: StartProcess
 ) -> None:
     api = start_api(database_url, redis_url, **SHORT_LEASES)

@@ -69,7 +69,7 @@ async def test_every_result_of_a_row_and_every_end_of_a_batch_is_counted(client,
     assert (batches["failed"], rows["rejected"]) == (1, 2)
 
 
-async def test_a_batch_that_is_retried_counts_again_only_as_what_it_did(client) -> None:
+async def test_a_retried_batch_counts_only_its_new_results(client) -> None:
     await client.database.execute(
         "CREATE TABLE line AS SELECT n AS id, md5(n::text) AS memo FROM generate_series(1, 250) n"
     )

@@ -151,7 +151,7 @@ async def test_a_new_spec_is_refused_once_and_in_the_ledger(two: tuple[Client, C
     assert await client.jobs(body["name"]) == []
 
 
-async def test_what_was_taken_before_the_pause_is_still_answered(two: tuple[Client, Client]) -> None:
+async def test_a_job_from_before_the_pause_is_still_joined_and_replayed(two: tuple[Client, Client]) -> None:
     client, _ = two
     keyed, named, plain = unique(**HELD), unique(**HELD), unique(**HELD)
     named["id"] = named["name"]
@@ -167,7 +167,7 @@ async def test_what_was_taken_before_the_pause_is_still_answered(two: tuple[Clie
     assert [answer.json()["job"]["id"] for answer in again] == [answer.json()["job"]["id"] for answer in first]
 
 
-async def test_what_conflicts_with_what_was_taken_is_reported_so(two: tuple[Client, Client]) -> None:
+async def test_a_conflict_with_an_earlier_job_is_reported_despite_the_pause(two: tuple[Client, Client]) -> None:
     client, _ = two
     body = unique(**HELD)
     await client.post(body, key=body["name"])

@@ -103,7 +103,7 @@ async def test_a_provider_is_paused_and_resumed(reader: httpx2.AsyncClient) -> N
     ]
 
 
-async def test_what_was_configured_as_paused_is_resumed_by_a_person(configured: httpx2.AsyncClient) -> None:
+async def test_a_person_resumes_a_configured_pause(configured: httpx2.AsyncClient) -> None:
     assert (await configured.post("/providers/slow/resume")).json()["paused"] is False
     assert (await providers(configured))["slow"]["paused"] is False
 

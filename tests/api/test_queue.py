@@ -76,7 +76,7 @@ async def test_the_stream_is_counted(reader: httpx2.AsyncClient, redis_client: C
     assert (found["depth"], found["undelivered"], found["lag"], found["oldest_age_seconds"] > 0) == (3, 2, 2, True)
 
 
-async def test_what_waits_and_what_runs_is_counted(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_waiting_and_running_work_is_counted(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     seeds.batch_cells = 1
     await seeds.submit(questions=["One?", "Two?", "Three?"])
     await seeds.plan()
@@ -152,7 +152,7 @@ async def test_without_redis_the_queue_is_still_shown(lonely: httpx2.AsyncClient
     assert found["jobs_queued"] == 1
 
 
-async def test_the_process_is_alive_whatever_is_unavailable(homeless: httpx2.AsyncClient) -> None:
+async def test_the_process_is_alive_while_stores_are_unavailable(homeless: httpx2.AsyncClient) -> None:
     answer = await homeless.get("/livez")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 

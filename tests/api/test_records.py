@@ -23,7 +23,7 @@ def ledger(engine: Engine) -> ImportSteps:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 200])
-async def test_every_row_is_on_one_page_whatever_its_key(
+async def test_every_row_is_on_one_page_with_any_key(
     reader: httpx2.AsyncClient, ledger: ImportSteps, limit: int
 ) -> None:
     await import_keys(ledger, ODD_KEYS)

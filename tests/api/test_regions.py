@@ -79,7 +79,7 @@ async def test_of_fifty_presses_at_once_one_is_recorded(reader: httpx2.AsyncClie
     ]
 
 
-async def test_the_app_refuses_by_what_it_read_last(reader: httpx2.AsyncClient) -> None:
+async def test_the_app_refuses_by_its_last_reading(reader: httpx2.AsyncClient) -> None:
     app: Any = reader.app  # type: ignore[attr-defined]
     await press(reader, "/regions/EU/pause")
     assert app.state.services.in_force.current.registry.paused_regions == {"eu-west"}

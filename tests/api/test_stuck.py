@@ -28,7 +28,7 @@ def said(entry: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 @pytest.mark.parametrize("path", ["/regions/us-east", "/providers/echo"])
-async def test_what_is_paused_says_what_to_resume(
+async def test_paused_work_names_the_pause_to_resume(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, path: str
 ) -> None:
     await seeds.submit()
@@ -71,7 +71,7 @@ async def test_a_pause_is_the_reason_even_without_workers(reader: httpx2.AsyncCl
     assert {said(item) for item in found} == {("paused", "/regions/us-east/resume")}
 
 
-async def test_what_is_paused_hides_nothing_else(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_paused_work_hides_no_other_work(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
     seeds.batch_cells = 1
     for _ in range(8):
         await seeds.submit(models=[f"m-{n}" for n in range(8)], regions=["EU"])
@@ -181,7 +181,9 @@ async def test_a_job_at_its_own_limit_is_reported(reader: httpx2.AsyncClient, se
     assert "of the job (its policy.max_concurrent)" in found[full.id]["detail"]
 
 
-async def test_what_waited_too_long_is_about_to_end(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+async def test_work_past_its_queue_timeout_is_shown_as_about_to_end(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
     planned = await seeds.submit()
     await seeds.plan()
     await rows.execute("UPDATE batches SET overdue_at = now() - interval '1 s'")
@@ -218,7 +220,7 @@ async def test_a_lease_that_ran_out_may_be_released(reader: httpx2.AsyncClient, 
     assert said(entry) == ("lease_expired", f"/jobs/{job.id}/batches/1/release")
 
 
-async def test_what_waits_for_each_provider_and_region_is_listed(
+async def test_waiting_work_is_listed_by_provider_and_region(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
 ) -> None:
     job = await seeds.submit(regions=["us-east", "eu-west", "asia-pacific"])

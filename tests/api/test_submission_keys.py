@@ -126,7 +126,7 @@ async def test_a_key_kept_by_the_first_release_is_still_matched_by_its_body(clie
     assert (refused.status_code, refused.json()["differences"]) == (422, ["/parameters/logit_bias"])
 
 
-async def test_what_differs_from_the_body_of_a_join_is_named(client: Client, key: str) -> None:
+async def test_differences_from_the_joined_job_are_named(client: Client, key: str) -> None:
     body = unique(metadata={"team": "a"})
     await client.post(body)
     await client.post({**body, "metadata": {"team": "b"}}, key=key)

@@ -87,7 +87,7 @@ async def test_a_cancellation_is_heard_while_all_connections_are_in_use(redis_ur
     assert unheard == []
 
 
-async def test_who_finds_all_connections_in_use_waits_for_one(redis_url: str) -> None:
+async def test_a_command_waits_while_all_connections_are_in_use(redis_url: str) -> None:
     client = envelopes.connect(redis_url, connections=2)
     try:
         await asyncio.gather(*(notices.publish(client, notices.Notice("pauses")) for _ in range(100)))

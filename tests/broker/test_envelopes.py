@@ -35,7 +35,7 @@ async def test_each_envelope_goes_to_one_consumer(client: Client) -> None:
     assert sorted(jobs) == list(range(1, 21))
 
 
-async def test_what_is_acknowledged_is_off_the_stream(client: Client) -> None:
+async def test_an_acknowledged_envelope_is_deleted_from_the_stream(client: Client) -> None:
     await envelopes.publish(client, map(envelope_of, (1, 2, 3)))
     taken = await take(client)
     await envelopes.acknowledge(client, [delivery.entry_id for delivery in taken[:2]])
@@ -46,7 +46,7 @@ async def test_what_is_acknowledged_is_off_the_stream(client: Client) -> None:
     assert (await envelopes.look(client)).depth == 0
 
 
-async def test_what_lies_idle_is_taken_over_by_another(client: Client) -> None:
+async def test_an_idle_entry_is_taken_over_by_another_consumer(client: Client) -> None:
     await envelopes.publish(client, [envelope_of(1)])
     await take(client, "dead")
     assert await envelopes.take_over(client, "one", idle_seconds=60, count=10) == []

@@ -126,7 +126,7 @@ async def test_silence_is_no_failure(client: Client, monkeypatch: pytest.MonkeyP
         b"\xff",
     ],
 )
-async def test_what_is_not_understood_is_passed_over(client: Client, data: bytes) -> None:
+async def test_a_notice_of_an_unknown_form_is_passed_over(client: Client, data: bytes) -> None:
     async with listening(client) as heard:
         await client.publish(notices.CHANNEL, data)
         await notices.publish(client, PAUSES)

@@ -49,7 +49,7 @@ def test_a_wrong_setting_ends_any_command_with_one_sentence_and_exit_code_2(comm
     assert "BREAKWATER_LEASE_SECONDS" in refused.stderr
 
 
-def test_a_worker_without_a_run_to_join_says_what_to_do():
+def test_a_worker_without_a_run_to_join_names_the_remedy():
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         alone = breakwater("worker", DATA_DIR=f"{folder}/data", DATABASE_URL="postgresql://h/d")

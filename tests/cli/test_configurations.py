@@ -68,21 +68,21 @@ def test_config_prints_a_value_as_it_is(breakwater: Breakwater, setting: str, va
     assert f"BREAKWATER_{setting}={value}\n" in shown.stdout
 
 
-def test_config_prints_what_it_was_given_in_a_form_that_it_takes_again(breakwater: Breakwater) -> None:
+def test_config_prints_its_input_in_a_form_that_it_accepts_again(breakwater: Breakwater) -> None:
     printed = breakwater("config", HOST="0.0.0.0", ECHO_FAILURE_RATE="0.10", MAX_CELLS="1000", SIMULATE="1")  # noqa: S104
     lines = [line.removeprefix("BREAKWATER_").split("=", 1) for line in printed.stdout.splitlines() if "=" in line]
     again = breakwater("config", **{name: value for name, value in lines if not name.endswith("_URL")})
     assert again.stdout == printed.stdout
 
 
-def test_config_says_what_the_environment_lacks_for_the_file(breakwater: Breakwater) -> None:
+def test_config_names_the_variables_that_the_environment_lacks(breakwater: Breakwater) -> None:
     text = FIRST.replace("max_concurrent = 3", 'api_key_env = "NOT_THERE"')
     shown = breakwater("config", CONFIG=breakwater.file(text))
     assert "# providers.hybrid isn't served from here: NOT_THERE isn't in the environment" in shown.stdout
 
 
 @pytest.mark.parametrize("command", ["api", "worker"])
-def test_a_process_with_nothing_to_serve_refuses_to_start_and_says_what_to_set(
+def test_a_process_with_nothing_to_serve_refuses_to_start_and_names_the_remedy(
     breakwater: Breakwater, command: str
 ) -> None:
     refused = breakwater(command, PORT="8641")
@@ -101,7 +101,7 @@ def test_simulating_is_refused_where_a_real_configuration_is_committed(breakwate
     assert "BREAKWATER_SIMULATE is true, but configuration 1 with real providers is committed" in refused.stderr
 
 
-def test_what_is_committed_where_none_is_stands_against_later_files(breakwater: Breakwater) -> None:
+def test_the_first_committed_configuration_stands_against_later_files(breakwater: Breakwater) -> None:
     first = breakwater("config", "apply", breakwater.file(FIRST), "--if-none")
     later = breakwater("config", "apply", breakwater.file(SECOND, "second"), "--if-none")
     bare = breakwater("config", "apply", "--simulate", "--if-none")

@@ -32,7 +32,7 @@ def test_an_absent_database_ends_every_command_with_one_sentence(empty_database_
         assert "geheim" not in found.stderr
 
 
-def test_a_worker_on_a_database_without_a_schema_says_what_to_run(empty_database_url: str) -> None:
+def test_a_worker_on_a_database_without_a_schema_names_the_command_to_run(empty_database_url: str) -> None:
     found = ended("worker", empty_database_url)
     assert (found.returncode, found.stderr.count("\n")) == (1, 1), found
     assert "run `breakwater migrate` first" in found.stderr

@@ -20,7 +20,7 @@ def test_collections_go_on_after_a_module_that_fails() -> None:
     assert gc.isenabled()
 
 
-def test_what_is_loaded_is_never_looked_at_again() -> None:
+def test_loaded_objects_are_frozen_out_of_collections() -> None:
     with loading():
         loaded = [[]]
     assert all(one is not loaded for one in gc.get_objects())

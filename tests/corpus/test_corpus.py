@@ -60,7 +60,7 @@ def assert_nothing_differs(report: Report) -> None:
 
 
 @pytest.mark.parametrize("kind", SHARES)
-async def test_what_is_imported_is_what_a_strict_reader_sees(kind: str, tmp_path: Path) -> None:
+async def test_an_import_reads_the_same_rows_as_a_strict_reader(kind: str, tmp_path: Path) -> None:
     report = await run(ids({kind: SHARES[kind]}), tmp_path)
     assert_nothing_differs(report)
     assert sum(counted["files"] for counted in report.figures.values()) == SHARES[kind]

@@ -21,7 +21,7 @@ FROM rejects AS r JOIN import_batches AS i USING (job_no, batch_no)
 """
 
 
-async def test_what_a_worker_writes_is_what_a_strict_reader_sees(
+async def test_a_worker_writes_the_same_rows_as_a_strict_reader_sees(
     fleet: Fleet, erp: Erp, connection: Connection, redis_url: str
 ) -> None:
     cases = readable_cases()

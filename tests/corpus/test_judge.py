@@ -68,7 +68,7 @@ def test_each_difference_is_found(outcome: Imported | Refused, found: str) -> No
 
 
 @pytest.mark.parametrize("case_id", ["rows-103", "parquet_rows-100"])
-async def test_differences_put_into_what_was_really_imported_are_found(case_id: str, tmp_path: Path) -> None:
+async def test_differences_put_into_imported_rows_are_found(case_id: str, tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     case = draw(case_id)
     outcome = await import_case(case, tmp_path / "files", tmp_path / "staging")
@@ -179,7 +179,7 @@ def test_the_rules_of_csv_are_these(content: bytes, records: list[dict[str, str 
         ("\ufeffa,b\n".encode("utf-32-le"), True),
     ],
 )
-def test_a_csv_is_refused_for_what_may_hide_other_records(content: bytes, *, is_certain: bool) -> None:
+def test_a_csv_is_refused_for_faults_that_may_hide_records(content: bytes, *, is_certain: bool) -> None:
     expected = judge_csv(content)
     assert expected.refusal is not None
     assert expected.refusal.is_certain is is_certain

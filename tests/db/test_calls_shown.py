@@ -80,7 +80,7 @@ def given_up(batch: ClaimedBatch) -> BatchReport:
 
 
 @pytest.mark.parametrize("end", [completed, failed, given_up])
-async def test_a_cell_that_has_ended_keeps_what_it_ended_with(seeds, engine, connection, end) -> None:
+async def test_a_cell_that_has_ended_keeps_its_result(seeds, engine, connection, end) -> None:
     _, batch = await claimed(seeds)
     report = end(batch)
     report.is_released = False

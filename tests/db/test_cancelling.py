@@ -50,7 +50,7 @@ async def test_a_job_that_is_being_planned_is_waited_for(seeds, controls, connec
     await assert_audit(connection)
 
 
-async def test_what_ran_and_what_waited_ends_and_what_had_ended_stays(seeds, controls, connection) -> None:
+async def test_running_and_waiting_cells_end_and_ended_cells_stay(seeds, controls, connection) -> None:
     job = await seeds.submit(questions=SIX)
     await seeds.plan()
     first, second, third = await seeds.claim()
@@ -65,7 +65,7 @@ async def test_what_ran_and_what_waited_ends_and_what_had_ended_stays(seeds, con
     await assert_audit(connection)
 
 
-async def test_what_a_holder_reports_later_changes_nothing(seeds: Seeds, controls, connection) -> None:
+async def test_a_late_report_of_the_former_holder_changes_nothing(seeds: Seeds, controls, connection) -> None:
     job = await seeds.submit(questions=SIX)
     await seeds.plan()
     held = await seeds.claim()

@@ -83,7 +83,7 @@ async def test_a_batch_whose_lease_ran_out_is_taken_under_a_higher_fence(connect
     assert (taken.fence, taken.was_lost, taken.lost_leases) == (2, True, 1)
 
 
-async def test_what_is_due_later_is_left(connection) -> None:
+async def test_a_batch_that_is_due_later_is_not_claimed(connection) -> None:
     await ready(connection, batches=2)
     await connection.execute("UPDATE ready SET not_before = now() + interval '1 h' WHERE batch_no = 1")
     assert [batch.batch_no for batch in await take(connection)] == [2]
@@ -97,7 +97,7 @@ async def test_the_nearest_turn_goes_first_and_as_far_as_there_is_room(connectio
     assert {batch.batch_no for batch in await take(connection, cells=2)} == {3, 2}
 
 
-async def test_what_became_due_since_the_last_look_is_not_waited_for(connection) -> None:
+async def test_work_that_became_due_since_the_last_look_is_not_waited_for(connection) -> None:
     """Asked from now on, a batch that became due between the look and the question would be in no answer."""
     await ready(connection, batches=1)
     looked_at = await connection.fetchval("SELECT now()")

@@ -99,7 +99,7 @@ async def test_limits_time_limits_keys_and_pauses_apply_at_once_and_hold_nothing
     assert limit == settings.get("max_concurrent", 10)
 
 
-async def test_a_type_an_address_a_query_and_a_root_are_what_work_is_held_for(engine, connection) -> None:
+async def test_work_is_held_for_a_changed_type_address_query_or_root(engine, connection) -> None:
     file: dict[str, Any] = {
         "providers": {"hybrid": {"type": "openai", "base_urls": {"us-east": A}}},
         "connections": {
@@ -129,7 +129,7 @@ async def test_a_type_an_address_a_query_and_a_root_are_what_work_is_held_for(en
 
 @pytest.mark.parametrize("table", ["configurations", "identities"])
 @pytest.mark.parametrize("statement", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {}"])
-async def test_what_was_configured_is_never_changed(connection, table: str, statement: str) -> None:
+async def test_a_committed_configuration_is_never_changed(connection, table: str, statement: str) -> None:
     column = "is_simulated"
     with pytest.raises(asyncpg.CheckViolationError, match="never changed"):
         await connection.execute(statement.format(table, column, column))
@@ -199,9 +199,7 @@ async def test_a_worker_under_another_number_plans_nothing_and_learns_of_it(engi
         )
 
 
-async def test_a_job_that_was_accepted_under_what_is_gone_is_passed_over_and_the_others_are_not(
-    engine, connection
-) -> None:
+async def test_only_a_job_accepted_under_removed_identities_is_passed_over(engine, connection) -> None:
     await commit(engine, hybrid(A))
     (held,) = await store_jobs(connection, [job_body()])
     await commit(engine, hybrid(B))
@@ -248,7 +246,7 @@ async def test_a_batch_is_found_only_by_workers_that_serve_its_identity(engine, 
     assert await in_transaction(engine, lambda c: take(c, [1])) == 3
 
 
-async def test_what_is_held_keeps_no_turn_of_what_is_configured_now(engine, connection) -> None:
+async def test_held_work_does_not_hold_up_the_virtual_time_of_configured_work(engine, connection) -> None:
     await ready(connection)
     await connection.execute("UPDATE ready SET turn = 5")
     await commit(engine, hybrid())
@@ -358,7 +356,7 @@ async def test_a_simulated_job_is_held_under_a_provider_that_is_called_echo_and_
     assert (await commit(engine, SIMULATED)).held.count == 0
 
 
-async def test_a_running_batch_ends_under_its_identity_and_what_it_leaves_follows_the_job(engine, connection) -> None:
+async def test_a_running_batch_ends_under_its_identity_and_its_open_cells_follow_the_job(engine, connection) -> None:
     await commit(engine, hybrid(A))
     async with connection.transaction():
         await store_jobs(connection, [job_body(questions=2)])

@@ -234,7 +234,7 @@ def what_psql_finds(psql: str, text: str) -> str:
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in (CASES | OURS_ALONE).items()])
-async def test_a_connection_string_does_what_it_does_with_psql(
+async def test_a_connection_string_works_as_with_psql(
     case: Case, server: TlsServer, tmp_path: Path, monkeypatch
 ) -> None:
     text, environment = filled(case, server, free_port())
@@ -262,7 +262,7 @@ async def test_a_connection_string_does_what_it_does_with_psql(
         ("postgresql://with_certificate@localhost:{port}/app", "certificate"),
     ],
 )
-async def test_a_wrong_string_is_refused_at_the_start_with_what_to_set(
+async def test_a_wrong_string_is_refused_at_the_start_with_the_remedy(
     server: TlsServer, text: str, reason: str, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))

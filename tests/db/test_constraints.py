@@ -143,7 +143,7 @@ async def test_a_terminal_cell_is_never_rewritten(rows: Rows, state: str, change
         ("UPDATE executions SET batch_no = 2", "execution_transition_is_legal"),
     ],
 )
-async def test_what_a_row_is_never_changes(rows: Rows, statement: str, constraint: str) -> None:
+async def test_a_change_of_an_immutable_column_is_refused(rows: Rows, statement: str, constraint: str) -> None:
     assert await refusal(rows, statement) == constraint
 
 

@@ -207,7 +207,7 @@ async def test_a_writer_that_stays_open_is_named_and_holds_readers_back_for_the_
     assert await find_event_holder(connection) is None
 
 
-async def test_what_else_is_open_in_the_cluster_holds_no_reader_back(
+async def test_other_open_transactions_of_the_cluster_hold_back_no_reader(
     engine: Engine, connection: Connection, writers: Sequence[Connection], jobs: Sequence[int]
 ) -> None:
     """A dump, which keeps a snapshot, and a session that writes for long, but no events."""

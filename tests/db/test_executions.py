@@ -86,7 +86,7 @@ async def test_a_failure_that_says_much_counts_too(engine: Engine, seeds: Seeds,
         assert [len(page) for page in await pages_of(cells)] == [1, 1, 1]
 
 
-async def test_what_ends_meanwhile_is_shown_as_it_was(engine: Engine, seeds: Seeds) -> None:
+async def test_cells_that_end_meanwhile_are_shown_as_they_were(engine: Engine, seeds: Seeds) -> None:
     job = await seeds.submit(models=["a", "b", "c"], questions=[f"{n}?" for n in range(100)])
     await seeds.plan()
     async with all_executions(engine, DEFAULT_TENANT_NO, job.id, EVERYTHING) as cells:

@@ -74,7 +74,7 @@ async def test_an_import_that_is_alone_rewrites_no_equal_row(ledger, connection)
     assert await generations(connection) == {"a": 1, "b": 1}
 
 
-async def test_of_three_imports_the_newest_decides_whatever_the_order_in_which_they_write(ledger, connection) -> None:
+async def test_of_three_imports_the_newest_wins_in_any_order_of_writing(ledger, connection) -> None:
     orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
     values = {"changed": "abc", "back": "aba", "last": "aab", "first": "abb", "same": "aaa"}
     for order in orders:
@@ -246,7 +246,7 @@ async def test_a_retry_that_waits_for_the_end_of_a_newer_import_is_refused(ledge
         await retrying_
 
 
-async def test_an_import_of_two_record_types_is_retried_unless_what_it_has_to_write_is_superseded(
+async def test_an_import_of_two_record_types_is_retried_unless_its_unwritten_rows_are_superseded(
     ledger, connection
 ) -> None:
     job_no = await ledger.submit(spec("type-0", "type-1"))
@@ -263,7 +263,7 @@ async def test_an_import_of_two_record_types_is_retried_unless_what_it_has_to_wr
         await retry(ledger, job_no)
 
 
-async def test_what_has_no_snapshot_is_not_retried_beside_another_import(ledger, connection) -> None:
+async def test_an_import_without_a_snapshot_is_not_retried_beside_another_import(ledger, connection) -> None:
     older = await planned(ledger, TABLE)
     [claim] = (await claimed_by_job(ledger))[older]
     await ledger.record(failed(*claim))

@@ -187,7 +187,7 @@ async def detail(connection: Connection, job_no: int) -> str:
     return await connection.fetchval("SELECT error_detail FROM jobs WHERE job_no = $1", job_no)
 
 
-async def test_a_failed_wave_says_how_much_of_what_failed_and_what_to_do(ledger, connection) -> None:
+async def test_a_failed_wave_counts_its_failures_by_record_type_and_names_the_remedy(ledger, connection) -> None:
     job_no = await ledger.coordinate(plan_of([1, 2, 1], [1], [1]))
     claimed = await ledger.claim()
     codes = ["unreadable", "too_many_rejects", "too_many_rejects"]

@@ -97,7 +97,7 @@ async def test_a_holder_that_is_fenced_off_can_not_renew(ledger) -> None:
     assert not await in_transaction(ledger.engine, lambda c: import_coordination.renew(c, first, 60))
 
 
-async def test_who_waits_for_a_coordination_joins_it(ledger, connection) -> None:
+async def test_a_manual_trigger_that_waits_for_a_coordination_joins_it(ledger, connection) -> None:
     job_no = await ledger.submit()
     coordination = await ledger.begin(job_no)
     await connection.execute("INSERT INTO triggers (job_no, source) VALUES ($1, 'manual')", job_no)
@@ -209,7 +209,7 @@ async def test_keys_stay_as_they_are_spelled_while_another_import_of_theirs_is_o
     assert await connection.fetchval("SELECT count(*) FROM imported_records WHERE record_key = '1.5'") == 1
 
 
-async def test_tens_of_thousands_of_keys_are_renamed_whatever_order_they_come_in(ledger, connection) -> None:
+async def test_tens_of_thousands_of_keys_are_renamed_in_any_order(ledger, connection) -> None:
     plan = plan_of([1])
     decimal = replace(plan, record_types=[replace(plan.record_types[0], key_forms=[KeyForm.DIGITS])])
     await ledger.coordinate(decimal)

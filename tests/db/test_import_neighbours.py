@@ -27,7 +27,7 @@ async def test_imports_at_their_limit_keep_no_other_waiting(ledger) -> None:
         await ledger.record(*(read(*claim) for claim in claimed))
 
 
-async def test_what_a_worker_leaves_to_others_hides_nothing_from_it(ledger) -> None:
+async def test_jobs_on_the_skip_list_hide_no_other_work(ledger) -> None:
     quick = await ledger.coordinate(replace(plan_of([300]), dataset="quick", window=70))
     for _ in range(9):
         await ledger.record(*(read(*claim) for claim in await ledger.claim(calls=10)))

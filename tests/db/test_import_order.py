@@ -158,7 +158,7 @@ async def test_an_import_that_is_cancelled_while_it_waits_blocks_no_other(ledger
     assert await due(connection) == [third]
 
 
-async def test_files_overlap_but_what_has_no_snapshot_is_imported_alone(ledger, connection) -> None:
+async def test_files_are_imported_concurrently_and_sources_without_a_snapshot_alone(ledger, connection) -> None:
     for older, newer, may_begin in (
         (FILE, FILE, True),
         (FILE, TABLE, False),
@@ -180,7 +180,7 @@ async def test_files_overlap_but_what_has_no_snapshot_is_imported_alone(ledger, 
         await ledger.run_all()
 
 
-async def test_what_waits_for_an_end_is_not_overtaken_by_files_that_could_overlap(ledger, connection) -> None:
+async def test_an_import_that_waits_for_an_end_is_not_overtaken_by_files_that_could_overlap(ledger, connection) -> None:
     await planned(ledger, FILE)
     table, file = await ledger.submit(TABLE), await ledger.submit(FILE)
     assert isinstance(await ledger.begin_or_wait(table), Waiting)

@@ -69,7 +69,7 @@ async def test_a_leader_that_stops_is_followed_at_once(engine: Engine) -> None:
     assert (await taken(engine, 2)).fence == first.fence + 1
 
 
-async def test_what_a_leader_of_yesterday_writes_changes_nothing(engine: Engine, connection: Connection) -> None:
+async def test_a_write_of_a_former_leader_changes_nothing(engine: Engine, connection: Connection) -> None:
     first = await taken(engine, 1)
     await connection.execute(PASSED)
     await taken(engine, 2)
@@ -159,7 +159,7 @@ async def test_a_leader_that_stands_still_in_a_transaction_is_followed(
         await engine.dispose()
 
 
-async def test_who_led_last_can_be_read(engine: Engine, connection: Connection) -> None:
+async def test_the_last_leader_can_be_read(engine: Engine, connection: Connection) -> None:
     assert await read_leader(connection, RECONCILING) is None
     await taken(engine, 1)
     await connection.execute("UPDATE leaders SET worked_at = now() - interval '90 s'")

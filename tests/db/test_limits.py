@@ -350,7 +350,7 @@ async def test_of_several_refusals_the_longest_counts(connection) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), [("region", "us-east"), ("provider", "echo")])
-async def test_what_is_paused_is_passed_over(engine, connection, kind: str, name: str) -> None:
+async def test_claims_pass_over_paused_work(engine, connection, kind: str, name: str) -> None:
     await ready(connection)
     await limit(connection, 10)
     await connection.execute("UPDATE pauses SET is_paused = true WHERE kind = $1 AND name = $2", kind, name)
@@ -361,7 +361,7 @@ async def test_what_is_paused_is_passed_over(engine, connection, kind: str, name
     assert (await take(engine)).batches
 
 
-async def test_a_batch_that_never_began_in_time_is_claimed_to_be_ended_whatever_keeps_it(engine, connection) -> None:
+async def test_a_batch_that_did_not_begin_in_time_is_claimed_to_be_ended_despite_any_hold(engine, connection) -> None:
     await ready(connection, queue_timeout_seconds=5)
     await limit(connection, 10)
     await circuit_breakers.trip(connection, [Refusal(*POOL, "rate_limited", "Slow down.", 3600)])

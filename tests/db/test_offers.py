@@ -26,7 +26,7 @@ async def finish_time(connection: Connection, cells: int, follows: int = 0) -> i
     return found
 
 
-async def test_an_offer_replaces_what_was_said_of_the_batch(connection: Connection, jobs: Sequence[int]) -> None:
+async def test_an_offer_replaces_the_ready_row_of_the_batch(connection: Connection, jobs: Sequence[int]) -> None:
     offer = "SELECT offer_batch($1, 1, 7, 70, lane => 1, due_at => now() + interval '1 hour')"
     assert await connection.fetchval(offer, jobs[0])
     assert tuple(await connection.fetchrow(READY, jobs[0])) == (1, 7, 70, False)

@@ -50,7 +50,7 @@ async def operations(engine: Engine) -> list[tuple[Any, ...]]:
     return [(fact.action, fact.kind, fact.name, fact.by, fact.reason) for fact in reversed(found)]
 
 
-async def test_what_is_configured_is_entered_once(engine: Engine) -> None:
+async def test_configured_pauses_are_entered_once(engine: Engine) -> None:
     assert await enter(engine, {**OPEN, EU: True}) is True
     assert await enter(engine, {**OPEN, EU: True}) is False
     found = await in_transaction(engine, read_pauses)

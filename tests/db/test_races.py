@@ -154,7 +154,7 @@ async def test_a_stale_writer_that_raced_with_the_new_holder_writes_nothing(trie
     assert await attempts(connection) == {("planned", 0): 3}
 
 
-async def test_a_cell_that_has_a_result_keeps_it_whatever_fence_writes(tries, connection) -> None:
+async def test_a_cell_with_a_result_keeps_it_under_any_fence(tries, connection) -> None:
     ((batch,),) = await plan_and_claim(connection, [job_body(questions=3)], batch_cells=3)
     await connection.execute(
         "UPDATE executions SET status = 'completed', output = 'first', started_at = now(), finished_at = now()"

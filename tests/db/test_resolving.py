@@ -28,7 +28,7 @@ async def job_row(connection: Connection) -> tuple[Any, ...]:
     return tuple(await connection.fetchrow("SELECT status, completed, failed, unknown FROM jobs"))
 
 
-async def test_what_a_person_found_becomes_the_result(seeds, controls, connection, engine) -> None:
+async def test_the_finding_of_a_person_becomes_the_result(seeds, controls, connection, engine) -> None:
     job = await with_unknowns(seeds)
     before = await connection.fetchrow("SELECT started_at, finished_at FROM executions WHERE question_no = 0")
     resolved = await controls.resolve(f"{job.job_no}-0-0-0", "completed", "It was four.", reason="found in their log")
@@ -79,7 +79,7 @@ async def test_the_final_status_follows_from_the_cells_again(seeds, controls, co
     await assert_audit(connection)
 
 
-async def test_a_job_that_runs_or_was_cancelled_stays_what_it_is(seeds, controls, connection) -> None:
+async def test_a_running_or_cancelled_job_is_unchanged(seeds, controls, connection) -> None:
     for is_cancelled in (False, True):
         job = await seeds.submit(questions=["One?", "Two?", "Three?", "Four?"])
         await seeds.plan()
@@ -96,7 +96,7 @@ async def test_a_job_that_runs_or_was_cancelled_stays_what_it_is(seeds, controls
         await assert_audit(connection)
 
 
-async def test_what_failed_by_a_persons_word_can_be_retried(seeds, controls, connection) -> None:
+async def test_a_cell_that_a_person_resolved_as_failed_can_be_retried(seeds, controls, connection) -> None:
     job = await with_unknowns(seeds)
     await controls.resolve(f"{job.job_no}-0-0-0", "failed")
     assert (await controls.retry(job.id)).retried == 1
@@ -124,7 +124,7 @@ async def test_the_same_again_changes_nothing_and_another_word_is_refused(seeds,
     assert (await connection.fetch("SELECT * FROM jobs"), await connection.fetch("SELECT * FROM executions")) == before
 
 
-async def test_what_is_not_unknown_is_refused(seeds: Seeds, controls: Controls, connection) -> None:
+async def test_resolving_a_cell_that_is_not_unknown_is_refused(seeds: Seeds, controls: Controls, connection) -> None:
     job = await with_unknowns(seeds, others=failed)
     with pytest.raises(ExecutionNotUnknown) as refused:
         await controls.resolve(f"{job.job_no}-0-0-2", "failed")

@@ -30,7 +30,7 @@ async def run(seeds: Seeds, *sizes: int) -> Seeded:
     return job
 
 
-async def test_each_try_has_what_it_was_answered(seeds: Seeds, engine: Engine) -> None:
+async def test_each_try_has_its_answer(seeds: Seeds, engine: Engine) -> None:
     job = await run(seeds, 10, 10, 10)
     _, tries = await read_execution(engine, DEFAULT_TENANT_NO, f"{job.job_no}-0-0-0")
     assert [attempt.response for attempt in tries] == [{"text": f"answer {number}"} for number in (1, 2, 3)]

@@ -41,7 +41,7 @@ async def progress(connection: Connection) -> tuple[Any, ...]:
     return tuple(await connection.fetchrow("SELECT status, completed, failed, finished_at IS NULL FROM jobs"))
 
 
-async def test_what_failed_runs_again_and_nothing_else(seeds: Seeds, controls, connection) -> None:
+async def test_only_failed_cells_run_again(seeds: Seeds, controls, connection) -> None:
     job = await ended(seeds, completed, failed, questions=FOUR)
     result = await controls.retry(job.id)
     assert (result.status, result.retried, result.untouched) == ("running", 2, 2)
@@ -160,7 +160,7 @@ async def test_a_partial_job_runs_again_too(seeds: Seeds, controls, connection) 
     await assert_audit(connection)
 
 
-async def test_a_job_that_still_runs_gets_back_what_has_failed(seeds: Seeds, controls, connection) -> None:
+async def test_a_running_job_gets_its_failed_cells_back(seeds: Seeds, controls, connection) -> None:
     job = await seeds.submit(questions=FOUR)
     await seeds.plan()
     first, second = await seeds.claim()

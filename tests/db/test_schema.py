@@ -23,7 +23,7 @@ NOT_SERVED = (
         (Schema("9001", oldest_served="9000"), NOT_SERVED),
     ],
 )
-def test_a_schema_serves_this_release_or_says_what_to_do(schema: Schema, reason: str | None) -> None:
+def test_a_schema_serves_this_release_or_names_the_remedy(schema: Schema, reason: str | None) -> None:
     assert schema.mismatch == (reason and reason.format(brought=brought_revision()))
 
 

@@ -57,7 +57,7 @@ async def test_a_session_that_prepared_a_statement_and_says_nothing_more_is_ende
             await prepared.fetch()
 
 
-async def test_what_is_at_work_or_idle_or_copies_or_is_another_clients_is_left_alone(
+async def test_working_idle_copying_and_foreign_sessions_are_left_alone(
     engine: Engine, connection: Connection, somebody: asyncpg.Connection, monkeypatch
 ) -> None:
     go_on = asyncio.Event()

@@ -38,7 +38,7 @@ def test_every_setting_of_the_compose_file_is_one() -> None:
     assert given - known == set()
 
 
-def test_what_is_mounted_from_the_host_exists_and_the_rest_is_declared() -> None:
+def test_host_mounts_exist_and_other_volumes_are_declared() -> None:
     declared = compose()
     for service in services().values():
         for volume in service.get("volumes", []):

@@ -36,7 +36,7 @@ def test_the_image_copies_every_package() -> None:
     assert {path for path in copied() if (ROOT / path).is_dir()} == installed()
 
 
-def test_what_the_image_copies_is_let_in() -> None:
+def test_dockerignore_admits_every_file_that_the_image_copies() -> None:
     assert sorted(let_in()) == sorted(copied())
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
 
@@ -47,11 +47,11 @@ def test_every_package_is_installed_and_checked() -> None:
     assert set(project()["importlinter"]["root_packages"]) == installed()
 
 
-def test_what_the_image_copies_exists() -> None:
+def test_every_file_that_the_image_copies_exists() -> None:
     assert [path for path in copied() if not (ROOT / path).exists()] == []
 
 
-def test_what_a_package_needs_beside_its_code_is_installed() -> None:
+def test_data_files_of_packages_are_installed() -> None:
     patterns = project()["setuptools"]["package-data"]
     beside = {
         path.relative_to(ROOT).as_posix()

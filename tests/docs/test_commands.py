@@ -36,7 +36,7 @@ def stores(unconfigured_database_url: str, redis_url: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("page", RUN, ids=_named)
-def test_the_commands_of_a_page_print_what_it_shows(
+def test_the_commands_of_a_page_print_the_shown_output(
     page: Path, start_api: StartProcess, start_worker: StartProcess, stores: dict[str, str], tmp_path: Path
 ) -> None:
     api = start_api(*stores.values(), config=CONFIGURATION)
@@ -107,7 +107,7 @@ def test_every_tutorial_is_run() -> None:
     assert len(RUN) >= 6
 
 
-def test_the_index_lists_what_is_not_run() -> None:
+def test_the_index_lists_the_blocks_that_are_not_run() -> None:
     listed = [
         tuple(re.sub(r"[`\[]|\]\(.*?\)", "", cell) for cell in row)
         for row in table("docs/README.md", "page", "command")

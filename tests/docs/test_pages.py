@@ -65,7 +65,7 @@ def test_the_names_that_the_glossary_keeps_for_compatibility_exist() -> None:
     assert {name for name in kept if not re.search(rf"\b{name}\b", code)} == set()
 
 
-def test_the_guide_to_recovery_says_what_to_do_about_everything_stuck() -> None:
+def test_the_guide_to_recovery_covers_every_reason_of_stuck_work() -> None:
     named = {
         name
         for see, _ in table("docs/how-to/recover.md", "you see", "do")

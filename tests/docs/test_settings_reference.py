@@ -21,7 +21,7 @@ def _shown(default: object) -> str:
             return str(default)
 
 
-def test_the_reference_has_every_setting_with_its_default_and_what_it_takes() -> None:
+def test_the_reference_has_every_setting_with_its_default_and_values() -> None:
     rows = table("docs/reference/settings.md", "`BREAKWATER_…`", "default", "takes", "meaning")
     fields = {name: Settings.model_fields[name] for name in setting_names()}
     assert [names_in(name)[0].lower() for name, *_ in rows] == list(fields)

@@ -17,7 +17,7 @@ PAGE = "docs/reference/states.md"
         ("a batch", status.BATCH_TRANSITIONS, status.BatchStatus),
     ],
 )
-def test_the_reference_has_every_state_and_what_it_may_become(
+def test_the_reference_has_every_state_and_its_transitions(
     noun: str, transitions: frozenset[tuple[str, str]], states: type[status.JobStatus]
 ) -> None:
     rows = table(PAGE, f"state of {noun}", "means", "may become")

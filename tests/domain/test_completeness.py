@@ -40,7 +40,7 @@ def test_without_a_finish_reason_completeness_is_unknown():
 
 
 @pytest.mark.parametrize("ending", [Ending.CUT, Ending.FILTERED, Ending.REFUSED])
-def test_the_policy_decides_what_an_answer_is_that_isnt_whole(ending):
+def test_the_policy_decides_how_an_incomplete_answer_counts(ending):
     outcome = Completed("It", region_served="us-east", provider_used="gpu", reply=Reply("word", ending))
     assert apply_incomplete_policy(outcome, Incomplete.KEEP) is outcome
     failed, retried = (
@@ -61,7 +61,7 @@ def test_an_answer_that_may_be_whole_is_kept_by_every_policy(reply, incomplete):
     assert apply_incomplete_policy(outcome, incomplete) is outcome
 
 
-def test_a_failure_stays_what_it_is():
+def test_a_failure_stays_unchanged():
     outcome = Failed("bad_answer", "No text.", retryable=False, reply=Reply("length", Ending.CUT))
     assert apply_incomplete_policy(outcome, Incomplete.RETRY) is outcome
 
@@ -74,7 +74,7 @@ def test_the_default_is_in_no_spec_and_no_hash():
 
 
 @pytest.mark.parametrize("incomplete", ["fail", "retry"])
-def test_what_is_asked_for_makes_another_spec(incomplete):
+def test_a_changed_request_makes_another_spec(incomplete):
     silent, stated = (normalize(plain(policy=policy), REGISTRY) for policy in ({}, {"incomplete": incomplete}))
     assert stated.spec_hash != silent.spec_hash
     assert stated.spec.to_json()["policy"]["incomplete"] == incomplete

@@ -55,7 +55,7 @@ def test_the_hash_of_a_body_never_changes(body, expected):
     assert body_hash(body) == expected
 
 
-def test_the_hashed_text_is_canonical_json_of_what_counts():
+def test_the_hashed_text_is_canonical_json_of_the_members_that_count():
     spec = spec_of(FULL)
     stated = spec.to_json()
     counted = {name: stated[name] for name in ("kind", "name", "parameters", "policy")}
@@ -81,7 +81,7 @@ def test_the_hashed_text_is_canonical_json_of_what_counts():
         {"kind": "inference"},
     ],
 )
-def test_what_does_not_change_the_work_does_not_change_the_hash(changes):
+def test_changes_without_effect_on_the_work_keep_the_hash(changes):
     assert spec_hash(spec_of({**FULL, **changes})) == spec_hash(spec_of(FULL))
 
 
@@ -104,7 +104,7 @@ def test_what_does_not_change_the_work_does_not_change_the_hash(changes):
         {"policy": {**FULL["policy"], "max_concurrent": 1}},
     ],
 )
-def test_what_changes_the_work_changes_the_hash(changes):
+def test_a_change_of_the_work_changes_the_hash(changes):
     assert spec_hash(spec_of({**FULL, **changes})) != spec_hash(spec_of(FULL))
 
 

@@ -84,7 +84,7 @@ def test_hashes_of_the_second_version_never_change(changes, expected):
     assert read(plain(**changes)).spec_hash == expected
 
 
-def test_what_becomes_of_incomplete_answers_counts_unless_it_is_the_default():
+def test_the_policy_for_incomplete_answers_counts_unless_it_is_the_default():
     hashes = [read(plain(policy={"incomplete": choice})).spec_hash for choice in ("keep", "fail", "retry")]
     assert [digest[:3] for digest in hashes] == ["h1:", "h2:", "h2:"]
     assert hashes[0] == read(plain()).spec_hash
@@ -107,7 +107,7 @@ def test_a_parameter_that_is_null_is_none(name):
         ({"x": {"a": None}}, {"x": {}}),
     ],
 )
-def test_what_a_provider_distinguishes_is_two_contents(one, other):
+def test_parameters_that_a_provider_distinguishes_have_different_hashes(one, other):
     assert hash_with(**one) != hash_with(**other)
 
 
@@ -119,13 +119,13 @@ def test_what_a_provider_distinguishes_is_two_contents(one, other):
         ({"response_format": SCHEMA, "seed": None}, {"response_format": SCHEMA}),
     ],
 )
-def test_what_a_provider_cannot_distinguish_is_one_content(one, other):
+def test_parameters_that_a_provider_cannot_distinguish_have_the_same_hash(one, other):
     assert hash_with(**one) == hash_with(**other)
     assert hash_with(**one).startswith("h2:")
 
 
 @given(flat, st.randoms(use_true_random=False))
-def test_flat_parameters_are_h1_whatever_their_order_and_nulls(parameters, random):
+def test_flat_parameters_are_h1_in_any_order_and_with_nulls(parameters, random):
     names = list(parameters)
     random.shuffle(names)
     given_ = {name: parameters[name] for name in names}

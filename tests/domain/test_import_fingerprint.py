@@ -42,7 +42,7 @@ def test_the_hash_of_an_import_never_changes(spec, expected):
     assert import_hash(spec) == expected
 
 
-def test_the_hashed_text_is_canonical_json_of_what_counts():
+def test_the_hashed_text_is_canonical_json_of_the_members_that_count():
     stated = FULL.to_json()
     counted = {name: stated[name] for name in ("kind", "name", "dataset", "policy")}
     counted["record_types"] = sorted(
@@ -62,7 +62,7 @@ def test_the_hashed_text_is_canonical_json_of_what_counts():
         with_line(depends_on=("customer", "transaction")),
     ],
 )
-def test_what_does_not_change_the_work_does_not_change_the_hash(same):
+def test_changes_without_effect_on_the_work_keep_the_hash(same):
     assert import_hash(same) == import_hash(FULL)
 
 
@@ -83,7 +83,7 @@ def test_what_does_not_change_the_work_does_not_change_the_hash(same):
         with_line(source=FileSource("transactionline")),
     ],
 )
-def test_what_changes_the_work_changes_the_hash(other):
+def test_a_change_of_the_work_changes_the_hash(other):
     assert import_hash(other) != import_hash(FULL)
 
 

@@ -119,7 +119,7 @@ def test_a_right_import_is_taken(body):
 
 
 @given(imports())
-def test_every_record_type_is_planned_once_on_a_level_above_what_it_depends_on(body):
+def test_every_record_type_is_planned_once_on_a_level_above_its_dependencies(body):
     reading = read(body)
     spec = reading.spec
     levels = level_by_id({record_type.id: record_type.depends_on for record_type in spec.record_types})

@@ -152,7 +152,7 @@ def test_two_spellings_of_a_table_ask_for_the_same_and_the_note_says_which_is_ke
         ("erp_archive", "public.a", "public.a"),
     ],
 )
-def test_a_table_that_the_configuration_does_not_list_is_refused_with_what_to_add(connection, table, wanted):
+def test_a_table_that_the_configuration_does_not_list_is_refused_with_the_remedy(connection, table, wanted):
     (error,) = errors_of(with_source(type="sql", connection=connection, table=table))
     assert (error.pointer, error.code) == (f"{AT}/table", "unknown_table")
     assert f"add '{wanted}' to `tables` of [connections.{connection}]" in error.detail
@@ -234,7 +234,7 @@ def test_a_name_must_be_a_text(name, value):
 
 
 @pytest.mark.parametrize("name", ["url", "dsn", "sql", "password", "user", "host", "token"])
-def test_an_address_a_password_or_sql_in_a_source_is_refused_with_what_to_do(name):
+def test_an_address_a_password_or_sql_in_a_source_is_refused_with_the_remedy(name):
     (error,) = errors_of(with_source(type="sql", connection="erp", table="a", **{name: "x"}))
     assert (error.pointer, error.code) == (f"{AT}/{name}", "misplaced_field")
     assert "name a `connection`" in error.detail

@@ -54,7 +54,7 @@ def test_a_reading_comes_with_the_hash_of_its_spec():
     assert read(LEDGER).spec_hash == import_hash(read(LEDGER).spec)
 
 
-def test_only_what_needs_no_count_is_planned():
+def test_only_numbers_that_need_no_count_are_planned():
     assert read(LEDGER).planned.to_json() == {
         "record_types": 3,
         "levels": 3,
@@ -124,20 +124,20 @@ def test_secrets_of_the_metadata_are_redacted():
 @pytest.mark.parametrize(
     "name", ["models", "questions", "parameters", "regions", "delivery", "benchmark", "jobspec", "constraints"]
 )
-def test_what_an_import_can_not_have_is_refused_with_what_to_do(name):
+def test_a_field_that_an_import_can_not_have_is_refused_with_the_remedy(name):
     (error,) = errors_of(importing(**{name: ["x"]}))
     assert (error.pointer, error.code) == (f"/{name}", "misplaced_field")
     assert "take it out" in error.detail or "without this" in error.detail
 
 
-def test_what_an_import_can_not_have_counts_as_not_given_where_it_is_null():
+def test_a_null_in_a_field_that_an_import_can_not_have_counts_as_absent():
     assert refusals(importing(models=None, policy={"delivery": None})) == []
 
 
 @pytest.mark.parametrize(
     "name", ["delivery", "on_paused", "min_success_rate", "timeout_seconds", "queue_timeout_seconds"]
 )
-def test_a_policy_of_inference_is_refused_with_what_to_do(name):
+def test_a_policy_of_inference_is_refused_with_the_remedy(name):
     (error,) = errors_of(importing(policy={name: 1}))
     assert (error.pointer, error.code) == (f"/policy/{name}", "misplaced_field")
     assert "take it out" in error.detail
@@ -251,7 +251,7 @@ def test_record_types_in_a_body_of_inference_are_unknown():
     assert refusals(plain(kind="inference", record_types=[])) == [("/record_types", "unknown_field")]
 
 
-def test_what_can_not_be_stored_is_reported_first():
+def test_values_that_can_not_be_stored_are_reported_first():
     assert refusals(importing(name="\0", bogus=1)) == [("/name", "invalid_character")]
 
 

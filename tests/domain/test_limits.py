@@ -39,7 +39,7 @@ def test_no_limit_is_passed_and_none_is_left_unused(found, room_by_job, pool_roo
         assert permits <= max(item.open_cells, 1)
 
 
-def test_the_first_in_turn_gets_what_is_left_first() -> None:
+def test_the_first_batch_in_order_gets_the_remaining_permits_first() -> None:
     waiting = due([(1, POOLS[0], 6), (2, POOLS[0], 6), (3, POOLS[0], 6)], {1: None, 2: None, 3: None})
     granted, _ = grant_calls(waiting, {POOLS[0]: 10}, 100)
     assert [grant.permits for grant in granted] == [6, 4]
@@ -50,7 +50,7 @@ def test_a_batch_that_has_no_cells_left_is_still_taken_to_be_ended() -> None:
     assert only.permits == 1
 
 
-def test_a_batch_that_is_taken_over_brings_its_permits_and_leaves_what_it_does_not_need() -> None:
+def test_a_batch_that_is_taken_over_brings_its_permits_and_leaves_the_surplus() -> None:
     lost = Due(1, 1, POOLS[0], open_cells=2, job_room=0, own_permits=5)
     other = Due(2, 2, POOLS[0], open_cells=9)
     granted, left = grant_calls([lost, other], {POOLS[0]: 0}, 100)

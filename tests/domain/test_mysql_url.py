@@ -48,7 +48,7 @@ def test_a_url_says_where_as_whom_and_by_which_tls(text, differs):
         ("mysql://app:p@ss?geheim@host/shop", "there are ssl-mode"),
     ],
 )
-def test_what_is_wrong_is_said_and_no_password_shown(text, words):
+def test_an_invalid_url_is_explained_without_its_password(text, words):
     with pytest.raises(WrongMysqlUrl, match=words) as wrong:
         parse_mysql_url(text)
     assert "geheim" not in str(wrong.value)

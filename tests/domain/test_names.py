@@ -103,7 +103,7 @@ def test_a_paused_region_of_a_model_is_refused():
     assert refusals(body, PAUSED) == [("/models/0/regions/0", "region_paused")]
 
 
-def test_a_refusal_of_what_is_paused_says_how_to_wait():
+def test_a_refusal_for_a_pause_says_how_to_wait():
     (error,) = errors_of(plain(regions=["US", "EU"]), PAUSED)
     assert error.detail == ("Region us-east is paused: leave it out, send this later, or set policy.on_paused to wait.")
     assert error.extra == {"region": "us-east"}
@@ -113,7 +113,7 @@ def test_a_paused_region_is_reported_once_however_it_is_spelled():
     assert refusals(plain(regions=["US", "us-east", "USA"]), PAUSED) == [("/regions/0", "region_paused")]
 
 
-def test_what_is_paused_is_reported_with_everything_else():
+def test_pauses_are_reported_with_all_other_errors():
     assert refusals(plain(regions=["US"], questions=[]), PAUSED) == [
         ("/questions", "questions_missing"),
         ("/regions/0", "region_paused"),
@@ -332,7 +332,7 @@ def test_model_ids_of_providers_are_taken(model_id):
 
 @pytest.mark.parametrize("name", ["models", "regions", "questions"])
 @pytest.mark.parametrize("value", ["US", 1, {}, True])
-def test_what_must_be_a_list_is_refused_otherwise(name, value):
+def test_a_value_in_place_of_a_list_is_refused(name, value):
     assert refusals(plain(**{name: value})) == [(f"/{name}", "wrong_type")]
 
 

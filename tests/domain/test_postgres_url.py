@@ -44,7 +44,7 @@ from domain.postgres_url import WrongConnectionString, hide_passwords, parse_con
         ("host=h password='never closed", "quote values"),
     ],
 )
-def test_what_is_wrong_is_said_with_what_to_set(text: str, said: str) -> None:
+def test_an_invalid_connection_string_is_explained_with_the_remedy(text: str, said: str) -> None:
     with pytest.raises(WrongConnectionString) as error:
         parse_connection_string(text)
     assert said in str(error.value)
@@ -65,12 +65,12 @@ def test_what_is_wrong_is_said_with_what_to_set(text: str, said: str) -> None:
         "postgresql://h1:1,h2:2,[::1]:3/d?target_session_attrs=read-write&load_balance_hosts=random",
     ],
 )
-def test_what_asks_for_nothing_that_is_missing_is_taken(text: str) -> None:
+def test_harmless_values_of_unsupported_parameters_are_accepted(text: str) -> None:
     assert isinstance(parse_connection_string(text), dict)
 
 
 @given(user=st.text(min_size=1), password=st.text(min_size=1), database=st.text(min_size=1))
-def test_whatever_is_encoded_comes_back(user: str, password: str, database: str) -> None:
+def test_encoding_and_parsing_returns_the_same_values(user: str, password: str, database: str) -> None:
     given_parts = {"user": user, "password": password, "dbname": database}
     if any("\0" in part or not part.strip(",") for part in given_parts.values()):
         return

@@ -47,13 +47,13 @@ def test_an_own_id_is_kept():
     assert questions_of({"id": "q-geo", "text": "Capital of France?"}) == [("q-geo", "Capital of France?")]
 
 
-def test_what_looks_like_an_id_is_asked_and_noted():
+def test_an_unknown_text_like_an_id_is_asked_as_text_and_noted():
     (note,) = notes_of(plain(questions=["math_basics"]), "kept_as_text")
     assert (note["path"], note["value"], "math_basic" in str(note["detail"])) == ("/questions/0", "math_basics", True)
 
 
 @pytest.mark.parametrize("text", ["Why?", "Why", "Is it 2_2 or 3?", "question one"])
-def test_what_does_not_look_like_an_id_is_not_noted(text):
+def test_a_text_unlike_an_id_is_not_noted(text):
     assert notes_of(plain(questions=[text]), "kept_as_text") == []
 
 

@@ -47,7 +47,7 @@ def plans(draw: st.DrawFn):
     return graph, {name: draw(st.integers(0, 40)) for name in graph}, draw(st.integers(1, 25))
 
 
-def test_what_depends_on_nothing_stands_on_level_0():
+def test_a_record_type_without_dependencies_has_level_0():
     assert level_by_id(LEDGER) == {"customer": 0, "transaction": 1, "transactionline": 2}
 
 
@@ -171,7 +171,7 @@ def test_every_range_is_in_exactly_one_batch(plan):
 
 
 @given(plans())
-def test_what_is_depended_on_ends_before_the_first_batch_above_it(plan):
+def test_dependencies_end_before_the_first_batch_of_a_higher_level(plan):
     graph, *_ = plan
     waves: dict[str, list[int]] = {}
     for batch in number_batches(planned(*plan)):

@@ -54,7 +54,7 @@ async def test_waiting_for_another_import_s_count_is_no_time_of_one_s_own(fleet,
     assert await job(connection, second) == ("completed", None, None)
 
 
-async def test_what_is_wrong_with_each_record_type_is_named_at_once(fleet, erp, connection, redis_url) -> None:
+async def test_the_errors_of_all_record_types_are_reported_together(fleet, erp, connection, redis_url) -> None:
     (erp.data / "good.csv").write_text("id\n1\n")
     (erp.data / "wrong.csv").write_text("id\n1\n")
     missing = [csv_type(f"missing_{number}") for number in range(6)]

@@ -121,7 +121,7 @@ def start(command: str, database_url: str, redis_url: str) -> str:
     return ended.stdout + ended.stderr
 
 
-async def test_who_started_without_the_database_goes_on_refusing(database_url: str, tmp_path: Path) -> None:
+async def test_an_api_that_started_without_the_database_goes_on_refusing(database_url: str, tmp_path: Path) -> None:
     async with pgbouncer(database_url, tmp_path, mode="transaction") as url:
         engine = create_engine(url)
         for _ in range(2):

@@ -122,7 +122,7 @@ async def submit(http: httpx2.AsyncClient) -> str:
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-async def test_jobs_go_on_and_the_service_says_what_is_wrong(
+async def test_jobs_go_on_and_the_service_names_the_fault(
     refusal: Refusal, refuse: Callable[[Refusal], None], http: httpx2.AsyncClient, module_database_url: str
 ) -> None:
     refuse(refusal)
@@ -182,7 +182,7 @@ async def test_a_trigger_by_hand_has_its_effect_while_redis_is_full(
     assert time.monotonic() - started < 2 * PERIOD
 
 
-async def test_what_could_not_be_announced_is_announced_once_redis_is_mended(
+async def test_unannounced_jobs_are_announced_once_redis_is_mended(
     admin: "redis.Redis", refuse: Callable[[Refusal], None], http: httpx2.AsyncClient, module_database_url: str
 ) -> None:
     refuse(REFUSALS["full"])

@@ -88,7 +88,7 @@ async def test_the_documented_rights_are_enough(
     ],
     ids=["wrong password", "a database without the right to select it", "nobody there"],
 )
-async def test_what_keeps_a_client_out_is_distinguished(
+async def test_each_refusal_of_a_client_by_redis_has_its_own_code(
     restricted: str, port: int, url: str, state: State, code: str
 ) -> None:
     async with broker_client(url.format(port=port)) as client:

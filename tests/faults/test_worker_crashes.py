@@ -22,7 +22,7 @@ async def running_batches(connection) -> int:
     return running
 
 
-async def test_a_new_worker_ends_what_the_killed_one_began(fleet: Fleet, connection) -> None:
+async def test_a_new_worker_ends_the_batches_of_a_killed_worker(fleet: Fleet, connection) -> None:
     (first,) = fleet.start(ECHO_DELAY_SECONDS=0.2, WORKER_CONCURRENCY=4, **QUICK)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=2, regions=3, questions=3)]))
     await eventually_async(lambda: ended_cells(connection), what="the first cells ended")
@@ -61,7 +61,7 @@ async def test_workers_that_keep_being_killed_end_everything_once(fleet: Fleet, 
     await assert_audit(connection)
 
 
-async def test_a_stopped_worker_hands_back_what_runs(fleet: Fleet, connection) -> None:
+async def test_a_stopped_worker_releases_running_batches(fleet: Fleet, connection) -> None:
     """No reconciler and no expired lease has a part in this: both take half a minute."""
     first, second = fleet.start(2, ECHO_DELAY_SECONDS=20, SHUTDOWN_SECONDS=4, LEASE_SECONDS=60, RECONCILE_SECONDS=60)
     await publish_envelopes(
@@ -79,7 +79,7 @@ async def test_a_stopped_worker_hands_back_what_runs(fleet: Fleet, connection) -
     await assert_audit(connection)
 
 
-async def test_a_stopped_worker_ends_what_ends_in_time(fleet: Fleet, connection) -> None:
+async def test_a_stopped_worker_ends_batches_that_finish_in_time(fleet: Fleet, connection) -> None:
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=1, SHUTDOWN_SECONDS=10)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=8)]))
     await eventually_async(lambda: running_batches(connection), what="calls run")

@@ -55,7 +55,7 @@ async def test_stale_writes_change_nothing_and_are_counted(fleet: Fleet, connect
     await assert_audit(connection)
 
 
-async def test_a_paused_worker_drops_what_it_lost_and_works_on(fleet: Fleet, connection) -> None:
+async def test_a_paused_worker_drops_lost_batches_and_works_on(fleet: Fleet, connection) -> None:
     (first,) = fleet.start(ECHO_DELAY_SECONDS=3, **QUICK)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=5)]))
     await eventually_async(lambda: cells_claimed(connection), what="the first worker holds the job")

@@ -19,7 +19,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("column", "delivery"), BROKEN.values(), ids=BROKEN)
-async def test_a_check_that_cannot_run_stops_what_it_guards(
+async def test_a_check_that_cannot_run_stops_the_guarded_work(
     fleet: Fleet, connection, provider: ProviderServer, column: str, delivery: str
 ) -> None:
     """The check reads a column that isn't there; the worker stops and says so, and the next one does the work."""

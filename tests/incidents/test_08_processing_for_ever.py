@@ -7,7 +7,7 @@ from tests.support.waiting import eventually_async
 from tests.support.workers import Fleet
 
 
-async def test_what_a_dead_worker_held_is_taken_by_another(fleet: Fleet, connection) -> None:
+async def test_batches_of_a_dead_worker_are_taken_by_another(fleet: Fleet, connection) -> None:
     quick = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
     (first,) = fleet.start(ECHO_DELAY_SECONDS=30, **quick)
     (second,) = fleet.start(**quick)

@@ -75,7 +75,9 @@ async def test_a_job_shows_its_wait_apart_from_its_run(fleet: Fleet, connection:
     await assert_audit(connection)
 
 
-async def test_what_waited_too_long_says_that_it_waited(fleet: Fleet, connection: Any, own_client: Client) -> None:
+async def test_a_job_past_its_queue_timeout_fails_with_that_code(
+    fleet: Fleet, connection: Any, own_client: Client
+) -> None:
     at = await post(own_client, queue_timeout_seconds=0.2)
     await waited(own_client, at, 0.2)
     fleet.start()

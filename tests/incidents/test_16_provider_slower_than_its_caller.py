@@ -24,7 +24,7 @@ QUICK_LEASES = {"LEASE_SECONDS": 1, "HEARTBEAT_SECONDS": 0.2, "RECONCILE_SECONDS
         ("RECONCILE_SECONDS", "31", "set it to 30 or less"),
     ],
 )
-def test_limits_that_do_not_nest_stop_the_process_with_what_to_set(monkeypatch, name, value, wanted) -> None:
+def test_limits_that_do_not_nest_stop_the_process_with_the_remedy(monkeypatch, name, value, wanted) -> None:
     monkeypatch.setenv(f"BREAKWATER_{name}", value)
     with pytest.raises(SettingError, match=wanted):
         load_settings()

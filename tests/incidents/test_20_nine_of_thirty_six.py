@@ -16,7 +16,7 @@ BODY = {
 }
 
 
-async def test_what_is_expected_is_counted_by_the_server(own_client: Client) -> None:
+async def test_the_server_counts_executions_and_notes_a_wrong_expectation(own_client: Client) -> None:
     answer = (await own_client.post(unique(**BODY))).json()
     planned = {"models": 4, "regions": 3, "questions": 3, "executions": 36}
     assert answer["planned"] == planned

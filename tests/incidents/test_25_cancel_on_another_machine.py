@@ -13,7 +13,9 @@ from tests.support.workers import Fleet
 BOUND_SECONDS = 5
 
 
-async def test_what_waits_never_begins_and_what_runs_is_given_up(fleet: Fleet, connection, start_api) -> None:
+async def test_a_cancel_keeps_waiting_work_from_beginning_and_gives_up_running_work(
+    fleet: Fleet, connection, start_api
+) -> None:
     (worker,) = fleet.start(ECHO_DELAY_SECONDS=60, WORKER_CONCURRENCY=2)
     here, there = (start_api(fleet.database_url, fleet.redis_url) for _ in range(2))
     async with httpx2.AsyncClient(base_url=here.url) as client, httpx2.AsyncClient(base_url=there.url) as other:
@@ -34,7 +36,7 @@ async def test_what_waits_never_begins_and_what_runs_is_given_up(fleet: Fleet, c
     await assert_audit(connection)
 
 
-async def test_what_waits_for_its_next_try_has_none(fleet: Fleet, connection, start_api) -> None:
+async def test_a_cell_that_waits_for_its_next_try_shows_no_call(fleet: Fleet, connection, start_api) -> None:
     fleet.start(ECHO_FAILURE_RATE=1)
     here, there = (start_api(fleet.database_url, fleet.redis_url) for _ in range(2))
     async with httpx2.AsyncClient(base_url=here.url) as client, httpx2.AsyncClient(base_url=there.url) as other:

@@ -56,9 +56,7 @@ async def client(start_api, fleet, erp, redis_url, monkeypatch) -> AsyncIterator
         pytest.param(AS_IT_WAS, id="as-it-was", marks=[pytest.mark.long, pytest.mark.timeout(400)]),
     ],
 )
-async def test_whatever_triggers_and_whichever_worker_stops_there_is_one_set_of_waves(
-    fleet, erp, client, connection, pace
-) -> None:
+async def test_any_triggers_and_stopped_workers_give_one_set_of_waves(fleet, erp, client, connection, pace) -> None:
     redis_url = fleet.redis_url
     await erp.tables(["customer", "line"], 600)
     leases = {"LEASE_SECONDS": pace.lease, "HEARTBEAT_SECONDS": pace.heartbeat, "RECONCILE_SECONDS": pace.reconcile}

@@ -17,7 +17,7 @@ line = "SELECT id, memo FROM line"
 """
 
 
-async def test_what_lies_behind_the_cap_makes_the_job_partial_with_the_numbers(
+async def test_rows_behind_the_cap_make_the_job_partial_with_their_numbers(
     fleet, connection, tmp_path, redis_url
 ) -> None:
     (tmp_path / "suiteql.toml").write_text(CONFIG)

@@ -49,7 +49,7 @@ def test_a_signal_ends_worker_api_and_engines_and_leaves_nothing(start_run, numb
 
 
 @on_migrated_data
-def test_what_a_killed_run_leaves_is_ended_and_the_next_one_starts_on_the_same_data(start_run):
+def test_processes_of_a_killed_run_are_ended_and_the_next_run_starts_on_the_same_data(start_run):
     first = start_run()
     first.wait_for("worker-1")
     processes = descendants(first)

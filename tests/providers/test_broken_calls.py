@@ -188,7 +188,7 @@ async def test_calls_cancelled_at_any_moment_leave_the_pool_whole(provider, chat
     assert provider.peak <= 100
 
 
-async def test_whatever_goes_wrong_in_a_call_is_its_outcome(provider, chat):
+async def test_any_error_in_a_call_becomes_its_outcome(provider, chat):
     outcome = await chat.answer(call(parameters={"seed": object()}))
     assert isinstance(outcome, Failed)
     assert (outcome.code, outcome.retryable, outcome.end) == ("call_failed", False, NOT_SENT)

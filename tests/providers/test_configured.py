@@ -78,7 +78,7 @@ def test_a_provider_serves_the_regions_that_it_has_a_url_for(serve):
     assert set(serving.instant) == {("trial", region) for region in REGIONS}
 
 
-def test_a_batch_of_calls_is_about_what_may_be_in_flight(serve):
+def test_a_batch_of_calls_has_about_as_many_cells_as_calls_in_flight(serve):
     serving = serve(TOML)
     assert [serving.pool_of(name).batch_cells for name in ("chat", "router", "trial")] == [4, 50, 250]
 

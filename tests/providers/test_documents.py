@@ -17,7 +17,7 @@ def test_json_that_stops_anywhere_has_ended_early():
 
 
 @pytest.mark.parametrize("text", [b"<html>", b'{"a" 1}', b"{'a': 1}", b"OK", b"{} {}", b'{"a": tru, "b": 1}', b"\xff{"])
-def test_what_is_no_json_has_not_ended_early(text):
+def test_a_text_that_is_no_json_has_not_ended_early(text):
     with pytest.raises(ValueError, match=r".") as caught:
         parse(text)
     assert not isinstance(caught.value, EndedEarly)
@@ -28,7 +28,7 @@ def test_all_of_an_answer_is_kept_as_it_is():
     assert kept_response(parse(WHOLE), WHOLE, None).size == len(WHOLE)
 
 
-def test_what_a_database_cant_hold_is_replaced():
+def test_characters_that_the_database_cant_hold_are_replaced():
     document = parse(b'{"a\\u0000": "4 \\ud83d", "n": NaN, "big": 123456789012345678901234567890}')
     assert orjson.loads(kept_response(document, b"", None).json) == {
         "a\ufffd": "4 \ufffd",

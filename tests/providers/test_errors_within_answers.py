@@ -70,7 +70,7 @@ def test_an_error_for_forms_sake_is_none(form):
 
 
 @pytest.mark.parametrize("place", ["top", "choice", "list", "router"])
-def test_an_error_counts_wherever_it_stands_whatever_stands_beside_it(place):
+def test_an_error_counts_in_any_place_and_beside_any_members(place):
     error = {"code": 429, "message": "Slow down."}
     outcome = {
         "top": lambda: read(openai, {"error": error, "choices": [CHOICE]}, retry_after="7"),

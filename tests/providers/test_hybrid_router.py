@@ -84,7 +84,7 @@ def test_metadata_without_a_region_gives_none(metadata):
     assert read(hybrid_router, {**ANSWER, "metadata": metadata}).region_served is None
 
 
-def test_what_it_says_is_kept_short_and_storable():
+def test_the_detail_of_an_error_is_short_and_storable():
     outcome = read(hybrid_router, {**ANSWER, "provider_used": "gpu\0" * 100, "metadata": {"region": "\0"}})
     assert "\0" not in outcome.provider_used + outcome.region_served
     assert len(outcome.provider_used) == 100
@@ -144,14 +144,14 @@ def test_overload_behind_the_router_opens_the_circuit_breaker(code):
     assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("provider_unavailable", True, True)
 
 
-async def test_what_a_web_framework_refuses_is_reported(provider, router):
+async def test_errors_of_web_frameworks_are_reported(provider, router):
     provider.behave = body(b'{"detail": [{"loc": ["body", "prompt"], "msg": "too long"}]}', status=422)
     outcome = await router.answer(call())
     assert (outcome.code, outcome.retryable) == ("provider_refused", False)
     assert "too long" in outcome.detail
 
 
-def test_usage_is_what_the_router_reports():
+def test_usage_is_taken_from_the_report_of_the_router():
     metadata = {"usage": {"prompt_tokens": 3, "completion_tokens": 4}}
     outcome = read(hybrid_router, {**ANSWER, "metadata": metadata, "inference_time": "1", "cost_estimate": 0})
     assert outcome.reply.usage == {"prompt_tokens": 3, "completion_tokens": 4, "cost": 0}

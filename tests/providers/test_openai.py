@@ -128,12 +128,12 @@ def test_an_answer_of_another_shape_is_a_bad_one(document):
     assert (outcome.code, outcome.retryable, outcome.end) == ("bad_answer", False, End.ANSWERED)
 
 
-def test_a_bad_answer_shows_what_came_instead():
+def test_a_bad_answer_shows_the_received_text():
     assert "later" in read(openai, {"choices": ["later"]}).detail
 
 
 @pytest.mark.parametrize("text", [b'{"choices": [', b"<html>", b"\xff\xfe", b"[" * 100_000])
-async def test_what_is_no_json_is_a_bad_answer(provider, chat, text):
+async def test_an_answer_that_is_no_json_is_a_bad_answer(provider, chat, text):
     provider.behave = body(text)
     outcome = await chat.answer(call())
     assert isinstance(outcome, Failed)
@@ -181,7 +181,7 @@ CHOICES = [{"message": {"content": "4"}}]
         ({"timings": {"prompt_ms": 250.0}}, {}, None),
     ],
 )
-def test_usage_is_what_the_answer_reports(members, headers, usage):
+def test_usage_is_taken_from_the_answer(members, headers, usage):
     outcome = read(openai, {"choices": CHOICES, **members}, **headers)
     assert isinstance(outcome, Completed)
     assert outcome.reply.usage == usage

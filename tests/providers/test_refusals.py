@@ -78,7 +78,7 @@ async def test_the_http_status_decides_how_a_refusal_is_classified(provider, cha
         (503, {"code": "SlowDown", "message": "Reduce your request rate."}),
     ],
 )
-def test_a_rate_limit_is_one_whatever_status_says_it(status, error):
+def test_a_rate_limit_is_recognized_under_any_status(status, error):
     outcome = failure_of(answered({"error": error}, status))
     assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("rate_limited", True, CLOSED)
     assert not outcome.may_be_own
@@ -97,7 +97,7 @@ def test_a_rate_limit_is_one_whatever_status_says_it(status, error):
         (529, {"message": "Overloaded"}),
     ],
 )
-def test_overload_is_overload_whatever_status_says_it(status, error):
+def test_overload_is_recognized_under_any_status(status, error):
     outcome = failure_of(answered({"error": error}, status))
     assert (outcome.code, outcome.retryable, outcome.trips_breaker) == ("provider_unavailable", True, CLOSED)
     assert not outcome.may_be_own

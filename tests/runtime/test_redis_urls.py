@@ -56,7 +56,7 @@ def test_a_url_of_one_server_is_taken(monkeypatch: pytest.MonkeyPatch, url: str)
         ("unix://", "names no socket"),
     ],
 )
-def test_any_other_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch, url: str, said: str) -> None:
+def test_any_other_value_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch, url: str, said: str) -> None:
     monkeypatch.setenv("BREAKWATER_REDIS_URL", url)
     with pytest.raises(SettingError, match=f"^BREAKWATER_REDIS_URL .*{said}") as refused:
         load_settings()

@@ -141,7 +141,7 @@ def chat(settings="", urls="us-east = 'http://127.0.0.1:9001/v1'"):
     return CHAT.format(settings=settings, urls=urls)
 
 
-def test_the_key_of_a_provider_stays_out_of_what_is_shown(configure, monkeypatch):
+def test_the_key_of_a_provider_is_never_shown(configure, monkeypatch):
     monkeypatch.setenv("HYBRID_KEY", "geheim")
     configure(chat("api_key_env = 'HYBRID_KEY'\n"))
     found = read_secrets(load_settings().file)

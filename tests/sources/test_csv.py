@@ -40,7 +40,7 @@ written = st.one_of(
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be"]),
     block_bytes=st.sampled_from([1, 2, 3, 7, WHOLE_FILE]),
 )
-def test_any_csv_is_what_a_reader_by_the_letter_finds_or_ends_the_import(  # noqa: PLR0917
+def test_any_csv_is_read_as_by_a_strict_reader_or_ends_the_import(  # noqa: PLR0917
     tmp_path_factory, body, first_end, end, encoding, block_bytes
 ):
     text = "x,y" + first_end + body.rstrip("\r\n") + end
@@ -73,7 +73,7 @@ texts = st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"]
     encoding=st.sampled_from(["utf-8", "utf-16"]),
     block_bytes=st.sampled_from([1, 5, WHOLE_FILE]),
 )
-def test_what_python_s_csv_writes_comes_back(  # noqa: PLR0917
+def test_values_written_by_pythons_csv_module_are_read_back(  # noqa: PLR0917
     tmp_path_factory, rows, separator, line_end, quoting, encoding, block_bytes
 ):
     text = io.StringIO(newline="")
@@ -101,7 +101,7 @@ async def test_mixed_line_ends_end_records(root, open_file):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-async def test_a_byte_order_mark_says_what_a_csv_is_written_in(root, open_file, encoding):
+async def test_a_byte_order_mark_gives_the_encoding_of_a_csv(root, open_file, encoding):
     mark = "\ufeff" if encoding in {"utf-16-le", "utf-16-be"} else ""  # the others write it themselves
     content = mark + 'id,v\r\n1,"gr\u00f6\u00dfer, \U0001f600"\r\n'
     assert await rows_of(root, open_file, content.encode(encoding)) == (
@@ -215,7 +215,7 @@ async def test_bytes_that_are_no_text_make_a_record_malformed(root, open_file):
         (b"id,v,id,w\n", 'columns 1 and 3 are both "id"'),
     ],
 )
-async def test_what_is_wrong_with_a_file_is_said_with_what_to_do(root, open_file, content, why):
+async def test_an_error_in_a_file_is_explained_with_the_remedy(root, open_file, content, why):
     with pytest.raises(Unreadable, match=why):
         await rows_of(root, open_file, content)
 
@@ -236,7 +236,7 @@ def test_a_record_without_an_end_is_given_up_before_it_is_read_whole(tmp_path, b
 
 
 @pytest.mark.parametrize("block_bytes", [1 << 16, 1 << 20])
-def test_a_stray_quote_is_named_before_what_it_swallows_is_called_too_long(tmp_path, block_bytes):
+def test_a_stray_quote_is_reported_before_the_length_of_its_record(tmp_path, block_bytes):
     rows = b'"1001","Smith","12 Main Street"\n' * 600_000
     with pytest.raises(Unreadable, match=r"Line 2 has a stray quote.*within an unquoted value"):
         convert(tmp_path, b'a,b,c\n1,5" pipe,z\n' + rows, block_bytes)

@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "sources" / "file.md"
 EXAMPLE = re.compile(r"^```csv\n(.*?)^```\n.*?^```json\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-async def test_the_csv_of_the_documentation_becomes_what_stands_below_it(root, open_file):
+async def test_the_csv_of_the_documentation_gives_the_documented_rows(root, open_file):
     ((written, wanted),) = EXAMPLE.findall(PAGE.read_text())
     (root / "rows.csv").write_text(written)
     source = open_file("rows.csv")

@@ -82,7 +82,7 @@ except TimeoutError:
     assert ended.stdout == "gave up\n"
 
 
-async def test_what_the_disk_refuses_is_reported_as_a_failure_of_the_disk_without_a_path(duck, tmp_path):
+async def test_an_error_of_the_disk_is_reported_as_such_without_a_path(duck, tmp_path):
     (tmp_path / "blocked").write_text("no folder")
     with pytest.raises(SourceUnavailable, match="Not a directory") as refused:
         await duck.run(lambda _: (tmp_path / "blocked" / "inner").mkdir())

@@ -273,7 +273,7 @@ async def test_ranges_partition_any_parquet(root, staging, rows, batch_size, gro
     assert [row.payload["n"] for row in read] == [number * 97 for number in range(rows * 50)]
 
 
-async def test_what_is_staged_is_found_again_and_another_content_is_another_thing(root, staging, open_file):
+async def test_a_staged_file_is_found_again_and_another_content_is_staged_separately(root, staging, open_file):
     (root / "rows.csv").write_bytes(CSV)
     first, again = open_file("rows.csv"), open_file("rows.csv")
     survey = await first.ranges(["id"], 2)
@@ -397,7 +397,7 @@ async def test_a_batch_decodes_a_few_row_groups_wherever_it_lies(root, staging, 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl.gz", "rows.parquet"])
-async def test_the_last_batches_of_a_million_rows_cost_what_the_first_do(root, open_file, name):
+async def test_the_last_batches_of_a_million_rows_cost_as_much_as_the_first(root, open_file, name):
     options = {"rows.csv": "(HEADER)", "rows.jsonl.gz": "(FORMAT json)", "rows.parquet": ""}[name]
     make(
         root / name,

@@ -17,7 +17,7 @@ async def rows_of(root, open_file, content: bytes, key=("id",)):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-async def test_a_byte_order_mark_says_what_lines_are_written_in(root, open_file, encoding, line_end):
+async def test_a_byte_order_mark_gives_the_encoding_of_json_lines(root, open_file, encoding, line_end):
     text = line_end.join(['{"id": 1, "v": "gr\u00f6\u00dfer \U0001f600"}', "", '{"id": 2}', ""])
     rows = await rows_of(root, open_file, text.encode(encoding))
     assert [(row.payload, row.line) for row in rows] == [
@@ -27,7 +27,7 @@ async def test_a_byte_order_mark_says_what_lines_are_written_in(root, open_file,
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.jsonl.zst"])
-async def test_rows_have_their_lines_whatever_the_file_is_compressed_with(root, open_file, name):
+async def test_rows_have_their_lines_with_any_compression(root, open_file, name):
     compress(root / name, b'\n{"id": 1}\n\n[2]\n')
     source = open_file(name)
     rows = await read_all(source, await source.ranges(["id"], 1))
@@ -46,7 +46,7 @@ async def test_a_file_without_any_object_is_no_file_of_json_lines(root, open_fil
         await rows_of(root, open_file, content)
 
 
-async def test_a_key_that_no_object_has_is_named_with_what_there_is(root, open_file):
+async def test_a_key_that_no_object_has_is_named_with_the_existing_members(root, open_file):
     with pytest.raises(UnknownColumn, match=r'file "rows\.jsonl" has no column "id": it has none\.'):
         await rows_of(root, open_file, b"{}\n")
 
@@ -58,7 +58,7 @@ async def test_a_line_nested_a_hundred_thousand_deep_is_a_reject(root, open_file
 
 
 @pytest.mark.parametrize("line", [b"\x0b", b"\x0c", b" \x0b\t", b"\x1c", b"\xc2\xa0", b"\xe2\x80\xa8"])
-async def test_a_line_of_what_json_takes_for_no_blank_is_a_reject(root, open_file, line):
+async def test_a_line_of_white_space_that_json_does_not_know_is_a_reject(root, open_file, line):
     """Python's own idea of a blank is wider."""
     rows = await rows_of(root, open_file, b'{"id": 1}\n' + line + b'\n \t\r\n{"id": 2}\n')
     assert [(row.position, row.line, row.defect is None) for row in rows] == [(0, 1, True), (1, 2, False), (2, 4, True)]

@@ -89,7 +89,7 @@ async def assert_partition(connection, table, key, batch_size, numbers):
 
 
 @pytest.mark.parametrize("type_", KEYS)
-async def test_no_row_is_skipped_or_read_twice_whatever_the_key_and_its_index(write, open_table, type_):
+async def test_no_row_is_skipped_or_read_twice_with_any_key_and_index(write, open_table, type_):
     values = [*KEYS[type_], *KEYS[type_][:2], *([] if "not null" in type_ else ["NULL"])]
     random.Random(type_).shuffle(values)
     rows = ", ".join(f"({value}, {'NULL' if n == 1 else n % 3}, {n})" for n, value in enumerate(values))
@@ -267,7 +267,7 @@ async def running(write):
     )
 
 
-async def test_what_takes_too_long_is_ended_on_both_sides(write, open_table):
+async def test_a_statement_past_its_limit_is_ended_on_both_sides(write, open_table):
     write(f"CREATE TABLE thing (id int primary key); INSERT INTO thing VALUES (1); {SLOW}")
     async with open_table("slow", survey_seconds=0.3) as connection:
         with pytest.raises(SourceTimeout, match="1969, statement timeout"):

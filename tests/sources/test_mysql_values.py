@@ -23,7 +23,7 @@ async def rows_of(mariadb, table, *key):
         return await read_all(source, await source.ranges(key or ["id"], 100))
 
 
-async def test_the_examples_of_the_documentation_are_what_is_read(mariadb):
+async def test_the_examples_of_the_documentation_are_read_as_documented(mariadb):
     server, database = mariadb
     assert len(EXAMPLES) > 35
     names = [f"v{number}" for number in range(len(EXAMPLES))]
@@ -47,7 +47,7 @@ async def test_the_examples_of_the_documentation_are_what_is_read(mariadb):
             assert json.dumps(row.payload[name]) == json.dumps(json.loads(payload)), expression
 
 
-async def test_what_a_session_would_write_otherwise_is_pinned(mariadb):
+async def test_settings_that_change_the_text_of_values_are_pinned(mariadb):
     server, database = mariadb
     server.run(
         "SET time_zone = '+00:00';"
@@ -111,7 +111,7 @@ async def test_floats_are_the_shortest_digits_that_mean_the_same(mariadb):
 
 
 @pytest.mark.parametrize("charset", ["latin1", "cp1251", "sjis", "ucs2", "utf16", "utf32", "utf8mb3", "big5", "euckr"])
-async def test_text_of_any_character_set_is_what_the_server_makes_of_it_and_nothing_is_replaced(mariadb, charset):
+async def test_text_of_any_character_set_is_decoded_as_by_the_server_and_nothing_is_replaced(mariadb, charset):
     server, database = mariadb
     server.run(
         f"SET sql_mode = ''; CREATE TABLE thing (id int primary key, v varchar(20) CHARACTER SET {charset});"

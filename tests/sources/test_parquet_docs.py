@@ -26,7 +26,7 @@ def test_the_docs_have_an_example_of_every_type():
     }
 
 
-async def test_a_value_becomes_what_the_docs_say(root, open_file):
+async def test_a_value_is_converted_as_documented(root, open_file):
     accepted = [(column(type_, value), payload) for type_, value, payload, reason in EXAMPLES if not reason]
     write(root, [array for array, _ in accepted])
     (row,) = await read_rows(open_file)

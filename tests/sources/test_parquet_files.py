@@ -188,7 +188,7 @@ async def test_timestamps_of_int96_within_lists_are_right_too(read):
     ]
 
 
-async def test_annotations_of_old_files_mean_what_the_specification_says(root, read):
+async def test_annotations_of_old_files_are_read_by_the_specification(root, read):
     write_by_hand(
         root / "rows.parquet",
         HandColumn("id", INT64, [i64(1)]),
@@ -329,7 +329,7 @@ async def test_a_dictionary_of_huge_values_is_read_a_few_rows_at_a_time(root):
     assert convert_within(root, megabytes=256) == "2000 rows"
 
 
-async def test_a_value_beyond_the_limit_of_memory_is_refused_with_what_to_do(root):
+async def test_a_value_beyond_the_limit_of_memory_is_refused_with_the_remedy(root):
     parquet.write_table(pa.table({"v": ["x" * 40_000_000]}), root / "rows.parquet", use_dictionary=False)
     assert convert_within(root, megabytes=96) == (
         "Its values need more memory than an import may take: write the file with smaller pages."
@@ -489,7 +489,7 @@ async def test_a_footer_whose_arrow_schema_cannot_be_distinguished_is_refused(ro
 
 
 @pytest.mark.parametrize("schema", [b"", b"junk", b"/////w==", b"/////3AAAAAQAAAA"])
-async def test_a_damaged_schema_of_arrow_is_refused_with_what_to_do(root, open_file, schema):
+async def test_a_damaged_schema_of_arrow_is_refused_with_the_remedy(root, open_file, schema):
     table = pa.table({"id": [1]})
     with parquet.ParquetWriter(root / "rows.parquet", table.schema, store_schema=False) as writer:
         writer.write_table(table)
@@ -506,7 +506,7 @@ async def test_a_damaged_schema_of_arrow_is_refused_with_what_to_do(root, open_f
         ("v.list.element", {"v": [], "at": EPOCH}),
     ],
 )
-async def test_a_page_without_values_at_which_arrow_stops_is_refused_with_what_to_do(root, open_file, leaf, columns):
+async def test_a_page_without_values_at_which_arrow_stops_is_refused_with_the_remedy(root, open_file, leaf, columns):
     texts = pa.list_(pa.string())
     types = {"v": texts if columns["v"] == [] else pa.struct({"n": pa.int8(), "x": texts}), "at": pa.timestamp("ns")}
     arrays = {"id": [1], **{name: pa.array([value], types[name]) for name, value in columns.items()}}
@@ -543,7 +543,7 @@ async def test_a_file_that_is_cut_off_anywhere_is_refused(root, open_file):
         assert "/dev/fd" not in refused.value.detail
 
 
-async def test_an_encrypted_file_is_refused_with_what_to_do(root, open_file):
+async def test_an_encrypted_file_is_refused_with_the_remedy(root, open_file):
     write_by_hand(root / "rows.parquet", HandColumn("id", INT64, [i64(1)]))
     content = (root / "rows.parquet").read_bytes()
     (root / "rows.parquet").write_bytes(content[:-4] + b"PARE")
@@ -551,7 +551,7 @@ async def test_an_encrypted_file_is_refused_with_what_to_do(root, open_file):
         await open_file("rows.parquet").count()
 
 
-async def test_an_unsupported_codec_is_refused_with_what_to_do(root, open_file):
+async def test_an_unsupported_codec_is_refused_with_the_remedy(root, open_file):
     write_by_hand(root / "rows.parquet", HandColumn("id", INT64, [i64(1)], codec=LZO))
     with pytest.raises(Unreadable, match="write it with zstd, snappy, gzip or no compression"):
         await open_file("rows.parquet").count()

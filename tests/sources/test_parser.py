@@ -94,7 +94,7 @@ asyncio.run(Parser().stage(root=Path(sys.argv[1]), source=source, folder=Path(sy
 """
 
 
-def test_a_process_that_is_killed_takes_along_what_parses_for_it(root, staging, large):
+def test_a_killed_process_takes_its_parser_along(root, staging, large):
     worker = subprocess.Popen([sys.executable, "-c", STAGE_AND_SAY, str(root), large, str(staging)])
     eventually(lambda: begun(staging), seconds=30)
     (parser,) = parsers(worker.pid)
@@ -114,9 +114,7 @@ async def test_a_parser_that_is_killed_is_a_source_that_is_unavailable_for_now(r
     assert left_in(staging) == []
 
 
-async def test_what_a_dead_process_left_goes_when_another_file_is_staged_and_what_a_living_one_holds_stays(
-    root, staging
-):
+async def test_staging_removes_unfinished_files_of_dead_processes_and_keeps_those_of_living_ones(root, staging):
     (root / "rows.csv").write_text("id\n1\n")
     for name in ("dead.unfinished", "living.unfinished"):
         (staging / name).mkdir(parents=True)
@@ -147,7 +145,7 @@ async def test_a_file_that_takes_more_than_it_may_is_reported_and_leaves_nothing
     assert (left_in(staging), parsers()) == ([], [])
 
 
-async def test_what_is_wrong_with_a_source_comes_out_of_the_process_as_it_is(root, staging):
+async def test_the_parsing_process_reports_the_error_of_a_source_unchanged(root, staging):
     with pytest.raises(SourceMissing, match=r'no file "nothing\.csv"'):
         await Parser().stage(root=root, source=file("nothing.csv"), folder=staging)
     assert not staging.exists()

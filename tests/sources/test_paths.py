@@ -68,7 +68,7 @@ def test_no_path_leaves_the_root(root, outside, path):
 
 
 @pytest.mark.parametrize("path", ["", ".", "folder", "pipe.csv", "socket.csv", "/", "nul\0.csv", "folder/"])
-def test_what_is_no_file_is_refused_at_once(root, path):
+def test_a_path_to_no_regular_file_is_refused_at_once(root, path):
     (root / "folder").mkdir()
     os.mkfifo(root / "pipe.csv")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -83,7 +83,7 @@ def test_what_is_no_file_is_refused_at_once(root, path):
 
 
 @pytest.mark.parametrize("path", ["nothing.csv", "rows.csv/more.csv", "circle.csv", "\ud800.csv", "x" * 300 + ".csv"])
-def test_what_is_not_there_is_missing(root, path):
+def test_a_path_that_does_not_exist_is_missing(root, path):
     (root / "rows.csv").write_text("rows")
     (root / "circle.csv").symlink_to("circle.csv")
     with pytest.raises(SourceError) as missing:

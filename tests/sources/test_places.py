@@ -125,7 +125,7 @@ async def rejected(source, part):
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.csv.zst"])
-async def test_malformed_records_have_their_lines_whatever_the_file_is_compressed_with(root, open_file, name):
+async def test_malformed_records_have_their_lines_with_any_compression(root, open_file, name):
     compress(root / name, b"a,b\n1,2\n3\n4,5\n6,7,8\n9\n10,11\n12\n")
     rows = await places(open_file(name), ["a"])
     assert [(row.position, row.line) for row in rows if row.defect] == [(1, 3), (3, 5), (4, 6), (6, 8)]

@@ -75,7 +75,7 @@ async def test_a_row_that_cannot_be_taken_takes_no_key(root, open_file):
         (['"x\\u0000"', '"x\\u0000"', '"x"'], []),
     ],
 )
-async def test_what_a_member_of_json_lines_becomes_as_text_is_compared(root, open_file, values, wanted):
+async def test_members_of_json_lines_are_compared_as_the_text_of_the_key(root, open_file, values, wanted):
     compress(root / "rows.jsonl.gz", "".join(f'{{"a/b~c": {value}}}\n' for value in values).encode())
     source = open_file("rows.jsonl.gz")
     assert await repeated(source, ["a/b~c"]) == wanted == await as_one_batch(source, ["a/b~c"])

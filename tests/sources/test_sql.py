@@ -147,7 +147,7 @@ async def test_the_order_of_text_is_that_of_the_index(database, connection):
     assert len(await read_all(source, survey)) == 3000
 
 
-async def test_without_an_index_the_survey_says_what_reading_costs(database, connection):
+async def test_without_an_index_the_survey_names_the_cost_of_reading(database, connection):
     await make_lines(database, 500, primary_key=False)
     await database.execute("CREATE INDEX only_some ON line (transaction, line) WHERE amount > 0")
     survey = await SqlSource(connection, "line").ranges(["transaction", "line"], 100)
@@ -300,7 +300,7 @@ async def test_names_are_looked_up_and_quoted(database, connection):
         "a\0b",
     ],
 )
-async def test_what_is_no_table_of_the_source_is_missing(database, connection, table):
+async def test_a_table_that_the_source_does_not_have_is_missing(database, connection, table):
     await make_lines(database, 1)
     with pytest.raises(SourceMissing):
         await SqlSource(connection, table).count()
@@ -407,7 +407,7 @@ def tables(draw):
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 @given(table=tables(), batch_size=st.integers(1, 20))
-async def test_ranges_partition_the_rows_whatever_their_keys_look_like(database, connection, table, batch_size):
+async def test_ranges_partition_the_rows_for_any_keys(database, connection, table, batch_size):
     types, keys, index = table
     collation = await database.fetchval(
         # The wheel's engine knows no language; an installed one does.

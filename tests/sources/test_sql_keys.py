@@ -31,7 +31,7 @@ SPELLED = {
 
 
 @pytest.mark.parametrize("key", [["k"], ["k", "other"]])
-async def test_what_postgresql_finds_equal_is_one_key_and_nothing_else(database, empty_database_url, key):
+async def test_exactly_the_values_that_postgresql_finds_equal_are_one_key(database, empty_database_url, key):
     connection = sql_connection(empty_database_url)
     for number, (type_, spelled) in enumerate(SPELLED.items()):
         values = [value.replace("_", " ") for value in spelled.split(" ")]
@@ -48,7 +48,7 @@ async def test_what_postgresql_finds_equal_is_one_key_and_nothing_else(database,
     await connection.aclose()
 
 
-async def test_ranges_are_cut_by_what_a_key_is_not_by_a_users_own_cast_to_text(database, empty_database_url):
+async def test_ranges_are_cut_by_the_value_of_a_key_not_by_a_users_own_cast_to_text(database, empty_database_url):
     await database.execute(
         """
         CREATE TYPE grade AS ENUM ('a', 'b', 'c', 'd');

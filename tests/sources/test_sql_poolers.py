@@ -116,7 +116,7 @@ SETS = """
 """
 
 
-async def test_what_a_view_sets_for_its_session_is_undone_before_anything_else_is_read(database, empty_database_url):
+async def test_settings_made_by_a_view_are_undone_before_the_next_read(database, empty_database_url):
     await database.execute(SETS)
     connection = sql_connection(empty_database_url, size=1)
     line, careless = SqlSource(connection, "line"), SqlSource(connection, "careless")
@@ -136,7 +136,7 @@ async def test_what_a_view_sets_for_its_session_is_undone_before_anything_else_i
     await connection.aclose()
 
 
-async def test_what_a_view_sets_for_its_session_does_not_reach_others_behind_a_pooler(
+async def test_settings_made_by_a_view_do_not_reach_other_clients_behind_a_pooler(
     database, empty_database_url, tmp_path
 ):
     await database.execute(SETS)
@@ -155,7 +155,7 @@ async def test_what_a_view_sets_for_its_session_does_not_reach_others_behind_a_p
         await connection.aclose()
 
 
-async def test_a_pooler_in_statement_mode_is_refused_with_what_to_set(database, empty_database_url, tmp_path):
+async def test_a_pooler_in_statement_mode_is_refused_with_the_remedy(database, empty_database_url, tmp_path):
     async with pgbouncer(empty_database_url, tmp_path, mode="statement") as url:
         connection = sql_connection(url)
         for ask in (SqlSource(connection, "line").count, SqlSource(connection, "line").columns):
@@ -164,7 +164,7 @@ async def test_a_pooler_in_statement_mode_is_refused_with_what_to_set(database, 
         await connection.aclose()
 
 
-async def test_what_a_pooler_refuses_at_the_start_of_a_session_is_named(database, empty_database_url, tmp_path):
+async def test_a_startup_parameter_that_a_pooler_refuses_is_named(database, empty_database_url, tmp_path):
     async with pgbouncer(empty_database_url, tmp_path, mode="transaction") as url:
         connection = sql_connection(f"{url}?options=-c%20search_path%3Dpublic")
         with pytest.raises(SourceRefused, match=r'Connection "erp": .*`options`.*ignore_startup_parameters'):
@@ -176,7 +176,7 @@ async def test_what_a_pooler_refuses_at_the_start_of_a_session_is_named(database
         await unknown.aclose()
 
 
-async def test_a_session_is_called_what_it_is(database, empty_database_url):
+async def test_a_session_has_the_name_of_its_purpose(database, empty_database_url):
     connection = sql_connection(empty_database_url)
     await SqlSource(connection, "line").columns()
     called = await database.fetch("SELECT application_name FROM pg_stat_activity WHERE datname = current_database()")

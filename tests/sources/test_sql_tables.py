@@ -82,7 +82,7 @@ async def test_a_name_without_a_schema_is_read_only_if_the_one_that_it_leads_to_
     assert await ids(connection, "public.shown") == []
 
 
-async def test_a_view_that_is_listed_reads_what_it_reads(database, connection):
+async def test_a_listed_view_reads_unlisted_tables(database, connection):
     await database.execute(
         "CREATE TABLE secret (id int); INSERT INTO secret VALUES (1); CREATE VIEW seen AS SELECT id FROM secret"
     )
@@ -154,7 +154,7 @@ async def test_a_table_of_as_many_columns_as_there_can_be_is_read(database, empt
     await connection.aclose()
 
 
-async def test_children_partitions_generated_and_dropped_columns_are_what_sql_selects(database, connection):
+async def test_children_partitions_generated_and_dropped_columns_are_read_as_by_select(database, connection):
     await database.execute(
         """
         CREATE TABLE shown (id int, gone int, twice int GENERATED ALWAYS AS (id * 2) STORED);

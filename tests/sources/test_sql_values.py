@@ -94,7 +94,7 @@ async def own_text(database, query):
     return written.decode().removesuffix("\n").removeprefix('"').removesuffix('"').replace('""', '"')
 
 
-async def test_the_examples_of_the_docs_are_what_is_read(database, connection):
+async def test_the_examples_of_the_docs_are_read_as_documented(database, connection):
     await database.execute(
         "CREATE SCHEMA example; CREATE TYPE example.item AS (price numeric, code bytea, days date[])"
     )
@@ -138,7 +138,7 @@ async def test_each_built_in_type_is_read_as_listed_or_as_the_server_writes_it(d
     assert {row["typname"] for row in there_are if row["oid"] not in tried} == NO_VALUES
 
 
-async def test_values_inside_a_composite_or_an_array_are_what_they_would_be_in_columns(database, connection):
+async def test_values_inside_a_composite_or_an_array_are_converted_as_in_columns(database, connection):
     await database.execute("CREATE TYPE money2 AS (amt numeric(30, 4), cnt numeric, bin bytea, fl float8)")
     row = await read_values(database, connection, r"ROW(12345678901234567890.1234, 1.10, '\x00ff', 0.1)::money2")
     assert row.payload["v"] == {"amt": "12345678901234567890.1234", "cnt": "1.10", "bin": "AP8=", "fl": 0.1}
@@ -148,7 +148,7 @@ async def test_values_inside_a_composite_or_an_array_are_what_they_would_be_in_c
         assert re.fullmatch(r'v in its attribute "(fl|cnt)" is (nan|Infinity), which JSON has no word for', row.defect)
 
 
-async def test_a_type_that_is_called_like_a_built_in_one_is_read_as_what_it_is(database, connection):
+async def test_a_type_with_the_name_of_a_built_in_type_is_read_as_itself(database, connection):
     await database.execute(
         """
         CREATE SCHEMA mine; CREATE TYPE mine.json AS ENUM ('{'); CREATE TYPE mine.int4 AS (a int);
@@ -267,7 +267,7 @@ def _array(name, lists, *, is_deep):
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-async def test_values_of_any_nesting_hold_what_their_leafs_are(database, connection, data):
+async def test_nested_values_of_any_depth_hold_their_leaves(database, connection, data):
     name, made, values = data.draw(nested())
     expression, expected = data.draw(values)
     anew = "DROP SCHEMA IF EXISTS made CASCADE; CREATE SCHEMA made; SET search_path = made, public"

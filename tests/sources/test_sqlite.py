@@ -90,7 +90,7 @@ ODD_VALUES = [
 ]  # fmt: skip
 
 
-async def test_every_value_is_what_sqlite_reads_whatever_its_column_is_declared_as(write, open_table, root):
+async def test_every_value_is_read_as_by_sqlite_for_any_declared_type(write, open_table, root):
     declared = ["INTEGER", "TEXT", "REAL", "NUMERIC", "BLOB", "", "DECIMAL(10,2)", "DATETIME", "BOOLEAN"]
     columns = ", ".join(f"c{number} {type_}" for number, type_ in enumerate(declared))
     insert = f"INSERT INTO thing VALUES (?, {', '.join('?' * len(declared))})"
@@ -148,7 +148,7 @@ async def test_tables_of_every_kind_and_views_are_read(write, open_table):
     assert payloads(await rows_of(open_table("sums")))[0] == {"id": "a", "total": 2, "count(*)": 1}
 
 
-async def test_what_a_write_ahead_log_holds_is_read_and_the_original_stays_as_it_is(root, open_table):
+async def test_rows_in_the_write_ahead_log_are_read_and_the_original_is_unchanged(root, open_table):
     with closing(sqlite3.connect(root / "shop.db")) as writer:
         writer.executescript("PRAGMA journal_mode = WAL; CREATE TABLE thing (id); INSERT INTO thing VALUES (1)")
         writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -265,7 +265,7 @@ async def test_only_a_table_or_view_of_the_file_is_read_by_its_very_name(write, 
         await open_table(name).count()
 
 
-async def test_what_is_no_database_or_damaged_is_unreadable(write, open_table, root):
+async def test_a_damaged_file_and_a_file_that_is_no_database_are_unreadable(write, open_table, root):
     (root / "shop.db").write_bytes(b"id,name\n1,a\n" * 100)
     with pytest.raises(Unreadable, match=r'^"shop\.db": It is no SQLite 3 database'):
         await open_table().count()

@@ -89,7 +89,7 @@ async def test_staged_rows_that_are_not_those_that_were_written_are_staged_again
 
 
 @pytest.mark.parametrize("about", ["", "[]", "{}", '{"digest": null}', "nonsense"])
-async def test_what_is_said_of_staged_rows_is_written_again_if_it_makes_no_sense(root, staging, rows, open_file, about):
+async def test_a_damaged_description_of_staged_rows_is_written_again(root, staging, rows, open_file, about):
     survey = await open_file(rows).ranges(["id"], 5)
     (staged,) = staging.glob("v*")
     (staged / "about.json").write_text(about)

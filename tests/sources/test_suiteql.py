@@ -190,7 +190,7 @@ async def test_equal_keys_stay_in_one_range(server, connection):
 @example(keys=[(None, "-0.0")], batch_size=1)
 @example(keys=[(None, "1\u0663"), (None, "12345678901234567890123")], batch_size=1)
 @example(keys=[(None, "0"), (2, "7"), (10, "8")], batch_size=1)
-async def test_ranges_partition_the_rows_whatever_their_keys_look_like(server, connection, keys, batch_size):
+async def test_ranges_partition_the_rows_for_any_keys(server, connection, keys, batch_size):
     server.forget()
     server.database.execute("DROP TABLE IF EXISTS any_keys")
     server.database.execute("CREATE TABLE any_keys (row_no INTEGER, number INTEGER, word TEXT)")

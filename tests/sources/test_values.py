@@ -50,7 +50,7 @@ def test_values_become_json_without_loss(value, wanted):
         {1j: 1},
     ],
 )
-def test_what_json_or_the_database_cannot_hold_is_refused(value):
+def test_values_that_json_or_the_database_cannot_hold_are_refused(value):
     with pytest.raises(NotJson):
         to_json_value(value)
 

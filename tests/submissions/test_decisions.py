@@ -45,7 +45,7 @@ def outcome(decision: Decision) -> tuple[str, str, str | None]:
     return decision.outcome, decision.reason, decision.matched_on
 
 
-def test_what_nothing_is_known_of_is_new() -> None:
+def test_a_submission_without_an_earlier_match_is_new() -> None:
     assert outcome(decide(submission(), known(), {})) == ("new", "new", None)
 
 
@@ -91,7 +91,7 @@ def test_a_key_goes_before_id_and_content() -> None:
     assert decide(first, elsewhere, {}).error is not None
 
 
-def test_a_pause_rejects_only_what_is_new() -> None:
+def test_a_pause_rejects_only_new_submissions() -> None:
     registry = replace(REGISTRY, paused_regions=frozenset(REGISTRY.allowed_regions))
     paused = InForce(IN_FORCE.configuration, registry)
     held = read_submission(BODY, paused, tenant_no=1, key=None, sender=Sender("r", None, None))

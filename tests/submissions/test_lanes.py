@@ -31,7 +31,7 @@ async def test_tenants_take_turns_so_that_none_waits_behind_anothers_flood() -> 
     assert not lanes.has_new.is_set()
 
 
-async def test_what_needs_a_lock_that_is_waited_for_waits_too() -> None:
+async def test_a_submission_that_needs_a_waited_for_lock_waits_too() -> None:
     lanes = Lanes()
     first, follower, other_tenants, free = pending(1, key="k"), pending(1, key="k"), pending(2, key="k"), pending(1)
     lanes.put_aside([first])

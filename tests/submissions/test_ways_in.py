@@ -102,7 +102,7 @@ async def test_a_conflict_is_the_same_on_both_ways(
     assert [(row["outcome"], row["reason"]) for row in ledger] == [("rejected", error_code)]
 
 
-async def test_a_preview_says_what_submitting_does_and_stores_nothing(
+async def test_a_preview_gives_the_answer_of_submitting_and_stores_nothing(
     submissions: Submissions, own_client: Client
 ) -> None:
     body = unique()

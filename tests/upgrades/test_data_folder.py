@@ -178,7 +178,7 @@ class Shop:
 
 
 @pytest.mark.timeout(300)
-async def test_what_a_killed_run_of_the_release_before_left_is_read_and_ended(
+async def test_stale_processes_of_the_release_before_are_read_and_ended(
     folder: Path, previous: Release, provider: ProviderServer, tmp_path: Path
 ) -> None:
     shop = Shop(folder, provider)

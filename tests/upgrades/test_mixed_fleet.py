@@ -189,7 +189,7 @@ async def test_jobs_of_either_api_are_done_once_and_by_workers_of_both_releases(
     await assert_audit(rows)
 
 
-async def test_who_follows_all_events_meets_each_once_whichever_release_wrote_it(
+async def test_a_reader_of_all_events_gets_each_once_from_either_release(
     clients: tuple[httpx2.AsyncClient, ...], rows: Any
 ) -> None:
     token, _ = await read_on(clients[1], None)
@@ -229,7 +229,7 @@ async def read_on(client: httpx2.AsyncClient, token: str | None) -> tuple[str | 
         found += [(item["job_id"], item["event_no"]) for item in items]
 
 
-async def test_each_api_replays_and_joins_what_the_other_accepted(clients: tuple[httpx2.AsyncClient, ...]) -> None:
+async def test_each_api_replays_and_joins_jobs_of_the_other(clients: tuple[httpx2.AsyncClient, ...]) -> None:
     for order, other in (clients, clients[::-1]):
         body, key = spec(), secrets.token_hex(8)
         first = await accepted(order, body, **{"Idempotency-Key": key})
@@ -240,7 +240,7 @@ async def test_each_api_replays_and_joins_what_the_other_accepted(clients: tuple
         assert joined["outcome"] == "joined", joined
 
 
-async def test_what_a_person_does_at_one_api_reaches_the_worker_of_the_other_release(
+async def test_an_action_at_one_api_reaches_the_worker_of_the_other_release(
     mixed: MixedFleet, clients: tuple[httpx2.AsyncClient, ...], rows: Any
 ) -> None:
     for order, other in (clients, clients[::-1]):

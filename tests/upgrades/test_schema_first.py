@@ -60,7 +60,7 @@ async def test_many_migrate_the_schema_before_at_once_and_one_that_is_killed_in_
         assert (await read_schema(looker)).revision == brought_revision()
 
 
-async def test_a_worker_on_the_schema_before_ends_with_what_to_run_and_its_api_is_not_ready(
+async def test_a_worker_on_the_former_schema_ends_with_the_remedy_and_its_api_is_not_ready(
     previous_database_url: str, redis_url: str, start_api: StartProcess
 ) -> None:
     ended = breakwater("worker", DATABASE_URL=previous_database_url, REDIS_URL=redis_url)

@@ -90,7 +90,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_each_end_of_a_call_is_what_the_design_says(
+async def test_each_end_of_a_call_has_the_designed_outcome(
     fleet: Fleet, connection, provider: ProviderServer, case: Case
 ) -> None:
     provider.behave = case.behave
@@ -120,7 +120,7 @@ def numbered(keys: list[str | None]) -> tuple[int, ...]:
     return tuple(order.index(key) for key in keys)
 
 
-async def test_what_the_provider_said_is_shown(fleet: Fleet, connection, provider: ProviderServer) -> None:
+async def test_the_answer_of_the_provider_is_shown(fleet: Fleet, connection, provider: ProviderServer) -> None:
     provider.behave = refuse(400, "model_not_found", "The model `m` does not exist.")
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())

@@ -114,7 +114,7 @@ async def test_only_processes_that_stopped_or_were_silent_for_long_are_summed_up
     assert (await shown(engine))[:2] == (6, 9)
 
 
-async def test_what_a_worker_that_comes_back_measured_counts_once(engine: Engine, connection: Connection) -> None:
+async def test_the_measures_of_a_worker_that_comes_back_count_once(engine: Engine, connection: Connection) -> None:
     await stopped(connection, 1, how=f"heartbeat_at = {LONG_AGO}")
     worker_no = await connection.fetchval("SELECT worker_no FROM workers WHERE id = 'gone-1'")
     await fold_stopped_processes(engine)

@@ -71,7 +71,7 @@ async def status(connection: Connection, job_no: int) -> tuple[str, str | None]:
 
 
 @pytest.mark.parametrize("rows", [60_000, 120_000])
-async def test_an_import_of_too_many_batches_fails_before_anything_is_written_and_says_what_would_do(
+async def test_an_import_of_too_many_batches_fails_before_anything_is_written_and_names_a_batch_size(
     fleet, connection, files, redis_url, rows
 ) -> None:
     (files / "customer.csv").write_text("id\n" + "".join(f"{n}\n" for n in range(rows)))

@@ -107,7 +107,7 @@ def read_by_hand(path):
     ]
 
 
-async def test_a_dry_run_counts_both_and_says_what_is_wrong_with_each(client, mariadb, tmp_path) -> None:
+async def test_a_dry_run_counts_both_and_reports_the_errors_of_each(client, mariadb, tmp_path) -> None:
     server, database = mariadb
     server.run(f"{COLUMNS}); INSERT INTO customer (id) VALUES (1), (2)", database=database)
     (tmp_path / "data" / "shop.db").write_bytes(b"id,name\n")

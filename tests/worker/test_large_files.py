@@ -21,7 +21,7 @@ FEW = 50
 @pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl.gz"])
-async def test_a_million_rows_are_imported_as_they_are_and_the_last_batches_cost_what_the_first_do(
+async def test_a_million_rows_are_imported_unchanged_and_the_last_batches_cost_as_much_as_the_first(
     fleet, erp, connection, redis_url, name
 ) -> None:
     staged = fleet.settings["DATA_DIR"] / "breakwater-staging"

@@ -163,7 +163,7 @@ async def test_a_batch_that_only_waits_for_its_source_fails_for_no_slow_database
 
 
 @pytest.mark.parametrize("code", ["55P03", "25P04", "0A000", "42501"])
-async def test_what_the_database_refuses_for_the_moment_is_rescheduled_and_fails_nothing(
+async def test_a_load_that_the_database_refuses_for_now_is_rescheduled_and_fails_nothing(
     loading, connection, code: str
 ) -> None:
     made = loading()

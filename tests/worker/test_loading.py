@@ -51,7 +51,7 @@ async def context(database_url: str, redis_url: str) -> AsyncIterator[Context]:
     await engine.dispose()
 
 
-async def test_what_is_written_again_after_a_key_that_came_twice_is_counted_once(context, connection) -> None:
+async def test_rows_written_again_after_a_repeated_key_are_counted_once(context, connection) -> None:
     job_no = await ImportSteps(context.engine).coordinate(plan_of([3]))
     first, second, third = await ImportSteps(context.engine).claim()
     lenient, strict = read(*second), read(*third)

@@ -83,7 +83,7 @@ async def test_a_paused_provider_holds_everything_that_it_serves(
     await assert_audit(connection)
 
 
-async def test_a_pause_lets_what_runs_end_and_starts_nothing_more(
+async def test_a_pause_lets_running_work_end_and_starts_no_more(
     fleet: Fleet, connection: Any, own_client: Client
 ) -> None:
     fleet.start(2, ECHO_DELAY_SECONDS=0.1, WORKER_CONCURRENCY=4, **NO_FALLBACK)
@@ -114,7 +114,7 @@ async def test_a_pause_lets_what_runs_end_and_starts_nothing_more(
     await assert_audit(connection)
 
 
-async def test_what_is_held_is_not_taken_for_a_loss(fleet: Fleet, connection: Any, own_client: Client) -> None:
+async def test_held_work_is_not_announced_as_lost(fleet: Fleet, connection: Any, own_client: Client) -> None:
     fleet.start(1, LEASE_SECONDS=1, HEARTBEAT_SECONDS=0.2, RECONCILE_SECONDS=0.1)
     await press(own_client, "/regions/us-east/pause")
     await post(own_client, **WAIT)
@@ -128,7 +128,7 @@ async def test_what_is_held_is_not_taken_for_a_loss(fleet: Fleet, connection: An
     await all_ended(connection, seconds=5)
 
 
-async def test_a_worker_enters_what_its_configuration_pauses(fleet: Fleet, connection: Any) -> None:
+async def test_a_worker_enters_the_configured_pauses(fleet: Fleet, connection: Any) -> None:
     config = fleet.folder / "breakwater.toml"
     config.write_text("[regions.north]\npaused = true\n[regions.south]\n[providers.house]\ntype = 'echo'\n")
     fleet.start(2, CONFIG=config)

@@ -41,7 +41,7 @@ async def test_each_cell_is_asked_once_in_its_region(fleet: Fleet, connection, p
     await assert_audit(connection)
 
 
-async def test_what_is_configured_no_more_is_held_and_the_rest_runs(
+async def test_work_of_removed_identities_is_held_and_the_rest_runs(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
     both = provider.config(regions=("us-east", "eu-west")) + provider.config(name="vanishing")

@@ -16,7 +16,7 @@ async def job_of(client: Client, body: Json) -> str:
 
 
 @pytest.mark.parametrize("on_duplicate", ["join", "reject"])
-async def test_what_was_cancelled_runs_when_it_is_sent_again(client: Client, on_duplicate: str) -> None:
+async def test_a_cancelled_job_runs_when_it_is_sent_again(client: Client, on_duplicate: str) -> None:
     body = unique(on_duplicate=on_duplicate)
     first = await job_of(client, body)
     await client.cancel(first)
@@ -26,7 +26,7 @@ async def test_what_was_cancelled_runs_when_it_is_sent_again(client: Client, on_
 
 
 @pytest.mark.parametrize("on_duplicate", ["join", "reject"])
-async def test_what_failed_runs_when_it_is_sent_again(client: Client, on_duplicate: str) -> None:
+async def test_a_failed_job_runs_when_it_is_sent_again(client: Client, on_duplicate: str) -> None:
     body = unique(on_duplicate=on_duplicate)
     first = await job_of(client, body)
     await client.end(first)
@@ -47,7 +47,7 @@ async def test_an_import_that_was_cancelled_runs_when_it_is_sent_again(
         assert await job_of(client, body) != first
 
 
-async def test_what_is_partly_done_is_joined_for_as_long_as_what_is_done(client: Client) -> None:
+async def test_a_partial_job_is_joined_as_long_as_a_completed_one(client: Client) -> None:
     body = unique(models=["a", "b", "c"])
     first = await job_of(client, body)
     await client.complete(first, failed=1)
@@ -110,7 +110,7 @@ async def test_nothing_ran_before_a_first_job(client: Client) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"on_duplicate": "create"}, {"id": "mine"}])
-async def test_who_wants_a_job_of_his_own_learns_what_ran_before_too(client: Client, changes: Json) -> None:
+async def test_a_job_with_on_duplicate_create_names_the_previous_job_too(client: Client, changes: Json) -> None:
     body = unique()
     first = await job_of(client, body)
     await client.end(first)
@@ -118,14 +118,14 @@ async def test_who_wants_a_job_of_his_own_learns_what_ran_before_too(client: Cli
     assert (await client.post({**body, **changes})).json()["dedup"]["previous"]["job_id"] == first
 
 
-async def test_what_is_joined_is_not_named_as_what_ran_before(client: Client) -> None:
+async def test_the_joined_job_is_not_named_as_the_previous_job(client: Client) -> None:
     body = unique()
     first = await job_of(client, body)
     await client.complete(first)
     assert (await client.post(body)).json()["dedup"]["previous"] is None
 
 
-async def test_a_replay_names_what_its_first_answer_named(client: Client) -> None:
+async def test_a_replay_names_the_previous_job_of_its_first_answer(client: Client) -> None:
     body = unique()
     await client.end(await job_of(client, body))
     first = await client.post(body, key=body["name"])
@@ -134,7 +134,7 @@ async def test_a_replay_names_what_its_first_answer_named(client: Client) -> Non
 
 
 @pytest.mark.parametrize(("status", "remedy"), [("cancelled", "another id"), ("failed", "/retry")])
-async def test_an_id_whose_job_gives_no_result_says_what_to_do(client: Client, status: str, remedy: str) -> None:
+async def test_an_id_whose_job_gives_no_result_names_the_remedy(client: Client, status: str, remedy: str) -> None:
     body = unique()
     body["id"] = body["name"]
     await job_of(client, body)
