@@ -17,7 +17,7 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONG
 
 
 class Because(BaseModel):
-    """Why somebody does something."""
+    """The reason of an action."""
 
     model_config = ConfigDict(extra="forbid")
 

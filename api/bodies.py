@@ -64,7 +64,7 @@ def _refuse_other_types(request: Request) -> None:
 
 
 async def _read_bounded(request: Request) -> bytes:
-    """Read no further than the limit, whatever the headers say."""
+    """Read no further than the limit, independent of the headers."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()

@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection as uvicorn serves it with httptools, except that an offer to upgrade is ignored.
 
-A server may ignore an offer, whatever protocol it names, and then reads the request as if it had not been made (RFC
+A server may ignore an offer of any protocol, and then reads the request as if it had not been made (RFC
 9110, section 7.8). httptools treats everything behind the header section as the new protocol, so the body would be
 lost. uvicorn's other implementation, h11, reads it, at 86 µs of CPU for a request instead of 23 (2026-11-29).
 """

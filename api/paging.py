@@ -9,14 +9,14 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from api.dependencies import NoParameters
-from db.reading import BIGGEST_BIGINT, BIGGEST_INT, Slice
+from db.reading import MAX_BIGINT, MAX_INT, Slice
 from domain.errors import ParameterError, ParametersRejected
 
 Item = TypeVar("Item")
 Fact = TypeVar("Fact")
 VERSION = 1
 LONGEST_CURSOR = 200
-BIGGEST_SMALLINT = 2**15 - 1
+MAX_SMALLINT = 2**15 - 1
 
 
 class ListKind(NamedTuple):
@@ -26,22 +26,22 @@ class ListKind(NamedTuple):
     biggest: tuple[int, ...]
 
 
-JOBS = ListKind("jobs", (BIGGEST_BIGINT,))
-EXECUTIONS = ListKind("executions", (BIGGEST_SMALLINT, BIGGEST_SMALLINT, BIGGEST_SMALLINT))
-ALL_EXECUTIONS = ListKind("all_executions", (BIGGEST_BIGINT, BIGGEST_SMALLINT, BIGGEST_SMALLINT, BIGGEST_SMALLINT))
-WAVES = ListKind("waves", (BIGGEST_INT,))
-BATCHES = ListKind("batches", (BIGGEST_INT,))
-TRIGGERS = ListKind("triggers", (BIGGEST_BIGINT,))
-EVENTS = ListKind("events", (BIGGEST_INT,))
-ALL_EVENTS = ListKind("all_events", (BIGGEST_BIGINT, BIGGEST_BIGINT, BIGGEST_INT))
-SUBMISSIONS = ListKind("submissions", (BIGGEST_BIGINT,))
-AUDITS = ListKind("audits", (BIGGEST_BIGINT,))
-REJECTS = ListKind("rejects", (BIGGEST_INT, BIGGEST_BIGINT))
-DEAD_LETTERS = ListKind("dead_letters", (BIGGEST_BIGINT,))
-OPERATIONS = ListKind("operations", (BIGGEST_BIGINT,))
-REGIONS = ListKind("regions", (BIGGEST_INT,))
-PROVIDERS = ListKind("providers", (BIGGEST_INT,))
-QUESTIONS = ListKind("questions", (BIGGEST_INT,))
+JOBS = ListKind("jobs", (MAX_BIGINT,))
+EXECUTIONS = ListKind("executions", (MAX_SMALLINT, MAX_SMALLINT, MAX_SMALLINT))
+ALL_EXECUTIONS = ListKind("all_executions", (MAX_BIGINT, MAX_SMALLINT, MAX_SMALLINT, MAX_SMALLINT))
+WAVES = ListKind("waves", (MAX_INT,))
+BATCHES = ListKind("batches", (MAX_INT,))
+TRIGGERS = ListKind("triggers", (MAX_BIGINT,))
+EVENTS = ListKind("events", (MAX_INT,))
+ALL_EVENTS = ListKind("all_events", (MAX_BIGINT, MAX_BIGINT, MAX_INT))
+SUBMISSIONS = ListKind("submissions", (MAX_BIGINT,))
+AUDITS = ListKind("audits", (MAX_BIGINT,))
+REJECTS = ListKind("rejects", (MAX_INT, MAX_BIGINT))
+DEAD_LETTERS = ListKind("dead_letters", (MAX_BIGINT,))
+OPERATIONS = ListKind("operations", (MAX_BIGINT,))
+REGIONS = ListKind("regions", (MAX_INT,))
+PROVIDERS = ListKind("providers", (MAX_INT,))
+QUESTIONS = ListKind("questions", (MAX_INT,))
 
 
 class PageParameters(NoParameters):

@@ -26,7 +26,7 @@ UVICORN = [
 
 
 async def measure(place: Place, *, scale: float, runs: int) -> None:
-    """Print the rates of parsing alone, of validating alone, of unique posts and of duplicate ones."""
+    """Print the rates of parsing alone, of validating alone, of unique and of duplicate posts."""
     print(f"\nPOST of a 240-cell spec, one process, {CONNECTIONS} connections, the client on the same CPUs")
     count = int(POSTS * scale)
     bare = await _rates(place, "bench.bare:create_app", "/bare", count, runs, unique=True)

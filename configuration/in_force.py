@@ -47,7 +47,7 @@ class InForceReader:
         return self.last
 
     async def follow(self) -> InForce:
-        """Read what is in force now, and return it."""
+        """Read the configuration in force and the pauses, and return them."""
         await self.read()
         return self.current
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from db.engine import Connection, Engine, statement
 from db.executions import FIRST, CellKey, Execution, ExecutionFilter, read_cells
-from db.reading import BIGGEST_BIGINT, Slice, in_snapshot
+from db.reading import MAX_BIGINT, Slice, in_snapshot
 
 
 class CellOfJob(NamedTuple):
@@ -24,7 +24,7 @@ class CellOfJob(NamedTuple):
         return CellKey(*self[1:])
 
 
-FIRST_OF_ALL = CellOfJob(BIGGEST_BIGINT, *FIRST)
+FIRST_OF_ALL = CellOfJob(MAX_BIGINT, *FIRST)
 
 
 async def list_all_executions(

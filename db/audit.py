@@ -21,8 +21,8 @@ MUST_BE_ZERO = (
     "config_mismatches",
 )
 """The fields of JobAudit that must be 0; any other value is a bug."""
-MOST_JOBS = 5_000
-MOST_CELLS = 1_000_000
+MAX_JOBS = 5_000
+MAX_CELLS = 1_000_000
 """The largest window of which totals are recounted: some 2.5 s (2026-11-23, two cores)."""
 RECENT_JOBS = 200
 RECENT_CELLS = 100_000
@@ -119,7 +119,7 @@ async def audit_window(
         if start > end:
             raise _reversed(start, end)
         within = (tenant_no, start, end)
-        counted = await _newest(connection, within, before=None, jobs=MOST_JOBS, cells=MOST_CELLS)
+        counted = await _newest(connection, within, before=None, jobs=MAX_JOBS, cells=MAX_CELLS)
         on_page = await _newest(connection, within, before=before, jobs=limit + 1, cells=None)
         audits = await _audit(connection, sorted({*counted, *on_page[:limit]}))
         is_complete = not counted or not await _newest(connection, within, before=counted[-1], jobs=1, cells=None)

@@ -1,4 +1,4 @@
-"""Batches: finding due ones, renewing the leases of claimed ones and releasing them."""
+"""Batches: finding due batches, renewing leases and releasing them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from db.engine import Connection, statement
 PoolKey = tuple[str, str]
 Pools = Mapping[PoolKey, Sequence[int]]
 """The pools that a worker serves, each with the numbers of the served identities."""
-MOST_AT_ONCE = 64
+MAX_BATCHES_PER_CLAIM = 64
 """Batches of a pool that a claim looks at."""
 
 

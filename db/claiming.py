@@ -4,7 +4,16 @@ from collections.abc import Collection, Mapping, Sequence
 
 import asyncpg
 
-from db.batches import MOST_AT_ONCE, Claim, Claimant, ClaimedBatch, PoolKey, Pools, lease_columns, served_columns
+from db.batches import (
+    MAX_BATCHES_PER_CLAIM,
+    Claim,
+    Claimant,
+    ClaimedBatch,
+    PoolKey,
+    Pools,
+    lease_columns,
+    served_columns,
+)
 from db.columns import columns
 from db.configurations import ConfigurationChanged, current_no
 from db.engine import Connection, statement
@@ -17,7 +26,7 @@ async def claim_cells(connection: Connection, pools: Pools, claimant: Claimant, 
     Locks ready and batch rows, passing over locked ones. Runs in the caller's transaction, whose commit may be
     asynchronous. Raises ConfigurationChanged if the claimant doesn't serve the configuration in force.
     """
-    limit = max(1, min(cells, MOST_AT_ONCE))
+    limit = max(1, min(cells, MAX_BATCHES_PER_CLAIM))
     rows = await _find_due(connection, pools, claimant, limit=limit, locked_jobs=None)
     due = [_due(row) for row in rows if row["job_no"] is not None]
     granted = [Grant(batch, 0) for batch, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
@@ -53,9 +62,9 @@ async def claim_calls(
         if room is None or room > 0 or pool in with_expired
     }
     probed = {(row["provider"], row["region"]) for row in locked if row["is_probed"]}
-    limit = max(1, min(calls, MOST_AT_ONCE))
+    limit = max(1, min(calls, MAX_BATCHES_PER_CLAIM))
     left = list(claimant.but_not_jobs)
-    limits = await connection.fetch(statement("lock_job_limits"), _identity_nos(with_room), MOST_AT_ONCE, left)
+    limits = await connection.fetch(statement("lock_job_limits"), _identity_nos(with_room), MAX_BATCHES_PER_CLAIM, left)
     jobs = [row["job_no"] for row in limits]
     rows = await _find_due(connection, with_room, claimant, limit=limit, locked_jobs=jobs)
     due = [_due(row) for row in rows if row["job_no"] is not None]

@@ -11,7 +11,7 @@ from db.engine import Connection, statement
 from domain.plan import PlannedBatch
 from domain.spec import INFERENCE
 
-BIGGEST = 2**62
+ANY_CELLS = 2**62
 OVERDUE_AT_ONCE = 500
 MOST_EXAMINED = 10_000
 """Queued jobs whose queue timeouts are looked at together."""
@@ -83,7 +83,7 @@ class PlanRefused(Exception):
 async def lock_queued_jobs(
     connection: Connection,
     limit: int,
-    cells: int = BIGGEST,
+    cells: int = ANY_CELLS,
     *,
     configuration_no: int,
     identity_nos: Iterable[int],
@@ -91,7 +91,7 @@ async def lock_queued_jobs(
 ) -> list[QueuedJob]:
     """Lock up to `limit` queued jobs of a kind in order; return the first of them that together plan up to `cells`.
 
-    At least one job is returned, of whatever size. Jobs that another worker is planning are passed over, and jobs
+    At least one job is returned, of any size. Jobs that another worker is planning are passed over, and jobs
     accepted under identities other than `identity_nos`, those of configuration `configuration_no`. Raises
     ConfigurationChanged if another configuration is in force.
     """

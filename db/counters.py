@@ -33,6 +33,6 @@ async def add(connection: Connection, worker_no: int, increments: Sequence[Incre
 
 
 async def totals(connection: Connection) -> list[tuple[str, Mapping[str, str], float]]:
-    """Return (series, labels, value) summed over all processes, dead ones included."""
+    """Return (series, labels, value) summed over all processes, including stopped ones."""
     rows = await connection.fetch(statement("sum_counters"))
     return [(row["series"], json.loads(row["labels"]), row["value"]) for row in rows]

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from db.engine import Connection, Engine, connect, statement
 from db.jobs import find_job, look_up_job
-from db.reading import BIGGEST_BIGINT, Slice, in_snapshot, sliced, snapshot
+from db.reading import MAX_BIGINT, Slice, in_snapshot, sliced, snapshot
 from domain.errors import NotFound
 
 EXECUTION_ID = re.compile(r"(\d{1,19})-(\d{1,3})-(\d{1,3})-(\d{1,3})", re.ASCII)
-BIGGEST_NO = 199
+MAX_NO = 199
 NOWHERE = -1
 """The number for a name that isn't in the job's plan; no cell has it."""
 PAGE_CELLS = 200
@@ -119,7 +119,7 @@ async def list_executions(
     async with connect(engine) as connection:
         [names] = await _read_names(connection, tenant_no, job_no)
         rows = await connection.fetch(
-            statement("list_executions"), job_no, *after, *_numbers(names, wanted), limit + 1, BIGGEST_BIGINT
+            statement("list_executions"), job_no, *after, *_numbers(names, wanted), limit + 1, MAX_BIGINT
         )
     return sliced(rows, limit, lambda row: _execution(row, names))
 
@@ -130,7 +130,7 @@ async def read_cells(
     """Return the next cells of the tenant's job in plan order, on the caller's connection."""
     [names] = await _read_names(connection, tenant_no, job_no)
     rows = await connection.fetch(
-        statement("list_executions"), job_no, *after, *_numbers(names, wanted), limit, BIGGEST_BIGINT
+        statement("list_executions"), job_no, *after, *_numbers(names, wanted), limit, MAX_BIGINT
     )
     return [_execution(dict(row), names) for row in rows]
 
@@ -187,7 +187,7 @@ async def read_execution_on(
     job_no, key = parse_execution_id(execution_id)
     before = CellKey(key.region_no, key.model_no, key.question_no - 1)
     names = await _read_names(connection, tenant_no, job_no)
-    found = await connection.fetch(statement("list_executions"), job_no, *before, None, *key, 1, BIGGEST_BIGINT)
+    found = await connection.fetch(statement("list_executions"), job_no, *before, None, *key, 1, MAX_BIGINT)
     tries = await connection.fetch(statement("list_attempts"), job_no, *key, RESPONSES_BYTES)
     response = await connection.fetchval(statement("read_response"), job_no, *key)
     if not names or not found:
@@ -271,7 +271,7 @@ def parse_execution_id(text: str) -> tuple[int, CellKey]:
     if match is None:
         raise absent_execution()
     job_no, model_no, region_no, question_no = map(int, match.groups())
-    if job_no > BIGGEST_BIGINT or max(model_no, region_no, question_no) > BIGGEST_NO:
+    if job_no > MAX_BIGINT or max(model_no, region_no, question_no) > MAX_NO:
         raise absent_execution()
     return job_no, CellKey(region_no, model_no, question_no)
 

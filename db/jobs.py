@@ -18,7 +18,7 @@ from db.tables.imports import ImportBatch
 from db.tables.jobs import Job, Spec
 from domain.errors import NotFound
 
-MOST_COUNTED_BEFORE = 10_000
+MAX_COUNTED_BEFORE = 10_000
 """Queued jobs that are counted before a job; further back no place is shown."""
 LAST_CHARACTER = "\U0010ffff"
 SUCCESS_RATE_MISSED = "success_rate_missed"
@@ -79,9 +79,9 @@ class JobListed:
 
 @dataclass(frozen=True, slots=True)
 class JobRead:
-    """A job with its spec; `models`, `regions` and `questions` count what the plan names. Purged JSON is None.
+    """A job with its spec; `models`, `regions` and `questions` are the counts of its plan. Purged JSON is None.
 
-    `queued_before` counts the queued jobs before it, up to `MOST_COUNTED_BEFORE`; None once it is planned. It is
+    `queued_before` counts the queued jobs before it, up to `MAX_COUNTED_BEFORE`; None once it is planned. It is
     `simulated` if `echo` answers any of its cells. `held_by` names the identities that aren't configured any more,
     while this holds the job; None while it isn't held.
     """
@@ -156,7 +156,7 @@ async def read_job(engine: Engine, tenant_no: int, job_id: str) -> JobRead:
     """Return the job; raise NotFound if the tenant has no job with this id."""
     refuse_impossible(job_id)
     async with connect(engine) as connection:
-        row = await connection.fetchrow(statement("read_job"), tenant_no, job_id, MOST_COUNTED_BEFORE)
+        row = await connection.fetchrow(statement("read_job"), tenant_no, job_id, MAX_COUNTED_BEFORE)
     if row is None:
         raise absent_job()
     return JobRead(**row)

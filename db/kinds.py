@@ -1,4 +1,4 @@
-"""The interface of kinds in the database: a row each, what their progress counts, and how their jobs are retried.
+"""The interface of kinds in the database: a row each, the unit of their progress, and the retry of their jobs.
 
 The kinds of the release are put together in `built_in_kinds.py`; none is named here.
 """
@@ -14,7 +14,7 @@ from domain.errors import KindNotServed
 
 
 class Unit(StrEnum):
-    """What the progress of a job counts, and its audit recounts."""
+    """The unit that a job's progress counts and its audit recounts."""
 
     CELL = "cell"
     BATCH = "batch"
@@ -22,7 +22,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetryFilter:
-    """What of a job's failed units is meant; `region` is canonical. None stands for any."""
+    """The filter of a retry: which failed units of a job run again; `region` is canonical. None stands for any."""
 
     region: str | None = None
     model: str | None = None
@@ -54,10 +54,10 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class StoredKind:
-    """A kind, what its progress counts, and how what failed of its jobs is retried.
+    """A kind, the unit of its progress, and the retry of its jobs.
 
-    `retry` gets a job that its transaction has locked against other actions, plans anew what failed and returns the
-    result; `preview_retry` returns the result of a retry and changes nothing. Both raise JobCancelled, and
+    `retry` gets a job that its transaction has locked against other actions, plans its failed units anew and returns
+    the result; `preview_retry` returns the result of a retry and changes nothing. Both raise JobCancelled, and
     ParametersRejected for a filter that a job of the kind can't have.
     """
 

@@ -18,8 +18,8 @@ Fact = TypeVar("Fact")
 Result = TypeVar("Result")
 PLAN_FREELY = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
 INDEX_ORDER = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
-BIGGEST_INT = 2**31 - 1
-BIGGEST_BIGINT = 2**63 - 1
+MAX_INT = 2**31 - 1
+MAX_BIGINT = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,6 @@ def columns_of(kind: type[Any]) -> Callable[[Any], Any]:
 
 
 def _driver_error(error: DBAPIError) -> BaseException:
-    """Return what the driver raised: the dialect wraps it twice."""
+    """Return the driver's own error: the dialect wraps it twice."""
     original = error.orig
     return (original.__cause__ or original) if original is not None else error

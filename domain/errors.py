@@ -1,4 +1,4 @@
-"""The errors a caller can cause, as one tree; each has a stable `code` and says what to do.
+"""The errors a caller can cause, as one tree; each has a stable `code` and a remedy.
 
 BreakwaterError
 ├── SpecRejected          a well-formed spec that can't be taken, with one FieldError per reason

@@ -205,7 +205,7 @@ def _exact(value: Any) -> Any:
 
 
 def _has_exact_parameters(body: Any) -> bool:
-    """Say whether any member `parameters` of a body, in whatever layout, needs exact JSON."""
+    """Say whether any member `parameters` of a body, in any layout, needs exact JSON."""
     if isinstance(body, list):
         return any(_has_exact_parameters(member) for member in body)
     if not isinstance(body, dict):

@@ -31,7 +31,7 @@ class Spec(Protocol):
 
     @property
     def on_duplicate(self) -> OnDuplicate:
-        """What to do when the same spec is active or recent."""
+        """The treatment of a spec while an equal one is active or recent."""
 
     @property
     def cells(self) -> CellPlan | None:

@@ -9,7 +9,7 @@ PORT = 3306
 
 
 class TlsMode(StrEnum):
-    """The encryption of a session and what it trusts, in the words of the official clients."""
+    """The encryption and the trust of a session, by the names of the official clients."""
 
     DISABLED = "disabled"
     PREFERRED = "preferred"

@@ -22,12 +22,12 @@ class Action(StrEnum):
 
     DROPPED_DUPLICATE = "dropped_duplicate"  # `value` stood there again; the one at `kept` runs
     CANONICALIZED = "canonicalized"  # another spelling of the same thing, `from` → `to`
-    DEFAULTED = "defaulted"  # it was not given; `to` is what runs
+    DEFAULTED = "defaulted"  # it was absent; `to` runs
     MOVED = "moved"  # `to` points to its place in the normalized spec
     KEPT_UNUSED = "kept_unused"  # it has no effect; `to` points to where the normalized spec keeps it, if elsewhere
     KEPT_AS_TEXT = "kept_as_text"  # it looks like a question id but the bank has none such
-    CONTRADICTED = "contradicted"  # it disagrees with what runs
-    PARTLY_SHOWN = "partly_shown"  # of what it brings, lists and files show a part
+    CONTRADICTED = "contradicted"  # it contradicts the spec that runs
+    PARTLY_SHOWN = "partly_shown"  # lists and files show only a part of its result
     SIMULATED = "simulated"  # the built-in echo answers in place of this provider
 
 

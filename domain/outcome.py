@@ -17,7 +17,7 @@ BREAKER_LEAST_SECONDS = 1.0
 """The least time where the provider gives one: overloaded providers ask for milliseconds."""
 OWN_REFUSALS = 30
 """Refusals that may be about one call alone and cost that call no try: some 12 minutes in which only it probes."""
-MOST_FORGIVEN = 30_000
+MAX_FORGIVEN = 30_000
 """Tries after which no refusal is forgiven, since tries are counted in 16 bits: 8 hours at one a second."""
 UNAVAILABLE_SECONDS = 300.0
 """An unavailable source says nothing about the request: within this time, a try that finds it unavailable doesn't

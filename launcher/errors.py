@@ -1,6 +1,6 @@
 """Errors that keep a run, or the API alone, from starting.
 
-Each message is for the person at the terminal: one sentence, and what to do. The tree::
+Each message is for the person at the terminal: one sentence, with the remedy. The tree::
 
     StartError (runtime.errors)
     ├── PortTakenError            another program listens on the port

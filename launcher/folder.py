@@ -1,4 +1,4 @@
-"""The data folder of a run: its place, the lock that holds it, and what other processes may read from it.
+"""The data folder of a run: its place, its lock, and the files that other processes may read.
 
 <folder>/                0711 when root made it, else 0700
     lock                 held by the run that uses the folder

@@ -75,7 +75,7 @@ EXECUTIONS_UNCONFIRMED_REGION = Series(
     ("provider", "region"),
 )
 ANSWERS = (EXECUTIONS_SIMULATED, EXECUTIONS_INCOMPLETE, EXECUTIONS_UNCONFIRMED_REGION)
-"""Series of cells that EXECUTIONS counts as well. They show 0 wherever EXECUTIONS shows any value."""
+"""Series of cells that EXECUTIONS counts as well. They show 0 where EXECUTIONS shows any value."""
 IMPORT_BATCHES = Series(
     "breakwater_import_batches",
     "Batches of imports that ended.",

@@ -23,7 +23,7 @@ async def retry(
     delay_seconds: float,
     log_delay: Callable[[Exception], None],
 ) -> Result:
-    """Await `step` until it returns or raises something else than `on`; return what it returned.
+    """Await `step` until it returns or raises an error outside `on`; return its result.
 
     After each error in `on` but not in `but_not`, `log_delay` gets the error, and the next try begins `delay_seconds`
     later. It never gives up; a cancellation ends it at once.

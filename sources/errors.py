@@ -1,4 +1,4 @@
-"""Errors of reading a source, as one tree; each has a stable `code` and says what to do.
+"""Errors of reading a source, as one tree; each has a stable `code` and a remedy.
 
 SourceError
 ├── SourceMissing          no such file, table or named query

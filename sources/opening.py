@@ -50,7 +50,7 @@ class Opener(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close all open sources."""
         ...
 
 

@@ -19,7 +19,7 @@ from sources.source_cache import OpenSource
 WRITTEN_BATCHES = 60
 """About how many batches of a job may be read and not yet written, over all workers."""
 SURVEYS_AT_ONCE = 4
-"""Record types counted at the same time: each COUNT is a scan of somebody else's database."""
+"""Record types counted at the same time: each COUNT scans a table of a foreign database."""
 NAMED_FAILURES = 5
 """Record types named in one error."""
 

@@ -13,7 +13,7 @@ from worker.context import Context
 from worker.runner import Runner
 
 ABOUT = ("cancelled", "pauses", "configuration")
-"""What every worker listens for, besides the left batches of its kinds."""
+"""The notices that every worker listens for, besides those of left batches of its kinds."""
 LOOK_SECONDS = 2.0
 RETRY_SECONDS = 0.5
 

@@ -138,7 +138,7 @@ class Reconciler:
         owing = [Envelope(job=job, batch=batch, source="fallback", enqueued_at=now) for job, batch in owed]
         await envelopes.publish(self._context.redis, owing)
 
-        # Not as the leader: they are published, whoever leads by now.
+        # Not in a leader's transaction: the envelopes are published already, even if another worker leads now.
         await in_transaction(self._context.engine, lambda c: self._count(c, "unannounced", len(owing)))
         self._log("unannounced", len(owing))
 

@@ -15,7 +15,7 @@ class SpecCache(Generic[Spec]):
     """An LRU cache of a kind's normalized specs by job.
 
     `weigh` returns the part of `capacity` that a spec takes, such as its cells, so that memory is bounded for jobs of
-    any size. The last spec stays, whatever its weight.
+    any size. The last spec stays at any weight.
     """
 
     def __init__(

@@ -12,11 +12,11 @@ from api.problems import problem_responses
 from api.schemas.dead_letters import DeadLetter, DeadLetterList
 from api.schemas.job_actions import RetryAnswer
 from db.dead_letters import list_dead_letters
-from db.reading import BIGGEST_BIGINT
+from db.reading import MAX_BIGINT
 
 router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
 
-DeadLetterId = Annotated[int, Path(ge=0, le=BIGGEST_BIGINT, description="As the list shows it.", examples=[1])]
+DeadLetterId = Annotated[int, Path(ge=0, le=MAX_BIGINT, description="As the list shows it.", examples=[1])]
 
 
 @router.get("/queue/dead", summary="List dead letters", responses=problem_responses(422))

@@ -1,4 +1,4 @@
-"""GET /events, /jobs/{id}/events and /submissions: what happens to all jobs, or to one, and every request for it."""
+"""GET /events, /jobs/{id}/events and /submissions: the events of all jobs or of one, and a job's submissions."""
 
 from typing import Annotated
 
@@ -38,7 +38,7 @@ class AllEventsParameters(NoParameters):
 
     @property
     def place(self) -> EventPlace:
-        """Where reading goes on. Raises ParametersRejected for what is no token."""
+        """Where reading goes on. Raises ParametersRejected for an invalid token."""
         if self.after is None:
             return BEFORE_ALL
         key = decode_key(self.after, ALL_EVENTS)

@@ -33,7 +33,7 @@ from api.schemas.job_actions import (
     RetryRequest,
 )
 from db.kinds import RetryFilter
-from db.reading import BIGGEST_INT
+from db.reading import MAX_INT
 from db.resolving import Resolution
 from db.retrying import preview_retry
 
@@ -41,7 +41,7 @@ router = APIRouter(tags=["controls"], dependencies=ONE_OF_EACH)
 
 PROBLEMS = problem_responses(400, 404, 413, 415, 422)
 PROBLEMS_AND_CONFLICT = problem_responses(400, 404, 409, 413, 415, 422)
-BatchId = Annotated[int, Path(ge=0, le=BIGGEST_INT, description="As its wave lists it.", examples=[1])]
+BatchId = Annotated[int, Path(ge=0, le=MAX_INT, description="As its wave lists it.", examples=[1])]
 
 
 class RetryParameters(NoParameters):

@@ -10,7 +10,7 @@ from api.paging import BATCHES, WAVES, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.waves import Batch, BatchList, Wave, WaveList
 from db.import_progress import read_import_batches
-from db.reading import BIGGEST_INT
+from db.reading import MAX_INT
 from db.waves import list_batches, list_waves
 from domain.status import BatchStatus
 
@@ -55,7 +55,7 @@ async def get_waves(
 async def get_batches(
     *,
     job_id: JobId,
-    wave_number: Annotated[int, Path(ge=0, le=BIGGEST_INT, examples=[1])],
+    wave_number: Annotated[int, Path(ge=0, le=MAX_INT, examples=[1])],
     request: Request,
     database: Database,
     tenant: Tenant,

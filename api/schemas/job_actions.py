@@ -59,7 +59,7 @@ class CancelAnswer(BaseModel):
 
     @classmethod
     def of(cls, job_id: str, cancelled: Cancelled) -> Self:
-        """Return what came of a cancel."""
+        """Return the result of a cancel."""
         return cls(id=job_id, status=JobStatus(cancelled.status), cancelled=cancelled.cells)
 
 
@@ -78,7 +78,7 @@ class RetryAnswer(BaseModel):
 
     @classmethod
     def of(cls, retried: Retried) -> Self:
-        """Return what came of a retry."""
+        """Return the result of a retry."""
         return cls(
             id=retried.job_id,
             status=JobStatus(retried.status),
@@ -97,7 +97,7 @@ class ReleaseAnswer(BaseModel):
 
     @classmethod
     def of(cls, released: Released) -> Self:
-        """Return what came of a release."""
+        """Return the result of a release."""
         return cls(released=released.is_released, held_by=released.held_by)
 
 

@@ -11,7 +11,7 @@ from api.schemas.import_progress import ImportProgress
 from api.schemas.kinds import Kind
 from api.schemas.submissions import NormalizationNote, PlannedCounts, PlannedImportCounts
 from db.import_progress import ImportRead
-from db.jobs import MOST_COUNTED_BEFORE, SUCCESS_RATE_MISSED, Counts, JobListed, JobRead
+from db.jobs import MAX_COUNTED_BEFORE, SUCCESS_RATE_MISSED, Counts, JobListed, JobRead
 from domain.status import TERMINAL_JOB_STATUSES, JobStatus
 from domain.waves import level_by_id
 from submissions.job_links import job_links
@@ -72,7 +72,7 @@ class QueuePlace(BaseModel):
         if not job.is_waiting:
             return None
         before = job.queued_before
-        position = None if before is None or before >= MOST_COUNTED_BEFORE else before + 1
+        position = None if before is None or before >= MAX_COUNTED_BEFORE else before + 1
         return cls(position=position, waited_seconds=job.seconds_since_queued)
 
 

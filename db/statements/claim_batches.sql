@@ -1,10 +1,10 @@
 -- Claim batches that this transaction has locked ($1 jobs, $2 batches), with so many calls in flight each ($3), which
 -- may probe a circuit breaker ($7): a lease of $6 seconds for holder $4 of worker $5, and a fence one higher, which
--- makes the former lease stale. A batch that never began in time stays marked as overdue, whichever worker claims it.
--- The holder serves the identity of the batch's ready row, since its job may have been accepted anew after the last
--- lease. Times are the clock's: this transaction may have begun before the one that made a batch ready. Returns each
--- batch with its open cells that are due; if others wait for a later try, also in how many seconds the first of them is
--- due.
+-- makes the former lease stale. A batch that never began in time stays marked as overdue, independent of the worker
+-- that claims it. The holder serves the identity of the batch's ready row, since its job may have been accepted anew
+-- after the last lease. Times are the clock's: this transaction may have begun before the one that made a batch ready.
+-- Returns each batch with its open cells that are due; if others wait for a later try, also in how many seconds the
+-- first of them is due.
 WITH wanted AS MATERIALIZED (
     SELECT i.job_no, i.batch_no, i.permits, i.is_probe, r.identity_no, r.queued_at, r.turn,
         b.status AS status_before, b.identity_no AS identity_before

@@ -1,5 +1,5 @@
--- Lock up to $1 queued jobs whose queue timeout has passed, among the $2 that come next: however many wait, few specs are
--- read. Pass over jobs that a worker is planning.
+-- Lock up to $1 queued jobs whose queue timeout has passed, among the next $2, so that few specs are read. Pass over
+-- jobs that a worker is planning.
 SELECT j.job_no, j.id, extract(EPOCH FROM now() - j.queued_at)::float8 AS waited_seconds
 FROM (
     SELECT q.job_no

@@ -43,7 +43,7 @@ class Leader(SQLModel, table=True):
 
 
 class ProcessCounter(SQLModel, table=True):
-    """A counter of one process that commits with what it counts."""
+    """A counter of a process that commits with the counted work."""
 
     __tablename__: ClassVar[str] = "tallies"
 

@@ -40,7 +40,7 @@ _REMEDIES: Sequence[tuple[str, str]] = (
     (r"child array|length smaller|same size|levels exceeded", f"A column ends before its rows, or has {_EMPTY_PAGE}"),
     (r"Map keys", "It has a map whose keys may be null: write the file again, with keys that are required"),
 )
-"""What to do about errors of Arrow, by words in them."""
+"""Remedies for errors of Arrow, by words in their texts."""
 
 
 def convert_parquet(path: str, to: Path) -> Content:

@@ -22,10 +22,10 @@ _ENTRY, _OTHER_ENTRY = b"\x18\x0c" + _KEY + b"\x18", b"\x18\x0cother_schema\x18"
 def read_footer(path: str) -> tuple[parquet.FileMetaData, pa.Schema]:
     """Return a footer without Arrow's own schema, and the columns with the types of that schema.
 
-    By its own schema Arrow makes dictionaries, extensions and lists of a fixed size of what Parquet stores otherwise.
+    By its own schema Arrow reads plain Parquet columns as dictionaries, extensions and lists of a fixed size.
     It then cuts batches elsewhere in each column, and can't build some nested types (26.0.1).
 
-    Raises Unreadable, and what Arrow raises for a file that it can't open.
+    Raises Unreadable, and Arrow's errors for a file that it can't open.
     """
     with _opened(path) as file:
         footer, arrow_schema = file.metadata, file.schema_arrow
@@ -43,7 +43,7 @@ def _opened(source: str | pa.BufferReader) -> parquet.ParquetFile:
 
 
 def _raw_footer(path: str) -> bytes:
-    """Return the footer and what follows it, of a file that Arrow has opened."""
+    """Return the footer and the bytes behind it, of a file that Arrow has opened."""
     with Path(path).open("rb") as file:
         file.seek(-_ENDING_BYTES, os.SEEK_END)
         length = int.from_bytes(file.read(4), "little")

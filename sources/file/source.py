@@ -10,7 +10,7 @@ from sources.staged.source import StagedSource
 class FileSource(StagedSource):
     """One file below the import root.
 
-    Values of a CSV are text, whatever they look like; see `sources/values.py` for the others.
+    Values of a CSV are always text; see `sources/values.py` for the other formats.
     """
 
     def __init__(

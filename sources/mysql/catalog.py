@@ -1,4 +1,4 @@
-"""What a MySQL source really has. Only names of tables, columns and collations found here are ever used."""
+"""The catalog of a MySQL source. Only names of tables, columns and collations found here are ever used."""
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
@@ -94,12 +94,12 @@ async def find_table(session: Lent, wanted: str, listed: Container[TableName], d
 
 
 def literal(text: str) -> str:
-    """Return a text as it stands in a statement, whatever it holds."""
+    """Return any text as a literal of a statement."""
     return f"CONVERT(X'{text.encode().hex()}' USING utf8mb4)"
 
 
 def quoted(name: str) -> str:
-    """Return a name as an identifier, whatever it holds."""
+    """Return any name as a quoted identifier."""
     return "`" + name.replace("`", "``") + "`"
 
 

@@ -15,7 +15,7 @@ from sources.tables.connection import DEFAULT_LIMITS, SessionLimits, TableConnec
 
 IDLE_SECONDS = 60.0
 _VARIABLES = {
-    "sql_mode": "''",  # whatever the server's own is: text and dates as they are stored
+    "sql_mode": "''",  # independent of the server's: text and dates as they are stored
     "time_zone": "'+00:00'",
     "sql_auto_is_null": "0",
     "sql_select_limit": "18446744073709551615",
@@ -26,7 +26,7 @@ _TRANSACTIONS = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ O
 
 @dataclass(slots=True)
 class Lent:
-    """A session that reads, and what a statement may take there."""
+    """A reading session, and the time limit of its statements."""
 
     session: Session
     seconds: float
@@ -38,7 +38,7 @@ class Lent:
         )  # the server's limit is the first to be met
 
     async def set(self) -> None:
-        """Set what all that is read rests on; the function of a view may have set something else since."""
+        """Set the variables that reads rely on; the function of a view may have changed them."""
         milliseconds = max(1, round(self.seconds * 1000))
         variables = {**_VARIABLES, "lock_wait_timeout": f"{math.ceil(self.seconds)}"}
         if self.session.is_mariadb:
@@ -69,8 +69,8 @@ class MysqlConnection(TableConnection[Lent]):
     async def reading(self, *, runs_code: bool = False) -> AsyncIterator[Lent]:
         """Lend a session whose statements each see one moment and write nothing. Raises SourceError.
 
-        `runs_code` says whether they may call functions of somebody's own, as a view does: those could change what is
-        set, so that it is set anew.
+        `runs_code` says whether they may call user-defined functions, as a view does: those could change settings,
+        which are then made anew.
         """
         async with self._permits:
             with translated_errors(self.name, errors.explained):

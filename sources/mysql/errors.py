@@ -1,4 +1,4 @@
-"""What a MySQL server and its driver raise, as errors of sources: which connection, what happened, and what to do.
+"""Errors of a MySQL server and its driver as errors of sources: the connection, the event, and the remedy.
 
 The server's words may show values, so only its code and the condition's name are given.
 """
@@ -22,7 +22,7 @@ from sources.errors import (
 
 READ_ONLY_TRANSACTION = 1792
 CLIENT_CODES = range(CR.CR_ERROR_FIRST, CR.CR_ERROR_LAST + 1)
-"""What the driver says itself: of the server, nothing was heard."""
+"""Codes of the driver itself: the server didn't answer."""
 _NAME_BY_CODE = {
     code: name for names in (ER, CR) for name, code in vars(names).items() if isinstance(code, int)
 }  # fmt: skip
@@ -57,7 +57,7 @@ def explained(error: Exception) -> tuple[type[SourceError], str] | None:
 
 
 def _condition(error: Exception) -> str:
-    """Return the code and the name of what happened: `1146, no such table`."""
+    """Return the code and the name of the condition: `1146, no such table`."""
     code = error.args[0] if isinstance(error, pymysql.Error) and error.args else None
     name = _NAME_BY_CODE.get(code) if isinstance(code, int) else None
     if name is None:
@@ -72,7 +72,7 @@ _TOO_SLOW = (
 )
 _RETRIED = "it is tried again; see whether the server runs and takes connections"
 _TRY_IT = "select all of the table or view with its account to see why"
-# The first that has the code: codes, error, what happened, what to do.
+# The first entry with the code counts: codes, error, event, remedy.
 _KNOWN: Sequence[tuple[tuple[int, ...], type[SourceError], str, str]] = (
     ((ER.STATEMENT_TIMEOUT, ER.QUERY_TIMEOUT), SourceTimeout, *_TOO_SLOW),
     (

@@ -1,6 +1,6 @@
 """The order that a MySQL table's rows are cut along, and the statements that read ranges of it.
 
-Text is compared by the collation of its column, as its index orders it. What that finds equal lies in one range.
+Text is compared by the collation of its column, as in its index. Equal texts lie in one range.
 """
 
 import re
@@ -44,7 +44,7 @@ class Order(BaseOrder[Column, Index]):
         return [part.export.format(column.term) for column, part in zip(self.columns, self.parts, strict=True)]
 
     def literals(self, key: Sequence[str]) -> list[str]:
-        """Return a key as it stands in a condition; raises SourceChanged for what the columns' types never gave."""
+        """Return a key's literals for a condition; raises SourceChanged for values that its types never give."""
         if len(key) != len(self.parts):
             raise SourceChanged("The range has another key than its columns: start the import again.")
         for value, part in zip(key, self.parts, strict=True):
@@ -54,7 +54,7 @@ class Order(BaseOrder[Column, Index]):
 
 
 def order_by(table: Table, key: Sequence[str], *, as_given: bool = False) -> Order:
-    """Return the order of the first index that begins with the key's columns, whatever their order in the key.
+    """Return the order of the first index that begins with the key's columns, in any order.
 
     Without one, or `as_given`, it is the key's own order. Raises KeyUnusable for a column that has none.
     """

@@ -26,7 +26,8 @@ KILL_SECONDS = 5.0
 class Session:
     """A session, for one call at a time.
 
-    Calls have limits of their own. `answer_seconds` bounds each wait for the server in a session that nobody waits for.
+    Calls have limits of their own. `answer_seconds` bounds each wait for the server in a session without a waiting
+    caller.
     """
 
     def __init__(self, url: MysqlUrl, *, connect_seconds: float, answer_seconds: float | None = None) -> None:
@@ -43,7 +44,7 @@ class Session:
         return "MariaDB" in self._driver.get_server_info()
 
     async def open(self) -> None:
-        """Connect. Raises what the driver raises, and TimeoutError where nobody answers."""
+        """Connect. Raises the driver's errors, and TimeoutError if the server doesn't answer."""
         await self._call(self._connect, self._connect_seconds)
 
     async def fetch(self, statement: str, *, seconds: float) -> Sequence[Row]:
@@ -98,7 +99,7 @@ class Session:
             way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             way.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._way_out = way.dup()
-        if self._has_ended:  # nobody waits any more
+        if self._has_ended:  # no caller waits any more
             raise TimeoutError
         driver = pymysql.Connection(
             host=url.host,

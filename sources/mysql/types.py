@@ -24,7 +24,7 @@ _WIDTH = re.compile(r"bit\((\d+)\)")
 class Part:
     """How a column stands in conditions on the key: `export` gives a value as text, which `literal` writes again.
 
-    What doesn't look like `pattern` isn't written.
+    A value that doesn't match `pattern` isn't written.
     """
 
     export: str
@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """How a column's values travel: `template` makes an expression of a name, `convert` JSON of what it gives.
+    """How a column's values are read: `template` makes an expression of a name, `convert` JSON of its value.
 
     As parts of a key they may be spelled as `key_form` says, and `convert_key` converts them so that the key knows.
     Without `part` they can't be one.
@@ -66,7 +66,7 @@ def _text_in(charset: str, collation: str) -> Carried:
     part = Part("HEX({0})", f"_{charset} X'{{0}}' COLLATE {collation}", "[0-9A-F]*")
     if charset in SAFE_CHARSETS:
         return Carried(_text, part=part)
-    # What has no Unicode would become `?`. A byte that is no UTF-8 stands in its place, and rejects the row.
+    # Characters outside Unicode would become `?`. An invalid UTF-8 byte replaces them, and rejects the row.
     unicode = "CONVERT({0} USING utf8mb4)"
     is_same = f"CAST(CONVERT({unicode} USING {charset}) AS BINARY) = CAST({{0}} AS BINARY)"
     template = f"CASE WHEN {is_same} THEN CAST({unicode} AS BINARY) WHEN {{0}} IS NOT NULL THEN X'FF' END"

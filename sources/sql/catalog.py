@@ -1,4 +1,4 @@
-"""What a PostgreSQL source really has. Only names of tables, columns, types and collations found here are ever used."""
+"""The catalog of a PostgreSQL source. Only names of tables, columns, types and collations found here are used."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ FROM pg_catalog.pg_attribute AS a
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
-# One row per index that orders its columns as their types do; what a row comparison can scan.
+# One row per index that orders its columns as their types do, which a row comparison can scan.
 _INDEXES = """
 SELECT
     array_agg(a.attname::text ORDER BY k.place) AS columns,
@@ -130,7 +130,7 @@ async def existing_collations(connection: Connection, names: Sequence[str | None
 
 
 def quoted(name: str) -> str:
-    """Return a name as an identifier, whatever it holds."""
+    """Return any name as a quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 

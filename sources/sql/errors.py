@@ -1,4 +1,4 @@
-"""What a PostgreSQL driver raises, as errors of sources: which connection, what happened, and what to do.
+"""Errors of a PostgreSQL driver as errors of sources: the connection, the event, and the remedy.
 
 The server's words may show values, so only its code and the condition's name are given. Those of a pooler, which knows
 no rows, and of the connection string are given as they are.
@@ -41,7 +41,7 @@ def connecting() -> Iterator[None]:
 
 
 class _NoAnswer(Exception):
-    """Nobody answered a new connection within its limit."""
+    """A new connection got no answer within its limit."""
 
 
 def explained(error: Exception) -> tuple[type[SourceError], str] | None:
@@ -65,14 +65,14 @@ def _explained_by_pooler(words: str) -> tuple[type[SourceError], str]:
 
 
 def _condition(error: Exception) -> str:
-    """Return the code and the name of what happened: `22012, division by zero`."""
+    """Return the code and the name of the condition: `22012, division by zero`."""
     name = type(error.__cause__ if type(error) is ConnectionError and error.__cause__ else error).__name__
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.removesuffix("Error")).lower()
     code = getattr(error, "sqlstate", None)
     return f"{code}, {words}" if code else words
 
 
-# The first that fits: kinds, error, what happened, what to do.
+# The first match counts: kinds, error, event, remedy.
 _KNOWN: Sequence[tuple[tuple[type[Exception], ...], type[SourceError], str, str]] = (
     (
         (_NoAnswer,),

@@ -32,7 +32,7 @@ class Order(BaseOrder[Column, Index]):
 
     @property
     def key_as_text(self) -> list[str]:
-        """The key's values, each as text that its type reads back as the same value: a cast may be somebody's own."""
+        """The key's values, each as text that its type reads back as the same value: a cast may be user-defined."""
         return [f"pg_catalog.format('%s', t.{column.quoted})" for column in self.columns]
 
     @property
@@ -47,7 +47,7 @@ class Order(BaseOrder[Column, Index]):
 
 
 def order_by(table: Table, key: Sequence[str]) -> Order:
-    """Return the order of the first index that begins with the key's columns, whatever their order in the key.
+    """Return the order of the first index that begins with the key's columns, in any order.
 
     Without one it is the key's own order, text byte by byte.
     """

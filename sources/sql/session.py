@@ -70,11 +70,11 @@ class SqlConnection(TableConnection[Connection]):
     async def fetch(self, statement: str, *arguments: Any, runs_code: bool) -> list[asyncpg.Record]:
         """Return the rows of a single statement, which writes nothing. Raises SourceError.
 
-        `runs_code` says whether it may call functions of somebody's own, as a view does: they could change what is set
-        for a session, which only the end of a transaction undoes.
+        `runs_code` says whether it may call user-defined functions, as a view does: they could change settings of a
+        session, which only the end of a transaction undoes.
         """
         async with self._lent() as session:
-            is_direct = session.keeps_statements  # type: ignore[attr-defined]  # the pool hands on what is the session's
+            is_direct = session.keeps_statements  # type: ignore[attr-defined]  # the pool passes on its attributes
             alone = _ended_if_unanswered(session) if is_direct and not runs_code else None
             async with alone or _transaction(session, self._limits.read_seconds):
                 return await session.fetch(statement, *arguments)
@@ -113,7 +113,7 @@ class SqlConnection(TableConnection[Connection]):
 
     @property
     def survey_seconds(self) -> float:
-        """What a statement within `snapshot` may take, to be given to it as its timeout."""
+        """The time limit of a statement within `snapshot`, to be passed as its timeout."""
         return self._limits.survey_seconds + 1  # the server's own limit is the one to be met first
 
     async def aclose(self) -> None:
@@ -171,7 +171,7 @@ async def _transaction(
 ) -> AsyncIterator[None]:
     """Run a block in a read-only transaction of one snapshot, in which statements are read as `_SETTINGS` say.
 
-    It is rolled back, which undoes what a function in a view set for the session. A statement without an answer ends
+    It is rolled back, which undoes settings that a function in a view made. A statement without an answer ends
     the session: ROLLBACK would wait for it.
     """
     settings = {**_SETTINGS, **more, "statement_timeout": _milliseconds(seconds)}

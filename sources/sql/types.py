@@ -54,7 +54,7 @@ LEFT JOIN pg_catalog.pg_type AS element
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """How a column's values travel: `template` makes an expression of a name, `convert` JSON of what it gives.
+    """How a column's values are read: `template` makes an expression of a name, `convert` JSON of its value.
 
     Without `convert` that is JSON already. As parts of a key they may be spelled as `key_form` says, and `convert_key`
     converts them so that the key knows; for others that would be 0.2 us a value (2026-11-30).
@@ -84,7 +84,7 @@ def _base(rows: Mapping[int, Any], oid: int) -> int:
 
 
 def _from_text(rows: Mapping[int, Any], oid: int) -> Convert:
-    """Return what turns a type's own text, as it stands in arrays and composites too, into a JSON value."""
+    """Return the conversion of a type's own text, as in arrays and composites, to a JSON value."""
     row = rows[_base(rows, oid)]
     if row["element"] is not None:
         return partial(array_from, element=_from_text(rows, row["element"]), delimiter=row["delimiter"])
@@ -110,7 +110,7 @@ def _with_mask(text: str) -> str:
 
 
 _AS_TEXT = "CASE WHEN {0} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {0}) END"
-"""What the type's output function writes: a cast to text may be somebody's own. A composite of nulls IS NULL too."""
+"""The text of the type's output function: a cast to text may be user-defined. A composite of nulls IS NULL, too."""
 _COLUMNS: Mapping[str | None, Carried] = {
     **dict.fromkeys(["int2", "int4", "int8", "bool", "text", "varchar"], Carried("{0}")),
     "bpchar": Carried("{0}", None, KeyForm.PADDED, Padded),
@@ -136,4 +136,4 @@ _FROM_TEXT: Mapping[str | None, Convert] = {
     "bytea": _base64,
     **dict.fromkeys(["inet", "cidr"], _with_mask),
 }
-"""How the own text of a built-in type becomes what its column would have become; any other stays that text."""
+"""The conversions of built-in types' own texts to the values of such columns; other types stay text."""

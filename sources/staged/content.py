@@ -36,7 +36,7 @@ class Content:
 
     @property
     def records(self) -> int:
-        """How many records there are, malformed ones included."""
+        """How many records there are, including malformed ones."""
         return self.rows + len(self.malformed)
 
     def malformed_between(self, first: int, before: int) -> Sequence[MalformedRecord]:

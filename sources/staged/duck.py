@@ -66,7 +66,7 @@ class _Engine:
         self.is_abandoned = False
 
     def work(self, work: Callable[[Session], T], stop: threading.Event, sessions: list[Session]) -> T:
-        """Return what the work returns; for one thread at a time. Raises SourceError."""
+        """Return the result of `work`; for one thread at a time. Raises SourceError."""
         import duckdb  # noqa: PLC0415 (it costs 40 MB, and most workers never import a file)
 
         if stop.is_set():
@@ -118,7 +118,7 @@ class Duck:
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self, work: Callable[[Session], T], *, limit_seconds: float | None = None) -> T:
-        """Return what `work` returns; one call at a time, and waiting for other calls doesn't count against the limit.
+        """Return the result of `work`; one call at a time, and waiting for other calls doesn't count against the limit.
 
         When the caller is cancelled the work is stopped within moments. Work that doesn't stop, since a file system
         hangs, is abandoned after `stop_seconds`, with its engine.

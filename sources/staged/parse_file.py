@@ -73,7 +73,7 @@ def _limit(folder: Path, *, memory_bytes: int, staged_bytes: int) -> None:
 
 
 def _end_with_parent(path: Path) -> None:
-    """End once the parent is gone, for whatever reason, and remove the workspace."""
+    """End once the parent is gone, for any reason, and remove the workspace."""
 
     def wait() -> None:
         os.read(sys.stdin.fileno(), 1)

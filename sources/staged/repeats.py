@@ -131,6 +131,6 @@ def _value(content: Content, name: str, number: int) -> str:
 
 
 def _parameters(staged: StagedFile, key: Sequence[str]) -> dict[str, str]:
-    """Return the path of the rows and, for documents, JSON pointers to the key's members, whatever their names hold."""
+    """Return the path of the rows and, for documents, JSON pointers to the key's members, with any names."""
     pointers = {f"name{number}": "/" + name.replace("~", "~0").replace("/", "~1") for number, name in enumerate(key)}
     return {"path": str(staged.parquet), **(pointers if staged.content.holds_documents else {})}

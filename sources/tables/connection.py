@@ -17,7 +17,7 @@ SessionT = TypeVar("SessionT")
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """How many sessions read at the same time, and what each may take, on both ends of the connection.
+    """The number of concurrent reading sessions, and their time limits, on both ends of the connection.
 
     `read_seconds` bounds reading one range, `survey_seconds` a statement of a survey; the caller bounds the whole
     survey.

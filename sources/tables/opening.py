@@ -23,7 +23,7 @@ class TableOpener:
         return self.opens(self._connection, source.table)
 
     def follow(self, reached: ReachedConnection) -> None:
-        """What may be read applies at once."""
+        """Apply the list of readable tables at once."""
         self._connection.tables = reached.settings.listed_tables
 
     async def aclose(self) -> None:

@@ -1,6 +1,6 @@
 """A table as it was looked up, the order that its rows are cut along, and the statements of a survey.
 
-They are the same in every database, whatever it compares and how it writes a value.
+They are the same in every database, for all its ways of comparing and writing values.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +38,7 @@ IndexT = TypeVar("IndexT")
 class BaseTable(Generic[ColumnT, IndexT]):
     """A table or view, which statements name as `quoted`, with the indexes that order whole values as their types do.
 
-    `runs_code` if reading it may call functions of somebody's own.
+    `runs_code` if reading it may call user-defined functions.
     """
 
     name: TableName
@@ -83,13 +83,13 @@ class BaseOrder(ABC, Generic[ColumnT, IndexT]):
 
     @property
     def members(self) -> Mapping[str, Any]:
-        """What a range says of the order it was cut along."""
+        """The order of a range, as stored in it."""
         names, types = [column.name for column in self.columns], [column.type for column in self.columns]
         return {"key": names, "types": types, **self.details}
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """What it says besides names and types."""
+        """The stored members besides names and types."""
         return {}
 
 

@@ -20,7 +20,7 @@ OrderT = TypeVar("OrderT", bound=Order)
 class TableSource(ABC, Generic[SessionT, TableT, OrderT]):
     """One table or view of a connection, which stays open when this is closed.
 
-    A range holds its bounds as keys, so it means the same rows later, whatever is inserted or deleted elsewhere. Rows
+    A range holds its bounds as keys, so it means the same rows later, despite inserts and deletes elsewhere. Rows
     without a key come in a range of their own, at the end.
     """
 
@@ -47,7 +47,7 @@ class TableSource(ABC, Generic[SessionT, TableT, OrderT]):
             return int(rows)
 
     async def ranges(self, key: Sequence[str], batch_size: int) -> Survey:
-        """Cut the rows along the key. Where no index has the key, `detail` says what reading will cost.
+        """Cut the rows along the key. If no index has the key, `detail` explains the cost of reading.
 
         Raises UnknownColumn, KeyMissing where more rows lack a key than a range may hold, KeyUnusable where a type of
         the key has no order or more rows share one key than a range may hold.
@@ -102,11 +102,11 @@ class TableSource(ABC, Generic[SessionT, TableT, OrderT]):
 
     @abstractmethod
     def _order_by(self, table: TableT, key: Sequence[str]) -> OrderT:
-        """Return the order of the first index that begins with the key's columns, whatever their order in the key."""
+        """Return the order of the first index that begins with the key's columns, in any order."""
 
     @abstractmethod
     async def _order_again(self, session: SessionT, table: TableT, source_range: Mapping[str, Any]) -> OrderT | None:
-        """Return the order that a range was cut along, whatever indexes there are now; None if it is no order here.
+        """Return the order along which a range was cut, independent of current indexes; None if it is no order here.
 
         Its columns are there, with the types that they had.
         """

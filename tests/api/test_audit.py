@@ -205,7 +205,7 @@ async def test_tampering_with_one_job_shows_in_the_window(reader: httpx2.AsyncCl
 
 
 async def test_a_window_past_the_bound_says_so(reader: httpx2.AsyncClient, seeds: Seeds, monkeypatch: Any) -> None:
-    monkeypatch.setattr("db.audit.MOST_CELLS", 2)
+    monkeypatch.setattr("db.audit.MAX_CELLS", 2)
     for _ in range(4):
         await seeds.submit()
     totals = (await reader.get("/audit")).json()["totals"]

@@ -177,7 +177,7 @@ async def test_a_job_far_back_is_not_counted_to_its_place(
 ) -> None:
     jobs = [await seeds.submit() for _ in range(4)]
     for module in (db.jobs, api.schemas.jobs):
-        monkeypatch.setattr(module, "MOST_COUNTED_BEFORE", 2)
+        monkeypatch.setattr(module, "MAX_COUNTED_BEFORE", 2)
     assert [(await shown(reader, job.id))["queue"]["position"] for job in jobs] == [1, 2, None, None]
 
 

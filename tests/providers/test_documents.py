@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from worker.providers.documents import MOST_NESTED, RESPONSE_BYTES, EndedEarly, kept_response, parse
+from worker.providers.documents import MAX_NESTING, RESPONSE_BYTES, EndedEarly, kept_response, parse
 from worker.providers.streams import is_stream, read_stream
 
 WHOLE = '{"a": [1.5, -2e3, true, null, "\\u00e4 ä \\"q\\"", {"b": false}]}'.encode()
@@ -54,7 +54,7 @@ def test_of_a_large_answer_the_beginning_is_kept():
 
 
 def test_a_deep_answer_is_kept_as_text_without_the_key():
-    body = b"[" * (MOST_NESTED + 1) + b'"sk-plain"' + b"]" * (MOST_NESTED + 1)
+    body = b"[" * (MAX_NESTING + 1) + b'"sk-plain"' + b"]" * (MAX_NESTING + 1)
     found = orjson.loads(kept_response(parse(body), body, "sk-plain").json)
     assert found == {"truncated": True, "bytes": len(body), "text": body.decode().replace("sk-plain", "[redacted]")}
     assert orjson.loads(kept_response(parse(body[1:-1]), body, None).json) == parse(body[1:-1])

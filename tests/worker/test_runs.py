@@ -7,7 +7,7 @@ import pytest
 from db.batches import ClaimedBatch
 from db.results import BatchReport, EndedCell, RetriedCell
 from domain.normalize import normalize
-from domain.outcome import MOST_FORGIVEN, OWN_REFUSALS, Completed, End, Failed
+from domain.outcome import MAX_FORGIVEN, OWN_REFUSALS, Completed, End, Failed
 from tests.support.configurations import REGISTRY
 from tests.support.jobs import job_body
 from worker.inference.permits import Permits
@@ -78,7 +78,7 @@ def test_a_refusal_that_may_be_about_the_call_alone_costs_tries_in_the_end() -> 
 
 
 def test_a_cell_that_was_refused_more_often_than_can_be_counted_ends_and_says_why() -> None:
-    _, (cell,) = refused(RATE_LIMIT, attempts=MOST_FORGIVEN + 2, forgiven=MOST_FORGIVEN)
+    _, (cell,) = refused(RATE_LIMIT, attempts=MAX_FORGIVEN + 2, forgiven=MAX_FORGIVEN)
     assert (cell.status, cell.error_code, cell.error_retryable) == ("failed", "rate_limited", True)
     assert cell.attempts_before + cell.tries < 2**15
 

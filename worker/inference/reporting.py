@@ -14,7 +14,7 @@ from db.results import CompletedCell, EndedCell, RetriedCell
 from domain.calls import Cell
 from domain.outcome import (
     CALL_INTERRUPTED,
-    MOST_FORGIVEN,
+    MAX_FORGIVEN,
     NO_REPLY,
     OWN_REFUSALS,
     Completed,
@@ -154,7 +154,7 @@ def has_tries_left(batch: ClaimedBatch, index: int, failed: Failed, *, max_attem
 
 def is_forgiven(batch: ClaimedBatch, index: int, failed: Failed) -> bool:
     """Say whether a try doesn't count, since the provider took no calls."""
-    most = OWN_REFUSALS if failed.may_be_own else MOST_FORGIVEN
+    most = OWN_REFUSALS if failed.may_be_own else MAX_FORGIVEN
     return failed.trips_breaker and batch.forgiven[index] < most
 
 

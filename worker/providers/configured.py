@@ -20,7 +20,7 @@ from worker.providers.protocol import Provider
 
 INSTANT_BATCH_CELLS = 250
 UNLIMITED_BATCH_CELLS = 10
-MOST_CALLED_BATCH_CELLS = 50
+MAX_CALLED_BATCH_CELLS = 50
 DIALECTS: Mapping[ProviderType, Dialect] = {
     ProviderType.OPENAI: openai,
     ProviderType.HYBRID_ROUTER: hybrid_router,
@@ -127,4 +127,4 @@ def _pool(name: str, limit: int | None, *, calls: bool) -> Pool:
     """Return a provider's pool; a batch has as many cells as calls may be in flight, so it lasts about one call."""
     if not calls:
         return Pool(name, INSTANT_BATCH_CELLS)
-    return Pool(name, UNLIMITED_BATCH_CELLS if limit is None else min(limit, MOST_CALLED_BATCH_CELLS))
+    return Pool(name, UNLIMITED_BATCH_CELLS if limit is None else min(limit, MAX_CALLED_BATCH_CELLS))

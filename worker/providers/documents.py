@@ -12,9 +12,9 @@ from domain.redaction import REDACTED
 
 RESPONSE_BYTES = 2**20
 """The most that is kept of an answer, a larger one as text; the log probabilities of a long answer fit."""
-MOST_NESTED = 100
+MAX_NESTING = 100
 """Deeper values are kept as text, too: JSON parsers have different limits of depth."""
-_BIGGEST_INTEGER = 2**63
+_MAX_INTEGER = 2**63
 _CUT_NUMBERS = frozenset({".", "e", "E", "e+", "e-", "E+", "E-"})
 _CUT_LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 
@@ -67,7 +67,7 @@ def kept_response(whole: Any, body: bytes, secret: str | None) -> KeptResponse:
 
     Characters that the database can't hold are replaced, as is `secret` anywhere in the answer.
     """
-    if _is_nested(whole, MOST_NESTED):
+    if _is_nested(whole, MAX_NESTING):
         text = body.decode("utf-8", "replace")
         return _shortened(text.replace(secret, REDACTED) if secret else text, body)
     try:
@@ -97,7 +97,7 @@ def _cleaned(value: Any, secret: str | None) -> Any:
             return {_cleaned(name, secret): _cleaned(member, secret) for name, member in value.items()}
         case list():
             return [_cleaned(member, secret) for member in value]
-        case int() if abs(value) >= _BIGGEST_INTEGER:
+        case int() if abs(value) >= _MAX_INTEGER:
             return str(value)
         case _:
             return value
