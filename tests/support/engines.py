@@ -7,6 +7,7 @@ on which databases are created and dropped.
 
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -145,15 +146,29 @@ def redis_url(engines: SessionEngines) -> str:
     return engines.redis_url
 
 
+@pytest.fixture(scope="session")
+def migrated_data() -> Iterator[Path]:
+    """The data of a PostgreSQL that doesn't run, for copies; its database is migrated."""
+    with _folder() as folder:
+        postgres = _engines_in(folder).postgres
+        postgres.create()
+        postgres.start()
+        try:
+            _in_thread(_migrate, postgres.url)
+            _simulate(postgres.url)
+        finally:
+            postgres.stop()
+        yield postgres.data
+
+
 @pytest.fixture
-def own_engines() -> Iterator[OwnEngines]:
+def own_engines(migrated_data: Path) -> Iterator[OwnEngines]:
     """Engines of this test alone, to be killed and started again; the database is migrated."""
     with _folder() as folder:
         pair = _engines_in(folder)
+        subprocess.run(["cp", "-a", migrated_data, pair.postgres.data], check=True)
         pair.start()
         try:
-            _in_thread(_migrate, pair.postgres.url)
-            _simulate(pair.postgres.url)
             yield OwnEngines(postgres=pair.postgres, valkey=pair.valkey)
         finally:
             pair.stop()
