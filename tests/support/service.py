@@ -126,7 +126,7 @@ def running(
     entry: Callable[[str], None] = run_breakwater,
     **settings: object,
 ) -> Iterator[Process]:
-    """Run `cli api` or `cli worker`; an API is awaited until it listens."""
+    """Run `cli api` or `cli worker` until the block ends and kills it; an API is awaited until it listens."""
     if config := {name.upper(): value for name, value in settings.items()}.get("CONFIG"):
         commit_file(database_url, str(config))
     port = free_port()
@@ -139,7 +139,7 @@ def running(
             eventually(lambda: _listens(process, port), seconds=30, what="the API listens")
         yield process
     finally:
-        process.stop()
+        process.kill()  # its orderly end takes 0.2 s, and nobody looks at it
 
 
 @pytest.fixture(scope="session")
