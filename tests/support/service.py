@@ -43,10 +43,11 @@ class Process(Forked):
 
 @dataclass(frozen=True)
 class Client:
-    """Posts to one API and reads what that left in its database."""
+    """Posts to one API, which is `process`, and reads what that left in its database."""
 
     http: httpx2.AsyncClient
     database: "asyncpg.Connection[asyncpg.Record]"
+    process: Process
 
     async def post(self, body: object, *, key: str | None = None, dry_run: bool = False) -> httpx2.Response:
         """Submit a body under a request id of its own, by which its ledger row is found again."""
@@ -177,7 +178,7 @@ class api_client:  # noqa: N801 (a context manager, used like a function)
     async def __aenter__(self) -> Client:
         self._http = httpx2.AsyncClient(base_url=self._process.url, timeout=30, limits=httpx2.Limits())
         self._database = await asyncpg.connect(self._database_url)
-        return Client(self._http, self._database)
+        return Client(self._http, self._database, self._process)
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
