@@ -276,6 +276,18 @@ async def test_an_empty_answer_is_an_answer(reader, seeds: Seeds) -> None:
     assert (found["output"], found["output_empty"]) == ("", True)
 
 
+# Resume
+
+
+@pytest.mark.parametrize("paused", ["/regions/us-east", "/providers/echo"])
+async def test_a_resume_announces_the_work_that_waited_for_it(reader, seeds: Seeds, announced: Client, paused) -> None:
+    job = await seeds.submit(questions=TWO)
+    await seeds.plan()
+    await post(reader, f"{paused}/pause")
+    await post(reader, f"{paused}/resume")
+    assert await announced_envelopes(announced) == [(job.job_no, 1, "manual")]
+
+
 # Release
 
 
