@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from db.schema import brought_revision
+from tests.support.engines import engines_folder
 from tests.support.every_route import read_every_route
 from tests.support.provider_server import ProviderServer, answer, by_model, held, refuse
 from tests.support.releases import THIS, Release, ReleasedProcess
@@ -27,7 +28,7 @@ WAITS = {"policy": {"on_paused": "wait"}}
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that the account of the engines can reach."""
-    parent = Path(tempfile.mkdtemp(prefix="breakwater-test-"))
+    parent = Path(tempfile.mkdtemp(prefix="breakwater-test-", dir=engines_folder()))
     parent.chmod(0o711)
     yield parent
     shutil.rmtree(parent)
