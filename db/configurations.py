@@ -103,9 +103,9 @@ async def find_jobs_to_move(connection: Connection) -> Sequence[int]:
 async def move_jobs(connection: Connection, *, configuration_no: int, job_nos: Sequence[int], by: str) -> int:
     """Accept these jobs anew under the configuration with this number, each with an event; return how many.
 
-    The caller's transaction keeps that configuration in force; raises ConfigurationChanged, and does nothing, if another
-    one is. A job that needs an identity without a successor stays held. Locks jobs, then batches: no other transaction
-    has this order, so it may be repeated after a deadlock.
+    The caller's transaction keeps that configuration in force; raises ConfigurationChanged, and does nothing, if
+    another one is. A job that needs an identity without a successor stays held. Locks jobs, then batches: no other
+    transaction has this order, so it may be repeated after a deadlock.
     """
     await connection.execute(statement("keep_configuration"), CONFIGURATION_LOCK)
     if await current_no(connection) != configuration_no:

@@ -43,8 +43,8 @@ WAIT_SECONDS = 300.0
 def upgrade(database_url: str, *, wait_seconds: float = WAIT_SECONDS, report: Report = lambda _: None) -> None:
     """Run the migrations that the database lacks, each in a transaction that holds an advisory lock to its end.
 
-    Safe to repeat, to race and to kill: a second caller waits for as long as the first one takes, and goes on from there.
-    A migration that can't lock its tables is tried again; once it was blocked for `wait_seconds`, MigrationBlocked is
+    Safe to repeat, to race and to kill: a second caller waits for as long as the first one takes, then continues. A
+    migration that can't lock its tables is tried again; once it was blocked for `wait_seconds`, MigrationBlocked is
     raised. `report` is called with the sessions that block it, each time when these are others. The schema of a later
     release stays unchanged; raises SchemaNotServed if it doesn't serve this release. Takes a `postgresql://` URL. Call
     it outside a running event loop.
