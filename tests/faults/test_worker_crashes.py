@@ -6,7 +6,8 @@ import time
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, job_body_of, store_jobs
 from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, statuses
-from tests.support.waiting import eventually_async
+from tests.support.provider_server import ProviderServer, answer, by_question, held
+from tests.support.waiting import eventually, eventually_async
 from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
@@ -22,13 +23,20 @@ async def running_batches(connection) -> int:
     return running
 
 
-async def test_a_new_worker_ends_the_batches_of_a_killed_worker(fleet: Fleet, connection) -> None:
-    (first,) = fleet.start(ECHO_DELAY_SECONDS=0.2, WORKER_CONCURRENCY=4, **QUICK)
+async def test_a_new_worker_ends_the_batches_of_a_killed_worker(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
+    """The calls about the last question are answered once the first worker is dead."""
+    provider.behave = by_question({"What is 2 plus 2?": held(answer())}, answer())
+    fleet.use_config(provider.config(regions=("us-east", "eu-west", "asia-pacific")))
+    (first,) = fleet.start(WORKER_CONCURRENCY=4, **QUICK)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(models=2, regions=3, questions=3)]))
     await eventually_async(lambda: ended_cells(connection), what="the first cells ended")
+    eventually(lambda: provider.in_flight, what="others wait for their answers")
     first.kill()
     had_ended = await ended_cells(connection)
     assert 0 < had_ended < 18
+    provider.release()
     fleet.start(**QUICK)
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 18}

@@ -1,28 +1,39 @@
 """A worker survives cancelled statements, refused rows, held locks, unreadable entries and a lost Redis."""
 
+import pytest
+
 from broker.envelopes import FIELD, GROUP, STREAM, Envelope
-from tests.support.connections import broker_client, database_connections, publish_envelopes
+from tests.support.connections import broker_client, database_connections, publish_envelopes, waiting_in
 from tests.support.engines import OwnEngines
 from tests.support.jobs import job_body, store_jobs
 from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, statuses
-from tests.support.waiting import eventually_async
+from tests.support.provider_server import ProviderServer, answer, held
+from tests.support.waiting import eventually, eventually_async
 from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 1.5, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.4}
-WAITING = """
-SELECT pid FROM pg_stat_activity
-WHERE wait_event_type = 'Lock' AND datname = current_database() AND query LIKE '-- Carry ended batches%'
-"""
+FLUSH = "advance_jobs"
 
 
-async def test_a_cancelled_statement_delays_results(fleet: Fleet, connection, database_url: str) -> None:
+@pytest.fixture
+def calls(fleet: Fleet, provider: ProviderServer) -> ProviderServer:
+    """The provider of the fleet's workers; it answers once it is released."""
+    provider.behave = held(answer())
+    fleet.use_config(provider.config())
+    return provider
+
+
+async def test_a_cancelled_statement_delays_results(
+    fleet: Fleet, calls: ProviderServer, connection, database_url: str
+) -> None:
+    (worker,) = fleet.start(**QUICK)
     (job_no,) = await store_jobs(connection, [job_body(questions=5)])
-    (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.3, **QUICK)
     await publish_envelopes(fleet.redis_url, [job_no])
-    await eventually_async(lambda: connection.fetchval("SELECT count(*) FROM batches"), what="it is planned")
+    eventually(lambda: calls.in_flight == 5, what="all calls are out")
     async with database_connections(database_url) as (other,), other.transaction():
         await other.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", job_no)
-        pid = await eventually_async(lambda: connection.fetchval(WAITING), what="the flush waits for the job")
+        calls.release()
+        pid = await eventually_async(lambda: waiting_in(connection, FLUSH), what="the flush waits for the job")
         assert await connection.fetchval("SELECT pg_cancel_backend($1)", pid)
         worker.wait_for("flush_delayed")
     await all_ended(connection)
@@ -31,13 +42,14 @@ async def test_a_cancelled_statement_delays_results(fleet: Fleet, connection, da
     await assert_audit(connection)
 
 
-async def test_a_row_that_the_database_refuses_harms_no_other(fleet: Fleet, connection) -> None:
+async def test_a_row_that_the_database_refuses_harms_no_other(fleet: Fleet, calls: ProviderServer, connection) -> None:
     """The first job's cell has as many attempts as its column holds, so that one more is refused."""
+    (worker,) = fleet.start(**QUICK)
     spoilt, *sound = await store_jobs(connection, [job_body(questions=2)] * 4)
-    (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.4, **QUICK)
     await publish_envelopes(fleet.redis_url, [spoilt, *sound])
-    await eventually_async(lambda: connection.fetchval("SELECT count(*) = 8 FROM executions"), what="all are planned")
+    eventually(lambda: calls.in_flight == 8, what="all calls are out")
     await connection.execute("UPDATE executions SET attempts = 32767 WHERE job_no = $1 AND question_no = 0", spoilt)
+    calls.release()
     worker.wait_for("results_refused", job_no=spoilt)
     await all_but(connection, spoilt)
     assert worker.is_alive
@@ -51,14 +63,17 @@ async def all_but(connection, job_no: int) -> None:
     )
 
 
-async def test_leases_are_kept_while_results_wait_for_a_lock(fleet: Fleet, connection, database_url: str) -> None:
+async def test_leases_are_kept_while_results_wait_for_a_lock(
+    fleet: Fleet, calls: ProviderServer, connection, database_url: str
+) -> None:
+    fleet.start(2, **QUICK)
     locked, other_job = await store_jobs(connection, [job_body(questions=3), job_body(questions=4)])
-    fleet.start(2, ECHO_DELAY_SECONDS=0.3, **QUICK)
     await publish_envelopes(fleet.redis_url, [locked, other_job])
-    await eventually_async(lambda: connection.fetchval("SELECT count(*) = 2 FROM batches"), what="both are planned")
+    eventually(lambda: calls.in_flight == 7, what="all calls are out")
     async with database_connections(database_url) as (other,), other.transaction():
         await other.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", locked)
-        await eventually_async(lambda: connection.fetchval(WAITING), what="a flush waits for the job")
+        calls.release()
+        await eventually_async(lambda: waiting_in(connection, FLUSH), what="a flush waits for the job")
         began = await connection.fetchval("SELECT now()")
         passed = "SELECT clock_timestamp() > $1::timestamptz + interval '3 s'"
         await eventually_async(lambda: connection.fetchval(passed, began), what="two leases passed")

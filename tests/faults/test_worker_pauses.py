@@ -1,11 +1,10 @@
 """A worker that stands still past its lease, and comes back: what it then writes changes nothing."""
 
-from datetime import datetime, timedelta
-
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, store_jobs
 from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total
-from tests.support.waiting import eventually_async
+from tests.support.provider_server import ProviderServer, answer, held
+from tests.support.waiting import eventually, eventually_async
 from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
@@ -18,27 +17,20 @@ async def cells_claimed(connection) -> int:
     return claimed
 
 
-async def test_stale_writes_change_nothing_and_are_counted(fleet: Fleet, connection) -> None:
-    delay = 1.5
-    (first,) = fleet.start(ECHO_DELAY_SECONDS=delay, **QUICK)
+async def test_stale_writes_change_nothing_and_are_counted(fleet: Fleet, connection, provider: ProviderServer) -> None:
+    provider.behave = held(answer())
+    fleet.use_config(provider.config(regions=("us-east", "eu-west", "asia-pacific")))
+    (first,) = fleet.start(**QUICK)
     (job_no,) = await store_jobs(connection, [job_body(models=2, regions=3, questions=3)])
     await publish_envelopes(fleet.redis_url, [job_no])
-
-    async def last_call() -> datetime | None:
-        out = await connection.fetch("SELECT started_at FROM executions WHERE started_at IS NOT NULL")
-        return max(row["started_at"] for row in out) if len(out) == 18 else None
-
-    last_call_at = await eventually_async(last_call, what="each call of the first worker is out")
+    eventually(lambda: provider.in_flight == 18, what="each call of the first worker is out")
     first.pause()
+    provider.release()
+    eventually(
+        lambda: provider.in_flight == 0, what="each call has its answer, which the first worker doesn't know yet"
+    )
     fleet.start(**QUICK)
     await all_ended(connection)
-
-    async def answered() -> bool:
-        due_at = last_call_at + timedelta(seconds=delay)
-        is_due: bool = await connection.fetchval("SELECT now() > $1::timestamptz", due_at)
-        return is_due
-
-    await eventually_async(answered, what="each call has its answer, which the first worker doesn't know yet")
     before = await connection.fetch("SELECT * FROM executions ORDER BY 1, 2, 3, 4")
     first.go_on()
 
@@ -72,12 +64,17 @@ async def test_a_paused_worker_drops_lost_batches_and_works_on(fleet: Fleet, con
     await assert_audit(connection)
 
 
-async def test_an_expired_lease_that_no_other_worker_took_may_still_write(fleet: Fleet, connection) -> None:
+async def test_an_expired_lease_that_no_other_worker_took_may_still_write(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
     """A paid answer isn't thrown away."""
-    (worker,) = fleet.start(ECHO_DELAY_SECONDS=0.5, **QUICK)
+    provider.behave = held(answer())
+    fleet.use_config(provider.config())
+    (worker,) = fleet.start(**QUICK)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=5)]))
-    await eventually_async(lambda: cells_claimed(connection), what="the worker holds the job")
+    eventually(lambda: provider.in_flight == 5, what="each call of the worker is out")
     worker.pause()
+    provider.release()
 
     async def expired() -> bool:
         return (

@@ -10,7 +10,7 @@ import pytest
 
 from broker import envelopes
 from broker.envelopes import Envelope
-from db.engine import Connection
+from db.engine import Connection, statement
 
 
 async def publish_envelopes(redis_url: str, job_nos: Iterable[int], *, source: str = "initial") -> None:
@@ -24,6 +24,16 @@ async def publish_envelopes(redis_url: str, job_nos: Iterable[int], *, source: s
 def envelope_of(job: int) -> Envelope:
     """An envelope that asks for a look at this job."""
     return Envelope(job=job, source="initial", enqueued_at=time.time())
+
+
+async def waiting_in(connection: Connection, name: str) -> int | None:
+    """Return the process of a session of this database that waits for a lock in this statement, if there is one."""
+    waiting = """
+    SELECT pid FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND datname = current_database() AND starts_with(query, $1)
+    """
+    pid: int | None = await connection.fetchval(waiting, statement(name)[:200])
+    return pid
 
 
 @asynccontextmanager

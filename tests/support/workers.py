@@ -68,6 +68,12 @@ class Fleet:
     applies_config: bool = True
     entry: Callable[[str], None] = run_breakwater
 
+    def use_config(self, text: str) -> None:
+        """Give all workers from now on a configuration file with this text."""
+        path = self.folder / "breakwater.toml"
+        path.write_text(text)
+        self.settings = {**self.settings, "CONFIG": path}
+
     def start(self, count: int = 1, **settings: object) -> list[RunningWorker]:
         """Start so many workers and wait until they are at work; settings are named as in the environment."""
         started = [self.spawn(**settings) for _ in range(count)]

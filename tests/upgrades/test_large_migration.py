@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import migrate
 from db.schema import brought_revision, read_schema
@@ -68,17 +67,17 @@ class Writer:
 async def test_migrating_many_rows_holds_up_writers_for_seconds_at_most(
     previous_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seconds: dict[str, float] = {}
-    advance = migrate._advance
+    seconds: dict[str | None, float] = {}
+    run_next = migrate._run_next
 
-    async def timed(engine: AsyncEngine, **options: float) -> str | None:
+    def timed(connection: object) -> bool:
         began = time.monotonic()
-        revision = await advance(engine, **options)
-        if revision is not None:
-            seconds[revision] = time.monotonic() - began
-        return revision
+        is_run = run_next(connection)
+        if is_run:
+            seconds[migrate.MigrationContext.configure(connection).get_current_revision()] = time.monotonic() - began
+        return is_run
 
-    monkeypatch.setattr(migrate, "_advance", timed)
+    monkeypatch.setattr(migrate, "_run_next", timed)
     async with database_connections(previous_database_url, 1 + WRITERS) as (connection, *others):
         await connection.execute(FILL)
         writers = [Writer(other, 1 + n * (JOBS // WRITERS)) for n, other in enumerate(others)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from db.engine import Connection
-from tests.support.connections import database_connections
+from tests.support.connections import database_connections, waiting_in
 from tests.support.engines import OwnEngines
 from tests.support.jobs import job_body, store_jobs
 from tests.support.outcomes import all_ended, counter_total
@@ -20,9 +20,6 @@ QUICK = {"LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3}
 LEADER = "SELECT w.id FROM leaders AS l JOIN workers AS w USING (worker_no) WHERE l.lease_until > now()"
 IDLE = "SELECT worked_at < now() - interval '900 ms' FROM leaders"
 AGE = "UPDATE jobs SET created_at = now() - interval '1 minute', queued_at = now() - interval '1 minute'"
-LOOKS_FOR_OWED = """
-SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '-- List what has been due%'
-"""
 STEAL = "UPDATE leaders SET worker_no = -1, fence = fence + 1, lease_until = now() + interval '1 hour'"
 
 
@@ -92,7 +89,9 @@ async def test_what_a_leader_published_is_counted_though_another_leads_by_then(
             await holder.execute("SELECT FROM jobs FOR UPDATE")  # so that no worker plans it
             await holder.execute("LOCK TABLE job_limits IN ACCESS EXCLUSIVE MODE")
             fleet.start()
-            await eventually_async(lambda: connection.fetchval(LOOKS_FOR_OWED), what="the leader looks for owed work")
+            await eventually_async(
+                lambda: waiting_in(connection, "find_owed_work"), what="the leader looks for owed work"
+            )
             with standing_still(own_engines):
                 await holding.rollback()
                 await connection.execute(STEAL)  # after the leader's transaction, which has locked the row
