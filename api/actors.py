@@ -17,7 +17,7 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONG
 
 
 class Because(BaseModel):
-    """The reason of an action."""
+    """Why somebody does something."""
 
     model_config = ConfigDict(extra="forbid")
 
