@@ -47,7 +47,7 @@ async def reader(engine: Engine, redis_client: Client, seeds: Seeds) -> AsyncIte
 
 @pytest.fixture
 async def rows(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection that writes what the service never would."""
+    """A connection for writes that the service never makes."""
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
@@ -55,7 +55,7 @@ async def rows(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.R
 
 @pytest.fixture
 async def announcing(reader: httpx2.AsyncClient) -> AsyncIterator[None]:
-    """Let what is announced reach the stream."""
+    """Let announced envelopes reach the stream."""
     task = asyncio.create_task(reader.app.state.services.announcer.run())  # type: ignore[attr-defined]
     yield
     task.cancel()

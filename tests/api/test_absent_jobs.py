@@ -1,4 +1,4 @@
-"""Asking for what there isn't costs no more than asking for what there is."""
+"""A request for an absent job costs no more than a request for an existing one."""
 
 import asyncpg
 

@@ -1,4 +1,4 @@
-"""What clients see of the configuration: taken at once, under one number, simulated work marked, held work named."""
+"""The configuration as clients see it: applied at once, under one number; simulated work is marked, held work named."""
 
 import asyncio
 from collections.abc import Callable

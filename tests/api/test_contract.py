@@ -1,4 +1,4 @@
-"""The running API keeps to its own description: what that allows is generated, what comes back is checked."""
+"""The running API keeps to its own description: allowed requests are generated, their answers checked."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -49,7 +49,7 @@ bounded = settings(
 
 @pytest.fixture(scope="module")
 def service(engines: Any, module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """An API of this module's own: what is generated pauses regions, too."""
+    """An API of this module's own: generated requests pause regions, too."""
     output = tmp_path_factory.mktemp("contract") / "api.log"
     with running("api", output, module_database_url, engines.redis_url) as process:
         yield process

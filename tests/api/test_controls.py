@@ -1,4 +1,4 @@
-"""Actions on jobs over HTTP: what they answer, what they record and count, and how they refuse."""
+"""Actions on jobs over HTTP: their answers, records, counters and refusals."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ async def announced_envelopes(redis_client: Client) -> list[tuple[int, int | Non
 
 @pytest.fixture
 def announced(reader: httpx2.AsyncClient, announcing: None, redis_client: Client) -> Client:
-    """The stream, on which what is announced arrives."""
+    """The stream, to which envelopes are published."""
     return redis_client
 
 

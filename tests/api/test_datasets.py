@@ -1,4 +1,4 @@
-"""Datasets: found whatever they are called, with what they hold."""
+"""Datasets are found under any name, with their contents."""
 
 from urllib.parse import quote
 

@@ -1,4 +1,4 @@
-"""A submission joins only a job that gives, or just gave, a result; and it learns what ran before."""
+"""A submission joins only a job that gives, or just gave, a result; the answer names the previous job."""
 
 import pytest
 

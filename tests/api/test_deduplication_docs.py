@@ -1,4 +1,4 @@
-"""The examples of docs/explanation/deduplication.md run as they stand, and answer what is shown there."""
+"""The examples of docs/explanation/deduplication.md run unchanged, and give the shown answers."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def examples() -> list[tuple[str, Any]]:
 
 @pytest.fixture(scope="module")
 def printed(service: Process, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What each example prints, all of them typed into one shell."""
+    """The output of each example, all of them typed into one shell."""
     bash, _ = require_program("bash"), require_program("curl")
     script = "".join(f"{commands}\necho; echo '{MARK}'\n" for commands, _ in examples())
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""/openapi.json describes every route: what it does, what it answers, and every problem as a problem document."""
+"""/openapi.json describes every route with its answers, and every problem as a problem document."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What users poll is tagged: 304 while an answer would be the same, a new tag with whatever changes in it."""
+"""Polled answers have tags: 304 while the answer would be the same, a new tag with any change in it."""
 
 from collections.abc import Awaitable, Callable
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""GET /events: the events of all jobs in one order, and what wakes their readers."""
+"""GET /events: the events of all jobs in one order, and waking their readers."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -59,7 +59,7 @@ def record(execution: Execution) -> dict[str, str]:
 
 
 def as_it_was(text: str) -> str:
-    """What the description says to do."""
+    """As the description says."""
     return text.removeprefix("'")
 
 

@@ -1,4 +1,4 @@
-"""Jobs by content, state, error, name and metadata; cells by state over all jobs; and what a retry can't do."""
+"""Jobs by content, state, error, name and metadata; cells by state over all jobs; and the limits of a retry."""
 
 from typing import Any
 
@@ -134,7 +134,7 @@ async def test_an_audit_of_a_window_that_ends_before_it_begins_is_refused(
 async def test_looking_for_unknown_cells_reads_no_job_without_any(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """By the plan that is cached for a statement, whatever is asked for."""
+    """By the plan that is cached for a statement, for any filter."""
     await run(seeds, end_unknown)
     await run(seeds, completed)
     await rows.execute("SET plan_cache_mode = force_generic_plan")

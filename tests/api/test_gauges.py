@@ -1,4 +1,4 @@
-"""Each gauge of /metrics shows what is so before anything happens, and moves when its event happens."""
+"""Each gauge of /metrics has its value before any event, and moves when its event happens."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -31,7 +31,7 @@ AN_HOUR = pytest.approx(3600, abs=60)
 
 @dataclass
 class House:
-    """What an event may touch."""
+    """The means of causing events."""
 
     reader: httpx2.AsyncClient
     seeds: Seeds
@@ -153,7 +153,7 @@ async def catch_up(house: House) -> None:
 
 
 async def nothing(_: House) -> None:
-    """What is so from the start."""
+    """The values from the start."""
 
 
 MOVES = {

@@ -1,4 +1,4 @@
-"""A job of which nothing may start says what holds it, since when, and what lets it go on."""
+"""A job of which no work may start shows its hold: the reason, since when, and the remedy."""
 
 from datetime import datetime
 from typing import Any

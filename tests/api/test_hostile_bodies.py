@@ -205,7 +205,7 @@ def padded(size: int) -> bytes:
 
 
 async def refused_at_once(client: Client, body: bytes, headers: Mapping[str, str] = AS_JSON) -> httpx2.Response:
-    """Post three times, or more often while it isn't prompt; no answer may repeat what was sent."""
+    """Post three times, or more often while it isn't prompt; no answer may repeat the body."""
     seconds: list[float] = []
     while len(seconds) < 3 or (min(seconds) >= PROMPT_SECONDS and len(seconds) < TRIES):
         clock = clock_of(os.getpid(), client.process.pid)

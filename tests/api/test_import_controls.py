@@ -1,4 +1,4 @@
-"""Cancel, retry and triggers of imports: what a person may do at any time, twice too."""
+"""Cancel, retry and triggers of imports: allowed at any time, and safe to repeat."""
 
 import asyncio
 

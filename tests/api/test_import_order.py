@@ -1,4 +1,4 @@
-"""The order of imports over HTTP: what job, dataset, batches and audit say of it, and which retry is refused."""
+"""The order of imports over HTTP: in job, dataset, batches and audit, and for retries that are refused."""
 
 import httpx2
 import pytest

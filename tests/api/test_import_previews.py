@@ -1,4 +1,4 @@
-"""A dry run of an import counts what it would read, within its time, and stores nothing."""
+"""A dry run of an import counts the rows that it would read, within its time, and stores nothing."""
 
 import time
 

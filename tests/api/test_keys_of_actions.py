@@ -50,7 +50,7 @@ def test_every_post_is_tried_here() -> None:
 
 
 async def ready_for(path: str, seeds: Seeds, reader: httpx2.AsyncClient) -> str:
-    """Make what the action has an effect on, and return its path."""
+    """Make the target of the action, and return its path."""
     job = await seeds.submit()
     if "coordinate" not in path and "cancel" not in path:
         await seeds.plan()

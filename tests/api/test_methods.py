@@ -1,4 +1,4 @@
-"""What every route of the running API has in common: HEAD, Allow, one spelling of a path, and no ignored parameters."""
+"""Common behaviour of all routes of the running API: HEAD, Allow, one spelling of a path, no ignored parameters."""
 
 import pytest
 

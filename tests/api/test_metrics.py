@@ -1,4 +1,4 @@
-"""GET /metrics: each series moves when its event happens and says what the database says."""
+"""GET /metrics: each series moves when its event happens, and agrees with the database."""
 
 import ast
 import asyncio

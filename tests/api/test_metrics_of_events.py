@@ -1,4 +1,4 @@
-"""Each series moves when its event happens, in real processes, and says what the rows in the database say."""
+"""Each series moves when its event happens, in real processes, and agrees with the rows in the database."""
 
 from typing import Any
 

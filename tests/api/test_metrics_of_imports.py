@@ -1,4 +1,4 @@
-"""The series of imports move with batches and rows, and say what the rows in the database say, to the row."""
+"""The series of imports move with batches and rows, and agree with the database, to the row."""
 
 import pytest
 
@@ -23,7 +23,7 @@ COUNTED = """
 
 
 async def recounted(client: Client) -> tuple[Series, Series]:
-    """What the batches say now: how many ended how, and the sums of their rows."""
+    """The current batches, counted by end, and the sums of their rows."""
     rows = await client.database.fetchrow(COUNTED)
     batches = dict(tuple(row) for row in await client.database.fetch(ENDED))
     return batches, {name: float(count) for name, count in rows.items() if count}

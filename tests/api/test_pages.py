@@ -18,7 +18,7 @@ SUM_LINE = re.compile(r"^\| `(?P<name>[^`]+)` \| `(?P<sha256>[0-9a-f]{64})` \|$"
 
 
 class Names(HTMLParser):
-    """Collects what a page links to (anchors) and what it loads (everything else)."""
+    """Collects a page's links (anchors) and its loaded resources (everything else)."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

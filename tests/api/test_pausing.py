@@ -1,4 +1,4 @@
-"""What is paused is refused by every API soon after any of them paused it; what was taken before is still answered."""
+"""Every API refuses new work for a region or provider soon after any API paused it; earlier jobs are still answered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""What clients and balancers expect of an HTTP/1.1 server: Host, OPTIONS, idle connections, clients that leave."""
+"""The behaviour that clients and balancers expect of HTTP/1.1: Host, OPTIONS, idle connections, clients that leave."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""GET /queue and the probes: they show what waits and what is unavailable, and answer without Redis."""
+"""GET /queue and the probes show waiting work and unavailable stores, and answer without Redis."""
 
 import time
 from typing import Any

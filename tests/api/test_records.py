@@ -1,4 +1,4 @@
-"""Imported rows by pages and as files, whatever their keys and the names of their datasets are."""
+"""Imported rows by pages and as files, with any keys and names of datasets."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Stuck work in GET /queue: what keeps each piece from being done, and the request that a person may send about it."""
+"""Stuck work in GET /queue: the reason of each piece, and the request that a person may send about it."""
 
 from collections.abc import Mapping
 from typing import Any

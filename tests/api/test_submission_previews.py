@@ -1,4 +1,4 @@
-"""?dry_run=true says what a POST would do, by the same steps, and stores nothing."""
+"""?dry_run=true gives the answer of a POST, by the same steps, and stores nothing."""
 
 import secrets
 

@@ -1,4 +1,4 @@
-"""POST /jobs answers what was decided, why and where to look on, from committed rows; the ledger says the same."""
+"""POST /jobs answers with the decision, its reason and links, from committed rows; the ledger agrees."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -148,7 +148,7 @@ async def test_two_keys_are_refused(client: Client) -> None:
 
 
 async def test_the_ledger_adds_up(client: Client) -> None:
-    """Each POST that is well-formed and not dry is one row, whatever became of it."""
+    """Each well-formed POST that isn't a dry run is one row, with any outcome."""
     before = await counted(client)
     body = unique()
     own_id = f"mine-{body['name']}"

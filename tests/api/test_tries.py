@@ -1,4 +1,4 @@
-"""The tries of a cell: as many as it counts, each as it was, none made up, whatever became of the cell."""
+"""The tries of a cell: as many as it counts, each unchanged, none invented, for any end of the cell."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""A task that is cancelled while Redis answers it ends, at whatever step of the event loop the cancellation comes."""
+"""A task that is cancelled while Redis answers it ends, at any step of the event loop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

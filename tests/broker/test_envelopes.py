@@ -1,4 +1,4 @@
-"""The stream: what is put on it is taken by one, taken over when it is dead, and gone once acknowledged."""
+"""The stream: one consumer takes an entry, another takes it over from a dead one, and acknowledging deletes it."""
 
 import time
 from collections.abc import AsyncIterator

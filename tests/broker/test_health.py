@@ -1,4 +1,4 @@
-"""What Redis answers, in the words that people are shown."""
+"""The faults of Redis, in the words that people see."""
 
 import pytest
 from redis._parsers import _RESP2Parser

@@ -1,4 +1,4 @@
-"""`breakwater config`: what it prints, what apply changes and says; and processes that have nothing to serve."""
+"""`breakwater config`: its output, the changes and output of apply; and processes that have nothing to serve."""
 
 import tomllib
 from pathlib import Path

@@ -40,7 +40,7 @@ class Written:
 
 
 def draw_csv(name: str, rng: Random) -> Case:
-    """Return a file, and what comes of it by the rules; that is checked against the values it was written from."""
+    """Return a file and its result by the rules, which is checked against the written values."""
     written = draw_written(rng)
     content, tags = written.style.encoded(written.text), written.tags
     if written.style.encoding.startswith("utf-8") and rng.random() < 0.2:
@@ -83,7 +83,7 @@ def draw_written(rng: Random) -> Written:
 
 
 def _agree(name: str, content: bytes, expected: Expected, written: Written) -> None:
-    """Fail where the rules don't give what was written: then the corpus itself is wrong."""
+    """Fail if the rules don't give the written values: then the corpus itself is wrong."""
     assert not expected.must_be_refused, f"{name}: {expected.refusal}"
     assert expected.columns == written.names, f"{name}: {expected.columns} for {written.names}"
     counts = len(expected.records), len(written.intended)

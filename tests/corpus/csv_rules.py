@@ -1,4 +1,4 @@
-"""The rules of CSV, stated once more: RFC 4180 with any line end, and what is to come of each way to break it.
+"""The rules of CSV, stated once more: RFC 4180 with any line end, and the result of each way to break it.
 
 The first line names the columns. The separator is the one of `, ; tab |` that the first line has most of outside
 quotes. A field is either quoted as a whole, with its quotes doubled, or holds no quote at all; every other character is
@@ -16,7 +16,7 @@ from tests.corpus.expected import Expected, Record, Refusal, Reject, Row, refuse
 
 SEPARATORS = ",;\t|"
 HEADER = r"first line|line 1\b"
-"""What an error has to mention that is about the names of the columns."""
+"""Words of an error about the names of the columns."""
 LONGEST_RECORD = 30_000_000
 """Longer ones may be refused, with a clear reason."""
 MOST_MENTIONED = 2000
@@ -41,7 +41,7 @@ class _Parsed:
 
 
 def judge_csv(content: bytes) -> Expected:
-    """Return what a strict reader makes of the bytes of a CSV, once they are decompressed."""
+    """Return the result of a strict reader for the decompressed bytes of a CSV."""
     if content.startswith(UTF_32):
         return refused(OTHER_ENCODING)
     text, refusal = decoded(content)

@@ -6,9 +6,9 @@ from tests.corpus.expected import Refusal
 
 UTF_32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 OTHER_ENCODING = r"UTF-(8|16|32)|encod|Unicode|character"
-"""What an error has to mention that is about a file's encoding."""
+"""Words of an error about a file's encoding."""
 NO_TEXT = re.compile("[\ud800-\udfff]")
-"""What stands in the decoded text for bytes that are none."""
+"""Replaces bytes that can't be decoded."""
 
 
 def decoded(content: bytes) -> tuple[str, Refusal | None]:

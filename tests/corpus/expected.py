@@ -1,4 +1,4 @@
-"""What a strict reader of a format says of a file: its columns, its records in their order, or why it is to be refused.
+"""The result of a strict reader for a file: its columns, its records in their order, or the reason to refuse it.
 
 Nothing here or beside it knows how the importer reads; both sides meet only in `judging`.
 """
@@ -41,7 +41,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is to come of a file. `columns` are None where a format doesn't fix them."""
+    """The expected result for a file. `columns` are None where a format doesn't fix them."""
 
     columns: tuple[str, ...] | None
     records: Sequence[Record] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Expected:
 
 
 def refused(mentions: str) -> Expected:
-    """What is expected of a file of which nothing may be imported."""
+    """The expected result for a file that must be refused."""
     return Expected(None, [], Refusal(mentions))
 
 

@@ -75,14 +75,14 @@ _NO_UTF_8 = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line as it is written, and what it holds; None where it is to be rejected."""
+    """A written line and its value; None if it is to be rejected."""
 
     text: bytes
     value: dict[str, Any] | None
 
 
 def draw_json(name: str, rng: Random) -> Case:
-    """Return a file, and what comes of it by the rules; that is checked against the values it was written from."""
+    """Return a file and its result by the rules, which is checked against the written values."""
     encoding = rng.choice(("utf-8", "utf-8", *ENCODINGS))
     end = rng.choice(("\n", "\n", "\r\n"))
     tags = {f"encoding {encoding}", f"line ends {end!r}"}

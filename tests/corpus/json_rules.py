@@ -21,7 +21,7 @@ _BLANK = re.compile(r"[ \t\r]*\Z")
 
 
 def judge_json(content: bytes) -> Expected:
-    """Return what a strict reader makes of the bytes of a file of JSON lines, once they are decompressed."""
+    """Return the result of a strict reader for the decompressed bytes of JSON lines."""
     if content.startswith(UTF_32):
         return refused(OTHER_ENCODING)
     text, refusal = decoded(content)

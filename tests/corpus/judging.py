@@ -1,4 +1,4 @@
-"""Comparing what was imported with what a strict reader sees: every difference in a sentence."""
+"""Comparing an import with the rows of a strict reader: every difference in a sentence."""
 
 import re
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import Any
 from tests.corpus.expected import Expected, Record, Reject, Row, is_same
 
 _INSIDES = re.compile(r"/dev/|/tmp/|/proc/|state machine|Traceback|<class|object at 0x|\bc\d+\b")
-"""What an error must not hold: paths of the machine, words from inside a reader."""
+"""Texts that an error must not hold: paths of the machine, words from inside a reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class ImportedRow:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import made of a file: its columns, how many rows were counted, and all of them in their order."""
+    """The import of a file: its columns, the number of counted rows, and all rows in their order."""
 
     columns: tuple[str, ...]
     counted: int
@@ -41,7 +41,7 @@ class Refused:
 
 
 def differences(expected: Expected, outcome: Imported | Refused) -> list[str]:
-    """Return how an import differs from what is to come of the file; nothing where it is right."""
+    """Return the differences of an import from the expected rows; none if it is right."""
     if isinstance(outcome, Refused):
         return list(_of_refusal(expected, outcome))
     return list(_of_rows(expected, outcome))
@@ -120,7 +120,7 @@ def _shown(wanted: dict[str, Any], found: dict[str, Any]) -> str:
 
 
 def what_came(expected: Expected, outcome: Imported | Refused) -> Counter[str]:
-    """Return figures of one file: rows, values, and what became of them."""
+    """Return the figures of a file: rows, values, and their outcomes."""
     if isinstance(outcome, Refused):
         return Counter(files=1, refused_files=1)
     taken = [row for row in outcome.rows if row.defect is None]

@@ -37,7 +37,7 @@ _OPTIONS_COUNTED = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, and what each of its rows is to become."""
+    """A table, and the expected row for each of its rows."""
 
     table: pa.Table
     records: Sequence[Record]
@@ -45,7 +45,7 @@ class Table:
 
 
 def draw_parquet(name: str, rng: Random) -> Case:
-    """Return a file with a handful of columns, and what comes of it."""
+    """Return a file with a handful of columns, and its expected rows."""
     options, precision = draw_options(rng)
     columns = draw_columns(rng, options)
     table = draw_table(rng, columns, precision, rng.choice((0, 1, 5, 40, 120)))
@@ -73,7 +73,7 @@ def draw_columns(rng: Random, options: Mapping[str, Any]) -> dict[str, Column]:
 
 
 def _tags(columns: Iterable[Column], options: Mapping[str, Any]) -> set[str]:
-    """Return what a file tries, and each pair of a type with its codec and its nesting."""
+    """Return the features of a file, and each pair of a type with its codec and its nesting."""
     tags = {f"version {options['version']}", f"page version {options['data_page_version']}"}
     codec = f"codec {options['compression']}"
     for column in columns:

@@ -31,7 +31,7 @@ TEXTS = (
 
 
 class Unheld:
-    """What JSON or the database can't hold: the row is to be rejected."""
+    """A value that JSON or the database can't hold: the row is to be rejected."""
 
 
 UNHELD = Unheld()

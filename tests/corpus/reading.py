@@ -16,7 +16,7 @@ SECONDS = 300
 
 
 async def import_case(case: Case, root: Path, staging: Path) -> Imported | Refused:
-    """Write the file below the root, import it, and return what came of it."""
+    """Write the file below the root, import it, and return the result."""
     (root / case.name).write_bytes(case.content)
     async with aclosing(FileSource(root=root, path=case.name, staging_folder=staging, parser=ParserHere())) as source:
         try:

@@ -1,4 +1,4 @@
-"""Files of every kind, whole and broken: what is imported is what a strict reader sees, or is refused with a reason.
+"""Files of every kind, whole and broken: they are imported as a strict reader sees them, or refused with a reason.
 
 `make test-corpus` draws 5,000 new ones; `make test-corpus CASES="csv-17 parquet-4"` draws the ones named.
 """

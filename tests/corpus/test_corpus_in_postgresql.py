@@ -1,4 +1,4 @@
-"""Some files of the corpus, imported by a real worker: what PostgreSQL holds is what a strict reader sees."""
+"""Some files of the corpus, imported by a real worker: PostgreSQL holds the rows that a strict reader sees."""
 
 import json
 

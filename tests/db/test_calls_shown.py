@@ -42,7 +42,7 @@ async def only(engine: Engine, job: Seeded) -> Execution:
 
 @pytest.fixture
 def out(connection: Connection) -> Any:
-    """What the cell's own row says of its call."""
+    """The columns of the cell's own row about its call."""
 
     async def look() -> tuple[Any, ...]:
         return tuple(await connection.fetchrow("SELECT started_at IS NOT NULL, provider_used FROM executions"))

@@ -1,4 +1,4 @@
-"""Connection strings mean to us what they mean to psql: the same server, role, database, encryption and settings."""
+"""Connection strings mean the same as to psql: server, role, database, encryption and settings."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ PLAIN, TLS, REFUSAL = "plain", "TLSv1.3", "refused"
 
 @dataclass(frozen=True)
 class Case:
-    """A connection string and what comes of it; `{…}` are filled in by `values`."""
+    """A connection string and its result; `{…}` are filled in by `values`."""
 
     text: str
     expected: str

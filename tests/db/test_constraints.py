@@ -1,4 +1,4 @@
-"""The database refuses what must never be, from any writer: duplicates, wrong transitions, rewriting, strays, loss."""
+"""The database refuses impossible states from any writer: duplicates, wrong transitions, rewriting, strays, loss."""
 
 from collections.abc import AsyncIterator, Mapping
 from itertools import product

@@ -1,4 +1,4 @@
-"""What a scrape and GET /queue measure stays cheap: however much waits and ended, few rows are read."""
+"""A scrape and GET /queue stay cheap: for any number of waiting and ended jobs, few rows are read."""
 
 from collections.abc import Iterator
 from typing import Any

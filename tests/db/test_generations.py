@@ -1,4 +1,4 @@
-"""An older import never writes over a newer one, whatever the order, the moment and the import that is retried."""
+"""An older import never overwrites a newer one, in any order, at any moment, and after any retry."""
 
 import asyncio
 from collections.abc import AsyncIterator

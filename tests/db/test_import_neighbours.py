@@ -1,4 +1,4 @@
-"""Imports beside each other: none waits for what only another one lacks."""
+"""Concurrent imports: none waits for something that only another import lacks."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

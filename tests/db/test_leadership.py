@@ -1,4 +1,4 @@
-"""Leading: one at a time, followed once its lease ran out; what a leader of yesterday would write changes nothing."""
+"""Leadership: one leader at a time, replaced once its lease ran out; writes of a former leader change nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator

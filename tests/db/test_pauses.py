@@ -1,4 +1,4 @@
-"""Pauses: what the configuration says counts until a person presses, and what a person presses until it changes."""
+"""Pauses: the configuration counts until a person pauses or resumes; that counts until the configuration changes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

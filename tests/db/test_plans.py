@@ -1,4 +1,4 @@
-"""The hot statements find their rows by key, whatever the planner knew of the tables when it planned them."""
+"""The hot statements find their rows by key, independent of the planner's statistics."""
 
 import re
 import time
@@ -77,7 +77,7 @@ HOT = (
 
 @pytest.fixture
 async def worker(database_url: str) -> AsyncIterator[Connection]:
-    """A connection as workers have it, whose plans are made for whatever values come."""
+    """A connection like those of workers, with generic plans."""
     async with database_connections(database_url, **AS_WORKERS) as (worker,):
         for table in (*BIG, "ready"):  # the statistics of the tables are only gathered when asked for
             await worker.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
@@ -105,7 +105,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def faults(name: str, plan: dict[str, Any]) -> list[str]:
-    """What in this plan doesn't go by a key."""
+    """The parts of a plan that don't use a key."""
     found = []
     for node in nodes(plan):
         table, kind = node.get("Relation Name"), node["Node Type"]

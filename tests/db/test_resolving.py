@@ -1,4 +1,4 @@
-"""Resolve: a person's word ends what nobody could know; it is kept apart from what the call itself returned."""
+"""Resolve: a person's finding ends an unknown cell; it is kept apart from the result of the call."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What providers answered: written once with a try, by several statements if it is much, and read within bounds."""
+"""Providers' answers: written once with a try, by several statements if they are large, and read within bounds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Retry: what failed is planned anew and runs again once; what else there is stays, and pressing again does nothing."""
+"""Retry: failed cells are planned anew and run again once; others stay, and a repeated retry does nothing."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What has one function in the database is done by that function alone, whichever statement needs it."""
+"""A step that has a function in the database is done by that function in every statement."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-"""The classes that reads use say what the migrations made."""
+"""The classes for reads match the migrated tables."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""The compose file: it is YAML whose services start what exists, mount what exists and reach each other."""
+"""The compose file is YAML; its services start existing commands, mount existing paths and reach each other."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""The container's image: every list of what belongs to the service names the same packages."""
+"""The container's image: every list of the service's packages is the same."""
 
 import re
 import tomllib
@@ -22,7 +22,7 @@ def packages_of_the_repository() -> set[str]:
 
 
 def copied() -> list[str]:
-    """Return what the Dockerfile copies from the repository."""
+    """Return the paths that the Dockerfile copies from the repository."""
     copies = re.findall(r"^COPY (?!--from)(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     return [source for line in copies for source in line.split()[:-1]]
 

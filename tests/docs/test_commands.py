@@ -1,4 +1,4 @@
-"""The commands of README, tutorials and how-to guides run against a real service, and print what is shown there."""
+"""The commands of README, tutorials and how-to guides run against a real service, and print the shown output."""
 
 import json
 import os
@@ -19,7 +19,7 @@ SERVICE = "http://127.0.0.1:8000"
 MARK = "-- end of example --"
 ANY = "…"
 SECONDS = 60
-"""All commands of a page; beyond it they wait for what never comes."""
+"""The limit for all commands of a page; beyond it they wait for an event that never comes."""
 CONFIGURATION = ROOT / "examples" / "import" / "breakwater.toml"
 PAGES = [ROOT / "README.md", *sorted((DOCS / "tutorial").glob("*.md")), *sorted((DOCS / "how-to").glob("*.md"))]
 RUN = [page for page in PAGES if examples(page)]
@@ -47,7 +47,7 @@ def test_the_commands_of_a_page_print_the_shown_output(
 
 
 def _run(given: list[Example], url: str, stores: dict[str, str], folder: Path) -> list[str]:
-    """Type all commands into one shell, in a folder with the examples, and return what each block prints."""
+    """Type all commands into one shell, in a folder with the examples, and return the output of each block."""
     bash, _ = require_program("bash"), require_program("curl")
     (folder / "examples").symlink_to(ROOT / "examples")
     command = folder / "bin" / "breakwater"

@@ -1,4 +1,4 @@
-"""The reference of settings and commands has what the code has, with its defaults."""
+"""The reference of settings and commands matches the code and its defaults."""
 
 import re
 

@@ -15,7 +15,7 @@ SCHEMA_BY_KIND = dict(zip(("inference", "import"), SCHEMAS, strict=True))
 
 
 def _fields(schema: dict[str, Any], at: str = "") -> Iterator[tuple[str, str, str]]:
-    """Each field of a schema: its path, what it takes and its default, as the reference writes them."""
+    """Each field of a schema: its path, its values and its default, as the reference writes them."""
     for name, member in schema.get("properties", {}).items():
         path = f"{at}{name}"
         yield path, _takes(member), json.dumps(member["default"]) if "default" in member else ""
@@ -46,7 +46,7 @@ def _takes(schema: dict[str, Any]) -> str:
 
 
 def _joined(taken: set[str]) -> str:
-    """What several variants of one field take; one that takes any text covers one with bounds."""
+    """The values of several variants of a field; a variant for any text covers a bounded one."""
     return " or ".join(sorted(takes for takes in taken if takes.split(",")[0] not in taken - {takes}))
 
 

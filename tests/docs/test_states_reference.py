@@ -1,4 +1,4 @@
-"""The reference of states has every state, what it may become, and which are terminal, as the code has them."""
+"""The reference of states has every state, its transitions, and the terminal ones, as in the code."""
 
 import pytest
 

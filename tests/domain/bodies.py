@@ -1,4 +1,4 @@
-"""Bodies and readings for the tests of the domain: a small correct spec per layout, and what reading one gives."""
+"""Bodies and readings for the tests of the domain: a small correct spec per layout, and the results of reading them."""
 
 import json
 from pathlib import Path

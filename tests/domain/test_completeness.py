@@ -1,4 +1,4 @@
-"""Whether an answer is whole, by its provider's word; and what a policy makes of one that isn't."""
+"""Whether an answer is whole, by its finish reason; and the policy for incomplete answers."""
 
 import pytest
 

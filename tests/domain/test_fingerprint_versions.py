@@ -1,4 +1,4 @@
-"""Which version a hash has: `h1:` never changes; `h2:` distinguishes what a provider sees and `h1:` does not."""
+"""The version of a hash: `h1:` never changes; `h2:` also distinguishes differences that a provider sees."""
 
 import json
 from dataclasses import fields, replace

@@ -1,4 +1,4 @@
-"""The hash of an import: what makes two imports the same work."""
+"""The hash of an import: two imports with the same hash are the same work."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What holds for every import, not only for those that we thought of."""
+"""Properties of every import, with generated examples."""
 
 import copy
 import json

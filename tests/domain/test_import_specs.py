@@ -1,4 +1,4 @@
-"""Imports: names, layout, policy, and what a reading answers."""
+"""Imports: names, layout, policy, and the answer of a reading."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The benchmark layout, its envelope and the plain form lead to one spec, with pointers into what was sent."""
+"""The benchmark layout, its envelope and the plain form lead to one spec, with pointers into the submitted body."""
 
 import pytest
 

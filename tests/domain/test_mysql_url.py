@@ -1,4 +1,4 @@
-"""URLs of MySQL servers: what they say, and what is wrong with a URL, of which no value is shown."""
+"""URLs of MySQL servers: their parts, and the errors of invalid URLs, which show no value."""
 
 import pytest
 

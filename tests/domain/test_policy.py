@@ -1,4 +1,4 @@
-"""How a job runs and what its calls carry: defaults, types and bounds."""
+"""Policy and parameters: defaults, types and bounds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Connection strings as text: what is taken, and the sentence about what isn't."""
+"""Connection strings as text: the accepted ones, and the sentences about the others."""
 
 from urllib.parse import quote
 
@@ -95,7 +95,7 @@ def test_any_text_is_taken_or_refused_with_a_sentence(text: str) -> None:
 
 
 def sentence_about(text: str) -> str:
-    """What is said of a string that is refused; nothing of one that is taken."""
+    """The error of a refused string; None for an accepted one."""
     try:
         parse_connection_string(text)
     except WrongConnectionString as error:

@@ -1,4 +1,4 @@
-"""What holds for every body, not only for those that we thought of."""
+"""Properties of every body, with generated examples."""
 
 import copy
 import json

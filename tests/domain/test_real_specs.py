@@ -1,4 +1,4 @@
-"""The specs that clients really sent, and what each must become."""
+"""Specs that clients really sent, and their expected results."""
 
 import pytest
 

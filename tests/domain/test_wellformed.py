@@ -1,4 +1,4 @@
-"""What parses but can't be stored, hashed or answered is refused with a pointer to it."""
+"""JSON that can't be stored, hashed or answered is refused with a pointer."""
 
 import json
 

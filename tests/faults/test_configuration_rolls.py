@@ -122,7 +122,7 @@ async def test_a_fleet_rolled_forward_and_back_asks_each_job_only_at_the_address
 
 
 async def agree_with_the_logs(connection: Connection, servers: tuple[ProviderServer, ...]) -> None:
-    """Compare what providers logged with what jobs were accepted under, and with what was recorded, cell by cell."""
+    """Compare the providers' logs with the identities of jobs and with the recorded results, cell by cell."""
     accepted = {row["model"]: set(row["urls"]) for row in await connection.fetch(ACCEPTED)}
     logged: dict[str, Counter[str]] = defaultdict(Counter)
     for server in servers:

@@ -1,4 +1,4 @@
-"""Imports over several workers: what one can't take, or gives back, another takes at once and not at some timer."""
+"""Imports over several workers: a batch that one can't take or releases, another takes at once, without a timer."""
 
 from collections.abc import AsyncIterator
 

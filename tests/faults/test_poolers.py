@@ -1,4 +1,4 @@
-"""PgBouncer between the service and PostgreSQL: what works, and what is refused at the start with a sentence."""
+"""PgBouncer between the service and PostgreSQL: it works, or is refused at the start with a sentence."""
 
 import asyncio
 from collections.abc import AsyncIterator
