@@ -5,6 +5,7 @@ import getpass
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from configuration import applying
 from configuration.agreement import refuse_simulating
 from configuration.applying import Applied, Change, compare
 from configuration.content import Content, read_configuration
-from db.engine import REJECTED, UNAVAILABLE, Connection, create_engine, in_transaction
+from db.engine import REJECTED, UNAVAILABLE, Connection, Engine, create_engine, in_transaction
 from runtime.config_file import ConfigFile, read_config_file
 from runtime.errors import StartError
 from runtime.settings import Settings, redacted
@@ -39,23 +40,27 @@ def apply_now(content: Content, *, moves_jobs: bool) -> Iterator[str]:
     settings = settings_of("config")
     if settings.simulate and not content.is_simulated:
         raise StartError("BREAKWATER_SIMULATE is true: unset it, or give --simulate.")
-    applied = _run(settings, lambda c: applying.apply(c, content, by=_actor(), moves_jobs=moves_jobs))
-    if applied.is_new or applied.moved or applied.adopted:
+    applied = _transact(settings, lambda c: applying.apply(c, content, by=_actor()))
+    if applied.is_new or applied.adopted:
         asyncio.run(_notify(settings))
+    if moves_jobs:
+        applied = _run(settings, partial(applying.move_jobs, applied=applied, by=_actor()))
+        if applied.moved:
+            asyncio.run(_notify(settings))
     return _describe(applied)
 
 
 def apply_first(content: Content) -> Iterator[str]:
     """Commit this content if none is committed; say which configuration is in force."""
     settings = settings_of("config")
-    found = _run(settings, lambda c: applying.apply_first(c, content, by=_actor()))
+    found = _transact(settings, lambda c: applying.apply_first(c, content, by=_actor()))
     refuse_simulating(settings, found)
     yield f"Configuration {found.number} is in force{', simulated' if found.content.is_simulated else ''}."
 
 
 def show() -> Iterator[str]:
     """Return the configuration in force with its number, and when and by whom it was applied."""
-    found = _run(settings_of("config"), read_configuration)
+    found = _transact(settings_of("config"), read_configuration)
     if found is None:
         raise StartError("No configuration is committed: `breakwater config apply FILE` commits one.")
     yield f"# configuration {found.number}, applied {found.applied_at.isoformat()} by {found.applied_by}"
@@ -66,19 +71,24 @@ def show() -> Iterator[str]:
 
 def changes(content: Content) -> list[str]:
     """Return the changes that this content would make, line by line."""
-    found = _run(settings_of("config"), read_configuration)
+    found = _transact(settings_of("config"), read_configuration)
     change = compare(found, content)
     return [] if change.is_none else list(_changes(change)) or ["It would be the first one."]
 
 
-def _run(settings: Settings, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
-    """Run a transaction; raises StartError where the database can't be reached or isn't migrated."""
+def _transact(settings: Settings, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
+    """Run a transaction; raises as `_run`."""
+    return _run(settings, lambda engine: in_transaction(engine, unit))
+
+
+def _run(settings: Settings, work: Callable[[Engine], Awaitable[Result]]) -> Result:
+    """Work on the database; raises StartError where it can't be reached or isn't migrated."""
     url = settings.database_url or ""
 
     async def run() -> Result:
         engine = create_engine(url, size=1, name="breakwater-config")
         try:
-            return await in_transaction(engine, unit)
+            return await work(engine)
         finally:
             await engine.dispose()
 

@@ -3,6 +3,9 @@
 import asyncio
 import math
 import os
+from typing import Annotated
+
+import typer
 
 from cli.loading import loading
 from launcher import supervisor
@@ -63,18 +66,33 @@ def worker() -> None:
     main(settings)
 
 
-def migrate() -> None:
-    """Bring the database to this version's schema; safe to repeat and to race."""
+def migrate(
+    *,
+    wait_seconds: Annotated[
+        float, typer.Option(min=0, help="Give up once others have kept a migration from its tables for so long.")
+    ] = 300,
+) -> None:
+    """Bring the database to this version's schema; safe to repeat, to race and to run under load."""
     settings = settings_of("migrate")
     with loading():
+        import structlog
+
         from db.engine import probe
         from db.migrate import upgrade
+        from db.migration_blockers import MigrationBlocked
 
     url = settings.database_url or ""
+    log = structlog.get_logger()
     if failure := asyncio.run(probe(url)):
         raise unusable(url, failure.reason)
     try:
-        upgrade(url)
+        upgrade(
+            url,
+            wait_seconds=wait_seconds,
+            report=lambda blockers: log.warning("migration_blocked", by=[str(found) for found in blockers]),
+        )
+    except MigrationBlocked as blocked:
+        raise StartError(f"The database at {redacted(url)} can't be migrated now: {blocked}") from blocked
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StartError(

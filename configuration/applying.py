@@ -1,7 +1,8 @@
-"""Applying a configuration: one transaction commits it with its limits and pauses, and moves jobs on request."""
+"""Applying a configuration: one transaction commits it with its limits and pauses; others move jobs on request."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from configuration.content import (
     Configuration,
@@ -13,14 +14,16 @@ from configuration.content import (
     registry_of,
 )
 from db import batches, circuit_breakers, configurations, pauses
-from db.configurations import HeldJobs
-from db.engine import Connection
+from db.configurations import ConfigurationChanged, HeldJobs
+from db.engine import Connection, Engine, connect, in_transaction
 from domain.identities import IdentityKey, IdentityKind
-from runtime.errors import SettingError
+from runtime.errors import SettingError, StartError
 
 NONE_HELD = HeldJobs(0, ())
 ANY_CELLS = 1
 """The limit of cells for a registry that plans nothing."""
+JOBS_AT_ONCE = 1000
+"""Jobs that one transaction accepts anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,11 @@ class Applied:
         return not self.change.is_none
 
 
-async def apply(connection: Connection, content: Content, *, by: str, moves_jobs: bool = False) -> Applied:
+async def apply(connection: Connection, content: Content, *, by: str) -> Applied:
     """Commit a configuration and the fleet's limits in the caller's transaction, unless it is in force already.
 
-    Takes the configuration's lock, which serializes callers, and keeps a submission from mixing two configurations.
-    With `moves_jobs`, open jobs whose identities aren't configured any more are accepted anew. A configuration of
-    another version that this version can't read is replaced as if there were none.
+    Takes the configuration's lock, which serializes callers, and keeps a submission from mixing two configurations. A
+    configuration of another version that this version can't read is replaced as if there were none.
     """
     await configurations.lock(connection)
     try:
@@ -76,11 +78,36 @@ async def apply(connection: Connection, content: Content, *, by: str, moves_jobs
         await _reset_breakers(connection, change)
         await pauses.enter_pauses(connection, pauses.configured_pauses(registry_of(content, max_cells=ANY_CELLS)))
     adopted = await configurations.adopt_jobs(connection)
-    moved = await configurations.move_jobs(connection, by) if moves_jobs else 0
     held = await configurations.read_held_jobs(connection)
     committed = await configurations.read_current(connection)
     assert committed is not None  # noqa: S101 - it was committed here, or before
-    return Applied(parse(committed), change, adopted, moved, held)
+    return Applied(parse(committed), change, adopted, held=held)
+
+
+async def move_jobs(engine: Engine, applied: Applied, *, by: str) -> Applied:
+    """Accept anew, under a configuration that was applied, the open jobs that it holds, where it can.
+
+    They are moved by pages, each in a transaction: one over all of them would hold back the readers of events for as
+    long as it takes (db/events.py). Repeated, this moves what an earlier run left. Raises StartError where another
+    configuration is in force meanwhile; what was moved by then stays so.
+    """
+    number = applied.configuration.number
+    async with connect(engine) as connection:
+        job_nos = await configurations.find_jobs_to_move(connection)
+    moved = 0
+    for start in range(0, len(job_nos), JOBS_AT_ONCE):
+        page = job_nos[start : start + JOBS_AT_ONCE]
+        try:
+            moved += await in_transaction(
+                engine, partial(configurations.move_jobs, configuration_no=number, job_nos=page, by=by)
+            )
+        except ConfigurationChanged as changed:
+            raise StartError(
+                f"Another configuration than {number} was applied meanwhile. {moved} open jobs had been accepted anew "
+                "by then; the others are held or run as that configuration says."
+            ) from changed
+    async with connect(engine) as connection:
+        return replace(applied, moved=moved, held=await configurations.read_held_jobs(connection))
 
 
 async def apply_first(connection: Connection, content: Content, *, by: str) -> Configuration:

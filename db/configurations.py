@@ -95,21 +95,30 @@ async def adopt_jobs(connection: Connection, job_nos: Sequence[int] | None = Non
     return len(adopted)
 
 
-async def move_jobs(connection: Connection, by: str) -> int:
-    """Accept open jobs anew under the configuration in force, each with an event; return how many.
+async def find_jobs_to_move(connection: Connection) -> Sequence[int]:
+    """Return the numbers of the open jobs whose identities aren't all configured now, in order. Locks nothing."""
+    return [row["job_no"] for row in await connection.fetch(statement("find_jobs_to_move"))]
 
-    A job that needs an identity without a successor stays held. Locks jobs, then batches: no other transaction has this
-    order, so it may be repeated after a deadlock.
+
+async def move_jobs(connection: Connection, *, configuration_no: int, job_nos: Sequence[int], by: str) -> int:
+    """Accept these jobs anew under the configuration with this number, each with an event; return how many.
+
+    The caller's transaction keeps that configuration in force; raises ConfigurationChanged, and does nothing, if
+    another one is. A job that needs an identity without a successor stays held. Locks jobs, then batches: no other
+    transaction has this order, so it may be repeated after a deadlock.
     """
-    moved = await connection.fetch(statement("move_jobs"), by)
+    await connection.execute(statement("keep_configuration"), CONFIGURATION_LOCK)
+    if await current_no(connection) != configuration_no:
+        raise ConfigurationChanged
+    moved = [row["job_no"] for row in await connection.fetch(statement("move_jobs"), by, job_nos)]
     if moved:
-        await move_waiting_batches(connection)
+        await move_waiting_batches(connection, moved)
     return len(moved)
 
 
-async def move_waiting_batches(connection: Connection) -> list[tuple[int, int]]:
-    """Give waiting batches of jobs accepted anew the new identities; return (job_no, batch_no) of each."""
-    rows = await connection.fetch(statement("move_waiting_batches"))
+async def move_waiting_batches(connection: Connection, job_nos: Sequence[int] | None = None) -> list[tuple[int, int]]:
+    """Give waiting batches of jobs accepted anew (these, or all) the new identities; return each (job_no, batch_no)."""
+    rows = await connection.fetch(statement("move_waiting_batches"), job_nos)
     return [(row["job_no"], row["batch_no"]) for row in rows]
 
 

@@ -29,7 +29,7 @@ class Failure:
 
 def describe_failure(error: BaseException) -> Failure:
     """Describe an error of connecting. The text shows no password."""
-    for cause in _causes(error):
+    for cause in causes_of(error):
         if isinstance(cause, WrongConnectionString | ServerTooOld | PoolerUnsupported | SchemaNotServed):
             return Failure(_first_line(cause), heals=False)
         for kinds, remedy in _REMEDIES:
@@ -40,7 +40,8 @@ def describe_failure(error: BaseException) -> Failure:
     return Failure(f"{_first_line(error)}: start it, or name one that can be reached.", heals=True)
 
 
-def _causes(error: BaseException | None) -> list[BaseException]:
+def causes_of(error: BaseException | None) -> list[BaseException]:
+    """Return an error, the error that caused it, and so on."""
     found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)

@@ -1,45 +1,70 @@
-"""Bring a database to this version's schema; safe to start from many processes at once."""
+"""Bring a database to this version's schema; safe to start from many processes at once, and while a fleet works on it.
+
+Whoever asks for a table waits behind a migration that waits for that table. So a migration waits for a short time only,
+gives up, lets the others pass and tries again; an index of a large table is built while others write
+(docs/decisions/0035).
+"""
 
 import asyncio
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
 from alembic import command
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from alembic.script import Script
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from db.connecting import Dialer
+from db.connection_failures import causes_of
 from db.connection_info import read_connection_info
 from db.engine import statement
-from db.schema import Schema, migration_config, require_schema
+from db.index_building import build_index
+from db.migration_blockers import Blocker, MigrationBlocked, Report, watched_blockers
+from db.schema import Schema, migration_config, migration_scripts, require_schema
 
 MIGRATION_LOCK = 0x627265616B77  # "breakw": one migrator at a time per database
-UNLIMITED = text("SELECT set_config(name, '0', true) FROM unnest(ARRAY['lock_timeout', 'statement_timeout']) AS name")
-"""Lifts the server's limits for the transaction: they would end a long migration, or the wait for one."""
+SESSION_NAME = "breakwater-migrate"
+LOCK_SECONDS = 2.0
+"""How long a migration waits for a lock, and everybody behind it: less than a request may take (QUICK_SECONDS), and
+more than the second after which the server ends an autovacuum that is in the way."""
+LEAD_SECONDS = 0.25
+"""How long a process waits in one transaction for another that migrates; then in the next."""
+PAUSE_SECONDS = 4.0
+"""How long the others have before the next try."""
+WAIT_SECONDS = 300.0
+"""How long a migration may be blocked in all, unless the caller says another."""
 
 
-def upgrade(database_url: str) -> None:
+def upgrade(database_url: str, *, wait_seconds: float = WAIT_SECONDS, report: Report = lambda _: None) -> None:
     """Run the migrations that the database lacks, each in a transaction that holds an advisory lock to its end.
 
-    Safe to repeat and to race: the second caller waits and finds nothing to do. The schema of a later release stays
-    unchanged; raises SchemaNotServed if it doesn't serve this release. Takes a `postgresql://` URL. Call it outside a
-    running event loop.
+    Safe to repeat, to race and to kill: a second caller waits for as long as the first one takes, then continues. A
+    migration that can't lock its tables is tried again; once it was blocked for `wait_seconds`, MigrationBlocked is
+    raised. `report` is called with the sessions that block it, each time when these are others. The schema of a later
+    release stays unchanged; raises SchemaNotServed if it doesn't serve this release. Takes a `postgresql://` URL. Call
+    it outside a running event loop.
     """
-    asyncio.run(_upgrade(database_url))
+    asyncio.run(_upgrade(database_url, wait_seconds, report))
 
 
-async def _upgrade(database_url: str) -> None:
+async def _upgrade(database_url: str, wait_seconds: float, report: Report) -> None:
     dialer = Dialer(read_connection_info(database_url))
 
     async def open_session() -> asyncpg.Connection:
-        return await dialer.open(settings={"application_name": "breakwater-migrate"}, command_seconds=None)
+        return await dialer.open(settings={"application_name": SESSION_NAME}, command_seconds=None)
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_session, poolclass=NullPool)
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=open_session, poolclass=NullPool, isolation_level="READ COMMITTED"
+    )
     try:
-        while await _advance(engine):
-            pass
+        async with watched_blockers(open_session, SESSION_NAME, report) as blockers:
+            while await _advance(engine, wait_seconds=wait_seconds, blockers=blockers) is not None:
+                pass
     finally:
         await engine.dispose()
     session = await open_session()
@@ -49,22 +74,93 @@ async def _upgrade(database_url: str) -> None:
         await session.close()
 
 
-async def _advance(engine: AsyncEngine) -> bool:
-    """Run the first migration that the database lacks; return whether there was one."""
-    async with engine.begin() as connection:
-        await connection.execute(UNLIMITED)
+async def _advance(
+    engine: AsyncEngine, *, wait_seconds: float = WAIT_SECONDS, blockers: Sequence[Blocker] = ()
+) -> str | None:
+    """Run the first migration that the database lacks; return its revision, None if there was none.
+
+    The advisory lock is held between two tries as well, or another process would try meanwhile and the others have no
+    pause. `blockers` are the sessions that were seen last to block a migration.
+    """
+    async with engine.connect() as connection:
+        while not await _leads(connection):
+            pass
+        script = await connection.run_sync(_next_script)
+        if script is None:
+            return None
+        began = time.monotonic()
+        while not await _runs(engine, connection, script, wait_seconds):
+            blocked_seconds = time.monotonic() - began
+            if blocked_seconds >= wait_seconds:
+                raise MigrationBlocked(script.revision, blocked_seconds, blockers)
+            await asyncio.sleep(PAUSE_SECONDS)
+        await connection.commit()
+        return script.revision
+
+
+async def _runs(engine: AsyncEngine, connection: AsyncConnection, script: Script, wait_seconds: float) -> bool:
+    """Run a migration; return False, with all of its locks released, where a lock wasn't to be had.
+
+    While an index is built, the session that holds the advisory lock is idle and has no snapshot, for which the build
+    would wait. Nor may processes that wait for that lock keep one for long (LEAD_SECONDS).
+    """
+    try:
+        if index := getattr(script.module, "concurrent_index", None):
+            await _drop_snapshot(connection)
+            creation = Path(script.path).with_suffix(".sql").read_text()
+            await build_index(engine, index, creation, wait_seconds=wait_seconds)
+        async with connection.begin_nested():
+            await connection.run_sync(_run, script.revision)
+    except (asyncpg.PostgresError, DBAPIError) as error:
+        if _is_about_a_lock(error):
+            return False
+        raise
+    return True
+
+
+async def _drop_snapshot(connection: AsyncConnection) -> None:
+    """End what the driver leaves open of its last statement (a portal, with a snapshot) until it sends the next one."""
+    session = (await connection.get_raw_connection()).driver_connection
+    assert session is not None  # noqa: S101 - the connection is open
+    await session.execute("SELECT")  # without parameters it is a simple query, which leaves nothing open
+
+
+async def _leads(connection: AsyncConnection) -> bool:
+    """Begin a transaction that holds the advisory lock; return False, and no transaction, while another one has it."""
+    await _limit(connection, LEAD_SECONDS)
+    try:
         await connection.exec_driver_sql(statement("lock_migration"), (MIGRATION_LOCK,))
-        return await connection.run_sync(_run_next)
+    except DBAPIError as error:
+        if not _is_about_a_lock(error):
+            raise
+        await connection.rollback()
+        return False
+    await _limit(connection, LOCK_SECONDS)
+    return True
 
 
-def _run_next(connection: Connection) -> bool:
+async def _limit(connection: AsyncConnection, lock_seconds: float) -> None:
+    await connection.exec_driver_sql(statement("limit_migration"), (str(round(lock_seconds * 1000)), 0))
+
+
+def _is_about_a_lock(error: BaseException) -> bool:
+    kinds = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+    return any(isinstance(cause, kinds) for cause in causes_of(error))
+
+
+def _next_script(connection: Connection) -> Script | None:
+    """Return the first migration that the database lacks. Alembic raises for a revision that it doesn't know."""
     found = Schema(MigrationContext.configure(connection).get_current_revision())
     if found.is_later or found.mismatch is None:
-        return False
+        return None
+    *_, script = migration_scripts().iterate_revisions("head", found.revision or "base")
+    return script
+
+
+def _run(connection: Connection, revision: str) -> None:
     config = migration_config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "+1")
-    return True
+    command.upgrade(config, revision)
 
 
 def run_script(connection: Connection, script: Path) -> None:

@@ -54,15 +54,21 @@ def migration_config() -> Config:
 
 
 @cache
+def migration_scripts() -> ScriptDirectory:
+    """Return the migrations that this release brings."""
+    return ScriptDirectory.from_config(migration_config())
+
+
+@cache
 def brought_revision() -> str:
     """Return the newest revision that this release brings."""
-    return ScriptDirectory.from_config(migration_config()).get_current_head() or ""
+    return migration_scripts().get_current_head() or ""
 
 
 @cache
 def known_revisions() -> frozenset[str]:
     """Return all revisions that this release brings."""
-    return frozenset(script.revision for script in ScriptDirectory.from_config(migration_config()).walk_revisions())
+    return frozenset(script.revision for script in migration_scripts().walk_revisions())
 
 
 async def read_schema(connection: Connection) -> Schema:

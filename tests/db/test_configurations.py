@@ -22,12 +22,10 @@ from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import SpecRejected
 from domain.normalize import normalize
-from domain.plan import Pool, plan
-from domain.spec import JobSpec
 from tests.support.configurations import CONFIGURATION_NO, IDENTITY_NOS, POOLS, SIMULATED, commit, content_of
 from tests.support.import_bodies import import_body, listed, store_import, table_type
 from tests.support.jobs import job_body, store_jobs
-from tests.support.planned_batches import plan_queued
+from tests.support.planned_batches import plan_queued, plan_under
 
 A, B = "http://127.0.0.1:9001/v1", "http://127.0.0.1:9002/v1"
 
@@ -375,26 +373,6 @@ async def test_a_running_batch_ends_under_its_identity_and_its_open_cells_follow
     assert await connection.fetchval("SELECT count(*) FROM ready WHERE identity_no = $1", old) == 1
     assert await configurations.move_waiting_batches(connection) == [(batch.job_no, batch.batch_no)]
     assert await connection.fetchval("SELECT array_agg(DISTINCT identity_no) FROM ready") == [new]
-
-
-async def plan_under(connection: Connection, configuration_no: int, identity_no: int) -> None:
-    """Plan queued jobs in batches of one cell, for one identity of provider hybrid."""
-    async with connection.transaction():
-        (job,) = await coordination.lock_queued_jobs(
-            connection, 1, configuration_no=configuration_no, identity_nos=[identity_no]
-        )
-        planned = plan(JobSpec.from_json(job.spec), lambda _: Pool("hybrid", 1))
-        job_plan = coordination.JobPlan(
-            job_no=job.job_no,
-            source="initial",
-            is_recorded=False,
-            is_delivered=True,
-            batches=planned,
-            claimed=frozenset(),
-            event="{}",
-            identity_by_pool={("hybrid", "us-east"): identity_no},
-        )
-        await coordination.insert_plans(connection, [job_plan], holder=1, worker_no=1, lease_seconds=60)
 
 
 async def test_a_list_of_tables_is_a_limit_that_holds_no_job(engine, connection) -> None:

@@ -123,6 +123,17 @@ async def test_limits_for_requests_end_no_migration_and_no_wait_for_one(empty_da
         await session.close()
 
 
+async def test_a_server_whose_transactions_keep_their_snapshot_holds_up_no_build_of_an_index(
+    empty_database_url: str,
+) -> None:
+    connection = await asyncpg.connect(empty_database_url)
+    name = await connection.fetchval("SELECT quote_ident(current_database())")
+    await connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+    await connection.close()
+    await migrated(empty_database_url)
+    assert await revision(empty_database_url) == brought_revision()
+
+
 async def test_imports_from_before_they_were_numbered_have_the_order_of_their_plans(empty_database_url: str) -> None:
     connection = await asyncpg.connect(empty_database_url)
     try:

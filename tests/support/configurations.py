@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from configuration.applying import Applied, apply
+from configuration.applying import Applied, apply, move_jobs
 from configuration.content import Content, registry_of
 from db.batches import Pools
 from db.engine import Engine, create_engine, in_transaction
@@ -25,7 +25,8 @@ POOLS: Pools = {pool: [number] for pool, number in IDENTITY_BY_POOL.items()}
 
 async def commit(engine: Engine, content: Content, *, moves_jobs: bool = False) -> Applied:
     """Apply a configuration as `breakwater config apply` does, but for the notice."""
-    return await in_transaction(engine, lambda c: apply(c, content, by="a test", moves_jobs=moves_jobs))
+    applied = await in_transaction(engine, lambda c: apply(c, content, by="a test"))
+    return await move_jobs(engine, applied, by="a test") if moves_jobs else applied
 
 
 def commit_at(database_url: str, content: Content, *, moves_jobs: bool = False) -> Applied:

@@ -42,6 +42,26 @@ async def plan_queued(
     return planned
 
 
+async def plan_under(connection: Connection, configuration_no: int, identity_no: int) -> None:
+    """Plan what is queued in batches of one cell, for one identity of provider hybrid."""
+    async with connection.transaction():
+        (job,) = await coordination.lock_queued_jobs(
+            connection, 1, configuration_no=configuration_no, identity_nos=[identity_no]
+        )
+        planned = plan(JobSpec.from_json(job.spec), lambda _: Pool("hybrid", 1))
+        job_plan = JobPlan(
+            job_no=job.job_no,
+            source="initial",
+            is_recorded=False,
+            is_delivered=True,
+            batches=planned,
+            claimed=frozenset(),
+            event="{}",
+            identity_by_pool={("hybrid", "us-east"): identity_no},
+        )
+        await coordination.insert_plans(connection, [job_plan], holder=1, worker_no=1, lease_seconds=60)
+
+
 def _plan(job_no: int, batches: tuple[PlannedBatch, ...], policy: Policy, *, is_claimed: bool) -> JobPlan:
     return JobPlan(
         job_no=job_no,

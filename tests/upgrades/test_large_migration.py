@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import migrate
 from db.schema import brought_revision, read_schema
@@ -67,17 +68,17 @@ class Writer:
 async def test_migrating_many_rows_holds_up_writers_for_seconds_at_most(
     previous_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seconds: dict[str | None, float] = {}
-    run_next = migrate._run_next
+    seconds: dict[str, float] = {}
+    advance = migrate._advance
 
-    def timed(connection: object) -> bool:
+    async def timed(engine: AsyncEngine, **options: float) -> str | None:
         began = time.monotonic()
-        is_run = run_next(connection)
-        if is_run:
-            seconds[migrate.MigrationContext.configure(connection).get_current_revision()] = time.monotonic() - began
-        return is_run
+        revision = await advance(engine, **options)
+        if revision is not None:
+            seconds[revision] = time.monotonic() - began
+        return revision
 
-    monkeypatch.setattr(migrate, "_run_next", timed)
+    monkeypatch.setattr(migrate, "_advance", timed)
     async with database_connections(previous_database_url, 1 + WRITERS) as (connection, *others):
         await connection.execute(FILL)
         writers = [Writer(other, 1 + n * (JOBS // WRITERS)) for n, other in enumerate(others)]

@@ -36,7 +36,6 @@ END;
 ALTER TABLE events ADD COLUMN position bigint;
 ALTER TABLE events ALTER COLUMN position SET DEFAULT next_event_position();
 ALTER SEQUENCE event_positions OWNED BY events.position;
-CREATE UNIQUE INDEX unique_event_position ON events (position) WHERE position IS NOT NULL;
 
 -- Transactions that have drawn a position or are about to, each with one below all of its own. The lateral query reads the
 -- sequence after the locks, so that it isn't behind any of them.

@@ -1,0 +1,141 @@
+"""Jobs that a changed configuration holds are accepted anew by pages: whole, once each, and past no other writer."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from configuration import applying
+from configuration.applying import Applied, move_jobs
+from configuration.content import Content
+from db.engine import Connection, Engine
+from db.events import BEFORE_ALL, find_event_holder, read_events_after
+from db.tenants import DEFAULT_TENANT_NO
+from runtime.errors import StartError
+from tests.support.configurations import commit, content_of
+from tests.support.connections import database_connections
+from tests.support.controls import waits_for_a_lock
+from tests.support.jobs import job_body, store_jobs
+from tests.support.planned_batches import plan_under
+
+JOBS = 5
+MANY_JOBS = 100_000
+LONGEST_SECONDS = 5
+"""For which events of others may be held back by so many jobs; a session is ended after HOLD_SECONDS, which is 20."""
+PAGES = "SELECT count(DISTINCT xmin::text) FROM jobs"
+EVENTS = "SELECT job_no, count(*) AS events FROM events WHERE type = 'accepted_anew' GROUP BY job_no ORDER BY job_no"
+HELD = "SELECT count(*) FROM jobs WHERE NOT identity_nos <@ current_identities()"
+COPY = """
+INSERT INTO {table}
+SELECT r.*
+FROM {table} AS t
+CROSS JOIN generate_series(1001, 1000 + {copies}) AS n
+CROSS JOIN LATERAL jsonb_populate_record(t, jsonb_build_object('job_no', t.job_no + n) || {changed}) AS r
+WHERE t.job_no = $1
+"""
+CHANGED = {
+    "jobs": "jsonb_build_object('id', t.id || '-' || n, 'spec_hash', t.spec_hash || n)",
+    **dict.fromkeys(("waves", "batches", "ready"), "'{}'"),
+}
+WRITE = """
+UPDATE jobs SET last_event_no = last_event_no + 1
+WHERE job_no = $1
+RETURNING write_event(job_no, last_event_no, 'progressed', 'a test', '{}')
+"""
+
+
+def provider_at(port: int) -> Content:
+    url = f"http://127.0.0.1:{port}/v1"
+    return content_of({"providers": {"hybrid": {"type": "openai", "base_urls": {"us-east": url}}}})
+
+
+def hybrid_job() -> dict[str, Any]:
+    return {**job_body(), "models": [{"id": "m", "provider": "hybrid"}]}
+
+
+@pytest.fixture
+async def held(engine: Engine, connection: Connection) -> tuple[Sequence[int], Applied]:
+    """Jobs that the configuration in force holds, and how it was applied."""
+    await commit(engine, provider_at(1))
+    job_nos = await store_jobs(connection, [hybrid_job() for _ in range(JOBS)])
+    applied = await commit(engine, provider_at(2))
+    assert applied.held.count == JOBS
+    return job_nos, applied
+
+
+async def test_jobs_are_moved_a_page_in_a_transaction_and_reported_as_a_sum(
+    engine: Engine, connection: Connection, held: tuple[Sequence[int], Applied], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "JOBS_AT_ONCE", 2)
+    job_nos, applied = held
+    moved = await move_jobs(engine, applied, by="a test")
+    assert (moved.moved, moved.held.count) == (JOBS, 0)
+    assert await connection.fetchval(PAGES) == 3
+    assert await connection.fetch(EVENTS) == [(job_no, 1) for job_no in job_nos]
+
+
+async def test_moving_that_was_ended_half_way_is_gone_on_with(
+    engine: Engine, connection: Connection, held: tuple[Sequence[int], Applied], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "JOBS_AT_ONCE", 2)
+    job_nos, applied = held
+    async with connection.transaction():
+        await connection.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", job_nos[3])
+        moving = asyncio.create_task(move_jobs(engine, applied, by="a test"))
+        await waits_for_a_lock(connection, moving)
+        moving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await moving
+    assert await connection.fetchval(HELD) == JOBS - 2
+    moved = await commit(engine, provider_at(2), moves_jobs=True)
+    assert (moved.is_new, moved.moved, moved.held.count) == (False, JOBS - 2, 0)
+    assert await connection.fetch(EVENTS) == [(job_no, 1) for job_no in job_nos]
+
+
+async def test_no_job_is_moved_any_more_once_another_configuration_is_in_force(
+    engine: Engine, connection: Connection, held: tuple[Sequence[int], Applied]
+) -> None:
+    _, applied = held
+    await commit(engine, provider_at(3))
+    with pytest.raises(StartError, match=r"Another configuration than \d+ was applied meanwhile. 0 open jobs"):
+        await move_jobs(engine, applied, by="a test")
+    assert await connection.fetchval(HELD) == JOBS
+    assert await connection.fetch(EVENTS) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_moving_very_many_jobs_holds_back_no_reader_for_long(
+    engine: Engine, connection: Connection, database_url: str
+) -> None:
+    await commit(engine, provider_at(1))
+    (copied,) = await store_jobs(connection, [hybrid_job()])
+    [identity_no] = await connection.fetchval("SELECT current_identities()")
+    await plan_under(connection, 2, identity_no)
+    (written_to,) = await store_jobs(connection, [hybrid_job()])
+    async with connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        for table, changed in CHANGED.items():
+            await connection.execute(COPY.format(table=table, copies=MANY_JOBS - 2, changed=changed), copied)
+    await connection.execute("ANALYZE jobs, batches, ready")
+    applied = await commit(engine, provider_at(2))
+    assert applied.held.count == MANY_JOBS
+    began = time.monotonic()
+    moving = asyncio.create_task(move_jobs(engine, applied, by="a test"))
+    longest, place, ended = 0.0, BEFORE_ALL, []
+    async with database_connections(database_url) as (writer,):
+        while not moving.done():
+            await writer.execute(WRITE, written_to)
+            read = await read_events_after(engine, DEFAULT_TENANT_NO, place, limit=1000)
+            place = read.events[-1].place if read.events else place
+            ended += read.ended_sessions
+            holder = await find_event_holder(writer)
+            longest = max(longest, holder.behind_seconds if holder else 0.0)
+    seconds = time.monotonic() - began
+    assert (await moving).moved == MANY_JOBS
+    sys.stdout.write(f"\n{MANY_JOBS:,} jobs were moved in {seconds:.1f} s; events waited {longest:.2f} s at most\n")
+    assert ended == []
+    assert longest < LONGEST_SECONDS
