@@ -30,7 +30,8 @@ def test_a_test_that_is_marked_alone_runs_while_no_other_does(tmp_path: Path) ->
     for name, mark in MARKS.items():
         (tmp_path / f"test_{name}.py").write_text(TESTS.replace("NAME", name).replace("MARK", mark))
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = alone")
-    options = ["-p", "no:cacheprovider", "-p", "tests.support.alone", "--numprocesses", "3", "--dist", "loadfile"]
+    plugins = ["-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "tests.support.alone"]
+    options = [*plugins, "--numprocesses", "3", "--dist", "loadfile"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, "-m", "pytest", *options]
     run = subprocess.run(

@@ -23,7 +23,8 @@ def test_tests_of_the_same_id_are_refused(processes: int, tmp_path: Path) -> Non
     """With the plugin alone: what else the tests import takes each process seconds, on a loaded machine a minute."""
     (tmp_path / "test_twice.py").write_text("def test_this():\n    pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]")
-    options = ["-p", "no:cacheprovider", "-p", PLUGIN, "--dist", "loadfile", "--numprocesses", str(processes)]
+    plugins = ["-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", PLUGIN]
+    options = [*plugins, "--dist", "loadfile", "--numprocesses", str(processes)]
     twice = ["--keep-duplicates", "test_twice.py", "test_twice.py"]
     command = [sys.executable, "-m", "pytest", *options, *twice]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}

@@ -100,7 +100,7 @@ def refuse(admin: "redis.Redis", api: Process, workers: Fleet) -> Iterator[Calla
     yield begin
     for refusal in begun:
         run(admin, refusal.mend)
-    eventually(lambda: httpx2.get(f"{api.url}/readyz").json()["status"] == "ready")
+    eventually(lambda: httpx2.get(f"{api.url}/readyz", verify=False).json()["status"] == "ready")
     eventually(lambda: knows_no_fault(workers))
 
 
