@@ -43,7 +43,7 @@ async def plan_queued(
 
 
 async def plan_under(connection: Connection, configuration_no: int, identity_no: int) -> None:
-    """Plan what is queued in batches of one cell, for one identity of provider hybrid."""
+    """Plan queued jobs in batches of one cell, for one identity of provider hybrid."""
     async with connection.transaction():
         (job,) = await coordination.lock_queued_jobs(
             connection, 1, configuration_no=configuration_no, identity_nos=[identity_no]
