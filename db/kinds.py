@@ -76,7 +76,7 @@ async def register(connection: Connection, kinds: Sequence[StoredKind]) -> None:
 
 
 def kind_named(kinds: Mapping[str, StoredKind], name: str) -> StoredKind:
-    """Return the kind of this name. Raises KindNotServed for one that only another release knows."""
+    """Return the kind of this name. Raises KindNotServed for a kind of another release."""
     if name not in kinds:
         raise KindNotServed(f"This process doesn't know jobs of kind {name}: ask one of a release that does.")
     return kinds[name]

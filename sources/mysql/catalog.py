@@ -65,8 +65,8 @@ class Table(BaseTable[Column, Index]):
 async def find_table(session: Lent, wanted: str, listed: Container[TableName], database: str | None) -> Table:
     """Look up a table or view that is `listed`, by `database.table`, or by `table` in the URL's database; case differs.
 
-    Raises SourceForbidden for one that isn't listed, SourceMissing if there is none (the system's own are none, nor is
-    what the account may not see), and SourceRefused where it may not read all of its columns.
+    Raises SourceForbidden for an unlisted table, SourceMissing if there is none (system tables don't count, nor do
+    tables that the account may not see), and SourceRefused where it may not read all of its columns.
     """
     given = TableName.parse(wanted)
     if given is None:

@@ -38,7 +38,7 @@ def connecting() -> Iterator[None]:
 
 
 def explained(error: Exception) -> tuple[type[SourceError], str] | None:
-    """Return which error of sources a driver's is, and its sentence; None for one that isn't the driver's."""
+    """Return the source error for a driver's error, and its sentence; None for any other error."""
     if not isinstance(error, pymysql.Error | OSError | RuntimeError):
         return None
     if isinstance(error, ssl.SSLError) or isinstance(getattr(error, "original_exception", None), ssl.SSLError):

@@ -92,7 +92,7 @@ class Table(BaseTable[Column, Index]):
 async def find_table(connection: Connection, wanted: str, listed: Container[TableName]) -> Table:
     """Look up a table or view that is `listed`, by `schema.table`, or by `table` on the search path; case differs.
 
-    Raises SourceForbidden for one that isn't listed, SourceMissing if there is none (the system's own are none), and
+    Raises SourceForbidden for an unlisted table, SourceMissing if there is none (system tables don't count), and
     SourceRefused if the account may not read it, or not all of its rows.
     """
     name = TableName.parse(wanted)

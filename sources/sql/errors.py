@@ -45,7 +45,7 @@ class _NoAnswer(Exception):
 
 
 def explained(error: Exception) -> tuple[type[SourceError], str] | None:
-    """Return which error of sources a driver's is, and its sentence; None for one that isn't the driver's."""
+    """Return the source error for a driver's error, and its sentence; None for any other error."""
     if isinstance(error, WrongConnectionString):
         return SourceRefused, f"its URL can't be used: {error}"
     if "statement pooling" in str(error):  # the driver's last words of a session that the pooler has ended

@@ -43,7 +43,7 @@ def composite_from(text: str, attributes: Mapping[str, Convert]) -> dict[str, An
 
     Raises NotJson, naming the attribute, for a value that JSON has no word for, and for other attributes than these.
     """
-    found = list(_FIELD.finditer(text, 1)) if attributes else []  # `()` stands for none and for one that is null
+    found = list(_FIELD.finditer(text, 1)) if attributes else []  # `()` means no attribute, or a single null
     if len(found) != len(attributes):
         raise NotJson(f"has {len(found)} attributes, and its type {len(attributes)}")
     return {

@@ -16,7 +16,7 @@ def open_inside(root: Path, path: str, *, ending: str = "") -> Iterator[int]:
 
     A link may lead to another place below the root. A folder or file that is replaced by a link meanwhile is refused:
     the path is resolved first, and then walked without following any link. Raises SourceForbidden for a path that
-    leaves the root or names no file, SourceMissing for one that doesn't exist.
+    leaves the root or names no file, SourceMissing for an absent file.
     """
     parts = _parts_below_root(root, path)
     if ending:

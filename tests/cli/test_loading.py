@@ -23,4 +23,4 @@ def test_collections_go_on_after_a_module_that_fails() -> None:
 def test_loaded_objects_are_frozen_out_of_collections() -> None:
     with loading():
         loaded = [[]]
-    assert all(one is not loaded for one in gc.get_objects())
+    assert all(tracked is not loaded for tracked in gc.get_objects())

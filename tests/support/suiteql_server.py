@@ -74,7 +74,7 @@ class SuiteqlServer:
             self._totals.clear()
 
     def page(self, query: str, limit: int, offset: int) -> dict[str, Any]:
-        """Run a query; raises sqlite3.Error for one that makes no sense."""
+        """Run a query; raises sqlite3.Error for an invalid query."""
         ordered = re.sub(r"(ORDER BY )(\w+)", r"\1\2 COLLATE NOCASE", query) if self.orders_text_by_rules else query
         with self._lock:
             if query not in self._totals:
