@@ -86,7 +86,9 @@ def create_app(kinds: Kinds = KINDS) -> FastAPI:
     app = FastAPI(
         title="Breakwater",
         version=VERSION,
-        description="A job service in which nothing runs twice, runs in the wrong place, or gets lost.",
+        description=(
+            "A job service that records no result twice, takes none from the wrong place, and loses no accepted job."
+        ),
         lifespan=partial(_lifespan, kinds),
         docs_url=None,
         redoc_url=None,
