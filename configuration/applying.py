@@ -22,8 +22,9 @@ from runtime.errors import SettingError, StartError
 NONE_HELD = HeldJobs(0, ())
 ANY_CELLS = 1
 """The limit of cells for a registry that plans nothing."""
-JOBS_AT_ONCE = 1000
-"""Jobs that one transaction accepts anew."""
+JOBS_AT_ONCE = 250
+"""Jobs that one transaction accepts anew. While 100,000 were moved on a busy machine, events waited 0.7 s at most, and
+4.2 s with 1,000 in a transaction (2026-11-30)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from db.tables.jobs import Submission
 
 HOLD_SECONDS = 20.0
 """So long a transaction that stays open may hold back events that others committed; its session is ended then. An idle
-one is ended after 10 s anyway. The longest of ours moves all open jobs to another configuration: 2,000 took 0.75 s on a
-busy machine (2026-11-30); with 100,000 it was not tried."""
+one is ended after 10 s anyway. The longest of ours moves 250 jobs to another configuration: less than a second
+on a busy machine (2026-11-30)."""
 SCANNED_EVENTS = 2_000
 """So many events of all tenants are scanned for those of one, at most, at a look."""
 
