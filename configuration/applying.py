@@ -23,7 +23,7 @@ NONE_HELD = HeldJobs(0, ())
 ANY_CELLS = 1
 """The limit of cells for a registry that plans nothing."""
 JOBS_AT_ONCE = 250
-"""Jobs that one transaction accepts anew. While 100,000 were moved on a busy machine, events waited 0.7 s at most, and
+"""Jobs that one transaction accepts anew. While 100,000 were moved on a busy machine, events waited 1.3 s at most, and
 4.2 s with 1,000 in a transaction (2026-11-30)."""
 
 
