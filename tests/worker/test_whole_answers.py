@@ -249,6 +249,7 @@ async def test_a_cell_that_waits_for_its_next_try_shows_no_call(
     [job_no] = await store_jobs(connection, [job_body()])
     await publish_envelopes(fleet.redis_url, [job_no])
     job_id = await connection.fetchval("SELECT id FROM jobs")
+    await eventually_async(lambda: cells_of(reader, job_id), what="the job is planned")
 
     async def look(*, is_out: bool) -> bool:
         [cell] = await cells_of(reader, job_id)
