@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -92,7 +93,13 @@ async def test_a_release_works_on_a_later_schema_that_serves_it(
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=3)]))
     await all_ended(connection)
     api = start_api(fleet.database_url, fleet.redis_url)
-    assert httpx2.get(f"{api.url}/readyz").json()["database"]["schema_revision"] == "9001"
+    async with httpx2.AsyncClient(base_url=api.url) as http:
+
+        async def ready() -> Any:
+            answer = await http.get("/readyz")
+            return answer.json() if answer.status_code == 200 else None
+
+        assert (await eventually_async(ready, what="it is ready"))["database"]["schema_revision"] == "9001"
 
 
 async def test_a_schema_that_serves_later_releases_only_ends_workers_and_takes_apis_out(
