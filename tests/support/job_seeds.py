@@ -31,7 +31,7 @@ WHERE job_no = $1
 
 @dataclass(frozen=True)
 class Seeded:
-    """Jobs in any state, made by the same db functions that the service uses."""
+    """A stored job: its number, its id and its normalized spec."""
 
     job_no: int
     id: str
@@ -40,14 +40,14 @@ class Seeded:
 
 @dataclass
 class Seeds:
-    """Jobs in any state, made by the same db functions that the service uses."""
+    """Makes jobs under one worker; plans them in batches of `batch_cells`."""
 
     engine: Engine
     worker_no: int
     batch_cells: int = 250
 
     async def submit(self, *, job_id: str | None = None, tenant_no: int = DEFAULT_TENANT_NO, **body: Any) -> Seeded:
-        """Jobs in any state, made by the same db functions that the service uses."""
+        """Store a queued job with one row in its ledger; `body` replaces members of a spec of one cell."""
         name = f"n-{secrets.token_hex(4)}"
         spec = {"name": name, "models": ["m-a"], "regions": ["us-east"], "questions": ["What is 2+2?"], **body}
         normalized = normalize(spec, REGISTRY)
@@ -72,14 +72,14 @@ class Seeds:
         return Seeded(await in_transaction(self.engine, store), job.id, normalized.spec)
 
     async def enter(self, job: Seeded, *outcomes: str) -> None:
-        """Jobs in any state, made by the same db functions that the service uses."""
+        """Enter a further submission of a job into the ledger for each outcome."""
         rows = [ledger_row(job.job_no, outcome) for outcome in outcomes]
         await in_transaction(
             self.engine, lambda connection: submissions.insert_ledger_rows(connection, DEFAULT_TENANT_NO, rows)
         )
 
     async def plan(self) -> None:
-        """Jobs in any state, made by the same db functions that the service uses."""
+        """Plan every queued job; nothing of it is claimed."""
 
         async def coordinate(connection: Connection) -> None:
             queued = await planning.lock_queued_jobs(
@@ -110,7 +110,7 @@ class Seeds:
         )
 
     async def claim(self, *, cells: int = 10_000, lease_seconds: float = LEASE_SECONDS) -> list[ClaimedBatch]:
-        """Jobs in any state, made by the same db functions that the service uses."""
+        """Claim up to so many due cells under leases of the seeds' worker; return their batches."""
 
         async def take(connection: Connection) -> list[ClaimedBatch]:
             claimant = Claimant(secrets.randbits(62), self.worker_no, lease_seconds, CONFIGURATION_NO)
@@ -119,20 +119,20 @@ class Seeds:
         return await in_transaction(self.engine, take)
 
     async def record(self, *reports: BatchReport) -> Recorded:
-        """Jobs in any state, made by the same db functions that the service uses."""
+        """Record these reports as one flush."""
         return await in_transaction(
             self.engine, lambda connection: results.record(connection, reports, source=WORKER_ID)
         )
 
     async def run_all(self) -> None:
-        """Jobs in any state, made by the same db functions that the service uses."""
+        """Plan and complete everything that is queued or due."""
         await self.plan()
         while claimed := await self.claim():
             await self.record(*(completed(batch) for batch in claimed))
 
 
 def ledger_row(job_no: int, outcome: str) -> LedgerRow:
-    """Jobs in any state, made by the same db functions that the service uses."""
+    """Return the ledger's row of a submission with this outcome."""
     return LedgerRow(
         job_no=job_no,
         kind="inference",
@@ -148,7 +148,7 @@ def ledger_row(job_no: int, outcome: str) -> LedgerRow:
 
 
 def completed(batch: ClaimedBatch, *, first: int | None = None, output: str = "four") -> BatchReport:
-    """Jobs in any state, made by the same db functions that the service uses."""
+    """Return the report of a batch with its open cells completed, the first `first` of them if given."""
     cells = list(zip(batch.model_nos, batch.question_nos, strict=True))[:first]
     left = len(batch.model_nos) - len(cells)
     answered = [
@@ -162,7 +162,7 @@ def completed(batch: ClaimedBatch, *, first: int | None = None, output: str = "f
 
 
 def failed(batch: ClaimedBatch, *, provider: str = "echo") -> BatchReport:
-    """Jobs in any state, made by the same db functions that the service uses."""
+    """Return the report of a batch with all of its open cells failed."""
     ended = [
         EndedCell(
             *(*cell, *times(batch), provider, None, "busy", "Busy."),
@@ -176,7 +176,7 @@ def failed(batch: ClaimedBatch, *, provider: str = "echo") -> BatchReport:
 
 
 def retried(batch: ClaimedBatch, *, provider: str = "echo", due_in_seconds: float = 0.0) -> BatchReport:
-    """Jobs in any state, made by the same db functions that the service uses."""
+    """Return the report of a batch whose open cells are all tried again in `due_in_seconds`."""
     tries = [
         RetriedCell(
             *(*cell, *times(batch), provider, None, "busy", "Busy.", attempts),
@@ -190,7 +190,7 @@ def retried(batch: ClaimedBatch, *, provider: str = "echo", due_in_seconds: floa
 
 
 async def answer_all(rows: Connection, job: Seeded, output: str) -> None:
-    """Jobs in any state, made by the same db functions that the service uses."""
+    """Write this output to all cells of a job, without a batch or counters."""
     await rows.execute(ANSWER_ALL, job.job_no, output)
 
 
