@@ -11,9 +11,9 @@ from api.filters import refuse_nul
 from api.idempotent_actions import Action
 from db.controls import Actor
 
-LONGEST_REASON = 500
+MAX_REASON = 500
 
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_REASON), AfterValidator(refuse_nul)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_REASON), AfterValidator(refuse_nul)]
 
 
 class Because(BaseModel):

@@ -13,7 +13,7 @@ from domain.errors import FieldError, ParameterError, ParametersRejected
 from domain.notes import cut
 from domain.registry import Registry, fold
 
-LONGEST_NAME = 500
+MAX_NAME = 500
 METADATA = "metadata."
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 _MOMENT = re.compile(
@@ -44,7 +44,7 @@ def _rfc3339(text: Any) -> Any:
     return f"{match[1]}+{match[2]}" if match[2] else text
 
 
-NameFilter = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME), AfterValidator(refuse_nul)]
+NameFilter = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(refuse_nul)]
 Moment = Annotated[
     datetime,
     BeforeValidator(_rfc3339),
@@ -67,8 +67,8 @@ def metadata_filter(given: Mapping[str, Any]) -> dict[str, str]:
         key = name.removeprefix(METADATA)
         if not name.startswith(METADATA) or not key:
             errors.append(ParameterError(cut(name), "unknown_parameter", f"There is no parameter `{cut(name)}` here."))
-        elif max(len(key), len(value)) > LONGEST_NAME or "\0" in name + value:
-            detail = f"Give a key and a value of at most {LONGEST_NAME} characters, without NUL."
+        elif max(len(key), len(value)) > MAX_NAME or "\0" in name + value:
+            detail = f"Give a key and a value of at most {MAX_NAME} characters, without NUL."
             errors.append(ParameterError(cut(name), "invalid_parameter", detail))
         else:
             found[key] = value

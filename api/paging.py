@@ -15,7 +15,7 @@ from domain.errors import ParameterError, ParametersRejected
 Item = TypeVar("Item")
 Fact = TypeVar("Fact")
 VERSION = 1
-LONGEST_CURSOR = 200
+MAX_CURSOR = 200
 MAX_SMALLINT = 2**15 - 1
 
 
@@ -49,7 +49,7 @@ class PageParameters(NoParameters):
 
     limit: int = Field(default=50, ge=1, le=200, description="How many items at most.")
     cursor: str | None = Field(
-        default=None, max_length=LONGEST_CURSOR, description="`next_cursor` of the page before; left out for the first."
+        default=None, max_length=MAX_CURSOR, description="`next_cursor` of the page before; left out for the first."
     )
 
     def key(self, kind: ListKind) -> tuple[int, ...] | None:

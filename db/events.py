@@ -126,12 +126,12 @@ async def read_events_after(engine: Engine, tenant_no: int, place: EventPlace, *
 
 
 async def _scan(connection: Connection, tenant_no: int, place: EventPlace, last: int, *, limit: int) -> EventsRead:
-    """Read on from `place` up to the position `last`; where all events are the tenant's, scan no more than are read."""
+    """Read on from `place` up to the position `last`."""
     found: list[EventOfAll] = []
-    for scanned in (limit, SCANNED_EVENTS):
+    for scanned in (limit, SCANNED_EVENTS):  # first as if all events were the tenant's
         rows = await connection.fetch(statement("read_events"), tenant_no, *place, last, limit - len(found), scanned)
         found += [_event_of_all(row) for row in rows if row["job_id"] is not None]
-        place = _place(rows[-1]) if rows else place
+        place = _end_of_scan(rows[-1]) if rows else place
         is_cut = bool(rows) and rows[-1]["scanned"] == scanned
         if len(found) == limit or not is_cut:
             break
@@ -151,6 +151,11 @@ async def _end_late_writers(connection: Connection) -> list[str]:
 
 def _place(row: asyncpg.Record) -> EventPlace:
     return EventPlace(row["position"], row["job_no"], row["event_no"])
+
+
+def _end_of_scan(row: asyncpg.Record) -> EventPlace:
+    """Return the place of the last scanned event; its numbers, which may be another tenant's, only if they matter."""
+    return EventPlace(row["position"], 0, 0) if row["position"] else _place(row)
 
 
 def _event_of_all(row: asyncpg.Record) -> EventOfAll:

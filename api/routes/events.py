@@ -10,7 +10,7 @@ from api.event_feed import read_events
 from api.paging import (
     ALL_EVENTS,
     EVENTS,
-    LONGEST_CURSOR,
+    MAX_CURSOR,
     SUBMISSIONS,
     PageParameters,
     decode_key,
@@ -31,7 +31,7 @@ class AllEventsParameters(NoParameters):
     limit: int = Field(default=50, ge=1, le=200, description="How many items at most.")
     after: str | None = Field(
         default=None,
-        max_length=LONGEST_CURSOR,
+        max_length=MAX_CURSOR,
         description="`next_token` of the last answer, or the `token` of the last item that was read; "
         "left out to begin with the oldest event.",
     )

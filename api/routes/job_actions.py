@@ -45,7 +45,7 @@ BatchId = Annotated[int, Path(ge=0, le=MAX_INT, description="As its wave lists i
 
 
 class RetryParameters(NoParameters):
-    """How a retry is pressed."""
+    """Parameters of a retry."""
 
     dry_run: bool = Field(default=False, description=DRY_RUN)
 

@@ -63,7 +63,7 @@ async def pause_provider(
 ) -> Response:
     """Ask the provider nothing more, and refuse new specs that name it unless they wait; calls in flight end.
 
-    Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
+    Safe to repeat: the second request changes and records nothing. Other API processes follow within a heartbeat.
     """
     return await _set_pause(request, action, name, registry, services, is_paused=True)
 
@@ -84,7 +84,7 @@ async def resume_provider(
     services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
-    """Let the provider's work go on at once. Safe to press twice."""
+    """Let the provider's work go on at once. Safe to repeat."""
     return await _set_pause(request, action, name, registry, services, is_paused=False)
 
 

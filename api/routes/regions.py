@@ -60,7 +60,7 @@ async def pause_region(
 ) -> Response:
     """Take up nothing more in the region, and refuse new specs that name it unless they wait; what runs ends.
 
-    Safe to press twice: the second press changes and records nothing. Other API processes follow within a heartbeat.
+    Safe to repeat: the second request changes and records nothing. Other API processes follow within a heartbeat.
     """
     return await _set_pause(request, action, _find(name, registry), services, is_paused=True)
 
@@ -81,7 +81,7 @@ async def resume_region(
     services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
-    """Let the region's work go on at once. Safe to press twice."""
+    """Let the region's work go on at once. Safe to repeat."""
     return await _set_pause(request, action, _find(name, registry), services, is_paused=False)
 
 

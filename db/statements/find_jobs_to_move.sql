@@ -2,5 +2,5 @@
 -- configuration have none.
 SELECT j.job_no
 FROM jobs AS j
-WHERE j.finished_at IS NULL AND NOT j.identity_nos <@ current_identities()
+WHERE j.finished_at IS NULL AND NOT j.identity_nos <@ (SELECT current_identities())
 ORDER BY j.job_no

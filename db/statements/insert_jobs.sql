@@ -18,9 +18,8 @@ WITH submitted AS MATERIALIZED (
     INSERT INTO jobs (job_no, tenant_no, id, kind, name, spec_hash, turn, planned, min_success_rate, configuration_no,
         identity_nos)
     SELECT
-        s.job_no, $1, s.id, s.kind, s.name, s.spec_hash,
-        s.planned + q.virtual_time,
-        s.planned, s.min_success_rate, s.configuration_no, s.identity_nos::int[]
+        s.job_no, $1, s.id, s.kind, s.name, s.spec_hash, s.planned + q.virtual_time, s.planned, s.min_success_rate,
+        s.configuration_no, s.identity_nos::int[]
     FROM submitted AS s
     JOIN queues AS q USING (kind)
 ), inserted_specs AS (

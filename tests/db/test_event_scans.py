@@ -55,6 +55,7 @@ async def read_all(engine: Engine) -> list[EventsRead]:
         looks.append(await read_events_after(engine, DEFAULT_TENANT_NO, place, limit=LIMIT))
         assert looks[-1].place > place
         place = looks[-1].place
+        assert not place.position or place[1:] == (0, 0)  # no numbers of another tenant's event
     return looks
 
 

@@ -72,7 +72,7 @@ BEGIN
         (
             SELECT q.turn
             FROM jobs AS q
-            WHERE q.status = 'queued' AND q.kind = of_kind AND q.identity_nos <@ current_identities()
+            WHERE q.status = 'queued' AND q.kind = of_kind AND q.identity_nos <@ (SELECT current_identities())
                 AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = q.job_no AND i.not_before > now())
             ORDER BY q.turn
             LIMIT 1
