@@ -25,8 +25,8 @@ LISTEN_SECONDS = 1.0
 class Notice:
     """The subject to look at: `about` is `cancelled`, with the job's internal key, `pauses` or so.
 
-    `configuration` means that another was applied, `events` that some were committed; a kind's own word that a worker
-    without room left batches of it.
+    `configuration` means that another was applied, or jobs were moved to it, `events` that some were committed; a
+    kind's own word that a worker without room left batches of it.
     """
 
     about: str

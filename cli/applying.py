@@ -44,9 +44,8 @@ def apply_now(content: Content, *, moves_jobs: bool) -> Iterator[str]:
     if applied.is_new or applied.adopted:
         asyncio.run(_notify(settings))
     if moves_jobs:
-        applied = _run(settings, partial(applying.move_jobs, applied=applied, by=_actor()))
-        if applied.moved:
-            asyncio.run(_notify(settings))
+        notify = partial(_notify, settings)
+        applied = _run(settings, partial(applying.move_jobs, applied=applied, by=_actor(), on_moved=notify))
     return _describe(applied)
 
 

@@ -1,6 +1,6 @@
 """Applying a configuration: one transaction commits it with its limits and pauses; others move jobs on request."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -85,12 +85,13 @@ async def apply(connection: Connection, content: Content, *, by: str) -> Applied
     return Applied(parse(committed), change, adopted, held=held)
 
 
-async def move_jobs(engine: Engine, applied: Applied, *, by: str) -> Applied:
+async def move_jobs(engine: Engine, applied: Applied, *, by: str, on_moved: Callable[[], Awaitable[None]]) -> Applied:
     """Accept anew, under a configuration that was applied, the open jobs that it holds, where it can.
 
     They are moved by pages, each in a transaction: one over all of them would hold back the readers of events for as
     long as it takes (db/events.py). Repeated, this moves what an earlier run left. Raises StartError where another
-    configuration is in force meanwhile; what was moved by then stays so.
+    configuration is in force meanwhile; what was moved by then stays so. `on_moved` is awaited after each page, so that
+    its jobs don't wait for the other pages: also after a failed page, which may be committed all the same.
     """
     number = applied.configuration.number
     async with connect(engine) as connection:
@@ -107,6 +108,8 @@ async def move_jobs(engine: Engine, applied: Applied, *, by: str) -> Applied:
                 f"Another configuration than {number} was applied meanwhile. {moved} open jobs had been accepted anew "
                 "by then; the others are held or run as that configuration says."
             ) from changed
+        finally:
+            await on_moved()
     async with connect(engine) as connection:
         return replace(applied, moved=moved, held=await configurations.read_held_jobs(connection))
 

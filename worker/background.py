@@ -60,7 +60,7 @@ class Worker:
                 services.create_task(
                     self._follower.run(
                         every_seconds=self._context.heartbeat_seconds,
-                        on_changed=self._look_at_everything,
+                        look=self._look_at_everything,
                         stop=stopping.set,
                     ),
                     name="configuration",
@@ -88,7 +88,7 @@ class Worker:
             runner.look()
 
     async def _look_at_everything(self) -> None:
-        """Look at all waiting work: another configuration may allow held work."""
+        """Look at all waiting work: another configuration, or moving jobs to it, may allow held work."""
         self._wake()
         await self._consumer.look()
 

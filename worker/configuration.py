@@ -43,8 +43,9 @@ class Served:
 class Follower:
     """Keeps `served` at the configuration in force, as long as the schema serves this release.
 
-    `on_changed` is awaited after each change: work may be due. `stop` is called once a later release has migrated to a
-    schema that doesn't serve this one; `mismatch` then says so.
+    `look` is awaited after each change and each notice, since work may be due: a notice also says that jobs were moved
+    to the configuration that is served already. `stop` is called once a later release has migrated to a schema that
+    doesn't serve this one; `mismatch` then says so.
     """
 
     def __init__(self, engine: Engine, served: Served, serve: Callable[[Configuration], Serving]) -> None:
@@ -55,20 +56,13 @@ class Follower:
         self.mismatch: str | None = None
         self._log = structlog.stdlib.get_logger()
 
-    async def run(
-        self, *, every_seconds: float, on_changed: Callable[[], Awaitable[None]], stop: Callable[[], None]
-    ) -> None:
-        """Follow until cancelled: at once if another configuration was found in force, else every `every_seconds`."""
+    async def run(self, *, every_seconds: float, look: Callable[[], Awaitable[None]], stop: Callable[[], None]) -> None:
+        """Follow until cancelled: at once after a notice or a refused claim, else every `every_seconds`."""
         while True:
+            is_told = await self._is_told_within(every_seconds)
             try:
-                async with asyncio.timeout(every_seconds):
-                    await self._served.is_stale.wait()
-            except TimeoutError:
-                pass
-            self._served.is_stale.clear()
-            try:
-                if await self.follow():
-                    await on_changed()
+                if await self.follow() or is_told:
+                    await look()
             except SchemaNotServed as error:
                 self.mismatch = str(error)
                 self._log.error("schema_not_served", detail=self.mismatch)
@@ -91,6 +85,16 @@ class Follower:
             return False
         self._served.replace(self._serve(found))
         self._log.info("configuration_followed", configuration=found.number, before=known)
+        return True
+
+    async def _is_told_within(self, seconds: float) -> bool:
+        """Wait for a notice or a refused claim; return whether there was one."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._served.is_stale.wait()
+        except TimeoutError:
+            return False
+        self._served.is_stale.clear()
         return True
 
 

@@ -23,7 +23,7 @@ class LeaseMonitor:
 
     `on_notice` is called after each such notice: a cancelled job leaves room, and imports may wait for its end.
     `on_left` holds the callbacks for notices that another worker leaves batches of a kind, by the notice's subject.
-    `on_configuration` is called when another configuration was applied.
+    `on_configuration` is called when another configuration was applied, or jobs were moved to it.
     """
 
     def __init__(

@@ -11,11 +11,11 @@ import pytest
 from configuration import applying
 from configuration.applying import Applied, move_jobs
 from configuration.content import Content
-from db.engine import Connection, Engine
+from db.engine import Connection, Engine, connect
 from db.events import BEFORE_ALL, find_event_holder, read_events_after
 from db.tenants import DEFAULT_TENANT_NO
 from runtime.errors import StartError
-from tests.support.configurations import commit, content_of
+from tests.support.configurations import commit, content_of, notify_nobody
 from tests.support.connections import database_connections
 from tests.support.controls import waits_for_a_lock
 from tests.support.jobs import job_body, store_jobs
@@ -56,6 +56,17 @@ def hybrid_job() -> dict[str, Any]:
     return {**job_body(), "models": [{"id": "m", "provider": "hybrid"}]}
 
 
+async def store_copies(connection: Connection, count: int) -> None:
+    """Store a job that is planned under configuration 2, so many times."""
+    (copied,) = await store_jobs(connection, [hybrid_job()])
+    [identity_no] = await connection.fetchval("SELECT current_identities()")
+    await plan_under(connection, 2, identity_no)
+    async with connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        for table, changed in CHANGED.items():
+            await connection.execute(COPY.format(table=table, copies=count - 1, changed=changed), copied)
+
+
 @pytest.fixture
 async def held(engine: Engine, connection: Connection) -> tuple[Sequence[int], Applied]:
     """Jobs that the configuration in force holds, and how it was applied."""
@@ -71,7 +82,7 @@ async def test_jobs_are_moved_a_page_in_a_transaction_and_reported_as_a_sum(
 ) -> None:
     monkeypatch.setattr(applying, "JOBS_AT_ONCE", 2)
     job_nos, applied = held
-    moved = await move_jobs(engine, applied, by="a test")
+    moved = await move_jobs(engine, applied, by="a test", on_moved=notify_nobody)
     assert (moved.moved, moved.held.count) == (JOBS, 0)
     assert await connection.fetchval(PAGES) == 3
     assert await connection.fetch(EVENTS) == [(job_no, 1) for job_no in job_nos]
@@ -84,7 +95,7 @@ async def test_moving_that_was_ended_half_way_is_gone_on_with(
     job_nos, applied = held
     async with connection.transaction():
         await connection.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", job_nos[3])
-        moving = asyncio.create_task(move_jobs(engine, applied, by="a test"))
+        moving = asyncio.create_task(move_jobs(engine, applied, by="a test", on_moved=notify_nobody))
         await waits_for_a_lock(connection, moving)
         moving.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -101,9 +112,31 @@ async def test_no_job_is_moved_any_more_once_another_configuration_is_in_force(
     _, applied = held
     await commit(engine, provider_at(3))
     with pytest.raises(StartError, match=r"Another configuration than \d+ was applied meanwhile. 0 open jobs"):
-        await move_jobs(engine, applied, by="a test")
+        await move_jobs(engine, applied, by="a test", on_moved=notify_nobody)
     assert await connection.fetchval(HELD) == JOBS
     assert await connection.fetch(EVENTS) == []
+
+
+async def test_a_notice_follows_each_page_even_one_that_failed(
+    engine: Engine, connection: Connection, held: tuple[Sequence[int], Applied], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "JOBS_AT_ONCE", 2)
+    job_nos, applied = held
+    notices = []
+
+    async def notify() -> None:
+        async with connect(engine) as looking:
+            notices.append(await looking.fetchval(HELD))
+
+    async with connection.transaction():
+        await connection.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", job_nos[3])
+        moving = asyncio.create_task(move_jobs(engine, applied, by="a test", on_moved=notify))
+        await waits_for_a_lock(connection, moving)
+        assert notices == [JOBS - 2]
+        moving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await moving
+    assert notices == [JOBS - 2, JOBS - 2]
 
 
 @pytest.mark.long
@@ -112,19 +145,13 @@ async def test_moving_very_many_jobs_holds_back_no_reader_for_long(
     engine: Engine, connection: Connection, database_url: str
 ) -> None:
     await commit(engine, provider_at(1))
-    (copied,) = await store_jobs(connection, [hybrid_job()])
-    [identity_no] = await connection.fetchval("SELECT current_identities()")
-    await plan_under(connection, 2, identity_no)
-    async with connection.transaction():
-        await connection.execute("SET LOCAL session_replication_role = replica")
-        for table, changed in CHANGED.items():
-            await connection.execute(COPY.format(table=table, copies=MANY_JOBS - 1, changed=changed), copied)
+    await store_copies(connection, MANY_JOBS)
     await connection.execute("ANALYZE jobs, batches, ready")
     applied = await commit(engine, provider_at(2))
     assert applied.held.count == MANY_JOBS
     (written_to,) = await store_jobs(connection, [hybrid_job()])  # isn't moved, so its writer waits for no row
     began = time.monotonic()
-    moving = asyncio.create_task(move_jobs(engine, applied, by="a test"))
+    moving = asyncio.create_task(move_jobs(engine, applied, by="a test", on_moved=notify_nobody))
     longest, place, ended = 0.0, BEFORE_ALL, []
     async with database_connections(database_url) as (writer,):
         while not moving.done():

@@ -26,7 +26,11 @@ POOLS: Pools = {pool: [number] for pool, number in IDENTITY_BY_POOL.items()}
 async def commit(engine: Engine, content: Content, *, moves_jobs: bool = False) -> Applied:
     """Apply a configuration as `breakwater config apply` does, but for the notice."""
     applied = await in_transaction(engine, lambda c: apply(c, content, by="a test"))
-    return await move_jobs(engine, applied, by="a test") if moves_jobs else applied
+    return await move_jobs(engine, applied, by="a test", on_moved=notify_nobody) if moves_jobs else applied
+
+
+async def notify_nobody() -> None:
+    """Stand for the notice that jobs were moved."""
 
 
 def commit_at(database_url: str, content: Content, *, moves_jobs: bool = False) -> Applied:

@@ -1,13 +1,19 @@
 """Workers serve what is committed, whatever they were started with: each cell is answered by its own provider."""
 
+import asyncio
+from functools import partial
+
 from broker import notices
+from configuration.applying import JOBS_AT_ONCE
 from db.engine import Connection
 from tests.support.configurations import commit_at, commit_file, content_of
 from tests.support.connections import broker_client, publish_envelopes
 from tests.support.erp_source import Erp
 from tests.support.import_bodies import import_body, store_import, table_type
 from tests.support.jobs import job_body, store_jobs
-from tests.support.outcomes import all_ended, assert_audit
+from tests.support.outcomes import all_ended, assert_audit, counter_total
+from tests.support.planned_batches import plan_under
+from tests.support.processes import run_command
 from tests.support.provider_server import ProviderServer
 from tests.support.waiting import eventually_async
 from tests.support.workers import Fleet
@@ -109,6 +115,38 @@ async def test_a_notice_is_followed_at_once(fleet: Fleet, connection: Connection
     async with broker_client(fleet.redis_url) as client:
         await notices.publish(client, notices.Notice(about="configuration"))
     worker.wait_for("configuration_followed", seconds=5)
+
+
+async def test_moved_jobs_go_on_page_by_page_and_wait_for_no_reconciler(
+    fleet: Fleet, connection: Connection, provider: ProviderServer
+) -> None:
+    first = write(fleet, provider.config().replace(provider.url, "http://127.0.0.1:1"), "first")
+    second = write(fleet, provider.config(max_concurrent=50))
+    stores = {"BREAKWATER_DATABASE_URL": fleet.database_url, "BREAKWATER_REDIS_URL": fleet.redis_url}
+    commit_file(fleet.database_url, first)
+    await store_jobs(connection, [job_body(questions=2)])
+    [identity_no] = await connection.fetchval("SELECT current_identities()")
+    await plan_under(connection, 2, identity_no)
+    last_no = (await store_jobs(connection, [job_body()] * JOBS_AT_ONCE))[-1]
+    run_command("config", "apply", second, environment=stores)
+    fleet.start(2, RECONCILE_SECONDS=600, LEASE_SECONDS=600)
+    (other_no,) = await store_jobs(connection, [job_body()])
+    await publish_envelopes(fleet.redis_url, [other_no])
+    ended = "SELECT finished_at IS NOT NULL FROM jobs WHERE job_no = $1"
+    await eventually_async(lambda: connection.fetchval(ended, other_no), what="the workers are at work")
+    async with connection.transaction():
+        await connection.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", last_no)
+        command = partial(run_command, "config", "apply", second, "--move-jobs", environment=stores)
+        moving = asyncio.create_task(asyncio.to_thread(command))
+        others = "SELECT bool_and(finished_at IS NOT NULL) FROM jobs WHERE job_no <> $1"
+        await eventually_async(lambda: connection.fetchval(others, last_no), seconds=40, what="the first page's end")
+        assert not moving.done()
+    moved = await moving
+    assert f"\n{JOBS_AT_ONCE + 1} open jobs were accepted anew.\n" in moved.stdout, moved
+    await all_ended(connection)
+    assert len(provider.calls) == JOBS_AT_ONCE + 3
+    assert await counter_total(connection, "breakwater_reconciled", reason="unannounced") == 0
+    await assert_audit(connection)
 
 
 async def test_work_for_an_address_that_this_worker_never_served_is_left_to_its_lease(
