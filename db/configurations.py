@@ -116,8 +116,14 @@ async def move_jobs(connection: Connection, *, configuration_no: int, job_nos: S
     return len(moved)
 
 
-async def move_waiting_batches(connection: Connection, job_nos: Sequence[int] | None = None) -> list[tuple[int, int]]:
-    """Give waiting batches of jobs accepted anew (these, or all) the new identities; return each (job_no, batch_no)."""
+async def move_released_batches(connection: Connection) -> list[tuple[int, int]]:
+    """Give batches released since their jobs were accepted anew the new identities; return each (job_no, batch_no)."""
+    job_nos = [row["job_no"] for row in await connection.fetch(statement("find_misplaced_jobs"))]
+    return await move_waiting_batches(connection, job_nos) if job_nos else []
+
+
+async def move_waiting_batches(connection: Connection, job_nos: Sequence[int]) -> list[tuple[int, int]]:
+    """Give waiting batches of these jobs, accepted anew, the new identities; return each (job_no, batch_no)."""
     rows = await connection.fetch(statement("move_waiting_batches"), job_nos)
     return [(row["job_no"], row["batch_no"]) for row in rows]
 

@@ -86,7 +86,7 @@ class Reconciler:
         """Offer batches whose leases ran out, or that no end of a batch would release; needs no Redis."""
         await self._ready("lease_expired", reconciliation.offer_expired_batches)
         await self._ready("stranded", reconciliation.offer_stranded_batches)
-        await self._ready("accepted_anew", configurations.move_waiting_batches)
+        await self._ready("accepted_anew", configurations.move_released_batches)
         while await self._as_leader(
             partial(reconciliation.purge_idempotency_keys, hours=self._context.idempotency_hours)
         ):

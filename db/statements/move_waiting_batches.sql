@@ -1,5 +1,5 @@
--- Give waiting batches of open jobs that were accepted anew ($1, or all for NULL) the new identities. Batches that a worker
--- holds end under the former identity; if they are released, they are due under it until this statement runs again.
+-- Give waiting batches of open jobs ($1) that were accepted anew the new identities. Batches that a worker holds end under
+-- the former identity; if they are released, they are due under it until this statement runs again.
 WITH misplaced AS MATERIALIZED (
     SELECT b.job_no, b.batch_no, b.status, n.identity_no
     FROM jobs AS j
@@ -7,7 +7,7 @@ WITH misplaced AS MATERIALIZED (
     JOIN identities AS o ON o.identity_no = b.identity_no
     JOIN identities AS n
         ON n.identity_no = ANY (j.identity_nos) AND n.kind = o.kind AND n.name = o.name AND n.region = o.region
-    WHERE (j.job_no = ANY ($1::bigint[]) OR $1::bigint[] IS NULL)
+    WHERE j.job_no = ANY ($1::bigint[])
         AND j.finished_at IS NULL AND j.former_identity_nos IS NOT NULL AND NOT b.identity_no = ANY (j.identity_nos)
     ORDER BY b.job_no, b.batch_no
 ), moved_batches AS (

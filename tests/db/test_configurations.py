@@ -371,7 +371,7 @@ async def test_a_running_batch_ends_under_its_identity_and_its_open_cells_follow
     assert await connection.fetchval("SELECT array_agg(DISTINCT identity_no) FROM ready") == [new]
     await batches.release_all(connection, 1)
     assert await connection.fetchval("SELECT count(*) FROM ready WHERE identity_no = $1", old) == 1
-    assert await configurations.move_waiting_batches(connection) == [(batch.job_no, batch.batch_no)]
+    assert await configurations.move_released_batches(connection) == [(batch.job_no, batch.batch_no)]
     assert await connection.fetchval("SELECT array_agg(DISTINCT identity_no) FROM ready") == [new]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from configuration import applying
 from configuration.applying import Applied, move_jobs
 from configuration.content import Content
+from db import configurations
 from db.engine import Connection, Engine, connect
 from db.events import BEFORE_ALL, find_event_holder, read_events_after
 from db.tenants import DEFAULT_TENANT_NO
@@ -23,10 +25,14 @@ from tests.support.planned_batches import plan_under
 
 JOBS = 5
 MANY_JOBS = 100_000
+COPIES = 2_000
+PAGE = 16
+MOST_READ = 200
 LONGEST_SECONDS = 5
 """For which events of others may be held back by so many jobs; a session is ended after HOLD_SECONDS, which is 20."""
 PAGES = "SELECT count(DISTINCT xmin::text) FROM jobs"
 EVENTS = "SELECT job_no, count(*) AS events FROM events WHERE type = 'accepted_anew' GROUP BY job_no ORDER BY job_no"
+READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = $1"
 HELD = "SELECT count(*) FROM jobs WHERE NOT identity_nos <@ current_identities()"
 COPY = """
 INSERT INTO {table}
@@ -137,6 +143,42 @@ async def test_a_notice_follows_each_page_even_one_that_failed(
         with pytest.raises(asyncio.CancelledError):
             await moving
     assert notices == [JOBS - 2, JOBS - 2]
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True])
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_page_is_moved_without_reading_the_jobs_that_were_moved_before(
+    engine: Engine, connection: Connection, mode: str, *, is_analyzed: bool
+) -> None:
+    await connection.execute("ALTER TABLE jobs SET (autovacuum_enabled = off)")
+    await commit(engine, provider_at(1))
+    await store_copies(connection, COPIES)
+    applied = await commit(engine, provider_at(2))
+    job_nos = [row["job_no"] for row in await connection.fetch("SELECT job_no FROM jobs ORDER BY job_no")]
+    configuration_no = applied.configuration.number
+    move = partial(configurations.move_jobs, connection, configuration_no=configuration_no, by="a test")
+    async with connection.transaction():
+        assert await move(job_nos=job_nos[PAGE:]) == COPIES - PAGE
+    if is_analyzed:
+        await connection.execute("ANALYZE jobs, batches, ready")
+    await connection.execute(f"SET plan_cache_mode = {mode}")
+    async with connection.transaction():
+        before = await connection.fetchval(READ, "jobs")
+        assert await move(job_nos=job_nos[:PAGE]) == PAGE
+        assert 0 < await connection.fetchval(READ, "jobs") - before < MOST_READ
+    assert await connection.fetchval("SELECT array_agg(DISTINCT identity_no) = current_identities() FROM ready")
+
+
+async def test_looking_for_released_batches_reads_those_of_no_job_that_has_none(
+    engine: Engine, connection: Connection
+) -> None:
+    await commit(engine, provider_at(1))
+    await store_copies(connection, COPIES)
+    assert (await commit(engine, provider_at(2), moves_jobs=True)).moved == COPIES
+    async with connection.transaction():
+        before = await connection.fetchval(READ, "batches")
+        assert await configurations.move_released_batches(connection) == []
+        assert await connection.fetchval(READ, "batches") == before
 
 
 @pytest.mark.long
