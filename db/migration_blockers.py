@@ -51,7 +51,7 @@ class MigrationBlocked(Exception):
             f"Let these transactions end{ending}, and run `breakwater migrate` again."
         )
         self.revision = revision
-        self.blockers = blockers
+        self.blockers = tuple(blockers)
 
 
 @asynccontextmanager
@@ -68,8 +68,7 @@ async def watched_blockers(
         yield seen
     finally:
         watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        await asyncio.wait([watching])  # raises for a cancellation of the caller only
 
 
 async def _watch(
