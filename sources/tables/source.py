@@ -144,5 +144,6 @@ class TableSource(ABC, Generic[SessionT, TableT, OrderT]):
         if order is None:
             self._forget()
             raise SourceChanged(f"The key of {echoed(self._name)} has other columns than when it was surveyed.")
-        self._order_by_survey[survey] = order
+        if self._table is table:  # a survey may have looked it up anew meanwhile
+            self._order_by_survey[survey] = order
         return order

@@ -1,5 +1,6 @@
 """Which table of a database a name means, and which may be read."""
 
+import asyncio
 import datetime as dt
 
 import pytest
@@ -166,3 +167,30 @@ async def test_children_partitions_generated_and_dropped_columns_are_read_as_by_
     source = SqlSource(connection, "public.shown")
     rows = payloads(await read_all(source, await source.ranges(["id"], 5)))
     assert rows == [{"id": 1, "twice": 2}, {"id": 2, "twice": 4}]
+
+
+class LateSource(SqlSource):
+    """Its first read of a range goes on once it is `let` on, after it has looked the order up."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.reached, self.let = asyncio.Event(), asyncio.Event()
+
+    async def _order_again(self, *arguments):
+        order = await super()._order_again(*arguments)
+        self.reached.set()
+        await self.let.wait()
+        return order
+
+
+async def test_a_late_read_leaves_no_order_of_the_table_as_it_was_before_a_new_survey(database, connection):
+    await database.execute("CREATE TABLE shown (id int PRIMARY KEY); INSERT INTO shown VALUES (1)")
+    source = LateSource(connection, "shown")
+    [part] = (await source.ranges(["id"], 5)).ranges
+    late = asyncio.create_task(source.read(part.range))
+    await asyncio.wait_for(source.reached.wait(), 10)
+    await database.execute("ALTER TABLE shown ADD COLUMN name text NOT NULL DEFAULT 'added'")
+    survey = await source.ranges(["id"], 5)
+    source.let.set()
+    assert payloads(await late) == [{"id": 1}]
+    assert payloads(await read_all(source, survey)) == [{"id": 1, "name": "added"}]
