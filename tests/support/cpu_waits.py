@@ -6,12 +6,19 @@ from pathlib import Path
 
 
 def clock_of(*pids: int) -> Callable[[], float]:
-    """Return a clock, now at 0 seconds, that stands still while the main thread of any of these processes could run and
-    another program has its CPU. On an idle machine it is the time on the wall.
+    """Return a clock, now at 0 seconds, without the time for which the main thread of that process could run and
+    another program had its CPU that waited longest. On an idle machine it is the time on the wall.
+
+    Several may wait at the same time, so what the others waited isn't left out as well: the clock is never too slow.
     """
-    started, waited = time.perf_counter(), _waited_for_cpu(pids)
-    return lambda: time.perf_counter() - started - (_waited_for_cpu(pids) - waited)
+    started, waited = time.perf_counter(), [_waited_for_cpu(pid) for pid in pids]
+
+    def seconds() -> float:
+        longest = max(_waited_for_cpu(pid) - before for pid, before in zip(pids, waited, strict=True))
+        return time.perf_counter() - started - longest
+
+    return seconds
 
 
-def _waited_for_cpu(pids: tuple[int, ...]) -> float:
-    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
+def _waited_for_cpu(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
