@@ -13,8 +13,6 @@ from domain.spec import INFERENCE
 
 ANY_CELLS = 2**62
 OVERDUE_AT_ONCE = 500
-MOST_EXAMINED = 10_000
-"""Queued jobs whose queue timeouts are looked at together."""
 UNRELEASED, READY, CLAIMED = 0, 1, 2
 
 
@@ -106,9 +104,9 @@ async def lock_queued_jobs(
 async def lock_overdue_jobs(connection: Connection) -> list[OverdueJob]:
     """Lock a page of the queued jobs that have waited past their queue timeout.
 
-    Jobs that a worker is planning are passed over, and jobs behind the next `MOST_EXAMINED`.
+    Jobs that a worker is planning are passed over, and jobs that a release with an older schema stored.
     """
-    rows = await connection.fetch(statement("lock_overdue_jobs"), OVERDUE_AT_ONCE, MOST_EXAMINED)
+    rows = await connection.fetch(statement("lock_overdue_jobs"), OVERDUE_AT_ONCE)
     return [OverdueJob(*row) for row in rows]
 
 

@@ -207,6 +207,7 @@ async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[New
             job.normalization,
             job.configuration_no,
             _int_array(job.identity_nos),
+            cells.queue_timeout_seconds,
         )
         for job, cells in ((job, job.cells or NO_CELLS) for job in jobs)
     ]

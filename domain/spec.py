@@ -89,13 +89,17 @@ _POLICY_FIELDS = tuple(declared.name for declared in fields(Policy))
 
 @dataclass(frozen=True, slots=True)
 class CellPlan:
-    """The cells of a job as they are stored: each pair (model_no, region_no), counted from 0, with every question."""
+    """The cells of a job as they are stored: each pair (model_no, region_no), counted from 0, with every question.
+
+    `queue_timeout_seconds` is how long they may wait before one begins; None: without limit.
+    """
 
     model_ids: Sequence[str]
     region_ids: Sequence[str]
     question_ids: Sequence[str]
     pairs: Sequence[tuple[int, int]]
     min_success_rate: float
+    queue_timeout_seconds: float | None = None
 
     @property
     def planned(self) -> int:
@@ -138,6 +142,7 @@ class JobSpec:
                 for region in model.regions
             ],
             min_success_rate=self.policy.min_success_rate,
+            queue_timeout_seconds=self.policy.queue_timeout_seconds,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -5,10 +5,10 @@ WITH submitted AS MATERIALIZED (
     SELECT nextval(pg_get_serial_sequence('jobs', 'job_no')) AS job_no, s.*
     FROM unnest(
         $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::float8[], $8::text[], $9::text[], $10::text[],
-        $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::text[]
+        $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::text[], $17::float8[]
     ) AS s (
         id, kind, name, spec_hash, planned, min_success_rate, model_ids, region_ids, question_ids, pairs, submitted,
-        spec, normalization, configuration_no, identity_nos
+        spec, normalization, configuration_no, identity_nos, queue_timeout_seconds
     )
     WHERE s.configuration_no = (SELECT max(c.configuration_no) FROM configurations AS c)
 ), queues AS MATERIALIZED (
@@ -16,10 +16,11 @@ WITH submitted AS MATERIALIZED (
     FROM (SELECT DISTINCT s.kind FROM submitted AS s) AS k
 ), inserted_jobs AS (
     INSERT INTO jobs (job_no, tenant_no, id, kind, name, spec_hash, turn, planned, min_success_rate, configuration_no,
-        identity_nos)
+        identity_nos, overdue_at)
     SELECT
         s.job_no, $1, s.id, s.kind, s.name, s.spec_hash, s.planned + q.virtual_time, s.planned, s.min_success_rate,
-        s.configuration_no, s.identity_nos::int[]
+        s.configuration_no, s.identity_nos::int[],
+        now() + s.queue_timeout_seconds * interval '1 second'
     FROM submitted AS s
     JOIN queues AS q USING (kind)
 ), inserted_specs AS (

@@ -38,15 +38,11 @@ FROM (
                 j.job_no, j.id AS job_id, NULL::int AS batch_no, 'job_owed' AS finding,
                 extract(EPOCH FROM now() - j.queued_at)::float8 AS seconds,
                 0 AS lost_leases, NULL::text AS provider, NULL::text AS region,
-                coalesce(
-                    j.queued_at + (s.spec->'policy'->>'queue_timeout_seconds')::float8 * interval '1 second' < now(),
-                    false
-                ) AS is_overdue,
+                coalesce(j.overdue_at < now(), false) AS is_overdue,
                 NOT coalesce(j.identity_nos <@ current_identities(), false) AS is_unconfigured,
                 false AS is_region_paused, false AS is_provider_paused,
                 NULL::text AS error_code, NULL::text AS error_detail, NULL::timestamptz AS due_at
             FROM jobs AS j
-            JOIN specs AS s USING (job_no)
             WHERE j.tenant_no = $3 AND j.status = 'queued' AND j.queued_at < now() - $1::float8 * interval '1 second'
                 AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = j.job_no AND i.not_before > now())
                 AND NOT EXISTS (SELECT FROM waiting_imports AS w WHERE w.job_no = j.job_no)

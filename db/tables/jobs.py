@@ -89,6 +89,11 @@ class Job(SQLModel, table=True):
             "job_no",
             postgresql_where=text("identity_nos IS NULL AND finished_at IS NULL"),
         ),
+        Index(
+            "jobs_by_overdue",
+            "overdue_at",
+            postgresql_where=text("status = 'queued' AND overdue_at IS NOT NULL"),
+        ),
     )
 
     job_no: BigKey
@@ -117,6 +122,7 @@ class Job(SQLModel, table=True):
     configuration_no: int | None
     identity_nos: MaybeNumbers
     former_identity_nos: MaybeNumbers
+    overdue_at: MaybeTime
 
 
 class Spec(SQLModel, table=True):

@@ -20,7 +20,10 @@ async def stuck(reader: httpx2.AsyncClient) -> list[Any]:
 async def age(rows: Any) -> None:
     """Let everything that waits have waited for hours."""
     await rows.execute(f"UPDATE ready SET queued_at = {LONG_AGO}, not_before = {LONG_AGO}")
-    await rows.execute(f"UPDATE jobs SET created_at = {LONG_AGO}, queued_at = {LONG_AGO} WHERE status = 'queued'")
+    await rows.execute(
+        f"UPDATE jobs SET created_at = {LONG_AGO}, queued_at = {LONG_AGO},"
+        f" overdue_at = overdue_at + ({LONG_AGO} - queued_at) WHERE status = 'queued'"
+    )
 
 
 def said(entry: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -42,7 +42,6 @@ OTHERWISE = {
     "find_first_due": {"batches_with_slots", "batches_of_a_job_with_slots"},
     "lock_job_limits": {"job_limits_key", "batches_with_slots", "batches_of_a_job_with_slots"},
     "lock_overdue_batches": {"batches_by_overdue"},
-    "lock_overdue_jobs": {"jobs_queued_by_turn"},
     "find_next_due": {"ready_by_time", "batches_by_overdue"},
     "offer_expired_batches": {"batches_running"},
     "offer_stranded_batches": {"jobs_by_status", "batches_running"},

@@ -1,7 +1,7 @@
 """Waiting has a limit of its own: what never began in time fails with that reason, whatever held it."""
 
 from tests.support.connections import publish_envelopes
-from tests.support.jobs import job_body, store_jobs
+from tests.support.jobs import job_body, queue_copies, store_jobs
 from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, statuses
 from tests.support.provider_server import ProviderServer, answer, held
 from tests.support.waiting import eventually, eventually_async
@@ -37,8 +37,11 @@ async def test_cells_that_never_began_in_time_fail_while_others_run_on(fleet: Fl
 
 
 async def test_a_job_that_was_not_planned_in_time_fails_as_a_job(fleet: Fleet, connection) -> None:
+    """Whoever plans it sees that, too: the release before this one stores jobs that no leader finds overdue."""
     patient, impatient = await store_jobs(connection, [job_body(questions=3), job_body(questions=3, policy=IMPATIENT)])
-    await connection.execute("UPDATE jobs SET created_at = now() - interval '1 s', queued_at = now() - interval '1 s'")
+    await connection.execute(
+        "UPDATE jobs SET created_at = now() - interval '1 s', queued_at = now() - interval '1 s', overdue_at = NULL"
+    )
     fleet.start()
     await publish_envelopes(fleet.redis_url, [patient, impatient])
     await all_ended(connection)
@@ -60,11 +63,7 @@ async def test_a_job_that_no_worker_has_room_to_plan_fails_in_time(
     await publish_envelopes(fleet.redis_url, [blocking])
     eventually(lambda: provider.in_flight == 1, what="the only slot is taken")
     impatient, patient = await store_jobs(connection, [job_body(questions=3, policy=IMPATIENT), job_body(name="other")])
-
-    async def has_failed() -> bool:
-        return await connection.fetchval("SELECT error_code FROM jobs WHERE job_no = $1", impatient) == "queue_timeout"
-
-    await eventually_async(has_failed, what="it has failed though no worker has room")
+    await eventually_async(lambda: has_waited_too_long(connection, impatient), what="it has failed without room")
     assert (provider.in_flight, len(provider.calls)) == (1, 1)
     assert await connection.fetchval("SELECT count(*) FROM executions WHERE job_no = $1", impatient) == 0
     provider.release()
@@ -75,6 +74,27 @@ async def test_a_job_that_no_worker_has_room_to_plan_fails_in_time(
     assert await counter_total(connection, "breakwater_coordination", source="initial", outcome="failed") == 1
     assert await connection.fetchval("SELECT status FROM jobs WHERE job_no = $1", patient) == "completed"
     await assert_audit(connection)
+
+
+async def test_a_job_fails_in_time_however_many_come_before_it(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
+    provider.behave = held(answer())
+    config = fleet.folder / "config.toml"
+    config.write_text(provider.config())
+    fleet.start(CONFIG=config, WORKER_CONCURRENCY=1, RECONCILE_SECONDS=0.2)
+    (blocking,) = await store_jobs(connection, [job_body()])
+    await publish_envelopes(fleet.redis_url, [blocking])
+    eventually(lambda: provider.in_flight == 1, what="the only slot is taken")
+    (patient,) = await store_jobs(connection, [job_body(name="other")])
+    await queue_copies(connection, patient, 12_000)
+    (impatient,) = await store_jobs(connection, [job_body(questions=3, policy=IMPATIENT)])
+    await eventually_async(lambda: has_waited_too_long(connection, impatient), what="it has failed behind the others")
+    assert await statuses(connection) == {"running": 1, "queued": 12_001, "failed": 1}
+
+
+async def has_waited_too_long(connection, job_no: int) -> bool:
+    return await connection.fetchval("SELECT error_code FROM jobs WHERE job_no = $1", job_no) == "queue_timeout"
 
 
 async def test_a_long_run_is_not_a_long_wait(fleet: Fleet, connection) -> None:
