@@ -7,7 +7,7 @@ WITH ended_jobs AS (
         finished_at = greatest(now(), j.queued_at),
         last_event_no = j.last_event_no + 1
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS i (job_no, source, code, detail)
-    WHERE j.job_no = i.job_no
+    WHERE j.job_no = i.job_no AND j.status = 'queued'
     RETURNING j.job_no, i.source, write_event(
         j.job_no, j.last_event_no, 'finished', i.source,
         json_build_object('status', 'failed', 'code', i.code, 'detail', i.detail)

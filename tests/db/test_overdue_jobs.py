@@ -1,9 +1,10 @@
-"""Queued jobs that waited too long are found by their time alone."""
+"""Queued jobs that waited too long are found by their time alone, and only what is still queued is ended as such."""
 
 import asyncpg
 import pytest
 
 from db import coordination
+from domain.outcome import QUEUE_TIMEOUT
 from tests.support.jobs import job_body, queue_copies, store_jobs
 from tests.support.planned_batches import plan_and_claim
 
@@ -61,3 +62,13 @@ async def test_a_job_that_is_held_for_another_configuration_is_overdue_too(conne
     await connection.execute(AN_HOUR_LATER, late)
     await connection.execute("UPDATE jobs SET identity_nos = '{9001}'")
     assert [job.job_no for job in await coordination.lock_overdue_jobs(connection)] == late
+
+
+async def test_a_job_that_is_not_queued_any_more_is_not_ended_as_one_that_is(connection: asyncpg.Connection) -> None:
+    ((batch,),) = await plan_and_claim(connection, [job_body(policy=HASTE)], batch_cells=1)
+    await connection.execute(AN_HOUR_LATER, [batch.job_no])
+    async with connection.transaction():
+        assert await coordination.lock_overdue_jobs(connection) == []
+        await coordination.fail_queued_jobs(connection, [(batch.job_no, "initial", QUEUE_TIMEOUT, "It waited.")], 1)
+    assert await connection.fetchval("SELECT status FROM jobs") == "running"
+    assert await connection.fetchval("SELECT count(*) FROM triggers WHERE outcome = 'failed'") == 0
