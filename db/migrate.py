@@ -32,8 +32,8 @@ SESSION_NAME = "breakwater-migrate"
 LOCK_SECONDS = 2.0
 """How long a migration waits for a lock, and everybody behind it: less than a request may take (QUICK_SECONDS), and
 more than the second after which the server ends an autovacuum that is in the way."""
-LEAD_SECONDS = 0.25
-"""How long a process waits in one transaction for another that migrates; then in the next."""
+LEAD_SECONDS = 0.5
+"""How long a process pauses while another one migrates, before it looks again."""
 PAUSE_SECONDS = 4.0
 """How long the others have before the next try."""
 WAIT_SECONDS = 300.0
@@ -83,13 +83,13 @@ async def _advance(
     pause. `blockers` are the sessions that were seen last to block a migration.
     """
     async with engine.connect() as connection:
-        while not await _leads(connection):
-            pass
+        while not await _try_to_lead(connection):  # noqa: ASYNC110 - a process elsewhere ends the wait
+            await asyncio.sleep(LEAD_SECONDS)
         script = await connection.run_sync(_next_script)
         if script is None:
             return None
         began = time.monotonic()
-        while not await _runs(engine, connection, script, wait_seconds):
+        while not await _try_to_run(engine, connection, script, wait_seconds):
             blocked_seconds = time.monotonic() - began
             if blocked_seconds >= wait_seconds:
                 raise MigrationBlocked(script.revision, blocked_seconds, blockers)
@@ -98,11 +98,11 @@ async def _advance(
         return script.revision
 
 
-async def _runs(engine: AsyncEngine, connection: AsyncConnection, script: Script, wait_seconds: float) -> bool:
+async def _try_to_run(engine: AsyncEngine, connection: AsyncConnection, script: Script, wait_seconds: float) -> bool:
     """Run a migration; return False, with all of its locks released, where a lock wasn't to be had.
 
     While an index is built, the session that holds the advisory lock is idle and has no snapshot, for which the build
-    would wait. Nor may processes that wait for that lock keep one for long (LEAD_SECONDS).
+    would wait.
     """
     try:
         if index := getattr(script.module, "concurrent_index", None):
@@ -125,22 +125,18 @@ async def _drop_snapshot(connection: AsyncConnection) -> None:
     await session.execute("SELECT")  # without parameters it is a simple query, which leaves nothing open
 
 
-async def _leads(connection: AsyncConnection) -> bool:
-    """Begin a transaction that holds the advisory lock; return False, and no transaction, while another one has it."""
-    await _limit(connection, LEAD_SECONDS)
-    try:
-        await connection.exec_driver_sql(statement("lock_migration"), (MIGRATION_LOCK,))
-    except DBAPIError as error:
-        if not _is_about_a_lock(error):
-            raise
+async def _try_to_lead(connection: AsyncConnection) -> bool:
+    """Begin a transaction that holds the advisory lock; return False, and no transaction, while another one has it.
+
+    It doesn't wait for the lock: a wait keeps a snapshot, for which the build of an index would wait, and a wait with a
+    limit ends in a line of the server's log.
+    """
+    taken = await connection.exec_driver_sql(statement("try_migration_lock"), (MIGRATION_LOCK,))
+    if not taken.scalar_one():
         await connection.rollback()
         return False
-    await _limit(connection, LOCK_SECONDS)
+    await connection.exec_driver_sql(statement("limit_migration"), (str(round(LOCK_SECONDS * 1000)), 0))
     return True
-
-
-async def _limit(connection: AsyncConnection, lock_seconds: float) -> None:
-    await connection.exec_driver_sql(statement("limit_migration"), (str(round(lock_seconds * 1000)), 0))
 
 
 def _is_about_a_lock(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import datetime
 
 import asyncpg
 import pytest
@@ -10,14 +11,20 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from db import migrate
-from db.migrate import MIGRATION_LOCK, upgrade
+from db.engine import Connection
+from db.migrate import MIGRATION_LOCK, SESSION_NAME, upgrade
 from db.schema import brought_revision, read_schema
+from tests.support.connections import database_connections
+from tests.support.engines import OwnEngines
 from tests.support.gateway import Gateway
 from tests.support.waiting import eventually_async
 
 TERMINATE = b"X\x00\x00\x00\x04"
 LIMITS = ("lock_timeout = '100ms'", "statement_timeout = '300ms'", "idle_in_transaction_session_timeout = '5s'")
-WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+LOOKS = """
+SELECT query_start FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = $1 AND query ~ 'migration|advisory|ROLLBACK'
+"""
 
 BEFORE_GENERATIONS = """
 INSERT INTO tenants (tenant_no, name) VALUES (1, 'default') ON CONFLICT DO NOTHING;
@@ -112,7 +119,7 @@ async def test_limits_for_requests_end_no_migration_and_no_wait_for_one(empty_da
     await lock.start()
     await connection.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
     migrating = asyncio.create_task(migrated(empty_database_url))
-    await eventually_async(lambda: other.fetchval(WAITS), what="it waits for who migrates")
+    await looked(other, times=1)
     began = await other.fetchval("SELECT clock_timestamp()")
     passed = "SELECT clock_timestamp() > $1::timestamptz + interval '500 ms'"
     await eventually_async(lambda: other.fetchval(passed, began), what="longer than the limits allow")
@@ -121,6 +128,29 @@ async def test_limits_for_requests_end_no_migration_and_no_wait_for_one(empty_da
     assert await revision(empty_database_url) == brought_revision()
     for session in (connection, other):
         await session.close()
+
+
+async def looked(connection: Connection, *, times: int) -> None:
+    """Wait until a process has looked so many times whether another one still migrates."""
+    seen: set[datetime] = set()
+
+    async def look() -> bool:
+        seen.update(row["query_start"] for row in await connection.fetch(LOOKS, SESSION_NAME))
+        return len(seen) >= times
+
+    await eventually_async(look, what="it looks for who migrates")
+
+
+async def test_a_process_that_waits_while_another_one_migrates_leaves_nothing_in_the_servers_log(
+    own_engines: OwnEngines,
+) -> None:
+    async with database_connections(own_engines.postgres.url, 2) as (leader, other):
+        async with leader.transaction():
+            await leader.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
+            migrating = asyncio.create_task(migrated(own_engines.postgres.url))
+            await looked(other, times=3)
+        await migrating
+    assert "ERROR" not in own_engines.postgres.log.read_text()
 
 
 async def test_a_server_whose_transactions_keep_their_snapshot_holds_up_no_build_of_an_index(
