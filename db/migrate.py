@@ -108,7 +108,7 @@ async def _try_to_run(engine: AsyncEngine, connection: AsyncConnection, script: 
         if index := getattr(script.module, "concurrent_index", None):
             await _drop_snapshot(connection)
             creation = Path(script.path).with_suffix(".sql").read_text()
-            await build_index(engine, index, creation, wait_seconds=wait_seconds)
+            await build_index(engine, index, creation, session_name=SESSION_NAME, wait_seconds=wait_seconds)
         async with connection.begin_nested():
             await connection.run_sync(_run, script.revision)
     except (asyncpg.PostgresError, DBAPIError) as error:

@@ -11,11 +11,13 @@ from pathlib import Path
 import asyncpg
 import httpx2
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from db import migrate
 from db.engine import Connection
 from db.migration_blockers import MigrationBlocked
-from db.schema import brought_revision, read_schema
+from db.schema import brought_revision, migration_scripts, read_schema
 from tests.support.connections import database_connections
 from tests.support.jobs import job_body
 from tests.support.processes import Ended, fork, run_command
@@ -28,6 +30,9 @@ LONGEST_SECONDS = migrate.LOCK_SECONDS + 1.5
 TRIES = """
 SELECT waitstart FROM pg_locks
 WHERE relation = $1::regclass AND mode = 'AccessExclusiveLock' AND NOT granted AND waitstart IS NOT NULL
+"""
+BUILD_WAITS = """
+SELECT FROM pg_locks WHERE relation = 'events'::regclass AND mode = 'ShareUpdateExclusiveLock' AND NOT granted
 """
 INDEX_STATE = "SELECT indexrelid AS oid, indisvalid AS is_valid FROM pg_index WHERE indexrelid = to_regclass($1)"
 BUILDERS = """
@@ -179,6 +184,46 @@ async def test_a_migration_that_is_killed_while_it_builds_an_index_is_followed_b
         assert state["is_valid"]
         assert (await read_schema(looker)).revision == brought_revision()
         assert state["oid"] != left["oid"]
+
+
+async def test_an_index_that_an_operator_builds_by_hand_is_waited_for_and_kept(previous_database_url: str) -> None:
+    await migrated_once(previous_database_url)
+    async with (
+        database_connections(previous_database_url, 2, application_name="dump") as (dump, looker),
+        database_connections(previous_database_url, application_name="operator") as (operator,),
+    ):
+        dumping = dump.transaction(isolation="repeatable_read")
+        await dumping.start()
+        await dump.fetchval("SELECT count(*) FROM alembic_version")
+        building = asyncio.create_task(operator.execute(index_script().read_text()))
+        await eventually_async(lambda: looker.fetch(BUILDERS), seconds=30, what="the operator's build waits for it")
+        with pytest.raises(MigrationBlocked) as raised:
+            await asyncio.to_thread(migrate.upgrade, previous_database_url, wait_seconds=2.0)
+        assert [blocker.session for blocker in raised.value.blockers] == ["operator"]
+        assert not building.done()
+        begun = await index_state(looker)
+        assert begun is not None
+        migrating = asyncio.create_task(asyncio.to_thread(migrate.upgrade, previous_database_url))
+        await eventually_async(lambda: looker.fetch(BUILD_WAITS), seconds=30, what="a migration waits for that build")
+        await dumping.rollback()
+        await asyncio.wait_for(building, 60)
+        await asyncio.wait_for(migrating, 60)
+        state = await index_state(looker)
+        assert state is not None
+        assert (state["oid"], state["is_valid"]) == (begun["oid"], True)
+        assert (await read_schema(looker)).revision == brought_revision()
+
+
+async def migrated_once(database_url: str) -> None:
+    """Run the first migration that the database lacks."""
+    engine = create_async_engine(database_url.replace("postgresql://", "postgresql+asyncpg://"), poolclass=NullPool)
+    await migrate._advance(engine)
+    await engine.dispose()
+
+
+def index_script() -> Path:
+    """The file that builds the index."""
+    return Path(migration_scripts().get_revision("0012").path).with_suffix(".sql")
 
 
 async def builds_anew(connection: Connection, former: int) -> bool:
