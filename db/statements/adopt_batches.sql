@@ -21,7 +21,8 @@ WITH wanted AS (
     SET identity_no = k.identity_no
     FROM wanted AS w
     JOIN jobs AS j USING (job_no)
-    JOIN identities AS k ON k.identity_no = ANY (j.identity_nos) AND k.kind = w.kind AND k.name = w.name AND k.region = w.region
+    JOIN identities AS k
+        ON k.identity_no = ANY (j.identity_nos) AND k.kind = w.kind AND k.name = w.name AND k.region = w.region
     WHERE b.job_no = w.job_no AND b.batch_no = w.batch_no
     RETURNING b.job_no, b.batch_no, b.identity_no
 )

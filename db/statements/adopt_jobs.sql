@@ -19,7 +19,8 @@ WITH first AS MATERIALIZED (
     FOR NO KEY UPDATE OF j
 ), wanted AS (
     SELECT DISTINCT
-        j.job_no, 'provider' AS kind, CASE WHEN f.is_simulated THEN 'echo' ELSE m ->> 'provider' END AS name, r AS region
+        j.job_no, 'provider' AS kind, CASE WHEN f.is_simulated THEN 'echo' ELSE m ->> 'provider' END AS name,
+        r AS region
     FROM unconfigured_jobs AS j
     CROSS JOIN first AS f
     CROSS JOIN LATERAL json_array_elements(j.spec -> 'models') AS m

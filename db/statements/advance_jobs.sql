@@ -1,10 +1,10 @@
 -- Advance jobs after ends of batches and cells: waves first, then jobs, each by its counts under its row lock, so that
--- of two flushes that end a job's last batches exactly one sees the end of the job. Then write the events of this flush,
--- and offer the batches that ended batches release ($19 batches further on in their job) and those due again. The last
--- WHERE counts both, so that PostgreSQL runs them. A job's end takes the clock's time under the
--- row's lock: this transaction may have begun before one that ended a batch of the job. A job that has ended stays
--- unchanged: a worker of an older version may have ended it before its last batch. The condition is written so that no
--- partial index matches it, which would be read to its end for each job.
+-- of two flushes that end a job's last batches exactly one sees the end of the job. Then write the events of this
+-- flush, and offer the batches that ended batches release ($19 batches further on in their job) and those due again.
+-- The last WHERE counts both, so that PostgreSQL runs them. A job's end takes the clock's time under the row's lock:
+-- this transaction may have begun before one that ended a batch of the job. A job that has ended stays unchanged: a
+-- worker of an older version may have ended it before its last batch. The condition is written so that no partial index
+-- matches it, which would be read to its end for each job.
 WITH advanced_waves AS (
     UPDATE waves AS w
     SET open_batches = w.open_batches - i.ended,

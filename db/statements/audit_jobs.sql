@@ -5,7 +5,8 @@
 -- provider was called: not while the cell waits, and not if it was cancelled, given up or resolved by a person.
 WITH audited_jobs AS MATERIALIZED (
     SELECT
-        j.job_no, j.id, k.unit, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown, j.incomplete,
+        j.job_no, j.id, k.unit, j.created_at, j.status, j.planned, j.completed, j.failed, j.cancelled, j.unknown,
+        j.incomplete,
         s.pairs,
         cardinality(s.question_ids) AS questions,
         j.identity_nos || coalesce(j.former_identity_nos, '{}') AS accepted_nos,

@@ -23,7 +23,8 @@ WITH taken AS (
         waits_for_type = NULL,
         waits_for_end = NULL
     WHERE imports.lease_until IS NULL OR imports.lease_until < now()
-    RETURNING job_no, fence, attempts, lost_leases, extract(EPOCH FROM now() - away_since)::float8 AS unavailable_seconds
+    RETURNING
+        job_no, fence, attempts, lost_leases, extract(EPOCH FROM now() - away_since)::float8 AS unavailable_seconds
 ), fenced_triggers AS (
     UPDATE triggers AS t
     SET outcome = 'fenced', finished_at = clock_timestamp()

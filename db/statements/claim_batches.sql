@@ -33,16 +33,16 @@ WITH wanted AS MATERIALIZED (
     FROM wanted AS w
     WHERE b.job_no = w.job_no AND b.batch_no = w.batch_no
     RETURNING
-        b.job_no, b.batch_no, b.wave_no, b.next_batch_no, b.provider, b.region, b.identity_no, b.region_no, b.first_model_no,
-        b.first_question_no, b.last_model_no, b.last_question_no, b.fence, b.lost_leases, b.open_cells, b.slots,
+        b.job_no, b.batch_no, b.wave_no, b.next_batch_no, b.provider, b.region, b.identity_no, b.region_no,
+        b.first_model_no, b.first_question_no, b.last_model_no, b.last_question_no, b.fence,
+        b.lost_leases, b.open_cells, b.slots,
         b.is_probe, b.overdue_at IS NOT NULL AS is_overdue,
-        w.identity_before, w.status_before = 'running' AS was_lost, coalesce(w.queued_at, now()) AS queued_at, coalesce(w.turn, 0) AS turn,
-        b.created_at
+        w.identity_before, w.status_before = 'running' AS was_lost, coalesce(w.queued_at, now()) AS queued_at,
+        coalesce(w.turn, 0) AS turn, b.created_at
 )
 SELECT
-    c.job_no, c.batch_no, c.wave_no, c.next_batch_no, c.provider, c.region, c.identity_no, c.identity_before, c.region_no, c.fence,
-    c.turn, c.slots AS permits,
-    c.is_probe, c.is_overdue,
+    c.job_no, c.batch_no, c.wave_no, c.next_batch_no, c.provider, c.region, c.identity_no, c.identity_before,
+    c.region_no, c.fence, c.turn, c.slots AS permits, c.is_probe, c.is_overdue,
     c.lost_leases, c.was_lost, extract(EPOCH FROM clock_timestamp() - c.queued_at)::float8 AS waited_seconds,
     extract(EPOCH FROM clock_timestamp())::float8 AS claimed_at, extract(EPOCH FROM c.created_at)::float8 AS planned_at,
     e.model_nos, e.question_nos, e.attempts, e.forgiven, e.key_nos, e.marked,

@@ -15,7 +15,8 @@ WITH completed AS (
         model_used = i.model_used,
         identity_no = i.identity_no
     FROM unnest(
-        $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
+        $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[],
+        $7::text[], $8::text[],
         $9::text[], $10::text[], $11::text[], $12::boolean[], $13::text[], $14::int[]
     ) AS i (
         job_no, region_no, model_no, question_no, started_us, finished_us, provider_used, region_served, output, usage,

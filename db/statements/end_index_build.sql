@@ -1,6 +1,6 @@
 -- End the sessions called $2 that still build index $1, and wait until they have ended: the server goes on with a build
--- whose client was killed. They are found first: among the conditions of one WHERE the server might try the ending before
--- the others.
+-- whose client was killed. They are found first: among the conditions of one WHERE the server might try the ending
+-- before the others.
 WITH builders AS MATERIALIZED (
     SELECT p.pid
     FROM pg_stat_progress_create_index AS p

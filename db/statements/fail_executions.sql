@@ -23,7 +23,8 @@ WITH failed AS (
         model_used = i.model_used,
         identity_no = i.identity_no
     FROM unnest(
-        $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
+        $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[],
+        $7::text[], $8::text[],
         $9::text[], $10::text[], $11::boolean[], $12::text[], $13::int[], $14::smallint[], $15::text[], $16::text[],
         $17::boolean[], $18::text[], $19::int[]
     ) AS i (

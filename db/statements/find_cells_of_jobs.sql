@@ -38,7 +38,10 @@ CROSS JOIN LATERAL (
             j.job_no < $3
             OR (x.region_no, x.model_no, x.question_no) > ($4::smallint, $5::smallint, $6::smallint)
         )
-        AND ($2 IS NULL OR CASE WHEN x.status = 'planned' AND b.status = 'running' THEN 'running' ELSE x.status END = $2)
+        AND (
+            $2 IS NULL
+            OR CASE WHEN x.status = 'planned' AND b.status = 'running' THEN 'running' ELSE x.status END = $2
+        )
     ORDER BY x.region_no, x.model_no, x.question_no
     LIMIT $7
 ) AS cell

@@ -22,7 +22,8 @@ WITH due AS MATERIALIZED (
             WHERE b.job_no = l.job_no AND b.slots > 0
             OFFSET 0
         ) AS used ON l.job_no IS NOT NULL
-        WHERE w.identity_no = served.identity_no AND w.provider IS NOT DISTINCT FROM served.provider AND w.region IS NOT DISTINCT FROM served.region
+        WHERE w.identity_no = served.identity_no
+            AND w.provider IS NOT DISTINCT FROM served.provider AND w.region IS NOT DISTINCT FROM served.region
             AND w.not_before <= now()
             AND w.job_no <> ALL ($9::bigint[])
             AND (
@@ -46,7 +47,9 @@ WITH due AS MATERIALIZED (
     WHERE $4::int = (SELECT max(c.configuration_no) FROM configurations AS c)
         AND NOT EXISTS (SELECT FROM pauses_of(r.provider, r.region))
 ), claimable AS MATERIALIZED (
-    SELECT b.job_no, b.batch_no, b.provider, b.region, d.identity_no, b.open_cells, b.slots, d.queued_at, d.turn, d.job_room
+    SELECT
+        b.job_no, b.batch_no, b.provider, b.region, d.identity_no, b.open_cells, b.slots, d.queued_at, d.turn,
+        d.job_room
     FROM due AS d
     JOIN batches AS b USING (job_no, batch_no)
     WHERE b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($6::bigint[]))
@@ -58,7 +61,10 @@ WITH due AS MATERIALIZED (
     JOIN batches AS b USING (job_no, batch_no)
     LEFT JOIN claimable AS c USING (job_no, batch_no)
     WHERE r.job_no = d.job_no AND r.batch_no = d.batch_no AND c.job_no IS NULL
-        AND NOT (b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($6::bigint[])))
+        AND NOT (
+            b.status = 'pending'
+            OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($6::bigint[]))
+        )
     RETURNING 1
 )
 SELECT

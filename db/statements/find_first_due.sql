@@ -8,7 +8,8 @@ FROM unnest($1::int[], $2::text[], $3::text[]) AS served (identity_no, provider,
 CROSS JOIN LATERAL (
     SELECT d.job_no, d.batch_no
     FROM ready AS d
-    WHERE d.identity_no = served.identity_no AND d.provider IS NOT DISTINCT FROM served.provider AND d.region IS NOT DISTINCT FROM served.region
+    WHERE d.identity_no = served.identity_no
+        AND d.provider IS NOT DISTINCT FROM served.provider AND d.region IS NOT DISTINCT FROM served.region
         AND d.not_before <= now()
         AND NOT EXISTS (SELECT FROM held_jobs AS h WHERE h.job_no = d.job_no)
     ORDER BY d.turn, d.job_no, d.batch_no

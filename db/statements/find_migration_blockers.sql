@@ -1,5 +1,5 @@
--- Find the sessions and prepared transactions that hold a lock for which a migration of this database waits. A process of
--- the release before that waits for another one to end its migration (an advisory lock) isn't blocked.
+-- Find the sessions and prepared transactions that hold a lock for which a migration of this database waits. A process
+-- of the release before that waits for another one to end its migration (an advisory lock) isn't blocked.
 WITH blockers AS MATERIALIZED (
     SELECT DISTINCT b.pid
     FROM pg_stat_activity AS a

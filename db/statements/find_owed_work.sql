@@ -39,7 +39,8 @@ FROM (
         SELECT i.job_no, NULL, extract(EPOCH FROM now() - i.lease_until)::float8
         FROM imports AS i
         JOIN jobs AS j USING (job_no)
-        WHERE j.identity_nos <@ (SELECT c.identity_nos FROM current AS c) AND i.holder IS NOT NULL AND i.lease_until < now() - $1::float8 * interval '1 second'
+        WHERE j.identity_nos <@ (SELECT c.identity_nos FROM current AS c)
+            AND i.holder IS NOT NULL AND i.lease_until < now() - $1::float8 * interval '1 second'
         ORDER BY i.lease_until
         LIMIT $2
     )

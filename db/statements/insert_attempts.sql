@@ -12,7 +12,8 @@ WITH counted AS (
         started_at = NULL,
         provider_used = NULL
     FROM unnest(
-        $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
+        $1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[],
+        $7::text[], $8::text[],
         $9::text[], $10::text[], $11::int[], $12::boolean[], $13::boolean[], $14::float8[], $15::int[]
     ) AS i (
         job_no, region_no, model_no, question_no, started_us, finished_us, provider_used, region_served, error_code,

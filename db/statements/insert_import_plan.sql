@@ -14,7 +14,9 @@ WITH started_job AS (
         job_no, record_type_no, id, record_set_no, level, rows_expected, is_complete, detail, generation
     )
     SELECT $1, r.*
-    FROM unnest($2::smallint[], $3::text[], $4::int[], $5::int[], $6::bigint[], $7::boolean[], $8::text[], $28::int[]) AS r
+    FROM unnest(
+        $2::smallint[], $3::text[], $4::int[], $5::int[], $6::bigint[], $7::boolean[], $8::text[], $28::int[]
+    ) AS r
 ), inserted_waves AS (
     INSERT INTO waves (job_no, wave_no, level, status, total_batches, open_batches, first_batch_no, started_at)
     SELECT
@@ -30,10 +32,12 @@ WITH started_job AS (
     )
 ), inserted_batches AS (
     INSERT INTO batches (
-        job_no, batch_no, wave_no, next_batch_no, provider, region, identity_no, region_no, first_model_no, first_question_no,
+        job_no, batch_no, wave_no, next_batch_no, provider, region, identity_no, region_no,
+        first_model_no, first_question_no,
         last_model_no, last_question_no, cells, open_cells, status
     )
-    SELECT $1, b.batch_no, b.wave_no, b.next_batch_no, $20::text, $21::text, b.identity_no, 0, 0, 0, 0, 0, 1, 1, 'pending'
+    SELECT
+        $1, b.batch_no, b.wave_no, b.next_batch_no, $20::text, $21::text, b.identity_no, 0, 0, 0, 0, 0, 1, 1, 'pending'
     FROM planned_batches AS b
     RETURNING CASE WHEN wave_no = 1 AND batch_no <= $19::int THEN
         offer_batch(job_no, batch_no, 1, virtual_finish_time(identity_no, batch_no))

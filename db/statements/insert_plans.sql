@@ -6,7 +6,9 @@
 -- (self-clocked fair queueing, Golestani 1994): a small job is served soon, a large one gets its share.
 WITH planned_jobs AS MATERIALIZED (
     SELECT *
-    FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::boolean[], $5::int[], $6::text[], $28::float8[], $29::int[])
+    FROM unnest(
+        $1::bigint[], $2::text[], $3::boolean[], $4::boolean[], $5::int[], $6::text[], $28::float8[], $29::int[]
+    )
         AS p (job_no, source, is_recorded, delivered, batches, event, queue_timeout_seconds, max_concurrent)
 ), started_jobs AS (
     UPDATE jobs AS j
@@ -53,7 +55,8 @@ WITH planned_jobs AS MATERIALIZED (
     )
 ), inserted_batches AS (
     INSERT INTO batches (
-        job_no, batch_no, wave_no, next_batch_no, provider, region, identity_no, region_no, first_model_no, first_question_no,
+        job_no, batch_no, wave_no, next_batch_no, provider, region, identity_no, region_no,
+        first_model_no, first_question_no,
         last_model_no, last_question_no, cells, open_cells, turn, status, fence, holder, worker_no, lease_until,
         created_at, queued_at, started_at, overdue_at
     )

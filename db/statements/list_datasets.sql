@@ -9,7 +9,8 @@ WITH page AS (
 )
 SELECT
     s.dataset, s.record_type, s.generation,
-    completed.job_id, completed.generation AS job_generation, completed.status, completed.planned_at, completed.finished_at,
+    completed.job_id, completed.generation AS job_generation, completed.status, completed.planned_at,
+    completed.finished_at,
     newest.job_id AS newest_id, newest.generation AS newest_generation, newest.status AS newest_status,
     newest.planned_at AS newest_planned_at, newest.finished_at AS newest_finished_at
 FROM page AS p

@@ -9,16 +9,21 @@ SELECT
     e.usage, e.finish_reason, e.is_complete, e.model_used, e.error_code, e.error_detail, e.error_retryable,
     e.started_at, e.finished_at, e.status, e.provider,
     coalesce(i.is_simulated, e.provider_used = 'echo', false) AS simulated,
-    CASE WHEN e.finished_at IS NULL AND (e.status <> 'running' OR e.not_before > now()) THEN e.not_before END AS retry_at,
+    CASE
+        WHEN e.finished_at IS NULL AND (e.status <> 'running' OR e.not_before > now()) THEN e.not_before
+    END AS retry_at,
     least(e.planned_at, e.started_at) AS created_at,
     least(e.queued_at, e.started_at) AS queued_at
 FROM (
     SELECT
-        x.job_no, x.region_no, x.model_no, x.question_no, x.attempts, x.region_served, x.output, x.usage, x.finish_reason,
+        x.job_no, x.region_no, x.model_no, x.question_no, x.attempts, x.region_served, x.output, x.usage,
+        x.finish_reason,
         x.is_complete, x.model_used, x.error_code, x.error_detail, x.error_retryable, x.finished_at, x.not_before,
         x.identity_no,
         CASE WHEN x.finished_at IS NOT NULL OR 'running' IN (x.status, b.status) THEN x.started_at END AS started_at,
-        CASE WHEN x.finished_at IS NOT NULL OR 'running' IN (x.status, b.status) THEN x.provider_used END AS provider_used,
+        CASE
+            WHEN x.finished_at IS NOT NULL OR 'running' IN (x.status, b.status) THEN x.provider_used
+        END AS provider_used,
         CASE WHEN x.status = 'planned' AND b.status = 'running' THEN 'running' ELSE x.status END AS status,
         b.provider, b.created_at AS planned_at, b.queued_at,
         sum(coalesce(octet_length(x.output), 0) + coalesce(octet_length(x.error_detail), 0)) OVER (

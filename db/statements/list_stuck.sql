@@ -104,7 +104,8 @@ FROM (
             SELECT
                 b.job_no, j.id, b.batch_no, 'lease_expired', extract(EPOCH FROM now() - b.lease_until)::float8,
                 b.lost_leases, b.provider, b.region, false,
-                NOT coalesce(b.identity_no = ANY (current_identities()), false), in_region.name IS NOT NULL, of_provider.name IS NOT NULL,
+                NOT coalesce(b.identity_no = ANY (current_identities()), false),
+                in_region.name IS NOT NULL, of_provider.name IS NOT NULL,
                 NULL, NULL, NULL
             FROM batches AS b
             JOIN jobs AS j USING (job_no)

@@ -1,5 +1,5 @@
--- Accept open jobs of $2 anew that were accepted under an identity that is no longer configured: under the identity of the
--- same name, and of a provider the same region, in the configuration in force. Only jobs with a successor for every
+-- Accept open jobs of $2 anew that were accepted under an identity that is no longer configured: under the identity of
+-- the same name, and of a provider the same region, in the configuration in force. Only jobs with a successor for every
 -- identity. A simulated provider succeeds no real one, nor the reverse: `echo`, which replaces every provider in a
 -- simulation, isn't a provider of that name. An import that is being coordinated is coordinated again: its coordinator
 -- reads the former source. $1 is the actor.
@@ -8,7 +8,8 @@ WITH current AS MATERIALIZED (
 ), touched_jobs AS MATERIALIZED (
     SELECT j.job_no, j.identity_nos, j.configuration_no
     FROM jobs AS j
-    WHERE j.job_no = ANY ($2::bigint[]) AND j.finished_at IS NULL AND NOT j.identity_nos <@ (SELECT c.identity_nos FROM current AS c)
+    WHERE j.job_no = ANY ($2::bigint[]) AND j.finished_at IS NULL
+        AND NOT j.identity_nos <@ (SELECT c.identity_nos FROM current AS c)
     ORDER BY j.job_no
     FOR NO KEY UPDATE OF j
 ), successors AS (

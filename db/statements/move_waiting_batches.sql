@@ -1,5 +1,5 @@
--- Give waiting batches of open jobs ($1) that were accepted anew the new identities. Batches that a worker holds end under
--- the former identity; if they are released, they are due under it until this statement runs again.
+-- Give waiting batches of open jobs ($1) that were accepted anew the new identities. Batches that a worker holds end
+-- under the former identity; if they are released, they are due under it until this statement runs again.
 WITH misplaced AS MATERIALIZED (
     SELECT b.job_no, b.batch_no, b.status, n.identity_no
     FROM jobs AS j

@@ -1,8 +1,8 @@
 -- Scan the next events of all jobs after the place ($2 position, $3 job, $4 event), up to the position $5, in their
--- order: first events from before positions were drawn, with position 0, job by job. $7 bounds the scanned events of all
--- tenants. Return those of the tenant ($1), $6 rows at most; and the last scanned one without a job_id if it is another
--- tenant's, so that its reader can go on from there. Every row has the number of scanned events.
--- Each job is looked up by its key: the planner would rather read all jobs of the tenant.
+-- order: first events from before positions were drawn, with position 0, job by job. $7 bounds the scanned events of
+-- all tenants. Return those of the tenant ($1), $6 rows at most; and the last scanned one without a job_id if it is
+-- another tenant's, so that its reader can go on from there. Every row has the number of scanned events. Each job is
+-- looked up by its key: the planner would rather read all jobs of the tenant.
 WITH scanned AS MATERIALIZED (
     SELECT e.*, row_number() OVER (ORDER BY e.position, e.job_no, e.event_no) AS n
     FROM (

@@ -24,7 +24,9 @@ SELECT
     w.failed_batches, w.total_batches,
     (SELECT count(*)::int FROM waves AS v WHERE v.job_no = w.job_no AND v.wave_no > w.wave_no) AS later_waves,
     (SELECT count(*)::int FROM hit_types) AS record_type_count,
-    ARRAY(SELECT h.record_type FROM hit_types AS h ORDER BY h.batches DESC, h.record_type LIMIT $3::int) AS record_types,
+    ARRAY(
+        SELECT h.record_type FROM hit_types AS h ORDER BY h.batches DESC, h.record_type LIMIT $3::int
+    ) AS record_types,
     c.error_code, c.batches AS error_batches
 FROM waves AS w
 CROSS JOIN common_code AS c

@@ -12,7 +12,8 @@ WITH delivered_jobs AS MATERIALIZED (
     UPDATE jobs AS j
     SET delivered = true
     FROM delivered_jobs AS d
-    WHERE j.job_no = d.job_no AND j.job_no = ANY ($2::bigint[]) AND NOT d.is_waiting AND NOT d.delivered AND NOT j.delivered
+    WHERE j.job_no = d.job_no AND j.job_no = ANY ($2::bigint[])
+        AND NOT d.is_waiting AND NOT d.delivered AND NOT j.delivered
     RETURNING j.job_no
 )
 SELECT d.job_no, d.is_waiting, m.job_no IS NOT NULL AS is_first

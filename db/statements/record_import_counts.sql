@@ -9,6 +9,11 @@ SET rows_read = i.rows_read,
     error_code = i.error_code,
     error_detail = i.error_detail,
     identity_no = i.identity_no
-FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::text[], $10::text[], $11::int[])
-    AS i (job_no, batch_no, rows_read, inserted, updated, unchanged, superseded, rejected, error_code, error_detail, identity_no)
+FROM unnest(
+    $1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::text[], $10::text[],
+    $11::int[]
+) AS i (
+    job_no, batch_no, rows_read, inserted, updated, unchanged, superseded, rejected, error_code, error_detail,
+    identity_no
+)
 WHERE b.job_no = i.job_no AND b.batch_no = i.batch_no

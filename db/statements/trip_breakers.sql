@@ -4,7 +4,8 @@
 -- it gives counts, but it doesn't lengthen a doubled time.
 UPDATE pools AS p
 SET gate_until = CASE
-        WHEN i.seconds IS NOT NULL THEN greatest(p.gate_until, now() + greatest($7::float8, i.seconds) * interval '1 second')
+        WHEN i.seconds IS NOT NULL
+            THEN greatest(p.gate_until, now() + greatest($7::float8, i.seconds) * interval '1 second')
         WHEN p.gate_code IS NULL OR i.by_probe
             THEN now() + least($9::float8, $8::float8 * 2 ^ least(p.gate_times, 16)) * interval '1 second'
         ELSE p.gate_until

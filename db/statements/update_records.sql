@@ -7,7 +7,9 @@ WITH found AS MATERIALIZED (
     SELECT
         s.record_set_no, s.record_key, s.job_no, s.batch_no, s.generation,
         CASE WHEN r.generation <= s.generation AND r.payload::text <> s.payload THEN s.payload END AS changed_payload,
-        CASE WHEN r.generation < s.generation AND r.record_set_no = ANY ($1::int[]) THEN s.payload END AS claimed_payload,
+        CASE
+            WHEN r.generation < s.generation AND r.record_set_no = ANY ($1::int[]) THEN s.payload
+        END AS claimed_payload,
         r.generation > s.generation AND r.payload::text <> s.payload AS is_superseded,
         r.job_no = s.job_no AND r.batch_no <> s.batch_no AS is_duplicate
     FROM (SELECT * FROM pg_temp.staged_records ORDER BY record_set_no, record_key) AS s
