@@ -24,7 +24,8 @@ UPDATE alembic_version SET version_num = '9001';
 CREATE OR REPLACE FUNCTION oldest_served_schema() RETURNS text LANGUAGE sql IMMUTABLE RETURN '9000'::text;
 """
 MIGRATING = """
-SELECT count(*) FILTER (WHERE wait_event_type = 'Lock')
+SELECT count(*) FILTER (WHERE wait_event_type = 'Lock') AS leading,
+    count(*) FILTER (WHERE query ~ 'pg_try_advisory_xact_lock' OR query LIKE 'ROLLBACK;%') AS following
 FROM pg_stat_activity
 WHERE application_name = 'breakwater-migrate' AND datname = current_database()
 """
@@ -45,13 +46,13 @@ async def test_many_migrate_the_schema_before_at_once_and_one_that_is_killed_in_
         await hold.start()
         await holder.execute("LOCK TABLE alembic_version IN SHARE MODE")  # what each migration writes last
 
-        async def wait(wanted: int) -> bool:
-            return await looker.fetchval(MIGRATING) == wanted
+        async def wait(others: int) -> bool:
+            return tuple(await looker.fetchrow(MIGRATING)) == (1, others)
 
         first = fork("migrate", environment, tmp_path / "first.log")
-        await eventually_async(lambda: wait(1), seconds=30, what="the first is in the midst")
+        await eventually_async(lambda: wait(0), seconds=30, what="the first is in the midst")
         others = [fork("migrate", environment, tmp_path / f"{n}.log") for n in range(OTHERS)]
-        await eventually_async(lambda: wait(1 + OTHERS), seconds=30, what="the others wait for it")
+        await eventually_async(lambda: wait(OTHERS), seconds=30, what="the others wait for it")
         first.kill()
         assert await read_schema(looker) == before
         await hold.rollback()
