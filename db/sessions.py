@@ -137,11 +137,16 @@ class Sessions:
             if not waiting:
                 return
             active = await self._ask_for_active(list(waiting))
-            for pid, session in waiting.items():
-                # Behind a pooler the process id isn't the server's, so only the statement's limit applies.
-                if pid not in active and session.is_waiting_before(since) and not is_pooled(session):
-                    session.terminate()
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            # Behind a pooler the process id isn't the server's, so only the statement's limit applies.
+            silent = [
+                session
+                for pid, session in waiting.items()
+                if pid not in active and session.is_waiting_before(since) and not is_pooled(session)
+            ]
+            for session in silent:
+                session.terminate()
+            # A session that was active may have waited for a lock of an ended one: it is silent next.
+            pause = 1.5 * STUCK_SECONDS if silent else min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _ask_for_active(self, pids: list[int]) -> set[int]:
         """Return the process ids that the server works for, or did lately; none if it doesn't answer."""

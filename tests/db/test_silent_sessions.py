@@ -12,6 +12,10 @@ from db.reading import read_all
 from tests.support.gateway import gateway_to
 from tests.support.waiting import eventually_async
 
+LOCK_WAITS = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'
+"""
+
 
 async def pid_of(engine: Engine, query: str = "SELECT pg_backend_pid()") -> int:
     async with connect(engine) as connection:
@@ -59,6 +63,45 @@ async def test_a_statement_without_an_answer_is_given_up_once_another_one_found_
         for engine in (quick, slow):
             assert await pid_of(engine)
             await engine.dispose()
+
+
+async def lock_in_line(engine: Engine, number: int, line: asyncio.Barrier, silence: asyncio.Event) -> None:
+    """Hold a lock, and ask for the lock of the one before in a line; the first says something after the silence."""
+
+    async with connect(engine) as connection, connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", number)
+        await line.wait()
+        if number == 0:
+            await silence.wait()
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", max(0, number - 1))
+
+
+async def test_sessions_that_wait_for_locks_of_silent_ones_are_found_soon_one_after_the_other(
+    database_url: str, connection: Connection, monkeypatch
+) -> None:
+    """Each gets its lock when the one before is ended; that answer is lost too."""
+    monkeypatch.setattr(sessions, "STUCK_SECONDS", 0.5)
+    async with gateway_to(database_url) as gateway:
+        quick, slow = create_engine(gateway.url, size=1), create_engine(gateway.url, size=5)
+        await pid_of(quick)
+        line, silence = asyncio.Barrier(5), asyncio.Event()
+        waiting = {asyncio.create_task(lock_in_line(slow, number, line, silence)) for number in range(5)}
+
+        async def all_but_one_wait() -> bool:
+            return await connection.fetchval(LOCK_WAITS) == 4
+
+        await eventually_async(all_but_one_wait)
+        gateway.fall_silent()
+        silence.set()
+        with pytest.raises(UNAVAILABLE):
+            async with connect(quick, seconds=0.5) as session:
+                await session.execute("SELECT 1")
+        gateway.heal()
+        began = time.monotonic()
+        await asyncio.wait(waiting, timeout=20)
+        assert all(isinstance(task.exception(), UNAVAILABLE) for task in waiting)
+        assert time.monotonic() - began < 8
+        await asyncio.gather(quick.dispose(), slow.dispose())
 
 
 async def test_a_slow_statement_goes_on_while_another_connection_is_found_silent(
