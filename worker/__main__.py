@@ -1,7 +1,6 @@
 """The composition root of a worker: its stores, its background services, and how it stops."""
 
 import asyncio
-import gc
 import os
 import secrets
 import signal
@@ -55,9 +54,6 @@ async def serve(settings: Settings, kinds: Sequence[WorkerKind] = KINDS) -> None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    # Loaded modules stay: collections needn't walk them again, which took a sixth of a busy worker's time (2026-11-30).
-    gc.collect()
-    gc.freeze()
     reminder = Reminder(settings.database_url or "")
     while await _is_reached(settings.database_url or "", reminder, stopping):
         try:
