@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import structlog
 
 from db.engine import Engine, connect, create_engine
 from db.workers import UNKNOWN
@@ -16,6 +15,7 @@ from tests.support.configurations import REGISTRY
 from tests.support.jobs import job_body
 from tests.support.planned_batches import plan_and_claim
 from tests.support.waiting import eventually_async
+from tests.support.worker_contexts import worker_context
 from worker import heartbeat
 from worker.__main__ import KINDS
 from worker.context import Context
@@ -42,24 +42,7 @@ def served() -> Any:
 
 
 def context(work: Engine, heartbeats: Engine) -> Context:
-    unused: Any = None
-    return Context(
-        engine=work,
-        claims=work,
-        heartbeats=heartbeats,
-        redis=unused,
-        worker_no=1,
-        worker_id="a test",
-        lease_seconds=60,
-        heartbeat_seconds=0.05,
-        reconcile_seconds=5,
-        shutdown_seconds=5,
-        idempotency_hours=1,
-        concurrency=10,
-        served=served(),
-        open_source=unused,
-        log=structlog.stdlib.get_logger(),
-    )
+    return worker_context(work, heartbeats=heartbeats, heartbeat_seconds=0.05, concurrency=10, served=served())
 
 
 async def test_leases_are_renewed_while_every_connection_of_the_work_is_taken(pair, connection) -> None:

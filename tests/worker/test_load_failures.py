@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 import structlog
@@ -17,7 +16,7 @@ from domain.import_spec import ImportPolicy
 from sources.errors import SourceUnavailable
 from tests.support.import_steps import WORKER_NO, ImportSteps, plan_of, read
 from tests.support.waiting import eventually_async
-from worker.context import Context
+from tests.support.worker_contexts import worker_context
 from worker.imports import batch_ends
 from worker.imports.loader import Loader
 
@@ -54,7 +53,7 @@ async def loading(database_url: str) -> AsyncIterator[Callable[..., Loading]]:
         logs = LogCapture()
         log = structlog.wrap_logger(None, processors=[logs])
         recorded: list[ImportRecorded] = []
-        loader = Loader(context(engine, log), recorded.append)
+        loader = Loader(worker_context(engine, worker_no=WORKER_NO, log=log), recorded.append)
         made = Loading(loader, ImportSteps(create_engine(database_url, size=2)), logs, recorded)
         engines.append(made.ledger.engine)
         return made
@@ -62,27 +61,6 @@ async def loading(database_url: str) -> AsyncIterator[Callable[..., Loading]]:
     yield make
     for engine in engines:
         await engine.dispose()
-
-
-def context(engine: Any, log: Any) -> Context:
-    unused: Any = None
-    return Context(
-        engine=engine,
-        claims=engine,
-        heartbeats=engine,
-        redis=unused,
-        worker_no=WORKER_NO,
-        worker_id="a test",
-        lease_seconds=60,
-        heartbeat_seconds=10,
-        reconcile_seconds=10,
-        shutdown_seconds=10,
-        idempotency_hours=24,
-        concurrency=1,
-        served=unused,
-        open_source=unused,
-        log=log,
-    )
 
 
 async def test_jobs_that_load_the_same_rows_at_once_load_them_one_after_the_other(loading, connection) -> None:

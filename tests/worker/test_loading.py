@@ -2,27 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-import structlog
 
 from broker import envelopes
 from db.engine import create_engine
 from db.import_reports import ReadRow
 from runtime.metrics import IMPORT_BATCHES, IMPORT_ROWS
-from sources.protocol import Source
 from tests.support.import_steps import WORKER_NO, ImportSteps, plan_of, read
 from tests.support.outcomes import counter_total
 from tests.support.waiting import eventually_async
+from tests.support.worker_contexts import worker_context
 from worker.context import Context
 from worker.imports.loader import Loader
-
-UNUSED: Any = None
-
-
-def nothing_to_open(*_: object) -> Source:
-    raise AssertionError("A loader opens nothing.")
 
 
 @pytest.fixture
@@ -30,23 +22,7 @@ async def context(database_url: str, redis_url: str) -> AsyncIterator[Context]:
     """The surroundings of a loader."""
     engine = create_engine(database_url, size=4, pinned_plans=True)
     broker = envelopes.connect(redis_url)
-    yield Context(
-        engine=engine,
-        claims=engine,
-        heartbeats=engine,
-        redis=broker,
-        worker_no=WORKER_NO,
-        worker_id="a test",
-        lease_seconds=60,
-        heartbeat_seconds=5,
-        reconcile_seconds=5,
-        shutdown_seconds=5,
-        idempotency_hours=1,
-        concurrency=1,
-        served=UNUSED,
-        open_source=nothing_to_open,
-        log=structlog.stdlib.get_logger(),
-    )
+    yield worker_context(engine, redis=broker, worker_no=WORKER_NO)
     await broker.aclose()
     await engine.dispose()
 

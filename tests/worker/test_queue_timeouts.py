@@ -11,10 +11,20 @@ SLOW_RECONCILER = {"LEASE_SECONDS": 60, "RECONCILE_SECONDS": 60}
 IMPATIENT = {"queue_timeout_seconds": 0.5}
 
 
-async def test_cells_that_never_began_in_time_fail_while_others_run_on(fleet: Fleet, connection) -> None:
-    """The timer alone ends them: the reconciler comes after a minute, and the only slot is taken for longer.
+async def start_full_worker(fleet: Fleet, connection, provider: ProviderServer) -> None:
+    """Start a worker whose only call goes on until it is released."""
+    provider.behave = held(answer())
+    config = fleet.folder / "config.toml"
+    config.write_text(provider.config())
+    fleet.start(CONFIG=config, WORKER_CONCURRENCY=1, RECONCILE_SECONDS=0.2)
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body()]))
+    eventually(lambda: provider.in_flight == 1, what="the only call is out")
 
-    Both jobs are planned together and the smaller one begins: a worker whose slots are taken plans no more.
+
+async def test_cells_that_never_began_in_time_fail_while_others_run_on(fleet: Fleet, connection) -> None:
+    """The timer alone ends them: the reconciler comes after a minute, and the only permit is taken for longer.
+
+    Both jobs are planned together and the smaller one begins: a worker without a free permit plans no more.
     """
     seconds, call_seconds = 3, 6
     fleet.start(ECHO_DELAY_SECONDS=call_seconds, WORKER_CONCURRENCY=1, **SLOW_RECONCILER)
@@ -54,14 +64,8 @@ async def test_a_job_that_was_not_planned_in_time_fails_as_a_job(fleet: Fleet, c
 async def test_a_job_that_no_worker_has_room_to_plan_fails_in_time(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
-    """The only slot is held until the job has failed, so the worker plans nothing meanwhile."""
-    provider.behave = held(answer())
-    config = fleet.folder / "config.toml"
-    config.write_text(provider.config())
-    fleet.start(CONFIG=config, WORKER_CONCURRENCY=1, RECONCILE_SECONDS=0.2)
-    (blocking,) = await store_jobs(connection, [job_body()])
-    await publish_envelopes(fleet.redis_url, [blocking])
-    eventually(lambda: provider.in_flight == 1, what="the only slot is taken")
+    """The only call goes on until the job has failed, so the worker plans nothing meanwhile."""
+    await start_full_worker(fleet, connection, provider)
     impatient, patient = await store_jobs(connection, [job_body(questions=3, policy=IMPATIENT), job_body(name="other")])
     await eventually_async(lambda: has_waited_too_long(connection, impatient), what="it has failed without room")
     assert (provider.in_flight, len(provider.calls)) == (1, 1)
@@ -79,13 +83,7 @@ async def test_a_job_that_no_worker_has_room_to_plan_fails_in_time(
 async def test_a_job_fails_in_time_however_many_come_before_it(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
-    provider.behave = held(answer())
-    config = fleet.folder / "config.toml"
-    config.write_text(provider.config())
-    fleet.start(CONFIG=config, WORKER_CONCURRENCY=1, RECONCILE_SECONDS=0.2)
-    (blocking,) = await store_jobs(connection, [job_body()])
-    await publish_envelopes(fleet.redis_url, [blocking])
-    eventually(lambda: provider.in_flight == 1, what="the only slot is taken")
+    await start_full_worker(fleet, connection, provider)
     (patient,) = await store_jobs(connection, [job_body(name="other")])
     await queue_copies(connection, patient, 12_000)
     (impatient,) = await store_jobs(connection, [job_body(questions=3, policy=IMPATIENT)])
