@@ -109,8 +109,8 @@ class BatchRun:
         return round((time.monotonic() + self._offset) * 1_000_000)
 
     def next_untried(self) -> int | None:
-        """Take the next untried cell; None if there is none, or the batch's quantum is over."""
-        if not self.untried or (self.makes_calls and self.quantum.is_over):
+        """Take the next untried cell for a call; None if there is none, or the batch's quantum is over."""
+        if not self.untried or self.quantum.is_over:
             return None
         self.quantum.begin()
         return self.untried.popleft()
@@ -125,11 +125,12 @@ class BatchRun:
 
     async def answer_all(self, report: BatchReport) -> None:
         """Answer all untried cells without calls; they all have the same start."""
-        started_us = self.clock_us()
+        provider, started_us = self._answering, self.clock_us()
         outcomes = []
-        while (index := self.next_untried()) is not None:
-            outcomes.append((index, await self._answering.answer(_call_of(self, index))))
-        tried = Try(started_us, self.clock_us(), self._answering.name)
+        while self.untried:
+            index = self.untried.popleft()
+            outcomes.append((index, await provider.answer(_call_of(self, index))))
+        tried = Try(started_us, self.clock_us(), provider.name)
         for index, outcome in outcomes:
             self.add(report, index, outcome, tried)
 
