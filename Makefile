@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV ?= uv
 ARGS ?=
 CASES ?=
-PROCESSES ?= 2
+PROCESSES ?= 3
 SERVER ?= transformers
 PY := .venv/bin/python
 PIP := -m pip --disable-pip-version-check --quiet install --root-user-action=ignore
@@ -23,7 +23,7 @@ help: ## show this list
 run: .venv/run.stamp ## run everything here: engines, API and worker (BREAKWATER_PORT, BREAKWATER_WORKERS …)
 	@$(PY) -m cli run
 
-test: .venv/dev.stamp ## run the tests, two at a time (ARGS="tests/db -k fence -x", PROCESSES=0 for one by one in front of you)
+test: .venv/dev.stamp ## run the tests, three at a time (ARGS="tests/db -k fence -x", PROCESSES=0 for one by one in front of you)
 	@$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-properties: .venv/dev.stamp ## run the property tests on examples that nobody saw yet
