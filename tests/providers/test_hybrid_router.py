@@ -94,11 +94,21 @@ def _failure(code, text="Nothing free.", **members):
     return {"success": False, "response": None, "error": text, "error_code": code, **members}
 
 
-@pytest.mark.parametrize("code", [None, "NO_PROVIDER", "TIMEOUT", "provider_error", "INVALID_RESPONSE", "HTTP_502"])
-def test_a_failure_behind_the_router_may_pass(code):
+@pytest.mark.parametrize(
+    ("code", "end"),
+    [
+        (None, End.ANSWERED),
+        ("NO_PROVIDER", End.ANSWERED),
+        ("TIMEOUT", End.AMBIGUOUS),
+        ("provider_error", End.ANSWERED),
+        ("INVALID_RESPONSE", End.ANSWERED),
+        ("HTTP_502", End.AMBIGUOUS),
+    ],
+)
+def test_a_failure_behind_the_router_may_pass(code, end):
     outcome = read(hybrid_router, _failure(code, provider_used="gpu-2"))
     assert isinstance(outcome, Failed)
-    assert (outcome.code, outcome.retryable, outcome.end) == ("provider_error", True, End.ANSWERED)
+    assert (outcome.code, outcome.retryable, outcome.end) == ("provider_error", True, end)
     assert (outcome.trips_breaker, outcome.provider_used) == (False, "gpu-2")
     assert "Nothing free." in outcome.detail
     assert (code or "") in outcome.detail

@@ -1,6 +1,7 @@
 """What an answer that isn't a success means: asked again or not, with which key, and behind which circuit breaker."""
 
 import gzip
+import json
 
 import pytest
 from pydantic import SecretStr
@@ -14,6 +15,9 @@ KEY = "sk-geheim-1234567890"
 
 
 OPEN, CLOSED = False, True
+PERHAPS_DONE = {408, 409, 499, 502, 504, 520, 522, 524, 598}
+"""The provider may have done the work, or be doing it: a proxy answers that it got no answer."""
+ENVOY = "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: {}"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,11 @@ OPEN, CLOSED = False, True
         (524, {}, ("provider_error", OPEN, None)),
         (408, {}, ("provider_error", OPEN, None)),
         (425, {}, ("provider_error", OPEN, None)),
+        (499, {}, ("provider_error", OPEN, None)),
+        (521, {}, ("provider_error", OPEN, None)),
+        (522, {}, ("provider_error", OPEN, None)),
+        (524, {"Retry-After": "2"}, ("provider_unavailable", CLOSED, 2)),
+        (598, {}, ("provider_error", OPEN, None)),
         (409, {}, ("call_in_flight", OPEN, None)),
         (409, {"Retry-After": "2"}, ("call_in_flight", OPEN, 2)),
         (400, {}, ("provider_refused", OPEN, None)),
@@ -58,12 +67,43 @@ async def test_the_http_status_decides_how_a_refusal_is_classified(provider, cha
         code,
         f"HTTP {status} (some_code): Some reason.",
         retryable=code not in {"provider_refused", "provider_redirects"},
-        end=End.AMBIGUOUS if code == "call_in_flight" else End.ANSWERED,
+        end=End.AMBIGUOUS if status in PERHAPS_DONE else End.ANSWERED,
         trips_breaker=trips_breaker,
         may_be_own=status == 503 and not headers,
         retry_after_seconds=seconds,
     )
     assert len(provider.calls) == 1  # a redirect isn't followed, and nothing is repeated behind our back
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "end"),
+    [
+        (200, {"code": 504, "message": "The provider took too long."}, End.AMBIGUOUS),
+        (200, {"type": "timeout", "message": "Request timed out."}, End.AMBIGUOUS),
+        (200, {"status": "DEADLINE_EXCEEDED", "message": "Deadline expired."}, End.AMBIGUOUS),
+        (200, {"code": 502, "message": "Provider returned error"}, End.AMBIGUOUS),
+        (200, {"code": 500, "message": "Internal error"}, End.ANSWERED),
+        (500, {"code": 504, "message": "Upstream"}, End.AMBIGUOUS),
+        (500, {"type": "APITimeoutError", "message": "litellm.Timeout"}, End.AMBIGUOUS),
+        (503, {"code": "deadline_exceeded", "message": "Gone."}, End.AMBIGUOUS),
+        (503, {"message": ENVOY.format("connection termination")}, End.AMBIGUOUS),
+        (503, {"message": ENVOY.format("remote reset")}, End.AMBIGUOUS),
+        (503, {"message": "upstream connect error or disconnect/reset before headers"}, End.AMBIGUOUS),
+        (503, {"message": ENVOY.format("connection failure")}, End.ANSWERED),
+        (503, {"message": ENVOY.format("remote connection failure, transport failure reason: 111")}, End.ANSWERED),
+        (503, {"message": ENVOY.format("overflow")}, End.ANSWERED),
+        (503, {"message": "Service temporarily unavailable."}, End.ANSWERED),
+        (502, {"message": "no healthy upstream"}, End.ANSWERED),
+        (502, {"message": "no live upstreams while connecting to upstream"}, End.ANSWERED),
+        (504, {"code": "rate_limit_exceeded", "message": "Slow down."}, End.ANSWERED),
+        (502, {"type": "overloaded_error", "message": "Overloaded"}, End.ANSWERED),
+    ],
+)
+async def test_an_end_is_ambiguous_if_a_proxy_may_have_lost_the_answer(provider, chat, status, error, end):
+    provider.behave = body(json.dumps({"error": error}).encode(), status=status)
+    outcome = await chat.answer(call())
+    assert isinstance(outcome, Failed)
+    assert (outcome.retryable, outcome.end) == (True, end)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,9 @@ CASES = {
         (0, 0, 1),
         ("connection_reset", "provider_unavailable"),
     ),
+    "a proxy that waited too long": Case(
+        in_turn(refuse(504), answer()), "completed", 2, None, SAME, ("provider_error",)
+    ),
     "400": Case(refuse(400, "bad", "No such model."), "failed", 1, "provider_refused", (0,)),
     "401": Case(refuse(401), "failed", 1, "provider_refused", (0,)),
     "broken JSON": Case(answer_body(b'{"choices": ['), "failed", 1, "bad_answer", (0,)),
@@ -235,14 +238,19 @@ async def test_an_ambiguous_end_is_not_called_again_at_most_once(
     fleet: Fleet, connection, provider: ProviderServer
 ) -> None:
     provider.behave = by_model(
-        {"model-0": reset(), "model-1": held(answer()), "model-2": in_turn(refuse(500), answer())}
+        {
+            "model-0": reset(),
+            "model-1": held(answer()),
+            "model-2": in_turn(refuse(500), answer()),
+            "model-4": in_turn(refuse(504), answer()),
+        }
     )
     config = fleet.folder / "breakwater.toml"
     config.write_text(provider.config())
     fleet.start(CONFIG=config)
     await publish_envelopes(
         fleet.redis_url,
-        await store_jobs(connection, [job_body(models=4, policy={**SHORT_CALLS, "delivery": "at_most_once"})]),
+        await store_jobs(connection, [job_body(models=5, policy={**SHORT_CALLS, "delivery": "at_most_once"})]),
     )
     await all_ended(connection)
     rows = await connection.fetch("SELECT model_no, status, attempts, error_code FROM executions ORDER BY model_no")
@@ -251,10 +259,11 @@ async def test_an_ambiguous_end_is_not_called_again_at_most_once(
         (1, "unknown", 1, "timeout"),
         (2, "completed", 2, None),
         (3, "completed", 1, None),
+        (4, "unknown", 1, "provider_error"),
     ]
     asked = provider.counts()
-    assert {model: times for (model, _), times in asked.items()} == {f"model-{n}": 1 + (n == 2) for n in range(4)}
-    assert await counter_total(connection, "breakwater_executions", status="unknown") == 2
+    assert {model: times for (model, _), times in asked.items()} == {f"model-{n}": 1 + (n == 2) for n in range(5)}
+    assert await counter_total(connection, "breakwater_executions", status="unknown") == 3
     await assert_audit(connection)
 
 

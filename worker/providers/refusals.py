@@ -49,10 +49,23 @@ _TOO_LARGE_WORDS = re.compile(r"^\W*request too large\b|\btokens must be reduced
 
 _OVERLOADED = 529
 _CAPACITY_EXCEEDED = 498
-_REPEATABLE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
+_CLIENT_CLOSED = 499
+_REPEATABLE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, _CLIENT_CLOSED)
 _SERVER_ERRORS = 500
 _PROXY_ERRORS = frozenset({502, 504, *range(520, 528), 530})
 """The statuses of a proxy or CDN in place of the server behind it."""
+_LOST_ANSWERS = frozenset({408, 499, 502, 504, 520, 522, 524, 527, 598, 599})
+"""The statuses of a proxy that may have passed the call on, and got no usable answer: the provider may have worked.
+
+RFC 9110 (15.6.3, 15.6.5) for 502 and 504; nginx for 499; Cloudflare for 520 to 527, of which the others say that there
+was no connection; proxies of models answer 408 for a call that took too long.
+"""
+_NOT_PASSED_ON = re.compile(r"\bno (healthy|live) upstreams?\b", re.IGNORECASE)
+_LOST_ANSWER_WORDS = re.compile(
+    r"\breset before headers\b(?!.{0,60}\breset reason: (remote |local )?(connection (failure|timeout)|overflow)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Envoy's words, which it answers with 503, unless the reason is that there was no connection."""
 
 
 class _Meaning(NamedTuple):
@@ -60,6 +73,7 @@ class _Meaning(NamedTuple):
     is_retryable: bool
     trips_breaker: bool = False
     may_be_own: bool = False
+    end: End = End.ANSWERED
 
 
 def failure_of(answer: Answer) -> Failed:
@@ -94,7 +108,7 @@ def failed(status: int, error: ErrorReport, said: str, *, retry_after: float | N
         meaning.code,
         _detail(said, error),
         retryable=meaning.is_retryable,
-        end=End.AMBIGUOUS if status == HTTPStatus.CONFLICT else End.ANSWERED,
+        end=meaning.end,
         trips_breaker=meaning.trips_breaker,
         may_be_own=meaning.may_be_own,
         retry_after_seconds=seconds if meaning.is_retryable else None,
@@ -111,7 +125,7 @@ def _classify(status: int, error: ErrorReport, *, says_when: bool) -> _Meaning:
         return _Meaning("billing_limit", is_retryable=True, trips_breaker=True)
     if _is_too_large(status, error):
         return _Meaning("provider_refused", is_retryable=False)
-    return _closed(status, error, says_when=says_when) or _of_one_call(status)
+    return _closed(status, error, says_when=says_when) or _of_one_call(status, error)
 
 
 def _closed(status: int, error: ErrorReport, *, says_when: bool) -> _Meaning | None:
@@ -120,25 +134,33 @@ def _closed(status: int, error: ErrorReport, *, says_when: bool) -> _Meaning | N
         return _Meaning("rate_limited", is_retryable=True, trips_breaker=True)
     if status in (_OVERLOADED, _CAPACITY_EXCEEDED) or _has_code(error, _OVERLOAD_CODE):
         return _Meaning("provider_unavailable", is_retryable=True, trips_breaker=True)
-    is_server_error = status >= _SERVER_ERRORS
+    is_server_error, end = status >= _SERVER_ERRORS, _end(status, error)
     has_words = is_server_error and bool(_OVERLOAD_WORDS.search(error.text))
     if status == HTTPStatus.SERVICE_UNAVAILABLE or _has_code(error, _UNAVAILABLE_CODE) or has_words:
-        return _Meaning("provider_unavailable", is_retryable=True, trips_breaker=True, may_be_own=not says_when)
+        return _Meaning(
+            "provider_unavailable", is_retryable=True, trips_breaker=True, may_be_own=not says_when, end=end
+        )
     if status in _PROXY_ERRORS and says_when:
-        return _Meaning("provider_unavailable", is_retryable=True, trips_breaker=True)
+        return _Meaning("provider_unavailable", is_retryable=True, trips_breaker=True, end=end)
     return None
 
 
-def _of_one_call(status: int) -> _Meaning:
+def _of_one_call(status: int, error: ErrorReport) -> _Meaning:
     match status:
         case HTTPStatus.CONFLICT:
-            return _Meaning("call_in_flight", is_retryable=True)
+            return _Meaning("call_in_flight", is_retryable=True, end=End.AMBIGUOUS)
         case _ if status >= _SERVER_ERRORS or status in _REPEATABLE:
-            return _Meaning("provider_error", is_retryable=True)
+            return _Meaning("provider_error", is_retryable=True, end=_end(status, error))
         case _ if status in range(300, 400):
             return _Meaning("provider_redirects", is_retryable=False)
         case _:
             return _Meaning("provider_refused", is_retryable=False)
+
+
+def _end(status: int, error: ErrorReport) -> End:
+    """Say whether the provider answered, or a proxy in front of it that may have lost the answer."""
+    is_lost = {status, status_of(error)} & _LOST_ANSWERS or _LOST_ANSWER_WORDS.search(error.text)
+    return End.AMBIGUOUS if is_lost and not _NOT_PASSED_ON.search(error.text) else End.ANSWERED
 
 
 def _is_billing(status: int, error: ErrorReport) -> bool:
