@@ -1,6 +1,9 @@
 """Retrying: an error that passes delays a step, everything else ends it, and so does a cancellation."""
 
 import asyncio
+import gc
+import sys
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -112,3 +115,28 @@ async def test_a_try_that_would_begin_after_the_limit_is_not_made() -> None:
     with pytest.raises(OSError, match="second") as raised:
         await retry_within(step, on=(OSError,), seconds=60, wait_seconds=lambda tries, _: tries * 3600)
     assert raised.value is second
+
+
+class Rows:
+    """Something large that the caller's functions hold."""
+
+
+@pytest.mark.parametrize("failures", [0, 2])
+async def test_what_its_functions_hold_is_freed_without_a_collection(failures: int) -> None:
+    """Of an import it is 50 MB of rows, and a collection may be a minute away."""
+
+    async def retry_for_ever() -> "weakref.ref[Rows]":
+        rows, step = Rows(), failing(*[ConnectionError()] * failures)
+        await retry(step, on=(OSError,), delay_seconds=0, log_delay=lambda _: sys.stdout.write(str(rows)))
+        return weakref.ref(rows)
+
+    async def retry_for_a_minute() -> "weakref.ref[Rows]":
+        rows, step = Rows(), failing(*[ConnectionError()] * failures)
+        await retry_within(step, on=(OSError,), seconds=60, wait_seconds=lambda *_: 0 if rows else 1)
+        return weakref.ref(rows)
+
+    gc.disable()
+    try:
+        assert [(await run())() for run in (retry_for_ever, retry_for_a_minute)] == [None, None]
+    finally:
+        gc.enable()
