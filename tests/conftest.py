@@ -25,12 +25,13 @@ structlog.configure(
 
 pytest.register_assert_rewrite("tests.support")
 pytest_plugins = [
-    "tests.support.alone",
+    "tests.support.groups",
     "tests.support.connections",
     "tests.support.controls",
     "tests.support.cut_answers",
     "tests.support.engines",
     "tests.support.erp_source",
+    "tests.support.gateway",
     "tests.support.mariadb",
     "tests.support.provider_server",
     "tests.support.repeated_ids",
@@ -53,11 +54,15 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 SLOW_FOLDERS = ("launcher", "upgrades", "corpus", "incidents", "faults", "worker", "sources", "cli", "deploy", "docs")
-"""Their files go first, so that no process is left with a slow one at the end; before them those that run alone."""
+"""Their files go first, so that no process is left with a slow one at the end; before them those that run apart."""
+APART = ("quiet", "alone")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     order = {folder: place for place, folder in enumerate(SLOW_FOLDERS)}
-    items.sort(
-        key=lambda item: -1 if item.get_closest_marker("alone") else order.get(item.path.parent.name, len(order))
-    )
+
+    def place(item: pytest.Item) -> int:
+        marked = [number for number, mark in enumerate(APART) if item.get_closest_marker(mark)]
+        return marked[0] - len(APART) if marked else order.get(item.path.parent.name, len(order))
+
+    items.sort(key=place)

@@ -15,8 +15,6 @@ import pytest
 from tests.support.cpu_waits import clock_of
 from tests.support.service import Client, Process
 
-pytestmark = pytest.mark.alone
-
 JSON = "application/json"
 AS_JSON = MappingProxyType({"Content-Type": JSON})
 PROBLEM = "application/problem+json"

@@ -55,7 +55,7 @@ async def test_an_unreadable_record_type_is_reported_and_the_others_are_counted(
     assert (customer["rows"], customer["error"]["code"]) == (None, "unknown_column")
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 async def test_a_count_that_takes_long_is_null_after_five_seconds_and_leaves_nothing_behind(client, rows) -> None:
     await rows.execute("CREATE TABLE held (id int PRIMARY KEY)")
     body = import_body(csv_type("order"), table_type("held"))

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+import pytest
+
 
 class Gateway:
     """Passes bytes to a PostgreSQL server while it is open; shut, it ends every connection at once.
@@ -107,3 +109,10 @@ async def gateway_to(database_url: str) -> AsyncIterator[Gateway]:
     finally:
         gateway.shut()
         server.close()
+
+
+@pytest.fixture
+async def gateway(database_url: str) -> AsyncIterator[Gateway]:
+    """A gateway to the test's own database."""
+    async with gateway_to(database_url) as gateway:
+        yield gateway

@@ -155,10 +155,13 @@ def test_of_a_stream_its_events_are_kept(recorded: Mapping[str, Any]) -> None:
     assert [event["choices"][0]["delta"]["content"] for event in events[:-1]] == ["", "Par", "is."]
 
 
-def test_an_answer_that_ended_early_is_asked_for_under_the_same_key(recorded: Mapping[str, Any]) -> None:
+def test_an_answer_that_was_lost_or_ended_early_is_asked_for_under_the_same_key(recorded: Mapping[str, Any]) -> None:
     asked_again = {name: recorded[name]["cell"]["key_no"] for name, row in ROWS.items() if row.becomes == "asked again"}
     assert {name for name, key_no in asked_again.items() if key_no == 0} == {
         "stream-ends-early",
         "ends-early",
         "chunks-end-early",
+        "litellm-timeout",
+        "openrouter-choice-error",
+        "router-broken",
     }

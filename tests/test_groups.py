@@ -1,4 +1,4 @@
-"""A test that is marked `alone` runs while no other does, in whichever process."""
+"""A test marked `alone` runs while no other does, in whichever process; one marked `quiet` beside its like only."""
 
 import os
 import subprocess
@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-MARKS = {"first": "", "second": "", "third": "@pytest.mark.alone"}
+MARKS = {
+    "first": "",
+    "second": "",
+    "third": "@pytest.mark.alone",
+    "fourth": "@pytest.mark.quiet",
+    "fifth": "@pytest.mark.quiet",
+}
 TESTS = """
 import time
 import pytest
@@ -26,19 +32,19 @@ def test_this(number):
 """
 
 
-def test_a_test_that_is_marked_alone_runs_while_no_other_does(tmp_path: Path) -> None:
+def test_tests_of_different_groups_never_run_side_by_side(tmp_path: Path) -> None:
     for name, mark in MARKS.items():
         (tmp_path / f"test_{name}.py").write_text(TESTS.replace("NAME", name).replace("MARK", mark))
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = alone")
-    plugins = ["-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "tests.support.alone"]
-    options = [*plugins, "--numprocesses", "3", "--dist", "loadfile"]
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    alone\n    quiet")
+    plugins = ["-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "tests.support.groups"]
+    options = [*plugins, "--numprocesses", "5", "--dist", "loadfile"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, "-m", "pytest", *options]
     run = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert run.returncode == pytest.ExitCode.OK, run.stdout
-    assert "60 passed" in run.stdout
+    assert "100 passed" in run.stdout
     running: list[str] = []
     together = set()
     for line in sorted((tmp_path / "notes").read_text().splitlines(), key=lambda line: float(line.split()[0])):
@@ -46,3 +52,6 @@ def test_a_test_that_is_marked_alone_runs_while_no_other_does(tmp_path: Path) ->
         running.append(name) if what == "begins" else running.remove(name)
         together.add(frozenset(running))
     assert [names for names in together if "third" in names] == [{"third"}]
+    assert frozenset({"first", "second"}) in together
+    assert frozenset({"fourth", "fifth"}) in together
+    assert not [names for names in together if names & {"first", "second"} and names & {"fourth", "fifth"}]
