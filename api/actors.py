@@ -1,14 +1,15 @@
 """The actor and the reason of an action: both are recorded with it."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api.bodies import read_optional_json
+from api.callers import caller_of
 from api.filters import refuse_nul
 from api.idempotent_actions import Action
+from api.validating import described_body, validated
 from db.controls import Actor
 
 MAX_REASON = 500
@@ -27,18 +28,14 @@ class Because(BaseModel):
 Asked = TypeVar("Asked", bound=BaseModel)
 
 
-def body_of(kind: type[Because], examples: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
-    """Return how OpenAPI describes the body of an action."""
-    content = {"application/json": {"schema": kind.model_json_schema(), "examples": examples}}
-    return {"requestBody": {"required": required, "content": content}}
-
-
-BECAUSE = body_of(Because, {"because": {"value": {"reason": "Its provider has an outage."}}})
+BECAUSE = described_body(Because, {"because": {"value": {"reason": "Its provider has an outage."}}}, required=False)
 """How OpenAPI describes the optional body of an action that takes nothing but a reason."""
 
 
 def actor_name(request: Request) -> str:
-    """Return the name that an action is recorded under: the address it came from, while there is no authentication."""
+    """Return the name that an action is recorded under: its API key, or the address it came from if it has none."""
+    if (key_id := caller_of(request).key_id) is not None:
+        return f"key:{key_id}"
     return f"api:{request.client.host if request.client else 'unknown'}"
 
 
@@ -54,8 +51,4 @@ async def read_because(request: Request) -> Because:
 
 async def read_action_body(request: Request, kind: type[Asked]) -> Asked:
     """Return the optional body, read as `kind`; without a body, its defaults. Raises as `read_because`."""
-    body = await read_optional_json(request)
-    try:
-        return kind.model_validate(body)
-    except ValidationError as error:
-        raise RequestValidationError([{**found, "loc": ("body", *found["loc"])} for found in error.errors()]) from None
+    return validated(kind, await read_optional_json(request))

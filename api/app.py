@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI
 
 from api import downloads, errors, import_kind, inference_kind
+from api.authentication import Authenticator
 from api.describing import describe
 from api.event_feed import EventSignal
 from api.fleet import FleetView
@@ -28,6 +29,7 @@ from api.routes import (
     executions,
     job_actions,
     jobs,
+    keys,
     metrics,
     operations,
     pages,
@@ -38,6 +40,7 @@ from api.routes import (
     records,
     regions,
     rejects,
+    tenants,
     waves,
 )
 from api.services import Services
@@ -46,7 +49,7 @@ from configuration.in_force import InForce, InForceReader
 from db.engine import Engine, create_engine
 from runtime.databases import Reminder
 from runtime.errors import StartError
-from runtime.settings import Settings, load_settings
+from runtime.settings import Auth, Settings, load_settings
 from runtime.tasks import end_tasks
 from sources.configured import ConfiguredSources
 from submissions.announcing import Announcer
@@ -75,6 +78,8 @@ ROUTES = (
     queue,
     records,
     rejects,
+    tenants,
+    keys,
     probes,
     metrics,
     pages,
@@ -148,6 +153,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
         yield Services(
             settings=settings,
             engine=engine,
+            authenticator=Authenticator(engine) if settings.auth is Auth.KEYS else None,
             redis=redis,
             registration=registration,
             worker_no=registration.worker_no,
@@ -198,6 +204,7 @@ def _background_services(services: Services) -> Sequence[Callable[[], Awaitable[
         services.pauses.run,
         services.pauses.listen,
         services.event_signal.listen,
+        *(() if services.authenticator is None else (services.authenticator.run,)),
     )
 
 

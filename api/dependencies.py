@@ -7,13 +7,13 @@ from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
 
 from api.bodies import read_idempotency_key
+from api.callers import caller_of
 from api.idempotent_actions import Action
 from api.kinds import Kinds
 from api.request_ids import request_id_of
 from api.services import Services
 from broker.envelopes import Client
 from db.engine import Engine
-from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import ParameterError, ParametersRejected
 from domain.notes import MAX_ERRORS, cut
 from domain.registry import Registry
@@ -55,9 +55,9 @@ async def _kinds(services: ServicesDep) -> Kinds:
     return services.kinds
 
 
-async def tenant_of_request() -> int:
-    """Return the tenant of the request: the default one, while there are no API keys."""
-    return DEFAULT_TENANT_NO
+async def tenant_of_request(request: Request) -> int:
+    """Return the tenant of the request's caller, which `api.access.requires` has found."""
+    return caller_of(request).tenant_no
 
 
 Tenant = Annotated[int, Depends(tenant_of_request)]

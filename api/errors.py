@@ -32,12 +32,15 @@ from domain.errors import (
     KeyInFlight,
     KeyReused,
     KindNotServed,
+    NameTaken,
     NotFound,
     Overloaded,
     ParameterError,
     ParametersRejected,
+    ScopeMissing,
     SpecRejected,
     SubmissionInFlight,
+    Unauthenticated,
     shared_code,
 )
 from domain.notes import cut
@@ -78,9 +81,12 @@ RESPONSES: Mapping[type[BreakwaterError], StatusAndTitle] = {
     KindNotServed: StatusAndTitle(409, "This process doesn't know the job's kind"),
     ImportSuperseded: StatusAndTitle(409, "A newer import completed"),
     DatasetChanging: StatusAndTitle(409, "Another import loads the same record type"),
+    NameTaken: StatusAndTitle(409, "The name is taken"),
     ExecutionNotUnknown: StatusAndTitle(409, "There is nothing to resolve"),
     Conflict: StatusAndTitle(409, "This contradicts what is stored"),
     KeyReused: StatusAndTitle(422, "The Idempotency-Key came with another request"),
+    Unauthenticated: StatusAndTitle(401, "There is no valid API key"),
+    ScopeMissing: StatusAndTitle(403, "The API key may not do this"),
     NotFound: StatusAndTitle(404, "There is no such thing"),
     Overloaded: StatusAndTitle(503, "Come back later"),
     BreakwaterError: StatusAndTitle(400, "The request can't be taken"),
@@ -130,7 +136,7 @@ async def _answer_domain_error(request: Request, error: Exception) -> Response:
         code=error.code,
         errors=[reason.to_json() for reason in reasons],
         members=error.members,
-        headers=_retry_after(error),
+        headers=_headers(error),
     )
 
 
@@ -140,8 +146,10 @@ def _answer_of(error: BreakwaterError) -> StatusAndTitle:
     return next(RESPONSES[kind] for kind in type(error).__mro__ if kind in RESPONSES)
 
 
-def _retry_after(error: BreakwaterError) -> dict[str, str]:
+def _headers(error: BreakwaterError) -> dict[str, str]:
     match error:
+        case Unauthenticated():
+            return {"WWW-Authenticate": "Bearer"}
         case Overloaded():
             return {"Retry-After": str(error.retry_after_seconds)}
         case KeyInFlight() | SubmissionInFlight():

@@ -38,10 +38,11 @@ log = structlog.stdlib.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to an action."""
+    """The answer to an action; `kept` is the body of repeated answers, if it is another."""
 
     status_code: int
     body: BaseModel
+    kept: BaseModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class Action:
             await counters.add(connection, worker_no, counted(effect))
             reply = answer(effect)
             text = reply.body.model_dump_json(by_alias=True)
-            await self._keep(connection, ActionResponse(self.name, hashed, reply.status_code, None), text)
+            kept = text if reply.kept is None else reply.kept.model_dump_json(by_alias=True)
+            await self._keep(connection, ActionResponse(self.name, hashed, reply.status_code, None), kept)
             return ActionResult(_response(reply.status_code, text), effect)
 
         while True:

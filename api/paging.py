@@ -42,6 +42,8 @@ OPERATIONS = ListKind("operations", (MAX_BIGINT,))
 REGIONS = ListKind("regions", (MAX_INT,))
 PROVIDERS = ListKind("providers", (MAX_INT,))
 QUESTIONS = ListKind("questions", (MAX_INT,))
+TENANTS = ListKind("tenants", (MAX_INT,))
+KEYS = ListKind("keys", (MAX_BIGINT,))
 
 
 class PageParameters(NoParameters):

@@ -120,6 +120,9 @@ def _mend(schema: dict[str, Any]) -> None:
         if "post" in path:
             _describe_key(path["post"])
         for operation in path.values():
+            if "security" in operation:
+                for status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                    operation["responses"].setdefault(str(status.value), {"description": status.phrase})
             is_list = any(parameter["name"] == "cursor" for parameter in operation.get("parameters", []))
             for status, answer in operation.get("responses", {}).items():
                 if status >= "400":

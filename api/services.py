@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from api.authentication import Authenticator
 from api.downloads import Downloads
 from api.event_feed import EventSignal
 from api.fleet import FleetView
@@ -22,12 +23,13 @@ from submissions.service import Submissions
 class Services:
     """The stores and the objects that use them.
 
-    `worker_no` gives the process's number in the register, `action_permits` bound the actions that wait for locks.
-    `previews` count for dry runs, by kind.
+    `authenticator` is None while authentication is off. `worker_no` gives the process's number in the register,
+    `action_permits` bound the actions that wait for locks. `previews` count for dry runs, by kind.
     """
 
     settings: Settings
     engine: Engine
+    authenticator: Authenticator | None
     redis: Client
     registration: Registration
     worker_no: Callable[[], Awaitable[int]]

@@ -1,29 +1,24 @@
 """Applying, showing and comparing configurations in the database of the settings, for `config`."""
 
 import asyncio
-import getpass
-import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from broker import envelopes, notices
 from broker.envelopes import BrokerError
 from broker.notices import Notice
+from cli.database import actor, run_on, transact
 from cli.inspection import tables
 from cli.service import settings_of
 from configuration import applying
 from configuration.agreement import refuse_simulating
 from configuration.applying import Applied, Change, compare
 from configuration.content import Content, read_configuration
-from db.engine import REJECTED, UNAVAILABLE, Connection, Engine, create_engine, in_transaction
 from runtime.config_file import ConfigFile, read_config_file
 from runtime.errors import StartError
-from runtime.settings import Settings, redacted
-
-Result = TypeVar("Result")
+from runtime.settings import Settings
 
 NOTICE_SECONDS = 2.0
 
@@ -40,26 +35,26 @@ def apply_now(content: Content, *, moves_jobs: bool) -> Iterator[str]:
     settings = settings_of("config")
     if settings.simulate and not content.is_simulated:
         raise StartError("BREAKWATER_SIMULATE is true: unset it, or give --simulate.")
-    applied = _transact(settings, lambda c: applying.apply(c, content, by=_actor()))
+    applied = transact(settings, lambda c: applying.apply(c, content, by=actor()))
     if applied.is_new or applied.adopted:
         asyncio.run(_notify(settings))
     if moves_jobs:
         notify = partial(_notify, settings)
-        applied = _run(settings, partial(applying.move_jobs, applied=applied, by=_actor(), on_moved=notify))
+        applied = run_on(settings, partial(applying.move_jobs, applied=applied, by=actor(), on_moved=notify))
     return _describe(applied)
 
 
 def apply_first(content: Content) -> Iterator[str]:
     """Commit this content if none is committed; say which configuration is in force."""
     settings = settings_of("config")
-    found = _transact(settings, lambda c: applying.apply_first(c, content, by=_actor()))
+    found = transact(settings, lambda c: applying.apply_first(c, content, by=actor()))
     refuse_simulating(settings, found)
     yield f"Configuration {found.number} is in force{', simulated' if found.content.is_simulated else ''}."
 
 
 def show() -> Iterator[str]:
     """Return the configuration in force with its number, and when and by whom it was applied."""
-    found = _transact(settings_of("config"), read_configuration)
+    found = transact(settings_of("config"), read_configuration)
     if found is None:
         raise StartError("No configuration is committed: `breakwater config apply FILE` commits one.")
     yield f"# configuration {found.number}, applied {found.applied_at.isoformat()} by {found.applied_by}"
@@ -70,35 +65,9 @@ def show() -> Iterator[str]:
 
 def changes(content: Content) -> list[str]:
     """Return the changes that this content would make, line by line."""
-    found = _transact(settings_of("config"), read_configuration)
+    found = transact(settings_of("config"), read_configuration)
     change = compare(found, content)
     return [] if change.is_none else list(_changes(change)) or ["It would be the first one."]
-
-
-def _transact(settings: Settings, unit: Callable[[Connection], Awaitable[Result]]) -> Result:
-    """Run a transaction; raises as `_run`."""
-    return _run(settings, lambda engine: in_transaction(engine, unit))
-
-
-def _run(settings: Settings, work: Callable[[Engine], Awaitable[Result]]) -> Result:
-    """Work on the database; raises StartError where it can't be reached or isn't migrated."""
-    url = settings.database_url or ""
-
-    async def run() -> Result:
-        engine = create_engine(url, size=1, name="breakwater-config")
-        try:
-            return await work(engine)
-        finally:
-            await engine.dispose()
-
-    try:
-        return asyncio.run(run())
-    except (*UNAVAILABLE, *REJECTED) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StartError(
-            f"The database at {redacted(url)} can't be asked ({reason}): look at BREAKWATER_DATABASE_URL, "
-            "and run `breakwater migrate` first."
-        ) from error
 
 
 async def _notify(settings: Settings) -> None:
@@ -137,12 +106,3 @@ def _changes(change: Change) -> Iterator[str]:
             yield f"{sign} {key}"
     for place in change.settings:
         yield f"  {place}"
-
-
-def _actor() -> str:
-    """Return the actor: the account and the machine."""
-    try:
-        account = getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, as in a container
-        account = "somebody"
-    return f"{account} on {socket.gethostname()}"

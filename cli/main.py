@@ -6,6 +6,7 @@ import typer
 
 from cli.configuration import config
 from cli.contract import openapi
+from cli.keys import keys, tenants
 from cli.service import api, migrate, run, worker
 from runtime.errors import StartError
 
@@ -19,6 +20,8 @@ app = typer.Typer(
 for command in (run, api, worker, migrate, openapi):
     app.command()(command)
 app.add_typer(config, name="config")
+app.add_typer(tenants, name="tenants")
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import typer
 from cli.loading import loading
 from launcher import supervisor
 from launcher.accounts import account_for_engines
-from launcher.address import refuse_taken_port
+from launcher.address import refuse_taken_port, refuse_unsafe_address
 from launcher.folder import choose_folder, read_connections
 from runtime.databases import Reminder, unusable
 from runtime.errors import StartError
@@ -36,6 +36,7 @@ def api() -> None:
         from configuration.agreement import check_at_start
 
     settings = settings_of("api")
+    refuse_unsafe_address(settings)
     refuse_taken_port(settings)
     _look_at_database(settings)
     check_at_start(settings)

@@ -11,9 +11,12 @@ BreakwaterError
 │   ├── JobCancelled          nothing of a cancelled job runs again
 │   ├── ImportSuperseded      a newer import of the same record type completed
 │   ├── DatasetChanging       another import loads the same record type now
+│   ├── NameTaken             there is a tenant with this name
 │   └── ExecutionNotUnknown   only an execution with an ambiguous end can be resolved, and only once
 ├── KeyReused             the Idempotency-Key came with another body before
 ├── NotFound              no such thing for this tenant
+├── Unauthenticated       the request has no valid API key
+├── ScopeMissing          its key may not do this
 └── Overloaded            the backlog is full, or a store is unavailable: come back later
 """
 
@@ -158,10 +161,28 @@ class ExecutionNotUnknown(Conflict):
     code = "execution_not_unknown"
 
 
+class NameTaken(Conflict):
+    """There is a tenant with this name."""
+
+    code = "name_taken"
+
+
 class KeyReused(BreakwaterError):
     """This Idempotency-Key came with another body before; take a new key for a new request."""
 
     code = "idempotency_key_reused"
+
+
+class Unauthenticated(BreakwaterError):
+    """The request has no API key, or one that isn't valid."""
+
+    code = "unauthenticated"
+
+
+class ScopeMissing(BreakwaterError):
+    """The request's key hasn't the scope that the route needs; the member `scope` names it."""
+
+    code = "scope_missing"
 
 
 class NotFound(BreakwaterError):

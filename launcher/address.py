@@ -2,10 +2,11 @@
 
 import http.client
 import socket
+from ipaddress import ip_address
 
 from launcher.errors import PortTakenError
 from runtime.errors import SettingError
-from runtime.settings import Settings
+from runtime.settings import Auth, Settings
 
 _LOOPBACK_BY_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (read, not bound)
 
@@ -29,6 +30,16 @@ def is_ready(settings: Settings) -> bool:
         connection.close()
 
 
+def refuse_unsafe_address(settings: Settings) -> None:
+    """Raise SettingError if anybody on the network could use the API without a key."""
+    if settings.auth is Auth.KEYS or settings.insecure or _is_loopback(settings.host):
+        return
+    raise SettingError(
+        f"BREAKWATER_HOST is {settings.host}, where others on the network reach the API, and BREAKWATER_AUTH is off: "
+        "set BREAKWATER_AUTH=keys, or BREAKWATER_INSECURE=true if something in front of it lets nobody else in."
+    )
+
+
 def refuse_taken_port(settings: Settings) -> None:
     """Raise PortTakenError if another program listens on the API's address."""
     try:
@@ -46,6 +57,13 @@ def refuse_taken_port(settings: Settings) -> None:
                 f"Port {settings.port} on {settings.host} can't be used ({error.strerror}): "
                 "stop what listens there, or set BREAKWATER_PORT."
             ) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
 
 
 def _address(settings: Settings) -> tuple[str, int]:

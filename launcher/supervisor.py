@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 
 from launcher.accounts import account_for_engines, caller
-from launcher.address import is_ready, refuse_taken_port, url_of
+from launcher.address import is_ready, refuse_taken_port, refuse_unsafe_address, url_of
 from launcher.child_processes import Child
 from launcher.embedded import postgres_in, valkey_in
 from launcher.errors import EngineError
@@ -214,6 +214,7 @@ def run(settings: Settings) -> None:
     try:
         reaper = OrphanReaper(folder.path)
         try:
+            refuse_unsafe_address(settings)
             refuse_taken_port(settings)
             Supervisor(settings, folder).run()
         finally:

@@ -49,6 +49,13 @@ _SECONDS = "a number of seconds above 0, such as 5 or 0.5"
 _SENDABLE = re.compile(r"[!-~]+")
 
 
+class Auth(StrEnum):
+    """Whether requests need an API key."""
+
+    OFF = "off"
+    KEYS = "keys"
+
+
 class Settings(BaseSettings):
     """The effective settings; durations are in seconds. `file` is the parsed TOML file, if one is named."""
 
@@ -58,6 +65,9 @@ class Settings(BaseSettings):
         default="127.0.0.1", min_length=1, description="an address to listen on, such as 127.0.0.1 or 0.0.0.0"
     )
     port: int = Field(default=8000, ge=1, le=65535, description="a port from 1 to 65535")
+    auth: Annotated[Auth, BeforeValidator(str.lower)] = Field(default=Auth.OFF, description="off or keys")
+    insecure: bool = Field(default=False, description="true or false")
+    metrics_open: bool = Field(default=False, description="true or false")
     database_url: str | None = Field(default=None, repr=False, description="postgresql://user:password@host/database")
     redis_url: str | None = Field(default=None, repr=False, description=redis_urls.WANTED)
     data_dir: Path | None = Field(default=None, description="a folder for the data of the embedded engines")

@@ -6,12 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from api.access import requires
 from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
 from api.filters import Moment
 from api.paging import AUDITS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.audits import Audit, FleetAudit
 from db.audit import audit_job, audit_window
+from domain.scopes import Scope
 
 router = APIRouter(tags=["audit"], dependencies=ONE_OF_EACH)
 
@@ -25,7 +27,12 @@ class AuditParameters(PageParameters):
     until: Moment | None = Field(default=None, description="Before this moment; now unless given.")
 
 
-@router.get("/jobs/{job_id}/audit", summary="Audit a job", responses=problem_responses(404, 422))
+@router.get(
+    "/jobs/{job_id}/audit",
+    summary="Audit a job",
+    responses=problem_responses(404, 422),
+    dependencies=[requires(Scope.JOBS_READ)],
+)
 async def get_job_audit(
     job_id: JobId, database: Database, tenant: Tenant, _: Annotated[NoParameters, Query()]
 ) -> Audit:
@@ -33,7 +40,12 @@ async def get_job_audit(
     return Audit.of(*await audit_job(database, tenant, job_id))
 
 
-@router.get("/audit", summary="Audit all jobs of a window", responses=problem_responses(422))
+@router.get(
+    "/audit",
+    summary="Audit all jobs of a window",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.JOBS_READ)],
+)
 async def get_audit(
     *,
     request: Request,

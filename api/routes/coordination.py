@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.access import requires
 from api.actors import read_action_body
 from api.dependencies import ONE_OF_EACH, ActionDep, Database, JobId, NoParameters, ServicesDep, Tenant
 from api.paging import TRIGGERS, PageParameters, link_next, next_cursor
@@ -11,11 +12,17 @@ from api.problems import problem_responses
 from api.schemas.waves import ManualTrigger, Trigger, TriggerList
 from api.triggers import coordinate
 from db.triggers import list_triggers
+from domain.scopes import Scope
 
 router = APIRouter(tags=["coordination"], dependencies=ONE_OF_EACH)
 
 
-@router.get("/jobs/{job_id}/coordination", summary="List a job's triggers", responses=problem_responses(404, 422))
+@router.get(
+    "/jobs/{job_id}/coordination",
+    summary="List a job's triggers",
+    responses=problem_responses(404, 422),
+    dependencies=[requires(Scope.JOBS_READ)],
+)
 async def get_triggers(
     *,
     job_id: JobId,
@@ -41,6 +48,7 @@ async def get_triggers(
         202: {"model": ManualTrigger, "description": "The job waits to be planned; the trigger is recorded."},
         **problem_responses(400, 404, 413, 415, 422),
     },
+    dependencies=[requires(Scope.CONTROLS)],
 )
 async def post_coordinate(
     *,

@@ -4,17 +4,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.access import requires
 from api.dependencies import ONE_OF_EACH, Database, Tenant
 from api.paging import link_next
 from api.problems import problem_responses
 from api.schemas.datasets import Dataset, DatasetList
 from api.text_cursors import DATASETS, TextPageParameters, next_cursor
 from db.datasets import list_datasets
+from domain.scopes import Scope
 
 router = APIRouter(tags=["imports"], dependencies=ONE_OF_EACH)
 
 
-@router.get("/datasets", summary="List datasets", responses=problem_responses(422))
+@router.get(
+    "/datasets", summary="List datasets", responses=problem_responses(422), dependencies=[requires(Scope.RESULTS_READ)]
+)
 async def get_datasets(
     *,
     request: Request,

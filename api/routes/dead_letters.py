@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api import job_actions
+from api.access import requires
 from api.actors import BECAUSE, actor_of, read_because
 from api.dependencies import ONE_OF_EACH, ActionDep, Database, NoParameters, ServicesDep, Tenant
 from api.paging import DEAD_LETTERS, PageParameters, link_next, next_cursor
@@ -13,13 +14,19 @@ from api.schemas.dead_letters import DeadLetter, DeadLetterList
 from api.schemas.job_actions import RetryAnswer
 from db.dead_letters import list_dead_letters
 from db.reading import MAX_BIGINT
+from domain.scopes import Scope
 
 router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
 
 DeadLetterId = Annotated[int, Path(ge=0, le=MAX_BIGINT, description="As the list shows it.", examples=[1])]
 
 
-@router.get("/queue/dead", summary="List dead letters", responses=problem_responses(422))
+@router.get(
+    "/queue/dead",
+    summary="List dead letters",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.JOBS_READ)],
+)
 async def get_dead_letters(
     *,
     request: Request,
@@ -41,6 +48,7 @@ async def get_dead_letters(
     response_model=RetryAnswer,
     responses=problem_responses(400, 404, 409, 413, 415, 422),
     openapi_extra=BECAUSE,
+    dependencies=[requires(Scope.CONTROLS)],
 )
 async def post_replay(
     *,

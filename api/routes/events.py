@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from api.access import requires
 from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
 from api.event_feed import read_events
 from api.paging import (
@@ -21,6 +22,7 @@ from api.problems import problem_responses
 from api.schemas.events import Event, EventList, EventOfAllList, SubmissionEntry, SubmissionList
 from db.events import BEFORE_ALL, EventPlace, list_events, list_submissions
 from domain.errors import ParameterError, ParametersRejected
+from domain.scopes import Scope
 
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
 
@@ -48,7 +50,13 @@ class AllEventsParameters(NoParameters):
         return EventPlace(*key)
 
 
-@router.get("/events", summary="List the events of all jobs", tags=["jobs"], responses=problem_responses(422))
+@router.get(
+    "/events",
+    summary="List the events of all jobs",
+    tags=["jobs"],
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.JOBS_READ)],
+)
 async def get_all_events(
     *, database: Database, tenant: Tenant, parameters: Annotated[AllEventsParameters, Query()]
 ) -> EventOfAllList:
@@ -63,7 +71,12 @@ async def get_all_events(
     return EventOfAllList.of(found)
 
 
-@router.get("/jobs/{job_id}/events", summary="List a job's events", responses=problem_responses(404, 422))
+@router.get(
+    "/jobs/{job_id}/events",
+    summary="List a job's events",
+    responses=problem_responses(404, 422),
+    dependencies=[requires(Scope.JOBS_READ)],
+)
 async def get_events(
     *,
     job_id: JobId,
@@ -80,7 +93,12 @@ async def get_events(
     return EventList(items=[Event.of(event) for event in page.facts], next_cursor=cursor)
 
 
-@router.get("/jobs/{job_id}/submissions", summary="List a job's submissions", responses=problem_responses(404, 422))
+@router.get(
+    "/jobs/{job_id}/submissions",
+    summary="List a job's submissions",
+    responses=problem_responses(404, 422),
+    dependencies=[requires(Scope.JOBS_READ)],
+)
 async def get_submissions(
     *,
     job_id: JobId,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from api.access import requires
 from api.dependencies import ONE_OF_EACH, Database, ExecutionId, JobId, NoParameters, ServicesDep, Tenant
 from api.downloads import Download
 from api.etags import TAGGED, IfNoneMatch, tagged
@@ -18,6 +19,7 @@ from api.representations import Representations
 from api.schemas.executions import Execution, ExecutionList, ExecutionWithAttempts
 from db.all_executions import FIRST_OF_ALL, CellOfJob, list_all_executions
 from db.executions import FIRST, CellKey, ExecutionFilter, all_executions, list_executions, read_execution
+from domain.scopes import Scope
 from domain.status import ExecutionStatus
 
 router = APIRouter(tags=["executions"], dependencies=ONE_OF_EACH)
@@ -45,6 +47,7 @@ class ExecutionListParameters(PageParameters):
         304: TAGGED[304],
         **problem_responses(404, 406, 422),
     },
+    dependencies=[requires(Scope.RESULTS_READ)],
 )
 async def get_executions(
     *,
@@ -91,7 +94,12 @@ class AllExecutionsParameters(PageParameters):
     )
 
 
-@router.get("/executions", summary="List executions of all jobs", responses=problem_responses(422))
+@router.get(
+    "/executions",
+    summary="List executions of all jobs",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.RESULTS_READ)],
+)
 async def get_all_executions(
     *,
     request: Request,
@@ -109,7 +117,12 @@ async def get_all_executions(
     return ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor)
 
 
-@router.get("/executions/{execution_id}", summary="Show an execution", responses=problem_responses(404, 422))
+@router.get(
+    "/executions/{execution_id}",
+    summary="Show an execution",
+    responses=problem_responses(404, 422),
+    dependencies=[requires(Scope.RESULTS_READ)],
+)
 async def get_execution(
     *, execution_id: ExecutionId, database: Database, tenant: Tenant, _: Annotated[NoParameters, Query()]
 ) -> ExecutionWithAttempts:

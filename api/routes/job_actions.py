@@ -6,7 +6,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from api import job_actions
-from api.actors import BECAUSE, actor_of, body_of, read_action_body, read_because
+from api.access import requires
+from api.actors import BECAUSE, actor_of, read_action_body, read_because
 from api.dependencies import (
     ONE_OF_EACH,
     ActionDep,
@@ -32,10 +33,12 @@ from api.schemas.job_actions import (
     RetryAnswer,
     RetryRequest,
 )
+from api.validating import described_body
 from db.kinds import RetryFilter
 from db.reading import MAX_INT
 from db.resolving import Resolution
 from db.retrying import preview_retry
+from domain.scopes import Scope
 
 router = APIRouter(tags=["controls"], dependencies=ONE_OF_EACH)
 
@@ -60,6 +63,7 @@ class RetryParameters(NoParameters):
         **PROBLEMS,
     },
     openapi_extra=BECAUSE,
+    dependencies=[requires(Scope.CONTROLS)],
 )
 async def post_cancel(
     *,
@@ -89,7 +93,8 @@ async def post_cancel(
     summary="Retry a job's failed executions, or batches",
     response_model=RetryAnswer,
     responses=PROBLEMS_AND_CONFLICT,
-    openapi_extra=body_of(RetryRequest, RETRY_EXAMPLES),
+    openapi_extra=described_body(RetryRequest, RETRY_EXAMPLES, required=False),
+    dependencies=[requires(Scope.CONTROLS)],
 )
 async def post_retry(
     *,
@@ -127,6 +132,7 @@ async def post_retry(
     response_model=RetryAnswer,
     responses=PROBLEMS_AND_CONFLICT,
     openapi_extra=BECAUSE,
+    dependencies=[requires(Scope.CONTROLS)],
 )
 async def post_execution_retry(
     *,
@@ -148,7 +154,8 @@ async def post_execution_retry(
     summary="Resolve an execution",
     response_model=ExecutionWithAttempts,
     responses=PROBLEMS_AND_CONFLICT,
-    openapi_extra=body_of(ResolveRequest, RESOLUTION_EXAMPLES, required=True),
+    openapi_extra=described_body(ResolveRequest, RESOLUTION_EXAMPLES),
+    dependencies=[requires(Scope.CONTROLS)],
 )
 async def post_resolve(
     *,
@@ -173,6 +180,7 @@ async def post_resolve(
     response_model=ReleaseAnswer,
     responses=PROBLEMS,
     openapi_extra=BECAUSE,
+    dependencies=[requires(Scope.CONTROLS)],
 )
 async def post_release(
     *,

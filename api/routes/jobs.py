@@ -7,6 +7,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ConfigDict, Field
 
+from api.access import requires
 from api.bodies import read_idempotency_key, read_json
 from api.dedup_examples import CONFLICT_EXAMPLES, CREATED_EXAMPLES, JOINED_EXAMPLES
 from api.dependencies import (
@@ -33,6 +34,7 @@ from api.schemas.submissions import SubmissionAnswer
 from api.services import Services
 from db.jobs import JobFilter, list_jobs, read_job
 from domain.errors import ParameterError, ParametersRejected
+from domain.scopes import Scope
 from domain.status import JobStatus
 from submissions.responses import SubmissionResponse
 from submissions.submission import Sender, Submission
@@ -83,6 +85,7 @@ class SubmitParameters(NoParameters):
             },
         },
     },
+    dependencies=[requires(Scope.JOBS_WRITE)],
 )
 async def submit_job(
     request: Request,
@@ -146,7 +149,11 @@ class JobListParameters(PageParameters):
 
 
 @router.get(
-    "/jobs", summary="List jobs", responses=problem_responses(422), openapi_extra={"parameters": [METADATA_KEY]}
+    "/jobs",
+    summary="List jobs",
+    responses=problem_responses(422),
+    openapi_extra={"parameters": [METADATA_KEY]},
+    dependencies=[requires(Scope.JOBS_READ)],
 )
 async def get_jobs(
     *,
@@ -180,7 +187,11 @@ async def get_jobs(
 
 
 @router.get(
-    "/jobs/{job_id}", summary="Show a job", response_model=Job, responses={**TAGGED, **problem_responses(404, 422)}
+    "/jobs/{job_id}",
+    summary="Show a job",
+    response_model=Job,
+    responses={**TAGGED, **problem_responses(404, 422)},
+    dependencies=[requires(Scope.JOBS_READ)],
 )
 async def get_job(
     *,

@@ -7,8 +7,10 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 
+from api.access import requires
 from api.dependencies import ONE_OF_EACH, NoParameters, ServicesDep, Tenant
 from api.exposition import render
+from domain.scopes import Scope
 
 router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
 
@@ -28,7 +30,7 @@ def install(app: FastAPI) -> None:
     app.state.http_registry = registry
 
 
-@router.get("/metrics")
+@router.get("/metrics", dependencies=[requires(Scope.METRICS)])
 async def metrics(
     request: Request, services: ServicesDep, tenant: Tenant, _: Annotated[NoParameters, Query()]
 ) -> Response:

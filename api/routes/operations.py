@@ -4,16 +4,23 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.access import requires
 from api.dependencies import ONE_OF_EACH, Database
 from api.paging import OPERATIONS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.pauses import Operation, OperationList
 from db.pauses import list_operations
+from domain.scopes import Scope
 
 router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
 
 
-@router.get("/operations", summary="List pauses and resumes", responses=problem_responses(422))
+@router.get(
+    "/operations",
+    summary="List pauses and resumes",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.OPERATE)],
+)
 async def get_operations(
     request: Request, response: Response, database: Database, parameters: Annotated[PageParameters, Query()]
 ) -> OperationList:

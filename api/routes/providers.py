@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from api.access import requires
 from api.actors import BECAUSE
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, Database, NoParameters, ServicesDep
 from api.idempotent_actions import Action
@@ -18,6 +19,7 @@ from db.provider_pools import read_pools
 from domain.errors import NotFound
 from domain.notes import cut
 from domain.registry import Registry
+from domain.scopes import Scope
 
 router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
 
@@ -25,7 +27,9 @@ ProviderName = Annotated[str, Path(description="The provider's name.", examples=
 PROBLEMS = problem_responses(400, 404, 413, 415, 422)
 
 
-@router.get("/providers", summary="List providers", responses=problem_responses(422))
+@router.get(
+    "/providers", summary="List providers", responses=problem_responses(422), dependencies=[requires(Scope.JOBS_READ)]
+)
 async def get_providers(
     *,
     request: Request,
@@ -51,6 +55,7 @@ async def get_providers(
     response_model=Provider,
     responses=PROBLEMS,
     openapi_extra=BECAUSE,
+    dependencies=[requires(Scope.OPERATE)],
 )
 async def pause_provider(
     *,
@@ -74,6 +79,7 @@ async def pause_provider(
     response_model=Provider,
     responses=PROBLEMS,
     openapi_extra=BECAUSE,
+    dependencies=[requires(Scope.OPERATE)],
 )
 async def resume_provider(
     *,

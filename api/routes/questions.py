@@ -4,15 +4,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.access import requires
 from api.dependencies import ONE_OF_EACH, Allowed
 from api.paging import QUESTIONS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.questions import Question, QuestionList
+from domain.scopes import Scope
 
 router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
 
 
-@router.get("/questions", summary="List the question bank", responses=problem_responses(422))
+@router.get(
+    "/questions",
+    summary="List the question bank",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.JOBS_READ)],
+)
 async def get_questions(
     request: Request, response: Response, registry: Allowed, parameters: Annotated[PageParameters, Query()]
 ) -> QuestionList:

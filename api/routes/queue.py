@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api import broker_state
+from api.access import requires
 from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServicesDep, Tenant
 from api.problems import problem_responses
 from api.schemas.queue import EventReading, Leader, Queue, Worker
@@ -15,11 +16,14 @@ from db import workers
 from db.engine import connect
 from db.events import find_event_holder
 from db.leadership import RECONCILING, read_leader
+from domain.scopes import Scope
 
 router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
 
 
-@router.get("/queue", summary="Show the queue", responses=problem_responses(422))
+@router.get(
+    "/queue", summary="Show the queue", responses=problem_responses(422), dependencies=[requires(Scope.OPERATE)]
+)
 async def get_queue(
     *,
     services: ServicesDep,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AfterValidator, Field
 
+from api.access import requires
 from api.dependencies import ONE_OF_EACH, Database, ServicesDep, Tenant
 from api.downloads import Download
 from api.filters import NameFilter, refuse_nul
@@ -20,6 +21,7 @@ from db.datasets import list_record_types
 from db.engine import Engine
 from db.records import all_records, list_records
 from domain.errors import ParameterError, ParametersRejected
+from domain.scopes import Scope
 
 router = APIRouter(tags=["imports"], dependencies=ONE_OF_EACH)
 
@@ -48,6 +50,7 @@ class RecordListParameters(TextPageParameters):
         200: {"headers": {"Content-Disposition": DISPOSITION}, "content": REPRESENTATIONS.content},
         **problem_responses(404, 406, 422),
     },
+    dependencies=[requires(Scope.RESULTS_READ)],
 )
 async def get_records(
     *,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from api.access import requires
 from api.actors import BECAUSE
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, NoParameters, ServicesDep
 from api.idempotent_actions import Action
@@ -17,6 +18,7 @@ from domain.errors import NotFound
 from domain.notes import cut
 from domain.registry import Region as KnownRegion
 from domain.registry import Registry, fold
+from domain.scopes import Scope
 
 router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
 
@@ -24,7 +26,9 @@ RegionName = Annotated[str, Path(description="The region, by name or alias.", ex
 PROBLEMS = problem_responses(400, 404, 413, 415, 422)
 
 
-@router.get("/regions", summary="List regions", responses=problem_responses(422))
+@router.get(
+    "/regions", summary="List regions", responses=problem_responses(422), dependencies=[requires(Scope.JOBS_READ)]
+)
 async def get_regions(
     *,
     request: Request,
@@ -48,6 +52,7 @@ async def get_regions(
     response_model=Region,
     responses=PROBLEMS,
     openapi_extra=BECAUSE,
+    dependencies=[requires(Scope.OPERATE)],
 )
 async def pause_region(
     *,
@@ -71,6 +76,7 @@ async def pause_region(
     response_model=Region,
     responses=PROBLEMS,
     openapi_extra=BECAUSE,
+    dependencies=[requires(Scope.OPERATE)],
 )
 async def resume_region(
     *,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from api.access import requires
 from api.dependencies import ONE_OF_EACH, Database, JobId, ServicesDep, Tenant
 from api.downloads import Download
 from api.filters import NameFilter
@@ -16,6 +17,7 @@ from api.record_files import REJECTS_CSV, REJECTS_NDJSON
 from api.representations import Representations
 from api.schemas.records import Reject, RejectList
 from db.rejects import FIRST, RejectFilter, all_rejects, list_rejects
+from domain.scopes import Scope
 
 router = APIRouter(tags=["imports"], dependencies=ONE_OF_EACH)
 
@@ -37,6 +39,7 @@ class RejectListParameters(PageParameters):
         200: {"headers": {"Content-Disposition": DISPOSITION}, "content": REPRESENTATIONS.content},
         **problem_responses(404, 406, 422),
     },
+    dependencies=[requires(Scope.RESULTS_READ)],
 )
 async def get_rejects(
     *,

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 
+from api.access import requires
 from api.dependencies import ONE_OF_EACH, Database, JobId, Tenant
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.paging import BATCHES, WAVES, PageParameters, link_next, next_cursor
@@ -12,6 +13,7 @@ from api.schemas.waves import Batch, BatchList, Wave, WaveList
 from db.import_progress import read_import_batches
 from db.reading import MAX_INT
 from db.waves import list_batches, list_waves
+from domain.scopes import Scope
 from domain.status import BatchStatus
 
 router = APIRouter(tags=["coordination"], dependencies=ONE_OF_EACH)
@@ -28,6 +30,7 @@ class BatchListParameters(PageParameters):
     summary="List a job's waves",
     response_model=WaveList,
     responses={**TAGGED, **problem_responses(404, 422)},
+    dependencies=[requires(Scope.JOBS_READ)],
 )
 async def get_waves(
     *,
@@ -51,6 +54,7 @@ async def get_waves(
     summary="List a wave's batches",
     response_model=BatchList,
     responses={**TAGGED, **problem_responses(404, 422)},
+    dependencies=[requires(Scope.JOBS_READ)],
 )
 async def get_batches(
     *,

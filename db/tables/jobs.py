@@ -33,6 +33,7 @@ class Tenant(SQLModel, table=True):
 
     tenant_no: IntKey
     name: Words
+    created_at: Time
 
 
 class Kind(SQLModel, table=True):

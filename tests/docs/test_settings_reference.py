@@ -37,7 +37,9 @@ def test_the_reference_has_every_command() -> None:
     group = typer.main.get_group(app)
     wanted = set()
     for name, command in group.commands.items():
-        wanted |= {name, *(f"{name} {inner}" for inner in getattr(command, "commands", ()))}
+        wanted |= {f"{name} {inner}" for inner in getattr(command, "commands", ())}
+        if not getattr(command, "no_args_is_help", False):
+            wanted.add(name)
     assert {names_in(row[0])[0].removeprefix("breakwater ") for row in rows} == wanted
 
 

@@ -80,6 +80,7 @@ def _services(
     return Services(
         settings=settings,
         engine=engine,
+        authenticator=None,
         redis=redis,
         registration=registration,
         worker_no=worker_no,

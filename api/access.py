@@ -1,0 +1,73 @@
+"""Access: each route names the scope that it needs, and a request finds its caller by its API key.
+
+`requires` is a dependency of routes. It leaves the caller in the request's state, from which the tenant is read; a
+route that names no scope has no caller, and fails.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Security
+from fastapi.openapi.models import HTTPBearer as Description
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+
+from api.authentication import Authenticator
+from api.callers import ANYBODY, Caller
+from api.services import Services
+from domain.api_keys import read_key
+from domain.errors import ScopeMissing, Unauthenticated
+from domain.scopes import Scope
+
+SCHEME = "bearer"
+_MISSING = "Send an API key: `Authorization: Bearer bw_…`. `breakwater keys create` makes one."
+_MALFORMED = "This isn't an API key as it was printed: a character is missing, added or wrong."
+_INVALID = "This API key isn't valid: it was revoked, has expired, or never existed here."
+
+
+class _BearerKey(SecurityBase):
+    """The API key in `Authorization`, as OpenAPI describes it."""
+
+    scheme_name = "api_key"
+    model = Description(
+        bearerFormat="bw_<id>_<secret>",
+        description="An API key. Not needed while `BREAKWATER_AUTH` is `off`.",
+    )
+
+    async def __call__(self, request: Request) -> str | None:
+        """Return the header, if it is given once."""
+        given = request.headers.getlist("authorization")
+        return given[0] if len(given) == 1 else None
+
+
+async def _authorize(
+    request: Request, scopes: SecurityScopes, header: Annotated[str | None, Depends(_BearerKey())]
+) -> None:
+    """Find the request's caller. Raises Unauthenticated, ScopeMissing, or one of UNAVAILABLE."""
+    services: Services = request.app.state.services
+    is_open = services.settings.metrics_open and scopes.scopes == [Scope.METRICS]
+    if services.authenticator is None or is_open:
+        caller = ANYBODY
+    else:
+        caller = await _find(header, services.authenticator)
+    for scope in scopes.scopes:
+        if scope not in caller.scopes:
+            raise ScopeMissing(f"This needs the scope `{scope}`, which the API key hasn't.", scope=scope)
+    request.state.caller = caller
+
+
+def requires(scope: Scope) -> Any:
+    """Return the dependency of a route that needs this scope."""
+    return Security(_authorize, scopes=[scope.value])
+
+
+async def _find(header: str | None, authenticator: Authenticator) -> Caller:
+    scheme, _, text = (header or "").partition(" ")
+    if scheme.lower() != SCHEME:
+        raise Unauthenticated(_MISSING)
+    key = read_key(text.strip())
+    if key is None:
+        raise Unauthenticated(_MALFORMED)
+    caller = await authenticator.caller_of(key)
+    if caller is None:
+        raise Unauthenticated(_INVALID)
+    return caller

@@ -1,0 +1,30 @@
+"""The callers of requests: their tenant, and what they may do."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from db.tenants import DEFAULT_TENANT_NO
+from domain.key_limits import NO_LIMITS, KeyLimits
+from domain.scopes import ALL_SCOPES
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The tenant of a request and what it may do; `key_id` is None while authentication is off."""
+
+    tenant_no: int
+    scopes: frozenset[str]
+    key_id: str | None = None
+    key_no: int | None = None
+    limits: KeyLimits = NO_LIMITS
+
+
+ANYBODY = Caller(DEFAULT_TENANT_NO, frozenset(ALL_SCOPES))
+"""Who calls while authentication is off."""
+
+
+def caller_of(request: Request) -> Caller:
+    """Return the caller of a request to a route that names its scope (`api.access.requires`)."""
+    caller: Caller = request.state.caller
+    return caller

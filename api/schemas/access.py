@@ -1,0 +1,128 @@
+"""Tenants and API keys as they are made and shown."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from api.filters import refuse_nul
+from api.paging import Listed
+from db.api_keys import KeyRead
+from db.tenants import TenantRead
+from domain.durations import PATTERN as DURATION
+from domain.key_limits import KeyLimits
+from domain.scopes import Scope
+
+TenantName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"),
+    Field(description="1 to 100 characters of A-Z, a-z, 0-9 and `._:-`; the first is a letter or a digit."),
+]
+Duration = Annotated[str, StringConstraints(pattern=DURATION), Field(examples=["90d", "12h", "15m", "30s"])]
+KeyName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(refuse_nul)
+]
+Limit = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+
+
+class Limits(BaseModel):
+    """What may be done under a key; what isn't given has no limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    requests_per_second: Limit | None = None
+    active_jobs: Limit | None = Field(default=None, description="Jobs of the key that haven't ended.")
+    cells_per_day: Limit | None = Field(
+        default=None, description="Cells created in a UTC day, by retries too; nothing is given back."
+    )
+
+    def values(self) -> KeyLimits:
+        """Return the limits."""
+        return KeyLimits(**self.model_dump())
+
+
+class NewTenant(BaseModel):
+    """A tenant to be made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: TenantName
+
+
+class Tenant(BaseModel):
+    """A tenant: the owner of jobs, datasets and keys."""
+
+    name: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, tenant: TenantRead) -> Self:
+        """Return the tenant as it is shown."""
+        return cls(name=tenant.name, created_at=tenant.created_at)
+
+
+class TenantList(Listed[Tenant]):
+    """Tenants, in the order in which they were made."""
+
+
+class NewKey(BaseModel):
+    """An API key to be made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: KeyName = Field(description="For people: what it is for.")
+    tenant: TenantName
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
+    expires_in: Duration | None = Field(default=None, description="After which it is refused; without it never.")
+    limits: Limits = Limits()
+
+
+class RotateRequest(BaseModel):
+    """How a key is rotated."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap: Duration = Field(default="1h", description="For how long the secret before it stays valid.")
+
+
+class Key(BaseModel):
+    """An API key, without its secret."""
+
+    id: str
+    name: str
+    tenant: str
+    scopes: list[str]
+    limits: dict[str, int]
+    status: Literal["active", "expired", "revoked"]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="Within half a minute; null if it never was.")
+
+    @classmethod
+    def of(cls, key: KeyRead) -> Self:
+        """Return the key as it is shown."""
+        shown = {name: getattr(key, name) for name in cls.model_fields if hasattr(key, name)}
+        return cls.model_validate({**shown, "limits": key.limits.given(), "status": _status(key)})
+
+
+class KeyWithSecret(Key):
+    """An API key that was just made or rotated."""
+
+    key: str | None = Field(description="What requests send. It is shown this once; null where a response is repeated.")
+
+    @classmethod
+    def once(cls, key: KeyRead, text: str | None) -> Self:
+        """Return the key with its text."""
+        return cls(**Key.of(key).model_dump(), key=text)
+
+
+class KeyList(Listed[Key]):
+    """Keys, newest first."""
+
+
+def _status(key: KeyRead) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    return "expired" if key.expires_at is not None and key.expires_at <= datetime.now(UTC) else "active"

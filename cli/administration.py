@@ -1,0 +1,117 @@
+"""Making, listing, rotating and revoking tenants and API keys in the database of the settings.
+
+Arguments are checked by the same models as the bodies of requests, and what is printed as JSON has their form.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from api.schemas.access import Key, KeyWithSecret, NewKey, NewTenant, RotateRequest, Tenant
+from cli.database import actor, run_on, transact
+from cli.service import settings_of
+from db import api_keys, tenants
+from db.api_keys import KeyRead
+from db.engine import Connection
+from domain.api_keys import ApiKey
+from domain.durations import read_duration
+from runtime.errors import StartError
+
+Body = TypeVar("Body", bound=BaseModel)
+PAGE = 1000
+
+
+def create_tenant(name: str, *, as_json: bool) -> str:
+    """Make a tenant. Raises StartError for a malformed name, or one that is taken."""
+    new = _checked(NewTenant, {"name": name})
+    made = transact(settings_of("tenants"), lambda c: tenants.create_tenant(c, new.name))
+    if made is None:
+        raise StartError(f"There is a tenant `{name}` already.")
+    return Tenant.of(made).model_dump_json() if as_json else f"Tenant {made.name} is made."
+
+
+def list_tenants(*, as_json: bool) -> Iterator[str]:
+    """Return a line for each tenant."""
+    page = run_on(settings_of("tenants"), lambda engine: tenants.list_tenants(engine, after=0, limit=PAGE))
+    for tenant in page.facts:
+        yield Tenant.of(tenant).model_dump_json() if as_json else f"{tenant.name}  since {tenant.created_at:%Y-%m-%d}"
+    yield from _note_of_more(is_last=page.is_last)
+
+
+def create_key(body: dict[str, Any], *, as_json: bool) -> str:
+    """Make a key; return it with its secret. Raises StartError for malformed arguments, or without such a tenant."""
+    new = _checked(NewKey, body)
+    wanted = api_keys.NewKey(
+        new.tenant, new.name, new.scopes, new.limits.values(), read_duration(new.expires_in) if new.expires_in else None
+    )
+    made = transact(settings_of("keys"), lambda c: api_keys.create_key(c, wanted, by=actor()))
+    if made is None:
+        raise StartError(f"There is no tenant `{new.tenant}`: `breakwater tenants create {new.tenant}` makes it.")
+    return _with_secret(*made, as_json=as_json)
+
+
+def list_keys(*, as_json: bool) -> Iterator[str]:
+    """Return a line for each key, newest first."""
+    page = run_on(settings_of("keys"), lambda engine: api_keys.list_keys(engine, before=None, limit=PAGE))
+    for read in page.facts:
+        key = Key.of(read)
+        yield (
+            key.model_dump_json()
+            if as_json
+            else f"{key.id}  {key.status:<8}  {key.tenant}  {key.name}  {' '.join(key.scopes)}"
+        )
+    yield from _note_of_more(is_last=page.is_last)
+
+
+def rotate_key(key_id: str, *, overlap: str, as_json: bool) -> str:
+    """Give a key another secret; return it. Raises StartError for a malformed overlap, or without such a valid key."""
+    overlap_seconds = read_duration(_checked(RotateRequest, {"overlap": overlap}).overlap) or 0
+
+    async def unit(connection: Connection) -> tuple[KeyRead, ApiKey] | None:
+        key = await api_keys.rotate_key(connection, key_id, overlap_seconds=overlap_seconds)
+        read = await api_keys.read_key(connection, key_id)
+        return None if key is None or read is None else (read, key)
+
+    made = transact(settings_of("keys"), unit)
+    if made is None:
+        raise StartError(f"There is no valid key with the id `{key_id}`: `breakwater keys list` shows them.")
+    return _with_secret(*made, as_json=as_json)
+
+
+def revoke_key(key_id: str) -> str:
+    """Revoke a key. Raises StartError without such a key."""
+    if not transact(settings_of("keys"), lambda c: api_keys.revoke_key(c, key_id, by=actor())):
+        raise StartError(f"There is no key with the id `{key_id}`: `breakwater keys list` shows them.")
+    return f"Key {key_id} is revoked."
+
+
+def limits_of(given: Sequence[str]) -> dict[str, Any]:
+    """Return the limits in arguments of the form NAME=NUMBER. Raises StartError for another form."""
+    limits: dict[str, Any] = {}
+    for text in given:
+        name, equals, number = text.partition("=")
+        if not equals or not number.isdigit() or name in limits:
+            raise StartError(f"`--limit {text}` can't be taken: give each limit once, as cells_per_day=100.")
+        limits[name] = int(number)
+    return limits
+
+
+def _checked(kind: type[Body], body: dict[str, Any]) -> Body:
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        found = error.errors()[0]
+        place = ".".join(str(part) for part in found["loc"])
+        raise StartError(f"`{place}` can't be taken: {found['msg']}.") from None
+
+
+def _with_secret(read: KeyRead, key: ApiKey, *, as_json: bool) -> str:
+    shown = KeyWithSecret.once(read, key.text)
+    return orjson.dumps(shown.model_dump(mode="json")).decode() if as_json else key.text
+
+
+def _note_of_more(*, is_last: bool) -> Iterator[str]:
+    if not is_last:
+        yield f"There are more than {PAGE}; the API lists all."

@@ -1,0 +1,48 @@
+"""API keys and their secrets."""
+
+from typing import Annotated, ClassVar
+
+from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from db.tables.column_types import Big, BigKey, MaybeTime, MaybeWords, Names, Time, Words
+
+
+class StoredApiKey(SQLModel, table=True):
+    """An API key of a tenant, without its secrets."""
+
+    __tablename__: ClassVar[str] = "api_keys"
+    __table_args__ = (
+        UniqueConstraint("id", name="unique_api_key_id"),
+        ForeignKeyConstraint(["tenant_no"], ["tenants.tenant_no"], name="api_key_belongs_to_tenant"),
+    )
+
+    key_no: BigKey
+    id: Words
+    tenant_no: int
+    name: Words
+    scopes: Names
+    requests_per_second: int | None
+    active_jobs: int | None
+    cells_per_day: int | None
+    created_at: Time
+    created_by: Words
+    expires_at: MaybeTime
+    revoked_at: MaybeTime
+    revoked_by: MaybeWords
+    last_used_at: MaybeTime
+
+
+class ApiKeySecret(SQLModel, table=True):
+    """The SHA-256 of a key's text; a rotated key has two until the older one expires."""
+
+    __tablename__: ClassVar[str] = "api_key_secrets"
+    __table_args__ = (
+        ForeignKeyConstraint(["key_no"], ["api_keys.key_no"], name="secret_belongs_to_api_key", ondelete="CASCADE"),
+        Index("api_key_secrets_by_key", "key_no"),
+    )
+
+    digest: Annotated[bytes, Field(sa_type=LargeBinary, primary_key=True)]
+    key_no: Big
+    created_at: Time
+    expires_at: MaybeTime

@@ -1,0 +1,13 @@
+"""Durations as people write them: `90d`, `12h`, `15m`, `30s`."""
+
+import re
+
+PATTERN = r"^[1-9][0-9]{0,8}[dhms]$"
+_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+
+
+def read_duration(text: str) -> int | None:
+    """Return the seconds of a duration; None for a text of another form."""
+    if re.fullmatch(PATTERN.strip("^$"), text, re.ASCII) is None:
+        return None
+    return int(text[:-1]) * _SECONDS[text[-1]]
