@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 UNPRIVILEGED = "nobody"
+ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"}
+"""All that an engine gets of an environment. This process's may hold keys, which others of the engine's account could
+read there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +23,23 @@ class Account:
     switch: bool
 
     def popen_arguments(self) -> dict[str, Any]:
-        """Return the arguments that make `subprocess` start a program under this account."""
+        """Return the arguments that make `subprocess` start an engine under this account, whose files are its own."""
+        return {"env": ENVIRONMENT, "umask": 0o077, **self.switching()}
+
+    def switching(self) -> dict[str, Any]:
+        """Return the arguments that make `subprocess` start any program under this account."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.switch else {}
 
     def own(self, path: Path) -> None:
         """Give `path` to this account; does nothing when no change of account is needed."""
         if self.switch:
             os.chown(path, self.uid, self.gid)
+
+    def let_read(self, path: Path) -> None:
+        """Let this account read a file of this process's account, which stays its owner."""
+        if self.switch:
+            os.chown(path, -1, self.gid)
+            path.chmod(0o640)
 
     def can_reach(self, folder: Path) -> bool:
         """Say whether this account can enter the existing `folder`, by trying it.

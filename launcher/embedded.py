@@ -68,6 +68,7 @@ def valkey_in(folder: DataFolder) -> Valkey:
         control=folder.path,
         server=find_valkey(folder.account),
         account=folder.account,
+        password=folder.password("valkey.password"),
     )
 
 

@@ -3,18 +3,21 @@
 <folder>/                0711 when root made it, else 0700
     lock                 held by the run that uses the folder
     connections.json     the URLs of the engines, for processes that join (0600)
+    valkey.password      0600
     postgres/ valkey/    data, 0700, owned by the account that runs the engines
     sockets/             0700, likewise; under /tmp if its path is too long for a Unix socket
-    postgres.log valkey.log pg_hba.conf pg_ident.conf
+    postgres.log valkey.log    0600; the engines write to the open files
+    pg_hba.conf pg_ident.conf  0600, when root made the folder 0640 with the group of the engines' account
 """
 
 import fcntl
 import hashlib
 import json
 import os
+import secrets
 import stat
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from launcher.accounts import Account
 from launcher.errors import EngineError, FolderInUseError
@@ -105,6 +108,13 @@ class DataFolder:
                 raise EngineError(f"{folder} isn't a folder of {self.account.name} alone: remove it.") from None
         return folder
 
+    def password(self, name: str) -> str:
+        """Return the password in a file of this folder, which is made if it is missing; only its owner can read it."""
+        path = self.path / name
+        if not path.exists():
+            write_private(path, secrets.token_hex(32))
+        return path.read_text(encoding="utf-8")
+
     def publish(self, connections: Connections) -> None:
         """Write the servers' URLs for processes that join them."""
         write_private(self.path / "connections.json", json.dumps(connections._asdict()))
@@ -128,6 +138,13 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     unfinished.replace(path)
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open a log to append to it; only its owner may read it, also if an earlier release let others."""
+    log = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")
+    os.fchmod(log.fileno(), 0o600)
+    return log
 
 
 def _create(folder: Path, account: Account) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from launcher.accounts import Account, caller
+from launcher.folder import open_log, write_private
 from launcher.postgres_folder import PostgresFolder
 from launcher.processes import command_line, end_process, recorded_pid, start_time
 from launcher.servers import end_server, start_server
@@ -93,7 +94,7 @@ class Postgres:
             "unix_socket_permissions": "0777",  # its folder and `peer` keep other accounts out
             **self.settings,
         }
-        with self.log.open("ab") as log:
+        with open_log(self.log) as log:
             self.process = subprocess.Popen(  # noqa: S603
                 [str(self.binaries / "postgres"), "-D", str(self.data)]
                 + [part for name, value in options.items() for part in ("-c", f"{name}={value}")],
@@ -137,9 +138,8 @@ class Postgres:
             "pg_ident.conf": f'caller "{caller().name}" {ROLE}\n',
         }
         for name, text in rules.items():
-            path = self.control / name
-            path.write_text(text, encoding="utf-8")
-            path.chmod(0o644)
+            write_private(self.control / name, text)
+            self.account.let_read(self.control / name)
 
 
 def end_stale(data: Path) -> None:

@@ -1,12 +1,11 @@
 """The data folder of an embedded PostgreSQL server: creating it, and checking for a server on it."""
 
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.accounts import Account
+from launcher.accounts import ENVIRONMENT, Account
 from launcher.errors import EngineError
 from launcher.processes import command_line, recorded_pid
 
@@ -67,7 +66,6 @@ class PostgresFolder:
             capture_output=True,
             text=True,
             check=False,
-            env={"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"},
             process_group=0,  # so that a Ctrl-C for this process doesn't interrupt it
             **self.account.popen_arguments(),
         )
@@ -77,7 +75,11 @@ class PostgresFolder:
     def _refuse_other_version(self) -> None:
         made_by = (self.path / "PG_VERSION").read_text(encoding="utf-8").strip()
         shown = subprocess.run(  # noqa: S603
-            [str(self.binaries / "postgres"), "--version"], capture_output=True, text=True, check=True
+            [str(self.binaries / "postgres"), "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=ENVIRONMENT,
         ).stdout
         ours = shown.split()[2].split(".")[0]
         if made_by != ours:

@@ -1,16 +1,22 @@
-"""An embedded Valkey server on a data folder: starting and stopping it. It listens on a Unix socket only."""
+"""An embedded Valkey server on a data folder: starting and stopping it.
+
+It listens on a Unix socket only, and takes no command without its password. Other processes of the account that runs it
+can reach the socket, but not read the password: the server is told it over a pipe, not in its arguments.
+"""
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 from launcher.accounts import Account
 from launcher.errors import EngineError
+from launcher.folder import open_log
 from launcher.processes import end_process, recorded_pid, start_time, took_lock, wait_until
 from launcher.servers import end_server, start_server
 
@@ -31,12 +37,13 @@ class Valkey:
     control: Path
     server: Path
     account: Account
+    password: str = field(default_factory=secrets.token_hex, repr=False)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """The URL of the first logical database."""
-        return f"unix://{quote(str(self.socket), safe='/')}?db=0"
+        return f"unix://:{quote(self.password, safe='')}@{quote(str(self.socket), safe='/')}?db=0"
 
     @property
     def socket(self) -> Path:
@@ -71,13 +78,15 @@ class Valkey:
             os.close(lock)
 
     def is_ready(self) -> bool:
-        """Say whether the server answers PONG; while it reads its file it answers LOADING."""
+        """Say whether the server takes the password and answers PONG; while it reads its file it answers LOADING."""
+        answer = b""
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(1)
             connection.connect(str(self.socket))
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
-        return False
+            connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
+            while answer.count(b"\n") < 2 and (piece := connection.recv(64)):  # noqa: PLR2004  a line for each command
+                answer += piece
+        return answer == b"+OK\r\n+PONG\r\n"
 
     def start(self) -> None:
         """Start the server and wait until it answers; raises EngineError with the end of its log."""
@@ -104,17 +113,20 @@ class Valkey:
             "daemonize": "no",
             "loglevel": "notice",
         }
-        with self.log.open("ab") as log:
+        given = [part for name, value in options.items() for part in (f"--{name}", value)]
+        with open_log(self.log) as log:
             self.process = subprocess.Popen(  # noqa: S603
-                [str(self.server), *(part for name, value in options.items() for part in (f"--{name}", value))],
+                [str(self.server), *given, "-"],  # the rest comes by the pipe
                 cwd="/",
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 process_group=0,
                 pass_fds=(lock,),
                 **self.account.popen_arguments(),
             )
+        with contextlib.suppress(BrokenPipeError), self.process.stdin as settings:  # type: ignore[union-attr]
+            settings.write(f"requirepass {self.password}\n".encode())
         return self.process
 
     def _end(self, signals: tuple[signal.Signals, ...]) -> None:

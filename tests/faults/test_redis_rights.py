@@ -135,7 +135,7 @@ async def tls_in_front_of(valkey: Valkey, certificate: Path) -> AsyncIterator[in
 @pytest.mark.parametrize("scheme", ["rediss", "valkeys"])
 async def test_a_server_is_reached_by_tls(own_valkey: Valkey, certificate: Path, scheme: str) -> None:
     async with tls_in_front_of(own_valkey, certificate) as port:
-        url = f"{scheme}://localhost:{port}/0"
+        url = f"{scheme}://:{own_valkey.password}@localhost:{port}/0"
         async with broker_client(f"{url}?ssl_ca_certs={certificate}") as client:
             await health.probe(client)
         async with broker_client(url) as client:
