@@ -1,4 +1,4 @@
-"""Access: each route names the scope that it needs, and a request finds its caller by its API key.
+"""Access: each route names the scope that it needs, and a request finds its caller by its API key or access token.
 
 `requires` is a dependency of routes. It leaves the caller in the request's state, from which the tenant is read; a
 route that names no scope has no caller, and fails.
@@ -14,13 +14,14 @@ from fastapi.security.base import SecurityBase
 from api.authentication import Authenticator
 from api.callers import ANYBODY, Caller
 from api.services import Services
-from domain.api_keys import read_key
+from domain.api_keys import KEY_PREFIX, read_key
 from domain.errors import ScopeMissing, Unauthenticated
 from domain.scopes import Scope
 
 SCHEME = "bearer"
 _MISSING = "Send an API key: `Authorization: Bearer bw_…`. `breakwater keys create` makes one."
 _MALFORMED = "This isn't an API key as it was printed: a character is missing, added or wrong."
+_NO_TENANT = "There is no tenant with the name in this access token; `breakwater tenants create` makes one."
 _INVALID = "This API key isn't valid: it was revoked, has expired, or never existed here."
 
 
@@ -64,7 +65,13 @@ async def _find(header: str | None, authenticator: Authenticator) -> Caller:
     scheme, _, text = (header or "").partition(" ")
     if scheme.lower() != SCHEME:
         raise Unauthenticated(_MISSING)
-    key = read_key(text.strip())
+    text = text.strip()
+    if authenticator.takes_tokens and not text.startswith(KEY_PREFIX):
+        caller = await authenticator.caller_with(text)
+        if caller is None:
+            raise Unauthenticated(_NO_TENANT)
+        return caller
+    key = read_key(text)
     if key is None:
         raise Unauthenticated(_MALFORMED)
     caller = await authenticator.caller_of(key)

@@ -34,8 +34,8 @@ BECAUSE = described_body(Because, {"because": {"value": {"reason": "Its provider
 
 def actor_name(request: Request) -> str:
     """Return the name that an action is recorded under: its API key, or the address it came from if it has none."""
-    if (key_id := caller_of(request).key_id) is not None:
-        return f"key:{key_id}"
+    if (name := caller_of(request).name) is not None:
+        return name
     return f"api:{request.client.host if request.client else 'unknown'}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+import httpx2
 import structlog
 from fastapi import FastAPI
 
@@ -18,6 +19,7 @@ from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE
 from api.kinds import Kinds
+from api.oidc import TokenVerifier, token_policy
 from api.pauses import Pauses
 from api.registration import ConfigurationStanding, Registration
 from api.routes import (
@@ -129,6 +131,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
     """Open the stores and the services that use them; close the stores at the end."""
     database_url, redis_url = _urls(settings)
     redis = envelopes.connect(redis_url)
+    issuer_client = httpx2.AsyncClient(trust_env=False)
     event_signal = EventSignal(redis)
     engine = create_engine(database_url, size=CONNECTIONS, name="breakwater-api", on_events=event_signal.note)
     download_engine = create_engine(
@@ -153,7 +156,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
         yield Services(
             settings=settings,
             engine=engine,
-            authenticator=Authenticator(engine) if settings.auth is Auth.KEYS else None,
+            authenticator=_authenticator(engine, settings, issuer_client),
             redis=redis,
             registration=registration,
             worker_no=registration.worker_no,
@@ -179,10 +182,18 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
         await registration.stop()
         await sources.aclose()
         await event_signal.aclose()
+        await issuer_client.aclose()
         await redis.aclose()
         await heartbeat_engine.dispose()
         await download_engine.dispose()
         await engine.dispose()
+
+
+def _authenticator(engine: Engine, settings: Settings, issuer_client: httpx2.AsyncClient) -> Authenticator | None:
+    if settings.auth is Auth.OFF:
+        return None
+    policy = token_policy(settings)
+    return Authenticator(engine, None if policy is None else TokenVerifier(policy, issuer_client))
 
 
 def _in_force_reader(

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import structlog
 
 from api.callers import Caller
-from db import api_keys
+from api.oidc import Token, TokenVerifier
+from db import api_keys, tenants
 from db.api_keys import ValidKey
 from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Engine, connect, in_transaction
 from domain.api_keys import ApiKey
+from domain.scopes import ALL_SCOPES
 
 FRESH_SECONDS = 0.9
 """How long a look-up serves, from its start; a revocation takes effect everywhere within a second."""
@@ -45,8 +47,10 @@ class _LookUp:
 class Authenticator:
     """Finds the callers of keys, and notes when keys were used."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, tokens: TokenVerifier | None) -> None:
         self._engine = engine
+        self._tokens = tokens
+        self._tenant_nos: dict[str, int] = {}
         self._look_ups: dict[bytes, _LookUp] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._used: set[int] = set()
@@ -63,6 +67,29 @@ class Authenticator:
         if found.caller is not None and found.caller.key_no is not None:
             self._used.add(found.caller.key_no)
         return found.caller
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether an identity provider is configured."""
+        return self._tokens is not None
+
+    async def caller_with(self, token: str) -> Caller | None:
+        """Return the caller with this access token, None if there is no tenant of its name.
+
+        Raises Unauthenticated, Overloaded while the issuer's keys can't be read, or one of UNAVAILABLE.
+        """
+        if self._tokens is None:
+            return None
+        read = await self._tokens.read(token)
+        tenant_no = self._tenant_nos.get(read.tenant) or await self._find_tenant(read)
+        return None if tenant_no is None else Caller(tenant_no, read.scopes & ALL_SCOPES, subject=read.subject)
+
+    async def _find_tenant(self, token: Token) -> int | None:
+        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
+            tenant_no = await tenants.find_tenant(connection, token.tenant)
+        if tenant_no is not None:  # a tenant stays, with its name
+            self._tenant_nos[token.tenant] = tenant_no
+        return tenant_no
 
     async def run(self) -> None:
         """Note every half a minute which keys were used, until cancelled."""
@@ -109,5 +136,5 @@ def _found(key: ValidKey | None, looked_at: float) -> _LookUp:
     if key is None:
         return _LookUp(None, looked_at, looked_at + FRESH_SECONDS, looked_at)
     valid_seconds = FRESH_SECONDS if key.valid_seconds is None else key.valid_seconds
-    caller = Caller(key.tenant_no, key.scopes, key.id, key.key_no, key.limits)
+    caller = Caller(key.tenant_no, key.scopes, key_id=key.id, key_no=key.key_no, limits=key.limits)
     return _LookUp(caller, looked_at, looked_at + valid_seconds, looked_at)

@@ -11,13 +11,24 @@ from domain.scopes import ALL_SCOPES
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The tenant of a request and what it may do; `key_id` is None while authentication is off."""
+    """The tenant of a request and what it may do.
+
+    It has the id of its API key, or the subject of its access token; neither while authentication is off.
+    """
 
     tenant_no: int
     scopes: frozenset[str]
     key_id: str | None = None
+    subject: str | None = None
     key_no: int | None = None
     limits: KeyLimits = NO_LIMITS
+
+    @property
+    def name(self) -> str | None:
+        """The name that its actions are recorded under, if it has one."""
+        if self.key_id is not None:
+            return f"key:{self.key_id}"
+        return None if self.subject is None else f"oidc:{self.subject}"
 
 
 ANYBODY = Caller(DEFAULT_TENANT_NO, frozenset(ALL_SCOPES))

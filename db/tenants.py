@@ -28,6 +28,12 @@ async def create_tenant(connection: Connection, name: str) -> TenantRead | None:
     return None if row is None else TenantRead(**row)
 
 
+async def find_tenant(connection: Connection, name: str) -> int | None:
+    """Return the number of the tenant with this name."""
+    number: int | None = await connection.fetchval(statement("find_tenant"), name)
+    return number
+
+
 async def list_tenants(engine: Engine, *, after: int, limit: int) -> Slice[TenantRead]:
     """Return the tenants with a number above `after`, in the order in which they were made."""
     tenants = select(Tenant).where(col(Tenant.tenant_no) > after).order_by(col(Tenant.tenant_no)).limit(limit + 1)

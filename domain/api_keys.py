@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from zlib import crc32
 
+KEY_PREFIX = "bw_"
 ID_LENGTH = 12
 SECRET_BYTES = 32
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase

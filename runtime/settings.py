@@ -45,6 +45,10 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+SIGNATURE_ALGORITHMS = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+)
+"""Asymmetric ones only: with the others the issuer's published key would sign."""
 _SECONDS = "a number of seconds above 0, such as 5 or 0.5"
 _SENDABLE = re.compile(r"[!-~]+")
 
@@ -67,6 +71,15 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535, description="a port from 1 to 65535")
     auth: Annotated[Auth, BeforeValidator(str.lower)] = Field(default=Auth.OFF, description="off or keys")
     insecure: bool = Field(default=False, description="true or false")
+    oidc_issuer: str | None = Field(
+        default=None, description="the URL of an identity provider, such as https://id.example.com/realms/main"
+    )
+    oidc_audience: str | None = Field(default=None, description="the audience of access tokens")
+    oidc_algorithms: str = Field(
+        default="RS256,ES256", description="signature algorithms of access tokens, separated by commas"
+    )
+    oidc_tenant_claim: str = Field(default="tenant", description="the name of a claim")
+    oidc_scope_claim: str = Field(default="scope", description="the name of a claim")
     metrics_open: bool = Field(default=False, description="true or false")
     database_url: str | None = Field(default=None, repr=False, description="postgresql://user:password@host/database")
     redis_url: str | None = Field(default=None, repr=False, description=redis_urls.WANTED)
@@ -101,6 +114,7 @@ def load_settings() -> Settings:
         raise SettingError(sentence(error, Settings, name=lambda where: PREFIX + where.upper())) from None
     _refuse_wrong_urls(settings)
     _refuse_wrong_nesting(settings)
+    _refuse_wrong_issuer(settings)
     file = read_config_file(settings.config) if settings.config else None
     return settings.model_copy(update={"file": file})
 
@@ -158,6 +172,23 @@ def _refuse_wrong_nesting(settings: Settings) -> None:
             f"BREAKWATER_RECONCILE_SECONDS is {settings.reconcile_seconds:g} with BREAKWATER_LEASE_SECONDS {lease:g}: "
             f"set it to {lease:g} or less."
         )
+
+
+def _refuse_wrong_issuer(settings: Settings) -> None:
+    """Refuse an issuer that tokens can't be taken from, and one that nobody asks."""
+    if settings.oidc_issuer is None:
+        return
+    issuer = urlsplit(settings.oidc_issuer)
+    is_local = issuer.hostname in {"127.0.0.1", "::1", "localhost"}
+    if issuer.scheme != "https" and not (issuer.scheme == "http" and is_local):
+        raise SettingError("BREAKWATER_OIDC_ISSUER must be an https:// URL: its keys decide who is let in.")
+    if settings.oidc_audience is None:
+        raise SettingError("Set BREAKWATER_OIDC_AUDIENCE, so that tokens for other services aren't taken.")
+    if settings.auth is Auth.OFF:
+        raise SettingError("BREAKWATER_OIDC_ISSUER needs BREAKWATER_AUTH=keys: while it is off, nobody is asked.")
+    if wrong := set(settings.oidc_algorithms.split(",")) - SIGNATURE_ALGORITHMS:
+        allowed = ", ".join(sorted(SIGNATURE_ALGORITHMS))
+        raise SettingError(f"BREAKWATER_OIDC_ALGORITHMS has {min(wrong)!r}: give some of {allowed}, by commas.")
 
 
 def read_secrets(file: ConfigFile) -> Secrets:
