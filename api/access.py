@@ -13,6 +13,7 @@ from fastapi.security.base import SecurityBase
 
 from api.authentication import Authenticator
 from api.callers import ANYBODY, Caller
+from api.rate_limits import admit
 from api.services import Services
 from domain.api_keys import KEY_PREFIX, read_key
 from domain.errors import ScopeMissing, Unauthenticated
@@ -43,13 +44,14 @@ class _BearerKey(SecurityBase):
 async def _authorize(
     request: Request, scopes: SecurityScopes, header: Annotated[str | None, Depends(_BearerKey())]
 ) -> None:
-    """Find the request's caller. Raises Unauthenticated, ScopeMissing, or one of UNAVAILABLE."""
+    """Find the request's caller. Raises Unauthenticated, RateLimited, ScopeMissing, or one of UNAVAILABLE."""
     services: Services = request.app.state.services
     is_open = services.settings.metrics_open and scopes.scopes == [Scope.METRICS]
     if services.authenticator is None or is_open:
         caller = ANYBODY
     else:
         caller = await _find(header, services.authenticator)
+        await admit(request, caller, services.request_limits)
     for scope in scopes.scopes:
         if scope not in caller.scopes:
             raise ScopeMissing(f"This needs the scope `{scope}`, which the API key hasn't.", scope=scope)

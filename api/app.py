@@ -21,6 +21,7 @@ from api.idempotent_actions import AT_ONCE
 from api.kinds import Kinds
 from api.oidc import TokenVerifier, token_policy
 from api.pauses import Pauses
+from api.rate_limits import RequestLimits
 from api.registration import ConfigurationStanding, Registration
 from api.routes import (
     audit,
@@ -32,6 +33,7 @@ from api.routes import (
     job_actions,
     jobs,
     keys,
+    limits,
     metrics,
     operations,
     pages,
@@ -82,6 +84,7 @@ ROUTES = (
     rejects,
     tenants,
     keys,
+    limits,
     probes,
     metrics,
     pages,
@@ -157,6 +160,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             settings=settings,
             engine=engine,
             authenticator=_authenticator(engine, settings, issuer_client),
+            request_limits=RequestLimits(engine),
             redis=redis,
             registration=registration,
             worker_no=registration.worker_no,
@@ -164,12 +168,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             in_force=in_force,
             pauses=Pauses(engine, redis, in_force, announcer, refresh_seconds=settings.heartbeat_seconds),
             submissions=Submissions(
-                engine,
-                settings,
-                in_force,
-                worker_no=registration.worker_no,
-                on_created=note_created,
-                kinds=kinds.specs,
+                engine, settings, in_force, worker_no=registration.worker_no, on_created=note_created, kinds=kinds.specs
             ),
             announcer=announcer,
             action_permits=asyncio.Semaphore(AT_ONCE),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from db.tenants import DEFAULT_TENANT_NO
-from domain.key_limits import NO_LIMITS, KeyLimits
+from domain.key_limits import NO_LIMITS, KeyLimits, LimitedKey
 from domain.scopes import ALL_SCOPES
 
 
@@ -29,6 +29,12 @@ class Caller:
         if self.key_id is not None:
             return f"key:{self.key_id}"
         return None if self.subject is None else f"oidc:{self.subject}"
+
+    @property
+    def limited_by(self) -> LimitedKey | None:
+        """The caller's key, if it has a limit of cells or active jobs."""
+        is_limited = self.limits.active_jobs is not None or self.limits.cells_per_day is not None
+        return LimitedKey(self.key_no, self.limits) if self.key_no is not None and is_limited else None
 
 
 ANYBODY = Caller(DEFAULT_TENANT_NO, frozenset(ALL_SCOPES))

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from api.hosts import Hosts
 from api.methods import Heads, allowed_methods
 from api.problems import describe_problems, problem_response, problem_responses
+from api.rate_limits import tell
 from api.request_ids import RequestIds, request_id_of
 from db.engine import UNAVAILABLE
 from domain.errors import (
@@ -32,11 +33,14 @@ from domain.errors import (
     KeyInFlight,
     KeyReused,
     KindNotServed,
+    LimitReached,
     NameTaken,
     NotFound,
     Overloaded,
     ParameterError,
     ParametersRejected,
+    QuotaExceeded,
+    RateLimited,
     ScopeMissing,
     SpecRejected,
     SubmissionInFlight,
@@ -87,6 +91,9 @@ RESPONSES: Mapping[type[BreakwaterError], StatusAndTitle] = {
     KeyReused: StatusAndTitle(422, "The Idempotency-Key came with another request"),
     Unauthenticated: StatusAndTitle(401, "There is no valid API key"),
     ScopeMissing: StatusAndTitle(403, "The API key may not do this"),
+    RateLimited: StatusAndTitle(429, "The API key's requests come too fast"),
+    QuotaExceeded: StatusAndTitle(429, "A quota of the API key is used up"),
+    LimitReached: StatusAndTitle(429, "A limit of the API key is reached"),
     NotFound: StatusAndTitle(404, "There is no such thing"),
     Overloaded: StatusAndTitle(503, "Come back later"),
     BreakwaterError: StatusAndTitle(400, "The request can't be taken"),
@@ -127,6 +134,9 @@ def install(app: FastAPI) -> None:
 async def _answer_domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, BreakwaterError)  # noqa: S101 - Starlette's signature is wider than its calls
     status, title = _answer_of(error)
+    if isinstance(error, LimitReached):
+        tell(request, [error.quota])
+        request.app.state.limits_reached.labels(error.quota.name).inc()
     reasons = getattr(error, "errors", ())
     return problem_response(
         request_id=request_id_of(request.scope),
@@ -150,7 +160,7 @@ def _headers(error: BreakwaterError) -> dict[str, str]:
     match error:
         case Unauthenticated():
             return {"WWW-Authenticate": "Bearer"}
-        case Overloaded():
+        case Overloaded() | LimitReached():
             return {"Retry-After": str(error.retry_after_seconds)}
         case KeyInFlight() | SubmissionInFlight():
             return {"Retry-After": str(IN_FLIGHT_RETRY_SECONDS)}

@@ -11,6 +11,18 @@ RETRY_AFTER: dict[str, Any] = {
     "description": "After how many seconds to repeat the request, where repeating it helps.",
     "schema": {"type": "integer", "minimum": 0},
 }
+RATE_LIMIT: dict[str, Any] = {
+    "description": "What is left of the API key's limits (`r`), and the seconds until they are free again (`t`). Also"
+    " with other answers to keys that have limits.",
+    "schema": {"type": "string"},
+    "example": '"cells_per_day";r=40;t=3600',
+}
+RATE_LIMIT_POLICY: dict[str, Any] = {
+    "description": "The API key's limits (`q`), with the seconds that they are for (`w`) and their units (`qu`). Also"
+    " with other answers to keys that have limits.",
+    "schema": {"type": "string"},
+    "example": '"cells_per_day";q=100;w=86400;qu="cells"',
+}
 LOCATION: dict[str, Any] = {"description": "Where the job is shown.", "schema": {"type": "string"}}
 KEY: dict[str, Any] = {
     "name": "Idempotency-Key",

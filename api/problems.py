@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.headers import KEY, LINK, REPLAYED, REQUEST_ID, RETRY_AFTER
+from api.headers import KEY, LINK, RATE_LIMIT, RATE_LIMIT_POLICY, REPLAYED, REQUEST_ID, RETRY_AFTER
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:breakwater:problem:"
@@ -121,7 +121,7 @@ def _mend(schema: dict[str, Any]) -> None:
             _describe_key(path["post"])
         for operation in path.values():
             if "security" in operation:
-                for status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                for status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS):
                     operation["responses"].setdefault(str(status.value), {"description": status.phrase})
             is_list = any(parameter["name"] == "cursor" for parameter in operation.get("parameters", []))
             for status, answer in operation.get("responses", {}).items():
@@ -143,8 +143,10 @@ def _describe_key(operation: dict[str, Any]) -> None:
 
 def _shared_headers(status: str, *, is_list: bool) -> dict[str, Any]:
     headers = {"X-Request-ID": REQUEST_ID}
-    if status in {"409", "503"}:
+    if status in {"409", "429", "503"}:
         headers["Retry-After"] = RETRY_AFTER
+    if status == "429":
+        headers |= {"RateLimit": RATE_LIMIT, "RateLimit-Policy": RATE_LIMIT_POLICY}
     if status == "200" and is_list:
         headers["Link"] = LINK
     return headers

@@ -1,4 +1,4 @@
-"""The outermost layer of every request: its id, and a problem document for every 4xx and 5xx.
+"""The outermost layer of every request: its id, the limits of its key, and a problem document for every 4xx and 5xx.
 
 A pure ASGI middleware, so it costs a request no task and no queue.
 """
@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import MEDIA_TYPE
+from api.rate_limits import limit_fields
 
 HEADER = "X-Request-ID"
 LONGEST = 100
@@ -73,7 +74,7 @@ class _Answer:
                 await self.replace(message["status"], message["headers"])
                 return
             self.has_started = True
-            message["headers"] = [*message["headers"], (_NAME, self._request_id.encode())]
+            message["headers"] = [*message["headers"], *self._fields()]
         if not self.is_replaced:
             await self._send(message)
 
@@ -83,8 +84,11 @@ class _Answer:
         self.has_started = True
         response = self._problem_of(status, self._request_id)
         kept = [(name, value) for name, value in headers if name.lower() in {b"allow", b"retry-after"}]
-        response.raw_headers += [*kept, (_NAME, self._request_id.encode())]
+        response.raw_headers += [*kept, *self._fields()]
         await response(self._scope, self._receive, self._send)
+
+    def _fields(self) -> list[tuple[bytes, bytes]]:
+        return [(_NAME, self._request_id.encode()), *limit_fields(self._scope["state"])]
 
 
 def request_id_of(scope: Scope) -> str:

@@ -10,6 +10,7 @@ from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.kinds import CountPlan, Kinds
 from api.pauses import Pauses
+from api.rate_limits import RequestLimits
 from api.registration import Registration
 from broker.envelopes import Client
 from configuration.in_force import InForceReader
@@ -30,6 +31,7 @@ class Services:
     settings: Settings
     engine: Engine
     authenticator: Authenticator | None
+    request_limits: RequestLimits
     redis: Client
     registration: Registration
     worker_no: Callable[[], Awaitable[int]]

@@ -9,6 +9,7 @@ from db.controls import Actor, lock_job_no
 from db.engine import Connection, statement
 from db.executions import CellKey, absent_execution, execution_id, number_of, parse_execution_id
 from db.jobs import absent_job, read_job_state
+from db.key_usage import count_retry
 from db.kinds import Retried, RetryFilter
 from db.results import RETRY_WEIGHT
 from db.retry_results import refuse_cancelled, retry_preview_result, retry_result
@@ -51,11 +52,17 @@ async def retry_execution(connection: Connection, tenant_no: int, given_id: str,
 async def retry_cell(
     connection: Connection, job_no: int, key: CellKey, actor: Actor, *, filtered: Mapping[str, object]
 ) -> Retried:
-    """Plan a cell anew if it has failed; its job is locked against other actions. The event shows `filtered`."""
+    """Plan a cell anew if it has failed; its job is locked against other actions. The event shows `filtered`.
+
+    Raises QuotaExceeded, after which the transaction must be undone.
+    """
     await adopt_jobs(connection, [job_no])
     narrowed = _Narrowed(key.region_no, key.model_no, key.question_no)
     retried = await _reopen(connection, job_no, narrowed, actor, filtered=filtered)
     result = await retry_result(connection, job_no, retried)
+    if result.is_any:
+        quotas = await count_retry(connection, actor.limited_by, job_no, cells=result.retried)
+        result = replace(result, quotas=quotas)
     return replace(result, untouched=1 - result.retried)
 
 

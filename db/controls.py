@@ -7,6 +7,7 @@ from asyncpg import LockNotAvailableError
 
 from db.engine import Connection, statement
 from db.jobs import absent_job, look_up_job
+from domain.key_limits import LimitedKey
 
 LOCK_TIMEOUT = "5s"
 LOCK_SPACE = 0x6A6F62
@@ -17,11 +18,15 @@ LOCK_TIMED_OUT = LockNotAvailableError
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The person who acts on a job, and the reason, if given. `worker_no` is the process that got the request."""
+    """The person who acts on a job, and the reason, if given. `worker_no` is the process that got the request.
+
+    What is planned anew counts on the quotas of `limited_by`, their API key, if it has any.
+    """
 
     by: str
     reason: str | None
     worker_no: int
+    limited_by: LimitedKey | None = None
 
     def event_data(self, **facts: object) -> str:
         """Return the data of the action's event as JSON."""

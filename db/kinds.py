@@ -11,6 +11,7 @@ from db.controls import Actor
 from db.engine import Connection, statement
 from db.jobs import read_job_state
 from domain.errors import KindNotServed
+from domain.key_limits import Quota
 
 
 class Unit(StrEnum):
@@ -39,7 +40,8 @@ class Retried:
     """How many units were planned anew of those that were asked about, and the job's state after it.
 
     `unknown` counts the job's cells that ended ambiguously. `batch_no` is a batch with such units, None if there are
-    none. A job that could not be coordinated `is_queued` to be.
+    none. A job that could not be coordinated `is_queued` to be. `quotas` is what is used of the quotas of the key that
+    asked for it.
     """
 
     job_no: int
@@ -50,6 +52,12 @@ class Retried:
     unknown: int
     batch_no: int | None = None
     is_queued: bool = False
+    quotas: Sequence[Quota] = ()
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything was planned anew."""
+        return self.retried > 0 or self.is_queued
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,16 @@
 """Retry of a job: its failed work is planned anew, as its kind does that; everything else stays unchanged."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from db.built_in_kinds import KINDS
 from db.configurations import adopt_jobs
 from db.controls import Actor, lock_job
 from db.engine import Connection, Engine, connect
 from db.jobs import find_job
-from db.kinds import Retried, RetryFilter, StoredKind, kind_named, kind_of
+from db.key_usage import check_retry, count_retry
+from db.kinds import Retried, RetryFilter, StoredKind, Unit, kind_named, kind_of
+from domain.key_limits import LimitedKey
 
 
 async def retry_job(
@@ -22,17 +25,38 @@ async def retry_job(
     """Plan a job's failed units anew in the caller's transaction; its other units stay unchanged.
 
     Locks the job against other actions, then as its kind does. A repetition finds nothing failed. Raises NotFound,
-    JobCancelled, KindNotServed and LOCK_TIMED_OUT, and ParametersRejected for a filter that the job's kind can't have.
+    JobCancelled, KindNotServed and LOCK_TIMED_OUT, ParametersRejected for a filter that the job's kind can't have, and
+    QuotaExceeded, after which the transaction must be undone.
     """
     job_no = await lock_job(connection, tenant_no, job_id)
     await adopt_jobs(connection, [job_no])
-    return await kind_named(kinds, await kind_of(connection, job_no)).retry(connection, job_no, wanted, actor)
+    kind = kind_named(kinds, await kind_of(connection, job_no))
+    retried = await kind.retry(connection, job_no, wanted, actor)
+    if not retried.is_any:
+        return retried
+    quotas = await count_retry(connection, actor.limited_by, job_no, cells=_cells(kind, retried))
+    return replace(retried, quotas=quotas)
 
 
 async def preview_retry(
-    engine: Engine, tenant_no: int, job_id: str, wanted: RetryFilter, *, kinds: Mapping[str, StoredKind] = KINDS
+    engine: Engine,
+    tenant_no: int,
+    job_id: str,
+    wanted: RetryFilter,
+    *,
+    limited_by: LimitedKey | None = None,
+    kinds: Mapping[str, StoredKind] = KINDS,
 ) -> Retried:
     """Return the result that `retry_job` would have, without changes. Raises as `retry_job`."""
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
-        return await kind_named(kinds, await kind_of(connection, job_no)).preview_retry(connection, job_no, wanted)
+        kind = kind_named(kinds, await kind_of(connection, job_no))
+        retried = await kind.preview_retry(connection, job_no, wanted)
+        if not retried.is_any:
+            return retried
+        quotas = await check_retry(connection, limited_by, job_no, cells=_cells(kind, retried))
+        return replace(retried, quotas=quotas)
+
+
+def _cells(kind: StoredKind, retried: Retried) -> int:
+    return retried.retried if kind.unit is Unit.CELL else 0

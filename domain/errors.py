@@ -17,11 +17,16 @@ BreakwaterError
 ├── NotFound              no such thing for this tenant
 ├── Unauthenticated       the request has no valid API key
 ├── ScopeMissing          its key may not do this
+├── LimitReached          a limit of its key stands against it
+│   ├── RateLimited           too many requests in a second
+│   └── QuotaExceeded         too many active jobs, or cells in a day
 └── Overloaded            the backlog is full, or a store is unavailable: come back later
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from domain.key_limits import Quota
 
 ECHO_LIMIT = 100
 """Characters of a name, id or allowed value that an error may echo."""
@@ -183,6 +188,31 @@ class ScopeMissing(BreakwaterError):
     """The request's key hasn't the scope that the route needs; the member `scope` names it."""
 
     code = "scope_missing"
+
+
+class LimitReached(BreakwaterError):
+    """A limit of the request's API key stands against it; repeat it after `retry_after_seconds`."""
+
+    code = "limit_reached"
+
+    def __init__(self, detail: str, quota: Quota, *, retry_after_seconds: int, **members: object) -> None:
+        resets_at = None if quota.resets_at is None else quota.resets_at.isoformat().replace("+00:00", "Z")
+        named = {"quota": quota.name, "limit": quota.limit, "used": quota.used, "resets_at": resets_at}
+        super().__init__(detail, **named, **members)
+        self.quota = quota
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimited(LimitReached):
+    """The key's requests came faster than it may send them."""
+
+    code = "rate_limited"
+
+
+class QuotaExceeded(LimitReached):
+    """The key may not have so many active jobs, or create so many cells in a day; the member `quota` says which."""
+
+    code = "quota_exceeded"
 
 
 class NotFound(BreakwaterError):

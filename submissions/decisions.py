@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
 from db.submissions import Known, SubmittedJob
 from domain.errors import BreakwaterError, DuplicateJob, JobIdConflict, KeyReused
 from domain.fingerprint import MAX_DIFFERENCES, body_hash, differences, is_same_body
+from domain.key_limits import Quota
 from domain.notes import cut
 from domain.redaction import redacted, secret_pointers
 from domain.spec import OnDuplicate
@@ -40,7 +41,8 @@ class Outcome(StrEnum):
 class Decision:
     """An outcome, its reason, and the job that was matched.
 
-    A rejection has an `error`, and the `job` in conflict, if any. `known` are the facts behind the decision.
+    A rejection has an `error`, and the `job` in conflict, if any. `known` are the facts behind the decision. `quotas`
+    is what is used of the quotas of the key that submitted, where they were looked at.
     """
 
     outcome: Outcome
@@ -50,6 +52,7 @@ class Decision:
     error: BreakwaterError | None = None
     job: SubmittedJob | None = None
     known: Known | None = None
+    quotas: Sequence[Quota] = ()
 
     @property
     def is_new(self) -> bool:
@@ -60,6 +63,9 @@ class Decision:
     def is_duplicate(self) -> bool:
         """Whether an earlier job answers the submission."""
         return self.outcome is Outcome.JOINED or self.outcome is Outcome.REPLAYED
+
+
+Decided: TypeAlias = tuple[Submission, Decision]
 
 
 def decide(submission: Submission, known: Known, jobs: Mapping[int, SubmittedJob]) -> Decision:

@@ -4,7 +4,7 @@ They are built in this layer since the first response under an Idempotency-Key i
 stores every status.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from db.submissions import Known, NewJob, SubmittedJob
-from domain.errors import BreakwaterError, KeyReused, Overloaded, SpecRejected
+from domain.errors import BreakwaterError, KeyReused, Overloaded, QuotaExceeded, SpecRejected
+from domain.key_limits import Quota
 from submissions.decisions import Decision, Outcome
 from submissions.job_links import job_json, json_time
 from submissions.submission import Submission
@@ -20,12 +21,16 @@ from submissions.submission import Submission
 
 @dataclass(frozen=True, slots=True)
 class SubmissionResponse:
-    """The response to a submission; `created_job_no` is the internal key of the job it created."""
+    """The response to a submission; `created_job_no` is the internal key of the job it created.
+
+    `quotas` is what is used of the quotas of the key that submitted, where they were looked at.
+    """
 
     status_code: int
     body: Mapping[str, Any]
     is_replayed: bool = False
     created_job_no: int | None = None
+    quotas: Sequence[Quota] = ()
 
 
 NEVER_RUNS = {
@@ -41,7 +46,7 @@ def respond_created(submission: Submission, decision: Decision, job: NewJob, now
     shown = SubmittedJob(job_no, job.id, job.kind, "queued", now, job.spec_hash, None, None)
     dedup = _dedup(submission, decision, times_seen=1)
     body = _body(submission, "created", _job(submission, shown), orjson.Fragment(submission.spec_text), dedup)
-    return SubmissionResponse(202, body, created_job_no=job_no)
+    return SubmissionResponse(202, body, created_job_no=job_no, quotas=decision.quotas)
 
 
 def respond_known(submission: Submission, decision: Decision, times_seen: int) -> SubmissionResponse:
@@ -59,7 +64,8 @@ def respond_known(submission: Submission, decision: Decision, times_seen: int) -
 def respond_preview(submission: Submission, decision: Decision, times_seen: int) -> SubmissionResponse:
     """Answer a dry run with the job that the submission would create."""
     dedup = _dedup(submission, decision, times_seen=times_seen)
-    return SubmissionResponse(200, _body(submission, "planned", None, orjson.Fragment(submission.spec_text), dedup))
+    body = _body(submission, "planned", None, orjson.Fragment(submission.spec_text), dedup)
+    return SubmissionResponse(200, body, quotas=decision.quotas)
 
 
 def rejection_of(submission: Submission, decision: Decision) -> BreakwaterError | None:
@@ -81,6 +87,8 @@ def status_code_of(decision: Decision) -> int:
             return decision.known.key_status_code
         case _ if isinstance(decision.error, Overloaded):
             return 503
+        case _ if isinstance(decision.error, QuotaExceeded):
+            return 429
         case _:
             return 422 if isinstance(decision.error, (KeyReused, SpecRejected)) else 409
 

@@ -10,6 +10,7 @@ from typing import Any
 from configuration.in_force import InForceReader
 from db.engine import Engine
 from domain.errors import SpecRejected
+from domain.key_limits import LimitedKey
 from domain.kinds import SpecKind
 from domain.normalize import KINDS
 from runtime.settings import Settings
@@ -56,23 +57,45 @@ class Submissions:
         )
         self._queue = SubmissionQueue(lanes, groups, self._transaction)
 
-    async def submit(self, body: Any, *, tenant_no: int, sender: Sender, key: str | None = None) -> SubmissionResponse:
-        """Store, join or replay the job of a body. `key` is its Idempotency-Key.
+    async def submit(
+        self,
+        body: Any,
+        *,
+        tenant_no: int,
+        sender: Sender,
+        key: str | None = None,
+        limited_by: LimitedKey | None = None,
+    ) -> SubmissionResponse:
+        """Store, join or replay the job of a body. `key` is its Idempotency-Key; a new job counts on `limited_by`.
 
         Raises SpecRejected (after its ledger row is committed), any other error of a rejection, and Overloaded if the
         database is unavailable or the backlog is full. The job is stored even if the caller stops waiting.
         """
         try:
-            submission = self.read(body, tenant_no=tenant_no, sender=sender, key=key)
+            submission = self.read(body, tenant_no=tenant_no, sender=sender, key=key, limited_by=limited_by)
         except SpecRejected as rejection:
             await self._rejections.enter(tenant_no, sender, rejection, key)
             raise
         return await self._queue.submit(submission)
 
-    def read(self, body: Any, *, tenant_no: int, sender: Sender, key: str | None = None) -> Submission:
+    def read(
+        self,
+        body: Any,
+        *,
+        tenant_no: int,
+        sender: Sender,
+        key: str | None = None,
+        limited_by: LimitedKey | None = None,
+    ) -> Submission:
         """Return a body as a submission under the configuration in force. Raises SpecRejected."""
         return read_submission(
-            body, self._in_force.current, tenant_no=tenant_no, key=key, sender=sender, kinds=self._kinds
+            body,
+            self._in_force.current,
+            tenant_no=tenant_no,
+            key=key,
+            sender=sender,
+            kinds=self._kinds,
+            limited_by=limited_by,
         )
 
     async def preview(self, submission: Submission) -> SubmissionResponse:

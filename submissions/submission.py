@@ -9,6 +9,7 @@ import orjson
 
 from configuration.in_force import InForce
 from db.submissions import Wanted, lock_key
+from domain.key_limits import LimitedKey
 from domain.kinds import Normalized, Spec, SpecKind
 from domain.normalize import KINDS, normalize
 from domain.spec import OnDuplicate
@@ -27,7 +28,7 @@ class Sender:
 class Submission:
     """A well-formed request for a job. Two submissions are never equal, even with one body.
 
-    `kinds` are the kinds that a job may be of, by name.
+    `kinds` are the kinds that a job may be of, by name. `limited_by` is the API key on whose quotas it counts.
     """
 
     tenant_no: int
@@ -37,6 +38,7 @@ class Submission:
     key: str | None
     sender: Sender
     kinds: Mapping[str, SpecKind] = field(default_factory=lambda: KINDS)
+    limited_by: LimitedKey | None = None
 
     @cached_property
     def spec_text(self) -> bytes:
@@ -47,6 +49,12 @@ class Submission:
     def notes_text(self) -> bytes:
         """The notes as JSON, also written once."""
         return orjson.dumps([note.to_json() for note in self.normalized.notes])
+
+    @property
+    def cells(self) -> int:
+        """The cells that its job would create; batches of an import are none."""
+        cells = self.normalized.spec.cells
+        return 0 if cells is None else cells.planned
 
     @property
     def is_joined_by_content(self) -> bool:
@@ -84,6 +92,8 @@ def read_submission(
     key: str | None,
     sender: Sender,
     kinds: Mapping[str, SpecKind] = KINDS,
+    limited_by: LimitedKey | None = None,
 ) -> Submission:
     """Return a parsed body as a submission under a configuration. Raises SpecRejected."""
-    return Submission(tenant_no, body, normalize(body, in_force.registry, kinds), in_force, key, sender, kinds)
+    normalized = normalize(body, in_force.registry, kinds)
+    return Submission(tenant_no, body, normalized, in_force, key, sender, kinds, limited_by)

@@ -19,9 +19,10 @@ from domain.errors import BreakwaterError
 from domain.fingerprint import body_hash
 from domain.redaction import redacted
 from submissions.backlog import Backlog
-from submissions.decisions import SUBMITTING, Decision, Outcome, decide, keeps_key, reject, reject_paused
+from submissions.decisions import SUBMITTING, Decided, Decision, Outcome, decide, keeps_key, reject, reject_paused
 from submissions.ledger import ledger_row, submission_counters
 from submissions.new_jobs import new_job
+from submissions.quotas import add_active_jobs, count_on_quotas, look_at_quotas
 from submissions.responses import (
     SubmissionResponse,
     rejection_of,
@@ -34,7 +35,6 @@ from submissions.submission import Submission
 CONFIGURATION = "configuration"
 """The value of `Waits` while another configuration is being applied."""
 
-Decided: TypeAlias = tuple[Submission, Decision]
 Answered: TypeAlias = tuple[Submission, SubmissionResponse | BreakwaterError]
 Waits: TypeAlias = dict[Submission, str | None]
 """The lock (`key`, `id`, `spec`) that a submission didn't get at its last try, or CONFIGURATION; None: it got all."""
@@ -74,6 +74,7 @@ class SubmissionTransaction:
         """Return the response that storing would give, and store nothing. Raises the error of a rejection."""
         async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
             decision = reject_paused(submission, (await self._decide(connection, [submission]))[0])
+            decision = await look_at_quotas(connection, submission, decision)
             matched = [decision.job_no] if decision.job_no is not None else []
             seen = await submissions.count_submissions(connection, matched) if matched else {}
         if (error := rejection_of(submission, decision)) is not None:
@@ -120,7 +121,7 @@ class SubmissionTransaction:
     ) -> Stored:
         """Store the decisions of the first look-up, and the submissions that a second, locked look-up confirms as new.
 
-        A pause rejects only confirmed new submissions: earlier jobs are joined or answered again, paused or not.
+        A pause or a quota rejects only confirmed new submissions: earlier jobs are joined or answered again.
         """
         decided = [each for each in looked_up if not _needs_locks(*each)]
         to_lock = [each[0] for each in looked_up if _needs_locks(*each)]
@@ -129,6 +130,7 @@ class SubmissionTransaction:
             (submission, reject_paused(submission, decision))
             for submission, decision in zip(locked, await self._decide(connection, locked), strict=True)
         ]
+        confirmed = await count_on_quotas(connection, confirmed)
         decided += [each for each in confirmed if not each[1].is_new]
         created = await _insert_new(connection, tenant_no, [each for each in confirmed if each[1].is_new])
         entered = [*decided, *((submission, decision) for submission, decision, _ in created)]
@@ -231,6 +233,7 @@ async def _insert_new(
         return []
     jobs = [new_job(submission) for submission, _ in new]
     job_nos = await submissions.insert_jobs(connection, tenant_no, jobs)
+    await add_active_jobs(connection, [(each, job_nos[job.id]) for (each, _), job in zip(new, jobs, strict=True)])
     return [
         (submission, replace(decision, outcome=Outcome.CREATED, job_no=job_nos[job.id]), job)
         for (submission, decision), job in zip(new, jobs, strict=True)

@@ -34,6 +34,7 @@ pytest_plugins = [
     "tests.support.gateway",
     "tests.support.mariadb",
     "tests.support.provider_server",
+    "tests.support.quotas",
     "tests.support.repeated_ids",
     "tests.support.service",
     "tests.support.workers",

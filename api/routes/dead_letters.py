@@ -10,6 +10,7 @@ from api.actors import BECAUSE, actor_of, read_because
 from api.dependencies import ONE_OF_EACH, ActionDep, Database, NoParameters, ServicesDep, Tenant
 from api.paging import DEAD_LETTERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
+from api.rate_limits import tell
 from api.schemas.dead_letters import DeadLetter, DeadLetterList
 from api.schemas.job_actions import RetryAnswer
 from db.dead_letters import list_dead_letters
@@ -62,4 +63,5 @@ async def post_replay(
     because = await read_because(request)
     result = await job_actions.replay(action, dead_letter_id, await actor_of(request, action, because), because)
     job_actions.announce(services.announcer, result.effect)
+    tell(request, result.effect.quotas if result.effect else ())
     return result.response

@@ -8,6 +8,7 @@ from pydantic import Field
 from api import job_actions
 from api.access import requires
 from api.actors import BECAUSE, actor_of, read_action_body, read_because
+from api.callers import caller_of
 from api.dependencies import (
     ONE_OF_EACH,
     ActionDep,
@@ -22,6 +23,7 @@ from api.dependencies import (
 )
 from api.filters import canonical_region
 from api.problems import problem_responses
+from api.rate_limits import tell
 from api.schemas.executions import ExecutionWithAttempts
 from api.schemas.job_actions import (
     DRY_RUN,
@@ -120,9 +122,13 @@ async def post_retry(
     region = canonical_region(body.region, registry, pointer="/region")
     wanted = RetryFilter(region=region, model=body.model, error_code=body.error_code)
     if parameters.dry_run:
-        return RetryAnswer.of(await preview_retry(database, tenant, job_id, wanted, kinds=action.kinds))
+        limited_by = caller_of(request).limited_by
+        preview = await preview_retry(database, tenant, job_id, wanted, limited_by=limited_by, kinds=action.kinds)
+        tell(request, preview.quotas)
+        return RetryAnswer.of(preview)
     result = await job_actions.retry_job(action, job_id, wanted, await actor_of(request, action, body), body)
     job_actions.announce(services.announcer, result.effect)
+    tell(request, result.effect.quotas if result.effect else ())
     return result.response
 
 
@@ -146,6 +152,7 @@ async def post_execution_retry(
     because = await read_because(request)
     result = await job_actions.retry_execution(action, execution_id, await actor_of(request, action, because), because)
     job_actions.announce(services.announcer, result.effect)
+    tell(request, result.effect.quotas if result.effect else ())
     return result.response
 
 

@@ -4,12 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, ProcessCollector, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from api.access import requires
 from api.dependencies import ONE_OF_EACH, NoParameters, ServicesDep, Tenant
 from api.exposition import render
+from domain.key_limits import ACTIVE_JOBS, CELLS_PER_DAY, REQUESTS_PER_SECOND
 from domain.scopes import Scope
 
 router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
@@ -18,7 +19,10 @@ UNCOUNTED = ["^/metrics$", "^/static"]
 
 
 def install(app: FastAPI) -> None:
-    """Count the app's requests by route template; call it while the app is composed, before `errors.install`."""
+    """Count the app's requests by route template, and those that a limit refused.
+
+    Call it while the app is composed, before `errors.install`.
+    """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     Instrumentator(
@@ -28,6 +32,14 @@ def install(app: FastAPI) -> None:
         registry=registry,
     ).instrument(app)
     app.state.http_registry = registry
+    app.state.limits_reached = Counter(
+        "breakwater_limits_reached",
+        "Requests refused since a limit of their API key was reached.",
+        ["limit"],
+        registry=registry,
+    )
+    for limit in (REQUESTS_PER_SECOND, ACTIVE_JOBS, CELLS_PER_DAY):  # a rate doesn't see the step from nothing to 1
+        app.state.limits_reached.labels(limit)
 
 
 @router.get("/metrics", dependencies=[requires(Scope.METRICS)])

@@ -10,7 +10,7 @@ from api.paging import Listed
 from db.api_keys import KeyRead
 from db.tenants import TenantRead
 from domain.durations import PATTERN as DURATION
-from domain.key_limits import KeyLimits
+from domain.key_limits import KeyLimits, Quota
 from domain.scopes import Scope
 
 TenantName = Annotated[
@@ -39,6 +39,28 @@ class Limits(BaseModel):
     def values(self) -> KeyLimits:
         """Return the limits."""
         return KeyLimits(**self.model_dump())
+
+
+class UsedLimit(BaseModel):
+    """How much of a limit is used."""
+
+    name: Literal["requests_per_second", "active_jobs", "cells_per_day"]
+    limit: int
+    used: int
+    remaining: int
+    resets_at: datetime | None = Field(description="When all of it is free again; null for active jobs: as they end.")
+
+    @classmethod
+    def of(cls, quota: Quota) -> Self:
+        """Return the limit as it is shown."""
+        return cls(**{name: getattr(quota, name) for name in cls.model_fields})
+
+
+class UsedLimits(BaseModel):
+    """The limits of the key that asks."""
+
+    key_id: str | None = Field(description="Null while authentication is off.")
+    limits: list[UsedLimit] = Field(description="Those that the key has.")
 
 
 class NewTenant(BaseModel):

@@ -1,8 +1,9 @@
-"""API keys and their secrets."""
+"""API keys, their secrets, and what is used of their limits."""
 
+from datetime import date
 from typing import Annotated, ClassVar
 
-from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import Date, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from db.tables.column_types import Big, BigKey, MaybeTime, MaybeWords, Names, Time, Words
@@ -46,3 +47,42 @@ class ApiKeySecret(SQLModel, table=True):
     key_no: Big
     created_at: Time
     expires_at: MaybeTime
+
+
+class KeyUsage(SQLModel, table=True):
+    """What a key with quotas has used: `cells` in its UTC `day`."""
+
+    __tablename__: ClassVar[str] = "key_usage"
+    __table_args__ = (
+        ForeignKeyConstraint(["key_no"], ["api_keys.key_no"], name="usage_belongs_to_api_key", ondelete="CASCADE"),
+    )
+
+    key_no: BigKey
+    day: Annotated[date, Field(sa_type=Date)]
+    cells: Big
+
+
+class ActiveJob(SQLModel, table=True):
+    """A job that counts among the active jobs of a key, until it has ended."""
+
+    __tablename__: ClassVar[str] = "active_jobs"
+    __table_args__ = (
+        ForeignKeyConstraint(["key_no"], ["api_keys.key_no"], name="active_job_belongs_to_api_key", ondelete="CASCADE"),
+        Index("active_jobs_by_key", "key_no"),
+    )
+
+    job_no: BigKey
+    key_no: Big
+
+
+class KeyRequests(SQLModel, table=True):
+    """A key's bucket of requests, which holds what came in since `spent_until`."""
+
+    __tablename__: ClassVar[str] = "key_requests"
+    __table_args__ = (
+        ForeignKeyConstraint(["key_no"], ["api_keys.key_no"], name="requests_belong_to_api_key", ondelete="CASCADE"),
+    )
+
+    key_no: BigKey
+    spent_until: Time
+    taken: int

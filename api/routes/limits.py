@@ -1,0 +1,34 @@
+"""GET /limits: the limits of the API key that asks, and how much of them is used."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from api.access import requires
+from api.callers import caller_of
+from api.dependencies import ONE_OF_EACH, Database, NoParameters
+from api.problems import problem_responses
+from api.rate_limits import tell, told_quotas
+from api.schemas.access import UsedLimit, UsedLimits
+from db.engine import connect
+from db.key_usage import read_usage
+from domain.quotas import quotas_of
+from domain.scopes import Scope
+
+router = APIRouter(tags=["access"], dependencies=ONE_OF_EACH)
+
+
+@router.get(
+    "/limits",
+    summary="Show the limits of your API key",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.JOBS_READ)],
+)
+async def get_limits(request: Request, database: Database, _: Annotated[NoParameters, Query()]) -> UsedLimits:
+    """Return what the key may do, and how much of it is used at this moment; this request counts too."""
+    caller = caller_of(request)
+    if (key := caller.limited_by) is not None:
+        async with connect(database) as connection:
+            usage = await read_usage(connection, key)
+        tell(request, quotas_of(key.limits, usage))
+    return UsedLimits(key_id=caller.key_id, limits=[UsedLimit.of(quota) for quota in told_quotas(request)])
