@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.headers import KEY, LINK, RATE_LIMIT, RATE_LIMIT_POLICY, REPLAYED, REQUEST_ID, RETRY_AFTER
+from domain.redaction import redacted
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:breakwater:problem:"
@@ -71,7 +72,10 @@ def problem_response(
     members: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the answer. `members` are added to the standard members and never replace them."""
+    """Return the answer. `members` are added to the standard members and never replace them.
+
+    Secrets are redacted: an error names what was sent.
+    """
     document = {
         "type": _TYPE_PREFIX + code,
         "title": title,
@@ -82,7 +86,7 @@ def problem_response(
         "request_id": request_id,
     }
     return Response(
-        orjson.dumps({**document, **(members or {}), **document}, default=str),
+        orjson.dumps(redacted({**document, **(members or {}), **document}), default=str),
         status_code=status,
         media_type=MEDIA_TYPE,
         headers=dict(headers or {}),

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from domain.redaction import hide_secrets
 from runtime.config_file import ConfigFile
 from runtime.settings import PREFIX, Settings, load_settings, read_secrets, redacted, setting_names
 
@@ -17,7 +18,7 @@ def print_settings() -> None:
         typer.echo(line)
     if settings.file is not None:
         for name, reason in read_secrets(settings.file).reasons.items():
-            typer.echo(f"# {name} isn't served from here: {reason}")
+            typer.echo(hide_secrets(f"# {name} isn't served from here: {reason}"))
         for line in tables(settings.file):
             typer.echo(line)
 
@@ -28,7 +29,7 @@ def _variables(settings: Settings) -> Iterator[str]:
         if value is None:
             yield f"# {PREFIX}{name.upper()} is not set" + (": embedded" if name.endswith("_url") else "")
             continue
-        yield f"{PREFIX}{name.upper()}={redacted(value) if name.endswith('_url') else _plain(value)}"
+        yield f"{PREFIX}{name.upper()}={redacted(value) if name.endswith('_url') else hide_secrets(_plain(value))}"
 
 
 def _plain(value: Any) -> str:
@@ -53,7 +54,7 @@ def _table(path: tuple[str, ...], content: Mapping[str, Any]) -> Iterator[str]:
         if path:
             yield f"[{'.'.join(_key(part) for part in path)}]"
         for key, value in values.items():
-            yield f"{_key(key)} = {_value(path, value)}"
+            yield f"{_key(key)} = {_value(value)}"
     for key, value in content.items():
         if isinstance(value, Mapping):
             yield from _table((*path, key), value)
@@ -64,6 +65,6 @@ def _key(part: str) -> str:
     return part if is_bare else json.dumps(part)
 
 
-def _value(path: tuple[str, ...], value: Any) -> str:
+def _value(value: Any) -> str:
     # A TOML string, number, boolean or list of strings is written as in JSON.
-    return json.dumps(redacted(value) if path[-1:] == ("base_urls",) else value, ensure_ascii=False)
+    return hide_secrets(json.dumps(value, ensure_ascii=False))

@@ -8,6 +8,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+from domain.redaction import redacted
+
 _QUIET_LIBRARIES = ("uvicorn.access", "asyncio", "alembic.runtime.plugins", "httpcore2", "httpx2")
 """Libraries whose info lines (one per request) add nothing to the metrics; only debug shows them."""
 
@@ -24,9 +26,11 @@ def configure_logs(level: str, *, process: str, **fields: Any) -> None:
         _mark({"process": process, **fields}),
         structlog.processors.format_exc_info,
     ]
+    # Last, so that it sees tracebacks and the words of libraries, too.
+    shown: list[Processor] = [*shared, _redact]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*shared, _render_bytes],
+        processors=[*shown, _render_bytes],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         # Bytes straight to the file: one write per line, so lines of several processes don't mix.
         logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
@@ -35,7 +39,7 @@ def configure_logs(level: str, *, process: str, **fields: Any) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_name_library_event, *shared],
+            foreign_pre_chain=[_name_library_event, *shown],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render_text],
         )
     )
@@ -61,6 +65,10 @@ def _name_library_event(_logger: Any, _method: str, event: EventDict) -> EventDi
     """Keep event names constant: a library's message becomes a field."""
     record: logging.LogRecord = event["_record"]
     return {**event, "event": "library_message", "logger": record.name, "message": event["event"]}
+
+
+def _redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    return redacted(dict(event))  # type: ignore[no-any-return]
 
 
 def _render_bytes(_logger: Any, _method: str, event: EventDict) -> bytes:

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.postgres_url import SCHEMES as POSTGRES_SCHEMES
 from domain.postgres_url import WrongConnectionString, hide_passwords, parse_connection_string
+from domain.redaction import is_secret_parameter
 from domain.sources.connection import ConnectionSettings
 from runtime import redis_urls
 from runtime.config_file import ConfigFile, read_config_file
@@ -120,14 +121,14 @@ def load_settings() -> Settings:
 
 
 def redacted(url: str) -> str:
-    """Return a URL or a PostgreSQL connection string without its passwords."""
+    """Return a URL or a PostgreSQL connection string without its passwords, tokens and keys."""
     parts = urlsplit(url)
     if parts.scheme in POSTGRES_SCHEMES or not parts.scheme:
         return hide_passwords(url)
     account, at, host = parts.netloc.rpartition("@")
     user, colon, _ = account.partition(":")
     query = [
-        (key, "***" if "password" in key.lower() else value)
+        (key, "***" if is_secret_parameter(key) else value)
         for key, value in parse_qsl(parts.query, keep_blank_values=True)
     ]
     netloc = f"{user}{':***' if colon else ''}{at}{host}"

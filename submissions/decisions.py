@@ -130,12 +130,13 @@ def _is_first_body(stored_hash: str, submitted: Any, body: Any) -> bool:
     """
     if not is_same_body(stored_hash, body):
         return False
-    return not stored_hash.startswith("b1:") or not _differences(submitted, redacted(body))
+    return not stored_hash.startswith("b1:") or not _differences(redacted(submitted), redacted(body))
 
 
 def _by_id(submission: Submission, known: Known, job: SubmittedJob) -> Decision:
     is_same_spec = job.spec_hash == submission.normalized.spec_hash
-    if is_same_spec or body_hash(job.submitted) == body_hash(redacted(submission.body)):
+    # An earlier release may have redacted less of the stored body.
+    if is_same_spec or body_hash(redacted(job.submitted)) == body_hash(submission.shown_body):
         return Decision(Outcome.JOINED, "same_id", job.job_no, "id", job=job, known=known)
     differing = _differences(job.spec, orjson.loads(submission.spec_text))
     error = JobIdConflict(
@@ -168,7 +169,7 @@ def _body_differences(stored: Any, sent: Any) -> Sequence[str]:
     """Return the differences of two bodies; if there are none as stored, the redacted secrets differ."""
     if stored is None:
         return []
-    return _differences(stored, redacted(sent)) or list(islice(secret_pointers(sent, ""), MAX_DIFFERENCES))
+    return _differences(redacted(stored), redacted(sent)) or list(islice(secret_pointers(sent, ""), MAX_DIFFERENCES))
 
 
 def _differences(stored: Any, sent: Any) -> Sequence[str]:

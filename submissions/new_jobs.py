@@ -6,7 +6,6 @@ import time
 import orjson
 
 from db.submissions import NewJob
-from domain.redaction import redacted
 from submissions.submission import Submission
 
 
@@ -18,7 +17,7 @@ def new_job(submission: Submission) -> NewJob:
         kind=spec.kind,
         name=spec.name,
         spec_hash=submission.normalized.spec_hash,
-        submitted=orjson.dumps(redacted(submission.body)).decode(),
+        submitted=orjson.dumps(submission.shown_body).decode(),
         spec=submission.spec_text.decode(),
         normalization=submission.notes_text.decode(),
         configuration_no=submission.in_force.configuration.number,

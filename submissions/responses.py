@@ -14,6 +14,7 @@ import orjson
 from db.submissions import Known, NewJob, SubmittedJob
 from domain.errors import BreakwaterError, KeyReused, Overloaded, QuotaExceeded, SpecRejected
 from domain.key_limits import Quota
+from domain.redaction import redacted
 from submissions.decisions import Decision, Outcome
 from submissions.job_links import job_json, json_time
 from submissions.submission import Submission
@@ -45,13 +46,13 @@ def respond_created(submission: Submission, decision: Decision, job: NewJob, now
     job_no = decision.job_no or 0
     shown = SubmittedJob(job_no, job.id, job.kind, "queued", now, job.spec_hash, None, None)
     dedup = _dedup(submission, decision, times_seen=1)
-    body = _body(submission, "created", _job(submission, shown), orjson.Fragment(submission.spec_text), dedup)
+    body = _body(submission, "created", _job(submission, shown), submission.shown_spec, dedup)
     return SubmissionResponse(202, body, created_job_no=job_no, quotas=decision.quotas)
 
 
 def respond_known(submission: Submission, decision: Decision, times_seen: int) -> SubmissionResponse:
     """Answer a submission that joined a job, or that repeats a key; a purged spec is null."""
-    spec = decision.job.spec if decision.job else None
+    spec = redacted(decision.job.spec) if decision.job else None
     if decision.outcome is Outcome.REPLAYED and decision.known is not None:
         body = {**decision.known.key_answer, "spec": spec}
         return SubmissionResponse(status_code_of(decision), body, is_replayed=True)
@@ -64,7 +65,7 @@ def respond_known(submission: Submission, decision: Decision, times_seen: int) -
 def respond_preview(submission: Submission, decision: Decision, times_seen: int) -> SubmissionResponse:
     """Answer a dry run with the job that the submission would create."""
     dedup = _dedup(submission, decision, times_seen=times_seen)
-    body = _body(submission, "planned", None, orjson.Fragment(submission.spec_text), dedup)
+    body = _body(submission, "planned", None, submission.shown_spec, dedup)
     return SubmissionResponse(200, body, quotas=decision.quotas)
 
 

@@ -12,6 +12,7 @@ from db.submissions import Wanted, lock_key
 from domain.key_limits import LimitedKey
 from domain.kinds import Normalized, Spec, SpecKind
 from domain.normalize import KINDS, normalize
+from domain.redaction import redacted
 from domain.spec import OnDuplicate
 
 
@@ -42,8 +43,20 @@ class Submission:
 
     @cached_property
     def spec_text(self) -> bytes:
-        """The normalized spec as JSON; it is stored and shown, so it is written once."""
+        """The normalized spec as JSON, as it is stored: calls are made of it, so it is whole."""
         return orjson.dumps(self.normalized.spec.to_json())
+
+    @cached_property
+    def shown_body(self) -> Any:
+        """The body without secrets, as it is stored and shown."""
+        return redacted(self.body)
+
+    @cached_property
+    def shown_spec(self) -> orjson.Fragment:
+        """The normalized spec as JSON without secrets; it has none that the body hasn't."""
+        if self.shown_body is self.body:
+            return orjson.Fragment(self.spec_text)
+        return orjson.Fragment(orjson.dumps(redacted(orjson.loads(self.spec_text))))
 
     @cached_property
     def notes_text(self) -> bytes:

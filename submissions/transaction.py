@@ -17,7 +17,6 @@ from db.engine import QUICK_SECONDS, Connection, Engine, connect, in_transaction
 from db.submissions import FirstResponse, NewJob
 from domain.errors import BreakwaterError
 from domain.fingerprint import body_hash
-from domain.redaction import redacted
 from submissions.backlog import Backlog
 from submissions.decisions import SUBMITTING, Decided, Decision, Outcome, decide, keeps_key, reject, reject_paused
 from submissions.ledger import ledger_row, submission_counters
@@ -179,7 +178,7 @@ class SubmissionTransaction:
                 job_no=decision.job_no,
                 status_code=response.status_code,
                 answer=_dump({**response.body, "spec": None}),
-                submitted=_dump(redacted(submission.body)) if decision.outcome is Outcome.JOINED else None,
+                submitted=_dump(submission.shown_body) if decision.outcome is Outcome.JOINED else None,
             )
             for (submission, response), decision in zip(answered, decisions, strict=True)
             if submission.key is not None

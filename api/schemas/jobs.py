@@ -12,6 +12,7 @@ from api.schemas.kinds import Kind
 from api.schemas.submissions import NormalizationNote, PlannedCounts, PlannedImportCounts
 from db.import_progress import ImportRead
 from db.jobs import MAX_COUNTED_BEFORE, SUCCESS_RATE_MISSED, Counts, JobListed, JobRead
+from domain.redaction import redacted
 from domain.status import TERMINAL_JOB_STATUSES, JobStatus
 from domain.waves import level_by_id
 from submissions.job_links import job_links
@@ -199,8 +200,8 @@ class Job(BaseModel):
             queue=QueuePlace.of(job),
             spec_hash=job.spec_hash,
             simulated=job.simulated,
-            spec=job.spec,
-            submitted=job.submitted,
+            spec=redacted(job.spec),
+            submitted=redacted(job.submitted),
             normalization=[NormalizationNote.model_validate(note) for note in job.normalization or ()],
             planned=_planned(job, import_),
             progress=Progress.of(job.counts),

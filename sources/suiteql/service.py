@@ -25,6 +25,8 @@ CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 3.0
 """Below the 5 s after which common servers close an idle connection."""
 ANSWER_BYTES = 32 * 2**20
+CODE_CHARACTERS = 100
+"""A longer code of an error isn't shown: cut, it could be the half of a token."""
 _BACKOFF_BASE_SECONDS = 0.5
 _BACKOFF_CAP_SECONDS = 30.0
 
@@ -59,6 +61,7 @@ class SuiteqlConnection:
         retry_seconds: float = 120,
     ) -> None:
         self.queries = queries
+        self._token = token
         self._retry_seconds = retry_seconds
         self._call_seconds = call_seconds
         # The client has no limit of its own: it would count the wait for a permit as part of a call's time.
@@ -113,7 +116,7 @@ class SuiteqlConnection:
         except httpx2.TransportError as error:
             raise SourceUnavailable(f"The SuiteQL service can't be reached ({type(error).__name__}).") from None
         if not answer.is_success:
-            raise _refusal(answer, content)
+            raise _refusal(answer, content, self._token)
         return _parsed(content)
 
 
@@ -141,10 +144,10 @@ def _parsed(content: bytes) -> Any:
         raise Unreadable(f"The SuiteQL service's answer {error}.") from None
 
 
-def _refusal(answer: httpx2.Response, content: bytes) -> SourceError:
+def _refusal(answer: httpx2.Response, content: bytes, token: str) -> SourceError:
     """Return the error for an unsuccessful answer. Its text may show values, so only its code is shown."""
     code = _error_code(content)
-    shown = f"{answer.status_code}{f' {code}' if code else ''}"
+    shown = f"{answer.status_code}{f' {code}' if code and token not in code else ''}"
     match answer.status_code:
         case 429:
             return SourceBusy(
@@ -172,7 +175,7 @@ def _error_code(content: bytes) -> str | None:
         code = raw_json(content)["o:errorDetails"][0]["o:errorCode"]
     except (ValueError, LookupError, TypeError):
         return None
-    return code[:100] if isinstance(code, str) and code.isidentifier() else None
+    return code if isinstance(code, str) and code.isidentifier() and len(code) <= CODE_CHARACTERS else None
 
 
 def _retry_after_seconds(answer: httpx2.Response) -> float | None:

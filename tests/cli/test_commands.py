@@ -41,6 +41,20 @@ def test_config_prints_the_file_as_toml(tmp_path):
     assert shown.endswith(text)
 
 
+def test_config_prints_no_secret_of_the_file(tmp_path):
+    path = tmp_path / "b.toml"
+    path.write_text(
+        '[providers.x]\ntype = "openai"\napi_key_env = "ghp_0123456789abcdef0123456789abcdef0123"\n'
+        '[providers.x.base_urls]\nus-east = "http://x/v1?token=geheim&v=1"\n'
+        '[questions]\nq = "Is sk-proj-0123456789abcdef-geheim a key?"\n'
+    )
+    shown = breakwater("config", CONFIG=str(path))
+    assert shown.returncode == 0, shown.stderr
+    assert "http://x/v1?token=[redacted]&v=1" in shown.stdout
+    assert "Is [redacted] a key?" in shown.stdout
+    assert not {word for word in ("geheim", "ghp_") if word in shown.stdout}
+
+
 @pytest.mark.parametrize("command", ["run", "api", "worker", "migrate", "config"])
 def test_a_wrong_setting_ends_any_command_with_one_sentence_and_exit_code_2(command):
     refused = breakwater(command, LEASE_SECONDS="soon")

@@ -93,3 +93,24 @@ def test_logs_are_json_lines_with_constant_events():
     first, second = (json.loads(line) for line in said.splitlines())
     assert (first["event"], first["job"], first["process"], first["level"]) == ("job_accepted", "j", "api", "info")
     assert (second["event"], second["logger"], second["message"]) == ("library_message", "uvicorn.error", "Started 3")
+
+
+def test_logs_show_no_secret():
+    code = (
+        "import logging, structlog\n"
+        "from runtime.logs import configure_logs\n"
+        "configure_logs('info', process='api')\n"
+        "structlog.get_logger().info('called', url='https://u:hush@h/?token=hush', deep={'password': 'hush'})\n"
+        "logging.getLogger('library').warning('sent Bearer %s', 'hush0123.hush0123')\n"
+        "try:\n"
+        "    raise ValueError('sk-proj-hush0123456789')\n"
+        "except ValueError:\n"
+        "    structlog.get_logger().exception('failed')\n"
+        "    logging.getLogger('library').exception('failed')\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert [line["event"] for line in lines] == ["called", "library_message", "failed", "library_message"]
+    assert lines[0]["url"] == "https://u:[redacted]@h/?token=[redacted]"
+    assert all("ValueError: [redacted]" in line["exception"] for line in lines[2:])
+    assert "hush0" not in said

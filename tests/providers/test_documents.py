@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from worker.providers.documents import MAX_NESTING, RESPONSE_BYTES, EndedEarly, kept_response, parse
+from worker.providers.keys import Keys
 from worker.providers.streams import is_stream, read_stream
 
 WHOLE = '{"a": [1.5, -2e3, true, null, "\\u00e4 ä \\"q\\"", {"b": false}]}'.encode()
@@ -24,13 +25,13 @@ def test_a_text_that_is_no_json_has_not_ended_early(text):
 
 
 def test_all_of_an_answer_is_kept_as_it_is():
-    assert orjson.loads(kept_response(parse(WHOLE), WHOLE, None).json) == parse(WHOLE)
-    assert kept_response(parse(WHOLE), WHOLE, None).size == len(WHOLE)
+    assert orjson.loads(kept_response(parse(WHOLE), WHOLE, Keys()).json) == parse(WHOLE)
+    assert kept_response(parse(WHOLE), WHOLE, Keys()).size == len(WHOLE)
 
 
 def test_characters_that_the_database_cant_hold_are_replaced():
     document = parse(b'{"a\\u0000": "4 \\ud83d", "n": NaN, "big": 123456789012345678901234567890}')
-    assert orjson.loads(kept_response(document, b"", None).json) == {
+    assert orjson.loads(kept_response(document, b"", Keys()).json) == {
         "a\ufffd": "4 \ufffd",
         "n": None,
         "big": "123456789012345678901234567890",
@@ -40,14 +41,14 @@ def test_characters_that_the_database_cant_hold_are_replaced():
 @pytest.mark.parametrize("key", ["1234", 'sk-"quoted"\\', "true", "sk-plain"])
 def test_a_key_is_replaced_in_texts_and_names_and_breaks_no_json(key):
     document = {"n": 1234, "ok": True, key: [f"a {key} b"], "deep": {"x": key}}
-    found = orjson.loads(kept_response(document, b"", key).json)
+    found = orjson.loads(kept_response(document, b"", Keys.of(key)).json)
     assert found == {"n": 1234, "ok": True, "[redacted]": ["a [redacted] b"], "deep": {"x": "[redacted]"}}
 
 
 def test_of_a_large_answer_the_beginning_is_kept():
     document = {"text": "ä" * RESPONSE_BYTES}
     body = orjson.dumps(document)
-    found = orjson.loads(kept_response(document, body, None).json)
+    found = orjson.loads(kept_response(document, body, Keys()).json)
     assert (found["truncated"], found["bytes"]) == (True, len(body))
     assert len(found["text"].encode()) in (RESPONSE_BYTES, RESPONSE_BYTES - 1)
     assert body.decode().startswith(found["text"])
@@ -55,9 +56,9 @@ def test_of_a_large_answer_the_beginning_is_kept():
 
 def test_a_deep_answer_is_kept_as_text_without_the_key():
     body = b"[" * (MAX_NESTING + 1) + b'"sk-plain"' + b"]" * (MAX_NESTING + 1)
-    found = orjson.loads(kept_response(parse(body), body, "sk-plain").json)
+    found = orjson.loads(kept_response(parse(body), body, Keys.of("sk-plain")).json)
     assert found == {"truncated": True, "bytes": len(body), "text": body.decode().replace("sk-plain", "[redacted]")}
-    assert orjson.loads(kept_response(parse(body[1:-1]), body, None).json) == parse(body[1:-1])
+    assert orjson.loads(kept_response(parse(body[1:-1]), body, Keys()).json) == parse(body[1:-1])
 
 
 @pytest.mark.parametrize("text", [b"{}", b"[]", b'"data: x"', b" 1", b"<html>"])

@@ -175,6 +175,8 @@ def test_the_import_root_is_relative_to_the_file(configure, tmp_path):
         ("postgresql://u@/d?host=/a%20b&password=geheim", "postgresql://u@/d?host=/a%20b&password=***"),
         ("redis://:geheim@h/0", "redis://:***@h/0"),
         ("redis://h/0", "redis://h/0"),
+        ("https://h/v1?token=geheim&api-version=1", "https://h/v1?token=***&api-version=1"),
+        ("https://h/v1?key=geheim", "https://h/v1?key=***"),
     ],
 )
 def test_no_password_is_shown(url, shown):

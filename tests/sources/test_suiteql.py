@@ -258,6 +258,17 @@ async def test_a_wrong_token_is_refused_at_once_and_not_shown(server):
     await connection.aclose()
 
 
+@pytest.mark.parametrize("around", ["{}", "INVALID_{}_", "{}" + "A" * 90])
+async def test_a_token_that_the_service_repeats_as_its_code_is_not_shown(server, around):
+    given = "AB12CD34EF56"
+    server.code = around.format(given)
+    connection = SuiteqlConnection(server.url, token=given, queries=QUERIES)
+    with pytest.raises(SourceRefused, match=r"refused the connection's token \(401\)") as refused:
+        await SuiteqlSource(connection, "customer").count()
+    assert given not in str(refused.value)
+    await connection.aclose()
+
+
 async def test_another_query_under_the_same_name_is_not_read_by_old_ranges(server, connection):
     fill_customers(server, 10)
     survey = await SuiteqlSource(connection, "customer").ranges(["id"], 5)

@@ -45,6 +45,8 @@ class SuiteqlServer:
     concurrency: int = 5
     refusals: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     """Statuses and headers that the next calls are answered with, whatever they ask."""
+    code: str | None = None
+    """The code of every error, in place of its own."""
     takes_wrapped_queries: bool = True
     orders_text_by_rules: bool = False
     """Whether ORDER BY knows no case, as a language's rules may have it, while conditions compare byte by byte."""
@@ -146,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
                 code = "CONCURRENCY_LIMIT_EXCEEDED" if status == HTTPStatus.TOO_MANY_REQUESTS else code
                 answer = _problem(status, code)
             elif wrong := self._wrong(url.path, query, limit, offset, has_room=has_room):
-                status, answer = wrong[0], _problem(*wrong)
+                status, answer = wrong[0], _problem(wrong[0], self.state.code or wrong[1])
             else:
                 answer = self.state.page(query, limit, offset)
         except (ValueError, LookupError, sqlite3.Error):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx2
+from pydantic import SecretStr
 
 from configuration.content import Configuration, regions_of, regions_served, registry_of
 from db.batches import PoolKey, Pools
@@ -111,8 +112,15 @@ class Providers:
             timeout_seconds=provider.timeout_seconds,
             api_key=secrets.values[provider.api_key_env] if provider.api_key_env else None,
             canonical=canonical,
+            other_secrets=_keys_of_all(configuration, secrets),
         )
         return HttpProvider(name, DIALECTS[provider.type], address, self._client)
+
+
+def _keys_of_all(configuration: Configuration, secrets: Secrets) -> Sequence[SecretStr]:
+    """Return the keys of all providers and sources; a source's URL alone is no secret, its password is in no answer."""
+    urls = {connection.url_env for connection in configuration.content.file.connections.values()}
+    return [value for variable, value in secrets.values.items() if variable not in urls]
 
 
 def _source_identities(configuration: Configuration, secrets: Secrets) -> list[int]:

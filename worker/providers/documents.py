@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from domain.outcome import KeptResponse, storable
-from domain.redaction import REDACTED
+from worker.providers.keys import Keys
 
 RESPONSE_BYTES = 2**20
 """The most that is kept of an answer, a larger one as text; the log probabilities of a long answer fit."""
@@ -62,25 +62,24 @@ def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
     return not rest or is_open_text or is_open_number or any(literal.startswith(rest) for literal in _CUT_LITERALS)
 
 
-def kept_response(whole: Any, body: bytes, secret: str | None) -> KeptResponse:
-    """Return the part of an answer's JSON to keep: all of it, or its beginning as text.
+def kept_response(whole: Any, body: bytes, keys: Keys) -> KeptResponse:
+    """Return the part of an answer's JSON to keep: all of it, or its beginning as text, without keys.
 
-    Characters that the database can't hold are replaced, as is `secret` anywhere in the answer.
+    Characters that the database can't hold are replaced. Changes `whole`.
     """
     if _is_nested(whole, MAX_NESTING):
-        text = body.decode("utf-8", "replace")
-        return _shortened(text.replace(secret, REDACTED) if secret else text, body)
+        return _shortened(keys.hide(body.decode("utf-8", "replace")), body)
+    whole = keys.hide_in(whole)
     try:
-        text = orjson.dumps(whole if secret is None else _cleaned(whole, secret)).decode()
+        text = orjson.dumps(whole).decode()
     except TypeError:  # a lone surrogate, or a number beyond the range of other JSON parsers
-        text = orjson.dumps(_cleaned(whole, secret)).decode()
+        text = orjson.dumps(_storable(whole)).decode()
     return KeptResponse(len(body), text) if len(text) <= RESPONSE_BYTES else _shortened(text, body)
 
 
-def kept_beginning_of(body: bytes, secret: str | None) -> KeptResponse:
-    """Return the part to keep of an answer that was too large to be read."""
-    text = body[: 2 * RESPONSE_BYTES].decode("utf-8", "replace")
-    return _shortened(text.replace(secret, REDACTED) if secret else text, body)
+def kept_beginning_of(body: bytes, keys: Keys) -> KeptResponse:
+    """Return the part to keep of an answer that was too large to be read, without keys."""
+    return _shortened(keys.hide_beginning(body[: 2 * RESPONSE_BYTES].decode("utf-8", "replace")), body)
 
 
 def _shortened(text: str, body: bytes) -> KeptResponse:
@@ -89,14 +88,14 @@ def _shortened(text: str, body: bytes) -> KeptResponse:
     return KeptResponse(len(body), orjson.dumps(shown).decode())
 
 
-def _cleaned(value: Any, secret: str | None) -> Any:
+def _storable(value: Any) -> Any:
     match value:
         case str():
-            return storable(value.replace(secret, REDACTED) if secret else value)
+            return storable(value)
         case dict():
-            return {_cleaned(name, secret): _cleaned(member, secret) for name, member in value.items()}
+            return {_storable(name): _storable(member) for name, member in value.items()}
         case list():
-            return [_cleaned(member, secret) for member in value]
+            return [_storable(member) for member in value]
         case int() if abs(value) >= _MAX_INTEGER:
             return str(value)
         case _:

@@ -1,7 +1,7 @@
 """HTTP providers of any dialect: each call is sent once, within its time limit, and its end is classified."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
@@ -13,10 +13,11 @@ import structlog
 from pydantic import SecretStr
 
 from domain.outcome import Completed, Failed, Outcome, Reply
-from domain.redaction import REDACTED
+from domain.redaction import hide_secrets, is_secret_parameter
 from worker.providers.answers import Answer, ErrorReport, bad_answer, label, read_error
 from worker.providers.documents import Document, EndedEarly, kept_beginning_of, kept_response, parse
 from worker.providers.exchange import ANSWER_BYTES, Exchange
+from worker.providers.keys import Keys
 from worker.providers.protocol import Call
 from worker.providers.refusals import failure_of, failure_within
 from worker.providers.streams import is_stream, read_stream
@@ -49,13 +50,14 @@ class Address:
     """The addresses of a provider by canonical region, and its credentials.
 
     `timeout_seconds` bounds a whole call, in addition to the call's own limit. `canonical` returns the region's
-    canonical name for any spelling, None for an unknown one.
+    canonical name for any spelling, None for an unknown one. `other_secrets` are those of all that this worker serves.
     """
 
     base_urls: Mapping[str, httpx2.URL]
     timeout_seconds: float
     api_key: SecretStr | None
     canonical: Callable[[str], str | None]
+    other_secrets: Sequence[SecretStr] = ()
 
 
 def open_client(connections: int) -> httpx2.AsyncClient:
@@ -82,6 +84,7 @@ class HttpProvider:
         self._address = address
         self._client = client
         self._secret = address.api_key.get_secret_value() if address.api_key is not None else None
+        self._keys = Keys.of(self._secret, _further_secrets(address))
         self._url_by_region = {
             region: base.copy_with(path=base.path.rstrip("/") + dialect.PATH)
             for region, base in address.base_urls.items()
@@ -138,10 +141,12 @@ class HttpProvider:
     def _read(self, exchange: Exchange) -> Outcome:
         answer = exchange.answer
         if not answer.is_success:
-            return failure_of(answer)
+            # Before it is read: names in it are cut, and half a key would no longer be found.
+            body = self._keys.hide(answer.body.decode("utf-8", "surrogateescape"))
+            return failure_of(replace(answer, body=body.encode("utf-8", "surrogateescape")))
         if exchange.is_too_large:
             detail = f"The answer has more than {ANSWER_BYTES} bytes; `response` keeps its beginning."
-            reply = Reply(response=kept_beginning_of(answer.body, self._secret))
+            reply = Reply(response=kept_beginning_of(answer.body, self._keys))
             return Failed("answer_too_large", detail, retryable=False, reply=reply)
         if exchange.is_encoded:
             return bad_answer("The answer is packed (Content-Encoding), which wasn't asked for.")
@@ -157,13 +162,17 @@ class HttpProvider:
             if not answer.body.strip():
                 return failure_within(answer, ErrorReport((), ""), said="without a body")
             return bad_answer(f"The answer isn't JSON: {read_error(answer).text}")
-        outcome = self._dialect.outcome_of(document.value, answer)
-        response = kept_response(document.whole, answer.body, self._secret)
+        whole = document.whole
+        if is_stream(answer.body) and self._keys.are_split_over(whole):
+            whole = document.value  # the events would give the key away piece by piece
+        value = self._keys.hide_in(document.value)
+        outcome = self._dialect.outcome_of(value, answer)
+        response = kept_response(value if whole is document.value else whole, answer.body, self._keys)
         return replace(outcome, reply=replace(outcome.reply, response=response))
 
     def _placed(self, outcome: Outcome, exchange: Exchange, call: Call) -> Outcome:
         """Return the outcome with the serving region; an answer from another region is a failure."""
-        reported = label(exchange.headers.get("x-region")) or outcome.region_served
+        reported = label(self._keys.hide(exchange.headers.get("x-region", ""))) or outcome.region_served
         if reported is None:
             return outcome
         served = self._address.canonical(reported) or reported
@@ -174,7 +183,7 @@ class HttpProvider:
         return replace(outcome, region_served=served)
 
     def _shown(self, outcome: Outcome) -> Outcome:
-        """Return the outcome with the key redacted, which a provider may repeat, and with a shortened detail."""
+        """Return the outcome without keys, which a provider may repeat, and with a shortened detail."""
         provider_used, region_served = self._redacted(outcome.provider_used), self._redacted(outcome.region_served)
         outcome = replace(outcome, provider_used=provider_used, region_served=region_served)
         reply = replace(
@@ -184,7 +193,8 @@ class HttpProvider:
         )
         if isinstance(outcome, Completed):
             return replace(outcome, output=self._redacted(outcome.output), reply=reply)
-        return replace(outcome, detail=self._redacted(outcome.detail)[:DETAIL_CHARACTERS], reply=reply)
+        detail = hide_secrets(self._redacted(outcome.detail))[:DETAIL_CHARACTERS]
+        return replace(outcome, detail=detail, reply=reply)
 
     @overload
     def _redacted(self, text: str) -> str: ...
@@ -196,7 +206,16 @@ class HttpProvider:
     def _redacted(self, text: str | None) -> str | None: ...
 
     def _redacted(self, text: str | None) -> str | None:
-        return text.replace(self._secret, REDACTED) if text and self._secret else text
+        return self._keys.hide(text) if text else text
+
+
+def _further_secrets(address: Address) -> list[str]:
+    """Return the secrets in a provider's URLs, and those of everything else that its worker serves."""
+    parameters = [each for base in address.base_urls.values() for each in base.params.multi_items()]
+    return [
+        *(value for name, value in parameters if is_secret_parameter(name)),
+        *(secret.get_secret_value() for secret in address.other_secrets),
+    ]
 
 
 def _whole(value: Any) -> Document:
