@@ -59,7 +59,8 @@ CSV = FileFormat(
     f"RFC 4180 in UTF-8. The first record names the columns: {', '.join(COLUMNS)}. Null is nothing between two commas, "
     'the empty text is `""`. Text that a spreadsheet could take for a formula (its first visible character is `=`, '
     "`+`, `-` or `@` and it is no number, or it begins with a tab or a line end) and text that begins with an "
-    "apostrophe have an apostrophe put before them: take one off and every text is as it was.",
+    "apostrophe have an apostrophe put before them: take one off and every text is as it was. Text with a character "
+    "that some readers take for a separator (`;`, `|`, a tab) is quoted.",
     "csv",
     csv_record(COLUMNS),
     csv_line,

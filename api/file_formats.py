@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-_QUOTED = re.compile(r'[",\r\n]')
+_QUOTED = re.compile(r'[",;|\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]')
+"""What has to be quoted, and what a reader may take for a separator or a line end too: what follows would be a cell."""
 _ACTIVE = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n']")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 

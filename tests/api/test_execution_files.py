@@ -2,13 +2,14 @@
 
 import csv
 import io
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.execution_files import COLUMNS, CSV, NDJSON
@@ -90,6 +91,22 @@ def test_nothing_is_left_that_a_spreadsheet_would_run(output: str) -> None:
 )
 def test_text_that_could_be_a_formula_stays_text(text: str) -> None:
     assert record(cell(output=text))["output"] == "'" + text
+
+
+SEPARATORS = ",;|\t\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+ANY_CELL = re.compile(rf'(?:^|[{SEPARATORS}])("(?:[^"]|"")*"|[^"{SEPARATORS}]*)')
+
+
+@given(st.lists(STORABLE | LIKE_FORMULAS | st.sampled_from(list(SEPARATORS)), min_size=1).map("".join))
+@example("a;=1+1")
+@example("a\t=1+1")
+@example("a\u2028=1+1")
+def test_a_reader_of_more_separators_finds_no_more_cells(text: str) -> None:
+    """Spreadsheets offer to take each of them at once; they know quotes at the start of a cell only."""
+    line = CSV.line(cell(output=text, model_id=text)).removesuffix("\r\n")
+    found = list(ANY_CELL.finditer(line))
+    assert "".join(match[0] for match in found) == line
+    assert len(found) == len(COLUMNS)
 
 
 @pytest.mark.parametrize("text", ["-4", "+3.50", "-1e5", "4", "4-5", "a=b"])
