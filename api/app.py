@@ -51,6 +51,7 @@ from api.services import Services
 from broker import envelopes
 from configuration.in_force import InForce, InForceReader
 from db.engine import Engine, create_engine
+from domain.addresses import LOOPBACK_ONLY, read_hosts
 from runtime.databases import Reminder
 from runtime.errors import StartError
 from runtime.settings import Auth, Settings, load_settings
@@ -119,7 +120,9 @@ async def _lifespan(kinds: Kinds, app: FastAPI) -> AsyncIterator[None]:
     # of it in collections; it takes 0.06 s after this (2026-11-23).
     gc.collect()
     gc.freeze()
-    async with _opened(load_settings(), kinds) as services:
+    settings = load_settings()
+    app.state.allowed_hosts = read_hosts(settings.allowed_hosts) if settings.allowed_hosts else LOOPBACK_ONLY
+    async with _opened(settings, kinds) as services:
         app.state.services = services
         await services.pauses.start()
         tasks = [asyncio.create_task(_supervise(each)) for each in _background_services(services)]

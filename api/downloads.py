@@ -94,9 +94,7 @@ class Download(Response):
         self.init_headers(
             {
                 "Content-Disposition": f'attachment; filename="{name}.{file_format.ending}"',
-                "Cache-Control": "no-store",
                 "Vary": "Accept",
-                "X-Content-Type-Options": "nosniff",
             }
         )
         self._downloads = downloads

@@ -1,6 +1,6 @@
 """Every error as a problem: one table from error to HTTP status, and the handlers that read it.
 
-Call `install(app)` after everything else that adds middleware, so that only HEAD lies outside the request id.
+Call `install(app)` after everything else that adds middleware: the first one that is added here is the innermost.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,11 +14,13 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api.hosts import Hosts
+from api.cross_site import CrossSiteCheck
+from api.hosts import HostCheck
 from api.methods import Heads, allowed_methods
 from api.problems import describe_problems, problem_response, problem_responses
 from api.rate_limits import tell
 from api.request_ids import RequestIds, request_id_of
+from api.security_headers import SecurityHeaders
 from db.engine import UNAVAILABLE
 from domain.errors import (
     BreakwaterError,
@@ -118,15 +120,17 @@ DATABASE_RETRY_SECONDS = 1
 
 
 def install(app: FastAPI) -> None:
-    """Answer every 4xx and 5xx of the app as a problem that carries the request's id."""
+    """Answer every 4xx and 5xx of the app as a problem that carries the request's id; refuse foreign ones."""
     app.add_exception_handler(BreakwaterError, _answer_domain_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(ClientDisconnect, _note_client_left)
     for unavailable in UNAVAILABLE:
         app.add_exception_handler(unavailable, _answer_without_database)
-    app.add_middleware(Hosts)
+    app.add_middleware(CrossSiteCheck)
+    app.add_middleware(HostCheck)
     app.add_middleware(RequestIds, problem_of=_plain_problem)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(Heads)
     describe_problems(app)
 

@@ -29,7 +29,7 @@ def tagged(shown: BaseModel, if_none_match: str | None, *, untagged: Mapping[str
     """
     body = shown.model_dump_json(by_alias=True)
     text = shown.model_dump_json(by_alias=True, exclude=dict(untagged)) if untagged else body
-    headers = {"ETag": weak_tag(text.encode()), "Cache-Control": "no-cache"}
+    headers = {"ETag": weak_tag(text.encode()), "Cache-Control": "private, no-cache"}
     if is_current(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")

@@ -17,6 +17,14 @@ from domain.redaction import redacted
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:breakwater:problem:"
+_REFUSALS_OF_PROBES = (HTTPStatus.FORBIDDEN,)
+_REFUSALS = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.MISDIRECTED_REQUEST,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)
+"""Of every operation, for its key and for where it comes from."""
 
 
 class ProblemReason(BaseModel):
@@ -124,9 +132,8 @@ def _mend(schema: dict[str, Any]) -> None:
         if "post" in path:
             _describe_key(path["post"])
         for operation in path.values():
-            if "security" in operation:
-                for status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS):
-                    operation["responses"].setdefault(str(status.value), {"description": status.phrase})
+            for status in _REFUSALS if "security" in operation else _REFUSALS_OF_PROBES:
+                operation["responses"].setdefault(str(status.value), {"description": status.phrase})
             is_list = any(parameter["name"] == "cursor" for parameter in operation.get("parameters", []))
             for status, answer in operation.get("responses", {}).items():
                 if status >= "400":

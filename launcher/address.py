@@ -2,8 +2,8 @@
 
 import http.client
 import socket
-from ipaddress import ip_address
 
+from domain.addresses import is_loopback
 from launcher.errors import PortTakenError
 from runtime.errors import SettingError
 from runtime.settings import Auth, Settings
@@ -32,7 +32,7 @@ def is_ready(settings: Settings) -> bool:
 
 def refuse_unsafe_address(settings: Settings) -> None:
     """Raise SettingError if anybody on the network could use the API without a key."""
-    if settings.auth is Auth.KEYS or settings.insecure or _is_loopback(settings.host):
+    if settings.auth is Auth.KEYS or settings.insecure or is_loopback(settings.host):
         return
     raise SettingError(
         f"BREAKWATER_HOST is {settings.host}, where others on the network reach the API, and BREAKWATER_AUTH is off: "
@@ -57,13 +57,6 @@ def refuse_taken_port(settings: Settings) -> None:
                 f"Port {settings.port} on {settings.host} can't be used ({error.strerror}): "
                 "stop what listens there, or set BREAKWATER_PORT."
             ) from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
 
 
 def _address(settings: Settings) -> tuple[str, int]:

@@ -2,16 +2,17 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.addresses import read_hosts, read_networks
 from domain.postgres_url import SCHEMES as POSTGRES_SCHEMES
 from domain.postgres_url import WrongConnectionString, hide_passwords, parse_connection_string
 from domain.redaction import is_secret_parameter
@@ -54,6 +55,16 @@ _SECONDS = "a number of seconds above 0, such as 5 or 0.5"
 _SENDABLE = re.compile(r"[!-~]+")
 
 
+def _checked_by(read: Callable[[str], object]) -> Callable[[str], str]:
+    """Return a validator that leaves a text as it is, if it can be read."""
+
+    def check(text: str) -> str:
+        read(text)
+        return text
+
+    return check
+
+
 class Auth(StrEnum):
     """Whether requests need an API key."""
 
@@ -82,6 +93,12 @@ class Settings(BaseSettings):
     oidc_tenant_claim: str = Field(default="tenant", description="the name of a claim")
     oidc_scope_claim: str = Field(default="scope", description="the name of a claim")
     metrics_open: bool = Field(default=False, description="true or false")
+    allowed_hosts: Annotated[str, AfterValidator(_checked_by(read_hosts))] | None = Field(
+        default=None, description="names, addresses or networks, separated by commas"
+    )
+    trusted_proxies: Annotated[str, AfterValidator(_checked_by(read_networks))] | None = Field(
+        default=None, description="addresses or networks, separated by commas"
+    )
     database_url: str | None = Field(default=None, repr=False, description="postgresql://user:password@host/database")
     redis_url: str | None = Field(default=None, repr=False, description=redis_urls.WANTED)
     data_dir: Path | None = Field(default=None, description="a folder for the data of the embedded engines")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.access import requires
-from api.actors import actor_name
+from api.actors import actor_name, read_action_body
 from api.bodies import read_json, read_optional_json
 from api.dependencies import ONE_OF_EACH, ActionDep, Database, NoParameters
 from api.idempotent_actions import Reply
@@ -98,11 +98,9 @@ async def rotate_key(key_id: KeyId, request: Request, action: ActionDep, _: Anno
     responses=PROBLEMS,
     dependencies=[requires(Scope.ADMIN)],
 )
-async def revoke_key(
-    key_id: KeyId, request: Request, action: ActionDep, parameters: Annotated[NoParameters, Query()]
-) -> Any:
+async def revoke_key(key_id: KeyId, request: Request, action: ActionDep, _: Annotated[NoParameters, Query()]) -> Any:
     """Refuse the key for good, in every process within a second. Safe to repeat."""
-    by = actor_name(request)
+    body, by = await read_action_body(request, NoParameters), actor_name(request)  # anything else would be ignored
 
     async def unit(connection: Connection) -> KeyRead:
         await api_keys.revoke_key(connection, key_id, by=by)
@@ -111,7 +109,7 @@ async def revoke_key(
             raise NotFound("There is no key with this id.")
         return read
 
-    return (await action.perform(parameters, unit, answer=lambda read: Reply(200, Key.of(read)))).response
+    return (await action.perform(body, unit, answer=lambda read: Reply(200, Key.of(read)))).response
 
 
 def _shown_once(status: int, read: KeyRead, key: ApiKey) -> Reply:

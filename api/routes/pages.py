@@ -8,10 +8,10 @@ import re
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from api.services import Services
@@ -50,7 +50,17 @@ async def docs() -> FileResponse:
 
 def mount_static(app: FastAPI) -> None:
     """Serve `api/ui/static` under `/static`; call it once, while the app is composed."""
-    app.mount("/static", StaticFiles(directory=_UI / "static"), name="static")
+    app.mount("/static", _Assets(directory=_UI / "static"), name="static")
+
+
+class _Assets(StaticFiles):
+    """The assets of pages, which a browser keeps and asks for again by their tag."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        """Return a file, or 304."""
+        response = super().file_response(*args, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 @cache
@@ -65,10 +75,5 @@ def _base_url(request: Request) -> str:
 
 
 def _headers(policy: str) -> dict[str, str]:
-    """Return the headers that isolate a page from other sites."""
-    return {
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-cache",
-    }
+    """Return the headers of a page, which holds nothing of anybody's jobs."""
+    return {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}

@@ -15,7 +15,7 @@ POLLED = ("", "/executions", "/waves", "/waves/1/batches")
 async def tag_of(reader: httpx2.AsyncClient, path: str) -> str:
     answer = await reader.get(path)
     assert answer.status_code == 200, answer.text
-    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
     return str(answer.headers["ETag"])
 
 

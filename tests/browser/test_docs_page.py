@@ -1,7 +1,6 @@
 """A browser that reaches this machine only draws /docs: the bundle, its policy and our start-up script fit together."""
 
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.routes import pages
-from tests.support.programs import require_program
-
-BROWSER_SECONDS = 60
+from tests.support.browsing import browse
 
 
 @pytest.fixture
@@ -39,33 +36,6 @@ def address(app: FastAPI) -> Iterator[str]:
         yield f"http://{host}:{port}"
         server.should_exit = True
         thread.join()
-
-
-def browse(url: str, profile: Path) -> subprocess.CompletedProcess[str]:
-    """Return the page as the browser has it after its scripts ran, and on stderr what they wrote to the console."""
-    return subprocess.run(
-        [
-            require_program("chromium"),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-            f"--user-data-dir={profile}",
-            "--enable-logging=stderr",
-            "--virtual-time-budget=10000",
-            "--dump-dom",
-            url,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=BROWSER_SECONDS,
-        check=True,
-    )
 
 
 def test_swagger_draws_the_operations_offline(address: str, tmp_path: Path) -> None:

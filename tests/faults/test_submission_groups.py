@@ -210,8 +210,9 @@ async def test_a_client_that_goes_right_after_sending_has_its_jobs_stored(
 
 def send_and_go(url: str, body: object, how: str) -> None:
     content = orjson.dumps(body)
-    head = f"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     where = urlsplit(url)
+    lines = ("POST /jobs HTTP/1.1", f"Host: {where.netloc}", "Content-Type: application/json")
+    head = "\r\n".join((*lines, f"Content-Length: {len(content)}", "", ""))
     with socket.create_connection((where.hostname, where.port)) as connection:
         connection.sendall(head.encode() + content)
         if how == "reset":

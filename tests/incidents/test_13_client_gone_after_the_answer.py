@@ -16,7 +16,7 @@ async def test_a_job_completes_though_its_client_left(fleet: Fleet, connection, 
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     posted = json.dumps(job_body(questions=3)).encode()
     head = (
-        f"POST /jobs HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {len(posted)}\r\n\r\n"
+        f"POST /jobs HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\nContent-Length: {len(posted)}\r\n\r\n"
     )
     writer.write(head.encode() + posted)
     assert (await reader.readline()).startswith(b"HTTP/1.1 202")

@@ -54,6 +54,10 @@ def test_settings_are_frozen():
         ("DATABASE_URL", "mysql://root:geheim@host/db", "postgresql://"),
         ("REDIS_URL", "localhost", "redis://"),
         ("CONFIG", "/nowhere/b.toml", "BREAKWATER_CONFIG"),
+        ("ALLOWED_HOSTS", "https://jobs.example", "names, addresses or networks, separated by commas"),
+        ("ALLOWED_HOSTS", "*", "names, addresses or networks, separated by commas"),
+        ("TRUSTED_PROXIES", "*", "addresses or networks, separated by commas"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "addresses or networks, separated by commas"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_it(monkeypatch, name, value, wanted):

@@ -93,7 +93,7 @@ async def two_tenants_api() -> AsyncIterator[httpx2.AsyncClient]:
     app.dependency_overrides[tenant_of_request] = tenant_in_header
     async with (
         app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as client,
     ):
         yield client
 

@@ -83,7 +83,7 @@ class _Shared:
 
 def request(method: str, path: str, body: bytes | None = None, **headers: str) -> bytes:
     """Return the bytes of a request; underscores in header names stand for dashes."""
-    given = {"Host": "breakwater.test", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    given = {"Host": "127.0.0.1", **{name.replace("_", "-"): value for name, value in headers.items()}}
     if body is not None and "Transfer-Encoding" not in given:
         given["Content-Length"] = str(len(body))
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]

@@ -54,7 +54,9 @@ async def reading_app(
     routes = len(app.routes)
     app.state.services = _services(engine, redis, settings or Settings(), own_number, app.version)
     await app.state.services.pauses.start()  # which waits while the database is unavailable
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test", verify=False) as client:
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1", verify=False
+    ) as client:
         client.app = app  # type: ignore[attr-defined]
         yield client
     if len(app.routes) == routes:
