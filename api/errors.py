@@ -140,7 +140,7 @@ async def _answer_domain_error(request: Request, error: Exception) -> Response:
     status, title = _answer_of(error)
     if isinstance(error, LimitReached):
         tell(request, [error.quota])
-        request.app.state.limits_reached.labels(error.quota.name).inc()
+        request.app.state.requests_limited.labels(error.quota.name).inc()
     reasons = getattr(error, "errors", ())
     return problem_response(
         request_id=request_id_of(request.scope),

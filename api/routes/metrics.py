@@ -32,14 +32,14 @@ def install(app: FastAPI) -> None:
         registry=registry,
     ).instrument(app)
     app.state.http_registry = registry
-    app.state.limits_reached = Counter(
-        "breakwater_limits_reached",
+    app.state.requests_limited = Counter(
+        "http_requests_limited",
         "Requests refused since a limit of their API key was reached.",
         ["limit"],
         registry=registry,
     )
     for limit in (REQUESTS_PER_SECOND, ACTIVE_JOBS, CELLS_PER_DAY):  # a rate doesn't see the step from nothing to 1
-        app.state.limits_reached.labels(limit)
+        app.state.requests_limited.labels(limit)
 
 
 @router.get("/metrics", dependencies=[requires(Scope.METRICS)])

@@ -16,7 +16,7 @@ from tests.support.service import Client
 
 PER_SECOND = 20
 ITEM = re.compile(r'"(\w+)"((?:;[a-z]+=(?:\d+|"[a-z]+"))*)')
-REQUESTS = "breakwater_limits_reached_total"
+REQUESTS = "http_requests_limited_total"
 
 
 async def test_a_key_gets_its_rate_over_both_apis_together(two_apis: TwoApis) -> None:

@@ -16,6 +16,7 @@ from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE
 from api.pauses import Pauses
+from api.rate_limits import RequestLimits
 from api.registration import Registration
 from api.routes import metrics
 from api.services import Services
@@ -83,6 +84,7 @@ def _services(
         settings=settings,
         engine=engine,
         authenticator=None,
+        request_limits=RequestLimits(engine),
         redis=redis,
         registration=registration,
         worker_no=worker_no,
