@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -83,13 +83,41 @@ def create_engine(
 
 @asynccontextmanager
 async def connect(engine: Engine, *, seconds: float | None = None) -> AsyncIterator[Connection]:
-    """Lend the driver's connection, outside any transaction, with a limit of `seconds` for each statement.
+    """Lend the driver's connection, with a limit of `seconds` for each statement, for single statements that read.
 
+    Of an engine `for_tenant` it is in a transaction, as the tenant can be set for that alone; else outside any.
     A connection in an unknown state is dropped afterwards; a connection that is sound despite an error returns to the
     pool. Raises one of UNAVAILABLE if there is no connection.
     """
+    async with lend(engine, seconds=seconds) as session:
+        if (tenant_no := tenant_of(engine)) is None:
+            yield session
+        else:
+            async with transaction(session, readonly=True, tenant_no=tenant_no):
+                yield session
+
+
+@asynccontextmanager
+async def lend(engine: Engine, *, seconds: float | None = None) -> AsyncIterator[Session]:
+    """Lend the driver's connection, outside any transaction. Raises as `connect`."""
     async with _borrowed(engine) as borrowed, lend_session(borrowed, seconds=seconds) as session:
         yield session
+
+
+def for_tenant(engine: Engine, tenant_no: int) -> Engine:
+    """Return an engine on the same pool whose transactions are a tenant's, and see no other's rows."""
+    return engine.execution_options(tenant_no=tenant_no)
+
+
+def for_all_tenants(engine: Engine) -> Engine:
+    """Return an engine on the same pool that sees the rows of all tenants."""
+    return engine.execution_options(tenant_no=None)
+
+
+def tenant_of(engine: Engine) -> int | None:
+    """Return the tenant of an engine; None for one that sees the rows of all."""
+    tenant_no: int | None = engine.sync_engine.get_execution_options().get("tenant_no")
+    return tenant_no
 
 
 @asynccontextmanager
@@ -242,14 +270,15 @@ async def in_transaction(
     A conflict is 40P01 or 40001; a stale statement was prepared before its table changed.
     `unit` may run several times, so it must have no effects outside the transaction. `seconds` limits each statement.
     """
+    begin = partial(transact, unit=unit, isolation=isolation, readonly=readonly, tenant_no=tenant_of(engine))
     for _ in range(RETRIES):
         try:
-            async with connect(engine, seconds=seconds) as connection:
-                return await transact(connection, unit, isolation=isolation, readonly=readonly)
+            async with lend(engine, seconds=seconds) as connection:
+                return await begin(connection)
         except CONFLICTS as conflict:
             repeats[type(conflict).__name__] += 1
-    async with connect(engine, seconds=seconds) as connection:
-        return await transact(connection, unit, isolation=isolation, readonly=readonly)
+    async with lend(engine, seconds=seconds) as connection:
+        return await begin(connection)
 
 
 async def transact(
@@ -258,15 +287,19 @@ async def transact(
     *,
     isolation: Isolation = "read_committed",
     readonly: bool = False,
+    tenant_no: int | None = None,
 ) -> Result:
-    """Run `unit` in a transaction of a connection and commit; repeat it once after a stale statement."""
+    """Run `unit` in a transaction of a connection and commit; repeat it once after a stale statement.
+
+    `tenant_no` is as with `db.poolers.transaction`.
+    """
     try:
-        async with transaction(connection, isolation=isolation, readonly=readonly):
+        async with transaction(connection, isolation=isolation, readonly=readonly, tenant_no=tenant_no):
             result = await unit(connection)
     except STALE_STATEMENTS as stale:
         repeats[type(stale).__name__] += 1
         # On this connection, which has dropped its statements; the pool's other connections still have stale ones.
-        async with transaction(connection, isolation=isolation, readonly=readonly):
+        async with transaction(connection, isolation=isolation, readonly=readonly, tenant_no=tenant_no):
             result = await unit(connection)
     _report_events(connection)
     return result

@@ -25,6 +25,7 @@ from db.connection_info import read_connection_info
 from db.engine import statement
 from db.index_building import build_index
 from db.migration_blockers import Blocker, MigrationBlocked, Report, watched_blockers
+from db.roles import find_faults, prepare_tenant_role
 from db.schema import Schema, migration_config, migration_scripts, require_schema
 
 MIGRATION_LOCK = 0x627265616B77  # "breakw": one migrator at a time per database
@@ -46,7 +47,8 @@ def upgrade(database_url: str, *, wait_seconds: float = WAIT_SECONDS, report: Re
     Safe to repeat, to race and to kill: a second caller waits for as long as the first one takes, then continues. A
     migration that can't lock its tables is tried again; once it was blocked for `wait_seconds`, MigrationBlocked is
     raised. `report` is called with the sessions that block it, each time when these are others. The schema of a later
-    release stays unchanged; raises SchemaNotServed if it doesn't serve this release. Takes a `postgresql://` URL. Call
+    release stays unchanged; raises SchemaNotServed if it doesn't serve this release. At last the role of tenants'
+    requests is made, as far as this user may. Takes a `postgresql://` URL. Call
     it outside a running event loop.
     """
     asyncio.run(_upgrade(database_url, wait_seconds, report))
@@ -61,15 +63,18 @@ async def _upgrade(database_url: str, wait_seconds: float, report: Report) -> No
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=open_session, poolclass=NullPool, isolation_level="READ COMMITTED"
     )
+    has_migrated = False
     try:
         async with watched_blockers(open_session, SESSION_NAME, report) as blockers:
             while await _advance(engine, wait_seconds=wait_seconds, blockers=blockers) is not None:
-                pass
+                has_migrated = True
     finally:
         await engine.dispose()
     session = await open_session()
     try:
         await require_schema(session)
+        if has_migrated or await find_faults(session):  # an older release left out what a newer one grants
+            await prepare_tenant_role(session)
     finally:
         await session.close()
 

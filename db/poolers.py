@@ -13,10 +13,13 @@ from typing import Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
 import asyncpg
+from asyncpg.transaction import Transaction
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Isolation: TypeAlias = Literal["read_committed", "repeatable_read"]
 
+TENANT_ROLE = "breakwater_tenant"
+"""The role of transactions of one tenant: it sees that tenant's rows, and none before the tenant is set."""
 APPLY_SETTINGS = (Path(__file__).parent / "statements" / "apply_session_settings.sql").read_text()
 ROUNDS = 5
 """Attempts of a second client to get the session on which a statement was prepared, before the session counts as
@@ -58,16 +61,26 @@ def is_pooled(session: Connection) -> bool:
 
 @asynccontextmanager
 async def transaction(
-    session: Connection, *, isolation: Isolation = "read_committed", readonly: bool = False
+    session: Connection,
+    *,
+    isolation: Isolation = "read_committed",
+    readonly: bool = False,
+    tenant_no: int | None = None,
 ) -> AsyncIterator[None]:
     """Run a block in a transaction with the session's settings; commit at its end.
 
-    A statement without an answer ends the session: on a silent session, ROLLBACK would wait equally long.
+    With `tenant_no` it is one of that tenant alone, which begins in one round trip and can hold no savepoint. A
+    statement without an answer ends the session: on a silent session, ROLLBACK would wait equally long.
     """
-    begun = session.transaction(isolation=isolation, readonly=readonly)
+    settings = _in_each_transaction.get(session)
+    begun: _OfTenant | Transaction
+    if tenant_no is None:
+        begun = session.transaction(isolation=isolation, readonly=readonly)
+    else:
+        begun = _OfTenant(session, isolation, tenant_no, readonly=readonly, settings=settings)
     await begun.start()
     try:
-        if settings := _in_each_transaction.get(session):
+        if settings and tenant_no is None:
             await session.execute(settings)
         yield
     except TimeoutError:
@@ -78,6 +91,33 @@ async def transaction(
         raise
     else:
         await begun.commit()
+
+
+class _OfTenant:
+    """A transaction that begins with its role and tenant. Both end with it, so a pooler may lend the session on."""
+
+    def __init__(
+        self, session: Connection, isolation: Isolation, tenant_no: int, *, readonly: bool, settings: str | None
+    ) -> None:
+        self._session = session
+        self._begin = (
+            f"BEGIN ISOLATION LEVEL {isolation.replace('_', ' ')} {'READ ONLY' if readonly else 'READ WRITE'}; "
+            f"{f'{settings}; ' if settings else ''}"
+            f"SET LOCAL ROLE {TENANT_ROLE}; SET LOCAL breakwater.tenant_no = {tenant_no:d}"
+        )
+
+    async def start(self) -> None:
+        try:
+            await self._session.execute(self._begin)
+        except asyncpg.PostgresError:
+            await self.rollback()
+            raise
+
+    async def commit(self) -> None:
+        await self._session.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        await self._session.execute("ROLLBACK")
 
 
 async def examine(open_session: Callable[[], Awaitable[Connection]]) -> None:

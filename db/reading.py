@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.engine import STALE_STATEMENTS, Connection, Engine, connect, in_transaction, lend_session, transact
+from db.engine import STALE_STATEMENTS, Connection, Engine, in_transaction, lend, lend_session, tenant_of, transact
 from db.poolers import transaction
 
 Fact = TypeVar("Fact")
@@ -31,7 +31,7 @@ class Slice(Generic[Fact]):
 
 
 async def read(engine: Engine, query: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
-    """Run `query` on a session in autocommit; repeat it if its statements were stale.
+    """Run `query` on a session in autocommit, or in a tenant's transaction; repeat it if its statements were stale.
 
     Errors are the driver's, as in `db.engine.UNAVAILABLE`.
     """
@@ -60,8 +60,13 @@ async def _session(engine: Engine) -> AsyncIterator[AsyncSession]:
             lend_session(connection) as driver,
             AsyncSession(connection) as session,
         ):
-            driver.waits_since = time.monotonic()  # SQLAlchemy's prepared statements don't set it
-            yield session
+            if (tenant_no := tenant_of(engine)) is None:
+                driver.waits_since = time.monotonic()  # SQLAlchemy's prepared statements don't set it
+                yield session
+            else:
+                async with transaction(driver, readonly=True, tenant_no=tenant_no):
+                    driver.waits_since = time.monotonic()
+                    yield session
     except DBAPIError as error:
         raise _driver_error(error) from error
     except PoolTimeoutError as error:
@@ -87,9 +92,9 @@ async def snapshot(engine: Engine) -> AsyncIterator[Connection]:
 
     Nothing in the block is repeated, so its statements are prepared anew: take an engine that runs no others.
     """
-    async with connect(engine) as connection:
+    async with lend(engine) as connection:
         await connection.reload_schema_state()
-        async with transaction(connection, isolation="repeatable_read", readonly=True):
+        async with transaction(connection, isolation="repeatable_read", readonly=True, tenant_no=tenant_of(engine)):
             await connection.execute(PLAN_FREELY)
             yield connection
 
