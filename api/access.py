@@ -17,7 +17,7 @@ from api.rate_limits import admit
 from api.services import Services
 from domain.api_keys import KEY_PREFIX, read_key
 from domain.errors import ScopeMissing, Unauthenticated
-from domain.scopes import Scope
+from domain.scopes import OF_INSTALLATION, Scope
 
 SCHEME = "bearer"
 _MISSING = "Send an API key: `Authorization: Bearer bw_…`. `breakwater keys create` makes one."
@@ -56,6 +56,7 @@ async def _authorize(
         if scope not in caller.scopes:
             raise ScopeMissing(f"This needs the scope `{scope}`, which the API key hasn't.", scope=scope)
     request.state.caller = caller
+    request.state.sees_installation = not OF_INSTALLATION.isdisjoint(scopes.scopes)
 
 
 def requires(scope: Scope) -> Any:

@@ -1,6 +1,7 @@
 """Dependencies of routes: the stores that the composition root opened, and the tenant of the request."""
 
 from collections import Counter
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
@@ -8,12 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 from api.bodies import read_idempotency_key
 from api.callers import caller_of
+from api.downloads import Downloads
 from api.idempotent_actions import Action
 from api.kinds import Kinds
 from api.request_ids import request_id_of
 from api.services import Services
 from broker.envelopes import Client
-from db.engine import Engine
+from db.engine import Engine, for_tenant
 from domain.errors import ParameterError, ParametersRejected
 from domain.notes import MAX_ERRORS, cut
 from domain.registry import Registry
@@ -38,7 +40,23 @@ async def _services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(_services)]
 
 
-async def _engine(services: ServicesDep) -> Engine:
+def engine_of(request: Request, engine: Engine) -> Engine:
+    """Return an engine as the request may use it: with API keys, a tenant's own rows, or for its scope those of all."""
+    if services_of(request).authenticator is None or request.state.sees_installation:
+        return engine
+    return for_tenant(engine, caller_of(request).tenant_no)
+
+
+def downloads_of(request: Request) -> Downloads:
+    """Return the downloads of what the request may see."""
+    return services_of(request).downloads.by(partial(engine_of, request))
+
+
+async def _engine(request: Request, services: ServicesDep) -> Engine:
+    return engine_of(request, services.engine)
+
+
+async def _service_engine(services: ServicesDep) -> Engine:
     return services.engine
 
 
@@ -66,7 +84,7 @@ Tenant = Annotated[int, Depends(tenant_of_request)]
 async def _action(request: Request, services: ServicesDep, tenant_no: Tenant) -> Action:
     """Return the request as an action. Raises BadRequest for a malformed key."""
     return Action(
-        engine=services.engine,
+        engine=engine_of(request, services.engine),
         permits=services.action_permits,
         tenant_no=tenant_no,
         key=read_idempotency_key(request),
@@ -90,6 +108,9 @@ async def _refuse_repeated(request: Request) -> None:
 
 # Async, though they wait for nothing: FastAPI runs plain functions in a thread.
 Database = Annotated[Engine, Depends(_engine)]
+"""PostgreSQL as the request may see it."""
+ServiceDatabase = Annotated[Engine, Depends(_service_engine)]
+"""PostgreSQL with the rows of all tenants, for what no tenant owns."""
 Broker = Annotated[Client, Depends(_broker)]
 Allowed = Annotated[Registry, Depends(_registry)]
 ServedKinds = Annotated[Kinds, Depends(_kinds)]

@@ -7,7 +7,8 @@ client may take for each page are bounded.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from copy import copy
+from typing import Any, Protocol, Self
 
 import structlog
 from fastapi import Request
@@ -43,10 +44,16 @@ class Downloads:
         page_seconds: float = PAGE_SECONDS,
         permit_deadline_seconds: float = PERMIT_DEADLINE_SECONDS,
     ) -> None:
-        self._engine = engine
+        self.engine = engine
         self._permits = asyncio.Semaphore(at_once)
         self._permit_deadline_seconds = permit_deadline_seconds
         self.page_seconds = page_seconds
+
+    def by(self, engine_of: Callable[[Engine], Engine]) -> Self:
+        """Return these downloads with another engine on the same pool; they share the permits."""
+        others = copy(self)
+        others.engine = engine_of(self.engine)
+        return others
 
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[Engine]:
@@ -59,7 +66,7 @@ class Downloads:
                 "As many downloads are under way as this process serves at once.", retry_after_seconds=RETRY_SECONDS
             ) from None
         try:
-            yield self._engine
+            yield self.engine
         finally:
             self._permits.release()
 

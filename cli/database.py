@@ -3,12 +3,25 @@
 import asyncio
 import getpass
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
-from db.engine import REJECTED, UNAVAILABLE, Connection, Engine, create_engine, in_transaction
+from db.connection_info import read_connection_info
+from db.engine import (
+    QUICK_SECONDS,
+    REJECTED,
+    UNAVAILABLE,
+    Connection,
+    Engine,
+    connect,
+    create_engine,
+    in_transaction,
+)
+from db.roles import REMEDY, find_faults
+from db.schema import read_schema
 from runtime.errors import StartError
-from runtime.settings import Settings, redacted
+from runtime.settings import Auth, Settings, redacted
 
 Result = TypeVar("Result")
 
@@ -21,22 +34,42 @@ def transact(settings: Settings, unit: Callable[[Connection], Awaitable[Result]]
 def run_on(settings: Settings, work: Callable[[Engine], Awaitable[Result]]) -> Result:
     """Work on the database; raises StartError where it can't be reached or isn't migrated."""
     url = settings.database_url or ""
-
-    async def run() -> Result:
-        engine = create_engine(url, size=1, name="breakwater-command")
-        try:
-            return await work(engine)
-        finally:
-            await engine.dispose()
-
     try:
-        return asyncio.run(run())
+        return asyncio.run(_on_engine(url, work))
     except (*UNAVAILABLE, *REJECTED) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StartError(
             f"The database at {redacted(url)} can't be asked ({reason}): look at BREAKWATER_DATABASE_URL, "
             "and run `breakwater migrate` first."
         ) from error
+
+
+async def _on_engine(url: str, work: Callable[[Engine], Awaitable[Result]]) -> Result:
+    engine = create_engine(url, size=1, name="breakwater-command")
+    try:
+        return await work(engine)
+    finally:
+        await engine.dispose()
+
+
+def require_tenant_role(settings: Settings) -> None:
+    """Raise StartError if requests need keys and can't run as the role of tenants; an unavailable database may pass.
+
+    Requests fail there for as long as the role isn't as it must be.
+    """
+    if settings.auth is not Auth.KEYS:
+        return
+    url = settings.database_url or ""
+
+    async def find(engine: Engine) -> Sequence[str]:
+        async with connect(engine, seconds=QUICK_SECONDS) as connection:
+            return [] if (await read_schema(connection)).mismatch else await find_faults(connection)
+
+    with suppress(*UNAVAILABLE):
+        if faults := asyncio.run(_on_engine(url, find)):
+            needed = "BREAKWATER_AUTH=keys needs PostgreSQL to keep tenants apart."
+            remedy = REMEDY.format(user=read_connection_info(url).user)
+            raise StartError(" ".join([needed, *faults, remedy]))
 
 
 def actor() -> str:

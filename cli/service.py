@@ -33,6 +33,7 @@ def api() -> None:
     with loading():
         import uvicorn
 
+        from cli.database import require_tenant_role
         from configuration.agreement import check_at_start
 
     settings = settings_of("api")
@@ -40,6 +41,7 @@ def api() -> None:
     refuse_taken_port(settings)
     _look_at_database(settings)
     check_at_start(settings)
+    require_tenant_role(settings)
     with loading():
         import api.app  # noqa: F401 - uvicorn finds it loaded
     uvicorn.run(

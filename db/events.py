@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import asyncpg
 from sqlmodel import col, select
 
-from db.engine import Connection, Engine, connect, statement
+from db.engine import Connection, Engine, connect, for_all_tenants, statement, tenant_of
 from db.jobs import find_job
 from db.reading import Slice, columns_of, read_all, sliced
 from db.tables.jobs import Submission
@@ -116,20 +116,24 @@ async def read_events_after(engine: Engine, tenant_no: int, place: EventPlace, *
     an event that comes before it: after HOLD_SECONDS and a look at the latest, unless that transaction is another
     user's, is prepared, or waits for a standby.
     """
+    scan = statement("read_events" if tenant_of(engine) is None else "read_events_of_tenant")
     async with connect(engine) as connection:
         # Two statements: the second must see all that was committed by the transactions that had ended by the first.
         [readable] = await connection.fetch(statement("find_readable_events"))
-        found = await _scan(connection, tenant_no, place, readable["position"], limit=limit)
-        if readable["are_held"] and not found.has_more:
+        found = await _scan(connection, scan, tenant_no, place, readable["position"], limit=limit)
+    if readable["are_held"] and not found.has_more:
+        async with connect(for_all_tenants(engine)) as connection:
             found = replace(found, ended_sessions=await _end_late_writers(connection))
     return found
 
 
-async def _scan(connection: Connection, tenant_no: int, place: EventPlace, last: int, *, limit: int) -> EventsRead:
+async def _scan(
+    connection: Connection, scan: str, tenant_no: int, place: EventPlace, last: int, *, limit: int
+) -> EventsRead:
     """Read on from `place` up to the position `last`."""
     found: list[EventOfAll] = []
     for scanned in (limit, SCANNED_EVENTS):  # first as if all events were the tenant's
-        rows = await connection.fetch(statement("read_events"), tenant_no, *place, last, limit - len(found), scanned)
+        rows = await connection.fetch(scan, tenant_no, *place, last, limit - len(found), scanned)
         found += [_event_of_all(row) for row in rows if row["job_id"] is not None]
         place = _end_of_scan(rows[-1]) if rows else place
         is_cut = bool(rows) and rows[-1]["scanned"] == scanned

@@ -19,3 +19,5 @@ class Scope(StrEnum):
 
 
 ALL_SCOPES = frozenset(Scope)
+OF_INSTALLATION = frozenset({Scope.OPERATE, Scope.METRICS, Scope.ADMIN})
+"""The scopes of routes that see the whole installation, whichever tenant the key belongs to."""

@@ -7,7 +7,16 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.access import requires
-from api.dependencies import ONE_OF_EACH, Database, ExecutionId, JobId, NoParameters, ServicesDep, Tenant
+from api.dependencies import (
+    ONE_OF_EACH,
+    Database,
+    ExecutionId,
+    JobId,
+    NoParameters,
+    ServicesDep,
+    Tenant,
+    downloads_of,
+)
 from api.downloads import Download
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.execution_files import CSV, NDJSON
@@ -75,7 +84,7 @@ async def get_executions(
     if file_format is not None:
         cells = partial(all_executions, tenant_no=tenant, job_id=job_id, wanted=wanted)
         name = f"{job_id.replace(':', '-')}-executions"
-        return Download(services.downloads, cells, file_format, name, shown=Execution.of)
+        return Download(downloads_of(request), cells, file_format, name, shown=Execution.of)
     key = parameters.key(EXECUTIONS)
     after = CellKey(*key) if key else FIRST
     page = await list_executions(database, tenant, job_id, wanted, after=after, limit=parameters.limit)

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 
 from api import broker_state
 from api.broker_state import Checked
-from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServicesDep
+from api.dependencies import ONE_OF_EACH, Broker, NoParameters, ServiceDatabase, ServicesDep
 from api.problems import problem_response, problem_responses
 from api.registration import Registration
 from api.request_ids import request_id_of
@@ -45,7 +45,7 @@ async def readyz(
     *,
     request: Request,
     services: ServicesDep,
-    database: Database,
+    database: ServiceDatabase,
     broker: Broker,
     _: Annotated[NoParameters, Query()],
 ) -> Any:
@@ -61,7 +61,7 @@ async def healthz(
     *,
     request: Request,
     services: ServicesDep,
-    database: Database,
+    database: ServiceDatabase,
     broker: Broker,
     _: Annotated[NoParameters, Query()],
 ) -> Any:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.access import requires
 from api.actors import BECAUSE
-from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, Database, NoParameters, ServicesDep
+from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, NoParameters, ServiceDatabase, ServicesDep
 from api.idempotent_actions import Action
 from api.paging import PROVIDERS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
@@ -34,7 +34,7 @@ async def get_providers(
     *,
     request: Request,
     response: Response,
-    database: Database,
+    database: ServiceDatabase,
     registry: Allowed,
     services: ServicesDep,
     parameters: Annotated[PageParameters, Query()],

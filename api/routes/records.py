@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AfterValidator, Field
 
 from api.access import requires
-from api.dependencies import ONE_OF_EACH, Database, ServicesDep, Tenant
+from api.dependencies import ONE_OF_EACH, Database, Tenant, downloads_of
 from api.downloads import Download
 from api.filters import NameFilter, refuse_nul
 from api.headers import DISPOSITION
@@ -56,7 +56,6 @@ async def get_records(
     *,
     dataset: Dataset,
     request: Request,
-    services: ServicesDep,
     response: Response,
     database: Database,
     tenant: Tenant,
@@ -72,7 +71,7 @@ async def get_records(
     file_format = REPRESENTATIONS.negotiate(request, parameters)
     if file_format is not None:
         rows = partial(all_records, tenant_no=tenant, dataset=dataset, record_type=parameters.record_type)
-        return Download(services.downloads, rows, file_format, "records", shown=lambda record: record)
+        return Download(downloads_of(request), rows, file_format, "records", shown=lambda record: record)
     page = await list_records(
         database, tenant, dataset, parameters.record_type, after=parameters.after(RECORDS), limit=parameters.limit
     )

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.access import requires
-from api.dependencies import ONE_OF_EACH, Database, JobId, ServicesDep, Tenant
+from api.dependencies import ONE_OF_EACH, Database, JobId, Tenant, downloads_of
 from api.downloads import Download
 from api.filters import NameFilter
 from api.headers import DISPOSITION
@@ -45,7 +45,6 @@ async def get_rejects(
     *,
     job_id: JobId,
     request: Request,
-    services: ServicesDep,
     response: Response,
     database: Database,
     tenant: Tenant,
@@ -61,7 +60,7 @@ async def get_rejects(
     if file_format is not None:
         rows = partial(all_rejects, tenant_no=tenant, job_id=job_id, wanted=wanted)
         name = f"{job_id.replace(':', '-')}-rejects"
-        return Download(services.downloads, rows, file_format, name, shown=Reject.of)
+        return Download(downloads_of(request), rows, file_format, name, shown=Reject.of)
     key = parameters.key(REJECTS)
     after = (key[0], key[1]) if key else FIRST
     page = await list_rejects(database, tenant, job_id, wanted, after=after, limit=parameters.limit)

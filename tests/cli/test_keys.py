@@ -1,5 +1,6 @@
 """`breakwater tenants` and `breakwater keys`: they need no API, and their keys are valid at once."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 
@@ -7,8 +8,9 @@ import httpx2
 import pytest
 
 from tests.support.access import bearer
+from tests.support.connections import database_connections
 from tests.support.processes import Ended, run_command
-from tests.support.service import Process
+from tests.support.service import Process, free_port
 
 Command = Callable[..., Ended]
 CREATE = ("keys", "create", "ci", "--tenant", "default", "--scope", "jobs:read")
@@ -94,3 +96,18 @@ def test_an_open_address_without_keys_is_refused(breakwater: Command, host: str,
     assert ended.returncode == 2
     assert "BREAKWATER_AUTH=keys" in ended.stderr
     assert "BREAKWATER_INSECURE=true" in ended.stderr
+
+
+def test_an_api_with_keys_doesnt_start_while_postgresql_cant_keep_tenants_apart(
+    breakwater: Command, database_url: str, redis_url: str
+) -> None:
+    async def expose() -> None:
+        async with database_connections(database_url) as (connection,):
+            await connection.execute("ALTER TABLE executions DISABLE ROW LEVEL SECURITY")
+
+    asyncio.run(expose())
+    urls = {"BREAKWATER_DATABASE_URL": database_url, "BREAKWATER_REDIS_URL": redis_url}
+    ended = run_command("api", environment={**urls, "BREAKWATER_AUTH": "keys", "BREAKWATER_PORT": str(free_port())})
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "The table `executions` has no row-level security." in ended.stderr
+    assert "CREATE ROLE breakwater_tenant NOLOGIN; GRANT breakwater_tenant TO " in ended.stderr

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from db.engine import Connection, Engine, statement
+from db.engine import Connection, Engine, for_tenant, statement
 from db.events import BEFORE_ALL, SCANNED_EVENTS, EventPlace, EventsRead, read_events_after
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.jobs import job_body, store_jobs
@@ -76,6 +76,18 @@ async def test_events_from_before_positions_are_passed_over_alike(engine: Engine
     looks = await read_all(engine)
     assert numbers(looks) == [(from_before_positions, number) for number in (1, 2, 3)]
     assert len(looks) > FOREIGN_JOBS * FOREIGN_EVENTS / (SCANNED_EVENTS + LIMIT)
+
+
+async def test_in_a_tenants_own_transactions_the_looks_are_the_same(engine: Engine, own_job: int) -> None:
+    looks = await read_all(engine)
+    assert await read_all(for_tenant(engine, DEFAULT_TENANT_NO)) == looks
+    assert {number for number, _ in numbers(looks)} == {own_job}
+
+
+async def test_so_are_those_at_events_from_before_positions(engine: Engine, from_before_positions: int) -> None:
+    looks = await read_all(engine)
+    assert await read_all(for_tenant(engine, DEFAULT_TENANT_NO)) == looks
+    assert {number for number, _ in numbers(looks)} == {from_before_positions}
 
 
 PLANS = pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])
