@@ -3,18 +3,11 @@
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, store_jobs
 from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total
-from tests.support.provider_server import ProviderServer, answer, held
+from tests.support.provider_server import ProviderServer, answer, held, in_turn
 from tests.support.waiting import eventually, eventually_async
 from tests.support.workers import Fleet
 
 QUICK = {"LEASE_SECONDS": 0.8, "HEARTBEAT_SECONDS": 0.15, "RECONCILE_SECONDS": 0.2}
-
-
-async def cells_claimed(connection) -> int:
-    claimed: int = await connection.fetchval(
-        "SELECT coalesce(sum(open_cells), 0) FROM batches WHERE status = 'running'"
-    )
-    return claimed
 
 
 async def test_stale_writes_change_nothing_and_are_counted(fleet: Fleet, connection, provider: ProviderServer) -> None:
@@ -47,16 +40,21 @@ async def test_stale_writes_change_nothing_and_are_counted(fleet: Fleet, connect
     await assert_audit(connection)
 
 
-async def test_a_paused_worker_drops_lost_batches_and_works_on(fleet: Fleet, connection) -> None:
-    (first,) = fleet.start(ECHO_DELAY_SECONDS=3, **QUICK)
+async def test_a_paused_worker_drops_lost_batches_and_works_on(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
+    provider.behave = in_turn(held(answer()), answer())
+    fleet.use_config(provider.config())
+    (first,) = fleet.start(**QUICK)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=5)]))
-    await eventually_async(lambda: cells_claimed(connection), what="the first worker holds the job")
+    eventually(lambda: provider.in_flight == 5, what="each call of the first worker is out")
     first.pause()
     (second,) = fleet.start(**QUICK)
     await all_ended(connection)
     first.go_on()
     first.wait_for("lease_gone")
     second.stop()
+    provider.release()
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body()]))
     await all_ended(connection)
     assert await attempts(connection) == {("completed", 1): 6}
