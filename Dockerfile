@@ -1,7 +1,11 @@
 # One image for every process: the command chooses api, worker or migrate. It carries no PostgreSQL and no Valkey;
 # BREAKWATER_DATABASE_URL and BREAKWATER_REDIS_URL say where they are (deploy/compose.yaml shows a whole service).
+#
+# It listens on every address, so its API starts with BREAKWATER_AUTH=keys, or BREAKWATER_INSECURE=true.
+#
+# `docker buildx imagetools inspect python:3.13-slim` shows the digest of the base image's present state (here 3.13.15).
 
-FROM python:3.13-slim AS build
+FROM python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 WORKDIR /build
@@ -27,7 +31,7 @@ RUN /opt/breakwater/bin/pip install --no-deps --no-build-isolation . \
     && /opt/breakwater/bin/breakwater --help > /dev/null \
     && /opt/breakwater/bin/pip uninstall --yes setuptools pip
 
-FROM python:3.13-slim
+FROM python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin breakwater
 COPY --from=build /opt/breakwater /opt/breakwater
 ENV PATH=/opt/breakwater/bin:$PATH \

@@ -15,7 +15,7 @@ from launcher.folder import choose_folder, read_connections
 from runtime.databases import Reminder, unusable
 from runtime.errors import StartError
 from runtime.logs import configure_logs
-from runtime.settings import PREFIX, Settings, load_settings, redacted
+from runtime.settings import Settings, load_settings, pass_urls, redacted
 
 # Each command imports its own modules: the supervisor stays small, and a worker never loads the API's modules.
 # ruff: noqa: PLC0415
@@ -124,8 +124,7 @@ def settings_of(process: str) -> Settings:
     if settings.database_url and settings.redis_url:
         return settings
     joined = _join(settings)
-    os.environ[f"{PREFIX}DATABASE_URL"] = joined.database_url or ""
-    os.environ[f"{PREFIX}REDIS_URL"] = joined.redis_url or ""
+    pass_urls(os.environ, database_url=joined.database_url or "", redis_url=joined.redis_url or "")
     return joined
 
 

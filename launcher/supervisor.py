@@ -22,7 +22,7 @@ from launcher.stale_processes import record_children
 from launcher.stop_requests import StopRequests
 from runtime.errors import StartError
 from runtime.python import python_command
-from runtime.settings import PREFIX, Settings
+from runtime.settings import Settings, pass_urls
 
 log = structlog.get_logger()
 
@@ -121,8 +121,7 @@ class Supervisor:
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
         arguments, environment = python_command("cli.supervised", *command)
-        environment[f"{PREFIX}DATABASE_URL"] = self.connections.database_url
-        environment[f"{PREFIX}REDIS_URL"] = self.connections.redis_url
+        pass_urls(environment, database_url=self.connections.database_url, redis_url=self.connections.redis_url)
         return subprocess.Popen(arguments, env=environment, stdin=self._lifeline, process_group=0)  # noqa: S603
 
     def _wait(self, claim: Callable[[], bool], *, seconds: float | None = None) -> None:

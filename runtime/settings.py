@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,11 +20,14 @@ from domain.sources.connection import ConnectionSettings
 from runtime import redis_urls
 from runtime.config_file import ConfigFile, read_config_file
 from runtime.errors import SettingError
+from runtime.secret_files import SUFFIX, Unreadable, read_variable
 from runtime.wrong_settings import sentence, unknown
 
 PREFIX = "BREAKWATER_"
 TEST_PREFIX = "BREAKWATER_TEST_"
 """The prefix of variables that only tests read; processes that a test starts may inherit them."""
+SECRET_SETTINGS = ("database_url", "redis_url")
+"""The settings that may stand in a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +129,9 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read and check every setting; raises SettingError with a sentence that names the remedy."""
     _refuse_unknown_names()
+    urls = {name: url for name in SECRET_SETTINGS if (url := _from_file(PREFIX + name.upper())) is not None}
     try:
-        settings = Settings()
+        settings = Settings(**urls)  # type: ignore[arg-type]  # the checks of fields hold for these, too
     except ValidationError as error:
         raise SettingError(sentence(error, Settings, name=lambda where: PREFIX + where.upper())) from None
     _refuse_wrong_urls(settings)
@@ -152,6 +156,13 @@ def redacted(url: str) -> str:
     return urlunsplit(parts._replace(netloc=netloc, query=urlencode(query, safe="/*", quote_via=quote)))
 
 
+def pass_urls(environment: MutableMapping[str, str], *, database_url: str, redis_url: str) -> None:
+    """Set the URLs in the environment of a process, in place of files that hold them."""
+    for name, url in zip(SECRET_SETTINGS, (database_url, redis_url), strict=True):
+        environment.pop(f"{PREFIX}{name.upper()}{SUFFIX}", None)
+        environment[PREFIX + name.upper()] = url
+
+
 def setting_names() -> list[str]:
     """Return the fields of Settings that environment variables set."""
     return [name for name in Settings.model_fields if name != "file"]
@@ -159,9 +170,17 @@ def setting_names() -> list[str]:
 
 def _refuse_unknown_names() -> None:
     known = {PREFIX + name.upper() for name in setting_names()}
+    known |= {f"{PREFIX}{name.upper()}{SUFFIX}" for name in SECRET_SETTINGS}
     for name in os.environ:
         if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:
             raise SettingError(unknown(name, name, known))
+
+
+def _from_file(variable: str) -> str | None:
+    try:
+        return read_variable(variable, os.environ) if os.environ.get(variable + SUFFIX) else None
+    except Unreadable as error:
+        raise SettingError(str(error)) from None
 
 
 def _refuse_wrong_urls(settings: Settings) -> None:
@@ -210,14 +229,17 @@ def _refuse_wrong_issuer(settings: Settings) -> None:
 
 
 def read_secrets(file: ConfigFile) -> Secrets:
-    """Look up the variables that a configuration names. Without a valid variable a provider or source isn't served."""
+    """Look up the variables that a configuration names, or their files.
+
+    Without a valid variable a provider or source isn't served.
+    """
     values: dict[str, SecretStr] = {}
     reasons: dict[str, str] = {}
     for name, provider in file.providers.items():
         if provider.api_key_env and (reason := _read(provider.api_key_env, values, is_key=True)):
             reasons[f"providers.{name}"] = reason
     for name, connection in file.connections.items():
-        found = [_read(connection.url_env, values), _wrong_url(connection)]
+        found = [_read(connection.url_env, values), _wrong_url(connection, values)]
         found += [_read(variable, values, is_key=True) for variable in connection.key_envs]
         if reason := next(filter(None, found), None):
             reasons[f"connections.{name}"] = reason
@@ -226,7 +248,10 @@ def read_secrets(file: ConfigFile) -> Secrets:
 
 def _read(variable: str, values: dict[str, SecretStr], *, is_key: bool = False) -> str | None:
     """Keep a variable's value, or return why it can't be used."""
-    value = os.environ.get(variable)
+    try:
+        value = read_variable(variable, os.environ)
+    except Unreadable as error:
+        return str(error)
     if not value:
         return f"{variable} isn't in the environment: set {variable}."
     if is_key and not _SENDABLE.fullmatch(value):
@@ -235,7 +260,8 @@ def _read(variable: str, values: dict[str, SecretStr], *, is_key: bool = False) 
     return None
 
 
-def _wrong_url(connection: ConnectionSettings) -> str | None:
+def _wrong_url(connection: ConnectionSettings, values: Mapping[str, SecretStr]) -> str | None:
     """Return why a URL doesn't fit its connection's type, without any password."""
-    fault = connection.fault(os.environ.get(connection.url_env, ""))
+    url = values.get(connection.url_env, SecretStr("")).get_secret_value()
+    fault = connection.fault(url)
     return None if fault is None else f"{connection.url_env} {fault}"

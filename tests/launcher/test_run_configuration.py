@@ -52,3 +52,16 @@ async def test_a_run_simulates_until_it_is_given_a_file_and_goes_on_with_that(
     fourth = start_run(SIMULATE="true")
     assert fourth.process.wait(90) == 1
     assert "BREAKWATER_SIMULATE is true, but configuration 2" in fourth.output.read_text()
+
+
+def test_a_run_and_its_processes_take_the_urls_of_their_stores_from_files(
+    start_run: Callable[..., Run], unconfigured_database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    given = {"DATABASE_URL_FILE": unconfigured_database_url, "REDIS_URL_FILE": redis_url}
+    for name, url in given.items():
+        (tmp_path / name).write_text(f"{url}\n")
+    run = start_run(**{name: str(tmp_path / name) for name in given})
+    ready(run)
+    assert not [name for name in ("postgres", "valkey") if run.events("process_started", name=name)]
+    run.wait_for("worker-1")
+    assert run.stop() == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from pathlib import Path
 
 from broker import notices
 from configuration.applying import JOBS_AT_ONCE
@@ -94,6 +95,18 @@ async def test_a_worker_without_the_key_leaves_a_provider_to_those_that_have_it(
         "SELECT not_served FROM workers WHERE role = 'worker' ORDER BY worker_no LIMIT 1"
     )
     assert not_served == [{"name": "providers.hybrid", "reason": reason}]
+
+
+async def test_a_worker_reads_a_key_from_a_file(
+    fleet: Fleet, connection: Connection, provider: ProviderServer, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("sk-geheim\n")
+    commit_file(fleet.database_url, write(fleet, provider.config(api_key_env="HYBRID_KEY")))
+    fleet.environment = {"HYBRID_KEY_FILE": str(tmp_path / "key")}
+    fleet.start(1)
+    await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body()]))
+    await all_ended(connection)
+    assert [call.headers["authorization"] for call in provider.calls] == ["Bearer sk-geheim"]
 
 
 async def test_a_change_is_followed_without_a_restart_and_without_redis(
