@@ -70,12 +70,14 @@ def finished(
         eventually(lambda: http.get(at).json()["finished_at"], seconds=30)
         (execution, *_) = http.get(f"{at}/executions").json()["items"]
         (dead_letter, *_) = http.get("/queue/dead").json()["items"]
+        key = http.post("/keys", json={"name": "a test's", "tenant": "default", "scopes": ["jobs:read"]}).json()
     return {
         "job_id": at.removeprefix("/jobs/"),
         "wave_number": 1,
         "execution_id": execution["id"],
         "batch_id": 1,
         "dead_letter_id": dead_letter["id"],
+        "key_id": key["id"],
         "regions": "us-east",
         "providers": "echo",
     }
