@@ -48,14 +48,13 @@ async def _authorize(
     services: Services = request.app.state.services
     is_open = services.settings.metrics_open and scopes.scopes == [Scope.METRICS]
     if services.authenticator is None or is_open:
-        caller = ANYBODY
+        caller = request.state.caller = ANYBODY
     else:
-        caller = await _find(header, services.authenticator)
+        caller = request.state.caller = await _find(request, header, services.authenticator)
         await admit(request, caller, services.request_limits)
     for scope in scopes.scopes:
         if scope not in caller.scopes:
             raise ScopeMissing(f"This needs the scope `{scope}`, which the API key hasn't.", scope=scope)
-    request.state.caller = caller
     request.state.sees_installation = not OF_INSTALLATION.isdisjoint(scopes.scopes)
 
 
@@ -64,7 +63,7 @@ def requires(scope: Scope) -> Any:
     return Security(_authorize, scopes=[scope.value])
 
 
-async def _find(header: str | None, authenticator: Authenticator) -> Caller:
+async def _find(request: Request, header: str | None, authenticator: Authenticator) -> Caller:
     scheme, _, text = (header or "").partition(" ")
     if scheme.lower() != SCHEME:
         raise Unauthenticated(_MISSING)
@@ -77,6 +76,7 @@ async def _find(header: str | None, authenticator: Authenticator) -> Caller:
     key = read_key(text)
     if key is None:
         raise Unauthenticated(_MALFORMED)
+    request.state.claimed_key_id = key.id
     caller = await authenticator.caller_of(key)
     if caller is None:
         raise Unauthenticated(_INVALID)

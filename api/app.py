@@ -22,9 +22,11 @@ from api.kinds import Kinds
 from api.oidc import TokenVerifier, token_policy
 from api.pauses import Pauses
 from api.rate_limits import RequestLimits
+from api.refusal_log import RefusalLog
 from api.registration import ConfigurationStanding, Registration
 from api.routes import (
     audit,
+    audit_log,
     coordination,
     datasets,
     dead_letters,
@@ -73,6 +75,7 @@ ROUTES = (
     coordination,
     events,
     audit,
+    audit_log,
     job_actions,
     datasets,
     dead_letters,
@@ -130,6 +133,7 @@ async def _lifespan(kinds: Kinds, app: FastAPI) -> AsyncIterator[None]:
             yield
         finally:
             await end_tasks(tasks)
+            await services.refusal_log.close()
 
 
 @asynccontextmanager
@@ -166,6 +170,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             request_limits=RequestLimits(engine),
             redis=redis,
             registration=registration,
+            refusal_log=RefusalLog(engine, worker_no=registration.worker_no, is_keyed=settings.auth is Auth.KEYS),
             worker_no=registration.worker_no,
             event_signal=event_signal,
             in_force=in_force,
@@ -212,6 +217,7 @@ def _in_force_reader(
 def _background_services(services: Services) -> Sequence[Callable[[], Awaitable[None]]]:
     return (
         services.submissions.run,
+        services.refusal_log.run,
         services.announcer.run,
         services.registration.beat,
         services.pauses.run,

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
 
+from api.auditing import entry_of
 from api.bodies import read_idempotency_key
 from api.callers import caller_of
 from api.downloads import Downloads
@@ -93,6 +94,7 @@ async def _action(request: Request, services: ServicesDep, tenant_no: Tenant) ->
         keep_hours=services.settings.idempotency_hours,
         worker_no=services.worker_no,
         kinds=services.kinds.stored,
+        entry_of=partial(entry_of, request.scope),
     )
 
 

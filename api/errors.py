@@ -19,6 +19,7 @@ from api.hosts import HostCheck
 from api.methods import Heads, allowed_methods
 from api.problems import describe_problems, problem_response, problem_responses
 from api.rate_limits import tell
+from api.refusal_log import note_refusal
 from api.request_ids import RequestIds, request_id_of
 from api.security_headers import SecurityHeaders
 from db.engine import UNAVAILABLE
@@ -129,7 +130,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(unavailable, _answer_without_database)
     app.add_middleware(CrossSiteCheck)
     app.add_middleware(HostCheck)
-    app.add_middleware(RequestIds, problem_of=_plain_problem)
+    app.add_middleware(RequestIds, problem_of=_plain_problem, on_problem=note_refusal)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Heads)
     describe_problems(app)

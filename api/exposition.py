@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from runtime.metrics import ANSWERS, COUNTERS, EXECUTIONS, FLEET, GAUGES, HISTOGRAMS, Histograms, Series
+from runtime.histograms import Histograms
+from runtime.metrics import ANSWERS, COUNTERS, EXECUTIONS, FLEET, GAUGES, HISTOGRAMS, Series
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """Actions: each takes effect once under one Idempotency-Key, even if it is sent again.
 
-The effect, its record, its counters and its answer under the key are committed together, so none is
-lost without the others. The same key with the same request gets the first answer again; another request is refused.
+The effect, its record, its entry in the audit log, its counters and its answer under the key are committed together,
+so none is lost without the others. The same key with the same request gets the first answer again; another request is
+refused.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import orjson
@@ -15,7 +16,8 @@ import structlog
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from db import counters, idempotency
+from db import audit_log, counters, idempotency
+from db.audit_log import AuditEntry, AuditOutcome
 from db.controls import LOCK_TIMED_OUT, limit_lock_waits
 from db.counters import Increment, increment
 from db.engine import Connection, Engine, in_transaction
@@ -38,11 +40,15 @@ log = structlog.stdlib.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to an action; `kept` is the body of repeated answers, if it is another."""
+    """The answer to an action; `kept` is the body of repeated answers, if it is another.
+
+    `ids` name what it made, for the audit log.
+    """
 
     status_code: int
     body: BaseModel
     kept: BaseModel | None = None
+    ids: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,8 @@ class ActionResult(Generic[Effect]):
 class Action:
     """A request that changes something; `key` is its Idempotency-Key, `name` its method and path.
 
-    `kinds` are the kinds whose jobs it may act on.
+    `kinds` are the kinds whose jobs it may act on. `entry_of` makes its entry in the audit log from an outcome and a
+    status.
     """
 
     engine: Engine
@@ -69,6 +76,7 @@ class Action:
     keep_hours: float
     worker_no: Callable[[], Awaitable[int]]
     kinds: Mapping[str, StoredKind]
+    entry_of: Callable[..., AuditEntry]
 
     async def perform(
         self,
@@ -98,6 +106,8 @@ class Action:
             effect = await unit(connection)
             await counters.add(connection, worker_no, counted(effect))
             reply = answer(effect)
+            done = self.entry_of(AuditOutcome.DONE, reply.status_code, ids=reply.ids)
+            await audit_log.enter(connection, [done])
             text = reply.body.model_dump_json(by_alias=True)
             kept = text if reply.kept is None else reply.kept.model_dump_json(by_alias=True)
             await self._keep(connection, ActionResponse(self.name, hashed, reply.status_code, None), kept)
@@ -144,6 +154,7 @@ class Action:
             raise KeyReused("This Idempotency-Key came with another body before. Send a new key with a new request.")
         counted = increment(DUPLICATES_PREVENTED.name, 1, layer="action", reason="same_key")
         await counters.add(connection, worker_no, [counted])
+        await audit_log.enter(connection, [self.entry_of(AuditOutcome.REPLAYED, first.status_code)])
         response = _response(first.status_code, orjson.dumps(first.answer).decode())
         response.headers["Idempotent-Replayed"] = "true"
         return ActionResult(response, None)

@@ -44,6 +44,7 @@ PROVIDERS = ListKind("providers", (MAX_INT,))
 QUESTIONS = ListKind("questions", (MAX_INT,))
 TENANTS = ListKind("tenants", (MAX_INT,))
 KEYS = ListKind("keys", (MAX_BIGINT,))
+AUDIT_LOG = ListKind("audit_log", (MAX_BIGINT, MAX_BIGINT))
 
 
 class PageParameters(NoParameters):

@@ -26,12 +26,19 @@ class RequestIds:
     """Gives each request an id, binds it to its log lines, and sends it with the answer.
 
     `problem_of(status, request_id)` gives the answer for an uncaught exception, and for a 4xx or 5xx that isn't a
-    problem document (FastAPI's limit of bodies answers in plain text).
+    problem document (FastAPI's limit of bodies answers in plain text). `on_problem(scope, status, body)` is called
+    with each problem document that is sent.
     """
 
-    def __init__(self, app: ASGIApp, problem_of: Callable[[int, str], Response]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        problem_of: Callable[[int, str], Response],
+        on_problem: Callable[[Scope, int, bytes], None],
+    ) -> None:
         self._app = app
-        self._problem_of = problem_of
+        self.problem_of = problem_of
+        self.on_problem = on_problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -40,7 +47,7 @@ class RequestIds:
             return
         request_id = _given_id(scope) or secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
-        answer = _Answer(scope, receive, send, request_id, self._problem_of)
+        answer = _Answer(scope, receive, send, request_id, self)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, answer.send)
@@ -54,27 +61,39 @@ class RequestIds:
 class _Answer:
     """An answer while it is sent."""
 
-    __slots__ = ("_problem_of", "_receive", "_request_id", "_scope", "_send", "has_started", "is_replaced")
+    __slots__ = (
+        "_layer",
+        "_problem_status",
+        "_receive",
+        "_request_id",
+        "_scope",
+        "_send",
+        "has_started",
+        "is_replaced",
+    )
 
-    def __init__(
-        self, scope: Scope, receive: Receive, send: Send, request_id: str, problem_of: Callable[[int, str], Response]
-    ) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, layer: RequestIds) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._request_id = request_id
-        self._problem_of = problem_of
+        self._layer = layer
+        self._problem_status: int | None = None
         self.has_started = False
         self.is_replaced = False
 
     async def send(self, message: Message) -> None:
         """Pass the message on with the id; drop the body of an answer that was replaced."""
         if message["type"] == "http.response.start":
-            if message["status"] >= _FIRST_PROBLEM and not _is_problem(message):
-                await self.replace(message["status"], message["headers"])
-                return
+            if message["status"] >= _FIRST_PROBLEM:
+                if not _is_problem(message):
+                    await self.replace(message["status"], message["headers"])
+                    return
+                self._problem_status = message["status"]
             self.has_started = True
             message["headers"] = [*message["headers"], *self._fields()]
+        elif self._problem_status is not None:  # whose body is one message
+            self._layer.on_problem(self._scope, self._problem_status, message["body"])
         if not self.is_replaced:
             await self._send(message)
 
@@ -82,9 +101,10 @@ class _Answer:
         """Send the problem of this status instead; keep headers such as Retry-After."""
         self.is_replaced = True
         self.has_started = True
-        response = self._problem_of(status, self._request_id)
+        response = self._layer.problem_of(status, self._request_id)
         kept = [(name, value) for name, value in headers if name.lower() in {b"allow", b"retry-after"}]
         response.raw_headers += [*kept, *self._fields()]
+        self._layer.on_problem(self._scope, status, bytes(response.body))
         await response(self._scope, self._receive, self._send)
 
     def _fields(self) -> list[tuple[bytes, bytes]]:

@@ -11,6 +11,7 @@ from api.fleet import FleetView
 from api.kinds import CountPlan, Kinds
 from api.pauses import Pauses
 from api.rate_limits import RequestLimits
+from api.refusal_log import RefusalLog
 from api.registration import Registration
 from broker.envelopes import Client
 from configuration.in_force import InForceReader
@@ -34,6 +35,7 @@ class Services:
     request_limits: RequestLimits
     redis: Client
     registration: Registration
+    refusal_log: RefusalLog
     worker_no: Callable[[], Awaitable[int]]
     event_signal: EventSignal
     in_force: InForceReader

@@ -3,30 +3,38 @@
 Arguments are checked by the same models as the bodies of requests, and what is printed as JSON has their form.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
 from api.schemas.access import Key, KeyWithSecret, NewKey, NewTenant, RotateRequest, Tenant
-from cli.database import actor, run_on, transact
+from cli.database import actor, audited, run_on, transact
 from cli.service import settings_of
-from db import api_keys, tenants
+from db import api_keys, audit_log, tenants
 from db.api_keys import KeyRead
 from db.engine import Connection
 from domain.api_keys import ApiKey
 from domain.durations import read_duration
+from domain.errors import NameTaken, NotFound
+from domain.notes import cut
 from runtime.errors import StartError
 
 Body = TypeVar("Body", bound=BaseModel)
+Result = TypeVar("Result")
 PAGE = 1000
 
 
 def create_tenant(name: str, *, as_json: bool) -> str:
     """Make a tenant. Raises StartError for a malformed name, or one that is taken."""
     new = _checked(NewTenant, {"name": name})
-    made = transact(settings_of("tenants"), lambda c: tenants.create_tenant(c, new.name))
+    made = _transact(
+        "tenants create",
+        lambda c: tenants.create_tenant(c, new.name),
+        refusal=NameTaken.code,
+        ids=lambda _: {"tenant": new.name},
+    )
     if made is None:
         raise StartError(f"There is a tenant `{name}` already.")
     return Tenant.of(made).model_dump_json() if as_json else f"Tenant {made.name} is made."
@@ -46,7 +54,12 @@ def create_key(body: dict[str, Any], *, as_json: bool) -> str:
     wanted = api_keys.NewKey(
         new.tenant, new.name, new.scopes, new.limits.values(), read_duration(new.expires_in) if new.expires_in else None
     )
-    made = transact(settings_of("keys"), lambda c: api_keys.create_key(c, wanted, by=actor()))
+    made = _transact(
+        "keys create",
+        lambda c: api_keys.create_key(c, wanted, by=actor()),
+        refusal="unknown_tenant",
+        ids=lambda made: {"key_id": made[0].id} if made else {},
+    )
     if made is None:
         raise StartError(f"There is no tenant `{new.tenant}`: `breakwater tenants create {new.tenant}` makes it.")
     return _with_secret(*made, as_json=as_json)
@@ -74,7 +87,7 @@ def rotate_key(key_id: str, *, overlap: str, as_json: bool) -> str:
         read = await api_keys.read_key(connection, key_id)
         return None if key is None or read is None else (read, key)
 
-    made = transact(settings_of("keys"), unit)
+    made = _transact("keys rotate", unit, refusal=NotFound.code, ids=lambda _: {"key_id": cut(key_id)})
     if made is None:
         raise StartError(f"There is no valid key with the id `{key_id}`: `breakwater keys list` shows them.")
     return _with_secret(*made, as_json=as_json)
@@ -82,7 +95,13 @@ def rotate_key(key_id: str, *, overlap: str, as_json: bool) -> str:
 
 def revoke_key(key_id: str) -> str:
     """Revoke a key. Raises StartError without such a key."""
-    if not transact(settings_of("keys"), lambda c: api_keys.revoke_key(c, key_id, by=actor())):
+    is_revoked = _transact(
+        "keys revoke",
+        lambda c: api_keys.revoke_key(c, key_id, by=actor()),
+        refusal=NotFound.code,
+        ids=lambda _: {"key_id": cut(key_id)},
+    )
+    if not is_revoked:
         raise StartError(f"There is no key with the id `{key_id}`: `breakwater keys list` shows them.")
     return f"Key {key_id} is revoked."
 
@@ -96,6 +115,24 @@ def limits_of(given: Sequence[str]) -> dict[str, Any]:
             raise StartError(f"`--limit {text}` can't be taken: give each limit once, as cells_per_day=100.")
         limits[name] = int(number)
     return limits
+
+
+def _transact(
+    command: str,
+    unit: Callable[[Connection], Awaitable[Result]],
+    *,
+    refusal: str,
+    ids: Callable[[Result], Mapping[str, str]],
+) -> Result:
+    """Run a command's unit with its entry in the audit log; without a result it is refused with the code `refusal`."""
+
+    async def audited_unit(connection: Connection) -> Result:
+        result = await unit(connection)
+        entry = audited(command, ids(result), refusal=None if result else refusal)
+        await audit_log.enter(connection, [entry])
+        return result
+
+    return transact(settings_of(command.partition(" ")[0]), audited_unit)
 
 
 def _checked(kind: type[Body], body: dict[str, Any]) -> Body:

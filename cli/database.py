@@ -3,10 +3,11 @@
 import asyncio
 import getpass
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+from db.audit_log import AuditEntry, AuditOutcome
 from db.connection_info import read_connection_info
 from db.engine import (
     QUICK_SECONDS,
@@ -79,3 +80,9 @@ def actor() -> str:
     except (KeyError, OSError):  # an account without a name, as in a container
         account = "somebody"
     return f"{account} on {socket.gethostname()}"
+
+
+def audited(command: str, target: Mapping[str, str], *, refusal: str | None) -> AuditEntry:
+    """Return the audit log's entry of a command, which was refused with the code `refusal`, if given."""
+    outcome = AuditOutcome.DONE if refusal is None else AuditOutcome.REFUSED
+    return AuditEntry(action=command, target=target, outcome=outcome, code=refusal, account=actor())

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from db import audit_log
+from db.audit_log import AuditEntry
 from db.columns import columns
 from db.engine import Connection, statement
 from domain.identities import Identity, IdentityKey, IdentityKind
@@ -71,7 +73,10 @@ async def current_no(connection: Connection) -> int | None:
 async def commit(
     connection: Connection, content: Mapping[str, Any], identities: Sequence[Identity], *, is_simulated: bool, by: str
 ) -> int:
-    """Put a configuration in force, in the caller's transaction, which holds the lock; return its number."""
+    """Put a configuration in force, in the caller's transaction, which holds the lock; return its number.
+
+    The audit log gets an entry.
+    """
     rows = [(*identity.key, identity.content, identity.digest, identity.is_simulated) for identity in identities]
     numbers = await connection.fetch(statement("enter_identities"), *columns(rows, 6))
     number: int = await connection.fetchval(
@@ -81,6 +86,8 @@ async def commit(
         sorted({row["identity_no"] for row in numbers}),
         by,
     )
+    entry = AuditEntry(action="config apply", target={"configuration": number}, account=by)
+    await audit_log.enter(connection, [entry])
     return number
 
 
@@ -103,6 +110,8 @@ async def find_jobs_to_move(connection: Connection) -> Sequence[int]:
 async def move_jobs(connection: Connection, *, configuration_no: int, job_nos: Sequence[int], by: str) -> int:
     """Accept these jobs anew under the configuration with this number, each with an event; return how many.
 
+    The audit log gets one entry for all of them.
+
     The caller's transaction keeps that configuration in force; raises ConfigurationChanged, and does nothing, if
     another one is. A job that needs an identity without a successor stays held. Locks jobs, then batches: no other
     transaction has this order, so it may be repeated after a deadlock.
@@ -113,6 +122,8 @@ async def move_jobs(connection: Connection, *, configuration_no: int, job_nos: S
     moved = [row["job_no"] for row in await connection.fetch(statement("move_jobs"), by, job_nos)]
     if moved:
         await move_waiting_batches(connection, moved)
+        target = {"configuration": configuration_no, "jobs": len(moved)}
+        await audit_log.enter(connection, [AuditEntry(action="config apply --move-jobs", target=target, account=by)])
     return len(moved)
 
 

@@ -98,6 +98,7 @@ class SubmissionRead:
     user_agent: str | None
     request_id: str
     submitted_at: datetime
+    submitted_by: str | None
 
 
 async def list_events(engine: Engine, tenant_no: int, job_id: str, *, after: int, limit: int) -> Slice[EventRead]:

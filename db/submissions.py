@@ -102,6 +102,7 @@ class LedgerRow:
     client: str | None
     user_agent: str | None
     request_id: str
+    submitted_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,7 @@ async def insert_ledger_rows(connection: Connection, tenant_no: int, rows: Seque
                 row.client,
                 row.user_agent,
                 row.request_id,
+                row.submitted_by,
             )
             for row in rows
         ),

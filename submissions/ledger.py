@@ -27,6 +27,7 @@ def ledger_row(submission: Submission, decision: Decision) -> LedgerRow:
         client=submission.sender.client,
         user_agent=submission.sender.user_agent,
         request_id=submission.sender.request_id,
+        submitted_by=submission.sender.by,
     )
 
 

@@ -83,4 +83,5 @@ def _row(sender: Sender, error: BreakwaterError, key: str | None) -> LedgerRow:
         client=sender.client,
         user_agent=sender.user_agent,
         request_id=sender.request_id,
+        submitted_by=sender.by,
     )

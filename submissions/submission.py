@@ -18,11 +18,15 @@ from domain.spec import OnDuplicate
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """The sender of a request, as the ledger keeps it."""
+    """The sender of a request, as the ledger keeps it.
+
+    `by` is `key:` and an API key's id, or `oidc:` and an access token's subject.
+    """
 
     request_id: str
     client: str | None
     user_agent: str | None
+    by: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

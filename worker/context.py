@@ -6,7 +6,7 @@ import structlog
 
 from broker.envelopes import Client
 from db.engine import Engine
-from runtime.metrics import Histograms
+from runtime.histograms import Histograms
 from sources.source_cache import OpenIdentity
 from worker.configuration import Served
 from worker.providers.configured import Serving

@@ -4,7 +4,7 @@ from collections import Counter
 
 from db import workers
 from db.engine import Connection, Engine, in_transaction
-from runtime.metrics import Histograms
+from runtime.histograms import Histograms
 
 SILENT_SECONDS = 600.0
 """The silence after which a process counts as stopped; a process paused for less reports on without a gap."""

@@ -109,6 +109,7 @@ async def submit_job(
         submission = services.submissions.read(body, tenant_no=tenant, sender=sender, key=key, limited_by=limited_by)
         response = await _preview(services, submission)
     else:
+        request.state.is_in_ledger = True  # if it is refused from here on
         response = await services.submissions.submit(
             body, tenant_no=tenant, sender=sender, key=key, limited_by=limited_by
         )
@@ -229,6 +230,7 @@ def _sender(request: Request) -> Sender:
         request_id=request_id_of(request.scope),
         client=request.client.host if request.client else None,
         user_agent=_storable(user_agent) if user_agent else None,
+        by=_storable(by) if (by := caller_of(request).name) else None,
     )
 
 

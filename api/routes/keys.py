@@ -113,4 +113,6 @@ async def revoke_key(key_id: KeyId, request: Request, action: ActionDep, _: Anno
 
 
 def _shown_once(status: int, read: KeyRead, key: ApiKey) -> Reply:
-    return Reply(status, KeyWithSecret.once(read, key.text), kept=KeyWithSecret.once(read, None))
+    return Reply(
+        status, KeyWithSecret.once(read, key.text), kept=KeyWithSecret.once(read, None), ids={"key_id": read.id}
+    )

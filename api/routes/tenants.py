@@ -40,7 +40,10 @@ async def create_tenant(request: Request, action: ActionDep, _: Annotated[NoPara
             raise NameTaken(f"There is a tenant `{new.name}` already.")
         return made
 
-    return (await action.perform(new, unit, answer=lambda made: Reply(201, Tenant.of(made)))).response
+    def reply(made: TenantRead) -> Reply:
+        return Reply(201, Tenant.of(made), ids={"tenant": made.name})
+
+    return (await action.perform(new, unit, answer=reply)).response
 
 
 @router.get("/tenants", summary="List tenants", responses=problem_responses(422), dependencies=[requires(Scope.ADMIN)])

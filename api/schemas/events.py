@@ -114,16 +114,17 @@ class SubmissionEntry(BaseModel):
     client: str | None = Field(description="The address it came from.")
     user_agent: str | None
     request_id: str
+    by: str | None = Field(
+        default=None,
+        exclude_if=lambda by: by is None,
+        description="`key:` and the id of its API key, or `oidc:` and the subject of its access token; absent without.",
+    )
 
     @classmethod
     def of(cls, submission: SubmissionRead) -> Self:
         """Return the submission as it is shown."""
-        return cls.model_validate(
-            {
-                **{name: getattr(submission, name) for name in cls.model_fields if name != "id"},
-                "id": submission.submission_no,
-            }
-        )
+        own = {name: getattr(submission, name) for name in cls.model_fields if name not in {"id", "by"}}
+        return cls.model_validate({**own, "id": submission.submission_no, "by": submission.submitted_by})
 
 
 class SubmissionList(Listed[SubmissionEntry]):

@@ -42,7 +42,8 @@ BEGIN
         events, dead_letters, imports, record_sets, record_types, import_batches, imported_records, rejects,
         open_generations, waiting_imports, key_usage, active_jobs
     TO breakwater_tenant;
-    GRANT INSERT ON attempts, events, idempotency_keys, ready, triggers, key_usage, active_jobs TO breakwater_tenant;
+    GRANT INSERT ON attempts, audit_entries, events, idempotency_keys, ready, triggers, key_usage, active_jobs
+    TO breakwater_tenant;
     GRANT UPDATE ON
         jobs, triggers, waves, batches, ready, executions, dead_letters, imports, import_batches, record_sets,
         idempotency_keys, key_usage, active_jobs

@@ -1,4 +1,4 @@
-"""API keys, their secrets, and what is used of their limits."""
+"""API keys, their secrets, what is used of their limits, and the audit log."""
 
 from datetime import date
 from typing import Annotated, ClassVar
@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from sqlalchemy import Date, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from db.tables.column_types import Big, BigKey, MaybeTime, MaybeWords, Names, Time, Words
+from db.tables.column_types import Big, BigKey, Json, MaybeSmall, MaybeTime, MaybeWords, Names, Time, Words
 
 
 class StoredApiKey(SQLModel, table=True):
@@ -86,3 +86,22 @@ class KeyRequests(SQLModel, table=True):
     key_no: BigKey
     spent_until: Time
     taken: int
+
+
+class StoredAuditEntry(SQLModel, table=True):
+    """An action, a command or a refusal of the audit log."""
+
+    __tablename__: ClassVar[str] = "audit_entries"
+
+    entry_no: BigKey
+    at: Time
+    tenant_no: int | None
+    key_id: MaybeWords
+    client: MaybeWords
+    account: MaybeWords
+    action: Words
+    target: Json
+    outcome: Words
+    status_code: MaybeSmall
+    code: MaybeWords
+    request_id: MaybeWords

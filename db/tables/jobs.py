@@ -185,6 +185,7 @@ class Submission(SQLModel, table=True):
     user_agent: MaybeWords
     request_id: Words
     submitted_at: Time
+    submitted_by: MaybeWords
 
 
 class Trigger(SQLModel, table=True):

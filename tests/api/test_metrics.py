@@ -22,6 +22,7 @@ from db.counters import increment
 from db.engine import create_engine, in_transaction
 from db.leadership import RECONCILING, lead
 from runtime import metrics
+from runtime.histograms import Histograms
 from runtime.metrics import (
     ANSWERS,
     COORDINATION_SECONDS,
@@ -31,7 +32,6 @@ from runtime.metrics import (
     GAUGES,
     HISTOGRAMS,
     QUEUE_WAIT,
-    Histograms,
     Series,
 )
 from tests.support.job_seeds import Seeds

@@ -17,6 +17,7 @@ from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE
 from api.pauses import Pauses
 from api.rate_limits import RequestLimits
+from api.refusal_log import RefusalLog
 from api.registration import Registration
 from api.routes import metrics
 from api.services import Services
@@ -87,6 +88,7 @@ def _services(
         request_limits=RequestLimits(engine),
         redis=redis,
         registration=registration,
+        refusal_log=RefusalLog(engine, worker_no=worker_no, is_keyed=False),
         worker_no=worker_no,
         event_signal=EventSignal(redis),
         in_force=in_force,

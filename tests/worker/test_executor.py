@@ -9,7 +9,7 @@ import structlog
 from db.batches import ClaimedBatch
 from domain.normalize import normalize
 from domain.outcome import Completed, Outcome
-from runtime.metrics import Histograms
+from runtime.histograms import Histograms
 from tests.support.configurations import REGISTRY
 from tests.support.jobs import job_body
 from worker.inference.executor import Executor

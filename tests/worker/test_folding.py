@@ -10,7 +10,8 @@ import pytest
 from db import counters, workers
 from db.counters import increment
 from db.engine import Connection, Engine, connect, create_engine, in_transaction, repeats
-from runtime.metrics import HISTOGRAMS, RETRIES, Histograms
+from runtime.histograms import Histograms
+from runtime.metrics import HISTOGRAMS, RETRIES
 from tests.support.waiting import eventually_async
 from tests.support.workers import Fleet
 from worker.folding import SILENT_SECONDS, fold_stopped_processes
