@@ -6,7 +6,7 @@ from fastapi import Request
 
 from db.tenants import DEFAULT_TENANT_NO
 from domain.key_limits import NO_LIMITS, KeyLimits, LimitedKey
-from domain.scopes import ALL_SCOPES
+from domain.scopes import ALL_SCOPES, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,11 @@ class Caller:
 
 ANYBODY = Caller(DEFAULT_TENANT_NO, frozenset(ALL_SCOPES))
 """Who calls while authentication is off."""
+
+
+def is_operator(request: Request) -> bool:
+    """Return whether the request may see what is of the whole installation."""
+    return Scope.OPERATE in caller_of(request).scopes
 
 
 def caller_of(request: Request) -> Caller:

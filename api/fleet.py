@@ -25,6 +25,7 @@ from db.pauses import read_pauses
 from db.provider_pools import read_pools
 from db.reading import in_index_order
 from domain.status import TERMINAL_EXECUTION_STATUSES
+from runtime.histograms import Histograms
 from runtime.metrics import (
     BROKER_WRITABLE,
     BUILD_INFO,
@@ -35,7 +36,6 @@ from runtime.metrics import (
     LEADER_IDLE,
     REPEATS,
     STORE_AVAILABLE,
-    Histograms,
 )
 from runtime.settings import Settings
 
@@ -64,23 +64,23 @@ class _Recount(NamedTuple):
 
 
 class FleetView:
-    """Reads the state of the fleet for scrapes; keeps the last recount of each tenant for a while."""
+    """Reads the state of the fleet for scrapes; keeps the last recount for a while."""
 
     def __init__(self, engine: Engine, broker: Client, settings: Settings, *, version: str) -> None:
         self._engine = engine
         self._broker = broker
         self._settings = settings
         self._version = version
-        self._recounts: dict[int, _Recount] = {}
+        self._last_recount: _Recount | None = None
         self._recounting = asyncio.Lock()
 
-    async def look(self, tenant_no: int) -> Fleet:
-        """Read the series that a tenant sees, without those of an unavailable store."""
+    async def look(self) -> Fleet:
+        """Read the series of all tenants, without those of an unavailable store."""
         stream, broker, ledger, violations = await asyncio.gather(
             broker_state.look(self._broker),
             broker_state.check(self._broker),
-            self._read(tenant_no),
-            self._recount(tenant_no),
+            self._read(),
+            self._recount(),
         )
         shown = [
             (BUILD_INFO, {"version": self._version}, 1.0),
@@ -102,26 +102,24 @@ class FleetView:
         counted = [*_unmoved(ledger.gauges), *ledger.counters, *repeated]
         return Fleet(counters=counted, gauges=shown, histograms=histograms)
 
-    async def _read(self, tenant_no: int) -> _Ledger | None:
+    async def _read(self) -> _Ledger | None:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS), connect(self._engine) as connection:
                 return _Ledger(
                     counters=await counters.totals(connection),
                     snapshots=await workers.snapshots(connection),
-                    gauges=await self._measure(connection, tenant_no),
+                    gauges=await self._measure(connection),
                 )
         except UNAVAILABLE as error:
             log.warning("scrape_incomplete", error=f"{type(error).__name__}: {error}")
             return None
 
-    async def _measure(self, connection: Connection, tenant_no: int) -> list[Gauge]:
+    async def _measure(self, connection: Connection) -> list[Gauge]:
         settings = self._settings
         live = await workers.live(connection, silent_seconds=settings.lease_seconds)
         apis = await workers.live(connection, silent_seconds=settings.lease_seconds, role="api")
         current = await read_current(connection)
-        stuck = await queue.list_stuck(
-            connection, tenant_no, min_seconds=2 * settings.reconcile_seconds, limit=COUNTED_STUCK
-        )
+        stuck = await queue.list_stuck(connection, min_seconds=2 * settings.reconcile_seconds, limit=COUNTED_STUCK)
 
         async def measure(connection: Connection) -> list[Gauge]:
             return [
@@ -140,22 +138,20 @@ class FleetView:
             *await in_index_order(connection, measure),
         ]
 
-    async def _recount(self, tenant_no: int) -> Mapping[str, int]:
+    async def _recount(self) -> Mapping[str, int]:
         """Return the violations of each invariant among recent jobs, counted at most AUDIT_SECONDS ago."""
         async with self._recounting:
-            last = self._recounts.get(tenant_no)
+            last = self._last_recount
             if last is None or time.monotonic() - last.at > AUDIT_SECONDS:
-                violations = await self._audit(tenant_no)
-                if violations is None:
-                    self._recounts.pop(tenant_no, None)
-                    return {}
-                last = self._recounts[tenant_no] = _Recount(violations, time.monotonic())
-            return last.violations
+                violations = await self._audit()
+                last = None if violations is None else _Recount(violations, time.monotonic())
+                self._last_recount = last
+            return {} if last is None else last.violations
 
-    async def _audit(self, tenant_no: int) -> Mapping[str, int] | None:
+    async def _audit(self) -> Mapping[str, int] | None:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                audits = await audit_recent(self._engine, tenant_no)
+                audits = await audit_recent(self._engine, None)
         except UNAVAILABLE as error:
             log.warning("scrape_incomplete", error=f"{type(error).__name__}: {error}")
             return None

@@ -142,8 +142,8 @@ def _reversed(start: datetime, end: datetime) -> ParametersRejected:
     return ParametersRejected([ParameterError("since", "reversed_window", detail)])
 
 
-async def audit_recent(engine: Engine, tenant_no: int) -> Sequence[JobAudit]:
-    """Recount the tenant's newest jobs, few enough for a scrape."""
+async def audit_recent(engine: Engine, tenant_no: int | None) -> Sequence[JobAudit]:
+    """Recount the newest jobs of a tenant, None for all tenants; few enough for a scrape."""
     recent = (tenant_no, None, None)
 
     async def recount(connection: Connection) -> Sequence[JobAudit]:
@@ -155,7 +155,7 @@ async def audit_recent(engine: Engine, tenant_no: int) -> Sequence[JobAudit]:
 
 async def _newest(
     connection: Connection,
-    within: tuple[int, datetime | None, datetime | None],
+    within: tuple[int | None, datetime | None, datetime | None],
     *,
     before: int | None,
     jobs: int,

@@ -61,17 +61,15 @@ async def read_queue(connection: Connection) -> QueueRead:
     return QueueRead(**row)
 
 
-async def list_stuck(
-    connection: Connection, tenant_no: int, *, min_seconds: float, limit: int = SHOWN_STUCK
-) -> Sequence[StuckWork]:
-    """Return up to `limit` of the tenant's jobs and batches that wait for `min_seconds` or whose lease ran out.
+async def list_stuck(connection: Connection, *, min_seconds: float, limit: int = SHOWN_STUCK) -> Sequence[StuckWork]:
+    """Return up to `limit` jobs and batches of all tenants that wait for `min_seconds` or whose lease ran out.
 
     Longest first; work that is paused, or held for another configuration, last. It looks only at the next SHOWN_STUCK
     of each finding, and of batches for each provider and region.
     """
 
     async def find(connection: Connection) -> Sequence[Any]:
-        return await connection.fetch(statement("list_stuck"), min_seconds, SHOWN_STUCK, tenant_no, limit)
+        return await connection.fetch(statement("list_stuck"), min_seconds, SHOWN_STUCK, limit)
 
     rows = await in_index_order(connection, find)
     return [StuckWork(**row) for row in rows]

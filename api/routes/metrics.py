@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, P
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from api.access import requires
-from api.dependencies import ONE_OF_EACH, NoParameters, ServicesDep, Tenant
+from api.dependencies import ONE_OF_EACH, NoParameters, ServicesDep
 from api.exposition import render
 from domain.key_limits import ACTIVE_JOBS, CELLS_PER_DAY, REQUESTS_PER_SECOND
 from domain.scopes import Scope
@@ -43,9 +43,7 @@ def install(app: FastAPI) -> None:
 
 
 @router.get("/metrics", dependencies=[requires(Scope.METRICS)])
-async def metrics(
-    request: Request, services: ServicesDep, tenant: Tenant, _: Annotated[NoParameters, Query()]
-) -> Response:
+async def metrics(request: Request, services: ServicesDep, _: Annotated[NoParameters, Query()]) -> Response:
     """Return every series in the Prometheus text format."""
-    fleet = await services.fleet.look(tenant)
+    fleet = await services.fleet.look()
     return Response(generate_latest(request.app.state.http_registry) + render(fleet), media_type=CONTENT_TYPE_LATEST)

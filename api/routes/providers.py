@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.access import requires
 from api.actors import BECAUSE
+from api.callers import is_operator
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, NoParameters, ServiceDatabase, ServicesDep
 from api.idempotent_actions import Action
 from api.paging import PROVIDERS, PageParameters, link_next, next_cursor, placed
@@ -46,7 +47,8 @@ async def get_providers(
     paused = await services.in_force.read()
     async with connect(database) as connection:
         shown = await _show(services, connection, [name for _, name in page.facts], paused, registry)
-    return ProviderList(items=shown, next_cursor=cursor)
+    items = shown if is_operator(request) else [provider.for_tenants() for provider in shown]
+    return ProviderList(items=items, next_cursor=cursor)
 
 
 @router.post(

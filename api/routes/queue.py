@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from api import broker_state
 from api.access import requires
-from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServicesDep, Tenant
+from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServicesDep
 from api.problems import problem_responses
 from api.schemas.queue import EventReading, Leader, Queue, Worker
 from api.stuck import explain
@@ -29,15 +29,17 @@ async def get_queue(
     services: ServicesDep,
     database: Database,
     broker: Broker,
-    tenant: Tenant,
     _: Annotated[NoParameters, Query()],
 ) -> Queue:
-    """Return the queue of this moment. PostgreSQL tells what is owed; the stream's facts are null without Redis."""
+    """Return the queue of this moment, over all tenants.
+
+    PostgreSQL tells what is owed; the stream's facts are null without Redis.
+    """
     settings = services.settings
     stream, checked = await asyncio.gather(broker_state.look(broker), broker_state.check(broker))
     async with connect(database) as connection:
         counts = await db.read_queue(connection)
-        stuck = await db.list_stuck(connection, tenant, min_seconds=2 * settings.reconcile_seconds)
+        stuck = await db.list_stuck(connection, min_seconds=2 * settings.reconcile_seconds)
         live = await workers.live(connection, silent_seconds=settings.lease_seconds)
         leader = await read_leader(connection, RECONCILING)
         apis = await workers.live(connection, silent_seconds=settings.lease_seconds, role="api")

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.access import requires
 from api.actors import BECAUSE
+from api.callers import is_operator
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, NoParameters, ServicesDep
 from api.idempotent_actions import Action
 from api.paging import REGIONS, PageParameters, link_next, next_cursor, placed
@@ -43,7 +44,8 @@ async def get_regions(
     link_next(request, response, cursor)
     paused = await services.in_force.read()
     shown = [Region.of(region, paused[Paused(Kind.REGION, region.name)]) for _, region in page.facts]
-    return RegionList(items=shown, next_cursor=cursor)
+    items = shown if is_operator(request) else [region.for_tenants() for region in shown]
+    return RegionList(items=items, next_cursor=cursor)
 
 
 @router.post(

@@ -15,8 +15,14 @@ class Pausable(BaseModel):
     name: str = Field(description="As every answer names it.")
     paused: bool
     changed_at: datetime = Field(description="Since when it is paused, or isn't.")
-    changed_by: str = Field(description="`configuration`, or who paused or resumed it.")
-    reason: str | None = Field(description="Why, if they said so.")
+    changed_by: str | None = Field(
+        description="`configuration`, or who paused or resumed it; null without the scope `operate`."
+    )
+    reason: str | None = Field(description="Why, if they said so; null without the scope `operate`.")
+
+    def for_tenants(self) -> Self:
+        """Return it without what only the scope `operate` shows."""
+        return self.model_copy(update={"changed_by": None, "reason": None})
 
 
 def pause_members(name: str, pause: Pause) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Gate(BaseModel):
     """Why a provider is asked for nothing in a region: it said that it had enough."""
 
     code: str
-    detail: str | None
+    detail: str | None = Field(description="The provider's words; null without the scope `operate`.")
     until: datetime = Field(description="Then one call is let through; unless it is refused again, the gate opens.")
     times: int = Field(description="How often in a row it was refused.")
 
@@ -36,7 +36,10 @@ class ProviderRegion(BaseModel):
     max_concurrent: int | None = Field(
         description="Calls it may be asked at once, over all workers; null: only the workers bound it."
     )
-    in_flight: int = Field(description="Calls that workers may have in flight now; 0 of one that answers instantly.")
+    in_flight: int | None = Field(
+        description="Calls that workers may have in flight now, for all tenants; 0 of one that answers instantly; null"
+        " without the scope `operate`."
+    )
     gate: Gate | None = Field(description="Null while it is open.")
 
     @classmethod
@@ -48,6 +51,11 @@ class ProviderRegion(BaseModel):
             in_flight=pool.in_flight if pool else 0,
             gate=Gate.of(pool),
         )
+
+    def for_tenants(self) -> Self:
+        """Return it without what only the scope `operate` shows."""
+        gate = self.gate and self.gate.model_copy(update={"detail": None})
+        return self.model_copy(update={"in_flight": None, "gate": gate})
 
 
 class Provider(Pausable):
@@ -68,6 +76,11 @@ class Provider(Pausable):
         """Return the provider as it is shown, in these regions."""
         shown = [ProviderRegion.of(region, pools.get((name, region))) for region in regions]
         return cls(**pause_members(name, pause), type=kind, regions=shown)
+
+    def for_tenants(self) -> Self:
+        """Return it without what only the scope `operate` shows."""
+        regions = [region.for_tenants() for region in self.regions]
+        return super().for_tenants().model_copy(update={"regions": regions})
 
 
 class ProviderList(Listed[Provider]):

@@ -1,7 +1,7 @@
--- List work that has been owed for at least $1 seconds, and batches whose lease ran out; longest first, but work that
--- is paused or held for another configuration last: there may be very much of it, and the operator knows of it. Each
--- row has the reasons that keep it from being claimed. Up to $4 rows, from the next $2 of each finding (of ready
--- batches: of each provider and region), so that few rows are read.
+-- List work of all tenants that has been owed for at least $1 seconds, and batches whose lease ran out; longest first,
+-- but work that is paused or held for another configuration last: there may be very much of it, and the operator knows
+-- of it. Each row has the reasons that keep it from being claimed. Up to $3 rows, from the next $2 of each finding (of
+-- ready batches: of each provider and region), so that few rows are read.
 WITH RECURSIVE waiting AS (
     (SELECT r.provider, r.region FROM ready AS r ORDER BY r.provider, r.region LIMIT 1)
     UNION ALL
@@ -43,7 +43,7 @@ FROM (
                 false AS is_region_paused, false AS is_provider_paused,
                 NULL::text AS error_code, NULL::text AS error_detail, NULL::timestamptz AS due_at
             FROM jobs AS j
-            WHERE j.tenant_no = $3 AND j.status = 'queued' AND j.queued_at < now() - $1::float8 * interval '1 second'
+            WHERE j.status = 'queued' AND j.queued_at < now() - $1::float8 * interval '1 second'
                 AND NOT EXISTS (SELECT FROM imports AS i WHERE i.job_no = j.job_no AND i.not_before > now())
                 AND NOT EXISTS (SELECT FROM waiting_imports AS w WHERE w.job_no = j.job_no)
             ORDER BY j.turn, j.job_no
@@ -56,7 +56,7 @@ FROM (
                 0, NULL, NULL, false, false, false, false, i.error_code, i.error_detail, i.not_before
             FROM jobs AS j
             JOIN imports AS i USING (job_no)
-            WHERE j.tenant_no = $3 AND j.status = 'queued'
+            WHERE j.status = 'queued'
                 AND j.queued_at < now() - $1::float8 * interval '1 second'
                 AND i.not_before > now() AND i.error_code IS NOT NULL
             ORDER BY j.turn, j.job_no
@@ -70,7 +70,7 @@ FROM (
                 NULL, NULL, NULL
             FROM imports AS i
             JOIN jobs AS j USING (job_no)
-            WHERE j.tenant_no = $3 AND i.holder IS NOT NULL AND i.lease_until < now()
+            WHERE i.holder IS NOT NULL AND i.lease_until < now()
             ORDER BY i.lease_until
             LIMIT $2
         )
@@ -92,7 +92,7 @@ FROM (
                 FROM ready AS r
                 JOIN batches AS b USING (job_no, batch_no)
                 JOIN jobs AS j USING (job_no)
-                WHERE r.provider = w.provider AND r.region = w.region AND r.tenant_no = $3
+                WHERE r.provider = w.provider AND r.region = w.region
                     AND greatest(r.queued_at, r.not_before) < now() - $1::float8 * interval '1 second'
                     AND (b.status = 'pending' OR b.lease_until < now())
                 ORDER BY r.turn, r.job_no, r.batch_no
@@ -111,7 +111,7 @@ FROM (
             JOIN jobs AS j USING (job_no)
             LEFT JOIN LATERAL pauses_of(b.provider, b.region) AS in_region ON in_region.kind = 'region'
             LEFT JOIN LATERAL pauses_of(b.provider, b.region) AS of_provider ON of_provider.kind = 'provider'
-            WHERE j.tenant_no = $3 AND b.status = 'running' AND b.lease_until < now()
+            WHERE b.status = 'running' AND b.lease_until < now()
                 AND NOT EXISTS (
                     SELECT
                     FROM ready AS r
@@ -124,7 +124,7 @@ FROM (
     ) AS found
     ORDER BY found.is_unconfigured OR found.is_region_paused OR found.is_provider_paused,
         found.seconds DESC, found.job_id, found.batch_no
-    LIMIT $4
+    LIMIT $3
 ) AS stuck
 LEFT JOIN pools AS p USING (provider, region)
 LEFT JOIN job_limits AS l USING (job_no)

@@ -39,7 +39,7 @@ STATEMENTS = {
     "measure_work": (100,),
     "measure_due": (100,),
     "count_dead_letters": (100,),
-    "list_stuck": (10.0, 50, 1, 10_000),
+    "list_stuck": (10.0, 50, 10_000),
     "list_pools": (),
 }
 

@@ -1,0 +1,57 @@
+"""What is of the whole installation: shown over all tenants to those who may see it, and not to others."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from api.authentication import Authenticator
+from domain.scopes import Scope
+from tests.support.access import AsKey, bearer, make_key, make_tenant
+from tests.support.job_seeds import Seeds
+from tests.support.metrics import fleet_value, scrape_samples
+from tests.support.reading_app import replace_services
+
+REASON = "Their words."
+
+
+@pytest.fixture
+def keyed(reader: httpx2.AsyncClient, seeds: Seeds) -> httpx2.AsyncClient:
+    """The reader's app, which asks for keys."""
+    replace_services(reader, authenticator=Authenticator(seeds.engine, None))
+    return reader
+
+
+async def test_metrics_recount_the_jobs_of_every_tenant(keyed: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    await seeds.submit(tenant_no=await make_tenant(rows, "acme"))
+    await seeds.run_all()
+    await rows.execute("UPDATE waves SET total_batches = 9")
+    keyed.headers.update(bearer(await make_key(rows, Scope.METRICS)))
+    assert fleet_value(await scrape_samples(keyed), "breakwater_invariant_violations", invariant="waves_differ") == 1
+
+
+async def test_stuck_work_of_every_tenant_is_in_the_queue(keyed: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    job = await seeds.submit(tenant_no=await make_tenant(rows, "acme"))
+    await rows.execute("UPDATE jobs SET queued_at = now() - interval '1 hour', created_at = now() - interval '1 hour'")
+    queue = (await AsKey(keyed, await make_key(rows, Scope.OPERATE)).get("/queue")).json()
+    assert [entry["job_id"] for entry in queue["stuck"]] == [job.id]
+
+
+async def test_a_tenant_sees_that_something_is_paused_but_not_by_whom(keyed: httpx2.AsyncClient, rows: Any) -> None:
+    operator = AsKey(keyed, await make_key(rows, Scope.OPERATE, Scope.JOBS_READ))
+    tenant = AsKey(keyed, await make_key(rows, *(scope for scope in Scope if scope is not Scope.OPERATE)))
+    await rows.execute(
+        "UPDATE pools SET gate_until = now() + interval '1 hour', gate_code = 'busy', gate_detail = $1, gate_times = 1",
+        REASON,
+    )
+    for path in ("/regions", "/providers"):
+        first = (await operator.get(path)).json()["items"][0]["name"]
+        assert (await operator.post(f"{path}/{first}/pause", {"reason": REASON})).status_code == 200
+        shown, hidden = await operator.get(path), await tenant.get(path)
+        assert shown.json()["items"][0]["reason"] == REASON
+        assert REASON not in hidden.text
+        assert "key:" in shown.text
+        assert "key:" not in hidden.text
+        seen = hidden.json()["items"][0]
+        assert (seen["paused"], seen["changed_by"], seen["reason"]) == (True, None, None)
+    assert {region["in_flight"] for item in hidden.json()["items"] for region in item["regions"]} == {None}
