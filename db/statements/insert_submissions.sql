@@ -8,5 +8,6 @@ FROM unnest(
     $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::text[], $9::text[], $10::text[],
     $11::text[], $12::text[]
 ) AS s (
-    job_no, kind, outcome, reason, matched_on, status_code, idempotency_key, client, user_agent, request_id, submitted_by
+    job_no, kind, outcome, reason, matched_on, status_code, idempotency_key, client, user_agent, request_id,
+    submitted_by
 )

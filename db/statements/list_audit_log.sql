@@ -17,7 +17,8 @@ WITH entries AS (
     ORDER BY e.entry_no DESC
     LIMIT $9
 ), posts AS (
-    SELECT s.submission_no, s.tenant_no, s.job_no, s.submitted_by, s.client, s.submitted_at, s.status_code, s.request_id,
+    SELECT s.submission_no, s.tenant_no, s.job_no, s.submitted_by, s.client, s.submitted_at, s.status_code,
+        s.request_id,
         CASE s.outcome WHEN 'rejected' THEN 'refused' WHEN 'replayed' THEN 'replayed' ELSE 'done' END AS outcome,
         CASE s.outcome WHEN 'rejected' THEN s.reason END AS code
     FROM submissions AS s
