@@ -78,6 +78,11 @@ INSERTS = {
     """,
     "key_usage": "INSERT INTO key_usage (key_no, day, cells) VALUES ($1, now(), 0)",
     "active_jobs": "INSERT INTO active_jobs (job_no, key_no) VALUES ($1, $1)",
+    "audit_entries": """
+        INSERT INTO audit_entries (at, tenant_no, action, target, outcome)
+        SELECT now(), 2, 'keys create', '{}', 'done'
+        WHERE $1::bigint > 0
+    """,
     "triggers": "INSERT INTO triggers (job_no, source) VALUES ($1, 'manual')",
 }
 THEIRS = 1002

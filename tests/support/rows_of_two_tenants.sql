@@ -65,3 +65,6 @@ INSERT INTO rejects (job_no, batch_no, position, code, detail)
 SELECT 1000 + t, 1, 0, 'key_missing', 'It has no key.'
 FROM generate_series(1, 2) AS t;
 SELECT write_event(1000 + t, 1, 'progressed', 'a test', '{}') FROM generate_series(1, 2) AS t;
+INSERT INTO audit_entries (at, tenant_no, action, target, outcome)
+SELECT now(), t, 'keys create', '{}', 'done'
+FROM generate_series(1, 2) AS t;
