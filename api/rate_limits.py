@@ -77,7 +77,7 @@ class RequestLimits:
             taken = await take_requests(connection, key_no, per_second=per_second, wanted=wanted)
         now = time.monotonic()
         bucket.at_hand, bucket.left, bucket.until = taken.requests, taken.left, now + KEPT_SECONDS
-        if not taken.requests:
+        if taken.requests < wanted:  # the bucket is empty now; what was given is used before anybody is refused
             bucket.empty_until = now + max(taken.next_seconds, TAKEN_SECONDS)
 
     def _refuse_while_empty(self, bucket: _Bucket, per_second: int) -> None:
