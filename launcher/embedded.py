@@ -56,6 +56,7 @@ def postgres_in(
         binaries=binaries or find_postgres(folder.account),
         account=folder.account,
         settings=settings or {},
+        services=folder.services,
     )
 
 
@@ -69,6 +70,7 @@ def valkey_in(folder: DataFolder) -> Valkey:
         server=find_valkey(folder.account),
         account=folder.account,
         password=folder.password("valkey.password"),
+        services=folder.services,
     )
 
 

@@ -5,7 +5,9 @@
     connections.json     the URLs of the engines, for processes that join (0600)
     valkey.password      0600
     postgres/ valkey/    data, 0700, owned by the account that runs the engines
-    sockets/             0700, likewise; under /tmp if its path is too long for a Unix socket
+    sockets/             likewise, but 0710 with the group of the account that runs API and workers, if that is another;
+                         under /tmp if its path is too long for a Unix socket
+    breakwater-staging/  0700, of the account that runs API and workers
     postgres.log valkey.log    0600; the engines write to the open files
     pg_hba.conf pg_ident.conf  0600, when root made the folder 0640 with the group of the engines' account
 """
@@ -68,9 +70,10 @@ def choose_folder(*, data_dir: Path | None, port: int, account: Account) -> Fold
 class DataFolder:
     """A data folder with a lock, which ends with this process in any case."""
 
-    def __init__(self, path: Path, account: Account) -> None:
+    def __init__(self, path: Path, account: Account, services: Account | None = None) -> None:
         self.path = path
         self.account = account
+        self.services = services
         self._lock: int | None = None
 
     def hold(self) -> Self:
@@ -104,9 +107,16 @@ class DataFolder:
             self.account.own(folder)
         except FileExistsError:
             seen = folder.lstat()
-            if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != self.account.uid or seen.st_mode & 0o077:
+            if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != self.account.uid or seen.st_mode & 0o067:
                 raise EngineError(f"{folder} isn't a folder of {self.account.name} alone: remove it.") from None
+        if self.account.switch:
+            self._let_services_enter(folder)
         return folder
+
+    def _let_services_enter(self, folder: Path) -> None:
+        is_other = self.services is not None and self.services.switch
+        os.chown(folder, -1, self.services.gid if self.services and is_other else self.account.gid)
+        folder.chmod(0o710 if is_other else 0o700)
 
     def password(self, name: str) -> str:
         """Return the password in a file of this folder, which is made if it is missing; only its owner can read it."""

@@ -49,6 +49,7 @@ SERVER_SETTINGS: Mapping[str, str] = {
 class Postgres:
     """A server on `data`, run by `account`; `settings` override SERVER_SETTINGS.
 
+    `services` is the account of processes that connect, besides this one's.
     `sockets` is an existing folder that `account` may write to. `control` is a folder it can pass through; it holds
     the log and the access rules.
     """
@@ -59,6 +60,7 @@ class Postgres:
     binaries: Path
     account: Account
     settings: Mapping[str, str] = field(default_factory=dict)
+    services: Account | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -133,9 +135,10 @@ class Postgres:
             end_server(process, (*signals, signal.SIGKILL), seconds=seconds)
 
     def _write_access_rules(self) -> None:
+        names = dict.fromkeys(account.name for account in (caller(), self.services) if account)
         rules = {
             "pg_hba.conf": "local all all peer map=caller\n",
-            "pg_ident.conf": f'caller "{caller().name}" {ROLE}\n',
+            "pg_ident.conf": "".join(f'caller "{name}" {ROLE}\n' for name in names),
         }
         for name, text in rules.items():
             write_private(self.control / name, text)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
-from launcher.accounts import account_for_engines, caller
+from launcher.accounts import Account, account_for_engines, caller
 from launcher.address import is_ready, refuse_taken_port, refuse_unsafe_address, url_of
 from launcher.child_processes import Child
 from launcher.embedded import postgres_in, valkey_in
@@ -18,6 +18,7 @@ from launcher.errors import EngineError
 from launcher.folder import Connections, DataFolder, choose_folder
 from launcher.orphan_reaper import OrphanReaper
 from launcher.postgres import RECOVERY_SECONDS, STOP_SIGNALS
+from launcher.service_account import choose_service_account, give_staging
 from launcher.stale_processes import record_children
 from launcher.stop_requests import StopRequests
 from runtime.errors import StartError
@@ -39,9 +40,10 @@ class Stopped(Exception):
 class Supervisor:
     """A run. `run` returns after a request to stop, once its processes have ended."""
 
-    def __init__(self, settings: Settings, folder: DataFolder) -> None:
+    def __init__(self, settings: Settings, folder: DataFolder, services: Account | None = None) -> None:
         self.settings = settings
         self.folder = folder
+        self.account = services or caller()
         self.engines: list[Child] = []
         self.services: list[Child] = []
         self.connections = Connections(settings.database_url or "", settings.redis_url or "")
@@ -122,7 +124,10 @@ class Supervisor:
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
         arguments, environment = python_command("cli.supervised", *command)
         pass_urls(environment, database_url=self.connections.database_url, redis_url=self.connections.redis_url)
-        return subprocess.Popen(arguments, env=environment, stdin=self._lifeline, process_group=0)  # noqa: S603
+        switching = self.account.switching()
+        if switching:
+            environment["HOME"] = "/"  # root's can't be entered
+        return subprocess.Popen(arguments, env=environment, stdin=self._lifeline, process_group=0, **switching)  # noqa: S603
 
     def _wait(self, claim: Callable[[], bool], *, seconds: float | None = None) -> None:
         """Keep all processes alive until the claim is true; raises Stopped if a stop is requested meanwhile."""
@@ -209,13 +214,17 @@ def run(settings: Settings) -> None:
     choice = choose_folder(data_dir=settings.data_dir, port=settings.port, account=account)
     if choice.reason:
         log.warning("data_folder_moved", folder=str(choice.path), reason=choice.reason)
-    folder = DataFolder(choice.path, account).hold()
+    services = choose_service_account(settings)
+    if services.reason:
+        log.warning("services_run_as_root", reason=services.reason)
+    folder = DataFolder(choice.path, account, services.account).hold()
     try:
         reaper = OrphanReaper(folder.path)
         try:
             refuse_unsafe_address(settings)
             refuse_taken_port(settings)
-            Supervisor(settings, folder).run()
+            give_staging(settings.data_dir, services.account)
+            Supervisor(settings, folder, services.account).run()
         finally:
             reaper.dismiss()
     finally:

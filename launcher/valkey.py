@@ -38,6 +38,7 @@ class Valkey:
     server: Path
     account: Account
     password: str = field(default_factory=secrets.token_hex, repr=False)
+    services: Account | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -104,7 +105,8 @@ class Valkey:
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
-            "unixsocketperm": "700",
+            # Its folder and the password keep other accounts out.
+            "unixsocketperm": "777" if self.services and self.services.switch else "700",
             "dir": str(self.data),
             "pidfile": str(self.data / PID_FILE),
             "appendonly": "yes",

@@ -26,6 +26,8 @@ from runtime.wrong_settings import sentence, unknown
 PREFIX = "BREAKWATER_"
 TEST_PREFIX = "BREAKWATER_TEST_"
 """The prefix of variables that only tests read; processes that a test starts may inherit them."""
+STAGING = "breakwater-staging"
+"""The folder of staged files in a data folder."""
 SECRET_SETTINGS = ("database_url", "redis_url")
 """The settings that may stand in a file."""
 
@@ -161,6 +163,17 @@ def pass_urls(environment: MutableMapping[str, str], *, database_url: str, redis
     for name, url in zip(SECRET_SETTINGS, (database_url, redis_url), strict=True):
         environment.pop(f"{PREFIX}{name.upper()}{SUFFIX}", None)
         environment[PREFIX + name.upper()] = url
+
+
+def files_of(settings: Settings) -> list[Path]:
+    """Return the files and folders that settings and their file name, and that processes read."""
+    file = settings.file or ConfigFile()
+    variables = [provider.api_key_env for provider in file.providers.values() if provider.api_key_env]
+    for connection in file.connections.values():
+        variables += [connection.url_env, *connection.key_envs]
+    named = [os.environ.get(f"{variable}{SUFFIX}") for variable in variables]
+    roots = [file.imports.root] if file.imports else []
+    return [*filter(None, [settings.config]), *roots, *(Path(path) for path in named if path)]
 
 
 def setting_names() -> list[str]:

@@ -10,13 +10,11 @@ from configuration.content import Configuration
 from domain.identities import IMPORT_ROOT, IdentityKey, IdentityKind, of_source
 from domain.sources.registry import SOURCE_BY_CONNECTION
 from domain.sources.source import ConnectionSource, Source
-from runtime.settings import Secrets
+from runtime.settings import STAGING, Secrets
 from sources.errors import SourceNotConfigured, echoed
 from sources.opening import ImportRoot, Opener, Place, ReachedConnection, opener
 from sources.protocol import Source as OpenedSource
 from sources.staged.parser import Parser
-
-STAGING = "breakwater-staging"
 
 
 class ConfiguredSources:

@@ -98,13 +98,13 @@ def copy(folder: Path, to: Path) -> None:
 def starting(data_dir: Path, output: Path) -> Iterator[Callable[..., Run]]:
     runs: list[Run] = []
 
-    def start(**settings: str) -> Run:
+    def start(python: str = sys.executable, **settings: str) -> Run:
         port = int(settings.get("PORT") or free_port())
         given = {"PORT": str(port), "DATA_DIR": str(data_dir), "SHUTDOWN_SECONDS": "5", **settings}
         log = output / f"run-{len(runs)}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "cli", "run"],
+                [python, "-m", "cli", "run"],
                 cwd=PROJECT,
                 env={**os.environ, **{f"BREAKWATER_{name}": value for name, value in given.items()}},
                 stdout=file,

@@ -1,14 +1,20 @@
 """Processes of `breakwater run`, to look at and to kill."""
 
 import json
+import pwd
+import shutil
 import signal
 import subprocess
+import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
+from launcher.accounts import Account
 from tests.support.waiting import eventually
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -54,3 +60,15 @@ def is_alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def readable_python(user: pwd.struct_passwd) -> str:
+    """A Python of this version that the account can run, with our modules and libraries; skips without one."""
+    version = f"python3.{sys.version_info.minor}"
+    found = [sys.executable, *(shutil.which(version, path=folder) or "" for folder in ("/usr/bin", "/usr/local/bin"))]
+    account = Account(user.pw_name, user.pw_uid, user.pw_gid, switch=True)
+    for python in filter(None, found):
+        folders = (Path(python).resolve().parent, PROJECT / "launcher", Path(sysconfig.get_path("purelib")))
+        if all(account.can_reach(folder) for folder in folders):
+            return python
+    return pytest.skip(f"no {version} that {user.pw_name} can run")

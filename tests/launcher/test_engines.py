@@ -8,7 +8,6 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from pathlib import Path
 
 import asyncpg
 import psutil
@@ -16,13 +15,13 @@ import pytest
 import redis
 
 from launcher import binaries, valkey
-from launcher.accounts import Account, account_for_engines
+from launcher.accounts import account_for_engines
 from launcher.embedded import engines_in
 from launcher.errors import EngineError, FolderInUseError
 from launcher.folder import DataFolder, choose_folder
 from launcher.postgres import Postgres
 from launcher.valkey import Valkey
-from tests.launcher.runs import PROJECT, is_alive
+from tests.launcher.runs import PROJECT, is_alive, readable_python
 from tests.support.engines import TEST_POSTGRES_SETTINGS
 from tests.support.waiting import eventually
 
@@ -189,18 +188,6 @@ def test_an_ordinary_user_starts_engines_as_well(data_dir):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [True, True]
-
-
-def readable_python(user):
-    """A Python of this version that the account can run, with our modules and libraries; skips without one."""
-    version = f"python3.{sys.version_info.minor}"
-    found = [sys.executable, *(shutil.which(version, path=folder) or "" for folder in ("/usr/bin", "/usr/local/bin"))]
-    account = Account(user.pw_name, user.pw_uid, user.pw_gid, switch=True)
-    for python in filter(None, found):
-        folders = (Path(python).resolve().parent, PROJECT / "launcher", Path(sysconfig.get_path("purelib")))
-        if all(account.can_reach(folder) for folder in folders):
-            return python
-    return pytest.skip(f"no {version} that {user.pw_name} can run")
 
 
 def copy_once(cache, go):
