@@ -19,6 +19,7 @@ from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE
 from api.kinds import Kinds
+from api.large_pages import LargePages
 from api.oidc import TokenVerifier, token_policy
 from api.pauses import Pauses
 from api.rate_limits import RequestLimits
@@ -183,6 +184,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             kinds=kinds,
             previews=kinds.open_previews(sources),
             downloads=downloads.Downloads(download_engine),
+            large_pages=LargePages(),
             fleet=FleetView(engine, redis, settings, version=VERSION),
         )
     finally:

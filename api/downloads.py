@@ -1,10 +1,11 @@
 """Downloads: a whole list as a file, in bounded memory, on connections of their own.
 
 A file shows one moment, so its transaction stays open while it is sent. The number of downloads and the time that a
-client may take for each page are bounded.
+client may take for each page are bounded. While another one waits for a place, the slowest may take less time.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from copy import copy
@@ -22,6 +23,8 @@ from domain.errors import Overloaded
 
 AT_ONCE = 4
 PAGE_SECONDS = 30.0
+SLOW_PAGE_SECONDS = 5.0
+"""A client that has taken so long for a page gives way to a download that waits."""
 IDLE_SECONDS = 60
 """How long a download's transaction may be idle: longer than a client may take for a page."""
 PERMIT_DEADLINE_SECONDS = 5.0
@@ -43,8 +46,11 @@ class Downloads:
         at_once: int = AT_ONCE,
         page_seconds: float = PAGE_SECONDS,
         permit_deadline_seconds: float = PERMIT_DEADLINE_SECONDS,
+        slow_page_seconds: float = SLOW_PAGE_SECONDS,
     ) -> None:
         self.engine = engine
+        self._clients: set[_Client] = set()
+        self._slow_page_seconds = slow_page_seconds
         self._permits = asyncio.Semaphore(at_once)
         self._permit_deadline_seconds = permit_deadline_seconds
         self.page_seconds = page_seconds
@@ -56,19 +62,36 @@ class Downloads:
         return others
 
     @asynccontextmanager
-    async def permit(self) -> AsyncIterator[Engine]:
-        """Lend the engine to a download; raise Overloaded if no running download ends in time."""
+    async def permit(self, client: "_Client") -> AsyncIterator[Engine]:
+        """Lend the engine to a client's download; raise Overloaded if no running download ends or gives way in time."""
         try:
             async with asyncio.timeout(self._permit_deadline_seconds):
-                await self._permits.acquire()
+                await self._take_place()
         except TimeoutError:
             raise Overloaded(
                 "As many downloads are under way as this process serves at once.", retry_after_seconds=RETRY_SECONDS
             ) from None
+        self._clients.add(client)
         try:
             yield self.engine
         finally:
+            self._clients.discard(client)
             self._permits.release()
+
+    async def _take_place(self) -> None:
+        """Wait for a place. Look meanwhile for a client that is slow, and have it give way."""
+        while True:
+            try:
+                async with asyncio.timeout(self._slow_page_seconds / 5):
+                    await self._permits.acquire()
+                    return
+            except TimeoutError:
+                self._have_slowest_give_way()
+
+    def _have_slowest_give_way(self) -> None:
+        slowest = max(self._clients, key=_Client.seconds_of_page, default=None)
+        if slowest is not None and slowest.seconds_of_page() > self._slow_page_seconds:
+            slowest.give_way()
 
 
 class Pages(Protocol):
@@ -112,7 +135,7 @@ class Download(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file to a client that keeps reading. A failure before the first page is answered as a problem."""
         client = _Client(scope, receive, send, self._downloads.page_seconds)
-        async with self._downloads.permit() as engine, self._opened(engine) as pages:
+        async with self._downloads.permit(client) as engine, self._opened(engine) as pages:
             page = await pages.following()
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             is_whole = is_head(scope) or await self._send(client, page, pages)
@@ -138,16 +161,31 @@ class _Client:
         self._request = Request(scope, receive)
         self._send = send
         self._page_seconds = page_seconds
+        self._page_since: float | None = None
+        self._deadline = asyncio.timeout(None)
 
     async def takes(self, text: str) -> bool:
         """Send a part of the file; return whether the client is connected and took it in time."""
         if await self._request.is_disconnected():
             log.info("download_abandoned", reason="client_gone")
             return False
+        self._page_since = time.monotonic()
         try:
-            async with asyncio.timeout(self._page_seconds):
+            async with asyncio.timeout(self._page_seconds) as self._deadline:
                 await self._send({"type": "http.response.body", "body": text.encode(), "more_body": True})
         except TimeoutError:
-            log.warning("download_abandoned", reason="client_slow", page_seconds=self._page_seconds)
+            seconds = round(self.seconds_of_page(), 1)
+            log.warning("download_abandoned", reason="client_slow", page_seconds=seconds)
             return False
+        finally:
+            self._page_since = None
         return True
+
+    def seconds_of_page(self) -> float:
+        """Return for how long the client has been taking a page."""
+        return 0.0 if self._page_since is None else time.monotonic() - self._page_since
+
+    def give_way(self) -> None:
+        """Let the time for the page be over."""
+        if self._page_since is not None and not self._deadline.expired():
+            self._deadline.reschedule(0)

@@ -27,9 +27,9 @@ def tagged(shown: BaseModel, if_none_match: str | None, *, untagged: Mapping[str
 
     A change of `untagged` members (names below a member's name) alone doesn't change the tag.
     """
-    body = shown.model_dump_json(by_alias=True)
-    text = shown.model_dump_json(by_alias=True, exclude=dict(untagged)) if untagged else body
-    headers = {"ETag": weak_tag(text.encode()), "Cache-Control": "private, no-cache"}
+    body = shown.model_dump_json(by_alias=True).encode()
+    compared = shown.model_dump_json(by_alias=True, exclude=dict(untagged)).encode() if untagged else body
+    headers = {"ETag": weak_tag(compared), "Cache-Control": "private, no-cache"}
     if is_current(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")

@@ -9,6 +9,7 @@ from api.downloads import Downloads
 from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.kinds import CountPlan, Kinds
+from api.large_pages import LargePages
 from api.pauses import Pauses
 from api.rate_limits import RequestLimits
 from api.refusal_log import RefusalLog
@@ -46,4 +47,5 @@ class Services:
     kinds: Kinds
     previews: Mapping[str, CountPlan]
     downloads: Downloads
+    large_pages: LargePages
     fleet: FleetView

@@ -6,8 +6,8 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from db.engine import Connection, Engine, statement
-from db.executions import FIRST, CellKey, Execution, ExecutionFilter, read_cells
-from db.reading import MAX_BIGINT, Slice, in_snapshot
+from db.executions import FIRST, CellKey, Execution, ExecutionFilter, bytes_of, read_cells
+from db.reading import MAX_BIGINT, PAGE_BYTES, Slice, in_snapshot
 
 
 class CellOfJob(NamedTuple):
@@ -30,27 +30,31 @@ FIRST_OF_ALL = CellOfJob(MAX_BIGINT, *FIRST)
 async def list_all_executions(
     engine: Engine, tenant_no: int, status: str | None, *, after: CellOfJob, limit: int
 ) -> tuple[Slice[Execution], Sequence[CellOfJob]]:
-    """Return the tenant's cells in a state (any, if None) that follow `after`, each with its place.
+    """Return the tenant's cells in a state (any, if None) that follow `after`, up to `limit` and about PAGE_BYTES.
 
-    All are from one snapshot. Imports have no cells.
+    Each has its place; all are from one snapshot. Imports have no cells.
     """
 
     async def look(connection: Connection) -> tuple[Slice[Execution], Sequence[CellOfJob]]:
         rows = await connection.fetch(statement("find_cells_of_jobs"), tenant_no, status, *after, limit + 1)
         found = [CellOfJob(*row) for row in rows]
-        shown = found[:limit]
-        cells = [
-            cell
-            for job_no, group in groupby(shown, key=itemgetter(0))
-            for cell in await read_cells(
+        cells: list[Execution] = []
+        room = PAGE_BYTES
+        for job_no, group in groupby(found[:limit], key=itemgetter(0)):
+            wanted = len(list(group))
+            read = await read_cells(
                 connection,
                 tenant_no,
                 job_no,
                 ExecutionFilter(status=status),
                 after=after.key if after.job_no == job_no else FIRST,
-                limit=len(list(group)),
+                limit=wanted,
+                most_bytes=room,
             )
-        ]
-        return Slice(cells, is_last=len(found) <= limit), shown
+            cells += read
+            room -= sum(map(bytes_of, read))
+            if len(read) < wanted or room <= 0:
+                break
+        return Slice(cells, is_last=len(cells) == len(found)), found[: len(cells)]
 
     return await in_snapshot(engine, look)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from db.engine import Connection, Engine, connect, statement
 from db.jobs import find_job, look_up_job
-from db.reading import MAX_BIGINT, Slice, in_snapshot, sliced, snapshot
+from db.reading import MAX_BIGINT, PAGE_BYTES, Slice, bounded, in_snapshot, snapshot
 from domain.errors import NotFound
 
 EXECUTION_ID = re.compile(r"(\d{1,19})-(\d{1,3})-(\d{1,3})-(\d{1,3})", re.ASCII)
@@ -17,9 +17,8 @@ MAX_NO = 199
 NOWHERE = -1
 """The number for a name that isn't in the job's plan; no cell has it."""
 PAGE_CELLS = 200
-PAGE_BYTES = 256 * 1024
+PART_BYTES = 256 * 1024
 """The bytes of answers that are read at once of all cells, plus those of one more cell."""
-
 
 RESPONSES_BYTES = 4 * 2**20
 """The bytes that are read of the answers to a cell's earlier tries, whose number has no limit."""
@@ -114,23 +113,36 @@ class _Names(NamedTuple):
 async def list_executions(
     engine: Engine, tenant_no: int, job_id: str, wanted: ExecutionFilter, *, after: CellKey, limit: int
 ) -> Slice[Execution]:
-    """Return a job's cells in plan order that follow `after`; raise NotFound for an unknown job."""
+    """Return a job's cells in plan order that follow `after`, up to `limit` and about PAGE_BYTES.
+
+    Raises NotFound for an unknown job.
+    """
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
         [names] = await _read_names(connection, tenant_no, job_no)
         rows = await connection.fetch(
-            statement("list_executions"), job_no, *after, *_numbers(names, wanted), limit + 1, MAX_BIGINT
+            statement("list_executions"), job_no, *after, *_numbers(names, wanted), limit + 1, PAGE_BYTES
         )
-    return sliced(rows, limit, lambda row: _execution(row, names))
+    return bounded(rows, limit, lambda row: _execution(row, names))
 
 
 async def read_cells(
-    connection: Connection, tenant_no: int, job_no: int, wanted: ExecutionFilter, *, after: CellKey, limit: int
+    connection: Connection,
+    tenant_no: int,
+    job_no: int,
+    wanted: ExecutionFilter,
+    *,
+    after: CellKey,
+    limit: int,
+    most_bytes: int,
 ) -> Sequence[Execution]:
-    """Return the next cells of the tenant's job in plan order, on the caller's connection."""
+    """Return the next cells of the tenant's job in plan order, on the caller's connection.
+
+    Their answers have up to `most_bytes`, plus those of one more cell.
+    """
     [names] = await _read_names(connection, tenant_no, job_no)
     rows = await connection.fetch(
-        statement("list_executions"), job_no, *after, *_numbers(names, wanted), limit, MAX_BIGINT
+        statement("list_executions"), job_no, *after, *_numbers(names, wanted), limit, most_bytes
     )
     return [_execution(dict(row), names) for row in rows]
 
@@ -145,14 +157,14 @@ class Cells:
     after: CellKey = FIRST
 
     async def following(self) -> Sequence[Execution]:
-        """Return the next cells in plan order, up to PAGE_CELLS and about PAGE_BYTES; empty at the end."""
+        """Return the next cells in plan order, up to PAGE_CELLS and about PART_BYTES; empty at the end."""
         rows = await self.connection.fetch(
             statement("list_executions"),
             self.names.job_no,
             *self.after,
             *_numbers(self.names, self.wanted),
             PAGE_CELLS,
-            PAGE_BYTES,
+            PART_BYTES,
         )
         cells = [_execution(dict(row), self.names) for row in rows]
         if cells:
@@ -200,6 +212,11 @@ async def read_execution_on(
 async def _read_names(connection: Connection, tenant_no: int, job_no: int) -> list[_Names]:
     """Return the names of the tenant's job, or nothing."""
     return [_Names(*row) for row in await connection.fetch(statement("read_execution_names"), tenant_no, job_no)]
+
+
+def bytes_of(cell: Execution) -> int:
+    """Return how much the cell counts on its page: the bytes of its answer."""
+    return len((cell.output or "").encode()) + len((cell.error_detail or "").encode())
 
 
 def _numbers(names: _Names, wanted: ExecutionFilter) -> tuple[str | None, int | None, int | None, int | None]:

@@ -18,6 +18,8 @@ Fact = TypeVar("Fact")
 Result = TypeVar("Result")
 PLAN_FREELY = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
 INDEX_ORDER = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
+PAGE_BYTES = 2 * 1024 * 1024
+"""A page of a list ends with the item by which its texts have so many bytes. One answer has at most 4 MiB."""
 MAX_INT = 2**31 - 1
 MAX_BIGINT = 2**63 - 1
 
@@ -115,6 +117,12 @@ async def in_index_order(connection: Connection, unit: Callable[[Connection], Aw
 def sliced(rows: Sequence[Any], limit: int, fact: Callable[[Any], Fact]) -> Slice[Fact]:
     """Return a page of up to `limit` items from rows that were read with `limit + 1`."""
     return Slice([fact(row) for row in rows[:limit]], is_last=len(rows) <= limit)
+
+
+def bounded(rows: Sequence[Any], limit: int, fact: Callable[[Any], Fact]) -> Slice[Fact]:
+    """Return a page as `sliced` does, from rows whose bytes were bounded too: perhaps not all that were `found`."""
+    shown = rows[:limit]
+    return Slice([fact(row) for row in shown], is_last=not rows or len(shown) == rows[0]["found"])
 
 
 def columns_of(kind: type[Any]) -> Callable[[Any], Any]:

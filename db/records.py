@@ -1,15 +1,18 @@
 """Reading imported rows, by pages or all."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from db.engine import Connection, Engine, connect, statement
-from db.reading import Slice, snapshot
+from db.reading import PAGE_BYTES, Slice, bounded, columns_of, snapshot
 from domain.errors import NotFound
 
 PAGE_RECORDS = 1_000
+PART_BYTES = 256 * 1024
+"""The bytes of rows that are read at once of all rows, plus those of one more row."""
 LEAST_CHARACTER = "\x01"
 """Text holds no NUL, so a key followed by this character is the smallest key above it."""
 
@@ -39,7 +42,10 @@ class Records:
 
     async def following(self) -> Sequence[RecordRead]:
         """Return the next page; empty at the end."""
-        page = await _page(self._connection, self._record_set_no, after=self._after, limit=PAGE_RECORDS)
+        rows = await _rows(
+            self._connection, self._record_set_no, after=self._after, limit=PAGE_RECORDS, most_bytes=PART_BYTES
+        )
+        page = [_record(row) for row in rows]
         if page:
             self._after = page[-1].record_key
         return page
@@ -48,14 +54,14 @@ class Records:
 async def list_records(
     engine: Engine, tenant_no: int, dataset: str, record_type: str, *, after: str | None, limit: int
 ) -> Slice[RecordRead]:
-    """Return the rows of a record type in key order, after the key `after`; raise NotFound if it was never imported.
+    """Return the rows of a record type in key order, after the key `after`, up to `limit` and about PAGE_BYTES.
 
-    None is below every key, including the empty one.
+    Raises NotFound if it was never imported. None is below every key, including the empty one.
     """
     async with connect(engine) as connection:
         record_set_no = await _find_record_set(connection, tenant_no, dataset, record_type)
-        rows = await _page(connection, record_set_no, after=after, limit=limit + 1)
-    return Slice(rows[:limit], is_last=len(rows) <= limit)
+        rows = await _rows(connection, record_set_no, after=after, limit=limit + 1, most_bytes=PAGE_BYTES)
+    return bounded(rows, limit, _record)
 
 
 @asynccontextmanager
@@ -75,7 +81,11 @@ async def _find_record_set(connection: Connection, tenant_no: int, dataset: str,
     return record_set_no
 
 
-async def _page(connection: Connection, record_set_no: int, *, after: str | None, limit: int) -> list[RecordRead]:
+async def _rows(
+    connection: Connection, record_set_no: int, *, after: str | None, limit: int, most_bytes: int
+) -> Sequence[Mapping[str, Any]]:
     first = "" if after is None else after + LEAST_CHARACTER
-    rows = await connection.fetch(statement("list_records"), record_set_no, first, limit)
-    return [RecordRead(**row) for row in rows]
+    return await connection.fetch(statement("list_records"), record_set_no, first, limit, most_bytes)
+
+
+_record = columns_of(RecordRead)

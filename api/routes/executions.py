@@ -87,9 +87,11 @@ async def get_executions(
         return Download(downloads_of(request), cells, file_format, name, shown=Execution.of)
     key = parameters.key(EXECUTIONS)
     after = CellKey(*key) if key else FIRST
-    page = await list_executions(database, tenant, job_id, wanted, after=after, limit=parameters.limit)
-    cursor = next_cursor(EXECUTIONS, page, lambda cell: cell.key)
-    answer = tagged(ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor), if_none_match)
+    async with services.large_pages.permit():
+        page = await list_executions(database, tenant, job_id, wanted, after=after, limit=parameters.limit)
+        cursor = next_cursor(EXECUTIONS, page, lambda cell: cell.key)
+        shown = ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor)
+        answer = tagged(shown, if_none_match)
     answer.headers["Vary"] = "Accept"
     link_next(request, answer, cursor)
     return answer
@@ -106,24 +108,30 @@ class AllExecutionsParameters(PageParameters):
 @router.get(
     "/executions",
     summary="List executions of all jobs",
+    response_model=ExecutionList,
     responses=problem_responses(422),
     dependencies=[requires(Scope.RESULTS_READ)],
 )
 async def get_all_executions(
     *,
     request: Request,
-    response: Response,
+    services: ServicesDep,
     database: Database,
     tenant: Tenant,
     parameters: Annotated[AllExecutionsParameters, Query()],
-) -> ExecutionList:
+) -> Any:
     """Return planned cells of all jobs: those of the newest job first, each job's in plan order."""
     key = parameters.key(ALL_EXECUTIONS)
     after = CellOfJob(*key) if key else FIRST_OF_ALL
-    page, places = await list_all_executions(database, tenant, parameters.status, after=after, limit=parameters.limit)
-    cursor = next_cursor(ALL_EXECUTIONS, page, lambda _: places[-1])
-    link_next(request, response, cursor)
-    return ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor)
+    async with services.large_pages.permit():
+        page, places = await list_all_executions(
+            database, tenant, parameters.status, after=after, limit=parameters.limit
+        )
+        cursor = next_cursor(ALL_EXECUTIONS, page, lambda _: places[-1])
+        shown = ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor)
+        answer = Response(shown.model_dump_json(), media_type="application/json")
+    link_next(request, answer, cursor)
+    return answer
 
 
 @router.get(

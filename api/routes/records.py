@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AfterValidator, Field
 
 from api.access import requires
-from api.dependencies import ONE_OF_EACH, Database, Tenant, downloads_of
+from api.dependencies import ONE_OF_EACH, Database, ServicesDep, Tenant, downloads_of
 from api.downloads import Download
 from api.filters import NameFilter, refuse_nul
 from api.headers import DISPOSITION
@@ -15,7 +15,7 @@ from api.paging import link_next
 from api.problems import problem_responses
 from api.record_files import CSV, NDJSON
 from api.representations import Representations
-from api.schemas.records import Record, RecordList
+from api.schemas.records import RecordList
 from api.text_cursors import RECORDS, TextPageParameters, next_cursor
 from db.datasets import list_record_types
 from db.engine import Engine
@@ -56,7 +56,7 @@ async def get_records(
     *,
     dataset: Dataset,
     request: Request,
-    response: Response,
+    services: ServicesDep,
     database: Database,
     tenant: Tenant,
     parameters: Annotated[RecordListParameters, Query()],
@@ -72,13 +72,16 @@ async def get_records(
     if file_format is not None:
         rows = partial(all_records, tenant_no=tenant, dataset=dataset, record_type=parameters.record_type)
         return Download(downloads_of(request), rows, file_format, "records", shown=lambda record: record)
-    page = await list_records(
-        database, tenant, dataset, parameters.record_type, after=parameters.after(RECORDS), limit=parameters.limit
-    )
-    cursor = next_cursor(RECORDS, page, lambda record: record.record_key)
-    response.headers["Vary"] = "Accept"
-    link_next(request, response, cursor)
-    return RecordList(items=[Record.of(record) for record in page.facts], next_cursor=cursor)
+    after = parameters.after(RECORDS)
+    async with services.large_pages.permit():
+        page = await list_records(
+            database, tenant, dataset, parameters.record_type, after=after, limit=parameters.limit
+        )
+        cursor = next_cursor(RECORDS, page, lambda record: record.record_key)
+        answer = Response(RecordList.as_json(page.facts, cursor), media_type="application/json")
+    answer.headers["Vary"] = "Accept"
+    link_next(request, answer, cursor)
+    return answer
 
 
 async def _record_type_missing(database: Engine, tenant_no: int, dataset: str) -> ParametersRejected:

@@ -3,7 +3,8 @@
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx2
@@ -14,6 +15,7 @@ from structlog.testing import capture_logs
 from api.downloads import Downloads
 from api.execution_files import COLUMNS, CSV, NDJSON
 from db.engine import Engine, create_engine
+from db.reading import PAGE_BYTES
 from tests.support.job_seeds import Seeded, Seeds, answer_all, completed, failed, retried
 from tests.support.reading_app import every_item, replace_services
 from tests.support.served_app import SlowClient, serve_app
@@ -109,7 +111,8 @@ async def test_a_file_of_many_pages_is_complete(
 ) -> None:
     path = await big(seeds, rows, cells=500, output=output)
     lines = [orjson.loads(line) for line in (await download(reader, path)).text.splitlines()]
-    assert [line["id"] for line in lines] == [item["id"] for item in await every_item(reader, path, limit=100)]
+    limit = min(100, PAGE_BYTES // output)
+    assert [line["id"] for line in lines] == [item["id"] for item in await every_item(reader, path, limit=limit)]
     assert {len(line["output"]) for line in lines} == {output}
 
 
@@ -259,6 +262,39 @@ async def test_a_slow_client_is_cut_and_its_connection_given_back(
         assert not (await client.read_all()).endswith(LAST_CHUNK)
 
 
+async def test_a_slow_client_gives_way_to_a_download_that_waits(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
+) -> None:
+    path = await big(seeds, rows, cells=500, output=100_000)
+    small = f"/jobs/{(await seeds.submit()).id}/executions"
+    replace_services(reader, downloads=Downloads(download_engine, at_once=1, slow_page_seconds=0.2))
+    async with (
+        serve_app(reader.app) as url,  # type: ignore[attr-defined]
+        httpx2.AsyncClient(base_url=url) as client,
+        SlowClient(url, path, Accept=NDJSON.media_type) as slow,
+    ):
+        await all_in(download_engine, 1)
+        with capture_logs() as logs:
+            assert (await download(client, small)).status_code == 200
+        assert [(line["event"], line["reason"]) for line in logs] == [("download_abandoned", "client_slow")]
+        assert not (await slow.read_all()).endswith(LAST_CHUNK)
+
+
+async def test_a_slow_client_goes_on_while_nobody_waits(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
+) -> None:
+    path = await big(seeds, rows, cells=100, output=100_000)
+    replace_services(reader, downloads=Downloads(download_engine, at_once=1, slow_page_seconds=0.2))
+    async with (
+        serve_app(reader.app) as url,  # type: ignore[attr-defined]
+        SlowClient(url, path, Accept=NDJSON.media_type, Connection="close") as slow,
+    ):
+        await all_in(download_engine, 1)
+        began = time.monotonic()
+        await eventually_async(passed(began, 1.0))
+        assert (await slow.read_all()).endswith(LAST_CHUNK)
+
+
 async def test_a_client_that_goes_leaves_nothing_behind(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
 ) -> None:
@@ -304,6 +340,15 @@ async def test_a_download_waits_a_little_for_room(
     replace_services(reader, downloads=Downloads(download_engine, at_once=1))
     answers = await asyncio.gather(*(download(reader, path) for _ in range(8)))
     assert [len(answer.text.splitlines()) for answer in answers] == [100] * 8
+
+
+def passed(began: float, seconds: float) -> Callable[[], Awaitable[bool]]:
+    """Whether so many seconds have passed; nothing else tells that something goes on."""
+
+    async def look() -> bool:
+        return time.monotonic() - began > seconds
+
+    return look
 
 
 async def all_in(engine: Engine, count: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from db import workers
 from db.engine import Engine, connect, create_engine
-from db.executions import PAGE_BYTES, PAGE_CELLS, Cells, Execution, ExecutionFilter, all_executions
+from db.executions import PAGE_CELLS, PART_BYTES, Cells, Execution, ExecutionFilter, all_executions
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.job_seeds import Seeds, completed
 
@@ -62,14 +62,14 @@ async def test_a_page_holds_about_so_many_bytes(engine: Engine, seeds: Seeds, ro
         SET status = 'completed', attempts = 1, started_at = now(), finished_at = now(), provider_used = 'echo',
             output = repeat('é', CASE WHEN question_no % 2 = 0 THEN $1::int ELSE 1 END)
         """,
-        PAGE_BYTES // 8,
+        PART_BYTES // 8,
     )
     async with all_executions(engine, DEFAULT_TENANT_NO, job.id, EVERYTHING) as cells:
         pages = await pages_of(cells)
     sizes = [[len((cell.output or "").encode()) for cell in page] for page in pages]
     assert sum(map(len, sizes)) == 60
-    assert all(sum(page[:-1]) < PAGE_BYTES for page in sizes)
-    assert all(sum(page) >= PAGE_BYTES for page in sizes[:-1])
+    assert all(sum(page[:-1]) < PART_BYTES for page in sizes)
+    assert all(sum(page) >= PART_BYTES for page in sizes[:-1])
 
 
 async def test_a_failure_that_says_much_counts_too(engine: Engine, seeds: Seeds, rows: Any) -> None:
@@ -80,7 +80,7 @@ async def test_a_failure_that_says_much_counts_too(engine: Engine, seeds: Seeds,
         UPDATE executions
         SET status = 'failed', finished_at = now(), error_code = 'http_500', error_detail = repeat('x', $1::int)
         """,
-        PAGE_BYTES,
+        PART_BYTES,
     )
     async with all_executions(engine, DEFAULT_TENANT_NO, job.id, EVERYTHING) as cells:
         assert [len(page) for page in await pages_of(cells)] == [1, 1, 1]

@@ -15,6 +15,7 @@ from api.downloads import Downloads
 from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE
+from api.large_pages import LargePages
 from api.pauses import Pauses
 from api.rate_limits import RequestLimits
 from api.refusal_log import RefusalLog
@@ -99,6 +100,7 @@ def _services(
         kinds=KINDS,
         previews=KINDS.open_previews(ConfiguredSources(settings.data_dir)),
         downloads=Downloads(engine),
+        large_pages=LargePages(),
         fleet=FleetView(engine, redis, settings, version=version),
     )
 
