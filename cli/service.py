@@ -44,13 +44,16 @@ def api() -> None:
     require_tenant_role(settings)
     with loading():
         import api.app  # noqa: F401 - uvicorn finds it loaded
+        from api.client_limits import ClientLimits, most_connections
+        from api.connections import limited
+    limits = ClientLimits(settings.receive_seconds, settings.send_seconds, most_connections())
     uvicorn.run(
         "api.app:create_app",
         factory=True,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="api.connections:Connection",
+        http=limited(limits),
         ws="none",
         log_config=None,
         access_log=False,

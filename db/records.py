@@ -1,6 +1,6 @@
 """Reading imported rows, by pages or all."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,7 +83,7 @@ async def _find_record_set(connection: Connection, tenant_no: int, dataset: str,
 
 async def _rows(
     connection: Connection, record_set_no: int, *, after: str | None, limit: int, most_bytes: int
-) -> Sequence[Mapping[str, Any]]:
+) -> Sequence[Any]:
     first = "" if after is None else after + LEAST_CHARACTER
     return await connection.fetch(statement("list_records"), record_set_no, first, limit, most_bytes)
 

@@ -119,6 +119,8 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(default=5, gt=0, allow_inf_nan=False, description=_SECONDS)
     shutdown_seconds: float = Field(default=20, gt=0, allow_inf_nan=False, description=_SECONDS)
     keep_alive_seconds: float = Field(default=75, gt=0, allow_inf_nan=False, description=_SECONDS)
+    receive_seconds: float = Field(default=10, gt=0, allow_inf_nan=False, description=_SECONDS)
+    send_seconds: float = Field(default=20, gt=0, allow_inf_nan=False, description=_SECONDS)
     idempotency_hours: float = Field(default=24, gt=0, allow_inf_nan=False, description="a number of hours above 0")
     dedup_seconds: float = Field(default=60, ge=0, allow_inf_nan=False, description="a number of seconds from 0")
     max_cells: int = Field(default=10_000, ge=1, description="a number of cells per job, from 1")

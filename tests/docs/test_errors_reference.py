@@ -18,6 +18,7 @@ PLACE_BY_CALL = {
     "pause": 1,
     "RejectedRow": 2,
     "Failed": 0,
+    "Refusal": 1,
 }
 """Where a call names the code of the error that it makes; `error` and `pause` are those of a spec's findings."""
 OTHERS = {"wrong_type", "database_unavailable", "client_closed_request", "database_not_writable", "schema_differs"}

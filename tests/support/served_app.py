@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import uvicorn
 
-from api.connections import Connection
+from api.client_limits import ClientLimits
+from api.connections import Connection, limited
 from tests.support.service import free_port
 from tests.support.waiting import eventually_async
 
@@ -16,11 +17,12 @@ SMALL_BUFFER = 4096
 
 
 @asynccontextmanager
-async def serve_app(app: Any) -> AsyncIterator[str]:
+async def serve_app(app: Any, limits: ClientLimits | None = None) -> AsyncIterator[str]:
     """Serve the app by real HTTP; its lifespan isn't run."""
     port = free_port()
+    http = limited(limits) if limits else Connection
     # No client of a test is idle for so long: none sends on a connection that is being closed.
-    config = uvicorn.Config(app, port=port, lifespan="off", log_config=None, http=Connection, timeout_keep_alive=75)
+    config = uvicorn.Config(app, port=port, lifespan="off", log_config=None, http=http, timeout_keep_alive=75)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
 

@@ -1,0 +1,177 @@
+"""A connection of uvicorn's that ends when its client is too slow, reads nothing, or is one too many.
+
+uvicorn bounds only the time between requests. Each connection looks at its own client every few seconds, so a request
+costs no timer.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import Any, ClassVar
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.client_limits import ClientLimits
+from api.refusals import FULL, TOO_SLOW, Refusal, rendered
+from api.unsent import Unsent, UnsentAnswers, bytes_left
+
+LINGER_SECONDS = 2.0
+"""How long a refused client may go on sending before the connection is closed: a reset could lose its answer."""
+
+log = structlog.stdlib.get_logger()
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """Bounds what a client may use.
+
+    `deadline`, of the event loop's clock, is when what the client has to send must be here; None if that is nothing.
+    """
+
+    limits: ClassVar[ClientLimits] = ClientLimits()
+    _unsent_answers: ClassVar[UnsentAnswers] = UnsentAnswers()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.deadline: float | None = None
+        self.is_in_head = False
+        self.is_refused = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._unsent: Unsent | None = None
+        self._waiting_since = self.loop.time()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, if there is room: the client that has kept the service waiting longest gives way, else this one."""
+        super().connection_made(transport)
+        self.expect()
+        self._timer = self.loop.call_later(self.limits.look_seconds, self._look)
+        if len(self.connections) > self.limits.connections:
+            self._make_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._unsent_answers.discard(self)
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Note that the client has much to read."""
+        super().pause_writing()
+        now = self.loop.time()
+        self._unsent = Unsent(self.transport, now)
+        self._unsent_answers.add(self, self._unsent, now, most_bytes=self.limits.unsent_bytes)
+
+    def resume_writing(self) -> None:
+        """Note that the client took nearly all."""
+        super().resume_writing()
+        self._unsent = None
+        self._unsent_answers.discard(self)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._waiting_since = self.loop.time()
+        self._unsent = None
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the newest request has a client that awaits the answer, or the rest of it."""
+        return self.cycle is not None and not (self.cycle.response_complete or self.cycle.disconnected)
+
+    def expect(self) -> None:
+        """Expect the client to send what it has to send."""
+        self.deadline = self.loop.time() + self.limits.receive_seconds
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer that the request is refused, and close; an earlier request's answer comes first, and is the last.
+
+        What the client still sends isn't read.
+        """
+        self.is_refused = True
+        self.deadline = None
+        log.info("request_refused", code=refusal.code)
+        cycle = self.cycle
+        if not self.is_answering:
+            self._answer(refusal)
+        elif not cycle.more_body:
+            cycle.keep_alive = False
+        elif cycle.response_started or self.pipeline:
+            self.transport.close()
+        else:
+            cycle.disconnected, cycle.waiting_for_100_continue = True, False
+            cycle.message_event.set()
+            self._answer(refusal)
+
+    def cut_off(self, reason: str) -> None:
+        """Close at once, whatever is unsent."""
+        log.info("connection_cut_off", reason=reason)
+        self._drop()
+
+    def dispensability(self) -> tuple[int, float] | None:
+        """Return how well the service can do without this connection, lowest first; None for one that is served.
+
+        A refused client goes first, then one that never sent a request, then an idle one, then one whose body isn't
+        all here, so that nothing was done yet; of each kind, the one that has waited longest.
+        """
+        cycle = self.cycle
+        if self.pipeline or self.transport.get_write_buffer_size():
+            return None
+        if not self.is_answering:
+            return 0 if self.is_refused else 1 if cycle is None else 2, self._waiting_since
+        return (3, self._waiting_since) if cycle.more_body and not cycle.response_started else None
+
+    def _make_room(self) -> None:
+        dispensable = _find_dispensable(each for each in self.connections if each is not self)
+        if dispensable:
+            dispensable.cut_off("room_needed")
+        else:
+            self.refuse(FULL)
+
+    def _look(self) -> None:
+        """Look at the client: what it has to take, then what it has to send."""
+        now = self.loop.time()
+        self._timer = self.loop.call_later(self.limits.look_seconds, self._look)
+        if self._is_slow_reader(now):
+            self.cut_off("slow_reader")
+        elif self.deadline is not None and now >= self.deadline:
+            self._expire()
+
+    def _is_slow_reader(self, now: float) -> bool:
+        """Return whether the client takes too little of an answer. Bytes on their way to it don't count meanwhile."""
+        left = self.transport.get_write_buffer_size() if self.is_answering else bytes_left(self.transport)
+        if not left:
+            self._unsent = None
+        elif self._unsent is None:
+            self._unsent = Unsent(self.transport, now)
+        return self._unsent is not None and self._unsent.is_late(now, self.limits.send_seconds)
+
+    def _expire(self) -> None:
+        cycle = self.cycle
+        is_asked = self.is_answering and cycle.more_body and not cycle.response_started
+        if self.is_refused:
+            self._drop()
+        elif self.flow.read_paused or (self.is_answering and (not is_asked or cycle.waiting_for_100_continue)):
+            self.expect()  # it isn't the client who is awaited
+        elif is_asked or self.is_in_head:
+            self.refuse(TOO_SLOW)
+        else:
+            log.debug("silent_connection_closed")
+            self._drop()
+
+    def _answer(self, refusal: Refusal) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(rendered(refusal, self.server_state.default_headers))
+            self.transport.write_eof()
+            self.deadline = self.loop.time() + LINGER_SECONDS
+
+    def _drop(self) -> None:
+        self.connections.discard(self)
+        self.transport.abort()
+
+
+def _find_dispensable(connections: Iterable[object]) -> BoundedConnection | None:
+    """Return the connection that the service can best do without, None if all are served."""
+    bounded = [each for each in connections if isinstance(each, BoundedConnection)]
+    ranked = [(rank, each) for each in bounded if (rank := each.dispensability())]
+    return min(ranked, key=itemgetter(0))[1] if ranked else None
