@@ -13,6 +13,7 @@ from fastapi.security.base import SecurityBase
 
 from api.authentication import Authenticator
 from api.callers import ANYBODY, Caller
+from api.numbers import see_under
 from api.rate_limits import admit
 from api.services import Services
 from domain.api_keys import KEY_PREFIX, read_key
@@ -52,6 +53,7 @@ async def _authorize(
     else:
         caller = request.state.caller = await _find(request, header, services.authenticator)
         await admit(request, caller, services.request_limits)
+    see_under(caller.seal)
     for scope in scopes.scopes:
         if scope not in caller.scopes:
             raise ScopeMissing(f"This needs the scope `{scope}`, which the API key hasn't.", scope=scope)

@@ -17,6 +17,7 @@ from db.api_keys import ValidKey
 from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Engine, connect, in_transaction
 from domain.api_keys import ApiKey
 from domain.scopes import ALL_SCOPES
+from domain.sealing import Seal
 
 FRESH_SECONDS = 0.9
 """How long a look-up serves, from its start; a revocation takes effect everywhere within a second."""
@@ -50,7 +51,7 @@ class Authenticator:
     def __init__(self, engine: Engine, tokens: TokenVerifier | None) -> None:
         self._engine = engine
         self._tokens = tokens
-        self._tenant_nos: dict[str, int] = {}
+        self._seals: dict[str, Seal] = {}
         self._look_ups: dict[bytes, _LookUp] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._used: set[int] = set()
@@ -81,15 +82,20 @@ class Authenticator:
         if self._tokens is None:
             return None
         read = await self._tokens.read(token)
-        tenant_no = self._tenant_nos.get(read.tenant) or await self._find_tenant(read)
-        return None if tenant_no is None else Caller(tenant_no, read.scopes & ALL_SCOPES, subject=read.subject)
+        seal = self._seals.get(read.tenant) or await self._find_seal(read)
+        if seal is None:
+            return None
+        return Caller(seal.tenant_no, read.scopes & ALL_SCOPES, subject=read.subject, seal=seal)
 
-    async def _find_tenant(self, token: Token) -> int | None:
+    async def _find_seal(self, token: Token) -> Seal | None:
+        """Return the seal of the token's tenant, None if there is no such tenant."""
         async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
-            tenant_no = await tenants.find_tenant(connection, token.tenant)
-        if tenant_no is not None:  # a tenant stays, with its name
-            self._tenant_nos[token.tenant] = tenant_no
-        return tenant_no
+            found = await tenants.find_tenant(connection, token.tenant)
+        if found is None:
+            return None
+        tenant_no, secret = found
+        self._seals[token.tenant] = seal = Seal(secret, tenant_no)  # a tenant stays, with its name
+        return seal
 
     async def run(self) -> None:
         """Note every half a minute which keys were used, until cancelled."""
@@ -136,5 +142,6 @@ def _found(key: ValidKey | None, looked_at: float) -> _LookUp:
     if key is None:
         return _LookUp(None, looked_at, looked_at + FRESH_SECONDS, looked_at)
     valid_seconds = FRESH_SECONDS if key.valid_seconds is None else key.valid_seconds
-    caller = Caller(key.tenant_no, key.scopes, key_id=key.id, key_no=key.key_no, limits=key.limits)
+    seal = Seal(key.number_secret, key.tenant_no)
+    caller = Caller(key.tenant_no, key.scopes, key_id=key.id, key_no=key.key_no, limits=key.limits, seal=seal)
     return _LookUp(caller, looked_at, looked_at + valid_seconds, looked_at)

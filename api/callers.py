@@ -7,6 +7,7 @@ from fastapi import Request
 from db.tenants import DEFAULT_TENANT_NO
 from domain.key_limits import NO_LIMITS, KeyLimits, LimitedKey
 from domain.scopes import ALL_SCOPES, Scope
+from domain.sealing import Seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class Caller:
     """The tenant of a request and what it may do.
 
     It has the id of its API key, or the subject of its access token; neither while authentication is off.
+    `seal` is how it sees numbers, None: as they are.
     """
 
     tenant_no: int
@@ -22,6 +24,7 @@ class Caller:
     subject: str | None = None
     key_no: int | None = None
     limits: KeyLimits = NO_LIMITS
+    seal: Seal | None = None
 
     @property
     def name(self) -> str | None:

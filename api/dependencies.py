@@ -122,6 +122,3 @@ JobId = Annotated[
     str,
     Path(description="The job's id: the one that its spec came with, or the one it was given.", examples=["my-job"]),
 ]
-ExecutionId = Annotated[
-    str, Path(description="The execution's id, as the list of its job shows it.", examples=["1-0-0-0"])
-]

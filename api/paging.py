@@ -9,8 +9,10 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from api.dependencies import NoParameters
+from api.numbers import shown, taken
 from db.reading import MAX_BIGINT, MAX_INT, Slice
 from domain.errors import ParameterError, ParametersRejected
+from domain.sealing import Numbered
 
 Item = TypeVar("Item")
 Fact = TypeVar("Fact")
@@ -20,24 +22,28 @@ MAX_SMALLINT = 2**15 - 1
 
 
 class ListKind(NamedTuple):
-    """A kind of list that cursors belong to, and the largest value of each part of its key."""
+    """A kind of list that cursors belong to, the largest value of each part of its key, and what the parts number.
+
+    Parts that are counted over all tenants are named in `numbered`; those after them aren't.
+    """
 
     name: str
     biggest: tuple[int, ...]
+    numbered: tuple[Numbered, ...] = ()
 
 
-JOBS = ListKind("jobs", (MAX_BIGINT,))
+JOBS = ListKind("jobs", (MAX_BIGINT,), (Numbered.JOB,))
 EXECUTIONS = ListKind("executions", (MAX_SMALLINT, MAX_SMALLINT, MAX_SMALLINT))
-ALL_EXECUTIONS = ListKind("all_executions", (MAX_BIGINT, MAX_SMALLINT, MAX_SMALLINT, MAX_SMALLINT))
+ALL_EXECUTIONS = ListKind("all_executions", (MAX_BIGINT, MAX_SMALLINT, MAX_SMALLINT, MAX_SMALLINT), (Numbered.JOB,))
 WAVES = ListKind("waves", (MAX_INT,))
 BATCHES = ListKind("batches", (MAX_INT,))
-TRIGGERS = ListKind("triggers", (MAX_BIGINT,))
+TRIGGERS = ListKind("triggers", (MAX_BIGINT,), (Numbered.TRIGGER,))
 EVENTS = ListKind("events", (MAX_INT,))
-ALL_EVENTS = ListKind("all_events", (MAX_BIGINT, MAX_BIGINT, MAX_INT))
-SUBMISSIONS = ListKind("submissions", (MAX_BIGINT,))
-AUDITS = ListKind("audits", (MAX_BIGINT,))
+ALL_EVENTS = ListKind("all_events", (MAX_BIGINT, MAX_BIGINT, MAX_INT), (Numbered.EVENT, Numbered.JOB))
+SUBMISSIONS = ListKind("submissions", (MAX_BIGINT,), (Numbered.SUBMISSION,))
+AUDITS = ListKind("audits", (MAX_BIGINT,), (Numbered.JOB,))
 REJECTS = ListKind("rejects", (MAX_INT, MAX_BIGINT))
-DEAD_LETTERS = ListKind("dead_letters", (MAX_BIGINT,))
+DEAD_LETTERS = ListKind("dead_letters", (MAX_BIGINT,), (Numbered.DEAD_LETTER,))
 OPERATIONS = ListKind("operations", (MAX_BIGINT,))
 REGIONS = ListKind("regions", (MAX_INT,))
 PROVIDERS = ListKind("providers", (MAX_INT,))
@@ -94,7 +100,8 @@ def next_cursor(kind: ListKind, page: Slice[Any], key: Callable[[Any], Sequence[
 
 def encode_key(kind: ListKind, key: Sequence[int]) -> str:
     """Encode the key of a list's item as an opaque text."""
-    text = orjson.dumps([VERSION, kind.name, *key])
+    seen = [shown(numbered, part) for numbered, part in zip(kind.numbered, key, strict=False)]
+    text = orjson.dumps([VERSION, kind.name, *seen, *key[len(seen) :]])
     return urlsafe_b64encode(text).rstrip(b"=").decode()
 
 
@@ -116,7 +123,10 @@ def decode_key(text: str, kind: ListKind) -> tuple[int, ...] | None:
         type(part) is int and 0 <= part <= most for part, most in zip(key, kind.biggest, strict=True)
     ):
         return None
-    return tuple(key)
+    numbers = [taken(numbered, part) for numbered, part in zip(kind.numbered, key, strict=False)]
+    if None in numbers:
+        return None
+    return (*numbers, *key[len(numbers) :])
 
 
 def invalid_cursor() -> ParametersRejected:

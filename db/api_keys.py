@@ -43,7 +43,10 @@ class KeyRead:
 
 @dataclass(frozen=True, slots=True)
 class ValidKey:
-    """A valid key and its owner; it stays valid for `valid_seconds` (None: until it is revoked)."""
+    """A valid key and its owner; it stays valid for `valid_seconds` (None: until it is revoked).
+
+    `number_secret` seals the numbers that its tenant sees.
+    """
 
     key_no: int
     id: str
@@ -51,6 +54,7 @@ class ValidKey:
     scopes: frozenset[str]
     limits: KeyLimits
     valid_seconds: float | None
+    number_secret: bytes
 
 
 async def create_key(connection: Connection, new: NewKey, *, by: str) -> tuple[KeyRead, ApiKey] | None:
@@ -107,6 +111,7 @@ async def find_keys(connection: Connection, digests: Sequence[bytes]) -> dict[by
             frozenset(row["scopes"]),
             _limits(row),
             row["valid_seconds"],
+            row["number_secret"],
         )
         for row in rows
     }

@@ -55,7 +55,7 @@ async def replay(connection: Connection, tenant_no: int, dead_letter_no: int, ac
     """
     letter = await connection.fetchrow(statement("read_dead_letter"), tenant_no, dead_letter_no)
     if letter is None or not await lock_job_no(connection, tenant_no, letter["job_no"]):
-        raise NotFound("There is no dead letter with this id.")
+        raise absent_dead_letter()
     # Again, under the lock.
     [(job_no, *cell, is_open)] = await connection.fetch(statement("read_dead_letter"), tenant_no, dead_letter_no)
     if not is_open:
@@ -63,6 +63,11 @@ async def replay(connection: Connection, tenant_no: int, dead_letter_no: int, ac
     key = CellKey(*cell)
     asked = {"dead_letter_id": dead_letter_no, "execution_id": execution_id(job_no, key)}
     return await retry_cell(connection, job_no, key, actor, filtered=asked)
+
+
+def absent_dead_letter() -> NotFound:
+    """Return the error for a dead letter that this tenant doesn't have."""
+    return NotFound("There is no dead letter with this id.")
 
 
 def _letter(row: dict[str, Any]) -> DeadLetter:

@@ -28,10 +28,10 @@ async def create_tenant(connection: Connection, name: str) -> TenantRead | None:
     return None if row is None else TenantRead(**row)
 
 
-async def find_tenant(connection: Connection, name: str) -> int | None:
-    """Return the number of the tenant with this name."""
-    number: int | None = await connection.fetchval(statement("find_tenant"), name)
-    return number
+async def find_tenant(connection: Connection, name: str) -> tuple[int, bytes] | None:
+    """Return the number of the tenant with this name, and the secret that seals the numbers it sees."""
+    row = await connection.fetchrow(statement("find_tenant"), name)
+    return None if row is None else (row["tenant_no"], row["number_secret"])
 
 
 async def list_tenants(engine: Engine, *, after: int, limit: int) -> Slice[TenantRead]:

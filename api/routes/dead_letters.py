@@ -2,24 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api import job_actions
 from api.access import requires
 from api.actors import BECAUSE, actor_of, read_because
 from api.dependencies import ONE_OF_EACH, ActionDep, Database, NoParameters, ServicesDep, Tenant
+from api.given_numbers import DeadLetterNo
 from api.paging import DEAD_LETTERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.rate_limits import tell
 from api.schemas.dead_letters import DeadLetter, DeadLetterList
 from api.schemas.job_actions import RetryAnswer
 from db.dead_letters import list_dead_letters
-from db.reading import MAX_BIGINT
 from domain.scopes import Scope
 
 router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
-
-DeadLetterId = Annotated[int, Path(ge=0, le=MAX_BIGINT, description="As the list shows it.", examples=[1])]
 
 
 @router.get(
@@ -53,7 +51,7 @@ async def get_dead_letters(
 )
 async def post_replay(
     *,
-    dead_letter_id: DeadLetterId,
+    dead_letter_id: DeadLetterNo,
     request: Request,
     services: ServicesDep,
     action: ActionDep,

@@ -10,7 +10,6 @@ from api.access import requires
 from api.dependencies import (
     ONE_OF_EACH,
     Database,
-    ExecutionId,
     JobId,
     NoParameters,
     ServicesDep,
@@ -21,6 +20,7 @@ from api.downloads import Download
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.execution_files import CSV, NDJSON
 from api.filters import NameFilter, canonical_region
+from api.given_numbers import ExecutionId
 from api.headers import DISPOSITION, ETAG
 from api.paging import ALL_EXECUTIONS, EXECUTIONS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses

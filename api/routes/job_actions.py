@@ -15,13 +15,13 @@ from api.dependencies import (
     Allowed,
     Broker,
     Database,
-    ExecutionId,
     JobId,
     NoParameters,
     ServicesDep,
     Tenant,
 )
 from api.filters import canonical_region
+from api.given_numbers import ExecutionId
 from api.problems import problem_responses
 from api.rate_limits import tell
 from api.schemas.executions import ExecutionWithAttempts

@@ -5,8 +5,10 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
+from api.numbers import shown, shown_execution_id
 from api.paging import Listed
 from db import dead_letters as db
+from domain.sealing import Numbered
 
 
 class DeathCause(BaseModel):
@@ -33,9 +35,9 @@ class DeadLetter(BaseModel):
     def of(cls, letter: db.DeadLetter) -> Self:
         """Return the dead letter as it is shown."""
         return cls(
-            id=letter.dead_letter_no,
+            id=shown(Numbered.DEAD_LETTER, letter.dead_letter_no),
             job_id=letter.job_id,
-            execution_id=letter.execution_id,
+            execution_id=shown_execution_id(letter.execution_id),
             model_id=letter.model_id,
             region=letter.region,
             question_id=letter.question_id,

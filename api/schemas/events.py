@@ -1,14 +1,17 @@
 """The events of a job, and its submissions."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from api.numbers import shown, shown_data
 from api.paging import ALL_EVENTS, Listed, encode_key
 from db.events import EventOfAll as EventOfAllRead
 from db.events import EventRead, EventsRead, SubmissionRead
 from domain.events import EVENT_TYPES_IN_WORDS
+from domain.sealing import Numbered
 
 
 class Event(BaseModel):
@@ -36,18 +39,18 @@ class Event(BaseModel):
             at=event.at,
             source=event.source,
             worker=event.worker,
-            data=_with_batch_ids(event.data),
+            data=_with_batch_ids(shown_data(event.data)),
         )
 
 
-def _with_batch_ids(data: dict[str, Any]) -> dict[str, Any]:
+def _with_batch_ids(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event's data with the batch ids that waves show, in place of the stored numbers."""
-    shown = {**data, "batch_id": str(data["batch_id"])} if "batch_id" in data else data
-    batches = shown.get("batches")
+    with_id = {**data, "batch_id": str(data["batch_id"])} if "batch_id" in data else {**data}
+    batches = with_id.get("batches")
     if not isinstance(batches, list):  # in some events it counts batches
-        return shown
+        return with_id
     return {
-        **shown,
+        **with_id,
         "batches": [_with_batch_ids(each) if isinstance(each, dict) else str(each) for each in batches],
     }
 
@@ -73,7 +76,7 @@ class EventOfAll(BaseModel):
             type=event.type,
             at=event.at,
             source=event.source,
-            data=_with_batch_ids(event.data),
+            data=_with_batch_ids(shown_data(event.data)),
         )
 
 
@@ -124,7 +127,9 @@ class SubmissionEntry(BaseModel):
     def of(cls, submission: SubmissionRead) -> Self:
         """Return the submission as it is shown."""
         own = {name: getattr(submission, name) for name in cls.model_fields if name not in {"id", "by"}}
-        return cls.model_validate({**own, "id": submission.submission_no, "by": submission.submitted_by})
+        return cls.model_validate(
+            {**own, "id": shown(Numbered.SUBMISSION, submission.submission_no), "by": submission.submitted_by}
+        )
 
 
 class SubmissionList(Listed[SubmissionEntry]):

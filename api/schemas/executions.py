@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
+from api.numbers import shown_execution_id
 from api.paging import Listed
 from db import executions as db
 from domain.status import ExecutionStatus
@@ -120,7 +121,7 @@ class ExecutionList(Listed[Execution]):
 
 def _members(cell: db.Execution) -> dict[str, Any]:
     return {
-        "id": cell.id,
+        "id": shown_execution_id(cell.id),
         "job_id": cell.job_id,
         "model_id": cell.model_id,
         "region": cell.region,

@@ -5,10 +5,12 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
+from api.numbers import shown
 from api.paging import Listed
 from db.import_progress import ImportBatchRead
 from db.triggers import TriggerRead
 from db.waves import BatchRead, WaveRead
+from domain.sealing import Numbered
 from domain.status import BatchStatus, WaveStatus
 
 ROWS = (
@@ -159,9 +161,8 @@ class Trigger(BaseModel):
     @classmethod
     def of(cls, trigger: TriggerRead) -> Self:
         """Return the trigger as it is shown."""
-        return cls.model_validate(
-            {**{name: getattr(trigger, name) for name in cls.model_fields if name != "id"}, "id": trigger.trigger_no}
-        )
+        members = {name: getattr(trigger, name) for name in cls.model_fields if name != "id"}
+        return cls.model_validate({**members, "id": shown(Numbered.TRIGGER, trigger.trigger_no)})
 
 
 class TriggerList(Listed[Trigger]):

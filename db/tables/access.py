@@ -1,4 +1,4 @@
-"""API keys, their secrets, what is used of their limits, and the audit log."""
+"""API keys, their secrets, what is used of their limits, the audit log, and the secret that seals numbers."""
 
 from datetime import date
 from typing import Annotated, ClassVar
@@ -105,3 +105,12 @@ class StoredAuditEntry(SQLModel, table=True):
     status_code: MaybeSmall
     code: MaybeWords
     request_id: MaybeWords
+
+
+class NumberSecret(SQLModel, table=True):
+    """The secret that seals numbers which are counted over all tenants; there is one."""
+
+    __tablename__: ClassVar[str] = "number_secrets"
+
+    is_only: Annotated[bool, Field(primary_key=True)]
+    secret: Annotated[bytes, Field(sa_type=LargeBinary)]

@@ -1,0 +1,58 @@
+"""Sealed numbers: what PostgreSQL counts over all tenants, as one tenant sees it.
+
+A seal is a secret permutation for each tenant and kind of number, so its values tell neither how many others there are
+nor which came first. It is a Feistel network with keyed BLAKE2b as its round function (Luby and Rackoff, 1988).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from hashlib import blake2b
+
+HALF_BITS = 25
+HALF = (1 << HALF_BITS) - 1
+LOWEST_SEALED = 1 << 2 * HALF_BITS
+"""A sealed number is at least this, and less than twice this, which JSON holds exactly; other numbers are below."""
+ROUNDS = range(10)
+
+
+class Numbered(StrEnum):
+    """The kinds of things that are numbered over all tenants."""
+
+    JOB = "job"
+    SUBMISSION = "submission"
+    TRIGGER = "trigger"
+    DEAD_LETTER = "dead_letter"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The permutations of a tenant, under the secret of the installation."""
+
+    secret: bytes
+    tenant_no: int
+
+
+@lru_cache(maxsize=4096)  # a page shows one job's number many times
+def seal_number(seal: Seal, kind: Numbered, number: int) -> int:
+    """Return how the tenant sees a number, which is below LOWEST_SEALED."""
+    left, right = divmod(number, HALF + 1)
+    for index in ROUNDS:
+        left, right = right, left ^ _mixed(seal, kind, index, right)
+    return LOWEST_SEALED + (left << HALF_BITS | right)
+
+
+def unseal_number(seal: Seal, kind: Numbered, shown: int) -> int | None:
+    """Return the number that the tenant sees as `shown`; None for one that isn't sealed."""
+    left, right = divmod(shown - LOWEST_SEALED, HALF + 1)
+    if not 0 <= left <= HALF:
+        return None
+    for index in reversed(ROUNDS):
+        left, right = right ^ _mixed(seal, kind, index, left), left
+    return left << HALF_BITS | right
+
+
+def _mixed(seal: Seal, kind: Numbered, index: int, half: int) -> int:
+    message = f"{kind} {seal.tenant_no} {index} {half}".encode()
+    return int.from_bytes(blake2b(message, digest_size=4, key=seal.secret).digest()) & HALF
