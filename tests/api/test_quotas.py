@@ -11,7 +11,7 @@ from domain.scopes import Scope
 from tests.support.access import AsKey, make_key
 from tests.support.import_bodies import csv_type, import_body
 from tests.support.quotas import TwoApis, of_cells, refusals
-from tests.support.service import Json, Process, api_client
+from tests.support.service import Client, Json, Process, api_client
 from tests.support.waiting import eventually_async
 
 QUOTA = 100
@@ -274,6 +274,22 @@ async def test_the_limits_of_a_key_are_shown_to_it(two_apis: TwoApis) -> None:
     }
     unlimited = AsKey(two_apis.first.http, await make_key(two_apis.database))
     assert (await unlimited.get("/limits")).json()["limits"] == []
+
+
+async def test_a_rotated_key_goes_on_with_what_is_used(two_apis: TwoApis) -> None:
+    text = await two_apis.key(cells_per_day=3)
+    assert (await AsKey(two_apis.first.http, text).post("/jobs", of_cells(3))).status_code == 202
+    admin = AsKey(two_apis.second.http, await two_apis.key(Scope.ADMIN))
+    rotated = AsKey(two_apis.second.http, (await admin.post(f"/keys/{text.split('_')[1]}/rotate")).json()["key"])
+    assert (await rotated.post("/jobs", of_cells(1))).json()["used"] == 3
+
+
+async def test_without_authentication_there_are_no_limits_to_show(own_client: Client) -> None:
+    assert (await own_client.post(of_cells(1))).status_code == 202
+    answer = await own_client.http.get("/limits")
+    assert (answer.status_code, answer.json()) == (200, {"key_id": None, "limits": []})
+    for table in ("key_usage", "active_jobs", "key_requests"):
+        assert await own_client.database.fetchval(f"SELECT count(*) FROM {table}") == 0, table
 
 
 async def has_ended(key: AsKey, job: str) -> None:
