@@ -26,7 +26,7 @@ RENEW_SECONDS = 0.4
 FORGOTTEN_SECONDS = 10.0
 """How long a key that isn't used is renewed together with others."""
 MOST_KEYS = 10_000
-"""Look-ups that are kept at once; one more forgets all that aren't fresh."""
+"""Look-ups that are kept at once; one more forgets all but those of valid keys that are fresh."""
 NOTED_EVERY_SECONDS = 30.0
 
 log = structlog.stdlib.get_logger()
@@ -115,7 +115,11 @@ class Authenticator:
     def _renew_soon(self, now: float) -> None:
         """Look the keys in use up again, in the background; one look-up at a time."""
         if self._renewing is None or self._renewing.done():
-            in_use = [digest for digest, found in self._look_ups.items() if now - found.used_at < FORGOTTEN_SECONDS]
+            in_use = [
+                digest
+                for digest, found in self._look_ups.items()
+                if found.caller is not None and now - found.used_at < FORGOTTEN_SECONDS
+            ]
             self._renewing = asyncio.create_task(self._renew(in_use))
 
     async def _renew(self, digests: list[bytes]) -> None:
@@ -133,7 +137,7 @@ class Authenticator:
             if (before := self._look_ups.get(digest)) is not None:
                 look_up.used_at = before.used_at
         if len(self._look_ups) + len(found) > MOST_KEYS:
-            self._look_ups = {digest: kept for digest, kept in self._look_ups.items() if kept.is_fresh(began)}
+            self._look_ups = {d: kept for d, kept in self._look_ups.items() if kept.caller and kept.is_fresh(began)}
         self._look_ups.update(found)
         return found
 

@@ -32,6 +32,8 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """Errors of reading documents of another form."""
 MAX_BYTES = 1 << 20
 MAX_TOKEN = 8192
+TYPES = ("at+jwt", "jwt")
+"""The types of access tokens: that of RFC 9068, and the one that many providers give instead."""
 
 log = structlog.stdlib.get_logger()
 
@@ -95,6 +97,8 @@ class TokenVerifier:
             header = jwt.get_unverified_header(text)
         except jwt.InvalidTokenError:
             raise _refused("it isn't a JWT") from None
+        if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in TYPES:
+            raise _refused("it is a token of another type")
         key = await self._key(str(header.get("kid", "")))
         if key is None:
             raise _refused("its key isn't the issuer's")

@@ -91,8 +91,11 @@ async def read_key(connection: Connection, key_id: str) -> KeyRead | None:
 async def rotate_key(connection: Connection, key_id: str, *, overlap_seconds: float) -> ApiKey | None:
     """Give a key another secret; those before it expire in `overlap_seconds`. None without such a valid key."""
     key = make_key(key_id, secrets.token_bytes(SECRET_BYTES))
-    row = await connection.fetchrow(statement("rotate_api_key"), key_id, key.digest, overlap_seconds)
-    return None if row is None else key
+    key_no = await connection.fetchval(statement("lock_api_key"), key_id)
+    if key_no is None:
+        return None
+    await connection.execute(statement("rotate_api_key"), key_no, key.digest, overlap_seconds)
+    return key
 
 
 async def revoke_key(connection: Connection, key_id: str, *, by: str) -> bool:

@@ -1,8 +1,8 @@
-"""Durations as people write them: `90d`, `12h`, `15m`, `30s`."""
+"""Durations as people write them: `90d`, `12h`, `15m`, `30s`; at most 99,999 days or hours, 270 years."""
 
 import re
 
-PATTERN = r"^[1-9][0-9]{0,8}[dhms]$"
+PATTERN = r"^[1-9][0-9]{0,4}[dhms]$"
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 

@@ -85,6 +85,19 @@ async def test_each_allowed_algorithm_is_taken(verifier: TokenVerifier, idp: Ide
     assert (await verifier.read(token)).scopes == {"openid", "jobs:read"}
 
 
+@pytest.mark.parametrize("kind", ["at+jwt", "application/at+jwt", "JWT", None])
+async def test_access_tokens_are_taken_by_any_of_their_types(
+    verifier: TokenVerifier, idp: IdentityProvider, kind: str | None
+):
+    assert (await verifier.read(idp.token(kind=kind))).subject == "user-1"
+
+
+@pytest.mark.parametrize("kind", ["logout+jwt", "secevent+jwt", "dpop+jwt", "application/logout+jwt"])
+async def test_a_token_of_another_type_is_refused(verifier: TokenVerifier, idp: IdentityProvider, kind: str):
+    with pytest.raises(Unauthenticated, match="type"):
+        await verifier.read(idp.token(kind=kind))
+
+
 @pytest.mark.parametrize("scope", [["jobs:read", "controls"], "jobs:read controls"])
 async def test_scopes_are_text_or_a_list(verifier: TokenVerifier, idp: IdentityProvider, scope: object):
     assert (await verifier.read(idp.token(scope=scope))).scopes == {"jobs:read", "controls"}

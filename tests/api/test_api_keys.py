@@ -6,8 +6,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
+import asyncpg
 import pytest
 
+from db import api_keys
 from domain.scopes import Scope
 from tests.support.access import AsKey, bearer, make_key, make_tenant
 from tests.support.service import Client, Process, api_client, unique
@@ -146,6 +148,32 @@ async def test_a_rotation_refuses_no_request(keyed: Client):
     await asyncio.gather(*users)
     assert statuses == {200}
     assert current[0] != old
+
+
+async def test_of_two_rotations_at_once_one_secret_stays(database_url: str):
+    """The second waits for the first, and then has the first one's secret expire too."""
+    first, second = [await asyncpg.connect(database_url) for _ in range(2)]
+    key_id = (await make_key(first)).split("_")[1]
+    one = first.transaction()
+    await one.start()
+    await api_keys.rotate_key(first, key_id, overlap_seconds=60)
+
+    async def rotate() -> None:
+        async with second.transaction():
+            await api_keys.rotate_key(second, key_id, overlap_seconds=60)
+
+    waiting = asyncio.create_task(rotate())
+
+    async def waits() -> bool:
+        return await first.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0
+
+    await eventually_async(waits, what="the second rotation waits")
+    await one.commit()
+    await waiting
+    assert await first.fetchval("SELECT count(*) FROM api_key_secrets") == 3
+    assert await first.fetchval("SELECT count(*) FROM api_key_secrets WHERE expires_at IS NULL") == 1
+    for connection in (first, second):
+        await connection.close()
 
 
 async def test_the_secret_before_a_rotation_expires_after_the_overlap(keyed: Client):

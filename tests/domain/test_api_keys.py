@@ -60,6 +60,6 @@ def test_a_duration_is_a_number_and_a_unit(text, seconds):
     assert read_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "90", "d", "0d", "-1d", "1.5h", "1w", "1d ", "1 d", "1d\n", "9" * 10 + "d"])
+@pytest.mark.parametrize("text", ["", "90", "d", "0d", "-1d", "1.5h", "1w", "1d ", "1 d", "1d\n", "100000d"])
 def test_another_text_is_no_duration(text):
     assert read_duration(text) is None

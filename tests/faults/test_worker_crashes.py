@@ -6,7 +6,7 @@ import time
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, job_body_of, store_jobs
 from tests.support.outcomes import all_ended, assert_audit, attempts, counter_total, statuses
-from tests.support.provider_server import ProviderServer, answer, by_question, held
+from tests.support.provider_server import ProviderServer, after, answer, by_question, held
 from tests.support.waiting import eventually, eventually_async
 from tests.support.workers import Fleet
 
@@ -87,10 +87,14 @@ async def test_a_stopped_worker_releases_running_batches(fleet: Fleet, connectio
     await assert_audit(connection)
 
 
-async def test_a_stopped_worker_ends_batches_that_finish_in_time(fleet: Fleet, connection) -> None:
-    (worker,) = fleet.start(ECHO_DELAY_SECONDS=1, SHUTDOWN_SECONDS=10)
+async def test_a_stopped_worker_ends_batches_that_finish_in_time(
+    fleet: Fleet, connection, provider: ProviderServer
+) -> None:
+    provider.behave = after(1, answer())
+    fleet.use_config(provider.config())
+    (worker,) = fleet.start(SHUTDOWN_SECONDS=10)
     await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body(questions=8)]))
-    await eventually_async(lambda: running_batches(connection), what="calls run")
+    eventually(lambda: provider.in_flight == 8, what="each call is out")
     assert worker.stop() < 4
     assert await statuses(connection) == {"completed": 1}
     assert not worker.events("handed_back")

@@ -26,7 +26,9 @@ class IdentityProvider:
     published: Any = ...
     is_away: bool = False
 
-    def token(self, *, key: Key | None = None, algorithm: str = "RS256", **claims: Any) -> str:
+    def token(
+        self, *, key: Key | None = None, algorithm: str = "RS256", kind: str | None = "at+jwt", **claims: Any
+    ) -> str:
         """A token for the tenant `acme` that may read jobs; a claim that is None is left out."""
         now = int(time.time())
         given = {
@@ -40,7 +42,7 @@ class IdentityProvider:
             **claims,
         }
         signing = key or self.keys[0]
-        header = {"alg": algorithm, "kid": signing.kid}
+        header = {"alg": algorithm, "kid": signing.kid, **({} if kind is None else {"typ": kind})}
         return jwt.encode(header, {n: v for n, v in given.items() if v is not None}, signing, algorithms=[algorithm])
 
     @property
