@@ -56,7 +56,7 @@ async def _authorize(
     see_under(caller.seal)
     for scope in scopes.scopes:
         if scope not in caller.scopes:
-            raise ScopeMissing(f"This needs the scope `{scope}`, which the API key hasn't.", scope=scope)
+            raise ScopeMissing(f"This needs the scope `{scope}`, which the key or token hasn't.", scope=scope)
     request.state.sees_installation = not OF_INSTALLATION.isdisjoint(scopes.scopes)
 
 

@@ -17,14 +17,20 @@ from domain.redaction import redacted
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:breakwater:problem:"
-_REFUSALS_OF_PROBES = (HTTPStatus.FORBIDDEN,)
-_REFUSALS = (
-    HTTPStatus.UNAUTHORIZED,
+_REFUSALS_OF_PROBES = (
+    HTTPStatus.BAD_REQUEST,
     HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+)
+"""Of every operation, before its route is looked up: for its form, its origin, its pace and its size."""
+_REFUSALS = (
+    *_REFUSALS_OF_PROBES,
+    HTTPStatus.UNAUTHORIZED,
     HTTPStatus.MISDIRECTED_REQUEST,
     HTTPStatus.TOO_MANY_REQUESTS,
 )
-"""Of every operation, for its key and for where it comes from."""
+"""Of every operation but the probes, also for its key and its host."""
 
 
 class ProblemReason(BaseModel):

@@ -16,7 +16,6 @@ from db import api_keys, audit_log, tenants
 from db.api_keys import KeyRead
 from db.engine import Connection
 from domain.api_keys import ApiKey
-from domain.durations import read_duration
 from domain.errors import NameTaken, NotFound
 from domain.notes import cut
 from runtime.errors import StartError
@@ -51,9 +50,7 @@ def list_tenants(*, as_json: bool) -> Iterator[str]:
 def create_key(body: dict[str, Any], *, as_json: bool) -> str:
     """Make a key; return it with its secret. Raises StartError for malformed arguments, or without such a tenant."""
     new = _checked(NewKey, body)
-    wanted = api_keys.NewKey(
-        new.tenant, new.name, new.scopes, new.limits.values(), read_duration(new.expires_in) if new.expires_in else None
-    )
+    wanted = new.wanted()
     made = _transact(
         "keys create",
         lambda c: api_keys.create_key(c, wanted, by=actor()),
@@ -80,14 +77,13 @@ def list_keys(*, as_json: bool) -> Iterator[str]:
 
 def rotate_key(key_id: str, *, overlap: str, as_json: bool) -> str:
     """Give a key another secret; return it. Raises StartError for a malformed overlap, or without such a valid key."""
-    overlap_seconds = read_duration(_checked(RotateRequest, {"overlap": overlap}).overlap) or 0
-
-    async def unit(connection: Connection) -> tuple[KeyRead, ApiKey] | None:
-        key = await api_keys.rotate_key(connection, key_id, overlap_seconds=overlap_seconds)
-        read = await api_keys.read_key(connection, key_id)
-        return None if key is None or read is None else (read, key)
-
-    made = _transact("keys rotate", unit, refusal=NotFound.code, ids=lambda _: {"key_id": cut(key_id)})
+    overlap_seconds = _checked(RotateRequest, {"overlap": overlap}).overlap_seconds
+    made = _transact(
+        "keys rotate",
+        lambda c: api_keys.rotate_key(c, key_id, overlap_seconds=overlap_seconds),
+        refusal=NotFound.code,
+        ids=lambda _: {"key_id": cut(key_id)},
+    )
     if made is None:
         raise StartError(f"There is no valid key with the id `{key_id}`: `breakwater keys list` shows them.")
     return _with_secret(*made, as_json=as_json)
@@ -95,13 +91,13 @@ def rotate_key(key_id: str, *, overlap: str, as_json: bool) -> str:
 
 def revoke_key(key_id: str) -> str:
     """Revoke a key. Raises StartError without such a key."""
-    is_revoked = _transact(
+    revoked = _transact(
         "keys revoke",
         lambda c: api_keys.revoke_key(c, key_id, by=actor()),
         refusal=NotFound.code,
         ids=lambda _: {"key_id": cut(key_id)},
     )
-    if not is_revoked:
+    if revoked is None:
         raise StartError(f"There is no key with the id `{key_id}`: `breakwater keys list` shows them.")
     return f"Key {key_id} is revoked."
 

@@ -82,25 +82,24 @@ async def list_keys(engine: Engine, *, before: int | None, limit: int) -> Slice[
         return sliced(await connection.fetch(statement("list_api_keys"), before, limit + 1, None), limit, _read)
 
 
-async def read_key(connection: Connection, key_id: str) -> KeyRead | None:
-    """Return the key with this id."""
-    row = await connection.fetchrow(statement("list_api_keys"), None, 1, key_id)
-    return None if row is None else _read(row)
+async def rotate_key(connection: Connection, key_id: str, *, overlap_seconds: float) -> tuple[KeyRead, ApiKey] | None:
+    """Give a key another secret, and return both as `create_key` does. None without such a valid key.
 
-
-async def rotate_key(connection: Connection, key_id: str, *, overlap_seconds: float) -> ApiKey | None:
-    """Give a key another secret; those before it expire in `overlap_seconds`. None without such a valid key."""
+    The secrets before it expire in `overlap_seconds`, unless they do earlier. Locks the key.
+    """
     key = make_key(key_id, secrets.token_bytes(SECRET_BYTES))
     key_no = await connection.fetchval(statement("lock_api_key"), key_id)
     if key_no is None:
         return None
     await connection.execute(statement("rotate_api_key"), key_no, key.digest, overlap_seconds)
-    return key
+    read = await _read_key(connection, key_id)
+    return None if read is None else (read, key)
 
 
-async def revoke_key(connection: Connection, key_id: str, *, by: str) -> bool:
-    """Revoke a key for good; safe to repeat. Return whether there is such a key."""
-    return await connection.fetchval(statement("revoke_api_key"), key_id, by) is not None
+async def revoke_key(connection: Connection, key_id: str, *, by: str) -> KeyRead | None:
+    """Revoke a key for good, and return it; None without such a key. Safe to repeat."""
+    await connection.execute(statement("revoke_api_key"), key_id, by)
+    return await _read_key(connection, key_id)
 
 
 async def find_keys(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, ValidKey]:
@@ -123,6 +122,11 @@ async def find_keys(connection: Connection, digests: Sequence[bytes]) -> dict[by
 async def note_uses(connection: Connection, key_nos: Sequence[int]) -> None:
     """Note that these keys were used just now."""
     await connection.execute(statement("note_uses_of_api_keys"), sorted(key_nos))
+
+
+async def _read_key(connection: Connection, key_id: str) -> KeyRead | None:
+    row = await connection.fetchrow(statement("list_api_keys"), None, 1, key_id)
+    return None if row is None else _read(row)
 
 
 def _read(row: Any) -> KeyRead:

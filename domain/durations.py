@@ -6,8 +6,8 @@ PATTERN = r"^[1-9][0-9]{0,4}[dhms]$"
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
-def read_duration(text: str) -> int | None:
-    """Return the seconds of a duration; None for a text of another form."""
+def seconds_of(text: str) -> int:
+    """Return the seconds of a duration. Raises ValueError for a text of another form."""
     if re.fullmatch(PATTERN.strip("^$"), text, re.ASCII) is None:
-        return None
+        raise ValueError(text)
     return int(text[:-1]) * _SECONDS[text[-1]]

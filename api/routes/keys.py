@@ -17,7 +17,6 @@ from db import api_keys
 from db.api_keys import KeyRead, list_keys
 from db.engine import Connection
 from domain.api_keys import ApiKey
-from domain.durations import read_duration
 from domain.errors import FieldError, NotFound, ParametersRejected
 from domain.scopes import Scope
 
@@ -42,9 +41,7 @@ EXAMPLE = {"a key of a team": {"value": {"name": "ci", "tenant": "acme", "scopes
 async def create_key(request: Request, action: ActionDep, _: Annotated[NoParameters, Query()]) -> Any:
     """Make a key and show it, this once: only its SHA-256 is kept. A repeated response carries `"key": null`."""
     new = validated(NewKey, await read_json(request))
-    wanted = api_keys.NewKey(
-        new.tenant, new.name, new.scopes, new.limits.values(), read_duration(new.expires_in) if new.expires_in else None
-    )
+    wanted = new.wanted()
     by = actor_name(request)
 
     async def unit(connection: Connection) -> tuple[KeyRead, ApiKey]:
@@ -79,14 +76,12 @@ async def get_keys(
 async def rotate_key(key_id: KeyId, request: Request, action: ActionDep, _: Annotated[NoParameters, Query()]) -> Any:
     """Give the key another secret, shown this once. The secret before it stays valid for `overlap`."""
     asked = validated(RotateRequest, await read_optional_json(request))
-    overlap_seconds = read_duration(asked.overlap) or 0
 
     async def unit(connection: Connection) -> tuple[KeyRead, ApiKey]:
-        key = await api_keys.rotate_key(connection, key_id, overlap_seconds=overlap_seconds)
-        read = await api_keys.read_key(connection, key_id)
-        if key is None or read is None:
+        rotated = await api_keys.rotate_key(connection, key_id, overlap_seconds=asked.overlap_seconds)
+        if rotated is None:
             raise NotFound("There is no valid key with this id.")
-        return read, key
+        return rotated
 
     return (await action.perform(asked, unit, answer=lambda made: _shown_once(200, *made))).response
 
@@ -103,8 +98,7 @@ async def revoke_key(key_id: KeyId, request: Request, action: ActionDep, _: Anno
     body, by = await read_action_body(request, NoParameters), actor_name(request)  # anything else would be ignored
 
     async def unit(connection: Connection) -> KeyRead:
-        await api_keys.revoke_key(connection, key_id, by=by)
-        read = await api_keys.read_key(connection, key_id)
+        read = await api_keys.revoke_key(connection, key_id, by=by)
         if read is None:
             raise NotFound("There is no key with this id.")
         return read

@@ -7,9 +7,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from api.filters import refuse_nul
 from api.paging import Listed
+from db import api_keys
 from db.api_keys import KeyRead
 from db.tenants import TenantRead
 from domain.durations import PATTERN as DURATION
+from domain.durations import seconds_of
 from domain.key_limits import KeyLimits, Quota
 from domain.scopes import Scope
 
@@ -98,6 +100,11 @@ class NewKey(BaseModel):
     expires_in: Duration | None = Field(default=None, description="After which it is refused; without it never.")
     limits: Limits = Limits()
 
+    def wanted(self) -> api_keys.NewKey:
+        """Return the key as it is to be made."""
+        expires_in_seconds = None if self.expires_in is None else seconds_of(self.expires_in)
+        return api_keys.NewKey(self.tenant, self.name, self.scopes, self.limits.values(), expires_in_seconds)
+
 
 class RotateRequest(BaseModel):
     """How a key is rotated."""
@@ -105,6 +112,11 @@ class RotateRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     overlap: Duration = Field(default="1h", description="For how long the secret before it stays valid.")
+
+    @property
+    def overlap_seconds(self) -> int:
+        """The overlap in seconds."""
+        return seconds_of(self.overlap)
 
 
 class Key(BaseModel):

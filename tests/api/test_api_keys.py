@@ -222,6 +222,7 @@ async def test_a_repeated_creation_shows_no_secret(keyed: Client):
         ({"scopes": []}, "/scopes"),
         ({"scopes": ["everything"]}, "/scopes/0"),
         ({"expires_in": "soon"}, "/expires_in"),
+        ({"expires_in": "100000d"}, "/expires_in"),
         ({"limits": {"active_jobs": 0}}, "/limits/active_jobs"),
         ({"limits": {"planets": 1}}, "/limits/planets"),
         ({"name": " "}, "/name"),
@@ -235,6 +236,16 @@ async def test_a_malformed_key_is_refused_with_its_place(keyed: Client, change, 
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"][0]["pointer"] == pointer
     assert await keyed.database.fetchval("SELECT count(*) FROM api_keys") == 1
+
+
+@pytest.mark.parametrize("unit", ["d", "h", "m", "s"])
+async def test_the_longest_durations_are_taken(keyed: Client, unit: str):
+    admin = AsKey(keyed.http, await make_key(keyed.database, Scope.ADMIN))
+    body = {"name": "ci", "tenant": "default", "scopes": ["jobs:read"], "expires_in": f"99999{unit}"}
+    made = await admin.post("/keys", body)
+    assert made.status_code == 201, made.text
+    rotated = await admin.post(f"/keys/{made.json()['id']}/rotate", {"overlap": f"99999{unit}"})
+    assert rotated.status_code == 200, rotated.text
 
 
 async def test_only_digests_of_secrets_are_stored(keyed: Client):

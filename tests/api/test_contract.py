@@ -1,6 +1,6 @@
 """The running API keeps to its own description: allowed requests are generated, their answers checked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -48,11 +48,9 @@ bounded = settings(
 
 
 @pytest.fixture(scope="module")
-def service(engines: Any, module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+def service(module_service: Process) -> Process:
     """An API of this module's own: generated requests pause regions, too."""
-    output = tmp_path_factory.mktemp("contract") / "api.log"
-    with running("api", output, module_database_url, engines.redis_url) as process:
-        yield process
+    return module_service
 
 
 @pytest.fixture(scope="module")

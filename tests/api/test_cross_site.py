@@ -3,7 +3,7 @@
 Generated from the description: a new route is tried without being named here.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,11 +83,9 @@ READS = [*(path for path, methods in DESCRIPTION["paths"].items() if "get" in me
 
 
 @pytest.fixture(scope="module")
-def service(engines: Any, module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+def service(module_service: Process) -> Process:
     """An API of this module's own, which no other test uses while a test compares its tables."""
-    output = tmp_path_factory.mktemp("cross_site") / "api.log"
-    with running("api", output, module_database_url, engines.redis_url) as process:
-        yield process
+    return module_service
 
 
 @pytest.fixture(scope="module")

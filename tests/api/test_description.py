@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from api import refusals
 from api.app import create_app
 from api.problems import MEDIA_TYPE
 
@@ -47,6 +48,14 @@ def test_a_route_shows_its_problems_as_problems(name: str) -> None:
     assert set(problems) >= {"500", "503"}
     assert {"404"} <= set(problems) or "{" not in name
     assert all(media_types == [MEDIA_TYPE] for media_types in problems.values())
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_route_shows_what_the_server_refuses_before_it(name: str) -> None:
+    """Which of them a generated request meets depends on the request."""
+    before = {refusal.status for refusal in vars(refusals).values() if isinstance(refusal, refusals.Refusal)}
+    assert before == {400, 408, 431, 503}
+    assert {str(status) for status in (403, *before)} <= OPERATIONS[name]["responses"].keys()
 
 
 def test_lists_share_their_page_parameters() -> None:

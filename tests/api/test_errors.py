@@ -258,10 +258,13 @@ async def test_the_description_shows_problems_only(client: httpx2.AsyncClient) -
     schema = (await client.get("/openapi.json")).json()
     answers = schema["paths"]["/raise/{name}"]["get"]["responses"]
     assert {status: list(answer["content"]) for status, answer in answers.items() if status >= "400"} == {
+        "400": [MEDIA_TYPE],
         "403": [MEDIA_TYPE],
         "404": [MEDIA_TYPE],
+        "408": [MEDIA_TYPE],
         "409": [MEDIA_TYPE],
         "422": [MEDIA_TYPE],
+        "431": [MEDIA_TYPE],
         "500": [MEDIA_TYPE],
         "503": [MEDIA_TYPE],
     }

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from domain.api_keys import SECRET_BYTES, make_id, make_key, read_key
-from domain.durations import read_duration
+from domain.durations import seconds_of
 
 KEY = make_key(make_id(123456789), bytes(range(SECRET_BYTES)))
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -57,9 +57,10 @@ def test_a_key_isnt_shown_by_chance():
 
 @pytest.mark.parametrize(("text", "seconds"), [("90d", 7_776_000), ("12h", 43_200), ("15m", 900), ("30s", 30)])
 def test_a_duration_is_a_number_and_a_unit(text, seconds):
-    assert read_duration(text) == seconds
+    assert seconds_of(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "90", "d", "0d", "-1d", "1.5h", "1w", "1d ", "1 d", "1d\n", "100000d"])
 def test_another_text_is_no_duration(text):
-    assert read_duration(text) is None
+    with pytest.raises(ValueError):
+        seconds_of(text)

@@ -151,6 +151,16 @@ def service(engines: Any, shared_database_url: str, tmp_path_factory: pytest.Tem
         yield process
 
 
+@pytest.fixture(scope="module")
+def module_service(
+    engines: Any, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Process]:
+    """An API of a module's own, whose tests do to all of it what they like."""
+    output = tmp_path_factory.mktemp("module_service") / "api.log"
+    with running("api", output, module_database_url, engines.redis_url) as process:
+        yield process
+
+
 @pytest.fixture(scope="session")
 def second_service(
     engines: Any, shared_database_url: str, tmp_path_factory: pytest.TempPathFactory
