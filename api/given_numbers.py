@@ -10,10 +10,8 @@ from fastapi import Depends, Path
 
 from api.dependencies import Database
 from api.numbers import are_sealed, taken
-from db.dead_letters import absent_dead_letter
 from db.engine import QUICK_SECONDS, connect
 from db.executions import absent_execution, parse_execution_id
-from db.reading import MAX_BIGINT
 from db.submissions import was_submitted_without_key
 from domain.sealing import Numbered
 
@@ -31,25 +29,10 @@ async def _execution_id(
     job_no = taken(Numbered.JOB, given)
     if job_no is None:
         async with connect(database, seconds=QUICK_SECONDS) as connection:
-            if not await was_submitted_without_key(connection, job_no=given):
+            if not await was_submitted_without_key(connection, given):
                 raise absent_execution()
         job_no = given
     return f"{job_no}-{execution_id.partition('-')[2]}"
 
 
-async def _dead_letter_no(
-    dead_letter_id: Annotated[int, Path(ge=0, le=MAX_BIGINT, description="As the list shows it.", examples=[1])],
-    database: Database,
-) -> int:
-    """Return the dead letter's own number. Raises NotFound for one that wasn't shown."""
-    dead_letter_no = taken(Numbered.DEAD_LETTER, dead_letter_id)
-    if dead_letter_no is not None:
-        return dead_letter_no
-    async with connect(database, seconds=QUICK_SECONDS) as connection:
-        if not await was_submitted_without_key(connection, dead_letter_no=dead_letter_id):
-            raise absent_dead_letter()
-    return dead_letter_id
-
-
 ExecutionId = Annotated[str, Depends(_execution_id)]
-DeadLetterNo = Annotated[int, Depends(_dead_letter_no)]

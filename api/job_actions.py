@@ -72,11 +72,11 @@ async def retry_execution(action: Action, execution_id: str, actor: Actor, body:
 
 
 async def replay(action: Action, dead_letter_no: int, actor: Actor, body: BaseModel) -> ActionResult[Retried]:
-    """Retry the cell of a dead letter, once. Raises as `retry_job`."""
+    """Retry the cell of any tenant's dead letter, once. Raises as `retry_job`."""
     return await _retry(
         action,
         body,
-        lambda connection: dead_letters.replay(connection, action.tenant_no, dead_letter_no, actor),
+        lambda connection: dead_letters.replay(connection, dead_letter_no, actor),
         actor,
         dead_letter_id=dead_letter_no,
     )

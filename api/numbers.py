@@ -5,6 +5,7 @@ Everything that shows or takes a number that PostgreSQL counts over all tenants 
 
 from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 from domain.sealing import Numbered, Seal, seal_number, unseal_number
@@ -23,10 +24,12 @@ def are_sealed() -> bool:
     return _seal.get() is not None
 
 
-def shown(kind: Numbered, number: int) -> int:
-    """Return a number as it is shown."""
+def shown(kind: Numbered, number: int, *, tenant_no: int | None = None) -> int:
+    """Return a number as it is shown to the caller, or to the given tenant."""
     seal = _seal.get()
-    return number if seal is None else seal_number(seal, kind, number)
+    if seal is None:
+        return number
+    return seal_number(seal if tenant_no is None else replace(seal, tenant_no=tenant_no), kind, number)
 
 
 def taken(kind: Numbered, given: int) -> int | None:
@@ -35,10 +38,10 @@ def taken(kind: Numbered, given: int) -> int | None:
     return given if seal is None else unseal_number(seal, kind, given)
 
 
-def shown_execution_id(execution_id: str) -> str:
-    """Return an execution's id as it is shown; it begins with its job's number."""
+def shown_execution_id(execution_id: str, *, tenant_no: int | None = None) -> str:
+    """Return an execution's id as the caller or the given tenant sees it; it begins with its job's number."""
     job_no, _, rest = execution_id.partition("-")
-    return f"{shown(Numbered.JOB, int(job_no))}-{rest}"
+    return f"{shown(Numbered.JOB, int(job_no), tenant_no=tenant_no)}-{rest}"
 
 
 def shown_data(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Dead letters: cells whose tries are used up, and replaying them."""
+"""Dead letters of all tenants: cells whose tries are used up, and replaying them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +18,11 @@ COUNTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A failed cell that waits for a person; `attempts` counts all its tries."""
+    """A failed cell of a tenant's job that waits for a person; `attempts` counts all its tries."""
 
     dead_letter_no: int
+    tenant_no: int
+    tenant: str
     job_id: str
     execution_id: str
     model_id: str
@@ -32,13 +34,15 @@ class DeadLetter:
     died_at: datetime
 
 
-async def list_dead_letters(engine: Engine, tenant_no: int, *, before: int | None, limit: int) -> Slice[DeadLetter]:
-    """Return the tenant's open dead letters, newest first, from below the key `before` on.
+async def list_dead_letters(
+    engine: Engine, *, tenant: str | None = None, before: int | None, limit: int
+) -> Slice[DeadLetter]:
+    """Return open dead letters, of all tenants or of the one with this name, newest first, from below `before` on.
 
     Those of a cancelled job are left out.
     """
     async with connect(engine) as connection:
-        rows = await connection.fetch(statement("list_dead_letters"), tenant_no, before, limit + 1)
+        rows = await connection.fetch(statement("list_dead_letters"), tenant, before, limit + 1)
     return Slice([_letter(dict(row)) for row in rows[:limit]], is_last=len(rows) <= limit)
 
 
@@ -48,26 +52,21 @@ async def count_dead_letters(connection: Connection) -> int:
     return count
 
 
-async def replay(connection: Connection, tenant_no: int, dead_letter_no: int, actor: Actor) -> Retried:
-    """Plan a dead letter's cell anew, unless it was replayed before, in the caller's transaction.
+async def replay(connection: Connection, dead_letter_no: int, actor: Actor) -> Retried:
+    """Plan a dead letter's cell anew, whichever tenant's, unless it was replayed before, in the caller's transaction.
 
     Locks as a retry does. Raises NotFound, JobCancelled and LOCK_TIMED_OUT.
     """
-    letter = await connection.fetchrow(statement("read_dead_letter"), tenant_no, dead_letter_no)
-    if letter is None or not await lock_job_no(connection, tenant_no, letter["job_no"]):
-        raise absent_dead_letter()
+    letter = await connection.fetchrow(statement("read_dead_letter"), dead_letter_no)
+    if letter is None or not await lock_job_no(connection, letter["tenant_no"], letter["job_no"]):
+        raise NotFound("There is no dead letter with this id.")
     # Again, under the lock.
-    [(job_no, *cell, is_open)] = await connection.fetch(statement("read_dead_letter"), tenant_no, dead_letter_no)
+    [(_, job_no, *cell, is_open)] = await connection.fetch(statement("read_dead_letter"), dead_letter_no)
     if not is_open:
         return await unchanged_cell(connection, job_no)
     key = CellKey(*cell)
     asked = {"dead_letter_id": dead_letter_no, "execution_id": execution_id(job_no, key)}
     return await retry_cell(connection, job_no, key, actor, filtered=asked)
-
-
-def absent_dead_letter() -> NotFound:
-    """Return the error for a dead letter that this tenant doesn't have."""
-    return NotFound("There is no dead letter with this id.")
 
 
 def _letter(row: dict[str, Any]) -> DeadLetter:

@@ -268,11 +268,9 @@ async def load_submitted_jobs(connection: Connection, job_nos: Iterable[int]) ->
     return {row["job_no"]: SubmittedJob(*row) for row in rows}
 
 
-async def was_submitted_without_key(
-    connection: Connection, *, job_no: int | None = None, dead_letter_no: int | None = None
-) -> bool:
-    """Return whether a job, or that of a dead letter, was submitted without an API key."""
-    return bool(await connection.fetchval(statement("was_submitted_without_key"), job_no, dead_letter_no))
+async def was_submitted_without_key(connection: Connection, job_no: int) -> bool:
+    """Return whether a job was submitted without an API key."""
+    return bool(await connection.fetchval(statement("was_submitted_without_key"), job_no))
 
 
 async def count_backlog(connection: Connection, limit: int) -> int:

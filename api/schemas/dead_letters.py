@@ -5,10 +5,9 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from api.numbers import shown, shown_execution_id
+from api.numbers import shown_execution_id
 from api.paging import Listed
 from db import dead_letters as db
-from domain.sealing import Numbered
 
 
 class DeathCause(BaseModel):
@@ -22,8 +21,9 @@ class DeadLetter(BaseModel):
     """An execution whose tries were used up, until somebody has it retried in any way."""
 
     id: int
+    tenant: str = Field(description="The name of the tenant whose job it is; `default` without authentication.")
     job_id: str
-    execution_id: str
+    execution_id: str = Field(description="As its tenant sees it.")
     model_id: str
     region: str
     question_id: str
@@ -35,9 +35,10 @@ class DeadLetter(BaseModel):
     def of(cls, letter: db.DeadLetter) -> Self:
         """Return the dead letter as it is shown."""
         return cls(
-            id=shown(Numbered.DEAD_LETTER, letter.dead_letter_no),
+            id=letter.dead_letter_no,
+            tenant=letter.tenant,
             job_id=letter.job_id,
-            execution_id=shown_execution_id(letter.execution_id),
+            execution_id=shown_execution_id(letter.execution_id, tenant_no=letter.tenant_no),
             model_id=letter.model_id,
             region=letter.region,
             question_id=letter.question_id,

@@ -20,7 +20,7 @@ BODIES: dict[str, object] = {
     "/keys": {"name": "other", "tenant": "default", "scopes": ["jobs:read"]},
     "/executions/{execution_id}/resolve": {"status": "failed"},
 }
-OF_A_TENANT = {"job_id", "execution_id", "dead_letter_id"}
+OF_A_TENANT = {"job_id", "execution_id"}
 """Path parameters that name what belongs to a tenant."""
 
 
@@ -164,7 +164,7 @@ async def test_what_belongs_to_another_tenant_isnt_there(stage: Stage) -> None:
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (str(operation), answer.text)
             count += 1
     assert count >= 15
-    for path in ("/jobs", "/executions", "/events", "/audit", "/queue/dead", "/datasets"):
+    for path in ("/jobs", "/executions", "/events", "/audit", "/datasets"):
         answer = await AsKey(stage.client.http, theirs).get(path)
         assert answer.json()["items"] == [], path
 

@@ -43,7 +43,7 @@ BODIES: Mapping[str, Any] = {
     "/keys": {"name": "made", "tenant": "default", "scopes": ["jobs:read"]},
     "/executions/{execution_id}/resolve": {"status": "failed"},
 }
-OF_A_TENANT = ("{job_id}", "{execution_id}", "{dead_letter_id}")
+OF_A_TENANT = ("{job_id}", "{execution_id}")
 LEFT = """
 SELECT (SELECT count(*) FROM audit_entries WHERE request_id = $1) AS entries,
     (SELECT count(*) FROM submissions WHERE request_id = $1) AS submissions

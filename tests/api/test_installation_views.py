@@ -6,8 +6,10 @@ import httpx2
 import pytest
 
 from api.authentication import Authenticator
+from db.tenants import DEFAULT_TENANT_NO
 from domain.scopes import Scope
 from tests.support.access import AsKey, bearer, make_key, make_tenant
+from tests.support.controls import exhausted
 from tests.support.job_seeds import Seeds
 from tests.support.metrics import fleet_value, scrape_samples
 from tests.support.reading_app import replace_services
@@ -55,3 +57,32 @@ async def test_a_tenant_sees_that_something_is_paused_but_not_by_whom(keyed: htt
         seen = hidden.json()["items"][0]
         assert (seen["paused"], seen["changed_by"], seen["reason"]) == (True, None, None)
     assert {region["in_flight"] for item in hidden.json()["items"] for region in item["regions"]} == {None}
+
+
+async def test_dead_letters_of_every_tenant_are_the_operators(
+    keyed: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    tenant_nos = {"default": DEFAULT_TENANT_NO, "acme": await make_tenant(rows, "acme")}
+    other_scopes = (scope for scope in Scope if scope is not Scope.OPERATE)
+    operator = AsKey(keyed, await make_key(rows, Scope.OPERATE))
+    tenant = AsKey(keyed, await make_key(rows, *other_scopes, tenant="acme"))
+    jobs = {name: await seeds.submit(tenant_no=number) for name, number in tenant_nos.items()}
+    await seeds.plan()
+    await seeds.record(*(exhausted(batch) for batch in await seeds.claim()))
+
+    letters = {letter["tenant"]: letter for letter in (await operator.get("/queue/dead")).json()["items"]}
+    assert {name: letter["job_id"] for name, letter in letters.items()} == {name: job.id for name, job in jobs.items()}
+    narrowed = (await operator.get("/queue/dead?tenant=acme")).json()["items"]
+    assert narrowed == [letters["acme"]]
+    for refused in (await tenant.get("/queue/dead"), await tenant.post(f"/queue/dead/{narrowed[0]['id']}/replay")):
+        assert (refused.status_code, refused.json()["scope"]) == (403, Scope.OPERATE)
+
+    # What the tenant has instead, under the id that the operator sees.
+    [failed] = (await tenant.get("/executions?status=failed")).json()["items"]
+    assert (failed["id"], failed["attempts"]) == (letters["acme"]["execution_id"], letters["acme"]["attempts"])
+    assert failed["error"] == letters["acme"]["error"] | {"retryable": True}
+    assert (await operator.post(f"/queue/dead/{narrowed[0]['id']}/replay")).json()["retried"] == 1
+    assert (await tenant.get(f"/executions/{failed['id']}")).json()["status"] == "planned"
+    assert [letter["tenant"] for letter in (await operator.get("/queue/dead")).json()["items"]] == ["default"]
+    *_, event = (await tenant.get(f"/jobs/{jobs['acme'].id}/events")).json()["items"]
+    assert (event["type"], event["data"]["filter"]["execution_id"]) == ("retried", failed["id"])

@@ -8,6 +8,7 @@ from db.dead_letters import count_dead_letters, list_dead_letters
 from db.engine import Engine
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import JobCancelled, NotFound
+from tests.support.access import make_tenant
 from tests.support.controls import WHO, Controls, events, exhausted
 from tests.support.job_seeds import Seeded, Seeds, completed
 from tests.support.outcomes import assert_audit, attempts
@@ -23,16 +24,16 @@ async def job(seeds: Seeds) -> Seeded:
 
 
 async def open_letters(engine: Engine) -> list[int]:
-    page = await list_dead_letters(engine, DEFAULT_TENANT_NO, before=None, limit=50)
+    page = await list_dead_letters(engine, before=None, limit=50)
     return [letter.dead_letter_no for letter in page.facts]
 
 
 async def test_they_are_listed_newest_first_with_names(engine: Engine, job: Seeded) -> None:
-    page = await list_dead_letters(engine, DEFAULT_TENANT_NO, before=4, limit=2)
+    page = await list_dead_letters(engine, before=4, limit=2)
     assert not page.is_last
     assert [letter.dead_letter_no for letter in page.facts] == [3, 2]
     letter = page.facts[0]
-    assert (letter.job_id, letter.execution_id) == (job.id, f"{job.job_no}-1-0-0")
+    assert (letter.tenant, letter.job_id, letter.execution_id) == ("default", job.id, f"{job.job_no}-1-0-0")
     assert (letter.model_id, letter.region, letter.question_id) == ("m-b", "us-east", job.spec.questions[0].id)
     assert (letter.attempts, letter.error_code, letter.error_detail) == (1, "busy", "Why.")
 
@@ -90,9 +91,20 @@ async def test_an_unknown_one_is_not_found(controls: Controls, job: Seeded, numb
         await controls.replay(number)
 
 
-async def test_another_tenants_is_not_found(engine: Engine, controls, connection, job: Seeded) -> None:
-    await connection.execute("INSERT INTO tenants (name) VALUES ('other')")
-    await connection.execute("UPDATE dead_letters SET tenant_no = 2 WHERE dead_letter_no = 1")
-    assert await open_letters(engine) == [4, 3, 2]
-    with pytest.raises(NotFound):
-        await controls.replay(1)
+async def test_those_of_all_tenants_are_one_list_and_can_be_narrowed(engine: Engine, seeds: Seeds, connection) -> None:
+    tenants = {"default": DEFAULT_TENANT_NO} | {name: await make_tenant(connection, name) for name in ("acme", "idle")}
+    for tenant in ("acme", "default", "acme"):
+        await seeds.submit(tenant_no=tenants[tenant])
+        await seeds.plan()
+        await seeds.record(*(exhausted(batch) for batch in await seeds.claim()))
+    found: list[str] = []
+    before = None
+    for is_last in (False, False, True):
+        page = await list_dead_letters(engine, before=before, limit=1)
+        [letter] = page.facts
+        assert page.is_last == is_last
+        found, before = [*found, letter.tenant], letter.dead_letter_no
+    assert found == ["acme", "default", "acme"]
+    for tenant, numbers in {"acme": [3, 1], "default": [2], "idle": [], "nobody": []}.items():
+        page = await list_dead_letters(engine, tenant=tenant, before=None, limit=50)
+        assert [letter.dead_letter_no for letter in page.facts] == numbers, tenant

@@ -56,7 +56,7 @@ class Controls:
         )
 
     async def replay(self, dead_letter_no: int) -> Retried:
-        return await self._run(lambda c: dead_letters.replay(c, DEFAULT_TENANT_NO, dead_letter_no, self._actor(None)))
+        return await self._run(lambda c: dead_letters.replay(c, dead_letter_no, self._actor(None)))
 
     async def release(self, job_id: str, batch_no: int, *, reason: str | None = None) -> Released:
         return await self._run(lambda c: releasing.release(c, DEFAULT_TENANT_NO, job_id, batch_no, self._actor(reason)))
