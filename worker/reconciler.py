@@ -14,7 +14,7 @@ from db import configurations, counters, leadership, reconciliation
 from db.counters import increment
 from db.engine import IDLE_SECONDS, UNAVAILABLE, Connection, Result, in_transaction
 from db.leadership import RECONCILING, Leadership
-from db.stalled import end_stalled_sessions
+from db.stalled import StalledSessions
 from domain.outcome import QUEUE_TIMEOUT
 from runtime.metrics import DUPLICATES_PREVENTED, RECONCILED
 from worker.consumer import Consumer
@@ -37,6 +37,7 @@ class Reconciler:
         self._on_repaired = on_repaired
         self._consumer = consumer
         self._leadership: Leadership | None = None
+        self._stalled_sessions = StalledSessions()
 
     async def run(self) -> None:
         """Reconcile every `reconcile_seconds` until cancelled."""
@@ -61,7 +62,7 @@ class Reconciler:
         seconds = min(IDLE_SECONDS, self._context.lease_seconds)
 
         async def unit(connection: Connection) -> list[str]:
-            names = await end_stalled_sessions(connection, seconds=seconds)
+            names = await self._stalled_sessions.end(connection, seconds=seconds)
             await self._count(connection, "stalled_session", len(names))
             return names
 

@@ -1,16 +1,9 @@
--- End the sessions of Breakwater's processes that have waited for $1 seconds for the rest of a statement that their
--- process began to send, or for $2 seconds for the rows of a copy. The server takes such a session for active, so no
--- limit for idle sessions ends it, though it keeps rows locked. Return the sessions' names. They are selected first:
--- PostgreSQL might evaluate pg_terminate_backend() before the other conditions of one WHERE.
+-- End those of the waits ($1 pids, $2 their state_change) that still last. Return the sessions' names. They are
+-- selected first: PostgreSQL might evaluate pg_terminate_backend() before the other conditions of one WHERE.
 WITH stalled AS MATERIALIZED (
     SELECT a.pid, a.application_name AS name
-    FROM pg_stat_activity AS a
-    WHERE a.datname = current_database()
-        AND a.usename = current_user
-        AND (a.application_name ~ '^(breakwater|worker-)' OR a.application_name = current_setting('application_name'))
-        AND a.state = 'active'
-        AND a.wait_event = 'ClientRead'
-        AND a.state_change < clock_timestamp()
-            - CASE WHEN a.query ~* '^\s*copy\M' THEN $2::float8 ELSE $1::float8 END * interval '1 second'
+    FROM unnest($1::int[], $2::timestamptz[]) AS w (pid, state_change)
+    JOIN pg_stat_activity AS a USING (pid, state_change)
+    WHERE a.state = 'active' AND a.wait_event = 'ClientRead'
 )
 SELECT s.name FROM stalled AS s WHERE pg_terminate_backend(s.pid)

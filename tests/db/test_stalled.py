@@ -8,7 +8,7 @@ import pytest
 
 from db import stalled
 from db.engine import UNAVAILABLE, Connection, Engine, connect, create_engine
-from db.stalled import end_stalled_sessions
+from db.stalled import StalledSessions
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body, store_jobs
 from tests.support.outcomes import all_ended, counter_total
@@ -40,25 +40,47 @@ async def somebody(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def ended(connection: Connection) -> list[str]:
-    return await end_stalled_sessions(connection, seconds=0)
+@pytest.fixture
+def sessions() -> StalledSessions:
+    return StalledSessions()
 
 
 async def test_a_session_that_prepared_a_statement_and_says_nothing_more_is_ended(
-    engine: Engine, connection: Connection
+    engine: Engine, connection: Connection, sessions: StalledSessions
 ) -> None:
     with pytest.raises(UNAVAILABLE):  # noqa: PT012
         async with connect(engine) as still, still.transaction():
             await still.execute("LOCK TABLE tenants")
             prepared = await still.prepare("SELECT 1")
-            assert await end_stalled_sessions(connection, seconds=60) == []
-            assert await eventually_async(lambda: ended(connection), what="it is ended") == [OURS]
+            assert await sessions.end(connection, seconds=60) == []
+            assert await eventually_async(lambda: sessions.end(connection, seconds=0), what="it is ended") == [OURS]
             await connection.execute("SELECT FROM tenants")
             await prepared.fetch()
 
 
+async def test_a_session_that_waited_for_a_lock_while_it_prepared_a_statement_has_its_time_from_then(
+    engine: Engine, connection: Connection, somebody: asyncpg.Connection, sessions: StalledSessions
+) -> None:
+    async with connect(engine) as waits:
+        async with somebody.transaction():
+            await somebody.execute("LOCK TABLE tenants")
+            preparing = asyncio.create_task(waits.prepare("SELECT count(*) FROM tenants"))
+            longer = f"""
+            SELECT clock_timestamp() - state_change > interval '0.3 s' FROM pg_stat_activity
+            WHERE application_name = '{OURS}' AND wait_event_type = 'Lock'
+            """
+            await eventually_async(lambda: connection.fetchval(longer), what="it waits for the lock")
+            assert await sessions.end(connection, seconds=0.2) == []
+        prepared = await preparing
+        assert await sessions.end(connection, seconds=0.2) == []
+        assert await prepared.fetchval() == 1
+        again = await waits.prepare("SELECT 1")
+        assert await sessions.end(connection, seconds=0) == []
+        assert await again.fetchval() == 1
+
+
 async def test_working_idle_copying_and_foreign_sessions_are_left_alone(
-    engine: Engine, connection: Connection, somebody: asyncpg.Connection, monkeypatch
+    engine: Engine, connection: Connection, somebody: asyncpg.Connection, sessions: StalledSessions, monkeypatch
 ) -> None:
     go_on = asyncio.Event()
 
@@ -77,12 +99,13 @@ async def test_working_idle_copying_and_foreign_sessions_are_left_alone(
         working = asyncio.create_task(works.fetchval("SELECT 1 FROM pg_sleep(2)"))
         await eventually_async(lambda: _are_at_work(connection), what="one sleeps and one copies")
         for _ in range(20):
-            assert await ended(connection) == []
+            assert await sessions.end(connection, seconds=0) == []
         assert await working == 1
         async with works.transaction():
-            assert await ended(connection) == []
+            assert await sessions.end(connection, seconds=0) == []
         monkeypatch.setattr(stalled, "COMMAND_SECONDS", 0)
-        assert await eventually_async(lambda: ended(connection), what="the copy that stands still is ended") == [OURS]
+        stands_still = "the copy that stands still is ended"
+        assert await eventually_async(lambda: sessions.end(connection, seconds=0), what=stands_still) == [OURS]
         go_on.set()
         with pytest.raises(UNAVAILABLE):
             await copying
