@@ -1,9 +1,13 @@
 """Access: each route names the scope that it needs, and a request finds its caller by its API key or access token.
 
 `requires` is a dependency of routes. It leaves the caller in the request's state, from which the tenant is read; a
-route that names no scope has no caller, and fails.
+route that names no scope has no caller, and fails. It also leaves how to check the caller again, for requests that wait
+for their client (`api.callers.check_again`).
 """
 
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
@@ -12,7 +16,7 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from api.authentication import Authenticator
-from api.callers import ANYBODY, Caller
+from api.callers import ANYBODY, CHECK, Caller
 from api.numbers import see_under
 from api.rate_limits import admit
 from api.services import Services
@@ -21,6 +25,8 @@ from domain.errors import ScopeMissing, Unauthenticated
 from domain.scopes import OF_INSTALLATION, Scope
 
 SCHEME = "bearer"
+CHECKED_SECONDS = 0.05
+"""How long a check serves: with the age of a look-up, less than the second within which a revocation takes effect."""
 _MISSING = "Send an API key: `Authorization: Bearer bw_…`. `breakwater keys create` makes one."
 _MALFORMED = "This isn't an API key as it was printed: a character is missing, added or wrong."
 _NO_TENANT = "There is no tenant with the name in this access token; `breakwater tenants create` makes one."
@@ -51,18 +57,40 @@ async def _authorize(
     if services.authenticator is None or is_open:
         caller = request.state.caller = ANYBODY
     else:
-        caller = request.state.caller = await _find(request, header, services.authenticator)
+        find = partial(_find, request, header, services.authenticator)
+        checked_at = time.monotonic()
+        caller = request.state.caller = await find()
+        request.scope["state"][CHECK] = _Check(find, scopes, checked_at)
         await admit(request, caller, services.request_limits)
     see_under(caller.seal)
-    for scope in scopes.scopes:
-        if scope not in caller.scopes:
-            raise ScopeMissing(f"This needs the scope `{scope}`, which the key or token hasn't.", scope=scope)
+    _require(caller, scopes)
     request.state.sees_installation = not OF_INSTALLATION.isdisjoint(scopes.scopes)
 
 
 def requires(scope: Scope) -> Any:
     """Return the dependency of a route that needs this scope."""
     return Security(_authorize, scopes=[scope.value])
+
+
+class _Check:
+    """Checks again whether a request's caller may make it, unless that was done a moment ago."""
+
+    def __init__(self, find: Callable[[], Awaitable[Caller]], scopes: SecurityScopes, checked_at: float) -> None:
+        self._find = find
+        self._scopes = scopes
+        self._checked_at = checked_at
+
+    async def __call__(self) -> None:
+        now = time.monotonic()
+        if now - self._checked_at > CHECKED_SECONDS:
+            self._checked_at = now
+            _require(await self._find(), self._scopes)
+
+
+def _require(caller: Caller, scopes: SecurityScopes) -> None:
+    for scope in scopes.scopes:
+        if scope not in caller.scopes:
+            raise ScopeMissing(f"This needs the scope `{scope}`, which the key or token hasn't.", scope=scope)
 
 
 async def _find(request: Request, header: str | None, authenticator: Authenticator) -> Caller:

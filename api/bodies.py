@@ -6,6 +6,7 @@ from typing import Any
 import jiter
 from fastapi import Request
 
+from api.callers import check_again
 from api.errors import BadRequest
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -64,7 +65,7 @@ def _refuse_other_types(request: Request) -> None:
 
 
 async def _read_bounded(request: Request) -> bytes:
-    """Read no further than the limit, independent of the headers."""
+    """Read no further than the limit, independent of the headers. A caller that lost access meanwhile is refused."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()
@@ -75,6 +76,7 @@ async def _read_bounded(request: Request) -> bytes:
         if size > MAX_BODY_BYTES:
             raise _too_large()
         chunks.append(chunk)
+    await check_again(request.scope)
     return b"".join(chunks)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fastapi import Request
+from starlette.types import Scope as ScopeOfRequest
 
 from db.tenants import DEFAULT_TENANT_NO
 from domain.key_limits import NO_LIMITS, KeyLimits, LimitedKey
@@ -40,6 +41,8 @@ class Caller:
         return LimitedKey(self.key_no, self.limits) if self.key_no is not None and is_limited else None
 
 
+CHECK = "check_caller"
+"""The member of a request's state that checks its caller again."""
 ANYBODY = Caller(DEFAULT_TENANT_NO, frozenset(ALL_SCOPES))
 """Who calls while authentication is off."""
 
@@ -53,3 +56,12 @@ def caller_of(request: Request) -> Caller:
     """Return the caller of a request to a route that names its scope (`api.access.requires`)."""
     caller: Caller = request.state.caller
     return caller
+
+
+async def check_again(scope: ScopeOfRequest) -> None:
+    """Refuse a request whose key or token isn't valid any more; call it where the client was waited for.
+
+    Nearly free while the last check is fresh. Raises Unauthenticated, ScopeMissing, Overloaded or one of UNAVAILABLE.
+    """
+    if (check := scope["state"].get(CHECK)) is not None:
+        await check()

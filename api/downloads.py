@@ -16,10 +16,11 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.callers import check_again
 from api.file_formats import FileFormat
 from api.methods import is_head
-from db.engine import Engine
-from domain.errors import Overloaded
+from db.engine import UNAVAILABLE, Engine
+from domain.errors import BreakwaterError, Overloaded
 
 AT_ONCE = 4
 PAGE_SECONDS = 30.0
@@ -105,8 +106,8 @@ class Pages(Protocol):
 class Download(Response):
     """All facts of a list that match, as a file; `opened` opens their pages, and `shown` makes a list's item of each.
 
-    If a part couldn't be sent, the connection is closed without the end of the body, so that a part never looks
-    complete.
+    If a part couldn't be sent, or its client lost access, the connection is closed without the end of the body, so that
+    a part never looks complete.
     """
 
     def __init__(
@@ -165,9 +166,14 @@ class _Client:
         self._deadline = asyncio.timeout(None)
 
     async def takes(self, text: str) -> bool:
-        """Send a part of the file; return whether the client is connected and took it in time."""
+        """Send a part of the file; return whether the client is connected, may have it, and took it in time."""
         if await self._request.is_disconnected():
             log.info("download_abandoned", reason="client_gone")
+            return False
+        try:
+            await check_again(self._request.scope)
+        except (BreakwaterError, *UNAVAILABLE) as error:
+            log.info("download_abandoned", reason="access_ended", error=f"{type(error).__name__}: {error}")
             return False
         self._page_since = time.monotonic()
         try:
