@@ -2,15 +2,26 @@
 
 from importlib import import_module
 
+from sqlalchemy.orm import configure_mappers
+
 from cli.loading import loading
+from db.schema import known_revisions
 
 MODULES = (
     "api.app",
     "api.connections",
+    "cli.database",
     "cli.main",
     "db.migrate",
+    "encodings.idna",
+    "fastapi.telemetry._runtime",
+    "httpcore2",
     "tests.support.processes",
+    "typer._adapters",
+    "typer._click.decorators",
     "uvicorn",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
     "worker.__main__",
 )
 
@@ -19,3 +30,6 @@ MODULES = (
 with loading():
     for module in MODULES:
         import_module(module)
+    # What each process works out once: the tables' mappers, and the migrations, whose modules all run.
+    configure_mappers()
+    known_revisions()

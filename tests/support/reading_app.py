@@ -10,7 +10,7 @@ import httpx2
 from fastapi import FastAPI
 
 from api import errors
-from api.app import KINDS, ROUTES
+from api.app import KINDS, add_routes
 from api.downloads import Downloads
 from api.event_feed import EventSignal
 from api.fleet import FleetView
@@ -68,8 +68,7 @@ async def reading_app(
 
 def _composed() -> FastAPI:
     app = FastAPI(title="test", version="9.9.9", docs_url=None, redoc_url=None)
-    for routes in ROUTES:
-        app.include_router(routes.router)
+    add_routes(app)
     metrics.install(app)
     errors.install(app)
     return app
