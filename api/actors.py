@@ -18,11 +18,11 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_
 
 
 class Because(BaseModel):
-    """Why somebody does something."""
+    """The reason for an action."""
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Reason | None = Field(default=None, description="For whoever reads the record later.")
+    reason: Reason | None = Field(default=None, description="It is kept with the action, for later readers.")
 
 
 Asked = TypeVar("Asked", bound=BaseModel)

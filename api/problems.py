@@ -69,7 +69,7 @@ class Problem(BaseModel):
     type: str = Field(description=f"`{_TYPE_PREFIX}` and the code.")
     title: str = Field(description="What kind of problem this is; the same for each of its kind.")
     status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="What is wrong with this request and what to do.")
+    detail: str = Field(description="The fault of this request, and its remedy.")
     code: str = Field(description="Stable; made for programs.")
     errors: list[ProblemReason] = Field(description="Every reason, where there are several places at fault.")
     request_id: str = Field(description="The `X-Request-ID` of this request; the logs carry it too.")

@@ -108,7 +108,7 @@ async def get_submissions(
     tenant: Tenant,
     parameters: Annotated[PageParameters, Query()],
 ) -> SubmissionList:
-    """Return every POST that this job was the answer to, oldest first: who, when, what became of it and why."""
+    """Return every POST that was answered with this job, oldest first: caller, time, decision and reason."""
     page = await list_submissions(
         database, tenant, job_id, after=parameters.number(SUBMISSIONS) or 0, limit=parameters.limit
     )

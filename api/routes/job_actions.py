@@ -171,7 +171,7 @@ async def post_resolve(
     action: ActionDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
-    """Say what became of an execution that is `unknown`; the job's verdict then follows from it.
+    """Record the outcome of an execution that is `unknown`; the job's status follows from it.
 
     The ambiguous try stays in the history. The same resolution again changes nothing; another one, or one of an
     execution that isn't unknown, is refused: 409 `execution_not_unknown`.

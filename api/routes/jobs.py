@@ -51,7 +51,8 @@ class SubmitParameters(NoParameters):
     """How a spec is submitted."""
 
     dry_run: bool = Field(
-        default=False, description="Say what a POST would do, counting what an import would read, and store nothing."
+        default=False,
+        description="Answer as the POST would, count the rows that an import would read, and store nothing.",
     )
 
 
@@ -94,7 +95,7 @@ async def submit_job(
     tenant: Tenant,
     parameters: Annotated[SubmitParameters, Query()],
 ) -> Response:
-    """Validate, normalize and dedup a spec; answer with what will run and why.
+    """Validate, normalize and dedup a spec; answer with the normalized spec and the reason for the decision.
 
     The job is committed before the 202 leaves. A spec without an `id` joins a job with the same content that is active,
     or `completed` or `partial` and ended a moment ago (`BREAKWATER_DEDUP_SECONDS`), unless `on_duplicate` says

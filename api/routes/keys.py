@@ -22,9 +22,7 @@ from domain.scopes import Scope
 
 router = APIRouter(tags=["access"], dependencies=ONE_OF_EACH)
 
-KeyId = Annotated[
-    str, Path(description="The key's id: what stands between the underscores.", examples=["3k9f0q7zt2ab"])
-]
+KeyId = Annotated[str, Path(description="The key's id: the part between the underscores.", examples=["3k9f0q7zt2ab"])]
 PROBLEMS = problem_responses(400, 404, 413, 415, 422)
 EXAMPLE = {"a key of a team": {"value": {"name": "ci", "tenant": "acme", "scopes": ["jobs:write", "jobs:read"]}}}
 

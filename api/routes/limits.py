@@ -25,7 +25,7 @@ router = APIRouter(tags=["access"], dependencies=ONE_OF_EACH)
     dependencies=[requires(Scope.JOBS_READ)],
 )
 async def get_limits(request: Request, database: Database, _: Annotated[NoParameters, Query()]) -> UsedLimits:
-    """Return what the key may do, and how much of it is used at this moment; this request counts too."""
+    """Return the limits of the key, and how much of each is used at this moment; this request counts too."""
     caller = caller_of(request)
     if (key := caller.limited_by) is not None:
         async with connect(database) as connection:

@@ -36,7 +36,7 @@ class DatabaseState(NamedTuple):
 
 @router.get("/livez", summary="Is the process alive?", responses=problem_responses())
 async def livez(_: Annotated[NoParameters, Query()]) -> Alive:
-    """Answer; asks nobody else."""
+    """Answer without asking a store."""
     return Alive()
 
 

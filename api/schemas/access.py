@@ -28,7 +28,7 @@ Limit = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
 
 
 class Limits(BaseModel):
-    """What may be done under a key; what isn't given has no limit."""
+    """Limits of a key; without a member there is no such limit."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -94,7 +94,7 @@ class NewKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: KeyName = Field(description="For people: what it is for.")
+    name: KeyName = Field(description="The purpose, for people.")
     tenant: TenantName
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
     expires_in: Duration | None = Field(default=None, description="After which it is refused; without it never.")

@@ -24,8 +24,8 @@ class AuditCounts(BaseModel):
     orphans: int = Field(description="Cells without a batch of their job and region. Must be 0.")
     attempts: int = Field(description="Tries that came to an end.")
     external_calls: int = Field(
-        description="Those of them that asked a provider, not the built-in `echo`. A call whose end nobody recorded (a"
-        " crash, a cancel or a release came between) is in no attempt."
+        description="Those of them that asked a provider, not the built-in `echo`. A call whose end wasn't recorded "
+        "(a crash, a cancel or a release came between) is in no attempt."
     )
     simulated: int = Field(description="Completed cells that the built-in `echo` answered in place of a provider.")
     config_mismatches: int = Field(
@@ -39,10 +39,12 @@ class AuditCounts(BaseModel):
         description="Rows of imports that weren't written, since a newer import had written the record otherwise."
     )
     unconfirmed_region: int = Field(
-        description="Completed cells whose provider didn't say which region served: they were asked where the plan"
-        " says, and nobody confirmed it."
+        description="Completed cells whose provider didn't say which region served. They were sent to the planned "
+        "region; no answer confirms it."
     )
-    holds: bool = Field(description="Whether all that must be 0 is, and the kept progress is what was counted.")
+    holds: bool = Field(
+        description="Whether all counts that must be 0 are 0, and the kept progress equals the counted one."
+    )
     violations: list[str] = Field(description="Which of it doesn't hold; empty, or there is a bug.")
 
 

@@ -45,7 +45,7 @@ class DatasetType(BaseModel):
         " has, and once that job is deleted."
     )
     newest_import: DatasetImport | None = Field(
-        description="The one with the highest generation, whatever became of it; null once that job is deleted."
+        description="The import with the highest generation, in whatever state; null once that job is deleted."
     )
     records: str = Field(description="Where its rows are: by pages, or as a file.")
 

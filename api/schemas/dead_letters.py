@@ -18,7 +18,7 @@ class DeathCause(BaseModel):
 
 
 class DeadLetter(BaseModel):
-    """An execution whose tries were used up, until somebody has it retried in any way."""
+    """An execution whose tries were used up, until it is retried in any way."""
 
     id: int
     tenant: str = Field(description="The name of the tenant whose job it is; `default` without authentication.")

@@ -55,8 +55,8 @@ class Execution(BaseModel):
         description="Why the answer ended, in the provider's word; null where it said none."
     )
     is_complete: bool | None = Field(
-        description="Whether the answer is whole: not if it was cut or filtered, or is a refusal. Null where the"
-        " provider doesn't say, or says what isn't known here."
+        description="Whether the answer is whole: false if it was cut or filtered, or is a refusal. Null where the "
+        "provider doesn't say, or gives a reason that isn't known here."
     )
     model_used: str | None = Field(description="Which model the provider says answered.")
     error: ExecutionError | None

@@ -25,7 +25,7 @@ class BrokerCheck(BaseModel):
     code: str | None = Field(
         default=None, description="What is wrong, for programs, such as `full` or `read_only`; null where nothing is."
     )
-    detail: str | None = Field(default=None, description="What is wrong and what to do about it.")
+    detail: str | None = Field(default=None, description="The fault, and its remedy.")
 
 
 class Ready(BaseModel):

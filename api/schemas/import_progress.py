@@ -9,7 +9,7 @@ from db.import_progress import CoordinationRead, ImportRead, RecordTypeRead
 
 
 class RowCounts(BaseModel):
-    """What became of the rows of batches that have ended; of a failed batch none is written, whatever was read."""
+    """Rows of ended batches by outcome; a failed batch writes none of the rows that it read."""
 
     expected: int = Field(description="As coordination counted them.")
     read: int = Field(description="Written, unchanged, superseded or rejected, and those of failed batches.")
@@ -62,10 +62,11 @@ class CoordinationError(BaseModel):
 
 
 class CoordinationState(BaseModel):
-    """Who coordinates the import, while somebody does."""
+    """The worker that coordinates the import at this moment."""
 
     fence: int = Field(
-        description="Rises with every worker that took it up; who holds an older one can't write. 0 before the first."
+        description="Rises with every worker that begins it; a worker with an older one can't write. 0 before the "
+        "first."
     )
     waits_for: WaitsFor | None = Field(description="The import that is to be planned, or to end, before this begins.")
     worker: str | None

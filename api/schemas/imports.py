@@ -71,7 +71,7 @@ _RECORD_TYPE = _object(
     required=["id", "key", "source"],
 )
 IMPORT_SUBMISSION: dict[str, Any] = {
-    "description": "An import. Its record types are loaded by waves, what they depend on first.",
+    "description": "An import. Its record types are loaded in waves, each after the record types that it depends on.",
     **_object(
         {
             "id": {**_ID, "description": "Yours, or left out."},

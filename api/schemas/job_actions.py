@@ -16,11 +16,11 @@ UNKNOWN = (
     "Nothing that was asked about has failed, and nobody knows how the unknown executions ended: "
     "GET /jobs/{id}/executions?status=unknown lists them, POST /executions/{id}/resolve says what became of one."
 )
-DRY_RUN = "Say what a POST would do and change nothing."
+DRY_RUN = "Answer as the POST would, and change nothing."
 
 
 class RetryRequest(Because):
-    """Which failed cells, or batches of an import, run again: what all of it holds for, else all that failed."""
+    """The failed cells, or batches of an import, that run again: those that match every member; without any, all."""
 
     region: NameFilter | None = Field(default=None, description="A region, by name or alias; not of an import.")
     model: NameFilter | None = Field(default=None, description="A model's id; not of an import.")
@@ -90,7 +90,7 @@ class RetryAnswer(BaseModel):
 
 
 class ReleaseAnswer(BaseModel):
-    """Whether a lease was taken away; a batch that nobody holds has none."""
+    """Whether a lease was taken away; a batch that no worker holds has none."""
 
     released: bool
     held_by: str | None = Field(description="The worker that it was taken from.")

@@ -82,7 +82,7 @@ class Held(BaseModel):
 
     reason: Literal["region_paused", "provider_paused", "gate_closed", "configuration_changed", "other_import"]
     since: datetime
-    detail: str = Field(description="What holds it, and what lets it go on.")
+    detail: str = Field(description="Why it is held, and when it goes on.")
 
     @classmethod
     def by_configuration(cls, job: JobRead) -> Self | None:
@@ -146,7 +146,7 @@ class JobList(Listed[JobSummary]):
 
 
 class Job(BaseModel):
-    """A job, what it was asked, and how far it is."""
+    """A job with its spec and its progress."""
 
     id: str
     kind: Kind
@@ -163,7 +163,7 @@ class Job(BaseModel):
         description="What holds all of its open work; null while anything of it may start, and once it ended."
     )
     queue: QueuePlace | None = Field(description="Its wait so far; null once anything of it has begun, or it ended.")
-    spec_hash: str = Field(description="Of its content: what makes two specs the same work.")
+    spec_hash: str = Field(description="The hash of its content; two specs with the same hash are the same work.")
     simulated: bool = Field(description="Whether the built-in `echo` answers for any of it in place of a provider.")
     spec: dict[str, Any] | None = Field(description="As it runs; null once purged.")
     submitted: Any = Field(description="The body as it came; null once purged.")

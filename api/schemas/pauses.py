@@ -16,7 +16,7 @@ class Pausable(BaseModel):
     paused: bool
     changed_at: datetime = Field(description="Since when it is paused, or isn't.")
     changed_by: str | None = Field(
-        description="`configuration`, or who paused or resumed it; null without the scope `operate`."
+        description="`configuration`, or the caller that paused or resumed it; null without the scope `operate`."
     )
     reason: str | None = Field(description="Why, if they said so; null without the scope `operate`.")
 

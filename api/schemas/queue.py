@@ -31,7 +31,7 @@ class Action(BaseModel):
 
 
 class StuckWork(BaseModel):
-    """Work that nobody took for a while, why, and what happens next."""
+    """Work that no worker has claimed for a while, the reason, and the next step."""
 
     job_id: str
     batch_id: str | None = Field(description="Null for a job that waits to be planned.")
@@ -52,7 +52,7 @@ class NotServed(BaseModel):
 
 
 class ServedConfiguration(BaseModel):
-    """Which configuration a process serves, and what of it."""
+    """The configuration that a process serves, and the parts that it can serve."""
 
     number: int | None = Field(description="Null until it has read one.")
     is_current: bool = Field(description="False for a moment after another one was applied: it takes no work then.")
@@ -90,13 +90,13 @@ class Worker(BaseModel):
 
 
 class Leader(BaseModel):
-    """The worker that looks for what was missed: leases that ran out, work that nobody heard of."""
+    """The worker that looks for lost work: expired leases, and work without an envelope."""
 
     worker: str | None = Field(description="Its id; null if its entry is gone.")
     fence: int = Field(description="One higher with each worker that takes over.")
     is_leading: bool = Field(description="False once its lease ran out and no worker has taken over.")
     worked_at: datetime
-    idle_seconds: float = Field(description="Since it last worked; much above RECONCILE_SECONDS, nobody leads.")
+    idle_seconds: float = Field(description="Since it last worked; much above RECONCILE_SECONDS, no worker leads.")
 
 
 class EventHolder(BaseModel):
@@ -109,7 +109,7 @@ class EventHolder(BaseModel):
 
 
 class EventReading(BaseModel):
-    """How far readers of the events of all jobs are behind what is committed."""
+    """How far readers of the events of all jobs are behind the committed events."""
 
     behind_seconds: float = Field(
         description="How long ago the oldest event was written that is committed and can't be read yet; 0 if none is."
@@ -130,14 +130,12 @@ class EventReading(BaseModel):
 
 
 class Queue(BaseModel):
-    """What waits, what runs and what is stuck, over all tenants; `stuck` lists the tenant's own."""
+    """Waiting, running and stuck work, over all tenants."""
 
     broker: Literal["available", "refuses_writes", "unavailable"] = Field(
         description="Unless it is available, workers look for work in PostgreSQL, and it begins a little later."
     )
-    broker_detail: str | None = Field(
-        description="What is wrong with the broker and what to do; null where nothing is."
-    )
+    broker_detail: str | None = Field(description="The broker's fault and its remedy; null without one.")
     depth: int | None = Field(description="Entries of the stream that aren't acknowledged; null without the broker.")
     undelivered: int | None = Field(description="Those of them that no worker has read.")
     lag: int | None = Field(description="The same as `undelivered`.")
@@ -148,7 +146,7 @@ class Queue(BaseModel):
     batches_running: int
     leases_expired: int = Field(description="Running batches whose lease ran out.")
     oldest_owed_seconds: float | None = Field(description="For how long the oldest job or batch could be worked on.")
-    stuck: list[StuckWork] = Field(description="At most 50, longest first; what is paused comes last.")
+    stuck: list[StuckWork] = Field(description="At most 50, longest first; paused work comes last.")
     events: EventReading
     leader: Leader | None = Field(description="Null if no worker ever led.")
     workers: list[Worker]

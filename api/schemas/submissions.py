@@ -129,7 +129,7 @@ class PlannedCounts(BaseModel):
 
 
 class PlannedImportCounts(BaseModel):
-    """How much is imported; what only a count tells is null until the import is coordinated."""
+    """How much is imported; numbers that need a count of the source are null until the import is coordinated."""
 
     record_types: int
     levels: int
@@ -157,7 +157,7 @@ class PreviewedRecordType(BaseModel):
 
 
 class PreviewedImportCounts(PlannedImportCounts):
-    """How much a dry run found; what it couldn't count within 5 seconds is null."""
+    """How much a dry run found; numbers that it couldn't count within 5 seconds are null."""
 
     by_record_type: list[PreviewedRecordType]
 
@@ -191,7 +191,7 @@ class DedupDecision(BaseModel):
 
 
 class SubmissionAnswer(BaseModel):
-    """What was decided of a submission, and what will run."""
+    """The decision about a submission, and the job that runs."""
 
     outcome: Literal["created", "joined", "planned"]
     job: JobInShort | None = Field(description="Null for a dry run.")

@@ -88,8 +88,8 @@ class Batch(BaseModel):
     status: BatchStatus
     attempts: int = Field(description="Runs that came to an end; a lost lease is none.")
     provider: str | None = Field(
-        description="Who runs it, as `GET /providers` names it: `echo` where that stands in for whom the spec names"
-        " (an execution's `provider`). Null of an import, whose batches ask nobody."
+        description="The provider that is asked, by its name in `GET /providers`: `echo` where it stands in for the "
+        "provider of the spec (an execution's `provider`). Null for an import."
     )
     region: str | None
     cells: int
@@ -104,7 +104,7 @@ class Batch(BaseModel):
     )
     rows_rejected: int | None = None
     error: BatchError | None = None
-    fence: int = Field(description="Rises with every claim; who holds an older one can't write any more.")
+    fence: int = Field(description="Rises with every claim; a worker with an older one can't write any more.")
     lease_until: datetime | None = Field(description="While running; past it, another worker may take over.")
     lost_leases: int = Field(description="Taken over in a row without a result; the tenth time its cells fail.")
     not_before: datetime | None = Field(description="When it is due again after a failed try.")
