@@ -41,10 +41,14 @@ class AsKey:
     def __init__(self, http: httpx2.AsyncClient, key: str) -> None:
         self._http, self._headers = http, bearer(key)
 
-    async def get(self, path: str) -> httpx2.Response:
+    async def get(self, path: str, **headers: str) -> httpx2.Response:
         """GET under the key."""
-        return await self._http.get(path, headers=self._headers)
+        return await self.send("GET", path, **headers)
 
     async def post(self, path: str, body: object = None, **headers: str) -> httpx2.Response:
         """POST under the key."""
-        return await self._http.post(path, json=body, headers={**self._headers, **headers})
+        return await self.send("POST", path, body, **headers)
+
+    async def send(self, method: str, path: str, body: object = None, **headers: str) -> httpx2.Response:
+        """Send a request under the key."""
+        return await self._http.request(method, path, json=body, headers={**self._headers, **headers})

@@ -27,9 +27,10 @@ SERVED = Served(CONFIGURATION_NO, [SOURCE_NO])
 
 @dataclass
 class ImportSteps:
-    """Moves imports on. Rows are numbered keys; a batch of n rows reads n of them."""
+    """Moves imports on, and submits them for a tenant. Rows are numbered keys; a batch of n rows reads n of them."""
 
     engine: Engine
+    tenant_no: int = DEFAULT_TENANT_NO
 
     async def submit(self, spec: object = None) -> int:
         """Store a queued import; return its key."""
@@ -48,7 +49,7 @@ class ImportSteps:
         async def store(connection: Connection) -> int:
             number = await configurations.current_no(connection)
             new = replace(job, configuration_no=number)
-            return (await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, [new]))[job.id]
+            return (await submissions.insert_jobs(connection, self.tenant_no, [new]))[job.id]
 
         return await in_transaction(self.engine, store)
 
