@@ -22,6 +22,7 @@ from api.kinds import Kinds
 from api.large_pages import LargePages
 from api.oidc import TokenVerifier, token_policy
 from api.pauses import Pauses
+from api.pools import CONNECTIONS_OF_A_TENANT, open_pools
 from api.rate_limits import RequestLimits
 from api.refusal_log import RefusalLog
 from api.registration import ConfigurationStanding, Registration
@@ -53,7 +54,8 @@ from api.routes import (
 from api.services import Services
 from broker import envelopes
 from configuration.in_force import InForce, InForceReader
-from db.engine import Engine, create_engine
+from db.engine import Engine
+from db.shares import Shares
 from domain.addresses import LOOPBACK_ONLY, read_hosts
 from runtime.databases import Reminder
 from runtime.errors import StartError
@@ -68,7 +70,6 @@ log = structlog.stdlib.get_logger()
 VERSION = "0.1.0"
 KINDS = Kinds((inference_kind.KIND, import_kind.KIND))
 """The kinds of this release."""
-CONNECTIONS = 10
 ROUTES = (
     jobs,
     executions,
@@ -153,17 +154,11 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
     redis = envelopes.connect(redis_url)
     issuer_client = _issuer_client(settings)
     event_signal = EventSignal(redis)
-    engine = create_engine(database_url, size=CONNECTIONS, name="breakwater-api", on_events=event_signal.note)
-    download_engine = create_engine(
-        database_url,
-        size=downloads.AT_ONCE,
-        idle_seconds=downloads.IDLE_SECONDS,
-        name="breakwater-api-downloads",
-    )
-    heartbeat_engine = create_engine(database_url, size=1, name="breakwater-api-heartbeat")
+    pools = open_pools(database_url, on_events=event_signal.note)
+    engine = pools.requests
     sources = ConfiguredSources(settings.data_dir)
     registration = Registration(
-        heartbeat_engine, settings.heartbeat_seconds, Reminder(database_url), tuple(kinds.stored.values())
+        pools.heartbeat, settings.heartbeat_seconds, Reminder(database_url), tuple(kinds.stored.values())
     )
     announcer = Announcer(redis)
     in_force = _in_force_reader(engine, settings, registration, ConfigurationStanding(settings, sources))
@@ -176,8 +171,9 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
         yield Services(
             settings=settings,
             engine=engine,
-            authenticator=_authenticator(engine, settings, issuer_client),
-            request_limits=RequestLimits(engine),
+            shares=Shares(CONNECTIONS_OF_A_TENANT),
+            authenticator=_authenticator(pools.look_ups, settings, issuer_client),
+            request_limits=RequestLimits(pools.look_ups),
             redis=redis,
             registration=registration,
             refusal_log=RefusalLog(engine, worker_no=registration.worker_no, is_keyed=settings.auth is Auth.KEYS),
@@ -192,7 +188,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             action_permits=asyncio.Semaphore(AT_ONCE),
             kinds=kinds,
             previews=kinds.open_previews(sources),
-            downloads=downloads.Downloads(download_engine),
+            downloads=downloads.Downloads(pools.downloads),
             large_pages=LargePages(),
             fleet=FleetView(engine, redis, settings, version=VERSION),
         )
@@ -203,9 +199,8 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
         if issuer_client is not None:
             await issuer_client.aclose()
         await redis.aclose()
-        await heartbeat_engine.dispose()
-        await download_engine.dispose()
-        await engine.dispose()
+        for each in pools:
+            await each.dispose()
 
 
 def _issuer_client(settings: Settings) -> httpx2.AsyncClient | None:

@@ -17,6 +17,7 @@ from api.request_ids import request_id_of
 from api.services import Services
 from broker.envelopes import Client
 from db.engine import Engine, for_tenant
+from db.shares import Shares
 from domain.errors import ParameterError, ParametersRejected
 from domain.notes import MAX_ERRORS, cut
 from domain.registry import Registry
@@ -41,11 +42,15 @@ async def _services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(_services)]
 
 
-def engine_of(request: Request, engine: Engine) -> Engine:
-    """Return an engine as the request may use it: with API keys, a tenant's own rows, or for its scope those of all."""
+def engine_of(request: Request, engine: Engine, shares: Shares | None = None) -> Engine:
+    """Return an engine as the request may use it: with API keys, a tenant's own rows, or for its scope those of all.
+
+    A tenant's has no more connections than its share, if there are `shares`.
+    """
     if services_of(request).authenticator is None or request.state.sees_installation:
         return engine
-    return for_tenant(engine, caller_of(request).tenant_no)
+    tenant_no = caller_of(request).tenant_no
+    return for_tenant(engine, tenant_no, None if shares is None else shares.of(tenant_no))
 
 
 def downloads_of(request: Request) -> Downloads:
@@ -54,6 +59,10 @@ def downloads_of(request: Request) -> Downloads:
 
 
 async def _engine(request: Request, services: ServicesDep) -> Engine:
+    return engine_of(request, services.engine, services.shares)
+
+
+async def _page_engine(request: Request, services: ServicesDep) -> Engine:
     return engine_of(request, services.engine)
 
 
@@ -110,7 +119,9 @@ async def _refuse_repeated(request: Request) -> None:
 
 # Async, though they wait for nothing: FastAPI runs plain functions in a thread.
 Database = Annotated[Engine, Depends(_engine)]
-"""PostgreSQL as the request may see it."""
+"""PostgreSQL as the request may see it, with no more connections than its tenant's share."""
+PageDatabase = Annotated[Engine, Depends(_page_engine)]
+"""The same without a share, for `LargePages`: whoever has a place there must not wait for the tenant's other reads."""
 ServiceDatabase = Annotated[Engine, Depends(_service_engine)]
 """PostgreSQL with the rows of all tenants, for what no tenant owns."""
 Broker = Annotated[Client, Depends(_broker)]

@@ -17,6 +17,7 @@ from api.registration import Registration
 from broker.envelopes import Client
 from configuration.in_force import InForceReader
 from db.engine import Engine
+from db.shares import Shares
 from runtime.settings import Settings
 from submissions.announcing import Announcer
 from submissions.service import Submissions
@@ -26,12 +27,14 @@ from submissions.service import Submissions
 class Services:
     """The stores and the objects that use them.
 
-    `authenticator` is None while authentication is off. `worker_no` gives the process's number in the register,
-    `action_permits` bound the actions that wait for locks. `previews` count for dry runs, by kind.
+    `shares` bound what one tenant holds of `engine`. `authenticator` is None while authentication is off. `worker_no`
+    gives the process's number in the register, `action_permits` bound the actions that wait for locks. `previews` count
+    for dry runs, by kind.
     """
 
     settings: Settings
     engine: Engine
+    shares: Shares
     authenticator: Authenticator | None
     request_limits: RequestLimits
     redis: Client

@@ -1,5 +1,6 @@
 """The pool of connections, for SQLModel's reads and for statements on the driver's connection."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from db.connection_failures import Failure, describe_failure
 from db.connection_info import read_connection_info
 from db.poolers import Isolation, transaction
 from db.sessions import Sessions
+from db.shares import in_share
 from domain.postgres_url import WrongConnectionString
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -104,9 +106,12 @@ async def lend(engine: Engine, *, seconds: float | None = None) -> AsyncIterator
         yield session
 
 
-def for_tenant(engine: Engine, tenant_no: int) -> Engine:
-    """Return an engine on the same pool whose transactions are a tenant's, and see no other's rows."""
-    return engine.execution_options(tenant_no=tenant_no)
+def for_tenant(engine: Engine, tenant_no: int, share: asyncio.Semaphore | None = None) -> Engine:
+    """Return an engine on the same pool whose transactions are a tenant's, and see no other's rows.
+
+    It holds no more connections at once than the tenant's `share`, if one is given (`db.shares`).
+    """
+    return engine.execution_options(tenant_no=tenant_no, share=share)
 
 
 def for_all_tenants(engine: Engine) -> Engine:
@@ -170,7 +175,7 @@ async def _drop(borrowed: AsyncConnection, session: Session) -> None:
 async def _borrowed(engine: Engine) -> AsyncIterator[AsyncConnection]:
     """Borrow from the pool; an error of connecting is raised as the driver's own."""
     try:
-        async with engine.connect() as borrowed:
+        async with in_share(engine), engine.connect() as borrowed:
             yield borrowed
     except (DBAPIError, PoolTimeoutError) as error:
         raise ConnectionError(str(error.__cause__ or error)) from error

@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import STALE_STATEMENTS, Connection, Engine, in_transaction, lend, lend_session, tenant_of, transact
 from db.poolers import transaction
+from db.shares import in_share
 
 Fact = TypeVar("Fact")
 Result = TypeVar("Result")
@@ -58,6 +59,7 @@ async def read_all(engine: Engine, query: Executable) -> Sequence[Any]:
 async def _session(engine: Engine) -> AsyncIterator[AsyncSession]:
     try:
         async with (
+            in_share(engine),
             engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection,
             lend_session(connection) as driver,
             AsyncSession(connection) as session,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AfterValidator, Field
 
 from api.access import requires
-from api.dependencies import ONE_OF_EACH, Database, ServicesDep, Tenant, downloads_of
+from api.dependencies import ONE_OF_EACH, Database, PageDatabase, ServicesDep, Tenant, downloads_of
 from api.downloads import Download
 from api.filters import NameFilter, refuse_nul
 from api.headers import DISPOSITION
@@ -58,6 +58,7 @@ async def get_records(
     request: Request,
     services: ServicesDep,
     database: Database,
+    page_database: PageDatabase,
     tenant: Tenant,
     parameters: Annotated[RecordListParameters, Query()],
 ) -> Any:
@@ -75,7 +76,7 @@ async def get_records(
     after = parameters.after(RECORDS)
     async with services.large_pages.permit():
         page = await list_records(
-            database, tenant, dataset, parameters.record_type, after=after, limit=parameters.limit
+            page_database, tenant, dataset, parameters.record_type, after=after, limit=parameters.limit
         )
         cursor = next_cursor(RECORDS, page, lambda record: record.record_key)
         answer = Response(RecordList.as_json(page.facts, cursor), media_type="application/json")

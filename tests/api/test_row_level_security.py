@@ -219,6 +219,6 @@ async def test_without_it_each_statement_leaks_by_itself(
     stage: Stage, statements: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or the test above would prove nothing."""
-    monkeypatch.setattr(api.dependencies, "for_tenant", lambda engine, _: for_all_tenants(engine))
+    monkeypatch.setattr(api.dependencies, "for_tenant", lambda engine, *_: for_all_tenants(engine))
     leaks = await leaks_by_statement(stage, statements, engine)
     assert {name for name, paths in leaks.items() if paths} == LEAKING_ALONE

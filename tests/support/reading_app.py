@@ -26,6 +26,7 @@ from broker.envelopes import Client
 from configuration.content import Content
 from configuration.in_force import InForceReader
 from db.engine import Engine
+from db.shares import Shares
 from runtime.databases import Reminder
 from runtime.settings import Settings
 from sources.configured import ConfiguredSources
@@ -84,6 +85,7 @@ def _services(
     return Services(
         settings=settings,
         engine=engine,
+        shares=Shares(4),
         authenticator=None,
         request_limits=RequestLimits(engine),
         redis=redis,

@@ -1,0 +1,84 @@
+"""Connections of an API: reads of one tenant leave room for the others', and all of them for looking up keys."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+
+from api.pools import CONNECTIONS, CONNECTIONS_OF_A_TENANT
+from db import tenants
+from domain.key_limits import KeyLimits
+from domain.scopes import Scope
+from tests.support.access import AsKey, make_key
+from tests.support.service import Client, Process, api_client, running, unique
+from tests.support.waiting import eventually_async
+
+SLOW = "/datasets"
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+
+
+@pytest.fixture(scope="module")
+def keyed_api(engines: Any, module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    output = tmp_path_factory.mktemp("keyed") / "api.log"
+    with running("api", output, module_database_url, engines.redis_url, auth="keys") as process:
+        yield process
+
+
+@pytest.fixture
+async def client(keyed_api: Process, module_database_url: str) -> AsyncIterator[Client]:
+    async with api_client(keyed_api, module_database_url) as client:
+        await client.database.execute("DELETE FROM api_key_secrets; DELETE FROM api_keys")
+        yield client
+
+
+async def key_of(client: Client, tenant: str) -> AsKey:
+    await tenants.create_tenant(client.database, tenant)
+    return AsKey(client.http, await make_key(client.database, tenant=tenant))
+
+
+@asynccontextmanager
+async def slow_reads(client: Client, keys: Sequence[AsKey], *, count: int, waiting: int) -> AsyncIterator[list[Any]]:
+    """Have each key send so many reads that wait for a lock, until so many of them wait for it in PostgreSQL.
+
+    The block's value are their answers, which come after it.
+    """
+    answers: list[httpx2.Response] = []
+
+    async def are_waiting() -> bool:
+        return bool(await client.database.fetchval(WAITING) == waiting)
+
+    async with asyncio.TaskGroup() as group, client.database.transaction():
+        await client.database.execute("LOCK TABLE record_sets IN ACCESS EXCLUSIVE MODE")
+        sent = [group.create_task(key.get(SLOW)) for key in keys for _ in range(count)]
+        await eventually_async(are_waiting, seconds=30, what=f"{waiting} reads wait")
+        yield answers
+        assert await are_waiting()
+    answers += [task.result() for task in sent]
+
+
+async def test_slow_reads_of_a_tenant_leave_others_their_connections(client: Client):
+    slow, other, fresh = [await key_of(client, tenant) for tenant in ("slow", "other", "other")]
+    async with slow_reads(client, [slow], count=20, waiting=CONNECTIONS_OF_A_TENANT) as answers:
+        posted = await other.post("/jobs", unique())
+        assert posted.status_code == 202
+        job = f"/jobs/{posted.json()['job']['id']}"
+        for path in ("/jobs", job, f"{job}/events", "/events", "/executions", "/regions"):
+            assert (await other.get(path)).status_code == 200, path
+        assert (await fresh.get("/jobs")).status_code == 200
+        assert (await slow.get("/executions")).status_code == 200  # it has the one place for large pages, and no share
+        assert (await other.post(f"{job}/cancel")).status_code == 202
+    assert [answer.status_code for answer in answers] == [200] * 20
+
+
+async def test_keys_are_looked_up_while_reads_hold_all_connections(client: Client):
+    keys = [await key_of(client, tenant) for tenant in ("one", "two", "three")]
+    limits = KeyLimits(requests_per_second=5)
+    fresh = AsKey(client.http, await make_key(client.database, Scope.JOBS_READ, limits=limits))
+    async with slow_reads(client, keys, count=4, waiting=CONNECTIONS) as answers:
+        answer = await fresh.get("/limits")
+        assert (answer.status_code, answer.json()["limits"][0]["name"]) == (200, "requests_per_second")
+        assert (await client.http.get("/limits", headers={"Authorization": "Bearer bw_x"})).status_code == 401
+    assert {answer.status_code for answer in answers} <= {200, 503}
