@@ -51,7 +51,10 @@ class _BearerKey(SecurityBase):
 async def _authorize(
     request: Request, scopes: SecurityScopes, header: Annotated[str | None, Depends(_BearerKey())]
 ) -> None:
-    """Find the request's caller. Raises Unauthenticated, RateLimited, ScopeMissing, or one of UNAVAILABLE."""
+    """Find the request's caller.
+
+    Raises Unauthenticated, RateLimited, ScopeMissing, RolesChanged, or one of UNAVAILABLE.
+    """
     services: Services = request.app.state.services
     is_open = services.settings.metrics_open and scopes.scopes == [Scope.METRICS]
     if services.authenticator is None or is_open:
@@ -65,6 +68,8 @@ async def _authorize(
     see_under(caller.seal)
     _require(caller, scopes)
     request.state.sees_installation = not OF_INSTALLATION.isdisjoint(scopes.scopes)
+    if services.role_check is not None and not request.state.sees_installation:
+        await services.role_check.require()
 
 
 def requires(scope: Scope) -> Any:

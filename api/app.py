@@ -26,6 +26,7 @@ from api.pools import CONNECTIONS_OF_A_TENANT, open_pools
 from api.rate_limits import RequestLimits
 from api.refusal_log import RefusalLog
 from api.registration import ConfigurationStanding, Registration
+from api.role_check import RoleCheck
 from api.routes import (
     audit,
     audit_log,
@@ -173,6 +174,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             engine=engine,
             shares=Shares(CONNECTIONS_OF_A_TENANT),
             authenticator=_authenticator(pools.look_ups, settings, issuer_client),
+            role_check=None if settings.auth is Auth.OFF else RoleCheck(pools.look_ups),
             request_limits=RequestLimits(pools.look_ups),
             redis=redis,
             registration=registration,
@@ -243,7 +245,7 @@ def _background_services(services: Services) -> Sequence[Callable[[], Awaitable[
         services.pauses.run,
         services.pauses.listen,
         services.event_signal.listen,
-        *(() if services.authenticator is None else (services.authenticator.run,)),
+        *(each.run for each in (services.authenticator, services.role_check) if each is not None),
     )
 
 

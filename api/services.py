@@ -14,6 +14,7 @@ from api.pauses import Pauses
 from api.rate_limits import RequestLimits
 from api.refusal_log import RefusalLog
 from api.registration import Registration
+from api.role_check import RoleCheck
 from broker.envelopes import Client
 from configuration.in_force import InForceReader
 from db.engine import Engine
@@ -27,15 +28,16 @@ from submissions.service import Submissions
 class Services:
     """The stores and the objects that use them.
 
-    `shares` bound what one tenant holds of `engine`. `authenticator` is None while authentication is off. `worker_no`
-    gives the process's number in the register, `action_permits` bound the actions that wait for locks. `previews` count
-    for dry runs, by kind.
+    `shares` bound what one tenant holds of `engine`. `authenticator` and `role_check` are None while authentication is
+    off. `worker_no` gives the process's number in the register, `action_permits` bound the actions that wait for locks.
+    `previews` count for dry runs, by kind.
     """
 
     settings: Settings
     engine: Engine
     shares: Shares
     authenticator: Authenticator | None
+    role_check: RoleCheck | None
     request_limits: RequestLimits
     redis: Client
     registration: Registration

@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import TypeVar
 
 from db.audit_log import AuditEntry, AuditOutcome
-from db.connection_info import read_connection_info
 from db.engine import (
     QUICK_SECONDS,
     REJECTED,
@@ -19,7 +18,7 @@ from db.engine import (
     create_engine,
     in_transaction,
 )
-from db.roles import REMEDY, find_faults
+from db.roles import Fault, describe, find_faults
 from db.schema import read_schema
 from runtime.errors import StartError
 from runtime.settings import Auth, Settings, redacted
@@ -62,15 +61,14 @@ def require_tenant_role(settings: Settings) -> None:
         return
     url = settings.database_url or ""
 
-    async def find(engine: Engine) -> Sequence[str]:
+    async def find(engine: Engine) -> Sequence[Fault]:
         async with connect(engine, seconds=QUICK_SECONDS) as connection:
             return [] if (await read_schema(connection)).mismatch else await find_faults(connection)
 
     with suppress(*UNAVAILABLE):
         if faults := asyncio.run(_on_engine(url, find)):
             needed = "BREAKWATER_AUTH=keys needs PostgreSQL to keep tenants apart."
-            remedy = REMEDY.format(user=read_connection_info(url).user)
-            raise StartError(" ".join([needed, *faults, remedy]))
+            raise StartError(" ".join([needed, *describe(faults)]))
 
 
 def actor() -> str:

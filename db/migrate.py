@@ -19,13 +19,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from db.access_rules import read_rules, record_changes
 from db.connecting import Dialer
 from db.connection_failures import causes_of
 from db.connection_info import read_connection_info
 from db.engine import statement
 from db.index_building import build_index
 from db.migration_blockers import Blocker, MigrationBlocked, Report, watched_blockers
-from db.roles import find_faults, prepare_tenant_role
+from db.roles import find_faults, prepare_roles
 from db.schema import Schema, migration_config, migration_scripts, require_schema
 
 MIGRATION_LOCK = 0x627265616B77  # "breakw": one migrator at a time per database
@@ -47,9 +48,9 @@ def upgrade(database_url: str, *, wait_seconds: float = WAIT_SECONDS, report: Re
     Safe to repeat, to race and to kill: a second caller waits for as long as the first one takes, then continues. A
     migration that can't lock its tables is tried again; once it was blocked for `wait_seconds`, MigrationBlocked is
     raised. `report` is called with the sessions that block it, each time when these are others. The schema of a later
-    release stays unchanged; raises SchemaNotServed if it doesn't serve this release. At last the role of tenants'
-    requests is made, as far as this user may. Takes a `postgresql://` URL. Call
-    it outside a running event loop.
+    release stays unchanged; raises SchemaNotServed if it doesn't serve this release. At last the roles of
+    requests and services are made, as far as this user may. Takes a `postgresql://` URL. Call it outside a running
+    event loop.
     """
     asyncio.run(_upgrade(database_url, wait_seconds, report))
 
@@ -72,9 +73,10 @@ async def _upgrade(database_url: str, wait_seconds: float, report: Report) -> No
         await engine.dispose()
     session = await open_session()
     try:
-        await require_schema(session)
-        if has_migrated or await find_faults(session):  # an older release left out what a newer one grants
-            await prepare_tenant_role(session)
+        schema = await require_schema(session)
+        # An older release left out what a newer one grants; what a later one granted stays.
+        if has_migrated or (not schema.is_later and await find_faults(session)):
+            await prepare_roles(session)
     finally:
         await session.close()
 
@@ -161,7 +163,9 @@ def _next_script(connection: Connection) -> Script | None:
 def _run(connection: Connection, revision: str) -> None:
     config = migration_config()
     config.attributes["connection"] = connection
+    before = read_rules(connection)
     command.upgrade(config, revision)
+    record_changes(connection, before)
 
 
 def run_script(connection: Connection, script: Path) -> None:

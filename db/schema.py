@@ -80,8 +80,9 @@ async def read_schema(connection: Connection) -> Schema:
     return Schema(found.revision, await connection.fetchval("SELECT oldest_served_schema()"))
 
 
-async def require_schema(connection: Connection) -> None:
-    """Raise SchemaNotServed unless this release can work on the database's schema."""
-    mismatch = (await read_schema(connection)).mismatch
-    if mismatch:
-        raise SchemaNotServed(mismatch)
+async def require_schema(connection: Connection) -> Schema:
+    """Return the database's schema; raise SchemaNotServed unless this release can work on it."""
+    found = await read_schema(connection)
+    if found.mismatch:
+        raise SchemaNotServed(found.mismatch)
+    return found

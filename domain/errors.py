@@ -21,6 +21,7 @@ BreakwaterError
 │   ├── RateLimited           too many requests in a second
 │   └── QuotaExceeded         too many active jobs, or cells in a day
 └── Overloaded            the backlog is full, or a store is unavailable: come back later
+    └── RolesChanged          PostgreSQL no longer keeps tenants apart as it should
 """
 
 from collections.abc import Mapping, Sequence
@@ -229,3 +230,16 @@ class Overloaded(BreakwaterError):
     def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
+
+
+class RolesChanged(Overloaded):
+    """Somebody changed the database's roles or rights, so a request might see another tenant's rows."""
+
+    code = "roles_changed"
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        super().__init__(
+            "The database no longer keeps tenants apart as it should, so nothing is served. An operator finds in the "
+            "log of the API what to mend.",
+            retry_after_seconds=retry_after_seconds,
+        )

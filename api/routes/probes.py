@@ -1,7 +1,8 @@
 """GET /livez, /readyz and /healthz: whether the process is alive and ready, and its versions.
 
-It is ready if PostgreSQL answers, its schema is served, and this process's last heartbeat was committed. Without a
-writable Redis jobs are accepted and run later: the service is degraded.
+It is ready if PostgreSQL answers, its schema is served, this process's last heartbeat was committed, and with API keys
+the database's roles are as they should be. Without a writable Redis jobs are accepted and run later: the service is
+degraded.
 """
 
 import asyncio
@@ -15,9 +16,9 @@ from api import broker_state
 from api.broker_state import Checked
 from api.dependencies import ONE_OF_EACH, Broker, NoParameters, ServiceDatabase, ServicesDep
 from api.problems import problem_response, problem_responses
-from api.registration import Registration
 from api.request_ids import request_id_of
 from api.schemas.health import Alive, BrokerCheck, DatabaseCheck, Healthy, Ready, Versions
+from api.services import Services
 from db.engine import UNAVAILABLE, Engine, connect
 from db.schema import Schema, brought_revision, read_schema
 
@@ -51,7 +52,7 @@ async def readyz(
 ) -> Any:
     """Answer 200 if PostgreSQL commits and its schema serves this version; `degraded` unless Redis takes writes."""
     state, checked = await asyncio.gather(_look(database), broker_state.check(broker))
-    if (problem := _unready(request, services.registration, state)) or state is None:
+    if (problem := _unready(request, services, state)) or state is None:
         return problem
     return _ready(state, checked)
 
@@ -67,7 +68,7 @@ async def healthz(
 ) -> Any:
     """Answer as /readyz does, with the versions of everything involved."""
     state, checked = await asyncio.gather(_look(database), broker_state.check(broker))
-    if (problem := _unready(request, services.registration, state)) or state is None:
+    if (problem := _unready(request, services, state)) or state is None:
         return problem
     versions = Versions(
         breakwater=request.app.version,
@@ -104,15 +105,20 @@ def _checked(broker: Checked) -> BrokerCheck:
     return BrokerCheck.model_validate(found)
 
 
-def _unready(request: Request, registration: Registration, state: DatabaseState | None) -> Response | None:
+def _unready(request: Request, services: Services, state: DatabaseState | None) -> Response | None:
     """Return the problem for which requests can't be served, or None."""
     if state is None:
         return _problem(request, "database_unavailable", "The database can't be reached.")
     if mismatch := state.schema.mismatch:
         detail = f"The database can't be used: {mismatch}"
         return _problem(request, "schema_differs", detail, expected=brought_revision(), found=state.schema.revision)
-    if registration.unwritten is not None:
-        return _problem(request, "database_not_writable", f"The database takes no writes. {registration.unwritten}")
+    if (unwritten := services.registration.unwritten) is not None:
+        return _problem(request, "database_not_writable", f"The database takes no writes. {unwritten}")
+    if services.role_check is not None and services.role_check.faults:
+        code = "roles_changed" if services.role_check.leaks else "rights_missing"
+        return _problem(
+            request, code, "The database's roles or rights aren't as they should be; the log says what to mend."
+        )
     return None
 
 

@@ -1,12 +1,18 @@
--- Make the role of tenants' requests unless there is one, let this user act as it, and grant it what those requests
--- need. What this user has no right to do is left out: `find_tenant_role_faults` tells what is missing. Roles belong to
--- all databases of a server, so another database's migration may do the same at the same time.
+-- Make the roles of tenants' requests and of services unless they are there, let this user act as the first, and give
+-- them the rights that this release declares here, and no others; record these. What this user has no right to do is
+-- left out: `find_role_faults` tells what is missing. Roles belong to all databases of a server, so another database's
+-- migration may do the same at the same time.
 SELECT pg_advisory_xact_lock(hashtext('breakwater_tenant'));
 DO $$
+DECLARE
+    role_name text;
 BEGIN
-    IF to_regrole('breakwater_tenant') IS NULL THEN
-        CREATE ROLE breakwater_tenant NOLOGIN;
-    END IF;
+    FOREACH role_name IN ARRAY ARRAY['breakwater_tenant', 'breakwater_service']
+    LOOP
+        IF to_regrole(role_name) IS NULL THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+        END IF;
+    END LOOP;
 EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN
     NULL;
 END
@@ -18,12 +24,16 @@ BEGIN
     IF NOT pg_has_role(session_user, to_regrole('breakwater_tenant'), to_act) THEN
         GRANT breakwater_tenant TO SESSION_USER;
     END IF;
+    IF NOT pg_has_role(to_regrole('breakwater_service'), to_regrole('breakwater_tenant'), to_act) THEN
+        GRANT breakwater_tenant TO breakwater_service;
+    END IF;
 EXCEPTION WHEN insufficient_privilege OR unique_violation OR internal_error THEN
     NULL;
 END
 $$;
 DO $$
 DECLARE
+    granted record;
     schema_name name := (
         SELECT n.nspname
         FROM pg_class AS j
@@ -31,12 +41,15 @@ DECLARE
         WHERE j.oid = 'jobs'::regclass
     );
 BEGIN
+    FOR granted IN SELECT a.removal FROM access_rules AS a WHERE a.kind = 'right'
+    LOOP
+        EXECUTE granted.removal;
+    END LOOP;
+    DELETE FROM expected_access_rules AS e WHERE e.kind = 'right';
     IF to_regrole('breakwater_tenant') IS NULL THEN
         RETURN;
     END IF;
-    IF NOT has_schema_privilege('breakwater_tenant', schema_name, 'USAGE') THEN
-        EXECUTE format('GRANT USAGE ON SCHEMA %I TO breakwater_tenant', schema_name);
-    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO breakwater_tenant', schema_name);
     GRANT SELECT ON
         jobs, specs, submissions, idempotency_keys, triggers, waves, batches, ready, executions, attempts, responses,
         events, dead_letters, imports, record_sets, record_types, import_batches, imported_records, rejects,
@@ -59,6 +72,19 @@ BEGIN
     GRANT SELECT (configuration_no, identity_nos) ON current_configuration TO breakwater_tenant;
     GRANT SELECT, INSERT, UPDATE ON tallies TO breakwater_tenant;
     GRANT USAGE ON SEQUENCE event_positions TO breakwater_tenant;
+    IF to_regrole('breakwater_service') IS NOT NULL THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO breakwater_service', schema_name);
+        EXECUTE format(
+            'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I TO breakwater_service', schema_name
+        );
+        EXECUTE format('GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA %I TO breakwater_service', schema_name);
+        REVOKE UPDATE, DELETE ON audit_entries, submissions FROM breakwater_service;
+        REVOKE INSERT, UPDATE, DELETE ON alembic_version, access_rules, expected_access_rules FROM breakwater_service;
+    END IF;
+    INSERT INTO expected_access_rules (object, kind, definition)
+    SELECT a.object, a.kind, a.definition
+    FROM access_rules AS a
+    WHERE a.kind = 'right';
 EXCEPTION WHEN insufficient_privilege THEN
     NULL;
 END

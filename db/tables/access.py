@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, ClassVar
 
-from sqlalchemy import Date, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import Date, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from db.tables.column_types import Big, BigKey, Json, MaybeSmall, MaybeTime, MaybeWords, Names, Time, Words
@@ -114,3 +114,13 @@ class NumberSecret(SQLModel, table=True):
 
     is_only: Annotated[bool, Field(primary_key=True)]
     secret: Annotated[bytes, Field(sa_type=LargeBinary)]
+
+
+class ExpectedAccessRule(SQLModel, table=True):
+    """A rule of who sees and changes which rows, as migrations made it; the view `access_rules` has those that are."""
+
+    __tablename__: ClassVar[str] = "expected_access_rules"
+
+    object: Annotated[str, Field(primary_key=True, sa_type=Text)]
+    kind: Words
+    definition: Words

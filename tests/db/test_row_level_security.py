@@ -11,7 +11,7 @@ from sqlmodel import select
 from db.engine import Connection, Engine, connect, for_tenant, in_transaction
 from db.poolers import TENANT_ROLE, transaction
 from db.reading import read_all, snapshot
-from db.roles import find_faults, prepare_tenant_role
+from db.roles import find_faults, prepare_roles
 from db.tables.jobs import Job
 
 ROWS = (Path(__file__).parent.parent / "support" / "rows_of_two_tenants.sql").read_text()
@@ -250,14 +250,14 @@ async def test_the_role_as_it_was_made_is_without_fault(connection: Connection) 
 @pytest.mark.parametrize("change", FAULTS)
 async def test_each_fault_of_the_role_is_found(in_changed_roles: Connection, change: str) -> None:
     await in_changed_roles.execute(change)
-    assert any(FAULTS[change] in fault for fault in await find_faults(in_changed_roles))
+    assert any(FAULTS[change] in fault.sentence for fault in await find_faults(in_changed_roles))
 
 
 async def test_a_user_that_may_not_make_roles_can_migrate_all_the_same(in_changed_roles: Connection) -> None:
     await in_changed_roles.execute(f"ALTER ROLE {TENANT_ROLE} RENAME TO gone")
     await in_changed_roles.execute("CREATE ROLE breakwater_plain; SET LOCAL SESSION AUTHORIZATION breakwater_plain")
-    await prepare_tenant_role(in_changed_roles)
-    assert "There is no role `breakwater_tenant`." in await find_faults(in_changed_roles)
+    await prepare_roles(in_changed_roles)
+    assert "There is no role `breakwater_tenant`." in [fault.sentence for fault in await find_faults(in_changed_roles)]
 
 
 async def test_the_role_can_become_no_other(in_changed_roles: Connection) -> None:

@@ -21,7 +21,10 @@ PLACE_BY_CALL = {
     "Refusal": 1,
 }
 """Where a call names the code of the error that it makes; `error` and `pause` are those of a spec's findings."""
-OTHERS = {"wrong_type", "database_unavailable", "client_closed_request", "database_not_writable", "schema_differs"}
+OTHERS = {
+    *("wrong_type", "database_unavailable", "client_closed_request", "database_not_writable", "schema_differs"),
+    "rights_missing",
+}
 """Codes of problems and probes that are made elsewhere."""
 PACKAGES = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name not in ("tests", "bench")]
 

@@ -87,6 +87,7 @@ def _services(
         engine=engine,
         shares=Shares(4),
         authenticator=None,
+        role_check=None,
         request_limits=RequestLimits(engine),
         redis=redis,
         registration=registration,

@@ -1,0 +1,68 @@
+"""Whether PostgreSQL keeps tenants apart, asked again and again while requests need keys.
+
+Somebody may change roles, rights or policies while a process runs, or PostgreSQL may be away when it starts. No request
+of a tenant is served before a check, or while one shows that somebody might see or change more than is its own.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Engine, connect
+from db.roles import Fault, describe, find_faults
+from db.schema import require_schema
+from domain.errors import RolesChanged
+
+EVERY_SECONDS = 60.0
+WHILE_AMISS_SECONDS = 2.0
+"""The interval while something is amiss or nothing was checked: what is mended serves again soon."""
+
+log = structlog.stdlib.get_logger()
+
+
+class RoleCheck:
+    """The last check of this process; `faults` is None before the first one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.faults: Sequence[Fault] | None = None
+        self._engine = engine
+        self._checking = asyncio.Lock()
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the last check showed that somebody may see or change too much."""
+        return any(fault.leaks for fault in self.faults or ())
+
+    async def require(self) -> None:
+        """Raise RolesChanged while a tenant's request may see too much, or one of UNAVAILABLE if that can't be told."""
+        if self.faults is None:
+            async with self._checking:
+                if self.faults is None:
+                    await self.check()
+        if self.leaks:
+            raise RolesChanged(retry_after_seconds=round(WHILE_AMISS_SECONDS))
+
+    async def run(self) -> None:
+        """Check now and then, until cancelled. While PostgreSQL can't be asked the last check holds."""
+        while True:
+            try:
+                await self.check()
+            except (*UNAVAILABLE, *REJECTED) as error:
+                log.warning("role_check_failed", error=f"{type(error).__name__}: {error}")
+            is_well = self.faults is not None and not self.faults
+            await asyncio.sleep(EVERY_SECONDS if is_well else WHILE_AMISS_SECONDS)
+
+    async def check(self) -> None:
+        """Look at the roles and access rules; log what has become amiss. Raises one of UNAVAILABLE or REJECTED."""
+        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
+            await require_schema(connection)
+            found = await find_faults(connection)
+        if found and found != self.faults:
+            if any(fault.leaks for fault in found):
+                log.error("roles_changed", faults=describe(found))
+            else:
+                log.error("rights_missing", faults=describe(found))
+        elif self.faults and not found:
+            log.info("roles_mended")
+        self.faults = found
