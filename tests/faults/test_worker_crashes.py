@@ -54,14 +54,18 @@ async def test_workers_that_keep_being_killed_end_everything_once(fleet: Fleet, 
     await publish_envelopes(fleet.redis_url, job_nos)
     began = time.monotonic()
     kills = 0
+
+    async def has_something_to_lose() -> bool:
+        if not await connection.fetchval("SELECT count(*) FROM jobs WHERE finished_at IS NULL"):
+            await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body_of(300)]))
+        return bool(await running_batches(connection))
+
     while time.monotonic() - began < 10 or kills < 8:
-        await eventually_async(lambda: running_batches(connection), what="something in hand to lose")
+        await eventually_async(has_something_to_lose, what="something in hand to lose")
         victim = alive.pop(dice.randrange(len(alive)))
         victim.kill()
         kills += 1
         alive += fleet.start(1)
-        if not await connection.fetchval("SELECT count(*) FROM jobs WHERE finished_at IS NULL"):
-            await publish_envelopes(fleet.redis_url, await store_jobs(connection, [job_body_of(300)]))
     await all_ended(connection, seconds=60)
     assert all(worker.is_alive for worker in alive)
     recount = await connection.fetchval("SELECT count(*) FROM executions WHERE status IN ('completed', 'failed')")

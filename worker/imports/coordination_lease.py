@@ -4,8 +4,9 @@ The lock in Redis only saves other workers the work; the fence, checked in the w
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from broker import locks
 from broker.envelopes import BrokerError
@@ -18,6 +19,7 @@ from worker.context import Context
 from worker.trigger_counters import trigger_increments
 
 LEAVE_SECONDS = 1.0
+Found = TypeVar("Found")
 
 
 class Fenced(Exception):
@@ -31,15 +33,23 @@ class CoordinationLease:
         self._context = context
         self._coordination = coordination
         self._token = token
+        self._is_written = False
 
-    async def hold(self, work: Awaitable[None]) -> None:
-        """Await `work` while renewing lease and lock; losing the lease ends it.
+    async def hold(self, survey: Awaitable[Found], write: Callable[[Found], Awaitable[None]]) -> None:
+        """Await `survey`, then `write` what it found, while renewing lease and lock.
 
-        If `work` raises Fenced, it was too late; this is counted. If cancelled, it releases the lease, so that another
-        worker can begin at once.
+        Losing the lease ends the survey. The writing finds out by itself whether it came too late, and raises Fenced
+        then; this is counted. It also ends the lease, with its commit. If cancelled, it releases the lease, so that
+        another worker can begin at once.
         """
+
+        async def work() -> None:
+            found = await survey
+            self._is_written = True
+            await write(found)
+
         try:
-            await self._renewed_while(work)
+            await self._renewed_while(work())
         except asyncio.CancelledError:
             await self._release()
             raise
@@ -57,7 +67,7 @@ class CoordinationLease:
             await self._count_fenced()
 
     async def _renew(self) -> None:
-        """Renew the lease and the lock at every heartbeat; raise Fenced once the lease is lost."""
+        """Renew the lease and the lock at every heartbeat; raise Fenced if the lease is lost during the survey."""
         coordination, lease_seconds = self._coordination, self._context.lease_seconds
         while True:
             await asyncio.sleep(self._context.heartbeat_seconds)
@@ -65,6 +75,8 @@ class CoordinationLease:
                 renewed = await in_transaction(
                     self._context.engine, lambda c: import_coordination.renew(c, coordination, lease_seconds)
                 )
+                if not renewed and self._is_written:
+                    return
                 if not renewed:
                     raise Fenced
                 await locks.renew(self._context.redis, coordination.job_no, self._token, lease_seconds)

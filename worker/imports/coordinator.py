@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from broker import locks
 from broker.envelopes import BrokerError
@@ -145,5 +146,5 @@ class ImportCoordinator:
         )
         began = time.monotonic()
         lease = CoordinationLease(self._context, coordination, token)
-        await lease.hold(self._planner.plan(coordination))
+        await lease.hold(self._planner.survey(coordination), partial(self._planner.write, coordination))
         self._context.histograms[COORDINATION_SECONDS].observe(time.monotonic() - began)

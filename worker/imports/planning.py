@@ -40,15 +40,15 @@ class ImportPlanner:
         self._on_planned = on_planned
         self._skipped = skipped
 
-    async def plan(self, coordination: Coordination) -> None:
-        """Survey an import and write its plan or its failure. Raises Fenced if the lease is lost."""
-        found = await self._survey(coordination)
+    async def write(self, coordination: Coordination, found: tuple[ImportSpec, ImportPlan] | Failure) -> None:
+        """Write the plan or the failure that a survey found. Raises Fenced if the lease is lost."""
         failure = found if isinstance(found, Failure) else await self._write(coordination, *found)
         if failure is not None:
             await self._repeat(coordination, lambda: self._commit_failure(coordination, failure))
             self._log_failure(coordination, failure)
 
-    async def _survey(self, coordination: Coordination) -> tuple[ImportSpec, ImportPlan] | Failure:
+    async def survey(self, coordination: Coordination) -> tuple[ImportSpec, ImportPlan] | Failure:
+        """Count an import's sources and return its plan, or why there is none."""
         if coordination.lost_leases >= LOST_LEASES_LIMIT:
             return coordination_failures.leases_lost(coordination)
         try:
