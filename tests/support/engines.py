@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,8 +209,9 @@ def engines_folder() -> str | None:
     if not os.access(MEMORY, os.W_OK | os.X_OK) or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
         return None
     for left in MEMORY.glob("breakwater-test-*"):  # by a run that was killed
-        if time.time() - left.stat().st_mtime > DAY_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another run ended, and removed its own
+            if time.time() - left.stat().st_mtime > DAY_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
     return str(MEMORY)
 
 
