@@ -88,7 +88,7 @@ async def get_executions(
         return Download(downloads_of(request), cells, file_format, name, shown=Execution.of)
     key = parameters.key(EXECUTIONS)
     after = CellKey(*key) if key else FIRST
-    async with services.large_pages.permit():
+    async with services.large_pages.place(tenant):
         page = await list_executions(database, tenant, job_id, wanted, after=after, limit=parameters.limit)
         cursor = next_cursor(EXECUTIONS, page, lambda cell: cell.key)
         shown = ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor)
@@ -124,7 +124,7 @@ async def get_all_executions(
     """Return planned cells of all jobs: those of the newest job first, each job's in plan order."""
     key = parameters.key(ALL_EXECUTIONS)
     after = CellOfJob(*key) if key else FIRST_OF_ALL
-    async with services.large_pages.permit():
+    async with services.large_pages.place(tenant):
         page, places = await list_all_executions(
             database, tenant, parameters.status, after=after, limit=parameters.limit
         )

@@ -74,7 +74,7 @@ async def get_records(
         rows = partial(all_records, tenant_no=tenant, dataset=dataset, record_type=parameters.record_type)
         return Download(downloads_of(request), rows, file_format, "records", shown=lambda record: record)
     after = parameters.after(RECORDS)
-    async with services.large_pages.permit():
+    async with services.large_pages.place(tenant):
         page = await list_records(
             page_database, tenant, dataset, parameters.record_type, after=after, limit=parameters.limit
         )
