@@ -4,13 +4,22 @@ import asyncio
 import fcntl
 import struct
 import termios
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from starlette.types import Scope
 
 from api.client_limits import BYTES_PER_SECOND
 
 if TYPE_CHECKING:
     from api.bounded_connections import BoundedConnection
 
+UNREAD_BYTES = "breakwater.unread_bytes"
+"""The extension of a request's scope by which an answer learns what its client hasn't taken."""
+PRESUMED_PACE = 1024 * 1024
+PRESUMED_SECONDS = 1.0
+"""A client counts as if it had taken so much in so many seconds before: one that has just begun isn't slow."""
 _INT = struct.Struct("i")
 
 
@@ -23,27 +32,36 @@ def bytes_left(transport: asyncio.Transport) -> int:
     return transport.get_write_buffer_size() + int(_INT.unpack(in_system)[0])
 
 
+def unread_bytes(scope: Scope) -> int:
+    """Return how many bytes the client of a request hasn't taken of what was written to its connection."""
+    left: Callable[[], int] | None = scope.get("extensions", {}).get(UNREAD_BYTES)
+    return 0 if left is None else left()
+
+
 class Unsent:
     """What a client hasn't taken of what was written for it. Times are of the event loop's clock, sizes in bytes."""
 
-    __slots__ = ("_changed_at", "_since", "_size", "_transport", "first_size")
+    __slots__ = ("_changed_at", "_first_size", "_since", "_size", "_transport", "kept")
 
     def __init__(self, transport: asyncio.Transport, now: float) -> None:
         self._transport = transport
         self._since = self._changed_at = now
-        self.first_size = self._size = bytes_left(self._transport)
+        self._first_size = self._size = bytes_left(transport)
+        self.kept = transport.get_write_buffer_size()
+        """What is in memory here: until the system has taken all of it, the whole."""
 
     def is_late(self, now: float, seconds: float) -> bool:
         """Return whether the client has taken nothing for so many seconds, or less than BYTES_PER_SECOND since."""
-        is_slow = now - self._since > seconds + self.first_size / BYTES_PER_SECOND
-        return now - self.last_taken_at(now) > seconds or is_slow
-
-    def last_taken_at(self, now: float) -> float:
-        """Return when the client was last seen to have taken something."""
         size = bytes_left(self._transport)
         if size != self._size:
             self._size, self._changed_at = size, now
-        return self._changed_at
+        is_slow = now - self._since > seconds + self._first_size / BYTES_PER_SECOND
+        return now - self._changed_at > seconds or is_slow
+
+    def pace(self, now: float) -> float:
+        """Return the bytes that the client takes in a second; it is taken for PRESUMED_PACE until it is known."""
+        taken = self._first_size - bytes_left(self._transport)
+        return (PRESUMED_PACE * PRESUMED_SECONDS + taken) / (PRESUMED_SECONDS + now - self._since)
 
 
 class UnsentAnswers:
@@ -55,17 +73,18 @@ class UnsentAnswers:
     def add(self, connection: "BoundedConnection", unsent: Unsent, now: float, *, most_bytes: int) -> None:
         """Note that much waits for a client.
 
-        If more than `most_bytes` wait for all, cut off those that took nothing for longest. What was written at once
-        is kept as a whole until the system has taken all of it.
+        While more than `most_bytes` wait for all, cut off the slowest client of the tenant for which most waits.
         """
         self._waiting[connection] = unsent
-        excess = sum(each.first_size for each in self._waiting.values()) - most_bytes
-        if excess <= 0:
-            return
-        for each in sorted(self._waiting, key=lambda each: self._waiting[each].last_taken_at(now)):
-            if excess > 0:
-                excess -= self._waiting.pop(each).first_size
-                each.cut_off("memory_needed")
+        kept_by_tenant: Counter[int | None] = Counter()
+        for each, waiting in self._waiting.items():
+            kept_by_tenant[each.tenant_no] += waiting.kept
+        while kept_by_tenant.total() > most_bytes:
+            [(tenant_no, _)] = kept_by_tenant.most_common(1)
+            theirs = (each for each in self._waiting if each.tenant_no == tenant_no)
+            slowest = min(theirs, key=lambda each: self._waiting[each].pace(now))
+            kept_by_tenant[tenant_no] -= self._waiting.pop(slowest).kept
+            slowest.cut_off("memory_needed")
 
     def discard(self, connection: "BoundedConnection") -> None:
         """Note that a client took nearly all, or is gone."""

@@ -245,6 +245,42 @@ async def test_a_client_that_reads_nothing_gives_up_memory_that_another_one_need
         assert [count >= size for count in received].count(True) == 1
 
 
+async def test_many_clients_that_read_nothing_do_not_cost_one_that_reads() -> None:
+    """It reads 4 MiB a second, in lumps; ten that read nothing come meanwhile in each second."""
+    size, lump = 2**24, 2**21
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(bounded_server(big_bytes=size, unsent_bytes=2 * size + 2**20))
+        good = await stack.enter_async_context(Wire(server.url, buffer=2**16))
+        await good.send(BIG)
+        received = 0
+        with capture_logs() as logs:
+            while received < size:
+                received += (part := await take(good, min(lump, size - received)))
+                assert part, logs
+                is_next = passed(0.5)
+                while not await is_next():
+                    stalled = await stack.enter_async_context(Wire(server.url, buffer=4096))
+                    await stalled.send(BIG)
+                    await eventually_async(passed(0.1))
+        assert [line["reason"] for line in logs].count("memory_needed") > 10
+
+
+async def test_the_tenant_with_most_unread_bytes_gives_up_memory() -> None:
+    size = 2**24
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(bounded_server(big_bytes=size, unsent_bytes=2 * size + 2**20))
+        wires = []
+        with capture_logs() as logs:
+            for count, tenant_no in enumerate([2, 1, 1, 1, 1], 1):
+                wires.append(wire := await stack.enter_async_context(Wire(server.url, buffer=4096)))
+                await wire.send(BIG.replace(b"\r\n\r\n", b"\r\nX-Tenant: %d\r\n\r\n" % tenant_no))
+                await eventually_async(partial(server.has_begun, count))
+            await eventually_async(partial(has_logged, logs, 3), what="three are cut off")
+        assert [line["reason"] for line in logs] == ["memory_needed"] * 3
+        received = [await take(wire, size) >= size for wire in wires]
+        assert received == [True, False, False, False, True]
+
+
 # Connections in all
 
 
@@ -292,8 +328,8 @@ async def test_a_client_is_refused_where_all_connections_are_served() -> None:
         assert [(await wire.next_answer()).status for wire in served] == [200, 200]
 
 
-async def has_logged(logs: Sequence[object]) -> bool:
-    return bool(logs)
+async def has_logged(logs: Sequence[object], count: int = 1) -> bool:
+    return len(logs) >= count
 
 
 async def take(wire: Wire, size: int) -> int:

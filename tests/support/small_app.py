@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 
+from api.callers import ANYBODY, Caller
+
 Send = Callable[[Any], Awaitable[None]]
 Receive = Callable[[], Awaitable[Any]]
 
@@ -13,8 +15,8 @@ Receive = Callable[[], Awaitable[Any]]
 class SmallApp:
     """Answers /echo with the headers it saw and the length of the body, /big with `big_bytes`.
 
-    /held is answered once `release` is set, and reads its body only then; /unread never reads its body. The number of
-    requests that have begun is in `begun`.
+    /held is answered once `release` is set, and reads its body only then; /unread never reads its body. A request is of
+    the tenant in X-Tenant. The number of requests that have begun is in `begun`.
     """
 
     def __init__(self, *, big_bytes: int = 0) -> None:
@@ -25,6 +27,8 @@ class SmallApp:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one request."""
         self.begun += 1
+        tenants = [int(value) for name, value in scope["headers"] if name == b"x-tenant"]
+        scope["state"]["caller"] = Caller(tenants[0], frozenset()) if tenants else ANYBODY
         if scope["path"] == "/held":
             await self.release.wait()
         if scope["path"] == "/big":
