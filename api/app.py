@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from api import downloads, errors, import_kind, inference_kind
 from api.authentication import Authenticator
 from api.describing import describe
+from api.download_places import DownloadPlaces
 from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE
@@ -190,7 +191,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             action_permits=asyncio.Semaphore(AT_ONCE),
             kinds=kinds,
             previews=kinds.open_previews(sources),
-            downloads=downloads.Downloads(pools.downloads),
+            downloads=downloads.Downloads(pools.downloads, DownloadPlaces()),
             large_pages=LargePages(),
             fleet=FleetView(engine, redis, settings, version=VERSION),
         )

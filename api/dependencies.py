@@ -1,6 +1,7 @@
 """Dependencies of routes: the stores that the composition root opened, and the tenant of the request."""
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -55,7 +56,8 @@ def engine_of(request: Request, engine: Engine, shares: Shares | None = None) ->
 
 def downloads_of(request: Request) -> Downloads:
     """Return the downloads of what the request may see."""
-    return services_of(request).downloads.by(partial(engine_of, request))
+    downloads = services_of(request).downloads
+    return replace(downloads, engine=engine_of(request, downloads.engine))
 
 
 async def _engine(request: Request, services: ServicesDep) -> Engine:

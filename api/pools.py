@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from api import downloads
+from api import download_places, downloads
 from db.engine import Engine, create_engine
 
 CONNECTIONS = 10
@@ -26,7 +26,10 @@ def open_pools(database_url: str, *, on_events: Callable[[], None]) -> Pools:
     return Pools(
         create_engine(database_url, size=CONNECTIONS, name="breakwater-api", on_events=on_events),
         create_engine(
-            database_url, size=downloads.AT_ONCE, idle_seconds=downloads.IDLE_SECONDS, name="breakwater-api-downloads"
+            database_url,
+            size=download_places.AT_ONCE,
+            idle_seconds=downloads.IDLE_SECONDS,
+            name="breakwater-api-downloads",
         ),
         create_engine(database_url, size=LOOK_UP_CONNECTIONS, name="breakwater-api-look-ups"),
         create_engine(database_url, size=1, name="breakwater-api-heartbeat"),

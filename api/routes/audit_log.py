@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.access import requires
-from api.dependencies import ONE_OF_EACH, Database, ServicesDep
+from api.dependencies import ONE_OF_EACH, Database, downloads_of
 from api.downloads import Download
 from api.filters import Moment, NameFilter
 from api.headers import DISPOSITION
@@ -53,7 +53,6 @@ class AuditLogParameters(PageParameters):
 async def get_audit_log(
     *,
     request: Request,
-    services: ServicesDep,
     response: Response,
     database: Database,
     parameters: Annotated[AuditLogParameters, Query()],
@@ -70,7 +69,7 @@ async def get_audit_log(
     file_format = REPRESENTATIONS.negotiate(request, parameters)
     if file_format is not None:
         entries = partial(whole_audit_log, wanted=wanted)
-        return Download(services.downloads, entries, file_format, "audit-log", shown=AuditLogEntry.of)
+        return Download(downloads_of(request), entries, file_format, "audit-log", shown=AuditLogEntry.of)
     before = AuditPlace(*(parameters.key(AUDIT_LOG) or ()))
     page = await list_audit_log(database, wanted, before=before, limit=parameters.limit)
     cursor = None if page.is_last else encode_key(AUDIT_LOG, before.after(page.facts))

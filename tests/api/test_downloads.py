@@ -12,6 +12,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from api.download_places import DownloadPlaces
 from api.downloads import Downloads
 from api.execution_files import COLUMNS, CSV, NDJSON
 from db.engine import Engine, create_engine
@@ -249,7 +250,7 @@ async def test_a_slow_client_is_cut_and_its_connection_given_back(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
 ) -> None:
     path = await big(seeds, rows, cells=500, output=100_000)
-    replace_services(reader, downloads=Downloads(download_engine, at_once=2, page_seconds=0.5))
+    replace_services(reader, downloads=Downloads(download_engine, DownloadPlaces(2), page_seconds=0.5))
     async with (
         serve_app(reader.app) as url,  # type: ignore[attr-defined]
         SlowClient(url, path, Accept=NDJSON.media_type) as client,
@@ -267,7 +268,7 @@ async def test_a_slow_client_gives_way_to_a_download_that_waits(
 ) -> None:
     path = await big(seeds, rows, cells=500, output=100_000)
     small = f"/jobs/{(await seeds.submit()).id}/executions"
-    replace_services(reader, downloads=Downloads(download_engine, at_once=1, slow_page_seconds=0.2))
+    replace_services(reader, downloads=Downloads(download_engine, DownloadPlaces(1, pace_seconds=0.2)))
     async with (
         serve_app(reader.app) as url,  # type: ignore[attr-defined]
         httpx2.AsyncClient(base_url=url) as client,
@@ -284,7 +285,7 @@ async def test_a_slow_client_goes_on_while_nobody_waits(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
 ) -> None:
     path = await big(seeds, rows, cells=100, output=100_000)
-    replace_services(reader, downloads=Downloads(download_engine, at_once=1, slow_page_seconds=0.2))
+    replace_services(reader, downloads=Downloads(download_engine, DownloadPlaces(1, pace_seconds=0.2)))
     async with (
         serve_app(reader.app) as url,  # type: ignore[attr-defined]
         SlowClient(url, path, Accept=NDJSON.media_type, Connection="close") as slow,
@@ -299,7 +300,7 @@ async def test_a_client_that_goes_leaves_nothing_behind(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
 ) -> None:
     path = await big(seeds, rows, cells=500, output=100_000)
-    replace_services(reader, downloads=Downloads(download_engine, at_once=1))
+    replace_services(reader, downloads=Downloads(download_engine, DownloadPlaces(1)))
     async with serve_app(reader.app) as url:  # type: ignore[attr-defined]
         with capture_logs() as logs:
             async with SlowClient(url, path, Accept=NDJSON.media_type) as client:
@@ -316,7 +317,7 @@ async def test_one_more_download_than_there_is_room_for_is_refused_for_now(
 ) -> None:
     path = await big(seeds, rows, cells=500, output=100_000)
     small = f"/jobs/{(await seeds.submit()).id}/executions"
-    downloads = Downloads(download_engine, at_once=2, permit_deadline_seconds=0.2)
+    downloads = Downloads(download_engine, DownloadPlaces(2, deadline_seconds=0.2))
     replace_services(reader, downloads=downloads)
     async with (
         serve_app(reader.app) as url,  # type: ignore[attr-defined]
@@ -337,7 +338,7 @@ async def test_a_download_waits_a_little_for_room(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
 ) -> None:
     path = await big(seeds, rows, cells=100, output=10)
-    replace_services(reader, downloads=Downloads(download_engine, at_once=1))
+    replace_services(reader, downloads=Downloads(download_engine, DownloadPlaces(1)))
     answers = await asyncio.gather(*(download(reader, path) for _ in range(8)))
     assert [len(answer.text.splitlines()) for answer in answers] == [100] * 8
 

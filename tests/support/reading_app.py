@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api import errors
 from api.app import KINDS, add_routes
+from api.download_places import DownloadPlaces
 from api.downloads import Downloads
 from api.event_feed import EventSignal
 from api.fleet import FleetView
@@ -101,7 +102,7 @@ def _services(
         action_permits=asyncio.Semaphore(AT_ONCE),
         kinds=KINDS,
         previews=KINDS.open_previews(ConfiguredSources(settings.data_dir)),
-        downloads=Downloads(engine),
+        downloads=Downloads(engine, DownloadPlaces()),
         large_pages=LargePages(),
         fleet=FleetView(engine, redis, settings, version=version),
     )

@@ -41,6 +41,8 @@ async def serve_app(app: Any, limits: ClientLimits | None = None) -> AsyncIterat
 class SlowClient:
     """Asks for something and reads as much of the answer as a test says; its socket takes little by itself."""
 
+    buffer = SMALL_BUFFER
+
     def __init__(self, url: str, path: str, **headers: str) -> None:
         host, _, port = url.removeprefix("http://").partition(":")
         self._address = (host, int(port))
@@ -50,7 +52,7 @@ class SlowClient:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer)
         self._socket.settimeout(0)
         await loop.sock_connect(self._socket, self._address)
         await loop.sock_sendall(self._socket, self._request)
