@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from api.callers import Caller
 from api.client_limits import ClientLimits
 from api.refusals import FULL, TOO_SLOW, Refusal, rendered
 from api.unsent import Unsent, UnsentAnswers, bytes_left
@@ -74,12 +73,6 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_response_complete()
         self._waiting_since = self.loop.time()
         self._unsent = None
-
-    @property
-    def tenant_no(self) -> int | None:
-        """The tenant of the request that is answered; None before its caller is known."""
-        caller: Caller | None = self.cycle.scope["state"].get("caller") if self.cycle else None
-        return caller.tenant_no if caller else None
 
     def unread_bytes(self) -> int:
         """Return how many bytes the client hasn't taken of what was written."""

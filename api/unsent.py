@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
+from api.callers import Caller
 from api.client_limits import BYTES_PER_SECOND
 
 if TYPE_CHECKING:
@@ -78,10 +79,10 @@ class UnsentAnswers:
         self._waiting[connection] = unsent
         kept_by_tenant: Counter[int | None] = Counter()
         for each, waiting in self._waiting.items():
-            kept_by_tenant[each.tenant_no] += waiting.kept
+            kept_by_tenant[_tenant_of(each)] += waiting.kept
         while kept_by_tenant.total() > most_bytes:
             [(tenant_no, _)] = kept_by_tenant.most_common(1)
-            theirs = (each for each in self._waiting if each.tenant_no == tenant_no)
+            theirs = (each for each in self._waiting if _tenant_of(each) == tenant_no)
             slowest = min(theirs, key=lambda each: self._waiting[each].pace(now))
             kept_by_tenant[tenant_no] -= self._waiting.pop(slowest).kept
             slowest.cut_off("memory_needed")
@@ -89,3 +90,9 @@ class UnsentAnswers:
     def discard(self, connection: "BoundedConnection") -> None:
         """Note that a client took nearly all, or is gone."""
         self._waiting.pop(connection, None)
+
+
+def _tenant_of(connection: "BoundedConnection") -> int | None:
+    """Return the tenant of the newest request; None before its caller is known."""
+    caller: Caller | None = connection.cycle.scope["state"].get("caller")
+    return None if caller is None else caller.tenant_no
