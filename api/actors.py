@@ -11,10 +11,16 @@ from api.filters import refuse_nul
 from api.idempotent_actions import Action
 from api.validating import described_body, validated
 from db.controls import Actor
+from domain.redaction import hide_secrets
 
 MAX_REASON = 500
 
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_REASON), AfterValidator(refuse_nul)]
+Reason = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=MAX_REASON),
+    AfterValidator(refuse_nul),
+    AfterValidator(hide_secrets),
+]
 
 
 class Because(BaseModel):

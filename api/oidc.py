@@ -121,14 +121,16 @@ class TokenVerifier:
         return claims
 
     def _token(self, claims: Mapping[str, Any]) -> Token:
-        tenant = claims.get(self._policy.tenant_claim)
+        tenant, subject = claims.get(self._policy.tenant_claim), str(claims["sub"])
         if not isinstance(tenant, str):
             raise _refused(f"it names no tenant in `{self._policy.tenant_claim}`")
+        if not _is_storable(tenant) or not _is_storable(subject):
+            raise _refused(f"`{self._policy.tenant_claim}` or `sub` has characters that can't be recorded")
         given = claims.get(self._policy.scope_claim, "")
         scopes = given.split() if isinstance(given, str) else given
         if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
             raise _refused(f"`{self._policy.scope_claim}` is neither text nor a list of texts")
-        return Token(str(claims["sub"]), tenant, frozenset(scopes))
+        return Token(subject, tenant, frozenset(scopes))
 
     async def _key(self, key_id: str) -> _IssuerKey | None:
         now = time.monotonic()
@@ -181,6 +183,11 @@ def _usable(published: Mapping[str, Any]) -> dict[str, _IssuerKey]:
             except jwt.PyJWTError as error:
                 log.info("issuer_key_skipped", key_id=each.get("kid"), error=str(error))
     return found
+
+
+def _is_storable(text: str) -> bool:
+    """Say whether PostgreSQL can hold a text: it has neither NUL nor half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 _REASONS: Mapping[type[jwt.PyJWTError], str] = {

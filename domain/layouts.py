@@ -33,7 +33,8 @@ from domain.fields import (
 from domain.notes import Action, Findings, Note, Part, point
 from domain.policy import MAX_CALL_SECONDS, MIN_SECONDS
 from domain.reading import read_object, refuse_unknown
-from domain.redaction import REDACTED, is_secret, redacted
+from domain.redaction import is_secret, redacted
+from domain.secret_forms import REDACTED
 
 _NANOSECONDS = 1_000_000_000
 

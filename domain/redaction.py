@@ -1,7 +1,6 @@
 """Secrets in JSON and in text, by the names of members and by their form: what is shown never holds them.
 
-A name hides whatever value it has. A form hides the part of a text that has it: keys that are known by theirs
-(`hide_tokens`), and what stands as a secret in a URL or a header (`hide_secrets`).
+A name hides whatever value it has. A form (`domain/secret_forms.py`) hides the part of a text that has it.
 """
 
 import re
@@ -10,10 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from domain.notes import point
+from domain.secret_forms import REDACTED, hide_places, hide_tokens
 
-REDACTED = "[redacted]"
-TOKEN_CHARACTERS = 16
-"""No text that `hide_tokens` changes is shorter."""
 _LONGEST_NAME = 100
 _WORDS = frozenset(
     [
@@ -22,37 +19,11 @@ _WORDS = frozenset(
     ]
 )
 _ENDS = ("token", "accesskey", "apikey", "encryptionkey", "privatekey", "publickey", "secretkey", "signingkey")
-_ENDS_TOO = ("password", "clientsecret", "seedphrase", "recoveryphrase")
+_ENDS_TOO = ("accountkey", "password", "clientsecret", "seedphrase", "recoveryphrase")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
-_TOKENS = re.compile(
-    r"""
-    (?<![A-Za-z0-9])(?:
-        sk-(?=[A-Za-z_-]{0,40}[0-9])[A-Za-z0-9_-]{16,}
-      | [rs]k_(?:live|test)_[A-Za-z0-9]{16,}
-      | bw_[0-9a-z]{12}_[0-9A-Za-z]{20,}
-      | gh[opsur]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,} | glpat-[A-Za-z0-9_-]{20,}
-      | (?:AKIA|ASIA)[0-9A-Z]{16}
-      | AIza[0-9A-Za-z_-]{35}
-      | hf_[A-Za-z0-9]{30,} | gsk_[A-Za-z0-9]{20,} | xai-[A-Za-z0-9]{20,}
-      | xox[abeprs]-[A-Za-z0-9-]{16,}
-      | (?<![_-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*
-    )
-    | -----BEGIN\ (?:[A-Z0-9]{1,20}\ ){0,3}PRIVATE\ KEY(?:\ BLOCK)?-----
-      (?:.*?-----END\ (?:[A-Z0-9]{1,20}\ ){0,3}PRIVATE\ KEY(?:\ BLOCK)?-----|.*)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_URL_PASSWORD = re.compile(r"(?P<before>://[^\s/?#@:\"']*:)(?![<{]|\$\{|\*+@)[^\s/?#@\"']+(?=@)")
-"""Not what stands for a password: `<password>`, `${PASSWORD}`, `***`."""
-_URL_PARAMETER = re.compile(r"(?P<before>[?&;](?P<name>[A-Za-z0-9_.~%-]{1,100})=)(?P<value>[^\s&;#\"'<>]+)")
 _PARAMETERS = frozenset(("auth", "key", "sig"))
 """Further names that hide the value of a URL's parameter; in JSON they name other things, too."""
-_HEADER = re.compile(
-    r"(?P<before>\b(?:authorization\s{0,3}[:=]\s{0,3}[a-z]{1,20}\s{1,3}|bearer\s{1,3}(?=[^\s0-9]{0,40}[0-9])))"
-    r"[A-Za-z0-9._~+/=_-]{8,}",
-    re.IGNORECASE,
-)
 
 
 def is_secret(name: str) -> bool:
@@ -88,33 +59,12 @@ def redacted(value: Any) -> Any:
 
 def hide_secrets(text: str) -> str:
     """Return the text without keys, and without what stands as a secret in a URL or a header."""
-    text = hide_tokens(text)
-    if "://" in text:
-        text = _URL_PASSWORD.sub(rf"\g<before>{REDACTED}", text)
-    if "=" in text:
-        text = _URL_PARAMETER.sub(_hidden_parameter, text)
-    if "earer " in text or "uthorization" in text:
-        text = _HEADER.sub(rf"\g<before>{REDACTED}", text)
-    return text
-
-
-def hide_tokens(text: str) -> str:
-    """Return the text without keys that are known by their form."""
-    if len(text) < TOKEN_CHARACTERS:
-        return text
-    # Each form has one of these: most texts of a body aren't searched any further.
-    if "-" in text or "_" in text or "eyJ" in text or "AKIA" in text or "ASIA" in text or "AIza" in text:
-        return _TOKENS.sub(REDACTED, text)
-    return text
+    return hide_places(hide_tokens(text), is_secret_parameter)
 
 
 def is_secret_parameter(name: str) -> bool:
     """Say whether a URL's parameter of this name is redacted."""
     return name.casefold() in _PARAMETERS or is_secret(name)
-
-
-def _hidden_parameter(found: re.Match[str]) -> str:
-    return f"{found['before']}{REDACTED}" if is_secret_parameter(found["name"]) else found[0]
 
 
 def _redacted_object(members: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx2
+import jwt
 import pytest
 
 from api import oidc
@@ -117,6 +118,8 @@ async def test_scopes_are_text_or_a_list(verifier: TokenVerifier, idp: IdentityP
         ({"tenant": None}, "`tenant`"),
         ({"tenant": ["acme"]}, "`tenant`"),
         ({"scope": {"jobs:read": True}}, "`scope`"),
+        ({"sub": "user\0one"}, "recorded"),
+        ({"tenant": "ac\0me"}, "recorded"),
     ],
 )
 async def test_a_token_that_isnt_for_us_now_is_refused(
@@ -150,6 +153,15 @@ async def test_a_token_of_another_signer_is_refused(verifier: TokenVerifier, idp
         with pytest.raises(Unauthenticated):
             sys.stdout.write(f"{name}: {await verifier.read(token)}\n")
     assert idp.reads == 1
+
+
+async def test_a_subject_with_half_a_character_is_refused(verifier: TokenVerifier, idp: IdentityProvider):
+    """As JSON may escape it; the provider's library doesn't write one."""
+    key = idp.keys[0]
+    claims = {"iss": idp.url, "aud": AUDIENCE, "exp": int(time.time()) + 60, "sub": "half: \ud83d", "tenant": "acme"}
+    token = jwt.encode(claims, key.as_pem(private=True), algorithm="RS256", headers={"kid": key.kid})
+    with pytest.raises(Unauthenticated, match="recorded"):
+        await verifier.read(token)
 
 
 def signed_by_secret(claims: str, secret: bytes) -> str:

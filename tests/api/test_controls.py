@@ -313,6 +313,23 @@ async def test_a_batch_id_that_none_can_have_is_refused(reader, seeds: Seeds, ba
     assert problem["errors"][0]["parameter"] == "batch_id"
 
 
+async def test_no_reason_shows_a_secret(reader, seeds: Seeds, rows: Any) -> None:
+    """Neither of an action on a job nor of a pause."""
+    secret, job = "ghp_" + "a1" * 18, await seeds.submit()
+    reason = {"reason": f"the key {secret} and https://u:{secret}/x@h leaked"}
+    shown_reason = "the key [redacted] and https://u:[redacted]@h leaked"
+    await post(reader, f"/jobs/{job.id}/cancel", reason, status=202)
+    assert (await post(reader, "/regions/us-east/pause", reason))["reason"] == shown_reason
+    await post(reader, "/regions/us-east/resume", reason)
+    *_, event = (await shown(reader, f"/jobs/{job.id}/events"))["items"]
+    assert event["data"]["reason"] == shown_reason
+    assert [item["reason"] for item in (await shown(reader, "/operations"))["items"]] == [shown_reason] * 2
+    for table in ("events", "pauses", "audit_entries"):
+        assert (
+            await rows.fetchval(f"SELECT count(*) FROM {table} AS t WHERE t::text LIKE '%' || $1 || '%'", secret) == 0
+        )
+
+
 # Dead letters
 
 

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from domain.redaction import REDACTED, hide_secrets, hide_tokens, is_secret, redacted, secret_pointers
+from domain.redaction import hide_secrets, is_secret, redacted, secret_pointers
+from domain.secret_forms import REDACTED, hide_tokens
 
 NAMES = [
     *("token", "password", "secret", "authorization", "x-api-key", "private-key", "mnemonic", "Proxy-Authorization"),
@@ -47,6 +48,29 @@ TOKENS = [
         "glpat-0123456789abcdefghij",
     ),
     *("AKIAIOSFODNN7EXAMPLE", "AIza" + "a1-_x" * 7, "hf_" + "aB1" * 11, "xoxb-1234567890-abcdefghij", JWT),
+    *("npm_" + "a1B" * 12, "pypi-AgEIcHlwaS5vcmc" + "aB1-_" * 10, "dckr_pat_" + "aB1_-" * 5, "rubygems_" + "a1" * 24),
+    *("dop_v1_" + "a1" * 32, "shpat_" + "a1" * 16, "shpss_" + "A1" * 16, "sq0atp-" + "aB1-_x" * 4, "EAAA" + "aB1" * 20),
+    *(
+        "SG." + "aB1-_x" * 4 + "." + "aB1-_" * 8,
+        "ya29.a0Af" + "aB1-_" * 8,
+        "ya29.c.b0Aa" + "x1" * 30,
+        "GOCSPX-" + "aB1-" * 7,
+    ),
+    *(
+        "SK" + "0a" * 16,
+        "AC" + "0a" * 16,
+        "EAAB" + "aB1" * 40,
+        "hvs." + "aB1" * 10,
+        "glptt-" + "a1" * 20,
+        "1//0" + "aB_-" * 10,
+    ),
+    *(
+        "r8_" + "aB1" * 12,
+        "pplx-" + "a1" * 24,
+        "nvapi-" + "aB1-_" * 12,
+        "xapp-1-A0B1-2-" + "c3" * 20,
+        "whsec_" + "aB1+/" * 7,
+    ),
     *(PEM.format(""), PEM.format("RSA "), PEM.format("OPENSSH "), PEM.format("")[:60]),
 ]
 
@@ -77,6 +101,23 @@ def test_a_key_is_known_by_its_form(token, around):
             "Authorization: Bearer $TOKEN",
         ),
         "-----BEGIN CERTIFICATE-----\nMIIEvQIBADANBg\n-----END CERTIFICATE-----",
+        "It ends with -----END PRIVATE KEY-----, as this says.",
+        *("http://localhost:8000/@vite/client", "https://h:443/a?mail=a@b.c", "git+ssh://h:22/org/repo.git@v1.0"),
+        *(
+            "oci://registry:5000/image@sha256:0a",
+            "postgresql://h:5432/db?application_name=a@b",
+            "12:30@noon",
+            "std::at@x",
+        ),
+        *("https://medium.com/@user/text:1", "user:name@host without a scheme", "a basic understanding of things"),
+        *("basic c29tZXRoaW5n", "SIGNATURE", "ACCEPTED", "SKILLS-0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a", "AC" + "0A" * 16),
+        *(
+            "npm_config_registry_of_this_user",
+            "pypi-publish-of-a-package-that-has-a-long-name",
+            "shpat_ and sq0 and SG.1.2",
+        ),
+        *("EAABAA", "/EAA" + "aB1" * 40, "+EAA" + "aB1" * 40, "h1:" + "0a" * 32, "sha256:" + "0a" * 32, "x" * 200),
+        *("3f2504e0-4f89-11d3-9a0c-0305e82c3301", "key_0a1b2c3d4e5f", "bw_0123456789ab", "4711-0-0-0", "ya29.short"),
     ],
 )
 def test_ordinary_text_stays_as_it_is(text):
@@ -93,6 +134,34 @@ def test_ordinary_text_stays_as_it_is(text):
         ("https://h/?n=1&X-Amz-Signature=hush", f"https://h/?n=1&X-Amz-Signature={REDACTED}"),
         ("Authorization: Basic dXNlcjpodXNo", f"Authorization: Basic {REDACTED}"),
         ("sent bearer abc.def_0123-xyz", f"sent bearer {REDACTED}"),
+        ("postgres://u:p/w@host/db", f"postgres://u:{REDACTED}@host/db"),
+        ("postgres://u:p@w@host/db", f"postgres://u:{REDACTED}@host/db"),
+        ("postgres://u:p:w@host/db", f"postgres://u:{REDACTED}@host/db"),
+        ("postgres://u:p%40w%2F@host/db", f"postgres://u:{REDACTED}@host/db"),
+        ("postgres://u:p/w@d@host/db", f"postgres://u:{REDACTED}@host/db"),
+        ("mysql+pymysql://u:12/34@host/db", f"mysql+pymysql://u:{REDACTED}@host/db"),
+        ("https://u:p#w?@host/x", f"https://u:{REDACTED}@host/x"),
+        ("mongodb+srv://u:p/w@[::1]/db", f"mongodb+srv://u:{REDACTED}@[::1]/db"),
+        ("https://u:p@h/x?mail=a@b.c", f"https://u:{REDACTED}@h/x?mail=a@b.c"),
+        ("a://u:p@h,b://v:q@i", f"a://u:{REDACTED}@h,b://v:{REDACTED}@i"),
+        ("root:hu/sh@tcp(127.0.0.1:3306)/db", f"root:{REDACTED}@tcp(127.0.0.1:3306)/db"),
+        ("https://x.blob.example/c?sv=1&sp=r&sig=hush%3D", f"https://x.blob.example/c?sv=1&sp=r&sig={REDACTED}"),
+        ("Name=x;AccountKey=hush==;Suffix=y", f"Name=x;AccountKey={REDACTED};Suffix=y"),
+        ("Server=h; Password=hush; Database=d", f"Server=h; Password={REDACTED}; Database=d"),
+        ("/o?a=1&amp;X-Amz-Signature=0a&amp;b=2", f"/o?a=1&amp;X-Amz-Signature={REDACTED}&amp;b=2"),
+        ("/o?X-Amz-Credential=AK%2Fx&X-Amz-Date=1", f"/o?X-Amz-Credential={REDACTED}&X-Amz-Date=1"),
+        ("/o?a=1\\u0026X-Amz-Security-Token=hush", f"/o?a=1\\u0026X-Amz-Security-Token={REDACTED}"),
+        ("'Authorization': 'Basic dXNlcjpodXNo'", f"'Authorization': 'Basic {REDACTED}'"),
+        ("Basic dXNlcjpodXNo is sent", f"Basic {REDACTED} is sent"),
+        ("curl -H 'X-Api-Key: hush-hush'", f"curl -H 'X-Api-Key: {REDACTED}'"),
+        ("PRIVATE-TOKEN: hush-hush", f"PRIVATE-TOKEN: {REDACTED}"),
+        ("https://hooks.slack.com/services/T0A/B0A/a1B2c3D4e5F6", f"https://hooks.slack.com/services/{REDACTED}"),
+        ("https://discord.com/api/webhooks/12/" + "aB1-_" * 6, f"https://discord.com/api/webhooks/12/{REDACTED}"),
+        (f"x: {'aB1/' * 16}\n{'aB1+' * 8}\n-----END RSA PRIVATE KEY-----\nend", f"x: {REDACTED}\nend"),
+        (
+            '{"type": "service", "private_key": "-----BEGIN PRIVATE KEY-----\\nM\\n-----END PRIVATE KEY-----\\n"}',
+            f'{{"type": "service", "private_key": "{REDACTED}\\n"}}',
+        ),
     ],
 )
 def test_a_secret_in_a_url_or_a_header_is_hidden(text, shown):
@@ -121,6 +190,28 @@ def test_redacting_again_changes_nothing():
         "a",
         "sk-a-",
         "ghp_",
+        "://a:b@",
+        "://a:1/",
+        "://:",
+        "a:b@tcp(",
+        "a:",
+        "&x=",
+        "; p=",
+        "\\u0026sig=",
+        "basic ",
+        "basic aaaaaaaa",
+        "Authorization: Basic ",
+        "x-api-key: ",
+        "SG.aaaaaaaaaaaaaaaa.",
+        "EAA",
+        "AC0",
+        "ya29.",
+        "1//0",
+        "npm_",
+        "aaaa" * 20 + "\n",
+        "-----END PRIVATE KEY-----",
+        "aaaa" * 20 + "-----END PRIVATE KEY-----",
+        "https://hooks.slack.com/services/",
     ],
 )
 def test_a_long_text_is_searched_in_time_that_grows_with_it(piece):

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from domain.notes import ECHO_LIMIT
-from domain.redaction import REDACTED
+from domain.secret_forms import REDACTED
 from tests.providers.calls import TIMEOUT_SECONDS, call, canonical
 from tests.support.provider_server import answer, body, refuse
 from worker.providers import hybrid_router, openai

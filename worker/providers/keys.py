@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from domain.redaction import REDACTED, TOKEN_CHARACTERS, hide_tokens
+from domain.secret_forms import REDACTED, TOKEN_CHARACTERS, hide_tokens
 
 OTHERS_CHARACTERS = 8
 """Shorter secrets of other providers and sources aren't looked for: they would be found in ordinary words."""
