@@ -17,11 +17,12 @@ from db.batches import (
 from db.columns import columns
 from db.configurations import ConfigurationChanged, current_no
 from db.engine import Connection, statement
+from db.turns import Turn, charge
 from domain.limits import Due, Grant, grant_calls, grant_cells
 
 
 async def claim_cells(connection: Connection, pools: Pools, claimant: Claimant, *, cells: int) -> Claim:
-    """Claim due batches of pools without calls, by virtual finish time, until they have `cells` open cells.
+    """Claim due batches of pools without calls, in turn, until they have `cells` open cells.
 
     Locks ready and batch rows, passing over locked ones. Runs in the caller's transaction, whose commit may be
     asynchronous. Raises ConfigurationChanged if the claimant doesn't serve the configuration in force.
@@ -31,6 +32,7 @@ async def claim_cells(connection: Connection, pools: Pools, claimant: Claimant, 
     due = [_due(row) for row in rows if row["job_no"] is not None]
     granted = [Grant(batch, 0) for batch, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
     taken = await _take(connection, granted, claimant)
+    await _charge(connection, rows, granted)
     return Claim(taken, [], _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
@@ -42,7 +44,7 @@ async def claim_calls(
     calls: int,
     growing: Sequence[tuple[ClaimedBatch, int]] = (),
 ) -> Claim:
-    """Claim due batches of pools with calls, by virtual finish time, with at most `calls` permits together.
+    """Claim due batches of pools with calls, in turn, with at most `calls` permits together.
 
     Remaining permits go to the `growing` batches that this worker holds, up to the given number for each. Locks the
     pools, then the limits of jobs that have one, so that no two claims count the same room; the room of both is counted
@@ -72,6 +74,7 @@ async def claim_calls(
     taken = await _take(connection, granted, claimant, probed=probed)
     open_room = {pool: room for pool, room in left_by_pool.items() if pool not in probed}
     grown = await _grow(connection, growing, open_room, calls - sum(grant.permits for grant in granted))
+    await _charge(connection, rows, granted)
     return Claim(taken, grown, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
@@ -164,6 +167,17 @@ def _may_take_more(rows: Sequence[asyncpg.Record], limit: int, taken: Sequence[C
 def _due(row: asyncpg.Record) -> Due:
     pool = (row["provider"], row["region"])
     return Due(row["job_no"], row["batch_no"], pool, row["open_cells"], row["job_room"], row["permits"])
+
+
+async def _charge(connection: Connection, rows: Sequence[asyncpg.Record], granted: Sequence[Grant]) -> None:
+    """Charge tenants that share an identity with the cells of their batches, however many calls were granted."""
+    turn_by_batch = {
+        (row["job_no"], row["batch_no"]): Turn(str(row["identity_no"]), row["tenant_no"], row["starts_at"])
+        for row in rows
+        if row["is_shared"]
+    }
+    taken = (grant.due for grant in granted)
+    await charge(connection, ((turn_by_batch.get((due.job_no, due.batch_no)), max(due.open_cells, 1)) for due in taken))
 
 
 async def _take(

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import asyncpg
 from asyncpg import IntegrityConstraintViolationError
 
 from db.configurations import ConfigurationChanged, current_no
 from db.engine import Connection, statement
+from db.turns import Turn
 from domain.plan import PlannedBatch
 from domain.spec import INFERENCE
 
@@ -22,7 +24,7 @@ class QueuedJob:
 
     It `has_backlog` if other work is due, or paused: then its batches are claimed in order, not with the plan.
     `locked_at` is the time of the transaction's start, or of the job's queueing if that is later, by the database's
-    clock; seconds since the epoch. `waiting` is the number of waiting jobs.
+    clock; seconds since the epoch. `waiting` is the number of waiting jobs. It is planned in its tenant's `turn`.
     """
 
     job_no: int
@@ -35,6 +37,7 @@ class QueuedJob:
     has_open_triggers: bool
     has_backlog: bool
     waiting: int
+    turn: Turn | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ async def lock_queued_jobs(
     identity_nos: Iterable[int],
     kind: str = INFERENCE,
 ) -> list[QueuedJob]:
-    """Lock up to `limit` queued jobs of a kind in order; return the first of them that together plan up to `cells`.
+    """Lock up to `limit` queued jobs of a kind in turn; return the first of them that together plan up to `cells`.
 
     At least one job is returned, of any size. Jobs that another worker is planning are passed over, and jobs
     accepted under identities other than `identity_nos`, those of configuration `configuration_no`. Raises
@@ -98,7 +101,13 @@ async def lock_queued_jobs(
     )
     if not rows and await current_no(connection) != configuration_no:
         raise ConfigurationChanged
-    return [QueuedJob(*row) for row in rows]
+    return [_queued_job(row, kind) for row in rows]
+
+
+def _queued_job(row: asyncpg.Record, kind: str) -> QueuedJob:
+    members = dict(row)
+    turn, is_shared = Turn(kind, members.pop("tenant_no"), members.pop("starts_at")), members.pop("is_shared")
+    return QueuedJob(**members, turn=turn if is_shared else None)
 
 
 async def lock_overdue_jobs(connection: Connection) -> list[OverdueJob]:

@@ -8,6 +8,8 @@ import orjson
 
 from db.batches import PoolKey
 from db.engine import Connection, statement
+from db.turns import charge, find_turn
+from domain.import_spec import IMPORT
 
 IMPORT_POOL: PoolKey = ("import", "")
 """The pool of all import batches. No configuration can name this region."""
@@ -62,7 +64,7 @@ TriggerOutcomes = Sequence[tuple[str, str]]
 async def find_imports(
     connection: Connection, served: Served, *, limit: int, but_not: Collection[int] = ()
 ) -> Sequence[tuple[int, str]]:
-    """Return (job_no, id) of imports that this worker may coordinate. Locks nothing: `begin` decides."""
+    """Return (job_no, id) of imports that this worker may coordinate, in turn. Locks nothing: `begin` decides."""
     rows = await connection.fetch(statement("find_imports"), limit, list(but_not), *served)
     return [(row["job_no"], row["id"]) for row in rows]
 
@@ -90,7 +92,10 @@ async def begin(
     if (other := await connection.fetchrow(statement("find_import_blocker"), job_no)) is not None:
         return await _wait(connection, job_no, other)
     row = await connection.fetchrow(statement("begin_coordination"), job_no, holder, worker_no, lease_seconds, *served)
-    return Coordination(holder=holder, **row) if row is not None else None
+    if row is None:
+        return None
+    await charge(connection, [(await find_turn(connection, IMPORT, row["tenant_no"]), 1)])
+    return Coordination(holder=holder, **row)
 
 
 async def lock_dataset(connection: Connection, job_no: int) -> None:

@@ -56,7 +56,8 @@ WITH advanced_waves AS (
         WHERE (SELECT count(*) FROM advanced_waves) >= 0
     ) AS i
     WHERE j.job_no = i.job_no
-    RETURNING j.job_no, j.id, j.status, i.ended_wave_no, i.ended_wave_status, i.opened_wave_no, write_event(
+    RETURNING j.job_no, j.tenant_no, j.id, j.status, i.ended_wave_no, i.ended_wave_status, i.opened_wave_no,
+    write_event(
         j.job_no, j.last_event_no, CASE j.status WHEN 'running' THEN 'progressed' ELSE 'finished' END, $10::text,
         json_build_object(
             'status', j.status, 'wave_ended', i.ended_wave_no, 'wave_opened', i.opened_wave_no, 'batches', i.event::json
@@ -64,7 +65,8 @@ WITH advanced_waves AS (
     )
 ), opened_ready AS (
     SELECT offer_batch(
-        b.job_no, b.batch_no, b.cells, virtual_finish_time(b.identity_no, 1 + b.batch_no - o.first_batch_no),
+        b.job_no, b.batch_no, b.cells,
+        virtual_finish_time_of_tenant(a.tenant_no, b.identity_no, 1 + b.batch_no - o.first_batch_no),
         keeps_place => true
     )
     FROM opened_waves AS o
@@ -76,7 +78,8 @@ WITH advanced_waves AS (
     WHERE b.status = 'pending'
 ), released AS (
     SELECT offer_batch(
-        b.job_no, b.batch_no, b.cells, virtual_finish_time(b.identity_no, b.cells, i.turn + m.ready_window * b.cells),
+        b.job_no, b.batch_no, b.cells,
+        virtual_finish_time_of_tenant(a.tenant_no, b.identity_no, b.cells, i.turn + m.ready_window * b.cells),
         keeps_place => true
     )
     FROM unnest($11::bigint[], $12::int[], $13::bigint[]) AS i (job_no, batch_no, turn)
@@ -86,8 +89,9 @@ WITH advanced_waves AS (
     WHERE b.status = 'pending' AND b.queued_at IS NULL
 ), due_again AS (
     SELECT offer_batch(
-        b.job_no, b.batch_no, i.cells, virtual_finish_time(b.identity_no, i.weight * i.cells), i.lane,
-        now() + i.due_in_seconds * interval '1 second'
+        b.job_no, b.batch_no, i.cells,
+        virtual_finish_time_of_tenant(a.tenant_no, b.identity_no, i.weight * i.cells),
+        i.lane, now() + i.due_in_seconds * interval '1 second'
     )
     FROM unnest($14::bigint[], $15::int[], $16::int[], $17::smallint[], $18::int[], $19::float8[])
         AS i (job_no, batch_no, cells, lane, weight, due_in_seconds)

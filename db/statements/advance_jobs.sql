@@ -35,7 +35,7 @@ WITH advanced_waves AS (
         AS i (job_no, completed, failed, unknown, event, incomplete)
     WHERE j.job_no = i.job_no AND coalesce(j.finished_at, 'infinity') = 'infinity'
         AND (SELECT count(*) FROM advanced_waves) >= 0
-    RETURNING j.job_no, j.id, j.status, j.last_event_no, i.event
+    RETURNING j.job_no, j.tenant_no, j.id, j.status, j.last_event_no, i.event
 ), written_events AS (
     SELECT write_events(
         array_agg(a.job_no),
@@ -47,7 +47,8 @@ WITH advanced_waves AS (
     FROM advanced_jobs AS a
 ), released AS (
     SELECT offer_batch(
-        b.job_no, b.batch_no, b.cells, virtual_finish_time(b.identity_no, b.cells, i.turn + $19::int * b.cells),
+        b.job_no, b.batch_no, b.cells,
+        virtual_finish_time_of_tenant(a.tenant_no, b.identity_no, b.cells, i.turn + $19::int * b.cells),
         keeps_place => true
     )
     FROM unnest($10::bigint[], $11::int[], $12::bigint[]) AS i (job_no, batch_no, turn)
@@ -56,8 +57,9 @@ WITH advanced_waves AS (
     WHERE b.status = 'pending' AND b.queued_at IS NULL
 ), due_again AS (
     SELECT offer_batch(
-        b.job_no, b.batch_no, i.cells, virtual_finish_time(b.identity_no, i.weight * i.cells), i.lane,
-        now() + i.due_in_seconds * interval '1 second'
+        b.job_no, b.batch_no, i.cells,
+        virtual_finish_time_of_tenant(a.tenant_no, b.identity_no, i.weight * i.cells),
+        i.lane, now() + i.due_in_seconds * interval '1 second'
     )
     FROM unnest($13::bigint[], $14::int[], $15::int[], $16::smallint[], $17::int[], $18::float8[])
         AS i (job_no, batch_no, cells, lane, weight, due_in_seconds)

@@ -40,7 +40,10 @@ WITH started_job AS (
         $1, b.batch_no, b.wave_no, b.next_batch_no, $20::text, $21::text, b.identity_no, 0, 0, 0, 0, 0, 1, 1, 'pending'
     FROM planned_batches AS b
     RETURNING CASE WHEN wave_no = 1 AND batch_no <= $19::int THEN
-        offer_batch(job_no, batch_no, 1, virtual_finish_time(identity_no, batch_no))
+        offer_batch(
+            job_no, batch_no, 1,
+            virtual_finish_time_of_tenant((SELECT j.tenant_no FROM started_job AS j), identity_no, batch_no)
+        )
     END
 ), inserted_ranges AS (
     INSERT INTO import_batches (job_no, batch_no, record_type_no, record_batch_no, range, rows_expected)

@@ -1,6 +1,6 @@
 -- Store new jobs and their specs, and return their numbers; skip jobs that were normalized under a configuration that
--- isn't in force. A job's virtual finish time is the virtual time of its kind's queue plus its cells, so that small
--- jobs are planned soon and large ones get their share. $1 is the tenant.
+-- isn't in force. A job's virtual finish time is the virtual time of its tenant in its kind's queue plus its cells,
+-- so that small jobs are planned soon and large ones get their share. $1 is the tenant.
 WITH submitted AS MATERIALIZED (
     SELECT nextval(pg_get_serial_sequence('jobs', 'job_no')) AS job_no, s.*
     FROM unnest(
@@ -12,7 +12,7 @@ WITH submitted AS MATERIALIZED (
     )
     WHERE s.configuration_no = (SELECT max(c.configuration_no) FROM configurations AS c)
 ), queues AS MATERIALIZED (
-    SELECT k.kind, queue_virtual_time(k.kind) AS virtual_time
+    SELECT k.kind, queue_virtual_time_of_tenant($1, k.kind) AS virtual_time
     FROM (SELECT DISTINCT s.kind FROM submitted AS s) AS k
 ), inserted_jobs AS (
     INSERT INTO jobs (job_no, tenant_no, id, kind, name, spec_hash, turn, planned, min_success_rate, configuration_no,

@@ -2,8 +2,8 @@
 -- The join names keys only: with a status predicate the planner would scan the index of queued jobs for each row.
 -- A batch's state is 0 (waits for its predecessor), 1 (ready) or 2 (claimed by this worker).
 -- No time of a plan is before its job's queueing, though this transaction may have begun earlier.
--- A ready batch's virtual finish time is the pool's virtual time plus the cells of this job up to the batch's end
--- (self-clocked fair queueing, Golestani 1994): a small job is served soon, a large one gets its share.
+-- A ready batch's virtual finish time is its tenant's virtual time in the pool plus the cells of this job up to the
+-- batch's end (self-clocked fair queueing, Golestani 1994): a small job is served soon, a large one gets its share.
 WITH planned_jobs AS MATERIALIZED (
     SELECT *
     FROM unnest(
@@ -41,7 +41,8 @@ WITH planned_jobs AS MATERIALIZED (
     SELECT
         b.*,
         CASE WHEN b.state = 1 THEN
-            virtual_finish_time(
+            virtual_finish_time_of_tenant(
+                j.tenant_no,
                 b.identity_no,
                 sum(b.cells) OVER (PARTITION BY b.job_no, b.provider, b.region_no ORDER BY b.batch_no)
             )
@@ -53,6 +54,7 @@ WITH planned_jobs AS MATERIALIZED (
         job_no, batch_no, next_batch_no, provider, region, region_no, first_model_no, first_question_no,
         last_model_no, last_question_no, cells, state, identity_no
     )
+    JOIN started_jobs AS j USING (job_no)
 ), inserted_batches AS (
     INSERT INTO batches (
         job_no, batch_no, wave_no, next_batch_no, provider, region, identity_no, region_no,

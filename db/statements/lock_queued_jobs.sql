@@ -1,7 +1,8 @@
--- Lock up to $1 queued jobs of kind $5, lowest virtual finish time first, that together plan up to $2 cells, at least
--- one job. Pass over jobs that another worker is planning, jobs that were accepted under an identity that isn't among
--- $4, the identities of configuration $3, and all jobs if another configuration is in force. Only the specs of the
--- locked jobs are read; `waiting` is how many jobs waited in all.
+-- Lock up to $1 queued jobs of kind $5 that together plan up to $2 cells, at least one job: first those of the tenant
+-- whose turn it is, lowest virtual finish time first, then those of the next one. Pass over jobs that another worker is
+-- planning, jobs that were accepted under an identity that isn't among $4, the identities of configuration $3, and all
+-- jobs if another configuration is in force. Only the specs of the locked jobs are read; `waiting` is how many jobs
+-- waited in all.
 -- OFFSET 0 keeps the planner from hashing all triggers.
 SELECT
     j.job_no,
@@ -22,20 +23,28 @@ SELECT
             )
             OR EXISTS (SELECT FROM pauses AS x WHERE x.is_paused)
     ) AS has_backlog,
-    j.waiting
+    j.waiting,
+    j.tenant_no,
+    j.starts_at,
+    j.is_shared
 FROM (
-    SELECT l.*, sum(l.planned) OVER (ORDER BY l.turn, l.job_no) AS cells, count(*) OVER () AS waiting
+    SELECT l.*, sum(l.planned) OVER (ORDER BY l.place, l.turn, l.job_no) AS cells, count(*) OVER () AS waiting
     FROM (
-        SELECT q.job_no, q.id, q.planned, q.identity_nos, q.turn, q.queued_at
-        FROM jobs AS q
-        WHERE q.status = 'queued' AND q.kind = $5::text
-            AND q.identity_nos <@ $4::int[]
-            AND $3::int = (SELECT max(c.configuration_no) FROM configurations AS c)
-        ORDER BY q.turn, q.job_no
+        SELECT t.*, w.*
+        FROM tenants_with_jobs($5::text) AS t
+        CROSS JOIN LATERAL (
+            SELECT q.job_no, q.id, q.planned, q.identity_nos, q.turn, q.queued_at
+            FROM jobs AS q
+            WHERE q.status = 'queued' AND q.kind = $5::text AND q.tenant_no = t.tenant_no
+                AND q.identity_nos <@ $4::int[]
+                AND $3::int = (SELECT max(c.configuration_no) FROM configurations AS c)
+            ORDER BY q.turn, q.job_no
+            LIMIT $1
+            FOR NO KEY UPDATE OF q SKIP LOCKED
+        ) AS w
         LIMIT $1
-        FOR NO KEY UPDATE OF q SKIP LOCKED
     ) AS l
 ) AS j
 JOIN specs AS s USING (job_no)
 WHERE j.cells <= $2 OR j.cells = j.planned
-ORDER BY j.turn, j.job_no
+ORDER BY j.place, j.turn, j.job_no

@@ -8,4 +8,7 @@ FROM (
     ORDER BY x.job_no, x.batch_no
     LIMIT $1
 ) AS b
-WHERE offer_batch(b.job_no, b.batch_no, b.cells, virtual_finish_time(b.identity_no, 0), keeps_place => true)
+JOIN jobs AS j USING (job_no)
+WHERE offer_batch(
+    b.job_no, b.batch_no, b.cells, virtual_finish_time_of_tenant(j.tenant_no, b.identity_no, 0), keeps_place => true
+)

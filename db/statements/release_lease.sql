@@ -17,14 +17,16 @@ WITH released_batch AS (
     FROM released_batch AS b
     LEFT JOIN workers AS w USING (worker_no)
     WHERE j.job_no = b.job_no
-    RETURNING j.job_no, write_event(
+    RETURNING j.job_no, j.tenant_no, write_event(
         j.job_no, j.last_event_no, 'lease_released', $3::text,
         json_build_object(
             'by', $3::text, 'reason', $4::text, 'batch_id', b.batch_no, 'cells', b.open_cells, 'held_by', w.id
         )
     )
 ), due_batch AS (
-    SELECT offer_batch(b.job_no, b.batch_no, b.open_cells, virtual_finish_time(b.identity_no, 0))
+    SELECT offer_batch(
+        b.job_no, b.batch_no, b.open_cells, virtual_finish_time_of_tenant(j.tenant_no, b.identity_no, 0)
+    )
     FROM released_batch AS b
     JOIN job AS j USING (job_no)
 )

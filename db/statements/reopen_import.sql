@@ -15,16 +15,17 @@ WITH reopened_ranges AS (
         b.batch_no,
         row_number() OVER (ORDER BY b.batch_no) AS place,
         lead(b.batch_no, m.ready_window) OVER (ORDER BY b.batch_no) AS next_batch_no,
-        m.ready_window
+        m.ready_window, j.tenant_no
     FROM unnest($2::int[]) AS b (batch_no)
     CROSS JOIN imports AS m
+    JOIN jobs AS j USING (job_no)
     WHERE m.job_no = $1
 ), reopened_batches AS (
     UPDATE batches AS b
     SET status = 'pending',
         open_cells = 1,
         next_batch_no = p.next_batch_no,
-        turn = virtual_finish_time(b.identity_no, $3::int * p.place),
+        turn = virtual_finish_time_of_tenant(p.tenant_no, b.identity_no, $3::int * p.place),
         lost_leases = 0,
         not_before = NULL,
         queued_at = NULL,

@@ -11,9 +11,10 @@ WITH reopened_cells AS MATERIALIZED (
         b.batch_no, b.wave_no, c.cells,
         row_number() OVER pool AS place,
         lead(b.batch_no, $4::int) OVER pool AS next_batch_no,
-        virtual_finish_time(b.identity_no, $5::int * sum(c.cells) OVER pool) AS turn
+        virtual_finish_time_of_tenant(j.tenant_no, b.identity_no, $5::int * sum(c.cells) OVER pool) AS turn
     FROM reopened_cells AS c
     JOIN batches AS b ON b.job_no = $1 AND b.batch_no = c.batch_no
+    JOIN jobs AS j ON j.job_no = $1
     WHERE b.finished_at IS NOT NULL
     WINDOW pool AS (PARTITION BY b.provider, b.region ORDER BY b.batch_no)
 ), reopened_batches AS (

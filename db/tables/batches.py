@@ -5,7 +5,7 @@ from typing import ClassVar
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import SQLModel
 
-from db.tables.column_types import Big, BigKey, IntKey, MaybeBig, MaybeTime, MaybeWords, Small, Time, Words
+from db.tables.column_types import Big, BigKey, IntKey, MaybeBig, MaybeTime, MaybeWords, Small, Time, Words, WordsKey
 
 
 class Wave(SQLModel, table=True):
@@ -81,6 +81,7 @@ class Ready(SQLModel, table=True):
     __table_args__ = (
         Index("ready_by_turn", "provider", "region", "turn", "job_no", "batch_no"),
         Index("ready_by_identity", "identity_no", "turn", "job_no", "batch_no"),
+        Index("ready_by_tenant", "identity_no", "tenant_no", "turn", "job_no", "batch_no"),
         Index("ready_by_time", "not_before"),
         ForeignKeyConstraint(
             ["job_no", "batch_no"],
@@ -101,6 +102,18 @@ class Ready(SQLModel, table=True):
     not_before: Time
     queued_at: Time
     identity_no: int | None
+
+
+class TenantTurn(SQLModel, table=True):
+    """The virtual times at which what was last taken of a tenant's work in a queue began and ends."""
+
+    __tablename__: ClassVar[str] = "tenant_turns"
+    __table_args__ = (ForeignKeyConstraint(["tenant_no"], ["tenants.tenant_no"], name="turn_belongs_to_tenant"),)
+
+    queue: WordsKey
+    tenant_no: IntKey
+    last_start: Big
+    last_finish: Big
 
 
 class JobLimit(SQLModel, table=True):

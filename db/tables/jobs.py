@@ -54,6 +54,14 @@ class Job(SQLModel, table=True):
         ForeignKeyConstraint(["tenant_no"], ["tenants.tenant_no"], name="job_belongs_to_tenant"),
         ForeignKeyConstraint(["kind"], ["kinds.kind"], name="job_kind_is_known"),
         Index("jobs_queued_by_turn", "turn", "job_no", postgresql_where=text("status = 'queued'")),
+        Index(
+            "jobs_waiting_by_tenant",
+            "kind",
+            "tenant_no",
+            "turn",
+            "job_no",
+            postgresql_where=text("status IN ('queued', 'coordinating')"),
+        ),
         Index("jobs_active_by_hash", "tenant_no", "spec_hash", "job_no", postgresql_where=text("finished_at IS NULL")),
         Index(
             "jobs_completed_by_hash",

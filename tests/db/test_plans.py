@@ -23,11 +23,11 @@ BY_KEY = {
     "waves": {"unique_job_wave"},
     "batches": {"unique_job_batch"},
     "executions": {"unique_execution_per_job_region_model_question"},
-    "ready": {"unique_ready_batch", "ready_by_identity"},
+    "ready": {"unique_ready_batch", "ready_by_identity", "ready_by_tenant"},
     "configurations": {"configurations_key"},
 }
 OTHERWISE = {
-    "lock_queued_jobs": {"jobs_queued_by_turn", "triggers_by_job"},
+    "lock_queued_jobs": {"jobs_queued_by_turn", "jobs_waiting_by_tenant", "triggers_by_job"},
     "look_up_submissions": {
         "unique_idempotency_key_per_tenant",
         "unique_job_id_per_tenant",

@@ -16,7 +16,7 @@ TEXT_BY_NAME = {path.stem: path.read_text() for path in STATEMENTS.glob("*.sql")
 ALONE = {
     "write_event": r"INTO events\b",
     "offer_batch": r"INTO ready\b",
-    "virtual_finish_time": r"min\(\w+\.turn\)[\s,0)]+FROM ready|\bvirtual_time\(",
+    "virtual_finish_time_of_tenant": r"min\(\w+\.turn\)[\s,0)]+FROM ready|\bvirtual_(finish_)?time\(",
     "pauses_of": r"is_paused\s+AND\s+\(|\.kind = '(region|provider)' AND \w+\.name = ",
 }
 

@@ -68,3 +68,6 @@ SELECT write_event(1000 + t, 1, 'progressed', 'a test', '{}') FROM generate_seri
 INSERT INTO audit_entries (at, tenant_no, action, target, outcome)
 SELECT now(), t, 'keys create', '{}', 'done'
 FROM generate_series(1, 2) AS t;
+INSERT INTO tenant_turns (queue, tenant_no, last_start, last_finish)
+SELECT 'inference', t, 0, 1
+FROM generate_series(1, 2) AS t;

@@ -1,14 +1,23 @@
-"""Small jobs don't wait behind large ones, whatever came first."""
+"""Small jobs don't wait behind large ones, whatever came first; nor a tenant's behind those of another."""
 
 import random
 import sys
 
 import pytest
 
+from configuration.agreement import agree
+from configuration.content import read_configuration
+from db.engine import create_engine
+from runtime.settings import Settings, read_secrets
+from tests.support.access import make_tenant
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body_of, store_jobs
 from tests.support.outcomes import all_ended, assert_audit
+from tests.support.worker_contexts import worker_context
 from tests.support.workers import Fleet
+from worker.configuration import Served
+from worker.inference.coordinator import Coordinator
+from worker.providers.configured import Providers
 
 AT_ONCE = 50
 """Jobs stored in one transaction, as many POSTs at once would be."""
@@ -47,6 +56,25 @@ def mixed_sizes(jobs: int) -> list[int]:
     sizes = [1] * (jobs // 3) + [dice.randint(1, 2000) for _ in range(jobs - jobs // 3)]
     dice.shuffle(sizes)
     return sizes
+
+
+async def test_a_worker_plans_the_jobs_of_tenants_in_turn(
+    database_url: str, connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.inference.coordinator.CELLS_AT_ONCE", 1)  # a job at a time, as with large ones
+    settings, other = Settings(), await make_tenant(connection, "other")
+    await store_jobs(connection, [job_body_of(5)] * 20)
+    (late,) = await store_jobs(connection, [job_body_of(10)], tenant_no=other)
+    found = await read_configuration(connection)
+    assert found is not None
+    secrets = read_secrets(found.content.file)
+    engine, providers = create_engine(database_url, size=1), Providers(settings)
+    serving = providers.serve(found, secrets, agree(settings, found, secrets.reasons))
+    coordinator = Coordinator(worker_context(engine, served=Served(serving)))
+    planned = [(await coordinator.coordinate({}, 0)).job_nos for _ in range(2)]
+    assert {late} in planned
+    await providers.aclose()
+    await engine.dispose()
 
 
 @pytest.mark.alone

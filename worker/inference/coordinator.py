@@ -13,6 +13,7 @@ from db.batches import ClaimedBatch
 from db.configurations import ConfigurationChanged
 from db.coordination import JobPlan, PlanRefused, QueuedJob
 from db.engine import Connection, in_transaction
+from db.turns import charge
 from domain.outcome import QUEUE_TIMEOUT
 from domain.plan import PlannedBatch, plan
 from domain.spec import JobSpec
@@ -116,6 +117,7 @@ class Coordinator:
         if planned.failures:
             await coordination.fail_queued_jobs(connection, planned.failures, self._context.worker_no)
         await self._record_outcomes(connection, jobs, planned)
+        await charge(connection, ((job.turn, job.planned) for job in jobs))
         return planned
 
     async def _insert(self, connection: Connection, planned: Planned, holder: int) -> None:
