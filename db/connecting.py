@@ -8,14 +8,16 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
 
+from db.array_types import ARRAY_TYPES
 from db.connection_info import ConnectionInfo, Host
 from db.tls import tls_ladder
 from domain.postgres_url import WrongConnectionString
@@ -53,6 +55,8 @@ def _with_wait_times(method: Any) -> Any:
     return noted
 
 
+_NOTHING_ASKED = SimpleNamespace(name="none")
+"""What the driver is given for the statement that asked about types: it took the place of no other."""
 _cancelling: set[asyncio.Task[None]] = set()
 
 
@@ -93,6 +97,13 @@ class Session(asyncpg.Connection):
     def is_waiting_before(self, moment: float) -> bool:
         """Say whether the server has owed an answer since before a moment of the monotonic clock."""
         return self.is_waiting and self.waits_since is not None and self.waits_since < moment
+
+    async def _introspect_types(self, typeoids: Collection[int], timeout: float) -> Any:  # noqa: ASYNC109 - the driver's
+        """Tell the driver about types that a statement needs; ask the server only about those of a database."""
+        known = [ARRAY_TYPES[oid] for oid in typeoids if oid in ARRAY_TYPES]
+        if len(known) == len(typeoids):
+            return known, _NOTHING_ASKED
+        return await super()._introspect_types(typeoids, timeout)  # type: ignore[misc]
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's own signature
         """End the session in order; if the server is silent, end this session, and those like it, at once."""

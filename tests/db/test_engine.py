@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -10,6 +11,7 @@ import pytest
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.array_types import ARRAY_TYPES
 from db.coordination import PlanRefused
 from db.engine import RETRIES, UNAVAILABLE, Connection, Engine, connect, create_engine, in_transaction
 from db.import_results import LeasesLost
@@ -166,3 +168,41 @@ async def test_a_connection_in_the_midst_of_something_is_not_handed_on(engine: E
     async with connect(engine) as lent:
         assert lent.get_server_pid() != pid
         assert await lent.fetchval("SELECT to_regclass('half_done')") is None
+
+
+ASKED = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'WITH RECURSIVE typeinfo_tree%'"
+"""How often the driver has asked about types on this session."""
+
+
+async def test_sessions_know_the_arrays_of_statements(engine) -> None:
+    moment = datetime(2026, 11, 30, tzinfo=UTC)
+    values = {
+        "boolean": [True, None],
+        "bytea": [b"\x00", b""],
+        "smallint": [1, None],
+        "int": [2, -3],
+        "bigint": [1 << 40],
+        "float8": [0.5, -0.0],
+        "timestamptz": [moment],
+        "text": ["a,b", None],
+    }
+    async with connect(engine) as session:
+        for name, value in values.items():
+            assert await session.fetchval(f"SELECT $1::{name}[]", value) == value
+        assert await session.fetchval(ASKED) == 0
+        assert await session.fetchval("SELECT $1::numeric[]", [1]) == [1]
+        assert await session.fetchval(ASKED) == 1
+
+
+async def test_arrays_of_statements_are_those_of_the_server(connection) -> None:
+    numbers = {each["oid"]: (each["name"], each["elemtype"], each["elemdelim"]) for each in ARRAY_TYPES.values()}
+    rows = await connection.fetch(
+        """
+        SELECT a.oid, a.typname, a.typelem, e.typdelim
+        FROM pg_type AS a
+        JOIN pg_type AS e ON e.oid = a.typelem
+        WHERE a.oid = ANY ($1::oid[])
+        """,
+        list(numbers),
+    )
+    assert {row["oid"]: (row["typname"], row["typelem"], row["typdelim"].decode()) for row in rows} == numbers
