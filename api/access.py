@@ -20,8 +20,9 @@ from api.callers import ANYBODY, CHECK, Caller
 from api.numbers import see_under
 from api.rate_limits import admit
 from api.services import Services
+from db.engine import UNAVAILABLE
 from domain.api_keys import KEY_PREFIX, read_key
-from domain.errors import ScopeMissing, Unauthenticated
+from domain.errors import BreakwaterError, ScopeMissing, Unauthenticated
 from domain.scopes import OF_INSTALLATION, Scope
 
 SCHEME = "bearer"
@@ -75,6 +76,21 @@ async def _authorize(
 def requires(scope: Scope) -> Any:
     """Return the dependency of a route that needs this scope."""
     return Security(_authorize, scopes=[scope.value])
+
+
+async def sees_installation(request: Request) -> bool:
+    """Return whether the caller of an open route may see what is of the whole installation; anybody may ask.
+
+    A request without a valid key is served as one without any, also while keys can't be looked up.
+    """
+    services: Services = request.app.state.services
+    if services.authenticator is None:
+        return True
+    try:
+        caller = await _find(request, await _BearerKey()(request), services.authenticator)
+    except (BreakwaterError, *UNAVAILABLE):
+        return False
+    return not OF_INSTALLATION.isdisjoint(caller.scopes)
 
 
 class _Check:

@@ -25,6 +25,7 @@ from api.oidc import TokenVerifier, token_policy
 from api.pauses import Pauses
 from api.pools import CONNECTIONS_OF_A_TENANT, open_pools
 from api.rate_limits import RequestLimits
+from api.readiness import Readiness
 from api.refusal_log import RefusalLog
 from api.registration import ConfigurationStanding, Registration
 from api.role_check import RoleCheck
@@ -194,6 +195,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             downloads=downloads.Downloads(pools.downloads, DownloadPlaces()),
             large_pages=LargePages(),
             fleet=FleetView(engine, redis, settings, version=VERSION),
+            readiness=Readiness(pools.probes, redis),
         )
     finally:
         await registration.stop()

@@ -12,6 +12,7 @@ import structlog
 from api import broker_state, gauges
 from api.exposition import Fleet
 from api.gauges import Gauge
+from api.shared_looks import SharedLook
 from api.stuck import explain
 from broker.envelopes import Client
 from db import counters, queue, workers
@@ -73,9 +74,13 @@ class FleetView:
         self._version = version
         self._last_recount: _Recount | None = None
         self._recounting = asyncio.Lock()
+        self._shared = SharedLook(self._look)
 
     async def look(self) -> Fleet:
-        """Read the series of all tenants, without those of an unavailable store."""
+        """Read the series of all tenants, without those of an unavailable store; scrapes at the same time share it."""
+        return (await self._shared()).found
+
+    async def _look(self) -> Fleet:
         stream, broker, ledger, violations = await asyncio.gather(
             broker_state.look(self._broker),
             broker_state.check(self._broker),

@@ -19,6 +19,7 @@ class Pools(NamedTuple):
     downloads: Engine
     look_ups: Engine
     heartbeat: Engine
+    probes: Engine
 
 
 def open_pools(database_url: str, *, on_events: Callable[[], None]) -> Pools:
@@ -33,4 +34,5 @@ def open_pools(database_url: str, *, on_events: Callable[[], None]) -> Pools:
         ),
         create_engine(database_url, size=LOOK_UP_CONNECTIONS, name="breakwater-api-look-ups"),
         create_engine(database_url, size=1, name="breakwater-api-heartbeat"),
+        create_engine(database_url, size=1, name="breakwater-api-probes"),
     )

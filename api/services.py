@@ -12,6 +12,7 @@ from api.kinds import CountPlan, Kinds
 from api.large_pages import LargePages
 from api.pauses import Pauses
 from api.rate_limits import RequestLimits
+from api.readiness import Readiness
 from api.refusal_log import RefusalLog
 from api.registration import Registration
 from api.role_check import RoleCheck
@@ -54,3 +55,4 @@ class Services:
     downloads: Downloads
     large_pages: LargePages
     fleet: FleetView
+    readiness: Readiness

@@ -5,34 +5,25 @@ the database's roles are as they should be. Without a writable Redis jobs are ac
 degraded.
 """
 
-import asyncio
 import platform
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from api import broker_state
+from api.access import sees_installation
 from api.broker_state import Checked
-from api.dependencies import ONE_OF_EACH, Broker, NoParameters, ServiceDatabase, ServicesDep
+from api.dependencies import ONE_OF_EACH, NoParameters, ServicesDep
 from api.problems import problem_response, problem_responses
+from api.readiness import DatabaseState, Stores
 from api.request_ids import request_id_of
 from api.schemas.health import Alive, BrokerCheck, DatabaseCheck, Healthy, Ready, Versions
 from api.services import Services
-from db.engine import UNAVAILABLE, Engine, connect
-from db.schema import Schema, brought_revision, read_schema
+from db.schema import brought_revision
 
 router = APIRouter(tags=["health"], dependencies=ONE_OF_EACH)
 
-DEADLINE_SECONDS = 2.0
 RETRY_SECONDS = 1
-
-
-class DatabaseState(NamedTuple):
-    """The version and the schema of PostgreSQL."""
-
-    version: str
-    schema: Schema
 
 
 @router.get("/livez", summary="Is the process alive?", responses=problem_responses())
@@ -42,59 +33,46 @@ async def livez(_: Annotated[NoParameters, Query()]) -> Alive:
 
 
 @router.get("/readyz", summary="Can it serve?", response_model=Ready, responses=problem_responses(422))
-async def readyz(
-    *,
-    request: Request,
-    services: ServicesDep,
-    database: ServiceDatabase,
-    broker: Broker,
-    _: Annotated[NoParameters, Query()],
-) -> Any:
-    """Answer 200 if PostgreSQL commits and its schema serves this version; `degraded` unless Redis takes writes."""
-    state, checked = await asyncio.gather(_look(database), broker_state.check(broker))
-    if (problem := _unready(request, services, state)) or state is None:
+async def readyz(*, request: Request, services: ServicesDep, _: Annotated[NoParameters, Query()]) -> Any:
+    """Answer 200 if PostgreSQL commits and its schema serves this version; `degraded` unless Redis takes writes.
+
+    PostgreSQL is looked at once a second at most, for all that ask.
+    """
+    stores = await services.readiness.look()
+    if (problem := _unready(request, services, stores.database)) is not None:
         return problem
-    return _ready(state, checked)
+    return _ready(stores, is_whole=await sees_installation(request))
 
 
 @router.get("/healthz", summary="How is it?", response_model=Healthy, responses=problem_responses(422))
-async def healthz(
-    *,
-    request: Request,
-    services: ServicesDep,
-    database: ServiceDatabase,
-    broker: Broker,
-    _: Annotated[NoParameters, Query()],
-) -> Any:
+async def healthz(*, request: Request, services: ServicesDep, _: Annotated[NoParameters, Query()]) -> Any:
     """Answer as /readyz does, with the versions of everything involved."""
-    state, checked = await asyncio.gather(_look(database), broker_state.check(broker))
-    if (problem := _unready(request, services, state)) or state is None:
+    stores = await services.readiness.look()
+    if (problem := _unready(request, services, stores.database)) is not None:
         return problem
-    versions = Versions(
-        breakwater=request.app.version,
+    is_whole = await sees_installation(request)
+    versions = _versions(request.app.version, stores) if is_whole else Versions()
+    return Healthy(**_ready(stores, is_whole=is_whole).model_dump(), versions=versions)
+
+
+def _versions(own: str, stores: Stores) -> Versions:
+    return Versions(
+        breakwater=own,
         python=platform.python_version(),
-        postgresql=state.version,
-        broker=checked.version,
+        postgresql=stores.database.version if stores.database else None,
+        broker=stores.broker.version,
         schema_revision=brought_revision(),
     )
-    return Healthy(**_ready(state, checked).model_dump(), versions=versions)
 
 
-async def _look(database: Engine) -> DatabaseState | None:
-    """Return the state of PostgreSQL, or None while it is unavailable."""
-    try:
-        async with asyncio.timeout(DEADLINE_SECONDS), connect(database) as connection:
-            version: str = await connection.fetchval("SHOW server_version")
-            return DatabaseState(version, await read_schema(connection))
-    except UNAVAILABLE:
-        return None
-
-
-def _ready(state: DatabaseState, broker: Checked) -> Ready:
+def _ready(stores: Stores, *, is_whole: bool) -> Ready:
+    revision = stores.database.schema.revision if stores.database and is_whole else None
+    checked = _checked(stores.broker)
     return Ready(
-        status="degraded" if broker.fault else "ready",
-        database=DatabaseCheck(status="ok", schema_revision=state.schema.revision or ""),
-        broker=_checked(broker),
+        status="degraded" if stores.broker.fault else "ready",
+        database=DatabaseCheck(status="ok", schema_revision=revision),
+        broker=checked if is_whole else checked.model_copy(update={"detail": None}),
+        age_seconds=round(stores.age_seconds, 3),
     )
 
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+WITHOUT_SCOPE = "with API keys null without one that has `operate`, `metrics` or `admin`."
+
 
 class Alive(BaseModel):
     """The process answers."""
@@ -15,7 +17,7 @@ class DatabaseCheck(BaseModel):
     """PostgreSQL, and whether its schema is the one that this code brings."""
 
     status: Literal["ok"]
-    schema_revision: str
+    schema_revision: str | None = Field(description=f"The schema that it has; {WITHOUT_SCOPE}")
 
 
 class BrokerCheck(BaseModel):
@@ -25,7 +27,7 @@ class BrokerCheck(BaseModel):
     code: str | None = Field(
         default=None, description="What is wrong, for programs, such as `full` or `read_only`; null where nothing is."
     )
-    detail: str | None = Field(default=None, description="The fault, and its remedy.")
+    detail: str | None = Field(default=None, description=f"The fault, and its remedy; {WITHOUT_SCOPE}")
 
 
 class Ready(BaseModel):
@@ -34,16 +36,17 @@ class Ready(BaseModel):
     status: Literal["ready", "degraded"]
     database: DatabaseCheck
     broker: BrokerCheck
+    age_seconds: float = Field(description="How long ago PostgreSQL was looked at, for all that ask.", examples=[0.2])
 
 
 class Versions(BaseModel):
-    """What runs here."""
+    """What runs here. With API keys all of it is null without one that has `operate`, `metrics` or `admin`."""
 
-    breakwater: str
-    python: str
-    postgresql: str
-    broker: str | None = Field(description="Null while the broker doesn't answer.")
-    schema_revision: str
+    breakwater: str | None = None
+    python: str | None = None
+    postgresql: str | None = None
+    broker: str | None = Field(default=None, description="Null while the broker doesn't answer, too.")
+    schema_revision: str | None = Field(default=None, description="The schema that this version brings.")
 
 
 class Healthy(Ready):

@@ -19,6 +19,7 @@ from api.idempotent_actions import AT_ONCE
 from api.large_pages import LargePages
 from api.pauses import Pauses
 from api.rate_limits import RequestLimits
+from api.readiness import Readiness
 from api.refusal_log import RefusalLog
 from api.registration import Registration
 from api.routes import metrics
@@ -105,6 +106,7 @@ def _services(
         downloads=Downloads(engine, DownloadPlaces()),
         large_pages=LargePages(),
         fleet=FleetView(engine, redis, settings, version=version),
+        readiness=Readiness(engine, redis),
     )
 
 
