@@ -1,7 +1,7 @@
 """An embedded PostgreSQL server on a data folder: creating, starting and stopping it.
 
 It listens on a Unix socket only. The kernel names the connecting account (`peer`), so there is no password, and no
-other account gets access, even if it can reach the socket.
+other account gets access, even if it can reach the socket. API and workers connect as a role that owns nothing.
 """
 
 import os
@@ -20,6 +20,8 @@ from launcher.processes import command_line, end_process, recorded_pid, start_ti
 from launcher.servers import end_server, start_server
 
 ROLE = "breakwater"
+SERVICE_ROLE = "breakwater_service"
+"""Migrations make it; API and workers connect as it (docs/decisions/0048)."""
 DATABASE = "breakwater"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT)
 STALE_SECONDS = 10
@@ -49,7 +51,7 @@ SERVER_SETTINGS: Mapping[str, str] = {
 class Postgres:
     """A server on `data`, run by `account`; `settings` override SERVER_SETTINGS.
 
-    `services` is the account of processes that connect, besides this one's.
+    `services` is the account of API and workers; if it is another than this one's, it connects as SERVICE_ROLE only.
     `sockets` is an existing folder that `account` may write to. `control` is a folder it can pass through; it holds
     the log and the access rules.
     """
@@ -69,14 +71,19 @@ class Postgres:
         return self.url_for(DATABASE)
 
     @property
+    def service_url(self) -> str:
+        """The URL of the same database for API and workers, once it is migrated."""
+        return self.url_for(DATABASE, role=SERVICE_ROLE)
+
+    @property
     def log(self) -> Path:
         """The server's log file."""
         return self.control / "postgres.log"
 
-    def url_for(self, database: str) -> str:
+    def url_for(self, database: str, *, role: str = ROLE) -> str:
         """Return the URL of another database of this server."""
         # The URL has the port, so that a PGPORT in the environment can't select another socket.
-        return f"postgresql://{ROLE}@/{database}?host={quote(str(self.sockets), safe='/')}&port=5432"
+        return f"postgresql://{role}@/{database}?host={quote(str(self.sockets), safe='/')}&port=5432"
 
     def create(self) -> None:
         """Create the data folder if there is none; refuse a folder that another major version made."""
@@ -135,10 +142,12 @@ class Postgres:
             end_server(process, (*signals, signal.SIGKILL), seconds=seconds)
 
     def _write_access_rules(self) -> None:
-        names = dict.fromkeys(account.name for account in (caller(), self.services) if account)
+        allowed = [(caller().name, ROLE), (caller().name, SERVICE_ROLE)]
+        if self.services is not None and self.services.name != caller().name:
+            allowed.append((self.services.name, SERVICE_ROLE))
         rules = {
             "pg_hba.conf": "local all all peer map=caller\n",
-            "pg_ident.conf": "".join(f'caller "{name}" {ROLE}\n' for name in names),
+            "pg_ident.conf": "".join(f'caller "{name}" {role}\n' for name, role in allowed),
         }
         for name, text in rules.items():
             write_private(self.control / name, text)

@@ -44,6 +44,7 @@ class Supervisor:
         self.settings = settings
         self.folder = folder
         self.account = services or caller()
+        self.service_database_url = settings.database_url or ""
         self.engines: list[Child] = []
         self.services: list[Child] = []
         self.connections = Connections(settings.database_url or "", settings.redis_url or "")
@@ -65,10 +66,12 @@ class Supervisor:
         self._start_engines()
         self.folder.publish(self.connections)
         self._finish(
-            "migrate", failure="The database could not be brought to this version's schema; the reason stands above."
+            self._spawn_owner("migrate"),
+            failure="The database could not be brought to this version's schema; the reason stands above.",
         )
         self._finish(
-            *_configuring(self.settings), failure="The configuration could not be applied; the reason stands above."
+            self._spawn_service(*_configuring(self.settings)),
+            failure="The configuration could not be applied; the reason stands above.",
         )
         self.services = [
             self._service("api", "api"),
@@ -88,6 +91,7 @@ class Supervisor:
             postgres = postgres_in(self.folder)
             postgres.create()
             database_url = postgres.url
+            self.service_database_url = postgres.service_url
             self.engines.append(Child("postgres", postgres.spawn, self._record, *STOP_SIGNALS))
             ready.append(postgres.is_ready)
             logs.append(postgres.log)
@@ -106,9 +110,8 @@ class Supervisor:
     def _engines_gave_up(self) -> bool:
         return any(child.early_deaths > ENGINE_DEATHS_ALLOWED for child in self.engines)
 
-    def _finish(self, *command: str, failure: str) -> None:
-        """Run a command to its end, and raise StartError if it fails."""
-        process = self._spawn(*command)
+    def _finish(self, process: subprocess.Popen[bytes], *, failure: str) -> None:
+        """Wait for the end of a command, and raise StartError if it fails."""
         try:
             self._wait(lambda: process.poll() is not None)
         finally:
@@ -119,15 +122,15 @@ class Supervisor:
             raise StartError(failure)
 
     def _service(self, name: str, command: str) -> Child:
-        return Child(name, lambda: self._spawn(command), self._record)
+        return Child(name, lambda: self._spawn_service(command), self._record)
 
-    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        arguments, environment = python_command("cli.supervised", *command)
-        pass_urls(environment, database_url=self.connections.database_url, redis_url=self.connections.redis_url)
-        switching = self.account.switching()
-        if switching:
-            environment["HOME"] = "/"  # root's can't be entered
-        return subprocess.Popen(arguments, env=environment, stdin=self._lifeline, process_group=0, **switching)  # noqa: S603
+    def _spawn_service(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command that reads what others send: under the services' account, as a role that owns nothing."""
+        urls = self.connections._replace(database_url=self.service_database_url)
+        return _spawn(command, self.account, urls, lifeline=self._lifeline)
+
+    def _spawn_owner(self, *command: str) -> subprocess.Popen[bytes]:
+        return _spawn(command, caller(), self.connections, lifeline=self._lifeline)
 
     def _wait(self, claim: Callable[[], bool], *, seconds: float | None = None) -> None:
         """Keep all processes alive until the claim is true; raises Stopped if a stop is requested meanwhile."""
@@ -182,6 +185,15 @@ class Supervisor:
             if patient and self.stop_requests.is_hurried:
                 return
             self.stop_requests.sleep(_LOOK_SECONDS)
+
+
+def _spawn(command: Sequence[str], account: Account, urls: Connections, *, lifeline: int) -> subprocess.Popen[bytes]:
+    arguments, environment = python_command("cli.supervised", *command)
+    pass_urls(environment, database_url=urls.database_url, redis_url=urls.redis_url)
+    switching = account.switching()
+    if switching:
+        environment["HOME"] = "/"  # root's can't be entered
+    return subprocess.Popen(arguments, env=environment, stdin=lifeline, process_group=0, **switching)  # noqa: S603
 
 
 def _configuring(settings: Settings) -> list[str]:

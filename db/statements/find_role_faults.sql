@@ -31,8 +31,14 @@ UNION ALL
 SELECT
     format('The role `%s` is a superuser, or has BYPASSRLS or CREATEROLE.', r.rolname),
     format('ALTER ROLE %I NOSUPERUSER NOBYPASSRLS NOCREATEROLE', r.rolname), true
-FROM (SELECT * FROM tenant_role UNION ALL SELECT * FROM service_role) AS r
+FROM tenant_role AS r
 WHERE r.rolsuper OR r.rolbypassrls OR r.rolcreaterole
+UNION ALL
+SELECT
+    format('The role `%s` is a superuser, or has CREATEROLE.', r.rolname),
+    format('ALTER ROLE %I NOSUPERUSER NOCREATEROLE', r.rolname), true
+FROM service_role AS r
+WHERE r.rolsuper OR r.rolcreaterole
 UNION ALL
 SELECT
     format('The role `%s` has LOGIN, CREATEDB or REPLICATION.', r.rolname),

@@ -75,7 +75,7 @@ LEAKS = {
     "ALTER ROLE breakwater_tenant SUPERUSER BYPASSRLS CREATEROLE": (
         "`breakwater_tenant` is a superuser, or has BYPASSRLS"
     ),
-    "ALTER ROLE breakwater_service BYPASSRLS": "`breakwater_service` is a superuser, or has BYPASSRLS or CREATEROLE.",
+    "ALTER ROLE breakwater_service CREATEROLE": "`breakwater_service` is a superuser, or has CREATEROLE.",
     "ALTER ROLE breakwater_tenant LOGIN": "`breakwater_tenant` has LOGIN",
     "CREATE ROLE test_strong SUPERUSER; GRANT test_strong TO breakwater_tenant": "is a member of `test_strong`.",
     "GRANT pg_read_all_data TO breakwater_tenant": "is a member of `pg_read_all_data`.",

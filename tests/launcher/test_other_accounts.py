@@ -1,7 +1,9 @@
 """What others on the machine can do about the engines: see no key of the service, give no command, read no file."""
 
+import asyncio
 import fcntl
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -17,8 +19,10 @@ from launcher.accounts import ENVIRONMENT, Account, account_for_engines
 from launcher.embedded import Engines, engines_in, valkey_in
 from launcher.folder import DataFolder, read_connections
 from launcher.orphan_reaper import OrphanReaper
+from launcher.service_account import NAMES
 from launcher.valkey import Valkey
 from tests.launcher.runs import is_alive
+from tests.support.connections import database_connections
 from tests.support.engines import TEST_POSTGRES_SETTINGS
 from tests.support.waiting import eventually
 
@@ -32,6 +36,15 @@ for command in sys.argv[2:]:
         server.connect(sys.argv[1])
         server.sendall(command.encode() + b"\\r\\n")
         print(server.recv(1000).decode().splitlines()[0])
+"""
+LOG_IN = """
+import socket, struct, sys
+for role in sys.argv[2:]:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(sys.argv[1])
+        given = struct.pack("!i", 196608) + f"user\\0{role}\\0database\\0breakwater\\0\\0".encode()
+        server.sendall(struct.pack("!i", len(given) + 4) + given)
+        print(role, "is in" if server.recv(1) == b"R" else "is refused")
 """
 READ = """
 import pathlib, sys
@@ -141,6 +154,44 @@ def test_no_account_but_its_owner_writes_the_access_rules(engines: Engines, held
     for name in ("pg_hba.conf", "pg_ident.conf"):
         assert (held.path / name).stat().st_uid == 0
     assert "peer" in run_as(held.account, READ, held.path / "pg_hba.conf")
+
+
+@needs_root
+def test_the_account_of_api_and_workers_logs_in_as_the_role_that_owns_nothing(
+    migrated_data_dir: Path, held: DataFolder
+):
+    entry = next(entry for entry in pwd.getpwall() if entry.pw_name in NAMES)
+    held.services = Account(entry.pw_name, entry.pw_uid, entry.pw_gid, switch=True)
+    held.path.chmod(0o711)
+    engines = engines_in(held, postgres_settings=TEST_POSTGRES_SETTINGS)
+    engines.start()
+    try:
+        roles = ("breakwater_service", "breakwater", "breakwater_tenant", "postgres")
+        logged_in = run_as(held.services, LOG_IN, engines.postgres.sockets / ".s.PGSQL.5432", *roles)
+    finally:
+        engines.stop()
+    assert logged_in.splitlines() == ["breakwater_service is in", *(f"{role} is refused" for role in roles[1:])]
+
+
+def test_api_and_workers_of_a_run_are_connected_as_the_role_that_owns_nothing(lasting_run):
+    eventually((lasting_run.data_dir / "connections.json").exists)
+    url = read_connections(lasting_run.data_dir).database_url
+
+    async def look() -> list[tuple[str, bool]]:
+        async with database_connections(url) as (owner,):
+            return [
+                tuple(row)
+                for row in await owner.fetch(
+                    """
+                    SELECT DISTINCT a.usename, r.rolsuper
+                    FROM pg_stat_activity AS a
+                    JOIN pg_roles AS r ON r.rolname = a.usename
+                    WHERE a.application_name ~ '^(breakwater|worker)'
+                    """
+                )
+            ]
+
+    assert eventually(lambda: asyncio.run(look())) == [("breakwater_service", False)]
 
 
 def start_as_earlier_releases(valkey: Valkey) -> "subprocess.Popen[bytes]":
