@@ -1,4 +1,4 @@
-"""Access: each route names the scope that it needs, and a request finds its caller by its API key or access token.
+"""Access: each route names the scope that it needs, and a request finds its caller by a key, a token or a page session.
 
 `requires` is a dependency of routes. It leaves the caller in the request's state, from which the tenant is read; a
 route that names no scope has no caller, and fails. It also leaves how to check the caller again, for requests that wait
@@ -18,11 +18,14 @@ from fastapi.security.base import SecurityBase
 from api.authentication import Authenticator
 from api.callers import ANYBODY, CHECK, Caller
 from api.numbers import see_under
+from api.page_sessions import refuse_forged, session_of
+from api.page_views import SESSION
 from api.rate_limits import admit
 from api.services import Services
 from db.engine import UNAVAILABLE
-from domain.api_keys import KEY_PREFIX, read_key
+from domain.api_keys import KEY_PREFIX, ApiKey, read_key
 from domain.errors import BreakwaterError, ScopeMissing, Unauthenticated
+from domain.page_sessions import SessionSecret
 from domain.scopes import OF_INSTALLATION, Scope
 
 SCHEME = "bearer"
@@ -31,6 +34,7 @@ CHECKED_SECONDS = 0.05
 _MISSING = "Send an API key: `Authorization: Bearer bw_…`. `breakwater keys create` makes one."
 _MALFORMED = "This isn't an API key as it was printed: a character is missing, added or wrong."
 _NO_TENANT = "There is no tenant with the name in this access token; `breakwater tenants create` makes one."
+_ENDED = "This session has ended: sign in again at /ui/sign-in. A program sends an API key."
 _INVALID = "This API key isn't valid: it was revoked, has expired, or never existed here."
 
 
@@ -44,9 +48,11 @@ class _BearerKey(SecurityBase):
     )
 
     async def __call__(self, request: Request) -> str | None:
-        """Return the header, if it is given once."""
+        """Return the header, None if it isn't given; nothing can be read from several."""
         given = request.headers.getlist("authorization")
-        return given[0] if len(given) == 1 else None
+        if not given:
+            return None
+        return given[0] if len(given) == 1 else ""
 
 
 async def _authorize(
@@ -54,7 +60,7 @@ async def _authorize(
 ) -> None:
     """Find the request's caller.
 
-    Raises Unauthenticated, RateLimited, ScopeMissing, RolesChanged, or one of UNAVAILABLE.
+    Raises Unauthenticated, CsrfTokenRequired, RateLimited, ScopeMissing, RolesChanged, or one of UNAVAILABLE.
     """
     services: Services = request.app.state.services
     is_open = services.settings.metrics_open and scopes.scopes == [Scope.METRICS]
@@ -65,6 +71,8 @@ async def _authorize(
         checked_at = time.monotonic()
         caller = request.state.caller = await find()
         request.scope["state"][CHECK] = _Check(find, scopes, checked_at)
+        if (session := getattr(request.state, SESSION, None)) is not None:
+            await refuse_forged(request, session)
         await admit(request, caller, services.request_limits)
     see_under(caller.seal)
     _require(caller, scopes)
@@ -76,6 +84,10 @@ async def _authorize(
 def requires(scope: Scope) -> Any:
     """Return the dependency of a route that needs this scope."""
     return Security(_authorize, scopes=[scope.value])
+
+
+signed_in: Any = Security(_authorize)
+"""The dependency of a route that needs a caller, whatever its scopes."""
 
 
 async def sees_installation(request: Request) -> bool:
@@ -114,7 +126,22 @@ def _require(caller: Caller, scopes: SecurityScopes) -> None:
             raise ScopeMissing(f"This needs the scope `{scope}`, which the key or token hasn't.", scope=scope)
 
 
+async def find_key(request: Request, text: str, authenticator: Authenticator) -> tuple[ApiKey, Caller]:
+    """Return the API key in a text, and its caller. Raises Unauthenticated, or one of UNAVAILABLE."""
+    key = read_key(text)
+    if key is None:
+        raise Unauthenticated(_MALFORMED)
+    request.state.claimed_key_id = key.id
+    caller = await authenticator.caller_of(key)
+    if caller is None:
+        raise Unauthenticated(_INVALID)
+    return key, caller
+
+
 async def _find(request: Request, header: str | None, authenticator: Authenticator) -> Caller:
+    """Return who sent the request: by its header, or without one by the cookie of a page session."""
+    if header is None and (session := session_of(request)) is not None:
+        return await _find_session(request, session, authenticator)
     scheme, _, text = (header or "").partition(" ")
     if scheme.lower() != SCHEME:
         raise Unauthenticated(_MISSING)
@@ -124,11 +151,13 @@ async def _find(request: Request, header: str | None, authenticator: Authenticat
         if caller is None:
             raise Unauthenticated(_NO_TENANT)
         return caller
-    key = read_key(text)
-    if key is None:
-        raise Unauthenticated(_MALFORMED)
-    request.state.claimed_key_id = key.id
-    caller = await authenticator.caller_of(key)
+    _, caller = await find_key(request, text, authenticator)
+    return caller
+
+
+async def _find_session(request: Request, session: SessionSecret, authenticator: Authenticator) -> Caller:
+    caller = await authenticator.caller_in(session)
     if caller is None:
-        raise Unauthenticated(_INVALID)
+        raise Unauthenticated(_ENDED)
+    setattr(request.state, SESSION, session)
     return caller

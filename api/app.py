@@ -22,6 +22,7 @@ from api.idempotent_actions import AT_ONCE
 from api.kinds import Kinds
 from api.large_pages import LargePages
 from api.oidc import TokenVerifier, token_policy
+from api.page_sessions import PageSessions
 from api.pauses import Pauses
 from api.pools import CONNECTIONS_OF_A_TENANT, open_pools
 from api.rate_limits import RequestLimits
@@ -51,6 +52,7 @@ from api.routes import (
     records,
     regions,
     rejects,
+    sign_in,
     tenants,
     waves,
 )
@@ -97,6 +99,7 @@ ROUTES = (
     probes,
     metrics,
     pages,
+    sign_in,
 )
 
 
@@ -178,6 +181,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             authenticator=_authenticator(pools.look_ups, settings, issuer_client),
             role_check=None if settings.auth is Auth.OFF else RoleCheck(pools.look_ups),
             request_limits=RequestLimits(pools.look_ups),
+            page_sessions=PageSessions(engine, lifetime_seconds=settings.session_seconds),
             redis=redis,
             registration=registration,
             refusal_log=RefusalLog(engine, worker_no=registration.worker_no, is_keyed=settings.auth is Auth.KEYS),
@@ -225,7 +229,7 @@ def _authenticator(
         return None
     policy = token_policy(settings)
     verifier = None if policy is None or issuer_client is None else TokenVerifier(policy, issuer_client)
-    return Authenticator(engine, verifier)
+    return Authenticator(engine, verifier, idle_seconds=settings.session_idle_seconds, issuer=settings.oidc_issuer)
 
 
 def _in_force_reader(

@@ -34,6 +34,7 @@ def entry_of(
         client=client[0] if client else None,
         account=_storable(caller.name) if caller and caller.subject is not None else None,
         request_id=request_id_of(scope),
+        session_id=caller.session_id if caller else None,
     )
 
 

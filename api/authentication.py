@@ -1,73 +1,67 @@
-"""Who calls: API keys are looked up in PostgreSQL, and what a look-up found is used for less than a second.
+"""Who calls: an API key, an access token or a session of pages, each checked against PostgreSQL or its issuer's keys.
 
-A revoked or expired key is refused by every process within that second, whatever became of Redis. Without PostgreSQL no
-key can be checked, so no request is served.
+Without PostgreSQL neither keys nor sessions can be checked, so no request is served.
 """
 
 import asyncio
-import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import structlog
 
 from api.callers import Caller
+from api.look_ups import Found, LookUps
 from api.oidc import Token, TokenVerifier
-from db import api_keys, tenants
-from db.api_keys import ValidKey
-from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Engine, connect, in_transaction
+from db import api_keys, page_sessions, tenants
+from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Connection, Engine, connect, in_transaction
 from domain.api_keys import ApiKey
+from domain.page_sessions import SessionSecret
 from domain.scopes import ALL_SCOPES
 from domain.sealing import Seal
 
-FRESH_SECONDS = 0.9
-"""How long a look-up serves, from its start; a revocation takes effect everywhere within a second."""
-RENEW_SECONDS = 0.4
-"""The age at which the next request renews a look-up, without waiting for it."""
-FORGOTTEN_SECONDS = 10.0
-"""How long a key that isn't used is renewed together with others."""
-MOST_KEYS = 10_000
-"""Look-ups that are kept at once; one more forgets all but those of valid keys that are fresh."""
 NOTED_EVERY_SECONDS = 30.0
+IDLE_SECONDS = 3600.0
 
 log = structlog.stdlib.get_logger()
 
 
-@dataclass(slots=True)
-class _LookUp:
-    """What a look-up found: the caller, or None for a key that isn't valid. Times are of the monotonic clock."""
-
-    caller: Caller | None
-    looked_at: float
-    valid_until: float
-    used_at: float
-
-    def is_fresh(self, now: float) -> bool:
-        return now < min(self.looked_at + FRESH_SECONDS, self.valid_until)
-
-
 class Authenticator:
-    """Finds the callers of keys, and notes when keys were used."""
+    """Finds the callers of keys, tokens and sessions, and notes when keys were used.
 
-    def __init__(self, engine: Engine, tokens: TokenVerifier | None) -> None:
+    A session ends `idle_seconds` after its last use. Those of another `issuer` don't count.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tokens: TokenVerifier | None,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+        issuer: str | None = None,
+    ) -> None:
         self._engine = engine
         self._tokens = tokens
         self._seals: dict[str, Seal] = {}
-        self._look_ups: dict[bytes, _LookUp] = {}
-        self._renewing: asyncio.Task[None] | None = None
+        self._keys = LookUps(engine, _find_keys)
+        self._sessions = LookUps(engine, partial(_find_sessions, idle_seconds=idle_seconds, issuer=issuer))
         self._used: set[int] = set()
 
     async def caller_of(self, key: ApiKey) -> Caller | None:
         """Return the caller with this key, None if the key isn't valid. Raises one of UNAVAILABLE."""
-        digest, now = key.digest, time.monotonic()
-        found = self._look_ups.get(digest)
-        if found is None or not found.is_fresh(now):
-            found = (await self._look_up([digest]))[digest]
-        elif now - found.looked_at > RENEW_SECONDS:
-            self._renew_soon(now)
-        found.used_at = now
-        if found.caller is not None and found.caller.key_no is not None:
-            self._used.add(found.caller.key_no)
-        return found.caller
+        return self._used_by(await self._keys.caller_of(key.digest))
+
+    async def caller_in(self, session: SessionSecret) -> Caller | None:
+        """Return the caller of this session, None if it isn't valid. Raises one of UNAVAILABLE."""
+        return self._used_by(await self._sessions.caller_of(session.digest))
+
+    def forget(self, session: SessionSecret) -> None:
+        """Don't serve a session that has ended any more; other processes stop within a second."""
+        self._sessions.forget(session.digest)
+
+    def _used_by(self, caller: Caller | None) -> Caller | None:
+        if caller is not None and caller.key_no is not None:
+            self._used.add(caller.key_no)
+        return caller
 
     @property
     def takes_tokens(self) -> bool:
@@ -112,40 +106,41 @@ class Authenticator:
             await in_transaction(self._engine, lambda c: api_keys.note_uses(c, used), seconds=QUICK_SECONDS)
             self._used.difference_update(used)
 
-    def _renew_soon(self, now: float) -> None:
-        """Look the keys in use up again, in the background; one look-up at a time."""
-        if self._renewing is None or self._renewing.done():
-            in_use = [
-                digest
-                for digest, found in self._look_ups.items()
-                if found.caller is not None and now - found.used_at < FORGOTTEN_SECONDS
-            ]
-            self._renewing = asyncio.create_task(self._renew(in_use))
 
-    async def _renew(self, digests: list[bytes]) -> None:
-        try:
-            await self._look_up(digests)
-        except (*UNAVAILABLE, *REJECTED) as error:  # the next request looks its key up itself, and says so
-            log.warning("renewal_of_keys_failed", error=f"{type(error).__name__}: {error}")
-
-    async def _look_up(self, digests: list[bytes]) -> dict[bytes, _LookUp]:
-        began = time.monotonic()
-        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
-            valid = await api_keys.find_keys(connection, digests)
-        found = {digest: _found(valid.get(digest), began) for digest in digests}
-        for digest, look_up in found.items():
-            if (before := self._look_ups.get(digest)) is not None:
-                look_up.used_at = before.used_at
-        if len(self._look_ups) + len(found) > MOST_KEYS:
-            self._look_ups = {d: kept for d, kept in self._look_ups.items() if kept.caller and kept.is_fresh(began)}
-        self._look_ups.update(found)
-        return found
+async def _find_keys(connection: Connection, digests: Sequence[bytes]) -> Mapping[bytes, Found]:
+    return {
+        digest: Found(
+            Caller(
+                key.tenant_no,
+                key.scopes,
+                key_id=key.id,
+                key_no=key.key_no,
+                limits=key.limits,
+                seal=Seal(key.number_secret, key.tenant_no),
+            ),
+            key.valid_seconds,
+        )
+        for digest, key in (await api_keys.find_keys(connection, digests)).items()
+    }
 
 
-def _found(key: ValidKey | None, looked_at: float) -> _LookUp:
-    if key is None:
-        return _LookUp(None, looked_at, looked_at + FRESH_SECONDS, looked_at)
-    valid_seconds = FRESH_SECONDS if key.valid_seconds is None else key.valid_seconds
-    seal = Seal(key.number_secret, key.tenant_no)
-    caller = Caller(key.tenant_no, key.scopes, key_id=key.id, key_no=key.key_no, limits=key.limits, seal=seal)
-    return _LookUp(caller, looked_at, looked_at + valid_seconds, looked_at)
+async def _find_sessions(
+    connection: Connection, digests: Sequence[bytes], *, idle_seconds: float, issuer: str | None
+) -> Mapping[bytes, Found]:
+    valid = await page_sessions.find_sessions(connection, digests, idle_seconds=idle_seconds, issuer=issuer)
+    return {
+        digest: Found(
+            Caller(
+                session.tenant_no,
+                session.scopes,
+                key_id=session.key_id,
+                subject=session.subject,
+                key_no=session.key_no,
+                limits=session.limits,
+                seal=Seal(session.number_secret, session.tenant_no),
+                session_id=session.id,
+            ),
+            None,
+        )
+        for digest, session in valid.items()
+    }

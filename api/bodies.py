@@ -21,12 +21,12 @@ async def read_json(request: Request) -> Any:
     Duplicate keys, NaN and nesting too deep to parse are malformed.
     """
     _refuse_other_types(request)
-    return _parse(await _read_bounded(request))
+    return _parse(await read_bounded(request))
 
 
 async def read_optional_json(request: Request) -> Any:
     """Return the parsed body, an empty object if there is none. Raises BadRequest as `read_json` does."""
-    body = await _read_bounded(request)
+    body = await read_bounded(request)
     if not body:
         return {}
     _refuse_other_types(request)
@@ -64,8 +64,11 @@ def _refuse_other_types(request: Request) -> None:
         raise BadRequest(415, "unsupported_content_encoding", detail, header="Content-Encoding")
 
 
-async def _read_bounded(request: Request) -> bytes:
-    """Read no further than the limit, independent of the headers. A caller that lost access meanwhile is refused."""
+async def read_bounded(request: Request) -> bytes:
+    """Return the body, read no further than the limit whatever the headers say.
+
+    Raises BadRequest: 413, and refuses a caller that lost access meanwhile.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()

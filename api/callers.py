@@ -16,7 +16,7 @@ class Caller:
     """The tenant of a request and what it may do.
 
     It has the id of its API key, or the subject of its access token; neither while authentication is off.
-    `seal` is how it sees numbers, None: as they are.
+    `seal` is how it sees numbers, None: as they are. `session_id` is that of its page session, if it signed in.
     """
 
     tenant_no: int
@@ -26,6 +26,7 @@ class Caller:
     key_no: int | None = None
     limits: KeyLimits = NO_LIMITS
     seal: Seal | None = None
+    session_id: str | None = None
 
     @property
     def name(self) -> str | None:

@@ -3,7 +3,7 @@
 Call `install(app)` after everything else that adds middleware: the first one that is added here is the innermost.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from api.cross_site import CrossSiteCheck
 from api.hosts import HostCheck
 from api.methods import Heads, allowed_methods
+from api.page_views import is_page, show_problem
 from api.problems import describe_problems, problem_response, problem_responses
 from api.rate_limits import tell
 from api.refusal_log import note_refusal
@@ -26,6 +27,7 @@ from db.engine import UNAVAILABLE
 from domain.errors import (
     BreakwaterError,
     Conflict,
+    CsrfTokenRequired,
     DatasetChanging,
     DuplicateJob,
     ExecutionNotUnknown,
@@ -55,6 +57,9 @@ from domain.notes import cut
 __all__ = ["BadRequest", "install", "problem_responses"]
 
 log = structlog.stdlib.get_logger()
+
+
+Answer = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class StatusAndTitle(NamedTuple):
@@ -94,6 +99,7 @@ RESPONSES: Mapping[type[BreakwaterError], StatusAndTitle] = {
     KeyReused: StatusAndTitle(422, "The Idempotency-Key came with another request"),
     Unauthenticated: StatusAndTitle(401, "There is no valid API key"),
     ScopeMissing: StatusAndTitle(403, "The API key may not do this"),
+    CsrfTokenRequired: StatusAndTitle(403, "The session's token is missing"),
     RateLimited: StatusAndTitle(429, "The API key's requests come too fast"),
     QuotaExceeded: StatusAndTitle(429, "A quota of the API key is used up"),
     LimitReached: StatusAndTitle(429, "A limit of the API key is reached"),
@@ -122,18 +128,29 @@ DATABASE_RETRY_SECONDS = 1
 
 def install(app: FastAPI) -> None:
     """Answer every 4xx and 5xx of the app as a problem that carries the request's id; refuse foreign ones."""
-    app.add_exception_handler(BreakwaterError, _answer_domain_error)
-    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
-    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(BreakwaterError, _shown(_answer_domain_error))
+    app.add_exception_handler(RequestValidationError, _shown(_answer_invalid_request))
+    app.add_exception_handler(HTTPException, _shown(_answer_http_error))
     app.add_exception_handler(ClientDisconnect, _note_client_left)
     for unavailable in UNAVAILABLE:
-        app.add_exception_handler(unavailable, _answer_without_database)
+        app.add_exception_handler(unavailable, _shown(_answer_without_database))
     app.add_middleware(CrossSiteCheck)
     app.add_middleware(HostCheck)
     app.add_middleware(RequestIds, problem_of=_plain_problem, on_problem=note_refusal)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Heads)
     describe_problems(app)
+
+
+def _shown(answer: Answer) -> Answer:
+    """Have problems of pages be shown as pages."""
+
+    async def show(request: Request, error: Exception) -> Response:
+        response = await answer(request, error)
+        is_problem = response.status_code >= HTTPStatus.BAD_REQUEST
+        return show_problem(request, response) if is_problem and is_page(request) else response
+
+    return show
 
 
 async def _answer_domain_error(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ import structlog
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.page_views import PAGE_PROBLEM
 from api.problems import MEDIA_TYPE
 from api.rate_limits import limit_fields
 
@@ -86,14 +87,15 @@ class _Answer:
         """Pass the message on with the id; drop the body of an answer that was replaced."""
         if message["type"] == "http.response.start":
             if message["status"] >= _FIRST_PROBLEM:
-                if not _is_problem(message):
+                if not _is_problem(message) and PAGE_PROBLEM not in self._scope["state"]:
                     await self.replace(message["status"], message["headers"])
                     return
                 self._problem_status = message["status"]
             self.has_started = True
             message["headers"] = [*message["headers"], *self._fields()]
         elif self._problem_status is not None:  # whose body is one message
-            self._layer.on_problem(self._scope, self._problem_status, message["body"])
+            problem = self._scope["state"].get(PAGE_PROBLEM, message["body"])
+            self._layer.on_problem(self._scope, self._problem_status, problem)
         if not self.is_replaced:
             await self._send(message)
 

@@ -10,6 +10,7 @@ from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.kinds import CountPlan, Kinds
 from api.large_pages import LargePages
+from api.page_sessions import PageSessions
 from api.pauses import Pauses
 from api.rate_limits import RequestLimits
 from api.readiness import Readiness
@@ -40,6 +41,7 @@ class Services:
     authenticator: Authenticator | None
     role_check: RoleCheck | None
     request_limits: RequestLimits
+    page_sessions: PageSessions
     redis: Client
     registration: Registration
     refusal_log: RefusalLog

@@ -31,8 +31,8 @@ class AuditEntry:
     """An action, a command or a refusal, `age_seconds` ago.
 
     `action` is a method and a route, or a command's words; `target` the ids that it names or made. `account` is of a
-    command, or of an access token; of a request without a valid key, `tenant_no` is None and `key_id` what it claimed.
-    A refusal has a `code`.
+    command, or of an access token; `session_id` of a page session. Of a request without a valid key, `tenant_no` is
+    None and `key_id` what it claimed. A refusal has a `code`.
     """
 
     action: str
@@ -45,6 +45,7 @@ class AuditEntry:
     client: str | None = None
     account: str | None = None
     request_id: str | None = None
+    session_id: str | None = None
     age_seconds: float = 0
 
 
@@ -65,6 +66,7 @@ class AuditRead:
     status_code: int | None
     code: str | None
     request_id: str | None
+    session_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ async def enter(connection: Connection, entries: Sequence[AuditEntry]) -> None:
                 entry.status_code,
                 entry.code,
                 entry.request_id,
+                entry.session_id,
                 entry.age_seconds,
             )
             for entry in entries

@@ -17,6 +17,7 @@ BreakwaterError
 ├── NotFound              no such thing for this tenant
 ├── Unauthenticated       the request has no valid API key
 ├── ScopeMissing          its key may not do this
+├── CsrfTokenRequired     a session's request that changes something lacks the token of its pages
 ├── LimitReached          a limit of its key stands against it
 │   ├── RateLimited           too many requests in a second
 │   └── QuotaExceeded         too many active jobs, or cells in a day
@@ -189,6 +190,12 @@ class ScopeMissing(BreakwaterError):
     """The request's key hasn't the scope that the route needs; the member `scope` names it."""
 
     code = "scope_missing"
+
+
+class CsrfTokenRequired(BreakwaterError):
+    """The request came with a session's cookie alone, and another site's page may have sent it."""
+
+    code = "csrf_token_required"
 
 
 class LimitReached(BreakwaterError):

@@ -97,6 +97,10 @@ class Settings(BaseSettings):
     )
     oidc_tenant_claim: str = Field(default="tenant", description="the name of a claim")
     oidc_scope_claim: str = Field(default="scope", description="the name of a claim")
+    session_seconds: float = Field(default=43_200, gt=0, allow_inf_nan=False, description=_SECONDS)
+    session_idle_seconds: float = Field(
+        default=3_600, ge=60, allow_inf_nan=False, description="a number of seconds from 60"
+    )
     metrics_open: bool = Field(default=False, description="true or false")
     allowed_hosts: Annotated[str, AfterValidator(_checked_by(read_hosts))] | None = Field(
         default=None, description="names, addresses or networks, separated by commas"

@@ -36,6 +36,9 @@ class AuditLogEntry(BaseModel):
     status_code: int | None = Field(description="Null of a command.")
     code: str | None = Field(description="Why it was refused.")
     request_id: str | None
+    session_id: str | None = Field(
+        description="The page session by which a request was allowed; null of a program's, and of `POST /jobs`."
+    )
 
     @classmethod
     def of(cls, read: AuditRead) -> Self:

@@ -4,7 +4,7 @@
 -- rises from one number to the next lower one, so that two numbers say what was shown.
 WITH entries AS (
     SELECT e.entry_no AS number, false AS is_submission, e.at, t.name AS tenant, e.key_id, e.client, e.account,
-        e.action, e.target::text AS target, e.outcome, e.status_code, e.code, e.request_id
+        e.action, e.target::text AS target, e.outcome, e.status_code, e.code, e.request_id, e.session_id
     FROM audit_entries AS e
     LEFT JOIN tenants AS t ON t.tenant_no = e.tenant_no
     WHERE e.entry_no < $1
@@ -32,7 +32,7 @@ WITH entries AS (
         CASE WHEN starts_with(p.submitted_by, 'key:') THEN substr(p.submitted_by, 5) END AS key_id, p.client,
         CASE WHEN NOT starts_with(p.submitted_by, 'key:') THEN p.submitted_by END AS account, 'POST /jobs' AS action,
         CASE WHEN j.id IS NULL THEN '{}' ELSE json_build_object('job_id', j.id)::text END AS target,
-        p.outcome, p.status_code, p.code, p.request_id
+        p.outcome, p.status_code, p.code, p.request_id, NULL AS session_id
     FROM posts AS p
     JOIN tenants AS t ON t.tenant_no = p.tenant_no
     LEFT JOIN jobs AS j ON j.job_no = p.job_no
@@ -45,7 +45,7 @@ WITH entries AS (
     SELECT p.*, min(p.at) OVER (ORDER BY p.number DESC) AS placed_at FROM posted AS p
 )
 SELECT number, is_submission, at, tenant, key_id, client, account, action, target, outcome, status_code, code,
-    request_id
+    request_id, session_id
 FROM placed
 ORDER BY placed_at DESC, is_submission, number DESC
 LIMIT $9

@@ -1,4 +1,4 @@
-"""API keys, their secrets, what is used of their limits, the audit log, and the secret that seals numbers."""
+"""API keys, their secrets and limits, sessions of pages, the audit log, and the secret that seals numbers."""
 
 from datetime import date
 from typing import Annotated, ClassVar
@@ -6,7 +6,18 @@ from typing import Annotated, ClassVar
 from sqlalchemy import Date, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from db.tables.column_types import Big, BigKey, Json, MaybeSmall, MaybeTime, MaybeWords, Names, Time, Words
+from db.tables.column_types import (
+    Big,
+    BigKey,
+    Json,
+    MaybeNames,
+    MaybeSmall,
+    MaybeTime,
+    MaybeWords,
+    Names,
+    Time,
+    Words,
+)
 
 
 class StoredApiKey(SQLModel, table=True):
@@ -47,6 +58,33 @@ class ApiKeySecret(SQLModel, table=True):
     key_no: Big
     created_at: Time
     expires_at: MaybeTime
+
+
+class PageSession(SQLModel, table=True):
+    """A session of somebody who signed in to the pages: with an API key's secret, or as the subject of an issuer."""
+
+    __tablename__: ClassVar[str] = "page_sessions"
+    __table_args__ = (
+        UniqueConstraint("id", name="unique_page_session_id"),
+        ForeignKeyConstraint(["tenant_no"], ["tenants.tenant_no"], name="page_session_belongs_to_tenant"),
+        ForeignKeyConstraint(
+            ["secret_digest"], ["api_key_secrets.digest"], name="page_session_belongs_to_secret", ondelete="CASCADE"
+        ),
+        Index("page_sessions_by_secret", "secret_digest"),
+        Index("page_sessions_by_subject", "issuer", "subject"),
+        Index("page_sessions_by_expiry", "expires_at"),
+    )
+
+    digest: Annotated[bytes, Field(sa_type=LargeBinary, primary_key=True)]
+    id: Words
+    tenant_no: int
+    secret_digest: Annotated[bytes | None, Field(sa_type=LargeBinary)]
+    issuer: MaybeWords
+    subject: MaybeWords
+    scopes: MaybeNames
+    created_at: Time
+    last_used_at: Time
+    expires_at: Time
 
 
 class KeyUsage(SQLModel, table=True):
@@ -105,6 +143,7 @@ class StoredAuditEntry(SQLModel, table=True):
     status_code: MaybeSmall
     code: MaybeWords
     request_id: MaybeWords
+    session_id: MaybeWords
 
 
 class NumberSecret(SQLModel, table=True):

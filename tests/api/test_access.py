@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 
+from api import access
 from api.app import ROUTES, create_app
 from domain.scopes import Scope
 from tests.support.access import AsKey, bearer, make_key, make_tenant
+from tests.support.page_sessions import sign_in
 from tests.support.service import Client, Process, api_client, unique
 from tests.support.waiting import eventually_async
 
 DESCRIPTION = create_app().openapi()
 METHODS = ("get", "post", "put", "patch", "delete")
+SIGNED_IN = {"/ui", "/ui/sign-out"}
+"""Pages for any caller, whatever its scopes."""
 OPEN = {"/livez", "/readyz", "/healthz"}
 BODIES: dict[str, object] = {
     "/tenants": {"name": "other"},
@@ -57,11 +61,12 @@ OPERATIONS = operations()
 def test_every_route_names_its_scope_or_is_known_to_be_open() -> None:
     """Also those that aren't described: a route without `requires` has no caller, and would fail in `keys` mode."""
     undescribed = {"/metrics": Scope.METRICS}
-    pages = {"/", "/docs", "/favicon.ico"}
+    pages = {"/", "/docs", "/favicon.ico", "/ui/sign-in", *SIGNED_IN}
     described = {operation.path for operation in OPERATIONS}
     for routes in ROUTES:
         for route in routes.router.routes:
             path: str = route.path_format  # type: ignore[attr-defined]
+            assert (access.signed_in in getattr(route, "dependencies", ())) == (path in SIGNED_IN), path
             assert path in described | OPEN | pages | undescribed.keys(), path
             scopes = {
                 scope
@@ -153,6 +158,24 @@ async def test_every_operation_takes_a_key_with_its_scope_alone(stage: Stage) ->
         answer = await stage.send(operation, bearer(keys[operation.scope]))
         assert answer.status_code not in {401, 403, 500}, (str(operation), answer.text)
         assert str(answer.status_code) in described(operation), (str(operation), answer.text)
+
+
+async def test_every_operation_that_changes_something_needs_the_token_of_a_session(stage: Stage) -> None:
+    """Its cookie alone is what a page of another site could have sent with a request."""
+    key = await make_key(stage.client.database)
+    session = await sign_in(stage.client.http, key)
+    count = 0
+    for operation in OPERATIONS:
+        answer = await stage.send(operation, session.cookie)
+        if operation.method == "get":
+            assert answer.status_code not in {401, 403, 500}, (str(operation), answer.text)
+        else:
+            assert (answer.status_code, answer.json()["code"]) == (403, "csrf_token_required"), str(operation)
+            assert str(answer.status_code) in described(operation)
+            answer = await stage.send(operation, session.headers)
+            assert answer.status_code not in {401, 403, 500}, (str(operation), answer.text)
+            count += 1
+    assert count >= 15
 
 
 async def test_what_belongs_to_another_tenant_isnt_there(stage: Stage) -> None:

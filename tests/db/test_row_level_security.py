@@ -57,7 +57,7 @@ OF_INSTALLATION = {
     "event_positions": ["USAGE"],
 }
 """What the role may do with that which no tenant owns."""
-WITHOUT_RIGHTS = {"tenants", "api_key_secrets", "key_requests", "job_limits", "tenant_turns"}
+WITHOUT_RIGHTS = {"tenants", "api_key_secrets", "key_requests", "job_limits", "tenant_turns", "page_sessions"}
 """Tables of tenants' rows that no request of a tenant needs."""
 INSERTS = {
     "attempts": """

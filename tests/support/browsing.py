@@ -20,24 +20,10 @@ def browse(url: str, profile: Path, *, hosts_here: tuple[str, ...] = ()) -> subp
 
     Names of `hosts_here` lead to this machine, all others nowhere.
     """
-    rules = [*(f"MAP {name} 127.0.0.1" for name in hosts_here), "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"]
     return subprocess.run(
         [
             require_program("chromium"),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            # A frame of another site in a process of its own: virtual time would pass while it loads.
-            "--disable-site-isolation-trials",
-            "--disable-features=IsolateOrigins,site-per-process",
-            f"--host-resolver-rules={', '.join(rules)}",
-            f"--user-data-dir={profile}",
-            "--enable-logging=stderr",
+            *options(profile, hosts_here),
             "--virtual-time-budget=10000",
             "--dump-dom",
             url,
@@ -47,6 +33,27 @@ def browse(url: str, profile: Path, *, hosts_here: tuple[str, ...] = ()) -> subp
         timeout=BROWSER_SECONDS,
         check=True,
     )
+
+
+def options(profile: Path, hosts_here: tuple[str, ...] = ()) -> list[str]:
+    """Return how a browser is started that keeps what it has in `profile`."""
+    rules = [*(f"MAP {name} 127.0.0.1" for name in hosts_here), "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"]
+    return [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        # A frame of another site in a process of its own: virtual time would pass while it loads.
+        "--disable-site-isolation-trials",
+        "--disable-features=IsolateOrigins,site-per-process",
+        f"--host-resolver-rules={', '.join(rules)}",
+        f"--user-data-dir={profile}",
+        "--enable-logging=stderr",
+    ]
 
 
 @dataclass(frozen=True)

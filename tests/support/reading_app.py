@@ -17,6 +17,7 @@ from api.event_feed import EventSignal
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE
 from api.large_pages import LargePages
+from api.page_sessions import PageSessions
 from api.pauses import Pauses
 from api.rate_limits import RequestLimits
 from api.readiness import Readiness
@@ -91,6 +92,7 @@ def _services(
         authenticator=None,
         role_check=None,
         request_limits=RequestLimits(engine),
+        page_sessions=PageSessions(engine, lifetime_seconds=settings.session_seconds),
         redis=redis,
         registration=registration,
         refusal_log=RefusalLog(engine, worker_no=worker_no, is_keyed=False),

@@ -4,6 +4,9 @@ INSERT INTO api_keys (key_no, id, tenant_no, name, scopes, created_by) OVERRIDIN
 SELECT 1000 + t, 'key' || t, t, 'a key', '{jobs:read}', 'a test'
 FROM generate_series(1, 2) AS t;
 INSERT INTO api_key_secrets (digest, key_no) SELECT ('\x0' || t)::bytea, 1000 + t FROM generate_series(1, 2) AS t;
+INSERT INTO page_sessions (digest, id, tenant_no, secret_digest, expires_at)
+SELECT ('\x0' || t)::bytea, 'session-' || t, t, ('\x0' || t)::bytea, now()
+FROM generate_series(1, 2) AS t;
 INSERT INTO key_usage (key_no, day, cells) SELECT 1000 + t, now(), 1 FROM generate_series(1, 2) AS t;
 INSERT INTO key_requests (key_no, spent_until, taken) SELECT 1000 + t, now(), 1 FROM generate_series(1, 2) AS t;
 INSERT INTO active_jobs (job_no, key_no) SELECT 1000 + t, 1000 + t FROM generate_series(1, 2) AS t;

@@ -1,0 +1,93 @@
+"""Signing in to the pages with an API key, signing out, and the page that says who is signed in."""
+
+import re
+from http import HTTPStatus
+from typing import Annotated, Final
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.access import find_key, signed_in
+from api.callers import caller_of
+from api.dependencies import ONE_OF_EACH, ServicesDep
+from api.errors import BadRequest
+from api.forms import read_form
+from api.page_sessions import delete_cookie, keeps_cookie, session_of, set_cookie
+from api.page_views import SESSION, SIGN_IN, START, page, see_other
+from api.rate_limits import admit
+from db.page_sessions import KeyOwner
+from domain.errors import Unauthenticated
+
+router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
+
+_OWN_PAGE: Final = re.compile(r"/ui(?:[/?][!-\[\]-~]{0,2000})?")
+"""A path below ours in visible ASCII. Browsers read a backslash as a slash and skip tabs, so both are out."""
+_TEMPLATE: Final = "sign_in.html"
+
+Onward = Annotated[str, Query(alias="next", description="The page to go to afterwards.")]
+
+
+@router.get(START, dependencies=[signed_in])
+async def show_start(request: Request, services: ServicesDep) -> Response:
+    """Return the page that says who is signed in."""
+    return page(request, "start.html", caller=caller_of(request), is_open=services.authenticator is None)
+
+
+@router.get(SIGN_IN)
+async def show_sign_in(request: Request, services: ServicesDep, onward: Onward = START) -> Response:
+    """Return the form, or go on if there is nobody to ask or somebody is signed in."""
+    if services.authenticator is None:
+        return see_other(START)
+    session = session_of(request)
+    if session is not None and await services.authenticator.caller_in(session) is not None:
+        return see_other(_own(onward))
+    return page(request, _TEMPLATE, onward=_own(onward), keeps_cookie=keeps_cookie(request), fault=None)
+
+
+@router.post(SIGN_IN)
+async def sign_in(request: Request, services: ServicesDep) -> Response:
+    """Open a session for whoever has the API key, or show the form again and say what is wrong."""
+    if services.authenticator is None:
+        return see_other(START)
+    if not keeps_cookie(request):
+        detail = "Open this page by its https:// address: without TLS a browser keeps no session."
+        raise BadRequest(HTTPStatus.FORBIDDEN, "insecure_connection", detail)
+    form = await read_form(request)
+    onward, text = _own(form.get("next", START)), form.get("key", "").strip()
+    try:
+        async with services.page_sessions.attempt():
+            key, caller = await find_key(request, text, services.authenticator)
+    except Unauthenticated as error:
+        problem = orjson.dumps({"code": error.code})
+        return page(
+            request,
+            _TEMPLATE,
+            status=HTTPStatus.UNAUTHORIZED,
+            problem=problem,
+            onward=onward,
+            keeps_cookie=True,
+            fault=error.detail,
+        )
+    await admit(request, caller, services.request_limits)
+    response = see_other(onward)
+    set_cookie(response, await services.page_sessions.open(request, caller, KeyOwner(key.digest)))
+    return response
+
+
+@router.post("/ui/sign-out", dependencies=[signed_in])
+async def sign_out(request: Request, services: ServicesDep) -> Response:
+    """End the session of the page that asks."""
+    session = getattr(request.state, SESSION, None)
+    if session is None or services.authenticator is None:
+        return see_other(START)
+    await services.page_sessions.end(request, session)
+    services.authenticator.forget(session)
+    response = see_other(SIGN_IN)
+    delete_cookie(response)
+    return response
+
+
+def _own(path: str) -> str:
+    """Return the path if it is one of our pages, else that of the first: a link must not lead elsewhere from here."""
+    return path if _OWN_PAGE.fullmatch(path) else START

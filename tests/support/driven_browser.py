@@ -1,0 +1,183 @@
+"""A real browser that a test drives by the DevTools protocol: it types, clicks, and tells what the browser keeps.
+
+The protocol runs over a pipe of the browser's own (`--remote-debugging-pipe`), so nobody else reaches it.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.browsing import BROWSER_SECONDS, options
+from tests.support.programs import require_program
+from tests.support.waiting import eventually_async
+
+END = b"\0"
+AS_3_AND_4 = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+)
+"""The browser reads commands from the descriptor 3 and answers on 4."""
+KEYS = {"Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r")}
+
+
+@dataclass
+class Browser:
+    """A running browser: commands go out by the pipe, answers come in."""
+
+    to_browser: asyncio.StreamWriter
+    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+    _waiting: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
+    console: list[str] = field(default_factory=list)
+
+    async def send(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        """Send a command; return its result."""
+        number = next(self._numbers)
+        self._waiting[number] = asyncio.get_running_loop().create_future()
+        command = {"id": number, "method": method, "params": parameters}
+        self.to_browser.write(json.dumps(command if session is None else {**command, "sessionId": session}).encode())
+        self.to_browser.write(END)
+        answer = await asyncio.wait_for(self._waiting[number], BROWSER_SECONDS)
+        assert "error" not in answer, (method, answer)
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    async def listen(self, from_browser: asyncio.StreamReader) -> None:
+        """Take answers and what pages write to the console, until cancelled."""
+        while True:
+            message = json.loads((await from_browser.readuntil(END))[:-1])
+            if (waiting := self._waiting.pop(message.get("id"), None)) is not None:
+                waiting.set_result(message)
+            elif message.get("method") == "Log.entryAdded":
+                entry = message["params"]["entry"]
+                if entry["level"] != "verbose":  # hints to authors
+                    self.console.append(entry["text"])
+
+    async def open_tab(self) -> "Tab":
+        """Open a tab."""
+        target = (await self.send("Target.createTarget", url="about:blank"))["targetId"]
+        session = (await self.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            await self.send(f"{domain}.enable", session)
+        return Tab(self, session)
+
+    async def cookies(self) -> list[dict[str, Any]]:
+        """The cookies that the browser keeps, as it sees them."""
+        kept: list[dict[str, Any]] = (await self.send("Storage.getCookies"))["cookies"]
+        return kept
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab of the browser."""
+
+    browser: Browser
+    session: str
+
+    async def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command about the tab."""
+        return await self.browser.send(method, self.session, **parameters)
+
+    async def go(self, url: str) -> None:
+        """Open an address, as a person that types it; wait until the page is there."""
+        await self._leave(lambda: self.send("Page.navigate", url=url))
+
+    async def evaluate(self, script: str) -> Any:
+        """Return what a script gives in the page."""
+        answer = await self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    async def text(self) -> str:
+        """Return the page's visible text."""
+        return str(await self.evaluate("document.body.innerText"))
+
+    async def path(self) -> str:
+        """Return the path and query of the page's address."""
+        return str(await self.evaluate("location.pathname + location.search"))
+
+    async def type(self, text: str) -> None:
+        """Type into what has the focus."""
+        await self.send("Input.insertText", text=text)
+
+    async def press(self, name: str) -> None:
+        """Press a key that stays on the page."""
+        key, code, text = KEYS[name]
+        for kind in ("keyDown", "keyUp"):
+            pressed = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+            await self.send(
+                "Input.dispatchKeyEvent", type=kind, **pressed, **({"text": text} if text and kind == "keyDown" else {})
+            )
+
+    async def press_enter(self) -> None:
+        """Press Enter where that leads to another page, and wait for it."""
+        await self._leave(lambda: self.press("Enter"))
+
+    async def click(self, selector: str) -> None:
+        """Click what leads to another page, and wait for it."""
+        await self._leave(lambda: self.evaluate(f"document.querySelector({json.dumps(selector)}).click()"))
+
+    async def _leave(self, act: Callable[[], Any]) -> None:
+        await self.evaluate("window.isOfTheOldPage = true")
+        await act()
+
+        async def is_there() -> bool:
+            answer = await self.send(
+                "Runtime.evaluate",
+                expression="!window.isOfTheOldPage && document.readyState === 'complete'",
+                returnByValue=True,
+            )
+            return answer.get("result", {}).get("value") is True
+
+        await self.wait(is_there)
+
+    async def wait(self, look: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until something is true, for as long as a browser may take."""
+        await eventually_async(look, seconds=BROWSER_SECONDS)
+
+
+@asynccontextmanager
+async def driven_browser(profile: Path, *, hosts_here: tuple[str, ...] = ()) -> AsyncIterator[Browser]:
+    """Start a browser that reaches this machine only."""
+    (read_commands, write_commands), (read_answers, write_answers) = os.pipe(), os.pipe()
+    process = subprocess.Popen(  # noqa: ASYNC220 (it starts at once)
+        [
+            sys.executable,
+            "-c",
+            AS_3_AND_4,
+            str(read_commands),
+            str(write_answers),
+            require_program("chromium"),
+            *options(profile, hosts_here),
+            "--remote-debugging-pipe",
+        ],
+        pass_fds=(read_commands, write_answers),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(read_commands)
+    os.close(write_answers)
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.connect_write_pipe(
+        asyncio.streams.FlowControlMixin, os.fdopen(write_commands, "wb")
+    )
+    reader = asyncio.StreamReader(limit=2**24)
+    reading, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_answers, "rb")
+    )
+    browser = Browser(asyncio.StreamWriter(transport, protocol, None, loop))
+    listening = asyncio.create_task(browser.listen(reader))
+    try:
+        yield browser
+    finally:
+        listening.cancel()
+        transport.close()
+        reading.close()
+        process.kill()
+        process.wait()
