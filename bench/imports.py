@@ -105,6 +105,7 @@ async def _import(place: Place, connection: "asyncpg.Connection[asyncpg.Record]"
     spec = orjson.dumps(normalized.spec.to_json()).decode()
     identity_nos = [found.identity_nos[key] for key in normalized.wanted]
     job = NewJob(
+        DEFAULT_TENANT_NO,
         f"bench-{secrets.token_hex(8)}",
         "import",
         "bench",
@@ -115,7 +116,7 @@ async def _import(place: Place, connection: "asyncpg.Connection[asyncpg.Record]"
         found.number,
         identity_nos,
     )
-    job_no = (await insert_jobs(connection, DEFAULT_TENANT_NO, [job]))[job.id]
+    job_no = (await insert_jobs(connection, [job]))[job.tenant_no, job.id]
     redis = envelopes.connect(place.redis_url)
     started = time.perf_counter()
     await envelopes.publish(redis, [Envelope(job=job_no, source="initial", enqueued_at=time.time())])

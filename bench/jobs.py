@@ -45,8 +45,8 @@ async def store(engine: Engine, shape: tuple[int, int, int], count: int) -> list
     for start in range(0, count, AT_ONCE):
         jobs = [_new_job(normalized, shape, found) for _ in range(min(AT_ONCE, count - start))]
 
-        async def unit(connection: Connection, jobs: list[NewJob] = jobs) -> dict[str, int]:
-            return await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, jobs)
+        async def unit(connection: Connection, jobs: list[NewJob] = jobs) -> dict[tuple[int, str], int]:
+            return await submissions.insert_jobs(connection, jobs)
 
         job_nos += (await in_transaction(engine, unit)).values()
     return job_nos
@@ -63,6 +63,7 @@ async def publish_envelopes(redis: Client, job_nos: list[int]) -> None:
 def _new_job(normalized: Normalized, shape: tuple[int, int, int], found: Configuration) -> NewJob:
     spec = normalized.spec
     return NewJob(
+        tenant_no=DEFAULT_TENANT_NO,
         id=f"bench-{secrets.token_hex(8)}",
         kind="inference",
         name=spec.name,

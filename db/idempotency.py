@@ -38,7 +38,7 @@ async def keep_first_response(
     connection: Connection, tenant_no: int, key: str, first: ActionResponse, *, text: str, keep_hours: float
 ) -> None:
     """Keep an action's response, whose JSON is `text`, under its key; the key's lock must be held."""
-    kept = FirstResponse(key, first.request, first.body_hash, None, first.status_code, text, None)
-    taken = await keep_first_responses(connection, tenant_no, [kept], keep_hours=keep_hours)
+    kept = FirstResponse(tenant_no, key, first.request, first.body_hash, None, first.status_code, text, None)
+    taken = await keep_first_responses(connection, [kept], keep_hours=keep_hours)
     if not taken:
         raise AssertionError("a key was kept without holding its lock")

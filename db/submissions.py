@@ -25,8 +25,9 @@ OWN_LOCK_TIMEOUT = "2s"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The keys of a look-up: an Idempotency-Key and a job id, if given, and a content hash."""
+    """The keys of a tenant's look-up: an Idempotency-Key and a job id, if given, and a content hash."""
 
+    tenant_no: int
     key: str | None
     id: str | None
     spec_hash: str
@@ -76,6 +77,7 @@ class NewJob:
     served by `identity_nos`.
     """
 
+    tenant_no: int
     id: str
     kind: str
     name: str
@@ -92,6 +94,7 @@ class NewJob:
 class LedgerRow:
     """One submission as the ledger keeps it."""
 
+    tenant_no: int
     job_no: int | None
     kind: str | None
     outcome: str
@@ -113,6 +116,7 @@ class FirstResponse:
     submissions name a job.
     """
 
+    tenant_no: int
     key: str
     request: str
     body_hash: str
@@ -130,7 +134,6 @@ def lock_key(kind: str, tenant_no: int, value: str) -> int:
 
 async def look_up(
     connection: Connection,
-    tenant_no: int,
     wanted: Sequence[Wanted],
     *,
     keep_hours: float,
@@ -139,7 +142,7 @@ async def look_up(
     """Return the facts for each, in order, from committed rows and without locks."""
     rows = await connection.fetch(
         statement("look_up_submissions"),
-        tenant_no,
+        [each.tenant_no for each in wanted],
         [each.key for each in wanted],
         [each.id for each in wanted],
         [each.spec_hash for each in wanted],
@@ -185,14 +188,15 @@ def timed_out_on_a_row(error: LOCK_TIMED_OUT) -> bool:
     return getattr(error, "context", None) is not None
 
 
-async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[NewJob]) -> dict[str, int]:
-    """Store these jobs as queued, in the caller's transaction; return their keys by id.
+async def insert_jobs(connection: Connection, jobs: Sequence[NewJob]) -> dict[tuple[int, str], int]:
+    """Store these jobs as queued, in the caller's transaction; return their keys by tenant and id.
 
     Raises UNIQUE_VIOLATION if a job exists, and ConfigurationChanged if a job was normalized under a configuration that
     isn't in force; then the transaction must be undone.
     """
     rows = [
         (
+            job.tenant_no,
             job.id,
             job.kind,
             job.name,
@@ -212,17 +216,18 @@ async def insert_jobs(connection: Connection, tenant_no: int, jobs: Sequence[New
         )
         for job, cells in ((job, job.cells or NO_CELLS) for job in jobs)
     ]
-    stored = await connection.fetch(statement("insert_jobs"), tenant_no, *zip(*rows, strict=True))
+    stored = await connection.fetch(statement("insert_jobs"), *zip(*rows, strict=True))
     if len(stored) < len(jobs):
         raise ConfigurationChanged
-    return {row["id"]: row["job_no"] for row in stored}
+    return {(row["tenant_no"], row["id"]): row["job_no"] for row in stored}
 
 
-async def insert_ledger_rows(connection: Connection, tenant_no: int, rows: Sequence[LedgerRow]) -> None:
+async def insert_ledger_rows(connection: Connection, rows: Sequence[LedgerRow]) -> None:
     """Enter these submissions into the ledger, in the caller's transaction."""
     columns = zip(
         *(
             (
+                row.tenant_no,
                 row.job_no,
                 row.kind,
                 row.outcome,
@@ -239,21 +244,31 @@ async def insert_ledger_rows(connection: Connection, tenant_no: int, rows: Seque
         ),
         strict=True,
     )
-    await connection.execute(statement("insert_submissions"), tenant_no, *columns)
+    await connection.execute(statement("insert_submissions"), *columns)
 
 
 async def keep_first_responses(
-    connection: Connection, tenant_no: int, responses: Sequence[FirstResponse], *, keep_hours: float
-) -> set[str]:
-    """Keep these first responses under their keys; return the keys that were taken (all, if their locks were held)."""
+    connection: Connection, responses: Sequence[FirstResponse], *, keep_hours: float
+) -> set[tuple[int, str]]:
+    """Keep these first responses under their keys; return the (tenant_no, key) that were taken.
+
+    Those are all, if their locks were held.
+    """
     rows = [
-        (each.key, each.request, each.body_hash, each.job_no, each.status_code, each.answer, each.submitted)
+        (
+            each.tenant_no,
+            each.key,
+            each.request,
+            each.body_hash,
+            each.job_no,
+            each.status_code,
+            each.answer,
+            each.submitted,
+        )
         for each in responses
     ]
-    taken = await connection.fetch(
-        statement("insert_idempotency_keys"), tenant_no, *zip(*rows, strict=True), keep_hours
-    )
-    return {row["key"] for row in taken}
+    taken = await connection.fetch(statement("insert_idempotency_keys"), *zip(*rows, strict=True), keep_hours)
+    return {(row["tenant_no"], row["key"]) for row in taken}
 
 
 async def count_submissions(connection: Connection, job_nos: Iterable[int]) -> dict[int, int]:

@@ -27,7 +27,7 @@ SINGLES_AT_ONCE = 4
 
 
 class Groups:
-    """Answers groups of one tenant.
+    """Answers groups, of several tenants or of one.
 
     `on_created` gets the keys of new jobs after their commit; `read_in_force` reads the configuration again if a
     submission was normalized under an older one.

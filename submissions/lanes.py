@@ -2,10 +2,12 @@
 
 New submissions are stored as they come. If a lock isn't free, the submission is retried in the other lane until its
 deadline, so that no other waits behind it. A submission that needs a lock for which another submission waits joins that
-lane at once. A group is of one tenant; tenants alternate.
+lane at once. New submissions are taken of all tenants in turn, one of each; those that wait, a tenant at a time, so
+that what one tenant has locked holds up its own alone.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -42,29 +44,30 @@ class Lanes:
     """New submissions by tenant, and submissions that wait for a lock; each lane sets an event while it isn't empty."""
 
     def __init__(self) -> None:
-        self._new_by_tenant: dict[int, list[Pending]] = {}
+        self._new_by_tenant: dict[int, deque[Pending]] = {}
         self._waiting: list[Pending] = []
         self.has_new = asyncio.Event()
         self.has_waiting = asyncio.Event()
 
     def add(self, pending: Pending) -> None:
         """Append a new submission to its tenant's queue."""
-        self._new_by_tenant.setdefault(pending.submission.tenant_no, []).append(pending)
+        self._new_by_tenant.setdefault(pending.submission.tenant_no, deque()).append(pending)
         self.has_new.set()
 
     def next_group(self) -> list[Pending]:
-        """Take the next new submissions of one tenant; move those whose lock others wait for to the waiting lane.
+        """Take the next new submissions; move those whose lock others wait for to the waiting lane.
 
-        A tenant with more submissions goes behind the other tenants. The group is empty if all were taken meanwhile.
+        Tenants take turns: each goes behind the others after one submission. The group is empty if all were taken
+        meanwhile.
         """
+        group: list[Pending] = []
+        while self._new_by_tenant and len(group) < GROUP:
+            tenant_no = next(iter(self._new_by_tenant))
+            arrived = self._new_by_tenant.pop(tenant_no)
+            group.append(arrived.popleft())
+            if arrived:
+                self._new_by_tenant[tenant_no] = arrived
         if not self._new_by_tenant:
-            return []
-        tenant_no, arrived = next(iter(self._new_by_tenant.items()))
-        del self._new_by_tenant[tenant_no]
-        group, rest = arrived[:GROUP], arrived[GROUP:]
-        if rest:
-            self._new_by_tenant[tenant_no] = rest
-        elif not self._new_by_tenant:
             self.has_new.clear()
         awaited = {lock for pending in self._waiting for lock in pending.submission.locks}
         if not awaited:

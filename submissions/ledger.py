@@ -17,6 +17,7 @@ from submissions.submission import Submission
 def ledger_row(submission: Submission, decision: Decision) -> LedgerRow:
     """Return the row of a submission."""
     return LedgerRow(
+        tenant_no=submission.tenant_no,
         job_no=decision.job_no,
         kind=submission.normalized.spec.kind,
         outcome=decision.outcome,

@@ -13,6 +13,7 @@ def new_job(submission: Submission) -> NewJob:
     """Return the job to store, under its own id or a new one."""
     spec = submission.normalized.spec
     return NewJob(
+        tenant_no=submission.tenant_no,
         id=spec.id or _new_id(),
         kind=spec.kind,
         name=spec.name,

@@ -17,7 +17,6 @@ GROUP = 500
 
 @dataclass(frozen=True, slots=True)
 class _Rejection:
-    tenant_no: int
     row: LedgerRow
     entered: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -36,7 +35,7 @@ class RejectionLedger:
 
         Raises the errors of the database, UNAVAILABLE among them.
         """
-        rejection = _Rejection(tenant_no, _row(sender, error, key))
+        rejection = _Rejection(_row(tenant_no, sender, error, key))
         self._waiting.append(rejection)
         self._arrived.set()
         await rejection.entered
@@ -60,9 +59,7 @@ class RejectionLedger:
         counted = increment(JOBS_SUBMITTED.name, len(group), kind="unknown", outcome="rejected")
 
         async def unit(connection: Connection) -> None:
-            for tenant_no in {rejection.tenant_no for rejection in group}:
-                rows = [rejection.row for rejection in group if rejection.tenant_no == tenant_no]
-                await submissions.insert_ledger_rows(connection, tenant_no, rows)
+            await submissions.insert_ledger_rows(connection, [rejection.row for rejection in group])
             await counters.add(connection, worker_no, [counted])
 
         await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
@@ -71,8 +68,9 @@ class RejectionLedger:
                 rejection.entered.set_result(None)
 
 
-def _row(sender: Sender, error: BreakwaterError, key: str | None) -> LedgerRow:
+def _row(tenant_no: int, sender: Sender, error: BreakwaterError, key: str | None) -> LedgerRow:
     return LedgerRow(
+        tenant_no=tenant_no,
         job_no=None,
         kind=None,
         outcome="rejected",

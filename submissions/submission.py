@@ -82,7 +82,7 @@ class Submission:
     @cached_property
     def wanted(self) -> Wanted:
         """The key, id and content hash by which earlier jobs are looked up."""
-        return Wanted(self.key, self.normalized.spec.id, self.normalized.spec_hash)
+        return Wanted(self.tenant_no, self.key, self.normalized.spec.id, self.normalized.spec_hash)
 
     @cached_property
     def locks(self) -> Mapping[int, str]:

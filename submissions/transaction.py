@@ -1,4 +1,4 @@
-"""The transaction of submissions: it decides a group of one tenant from committed rows, and stores it.
+"""The transaction of submissions: it decides a group from committed rows, each of its tenant's, and stores it.
 
 A group is looked up without a lock, so that joins and replays don't wait. New submissions then try their advisory
 locks (Idempotency-Key, id, spec hash), are looked up again, and are stored. A duplicate is reported from a committed
@@ -81,19 +81,17 @@ class SubmissionTransaction:
         return respond_preview(submission, decision, seen.get(decision.job_no or 0, 0) + 1)
 
     async def store(self, group: Sequence[Submission], *, lock_timeout: str, waits: Waits) -> Stored:
-        """Answer a group of one tenant from one transaction, which waits for no lock longer than `lock_timeout`.
+        """Answer a group from one transaction, which waits for no lock longer than `lock_timeout`.
 
         The locks that weren't free are entered into `waits`, even if the transaction then fails. Raises
-        LOCK_TIMED_OUT, UNIQUE_VIOLATION and other errors of the database; then nothing is stored. Raises
-        ValueError for a group of several tenants.
+        LOCK_TIMED_OUT, UNIQUE_VIOLATION and other errors of the database; then nothing is stored.
         """
-        tenant_no = _tenant_of(group)
         await self._worker_no()  # registers the process before a transaction needs its number
         async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
             looked_up = list(zip(group, await self._decide(connection, group), strict=True))
         looked_up = await self._reject_beyond_backlog(looked_up)
         return await in_transaction(
-            self._engine, lambda c: self._store(c, tenant_no, looked_up, lock_timeout, waits), seconds=QUICK_SECONDS
+            self._engine, lambda c: self._store(c, looked_up, lock_timeout, waits), seconds=QUICK_SECONDS
         )
 
     async def enter_rejections(self, rejected: Sequence[tuple[Submission, BreakwaterError]]) -> None:
@@ -101,8 +99,7 @@ class SubmissionTransaction:
         decided = [(submission, reject(error)) for submission, error in rejected]
 
         async def unit(connection: Connection) -> None:
-            for tenant_no in {submission.tenant_no for submission, _ in decided}:
-                await _enter(connection, tenant_no, [each for each in decided if each[0].tenant_no == tenant_no])
+            await _enter(connection, decided)
             await self._count(connection, decided)
 
         await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
@@ -116,7 +113,7 @@ class SubmissionTransaction:
         return [(each, rejection if rejection and each in beyond else decision) for each, decision in looked_up]
 
     async def _store(
-        self, connection: Connection, tenant_no: int, looked_up: Sequence[Decided], lock_timeout: str, waits: Waits
+        self, connection: Connection, looked_up: Sequence[Decided], lock_timeout: str, waits: Waits
     ) -> Stored:
         """Store the decisions of the first look-up, and the submissions that a second, locked look-up confirms as new.
 
@@ -131,17 +128,17 @@ class SubmissionTransaction:
         ]
         confirmed = await count_on_quotas(connection, confirmed)
         decided += [each for each in confirmed if not each[1].is_new]
-        created = await _insert_new(connection, tenant_no, [each for each in confirmed if each[1].is_new])
+        created = await _insert_new(connection, [each for each in confirmed if each[1].is_new])
         entered = [*decided, *((submission, decision) for submission, decision, _ in created)]
         if entered:
-            await _enter(connection, tenant_no, entered)
+            await _enter(connection, entered)
         seen = await _times_seen(connection, [decision for _, decision in decided])
         answered: list[Answered] = [
             (each, rejection_of(each, decision) or respond_known(each, decision, seen.get(decision.job_no or 0, 1)))
             for each, decision in decided
         ]
         answered += [(each, respond_created(each, decision, job, now)) for each, decision, job in created]
-        await self._keep(connection, tenant_no, answered, [decision for _, decision in entered])
+        await self._keep(connection, answered, [decision for _, decision in entered])
         if entered:
             await submissions.wait_for_own_rows(connection)
             await self._count(connection, entered)
@@ -153,7 +150,6 @@ class SubmissionTransaction:
             return []
         known = await submissions.look_up(
             connection,
-            _tenant_of(group),
             [submission.wanted for submission in group],
             keep_hours=self._keep_hours,
             recent_seconds=self._recent_seconds,
@@ -166,12 +162,11 @@ class SubmissionTransaction:
         counted = [counter for submission, decision in decided for counter in submission_counters(submission, decision)]
         await counters.add(connection, await self._worker_no(), counted)
 
-    async def _keep(
-        self, connection: Connection, tenant_no: int, answered: Sequence[Answered], decisions: Sequence[Decision]
-    ) -> None:
+    async def _keep(self, connection: Connection, answered: Sequence[Answered], decisions: Sequence[Decision]) -> None:
         """Keep the first responses under their keys, without their specs."""
         kept = [
             FirstResponse(
+                tenant_no=submission.tenant_no,
                 key=submission.key,
                 request=SUBMITTING,
                 body_hash=body_hash(submission.body),
@@ -186,15 +181,7 @@ class SubmissionTransaction:
             and decision.outcome is not Outcome.REPLAYED
         ]
         if kept:
-            await submissions.keep_first_responses(connection, tenant_no, kept, keep_hours=self._keep_hours)
-
-
-def _tenant_of(group: Sequence[Submission]) -> int:
-    """Return the tenant of a group. Raises ValueError for several tenants: rows and keys would change owners."""
-    tenant_no, *others = {submission.tenant_no for submission in group}
-    if others:
-        raise ValueError("a group of submissions has one tenant")
-    return tenant_no
+            await submissions.keep_first_responses(connection, kept, keep_hours=self._keep_hours)
 
 
 def _needs_locks(submission: Submission, decision: Decision) -> bool:
@@ -224,24 +211,23 @@ async def _lock(
     return locked, to_retry, got.at
 
 
-async def _insert_new(
-    connection: Connection, tenant_no: int, new: Sequence[Decided]
-) -> list[tuple[Submission, Decision, NewJob]]:
+async def _insert_new(connection: Connection, new: Sequence[Decided]) -> list[tuple[Submission, Decision, NewJob]]:
     """Insert the jobs of new submissions; return each with its decision, which names its job."""
     if not new:
         return []
     jobs = [new_job(submission) for submission, _ in new]
-    job_nos = await submissions.insert_jobs(connection, tenant_no, jobs)
-    await add_active_jobs(connection, [(each, job_nos[job.id]) for (each, _), job in zip(new, jobs, strict=True)])
+    job_nos = await submissions.insert_jobs(connection, jobs)
+    job_no_of = [job_nos[job.tenant_no, job.id] for job in jobs]
+    await add_active_jobs(connection, [(each, job_no) for (each, _), job_no in zip(new, job_no_of, strict=True)])
     return [
-        (submission, replace(decision, outcome=Outcome.CREATED, job_no=job_nos[job.id]), job)
-        for (submission, decision), job in zip(new, jobs, strict=True)
+        (submission, replace(decision, outcome=Outcome.CREATED, job_no=job_no), job)
+        for (submission, decision), job, job_no in zip(new, jobs, job_no_of, strict=True)
     ]
 
 
-async def _enter(connection: Connection, tenant_no: int, decided: Sequence[Decided]) -> None:
+async def _enter(connection: Connection, decided: Sequence[Decided]) -> None:
     rows = [ledger_row(submission, decision) for submission, decision in decided]
-    await submissions.insert_ledger_rows(connection, tenant_no, rows)
+    await submissions.insert_ledger_rows(connection, rows)
 
 
 async def _times_seen(connection: Connection, decisions: Sequence[Decision]) -> dict[int, int]:

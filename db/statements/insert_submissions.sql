@@ -1,13 +1,13 @@
--- Enter submissions into the ledger. $1 is the tenant.
+-- Enter submissions into the ledger, each of its tenant.
 INSERT INTO submissions (
     tenant_no, job_no, kind, outcome, reason, matched_on, status_code, idempotency_key, client, user_agent, request_id,
     submitted_by
 )
-SELECT $1, s.*
+SELECT s.*
 FROM unnest(
-    $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::text[], $9::text[], $10::text[],
-    $11::text[], $12::text[]
+    $1::int[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::text[], $9::text[],
+    $10::text[], $11::text[], $12::text[]
 ) AS s (
-    job_no, kind, outcome, reason, matched_on, status_code, idempotency_key, client, user_agent, request_id,
+    tenant_no, job_no, kind, outcome, reason, matched_on, status_code, idempotency_key, client, user_agent, request_id,
     submitted_by
 )

@@ -1,7 +1,8 @@
--- Look up, for each submission, its Idempotency-Key, its id and its content (spec hash). Takes no lock.
+-- Look up, for each submission, its Idempotency-Key, its id and its content (spec hash) among what its tenant ($1) has.
+-- Takes no lock.
 -- A content joins the newest active job, else the job that completed (wholly or in part) last, if that was less than $6
 -- seconds ago, and all identities that may have served it are still configured. `previous` is the last job of the
--- content that ended and isn't joined any more. $1 is the tenant, $5 the hours a key is kept. Each look-up is a LATERAL
+-- content that ended and isn't joined any more. $5 is the hours a key is kept. Each look-up is a LATERAL
 -- with an order and a LIMIT, so that it probes the index with this order for each submission: with young statistics the
 -- planner would hash all jobs of the tenant, or use any index that begins with the tenant (a look-up by id has no
 -- order, so it is a range of one id).
@@ -18,31 +19,31 @@ SELECT
     previous.id AS previous_id,
     previous.status AS previous_status,
     previous.finished_at AS previous_finished_at
-FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS i (key, id, spec_hash, n)
+FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS i (tenant_no, key, id, spec_hash, n)
 LEFT JOIN LATERAL (
     SELECT x.request, x.job_no, x.body_hash, x.status_code, x.answer, x.submitted
     FROM idempotency_keys AS x
-    WHERE x.tenant_no = $1 AND x.key = i.key AND x.created_at > now() - $5::float8 * interval '1 hour'
+    WHERE x.tenant_no = i.tenant_no AND x.key = i.key AND x.created_at > now() - $5::float8 * interval '1 hour'
     LIMIT 1
 ) AS k ON true
 LEFT JOIN LATERAL (
     SELECT j.job_no
     FROM jobs AS j
-    WHERE j.tenant_no = $1 AND j.id >= i.id AND j.id <= i.id
+    WHERE j.tenant_no = i.tenant_no AND j.id >= i.id AND j.id <= i.id
     ORDER BY j.id
     LIMIT 1
 ) AS named ON true
 LEFT JOIN LATERAL (
     SELECT j.job_no
     FROM jobs AS j
-    WHERE j.tenant_no = $1 AND j.spec_hash = i.spec_hash AND j.finished_at IS NULL
+    WHERE j.tenant_no = i.tenant_no AND j.spec_hash = i.spec_hash AND j.finished_at IS NULL
     ORDER BY j.job_no DESC
     LIMIT 1
 ) AS active ON true
 LEFT JOIN LATERAL (
     SELECT j.job_no
     FROM jobs AS j
-    WHERE j.tenant_no = $1 AND j.spec_hash = i.spec_hash AND j.status IN ('completed', 'partial')
+    WHERE j.tenant_no = i.tenant_no AND j.spec_hash = i.spec_hash AND j.status IN ('completed', 'partial')
         AND j.finished_at > now() - $6::float8 * interval '1 second'
         AND (j.identity_nos <@ current_identities()) IS NOT FALSE
     ORDER BY j.finished_at DESC
@@ -54,7 +55,7 @@ LEFT JOIN LATERAL (
         (
             SELECT j.id, j.status, j.finished_at
             FROM jobs AS j
-            WHERE j.tenant_no = $1 AND j.spec_hash = i.spec_hash AND j.status IN ('failed', 'cancelled')
+            WHERE j.tenant_no = i.tenant_no AND j.spec_hash = i.spec_hash AND j.status IN ('failed', 'cancelled')
                 AND j.id IS DISTINCT FROM i.id
             ORDER BY j.finished_at DESC
             LIMIT 1
@@ -63,7 +64,7 @@ LEFT JOIN LATERAL (
         (
             SELECT j.id, j.status, j.finished_at
             FROM jobs AS j
-            WHERE j.tenant_no = $1 AND j.spec_hash = i.spec_hash AND j.status IN ('completed', 'partial')
+            WHERE j.tenant_no = i.tenant_no AND j.spec_hash = i.spec_hash AND j.status IN ('completed', 'partial')
                 AND (
                     j.finished_at <= now() - $6::float8 * interval '1 second'
                     OR (j.identity_nos <@ current_identities()) IS FALSE

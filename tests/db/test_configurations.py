@@ -150,6 +150,7 @@ async def test_of_many_that_bring_a_file_where_nothing_is_committed_one_commits_
 async def test_a_submission_understood_under_another_configuration_is_not_stored(engine, connection) -> None:
     await commit(engine, hybrid())
     job = NewJob(
+        tenant_no=DEFAULT_TENANT_NO,
         id="late",
         kind="inference",
         name="late",
@@ -161,7 +162,7 @@ async def test_a_submission_understood_under_another_configuration_is_not_stored
         identity_nos=[1],
     )
     with pytest.raises(ConfigurationChanged):
-        await in_transaction(engine, lambda c: submissions.insert_jobs(c, DEFAULT_TENANT_NO, [job]))
+        await in_transaction(engine, lambda c: submissions.insert_jobs(c, [job]))
     assert await connection.fetchval("SELECT count(*) FROM jobs") == 0
 
 

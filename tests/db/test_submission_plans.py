@@ -46,12 +46,13 @@ async def test_a_group_is_looked_up_without_reading_other_jobs(
         if is_analyzed:
             await connection.execute("ANALYZE jobs")
         await connection.execute(f"SET plan_cache_mode = {mode}")
-        types = "int, text[], text[], text[], float8, float8"
+        types = "int[], text[], text[], text[], float8, float8"
         await connection.execute(f"PREPARE looking ({types}) AS {statement('look_up_submissions')}")
         empty = ",".join(["NULL"] * WANTED)
         ids = ",".join(["NULL"] * (WANTED - 2) + ["'job-7'", "'none'"])
         hashes = ",".join(f"'h1:{n}'" for n in range(WANTED - 1)) + ",'h1:none'"
-        given = f"1, ARRAY[{empty}]::text[], ARRAY[{ids}]::text[], ARRAY[{hashes}]::text[], 24, 60"
+        tenants = f"array_fill(1, ARRAY[{WANTED}])"
+        given = f"{tenants}, ARRAY[{empty}]::text[], ARRAY[{ids}]::text[], ARRAY[{hashes}]::text[], 24, 60"
         text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE looking ({given})")
         assert rows_read(json.loads(text)[0]["Plan"]) < MOST_READ
         found = await connection.fetch(f"EXECUTE looking ({given})")

@@ -1,4 +1,4 @@
-"""Which submissions are taken together: of one tenant, in order, and none that needs what another one waits for."""
+"""Which submissions are taken together: of all tenants in turn, and none that needs what another one waits for."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -26,9 +26,20 @@ async def test_tenants_take_turns_so_that_none_waits_behind_anothers_flood() -> 
         lanes.add(each)
     late = pending(2)
     lanes.add(late)
-    taken = [lanes.next_group() for _ in range(4)]
-    assert taken == [flood[:GROUP], [late], flood[GROUP : 2 * GROUP], flood[2 * GROUP :]]
+    taken = [lanes.next_group() for _ in range(3)]
+    assert taken == [[flood[0], late, *flood[1 : GROUP - 1]], flood[GROUP - 1 : 2 * GROUP - 1], flood[2 * GROUP - 1 :]]
     assert not lanes.has_new.is_set()
+
+
+async def test_a_group_holds_the_first_submissions_of_many_tenants_and_then_their_next() -> None:
+    lanes = Lanes()
+    by_tenant = [[pending(number), pending(number)] for number in range(GROUP)]
+    for arrived in by_tenant:
+        for each in arrived:
+            lanes.add(each)
+    assert lanes.next_group() == [first for first, _ in by_tenant]
+    assert lanes.next_group() == [second for _, second in by_tenant]
+    assert lanes.next_group() == []
 
 
 async def test_a_submission_that_needs_a_waited_for_lock_waits_too() -> None:
@@ -37,8 +48,7 @@ async def test_a_submission_that_needs_a_waited_for_lock_waits_too() -> None:
     lanes.put_aside([first])
     for each in (follower, other_tenants, free):
         lanes.add(each)
-    assert lanes.next_group() == [free]
-    assert lanes.next_group() == [other_tenants]
+    assert lanes.next_group() == [other_tenants, free]
     assert lanes.waiting() == [first, follower]
 
 

@@ -1,4 +1,4 @@
-"""A group of submissions is of one tenant: it is looked up, stored and replayed under that one's number alone."""
+"""Submissions of several tenants in one group: each is looked up, stored and replayed under its own tenant alone."""
 
 import asyncio
 from collections import Counter
@@ -69,17 +69,45 @@ async def test_two_tenants_that_submit_the_same_at_the_same_moment_each_get_a_jo
     assert [tuple(row) for row in keys] == (created if key else [])
 
 
-async def test_a_group_of_two_tenants_is_refused_and_nothing_stored(
-    submissions: Submissions, engine: Engine, rows: Rows
+OWNERS = """
+SELECT j.tenant_no, s.tenant_no AS of_spec, l.tenant_no AS of_ledger, k.tenant_no AS of_key, j.id
+FROM jobs AS j
+JOIN specs AS s USING (job_no)
+JOIN submissions AS l USING (job_no)
+JOIN idempotency_keys AS k USING (job_no)
+ORDER BY j.tenant_no
+"""
+
+
+@pytest.mark.parametrize("tenant_nos", [TENANTS, TENANTS[::-1]])
+async def test_one_transaction_gives_each_row_of_a_group_to_its_own_tenant(
+    submissions: Submissions, engine: Engine, rows: Rows, tenant_nos: tuple[int, int]
 ) -> None:
+    """The same id, key and content, in one group whichever tenant comes first; then again: nothing crosses."""
+
     async def worker_no() -> int:
         return 1
 
     transaction = SubmissionTransaction(engine, worker_no=worker_no, keep_hours=1, recent_seconds=60, backlog=10)
-    group = [submissions.read(unique(), tenant_no=tenant_no, sender=SENDER) for tenant_no in TENANTS]
-    with pytest.raises(ValueError, match="one tenant"):
-        await transaction.store(group, lock_timeout="2s", waits={})
-    assert await rows.fetchval("SELECT count(*) FROM jobs") == 0
+    body = unique(id="mine")
+    group = [submissions.read(body, tenant_no=tenant_no, sender=SENDER, key="one-key") for tenant_no in tenant_nos]
+    stored = await transaction.store(group, lock_timeout="2s", waits={})
+    created = {submission.tenant_no: response for submission, response in stored.answered}
+    owned = await rows.fetch(OWNERS)
+    assert [tuple(row) for row in owned] == [(tenant_no,) * 4 + ("mine",) for tenant_no in sorted(TENANTS)]
+    job_nos = [row["job_no"] for row in await rows.fetch("SELECT job_no FROM jobs ORDER BY tenant_no")]
+    assert [created[tenant_no].created_job_no for tenant_no in sorted(TENANTS)] == job_nos
+    await rows.execute(
+        "UPDATE jobs SET status = 'cancelled', cancelled = planned, finished_at = now() WHERE tenant_no = 7"
+    )
+    again = [submissions.read(body, tenant_no=tenant_no, sender=SENDER) for tenant_no in tenant_nos]
+    joined = await transaction.store(again, lock_timeout="2s", waits={})
+    status = {submission.tenant_no: response.body["job"]["status"] for submission, response in joined.answered}
+    assert status == {DEFAULT_TENANT_NO: "queued", OTHER_TENANT_NO: "cancelled"}
+    replayed = await transaction.store(group, lock_timeout="2s", waits={})
+    for submission, response in replayed.answered:
+        assert response.is_replayed
+        assert response.body["job"] == created[submission.tenant_no].body["job"]
 
 
 async def tenant_in_header(tenant: Annotated[int, Header()]) -> int:

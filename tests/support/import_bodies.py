@@ -67,6 +67,7 @@ async def store_import(connection: Connection, body: dict[str, Any]) -> int:
     found = await configurations.read_current(connection)
     assert found is not None
     job = NewJob(
+        tenant_no=DEFAULT_TENANT_NO,
         id=f"import-{secrets.token_hex(6)}",
         kind=normalized.spec.kind,
         name=normalized.spec.name,
@@ -77,7 +78,7 @@ async def store_import(connection: Connection, body: dict[str, Any]) -> int:
         configuration_no=found.configuration_no,
         identity_nos=sorted(found.identity_nos[key] for key in normalized.wanted),
     )
-    return (await submissions.insert_jobs(connection, DEFAULT_TENANT_NO, [job]))[job.id]
+    return (await submissions.insert_jobs(connection, [job]))[job.tenant_no, job.id]
 
 
 def configured(folder: Path) -> Path:

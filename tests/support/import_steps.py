@@ -35,6 +35,7 @@ class ImportSteps:
     async def submit(self, spec: object = None) -> int:
         """Store a queued import; return its key."""
         job = NewJob(
+            tenant_no=self.tenant_no,
             id=f"import-{secrets.token_hex(6)}",
             kind="import",
             name="ledger",
@@ -49,7 +50,7 @@ class ImportSteps:
         async def store(connection: Connection) -> int:
             number = await configurations.current_no(connection)
             new = replace(job, configuration_no=number)
-            return (await submissions.insert_jobs(connection, self.tenant_no, [new]))[job.id]
+            return (await submissions.insert_jobs(connection, [new]))[self.tenant_no, job.id]
 
         return await in_transaction(self.engine, store)
 

@@ -52,6 +52,7 @@ class Seeds:
         spec = {"name": name, "models": ["m-a"], "regions": ["us-east"], "questions": ["What is 2+2?"], **body}
         normalized = normalize(spec, REGISTRY)
         job = NewJob(
+            tenant_no=tenant_no,
             id=job_id or f"j-{secrets.token_hex(8)}",
             kind=normalized.spec.kind,
             name=normalized.spec.name,
@@ -65,8 +66,8 @@ class Seeds:
         )
 
         async def store(connection: Connection) -> int:
-            job_no = (await submissions.insert_jobs(connection, tenant_no, [job]))[job.id]
-            await submissions.insert_ledger_rows(connection, tenant_no, [ledger_row(job_no, "created")])
+            job_no = (await submissions.insert_jobs(connection, [job]))[tenant_no, job.id]
+            await submissions.insert_ledger_rows(connection, [ledger_row(job_no, "created", tenant_no)])
             return job_no
 
         return Seeded(await in_transaction(self.engine, store), job.id, normalized.spec)
@@ -74,9 +75,7 @@ class Seeds:
     async def enter(self, job: Seeded, *outcomes: str) -> None:
         """Enter a further submission of a job into the ledger for each outcome."""
         rows = [ledger_row(job.job_no, outcome) for outcome in outcomes]
-        await in_transaction(
-            self.engine, lambda connection: submissions.insert_ledger_rows(connection, DEFAULT_TENANT_NO, rows)
-        )
+        await in_transaction(self.engine, lambda connection: submissions.insert_ledger_rows(connection, rows))
 
     async def plan(self) -> None:
         """Plan every queued job; nothing of it is claimed."""
@@ -131,9 +130,10 @@ class Seeds:
             await self.record(*(completed(batch) for batch in claimed))
 
 
-def ledger_row(job_no: int, outcome: str) -> LedgerRow:
+def ledger_row(job_no: int, outcome: str, tenant_no: int = DEFAULT_TENANT_NO) -> LedgerRow:
     """Return the ledger's row of a submission with this outcome."""
     return LedgerRow(
+        tenant_no=tenant_no,
         job_no=job_no,
         kind="inference",
         outcome=outcome,

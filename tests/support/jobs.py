@@ -72,9 +72,9 @@ async def store_jobs(
     for n, given in enumerate(bodies):
         normalized = normalize(given, registry)
         identity_nos = sorted(found.identity_nos[key] for key in normalized.wanted)
-        jobs.append(_new_job(f"job-{time.time_ns():x}-{n}", normalized, found.number, identity_nos))
-    stored = await submissions.insert_jobs(connection, tenant_no, jobs)
-    return [stored[job.id] for job in jobs]
+        jobs.append(_new_job(tenant_no, f"job-{time.time_ns():x}-{n}", normalized, found.number, identity_nos))
+    stored = await submissions.insert_jobs(connection, jobs)
+    return [stored[job.tenant_no, job.id] for job in jobs]
 
 
 async def queue_copies(connection: Connection, job_no: int, count: int) -> None:
@@ -82,9 +82,12 @@ async def queue_copies(connection: Connection, job_no: int, count: int) -> None:
     await connection.execute(COPY_QUEUED, job_no, count)
 
 
-def _new_job(job_id: str, normalized: Normalized, configuration_no: int, identity_nos: list[int]) -> NewJob:
+def _new_job(
+    tenant_no: int, job_id: str, normalized: Normalized, configuration_no: int, identity_nos: list[int]
+) -> NewJob:
     spec = normalized.spec
     return NewJob(
+        tenant_no=tenant_no,
         id=job_id,
         kind=spec.kind,
         name=spec.name,
