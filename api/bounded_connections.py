@@ -26,6 +26,7 @@ class BoundedConnection(HttpToolsProtocol):
     """Bounds what a client may use.
 
     `deadline`, of the event loop's clock, is when what the client has to send must be here; None if that is nothing.
+    `part_bytes` is the size of the newest part of an answer in parts; None for any other answer.
     """
 
     limits: ClassVar[ClientLimits] = ClientLimits()
@@ -36,6 +37,7 @@ class BoundedConnection(HttpToolsProtocol):
         self.deadline: float | None = None
         self.is_in_head = False
         self.is_refused = False
+        self.part_bytes: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unsent: Unsent | None = None
         self._waiting_since = self.loop.time()
@@ -59,7 +61,7 @@ class BoundedConnection(HttpToolsProtocol):
         """Note that the client has much to read."""
         super().pause_writing()
         now = self.loop.time()
-        self._unsent = Unsent(self.transport, now)
+        self._unsent = Unsent(self.transport, now, self.part_bytes)
         self._unsent_answers.add(self, self._unsent, now, most_bytes=self.limits.unsent_bytes)
 
     def resume_writing(self) -> None:
@@ -73,10 +75,6 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_response_complete()
         self._waiting_since = self.loop.time()
         self._unsent = None
-
-    def unread_bytes(self) -> int:
-        """Return how many bytes the client hasn't taken of what was written."""
-        return 0 if self.transport.is_closing() else bytes_left(self.transport)
 
     @property
     def is_answering(self) -> bool:

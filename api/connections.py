@@ -11,7 +11,7 @@ import httptools
 from api.bounded_connections import BoundedConnection
 from api.client_limits import BYTES_PER_SECOND, HEADER_BYTES, ClientLimits
 from api.refusals import HEADERS_TOO_LARGE, MALFORMED
-from api.unsent import UNREAD_BYTES
+from api.unsent import CONNECTION
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 """The headers that determine the end of a body."""
@@ -55,8 +55,9 @@ class Connection(BoundedConnection):
             self.is_in_head = True
             self._unread_bytes = self._part_bytes
             self.expect()
+            self.part_bytes = None
             super().on_message_begin()
-            self.scope["extensions"] = {UNREAD_BYTES: self.unread_bytes}  # type: ignore[dict-item]
+            self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request's target."""

@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.types import Receive, Scope, Send
 
 from api.callers import check_again
-from api.unsent import unread_bytes
+from api.unsent import note_part, unread_bytes
 from db.engine import UNAVAILABLE
 from domain.errors import BreakwaterError
 
@@ -57,6 +57,7 @@ class DownloadClient:
     async def _takes(self, part: bytes) -> bool:
         self._note(time.monotonic())
         self._sent += len(part)
+        note_part(self._scope, len(part))
         try:
             async with asyncio.timeout(self._page_seconds) as self._deadline:
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})

@@ -5,7 +5,6 @@ import fcntl
 import struct
 import termios
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.types import Scope
@@ -16,8 +15,8 @@ from api.client_limits import BYTES_PER_SECOND
 if TYPE_CHECKING:
     from api.bounded_connections import BoundedConnection
 
-UNREAD_BYTES = "breakwater.unread_bytes"
-"""The extension of a request's scope by which an answer learns what its client hasn't taken."""
+CONNECTION = "breakwater.connection"
+"""The extension of a request's scope that is its connection, by which a file in parts learns of its client's pace."""
 PRESUMED_PACE = 1024 * 1024
 PRESUMED_SECONDS = 1.0
 """A client counts as if it had taken so much in so many seconds before: one that has just begun isn't slow."""
@@ -35,8 +34,21 @@ def bytes_left(transport: asyncio.Transport) -> int:
 
 def unread_bytes(scope: Scope) -> int:
     """Return how many bytes the client of a request hasn't taken of what was written to its connection."""
-    left: Callable[[], int] | None = scope.get("extensions", {}).get(UNREAD_BYTES)
-    return 0 if left is None else left()
+    connection = _connection_of(scope)
+    if connection is None or connection.transport.is_closing():
+        return 0
+    return bytes_left(connection.transport)
+
+
+def note_part(scope: Scope, size: int) -> None:
+    """Say that so many bytes of an answer in parts are written next: of the others nothing is kept here."""
+    if (connection := _connection_of(scope)) is not None:
+        connection.part_bytes = size
+
+
+def _connection_of(scope: Scope) -> "BoundedConnection | None":
+    connection: BoundedConnection | None = scope.get("extensions", {}).get(CONNECTION)
+    return connection
 
 
 class Unsent:
@@ -44,12 +56,12 @@ class Unsent:
 
     __slots__ = ("_changed_at", "_first_size", "_since", "_size", "_transport", "kept")
 
-    def __init__(self, transport: asyncio.Transport, now: float) -> None:
+    def __init__(self, transport: asyncio.Transport, now: float, part_bytes: int | None = None) -> None:
         self._transport = transport
         self._since = self._changed_at = now
         self._first_size = self._size = bytes_left(transport)
-        self.kept = transport.get_write_buffer_size()
-        """What is in memory here: until the system has taken all of it, the whole."""
+        self.kept = self._first_size if part_bytes is None else part_bytes
+        """What is in memory here: all that was written at once, until the system has taken the whole of it."""
 
     def is_late(self, now: float, seconds: float) -> bool:
         """Return whether the client has taken nothing for so many seconds, or less than BYTES_PER_SECOND since."""
