@@ -1,12 +1,12 @@
 """The audit: recounts jobs from their executions, and compares the results with the stored counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from db.engine import Connection, Engine, statement
 from db.jobs import look_up_job
-from db.reading import Slice, in_snapshot
+from db.reading import PAGE_BYTES, Slice, in_snapshot
 from domain.errors import ParameterError, ParametersRejected
 
 MUST_BE_ZERO = (
@@ -36,8 +36,7 @@ class JobAudit:
     isn't whole, `unconfirmed_region` completed cells whose provider didn't name the serving region, `config_mismatches`
     tries and batches of imports that an identity served under which the job was never accepted. Cells that the built-in
     `echo` completed are `simulated`; rows that a newer import kept from being written are `superseded`; tries and
-    batches of `unknown_configuration` ran before there was one. `generations` of an import hold for each record type
-    its id, this import's generation, and the newest generation.
+    batches of `unknown_configuration` ran before there was one.
     """
 
     job_no: int
@@ -63,12 +62,22 @@ class JobAudit:
     simulated: int
     superseded: int
     unknown_configuration: int
-    generations: Sequence[tuple[str, int, int]]
 
     @property
     def violations(self) -> list[str]:
         """The names of the violated invariants."""
         return [name for name in MUST_BE_ZERO if getattr(self, name)]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAudit:
+    """A recounted job with what is shown of it alone.
+
+    `generations` of an import hold for each record type its id, this import's generation, and the newest generation.
+    """
+
+    audit: JobAudit
+    generations: Sequence[tuple[str, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +91,18 @@ class WindowAudit:
     until: datetime
     jobs: Sequence[JobAudit]
     is_complete: bool
-    page: Slice[JobAudit]
+    page: Slice[ShownAudit]
     checked_at: datetime
 
 
-async def audit_job(engine: Engine, tenant_no: int, job_id: str) -> tuple[JobAudit, datetime]:
+async def audit_job(engine: Engine, tenant_no: int, job_id: str) -> tuple[ShownAudit, datetime]:
     """Recount a job; return its audit and the database's time. Raise NotFound for an unknown job."""
 
-    async def recount(connection: Connection) -> tuple[JobAudit, datetime]:
+    async def recount(connection: Connection) -> tuple[ShownAudit, datetime]:
         job_no = await look_up_job(connection, tenant_no, job_id)
         [audit] = await _audit(connection, [job_no])
-        return audit, await connection.fetchval("SELECT now()")
+        [generations] = (await _generations(connection, [job_no])).values()
+        return ShownAudit(audit, generations), await connection.fetchval("SELECT now()")
 
     return await in_snapshot(engine, recount)
 
@@ -109,6 +119,7 @@ async def audit_window(
 ) -> WindowAudit:
     """Recount the tenant's jobs created from `since` until before `until`, by default within the last `window`.
 
+    The page has up to `limit` jobs, and about PAGE_BYTES of record types.
     Raises ParametersRejected where the window ends before it begins.
     """
 
@@ -121,7 +132,8 @@ async def audit_window(
         within = (tenant_no, start, end)
         counted = await _newest(connection, within, before=None, jobs=MAX_JOBS, cells=MAX_CELLS)
         on_page = await _newest(connection, within, before=before, jobs=limit + 1, cells=None)
-        audits = await _audit(connection, sorted({*counted, *on_page[:limit]}))
+        generations = await _generations(connection, on_page[:limit])
+        audits = await _audit(connection, sorted({*counted, *generations}))
         is_complete = not counted or not await _newest(connection, within, before=counted[-1], jobs=1, cells=None)
         by_no = {audit.job_no: audit for audit in audits}
         return WindowAudit(
@@ -129,7 +141,10 @@ async def audit_window(
             until=end,
             jobs=[by_no[job_no] for job_no in counted],
             is_complete=is_complete,
-            page=Slice([by_no[job_no] for job_no in on_page[:limit]], is_last=len(on_page) <= limit),
+            page=Slice(
+                [ShownAudit(by_no[job_no], shown) for job_no, shown in generations.items()],
+                is_last=len(generations) == len(on_page),
+            ),
             checked_at=checked_at,
         )
 
@@ -164,6 +179,12 @@ async def _newest(
     """Return the newest jobs of (tenant, since, until), up to so many jobs and about so many cells."""
     rows = await connection.fetch(statement("list_audited_jobs"), *within, before, jobs, cells)
     return [row["job_no"] for row in rows]
+
+
+async def _generations(connection: Connection, job_nos: Sequence[int]) -> Mapping[int, Sequence[tuple[str, int, int]]]:
+    """Return the generations of the first of these jobs, newest first, of about PAGE_BYTES."""
+    rows = await connection.fetch(statement("list_generations"), job_nos, PAGE_BYTES)
+    return {row["job_no"]: row["generations"] for row in rows}
 
 
 async def _audit(connection: Connection, job_nos: Sequence[int]) -> Sequence[JobAudit]:

@@ -10,6 +10,9 @@ from db.engine import Engine, connect, statement
 from db.reading import Slice
 from domain.errors import NotFound
 
+PAGE_TYPES = 2_000
+"""A page of datasets ends with the one by which it has so many record types, each of about 1 KB at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetImportRead:
@@ -45,14 +48,19 @@ class DatasetRead:
 
 
 async def list_datasets(engine: Engine, tenant_no: int, *, after: str | None, limit: int) -> Slice[DatasetRead]:
-    """Return a tenant's datasets by name, from above `after` on; None is below all of them."""
+    """Return a tenant's datasets by name, from above `after` on, up to `limit` and about PAGE_TYPES record types.
+
+    None is below all of them.
+    """
     async with connect(engine) as connection:
-        rows = await connection.fetch(statement("list_datasets"), tenant_no, after or "", limit + 1)  # no name is empty
+        # No name is empty.
+        rows = await connection.fetch(statement("list_datasets"), tenant_no, after or "", limit + 1, PAGE_TYPES)
     found = [
         DatasetRead(name, [_record_type(tuple(row)) for row in group])
         for name, group in groupby(rows, key=lambda row: str(row["dataset"]))
     ]
-    return Slice(found[:limit], is_last=len(found) <= limit)
+    shown = found[:limit]
+    return Slice(shown, is_last=not rows or len(shown) == rows[0]["found"])
 
 
 def _record_type(row: tuple[Any, ...]) -> DatasetTypeRead:

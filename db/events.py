@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from db.engine import Connection, Engine, connect, for_all_tenants, statement, tenant_of
 from db.jobs import find_job
-from db.reading import Slice, columns_of, read_all, sliced
+from db.reading import PAGE_BYTES, Slice, bounded, columns_of, read_all, sliced
 from db.tables.jobs import Submission
 
 HOLD_SECONDS = 20.0
@@ -102,20 +102,23 @@ class SubmissionRead:
 
 
 async def list_events(engine: Engine, tenant_no: int, job_id: str, *, after: int, limit: int) -> Slice[EventRead]:
-    """Return a job's events from above the number `after` on; raise NotFound where there is no such job."""
+    """Return a job's events from above the number `after` on, up to `limit` and about PAGE_BYTES.
+
+    Raises NotFound where there is no such job.
+    """
     job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
-        rows = await connection.fetch(statement("list_events"), job_no, after, limit + 1)
-    return sliced(rows, limit, lambda row: EventRead(**row))
+        rows = await connection.fetch(statement("list_events"), job_no, after, limit + 1, PAGE_BYTES)
+    return bounded(rows, limit, columns_of(EventRead))
 
 
 async def read_events_after(engine: Engine, tenant_no: int, place: EventPlace, *, limit: int) -> EventsRead:
-    """Return up to `limit` of the tenant's events of all jobs that come after `place`, in one order for every reader.
+    """Return the tenant's next events of all jobs after `place`, in one order for every reader.
 
-    About SCANNED_EVENTS of other tenants are passed over at most. No event ever appears before one that was returned;
-    of a job they come in the order of their numbers. What is committed is returned once no open transaction can write
-    an event that comes before it: after HOLD_SECONDS and a look at the latest, unless that transaction is another
-    user's, is prepared, or waits for a standby.
+    They are up to `limit` and about PAGE_BYTES, and about SCANNED_EVENTS of other tenants are passed over at most. No
+    event ever appears before one that was returned; of a job they come in the order of their numbers. What is committed
+    is returned once no open transaction can write an event that comes before it: after HOLD_SECONDS and a look at the
+    latest, unless that transaction is another user's, is prepared, or waits for a standby.
     """
     scan = statement("read_events" if tenant_of(engine) is None else "read_events_of_tenant")
     async with connect(engine) as connection:
@@ -133,14 +136,17 @@ async def _scan(
 ) -> EventsRead:
     """Read on from `place` up to the position `last`."""
     found: list[EventOfAll] = []
+    room = PAGE_BYTES
     for scanned in (limit, SCANNED_EVENTS):  # first as if all events were the tenant's
-        rows = await connection.fetch(scan, tenant_no, *place, last, limit - len(found), scanned)
+        rows = await connection.fetch(scan, tenant_no, *place, last, limit - len(found), scanned, room)
         found += [_event_of_all(row) for row in rows if row["job_id"] is not None]
         place = _end_of_scan(rows[-1]) if rows else place
-        is_cut = bool(rows) and rows[-1]["scanned"] == scanned
-        if len(found) == limit or not is_cut:
+        is_full = len(found) == limit or (bool(rows) and len(rows) < rows[0]["found"])
+        is_cut = is_full or (bool(rows) and rows[-1]["scanned"] == scanned)
+        room -= sum(row["bytes"] for row in rows)
+        if is_full or room <= 0 or not is_cut:
             break
-    return EventsRead(found, place, has_more=len(found) == limit or is_cut)
+    return EventsRead(found, place, has_more=is_cut)
 
 
 async def find_event_holder(connection: Connection) -> EventHolder | None:

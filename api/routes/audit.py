@@ -67,6 +67,6 @@ async def get_audit(
         before=parameters.number(AUDITS),
         limit=parameters.limit,
     )
-    cursor = next_cursor(AUDITS, audit.page, lambda audited: [audited.job_no])
+    cursor = next_cursor(AUDITS, audit.page, lambda shown: [shown.audit.job_no])
     link_next(request, response, cursor)
     return FleetAudit.of(audit, cursor)

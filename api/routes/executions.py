@@ -9,7 +9,6 @@ from pydantic import Field
 from api.access import requires
 from api.dependencies import (
     ONE_OF_EACH,
-    Database,
     JobId,
     NoParameters,
     PageDatabase,
@@ -138,11 +137,19 @@ async def get_all_executions(
 @router.get(
     "/executions/{execution_id}",
     summary="Show an execution",
+    response_model=ExecutionWithAttempts,
     responses=problem_responses(404, 422),
     dependencies=[requires(Scope.RESULTS_READ)],
 )
 async def get_execution(
-    *, execution_id: ExecutionId, database: Database, tenant: Tenant, _: Annotated[NoParameters, Query()]
-) -> ExecutionWithAttempts:
+    *,
+    execution_id: ExecutionId,
+    services: ServicesDep,
+    database: PageDatabase,
+    tenant: Tenant,
+    _: Annotated[NoParameters, Query()],
+) -> Any:
     """Return a planned cell and every try of it that came to an end."""
-    return ExecutionWithAttempts.with_attempts(*await read_execution(database, tenant, execution_id))
+    async with services.large_pages.place(tenant):
+        shown = ExecutionWithAttempts.with_attempts(*await read_execution(database, tenant, execution_id))
+        return Response(shown.model_dump_json(), media_type="application/json")

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from api.paging import Listed
-from db.audit import JobAudit, WindowAudit
+from db.audit import JobAudit, ShownAudit, WindowAudit
 from domain.status import JobStatus
 
 NOTHING_CHECKED = "No job was created in this window, so nothing was checked."
@@ -67,12 +67,13 @@ class Audit(AuditCounts, _OfOneJob):
     checked_at: datetime = Field(description="The moment all of it was counted at.")
 
     @classmethod
-    def of(cls, audit: JobAudit, checked_at: datetime) -> Self:
+    def of(cls, shown: ShownAudit, checked_at: datetime) -> Self:
         """Return the audit as it is shown."""
+        audit = shown.audit
         counts = {name: getattr(audit, name) for name in _COUNTED}
         violations = audit.violations
         types = [
-            AuditedRecordType(id=name, generation=own, newest_generation=new) for name, own, new in audit.generations
+            AuditedRecordType(id=name, generation=own, newest_generation=new) for name, own, new in shown.generations
         ]
         return cls(
             job_id=audit.job_id,
@@ -91,10 +92,11 @@ class AuditInWindow(Audit):
     created_at: datetime
 
     @classmethod
-    def in_window(cls, audit: JobAudit, checked_at: datetime) -> Self:
+    def in_window(cls, shown: ShownAudit, checked_at: datetime) -> Self:
         """Return the audit as a window's list shows it."""
+        audit = shown.audit
         return cls(
-            **Audit.of(audit, checked_at).model_dump(), status=JobStatus(audit.status), created_at=audit.created_at
+            **Audit.of(shown, checked_at).model_dump(), status=JobStatus(audit.status), created_at=audit.created_at
         )
 
 

@@ -200,13 +200,7 @@ SELECT
         WHEN a.unit = 'batch' AND a.status = 'failed' THEN 0
         WHEN a.status IN ('completed', 'partial', 'failed', 'cancelled') THEN coalesce(c.open, 0)
         ELSE 0
-    END AS open_in_terminal,
-    (
-        SELECT coalesce(json_agg(json_build_array(t.id, t.generation, s.generation) ORDER BY t.record_type_no), '[]')
-        FROM record_types AS t
-        JOIN record_sets AS s USING (record_set_no)
-        WHERE t.job_no = a.job_no
-    ) AS generations
+    END AS open_in_terminal
 FROM audited_jobs AS a
 LEFT JOIN counted_jobs AS c USING (job_no)
 LEFT JOIN strays AS s USING (job_no)

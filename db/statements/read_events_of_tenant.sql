@@ -6,17 +6,29 @@ WITH scanned AS MATERIALIZED (
     ORDER BY n
     LIMIT $7
 )
-SELECT
-    s.event_position AS position, s.job_no, s.event_no, e.job_id, e.type, e.at, e.source, e.data, l.scanned
-FROM scanned AS s
-CROSS JOIN (SELECT count(*) AS scanned FROM scanned) AS l
-LEFT JOIN LATERAL (
-    SELECT j.id AS job_id, x.type, x.at, x.source, x.data
-    FROM jobs AS j
-    JOIN events AS x USING (job_no)
-    WHERE j.job_no = s.job_no AND j.tenant_no = $1 AND x.event_no = s.event_no AND s.is_in_place
-    LIMIT 1
-) AS e ON true
-WHERE e.job_id IS NOT NULL OR s.n = l.scanned
-ORDER BY s.n
-LIMIT $6
+SELECT p.position, p.job_no, p.event_no, p.job_id, p.type, p.at, p.source, p.data, p.bytes, p.scanned, p.found
+FROM (
+    SELECT
+        f.*,
+        count(*) OVER () AS found,
+        sum(f.bytes) OVER (ORDER BY f.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
+    FROM (
+        SELECT
+            s.n, s.event_position AS position, s.job_no, s.event_no, e.job_id, e.type, e.at, e.source, e.data,
+            l.scanned, coalesce(octet_length(e.data::text), 0) AS bytes
+        FROM scanned AS s
+        CROSS JOIN (SELECT count(*) AS scanned FROM scanned) AS l
+        LEFT JOIN LATERAL (
+            SELECT j.id AS job_id, x.type, x.at, x.source, x.data
+            FROM jobs AS j
+            JOIN events AS x USING (job_no)
+            WHERE j.job_no = s.job_no AND j.tenant_no = $1 AND x.event_no = s.event_no AND s.is_in_place
+            LIMIT 1
+        ) AS e ON true
+        WHERE e.job_id IS NOT NULL OR s.n = l.scanned
+        ORDER BY s.n
+        LIMIT $6
+    ) AS f
+) AS p
+WHERE coalesce(p.bytes_before, 0) < $8
+ORDER BY p.n

@@ -5,7 +5,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from db.engine import Engine
+from db.engine import Engine, for_tenant
+from db.events import BEFORE_ALL, read_events_after
 from db.reading import PAGE_BYTES
 from db.records import PART_BYTES, all_records
 from db.tenants import DEFAULT_TENANT_NO
@@ -106,6 +107,77 @@ async def test_a_page_of_rows_ends_when_it_has_enough(
     pages = await pages_of(reader, RECORDS)
     assert counts(pages) == [4, 4, 2]
     assert [item["record_key"] for page in pages for item in page] == keys
+
+
+EVENTS = """
+INSERT INTO events (job_no, event_no, type, at, source, data)
+SELECT $1, n, 'progressed', now(), 'a test', json_build_object('batches', repeat('x', $3))
+FROM generate_series(1, $2) AS n
+"""
+
+
+async def test_a_page_of_a_jobs_events_ends_when_it_has_enough(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    job = await seeds.submit()
+    await rows.execute(EVENTS, job.job_no, 20, PAGE_BYTES // 8)
+    pages = await pages_of(reader, f"/jobs/{job.id}/events")
+    assert counts(pages) == [8, 8, 4]
+    assert [item["id"] for page in pages for item in page] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("of_tenant", [False, True])
+async def test_a_look_at_all_events_ends_when_it_has_enough(
+    engine: Engine, seeds: Seeds, rows: Any, *, of_tenant: bool
+) -> None:
+    await rows.execute(EVENTS, (await seeds.submit()).job_no, 20, PAGE_BYTES // 8)
+    reading = for_tenant(engine, DEFAULT_TENANT_NO) if of_tenant else engine
+    found, place, has_more = [], BEFORE_ALL, True
+    while has_more:
+        look = await read_events_after(reading, DEFAULT_TENANT_NO, place, limit=200)
+        found.append([event.place.event_no for event in look.events])
+        place, has_more = look.place, look.has_more
+    assert counts(found) == [8, 8, 4]
+    assert [number for look in found for number in look] == list(range(1, 21))
+
+
+async def test_a_page_of_audits_ends_when_it_has_enough(
+    reader: httpx2.AsyncClient, ledger: ImportSteps, rows: Any
+) -> None:
+    """Each import has 200 record types with names of 800 bytes: 14 of them have 2 MiB."""
+    jobs = [await import_keys(ledger, ["a"], dataset=f"ledger-{n}") for n in range(15)]
+    await rows.execute(
+        """
+        WITH named AS (SELECT n, rpad(n::text || '-', 197, '😀') AS id FROM generate_series(1, 199) AS n), sets AS (
+            INSERT INTO record_sets (tenant_no, dataset, record_type, key)
+            SELECT 1, 'other', id, '{id}' FROM named
+            RETURNING record_set_no, record_type
+        )
+        INSERT INTO record_types (job_no, record_type_no, id, record_set_no, level, rows_expected, is_complete)
+        SELECT j, n, id, record_set_no, 1, 0, true
+        FROM named JOIN sets ON record_type = id, unnest($1::bigint[]) AS j
+        """,
+        jobs,
+    )
+    pages = await pages_of(reader, "/audit")
+    assert counts(pages) == [14, 1]
+    assert len({item["job_id"] for page in pages for item in page}) == 15
+    assert {len(item["record_types"]) for page in pages for item in page} == {200}
+
+
+async def test_a_page_of_datasets_ends_when_it_has_enough(reader: httpx2.AsyncClient, rows: Any) -> None:
+    await rows.execute(
+        """
+        INSERT INTO record_sets (tenant_no, dataset, record_type, key)
+        SELECT 1, dataset, n, '{id}'
+        FROM (VALUES ('a', 1500), ('b', 1500), ('c', 2000), ('d', 1), ('e', 1)) AS d (dataset, types),
+            generate_series(1, types) AS n
+        """
+    )
+    pages = await pages_of(reader, "/datasets")
+    assert [[item["name"] for item in page] for page in pages] == [["a", "b"], ["c"], ["d", "e"]]
+    assert [len(item["record_types"]) for page in pages for item in page] == [1500, 1500, 2000, 1, 1]
+    assert [len(page) for page in await pages_of(reader, "/datasets?limit=1")] == [1] * 5
 
 
 async def test_a_download_reads_rows_in_parts(engine: Engine, ledger: ImportSteps, rows: Any) -> None:

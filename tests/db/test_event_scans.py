@@ -7,6 +7,7 @@ import pytest
 
 from db.engine import Connection, Engine, for_tenant, statement
 from db.events import BEFORE_ALL, SCANNED_EVENTS, EventPlace, EventsRead, read_events_after
+from db.reading import PAGE_BYTES
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.jobs import job_body, store_jobs
 
@@ -132,6 +133,7 @@ async def rows_read(
         readable["position"],
         LIMIT,
         scanned,
+        PAGE_BYTES,
     )
     read = {"events": 0.0, "jobs": 0.0}
     for node in nodes(explained[0]["Plan"]):
