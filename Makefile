@@ -12,7 +12,7 @@ PIP_INSTALL := $(PY) $(PIP)
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-properties test-long test-kills test-large-files test-corpus test-real-server check bench format openapi lock install install-dev clean
+.PHONY: help run test test-properties test-long test-kills test-large-files test-corpus test-real-server check supply-chain licences sbom audit bench format openapi lock install install-dev clean
 MAKEFLAGS += --no-print-directory
 # Without it every process of the tests compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -52,6 +52,11 @@ check: .venv/dev.stamp ## lint, format, types, layers, openapi.json: what must p
 	@.venv/bin/lint-imports
 	@$(PY) -m cli openapi --check
 
+supply-chain: licences sbom audit ## look at everything that is locked: licences, bills of materials, known vulnerabilities
+
+licences sbom audit: .venv/dev.stamp .supply-chain/stamp
+	@$(PY) -m supply_chain $@
+
 bench: .venv/run.stamp ## measure this machine (ARGS=…)
 	@$(PY) -m bench $(ARGS)
 
@@ -66,12 +71,13 @@ lock: ## pin every dependency with its hashes, from pyproject.toml (ARGS=--upgra
 	@$(COMPILE) $(ARGS) --extra embedded --group dev pyproject.toml requirements/build.in -o requirements/dev.lock
 	@$(COMPILE) -c requirements/dev.lock --extra embedded pyproject.toml requirements/build.in -o requirements/run.lock
 	@$(COMPILE) -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/prod.lock
+	@$(COMPILE) $(ARGS) requirements/supply-chain.in -o requirements/supply-chain.lock
 
 install: .venv/run.stamp ## install what `make run` needs into .venv
 install-dev: .venv/dev.stamp ## install what the tests and checks need into .venv
 
 clean: ## remove .venv, model servers and caches; the data in .breakwater stays
-	@rm -rf .venv .real-server .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	@rm -rf .venv .real-server .supply-chain .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -89,6 +95,13 @@ clean: ## remove .venv, model servers and caches; the data in .breakwater stays
 	@echo "Installing $< into .venv."
 	@$(PIP_INSTALL) --require-hashes -r $<
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The tools that look at what is locked live apart from it.
+.supply-chain/stamp: requirements/supply-chain.lock | .venv/bin/python
+	@echo "Installing $< into .supply-chain."
+	@rm -rf .supply-chain && $(PY) -m venv .supply-chain
+	@.supply-chain/bin/python $(PIP) --require-hashes -r $<
 	@touch $@
 
 # What a model server needs would clash with our lock, so it lives apart.
