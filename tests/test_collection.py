@@ -91,6 +91,3 @@ def fixtures(tree: ast.Module) -> Iterator[str]:
 def is_fixture(decorator: ast.expr) -> bool:
     made_by = decorator.func if isinstance(decorator, ast.Call) else decorator
     return ast.unparse(made_by) in ("pytest.fixture", "fixture", "pytest_asyncio.fixture")
-
-
-FIXTURES = {(module, name) for module, tree in modules().items() for name in fixtures(tree)}

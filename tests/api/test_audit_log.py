@@ -13,7 +13,6 @@ import httpx2
 import orjson
 import pytest
 
-from api.app import create_app
 from api.authentication import Authenticator
 from api.callers import Caller
 from api.refusal_log import MOST_WAITING_WITHOUT_KEY, RefusalLog
@@ -24,6 +23,7 @@ from runtime.tasks import end_tasks
 from tests.support.access import AsKey, bearer, make_key, make_tenant
 from tests.support.connections import database_connections
 from tests.support.controls import end_unknown, exhausted
+from tests.support.description import described
 from tests.support.job_seeds import Seeds, failed
 from tests.support.metrics import fleet_value, scrape_samples
 from tests.support.reading_app import every_item, replace_services
@@ -31,7 +31,7 @@ from tests.support.service import Client, Process, api_client, unique
 from tests.support.waiting import eventually_async
 
 Rows = Any
-PATHS = create_app().openapi()["paths"]
+PATHS = described()["paths"]
 CHANGING = sorted(
     (method.upper(), path)
     for path, methods in PATHS.items()

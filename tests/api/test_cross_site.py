@@ -10,13 +10,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.app import create_app
 from runtime.metrics import AUDIT_ENTRIES_DROPPED
+from tests.support.description import described
 from tests.support.raw_http import RawClient, request
 from tests.support.service import Client, Process, api_client, running, unique
 from tests.support.waiting import eventually
 
-DESCRIPTION = create_app().openapi()
+DESCRIPTION = described()
 READING = {"get", "head", "options"}
 UNDESCRIBED = ("/", "/docs", "/metrics", "/openapi.json", "/static/site.css")
 PROBES = {"/livez", "/readyz", "/healthz"}

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from api import refusals
-from api.app import create_app
 from api.problems import MEDIA_TYPE
+from tests.support.description import described
 
 METHODS = {"get", "post", "put", "patch", "delete"}
-DESCRIPTION: dict[str, Any] = create_app().openapi()
+DESCRIPTION: dict[str, Any] = described()
 OPERATIONS = {
     f"{method.upper()} {path}": operation
     for path, operations in DESCRIPTION["paths"].items()

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
-from api.app import create_app
 from db import workers
 from db.engine import connect, create_engine
 from domain.scopes import Scope
 from tests.support.access import AsKey, bearer, make_key, make_tenant
 from tests.support.bounded_server import Wire, passed
+from tests.support.description import described
 from tests.support.identity_provider import AUDIENCE, IdentityProvider, identity_provider
 from tests.support.job_seeds import Seeded, Seeds, answer_all
 from tests.support.raw_http import Answer, request
@@ -35,7 +35,7 @@ BODIES: Mapping[str, object] = {
 def changing_operations(names: Mapping[str, str]) -> list[tuple[str, str, bytes]]:
     """Each operation that changes something: its template, the path with these names, and a body that it takes."""
     found = []
-    for template, methods in create_app().openapi()["paths"].items():
+    for template, methods in described()["paths"].items():
         if "post" in methods and "dead_letter_id" not in template:
             path = template.replace("/providers/{name}", "/providers/echo")
             for name in (part.strip("{}") for part in path.split("/") if part.startswith("{")):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from api.app import create_app
+from tests.support.description import described
 from tests.support.service import Client, unique
 
-DESCRIBED = create_app().openapi()["paths"]
+DESCRIBED = described()["paths"]
 READ = [path for path, operations in DESCRIBED.items() if "get" in operations]
 PLAIN = [*(path for path in READ if "{" not in path), "/metrics", "/", "/docs", "/openapi.json"]
 UNSTEADY = {"x-request-id", "date", "content-length"}

@@ -16,18 +16,18 @@ from sqlalchemy import event
 
 import api.dependencies
 import db.engine
-from api.app import create_app
 from api.authentication import Authenticator
 from db.engine import Connection, Engine, for_all_tenants
 from domain.scopes import OF_INSTALLATION, Scope
 from tests.support.access import bearer, make_key, make_tenant
+from tests.support.description import described
 from tests.support.job_seeds import Seeds, completed, failed
 from tests.support.reading_app import replace_services
 
 BY_TENANT = re.compile(r"\b\w+\.tenant_no = \$\d+(?:::\w+)?")
 TEXTS = {path: path.read_text() for path in sorted(db.engine.STATEMENTS.glob("*.sql"))}
 ORM = "SQLModel's reads"
-DESCRIPTION = create_app().openapi()
+DESCRIPTION = described()
 FILES = ("/executions", "/rejects", "/records")
 """How paths end that are answered as files, too."""
 OURS, THEIRS = "job-of-acme", "job-of-default"
@@ -82,8 +82,8 @@ LEAKING_ALONE = {
 def operations() -> Iterator[tuple[str, str]]:
     """Method and path of each operation that is a tenant's own."""
     for path, methods in DESCRIPTION["paths"].items():
-        for method, described in methods.items():
-            for needed in described.get("security", ()):
+        for method, operation in methods.items():
+            for needed in operation.get("security", ()):
                 (scopes,) = needed.values()
                 if OF_INSTALLATION.isdisjoint(map(Scope, scopes)) and (method, path) != ("post", "/jobs"):
                     yield method, path

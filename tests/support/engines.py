@@ -140,10 +140,17 @@ def empty_database_url(databases: Databases) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def redis_cleaner(engines: SessionEngines) -> Iterator["redis.Redis"]:
+    """A client that empties the session's Redis; to make one takes longer than all that it does."""
+    with redis.Redis.from_url(engines.redis_url) as client:
+        yield client
+
+
 @pytest.fixture
-def redis_url(engines: SessionEngines) -> str:
+def redis_url(engines: SessionEngines, redis_cleaner: "redis.Redis") -> str:
     """The URL of an empty Redis."""
-    _flush(engines.redis_url)
+    redis_cleaner.flushall()
     return engines.redis_url
 
 
@@ -234,11 +241,6 @@ def _simulate(url: str) -> None:
     from tests.support.configurations import SIMULATED, commit_at  # noqa: PLC0415 (likewise)
 
     commit_at(url, SIMULATED)
-
-
-def _flush(url: str) -> None:
-    with redis.Redis.from_url(url) as client:
-        client.flushall()
 
 
 def _in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
