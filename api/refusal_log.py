@@ -7,10 +7,11 @@ keys, 404, which is the answer about another tenant's things too.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import orjson
 import structlog
@@ -28,7 +29,10 @@ GROUP = 50
 """Entries of a period: whatever is refused, a process adds some 40 MB an hour to the log at most."""
 MOST_WAITING = 1_000
 MOST_WAITING_WITHOUT_KEY = 30
-"""How many may wait before one without a valid key is dropped: these can be sent by anybody."""
+"""How many without a valid key may wait: these can be sent by anybody."""
+MOST_WAITING_OF_A_TENANT = 300
+MOST_WAITING_OF_A_KEY = 100
+"""How many of one key, or of one subject of access tokens, may wait: it must not crowd out what others are refused."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 NOT_ALLOWED = frozenset(
     {
@@ -52,6 +56,14 @@ class _Noted(NamedTuple):
     at: float
 
 
+_Sender: TypeAlias = tuple[str, int | None, str | None]
+
+
+def _senders(entry: AuditEntry) -> tuple[_Sender, _Sender]:
+    """Return the tenant of a refusal, and its key or subject, as what is counted."""
+    return ("tenant", entry.tenant_no, None), ("sender", entry.tenant_no, entry.key_id or entry.account)
+
+
 def note_refusal(scope: Scope, status_code: int, problem: bytes) -> None:
     """Enter a refused request into the log of the app that answered it, if it has one."""
     services = getattr(scope["app"].state, "services", None)
@@ -67,6 +79,7 @@ class RefusalLog:
         self._worker_no = worker_no
         self._is_keyed = is_keyed
         self._waiting: list[_Noted] = []
+        self._waiting_of: Counter[_Sender] = Counter()
         self._dropped = 0
         self._arrived = asyncio.Event()
 
@@ -75,8 +88,9 @@ class RefusalLog:
         if not self._is_entered(scope, status_code):
             return
         entry = entry_of(scope, AuditOutcome.REFUSED, status_code, code=orjson.loads(problem)["code"])
-        if len(self._waiting) < (MOST_WAITING_WITHOUT_KEY if entry.tenant_no is None else MOST_WAITING):
+        if self._has_room(entry):
             self._waiting.append(_Noted(entry, time.monotonic()))
+            self._waiting_of.update(_senders(entry))
         else:
             self._dropped += 1
         self._arrived.set()
@@ -104,13 +118,28 @@ class RefusalLog:
         except REJECTED:
             log.exception("audit_entries_refused", entries=len(group))
             self._dropped += len(group)
-            del self._waiting[: len(group)]
+            self._remove(group)
             return bool(group)
         self._dropped -= dropped
-        del self._waiting[: len(group)]
+        self._remove(group)
         if not self._waiting and not self._dropped:
             self._arrived.clear()
         return True
+
+    def _has_room(self, entry: AuditEntry) -> bool:
+        tenant, sender = _senders(entry)
+        of_tenant = MOST_WAITING_WITHOUT_KEY if entry.tenant_no is None else MOST_WAITING_OF_A_TENANT
+        return (
+            len(self._waiting) < MOST_WAITING
+            and self._waiting_of[tenant] < of_tenant
+            and self._waiting_of[sender] < MOST_WAITING_OF_A_KEY
+        )
+
+    def _remove(self, group: list[_Noted]) -> None:
+        del self._waiting[: len(group)]
+        for noted in group:
+            self._waiting_of.subtract(_senders(noted.entry))
+        self._waiting_of = +self._waiting_of  # without those of whom nothing waits
 
     async def _enter(self, group: list[_Noted], dropped: int) -> None:
         worker_no = await self._worker_no()

@@ -15,7 +15,7 @@ import pytest
 
 from api.authentication import Authenticator
 from api.callers import Caller
-from api.refusal_log import MOST_WAITING_WITHOUT_KEY, RefusalLog
+from api.refusal_log import MOST_WAITING_OF_A_KEY, MOST_WAITING_OF_A_TENANT, MOST_WAITING_WITHOUT_KEY, RefusalLog
 from db.submissions import lock_key
 from db.tenants import DEFAULT_TENANT_NO
 from domain.scopes import Scope
@@ -326,6 +326,35 @@ async def test_a_flood_without_keys_is_bounded_and_counted(audited: Audited) -> 
     replace_services(audited.http, authenticator=None)
     samples = await scrape_samples(audited.http)
     assert fleet_value(samples, "breakwater_audit_entries_dropped_total") == 7
+
+
+async def test_a_flood_under_one_key_leaves_room_for_the_refusals_of_others(audited: Audited) -> None:
+    await make_tenant(audited.rows, "acme")
+    loud, second, third, fourth = [await make_key(audited.rows, Scope.JOBS_READ, tenant="acme") for _ in range(4)]
+    other = await make_key(audited.rows, Scope.JOBS_READ)
+
+    async def send(count: int, headers: Mapping[str, str]) -> None:
+        for _ in range(count):
+            assert (await audited.http.post("/regions/us-east/pause", headers=headers)).status_code in {401, 403}
+
+    await send(MOST_WAITING_OF_A_KEY + 2, bearer(loud))
+    await send(1, {})
+    await send(3, bearer(second))
+    for key in (second, third, fourth):
+        await send(MOST_WAITING_OF_A_KEY, bearer(key))
+    await send(3, bearer(other))
+    await audited.refusal_log.close()
+    await send(1, bearer(loud))  # it has room again
+    await audited.refusal_log.close()
+    rows = await audited.rows.fetch("SELECT key_id, count(*) FROM audit_entries WHERE outcome = 'refused' GROUP BY 1")
+    entered = {row["key_id"]: row["count"] for row in rows}
+    assert entered[key_id(loud)] == MOST_WAITING_OF_A_KEY + 1
+    assert (entered[key_id(other)], entered[None]) == (3, 1)
+    of_acme = [entered.get(key_id(key), 0) for key in (loud, second, third, fourth)]
+    assert sum(of_acme) == MOST_WAITING_OF_A_TENANT + 1
+    replace_services(audited.http, authenticator=None)
+    dropped = fleet_value(await scrape_samples(audited.http), "breakwater_audit_entries_dropped_total")
+    assert dropped == 2 + 3 + MOST_WAITING_OF_A_KEY
 
 
 async def test_a_submission_shows_its_key(audited: Audited) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -35,12 +36,12 @@ def keyed_api(engines: Any, module_database_url: str, tmp_path_factory: pytest.T
 @pytest.fixture
 async def client(keyed_api: Process, module_database_url: str) -> AsyncIterator[Client]:
     async with api_client(keyed_api, module_database_url) as client:
-
-        async def is_ready() -> bool:
-            return (await client.http.get("/readyz")).status_code == 200
-
-        await eventually_async(is_ready, what="the API is ready")
+        await eventually_async(partial(is_ready, client.http), what="the API is ready")
         yield client
+
+
+async def is_ready(http: httpx2.AsyncClient) -> bool:
+    return (await http.get("/readyz")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,7 @@ async def test_the_words_of_redis_are_for_operators(client: Client, module_datab
     with running("api", tmp_path / "api.log", module_database_url, "redis://127.0.0.1:1", auth="keys") as api:
         key = await make_key(client.database, Scope.OPERATE)
         async with httpx2.AsyncClient(base_url=api.url, verify=False) as http:
+            await eventually_async(partial(is_ready, http), what="the API is ready")
             anybody, operator = [
                 (await http.get("/readyz", headers=headers)).json()["broker"] for headers in ({}, bearer(key))
             ]
