@@ -5,6 +5,7 @@ costs no timer.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from operator import itemgetter
 from typing import Any, ClassVar
@@ -18,6 +19,9 @@ from api.unsent import Unsent, UnsentAnswers, bytes_left
 
 LINGER_SECONDS = 2.0
 """How long a refused client may go on sending before the connection is closed: a reset could lose its answer."""
+
+refused: Counter[str] = Counter()
+"""Connections that this process refused or cut off and hasn't reported yet, by reason; its heartbeat reports them."""
 
 log = structlog.stdlib.get_logger()
 
@@ -92,7 +96,7 @@ class BoundedConnection(HttpToolsProtocol):
         """
         self.is_refused = True
         self.deadline = None
-        log.info("request_refused", code=refusal.code)
+        _note_refused(refusal.code)
         cycle = self.cycle
         if not self.is_answering:
             self._answer(refusal)
@@ -107,7 +111,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def cut_off(self, reason: str) -> None:
         """Close at once, whatever is unsent."""
-        log.info("connection_cut_off", reason=reason)
+        _note_cut_off(reason)
         self._drop()
 
     def dispensability(self) -> tuple[int, float] | None:
@@ -158,7 +162,7 @@ class BoundedConnection(HttpToolsProtocol):
         elif is_asked or self.is_in_head:
             self.refuse(TOO_SLOW)
         else:
-            log.debug("silent_connection_closed")
+            _note_silent(was_served=cycle is not None)
             self._drop()
 
     def _answer(self, refusal: Refusal) -> None:
@@ -170,6 +174,21 @@ class BoundedConnection(HttpToolsProtocol):
     def _drop(self) -> None:
         self.connections.discard(self)
         self.transport.abort()
+
+
+def _note_refused(code: str) -> None:
+    refused[code] += 1
+    log.info("request_refused", code=code)
+
+
+def _note_cut_off(reason: str) -> None:
+    refused[reason] += 1
+    log.info("connection_cut_off", reason=reason)
+
+
+def _note_silent(*, was_served: bool) -> None:
+    refused["silent"] += not was_served  # one that was served before is merely idle
+    log.debug("silent_connection_closed")
 
 
 def _find_dispensable(connections: Iterable[object]) -> BoundedConnection | None:

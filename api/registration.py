@@ -8,19 +8,24 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
+from api.bounded_connections import refused
 from configuration.agreement import agree
 from configuration.content import Configuration
-from db import kinds, workers
+from db import counters, kinds, workers
 from db.connection_failures import describe_failure
+from db.counters import Increment, increment
 from db.engine import NOT_WRITABLE, QUICK_SECONDS, UNAVAILABLE, Connection, Engine, in_transaction, write_failure_reason
 from db.kinds import StoredKind
 from db.schema import require_schema
 from runtime.databases import Reminder
+from runtime.metrics import CONNECTIONS_REFUSED
 from runtime.settings import Settings, read_secrets
 from sources.configured import ConfiguredSources
 
@@ -82,7 +87,9 @@ class Registration:
         """Write a heartbeat; return the reason if it wasn't committed."""
         try:
             await self.worker_no()
-            await in_transaction(self._engine, self._beat, seconds=QUICK_SECONDS)
+            counted = Counter(refused)
+            await in_transaction(self._engine, partial(self._beat, counted), seconds=QUICK_SECONDS)
+            refused.subtract(counted)
         except UNAVAILABLE as error:
             reason = write_failure_reason(error)
             is_reached = isinstance(error, tuple(NOT_WRITABLE))
@@ -106,16 +113,22 @@ class Registration:
             standing=self.standing,
         )
 
-    async def _beat(self, connection: Connection) -> None:
+    async def _beat(self, counted: Mapping[str, int], connection: Connection) -> None:
         await require_schema(connection)
-        if self._worker_no is not None and not await workers.beat(
-            connection, self._worker_no, running=0, metrics={}, standing=self.standing
-        ):
+        if self._worker_no is None:
+            return
+        if not await workers.beat(connection, self._worker_no, running=0, metrics={}, standing=self.standing):
             await workers.start_over(connection, self._worker_no)
+        await counters.add(connection, self._worker_no, _increments(counted))
 
     async def _stop(self, connection: Connection) -> None:
         if self._worker_no is not None:
+            await counters.add(connection, self._worker_no, _increments(refused))
             await workers.stop(connection, self._worker_no, metrics={})
+
+
+def _increments(counted: Mapping[str, int]) -> Sequence[Increment]:
+    return [increment(CONNECTIONS_REFUSED.name, count, reason=reason) for reason, count in counted.items() if count]
 
 
 class ConfigurationStanding:

@@ -115,6 +115,21 @@ AUDIT_ENTRIES_DROPPED = Series(
     "Refusals that the audit log lacks, since more came than a process enters.",
     zeros=((),),
 )
+CONNECTIONS_REFUSED = Series(
+    "breakwater_connections_refused",
+    "Connections of clients that an API refused or cut off before a route answered, or while they didn't read.",
+    ("reason",),
+    zeros=(
+        ("bad_request",),
+        ("header_section_too_large",),
+        ("request_timeout",),
+        ("silent",),
+        ("too_many_connections",),
+        ("room_needed",),
+        ("slow_reader",),
+        ("memory_needed",),
+    ),
+)
 COUNTERS = (
     JOBS_SUBMITTED,
     DUPLICATES_PREVENTED,
@@ -128,6 +143,7 @@ COUNTERS = (
     RECONCILED,
     REPEATS,
     AUDIT_ENTRIES_DROPPED,
+    CONNECTIONS_REFUSED,
 )
 
 EXECUTION_DURATION = Series("breakwater_execution_duration_seconds", "From the start of an attempt to its end.")
