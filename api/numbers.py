@@ -38,6 +38,18 @@ def taken(kind: Numbered, given: int) -> int | None:
     return given if seal is None else unseal_number(seal, kind, given)
 
 
+def shown_beside(other: int, kind: Numbered, number: int) -> int:
+    """Return a number as it is shown beside another one: whoever sees it twice can't tell that it is the same."""
+    seal = _seal.get()
+    return number if seal is None else seal_number(seal, kind, number, other)
+
+
+def taken_beside(other: int, kind: Numbered, given: int) -> int | None:
+    """Return the number that was shown as `given` beside another one; None for one that wasn't."""
+    seal = _seal.get()
+    return given if seal is None else unseal_number(seal, kind, given, other)
+
+
 def shown_execution_id(execution_id: str, *, tenant_no: int | None = None) -> str:
     """Return an execution's id as the caller or the given tenant sees it; it begins with its job's number."""
     job_no, _, rest = execution_id.partition("-")

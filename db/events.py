@@ -1,8 +1,10 @@
 """Events, oldest first: those of a job by their numbers, those of all jobs in one order; and a job's submissions."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -18,7 +20,10 @@ HOLD_SECONDS = 20.0
 one is ended after 10 s anyway. The longest of ours moves 250 jobs to another configuration, within 1.3 s on
 a busy machine (2026-11-30)."""
 SCANNED_EVENTS = 2_000
-"""So many events of all tenants are scanned for those of one, at most, at a look."""
+"""So many events of all tenants are scanned for those of one, at most, by a statement."""
+SCAN_SECONDS = 0.5
+"""A look goes on scanning until it has found what was asked for or all there is, and ends by the time only: where it
+ended by a number of events, its reader could count those of others."""
 
 
 class EventPlace(NamedTuple):
@@ -115,10 +120,10 @@ async def list_events(engine: Engine, tenant_no: int, job_id: str, *, after: int
 async def read_events_after(engine: Engine, tenant_no: int, place: EventPlace, *, limit: int) -> EventsRead:
     """Return the tenant's next events of all jobs after `place`, in one order for every reader.
 
-    They are up to `limit` and about PAGE_BYTES, and about SCANNED_EVENTS of other tenants are passed over at most. No
-    event ever appears before one that was returned; of a job they come in the order of their numbers. What is committed
-    is returned once no open transaction can write an event that comes before it: after HOLD_SECONDS and a look at the
-    latest, unless that transaction is another user's, is prepared, or waits for a standby.
+    They are up to `limit` and about PAGE_BYTES, and those of other tenants are passed over for about SCAN_SECONDS at
+    most. No event ever appears before one that was returned; of a job they come in the order of their numbers. What is
+    committed is returned once no open transaction can write an event that comes before it: after HOLD_SECONDS and a
+    look at the latest, unless that transaction is another user's, is prepared, or waits for a standby.
     """
     scan = statement("read_events" if tenant_of(engine) is None else "read_events_of_tenant")
     async with connect(engine) as connection:
@@ -137,14 +142,17 @@ async def _scan(
     """Read on from `place` up to the position `last`."""
     found: list[EventOfAll] = []
     room = PAGE_BYTES
-    for scanned in (limit, SCANNED_EVENTS):  # first as if all events were the tenant's
+    ends_at = time.monotonic() + SCAN_SECONDS
+    for scanned in chain((limit,), repeat(SCANNED_EVENTS)):  # first as if all events were the tenant's
         rows = await connection.fetch(scan, tenant_no, *place, last, limit - len(found), scanned, room)
         found += [_event_of_all(row) for row in rows if row["job_id"] is not None]
         place = _end_of_scan(rows[-1]) if rows else place
         is_full = len(found) == limit or (bool(rows) and len(rows) < rows[0]["found"])
         is_cut = is_full or (bool(rows) and rows[-1]["scanned"] == scanned)
         room -= sum(row["bytes"] for row in rows)
-        if is_full or room <= 0 or not is_cut:
+        is_late = scanned == SCANNED_EVENTS and time.monotonic() > ends_at
+        if is_full or room <= 0 or not is_cut or is_late:
+            break
             break
     return EventsRead(found, place, has_more=is_cut)
 

@@ -35,24 +35,28 @@ class Seal:
 
 
 @lru_cache(maxsize=4096)  # a page shows one job's number many times
-def seal_number(seal: Seal, kind: Numbered, number: int) -> int:
-    """Return how the tenant sees a number, which is below LOWEST_SEALED."""
+def seal_number(seal: Seal, kind: Numbered, number: int, beside: int | None = None) -> int:
+    """Return how the tenant sees a number, which is below LOWEST_SEALED.
+
+    Beside another number it is another permutation: whoever sees it twice can't tell that it is the same.
+    """
     left, right = divmod(number, HALF + 1)
     for index in ROUNDS:
-        left, right = right, left ^ _mixed(seal, kind, index, right)
+        left, right = right, left ^ _mixed(seal, kind, beside, index, right)
     return LOWEST_SEALED + (left << HALF_BITS | right)
 
 
-def unseal_number(seal: Seal, kind: Numbered, shown: int) -> int | None:
+def unseal_number(seal: Seal, kind: Numbered, shown: int, beside: int | None = None) -> int | None:
     """Return the number that the tenant sees as `shown`; None for one that isn't sealed."""
     left, right = divmod(shown - LOWEST_SEALED, HALF + 1)
     if not 0 <= left <= HALF:
         return None
     for index in reversed(ROUNDS):
-        left, right = right ^ _mixed(seal, kind, index, left), left
+        left, right = right ^ _mixed(seal, kind, beside, index, left), left
     return left << HALF_BITS | right
 
 
-def _mixed(seal: Seal, kind: Numbered, index: int, half: int) -> int:
-    message = f"{kind} {seal.tenant_no} {index} {half}".encode()
+def _mixed(seal: Seal, kind: Numbered, beside: int | None, index: int, half: int) -> int:
+    permutation = kind if beside is None else f"{kind} {beside}"
+    message = f"{permutation} {seal.tenant_no} {index} {half}".encode()
     return int.from_bytes(blake2b(message, digest_size=4, key=seal.secret).digest()) & HALF

@@ -8,13 +8,12 @@ from pydantic import Field
 from api.access import requires
 from api.dependencies import ONE_OF_EACH, Database, JobId, NoParameters, Tenant
 from api.event_feed import read_events
+from api.event_tokens import decode_place
 from api.paging import (
-    ALL_EVENTS,
     EVENTS,
     MAX_CURSOR,
     SUBMISSIONS,
     PageParameters,
-    decode_key,
     link_next,
     next_cursor,
 )
@@ -43,11 +42,11 @@ class AllEventsParameters(NoParameters):
         """Where reading goes on. Raises ParametersRejected for an invalid token."""
         if self.after is None:
             return BEFORE_ALL
-        key = decode_key(self.after, ALL_EVENTS)
-        if key is None:
+        place = decode_place(self.after)
+        if place is None:
             detail = "`after` isn't the `token` of an item of this list; leave it out to begin with the oldest event."
             raise ParametersRejected([ParameterError("after", "token_invalid", detail)])
-        return EventPlace(*key)
+        return place
 
 
 @router.get(

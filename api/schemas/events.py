@@ -6,8 +6,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from api.event_tokens import encode_end, encode_place
 from api.numbers import shown, shown_data
-from api.paging import ALL_EVENTS, Listed, encode_key
+from api.paging import Listed
 from db.events import EventOfAll as EventOfAllRead
 from db.events import EventRead, EventsRead, SubmissionRead
 from domain.events import EVENT_TYPES_IN_WORDS
@@ -70,7 +71,7 @@ class EventOfAll(BaseModel):
     def of(cls, event: EventOfAllRead) -> Self:
         """Return the event as it is shown."""
         return cls(
-            token=encode_key(ALL_EVENTS, event.place),
+            token=encode_place(event.place),
             job_id=event.job_id,
             event_no=event.place.event_no,
             type=event.type,
@@ -86,8 +87,8 @@ class EventOfAllList(BaseModel):
     items: list[EventOfAll]
     next_token: str = Field(description="`after` of the next request, though there are no items.")
     has_more: bool = Field(
-        description="Whether more may be read at once: an answer passes over a bounded number of other tenants' "
-        "events. If not, ask again a second later."
+        description="Whether more may be read at once: an answer passes over other tenants' events for a bounded "
+        "time. If not, ask again a second later."
     )
 
     @classmethod
@@ -95,7 +96,7 @@ class EventOfAllList(BaseModel):
         """Return the events as they are shown."""
         return cls(
             items=[EventOfAll.of(event) for event in found.events],
-            next_token=encode_key(ALL_EVENTS, found.place),
+            next_token=encode_end(found.place),
             has_more=found.has_more,
         )
 

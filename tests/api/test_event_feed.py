@@ -68,8 +68,9 @@ async def another_tenants_events(seeds: Seeds, rows, *, count: int) -> None:
 async def test_an_answer_without_items_names_where_to_go_on(
     reader: httpx2.AsyncClient, seeds: Seeds, rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Behind another tenant's events, of which one answer passes over a bounded number."""
+    """Behind another tenant's events, where one answer's time was over after a scan."""
     monkeypatch.setattr(events, "SCANNED_EVENTS", 2)
+    monkeypatch.setattr(events, "SCAN_SECONDS", 0)
     await another_tenants_events(seeds, rows, count=9)
     own = await seeds.submit()
     await seeds.plan()
@@ -90,6 +91,7 @@ async def test_a_follower_passes_over_another_tenants_events_without_waiting(
     engine: Engine, seeds: Seeds, rows, redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "SCANNED_EVENTS", 2)
+    monkeypatch.setattr(events, "SCAN_SECONDS", 0)
     monkeypatch.setattr(event_feed, "PAGE", 1)
     monkeypatch.setattr(event_feed, "LOOK_SECONDS", 3600)
     await another_tenants_events(seeds, rows, count=9)

@@ -1,4 +1,4 @@
-"""A reader of one tenant's events passes over those of others: each look is bounded, and the next goes on behind it."""
+"""A reader of one tenant's events passes over those of others: each scan is bounded, and the next goes on behind it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,6 +21,12 @@ SELECT j, $2 + n, 'progressed', now(), 'a test', '{}'
 FROM generate_series(1, $3) AS n, unnest($1::bigint[]) AS j
 ORDER BY n, j
 """
+
+
+@pytest.fixture(autouse=True)
+def looks_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look ends after a first full scan, as if that had taken all of its time."""
+    monkeypatch.setattr("db.events.SCAN_SECONDS", 0)
 
 
 @pytest.fixture
