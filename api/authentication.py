@@ -79,7 +79,7 @@ class Authenticator:
         seal = self._seals.get(read.tenant) or await self._find_seal(read)
         if seal is None:
             return None
-        return Caller(seal.tenant_no, read.scopes & ALL_SCOPES, subject=read.subject, seal=seal)
+        return Caller(seal.tenant_no, read.scopes & ALL_SCOPES, tenant=read.tenant, subject=read.subject, seal=seal)
 
     async def _find_seal(self, token: Token) -> Seal | None:
         """Return the seal of the token's tenant, None if there is no such tenant."""
@@ -113,6 +113,7 @@ async def _find_keys(connection: Connection, digests: Sequence[bytes]) -> Mappin
             Caller(
                 key.tenant_no,
                 key.scopes,
+                tenant=key.tenant,
                 key_id=key.id,
                 key_no=key.key_no,
                 limits=key.limits,
@@ -133,6 +134,7 @@ async def _find_sessions(
             Caller(
                 session.tenant_no,
                 session.scopes,
+                tenant=session.tenant,
                 key_id=session.key_id,
                 subject=session.subject,
                 key_no=session.key_no,

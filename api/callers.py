@@ -1,6 +1,6 @@
 """The callers of requests: their tenant, and what they may do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 from starlette.types import Scope as ScopeOfRequest
@@ -9,16 +9,18 @@ from db.tenants import DEFAULT_TENANT_NO
 from domain.key_limits import NO_LIMITS, KeyLimits, LimitedKey
 from domain.scopes import ALL_SCOPES, Scope
 from domain.sealing import Seal
+from domain.tenant_names import DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The tenant of a request and what it may do.
+    """The tenant of a request, by name and number, and what it may do.
 
     It has the id of its API key, or the subject of its access token; neither while authentication is off.
     `seal` is how it sees numbers, None: as they are. `session_id` is that of its page session, if it signed in.
     """
 
+    tenant: str = field(kw_only=True)
     tenant_no: int
     scopes: frozenset[str]
     key_id: str | None = None
@@ -44,7 +46,7 @@ class Caller:
 
 CHECK = "check_caller"
 """The member of a request's state that checks its caller again."""
-ANYBODY = Caller(DEFAULT_TENANT_NO, frozenset(ALL_SCOPES))
+ANYBODY = Caller(DEFAULT_TENANT_NO, frozenset(ALL_SCOPES), tenant=DEFAULT_TENANT)
 """Who calls while authentication is off."""
 
 

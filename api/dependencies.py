@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.auditing import entry_of
 from api.bodies import read_idempotency_key
-from api.callers import caller_of
+from api.callers import caller_of, is_operator
 from api.downloads import Downloads
 from api.idempotent_actions import Action
 from api.kinds import Kinds
@@ -76,9 +76,16 @@ async def _broker(services: ServicesDep) -> Client:
     return services.redis
 
 
-async def _registry(services: ServicesDep) -> Registry:
-    """Return the registry in force; it changes while the process runs."""
-    return services.in_force.current.registry
+async def _registry(request: Request, services: ServicesDep) -> Registry:
+    """Return the registry in force as the request's tenant may use it; it changes while the process runs."""
+    return services.in_force.current.registry_for(caller_of(request).tenant)
+
+
+async def _visible_registry(request: Request, services: ServicesDep) -> Registry:
+    """Return the registry as the request may see it: with a key for `operate`, that of the whole installation."""
+    if services.authenticator is not None and is_operator(request):
+        return services.in_force.current.registry
+    return await _registry(request, services)
 
 
 async def _kinds(services: ServicesDep) -> Kinds:
@@ -128,6 +135,9 @@ ServiceDatabase = Annotated[Engine, Depends(_service_engine)]
 """PostgreSQL with the rows of all tenants, for what no tenant owns."""
 Broker = Annotated[Client, Depends(_broker)]
 Allowed = Annotated[Registry, Depends(_registry)]
+"""What the request's tenant may name."""
+Visible = Annotated[Registry, Depends(_visible_registry)]
+"""What the request may see and pause."""
 ServedKinds = Annotated[Kinds, Depends(_kinds)]
 ActionDep = Annotated[Action, Depends(_action)]
 ONE_OF_EACH = [Depends(_refuse_repeated)]

@@ -6,12 +6,14 @@ from typing import Any
 
 import structlog
 
+from domain.identities import of_source
 from domain.import_spec import ImportSpec
 from domain.kinds import Normalized
 from domain.waves import level_by_id
 from sources.configured import ConfiguredSources
 from sources.protocol import Survey
 from sources.survey import Found, SurveyFailure, survey, waves_of
+from submissions.submission import Submission
 
 log = structlog.stdlib.get_logger()
 
@@ -28,12 +30,18 @@ class ImportPreviews:
         self._seconds = seconds
         self._permits = asyncio.Semaphore(AT_ONCE)
 
-    async def count(self, given: Normalized[ImportSpec]) -> Mapping[str, Any]:
-        """Return the counts that a dry run could make in time; the others are null."""
+    async def count(self, submission: Submission) -> Mapping[str, Any]:
+        """Return the counts that a dry run of an import could make in time; the others are null."""
+        given: Normalized[Any] = submission.normalized
+        numbers = submission.identity_no_by_key
         began = asyncio.get_running_loop().time()
         async with self._permits:
             remaining = self._seconds - (asyncio.get_running_loop().time() - began)
-            found = await survey(given.spec, self._sources.open_current, seconds=max(0.0, remaining))
+            found = await survey(
+                given.spec,
+                lambda source: self._sources.open(source, numbers[of_source(source)]),
+                seconds=max(0.0, remaining),
+            )
         for record_type, surveyed in found.items():
             if isinstance(surveyed, SurveyFailure) and surveyed.cause is not None:
                 log.error("source_failed", record_type=record_type, exc_info=surveyed.cause)

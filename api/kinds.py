@@ -12,11 +12,12 @@ from pydantic import BaseModel
 from db.engine import Engine
 from db.jobs import JobRead
 from db.kinds import StoredKind
-from domain.kinds import Normalized, SpecKind
+from domain.kinds import SpecKind
 from domain.registry import Registry
 from sources.configured import ConfiguredSources
+from submissions.submission import Submission
 
-CountPlan: TypeAlias = Callable[[Normalized[Any]], Awaitable[Mapping[str, Any]]]
+CountPlan: TypeAlias = Callable[[Submission], Awaitable[Mapping[str, Any]]]
 """Returns the `planned` member of a dry run's answer."""
 
 

@@ -1,7 +1,7 @@
 """Applying, showing and comparing configurations in the database of the settings, for `config`."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from configuration import applying
 from configuration.agreement import refuse_simulating
 from configuration.applying import Applied, Change, compare
 from configuration.content import Content, read_configuration
+from db.tenants import find_unknown_tenants
 from runtime.config_file import ConfigFile, read_config_file
 from runtime.errors import StartError
 from runtime.settings import Settings
@@ -38,10 +39,18 @@ def apply_now(content: Content, *, moves_jobs: bool) -> Iterator[str]:
     applied = transact(settings, lambda c: applying.apply(c, content, by=actor()))
     if applied.is_new or applied.adopted:
         asyncio.run(_notify(settings))
-    if moves_jobs:
-        notify = partial(_notify, settings)
-        applied = run_on(settings, partial(applying.move_jobs, applied=applied, by=actor(), on_moved=notify))
-    return _describe(applied)
+    if moves_jobs or applied.holds_more:
+        move = partial(
+            applying.move_jobs,
+            applied=applied,
+            by=actor(),
+            on_moved=partial(_notify, settings),
+            to_other_services=moves_jobs,
+        )
+        applied = run_on(settings, move)
+    unknown = transact(settings, partial(find_unknown_tenants, names=applied.configuration.named_tenants))
+    yield from _describe(applied)
+    yield from _warn(applied.configuration.content.file, unknown)
 
 
 def apply_first(content: Content) -> Iterator[str]:
@@ -98,6 +107,13 @@ def _describe(applied: Applied) -> Iterator[str]:
             f"{applied.held.count} open jobs are held, accepted under what isn't configured now: {named}. "
             "Apply what they need, accept them anew with --move-jobs where that is still configured, or cancel them."
         )
+
+
+def _warn(file: ConfigFile, unknown: Sequence[str]) -> Iterator[str]:
+    """Name the tenants that don't exist, and where the file names them."""
+    for name in unknown:
+        places = ", ".join(place for place, tenants in file.tenants_by_place.items() if name in tenants)
+        yield f"There is no tenant {name} yet ({places}): correct the name, or `breakwater tenants create {name}`."
 
 
 def _changes(change: Change) -> Iterator[str]:

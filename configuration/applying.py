@@ -12,6 +12,7 @@ from configuration.content import (
     parse,
     read_configuration,
     registry_of,
+    services_of,
 )
 from db import batches, circuit_breakers, configurations, pauses
 from db.configurations import ConfigurationChanged, HeldJobs
@@ -29,13 +30,17 @@ JOBS_AT_ONCE = 250
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The changes from one configuration to the next: identities by name, other settings by their place."""
+    """The changes from one configuration to the next: identities by name, other settings by their place.
+
+    `new_services` are what has another type or address than before for any tenant.
+    """
 
     appeared: Sequence[IdentityKey] = ()
     vanished: Sequence[IdentityKey] = ()
     changed: Sequence[IdentityKey] = ()
     settings: Sequence[str] = ()
     is_first: bool = False
+    new_services: Sequence[IdentityKey] = ()
 
     @property
     def is_none(self) -> bool:
@@ -57,6 +62,11 @@ class Applied:
     def is_new(self) -> bool:
         """Whether a configuration was committed."""
         return not self.change.is_none
+
+    @property
+    def holds_more(self) -> bool:
+        """Whether it may hold jobs whose services are configured, only for their tenants in another way."""
+        return self.is_new and self.held.count > 0
 
 
 async def apply(connection: Connection, content: Content, *, by: str) -> Applied:
@@ -85,8 +95,18 @@ async def apply(connection: Connection, content: Content, *, by: str) -> Applied
     return Applied(parse(committed), change, adopted, held=held)
 
 
-async def move_jobs(engine: Engine, applied: Applied, *, by: str, on_moved: Callable[[], Awaitable[None]]) -> Applied:
+async def move_jobs(
+    engine: Engine,
+    applied: Applied,
+    *,
+    by: str,
+    on_moved: Callable[[], Awaitable[None]],
+    to_other_services: bool = True,
+) -> Applied:
     """Accept anew, under a configuration that was applied, the open jobs that it holds, where it can.
+
+    Unless `to_other_services`, only those that keep all their types and addresses, of which only the tenants changed:
+    `config apply` does that by itself.
 
     They are moved by pages, each in a transaction: one over all of them would hold back the readers of events for as
     long as it takes (db/events.py). Repeated, this moves what an earlier run left. Raises StartError where another
@@ -95,13 +115,20 @@ async def move_jobs(engine: Engine, applied: Applied, *, by: str, on_moved: Call
     """
     number = applied.configuration.number
     async with connect(engine) as connection:
-        job_nos = await configurations.find_jobs_to_move(connection)
+        job_nos = await configurations.find_jobs_to_move(connection, to_other_services=to_other_services)
     moved = 0
     for start in range(0, len(job_nos), JOBS_AT_ONCE):
         page = job_nos[start : start + JOBS_AT_ONCE]
         try:
             moved += await in_transaction(
-                engine, partial(configurations.move_jobs, configuration_no=number, job_nos=page, by=by)
+                engine,
+                partial(
+                    configurations.move_jobs,
+                    configuration_no=number,
+                    job_nos=page,
+                    to_other_services=to_other_services,
+                    by=by,
+                ),
             )
         except ConfigurationChanged as changed:
             raise StartError(
@@ -126,21 +153,23 @@ async def apply_first(connection: Connection, content: Content, *, by: str) -> C
 
 def compare(before: Configuration | None, content: Content) -> Change:
     """Return the changes of this content against the configuration in force."""
+    services = services_of(content)
     wanted = {identity.key: identity.digest for identity in identities_of(content)}
     if before is None:
-        return Change(appeared=list(wanted), is_first=True)
+        return Change(appeared=list(wanted), is_first=True, new_services=[key for key, _ in services])
     known = {identity.key: identity.digest for identity in identities_of(before.content)}
     return Change(
         appeared=[key for key in wanted if key not in known],
         vanished=[key for key in known if key not in wanted],
         changed=[key for key in wanted if key in known and wanted[key] != known[key]],
         settings=_differing(before.content, content),
+        new_services=[key for key, _ in services - services_of(before.content)],
     )
 
 
 async def _reset_breakers(connection: Connection, change: Change) -> None:
-    """Close the circuit breakers of identities that changed: the former service opened them."""
-    others = [key for key in (*change.appeared, *change.changed) if key.kind is IdentityKind.PROVIDER]
+    """Close the circuit breakers of services that changed: the former one opened them."""
+    others = [key for key in change.new_services if key.kind is IdentityKind.PROVIDER]
     if others:
         await circuit_breakers.reset(connection, [(key.name, key.region) for key in others])
 

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,7 +18,8 @@ from domain.identities import IMPORT_ROOT, Identity, IdentityKey, IdentityKind, 
 from domain.registry import DEFAULT_PROVIDER, DEFAULT_QUESTIONS, DEFAULT_REGIONS, ECHO, Region, Registry
 from domain.registry import Connection as ImportConnection
 from domain.sources.registry import SOURCE_BY_CONNECTION
-from runtime.config_file import ConfigFile, ProviderSettings, ProviderType
+from domain.tenant_names import Tenants
+from runtime.config_file import ConfigFile, ImportSettings, ProviderSettings, ProviderType
 from runtime.errors import SettingError
 
 _STAND_IN = {"type": ProviderType.ECHO, "stands_in": True}
@@ -42,13 +45,18 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A committed configuration, with the numbers of its identities."""
+    """A committed configuration, with the numbers of its identities, and the tenants that it names."""
 
     number: int
     content: Content
     applied_at: datetime
     applied_by: str
     identity_nos: Mapping[IdentityKey, int]
+    named_tenants: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        lists = self.content.file.tenants_by_place.values()
+        object.__setattr__(self, "named_tenants", frozenset(chain.from_iterable(lists)))
 
 
 async def read_configuration(connection: Connection, *, known_no: int | None = None) -> Configuration | None:
@@ -79,29 +87,44 @@ def identities_of(content: Content) -> list[Identity]:
     """Return the identities of all providers and sources that may serve a job under this configuration."""
     regions = regions_of(content)
     found = [
-        Identity(
-            of_provider(name, region),
-            _json(_STAND_IN if content.is_simulated else _provider_content(provider, region)),
-            _is_echo(provider),
-        )
+        identity
         for name, provider in content.providers.items()
         for region in regions_served(provider, regions)
+        for identity in _for_each(
+            of_provider(name, region),
+            _STAND_IN if content.is_simulated else _provider_content(provider, region),
+            _in_both(provider.tenants, content.file.regions[region].tenants if content.file.regions else None),
+            is_simulated=_is_echo(provider),
+        )
     ]
     for name, connection in content.file.connections.items():
         key = IdentityKey(IdentityKind.CONNECTION, name, "")
-        found.append(Identity(key, _json(connection.identity)))
+        found += _for_each(key, connection.identity, connection.tenants)
     if content.file.imports is not None:
-        found.append(Identity(IMPORT_ROOT, _json({"root": str(content.file.imports.root)})))
+        for folder, tenants in content.file.imports.folders:
+            found += _for_each(IMPORT_ROOT, {"root": str(folder)}, tenants)
     return found
 
 
-def registry_of(content: Content, *, max_cells: int, number: int = 0) -> Registry:
+def services_of(content: Content) -> set[tuple[IdentityKey, str]]:
+    """Return the type and address of everything, whichever tenants it is for."""
+    found = set()
+    for identity in identities_of(content):
+        service = {name: value for name, value in json.loads(identity.content).items() if name != "tenant"}
+        found.add((identity.key.shared, _json(service)))
+    return found
+
+
+def registry_of(content: Content, *, max_cells: int, number: int = 0, tenant: str | None = None) -> Registry:
     """Return the registry of names that a spec may use, with the pauses that the file sets.
 
+    That of a `tenant` is as if what isn't for it weren't configured; without one, it is that of the whole installation.
     A list of regions or questions in the file replaces the default one.
     """
-    file = content.file
-    regions = tuple(Region(name, region.aliases) for name, region in file.regions.items()) or DEFAULT_REGIONS
+    file = content.file if tenant is None else file_for(tenant, content.file)
+    listed = tuple(Region(name, region.aliases) for name, region in file.regions.items())
+    regions = listed if content.file.regions else DEFAULT_REGIONS
+    content = replace(content, file=file)
     names = [region.name for region in regions]
     return Registry(
         regions=regions,
@@ -152,6 +175,61 @@ def regions_served(provider: ProviderSettings, regions: Sequence[str]) -> list[s
 def simulating(content: Content) -> Content:
     """Return the content with `echo` in place of every provider."""
     return replace(content, is_simulated=True)
+
+
+def file_for(tenant: str, file: ConfigFile) -> ConfigFile:
+    """Return the file as if what isn't for this tenant weren't in it.
+
+    A provider whose regions are all of others isn't, either.
+    """
+    regions = {name: region for name, region in file.regions.items() if _is_for(tenant, region.tenants)}
+    served = list(regions) if file.regions else [region.name for region in DEFAULT_REGIONS]
+    providers = {
+        name: provider
+        for name, provider in file.providers.items()
+        if _is_for(tenant, provider.tenants) and regions_served(provider, served)
+    }
+    connections = {name: each for name, each in file.connections.items() if _is_for(tenant, each.tenants)}
+    root = None if file.imports is None else root_for(tenant, file.imports)
+    return file.model_copy(
+        update={
+            "regions": regions,
+            "providers": providers,
+            "connections": connections,
+            "imports": None if root is None else ImportSettings(root=root),
+            "default_provider": file.default_provider if file.default_provider in providers else None,
+        }
+    )
+
+
+def root_for(tenant: str, imports: ImportSettings) -> Path | None:
+    """Return the folder of a tenant's files: the one that names it, else every tenant's, if there is one."""
+    for folder, tenants in imports.folders:
+        if tenants is not None and tenant in tenants:
+            return folder
+    return imports.root if imports.tenants is None else None
+
+
+def _for_each(
+    key: IdentityKey, content: Mapping[str, object], tenants: Tenants | None, *, is_simulated: bool = False
+) -> list[Identity]:
+    """Return the identity of what is every tenant's, or one for each of these tenants."""
+    if tenants is None:
+        return [Identity(key, _json(content), is_simulated)]
+    return [
+        Identity(key._replace(tenant=tenant), _json({**content, "tenant": tenant}), is_simulated)
+        for tenant in dict.fromkeys(tenants)
+    ]
+
+
+def _in_both(one: Tenants | None, other: Tenants | None) -> Tenants | None:
+    if one is None or other is None:
+        return one or other
+    return tuple(tenant for tenant in one if tenant in other)
+
+
+def _is_for(tenant: str, tenants: Tenants | None) -> bool:
+    return tenants is None or tenant in tenants
 
 
 def _is_echo(provider: ProviderSettings) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from configuration.agreement import join_in
 from configuration.content import Configuration, read_configuration, registry_of
@@ -14,13 +14,35 @@ from domain.registry import Registry
 from runtime.errors import SettingError
 from runtime.settings import Settings
 
+NO_TENANT = ""
+"""The name of no tenant; it stands for all that the configuration doesn't name."""
+
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """A configuration, and its registry with the current pauses."""
+    """A configuration, and its registry with the current pauses: the whole, and as tenants see it."""
 
     configuration: Configuration
     registry: Registry
+    _by_tenant: dict[str, Registry] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def registry_for(self, tenant: str) -> Registry:
+        """Return the registry as if what isn't for this tenant weren't configured."""
+        named = self.configuration.named_tenants
+        if not named:
+            return self.registry
+        known_as = tenant if tenant in named else NO_TENANT  # to whom nothing is restricted they are all alike
+        found = self._by_tenant.get(known_as)
+        if found is None:
+            found = self._by_tenant[known_as] = self._registry_for(known_as)
+        return found
+
+    def _registry_for(self, tenant: str) -> Registry:
+        whole = self.registry
+        seen = registry_of(
+            self.configuration.content, max_cells=whole.max_cells, number=whole.configuration_no, tenant=tenant
+        )
+        return replace(seen, paused_regions=whole.paused_regions, paused_providers=whole.paused_providers)
 
 
 class InForceReader:

@@ -51,6 +51,7 @@ class ValidKey:
     key_no: int
     id: str
     tenant_no: int
+    tenant: str
     scopes: frozenset[str]
     limits: KeyLimits
     valid_seconds: float | None
@@ -110,6 +111,7 @@ async def find_keys(connection: Connection, digests: Sequence[bytes]) -> dict[by
             row["key_no"],
             row["id"],
             row["tenant_no"],
+            row["tenant"],
             frozenset(row["scopes"]),
             _limits(row),
             row["valid_seconds"],

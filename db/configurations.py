@@ -52,7 +52,8 @@ async def read_current(connection: Connection, *, known_no: int | None = None) -
     if row is None:
         return None
     identity_nos = {
-        IdentityKey(IdentityKind(kind), name, region): number for kind, name, region, number in _json(row["identities"])
+        IdentityKey(IdentityKind(kind), name, region, tenant): number
+        for kind, name, region, tenant, number in _json(row["identities"])
     }
     return Committed(
         row["configuration_no"],
@@ -77,8 +78,10 @@ async def commit(
 
     The audit log gets an entry.
     """
-    rows = [(*identity.key, identity.content, identity.digest, identity.is_simulated) for identity in identities]
-    numbers = await connection.fetch(statement("enter_identities"), *columns(rows, 6))
+    rows = [
+        (*each.key[:3], each.content, each.digest, each.is_simulated, each.key.tenant or None) for each in identities
+    ]
+    numbers = await connection.fetch(statement("enter_identities"), *columns(rows, 7))
     number: int = await connection.fetchval(
         statement("insert_configuration"),
         orjson.dumps(content).decode(),
@@ -102,14 +105,20 @@ async def adopt_jobs(connection: Connection, job_nos: Sequence[int] | None = Non
     return len(adopted)
 
 
-async def find_jobs_to_move(connection: Connection) -> Sequence[int]:
-    """Return the numbers of the open jobs whose identities aren't all configured now, in order. Locks nothing."""
-    return [row["job_no"] for row in await connection.fetch(statement("find_jobs_to_move"))]
+async def find_jobs_to_move(connection: Connection, *, to_other_services: bool) -> Sequence[int]:
+    """Return the numbers of the open jobs whose identities aren't all configured now, in order. Locks nothing.
+
+    Unless `to_other_services`, only those with one whose type and address are configured for their tenant.
+    """
+    return [row["job_no"] for row in await connection.fetch(statement("find_jobs_to_move"), to_other_services)]
 
 
-async def move_jobs(connection: Connection, *, configuration_no: int, job_nos: Sequence[int], by: str) -> int:
+async def move_jobs(
+    connection: Connection, *, configuration_no: int, job_nos: Sequence[int], to_other_services: bool, by: str
+) -> int:
     """Accept these jobs anew under the configuration with this number, each with an event; return how many.
 
+    Unless `to_other_services`, only those that keep all their types and addresses, of which only the tenants changed.
     The audit log gets one entry for all of them.
 
     The caller's transaction keeps that configuration in force; raises ConfigurationChanged, and does nothing, if
@@ -119,7 +128,7 @@ async def move_jobs(connection: Connection, *, configuration_no: int, job_nos: S
     await connection.execute(statement("keep_configuration"), CONFIGURATION_LOCK)
     if await current_no(connection) != configuration_no:
         raise ConfigurationChanged
-    moved = [row["job_no"] for row in await connection.fetch(statement("move_jobs"), by, job_nos)]
+    moved = [row["job_no"] for row in await connection.fetch(statement("move_jobs"), by, job_nos, to_other_services)]
     if moved:
         await move_waiting_batches(connection, moved)
         target = {"configuration": configuration_no, "jobs": len(moved)}

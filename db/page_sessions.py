@@ -47,6 +47,7 @@ class ValidSession:
 
     id: str
     tenant_no: int
+    tenant: str
     scopes: frozenset[str]
     key_id: str | None
     key_no: int | None
@@ -88,6 +89,7 @@ async def find_sessions(
         row["digest"]: ValidSession(
             row["id"],
             row["tenant_no"],
+            row["tenant"],
             frozenset(row["scopes"]),
             row["key_id"],
             row["key_no"],

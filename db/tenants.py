@@ -1,5 +1,6 @@
 """Tenants, the owners of jobs and keys. While authentication is off everything belongs to the tenant `default`."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +33,11 @@ async def find_tenant(connection: Connection, name: str) -> tuple[int, bytes] | 
     """Return the number of the tenant with this name, and the secret that seals the numbers it sees."""
     row = await connection.fetchrow(statement("find_tenant"), name)
     return None if row is None else (row["tenant_no"], row["number_secret"])
+
+
+async def find_unknown_tenants(connection: Connection, names: Iterable[str]) -> Sequence[str]:
+    """Return those of these names that no tenant has, in order."""
+    return [row["name"] for row in await connection.fetch(statement("find_unknown_tenants"), sorted(names))]
 
 
 async def list_tenants(engine: Engine, *, after: int, limit: int) -> Slice[TenantRead]:

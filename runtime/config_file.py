@@ -24,6 +24,7 @@ from domain.registry import DEFAULT_REGIONS, ECHO, fold
 from domain.sources.connection import ConnectionSettings, EnvironmentName, Name
 from domain.sources.registry import SETTINGS_BY_CONNECTION
 from domain.sources.sql import PostgresqlSettings
+from domain.tenant_names import TENANTS, Tenants
 from runtime.errors import SettingError
 from runtime.typed_tables import ByType
 from runtime.wrong_settings import sentence
@@ -35,6 +36,7 @@ def _without_account(url: AnyHttpUrl) -> AnyHttpUrl:
     return url
 
 
+FOLDER = "a folder, relative to this file or absolute"
 BaseUrl: TypeAlias = Annotated[AnyHttpUrl, AfterValidator(_without_account)]
 
 
@@ -55,6 +57,7 @@ class RegionSettings(_Table):
 
     aliases: tuple[Name, ...] = Field(default=(), description="a list of other spellings")
     paused: bool = Field(default=False, description="true or false")
+    tenants: Tenants | None = Field(default=None, description=TENANTS)
 
 
 class ProviderSettings(_Table):
@@ -70,6 +73,7 @@ class ProviderSettings(_Table):
     )
     max_concurrent: int = Field(default=10, ge=1, description="a whole number of calls in flight per region, from 1")
     paused: bool = Field(default=False, description="true or false")
+    tenants: Tenants | None = Field(default=None, description=TENANTS)
     api_key_env: EnvironmentName | None = Field(default=None, description="the name of an environment variable")
     base_urls: Mapping[Name, BaseUrl] = Field(
         default={},
@@ -89,10 +93,33 @@ Connection: TypeAlias = Annotated[
 ]
 
 
-class ImportSettings(_Table):
-    """The root folder of files to import."""
+class ImportRootSettings(_Table):
+    """A root folder of files that some tenants import, in place of the root of the others."""
 
-    root: Path = Field(description="a folder, relative to this file or absolute")
+    root: Path = Field(description=FOLDER)
+    tenants: Tenants = Field(description="a list of names of tenants, at least one")
+
+
+class ImportSettings(_Table):
+    """The root folder of files to import, and those that some tenants have in its place."""
+
+    root: Path | None = Field(default=None, description=FOLDER)
+    tenants: Tenants | None = Field(default=None, description=TENANTS)
+    roots: Mapping[Name, ImportRootSettings] = Field(
+        default={}, description="a table [imports.roots.<name>] for each further root"
+    )
+
+    @model_validator(mode="after")
+    def _names_a_folder(self) -> Self:
+        if self.root is None and (self.tenants or not self.roots):
+            raise PydanticCustomError("contradiction", f"has no root: set root to {FOLDER}")
+        return self
+
+    @property
+    def folders(self) -> list[tuple[Path, Tenants | None]]:
+        """The roots, each with the tenants that it is for; None: all that no other root names."""
+        shared: list[tuple[Path, Tenants | None]] = [] if self.root is None else [(self.root, self.tenants)]
+        return [*shared, *((root.root, root.tenants) for root in self.roots.values())]
 
 
 class ConfigFile(_Table):
@@ -110,6 +137,19 @@ class ConfigFile(_Table):
         default={}, description="a table [connections.<name>] for each connection"
     )
     imports: ImportSettings | None = Field(default=None, description="a table [imports] with root")
+
+    @property
+    def tenants_by_place(self) -> dict[str, Tenants]:
+        """The lists of tenants by their place in the file."""
+        owned: dict[str, Tenants | None] = {
+            **{f"regions.{name}": region.tenants for name, region in self.regions.items()},
+            **{f"providers.{name}": provider.tenants for name, provider in self.providers.items()},
+            **{f"connections.{name}": connection.tenants for name, connection in self.connections.items()},
+        }
+        if self.imports is not None:
+            owned["imports"] = self.imports.tenants
+            owned |= {f"imports.roots.{name}": root.tenants for name, root in self.imports.roots.items()}
+        return {place: tenants for place, tenants in owned.items() if tenants is not None}
 
 
 def read_config_file(path: Path) -> ConfigFile:
@@ -130,10 +170,24 @@ def read_config_file(path: Path) -> ConfigFile:
     _refuse_unknown_regions(file, path)
     _refuse_calls_as_echo(file, path)
     _refuse_unknown_default(file, path)
-    if file.imports is None:
-        return file
-    imports = ImportSettings(root=Path(os.path.normpath(path.absolute().parent / file.imports.root)))
-    return file.model_copy(update={"imports": imports})
+    return file if file.imports is None else file.model_copy(update={"imports": _from(path, file.imports)})
+
+
+def _from(path: Path, imports: ImportSettings) -> ImportSettings:
+    """Return the roots as absolute paths; refuse those that leave open where a tenant's files lie."""
+
+    def absolute(root: Path) -> Path:
+        return Path(os.path.normpath(path.absolute().parent / root))
+
+    roots = {name: root.model_copy(update={"root": absolute(root.root)}) for name, root in imports.roots.items()}
+    shared = None if imports.root is None else absolute(imports.root)
+    found = imports.model_copy(update={"root": shared, "roots": roots})
+    folders = [folder for folder, _ in found.folders]
+    tenants = [tenant for _, named in found.folders for tenant in dict.fromkeys(named or ())]
+    for noun, names in (("folder", [str(folder) for folder in folders]), ("tenant", tenants)):
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise SettingError(f"imports in {path} names the {noun} {twice} for two roots: leave it with one of them.")
+    return found
 
 
 def _refuse_shared_spellings(file: ConfigFile, path: Path) -> None:

@@ -178,7 +178,7 @@ def files_of(settings: Settings) -> list[Path]:
     for connection in file.connections.values():
         variables += [connection.url_env, *connection.key_envs]
     named = [os.environ.get(f"{variable}{SUFFIX}") for variable in variables]
-    roots = [file.imports.root] if file.imports else []
+    roots = [folder for folder, _ in file.imports.folders] if file.imports else []
     return [*filter(None, [settings.config]), *roots, *(Path(path) for path in named if path)]
 
 

@@ -6,10 +6,12 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TypeGuard
 
-from configuration.content import Configuration
-from domain.identities import IMPORT_ROOT, IdentityKey, IdentityKind, of_source
+from configuration.content import Configuration, root_for
+from domain.identities import IdentityKind
+from domain.sources.connection import ConnectionSettings
 from domain.sources.registry import SOURCE_BY_CONNECTION
 from domain.sources.source import ConnectionSource, Source
+from runtime.config_file import ImportSettings
 from runtime.settings import STAGING, Secrets
 from sources.errors import SourceNotConfigured, echoed
 from sources.opening import ImportRoot, Opener, Place, ReachedConnection, opener
@@ -26,30 +28,19 @@ class ConfiguredSources:
     def __init__(self, data_dir: Path | None) -> None:
         self._staging_folder = _staging_folder(data_dir)
         self._parser = Parser()
-        self._current: dict[IdentityKey, int] = {}
         self._places: dict[int, Place] = {}
         self._openers: dict[tuple[str, int, Hashable], Opener] = {}
 
     def serve(self, configuration: Configuration, secrets: Secrets) -> None:
         """Serve the sources of this configuration from now on, as far as this process has their keys and URLs."""
-        self._current = {
-            key: number for key, number in configuration.identity_nos.items() if key.kind is not IdentityKind.PROVIDER
-        }
-        imports = configuration.content.file.imports
-        if imports is not None:
-            self._places[self._current[IMPORT_ROOT]] = ImportRoot(imports.root, self._staging_folder, self._parser)
-        for name, settings in configuration.content.file.connections.items():
-            if f"connections.{name}" not in secrets.reasons:
-                number = self._current[IdentityKey(IdentityKind.CONNECTION, name, "")]
-                url = secrets.values[settings.url_env].get_secret_value()
-                keys = {variable: secrets.values[variable] for variable in settings.key_envs}
-                self._places[number] = ReachedConnection(name, settings, url, keys)
+        file = configuration.content.file
+        for key, number in configuration.identity_nos.items():
+            if key.kind is IdentityKind.IMPORT_ROOT and file.imports is not None:
+                self._places[number] = self._root(key.tenant, file.imports)
+            if key.kind is IdentityKind.CONNECTION and f"connections.{key.name}" not in secrets.reasons:
+                self._places[number] = _reached(key.name, file.connections[key.name], secrets)
         for (_, number, _), known in self._openers.items():
             known.follow(self._places[number])
-
-    def open_current(self, source: Source) -> OpenedSource:
-        """Return an opened source as the configuration in force names it. Raises SourceNotConfigured."""
-        return self.open(source, self._current.get(of_source(source)))
 
     def open(self, source: Source, identity_no: int | None) -> OpenedSource:
         """Return an opened source of this identity. Raises SourceNotConfigured if this process doesn't know it."""
@@ -67,6 +58,19 @@ class ConfiguredSources:
         """Close all connections."""
         for known in self._openers.values():
             await known.aclose()
+
+    def _root(self, tenant: str, imports: ImportSettings) -> ImportRoot:
+        """Return the root of a tenant's files; a folder in it that is the root of others is hidden."""
+        folder = root_for(tenant, imports)
+        assert folder is not None  # noqa: S101 - an identity of the configuration has one
+        hidden = tuple(each for each, tenants in imports.folders if tenants is not None and tenant not in tenants)
+        return ImportRoot(folder, self._staging_folder, self._parser, hidden)
+
+
+def _reached(name: str, settings: ConnectionSettings, secrets: Secrets) -> ReachedConnection:
+    url = secrets.values[settings.url_env].get_secret_value()
+    keys = {variable: secrets.values[variable] for variable in settings.key_envs}
+    return ReachedConnection(name, settings, url, keys)
 
 
 def _holds(place: Place | None, source: Source) -> TypeGuard[Place]:

@@ -28,11 +28,15 @@ class ReachedConnection:
 
 @dataclass(frozen=True, slots=True)
 class ImportRoot:
-    """The folder of files to import, the folder where they are staged, and the processes that parse them."""
+    """The folder of files to import, the folder where they are staged, and the processes that parse them.
+
+    What lies below a `hidden` folder isn't there: it is another tenant's.
+    """
 
     folder: Path
     staging_folder: Path
     parser: Parser
+    hidden: tuple[Path, ...] = ()
 
 
 Place: TypeAlias = ReachedConnection | ImportRoot

@@ -61,18 +61,23 @@ class Submissions:
         self,
         body: Any,
         *,
+        tenant: str,
         tenant_no: int,
         sender: Sender,
         key: str | None = None,
         limited_by: LimitedKey | None = None,
     ) -> SubmissionResponse:
-        """Store, join or replay the job of a body. `key` is its Idempotency-Key; a new job counts on `limited_by`.
+        """Store, join or replay the job of a body, for the tenant with this name and number.
+
+        `key` is its Idempotency-Key; a new job counts on `limited_by`.
 
         Raises SpecRejected (after its ledger row is committed), any other error of a rejection, and Overloaded if the
         database is unavailable or the backlog is full. The job is stored even if the caller stops waiting.
         """
         try:
-            submission = self.read(body, tenant_no=tenant_no, sender=sender, key=key, limited_by=limited_by)
+            submission = self.read(
+                body, tenant=tenant, tenant_no=tenant_no, sender=sender, key=key, limited_by=limited_by
+            )
         except SpecRejected as rejection:
             await self._rejections.enter(tenant_no, sender, rejection, key)
             raise
@@ -82,6 +87,7 @@ class Submissions:
         self,
         body: Any,
         *,
+        tenant: str,
         tenant_no: int,
         sender: Sender,
         key: str | None = None,
@@ -91,6 +97,7 @@ class Submissions:
         return read_submission(
             body,
             self._in_force.current,
+            tenant=tenant,
             tenant_no=tenant_no,
             key=key,
             sender=sender,

@@ -9,6 +9,7 @@ import orjson
 
 from configuration.in_force import InForce
 from db.submissions import Wanted, lock_key
+from domain.identities import IdentityKey, number_for
 from domain.key_limits import LimitedKey
 from domain.kinds import Normalized, Spec, SpecKind
 from domain.normalize import KINDS, normalize
@@ -33,9 +34,11 @@ class Sender:
 class Submission:
     """A well-formed request for a job. Two submissions are never equal, even with one body.
 
-    `kinds` are the kinds that a job may be of, by name. `limited_by` is the API key on whose quotas it counts.
+    `tenant` is the name of its tenant: what the configuration keeps for others is unknown to it. `kinds` are the kinds
+    that a job may be of, by name. `limited_by` is the API key on whose quotas it counts.
     """
 
+    tenant: str = field(kw_only=True)
     tenant_no: int
     body: Any
     normalized: Normalized[Spec]
@@ -92,19 +95,27 @@ class Submission:
         return {lock_key(kind, self.tenant_no, value): kind for kind, value in named if value is not None}
 
     @property
+    def identity_no_by_key(self) -> Mapping[IdentityKey, int]:
+        """The identities that may serve the spec for its tenant, in the configuration of its normalization."""
+        numbers = self.in_force.configuration.identity_nos
+        return {key: number_for(self.tenant, key, numbers) for key in self.normalized.wanted}
+
+    @property
     def identity_nos(self) -> list[int]:
-        """The numbers of the identities that may serve the spec, in the configuration of its normalization."""
-        return sorted(self.in_force.configuration.identity_nos[key] for key in self.normalized.wanted)
+        """Their numbers, in order."""
+        return sorted(self.identity_no_by_key.values())
 
     def under(self, in_force: InForce) -> "Submission":
         """Return the same body, normalized under another configuration. Raises SpecRejected."""
-        return replace(self, normalized=normalize(self.body, in_force.registry, self.kinds), in_force=in_force)
+        registry = in_force.registry_for(self.tenant)
+        return replace(self, normalized=normalize(self.body, registry, self.kinds), in_force=in_force)
 
 
 def read_submission(
     body: Any,
     in_force: InForce,
     *,
+    tenant: str,
     tenant_no: int,
     key: str | None,
     sender: Sender,
@@ -112,5 +123,5 @@ def read_submission(
     limited_by: LimitedKey | None = None,
 ) -> Submission:
     """Return a parsed body as a submission under a configuration. Raises SpecRejected."""
-    normalized = normalize(body, in_force.registry, kinds)
-    return Submission(tenant_no, body, normalized, in_force, key, sender, kinds, limited_by)
+    normalized = normalize(body, in_force.registry_for(tenant), kinds)
+    return Submission(tenant_no, body, normalized, in_force, key, sender, kinds, limited_by, tenant=tenant)

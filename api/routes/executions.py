@@ -9,6 +9,7 @@ from pydantic import Field
 from api.access import requires
 from api.dependencies import (
     ONE_OF_EACH,
+    Allowed,
     JobId,
     NoParameters,
     PageDatabase,
@@ -65,6 +66,7 @@ async def get_executions(
     services: ServicesDep,
     database: PageDatabase,
     tenant: Tenant,
+    registry: Allowed,
     parameters: Annotated[ExecutionListParameters, Query()],
     if_none_match: IfNoneMatch = None,
 ) -> Any:
@@ -77,7 +79,7 @@ async def get_executions(
     wanted = ExecutionFilter(
         status=parameters.status,
         model=parameters.model,
-        region=canonical_region(parameters.region, services.in_force.current.registry),
+        region=canonical_region(parameters.region, registry),
         question=parameters.question,
     )
     file_format = REPRESENTATIONS.negotiate(request, parameters)

@@ -18,7 +18,6 @@ from api.dependencies import (
     JobId,
     NoParameters,
     ServedKinds,
-    ServicesDep,
     Tenant,
     services_of,
 )
@@ -105,14 +104,17 @@ async def submit_job(
     services = services_of(request)  # not by a parameter, which costs each POST 8 µs (2026-11-30)
     key = read_idempotency_key(request)
     body = await read_json(request)
-    sender, limited_by = _sender(request), caller_of(request).limited_by
+    sender, caller = _sender(request), caller_of(request)
+    limited_by = caller.limited_by
     if parameters.dry_run:
-        submission = services.submissions.read(body, tenant_no=tenant, sender=sender, key=key, limited_by=limited_by)
+        submission = services.submissions.read(
+            body, tenant=caller.tenant, tenant_no=tenant, sender=sender, key=key, limited_by=limited_by
+        )
         response = await _preview(services, submission)
     else:
         request.state.is_in_ledger = True  # if it is refused from here on
         response = await services.submissions.submit(
-            body, tenant_no=tenant, sender=sender, key=key, limited_by=limited_by
+            body, tenant=caller.tenant, tenant_no=tenant, sender=sender, key=key, limited_by=limited_by
         )
     tell(request, response.quotas)
     headers = {"Idempotent-Replayed": "true"} if response.is_replayed else {}
@@ -165,10 +167,10 @@ class JobListParameters(PageParameters):
 async def get_jobs(
     *,
     request: Request,
-    services: ServicesDep,
     response: Response,
     database: Database,
     tenant: Tenant,
+    registry: Allowed,
     kinds: ServedKinds,
     parameters: Annotated[JobListParameters, Query()],
 ) -> JobList:
@@ -182,7 +184,7 @@ async def get_jobs(
         error_code=parameters.error_code,
         metadata=metadata_filter(parameters.model_extra or {}),
         model=parameters.model,
-        region=canonical_region(parameters.region, services.in_force.current.registry),
+        region=canonical_region(parameters.region, registry),
         created_after=parameters.created_after,
         created_before=parameters.created_before,
     )
@@ -222,7 +224,7 @@ async def _preview(services: Services, submission: Submission) -> SubmissionResp
     count_plan = services.previews.get(submission.normalized.spec.kind)
     if count_plan is None:
         return response
-    return replace(response, body={**response.body, "planned": await count_plan(submission.normalized)})
+    return replace(response, body={**response.body, "planned": await count_plan(submission)})
 
 
 def _sender(request: Request) -> Sender:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from api.access import requires
 from api.actors import BECAUSE
 from api.callers import is_operator
-from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, NoParameters, ServiceDatabase, ServicesDep
+from api.dependencies import ONE_OF_EACH, ActionDep, NoParameters, ServiceDatabase, ServicesDep, Visible
 from api.idempotent_actions import Action
 from api.paging import PROVIDERS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
@@ -36,7 +36,7 @@ async def get_providers(
     request: Request,
     response: Response,
     database: ServiceDatabase,
-    registry: Allowed,
+    registry: Visible,
     services: ServicesDep,
     parameters: Annotated[PageParameters, Query()],
 ) -> ProviderList:
@@ -64,7 +64,7 @@ async def pause_provider(
     name: ProviderName,
     request: Request,
     action: ActionDep,
-    registry: Allowed,
+    registry: Visible,
     services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
@@ -88,7 +88,7 @@ async def resume_provider(
     name: ProviderName,
     request: Request,
     action: ActionDep,
-    registry: Allowed,
+    registry: Visible,
     services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
@@ -121,5 +121,5 @@ async def _show(
         if configured is None:  # the configuration changed a moment ago
             continue
         regions = registry.regions_by_provider.get(name, registry.allowed_regions)
-        shown.append(Provider.of(name, configured.type, paused[Paused(Kind.PROVIDER, name)], regions, pools))
+        shown.append(Provider.of(name, configured, paused[Paused(Kind.PROVIDER, name)], regions, pools))
     return shown

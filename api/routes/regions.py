@@ -1,5 +1,6 @@
 """GET /regions, and pausing and resuming one."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -7,14 +8,14 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from api.access import requires
 from api.actors import BECAUSE
 from api.callers import is_operator
-from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, NoParameters, ServicesDep
+from api.dependencies import ONE_OF_EACH, ActionDep, NoParameters, ServicesDep, Visible
 from api.idempotent_actions import Action
 from api.paging import REGIONS, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.regions import Region, RegionList
 from api.services import Services
 from db.engine import Connection
-from db.pauses import Kind, Paused, read_pauses
+from db.pauses import Kind, Pause, Paused, read_pauses
 from domain.errors import NotFound
 from domain.notes import cut
 from domain.registry import Region as KnownRegion
@@ -34,7 +35,7 @@ async def get_regions(
     *,
     request: Request,
     response: Response,
-    registry: Allowed,
+    registry: Visible,
     services: ServicesDep,
     parameters: Annotated[PageParameters, Query()],
 ) -> RegionList:
@@ -43,7 +44,7 @@ async def get_regions(
     cursor = next_cursor(REGIONS, page, lambda placed: placed[:1])
     link_next(request, response, cursor)
     paused = await services.in_force.read()
-    shown = [Region.of(region, paused[Paused(Kind.REGION, region.name)]) for _, region in page.facts]
+    shown = [_show(services, region, paused) for _, region in page.facts]
     items = shown if is_operator(request) else [region.for_tenants() for region in shown]
     return RegionList(items=items, next_cursor=cursor)
 
@@ -61,7 +62,7 @@ async def pause_region(
     name: RegionName,
     request: Request,
     action: ActionDep,
-    registry: Allowed,
+    registry: Visible,
     services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
@@ -85,7 +86,7 @@ async def resume_region(
     name: RegionName,
     request: Request,
     action: ActionDep,
-    registry: Allowed,
+    registry: Visible,
     services: ServicesDep,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
@@ -99,9 +100,14 @@ async def _set_pause(
     target = Paused(Kind.REGION, region.name)
 
     async def show(connection: Connection) -> Region:
-        return Region.of(region, (await read_pauses(connection))[target])
+        return _show(services, region, await read_pauses(connection))
 
     return await services.pauses.set_pause(request, action, target, is_paused=is_paused, show=show)
+
+
+def _show(services: Services, region: KnownRegion, paused: Mapping[Paused, Pause]) -> Region:
+    configured = services.in_force.current.configuration.content.file.regions.get(region.name)
+    return Region.of(region, paused[Paused(Kind.REGION, region.name)], configured.tenants if configured else None)
 
 
 def _find(spelling: str, registry: Registry) -> KnownRegion:

@@ -10,14 +10,14 @@ from api.paging import Listed
 from db import api_keys
 from db.api_keys import KeyRead
 from db.tenants import TenantRead
+from domain import tenant_names
 from domain.durations import PATTERN as DURATION
 from domain.durations import seconds_of
 from domain.key_limits import KeyLimits, Quota
 from domain.scopes import Scope
 
 TenantName = Annotated[
-    str,
-    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"),
+    tenant_names.TenantName,
     Field(description="1 to 100 characters of A-Z, a-z, 0-9 and `._:-`; the first is a letter or a digit."),
 ]
 Duration = Annotated[str, StringConstraints(pattern=DURATION), Field(examples=["90d", "12h", "15m", "30s"])]

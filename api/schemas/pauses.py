@@ -1,5 +1,6 @@
 """Pauses and operations as they are shown."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -19,13 +20,16 @@ class Pausable(BaseModel):
         description="`configuration`, or the caller that paused or resumed it; null without the scope `operate`."
     )
     reason: str | None = Field(description="Why, if they said so; null without the scope `operate`.")
+    tenants: list[str] | None = Field(
+        description="The only tenants that may name it; null: all may, or without the scope `operate`."
+    )
 
     def for_tenants(self) -> Self:
         """Return it without what only the scope `operate` shows."""
-        return self.model_copy(update={"changed_by": None, "reason": None})
+        return self.model_copy(update={"changed_by": None, "reason": None, "tenants": None})
 
 
-def pause_members(name: str, pause: Pause) -> dict[str, Any]:
+def pause_members(name: str, pause: Pause, tenants: Sequence[str] | None) -> dict[str, Any]:
     """Return the members of something that can be paused."""
     return {
         "name": name,
@@ -33,6 +37,7 @@ def pause_members(name: str, pause: Pause) -> dict[str, Any]:
         "changed_at": pause.changed_at,
         "changed_by": pause.changed_by,
         "reason": pause.reason,
+        "tenants": tenants,
     }
 
 

@@ -10,7 +10,7 @@ from api.paging import Listed
 from api.schemas.pauses import Pausable, pause_members
 from db.pauses import Pause
 from db.provider_pools import PoolRead
-from runtime.config_file import ProviderType
+from runtime.config_file import ProviderSettings, ProviderType
 
 
 class Gate(BaseModel):
@@ -68,14 +68,14 @@ class Provider(Pausable):
     def of(
         cls,
         name: str,
-        kind: ProviderType,
+        configured: ProviderSettings,
         pause: Pause,
         regions: Sequence[str],
         pools: Mapping[tuple[str, str], PoolRead],
     ) -> Self:
         """Return the provider as it is shown, in these regions."""
         shown = [ProviderRegion.of(region, pools.get((name, region))) for region in regions]
-        return cls(**pause_members(name, pause), type=kind, regions=shown)
+        return cls(**pause_members(name, pause, configured.tenants), type=configured.type, regions=shown)
 
     def for_tenants(self) -> Self:
         """Return it without what only the scope `operate` shows."""

@@ -1,5 +1,6 @@
 """Regions as they are shown."""
 
+from collections.abc import Sequence
 from typing import Self
 
 from pydantic import Field
@@ -16,9 +17,9 @@ class Region(Pausable):
     aliases: list[str] = Field(description="Other spellings that specs may use; case doesn't count.")
 
     @classmethod
-    def of(cls, region: KnownRegion, pause: Pause) -> Self:
+    def of(cls, region: KnownRegion, pause: Pause, tenants: Sequence[str] | None) -> Self:
         """Return the region as it is shown."""
-        return cls(**pause_members(region.name, pause), aliases=list(region.aliases))
+        return cls(**pause_members(region.name, pause, tenants), aliases=list(region.aliases))
 
 
 class RegionList(Listed[Region]):

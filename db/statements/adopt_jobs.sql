@@ -6,11 +6,11 @@ WITH first AS MATERIALIZED (
     ORDER BY c.configuration_no
     LIMIT 1
 ), known AS MATERIALIZED (
-    SELECT i.identity_no, i.kind, i.name, i.region
+    SELECT i.identity_no, i.kind, i.name, i.region, i.tenant
     FROM first AS f
     JOIN identities AS i ON i.identity_no = ANY (f.identity_nos)
 ), unconfigured_jobs AS MATERIALIZED (
-    SELECT j.job_no, s.spec
+    SELECT j.job_no, j.tenant_no, s.spec
     FROM jobs AS j
     JOIN specs AS s USING (job_no)
     WHERE j.identity_nos IS NULL AND s.spec IS NOT NULL
@@ -19,8 +19,8 @@ WITH first AS MATERIALIZED (
     FOR NO KEY UPDATE OF j
 ), wanted AS (
     SELECT DISTINCT
-        j.job_no, 'provider' AS kind, CASE WHEN f.is_simulated THEN 'echo' ELSE m ->> 'provider' END AS name,
-        r AS region
+        j.job_no, j.tenant_no, 'provider' AS kind,
+        CASE WHEN f.is_simulated THEN 'echo' ELSE m ->> 'provider' END AS name, r AS region
     FROM unconfigured_jobs AS j
     CROSS JOIN first AS f
     CROSS JOIN LATERAL json_array_elements(j.spec -> 'models') AS m
@@ -28,6 +28,7 @@ WITH first AS MATERIALIZED (
     UNION
     SELECT
         j.job_no,
+        j.tenant_no,
         CASE WHEN t #>> '{source,path}' IS NOT NULL THEN 'import_root' ELSE 'connection' END,
         coalesce(t #>> '{source,connection}', ''),
         ''
@@ -36,7 +37,14 @@ WITH first AS MATERIALIZED (
 ), accepted AS (
     SELECT w.job_no, array_agg(k.identity_no ORDER BY k.identity_no) AS identity_nos
     FROM wanted AS w
-    LEFT JOIN known AS k USING (kind, name, region)
+    LEFT JOIN LATERAL (
+        SELECT i.identity_no
+        FROM known AS i
+        WHERE i.kind = w.kind AND i.name = w.name AND i.region = w.region
+            AND (i.tenant IS NULL OR names_tenant(i.tenant, w.tenant_no))
+        ORDER BY i.tenant
+        LIMIT 1
+    ) AS k ON true
     GROUP BY w.job_no
     HAVING count(*) = count(k.identity_no)
 )

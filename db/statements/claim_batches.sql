@@ -2,15 +2,17 @@
 -- may probe a circuit breaker ($7): a lease of $6 seconds for holder $4 of worker $5, and a fence one higher, which
 -- makes the former lease stale. A batch that never began in time stays marked as overdue, independent of the worker
 -- that claims it. The holder serves the identity of the batch's ready row, since its job may have been accepted anew
--- after the last lease. Times are the clock's: this transaction may have begun before the one that made a batch ready.
--- Returns each batch with its open cells that are due; if others wait for a later try, also in how many seconds the
--- first of them is due.
+-- after the last lease; a batch whose identity is another tenant's isn't claimed. Times are the clock's: this
+-- transaction may have begun before the one that made a batch ready. Returns each batch with its open cells that are
+-- due; if others wait for a later try, also in how many seconds the first of them is due.
 WITH wanted AS MATERIALIZED (
     SELECT i.job_no, i.batch_no, i.permits, i.is_probe, r.identity_no, r.queued_at, r.turn,
         b.status AS status_before, b.identity_no AS identity_before
     FROM unnest($1::bigint[], $2::int[], $3::int[], $7::boolean[]) AS i (job_no, batch_no, permits, is_probe)
     JOIN batches AS b USING (job_no, batch_no)
     LEFT JOIN ready AS r USING (job_no, batch_no)
+    LEFT JOIN identities AS k ON k.identity_no = coalesce(r.identity_no, b.identity_no)
+    WHERE k.tenant IS NULL OR names_tenant(k.tenant, (SELECT j.tenant_no FROM jobs AS j WHERE j.job_no = i.job_no))
 ), cleared AS (
     DELETE FROM ready AS r
     USING wanted AS w

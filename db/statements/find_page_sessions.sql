@@ -3,9 +3,10 @@
 -- half a minute. Only those of the issuer $3 count, besides those of keys.
 WITH valid AS (
     SELECT
-        p.digest, p.id, p.tenant_no, p.subject, p.last_used_at, k.id AS key_id, k.key_no,
+        p.digest, p.id, p.tenant_no, o.name AS tenant, p.subject, p.last_used_at, k.id AS key_id, k.key_no,
         coalesce(k.scopes, p.scopes) AS scopes, k.requests_per_second, k.active_jobs, k.cells_per_day
     FROM page_sessions AS p
+    JOIN tenants AS o USING (tenant_no)
     LEFT JOIN api_key_secrets AS s ON s.digest = p.secret_digest
     LEFT JOIN api_keys AS k ON k.key_no = s.key_no
     WHERE
@@ -31,6 +32,6 @@ noted AS (
     UPDATE page_sessions AS p SET last_used_at = now() FROM to_note AS t WHERE p.digest = t.digest
 )
 SELECT
-    v.digest, v.id, v.tenant_no, v.subject, v.key_id, v.key_no, v.scopes, v.requests_per_second, v.active_jobs,
-    v.cells_per_day, (SELECT n.secret FROM number_secrets AS n) AS number_secret
+    v.digest, v.id, v.tenant_no, v.tenant, v.subject, v.key_id, v.key_no, v.scopes, v.requests_per_second,
+    v.active_jobs, v.cells_per_day, (SELECT n.secret FROM number_secrets AS n) AS number_secret
 FROM valid AS v

@@ -1,9 +1,14 @@
 -- Lock up to $1 queued jobs of kind $5 that together plan up to $2 cells, at least one job: first those of the tenant
 -- whose turn it is, lowest virtual finish time first, then those of the next one. Pass over jobs that another worker is
--- planning, jobs that were accepted under an identity that isn't among $4, the identities of configuration $3, and all
--- jobs if another configuration is in force. Only the specs of the locked jobs are read; `waiting` is how many jobs
--- waited in all.
+-- planning, jobs that were accepted under an identity that isn't among $4, the identities of configuration $3, or that
+-- is another tenant's, and all jobs if another configuration is in force. Only the specs of the locked jobs are read;
+-- `waiting` is how many jobs waited in all. Whose identities are is asked only where some of $4 are kept for tenants.
 -- OFFSET 0 keeps the planner from hashing all triggers.
+WITH kept AS MATERIALIZED (
+    SELECT array_agg(i.identity_no) AS identity_nos
+    FROM identities AS i
+    WHERE i.identity_no = ANY ($4::int[]) AND i.tenant IS NOT NULL
+)
 SELECT
     j.job_no,
     j.id,
@@ -38,6 +43,15 @@ FROM (
             WHERE q.status = 'queued' AND q.kind = $5::text AND q.tenant_no = t.tenant_no
                 AND q.identity_nos <@ $4::int[]
                 AND $3::int = (SELECT max(c.configuration_no) FROM configurations AS c)
+                AND (
+                    (SELECT k.identity_nos FROM kept AS k) IS NULL
+                    OR NOT EXISTS (
+                        SELECT
+                        FROM identities AS i
+                        WHERE i.identity_no = ANY (q.identity_nos) AND i.tenant IS NOT NULL
+                            AND NOT names_tenant(i.tenant, q.tenant_no)
+                    )
+                )
             ORDER BY q.turn, q.job_no
             LIMIT $1
             FOR NO KEY UPDATE OF q SKIP LOCKED

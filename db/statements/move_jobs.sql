@@ -1,12 +1,13 @@
 -- Accept open jobs of $2 anew that were accepted under an identity that is no longer configured: under the identity of
--- the same name, and of a provider the same region, in the configuration in force. Only jobs with a successor for every
--- identity. A simulated provider succeeds no real one, nor the reverse: `echo`, which replaces every provider in a
--- simulation, isn't a provider of that name. An import that is being coordinated is coordinated again: its coordinator
--- reads the former source. $1 is the actor.
+-- the same name, and of a provider the same region, in the configuration in force: that of the job's tenant, else every
+-- tenant's; unless $3, only under one with the same type and address. Only jobs with a successor for every identity. A
+-- simulated provider succeeds no real one, nor the reverse: `echo`, which replaces every provider in a simulation,
+-- isn't a provider of that name. An import that is being coordinated is coordinated again: its coordinator reads the
+-- former source. $1 is the actor.
 WITH current AS MATERIALIZED (
     SELECT c.configuration_no, c.identity_nos, c.is_simulated FROM current_configuration AS c
 ), touched_jobs AS MATERIALIZED (
-    SELECT j.job_no, j.identity_nos, j.configuration_no
+    SELECT j.job_no, j.identity_nos, j.configuration_no, j.tenant_no
     FROM jobs AS j
     WHERE j.job_no = ANY ($2::bigint[]) AND j.finished_at IS NULL
         AND NOT j.identity_nos <@ (SELECT c.identity_nos FROM current AS c)
@@ -19,9 +20,16 @@ WITH current AS MATERIALIZED (
     JOIN identities AS o ON o.identity_no = former.identity_no
     CROSS JOIN current AS c
     LEFT JOIN configurations AS a ON a.configuration_no = t.configuration_no
-    LEFT JOIN identities AS n
-        ON n.identity_no = ANY (c.identity_nos) AND n.kind = o.kind AND n.name = o.name AND n.region = o.region
-        AND (o.kind <> 'provider' OR a.is_simulated = c.is_simulated)
+    LEFT JOIN LATERAL (
+        SELECT i.identity_no
+        FROM identities AS i
+        WHERE i.identity_no = ANY (c.identity_nos) AND i.kind = o.kind AND i.name = o.name AND i.region = o.region
+            AND (o.kind <> 'provider' OR a.is_simulated = c.is_simulated)
+            AND (i.tenant IS NULL OR names_tenant(i.tenant, t.tenant_no))
+            AND ($3::boolean OR i.content::jsonb - 'tenant' = o.content::jsonb - 'tenant')
+        ORDER BY i.tenant
+        LIMIT 1
+    ) AS n ON true
     GROUP BY t.job_no
     HAVING count(*) = count(n.identity_no)
 ), moved_jobs AS (

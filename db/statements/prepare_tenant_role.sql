@@ -69,7 +69,7 @@ BEGIN
     GRANT SELECT ON kinds, event_types, event_writers, pauses TO breakwater_tenant;
     GRANT SELECT (worker_no, id, role) ON workers TO breakwater_tenant;
     GRANT SELECT (provider, region, gate_closed_at, gate_until, gate_code) ON pools TO breakwater_tenant;
-    GRANT SELECT (identity_no, kind, name, region, is_simulated) ON identities TO breakwater_tenant;
+    GRANT SELECT (identity_no, kind, name, region, is_simulated, tenant) ON identities TO breakwater_tenant;
     GRANT SELECT (configuration_no, identity_nos, is_simulated, applied_at) ON configurations TO breakwater_tenant;
     GRANT SELECT (configuration_no, identity_nos) ON current_configuration TO breakwater_tenant;
     GRANT SELECT, INSERT, UPDATE ON tallies TO breakwater_tenant;

@@ -5,11 +5,11 @@ from typing import ClassVar
 from sqlalchemy import UniqueConstraint
 from sqlmodel import SQLModel
 
-from db.tables.column_types import IntKey, Json, Numbers, Time, Words
+from db.tables.column_types import IntKey, Json, MaybeWords, Numbers, Time, Words
 
 
 class StoredIdentity(SQLModel, table=True):
-    """The identity of a provider in a region, a connection, or the root of imports."""
+    """The identity of a provider in a region, a connection, or the root of imports; one that is kept for a `tenant`."""
 
     __tablename__: ClassVar[str] = "identities"
     __table_args__ = (UniqueConstraint("kind", "name", "region", "digest", name="unique_identity"),)
@@ -21,6 +21,7 @@ class StoredIdentity(SQLModel, table=True):
     content: Words
     digest: Words
     is_simulated: bool
+    tenant: MaybeWords
 
 
 class StoredConfiguration(SQLModel, table=True):

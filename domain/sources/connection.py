@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from domain.table_names import TableName
+from domain.tenant_names import TENANTS, Tenants
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -25,6 +26,7 @@ class ConnectionSettings(BaseModel, ABC):
 
     type: str
     url_env: EnvironmentName = Field(description=VARIABLE)
+    tenants: Tenants | None = Field(default=None, description=TENANTS)
 
     @property
     def listed_tables(self) -> frozenset[TableName]:

@@ -14,10 +14,17 @@ class StagedOpener:
     def open(self, source: Source) -> StagedSource:
         """Return a source to read."""
         root = self._root
-        return StagedSource(source.to_json(), root=root.folder, staging_folder=root.staging_folder, parser=root.parser)
+        return StagedSource(
+            source.to_json(),
+            root=root.folder,
+            hidden=root.hidden,
+            staging_folder=root.staging_folder,
+            parser=root.parser,
+        )
 
     def follow(self, root: ImportRoot) -> None:
-        """Do nothing: an identity keeps its folder."""
+        """Hide other folders from now on; an identity keeps its own."""
+        self._root = root
 
     async def aclose(self) -> None:
         """Hold nothing open."""

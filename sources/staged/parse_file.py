@@ -33,9 +33,10 @@ def main() -> None:
 def _answer(request: dict[str, Any]) -> dict[str, str]:
     folder = Path(request["folder"])
     root, source = Path(request["root"]), request["source"]
+    hidden = [Path(folder) for folder in request["hidden"]]
     file = echoed(source["path"])
     try:
-        with open_inside(root, source["path"]) as opened:
+        with open_inside(root, source["path"], hidden=hidden) as opened:
             make_own(folder)
             _limit(folder, memory_bytes=request["memory_bytes"], staged_bytes=request["staged_bytes"])
             sweep(folder)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +48,17 @@ class Parser:
         self._limits = limits or Limits()
         self.permits = asyncio.Semaphore(MAX_PROCESSES)
 
-    async def stage(self, *, root: Path, source: Mapping[str, str], folder: Path) -> str:
+    async def stage(self, *, root: Path, source: Mapping[str, str], folder: Path, hidden: Sequence[Path] = ()) -> str:
         """Stage a source's file below the root, as `staging.stage` does, and return its id. May be cancelled.
+
+        No file below a `hidden` folder is found.
 
         Neither the process nor unfinished files remain then. Raises SourceError: Unreadable past the limit of memory,
         SourceTimeout past that of time.
         """
         limits = {"memory_bytes": self._limits.memory_bytes, "staged_bytes": self._limits.staged_bytes}
-        request = {"root": str(root), "source": dict(source), "folder": str(folder), **limits}
+        names = {"root": str(root), "hidden": [str(each) for each in hidden], "folder": str(folder)}
+        request = {**names, "source": dict(source), **limits}
         path = source["path"]
         process = await _start(json.dumps(request))
         try:

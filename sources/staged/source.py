@@ -33,12 +33,13 @@ class StagedSource:
         names: Mapping[str, str],
         *,
         root: Path,
+        hidden: Sequence[Path] = (),
         staging_folder: Path,
         parser: Parser | None = None,
         memory_limit: str = "200MB",
     ) -> None:
         """Take the spec's source and a parser to share; without a parser, make a new one."""
-        self._root = root
+        self._root, self._hidden = root, hidden
         self._names = names
         self._path = names["path"]
         self._folder = staging_folder
@@ -101,7 +102,9 @@ class StagedSource:
         return self._staged
 
     async def _stage(self) -> StagedFile:
-        staged_id = await self._parser.stage(root=self._root, source=self._names, folder=self._folder)
+        staged_id = await self._parser.stage(
+            root=self._root, hidden=self._hidden, source=self._names, folder=self._folder
+        )
         if found := await self._find_staged(staged_id):
             return found
         raise self._vanished()

@@ -19,6 +19,7 @@ from api.refusal_log import MOST_WAITING_OF_A_KEY, MOST_WAITING_OF_A_TENANT, MOS
 from db.submissions import lock_key
 from db.tenants import DEFAULT_TENANT_NO
 from domain.scopes import Scope
+from domain.tenant_names import DEFAULT_TENANT
 from runtime.tasks import end_tasks
 from tests.support.access import AsKey, bearer, make_key, make_tenant
 from tests.support.connections import database_connections
@@ -372,7 +373,7 @@ async def test_a_request_with_an_access_token_is_entered_under_its_subject(audit
         takes_tokens = True
 
         async def caller_with(self, _: str) -> Caller:
-            return Caller(DEFAULT_TENANT_NO, frozenset(Scope), subject="ann")
+            return Caller(DEFAULT_TENANT_NO, frozenset(Scope), tenant=DEFAULT_TENANT, subject="ann")
 
     shown = audited.http.app.state.services.authenticator  # type: ignore[attr-defined]
     for path, body in (("/jobs", unique()), ("/regions/us-east/pause", None), ("/regions/none/pause", None)):

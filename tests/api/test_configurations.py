@@ -20,6 +20,7 @@ from db.configurations import ConfigurationChanged
 from db.engine import Connection, Engine, in_transaction
 from db.tenants import DEFAULT_TENANT_NO
 from domain.normalize import normalize
+from domain.tenant_names import DEFAULT_TENANT
 from submissions.submission import Sender, Submission
 from submissions.transaction import Stored, SubmissionTransaction
 from tests.support.configurations import REGISTRY, SIMULATED, commit, commit_at, content_of
@@ -122,7 +123,15 @@ async def test_nothing_is_stored_while_a_configuration_is_applied_and_then_only_
 
     before = InForce(await in_transaction(engine, read), REGISTRY)
     body = unique(**changes)
-    submission = Submission(DEFAULT_TENANT_NO, body, normalize(body, REGISTRY), before, None, Sender("r", None, None))
+    submission = Submission(
+        DEFAULT_TENANT_NO,
+        body,
+        normalize(body, REGISTRY),
+        before,
+        None,
+        Sender("r", None, None),
+        tenant=DEFAULT_TENANT,
+    )
 
     async def worker_no() -> int:
         return 1

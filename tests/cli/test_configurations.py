@@ -116,3 +116,29 @@ def test_a_file_that_cannot_be_is_one_sentence_and_nothing_is_committed(breakwat
     nothing = breakwater("config", "apply")
     assert (nothing.returncode, nothing.stderr) == (1, "Name a TOML file, or give --simulate.\n")
     assert breakwater("config", "show").returncode == 1
+
+
+KEPT = FIRST.replace("= 3", '= 3\ntenants = ["acme"]') + (
+    "\n[imports]\nroot = '/data'\n\n[imports.roots.kept]\nroot = '/data/kept'\ntenants = ['acme', 'globex']\n"
+)
+
+
+def test_tenants_are_applied_shown_and_compared_and_those_that_dont_exist_are_named(breakwater: Breakwater) -> None:
+    breakwater("config", "apply", breakwater.file(FIRST))
+    breakwater("tenants", "create", "globex")
+    kept = breakwater.file(KEPT, "kept")
+    changes = (
+        "+ provider hybrid in us-east for acme\n+ the root of imports\n+ the root of imports for acme\n"
+        "+ the root of imports for globex\n- provider hybrid in us-east\n  providers.hybrid.tenants\n  imports\n"
+    )
+    assert breakwater("config", "diff", kept).stdout == changes
+    applied = breakwater("config", "apply", kept)
+    unknown = (
+        "There is no tenant acme yet (providers.hybrid, imports.roots.kept): correct the name, or "
+        "`breakwater tenants create acme`.\n"
+    )
+    assert (applied.returncode, applied.stdout) == (0, f"Configuration 2 is in force.\n{changes}{unknown}")
+    shown = breakwater("config", "show").stdout
+    assert tomllib.loads(shown) == tomllib.loads(KEPT)
+    breakwater("tenants", "create", "acme")
+    assert breakwater("config", "apply", kept).stdout == "Nothing changes: configuration 2 says the same.\n"

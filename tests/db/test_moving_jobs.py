@@ -156,7 +156,9 @@ async def test_a_page_is_moved_without_reading_the_jobs_that_were_moved_before(
     applied = await commit(engine, provider_at(2))
     job_nos = [row["job_no"] for row in await connection.fetch("SELECT job_no FROM jobs ORDER BY job_no")]
     configuration_no = applied.configuration.number
-    move = partial(configurations.move_jobs, connection, configuration_no=configuration_no, by="a test")
+    move = partial(
+        configurations.move_jobs, connection, configuration_no=configuration_no, to_other_services=True, by="a test"
+    )
     async with connection.transaction():
         assert await move(job_nos=job_nos[PAGE:]) == COPIES - PAGE
     if is_analyzed:

@@ -96,11 +96,11 @@ def test_a_provider_that_is_not_configured_serves_nothing(serve):
 
 def test_a_provider_whose_key_is_missing_is_planned_for_and_not_served(serve):
     serving = serve(TOML.replace("max_concurrent = 4", 'api_key_env = "CHAT_KEY"'))
-    assert ("chat", "us-east") in serving.identity_by_pool
+    assert ("chat", "us-east") in serving.identity_nos_by_pool
     assert serving.pool_of("chat").provider == "chat"
     assert set(serving.called) == {("router", "asia-pacific")}
     assert serving.standing.not_served == {"providers.chat": "CHAT_KEY isn't in the environment: set CHAT_KEY."}
-    assert not {serving.identity_by_pool["chat", "us-east"]} & set(serving.providers)
+    assert not set(serving.identity_nos_by_pool["chat", "us-east"]) & set(serving.providers)
 
 
 async def test_the_settings_reach_the_call(serve, provider):
@@ -108,7 +108,8 @@ async def test_the_settings_reach_the_call(serve, provider):
         name="router", kind="hybrid_router", regions=("eu-west",)
     )
     serving = serve(text, CHAT_KEY="sk-geheim")
-    chat_no, router_no = (serving.identity_by_pool[pool] for pool in (("chat", "us-east"), ("router", "eu-west")))
+    pools = (("chat", "us-east"), ("router", "eu-west"))
+    (chat_no,), (router_no,) = (serving.identity_nos_by_pool[pool] for pool in pools)
     await serving.providers[chat_no].answer(call())
     await serving.providers[router_no].answer(call(region="eu-west"))
     chat, router = provider.calls

@@ -113,3 +113,56 @@ def test_a_link_that_appears_after_the_way_was_resolved_is_not_followed(root, ou
     with pytest.raises(SourceError) as refused:
         read(root, "folder/rows.csv")
     assert refused.value.code in {"source_forbidden", "source_missing"}
+
+
+HIDDEN = (
+    "theirs/rows.csv",
+    "theirs/below/rows.csv",
+    "theirs/circle.csv",
+    "theirs/out.csv",
+    "theirs/nothing.csv",
+    "theirs/rows.csv/rows.csv",
+    "link.csv",
+    "folder/rows.csv",
+    "way/below/rows.csv",
+    "theirs",
+    "way",
+)
+
+
+@pytest.mark.parametrize("path", HIDDEN)
+def test_what_lies_below_a_hidden_folder_is_missing_like_what_never_was(root, outside, path):
+    theirs = root / "theirs"
+    (theirs / "below").mkdir(parents=True)
+    for folder in (theirs, theirs / "below"):
+        (folder / "rows.csv").write_bytes(b"rows")
+    (theirs / "circle.csv").symlink_to("circle.csv")
+    (theirs / "out.csv").symlink_to(outside / "secret.csv")
+    (root / "link.csv").symlink_to("theirs/rows.csv")
+    (root / "folder").symlink_to("theirs/below")
+    (root / "way").symlink_to(theirs)
+    with (
+        pytest.raises(SourceMissing) as refused,
+        open_inside(root, path, hidden=[theirs, root / "not there"]),
+    ):
+        pass
+    with pytest.raises(SourceMissing) as missing, open_inside(root, "no/rows.csv"):
+        pass
+    assert refused.value.detail.replace(path, "no/rows.csv") == missing.value.detail
+
+
+def test_a_hidden_folder_hides_nothing_beside_it_nor_a_root_within_it(root):
+    (root / "theirs" / "ours").mkdir(parents=True)
+    (root / "rows.csv").write_bytes(b"rows")
+    (root / "theirs" / "ours" / "rows.csv").write_bytes(b"more")
+    with open_inside(root, "rows.csv", hidden=[root / "theirs"]) as file:
+        assert os.pread(file, 100, 0) == b"rows"
+    with open_inside(root / "theirs" / "ours", "rows.csv", hidden=[root / "theirs"]) as file:
+        assert os.pread(file, 100, 0) == b"more"
+
+
+def test_a_root_that_is_the_hidden_folder_under_another_name_gives_nothing(root, tmp_path):
+    (root / "rows.csv").write_bytes(b"rows")
+    (tmp_path / "same").symlink_to(root)
+    with pytest.raises(SourceMissing), open_inside(tmp_path / "same", "rows.csv", hidden=[root]):
+        pass

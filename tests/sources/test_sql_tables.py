@@ -110,7 +110,7 @@ async def test_a_list_that_shrinks_applies_to_the_next_range_of_an_open_source(d
         sources.serve(Configuration(1, content, dt.datetime.now(dt.UTC), "a test", numbers), secrets)
 
     serve(["public.shown"])
-    source = sources.open_current(SqlSourceSpec("erp", "shown"))
+    source = sources.open(SqlSourceSpec("erp", "shown"), 5)
     survey = await source.ranges(["id"], 1)
     assert len(await source.read(survey.ranges[0].range)) == 1
     serve(["public.other"])

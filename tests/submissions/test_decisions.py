@@ -11,6 +11,7 @@ from configuration.in_force import InForce
 from db.submissions import Known, SubmittedJob
 from domain.errors import Overloaded
 from domain.fingerprint import body_hash
+from domain.tenant_names import DEFAULT_TENANT
 from submissions.decisions import SUBMITTING, Decision, Outcome, decide, keeps_key, reject, reject_paused
 from submissions.responses import rejection_of, status_code_of
 from submissions.submission import Sender, Submission, read_submission
@@ -24,7 +25,9 @@ BODY = unique()
 
 
 def submission(key: str | None = None, **changes: Any) -> Submission:
-    return read_submission(BODY | changes, IN_FORCE, tenant_no=1, key=key, sender=Sender("r", None, None))
+    return read_submission(
+        BODY | changes, IN_FORCE, tenant=DEFAULT_TENANT, tenant_no=1, key=key, sender=Sender("r", None, None)
+    )
 
 
 def known(**facts: Any) -> Known:
@@ -94,7 +97,7 @@ def test_a_key_goes_before_id_and_content() -> None:
 def test_a_pause_rejects_only_new_submissions() -> None:
     registry = replace(REGISTRY, paused_regions=frozenset(REGISTRY.allowed_regions))
     paused = InForce(IN_FORCE.configuration, registry)
-    held = read_submission(BODY, paused, tenant_no=1, key=None, sender=Sender("r", None, None))
+    held = read_submission(BODY, paused, tenant=DEFAULT_TENANT, tenant_no=1, key=None, sender=Sender("r", None, None))
     assert reject_paused(held, decide(held, known(), {})).reason == "region_paused"
     joined = decide(held, known(hash_job_no=JOB_NO, hash_is_active=True), job(of=held))
     assert reject_paused(held, joined) is joined

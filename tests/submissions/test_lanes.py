@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from configuration.content import Configuration
 from configuration.in_force import InForce
+from domain.tenant_names import DEFAULT_TENANT
 from submissions.lanes import GROUP, Lanes, Pending, groups_of
 from submissions.submission import Sender, read_submission
 from tests.support.configurations import IDENTITY_NOS, REGISTRY, SIMULATED
@@ -15,7 +16,9 @@ IN_FORCE = InForce(Configuration(1, SIMULATED, datetime(2026, 1, 1, tzinfo=UTC),
 
 def pending(tenant_no: int, *, key: str | None = None) -> Pending:
     """A submission of a tenant that waits for its response; call it in a running loop."""
-    submission = read_submission(unique(), IN_FORCE, tenant_no=tenant_no, key=key, sender=Sender("r", None, None))
+    submission = read_submission(
+        unique(), IN_FORCE, tenant=DEFAULT_TENANT, tenant_no=tenant_no, key=key, sender=Sender("r", None, None)
+    )
     return Pending(submission, deadline=0.0)
 
 

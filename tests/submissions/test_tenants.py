@@ -16,6 +16,7 @@ from api.app import ROUTES, create_app
 from api.dependencies import tenant_of_request
 from db.engine import Engine
 from db.tenants import DEFAULT_TENANT_NO
+from domain.tenant_names import DEFAULT_TENANT
 from submissions.service import Submissions
 from submissions.submission import Sender
 from submissions.transaction import SubmissionTransaction
@@ -47,7 +48,10 @@ async def test_two_tenants_that_submit_the_same_at_the_same_moment_each_get_a_jo
     senders = [tenant_no for _ in range(EACH) for tenant_no in TENANTS]
     with capture_logs() as logs:
         responses = await asyncio.gather(
-            *(submissions.submit(body, tenant_no=tenant_no, sender=SENDER, key=key) for tenant_no in senders)
+            *(
+                submissions.submit(body, tenant=DEFAULT_TENANT, tenant_no=tenant_no, sender=SENDER, key=key)
+                for tenant_no in senders
+            )
         )
     assert [entry for entry in logs if entry["event"] == "submission_group_failed"] == []
     outcomes = Counter(zip(senders, (response.created_job_no is not None for response in responses), strict=True))
@@ -90,7 +94,10 @@ async def test_one_transaction_gives_each_row_of_a_group_to_its_own_tenant(
 
     transaction = SubmissionTransaction(engine, worker_no=worker_no, keep_hours=1, recent_seconds=60, backlog=10)
     body = unique(id="mine")
-    group = [submissions.read(body, tenant_no=tenant_no, sender=SENDER, key="one-key") for tenant_no in tenant_nos]
+    group = [
+        submissions.read(body, tenant=DEFAULT_TENANT, tenant_no=tenant_no, sender=SENDER, key="one-key")
+        for tenant_no in tenant_nos
+    ]
     stored = await transaction.store(group, lock_timeout="2s", waits={})
     created = {submission.tenant_no: response for submission, response in stored.answered}
     owned = await rows.fetch(OWNERS)
@@ -100,7 +107,9 @@ async def test_one_transaction_gives_each_row_of_a_group_to_its_own_tenant(
     await rows.execute(
         "UPDATE jobs SET status = 'cancelled', cancelled = planned, finished_at = now() WHERE tenant_no = 7"
     )
-    again = [submissions.read(body, tenant_no=tenant_no, sender=SENDER) for tenant_no in tenant_nos]
+    again = [
+        submissions.read(body, tenant=DEFAULT_TENANT, tenant_no=tenant_no, sender=SENDER) for tenant_no in tenant_nos
+    ]
     joined = await transaction.store(again, lock_timeout="2s", waits={})
     status = {submission.tenant_no: response.body["job"]["status"] for submission, response in joined.answered}
     assert status == {DEFAULT_TENANT_NO: "queued", OTHER_TENANT_NO: "cancelled"}

@@ -9,6 +9,7 @@ import pytest
 
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import BreakwaterError, SpecRejected
+from domain.tenant_names import DEFAULT_TENANT
 from submissions.responses import SubmissionResponse
 from submissions.service import Submissions
 from submissions.submission import Sender
@@ -20,7 +21,7 @@ ABOUT_THE_REQUEST = ("type", "title", "status", "request_id", "instance")
 
 
 async def submit(submissions: Submissions, body: Json, key: str | None = None) -> SubmissionResponse:
-    return await submissions.submit(body, tenant_no=DEFAULT_TENANT_NO, sender=SENDER, key=key)
+    return await submissions.submit(body, tenant=DEFAULT_TENANT, tenant_no=DEFAULT_TENANT_NO, sender=SENDER, key=key)
 
 
 def shown(response: SubmissionResponse) -> Any:
@@ -106,7 +107,7 @@ async def test_a_preview_gives_the_answer_of_submitting_and_stores_nothing(
     submissions: Submissions, own_client: Client
 ) -> None:
     body = unique()
-    submission = submissions.read(body, tenant_no=DEFAULT_TENANT_NO, sender=SENDER)
+    submission = submissions.read(body, tenant=DEFAULT_TENANT, tenant_no=DEFAULT_TENANT_NO, sender=SENDER)
     preview = await submissions.preview(submission)
     posted = await own_client.post(body, dry_run=True)
     assert orjson.loads(orjson.dumps(preview.body)) == posted.json()

@@ -26,7 +26,9 @@ POOLS: Pools = {pool: [number] for pool, number in IDENTITY_BY_POOL.items()}
 async def commit(engine: Engine, content: Content, *, moves_jobs: bool = False) -> Applied:
     """Apply a configuration as `breakwater config apply` does, but for the notice."""
     applied = await in_transaction(engine, lambda c: apply(c, content, by="a test"))
-    return await move_jobs(engine, applied, by="a test", on_moved=notify_nobody) if moves_jobs else applied
+    if not (moves_jobs or applied.holds_more):
+        return applied
+    return await move_jobs(engine, applied, by="a test", on_moved=notify_nobody, to_other_services=moves_jobs)
 
 
 async def notify_nobody() -> None:

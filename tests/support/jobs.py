@@ -11,9 +11,11 @@ from db import submissions
 from db.engine import Connection
 from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
+from domain.identities import number_for
 from domain.kinds import Normalized
 from domain.normalize import normalize
 from domain.registry import DEFAULT_REGIONS
+from domain.tenant_names import DEFAULT_TENANT
 
 COPY_QUEUED = """
 WITH copies AS (
@@ -59,19 +61,23 @@ def job_body_of(cells: int, **members: Any) -> dict[str, Any]:
 
 
 async def store_jobs(
-    connection: Connection, bodies: Iterable[Mapping[str, Any]], *, tenant_no: int = DEFAULT_TENANT_NO
+    connection: Connection,
+    bodies: Iterable[Mapping[str, Any]],
+    *,
+    tenant_no: int = DEFAULT_TENANT_NO,
+    tenant: str = DEFAULT_TENANT,
 ) -> list[int]:
     """Store these jobs as a POST would under the configuration in force; return their numbers.
 
-    No envelope is published.
+    They are read as the tenant of this name may ask. No envelope is published.
     """
     found = await read_configuration(connection)
     assert found is not None
-    registry = registry_of(found.content, max_cells=10_000, number=found.number)
+    registry = registry_of(found.content, max_cells=10_000, number=found.number, tenant=tenant)
     jobs = []
     for n, given in enumerate(bodies):
         normalized = normalize(given, registry)
-        identity_nos = sorted(found.identity_nos[key] for key in normalized.wanted)
+        identity_nos = sorted(number_for(tenant, key, found.identity_nos) for key in normalized.wanted)
         jobs.append(_new_job(tenant_no, f"job-{time.time_ns():x}-{n}", normalized, found.number, identity_nos))
     stored = await submissions.insert_jobs(connection, jobs)
     return [stored[job.tenant_no, job.id] for job in jobs]

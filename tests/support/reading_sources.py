@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import time
-from collections.abc import AsyncIterator, Container, Mapping
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from sources.tables.connection import SessionLimits
 class ParserHere(Parser):
     """Stages in this process, since starting one for each of a thousand small files takes minutes."""
 
-    async def stage(self, *, root: Path, source: Mapping[str, str], folder: Path) -> str:
-        with open_inside(root, source["path"]) as file:
+    async def stage(self, *, root: Path, source: Mapping[str, str], folder: Path, hidden: Sequence[Path] = ()) -> str:
+        with open_inside(root, source["path"], hidden=hidden) as file:
             make_own(folder)
             sweep(folder)
             with workspace(folder) as unfinished:

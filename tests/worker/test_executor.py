@@ -56,7 +56,7 @@ POOLS = {("p", "us-east"): [1]}
 def context_of(provider: HeldProvider) -> Any:
     return SimpleNamespace(
         engine=None,
-        serving=SimpleNamespace(called=POOLS, instant=POOLS, identity_by_pool={("p", "us-east"): 1}),
+        serving=SimpleNamespace(called=POOLS, instant=POOLS, identity_nos_by_pool={("p", "us-east"): [1]}),
         concurrency=CALLS,
         histograms=Histograms(),
         log=structlog.stdlib.get_logger(),

@@ -36,7 +36,7 @@ async def pair(database_url: str) -> AsyncIterator[tuple[Engine, Engine]]:
 def served() -> Any:
     """Something that serves one pool, as far as holding and renewing asks of it."""
     serving = SimpleNamespace(
-        called={("echo", "us-east"): [1]}, instant={}, standing=UNKNOWN, identity_by_pool={("echo", "us-east"): 1}
+        called={("echo", "us-east"): [1]}, instant={}, standing=UNKNOWN, identity_nos_by_pool={("echo", "us-east"): [1]}
     )
     return SimpleNamespace(now=serving, providers={})
 

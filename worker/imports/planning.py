@@ -56,7 +56,7 @@ class ImportPlanner:
         except (LookupError, ValueError, TypeError, AttributeError) as error:  # another version stored it
             return Failure(UNPLANNABLE, f"This version can't plan the stored spec: {type(error).__name__}.")
         numbers = self._context.serving.configuration.identity_nos
-        accepted = {key: number for key, number in numbers.items() if number in coordination.identity_nos}
+        accepted = {key.shared: number for key, number in numbers.items() if number in coordination.identity_nos}
         found = await survey(spec, lambda source: self._context.open_source(source, accepted.get(of_source(source))))
         for record_type, result in found.items():
             if isinstance(result, SurveyFailure) and result.cause is not None:

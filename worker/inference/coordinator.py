@@ -9,7 +9,7 @@ from typing import TypeAlias
 import orjson
 
 from db import coordination, counters
-from db.batches import ClaimedBatch
+from db.batches import ClaimedBatch, PoolKey
 from db.configurations import ConfigurationChanged
 from db.coordination import JobPlan, PlanRefused, QueuedJob
 from db.engine import Connection, in_transaction
@@ -142,7 +142,7 @@ class Coordinator:
         """Add a job's plan to `planned`; a job that can't be planned is set aside with its reason."""
         planned.job_ids[job.job_no] = job.id
         try:
-            spec, batches = _read(job, serving)
+            spec, batches, identity_by_pool = _read(job, serving)
         except (LookupError, ValueError, TypeError, AttributeError) as error:
             planned.failures.append((job.job_no, source or "initial", *_reason(error)))
             return
@@ -155,7 +155,7 @@ class Coordinator:
         claimed = _claimable(instant, room - planned.claimed_cells)
         planned.claimed_cells += sum(batch.cells for batch in claimed)
         planned.specs[job.job_no] = spec
-        planned.claimed += [_claim(job, batch, holder, serving) for batch in claimed]
+        planned.claimed += [_claim(job, batch, holder, identity_by_pool[batch.pool]) for batch in claimed]
         claimed_nos = frozenset(batch.batch_no for batch in claimed)
         planned.ready += [
             (job.job_no, batch.batch_no) for batch in batches if batch.is_first and batch.batch_no not in claimed_nos
@@ -169,7 +169,7 @@ class Coordinator:
                 batches=batches,
                 claimed=claimed_nos,
                 event=_event(spec, batches),
-                identity_by_pool=serving.identity_by_pool,
+                identity_by_pool=identity_by_pool,
                 max_concurrent=spec.policy.max_concurrent,
                 queue_timeout_seconds=spec.policy.queue_timeout_seconds,
             )
@@ -208,8 +208,8 @@ class Coordinator:
             )
 
 
-def _read(job: QueuedJob, serving: Serving) -> tuple[JobSpec, Sequence[PlannedBatch]]:
-    """Return a job's spec and its batches, which all have identities under which it was accepted.
+def _read(job: QueuedJob, serving: Serving) -> tuple[JobSpec, Sequence[PlannedBatch], Mapping[PoolKey, int]]:
+    """Return a job's spec, its batches, and the identity of each of their pools under which it was accepted.
 
     A spec of another version may raise any error.
     """
@@ -217,9 +217,16 @@ def _read(job: QueuedJob, serving: Serving) -> tuple[JobSpec, Sequence[PlannedBa
     if spec.planned != job.planned:
         raise ValueError(spec.planned)
     batches = plan(spec, serving.pool_of)
-    if not {serving.identity_by_pool[batch.pool] for batch in batches} <= set(job.identity_nos):
+    accepted = frozenset(job.identity_nos)
+    identity_by_pool = {
+        pool: number
+        for pool in {batch.pool for batch in batches}
+        for number in serving.identity_nos_by_pool[pool]
+        if number in accepted
+    }
+    if not all(batch.pool in identity_by_pool for batch in batches):
         raise LookupError(job.identity_nos)
-    return spec, batches
+    return spec, batches, identity_by_pool
 
 
 def _reason(error: Exception) -> tuple[str, str]:
@@ -237,7 +244,7 @@ def _claimable(batches: Sequence[PlannedBatch], room: int) -> list[PlannedBatch]
     return chosen
 
 
-def _claim(job: QueuedJob, batch: PlannedBatch, holder: int, serving: Serving) -> ClaimedBatch:
+def _claim(job: QueuedJob, batch: PlannedBatch, holder: int, identity_no: int) -> ClaimedBatch:
     cells = list(batch.cell_nos())
     return ClaimedBatch(
         job_no=job.job_no,
@@ -258,7 +265,7 @@ def _claim(job: QueuedJob, batch: PlannedBatch, holder: int, serving: Serving) -
         forgiven=[0] * len(cells),
         key_nos=[0] * len(cells),
         marked=[False] * len(cells),
-        identity_no=serving.identity_by_pool[batch.pool],
+        identity_no=identity_no,
     )
 
 

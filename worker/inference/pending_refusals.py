@@ -21,7 +21,7 @@ class PendingRefusals:
 
     def is_current(self, run: BatchRun) -> bool:
         """Say whether a batch is of an identity that is still configured."""
-        return self._context.serving.identity_by_pool.get(run.batch.pool) == run.batch.identity_no
+        return run.batch.identity_no in self._context.serving.identity_nos_by_pool.get(run.batch.pool, ())
 
     def note(self, run: BatchRun, report: BatchReport) -> None:
         """If this report has a refusal, let batches of its pool start no more calls.

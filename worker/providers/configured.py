@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import httpx2
 from pydantic import SecretStr
 
-from configuration.content import Configuration, regions_of, regions_served, registry_of
+from configuration.content import Configuration, registry_of
 from db.batches import PoolKey, Pools
 from db.workers import Standing
-from domain.identities import IdentityKind, of_provider
+from domain.identities import IdentityKind
 from domain.plan import Pool
 from domain.registry import ECHO
 from runtime.config_file import ProviderSettings, ProviderType
@@ -32,14 +32,15 @@ DIALECTS: Mapping[ProviderType, Dialect] = {
 class Serving:
     """The part of a configuration that a worker serves.
 
-    `identity_by_pool` holds the pools of all providers, since any worker may plan for them. Pools that this worker can
-    serve are `called` (with counted calls) or `instant`. `source_nos` are the identities of the sources that it can
+    `identity_nos_by_pool` holds the pools of all providers, since any worker may plan for them; a pool that is kept for
+    some tenants has an identity for each. Pools that this worker can serve are `called` (with counted calls) or
+    `instant`. `source_nos` are the identities of the sources that it can
     read. `providers` answer for identities, by number.
     """
 
     configuration: Configuration
     pool_by_provider: Mapping[str, Pool]
-    identity_by_pool: Mapping[PoolKey, int]
+    identity_nos_by_pool: Pools
     called: Pools
     instant: Pools
     source_nos: Sequence[int]
@@ -61,32 +62,26 @@ class Providers:
 
     def serve(self, configuration: Configuration, secrets: Secrets, standing: Standing) -> Serving:
         """Return the part of a configuration for which this worker has keys and URLs."""
-        regions = regions_of(configuration.content)
         by_provider = configuration.content.providers
         is_simulated = configuration.content.is_simulated
-        identity_by_pool = {
-            (name, region): configuration.identity_nos[of_provider(name, region)]
-            for name, provider in by_provider.items()
-            for region in regions_served(provider, regions)
-        }
+        identity_nos_by_pool = _identity_nos_by_pool(configuration)
         served = {
-            pool: number for pool, number in identity_by_pool.items() if f"providers.{pool[0]}" not in secrets.reasons
+            pool: numbers
+            for pool, numbers in identity_nos_by_pool.items()
+            if f"providers.{pool[0]}" not in secrets.reasons
         }
-        providers = {
-            number: self._provider(configuration, pool, by_provider[pool[0]], secrets)
-            for pool, number in served.items()
-        }
+        provider_by_pool = {pool: self._provider(configuration, pool, by_provider[pool[0]], secrets) for pool in served}
         return Serving(
             configuration=configuration,
             pool_by_provider={
                 name: _pool(name, None if is_simulated else provider.max_concurrent, calls=self._calls(provider))
                 for name, provider in by_provider.items()
             },
-            identity_by_pool=identity_by_pool,
-            called={pool: [number] for pool, number in served.items() if providers[number].makes_calls},
-            instant={pool: [number] for pool, number in served.items() if not providers[number].makes_calls},
+            identity_nos_by_pool=identity_nos_by_pool,
+            called={pool: numbers for pool, numbers in served.items() if provider_by_pool[pool].makes_calls},
+            instant={pool: numbers for pool, numbers in served.items() if not provider_by_pool[pool].makes_calls},
             source_nos=_source_identities(configuration, secrets),
-            providers=providers,
+            providers={number: provider_by_pool[pool] for pool, numbers in served.items() for number in numbers},
             standing=standing,
         )
 
@@ -121,6 +116,14 @@ def _keys_of_all(configuration: Configuration, secrets: Secrets) -> Sequence[Sec
     """Return the keys of all providers and sources; a source's URL alone is no secret, its password is in no answer."""
     urls = {connection.url_env for connection in configuration.content.file.connections.values()}
     return [value for variable, value in secrets.values.items() if variable not in urls]
+
+
+def _identity_nos_by_pool(configuration: Configuration) -> Pools:
+    found: dict[PoolKey, list[int]] = {}
+    for key, number in configuration.identity_nos.items():
+        if key.kind is IdentityKind.PROVIDER:
+            found.setdefault((key.name, key.region), []).append(number)
+    return found
 
 
 def _source_identities(configuration: Configuration, secrets: Secrets) -> list[int]:
