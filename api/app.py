@@ -53,10 +53,12 @@ from api.routes import (
     regions,
     rejects,
     sign_in,
+    single_sign_on,
     tenants,
     waves,
 )
 from api.services import Services
+from api.single_sign_on import SingleSignOn
 from broker import envelopes
 from configuration.in_force import InForce, InForceReader
 from db.engine import Engine
@@ -100,6 +102,7 @@ ROUTES = (
     metrics,
     pages,
     sign_in,
+    single_sign_on,
 )
 
 
@@ -159,6 +162,8 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
     database_url, redis_url = _urls(settings)
     redis = envelopes.connect(redis_url)
     issuer_client = _issuer_client(settings)
+    tokens = _token_verifier(settings, issuer_client)
+    sign_on = None if tokens is None or settings.oidc_client_id is None else SingleSignOn(tokens, settings)
     event_signal = EventSignal(redis)
     pools = open_pools(database_url, on_events=event_signal.note)
     engine = pools.requests
@@ -178,10 +183,11 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             settings=settings,
             engine=engine,
             shares=Shares(CONNECTIONS_OF_A_TENANT),
-            authenticator=_authenticator(pools.look_ups, settings, issuer_client),
+            authenticator=_authenticator(pools.look_ups, settings, tokens),
             role_check=None if settings.auth is Auth.OFF else RoleCheck(pools.look_ups),
             request_limits=RequestLimits(pools.look_ups),
-            page_sessions=PageSessions(engine, lifetime_seconds=settings.session_seconds),
+            page_sessions=PageSessions(engine, settings),
+            single_sign_on=sign_on,
             redis=redis,
             registration=registration,
             refusal_log=RefusalLog(engine, worker_no=registration.worker_no, is_keyed=settings.auth is Auth.KEYS),
@@ -205,8 +211,9 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
         await registration.stop()
         await sources.aclose()
         await event_signal.aclose()
-        if issuer_client is not None:
-            await issuer_client.aclose()
+        for client in (sign_on, issuer_client):
+            if client is not None:
+                await client.aclose()
         await redis.aclose()
         for each in pools:
             await each.dispose()
@@ -222,14 +229,15 @@ def _issuer_client(settings: Settings) -> httpx2.AsyncClient | None:
     return httpx2.AsyncClient(trust_env=False)
 
 
-def _authenticator(
-    engine: Engine, settings: Settings, issuer_client: httpx2.AsyncClient | None
-) -> Authenticator | None:
+def _token_verifier(settings: Settings, issuer_client: httpx2.AsyncClient | None) -> TokenVerifier | None:
+    policy = token_policy(settings)
+    return None if policy is None or issuer_client is None else TokenVerifier(policy, issuer_client)
+
+
+def _authenticator(engine: Engine, settings: Settings, tokens: TokenVerifier | None) -> Authenticator | None:
     if settings.auth is Auth.OFF:
         return None
-    policy = token_policy(settings)
-    verifier = None if policy is None or issuer_client is None else TokenVerifier(policy, issuer_client)
-    return Authenticator(engine, verifier, idle_seconds=settings.session_idle_seconds, issuer=settings.oidc_issuer)
+    return Authenticator(engine, tokens, idle_seconds=settings.session_idle_seconds, issuer=settings.oidc_issuer)
 
 
 def _in_force_reader(

@@ -73,13 +73,17 @@ class Authenticator:
 
         Raises Unauthenticated, Overloaded while the issuer's keys can't be read, or one of UNAVAILABLE.
         """
-        if self._tokens is None:
-            return None
-        read = await self._tokens.read(token)
-        seal = self._seals.get(read.tenant) or await self._find_seal(read)
+        return None if self._tokens is None else await self.caller_for(await self._tokens.read(token))
+
+    async def caller_for(self, token: Token) -> Caller | None:
+        """Return the caller that a verified token stands for, None if there is no tenant of its name.
+
+        Raises one of UNAVAILABLE.
+        """
+        seal = self._seals.get(token.tenant) or await self._find_seal(token)
         if seal is None:
             return None
-        return Caller(seal.tenant_no, read.scopes & ALL_SCOPES, tenant=read.tenant, subject=read.subject, seal=seal)
+        return Caller(seal.tenant_no, token.scopes & ALL_SCOPES, tenant=token.tenant, subject=token.subject, seal=seal)
 
     async def _find_seal(self, token: Token) -> Seal | None:
         """Return the seal of the token's tenant, None if there is no such tenant."""

@@ -1,13 +1,15 @@
-"""OpenID Connect: access tokens of an identity provider, as JWTs that are verified here (RFC 9068).
+"""OpenID Connect: tokens of an identity provider, as JWTs that are verified here (access tokens: RFC 9068).
 
 The provider's keys are read from its discovery document when they are first needed, and again when a token names
 another key. A token is taken if it is signed by one of the allowed asymmetric algorithms, comes from the issuer, is for
-our audience and hasn't expired; its claims name the tenant and the scopes.
+our audience and hasn't expired; its claims name the tenant and the scopes. An ID token is for our client, and answers
+to one sign-in by its nonce.
 """
 
 import asyncio
+import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +36,8 @@ MAX_BYTES = 1 << 20
 MAX_TOKEN = 8192
 TYPES = ("at+jwt", "jwt")
 """The types of access tokens: that of RFC 9068, and the one that many providers give instead."""
+
+ID_TOKEN_TYPES = ("jwt",)
 
 log = structlog.stdlib.get_logger()
 
@@ -79,89 +83,124 @@ def token_policy(settings: Settings) -> TokenPolicy | None:
     )
 
 
+class TokenRefused(Unauthenticated):
+    """A token isn't one of the issuer's for us; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"This token can't be taken: {reason}. Get a new one, or send an API key.")
+        self.reason = reason
+
+
 class TokenVerifier:
     """Verifies tokens by the issuer's published keys."""
 
     def __init__(self, policy: TokenPolicy, client: httpx2.AsyncClient) -> None:
         self._policy = policy
         self._client = client
+        self._document: Mapping[str, Any] = {}
         self._keys: Mapping[str, _IssuerKey] = {}
         self._read_at = self._tried_at = float("-inf")
         self._reading = asyncio.Lock()
 
     async def read(self, text: str) -> Token:
-        """Return what a token says. Raises Unauthenticated, or Overloaded while the issuer's keys can't be read."""
+        """Return what an access token says.
+
+        Raises TokenRefused, or Overloaded while the issuer's keys can't be read.
+        """
+        return self._token(await self._verified(text, TYPES, self._policy.audience))
+
+    async def read_id_token(self, text: str, *, client_id: str, nonce: str) -> Token:
+        """Return what the ID token of the sign-in with this nonce says. Raises as `read`."""
+        claims = await self._verified(text, ID_TOKEN_TYPES, client_id, required=("iat", "nonce"))
+        if not hmac.compare_digest(str(claims["nonce"]).encode(), nonce.encode()):
+            raise TokenRefused("it answers to another sign-in")
+        is_for_several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+        if claims.get("azp", None if is_for_several else client_id) != client_id:
+            raise TokenRefused("it was given to another client")
+        return self._token(claims)
+
+    async def discovered(self) -> Mapping[str, Any]:
+        """Return the issuer's discovery document. Raises Overloaded while it can't be read."""
+        await self._refresh()
+        return self._document
+
+    async def _verified(
+        self, text: str, types: Collection[str], audience: str, *, required: Sequence[str] = ()
+    ) -> Mapping[str, Any]:
+        """Return the claims of a token of one of these types for this audience."""
         if len(text) > MAX_TOKEN:
-            raise _refused("it is too long")
+            raise TokenRefused("it is too long")
         try:
             header = jwt.get_unverified_header(text)
         except jwt.InvalidTokenError:
-            raise _refused("it isn't a JWT") from None
-        if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in TYPES:
-            raise _refused("it is a token of another type")
+            raise TokenRefused("it isn't a JWT") from None
+        if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in types:
+            raise TokenRefused("it is a token of another type")
         key = await self._key(str(header.get("kid", "")))
         if key is None:
-            raise _refused("its key isn't the issuer's")
-        return self._token(self._claims(text, key))
-
-    def _claims(self, text: str, key: _IssuerKey) -> Mapping[str, Any]:
+            raise TokenRefused("its key isn't the issuer's")
         algorithms = self._policy.algorithms & {key.algorithm} if key.algorithm else self._policy.algorithms
         try:
             claims: Mapping[str, Any] = jwt.decode(
                 text,
                 key.key,
                 algorithms=sorted(algorithms),
-                audience=self._policy.audience,
+                audience=audience,
                 issuer=self._policy.issuer,
                 leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iss", "aud", "sub"]},
+                options={"require": ["exp", "iss", "aud", "sub", *required]},
             )
         except (jwt.PyJWTError, TypeError) as error:  # a TypeError if key and algorithm don't fit
-            raise _refused(_reason(error)) from None
+            raise TokenRefused(_reason(error)) from None
         return claims
 
     def _token(self, claims: Mapping[str, Any]) -> Token:
         tenant, subject = claims.get(self._policy.tenant_claim), str(claims["sub"])
         if not isinstance(tenant, str):
-            raise _refused(f"it names no tenant in `{self._policy.tenant_claim}`")
+            raise TokenRefused(f"it names no tenant in `{self._policy.tenant_claim}`")
         if not _is_storable(tenant) or not _is_storable(subject):
-            raise _refused(f"`{self._policy.tenant_claim}` or `sub` has characters that can't be recorded")
+            raise TokenRefused(f"`{self._policy.tenant_claim}` or `sub` has characters that can't be recorded")
         given = claims.get(self._policy.scope_claim, "")
         scopes = given.split() if isinstance(given, str) else given
         if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
-            raise _refused(f"`{self._policy.scope_claim}` is neither text nor a list of texts")
+            raise TokenRefused(f"`{self._policy.scope_claim}` is neither text nor a list of texts")
         return Token(subject, tenant, frozenset(scopes))
 
     async def _key(self, key_id: str) -> _IssuerKey | None:
-        now = time.monotonic()
-        if key_id not in self._keys or now - self._read_at > KEYS_SECONDS:
+        if key_id not in self._keys:
+            await self._read_keys()
+        await self._refresh()
+        return self._keys.get(key_id)
+
+    async def _refresh(self) -> None:
+        """Read document and keys if they are old or missing. Raises Overloaded while there are none."""
+        if not self._keys or time.monotonic() - self._read_at > KEYS_SECONDS:
             await self._read_keys()
         if not self._keys:
             detail = "The identity provider's keys can't be read, so no token can be checked. Try again."
             raise Overloaded(detail, retry_after_seconds=1)
-        return self._keys.get(key_id)
 
     async def _read_keys(self) -> None:
-        """Read the issuer's keys, unless that was tried a moment ago; if it fails, those read before serve on."""
+        """Read document and keys, unless that was tried a moment ago; if it fails, those read before serve on."""
         async with self._reading:
             if time.monotonic() - self._tried_at <= (PAUSE_SECONDS if self._keys else RETRY_SECONDS):
                 return
             try:
                 async with asyncio.timeout(READ_SECONDS):
-                    self._keys = _usable(await self._get(await self._find_keys()))
-                self._read_at = time.monotonic()
+                    document = await self._read_document()
+                    self._keys = _usable(await self._get(str(document["jwks_uri"])))
+                self._document, self._read_at = document, time.monotonic()
             except (*_UNREADABLE, httpx2.HTTPError, jwt.PyJWTError) as error:
                 reason = f"{type(error).__name__}: {error}"
                 log.warning("issuer_keys_unavailable", issuer=self._policy.issuer, error=reason)
             finally:
                 self._tried_at = time.monotonic()
 
-    async def _find_keys(self) -> str:
-        """Return the URL of the issuer's keys."""
-        discovered = await self._get(self._policy.issuer.rstrip("/") + DISCOVERY)
-        if discovered.get("issuer") != self._policy.issuer:
-            raise ValueError(f"it says that it is {discovered.get('issuer')!r}")
-        return str(discovered["jwks_uri"])
+    async def _read_document(self) -> Mapping[str, Any]:
+        document = await self._get(self._policy.issuer.rstrip("/") + DISCOVERY)
+        if document.get("issuer") != self._policy.issuer:
+            raise ValueError(f"it says that it is {document.get('issuer')!r}")
+        return document
 
     async def _get(self, url: str) -> dict[str, Any]:
         response = await self._client.get(url, follow_redirects=False)
@@ -204,7 +243,3 @@ def _reason(error: Exception) -> str:
         return f"it has no `{error.claim}`"
     found = (reason for kind, reason in _REASONS.items() if isinstance(error, kind))
     return next(found, "its signature isn't the issuer's")
-
-
-def _refused(reason: str) -> Unauthenticated:
-    return Unauthenticated(f"This access token can't be taken: {reason}. Get a new one, or send an API key.")

@@ -26,6 +26,7 @@ from db.page_sessions import KeyOwner, NewSession, SubjectOwner, end_session, op
 from domain.api_keys import make_id
 from domain.errors import CsrfTokenRequired, Overloaded
 from domain.page_sessions import SECRET_BYTES, SessionSecret, make_secret, read_secret
+from runtime.settings import Settings
 
 COOKIE: Final = "__Host-breakwater"
 CSRF_HEADER: Final = "X-CSRF-Token"
@@ -83,9 +84,9 @@ def delete_cookie(response: Response) -> None:
 class PageSessions:
     """Opens and ends sessions, each with its entry in the audit log."""
 
-    def __init__(self, engine: Engine, *, lifetime_seconds: float) -> None:
+    def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
-        self._lifetime_seconds = lifetime_seconds
+        self._settings = settings
         self._permits = asyncio.Semaphore(SIGN_INS_AT_ONCE)
 
     @asynccontextmanager
@@ -103,7 +104,10 @@ class PageSessions:
     async def open(self, request: Request, caller: Caller, owner: KeyOwner | SubjectOwner) -> SessionSecret:
         """Open a session under a new secret and end the one that the request came with. Raises one of UNAVAILABLE."""
         secret = make_secret(secrets.token_bytes(SECRET_BYTES))
-        new = NewSession(make_id(secrets.randbits(128)), secret.digest, caller.tenant_no, owner, self._lifetime_seconds)
+        lifetime_seconds = self._settings.session_seconds
+        if isinstance(owner, SubjectOwner):
+            lifetime_seconds = min(lifetime_seconds, self._settings.oidc_session_seconds)
+        new = NewSession(make_id(secrets.randbits(128)), secret.digest, caller.tenant_no, owner, lifetime_seconds)
         before = session_of(request)
         request.state.caller = replace(caller, session_id=new.id)
         entry = entry_of(request.scope, AuditOutcome.DONE, HTTPStatus.SEE_OTHER)

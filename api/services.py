@@ -17,6 +17,7 @@ from api.readiness import Readiness
 from api.refusal_log import RefusalLog
 from api.registration import Registration
 from api.role_check import RoleCheck
+from api.single_sign_on import SingleSignOn
 from broker.envelopes import Client
 from configuration.in_force import InForceReader
 from db.engine import Engine
@@ -32,7 +33,7 @@ class Services:
 
     `shares` bound what one tenant holds of `engine`. `authenticator` and `role_check` are None while authentication is
     off. `worker_no` gives the process's number in the register, `action_permits` bound the actions that wait for locks.
-    `previews` count for dry runs, by kind.
+    `previews` count for dry runs, by kind. `single_sign_on` is None unless people can sign in at an identity provider.
     """
 
     settings: Settings
@@ -42,6 +43,7 @@ class Services:
     role_check: RoleCheck | None
     request_limits: RequestLimits
     page_sessions: PageSessions
+    single_sign_on: SingleSignOn | None
     redis: Client
     registration: Registration
     refusal_log: RefusalLog

@@ -28,7 +28,8 @@ TEST_PREFIX = "BREAKWATER_TEST_"
 """The prefix of variables that only tests read; processes that a test starts may inherit them."""
 STAGING = "breakwater-staging"
 """The folder of staged files in a data folder."""
-SECRET_SETTINGS = ("database_url", "redis_url")
+URL_SETTINGS = ("database_url", "redis_url")
+SECRET_SETTINGS = (*URL_SETTINGS, "oidc_client_secret")
 """The settings that may stand in a file."""
 
 
@@ -97,6 +98,9 @@ class Settings(BaseSettings):
     )
     oidc_tenant_claim: str = Field(default="tenant", description="the name of a claim")
     oidc_scope_claim: str = Field(default="scope", description="the name of a claim")
+    oidc_client_id: str | None = Field(default=None, description="the id of a client of the identity provider")
+    oidc_client_secret: SecretStr | None = Field(default=None, repr=False, description="the secret of that client")
+    oidc_session_seconds: float = Field(default=3_600, gt=0, allow_inf_nan=False, description=_SECONDS)
     session_seconds: float = Field(default=43_200, gt=0, allow_inf_nan=False, description=_SECONDS)
     session_idle_seconds: float = Field(
         default=3_600, ge=60, allow_inf_nan=False, description="a number of seconds from 60"
@@ -137,9 +141,9 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read and check every setting; raises SettingError with a sentence that names the remedy."""
     _refuse_unknown_names()
-    urls = {name: url for name in SECRET_SETTINGS if (url := _from_file(PREFIX + name.upper())) is not None}
+    secrets = {name: text for name in SECRET_SETTINGS if (text := _from_file(PREFIX + name.upper())) is not None}
     try:
-        settings = Settings(**urls)  # type: ignore[arg-type]  # the checks of fields hold for these, too
+        settings = Settings(**secrets)  # type: ignore[arg-type]  # the checks of fields hold for these, too
     except ValidationError as error:
         raise SettingError(sentence(error, Settings, name=lambda where: PREFIX + where.upper())) from None
     _refuse_wrong_urls(settings)
@@ -166,7 +170,7 @@ def redacted(url: str) -> str:
 
 def pass_urls(environment: MutableMapping[str, str], *, database_url: str, redis_url: str) -> None:
     """Set the URLs in the environment of a process, in place of files that hold them."""
-    for name, url in zip(SECRET_SETTINGS, (database_url, redis_url), strict=True):
+    for name, url in zip(URL_SETTINGS, (database_url, redis_url), strict=True):
         environment.pop(f"{PREFIX}{name.upper()}{SUFFIX}", None)
         environment[PREFIX + name.upper()] = url
 
@@ -174,7 +178,8 @@ def pass_urls(environment: MutableMapping[str, str], *, database_url: str, redis
 def files_of(settings: Settings) -> list[Path]:
     """Return the files and folders that settings and their file name, and that processes read."""
     file = settings.file or ConfigFile()
-    variables = [provider.api_key_env for provider in file.providers.values() if provider.api_key_env]
+    variables = [f"{PREFIX}OIDC_CLIENT_SECRET"]
+    variables += [provider.api_key_env for provider in file.providers.values() if provider.api_key_env]
     for connection in file.connections.values():
         variables += [connection.url_env, *connection.key_envs]
     named = [os.environ.get(f"{variable}{SUFFIX}") for variable in variables]
@@ -233,7 +238,11 @@ def _refuse_wrong_nesting(settings: Settings) -> None:
 def _refuse_wrong_issuer(settings: Settings) -> None:
     """Refuse an issuer that tokens can't be taken from, and one that nobody asks."""
     if settings.oidc_issuer is None:
+        if settings.oidc_client_id is not None:
+            raise SettingError("BREAKWATER_OIDC_CLIENT_ID needs BREAKWATER_OIDC_ISSUER: nobody else knows the client.")
         return
+    if settings.oidc_client_secret is not None and settings.oidc_client_id is None:
+        raise SettingError("Set BREAKWATER_OIDC_CLIENT_ID: BREAKWATER_OIDC_CLIENT_SECRET is the secret of that client.")
     issuer = urlsplit(settings.oidc_issuer)
     is_local = issuer.hostname in {"127.0.0.1", "::1", "localhost"}
     if issuer.scheme != "https" and not (issuer.scheme == "http" and is_local):

@@ -3,6 +3,7 @@
 import re
 from http import HTTPStatus
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import orjson
 from fastapi import APIRouter, Query, Request
@@ -16,6 +17,7 @@ from api.forms import read_form
 from api.page_sessions import delete_cookie, keeps_cookie, session_of, set_cookie
 from api.page_views import SESSION, SIGN_IN, START, page, see_other
 from api.rate_limits import admit
+from api.services import Services
 from db.page_sessions import KeyOwner
 from domain.errors import Unauthenticated
 
@@ -41,8 +43,15 @@ async def show_sign_in(request: Request, services: ServicesDep, onward: Onward =
         return see_other(START)
     session = session_of(request)
     if session is not None and await services.authenticator.caller_in(session) is not None:
-        return see_other(_own(onward))
-    return page(request, _TEMPLATE, onward=_own(onward), keeps_cookie=keeps_cookie(request), fault=None)
+        return see_other(own_page(onward))
+    return page(
+        request,
+        _TEMPLATE,
+        onward=own_page(onward),
+        keeps_cookie=keeps_cookie(request),
+        fault=None,
+        provider=_provider(services),
+    )
 
 
 @router.post(SIGN_IN)
@@ -51,24 +60,14 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
     if services.authenticator is None:
         return see_other(START)
     if not keeps_cookie(request):
-        detail = "Open this page by its https:// address: without TLS a browser keeps no session."
-        raise BadRequest(HTTPStatus.FORBIDDEN, "insecure_connection", detail)
+        raise without_tls()
     form = await read_form(request)
-    onward, text = _own(form.get("next", START)), form.get("key", "").strip()
+    onward, text = own_page(form.get("next", START)), form.get("key", "").strip()
     try:
         async with services.page_sessions.attempt():
             key, caller = await find_key(request, text, services.authenticator)
     except Unauthenticated as error:
-        problem = orjson.dumps({"code": error.code})
-        return page(
-            request,
-            _TEMPLATE,
-            status=HTTPStatus.UNAUTHORIZED,
-            problem=problem,
-            onward=onward,
-            keeps_cookie=True,
-            fault=error.detail,
-        )
+        return form_again(request, services, error.detail, onward=onward)
     await admit(request, caller, services.request_limits)
     response = see_other(onward)
     set_cookie(response, await services.page_sessions.open(request, caller, KeyOwner(key.digest)))
@@ -88,6 +87,31 @@ async def sign_out(request: Request, services: ServicesDep) -> Response:
     return response
 
 
-def _own(path: str) -> str:
+def form_again(request: Request, services: Services, fault: str, *, onward: str) -> Response:
+    """Return the form with what was wrong, and have the audit log show a refusal."""
+    return page(
+        request,
+        _TEMPLATE,
+        status=HTTPStatus.UNAUTHORIZED,
+        problem=orjson.dumps({"code": Unauthenticated.code}),
+        onward=onward,
+        keeps_cookie=True,
+        fault=fault,
+        provider=_provider(services),
+    )
+
+
+def without_tls() -> BadRequest:
+    """Return the refusal to sign in where the browser would keep no session."""
+    detail = "Open this page by its https:// address: without TLS a browser keeps no session."
+    return BadRequest(HTTPStatus.FORBIDDEN, "insecure_connection", detail)
+
+
+def own_page(path: str) -> str:
     """Return the path if it is one of our pages, else that of the first: a link must not lead elsewhere from here."""
     return path if _OWN_PAGE.fullmatch(path) else START
+
+
+def _provider(services: Services) -> str | None:
+    """Return the host of the identity provider at which people can sign in, if there is one."""
+    return None if services.single_sign_on is None else urlsplit(services.single_sign_on.issuer).hostname

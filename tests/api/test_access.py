@@ -62,7 +62,7 @@ OPERATIONS = operations()
 def test_every_route_names_its_scope_or_is_known_to_be_open() -> None:
     """Also those that aren't described: a route without `requires` has no caller, and would fail in `keys` mode."""
     undescribed = {"/metrics": Scope.METRICS}
-    pages = {"/", "/docs", "/favicon.ico", "/ui/sign-in", *SIGNED_IN}
+    pages = {"/", "/docs", "/favicon.ico", "/ui/sign-in", "/ui/sign-in/provider", "/ui/sign-in/callback", *SIGNED_IN}
     described = {operation.path for operation in OPERATIONS}
     for routes in ROUTES:
         for route in routes.router.routes:

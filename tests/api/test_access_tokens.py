@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import jwt
 import pytest
+from joserfc.jwk import RSAKey
 
 from api import oidc
 from api.oidc import TokenPolicy, TokenVerifier
@@ -140,6 +141,9 @@ async def test_a_token_of_another_signer_is_refused(verifier: TokenVerifier, idp
     forged = {
         "another key of the same id": idp.token(key=rsa_key()),
         "an unknown key": idp.token(key=rsa_key("rsa-2")),
+        "the issuer's key under an unknown id": idp.token(
+            key=RSAKey.import_key({**idp.keys[0].as_dict(private=True), "kid": "rsa-9"})
+        ),
         "the public key as a secret": signed_by_secret(claims, idp.keys[0].as_pem(private=False)),
         "no signature": f"{head}.{claims}.",
         "no algorithm": f"eyJhbGciOiJub25lIiwia2lkIjoicnNhLTEifQ.{claims}.",

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from domain.scopes import Scope
-from tests.support.access import make_key
+from tests.support.access import make_key, make_tenant
 from tests.support.browsing import Site, served
 from tests.support.driven_browser import Browser, Tab, driven_browser
+from tests.support.identity_provider import AUDIENCE, CLIENT_ID, CLIENT_SECRET, identity_provider
 from tests.support.page_sessions import COOKIE
 from tests.support.service import Client, Process, api_client
 
@@ -114,6 +115,28 @@ async def test_a_revoked_key_leads_to_the_form(signing: Signing):
     assert await tab.path() == "/ui/sign-in"
     assert "it was revoked" in await tab.text()
     assert await tab.evaluate("document.activeElement.id") == "key"
+
+
+async def test_a_person_signs_in_at_an_identity_provider_of_another_site(
+    start_api: Callable[..., Process], database_url: str, redis_url: str, tmp_path: Path
+):
+    """The browser comes back by a link from there, and keeps its session."""
+    with identity_provider() as idp:
+        settings = {"oidc_issuer": idp.url, "oidc_audience": AUDIENCE, "oidc_client_id": CLIENT_ID}
+        api = start_api(database_url, redis_url, auth="keys", oidc_client_secret=CLIENT_SECRET, **settings)
+        async with (
+            api_client(api, database_url) as client,
+            driven_browser(tmp_path / "profile", hosts_here=("localhost",)) as browser,
+        ):
+            await make_tenant(client.database, "acme")
+            tab = await browser.open_tab()
+            await tab.go(f"{api.url.replace('127.0.0.1', 'localhost')}/ui?from=chat")
+            await tab.click("main a.button")
+            assert await tab.path() == "/ui?from=chat"
+            assert "user-1" in await tab.text()
+            [cookie] = await browser.cookies()
+            assert (cookie["name"], cookie["domain"]) == (COOKIE, "localhost")
+            assert browser.console == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", ELSEWHERE])
