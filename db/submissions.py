@@ -288,10 +288,10 @@ async def was_submitted_without_key(connection: Connection, job_no: int) -> bool
     return bool(await connection.fetchval(statement("was_submitted_without_key"), job_no))
 
 
-async def count_backlog(connection: Connection, limit: int) -> int:
-    """Return how many jobs wait to be planned, counting no further than `limit`."""
-    count: int = await connection.fetchval(statement("count_backlog"), limit)
-    return count
+async def count_backlog(connection: Connection, limit: int) -> dict[int, int]:
+    """Return how many jobs of each tenant wait to be planned, counting no further than `limit` in all."""
+    rows = await connection.fetch(statement("count_backlog"), limit)
+    return {row["tenant_no"]: row["jobs"] for row in rows}
 
 
 def _text_array(values: Sequence[str]) -> str:

@@ -13,7 +13,8 @@ from domain.errors import SpecRejected
 from domain.key_limits import LimitedKey
 from domain.kinds import SpecKind
 from domain.normalize import KINDS
-from runtime.settings import Settings
+from runtime.settings import Auth, Settings
+from submissions.backlog import Backlog
 from submissions.groups import Groups
 from submissions.lanes import Lanes
 from submissions.queue import SubmissionQueue
@@ -48,7 +49,7 @@ class Submissions:
             worker_no=worker_no,
             keep_hours=settings.idempotency_hours,
             recent_seconds=settings.dedup_seconds,
-            backlog=settings.backlog,
+            backlog=Backlog(settings.backlog, is_shared=settings.auth is not Auth.OFF),
         )
         self._rejections = RejectionLedger(engine, worker_no=worker_no)
         lanes = Lanes()

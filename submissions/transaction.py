@@ -50,8 +50,8 @@ class Stored:
 class SubmissionTransaction:
     """Decides submissions and stores them, each group in one transaction.
 
-    `keep_hours` is how long a key is kept, `recent_seconds` how long a result is joined, `backlog` how many jobs may
-    wait to be planned.
+    `keep_hours` is how long a key is kept, `recent_seconds` how long a result is joined, `backlog` bounds the jobs
+    that wait to be planned.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class SubmissionTransaction:
         worker_no: Callable[[], Awaitable[int]],
         keep_hours: float,
         recent_seconds: float,
-        backlog: int,
+        backlog: Backlog,
     ) -> None:
         self._engine = engine
         self._worker_no = worker_no
         self._keep_hours = keep_hours
         self._recent_seconds = recent_seconds
-        self._backlog = Backlog(backlog)
+        self._backlog = backlog
 
     async def preview(self, submission: Submission) -> SubmissionResponse:
         """Return the response that storing would give, and store nothing. Raises the error of a rejection."""
@@ -107,10 +107,9 @@ class SubmissionTransaction:
     async def _reject_beyond_backlog(self, looked_up: Sequence[Decided]) -> list[Decided]:
         """Reject the new submissions that exceed the backlog."""
         new = [each for each, decision in looked_up if decision.is_new and each.normalized.refusal is None]
-        room = await self._backlog.take(self._engine, len(new)) if new else 0
-        beyond = frozenset(new[room:])
-        rejection = reject(self._backlog.rejection()) if beyond else None
-        return [(each, rejection if rejection and each in beyond else decision) for each, decision in looked_up]
+        refusals = await self._backlog.take(self._engine, [each.tenant_no for each in new]) if new else []
+        refusal_of = {each: refusal for each, refusal in zip(new, refusals, strict=True) if refusal is not None}
+        return [(each, reject(refusal_of[each]) if each in refusal_of else decision) for each, decision in looked_up]
 
     async def _store(
         self, connection: Connection, looked_up: Sequence[Decided], lock_timeout: str, waits: Waits

@@ -17,6 +17,7 @@ from api.dependencies import tenant_of_request
 from db.engine import Engine
 from db.tenants import DEFAULT_TENANT_NO
 from domain.tenant_names import DEFAULT_TENANT
+from submissions.backlog import Backlog
 from submissions.service import Submissions
 from submissions.submission import Sender
 from submissions.transaction import SubmissionTransaction
@@ -92,7 +93,9 @@ async def test_one_transaction_gives_each_row_of_a_group_to_its_own_tenant(
     async def worker_no() -> int:
         return 1
 
-    transaction = SubmissionTransaction(engine, worker_no=worker_no, keep_hours=1, recent_seconds=60, backlog=10)
+    transaction = SubmissionTransaction(
+        engine, worker_no=worker_no, keep_hours=1, recent_seconds=60, backlog=Backlog(10, is_shared=True)
+    )
     body = unique(id="mine")
     group = [
         submissions.read(body, tenant=DEFAULT_TENANT, tenant_no=tenant_no, sender=SENDER, key="one-key")
