@@ -1,6 +1,7 @@
 """A client that is slow, silent, huge, or reads nothing is refused or cut off; nobody else is."""
 
 import asyncio
+import select
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -9,6 +10,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from api import bounded_connections
 from api.client_limits import HEADER_BYTES
 from tests.support.bounded_server import Wire, bounded_server, passed
 from tests.support.raw_http import request
@@ -81,6 +83,36 @@ async def test_however_its_bytes_are_cut_the_same_header_sections_fit() -> None:
                 answers = await wire.read_all()
             assert answers.count(b"HTTP/1.1 200 ") == 2, size
             assert answers.count(b"HTTP/1.1 431 ") <= 1, size
+
+
+async def test_a_refused_client_may_go_on_sending_for_a_moment() -> None:
+    async with bounded_server() as server, Wire(server.url) as wire:
+        await wire.send(HEAD + b"X: " + b"v" * 100_000)
+        await eventually_async(partial(has_something_to_read, wire))
+        for _ in range(5):
+            await asyncio.get_running_loop().sock_sendall(wire.socket, b"v" * 1000)  # an error, once it is reset
+            await eventually_async(passed(0.05))
+        assert (await wire.answer()).status == 431
+
+
+async def test_a_refused_client_that_stays_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_connections, "LINGER_SECONDS", SHORT)
+    async with bounded_server(receive_seconds=SHORT) as server, Wire(server.url) as wire:
+        await wire.send(HEAD + b"X: " + b"v" * 100_000)
+        assert (await wire.answer()).status == 431
+
+        async def is_reset() -> bool:
+            try:
+                await asyncio.get_running_loop().sock_sendall(wire.socket, b"v")
+            except ConnectionError:
+                return True
+            return False
+
+        await eventually_async(is_reset)
+
+
+async def has_something_to_read(wire: Wire) -> bool:
+    return bool(select.select([wire.socket], [], [], 0)[0])
 
 
 async def test_a_trailer_is_no_header() -> None:
@@ -214,6 +246,19 @@ async def test_a_client_that_reads_nothing_is_cut_off() -> None:
             await eventually_async(partial(has_logged, logs))
         assert [(line["event"], line["reason"]) for line in logs] == [("connection_cut_off", "slow_reader")]
         assert len(await wire.read_all()) < 2**24
+
+
+async def test_a_client_that_reads_in_drips_is_cut_off() -> None:
+    size = 2**16
+    async with bounded_server(send_seconds=2 * SHORT, big_bytes=size) as server, Wire(server.url, buffer=4096) as wire:
+        with capture_logs() as logs:
+            await wire.send(BIG)
+            received = 0
+            while not logs and received < size:
+                is_next = passed(SHORT / 2)
+                received += len(await wire.read(2000))
+                await eventually_async(is_next)
+        assert [(line["event"], line["reason"]) for line in logs] == [("connection_cut_off", "slow_reader")]
 
 
 async def test_a_client_that_reads_slowly_gets_all() -> None:

@@ -189,7 +189,7 @@ async def test_a_slow_client_of_a_tenant_with_few_places_goes_on(
 
 @pytest.mark.parametrize(
     ("pace", "waiting", "gives_way"),
-    [(20 * KB, 1, True), (60 * KB, 1, True), (400 * KB, 1, False), (400 * KB, 4, True), (2000 * KB, 4, False)],
+    [(9 * KB, 1, True), (60 * KB, 1, True), (400 * KB, 1, False), (400 * KB, 4, True), (2000 * KB, 4, False)],
 )
 async def test_the_more_downloads_of_a_tenant_wait_the_faster_its_clients_have_to_be(
     reader: httpx2.AsyncClient,
