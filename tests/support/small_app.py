@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from api.callers import ANYBODY, Caller
+from api.callers import ANYBODY
 
 Send = Callable[[Any], Awaitable[None]]
 Receive = Callable[[], Awaitable[Any]]
@@ -28,7 +29,7 @@ class SmallApp:
         """Serve one request."""
         self.begun += 1
         tenants = [int(value) for name, value in scope["headers"] if name == b"x-tenant"]
-        scope["state"]["caller"] = Caller(tenants[0], frozenset()) if tenants else ANYBODY
+        scope["state"]["caller"] = replace(ANYBODY, tenant_no=tenants[0]) if tenants else ANYBODY
         if scope["path"] == "/held":
             await self.release.wait()
         if scope["path"] == "/big":
