@@ -8,12 +8,14 @@ gives up, lets the others pass and tries again; an index of a large table is bui
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import asyncpg
 from alembic import command
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import Script
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -27,7 +29,7 @@ from db.engine import statement
 from db.index_building import build_index
 from db.migration_blockers import Blocker, MigrationBlocked, Report, watched_blockers
 from db.roles import find_faults, prepare_roles
-from db.schema import Schema, migration_config, migration_scripts, require_schema
+from db.schema import MIGRATIONS, Schema, require_schema
 
 MIGRATION_LOCK = 0x627265616B77  # "breakw": one migrator at a time per database
 SESSION_NAME = "breakwater-migrate"
@@ -158,6 +160,19 @@ def _next_script(connection: Connection) -> Script | None:
         return None
     *_, script = migration_scripts().iterate_revisions("head", found.revision or "base")
     return script
+
+
+def migration_config() -> Config:
+    """Return Alembic's configuration, with the folder of the migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+@cache
+def migration_scripts() -> ScriptDirectory:
+    """Return the migrations that this release brings."""
+    return ScriptDirectory.from_config(migration_config())
 
 
 def _run(connection: Connection, revision: str) -> None:

@@ -4,7 +4,8 @@ import asyncpg
 import pytest
 
 from db.connection_failures import SchemaNotServed
-from db.schema import Schema, brought_revision, read_schema, require_schema
+from db.migrate import migration_scripts
+from db.schema import Schema, brought_revision, known_revisions, read_schema, require_schema
 
 NOT_SERVED = (
     "its schema is 9001, which serves releases from 9000 on, and this one brings {brought}: start a later release."
@@ -45,3 +46,10 @@ async def test_a_database_without_tables_has_no_schema(empty_database_url: str) 
     connection = await asyncpg.connect(empty_database_url)
     assert await read_schema(connection) == Schema(None)
     await connection.close()
+
+
+def test_revisions_are_those_of_the_migrations() -> None:
+    """They are read from the names of files; Alembic reads them from the migrations, and follows them from the head."""
+    scripts = migration_scripts()
+    assert known_revisions() == {script.revision for script in scripts.walk_revisions()}
+    assert scripts.get_heads() == [brought_revision()]

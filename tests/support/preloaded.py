@@ -5,7 +5,6 @@ from importlib import import_module
 from sqlalchemy.orm import configure_mappers
 
 from cli.loading import loading
-from db.schema import known_revisions
 
 MODULES = (
     "api.app",
@@ -30,6 +29,4 @@ MODULES = (
 with loading():
     for module in MODULES:
         import_module(module)
-    # What each process works out once: the tables' mappers, and the migrations, whose modules all run.
-    configure_mappers()
-    known_revisions()
+    configure_mappers()  # which each process does once

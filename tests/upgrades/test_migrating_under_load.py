@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 from db import migrate
 from db.engine import Connection
 from db.migration_blockers import MigrationBlocked
-from db.schema import brought_revision, migration_scripts, read_schema
+from db.schema import brought_revision, read_schema
 from tests.support.connections import database_connections
 from tests.support.jobs import job_body
 from tests.support.processes import Ended, fork, run_command
@@ -222,7 +222,7 @@ async def migrated_once(database_url: str) -> None:
 
 def index_script() -> Path:
     """The file that builds the index."""
-    return Path(migration_scripts().get_revision("0012").path).with_suffix(".sql")
+    return Path(migrate.migration_scripts().get_revision("0012").path).with_suffix(".sql")
 
 
 async def builds_anew(connection: Connection, former: int) -> bool:
