@@ -22,8 +22,9 @@ class Event(BaseModel):
     type: str = Field(description=f"{EVENT_TYPES_IN_WORDS} More may come.")
     at: datetime
     source: str = Field(
-        description="Who did it: a worker's id, what triggered it (`initial`, `fallback`, `retry`, `manual`), or "
-        "`api:` and the address that a person's request came from."
+        description="Who did it: a worker's id, what triggered it (`initial`, `fallback`, `retry`, `manual`), or of a "
+        "request `key:` and the id of its API key, `oidc:` and the subject of its access token, or without "
+        "authentication `api:` and the address it came from."
     )
     worker: str | None = Field(description="The source, where it is a worker; `/queue` shows those alive.")
     data: dict[str, Any] = Field(
