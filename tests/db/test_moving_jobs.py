@@ -92,6 +92,14 @@ async def test_jobs_are_moved_a_page_in_a_transaction_and_reported_as_a_sum(
     assert (moved.moved, moved.held.count) == (JOBS, 0)
     assert await connection.fetchval(PAGES) == 3
     assert await connection.fetch(EVENTS) == [(job_no, 1) for job_no in job_nos]
+    entered = await connection.fetch(
+        """
+        SELECT action, account, (target ->> 'jobs')::int AS jobs, outcome FROM audit_entries
+        WHERE action <> 'config apply'
+        ORDER BY entry_no
+        """
+    )
+    assert entered == [("config apply --move-jobs", "a test", jobs, "done") for jobs in (2, 2, 1)]
 
 
 async def test_moving_that_was_ended_half_way_is_gone_on_with(

@@ -40,6 +40,15 @@ def reachable_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def folder_for_all() -> Iterator[Path]:
+    """A folder that every account can read; on the disk, where files of this Python can be linked."""
+    folder = Path(tempfile.mkdtemp(prefix="breakwater-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
 def migrated_folder() -> Iterator[Path]:
     """A data folder as an ended run leaves it that brought the schema and no configuration."""
     with reachable_folder() as parent:

@@ -1,6 +1,7 @@
 """Processes of `breakwater run`, to look at and to kill."""
 
 import json
+import os
 import pwd
 import shutil
 import signal
@@ -62,13 +63,39 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def readable_python(user: pwd.struct_passwd) -> str:
-    """A Python of this version that the account can run, with our modules and libraries; skips without one."""
-    version = f"python3.{sys.version_info.minor}"
-    found = [sys.executable, *(shutil.which(version, path=folder) or "" for folder in ("/usr/bin", "/usr/local/bin"))]
+def readable_python(user: pwd.struct_passwd, copied: Path) -> str:
+    """A Python of this version that the account can run; skips where it can't read our modules and libraries.
+
+    It is this one, or its copy in a folder that all can reach: this one may lie below root's.
+    """
     account = Account(user.pw_name, user.pw_uid, user.pw_gid, switch=True)
-    for python in filter(None, found):
-        folders = (Path(python).resolve().parent, PROJECT / "launcher", Path(sysconfig.get_path("purelib")))
-        if all(account.can_reach(folder) for folder in folders):
-            return python
-    return pytest.skip(f"no {version} that {user.pw_name} can run")
+    for folder in (PROJECT / "launcher", Path(sysconfig.get_path("purelib"))):
+        if not account.can_reach(folder):
+            pytest.skip(f"{user.pw_name} can't read {folder}")
+    if account.can_reach(Path(sys.executable).resolve().parent):
+        return sys.executable
+    return copy_python(copied)
+
+
+def copy_python(folder: Path) -> str:
+    """Copy this Python without its libraries into a folder, and return its path."""
+    base, version = Path(sys.base_prefix), f"python3.{sys.version_info.minor}"
+    python, program = folder / "bin" / version, folder / "bin" / "program"
+    if not python.exists():
+        python.parent.mkdir()
+        left_out = shutil.ignore_patterns("site-packages", "test", "idlelib", "ensurepip", "config-*")
+        shutil.copytree(base / "lib" / version, folder / "lib" / version, ignore=left_out, copy_function=_link)
+        _link(base / "bin" / version, program)
+        for library in (base / "lib").glob("libpython*.so*"):
+            _link(library, folder / "lib" / library.name)
+        python.write_text(f'#!/bin/bash\nLD_LIBRARY_PATH="{folder}/lib" exec -a "$0" "{program}" "$@"\n')
+        python.chmod(0o755)
+    return str(python)
+
+
+def _link(source: Path | str, target: Path | str) -> None:
+    """Link a file, or copy it to another file system."""
+    try:
+        os.link(Path(source).resolve(), target)
+    except OSError:
+        shutil.copy2(source, target)

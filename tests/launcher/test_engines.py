@@ -160,9 +160,9 @@ def test_a_folder_that_the_engines_account_cannot_reach_is_moved_or_refused(tmp_
 
 
 @needs_root
-def test_an_ordinary_user_starts_engines_as_well(data_dir):
+def test_an_ordinary_user_starts_engines_as_well(data_dir, folder_for_all):
     user = pwd.getpwnam("daemon")
-    python = readable_python(user)
+    python = readable_python(user, folder_for_all)
     data_dir.mkdir()
     os.chown(data_dir, user.pw_uid, user.pw_gid)
     script = (
