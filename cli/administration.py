@@ -1,4 +1,4 @@
-"""Making, listing, rotating and revoking tenants and API keys in the database of the settings.
+"""Tenants, API keys and sessions of pages in the database of the settings: making, listing and ending them.
 
 Arguments are checked by the same models as the bodies of requests, and what is printed as JSON has their form.
 """
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from api.schemas.access import Key, KeyWithSecret, NewKey, NewTenant, RotateRequest, Tenant
 from cli.database import actor, audited, run_on, transact
 from cli.service import settings_of
-from db import api_keys, audit_log, tenants
+from db import api_keys, audit_log, page_sessions, tenants
 from db.api_keys import KeyRead
 from db.engine import Connection
 from domain.api_keys import ApiKey
@@ -100,6 +100,39 @@ def revoke_key(key_id: str) -> str:
     if revoked is None:
         raise StartError(f"There is no key with the id `{key_id}`: `breakwater keys list` shows them.")
     return f"Key {key_id} is revoked."
+
+
+def list_sessions(*, as_json: bool) -> Iterator[str]:
+    """Return a line for each session that hasn't ended."""
+    settings = settings_of("sessions")
+    page = run_on(
+        settings,
+        lambda engine: page_sessions.list_sessions(
+            engine, after=None, limit=PAGE, idle_seconds=settings.session_idle_seconds
+        ),
+    )
+    for session in page.facts:
+        who = f"key:{session.key_id}" if session.subject is None else f"oidc:{session.subject}"
+        yield (
+            orjson.dumps(session).decode()
+            if as_json
+            else f"{session.id}  {session.tenant}  {who}  since {session.created_at:%Y-%m-%d %H:%M} UTC"
+        )
+    if not page.is_last:
+        yield f"There are more than {PAGE}."
+
+
+def end_session(session_id: str) -> str:
+    """End a session. Raises StartError without such a session."""
+    ended = _transact(
+        "sessions end",
+        lambda c: page_sessions.end_session_with_id(c, session_id),
+        refusal=NotFound.code,
+        ids=lambda _: {"session_id": cut(session_id)},
+    )
+    if not ended:
+        raise StartError(f"There is no session with the id `{session_id}`: `breakwater sessions list` shows them.")
+    return f"Session {session_id} has ended."
 
 
 def limits_of(given: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from cli.configuration import config
 from cli.contract import openapi
 from cli.keys import keys, tenants
 from cli.service import api, migrate, run, worker
+from cli.sessions import sessions
 from runtime.errors import StartError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ for command in (run, api, worker, migrate, openapi):
 app.add_typer(config, name="config")
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
+app.add_typer(sessions, name="sessions")
 
 
 def main() -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import assert_never
 
-from db.engine import Connection, statement
+from db.engine import Connection, Engine, connect, statement
+from db.reading import Slice, columns_of, sliced
 from domain.key_limits import KeyLimits
 
 MOST_OF_OWNER = 20
@@ -56,6 +58,19 @@ class ValidSession:
     number_secret: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SessionRead:
+    """A session as it is listed."""
+
+    id: str
+    tenant: str
+    key_id: str | None
+    subject: str | None
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+
 async def open_session(connection: Connection, new: NewSession) -> None:
     """Open a session, and delete spare ones."""
     owner: tuple[bytes | None, str | None, str | None]
@@ -75,6 +90,18 @@ async def open_session(connection: Connection, new: NewSession) -> None:
 async def end_session(connection: Connection, digest: bytes) -> None:
     """End a session. Safe to repeat."""
     await connection.execute(statement("delete_page_session"), digest)
+
+
+async def end_session_with_id(connection: Connection, session_id: str) -> bool:
+    """End the session with this id; return False if there is none."""
+    return await connection.fetchval(statement("end_page_session"), session_id) is not None
+
+
+async def list_sessions(engine: Engine, *, after: str | None, limit: int, idle_seconds: float) -> Slice[SessionRead]:
+    """Return the sessions that haven't ended, in the order of their ids: those after `after`."""
+    async with connect(engine) as connection:
+        rows = await connection.fetch(statement("list_page_sessions"), after, limit + 1, idle_seconds)
+    return sliced(rows, limit, columns_of(SessionRead))
 
 
 async def find_sessions(
