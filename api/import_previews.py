@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from api.fair_places import FairPlaces
 from domain.identities import of_source
 from domain.import_spec import ImportSpec
 from domain.kinds import Normalized
@@ -19,7 +20,8 @@ log = structlog.stdlib.get_logger()
 
 PREVIEW_SECONDS = 5.0
 AT_ONCE = 2
-"""Dry runs of imports that count at the same time in one process; the wait of others counts as their time."""
+"""Dry runs of imports that count at the same time in one process; the wait of others counts as their time. Tenants take
+turns."""
 
 
 class ImportPreviews:
@@ -28,14 +30,14 @@ class ImportPreviews:
     def __init__(self, sources: ConfiguredSources, *, seconds: float = PREVIEW_SECONDS) -> None:
         self._sources = sources
         self._seconds = seconds
-        self._permits = asyncio.Semaphore(AT_ONCE)
+        self._places = FairPlaces(AT_ONCE)
 
     async def count(self, submission: Submission) -> Mapping[str, Any]:
         """Return the counts that a dry run of an import could make in time; the others are null."""
         given: Normalized[Any] = submission.normalized
         numbers = submission.identity_no_by_key
         began = asyncio.get_running_loop().time()
-        async with self._permits:
+        async with self._places.place(submission.tenant_no):
             remaining = self._seconds - (asyncio.get_running_loop().time() - began)
             found = await survey(
                 given.spec,

@@ -62,7 +62,7 @@ def _unconfigured(work: db.StuckWork) -> Finding | None:
     asked = f"provider {work.provider} in {work.region}" if work.region else "what it asks or reads"
     return Finding(
         "configuration_changed",
-        f"It was accepted under another address or type of {asked} than is configured now.",
+        f"It was accepted under another address or type of {asked} than is configured now for its tenant.",
         "It goes on when that is configured again, or is accepted anew: `breakwater config apply FILE --move-jobs`.",
     )
 

@@ -1,13 +1,26 @@
 """A dry run of an import counts the rows that it would read, within its time, and stores nothing."""
 
+import asyncio
 import time
+from datetime import UTC, datetime
 
 import pytest
+from pydantic import SecretStr
 
+from api.import_previews import ImportPreviews
+from configuration.content import Configuration, registry_of
+from configuration.in_force import InForce
+from domain.identities import IdentityKey, IdentityKind
+from runtime.settings import Secrets
+from sources.configured import ConfiguredSources
+from submissions.submission import Sender, read_submission
+from tests.support.configurations import content_of
 from tests.support.import_bodies import configured, csv_type, import_body, table_type
 from tests.support.service import api_client
+from tests.support.waiting import eventually_async
 
 SECONDS = 5.0
+BLOCKED = "SELECT count(*) >= 2 FROM pg_locks WHERE NOT granted AND relation = 'held'::regclass"
 
 
 @pytest.fixture
@@ -71,3 +84,32 @@ async def test_a_count_that_takes_long_is_null_after_five_seconds_and_leaves_not
     assert order["rows"] == 2500
     assert (held["rows"], held["error"]["code"]) == (None, "count_timeout")
     assert (await preview(client, body))["rows"] == 2500
+
+
+async def test_the_dry_run_of_another_tenant_doesnt_wait_for_all_of_one_that_sends_many(rows, database_url) -> None:
+    """One tenant takes all places and has more to count; the table is locked until all wait."""
+    await rows.execute("CREATE TABLE held (id int PRIMARY KEY)")
+    content = content_of({"connections": {"erp": {"url_env": "ERP_URL", "tables": ["public.held"]}}})
+    found = Configuration(2, content, datetime.now(UTC), "a test", {IdentityKey(IdentityKind.CONNECTION, "erp", ""): 5})
+    sources = ConfiguredSources(None)
+    sources.serve(found, Secrets({"ERP_URL": SecretStr(database_url)}, {}))
+    previews = ImportPreviews(sources, seconds=60)
+    in_force = InForce(found, registry_of(content, max_cells=1, number=2))
+    counted: list[int] = []
+
+    async def count(tenant_no: int) -> None:
+        body = import_body(table_type("public.held"))
+        sender = Sender("r", None, None)
+        given = read_submission(body, in_force, tenant="any", tenant_no=tenant_no, key=None, sender=sender)
+        planned = await previews.count(given)
+        assert planned["rows"] == 0, planned
+        counted.append(tenant_no)
+
+    async with asyncio.TaskGroup() as tasks, rows.transaction():
+        await rows.execute("LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
+        for tenant_no in [1] * 6 + [2]:
+            tasks.create_task(count(tenant_no))
+        await eventually_async(lambda: rows.fetchval(BLOCKED), what="the first are counting")
+    await sources.aclose()
+    assert len(counted) == 7
+    assert counted.index(2) <= 3

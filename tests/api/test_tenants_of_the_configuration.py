@@ -17,6 +17,7 @@ from domain.scopes import Scope
 from tests.support.access import AsKey, make_key, make_tenant
 from tests.support.configurations import commit_at, content_of
 from tests.support.service import Client, Process, api_client, unique
+from tests.support.waiting import eventually_async
 
 OWNER, OTHERS = "acme", ("globex", "default")
 KEPT_IDENTITIES = """
@@ -179,6 +180,11 @@ async def test_others_are_answered_as_if_it_werent_configured_and_its_tenants_ar
     for ask in ASKS:
         answer = await stage.ask(OWNER, ask)
         assert answer.status_code in ask.answers, (str(ask), answer.text)
+    operator = AsKey(stage.client.http, await make_key(stage.client.database))
+    for path in ("/providers/private", "/regions/moon"):
+        assert (await operator.post(f"{path}/pause")).status_code == 200
+    for number, ask in enumerate(ASKS):
+        assert await stage.answer("globex", ask) == without["globex", number], f"paused: {ask}"
     owned = {tuple(row) for row in await stage.client.database.fetch(KEPT_IDENTITIES)}
     assert owned == {
         (OWNER, OWNER, "private", "us-east"),
@@ -239,11 +245,12 @@ async def test_files_below_a_tenants_root_are_missing_to_others_and_its_imports_
 async def test_where_the_only_root_is_kept_others_import_files_as_if_there_were_none(
     stage: Stage, tmp_path: Path
 ) -> None:
-    ask = Ask("imports", "/jobs?dry_run=true", reading(type="file", path="rows.csv"))
-    without = {tenant: await stage.answer(tenant, ask) for tenant in OTHERS}
+    body = reading(type="file", path="rows.csv")
+    found = [Ask("imports", path, body) for path in ("/jobs", "/jobs?dry_run=true")]
+    without = [await stage.answer(tenant, ask) for tenant in OTHERS for ask in found]
     await stage.apply({**SHARED, "imports": {"root": str(tmp_path), "tenants": [OWNER]}})
-    assert {tenant: await stage.answer(tenant, ask) for tenant in OTHERS} == without
-    assert (await stage.ask(OWNER, ask)).status_code == 200
+    assert [await stage.answer(tenant, ask) for tenant in OTHERS for ask in found] == without
+    assert [(await stage.ask(OWNER, ask)).status_code for ask in found] == [202, 200]
 
 
 async def test_jobs_of_a_tenant_that_lost_what_they_ask_for_are_held_and_others_go_on(stage: Stage) -> None:
@@ -272,6 +279,35 @@ async def test_jobs_of_a_tenant_that_lost_what_they_ask_for_are_held_and_others_
     ):
         await stage.apply(with_kept(tenants=tenants))
         assert await reasons() == expected, tenants
+
+
+async def test_a_retry_of_what_its_tenant_lost_is_held_until_the_tenant_has_it_again(
+    stage: Stage, start_worker: Callable[..., Process], database_url: str, redis_url: str
+) -> None:
+    def kept(tenant: str) -> dict[str, Any]:
+        return {**SHARED, "providers": {**SHARED["providers"], "private": {"type": "echo", "tenants": [tenant]}}}
+
+    await stage.apply(kept(OWNER))
+    start_worker(database_url, redis_url, echo_failure_rate=1)
+    owner = stage.keys[OWNER]
+    job = (await owner.post("/jobs", model(provider="private") | {"policy": {"max_attempts": 1}})).json()["job"]["id"]
+
+    async def read() -> dict[str, Any]:
+        found: dict[str, Any] = (await owner.get(f"/jobs/{job}")).json()
+        return found
+
+    async def has_ended() -> bool:
+        return (await read())["finished_at"] is not None
+
+    await eventually_async(has_ended, seconds=30, what="it has failed")
+    await stage.apply(kept("globex"))
+    assert (await owner.post(f"/jobs/{job}/retry")).json()["retried"] == 1
+    held = await read()
+    assert (held["finished_at"], held["held"]["reason"]) == (None, "configuration_changed")
+    await stage.apply(kept(OWNER))
+    await eventually_async(has_ended, seconds=30, what="it has failed again")
+    tries = await stage.client.database.fetchval("SELECT max(attempts) FROM executions")
+    assert tries == 2
 
 
 async def test_an_operator_sees_and_pauses_what_is_kept_and_submits_as_its_own_tenant(stage: Stage) -> None:
