@@ -17,6 +17,7 @@ from api.authentication import Authenticator
 from api.describing import describe
 from api.download_places import DownloadPlaces
 from api.event_feed import EventSignal
+from api.event_streams import EventStreams
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE
 from api.kinds import Kinds
@@ -192,7 +193,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             registration=registration,
             refusal_log=RefusalLog(engine, worker_no=registration.worker_no, is_keyed=settings.auth is Auth.KEYS),
             worker_no=registration.worker_no,
-            event_signal=event_signal,
+            event_streams=EventStreams(event_signal),
             in_force=in_force,
             pauses=Pauses(engine, redis, in_force, announcer, refresh_seconds=settings.heartbeat_seconds),
             submissions=Submissions(
@@ -259,7 +260,7 @@ def _background_services(services: Services) -> Sequence[Callable[[], Awaitable[
         services.registration.beat,
         services.pauses.run,
         services.pauses.listen,
-        services.event_signal.listen,
+        services.event_streams.signal.listen,
         *(each.run for each in (services.authenticator, services.role_check) if each is not None),
     )
 

@@ -16,6 +16,8 @@ from api.unsent import CONNECTION
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 """The headers that determine the end of a body."""
 _SEPARATORS = len(b": \r\n")
+STOPPING = "is_stopping"
+"""The member of a request's state that is true once the process is to stop: an answer without an end has to end."""
 
 
 class HeaderSectionTooLarge(Exception):
@@ -48,6 +50,12 @@ class Connection(BoundedConnection):
             rest = data[start : start + HEADER_BYTES]
             while rest and not self.is_refused:
                 rest = self._read(rest)
+
+    def shutdown(self) -> None:
+        """End as soon as the request in work is answered."""
+        if self.is_answering:
+            self.cycle.scope["state"][STOPPING] = True
+        super().shutdown()
 
     def on_message_begin(self) -> None:
         """Begin a request, unless it has begun."""

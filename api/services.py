@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from api.authentication import Authenticator
 from api.downloads import Downloads
-from api.event_feed import EventSignal
+from api.event_streams import EventStreams
 from api.fleet import FleetView
 from api.kinds import CountPlan, Kinds
 from api.large_pages import LargePages
@@ -48,7 +48,7 @@ class Services:
     registration: Registration
     refusal_log: RefusalLog
     worker_no: Callable[[], Awaitable[int]]
-    event_signal: EventSignal
+    event_streams: EventStreams
     in_force: InForceReader
     pauses: Pauses
     submissions: Submissions

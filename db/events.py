@@ -11,9 +11,10 @@ import asyncpg
 from sqlmodel import col, select
 
 from db.engine import Connection, Engine, connect, for_all_tenants, statement, tenant_of
-from db.jobs import find_job
+from db.jobs import absent_job, find_job, refuse_impossible
 from db.reading import PAGE_BYTES, Slice, bounded, columns_of, read_all, sliced
 from db.tables.jobs import Submission
+from domain.status import TERMINAL_JOB_STATUSES
 
 HOLD_SECONDS = 20.0
 """So long a transaction that stays open may hold back events that others committed; its session is ended then. An idle
@@ -115,6 +116,24 @@ async def list_events(engine: Engine, tenant_no: int, job_id: str, *, after: int
     async with connect(engine) as connection:
         rows = await connection.fetch(statement("list_events"), job_no, after, limit + 1, PAGE_BYTES)
     return bounded(rows, limit, columns_of(EventRead))
+
+
+async def read_events_of_job(
+    engine: Engine, tenant_no: int, job_id: str, *, after: int, limit: int
+) -> tuple[Sequence[EventRead], bool]:
+    """Return a job's events from above the number `after` on, and whether these are its last, since the job has ended.
+
+    A retry begins it anew. Raises NotFound where there is no such job.
+    """
+    refuse_impossible(job_id)
+    async with connect(engine) as connection:
+        state = await connection.fetchrow(statement("read_event_state"), tenant_no, job_id)
+        if state is None:
+            raise absent_job()
+        if state["last_event_no"] <= after:
+            return [], state["status"] in TERMINAL_JOB_STATUSES
+        rows = await connection.fetch(statement("list_events"), state["job_no"], after, limit + 1, PAGE_BYTES)
+    return bounded(rows, limit, columns_of(EventRead)).facts, False
 
 
 async def read_events_after(engine: Engine, tenant_no: int, place: EventPlace, *, limit: int) -> EventsRead:

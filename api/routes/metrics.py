@@ -28,6 +28,7 @@ def install(app: FastAPI) -> None:
     Instrumentator(
         should_group_status_codes=False,
         should_group_untemplated=True,
+        should_exclude_streaming_duration=True,  # a stream of events may last for days
         excluded_handlers=UNCOUNTED,
         registry=registry,
     ).instrument(app)

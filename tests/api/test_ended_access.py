@@ -186,6 +186,21 @@ async def test_a_download_is_cut_off_after_its_key_was_revoked(
     assert "access_ended" in apis[0].output.read_text()
 
 
+async def test_a_stream_of_events_ends_after_its_key_was_revoked(
+    apis: list[Process], other: Client, admin: AsKey, opened: AsyncExitStack
+) -> None:
+    key = await make_key(other.database)
+    stream = await opened.enter_async_context(
+        SlowClient(apis[0].url, "/events", Accept="text/event-stream", **bearer(key))
+    )
+    assert (await stream.read()).startswith(b"HTTP/1.1 200")
+    assert (await admin.post(f"/keys/{key.split('_')[1]}/revoke")).status_code == 200
+    async with asyncio.timeout(10):
+        while not (await stream.read()).endswith(b"0\r\n\r\n"):
+            pass
+    assert "event_stream_ended" in apis[0].output.read_text()
+
+
 async def read_to_last_chunk(client: SlowClient) -> bytes:
     parts = [b""]
     while not (parts[-1].endswith(LAST_CHUNK) or b"".join(parts[-2:]).endswith(LAST_CHUNK)):

@@ -1,23 +1,31 @@
 """GET /events: the events of all jobs in one order, and waking their readers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 import httpx2
 import pytest
 
 from api import event_feed
-from api.event_feed import EventSignal, follow_events
+from api.event_feed import EventSignal, FeedOfAll, follow
 from broker.envelopes import Client
 from db import events
 from db.engine import Engine, create_engine, in_transaction
-from db.events import BEFORE_ALL
+from db.events import BEFORE_ALL, EventOfAll
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.connections import database_connections
 from tests.support.job_seeds import WORKER_ID, Seeds, completed
 from tests.support.waiting import eventually_async
 from tests.support.workers import Fleet
+
+
+async def follow_all(engine: Engine, signal: EventSignal) -> AsyncGenerator[Sequence[EventOfAll], None]:
+    """Yield the events of all jobs from the first on, as they are found."""
+    async with aclosing(follow(FeedOfAll(engine, DEFAULT_TENANT_NO, BEFORE_ALL), signal)) as following:
+        async for found in following:
+            if found:
+                yield found
 
 
 async def page(reader: httpx2.AsyncClient, **parameters: object) -> list[dict[str, object]]:
@@ -97,7 +105,7 @@ async def test_a_follower_passes_over_another_tenants_events_without_waiting(
     await another_tenants_events(seeds, rows, count=9)
     own = await seeds.submit()
     await seeds.plan()
-    async with aclosing(follow_events(engine, EventSignal(redis_client), DEFAULT_TENANT_NO, BEFORE_ALL)) as following:
+    async with aclosing(follow_all(engine, EventSignal(redis_client))) as following:
         async with asyncio.timeout(10):
             assert [event.job_id for event in await anext(following)] == [own.id]
 
@@ -163,7 +171,7 @@ async def test_a_commit_in_another_process_wakes_a_follower(
     monkeypatch.setattr(event_feed, "LOOK_SECONDS", 3600)
     await seeds.submit()
     seeds.engine = other_process
-    async with aclosing(follow_events(engine, signal, DEFAULT_TENANT_NO, BEFORE_ALL)) as following:
+    async with aclosing(follow_all(engine, signal)) as following:
         waiting = asyncio.create_task(anext(following))
         for seen in range(2):
             await (seeds.plan() if seen == 0 else seeds.run_all())
@@ -179,7 +187,7 @@ async def test_a_follower_looks_by_itself_where_no_notice_comes(
     engine: Engine, seeds: Seeds, redis_client: Client
 ) -> None:
     await seeds.submit()
-    async with aclosing(follow_events(engine, EventSignal(redis_client), DEFAULT_TENANT_NO, BEFORE_ALL)) as following:
+    async with aclosing(follow_all(engine, EventSignal(redis_client))) as following:
         waiting = asyncio.create_task(anext(following))
         await seeds.plan()
         async with asyncio.timeout(10):

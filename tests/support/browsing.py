@@ -35,6 +35,18 @@ def browse(url: str, profile: Path, *, hosts_here: tuple[str, ...] = ()) -> subp
     )
 
 
+@contextmanager
+def opened(url: str, profile: Path) -> Iterator[None]:
+    """Have a page open in a browser until the block ends; time passes in it as it does elsewhere."""
+    # The port keeps it running; without one it ends with the page's load.
+    command = [require_program("chromium"), *options(profile), "--remote-debugging-port=0", url]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
+        try:
+            yield
+        finally:
+            browser.kill()
+
+
 def options(profile: Path, hosts_here: tuple[str, ...] = ()) -> list[str]:
     """Return how a browser is started that keeps what it has in `profile`."""
     rules = [*(f"MAP {name} 127.0.0.1" for name in hosts_here), "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"]

@@ -14,6 +14,7 @@ from api.app import KINDS, add_routes
 from api.download_places import DownloadPlaces
 from api.downloads import Downloads
 from api.event_feed import EventSignal
+from api.event_streams import EventStreams
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE
 from api.large_pages import LargePages
@@ -98,7 +99,7 @@ def _services(
         registration=registration,
         refusal_log=RefusalLog(engine, worker_no=worker_no, is_keyed=False),
         worker_no=worker_no,
-        event_signal=EventSignal(redis),
+        event_streams=EventStreams(EventSignal(redis)),
         in_force=in_force,
         pauses=Pauses(engine, redis, in_force, announcer, refresh_seconds=5),
         submissions=Submissions(engine, settings, in_force, worker_no=worker_no, on_created=announcer.announce),

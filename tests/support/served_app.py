@@ -17,9 +17,9 @@ SMALL_BUFFER = 4096
 
 
 @asynccontextmanager
-async def serve_app(app: Any, limits: ClientLimits | None = None) -> AsyncIterator[str]:
-    """Serve the app by real HTTP; its lifespan isn't run."""
-    port = free_port()
+async def serve_app(app: Any, limits: ClientLimits | None = None, *, port: int | None = None) -> AsyncIterator[str]:
+    """Serve the app by real HTTP, at a free port unless one is given; its lifespan isn't run."""
+    port = port or free_port()
     http = limited(limits) if limits else Connection
     # No client of a test is idle for so long: none sends on a connection that is being closed.
     config = uvicorn.Config(app, port=port, lifespan="off", log_config=None, http=http, timeout_keep_alive=75)
