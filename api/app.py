@@ -19,7 +19,7 @@ from api.download_places import DownloadPlaces
 from api.event_feed import EventSignal
 from api.event_streams import EventStreams
 from api.fleet import FleetView
-from api.idempotent_actions import AT_ONCE
+from api.idempotent_actions import AT_ONCE, AT_ONCE_OF_A_TENANT
 from api.kinds import Kinds
 from api.large_pages import LargePages
 from api.oidc import TokenVerifier, token_policy
@@ -201,6 +201,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             ),
             announcer=announcer,
             action_permits=asyncio.Semaphore(AT_ONCE),
+            action_shares=Shares(AT_ONCE_OF_A_TENANT),
             kinds=kinds,
             previews=kinds.open_previews(sources),
             downloads=downloads.Downloads(pools.downloads, DownloadPlaces()),
@@ -216,8 +217,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             if client is not None:
                 await client.aclose()
         await redis.aclose()
-        for each in pools:
-            await each.dispose()
+        await pools.dispose()
 
 
 def _issuer_client(settings: Settings) -> httpx2.AsyncClient | None:

@@ -1,6 +1,8 @@
 """Dependencies of routes: the stores that the composition root opened, and the tenant of the request."""
 
+import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated
@@ -100,11 +102,18 @@ async def tenant_of_request(request: Request) -> int:
 Tenant = Annotated[int, Depends(tenant_of_request)]
 
 
+def _permits(request: Request, services: Services) -> Sequence[asyncio.Semaphore]:
+    """Return what an action holds while it runs: a tenant's own first, so that it keeps no other's waiting."""
+    if services.authenticator is None or request.state.sees_installation:
+        return (services.action_permits,)
+    return services.action_shares.of(caller_of(request).tenant_no), services.action_permits
+
+
 async def _action(request: Request, services: ServicesDep, tenant_no: Tenant) -> Action:
     """Return the request as an action. Raises BadRequest for a malformed key."""
     return Action(
         engine=engine_of(request, services.engine),
-        permits=services.action_permits,
+        permits=_permits(request, services),
         tenant_no=tenant_no,
         key=read_idempotency_key(request),
         name=f"{request.method} {request.url.path}",

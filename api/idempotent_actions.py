@@ -8,6 +8,7 @@ refused.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -30,6 +31,8 @@ from submissions.decisions import key_of_another_request
 
 AT_ONCE = 6
 """Connections that actions may hold while they wait for locks of jobs; the remaining ones serve reads."""
+AT_ONCE_OF_A_TENANT = 3
+"""How many of these one tenant's actions may hold while there are API keys."""
 KEY_DEADLINE_SECONDS = 1.0
 RETRY_DELAY_SECONDS = 0.02
 LOCK_RETRY_SECONDS = 1
@@ -63,12 +66,12 @@ class ActionResult(Generic[Effect]):
 class Action:
     """A request that changes something; `key` is its Idempotency-Key, `name` its method and path.
 
-    `kinds` are the kinds whose jobs it may act on. `entry_of` makes its entry in the audit log from an outcome and a
-    status.
+    It takes its `permits` in their order. `kinds` are the kinds whose jobs it may act on. `entry_of` makes its entry in
+    the audit log from an outcome and a status.
     """
 
     engine: Engine
-    permits: asyncio.Semaphore
+    permits: Sequence[asyncio.Semaphore]
     tenant_no: int
     key: str | None
     name: str
@@ -126,7 +129,9 @@ class Action:
         self, attempt: Callable[[Connection], Awaitable[ActionResult[Effect] | None]], seconds: float | None
     ) -> ActionResult[Effect] | None:
         try:
-            async with self.permits:
+            async with AsyncExitStack() as held:
+                for permit in self.permits:
+                    await held.enter_async_context(permit)
                 result = await in_transaction(self.engine, attempt, seconds=seconds)
         except LOCK_TIMED_OUT as error:
             detail = "Somebody holds what this would change for longer than it waits; nothing was changed. Try again."

@@ -21,6 +21,11 @@ class Pools(NamedTuple):
     heartbeat: Engine
     probes: Engine
 
+    async def dispose(self) -> None:
+        """Close all connections."""
+        for each in self:
+            await each.dispose()
+
 
 def open_pools(database_url: str, *, on_events: Callable[[], None]) -> Pools:
     """Return the pools, none of which connects before its first use; `on_events` as `create_engine` takes it."""

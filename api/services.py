@@ -32,8 +32,9 @@ class Services:
     """The stores and the objects that use them.
 
     `shares` bound what one tenant holds of `engine`. `authenticator` and `role_check` are None while authentication is
-    off. `worker_no` gives the process's number in the register, `action_permits` bound the actions that wait for locks.
-    `previews` count for dry runs, by kind. `single_sign_on` is None unless people can sign in at an identity provider.
+    off. `worker_no` gives the process's number in the register, `action_permits` bound the actions that wait for locks,
+    and `action_shares` those of one tenant. `previews` count for dry runs, by kind. `single_sign_on` is None unless
+    people can sign in at an identity provider.
     """
 
     settings: Settings
@@ -54,6 +55,7 @@ class Services:
     submissions: Submissions
     announcer: Announcer
     action_permits: asyncio.Semaphore
+    action_shares: Shares
     kinds: Kinds
     previews: Mapping[str, CountPlan]
     downloads: Downloads

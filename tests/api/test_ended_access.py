@@ -17,6 +17,7 @@ from tests.support.bounded_server import Wire, passed
 from tests.support.description import described
 from tests.support.identity_provider import AUDIENCE, IdentityProvider, identity_provider
 from tests.support.job_seeds import Seeded, Seeds, answer_all
+from tests.support.page_sessions import sign_in
 from tests.support.raw_http import Answer, request
 from tests.support.served_app import SlowClient
 from tests.support.service import Client, Process, api_client, running, unique
@@ -57,10 +58,10 @@ class Dripping:
         return await self._wire.next_answer()
 
 
-async def begin(opened: AsyncExitStack, url: str, path: str, body: bytes, token: str) -> Dripping:
+async def begin(opened: AsyncExitStack, url: str, path: str, body: bytes, headers: Mapping[str, str]) -> Dripping:
     """Send a POST but for its last byte, once the service asks for the body: then it has checked the key or token."""
     wire = await opened.enter_async_context(Wire(url))
-    sent = request("POST", path, body, Content_Type="application/json", Expect="100-continue", **bearer(token))
+    sent = request("POST", path, body, Content_Type="application/json", Expect="100-continue", **headers)
     await wire.send(sent.removesuffix(body))
     assert (await wire.read()).startswith(b"HTTP/1.1 100 "), path
     await wire.send(body[:-1])
@@ -118,7 +119,7 @@ async def test_a_body_that_ends_after_its_key_was_revoked_does_nothing(
     key_id = key.split("_")[1]
     operations = changing_operations(await names_of_a_job(module_database_url, AsKey(other.http, key)))
     assert len(operations) > 12
-    requests = [await begin(opened, apis[0].url, path, body, key) for _, path, body in operations]
+    requests = [await begin(opened, apis[0].url, path, body, bearer(key)) for _, path, body in operations]
     assert (await admin.post(f"/keys/{key_id}/revoke")).status_code == 200
     await wait(ENDED_WITHIN_SECONDS)
     for (template, _, _), dripping in zip(operations, requests, strict=True):
@@ -134,7 +135,7 @@ async def test_a_body_that_ends_under_a_valid_key_is_taken(
     key = await make_key(other.database)
     key_id = key.split("_")[1]
     submission, action = [
-        await begin(opened, apis[0].url, path, orjson.dumps(body), key)
+        await begin(opened, apis[0].url, path, orjson.dumps(body), bearer(key))
         for path, body in (("/jobs", unique()), ("/regions/us-east/pause", {}))
     ]
     assert (await admin.post(f"/keys/{key_id}/rotate", {"overlap": "1h"})).status_code == 200
@@ -149,7 +150,7 @@ async def test_a_body_that_ends_after_its_access_token_expired_does_nothing(
 ) -> None:
     await make_tenant(other.database, "acme")
     token = issuer.token(scope="jobs:read jobs:write", exp=int(time.time()) - 3)  # 5 s are given to clocks
-    dripping = await begin(opened, apis[0].url, "/jobs", orjson.dumps(unique()), token)
+    dripping = await begin(opened, apis[0].url, "/jobs", orjson.dumps(unique()), bearer(token))
 
     async def has_expired() -> bool:
         return (await other.http.get("/jobs", headers=bearer(token))).status_code == 401
@@ -158,6 +159,19 @@ async def test_a_body_that_ends_after_its_access_token_expired_does_nothing(
     answer = await dripping.end()
     assert (answer.status, answer.code) == (401, "unauthenticated")
     assert await effects(other, "oidc:user-1") == (0, 0)
+
+
+async def test_a_body_that_ends_after_its_page_session_does_nothing(
+    apis: list[Process], other: Client, opened: AsyncExitStack
+) -> None:
+    key = await make_key(other.database)
+    session = await sign_in(other.http, key)
+    dripping = await begin(opened, apis[0].url, "/jobs", orjson.dumps(unique()), session.headers)
+    assert (await session.send_form("/ui/sign-out", csrf_token=session.token)).status_code == 303
+    await wait(ENDED_WITHIN_SECONDS)
+    answer = await dripping.end()
+    assert (answer.status, answer.code) == (401, "unauthenticated")
+    assert (await effects(other, f"key:{key.split('_')[1]}"))[0] == 0
 
 
 async def effects(client: Client, by: str) -> tuple[int, int]:

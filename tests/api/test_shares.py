@@ -8,8 +8,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from api.idempotent_actions import AT_ONCE_OF_A_TENANT
 from api.pools import CONNECTIONS, CONNECTIONS_OF_A_TENANT
 from db import tenants
+from db.controls import LOCK_SPACE
 from domain.key_limits import KeyLimits
 from domain.scopes import Scope
 from tests.support.access import AsKey, make_key
@@ -71,6 +73,24 @@ async def test_slow_reads_of_a_tenant_leave_others_their_connections(client: Cli
         assert (await slow.get("/executions")).status_code == 200  # it has the one place for large pages, and no share
         assert (await other.post(f"{job}/cancel")).status_code == 202
     assert [answer.status_code for answer in answers] == [200] * 20
+
+
+async def test_actions_of_a_tenant_that_wait_for_a_lock_leave_others_their_places(client: Client):
+    slow, other = [await key_of(client, tenant) for tenant in ("waiting", "acting")]
+    held, free = [(await key.post("/jobs", unique())).json()["job"]["id"] for key in (slow, other)]
+
+    async def waiting() -> int:
+        return int(await client.database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    async with asyncio.TaskGroup() as group, client.database.transaction():
+        lock = "SELECT pg_advisory_xact_lock($2::int, hashint8(job_no)) FROM jobs WHERE id = $1"
+        await client.database.execute(lock, held, LOCK_SPACE)
+        sent = [group.create_task(slow.post(f"/jobs/{held}/cancel")) for _ in range(12)]
+        await eventually_async(waiting, what="an action waits")
+        assert (await other.post(f"/jobs/{free}/cancel")).status_code == 202
+        assert await waiting() <= AT_ONCE_OF_A_TENANT
+        assert not any(task.done() for task in sent)  # so the other one didn't wait until they gave up
+    assert {task.result().status_code for task in sent} <= {200, 202, 503}
 
 
 async def test_keys_are_looked_up_while_reads_hold_all_connections(client: Client):
