@@ -16,7 +16,7 @@ from domain.errors import BreakwaterError
 
 PACE_SECONDS = 5.0
 """A client's pace is that of its last seconds: the beginning fills buffers on the way, which tells nothing of it."""
-_SAMPLES = 5
+SAMPLES = 5
 
 log = structlog.stdlib.get_logger()
 
@@ -35,7 +35,8 @@ class DownloadClient:
         self._page_seconds = page_seconds
         self._pace_seconds = pace_seconds
         self._sent = 0
-        self._samples: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES + 1)
+        self._timer: asyncio.TimerHandle | None = None
         self._reason = "client_slow"
         self._deadline: asyncio.Timeout | None = None
 
@@ -55,7 +56,6 @@ class DownloadClient:
         return False
 
     async def _takes(self, part: bytes) -> bool:
-        self._note(time.monotonic())
         self._sent += len(part)
         note_part(self._scope, len(part))
         try:
@@ -67,26 +67,28 @@ class DownloadClient:
             self._deadline = None
         return True
 
+    def watch(self) -> None:
+        """Look from now on how much the client takes, until `leave`: what it took at once went into its buffers."""
+        self._samples.append((time.monotonic(), self._taken()))
+        self._timer = asyncio.get_running_loop().call_later(self._pace_seconds / SAMPLES, self.watch)
+
+    def leave(self) -> None:
+        """Look no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
     def pace(self) -> float:
         """Return how many bytes the client takes in a second; infinity where it took all, or its pace isn't known."""
-        now = time.monotonic()
-        self._note(now)
-        began, before = self._samples[0]
-        if now - began < self._pace_seconds or not unread_bytes(self._scope):
+        if len(self._samples) <= SAMPLES or not unread_bytes(self._scope):
             return math.inf
-        return (self._taken() - before) / (now - began)
+        since, before = self._samples[0]
+        return (self._taken() - before) / (time.monotonic() - since)
 
     def give_way(self, reason: str) -> None:
         """Let the time for the file be over."""
         self.gives_way, self._reason = True, reason
         if self._deadline is not None and not self._deadline.expired():
             self._deadline.reschedule(0)
-
-    def _note(self, now: float) -> None:
-        if not self._samples or now - self._samples[-1][0] >= self._pace_seconds / _SAMPLES:
-            self._samples.append((now, self._taken()))
-        while len(self._samples) > 1 and now - self._samples[1][0] >= self._pace_seconds:
-            self._samples.popleft()
 
     def _taken(self) -> int:
         return self._sent - unread_bytes(self._scope)

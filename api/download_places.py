@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from api.download_clients import PACE_SECONDS, DownloadClient
+from api.download_clients import PACE_SECONDS, SAMPLES, DownloadClient
 from api.fair_places import FairPlaces
 from domain.errors import Overloaded
 
@@ -54,11 +54,13 @@ class DownloadPlaces:
                 ) from None
             self._clients.add(client)
             stack.callback(self._clients.discard, client)
+            client.watch()
+            stack.callback(client.leave)
             yield
 
     async def _have_others_give_way(self, tenant_no: int) -> None:
         while True:
-            await asyncio.sleep(self.pace_seconds / 5)
+            await asyncio.sleep(self.pace_seconds / SAMPLES)
             self._have_one_give_way(tenant_no)
 
     def _have_one_give_way(self, tenant_no: int) -> None:

@@ -17,6 +17,7 @@ from api.downloads import Downloads
 from api.execution_files import NDJSON
 from db.engine import Engine, create_engine
 from tests.support.access import bearer, make_key, make_tenant
+from tests.support.bounded_server import passed
 from tests.support.job_seeds import Seeds, answer_all
 from tests.support.reading_app import replace_services
 from tests.support.served_app import SlowClient, serve_app
@@ -48,9 +49,11 @@ class Stage:
         """Download as fast as it goes."""
         return await self.http.get(self.paths[tenant], headers=self.headers[tenant])
 
-    def slow(self, tenant: int) -> "PacedClient":
-        """A client of a download that takes little by itself."""
-        return PacedClient(self.url, self.paths[tenant], **self.headers[tenant], Connection="close")
+    def slow(self, tenant: int, buffer: int = 65536) -> SlowClient:
+        """A client of a download that takes little by itself; with less it would wait for the system's timers."""
+        client = SlowClient(self.url, self.paths[tenant], **self.headers[tenant], Connection="close")
+        client.buffer = buffer
+        return client
 
     async def all_in(self, count: int) -> None:
         """Wait until so many downloads have a connection to PostgreSQL."""
@@ -83,12 +86,6 @@ async def staged(
         httpx2.AsyncClient(base_url=url, timeout=60) as http,
     ):
         yield Stage(url, http, engine, (paths[0], paths[1]), (headers[0], headers[1]))
-
-
-class PacedClient(SlowClient):
-    """With the smallest buffer, it would wait for the system's timers."""
-
-    buffer = 65536
 
 
 class Reading:
@@ -214,6 +211,19 @@ async def test_the_more_downloads_of_a_tenant_wait_the_faster_its_clients_have_t
         assert statuses == ({200} if gives_way else {503})
         for answer in answers:
             assert answer.status_code == 200 or int(answer.headers["Retry-After"]) > 0
+
+
+async def test_what_fills_buffers_is_not_a_clients_pace(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
+) -> None:
+    places = DownloadPlaces(1, pace_seconds=2 * PACE_SECONDS, deadline_seconds=2 * PACE_SECONDS)
+    async with (
+        staged(reader, seeds, rows, download_engine, places) as stage,
+        stage.slow(0, buffer=2**20),  # reads nothing, and takes 2 MB at once
+    ):
+        await stage.all_in(1)
+        await eventually_async(passed(2.5 * PACE_SECONDS))
+        assert (await stage.download(0)).status_code == 200
 
 
 async def test_a_client_that_is_not_the_slowest_gets_its_file(
