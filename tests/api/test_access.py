@@ -10,12 +10,12 @@ from api import access
 from api.app import ROUTES
 from domain.scopes import Scope
 from tests.support.access import AsKey, bearer, make_key, make_tenant
-from tests.support.description import described
+from tests.support.description import api_description
 from tests.support.page_sessions import sign_in
 from tests.support.service import Client, Process, api_client, unique
 from tests.support.waiting import eventually_async
 
-DESCRIPTION = described()
+DESCRIPTION = api_description()
 METHODS = ("get", "post", "put", "patch", "delete")
 SIGNED_IN = {"/ui", "/ui/sign-out"}
 """Pages for any caller, whatever its scopes."""

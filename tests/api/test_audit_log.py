@@ -24,7 +24,7 @@ from runtime.tasks import end_tasks
 from tests.support.access import AsKey, bearer, make_key, make_tenant
 from tests.support.connections import database_connections
 from tests.support.controls import end_unknown, exhausted
-from tests.support.description import described
+from tests.support.description import api_description
 from tests.support.job_seeds import Seeds, failed
 from tests.support.metrics import fleet_value, scrape_samples
 from tests.support.reading_app import every_item, replace_services
@@ -32,7 +32,7 @@ from tests.support.service import Client, Process, api_client, unique
 from tests.support.waiting import eventually_async
 
 Rows = Any
-PATHS = described()["paths"]
+PATHS = api_description()["paths"]
 CHANGING = sorted(
     (method.upper(), path)
     for path, methods in PATHS.items()

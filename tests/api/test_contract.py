@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.support.description import described
+from tests.support.description import api_description
 from tests.support.service import Client, Process, running, unique
 from tests.support.waiting import eventually
 
@@ -31,7 +31,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 
-DESCRIPTION = described()
+DESCRIPTION = api_description()
 contract = schemathesis.openapi.from_dict(deepcopy(DESCRIPTION))
 
 

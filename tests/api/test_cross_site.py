@@ -11,12 +11,12 @@ import httpx2
 import pytest
 
 from runtime.metrics import AUDIT_ENTRIES_DROPPED
-from tests.support.description import described
+from tests.support.description import api_description
 from tests.support.raw_http import RawClient, request
 from tests.support.service import Client, Process, api_client, running, unique
 from tests.support.waiting import eventually
 
-DESCRIPTION = described()
+DESCRIPTION = api_description()
 READING = {"get", "head", "options"}
 UNDESCRIBED = ("/", "/docs", "/metrics", "/openapi.json", "/static/site.css")
 PROBES = {"/livez", "/readyz", "/healthz"}

@@ -6,10 +6,10 @@ import pytest
 
 from api import refusals
 from api.problems import MEDIA_TYPE
-from tests.support.description import described
+from tests.support.description import api_description
 
 METHODS = {"get", "post", "put", "patch", "delete"}
-DESCRIPTION: dict[str, Any] = described()
+DESCRIPTION: dict[str, Any] = api_description()
 OPERATIONS = {
     f"{method.upper()} {path}": operation
     for path, operations in DESCRIPTION["paths"].items()

@@ -14,7 +14,7 @@ from db.engine import connect, create_engine
 from domain.scopes import Scope
 from tests.support.access import AsKey, bearer, make_key, make_tenant
 from tests.support.bounded_server import Wire, passed
-from tests.support.description import described
+from tests.support.description import api_description
 from tests.support.identity_provider import AUDIENCE, IdentityProvider, identity_provider
 from tests.support.job_seeds import Seeded, Seeds, answer_all
 from tests.support.page_sessions import sign_in
@@ -36,7 +36,7 @@ BODIES: Mapping[str, object] = {
 def changing_operations(names: Mapping[str, str]) -> list[tuple[str, str, bytes]]:
     """Each operation that changes something: its template, the path with these names, and a body that it takes."""
     found = []
-    for template, methods in described()["paths"].items():
+    for template, methods in api_description()["paths"].items():
         if "post" in methods and "dead_letter_id" not in template:
             path = template.replace("/providers/{name}", "/providers/echo")
             for name in (part.strip("{}") for part in path.split("/") if part.startswith("{")):

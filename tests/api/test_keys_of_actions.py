@@ -10,7 +10,7 @@ import pytest
 from db.submissions import lock_key
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.controls import end_unknown, exhausted
-from tests.support.description import described
+from tests.support.description import api_description
 from tests.support.job_seeds import Seeds, failed
 
 KEY = "pressed-once"
@@ -50,7 +50,7 @@ SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM triggers), (SELECT c
 
 
 def test_every_post_is_tried_here() -> None:
-    paths = described()["paths"]
+    paths = api_description()["paths"]
     posts = {path for path, operations in paths.items() if "post" in operations}
     assert posts == {"/jobs", *ACTIONS}
     for path in posts:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.support.description import described
+from tests.support.description import api_description
 from tests.support.service import Client, unique
 
-DESCRIBED = described()["paths"]
+DESCRIBED = api_description()["paths"]
 READ = [path for path, operations in DESCRIBED.items() if "get" in operations]
 PLAIN = [*(path for path in READ if "{" not in path), "/metrics", "/", "/docs", "/openapi.json"]
 UNSTEADY = {"x-request-id", "date", "content-length"}

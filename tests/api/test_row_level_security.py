@@ -20,14 +20,14 @@ from api.authentication import Authenticator
 from db.engine import Connection, Engine, for_all_tenants
 from domain.scopes import OF_INSTALLATION, Scope
 from tests.support.access import bearer, make_key, make_tenant
-from tests.support.description import described
+from tests.support.description import api_description
 from tests.support.job_seeds import Seeds, completed, failed
 from tests.support.reading_app import replace_services
 
 BY_TENANT = re.compile(r"\b\w+\.tenant_no = \$\d+(?:::\w+)?")
 TEXTS = {path: path.read_text() for path in sorted(db.engine.STATEMENTS.glob("*.sql"))}
 ORM = "SQLModel's reads"
-DESCRIPTION = described()
+DESCRIPTION = api_description()
 FILES = ("/executions", "/rejects", "/records")
 """How paths end that are answered as files, too."""
 OURS, THEIRS = "job-of-acme", "job-of-default"

@@ -11,10 +11,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.app import create_app
 from api.authentication import Authenticator
 from domain.scopes import OF_INSTALLATION, Scope
 from runtime.tasks import end_tasks
+from tests.support.description import api_description
 from tests.support.job_seeds import Seeds
 from tests.support.reading_app import replace_services
 from tests.support.two_tenants import SHARED, Owner, body_of, two_tenants
@@ -76,7 +76,7 @@ def operations() -> Sequence[Operation]:
 
 
 def _operations() -> Iterator[Operation]:
-    for path, methods in create_app().openapi()["paths"].items():
+    for path, methods in api_description()["paths"].items():
         for method, described in methods.items():
             names = [given["name"] for given in described.get("parameters", ()) if given["in"] == "path"]
             if not names or names[0] in OF_NO_TENANT:
@@ -170,7 +170,7 @@ async def test_each_of_these_operations_finds_something_of_its_own_tenants(tenan
 
 def reads() -> Iterator[str]:
     """Yield the path of each read that is of a tenant, with the names that both tenants use."""
-    for path, methods in create_app().openapi()["paths"].items():
+    for path, methods in api_description()["paths"].items():
         for needed in methods.get("get", {}).get("security", ()):
             if Scope(needed["api_key"][0]) not in OF_INSTALLATION and "execution_id" not in path:
                 query = QUERIES.get(path, ("",))[0]

@@ -7,6 +7,6 @@ from api.app import create_app
 
 
 @cache
-def described() -> dict[str, Any]:
+def api_description() -> dict[str, Any]:
     """The OpenAPI description; whoever changes it copies it first."""
     return create_app().openapi()
