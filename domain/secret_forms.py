@@ -34,6 +34,7 @@ _TOKENS = re.compile(
       | (?<![_-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*
     )
     | -----BEGIN\ (?:[A-Z0-9]{1,20}\ ){0,3}PRIVATE\ KEY(?:\ BLOCK)?-----
+      (?=(?:[\s"'`+,]|\\[nrt]){0,40}(?:[A-Za-z0-9+/]{12}|[A-Z][A-Za-z-]{2,20}:\ ))  # not where a text tells of one
       (?:.*?-----END\ (?:[A-Z0-9]{1,20}\ ){0,3}PRIVATE\ KEY(?:\ BLOCK)?-----|.*)
     """,
     re.VERBOSE | re.DOTALL,

@@ -75,6 +75,8 @@ TOKENS = [
         "xapp-1-A0B1-2-" + "c3" * 20,
         "whsec_" + "aB1+/" * 7,
     ),
+    *(PEM.format("EC ").replace("\n", "\\n"), PEM.format("").replace("-----\n", '-----\\n" +\n    "', 1)),
+    PEM.format("RSA ").replace("-----\n", "-----\nProc-Type: 4,ENCRYPTED\n\n", 1),
     *(PEM.format(""), PEM.format("RSA "), PEM.format("OPENSSH "), PEM.format("")[:60]),
 ]
 
@@ -106,6 +108,8 @@ def test_a_key_is_known_by_its_form(token, around):
         ),
         "-----BEGIN CERTIFICATE-----\nMIIEvQIBADANBg\n-----END CERTIFICATE-----",
         "It ends with -----END PRIVATE KEY-----, as this says.",
+        "A file begins with -----BEGIN PRIVATE KEY----- and holds Base64.\nThen more is said of it, at any length.",
+        "-----BEGIN RSA PRIVATE KEY-----\n...\n-----END RSA PRIVATE KEY-----",
         *("http://localhost:8000/@vite/client", "https://h:443/a?mail=a@b.c", "git+ssh://h:22/org/repo.git@v1.0"),
         *(
             "oci://registry:5000/image@sha256:0a",
@@ -163,7 +167,7 @@ def test_ordinary_text_stays_as_it_is(text):
         ("https://discord.com/api/webhooks/12/" + "aB1-_" * 6, f"https://discord.com/api/webhooks/12/{REDACTED}"),
         (f"x: {'aB1/' * 16}\n{'aB1+' * 8}\n-----END RSA PRIVATE KEY-----\nend", f"x: {REDACTED}\nend"),
         (
-            '{"type": "service", "private_key": "-----BEGIN PRIVATE KEY-----\\nM\\n-----END PRIVATE KEY-----\\n"}',
+            '{"type": "service", "private_key": "' + PEM.format("").replace("\n", "\\n") + '\\n"}',
             f'{{"type": "service", "private_key": "{REDACTED}\\n"}}',
         ),
     ],
@@ -214,6 +218,9 @@ def test_redacting_again_changes_nothing():
         "npm_",
         "aaaa" * 20 + "\n",
         "-----END PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n",
+        "-----BEGIN PRIVATE KEY-----" + " " * 40,
         "aaaa" * 20 + "-----END PRIVATE KEY-----",
         "https://hooks.slack.com/services/",
     ],
