@@ -34,6 +34,8 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """Errors of reading documents of another form."""
 MAX_BYTES = 1 << 20
 MAX_TOKEN = 8192
+MAX_SUBJECT = 255
+"""As OpenID Connect bounds them; those of sessions are indexed."""
 TYPES = ("at+jwt", "jwt")
 """The types of access tokens: that of RFC 9068, and the one that many providers give instead."""
 
@@ -115,6 +117,8 @@ class TokenVerifier:
         if not hmac.compare_digest(str(claims["nonce"]).encode(), nonce.encode()):
             raise TokenRefused("it answers to another sign-in")
         is_for_several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+        if len(str(claims["sub"])) > MAX_SUBJECT:
+            raise TokenRefused(f"its `sub` has more than {MAX_SUBJECT} characters")
         if claims.get("azp", None if is_for_several else client_id) != client_id:
             raise TokenRefused("it was given to another client")
         return self._token(claims)

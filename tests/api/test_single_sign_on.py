@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import secrets
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
@@ -249,6 +250,8 @@ async def test_a_provider_that_names_itself_does_so_always(
         ({"iat": None}, "`iat`"),
         ({"nbf": int(time.time()) + 3600}, "yet"),
         ({"sub": None}, "`sub`"),
+        ({"sub": secrets.token_hex(2000)}, "more than 255"),
+        ({"sub": "a\0"}, "be recorded"),
         ({"tenant": None}, "names no tenant"),
         ({"tenant": "nobody"}, "there is no tenant"),
         ({"scope": {"jobs:read": True}}, "neither text nor a list"),
