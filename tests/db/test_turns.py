@@ -153,6 +153,7 @@ async def test_a_tenant_whose_jobs_are_at_their_limit_keeps_nobody_waiting(
     await ready(connection, tenants.a, cells=30, max_concurrent=1)
     await ready(connection, tenants.a, jobs=100, cells=1, max_concurrent=1)
     (other,) = await ready(connection, tenants.b, cells=2, max_concurrent=1)
+    await connection.execute("UPDATE ready SET turn = turn + 1000 WHERE job_no = $1", other)
 
     async def take() -> list[int]:
         claimed = await in_transaction(
