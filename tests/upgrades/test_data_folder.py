@@ -197,6 +197,8 @@ async def test_stale_processes_of_the_release_before_are_read_and_ended(
             same = {path for path in before if path.startswith((*ended, "/datasets", "/queue/dead"))}
             assert len(same) > 40
             now = await read_every_route(http)
+            for letter in before["/queue/dead"]["items"]:  # whose owner that release didn't name
+                letter.setdefault("tenant", "default")
             assert {path: now.get(path) for path in same} == {path: before[path] for path in same}
             await shop.end_open_work(http)
             await shop.submit_again(http)
