@@ -9,6 +9,7 @@ import structlog
 from fastapi import Request
 from starlette.types import Receive, Scope, Send
 
+from api.bounded_connections import refused
 from api.callers import check_again
 from api.unsent import note_part, unread_bytes
 from db.engine import UNAVAILABLE
@@ -52,6 +53,7 @@ class DownloadClient:
             return False
         if not self.gives_way and await self._takes(part):
             return True
+        refused["download_cut_off"] += 1
         log.warning("download_abandoned", reason=self._reason)
         return False
 

@@ -117,7 +117,8 @@ AUDIT_ENTRIES_DROPPED = Series(
 )
 CONNECTIONS_REFUSED = Series(
     "breakwater_connections_refused",
-    "Connections of clients that an API refused or cut off before a route answered, or while they didn't read.",
+    "Connections of clients that an API refused or cut off: before a route answered, since they read too slowly, or a"
+    " download that gave way.",
     ("reason",),
     zeros=(
         ("bad_request",),
@@ -128,6 +129,7 @@ CONNECTIONS_REFUSED = Series(
         ("room_needed",),
         ("slow_reader",),
         ("memory_needed",),
+        ("download_cut_off",),
     ),
 )
 COUNTERS = (

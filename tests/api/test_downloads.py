@@ -12,6 +12,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from api.bounded_connections import refused
 from api.download_places import DownloadPlaces
 from api.downloads import Downloads
 from api.execution_files import COLUMNS, CSV, NDJSON
@@ -250,6 +251,7 @@ async def test_a_slow_client_is_cut_and_its_connection_given_back(
     reader: httpx2.AsyncClient, seeds: Seeds, rows: Any, download_engine: Engine
 ) -> None:
     path = await big(seeds, rows, cells=500, output=100_000)
+    before = refused["download_cut_off"]
     replace_services(reader, downloads=Downloads(download_engine, DownloadPlaces(2), page_seconds=0.5))
     async with (
         serve_app(reader.app) as url,  # type: ignore[attr-defined]
@@ -259,6 +261,7 @@ async def test_a_slow_client_is_cut_and_its_connection_given_back(
             await all_in(download_engine, 1)
             await all_in(download_engine, 0)
         assert [(line["event"], line["reason"]) for line in logs] == [("download_abandoned", "client_slow")]
+        assert refused["download_cut_off"] == before + 1
         assert await rows.fetchval("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'") == 0
         assert not (await client.read_all()).endswith(LAST_CHUNK)
 

@@ -84,4 +84,4 @@ def test_every_reason_shows_before_it_happens() -> None:
     sources = "".join(path.read_text() for path in Path(bounded_connections.__file__).parent.glob("*.py"))
     cut_off = set(re.findall(r'cut_off\("(\w+)"\)', sources))
     assert len(cut_off) == 3
-    assert codes | cut_off | {"silent"} == REASONS
+    assert codes | cut_off | {"silent", "download_cut_off"} == REASONS
