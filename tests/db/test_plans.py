@@ -25,6 +25,7 @@ BY_KEY = {
     "executions": {"unique_execution_per_job_region_model_question"},
     "ready": {"unique_ready_batch", "ready_by_identity", "ready_by_tenant"},
     "configurations": {"configurations_key"},
+    "identities": {"identities_key"},
 }
 OTHERWISE = {
     "lock_queued_jobs": {"jobs_queued_by_turn", "jobs_waiting_by_tenant", "triggers_by_job"},
