@@ -12,10 +12,12 @@ from typing import NamedTuple, Self
 
 import orjson
 
-from db.engine import Connection, Engine, connect, statement
+from db.engine import Connection, Engine, in_transaction, statement
 from db.reading import MAX_BIGINT, Slice, columns_of, sliced, snapshot
 
 PAGE_ENTRIES = 1_000
+PLAN_FOR_VALUES = "SET LOCAL plan_cache_mode = force_custom_plan"
+"""A plan for any values reads the whole log for a time long ago."""
 
 
 class AuditOutcome(StrEnum):
@@ -140,14 +142,19 @@ async def enter(connection: Connection, entries: Sequence[AuditEntry]) -> None:
 
 async def list_audit_log(engine: Engine, wanted: AuditFilter, *, before: AuditPlace, limit: int) -> Slice[AuditRead]:
     """Return the part of the log before a place, newest first."""
-    async with connect(engine) as connection:
-        return sliced(await _fetch(connection, wanted, before=before, limit=limit + 1), limit, _read)
+
+    async def unit(connection: Connection) -> Sequence[object]:
+        await connection.execute(PLAN_FOR_VALUES)
+        return await _fetch(connection, wanted, before=before, limit=limit + 1)
+
+    return sliced(await in_transaction(engine, unit, readonly=True), limit, _read)
 
 
 @asynccontextmanager
 async def whole_audit_log(engine: Engine, wanted: AuditFilter) -> AsyncIterator[AuditPages]:
     """Lend all that matches, from one snapshot."""
     async with snapshot(engine) as connection:
+        await connection.execute(PLAN_FOR_VALUES)
         yield AuditPages(connection, wanted)
 
 

@@ -1,7 +1,8 @@
 -- List the audit log, newest first: entries below the number $1 and submissions below $2 as one list of $9 at most.
 -- It is narrowed to a key ($3), a tenant's name ($4), an action ($5), an outcome ($6), and times from $7 and before $8;
 -- NULL for any. Each source is read in the order of its numbers, which isn't quite that of its times: `placed_at` never
--- rises from one number to the next lower one, so that two numbers say what was shown.
+-- rises from one number to the next lower one, so that two numbers say what was shown. Plan it for its values: an index
+-- finds the time, if one is given.
 WITH entries AS (
     SELECT e.entry_no AS number, false AS is_submission, e.at, t.name AS tenant, e.key_id, e.client, e.account,
         e.action, e.target::text AS target, e.outcome, e.status_code, e.code, e.request_id, e.session_id
@@ -9,7 +10,7 @@ WITH entries AS (
     LEFT JOIN tenants AS t ON t.tenant_no = e.tenant_no
     WHERE e.entry_no < $1
         AND ($3::text IS NULL OR e.key_id = $3)
-        AND ($4::text IS NULL OR t.name = $4)
+        AND ($4::text IS NULL OR e.tenant_no = (SELECT x.tenant_no FROM tenants AS x WHERE x.name = $4))
         AND ($5::text IS NULL OR e.action = $5)
         AND ($6::text IS NULL OR e.outcome = $6)
         AND ($7::timestamptz IS NULL OR e.at >= $7)

@@ -130,6 +130,7 @@ class StoredAuditEntry(SQLModel, table=True):
     """An action, a command or a refusal of the audit log."""
 
     __tablename__: ClassVar[str] = "audit_entries"
+    __table_args__ = (Index("audit_entries_by_time", "at"),)
 
     entry_no: BigKey
     at: Time

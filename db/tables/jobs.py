@@ -178,7 +178,10 @@ class Submission(SQLModel, table=True):
     """One POST of a spec and its outcome."""
 
     __tablename__: ClassVar[str] = "submissions"
-    __table_args__ = (Index("submissions_by_job", "job_no", "submission_no"),)
+    __table_args__ = (
+        Index("submissions_by_job", "job_no", "submission_no"),
+        Index("submissions_by_time", "submitted_at"),
+    )
 
     submission_no: BigKey
     tenant_no: int
