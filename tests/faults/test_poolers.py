@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
+import httpx2
 import pytest
 
 from db.engine import Connection, connect, create_engine, in_transaction
 from db.migrate import upgrade
 from db.poolers import PoolerUnsupported
+from domain.scopes import Scope
+from tests.support.access import bearer, make_key, make_tenant
 from tests.support.connections import publish_envelopes
 from tests.support.import_bodies import configured, csv_type, import_body, store_import
 from tests.support.jobs import job_body, store_jobs
@@ -64,6 +67,57 @@ async def test_the_service_runs_behind_a_pooler_as_it_comes(
     assert await connection.fetchval("SELECT count(*) FROM imported_records") == 500
     assert all(worker.is_alive for worker in fleet.workers)
     assert [found for found in await find_violations(connection) if found[1] != import_no] == []
+
+
+@pytest.mark.parametrize(
+    ("program", "mode", "size"), [(None, "session", 60), *([(NEWER, "transaction", 6)] if NEWER else [])]
+)
+async def test_two_tenants_over_the_same_sessions_see_their_own_rows_alone(
+    *,
+    start_api: StartProcess,
+    database_url: str,
+    redis_url: str,
+    connection: Connection,
+    tmp_path: Path,
+    program: str | None,
+    mode: str,
+    size: int,
+) -> None:
+    """Role and tenant are those of a transaction, also of one that fails. In transaction mode they share six."""
+    keys = {}
+    for name in ("acme", "other"):
+        tenant_no = await make_tenant(connection, name)
+        await store_jobs(connection, [job_body(name=f"of {name}")] * 3, tenant_no=tenant_no)
+        keys[name] = await make_key(connection, tenant=name)
+    operator = await make_key(connection, Scope.OPERATE)
+    owners = dict(await connection.fetch("SELECT j.id, t.name FROM jobs AS j JOIN tenants AS t USING (tenant_no)"))
+    async with pgbouncer(database_url, tmp_path, program=program, mode=mode, size=size) as url:
+        api = await asyncio.to_thread(start_api, url, redis_url, auth="keys")
+        async with httpx2.AsyncClient(base_url=api.url, timeout=30) as http:
+            few_at_once = asyncio.Semaphore(4)  # a request waits 4 s for a session
+
+            async def see(name: str, job_id: str) -> None:
+                async with few_at_once:
+                    listed = await http.get("/jobs", headers=bearer(keys[name]))
+                    assert [owners[job["id"]] for job in listed.json()["items"]] == [name] * 3, listed.text
+                    seen = await http.get(f"/jobs/{job_id}/waves", headers=bearer(keys[name]))
+                    assert seen.status_code == (200 if owners[job_id] == name else 404), seen.text
+                    dead = await http.get("/queue/dead", headers=bearer(operator))  # as no tenant
+                    assert dead.status_code == 200, dead.text
+
+            await asyncio.gather(*(see(name, job_id) for name in keys for job_id in owners for _ in range(5)))
+        left = [await role_and_tenant(url) for _ in range(size if mode == "transaction" else 1)]
+    assert set(left) == {("none", "")}
+
+
+async def role_and_tenant(url: str) -> tuple[str, str]:
+    """What a session has that the pooler lends next."""
+    session = await asyncpg.connect(url)
+    try:
+        found = await session.fetchrow("SELECT current_setting('role'), current_setting('breakwater.tenant_no', true)")
+    finally:
+        await session.close()
+    return found[0], found[1] or ""
 
 
 async def test_settings_hold_in_each_transaction_and_stay_on_no_session(pooled_url: str) -> None:
