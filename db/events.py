@@ -11,7 +11,7 @@ import asyncpg
 from sqlmodel import col, select
 
 from db.engine import Connection, Engine, connect, for_all_tenants, statement, tenant_of
-from db.jobs import absent_job, find_job, refuse_impossible
+from db.jobs import absent_job, find_job, look_up_job, refuse_impossible
 from db.reading import PAGE_BYTES, Slice, bounded, columns_of, read_all, sliced
 from db.tables.jobs import Submission
 from domain.status import TERMINAL_JOB_STATUSES
@@ -112,8 +112,8 @@ async def list_events(engine: Engine, tenant_no: int, job_id: str, *, after: int
 
     Raises NotFound where there is no such job.
     """
-    job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
+        job_no = await look_up_job(connection, tenant_no, job_id)
         rows = await connection.fetch(statement("list_events"), job_no, after, limit + 1, PAGE_BYTES)
     return bounded(rows, limit, columns_of(EventRead))
 

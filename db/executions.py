@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from db.engine import Connection, Engine, connect, statement
-from db.jobs import find_job, look_up_job
+from db.jobs import look_up_job
 from db.reading import MAX_BIGINT, PAGE_BYTES, Slice, bounded, in_snapshot, snapshot
 from domain.errors import NotFound
 
@@ -117,8 +117,8 @@ async def list_executions(
 
     Raises NotFound for an unknown job.
     """
-    job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
+        job_no = await look_up_job(connection, tenant_no, job_id)
         [names] = await _read_names(connection, tenant_no, job_no)
         rows = await connection.fetch(
             statement("list_executions"), job_no, *after, *_numbers(names, wanted), limit + 1, PAGE_BYTES

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from db.engine import Engine, connect, statement
-from db.jobs import find_job
+from db.jobs import look_up_job
 
 NAMED_IMPORTS = 5
 RECENT_SECONDS = 60.0
@@ -139,7 +139,7 @@ async def read_import_batches(
     engine: Engine, tenant_no: int, job_id: str, batch_nos: Sequence[int]
 ) -> Mapping[int, ImportBatchRead]:
     """Return the row counts of a job's batches by batch_no; empty for a job that is no import."""
-    job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
+        job_no = await look_up_job(connection, tenant_no, job_id)
         rows = await connection.fetch(statement("list_import_batches"), job_no, batch_nos)
     return {row["batch_no"]: ImportBatchRead(**row) for row in rows}

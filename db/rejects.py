@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from db.engine import Connection, Engine, connect, statement
-from db.jobs import find_job, look_up_job
+from db.jobs import look_up_job
 from db.reading import Slice, snapshot
 
 PAGE_REJECTS = 1_000
@@ -54,8 +54,8 @@ async def list_rejects(
     engine: Engine, tenant_no: int, job_id: str, wanted: RejectFilter, *, after: tuple[int, int], limit: int
 ) -> Slice[RejectRead]:
     """Return an import's rejects by batch and position that follow `after`; raise NotFound for an unknown job."""
-    job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
+        job_no = await look_up_job(connection, tenant_no, job_id)
         rows = await _page(connection, job_no, wanted, after=after, limit=limit + 1)
     return Slice(rows[:limit], is_last=len(rows) <= limit)
 

@@ -7,7 +7,7 @@ from db.built_in_kinds import KINDS
 from db.configurations import adopt_jobs
 from db.controls import Actor, lock_job
 from db.engine import Connection, Engine, connect
-from db.jobs import find_job
+from db.jobs import look_up_job
 from db.key_usage import check_retry, count_retry
 from db.kinds import Retried, RetryFilter, StoredKind, Unit, kind_named, kind_of
 from domain.key_limits import LimitedKey
@@ -48,8 +48,8 @@ async def preview_retry(
     kinds: Mapping[str, StoredKind] = KINDS,
 ) -> Retried:
     """Return the result that `retry_job` would have, without changes. Raises as `retry_job`."""
-    job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
+        job_no = await look_up_job(connection, tenant_no, job_id)
         kind = kind_named(kinds, await kind_of(connection, job_no))
         retried = await kind.preview_retry(connection, job_no, wanted)
         if not retried.is_any:

@@ -8,7 +8,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import Connection, Engine, connect, statement
-from db.jobs import find_job
+from db.jobs import find_job, look_up_job
 from db.reading import Slice, columns_of, read, sliced
 from db.tables.batches import Batch, Wave
 from domain.errors import NotFound
@@ -55,8 +55,8 @@ class BatchRead:
 
 async def list_waves(engine: Engine, tenant_no: int, job_id: str, *, after: int, limit: int) -> Slice[WaveRead]:
     """Return a job's waves in order, with numbers above `after`; raise NotFound for an unknown job."""
-    job_no = await find_job(engine, tenant_no, job_id)
     async with connect(engine) as connection:
+        job_no = await look_up_job(connection, tenant_no, job_id)
         rows = await read_waves(connection, job_no, after=after, limit=limit + 1)
     return Slice(rows[:limit], is_last=len(rows) <= limit)
 
