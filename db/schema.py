@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import asyncpg
+
 from db.connection_failures import SchemaNotServed
 from db.engine import Connection
 
@@ -61,7 +63,17 @@ def known_revisions() -> frozenset[str]:
 
 
 async def read_schema(connection: Connection) -> Schema:
-    """Return the schema that the database has at this moment."""
+    """Return the schema that the database has at this moment. Raises SchemaNotServed if this user may not read it."""
+    try:
+        return await _read(connection)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise SchemaNotServed(
+            "its user may not read the tables: grant it the role breakwater_service, or run `breakwater migrate` as "
+            "their owner."
+        ) from error
+
+
+async def _read(connection: Connection) -> Schema:
     is_migrated = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
     found = Schema(await connection.fetchval("SELECT version_num FROM alembic_version") if is_migrated else None)
     if not found.is_later:

@@ -163,3 +163,12 @@ async def test_an_api_refuses_to_start_where_the_role_may_change_the_audit_log(
     assert ended.returncode == 1
     assert "The right `UPDATE ON TABLE public.audit_entries` of `breakwater_service` was added." in ended.stderr
     assert "may change or empty `audit_entries`, which is only added to." in ended.stderr
+
+
+async def test_a_login_without_the_role_is_told_what_it_needs(own_engines: OwnEngines, service_url: str) -> None:
+    async with database_connections(own_engines.database_url) as (owner,):
+        await owner.execute("DROP OWNED BY breakwater_service")
+    environment = {"BREAKWATER_DATABASE_URL": service_url, "BREAKWATER_REDIS_URL": own_engines.redis_url}
+    ended = await asyncio.to_thread(run_command, "worker", environment=environment)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "its user may not read the tables: grant it the role breakwater_service" in ended.stderr
