@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from api import downloads, errors, import_kind, inference_kind
 from api.authentication import Authenticator
-from api.describing import describe
+from api.describing import describe, serve_description
 from api.download_places import DownloadPlaces
 from api.event_feed import EventSignal
 from api.event_streams import EventStreams
@@ -116,10 +116,12 @@ def create_app(kinds: Kinds = KINDS) -> FastAPI:
             "A job service that records no result twice, takes none from the wrong place, and loses no accepted job."
         ),
         lifespan=partial(_lifespan, kinds),
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
+    serve_description(app)
     add_routes(app)
     pages.mount_static(app)
     metrics.install(app)

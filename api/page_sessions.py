@@ -7,7 +7,7 @@ only pages of the session show.
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
@@ -34,6 +34,8 @@ CSRF_FIELD: Final = "csrf_token"
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SIGN_INS_AT_ONCE: Final = 4
 """Whoever tries keys at random keeps so many connections busy at most."""
+EXCHANGES_AT_ONCE: Final = 8
+"""Places of their own: whoever fills them, by codes that a provider is slow to refuse, keeps nobody with a key out."""
 WAIT_SECONDS: Final = 4.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -81,25 +83,34 @@ def delete_cookie(response: Response) -> None:
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
 
+@asynccontextmanager
+async def _turn(places: asyncio.Semaphore) -> AsyncIterator[None]:
+    try:
+        await asyncio.wait_for(places.acquire(), WAIT_SECONDS)
+    except TimeoutError:
+        raise Overloaded("Too many people sign in at this moment; try again.", retry_after_seconds=1) from None
+    try:
+        yield
+    finally:
+        places.release()
+
+
 class PageSessions:
     """Opens and ends sessions, each with its entry in the audit log."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
-        self._permits = asyncio.Semaphore(SIGN_INS_AT_ONCE)
+        self._sign_ins = asyncio.Semaphore(SIGN_INS_AT_ONCE)
+        self._exchanges = asyncio.Semaphore(EXCHANGES_AT_ONCE)
 
-    @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[None]:
-        """Wait for the turn of a sign-in, whose work is bounded. Raises Overloaded."""
-        try:
-            await asyncio.wait_for(self._permits.acquire(), WAIT_SECONDS)
-        except TimeoutError:
-            raise Overloaded("Too many people sign in at this moment; try again.", retry_after_seconds=1) from None
-        try:
-            yield
-        finally:
-            self._permits.release()
+    def attempt(self) -> AbstractAsyncContextManager[None]:
+        """Wait for the turn of a sign-in by key. Raises Overloaded."""
+        return _turn(self._sign_ins)
+
+    def exchange(self) -> AbstractAsyncContextManager[None]:
+        """Wait for the turn of an exchange with the identity provider. Raises Overloaded."""
+        return _turn(self._exchanges)
 
     async def open(self, request: Request, caller: Caller, owner: KeyOwner | SubjectOwner) -> SessionSecret:
         """Open a session under a new secret and end the one that the request came with. Raises one of UNAVAILABLE."""

@@ -44,7 +44,7 @@ async def finish(request: Request, services: ServicesDep) -> Response:
     onward = START if attempt is None else own_page(attempt.onward)
     response: Response
     try:
-        async with services.page_sessions.attempt():
+        async with services.page_sessions.exchange():
             token = await sign_on.finish(attempt, request.query_params, _callback(request))
         caller = await _find_caller(token, authenticator)
     except TokenRefused as error:

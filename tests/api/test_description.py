@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from fastapi.responses import JSONResponse
+from fastapi.testclient import TestClient
 
 from api import refusals
+from api.app import create_app
 from api.problems import MEDIA_TYPE
 from tests.support.description import api_description
 
@@ -112,3 +115,26 @@ def test_every_path_parameter_has_an_example() -> None:
 def test_operation_ids_are_unique() -> None:
     ids = [operation["operationId"] for operation in OPERATIONS.values()]
     assert len(ids) == len(set(ids))
+
+
+def test_the_description_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often anybody asks for it, by whichever method, with its tag or without."""
+    app = create_app()
+    described = app.openapi()
+    read: list[None] = []
+
+    def openapi() -> dict[str, Any]:
+        read.append(None)
+        return described
+
+    monkeypatch.setattr(app, "openapi", openapi)
+    client = TestClient(app, base_url="http://127.0.0.1")
+    answers = [client.get("/openapi.json") for _ in range(3)]
+    assert {(each.status_code, each.headers["Content-Type"]) for each in answers} == {(200, "application/json")}
+    assert {each.content for each in answers} == {bytes(JSONResponse(described).body)}
+    tag = answers[0].headers["ETag"]
+    head = client.head("/openapi.json", headers={"If-None-Match": 'W/"other"'})
+    assert (head.status_code, head.content, head.headers["ETag"]) == (200, b"", tag)
+    same = client.get("/openapi.json", headers={"If-None-Match": tag})
+    assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", tag)
+    assert len(read) == 1

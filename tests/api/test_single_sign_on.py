@@ -1,5 +1,6 @@
 """Signing in to the pages at an identity provider: which of its answers open a session, and which don't."""
 
+import asyncio
 import hmac
 import json
 import secrets
@@ -13,6 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx2
 import pytest
 
+from api import page_sessions, single_sign_on
 from api.authentication import Authenticator
 from api.oidc import TokenVerifier, token_policy
 from api.page_sessions import PageSessions
@@ -34,9 +36,10 @@ from tests.support.identity_provider import (
     rsa_key,
 )
 from tests.support.job_seeds import Seeds
-from tests.support.page_sessions import COOKIE, SignedIn, opened
+from tests.support.page_sessions import COOKIE, SignedIn, opened, send_key
 from tests.support.processes import run_command
 from tests.support.reading_app import replace_services
+from tests.support.waiting import eventually_async
 
 
 @pytest.fixture(scope="module")
@@ -377,6 +380,39 @@ async def test_signing_in_ends_the_session_before(person: Person, rows: Connecti
     assert person.cookies[COOKIE] != first
     left = [bytes(row["digest"]) for row in await rows.fetch("SELECT digest FROM page_sessions")]
     assert left == [SessionSecret(person.cookies[COOKIE]).digest]
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exchange that doesn't end by itself, however slow this machine is; it counts for a `person` made after it."""
+    monkeypatch.setattr(single_sign_on, "EXCHANGE_SECONDS", 60)
+
+
+@pytest.mark.usefixtures("patience", "acme")
+async def test_a_key_waits_behind_no_provider(
+    person: Person, rows: Connection, idp: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(page_sessions, "WAIT_SECONDS", 0.05)
+    key = await make_key(rows)
+    people = [Person(person.http) for _ in range(page_sessions.EXCHANGES_AT_ONCE + 1)]
+    *paths, last = [await each.come_back(await each.begin()) for each in people]
+    before = idp.asked
+    idp.answering.clear()
+    async with asyncio.TaskGroup() as group:
+        exchanges = [group.create_task(each.get(path)) for each, path in zip(people, paths, strict=False)]
+        try:
+
+            async def all_asked() -> bool:
+                return idp.asked == before + len(exchanges)
+
+            await eventually_async(all_asked)
+            assert (await send_key(person.http, key)).status_code == 303
+            refused = await people[-1].get(last)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+            assert not any(each.done() for each in exchanges)
+        finally:
+            idp.answering.set()
+    assert {each.result().status_code for each in exchanges} == {303}
 
 
 async def test_without_a_client_nobody_is_sent_to_a_provider(reader: httpx2.AsyncClient):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
@@ -28,7 +28,8 @@ class IdentityProvider:
     """Publishes its `keys`, or what is `published` instead; counts how often they are read, and all that is asked.
 
     `id_claims` and `id_options` replace what is in its next ID tokens, `answered` what it adds to its answers,
-    `described` what is in its discovery document, `redeemed` its answer to a code.
+    `described` what is in its discovery document, `redeemed` its answer to a code, which it gives
+    while `answering` is set.
     """
 
     url: str
@@ -43,6 +44,10 @@ class IdentityProvider:
     described: dict[str, Any] = field(default_factory=dict)
     redeemed: Any = None
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    answering: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        self.answering.set()
 
     def token(
         self, *, key: Key | None = None, algorithm: str = "RS256", kind: str | None = "at+jwt", **claims: Any
@@ -149,6 +154,7 @@ def identity_provider() -> Iterator[IdentityProvider]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             provider.asked += 1
+            provider.answering.wait()
             if provider.is_away or self.path != "/token":
                 self.reply(503, None)
             else:
