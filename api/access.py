@@ -21,6 +21,7 @@ from api.numbers import see_under
 from api.page_sessions import refuse_forged, session_of
 from api.page_views import SESSION
 from api.rate_limits import admit
+from api.role_check import RoleCheck
 from api.services import Services
 from db.engine import UNAVAILABLE
 from domain.api_keys import KEY_PREFIX, ApiKey, read_key
@@ -70,7 +71,9 @@ async def _authorize(
         find = partial(_find, request, header, services.authenticator)
         checked_at = time.monotonic()
         caller = request.state.caller = await find()
-        request.scope["state"][CHECK] = _Check(find, scopes, checked_at)
+        sees_installation = not OF_INSTALLATION.isdisjoint(scopes.scopes)
+        role_check = None if sees_installation else services.role_check
+        request.scope["state"][CHECK] = _Check(find, scopes, role_check, checked_at)
         if (session := getattr(request.state, SESSION, None)) is not None:
             await refuse_forged(request, session)
         await admit(request, caller, services.request_limits)
@@ -108,9 +111,16 @@ async def sees_installation(request: Request) -> bool:
 class _Check:
     """Checks again whether a request's caller may make it, unless that was done a moment ago."""
 
-    def __init__(self, find: Callable[[], Awaitable[Caller]], scopes: SecurityScopes, checked_at: float) -> None:
+    def __init__(
+        self,
+        find: Callable[[], Awaitable[Caller]],
+        scopes: SecurityScopes,
+        role_check: RoleCheck | None,
+        checked_at: float,
+    ) -> None:
         self._find = find
         self._scopes = scopes
+        self._role_check = role_check
         self._checked_at = checked_at
 
     async def __call__(self) -> None:
@@ -118,6 +128,8 @@ class _Check:
         if now - self._checked_at > CHECKED_SECONDS:
             self._checked_at = now
             _require(await self._find(), self._scopes)
+            if self._role_check is not None:
+                await self._role_check.require()
 
 
 def _require(caller: Caller, scopes: SecurityScopes) -> None:

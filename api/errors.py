@@ -46,6 +46,7 @@ from domain.errors import (
     ParametersRejected,
     QuotaExceeded,
     RateLimited,
+    RolesChanged,
     ScopeMissing,
     SpecRejected,
     SubmissionInFlight,
@@ -104,6 +105,7 @@ RESPONSES: Mapping[type[BreakwaterError], StatusAndTitle] = {
     QuotaExceeded: StatusAndTitle(429, "A quota of the API key is used up"),
     LimitReached: StatusAndTitle(429, "A limit of the API key is reached"),
     NotFound: StatusAndTitle(404, "There is no such thing"),
+    RolesChanged: StatusAndTitle(503, "The database's roles have changed"),
     Overloaded: StatusAndTitle(503, "Come back later"),
     BreakwaterError: StatusAndTitle(400, "The request can't be taken"),
 }

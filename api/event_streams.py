@@ -6,9 +6,10 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -46,6 +47,13 @@ CONTENT: dict[str, Any] = {
 log = structlog.stdlib.get_logger()
 
 
+@dataclass
+class Place:
+    """A place of a stream, which is to end once it `is_given_up`."""
+
+    is_given_up: bool = False
+
+
 class EventStreams:
     """Bounds the streams of a process, and those of each tenant. `signal` wakes them."""
 
@@ -53,21 +61,39 @@ class EventStreams:
         self.signal = signal
         self._at_once = at_once
         self._of_tenant = of_tenant
-        self._open_by_tenant: Counter[int] = Counter()
+        self._places_by_tenant: defaultdict[int, list[Place]] = defaultdict(list)
 
     @asynccontextmanager
-    async def place(self, tenant_no: int) -> AsyncIterator[None]:
-        """Hold one of the places; raise Overloaded where there is none."""
-        if self._open_by_tenant.total() >= self._at_once or self._open_by_tenant[tenant_no] >= self._of_tenant:
+    async def place(self, tenant_no: int) -> AsyncIterator[Place]:
+        """Hold one of the places, until it `is_given_up`; raise Overloaded where there is none.
+
+        Where all are taken, the tenant that has most, and two more than this one, gives up its oldest: its reader
+        connects again and misses nothing.
+        """
+        own = self._places_by_tenant[tenant_no]
+        if len(own) >= self._of_tenant or not self._make_room(len(own)):
             raise Overloaded(
                 "As many streams of events are open as this process serves; close one, or read the JSON list.",
                 retry_after_seconds=BUSY_SECONDS,
             )
-        self._open_by_tenant[tenant_no] += 1
+        place = Place()
+        own.append(place)
         try:
-            yield
+            yield place
         finally:
-            self._open_by_tenant[tenant_no] -= 1
+            if not place.is_given_up:
+                own.remove(place)
+
+    def _make_room(self, own: int) -> bool:
+        """Return whether there is a place for a tenant that has so many."""
+        places = self._places_by_tenant.values()
+        if sum(map(len, places)) < self._at_once:
+            return True
+        most = max(places, key=len)
+        if len(most) < own + 2:
+            return False
+        most.pop(0).is_given_up = True
+        return True
 
 
 class EventStream(Response):
@@ -98,7 +124,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events to a client that stays. A failure before the first look is answered as a problem."""
         async with (
-            self._streams.place(self._tenant_no),
+            self._streams.place(self._tenant_no) as place,
             aclosing(follow(self._feed, self._streams.signal)) as following,
         ):
             found = await anext(following)
@@ -107,7 +133,7 @@ class EventStream(Response):
                 return
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if not is_head(scope):
-                await self._send(_Client(scope, receive, send), found, following)
+                await self._send(_Client(scope, receive, send, place), found, following)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(
@@ -129,14 +155,16 @@ class EventStream(Response):
 class _Client:
     """The client of a stream."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, place: Place) -> None:
         self._request = Request(scope, receive)
         self._send = send
+        self._place = place
         self._sent_at = time.monotonic()
 
     async def stays(self) -> bool:
         """Return whether the client is there and is to be served; raise what `check_again` does."""
-        if self._request.scope["state"].get(STOPPING) or await self._request.is_disconnected():
+        is_to_end = self._place.is_given_up or self._request.scope["state"].get(STOPPING)
+        if is_to_end or await self._request.is_disconnected():
             return False
         await check_again(self._request.scope)
         return True

@@ -49,7 +49,7 @@ def tables(file: ConfigFile) -> Iterator[str]:
 
 def _table(path: tuple[str, ...], content: Mapping[str, Any]) -> Iterator[str]:
     values = {key: value for key, value in content.items() if not isinstance(value, Mapping)}
-    if values:
+    if values or (path and not content):
         yield ""
         if path:
             yield f"[{'.'.join(_key(part) for part in path)}]"

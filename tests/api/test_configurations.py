@@ -21,6 +21,7 @@ from db.engine import Connection, Engine, in_transaction
 from db.tenants import DEFAULT_TENANT_NO
 from domain.normalize import normalize
 from domain.tenant_names import DEFAULT_TENANT
+from submissions.backlog import Backlog
 from submissions.submission import Sender, Submission
 from submissions.transaction import Stored, SubmissionTransaction
 from tests.support.configurations import REGISTRY, SIMULATED, commit, commit_at, content_of
@@ -136,7 +137,9 @@ async def test_nothing_is_stored_while_a_configuration_is_applied_and_then_only_
     async def worker_no() -> int:
         return 1
 
-    transaction = SubmissionTransaction(engine, worker_no=worker_no, keep_hours=1, recent_seconds=60, backlog=10)
+    transaction = SubmissionTransaction(
+        engine, worker_no=worker_no, keep_hours=1, recent_seconds=60, backlog=Backlog(10, is_shared=False)
+    )
 
     async def while_applying(connection: Connection) -> Stored:
         await apply(connection, HYBRID, by="a test")

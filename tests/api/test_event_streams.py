@@ -15,6 +15,7 @@ import pytest
 
 from api import event_streams
 from api.event_streams import EventStreams
+from domain.errors import Overloaded
 from tests.support.job_seeds import Seeds, completed
 from tests.support.reading_app import replace_services
 from tests.support.served_app import SlowClient, serve_app
@@ -224,6 +225,27 @@ async def test_streams_are_bounded_by_tenant_and_their_places_are_given_back(
         return (await served.get(f"/jobs/{job.id}/events", headers=STREAM)).status_code == 200
 
     await eventually_async(has_place, what="a place was given back")
+
+
+async def test_where_all_places_are_taken_the_tenant_that_has_most_gives_one_up(
+    reader: httpx2.AsyncClient, served: httpx2.AsyncClient
+) -> None:
+    streams = EventStreams(reader.app.state.services.event_streams.signal, at_once=3)  # type: ignore[attr-defined]
+    replace_services(reader, event_streams=streams)
+    async with AsyncExitStack() as opened:
+        first, second, third = [await opened.enter_async_context(streamed(served, "/events")) for _ in range(3)]
+        await opened.enter_async_context(streams.place(2))
+        assert await rest_of(first) == []
+        await opened.enter_async_context(streams.place(3))
+        assert await rest_of(second) == []
+        with pytest.raises(Overloaded):  # each has one
+            await opened.enter_async_context(streams.place(4))
+        answer = await served.get("/events", headers=STREAM)
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+        waiting = asyncio.create_task(anext(third))
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.wait([waiting])
 
 
 async def test_clients_that_read_nothing_keep_no_connection_and_nobody_waiting(

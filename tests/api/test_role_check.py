@@ -12,6 +12,7 @@ from db.engine import Connection, Engine, create_engine
 from domain.scopes import Scope
 from tests.support.access import bearer, make_key
 from tests.support.reading_app import replace_services
+from tests.support.served_app import serve_app
 from tests.support.waiting import eventually_async
 
 OPEN = "CREATE POLICY open ON jobs USING (true)"
@@ -72,6 +73,20 @@ async def test_no_tenant_is_served_before_a_check_was_possible(
     replace_services(reader, role_check=RoleCheck(away))
     assert (await reader.get("/jobs")).json()["code"] == "database_unavailable"
     await away.dispose()
+
+
+async def test_a_stream_of_events_ends_once_a_change_is_found(
+    check: RoleCheck, reader: httpx2.AsyncClient, rows: Connection
+) -> None:
+    headers = {**reader.headers, "Accept": "text/event-stream"}
+    async with serve_app(reader.app) as url, httpx2.AsyncClient(base_url=url, headers=headers) as http:  # type: ignore[attr-defined]
+        async with http.stream("GET", "/events") as answer:
+            assert answer.status_code == 200
+            await rows.execute(OPEN)
+            await check.check()
+            async with asyncio.timeout(10):
+                assert [line async for line in answer.aiter_lines()] == ["retry: 1000", ""]
+        assert (await http.get("/events")).json()["code"] == "roles_changed"
 
 
 async def test_operators_are_served_meanwhile(check: RoleCheck, reader: httpx2.AsyncClient, rows: Connection) -> None:

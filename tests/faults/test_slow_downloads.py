@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-from api.downloads import AT_ONCE
+from api.download_places import AT_ONCE
 from db import workers
 from db.engine import connect, create_engine
 from tests.support.job_seeds import Seeds, answer_all

@@ -57,7 +57,7 @@ def test_a_start_is_recorded_before_it_is_logged():
 
 def test_a_service_is_on_record_once_it_is_started(held, monkeypatch):
     supervisor = Supervisor(load_settings(), held)
-    monkeypatch.setattr(supervisor, "_spawn", lambda *_: spawn("import signal; signal.pause()")())
+    monkeypatch.setattr(supervisor, "_spawn_service", lambda *_: spawn("import signal; signal.pause()")())
     supervisor.services = [supervisor._service("api", "api")]
     supervisor.services[0].keep_alive()
     recorded = json.loads((held.path / "children.json").read_text())
