@@ -5,7 +5,6 @@ The forms are those that the issuers of keys publish for scanners. Each pattern 
 
 import base64
 import re
-from collections.abc import Callable
 
 REDACTED = "[redacted]"
 TOKEN_CHARACTERS = 16
@@ -15,7 +14,7 @@ _SIGNS_OF_TOKENS = ("-", "_", "eyJ", "AKIA", "ASIA", "AIza", "SG.", "ya29.", "EA
 _TOKENS = re.compile(
     r"""
     (?<![A-Za-z0-9])(?:
-        sk-(?=[A-Za-z_-]{0,40}[0-9])[A-Za-z0-9_-]{16,}
+        sk-(?=[A-Za-z_-]{0,40}+[0-9])[A-Za-z0-9_-]{16,}
       | [rs]k_(?:live|test)_[A-Za-z0-9]{16,} | whsec_[A-Za-z0-9+/=]{24,}
       | bw_[0-9a-z]{12}_[0-9A-Za-z]{20,}
       | gh[opsur]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,}
@@ -43,26 +42,30 @@ _END_OF_KEY = re.compile(r"-----END (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK
 _KEY_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\ \r\n"
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/]{40}")
 _LONGEST_KEY = 8192
-_PASSWORD_IN_URL = re.compile(r"://(?P<user>[^\s/?#@:\"']*):(?P<rest>(?:(?!://)[^\s\"'])+)")
+_PASSWORD_IN_URL = re.compile(
+    r"://(?P<user>[^\s/?#@:\"']*):"
+    r"(?:(?P<password>[^\s\"'/?#]*)@|(?P<rest>(?:[^\s\"':@]++|:(?!//))*+@(?:[^\s\"':]++|:(?!//))*+))"
+)
 _STANDS_FOR_PASSWORD = re.compile(r"[<{]|\$\{|\*+$")
 """As in `<password>`, `${PASSWORD}` and `***`."""
 _PORT = re.compile(r"\d{1,5}[/?#]")
-_DATABASE = re.compile(r"(?:postgres(?:ql)?|mysql|mariadb|mongodb|rediss?|valkeys?|amqps?|mssql|clickhouse)(?:\+\w+)?$")
+_DATABASES = (
+    *("postgres", "postgresql", "mysql", "mariadb", "mongodb", "redis", "rediss", "valkey", "valkeys"),
+    *("amqp", "amqps", "mssql", "clickhouse"),
+)
+_DRIVER = re.compile(r"\w+")
 _LONGEST_SCHEME = 24
-_HOST = re.compile(r"@(?=[A-Za-z0-9\[])")
+_BEFORE_LAST_HOST = re.compile(r".*@(?=[A-Za-z0-9\[])", re.DOTALL)
 _PASSWORD_BEFORE_HOST = re.compile(r"(?<=[\w.-]:)[^\s@:\"']{1,256}+(?=@(?:tcp|unix)\()")
 """As drivers of MySQL spell it: `user:password@tcp(host:3306)/database`."""
 _HOOK = re.compile(
     r"(?P<before>://(?:hooks\.slack\.com/[a-z]{1,20}/|discord(?:app)?\.com/api/webhooks/[0-9]{1,20}/))[\w/-]{20,}"
 )
-_URL_PARAMETER = re.compile(
-    r"(?P<before>(?:[?&;]\ ?|\\u0026)(?P<name>[A-Za-z0-9_.~%-]{1,100})=)(?P<value>[^\s&;#\"'<>\\]+)"
-)
 _SIGNS_OF_HEADERS = ("uthorization", "UTHORIZATION", "pi-key", "pi-Key", "PI-KEY", "te-token", "TE-TOKEN")
 _HEADER = re.compile(
     r"(?P<before>\b(?:authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?[a-z]{1,20}\s{1,3}"
     r"|(?:x-|x-goog-)?api-key[\"']?:\s{0,3}[\"']?|private-token[\"']?:\s{0,3}[\"']?"
-    r"|bearer\s{1,3}(?=[^\s0-9]{0,40}[0-9])))"
+    r"|bearer\s{1,3}(?=[^\s0-9]{0,40}+[0-9])))"
     r"[A-Za-z0-9._~+/=_-]{8,}",
     re.IGNORECASE,
 )
@@ -77,19 +80,18 @@ def hide_tokens(text: str) -> str:
     return _without_beginnings(hidden) if "-----END " in hidden else hidden
 
 
-def hide_places(text: str, is_secret_parameter: Callable[[str], bool]) -> str:
-    """Return the text without what stands as a secret in a URL or a header."""
+def hide_places(text: str, secret_parameter: re.Pattern[str]) -> str:
+    """Return the text without what stands as a secret in a URL or a header.
 
-    def hidden_parameter(found: re.Match[str]) -> str:
-        return f"{found['before']}{REDACTED}" if is_secret_parameter(found["name"]) else found[0]
-
+    `secret_parameter` matches a URL's secret parameter. Its group `before` is all but the value.
+    """
     if "://" in text:
         text = _PASSWORD_IN_URL.sub(_hidden_password, text)
         text = _HOOK.sub(rf"\g<before>{REDACTED}", text)
     if "@tcp(" in text or "@unix(" in text:
         text = _PASSWORD_BEFORE_HOST.sub(REDACTED, text)
     if "=" in text:
-        text = _URL_PARAMETER.sub(hidden_parameter, text)
+        text = secret_parameter.sub(_hidden_after, text)
     if "earer " in text or (":" in text and _has_any(text, _SIGNS_OF_HEADERS)) or "uthorization=" in text:
         text = _HEADER.sub(rf"\g<before>{REDACTED}", text)
     if "asic " in text:
@@ -117,22 +119,35 @@ def _without_beginnings(text: str) -> str:
     return "".join([*parts, text[at:]])
 
 
+def _hidden_after(found: re.Match[str]) -> str:
+    return f"{found['before']}{REDACTED}"
+
+
 def _hidden_password(found: re.Match[str]) -> str:
-    rest = found["rest"]
-    authority_ends = next((at for at, character in enumerate(rest) if character in "/?#"), len(rest))
-    ends = rest.rfind("@", 0, authority_ends)
-    if ends < 0 and (not _PORT.match(rest) or _is_of_database(found)):
-        ends = max((host.start() for host in _HOST.finditer(rest)), default=-1)
-    password = rest[: max(ends, 0)]
-    if not password or _STANDS_FOR_PASSWORD.match(password):
+    user, password, rest = found.groups()
+    if rest is None:
+        return found[0] if _is_none(password) else f"://{user}:{REDACTED}@"
+    if _PORT.match(rest) and not _is_of_database(found):
         return found[0]
-    return f"://{found['user']}:{REDACTED}{rest[ends:]}"
+    before = _BEFORE_LAST_HOST.match(rest)
+    if before is None or _is_none(before[0][:-1]):
+        return found[0]
+    return f"://{user}:{REDACTED}{rest[before.end() - 1 :]}"
+
+
+def _is_none(password: str) -> bool:
+    return not password or (password[0] in "<{$*" and _STANDS_FOR_PASSWORD.match(password) is not None)
 
 
 def _is_of_database(found: re.Match[str]) -> bool:
     """Say whether a URL is a database's, in which no path holds an `@`; its parameters may."""
-    scheme = found.string[max(0, found.start() - _LONGEST_SCHEME) : found.start()]
-    return _DATABASE.search(scheme) is not None and "?" not in found["rest"].partition("@")[0]
+    begins = found.start()
+    scheme = found.string[max(0, begins - _LONGEST_SCHEME) : begins]
+    if not scheme.endswith(_DATABASES):
+        name, _, driver = scheme.rpartition("+")
+        if not name.endswith(_DATABASES) or not _DRIVER.fullmatch(driver):
+            return False
+    return "?" not in found["rest"].partition("@")[0]
 
 
 def _hidden_basic(found: re.Match[str]) -> str:

@@ -201,7 +201,7 @@ class Job(BaseModel):
             spec_hash=job.spec_hash,
             simulated=job.simulated,
             spec=redacted(job.spec),
-            submitted=redacted(job.submitted),
+            submitted=redacted(job.submitted),  # again: a release before may have hidden less of it
             normalization=[NormalizationNote.model_validate(note) for note in job.normalization or ()],
             planned=_planned(job, import_),
             progress=Progress.of(job.counts),
