@@ -249,6 +249,10 @@ def _refuse_wrong_issuer(settings: Settings) -> None:
         raise SettingError("BREAKWATER_OIDC_ISSUER must be an https:// URL: its keys decide who is let in.")
     if settings.oidc_audience is None:
         raise SettingError("Set BREAKWATER_OIDC_AUDIENCE, so that tokens for other services aren't taken.")
+    if settings.oidc_audience == settings.oidc_client_id:
+        raise SettingError(
+            "BREAKWATER_OIDC_AUDIENCE and BREAKWATER_OIDC_CLIENT_ID must differ: an ID token would be an access token."
+        )
     if settings.auth is Auth.OFF:
         raise SettingError("BREAKWATER_OIDC_ISSUER needs BREAKWATER_AUTH=keys: while it is off, nobody is asked.")
     if wrong := set(settings.oidc_algorithms.split(",")) - SIGNATURE_ALGORITHMS:

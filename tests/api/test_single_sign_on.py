@@ -425,6 +425,7 @@ async def test_without_a_client_nobody_is_sent_to_a_provider(reader: httpx2.Asyn
     ("settings", "told"),
     [
         ({"OIDC_CLIENT_ID": "pages"}, "OIDC_ISSUER"),
+        ({"OIDC_CLIENT_ID": "a", "OIDC_ISSUER": "https://a.example", "OIDC_AUDIENCE": "a"}, "OIDC_AUDIENCE"),
         ({"OIDC_CLIENT_SECRET": "s", "OIDC_ISSUER": "https://a.example", "OIDC_AUDIENCE": "a"}, "OIDC_CLIENT_ID"),
     ],
 )
