@@ -27,7 +27,7 @@ _PARAMETERS = ("auth", "key", "sig")
 
 
 def _spelled(word: str, between: str = "") -> str:
-    """Return a pattern of the word in small letters and capitals. With IGNORECASE, a search takes twice as long."""
+    """Return a pattern of the word in any case; the whole pattern can't ignore case, since `_alone` tells it."""
     return between.join(f"[{letter}{letter.upper()}]" for letter in word)
 
 
