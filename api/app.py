@@ -19,13 +19,13 @@ from api.download_places import DownloadPlaces
 from api.event_feed import EventSignal
 from api.event_streams import EventStreams
 from api.fleet import FleetView
-from api.idempotent_actions import AT_ONCE, AT_ONCE_OF_A_TENANT
+from api.idempotent_actions import AT_ONCE, AT_ONCE_OF_A_TENANT, MOST_WAITING_OF_A_TENANT
 from api.kinds import Kinds
 from api.large_pages import LargePages
 from api.oidc import TokenVerifier, token_policy
 from api.page_sessions import PageSessions
 from api.pauses import Pauses
-from api.pools import CONNECTIONS_OF_A_TENANT, open_pools
+from api.pools import CONNECTIONS_OF_A_TENANT, MOST_WAITING_READS, open_pools
 from api.rate_limits import RequestLimits
 from api.readiness import Readiness
 from api.refusal_log import RefusalLog
@@ -185,7 +185,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
         yield Services(
             settings=settings,
             engine=engine,
-            shares=Shares(CONNECTIONS_OF_A_TENANT),
+            shares=Shares(CONNECTIONS_OF_A_TENANT, most_waiting=MOST_WAITING_READS),
             authenticator=_authenticator(pools.look_ups, settings, tokens),
             role_check=None if settings.auth is Auth.OFF else RoleCheck(pools.look_ups),
             request_limits=RequestLimits(pools.look_ups),
@@ -203,7 +203,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             ),
             announcer=announcer,
             action_permits=asyncio.Semaphore(AT_ONCE),
-            action_shares=Shares(AT_ONCE_OF_A_TENANT),
+            action_shares=Shares(AT_ONCE_OF_A_TENANT, most_waiting=MOST_WAITING_OF_A_TENANT),
             kinds=kinds,
             previews=kinds.open_previews(sources),
             downloads=downloads.Downloads(pools.downloads, DownloadPlaces()),

@@ -6,8 +6,8 @@ costs no timer.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any, ClassVar
 
 import structlog
@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.client_limits import ClientLimits
 from api.refusals import FULL, TOO_SLOW, Refusal, rendered
-from api.unsent import Unsent, UnsentAnswers, bytes_left
+from api.unsent import Unsent, UnsentAnswers, bytes_left, caller_on
 
 LINGER_SECONDS = 2.0
 """How long a refused client may go on sending before the connection is closed: a reset could lose its answer."""
@@ -44,10 +44,10 @@ class BoundedConnection(HttpToolsProtocol):
         self.part_bytes: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unsent: Unsent | None = None
-        self._waiting_since = self.loop.time()
+        self.waiting_since = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, if there is room: the client that has kept the service waiting longest gives way, else this one."""
+        """Begin, if there is room: an idle client gives way, or a read of the tenant that has most, or this one."""
         super().connection_made(transport)
         self.expect()
         self._timer = self.loop.call_later(self.limits.look_seconds, self._look)
@@ -77,7 +77,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         super().on_response_complete()
-        self._waiting_since = self.loop.time()
+        self.waiting_since = self.loop.time()
         self._unsent = None
 
     @property
@@ -124,11 +124,12 @@ class BoundedConnection(HttpToolsProtocol):
         if self.pipeline or self.transport.get_write_buffer_size():
             return None
         if not self.is_answering:
-            return 0 if self.is_refused else 1 if cycle is None else 2, self._waiting_since
-        return (3, self._waiting_since) if cycle.more_body and not cycle.response_started else None
+            return 0 if self.is_refused else 1 if cycle is None else 2, self.waiting_since
+        return (3, self.waiting_since) if cycle.more_body and not cycle.response_started else None
 
     def _make_room(self) -> None:
-        dispensable = _find_dispensable(each for each in self.connections if each is not self)
+        others = [each for each in self.connections if isinstance(each, BoundedConnection) and each is not self]
+        dispensable = _find_dispensable(others) or _find_read_of_majority(others)
         if dispensable:
             dispensable.cut_off("room_needed")
         else:
@@ -191,8 +192,25 @@ def _note_silent(*, was_served: bool) -> None:
     log.debug("silent_connection_closed")
 
 
-def _find_dispensable(connections: Iterable[object]) -> BoundedConnection | None:
+def _find_dispensable(connections: Iterable[BoundedConnection]) -> BoundedConnection | None:
     """Return the connection that the service can best do without, None if all are served."""
-    bounded = [each for each in connections if isinstance(each, BoundedConnection)]
-    ranked = [(rank, each) for each in bounded if (rank := each.dispensability())]
+    ranked = [(rank, each) for each in connections if (rank := each.dispensability())]
     return min(ranked, key=itemgetter(0))[1] if ranked else None
+
+
+def _find_read_of_majority(connections: Sequence[BoundedConnection]) -> BoundedConnection | None:
+    """Return the newest read without an answer of the tenant that has more than half of the connections, if one has.
+
+    While authentication is off, no request is a tenant's; nor is one that waits in the pipeline, as it has no caller
+    yet: what is in work before it may be an action.
+    """
+    served = [(caller, each) for each in connections if each.is_answering and (caller := caller_on(each))]
+    tenants = Counter(caller.tenant_no for caller, _ in served if caller.name is not None)
+    majority = [tenant_no for tenant_no, count in tenants.items() if count > len(connections) / 2]
+    reads = [each for caller, each in served if caller.tenant_no in majority and _is_unanswered_read(each)]
+    return max(reads, key=attrgetter("waiting_since"), default=None)
+
+
+def _is_unanswered_read(connection: BoundedConnection) -> bool:
+    cycle = connection.cycle
+    return cycle.scope["method"] in {"GET", "HEAD"} and not cycle.response_started

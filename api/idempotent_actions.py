@@ -33,6 +33,8 @@ AT_ONCE = 6
 """Connections that actions may hold while they wait for locks of jobs; the remaining ones serve reads."""
 AT_ONCE_OF_A_TENANT = 3
 """How many of these one tenant's actions may hold while there are API keys."""
+MOST_WAITING_OF_A_TENANT = 50
+"""How many more of them wait for these."""
 KEY_DEADLINE_SECONDS = 1.0
 RETRY_DELAY_SECONDS = 0.02
 LOCK_RETRY_SECONDS = 1
@@ -94,7 +96,7 @@ class Action:
 
         `body` is the parsed body of the request, `seconds` the limit of each statement. Raises KeyReused, KeyInFlight
         if another request with the key runs for longer than KEY_DEADLINE_SECONDS, Overloaded if a row that `unit` needs
-        stays locked, and the errors of `unit`.
+        stays locked or too many actions of the tenant wait, and the errors of `unit`.
         """
         hashed = body_hash(body.model_dump(mode="json"))
         worker_no = await self.worker_no()  # entered into the register before any transaction needs it

@@ -9,6 +9,8 @@ from db.engine import Engine, create_engine
 CONNECTIONS = 10
 CONNECTIONS_OF_A_TENANT = 4
 """How many of these one tenant's reads may hold while there are API keys."""
+MOST_WAITING_READS = 200
+"""How many more of its reads wait: an event wakes up to 100 streams of a tenant, which then read at once."""
 LOOK_UP_CONNECTIONS = 2
 
 

@@ -104,7 +104,12 @@ class UnsentAnswers:
         self._waiting.pop(connection, None)
 
 
-def _tenant_of(connection: "BoundedConnection") -> int | None:
-    """Return the tenant of the newest request; None before its caller is known."""
+def caller_on(connection: "BoundedConnection") -> Caller | None:
+    """Return the caller of the newest request; None before it is known."""
     caller: Caller | None = connection.cycle.scope["state"].get("caller")
+    return caller
+
+
+def _tenant_of(connection: "BoundedConnection") -> int | None:
+    caller = caller_on(connection)
     return None if caller is None else caller.tenant_no

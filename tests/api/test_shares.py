@@ -8,10 +8,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.idempotent_actions import AT_ONCE_OF_A_TENANT
-from api.pools import CONNECTIONS, CONNECTIONS_OF_A_TENANT
+from api.idempotent_actions import AT_ONCE_OF_A_TENANT, MOST_WAITING_OF_A_TENANT
+from api.pools import CONNECTIONS, CONNECTIONS_OF_A_TENANT, MOST_WAITING_READS
 from db import tenants
 from db.controls import LOCK_SPACE
+from db.shares import Share, Shares
+from domain.errors import Overloaded
 from domain.key_limits import KeyLimits
 from domain.scopes import Scope
 from tests.support.access import AsKey, make_key
@@ -107,3 +109,63 @@ async def test_keys_are_looked_up_while_reads_hold_all_connections(client: Clien
         assert (answer.status_code, answer.json()["limits"][0]["name"]) == (200, "requests_per_second")
         assert (await client.http.get("/limits", headers={"Authorization": "Bearer bw_x"})).status_code == 401
     assert {answer.status_code for answer in answers} <= {200, 503}
+
+
+async def test_reads_beyond_those_that_may_wait_are_refused_at_once(client: Client):
+    slow, other = [await key_of(client, tenant) for tenant in ("crowding", "beside")]
+    beyond = 5
+    count = CONNECTIONS_OF_A_TENANT + MOST_WAITING_READS + beyond
+    async with asyncio.TaskGroup() as group, client.database.transaction():
+        await client.database.execute("LOCK TABLE record_sets IN ACCESS EXCLUSIVE MODE")
+        sent = [group.create_task(slow.get(SLOW)) for _ in range(count)]
+
+        async def are_refused() -> bool:
+            return sum(task.done() for task in sent) == beyond
+
+        await eventually_async(are_refused, seconds=30, what=f"{beyond} reads are refused")
+        refused = [task.result() for task in sent if task.done()]
+        assert {(each.status_code, each.json()["code"], each.headers["retry-after"]) for each in refused} == {
+            (503, "overloaded", "1")
+        }
+        assert (await other.get("/jobs")).status_code == 200
+    assert sorted(task.result().status_code for task in sent) == [200] * (count - beyond) + [503] * beyond
+
+
+async def test_actions_beyond_those_that_may_wait_are_refused_at_once(client: Client):
+    key = await key_of(client, "pressing")
+    held = (await key.post("/jobs", unique())).json()["job"]["id"]
+    count = AT_ONCE_OF_A_TENANT + MOST_WAITING_OF_A_TENANT + 20
+    async with asyncio.TaskGroup() as group, client.database.transaction():
+        lock = "SELECT pg_advisory_xact_lock($2::int, hashint8(job_no)) FROM jobs WHERE id = $1"
+        await client.database.execute(lock, held, LOCK_SPACE)
+        sent = [group.create_task(key.post(f"/jobs/{held}/cancel")) for _ in range(count)]
+
+        async def is_refused() -> bool:
+            return any("wait already" in task.result().text for task in sent if task.done())
+
+        await eventually_async(is_refused, seconds=30, what="an action is refused while others wait")
+        assert not all(task.done() for task in sent)
+    assert {task.result().status_code for task in sent} <= {200, 202, 503}
+
+
+async def test_a_share_counts_those_that_wait_and_forgets_those_that_left():
+    shares = Shares(1, most_waiting=2)
+    share = shares.of(1)
+
+    async def take(share: Share) -> None:
+        async with share:
+            pass
+
+    for _ in range(2):
+        await share.acquire()
+        waiting = [asyncio.create_task(take(share)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await share.acquire()
+        await take(shares.of(2))
+        waiting[0].cancel()
+        await asyncio.gather(waiting[0], return_exceptions=True)
+        waiting[0] = asyncio.create_task(take(share))
+        await asyncio.sleep(0)
+        share.release()
+        await asyncio.gather(*waiting)

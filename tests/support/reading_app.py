@@ -16,7 +16,7 @@ from api.downloads import Downloads
 from api.event_feed import EventSignal
 from api.event_streams import EventStreams
 from api.fleet import FleetView
-from api.idempotent_actions import AT_ONCE, AT_ONCE_OF_A_TENANT
+from api.idempotent_actions import AT_ONCE, AT_ONCE_OF_A_TENANT, MOST_WAITING_OF_A_TENANT
 from api.large_pages import LargePages
 from api.page_sessions import PageSessions
 from api.pauses import Pauses
@@ -89,7 +89,7 @@ def _services(
     return Services(
         settings=settings,
         engine=engine,
-        shares=Shares(4),
+        shares=Shares(4, most_waiting=200),
         authenticator=None,
         role_check=None,
         request_limits=RequestLimits(engine),
@@ -105,7 +105,7 @@ def _services(
         submissions=Submissions(engine, settings, in_force, worker_no=worker_no, on_created=announcer.announce),
         announcer=announcer,
         action_permits=asyncio.Semaphore(AT_ONCE),
-        action_shares=Shares(AT_ONCE_OF_A_TENANT),
+        action_shares=Shares(AT_ONCE_OF_A_TENANT, most_waiting=MOST_WAITING_OF_A_TENANT),
         kinds=KINDS,
         previews=KINDS.open_previews(ConfiguredSources(settings.data_dir)),
         downloads=Downloads(engine, DownloadPlaces()),

@@ -29,7 +29,7 @@ class SmallApp:
         """Serve one request."""
         self.begun += 1
         tenants = [int(value) for name, value in scope["headers"] if name == b"x-tenant"]
-        scope["state"]["caller"] = replace(ANYBODY, tenant_no=tenants[0]) if tenants else ANYBODY
+        scope["state"]["caller"] = replace(ANYBODY, tenant_no=tenants[0], key_id="k") if tenants else ANYBODY
         if scope["path"] == "/held":
             await self.release.wait()
         if scope["path"] == "/big":
