@@ -13,7 +13,9 @@ from api.callers import Caller
 from api.look_ups import Found, LookUps
 from api.oidc import Token, TokenVerifier
 from db import api_keys, page_sessions, tenants
+from db.api_keys import ValidKey
 from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Connection, Engine, connect, in_transaction
+from db.page_sessions import ValidSession
 from domain.api_keys import ApiKey
 from domain.page_sessions import SessionSecret
 from domain.scopes import ALL_SCOPES
@@ -112,21 +114,8 @@ class Authenticator:
 
 
 async def _find_keys(connection: Connection, digests: Sequence[bytes]) -> Mapping[bytes, Found]:
-    return {
-        digest: Found(
-            Caller(
-                key.tenant_no,
-                key.scopes,
-                tenant=key.tenant,
-                key_id=key.id,
-                key_no=key.key_no,
-                limits=key.limits,
-                seal=Seal(key.number_secret, key.tenant_no),
-            ),
-            key.valid_seconds,
-        )
-        for digest, key in (await api_keys.find_keys(connection, digests)).items()
-    }
+    found = await api_keys.find_keys(connection, digests)
+    return {digest: Found(_caller(key, key_id=key.id), key.valid_seconds) for digest, key in found.items()}
 
 
 async def _find_sessions(
@@ -134,19 +123,19 @@ async def _find_sessions(
 ) -> Mapping[bytes, Found]:
     valid = await page_sessions.find_sessions(connection, digests, idle_seconds=idle_seconds, issuer=issuer)
     return {
-        digest: Found(
-            Caller(
-                session.tenant_no,
-                session.scopes,
-                tenant=session.tenant,
-                key_id=session.key_id,
-                subject=session.subject,
-                key_no=session.key_no,
-                limits=session.limits,
-                seal=Seal(session.number_secret, session.tenant_no),
-                session_id=session.id,
-            ),
-            None,
-        )
+        digest: Found(_caller(session, key_id=session.key_id, subject=session.subject, session_id=session.id), None)
         for digest, session in valid.items()
     }
+
+
+def _caller(found: ValidKey | ValidSession, **names: str | None) -> Caller:
+    """Return the caller that a key or a session stands for, under its names."""
+    return Caller(
+        found.tenant_no,
+        found.scopes,
+        tenant=found.tenant,
+        key_no=found.key_no,
+        limits=found.limits,
+        seal=Seal(found.number_secret, found.tenant_no),
+        **names,
+    )

@@ -1,7 +1,7 @@
 """A client of the routes that read, over stores of the test's own, and seeds to read."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -12,10 +12,18 @@ from broker import envelopes
 from broker.envelopes import Client
 from db import workers
 from db.engine import Engine, connect, create_engine
+from tests.support.identity_provider import IdentityProvider, identity_provider
 from tests.support.import_bodies import configured
 from tests.support.job_seeds import WORKER_ID, Seeds
 from tests.support.reading_app import reading_app
 from tests.support.service import Json
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[IdentityProvider]:
+    """An identity provider that the tests of a module share."""
+    with identity_provider() as provider:
+        yield provider
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
@@ -22,17 +22,10 @@ from tests.support.identity_provider import (
     AUDIENCE,
     IdentityProvider,
     ec_key,
-    identity_provider,
     rsa_key,
 )
 from tests.support.processes import run_command
 from tests.support.service import Client, Process, api_client, unique
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[IdentityProvider]:
-    with identity_provider() as provider:
-        yield provider
 
 
 @pytest.fixture

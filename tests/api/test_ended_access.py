@@ -15,7 +15,7 @@ from domain.scopes import Scope
 from tests.support.access import AsKey, bearer, make_key, make_tenant
 from tests.support.bounded_server import Wire, passed
 from tests.support.description import api_description
-from tests.support.identity_provider import AUDIENCE, IdentityProvider, identity_provider
+from tests.support.identity_provider import AUDIENCE, IdentityProvider
 from tests.support.job_seeds import Seeded, Seeds, answer_all
 from tests.support.page_sessions import sign_in
 from tests.support.raw_http import Answer, request
@@ -71,12 +71,6 @@ async def begin(opened: AsyncExitStack, url: str, path: str, body: bytes, header
 async def wait(seconds: float) -> None:
     """Wait so long: nothing tells that it is over, and another request would renew what is known of the key."""
     await eventually_async(passed(seconds), seconds=30)
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[IdentityProvider]:
-    with identity_provider() as provider:
-        yield provider
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -32,7 +32,6 @@ from tests.support.identity_provider import (
     CLIENT_SECRET,
     IdentityProvider,
     ec_key,
-    identity_provider,
     rsa_key,
 )
 from tests.support.job_seeds import Seeds
@@ -40,12 +39,6 @@ from tests.support.page_sessions import COOKIE, SignedIn, opened, send_key
 from tests.support.processes import run_command
 from tests.support.reading_app import replace_services
 from tests.support.waiting import eventually_async
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[IdentityProvider]:
-    with identity_provider() as provider:
-        yield provider
 
 
 @pytest.fixture
