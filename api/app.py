@@ -58,6 +58,7 @@ from api.routes import (
     tenants,
     waves,
 )
+from api.routes.dashboard import overview
 from api.services import Services
 from api.single_sign_on import SingleSignOn
 from broker import envelopes
@@ -104,6 +105,7 @@ ROUTES = (
     pages,
     sign_in,
     single_sign_on,
+    overview,
 )
 
 

@@ -1,8 +1,11 @@
-"""Pages under `/ui`, drawn on the server from the templates in `api/ui/templates`; they work without JavaScript.
+"""Pages under `/ui`, drawn on the server from the templates in `api/ui/templates`.
 
-A problem of such a request is shown as a page too. Who has to sign in is sent to do so.
+They show their facts without JavaScript; with it they stay current and act. A problem of such a request is shown as a
+page too. A reader who isn't signed in is sent to do so.
 """
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -14,12 +17,18 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from api.callers import ANYBODY, Caller
+from api.page_filters import FILTERS
+from domain.scopes import Scope
+
 START: Final = "/ui"
 SIGN_IN: Final = "/ui/sign-in"
 SESSION: Final = "page_session"
 """The member of a request's state that holds the secret of the session by which it was allowed."""
 PAGE_PROBLEM: Final = "page_problem"
 """The member of a request's state that holds the problem document that its page shows."""
+NAVIGATION: Final[tuple[tuple[str, str, Scope | None], ...]] = (("Overview", START, None),)
+"""The pages that each page links to: name, path and the scope that one needs."""
 _TEMPLATES: Final = Path(__file__).resolve().parent / "ui" / "templates"
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -28,6 +37,15 @@ _HEADERS: Final = {
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A page in the navigation of another."""
+
+    name: str
+    path: str
+    is_current: bool
 
 
 def is_page(request: Request) -> bool:
@@ -43,7 +61,16 @@ def page(
     if problem is not None:
         setattr(request.state, PAGE_PROBLEM, problem)
     session = getattr(request.state, SESSION, None)
-    shown = {"csrf_token": None if session is None else session.csrf_token, **values}
+    caller: Caller | None = getattr(request.state, "caller", None)
+    shown = {
+        "csrf_token": None if session is None else session.csrf_token,
+        "caller": caller,
+        "is_open": caller is ANYBODY,
+        "scopes": frozenset() if caller is None else caller.scopes,
+        "navigation": _navigation(request.url.path, caller),
+        "now": datetime.now(UTC),
+        **values,
+    }
     return HTMLResponse(_templates().get_template(template).render(shown), status, headers=_HEADERS)
 
 
@@ -72,12 +99,25 @@ def see_other(path: str) -> RedirectResponse:
     return RedirectResponse(path, HTTPStatus.SEE_OTHER)
 
 
+def _navigation(path: str, caller: Caller | None) -> list[Link]:
+    """Return the links to the pages that the caller may open; none for a reader who isn't signed in."""
+    if caller is None:
+        return []
+    return [
+        Link(name, target, is_current=path == target or (target != START and path.startswith(target + "/")))
+        for name, target, scope in NAVIGATION
+        if scope is None or scope in caller.scopes
+    ]
+
+
 @cache
 def _templates() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(FILTERS)
+    return environment

@@ -29,6 +29,7 @@ pytest_plugins = [
     "tests.support.connections",
     "tests.support.controls",
     "tests.support.cut_answers",
+    "tests.support.dashboards",
     "tests.support.engines",
     "tests.support.erp_source",
     "tests.support.gateway",

@@ -1,4 +1,4 @@
-"""Signing in to the pages with an API key, signing out, and the page that says who is signed in."""
+"""Signing in to the pages with an API key, and signing out."""
 
 import re
 from http import HTTPStatus
@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.access import find_key, signed_in
-from api.callers import caller_of
 from api.dependencies import ONE_OF_EACH, ServicesDep
 from api.errors import BadRequest
 from api.forms import read_form
@@ -28,12 +27,6 @@ _OWN_PAGE: Final = re.compile(r"/ui(?:[/?][!-\[\]-~]{0,2000})?")
 _TEMPLATE: Final = "sign_in.html"
 
 Onward = Annotated[str, Query(alias="next", description="The page to go to afterwards.")]
-
-
-@router.get(START, dependencies=[signed_in])
-async def show_start(request: Request, services: ServicesDep) -> Response:
-    """Return the page that says who is signed in."""
-    return page(request, "start.html", caller=caller_of(request), is_open=services.authenticator is None)
 
 
 @router.get(SIGN_IN)

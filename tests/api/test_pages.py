@@ -14,7 +14,9 @@ from api.routes import pages
 
 PAGES = ["/", "/docs"]
 SWAGGER = Path(pages.__file__).parent.parent / "ui" / "static" / "swagger"
-SUM_LINE = re.compile(r"^\| `(?P<name>[^`]+)` \| `(?P<sha256>[0-9a-f]{64})` \|$", re.MULTILINE)
+VENDORED = SWAGGER.parent / "vendor"
+AXE = Path(__file__).parents[1] / "support" / "axe"
+SUM_LINE = re.compile(r"^\| `(?P<name>[^`]+)` \|.* `(?P<sha256>[0-9a-f]{64})` \|$", re.MULTILINE)
 
 
 class Names(HTMLParser):
@@ -122,7 +124,9 @@ def test_the_home_page_leads_everywhere(client: TestClient) -> None:
     assert {"/docs", "/openapi.json", "/jobs", "/queue", "/audit", "/metrics", "/readyz"} <= links
 
 
-@pytest.mark.parametrize("path", ["/static/site.css", "/static/docs.js", "/static/breakwater.svg"])
+@pytest.mark.parametrize(
+    "path", [f"/static/{name}" for name in ("site.css", "ui.css", "docs.js", "page.js", "breakwater.svg")]
+)
 def test_our_own_assets_name_no_other_host(client: TestClient, path: str) -> None:
     text = client.get(path).text.replace('xmlns="http://www.w3.org/2000/svg"', "")
     assert re.findall(r"https?:|url\(|@import", text) == []
@@ -141,11 +145,12 @@ def test_the_pages_are_not_in_the_description(client: TestClient) -> None:
     assert client.get("/openapi.json").json()["paths"] == {}
 
 
-def test_the_vendored_files_are_the_published_ones() -> None:
-    expected = {match["name"]: match["sha256"] for match in SUM_LINE.finditer((SWAGGER / "README.md").read_text())}
+@pytest.mark.parametrize("folder", [SWAGGER, VENDORED, AXE])
+def test_the_vendored_files_are_the_published_ones(folder: Path) -> None:
+    expected = {match["name"]: match["sha256"] for match in SUM_LINE.finditer((folder / "README.md").read_text())}
     found = {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in SWAGGER.iterdir()
-        if file.name != "README.md"
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != "README.md"
     }
     assert found == expected

@@ -4,6 +4,7 @@ The protocol runs over a pipe of the browser's own (`--remote-debugging-pipe`), 
 """
 
 import asyncio
+import base64
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ AS_3_AND_4 = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
 """The browser reads commands from the descriptor 3 and answers on 4."""
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
 KEYS = {"Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r")}
 
 
@@ -57,7 +59,11 @@ class Browser:
             elif message.get("method") == "Log.entryAdded":
                 entry = message["params"]["entry"]
                 if entry["level"] != "verbose":  # hints to authors
-                    self.console.append(entry["text"])
+                    self.console.append(f"{entry['text']} {entry.get('url', '')}".strip())
+            elif message.get("method") == "Runtime.exceptionThrown":
+                self.console.append(json.dumps(message["params"]["exceptionDetails"])[:2000])
+            elif message.get("method") == "Runtime.consoleAPICalled":
+                self.console.append(json.dumps(message["params"]["args"])[:2000])
 
     async def open_tab(self) -> "Tab":
         """Open a tab."""
@@ -93,6 +99,56 @@ class Tab:
         answer = await self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    async def act(self, selector: str) -> None:
+        """Click what stays on the page; wait until it is there."""
+        await self.see(f"document.querySelector({json.dumps(selector)})")
+        await self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
+
+    async def fill(self, selector: str, text: str) -> None:
+        """Put a text into a field in place of what it holds, as typing does."""
+        found = f"document.querySelector({json.dumps(selector)})"
+        await self.see(found)
+        await self.evaluate(f"{found}.focus(); {found}.select?.()")
+        await self.type(text)
+
+    async def see(self, script: str) -> None:
+        """Wait until a script gives something true."""
+
+        async def is_so() -> bool:
+            return bool(await self.evaluate(f"!!({script})"))
+
+        await self.wait(is_so)
+
+    async def see_text(self, text: str) -> None:
+        """Wait until the page shows a text."""
+        await self.see(f"document.body.innerText.includes({json.dumps(text)})")
+
+    async def look_like(self, *, width: int = 1280, height: int = 900, is_dark: bool = False) -> None:
+        """Draw the page as on a screen of this width, by day or by night."""
+        await self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        await self.send("Emulation.setEmulatedMedia", features=[scheme])
+
+    async def picture(self, file: Path) -> None:
+        """Write the whole page as a PNG file."""
+        answer = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        file.write_bytes(base64.b64decode(answer["data"]))  # noqa: ASYNC240 (a test's own file)
+
+    async def barriers(self) -> list[str]:
+        """Return what axe-core finds that keeps somebody out: each rule with the elements that break it."""
+        await self.evaluate(AXE.read_text(encoding="utf-8") + ";0")
+        found: list[str] = await self.evaluate(
+            "axe.run().then((got) => got.violations.map((rule) =>"
+            " `${rule.id}: ${rule.nodes.map((node) => node.html).join(' | ')}`))"
+        )
+        return found
+
+    async def is_wider_than_its_window(self) -> bool:
+        """Return whether the page must be scrolled sideways."""
+        return bool(await self.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
 
     async def text(self) -> str:
         """Return the page's visible text."""

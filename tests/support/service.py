@@ -130,7 +130,7 @@ def running(
     """Run `cli api` or `cli worker` until the block ends and kills it; an API is awaited until it listens."""
     if config := {name.upper(): value for name, value in settings.items()}.get("CONFIG"):
         commit_file(database_url, str(config))
-    port = free_port()
+    port = int(str(settings.pop("port", None) or free_port()))  # a given one is that of an API that has ended
     given = {"PORT": port, "DATABASE_URL": database_url, "REDIS_URL": redis_url, **settings}
     environment = {f"BREAKWATER_{name.upper()}": str(value) for name, value in given.items()}
     output.touch()

@@ -1,0 +1,164 @@
+// What pages under /ui do by themselves: `#live` is kept current, and forms with `data-api` call the API.
+"use strict";
+(() => {
+  const byId = (id) => document.getElementById(id);
+
+  // ---- messages ----
+
+  const tell = (id, text) => {
+    for (const other of ["message", "fault"]) {
+      byId(other).hidden = other !== id;
+      byId(other).textContent = other === id ? text : "";
+    }
+  };
+
+  // What a problem document says, with each of its errors.
+  const told = (problem, status) => {
+    if (!problem || !problem.title) return `The server answered with status ${status}.`;
+    const errors = (problem.errors || []).map((each) => `${each.pointer || each.parameter || ""} ${each.detail}`.trim());
+    return [problem.detail || problem.title, ...errors].join("\n");
+  };
+
+  // ---- the live part of a page ----
+
+  const SECONDS = 5; // times and ages change without an event
+  const AT_LEAST = 700; // milliseconds between two looks
+  let events = null;
+  let isLive = true;
+  let planned = null;
+  let looking = false;
+  let lookedAt = 0;
+  let took = 0;
+
+  // A look that is under way may have begun before what is to be seen, so another follows it.
+  const plan = (milliseconds) => {
+    const due = Date.now() + milliseconds;
+    if (planned !== null && planned.due <= due) return;
+    if (planned !== null) clearTimeout(planned.timer);
+    planned = { due, timer: setTimeout(look, milliseconds) };
+  };
+
+  const soon = () => plan(Math.max(0, lookedAt + Math.max(AT_LEAST, 2 * took) - Date.now()));
+
+  const look = async () => {
+    planned = null;
+    if (looking || !isLive || document.hidden || !byId("live")) return;
+    looking = true;
+    lookedAt = Date.now();
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (answer.redirected && new URL(answer.url).pathname === "/ui/sign-in") return location.assign(answer.url);
+      const text = await answer.text();
+      if (!isLive) return; // stopped meanwhile
+      const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("live");
+      const live = byId("live");
+      if (!answer.ok || !fresh || !live) throw new Error(`The server answered with status ${answer.status}.`);
+      await htmx.swap({ sourceElement: live, target: live, text: fresh.outerHTML, swap: "outerMorph" });
+      byId("live-told").textContent = "";
+    } catch (error) {
+      if (!isLive) return;
+      const since = new Date(lookedAt).toLocaleTimeString();
+      byId("live-told").textContent = `What you see may be old: the server wasn't reached at ${since}.`;
+    } finally {
+      looking = false;
+      took = Date.now() - lookedAt;
+      plan(SECONDS * 1000);
+    }
+  };
+
+  const follow = () => {
+    events?.close();
+    events = null;
+    const live = byId("live");
+    if (!live || !isLive || document.hidden) return; // a browser has few connections for all its tabs
+    if (live.dataset.events) {
+      events = new EventSource(live.dataset.events);
+      events.onmessage = soon;
+    }
+    soon();
+  };
+
+  const setLive = (on) => {
+    isLive = on;
+    byId("live-switch").setAttribute("aria-pressed", String(on));
+    byId("live-told").textContent = on ? "" : "Stopped: press to go on.";
+    follow();
+  };
+
+  // ---- actions ----
+
+  // The fields of a form as JSON. `data-type` of a field: number, boolean, json, list (commas or lines).
+  const read = (form) => {
+    const body = {};
+    for (const field of form.elements) {
+      if (!field.name || field.disabled || (field.type === "radio" && !field.checked)) continue;
+      const text = field.value.trim();
+      if (field.type === "checkbox") body[field.name] = field.checked;
+      else if (text === "" && !field.required) continue;
+      else if (field.dataset.type === "number") body[field.name] = Number(text);
+      else if (field.dataset.type === "json") body[field.name] = JSON.parse(text);
+      else if (field.dataset.type === "list") body[field.name] = text.split(/[,\n]/).map((each) => each.trim()).filter(Boolean);
+      else body[field.name] = text;
+    }
+    return body;
+  };
+
+  const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+  const headersOf = (form) => {
+    form.dataset.key ||= newKey(); // kept until an answer came: sent again after a lost connection, it acts once
+    const headers = { "Content-Type": "application/json", Accept: "application/json", "Idempotency-Key": form.dataset.key };
+    const csrf = document.querySelector("meta[name=csrf-token]");
+    if (csrf) headers["X-CSRF-Token"] = csrf.content;
+    return headers;
+  };
+
+  const isWanted = (question) =>
+    new Promise((resolve) => {
+      const dialog = byId("confirm");
+      byId("confirm-text").textContent = question;
+      dialog.returnValue = "no";
+      dialog.onclose = () => resolve(dialog.returnValue === "yes");
+      dialog.showModal();
+    });
+
+  // Send a form to the API. It fires `api:done` on the form with {status, body}; a prevented one tells nothing here.
+  const send = async (form, submitter) => {
+    const question = submitter?.dataset.confirm ?? form.dataset.confirm;
+    if (question && !(await isWanted(question))) return;
+    const path = submitter?.getAttribute("formaction") ?? form.getAttribute("action");
+    const method = form.dataset.api || "POST";
+    const buttons = [...form.querySelectorAll("button")];
+    for (const button of buttons) button.disabled = true;
+    try {
+      const content = form.dataset.bodyless === undefined ? JSON.stringify(read(form)) : undefined;
+      const answer = await fetch(path, { method, headers: headersOf(form), body: content });
+      if (answer.status < 500) delete form.dataset.key;
+      const body = await answer.json().catch(() => null);
+      if (!answer.ok) return tell("fault", told(body, answer.status));
+      const done = new CustomEvent("api:done", { bubbles: true, cancelable: true, detail: { status: answer.status, body } });
+      if (form.dispatchEvent(done)) tell("message", submitter?.dataset.done ?? form.dataset.done ?? "Done.");
+      soon();
+    } catch (error) {
+      const isText = error instanceof SyntaxError;
+      tell("fault", isText ? `This isn't JSON: ${error.message}` : "The server wasn't reached. Try again: it will act once.");
+    } finally {
+      for (const button of buttons) button.disabled = false;
+    }
+  };
+
+  // ---- start ----
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.dataset.api === undefined) return;
+    event.preventDefault();
+    send(event.target, event.submitter);
+  });
+  document.addEventListener("visibilitychange", follow);
+  document.addEventListener("DOMContentLoaded", () => {
+    byId("live-state").hidden = !byId("live");
+    byId("live-switch").addEventListener("click", () => setLive(!isLive));
+    follow();
+  });
+  window.addEventListener("pagehide", () => events?.close());
+})();
