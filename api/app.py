@@ -20,6 +20,7 @@ from api.event_feed import EventSignal
 from api.event_streams import EventStreams
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE, AT_ONCE_OF_A_TENANT, MOST_WAITING_OF_A_TENANT
+from api.job_waits import JobWaits
 from api.kinds import Kinds
 from api.large_pages import LargePages
 from api.oidc import TokenVerifier, token_policy
@@ -173,9 +174,8 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
     pools = open_pools(database_url, on_events=event_signal.note)
     engine = pools.requests
     sources = ConfiguredSources(settings.data_dir)
-    registration = Registration(
-        pools.heartbeat, settings.heartbeat_seconds, Reminder(database_url), tuple(kinds.stored.values())
-    )
+    beat_seconds, stored_kinds = settings.heartbeat_seconds, tuple(kinds.stored.values())
+    registration = Registration(pools.heartbeat, beat_seconds, Reminder(database_url), stored_kinds)
     announcer = Announcer(redis)
     in_force = _in_force_reader(engine, settings, registration, ConfigurationStanding(settings, sources))
 
@@ -198,8 +198,9 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             refusal_log=RefusalLog(engine, worker_no=registration.worker_no, is_keyed=settings.auth is Auth.KEYS),
             worker_no=registration.worker_no,
             event_streams=EventStreams(event_signal),
+            job_waits=JobWaits(engine, event_signal),
             in_force=in_force,
-            pauses=Pauses(engine, redis, in_force, announcer, refresh_seconds=settings.heartbeat_seconds),
+            pauses=Pauses(engine, redis, in_force, announcer, refresh_seconds=beat_seconds),
             submissions=Submissions(
                 engine, settings, in_force, worker_no=registration.worker_no, on_created=note_created, kinds=kinds.specs
             ),
@@ -265,6 +266,7 @@ def _background_services(services: Services) -> Sequence[Callable[[], Awaitable[
         services.pauses.run,
         services.pauses.listen,
         services.event_streams.signal.listen,
+        services.job_waits.run,
         *(each.run for each in (services.authenticator, services.role_check) if each is not None),
     )
 

@@ -6,10 +6,8 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import time
-from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -22,6 +20,7 @@ from api.connections import STOPPING
 from api.content_negotiation import preferred
 from api.event_feed import EventSignal, Feed, follow
 from api.methods import is_head
+from api.yielding_places import Place, YieldingPlaces
 from db.engine import UNAVAILABLE
 from domain.errors import BreakwaterError, Overloaded, ParameterError, ParametersRejected
 
@@ -47,53 +46,26 @@ CONTENT: dict[str, Any] = {
 log = structlog.stdlib.get_logger()
 
 
-@dataclass
-class Place:
-    """A place of a stream, which is to end once it `is_given_up`."""
-
-    is_given_up: bool = False
-
-
 class EventStreams:
     """Bounds the streams of a process, and those of each tenant. `signal` wakes them."""
 
     def __init__(self, signal: EventSignal, *, at_once: int = AT_ONCE, of_tenant: int = OF_TENANT) -> None:
         self.signal = signal
-        self._at_once = at_once
-        self._of_tenant = of_tenant
-        self._places_by_tenant: defaultdict[int, list[Place]] = defaultdict(list)
+        self._places = YieldingPlaces(at_once, of_tenant=of_tenant)
 
     @asynccontextmanager
     async def place(self, tenant_no: int) -> AsyncIterator[Place]:
         """Hold one of the places, until it `is_given_up`; raise Overloaded where there is none.
 
-        Where all are taken, the tenant that has most, and two more than this one, gives up its oldest: its reader
-        connects again and misses nothing.
+        The reader of a stream that gives its place up connects again and misses nothing.
         """
-        own = self._places_by_tenant[tenant_no]
-        if len(own) >= self._of_tenant or not self._make_room(len(own)):
-            raise Overloaded(
-                "As many streams of events are open as this process serves; close one, or read the JSON list.",
-                retry_after_seconds=BUSY_SECONDS,
-            )
-        place = Place()
-        own.append(place)
-        try:
+        with self._places.place(tenant_no) as place:
+            if place is None:
+                raise Overloaded(
+                    "As many streams of events are open as this process serves; close one, or read the JSON list.",
+                    retry_after_seconds=BUSY_SECONDS,
+                )
             yield place
-        finally:
-            if not place.is_given_up:
-                own.remove(place)
-
-    def _make_room(self, own: int) -> bool:
-        """Return whether there is a place for a tenant that has so many."""
-        places = self._places_by_tenant.values()
-        if sum(map(len, places)) < self._at_once:
-            return True
-        most = max(places, key=len)
-        if len(most) < own + 2:
-            return False
-        most.pop(0).is_given_up = True
-        return True
 
 
 class EventStream(Response):

@@ -8,6 +8,7 @@ from api.authentication import Authenticator
 from api.downloads import Downloads
 from api.event_streams import EventStreams
 from api.fleet import FleetView
+from api.job_waits import JobWaits
 from api.kinds import CountPlan, Kinds
 from api.large_pages import LargePages
 from api.page_sessions import PageSessions
@@ -50,6 +51,7 @@ class Services:
     refusal_log: RefusalLog
     worker_no: Callable[[], Awaitable[int]]
     event_streams: EventStreams
+    job_waits: JobWaits
     in_force: InForceReader
     pauses: Pauses
     submissions: Submissions

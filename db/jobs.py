@@ -1,7 +1,7 @@
 """Reading jobs: a single job, the list, and the internal key by an id."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -176,6 +176,23 @@ async def look_up_job(connection: Connection, tenant_no: int, job_id: str) -> in
     if job_no is None:
         raise absent_job()
     return job_no
+
+
+async def find_job_status(engine: Engine, tenant_no: int, job_id: str) -> tuple[int, str]:
+    """Return the job's key and its status; raise NotFound if the tenant has no job with this id."""
+    refuse_impossible(job_id)
+    async with connect(engine) as connection:
+        row = await connection.fetchrow(statement("read_event_state"), tenant_no, job_id)
+    if row is None:
+        raise absent_job()
+    return row["job_no"], row["status"]
+
+
+async def find_closed_jobs(engine: Engine, job_nos: Collection[int]) -> Sequence[int]:
+    """Return which of these jobs have ended, or are gone."""
+    async with connect(engine) as connection:
+        rows = await connection.fetch(statement("find_closed_jobs"), list(job_nos))
+    return [row["job_no"] for row in rows]
 
 
 async def read_job_state(connection: Connection, job_no: int) -> JobState:

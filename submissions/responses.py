@@ -5,7 +5,7 @@ stores every status.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -60,6 +60,14 @@ def respond_known(submission: Submission, decision: Decision, times_seen: int) -
     return SubmissionResponse(
         200, _body(submission, "joined", _job(submission, decision.job) if decision.job else None, spec, dedup)
     )
+
+
+def at_status(response: SubmissionResponse, status: str) -> SubmissionResponse:
+    """Return the response as it is once its job has this status."""
+    dedup = response.body["dedup"]
+    detail = NEVER_RUNS.get(status) if dedup["matched_on"] == "id" else dedup["detail"]
+    body = {**response.body, "job": {**response.body["job"], "status": status}, "dedup": {**dedup, "detail": detail}}
+    return replace(response, body=body)
 
 
 def respond_preview(submission: Submission, decision: Decision, times_seen: int) -> SubmissionResponse:

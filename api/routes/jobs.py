@@ -18,7 +18,9 @@ from api.dependencies import (
     JobId,
     NoParameters,
     ServedKinds,
+    ServicesDep,
     Tenant,
+    engine_of,
     services_of,
 )
 from api.etags import TAGGED, IfNoneMatch, tagged
@@ -26,6 +28,7 @@ from api.filters import Moment, NameFilter, any_of, canonical_region, metadata_f
 from api.headers import LOCATION
 from api.kinds import Kinds
 from api.paging import JOBS, PageParameters, link_next, next_cursor
+from api.preferences import APPLIED, PREFER, PREFERENCE_APPLIED, applied, read_wait
 from api.problems import MEDIA_TYPE, problem_responses
 from api.rate_limits import tell
 from api.request_ids import request_id_of
@@ -65,18 +68,19 @@ class SubmitParameters(NoParameters):
             "model": SubmissionAnswer,
             "description": "A new job.",
             "content": {"application/json": {"examples": CREATED_EXAMPLES}},
-            "headers": {"Location": {**LOCATION, "required": True}},
+            "headers": {"Location": {**LOCATION, "required": True}, APPLIED: PREFERENCE_APPLIED},
         },
         200: {
             "model": SubmissionAnswer,
             "description": "Joined to a job that is the same, replayed under its Idempotency-Key, or a dry run.",
             "content": {"application/json": {"examples": JOINED_EXAMPLES}},
-            "headers": {"Location": LOCATION},
+            "headers": {"Location": LOCATION, APPLIED: PREFERENCE_APPLIED},
         },
         **problem_responses(400, 409, 413, 415, 422),
         409: {"description": "What is in the way: `code` says which.", "content": CONFLICTS},
     },
     openapi_extra={
+        "parameters": [PREFER],
         "requestBody": {
             "required": True,
             "content": {
@@ -100,6 +104,9 @@ async def submit_job(
     or `completed` or `partial` and ended a moment ago (`BREAKWATER_DEDUP_SECONDS`), unless `on_duplicate` says
     otherwise; never one that failed or was cancelled. `dedup.previous` names the last job of this content that isn't
     joined.
+
+    With `Prefer: wait=N` the answer waits until the job has ended or N seconds are over; its `status` is that of then.
+    A replay waits for nothing.
     """
     services = services_of(request)  # not by a parameter, which costs each POST 8 µs (2026-11-30)
     key = read_idempotency_key(request)
@@ -118,6 +125,13 @@ async def submit_job(
         )
     tell(request, response.quotas)
     headers = {"Idempotent-Replayed": "true"} if response.is_replayed else {}
+    seconds = read_wait(request.headers.getlist("prefer"))
+    if seconds is not None and not (response.is_replayed or parameters.dry_run):
+        database = engine_of(request, services.engine, services.shares)
+        response, is_applied = await services.job_waits.wait_for_submitted(
+            request, database, response, tenant_no=tenant, seconds=seconds
+        )
+        headers |= applied(seconds) if is_applied else {}
     if response.body["job"] is not None:
         headers["Location"] = response.body["job"]["links"]["self"]
     return Response(orjson.dumps(response.body), response.status_code, headers, "application/json")
@@ -131,6 +145,10 @@ METADATA_KEY: dict[str, Any] = {
     " them. Every spec in question is read, so narrow it by other parameters where there are very many.",
     "schema": {"type": "string", "maxLength": 500},
     "example": "search",
+}
+WAITED: dict[int | str, dict[str, Any]] = {
+    status: {**described, "headers": {**described["headers"], APPLIED: PREFERENCE_APPLIED}}
+    for status, described in TAGGED.items()
 }
 CLOCK = {"queue": {"waited_seconds"}}
 """The members of a job that change with time alone."""
@@ -199,12 +217,15 @@ async def get_jobs(
     "/jobs/{job_id}",
     summary="Show a job",
     response_model=Job,
-    responses={**TAGGED, **problem_responses(404, 422)},
+    responses=WAITED | problem_responses(404, 422),
+    openapi_extra={"parameters": [PREFER]},
     dependencies=[requires(Scope.JOBS_READ)],
 )
 async def get_job(
     *,
     job_id: JobId,
+    request: Request,
+    services: ServicesDep,
     database: Database,
     tenant: Tenant,
     registry: Allowed,
@@ -212,11 +233,22 @@ async def get_job(
     _: Annotated[NoParameters, Query()],
     if_none_match: IfNoneMatch = None,
 ) -> Any:
-    """Return a job with its spec as submitted and as it runs, and its progress of this moment."""
+    """Return a job with its spec as submitted and as it runs, and its progress of this moment.
+
+    With `Prefer: wait=N` this moment is once the job has ended, or after N seconds.
+    """
     job = await read_job(database, tenant, job_id)
+    headers = {}
+    if (seconds := read_wait(request.headers.getlist("prefer"))) is not None:
+        if job.finished_at is not None or await services.job_waits.wait(request, tenant, job.job_no, seconds):
+            headers = applied(seconds)
+        if job.finished_at is None:
+            job = await read_job(database, tenant, job_id)
     kind = kinds.find(job.kind)
     shown = Job.of(job, ()) if kind is None else await kind.show(database, job, registry)
-    return tagged(shown, if_none_match, untagged=CLOCK)
+    answer = tagged(shown, if_none_match, untagged=CLOCK)
+    answer.headers.update(headers)
+    return answer
 
 
 async def _preview(services: Services, submission: Submission) -> SubmissionResponse:

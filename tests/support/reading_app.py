@@ -17,6 +17,7 @@ from api.event_feed import EventSignal
 from api.event_streams import EventStreams
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE, AT_ONCE_OF_A_TENANT, MOST_WAITING_OF_A_TENANT
+from api.job_waits import JobWaits
 from api.large_pages import LargePages
 from api.page_sessions import PageSessions
 from api.pauses import Pauses
@@ -86,6 +87,7 @@ def _services(
     registration.unwritten = None
     in_force = InForceReader(engine, settings, by="a test")
     announcer = Announcer(redis)
+    signal = EventSignal(redis)
     return Services(
         settings=settings,
         engine=engine,
@@ -99,7 +101,8 @@ def _services(
         registration=registration,
         refusal_log=RefusalLog(engine, worker_no=worker_no, is_keyed=False),
         worker_no=worker_no,
-        event_streams=EventStreams(EventSignal(redis)),
+        event_streams=EventStreams(signal),
+        job_waits=JobWaits(engine, signal),
         in_force=in_force,
         pauses=Pauses(engine, redis, in_force, announcer, refresh_seconds=5),
         submissions=Submissions(engine, settings, in_force, worker_no=worker_no, on_created=announcer.announce),
