@@ -50,6 +50,20 @@ class _LookUp:
         return now < min(self.looked_at + FRESH_SECONDS, self.valid_until)
 
 
+class _Batch:
+    """Digests that are looked up together, once the look-up before has ended."""
+
+    def __init__(self, digests: set[bytes]) -> None:
+        self.digests = digests
+        self.found: asyncio.Future[dict[bytes, _LookUp]] = asyncio.get_running_loop().create_future()
+
+    def fail(self, error: BaseException) -> None:
+        """Have those that wait fail like the request that looked for all; if that was cancelled, they ask again."""
+        is_error = isinstance(error, Exception)
+        self.found.set_exception(error if is_error else ConnectionError("The look-up was given up."))
+        self.found.exception()  # there may be nobody who waits
+
+
 class LookUps:
     """Finds callers by digests."""
 
@@ -58,21 +72,44 @@ class LookUps:
         self._find = find
         self._kept: dict[bytes, _LookUp] = {}
         self._renewing: asyncio.Task[None] | None = None
+        self._gathering: _Batch | None = None
+        self._looking = asyncio.Lock()
+        self._forgotten: list[set[bytes]] = []
 
     async def caller_of(self, digest: bytes) -> Caller | None:
         """Return the valid caller with this digest, None if there is none. Raises one of UNAVAILABLE."""
         now = time.monotonic()
         found = self._kept.get(digest)
         if found is None or not found.is_fresh(now):
-            found = (await self._look_up([digest]))[digest]
+            found = await self._look_up_with_others(digest)
         elif now - found.looked_at > RENEW_SECONDS:
             self._renew_soon(now)
         found.used_at = now
         return found.caller
 
     def forget(self, digest: bytes) -> None:
-        """Look this one up again at its next use."""
+        """Look this one up again at its next use; what a look-up finds that is under way serves no other."""
         self._kept.pop(digest, None)
+        for each in self._forgotten:
+            each.add(digest)
+
+    async def _look_up_with_others(self, digest: bytes) -> _LookUp:
+        """Look up, in one statement, all digests that were asked for while the one before ran: a flood costs little."""
+        if (batch := self._gathering) is not None:
+            batch.digests.add(digest)
+            return (await asyncio.shield(batch.found))[digest]
+        batch = self._gathering = _Batch({digest})
+        try:
+            async with self._looking:
+                self._gathering = None
+                found = await self._look_up(list(batch.digests))
+        except BaseException as error:
+            if self._gathering is batch:
+                self._gathering = None
+            batch.fail(error)
+            raise
+        batch.found.set_result(found)
+        return found[digest]
 
     def _renew_soon(self, now: float) -> None:
         """Look the digests in use up again, in the background; one look-up at a time."""
@@ -92,15 +129,20 @@ class LookUps:
 
     async def _look_up(self, digests: list[bytes]) -> dict[bytes, _LookUp]:
         began = time.monotonic()
-        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
-            valid = await self._find(connection, digests)
+        forgotten: set[bytes] = set()
+        self._forgotten.append(forgotten)
+        try:
+            async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
+                valid = await self._find(connection, digests)
+        finally:
+            self._forgotten.remove(forgotten)
         found = {digest: _kept(valid.get(digest), began) for digest in digests}
         for digest, look_up in found.items():
             if (before := self._kept.get(digest)) is not None:
                 look_up.used_at = before.used_at
         if len(self._kept) + len(found) > MOST:
             self._kept = {d: kept for d, kept in self._kept.items() if kept.caller and kept.is_fresh(began)}
-        self._kept.update(found)
+        self._kept.update({digest: look_up for digest, look_up in found.items() if digest not in forgotten})
         return found
 
 

@@ -85,6 +85,11 @@ def token_policy(settings: Settings) -> TokenPolicy | None:
     )
 
 
+def is_safe(address: object, issuer: str) -> bool:
+    """Say whether an address that an issuer names is as safe as its own: https, or below a loopback issuer."""
+    return isinstance(address, str) and address.startswith(("https://", f"{issuer.rstrip('/')}/"))
+
+
 class TokenRefused(Unauthenticated):
     """A token isn't one of the issuer's for us; `reason` says why."""
 
@@ -192,13 +197,18 @@ class TokenVerifier:
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     document = await self._read_document()
-                    self._keys = _usable(await self._get(str(document["jwks_uri"])))
+                    self._keys = _usable(await self._get(self._safe(document["jwks_uri"])))
                 self._document, self._read_at = document, time.monotonic()
             except (*_UNREADABLE, httpx2.HTTPError, jwt.PyJWTError) as error:
                 reason = f"{type(error).__name__}: {error}"
                 log.warning("issuer_keys_unavailable", issuer=self._policy.issuer, error=reason)
             finally:
                 self._tried_at = time.monotonic()
+
+    def _safe(self, address: object) -> str:
+        if not is_safe(address, self._policy.issuer):
+            raise ValueError(f"its jwks_uri is {address!r}, not https")
+        return str(address)
 
     async def _read_document(self) -> Mapping[str, Any]:
         document = await self._get(self._policy.issuer.rstrip("/") + DISCOVERY)

@@ -16,6 +16,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from api.auditing import entry_of
+from api.authentication import Authenticator
 from api.callers import Caller
 from api.forms import read_form
 from api.page_views import is_page
@@ -112,7 +113,9 @@ class PageSessions:
         """Wait for the turn of an exchange with the identity provider. Raises Overloaded."""
         return _turn(self._exchanges)
 
-    async def open(self, request: Request, caller: Caller, owner: KeyOwner | SubjectOwner) -> SessionSecret:
+    async def open(
+        self, request: Request, caller: Caller, owner: KeyOwner | SubjectOwner, authenticator: Authenticator
+    ) -> SessionSecret:
         """Open a session under a new secret and end the one that the request came with. Raises one of UNAVAILABLE."""
         secret = make_secret(secrets.token_bytes(SECRET_BYTES))
         lifetime_seconds = self._settings.session_seconds
@@ -130,9 +133,11 @@ class PageSessions:
             await audit_log.enter(connection, [entry])
 
         await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
+        if before is not None:
+            authenticator.forget(before)
         return secret
 
-    async def end(self, request: Request, session: SessionSecret) -> None:
+    async def end(self, request: Request, session: SessionSecret, authenticator: Authenticator) -> None:
         """End the session of a request. Raises one of UNAVAILABLE."""
         entry = entry_of(request.scope, AuditOutcome.DONE, HTTPStatus.SEE_OTHER)
 
@@ -141,3 +146,4 @@ class PageSessions:
             await audit_log.enter(connection, [entry])
 
         await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)
+        authenticator.forget(session)

@@ -5,12 +5,14 @@ of a tenant is served before a check, or while one shows that somebody might see
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
 
 import structlog
 
-from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Engine, connect
-from db.roles import Fault, describe, find_faults
+from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Connection, Engine, in_transaction
+from db.roles import Fault, describe, find_faults, limit_waits
 from db.schema import require_schema
 from domain.errors import RolesChanged
 
@@ -28,6 +30,8 @@ class RoleCheck:
         self.faults: Sequence[Fault] | None = None
         self._engine = engine
         self._checking = asyncio.Lock()
+        self._failed: BaseException | None = None
+        self._failed_at = -math.inf
 
     @property
     def leaks(self) -> bool:
@@ -37,11 +41,22 @@ class RoleCheck:
     async def require(self) -> None:
         """Raise RolesChanged while a tenant's request may see too much, or one of UNAVAILABLE if that can't be told."""
         if self.faults is None:
-            async with self._checking:
-                if self.faults is None:
-                    await self.check()
+            await self._check_first(time.monotonic())
         if self.leaks:
             raise RolesChanged(retry_after_seconds=round(WHILE_AMISS_SECONDS))
+
+    async def _check_first(self, came_at: float) -> None:
+        """Check for all that wait, unless the first check was done meanwhile; they share its failure, too."""
+        async with self._checking:
+            if self.faults is not None:
+                return
+            if self._failed_at > came_at:
+                raise ConnectionError("The database's roles can't be looked at.") from self._failed
+            try:
+                await self.check()
+            except UNAVAILABLE as error:
+                self._failed, self._failed_at = error, time.monotonic()
+                raise
 
     async def run(self) -> None:
         """Check now and then, until cancelled. While PostgreSQL can't be asked the last check holds."""
@@ -55,9 +70,7 @@ class RoleCheck:
 
     async def check(self) -> None:
         """Look at the roles and access rules; log what has become amiss. Raises one of UNAVAILABLE or REJECTED."""
-        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
-            await require_schema(connection)
-            found = await find_faults(connection)
+        found = await in_transaction(self._engine, _look, seconds=QUICK_SECONDS, readonly=True)
         if found and found != self.faults:
             if any(fault.leaks for fault in found):
                 log.error("roles_changed", faults=describe(found))
@@ -66,3 +79,9 @@ class RoleCheck:
         elif self.faults and not found:
             log.info("roles_mended")
         self.faults = found
+
+
+async def _look(connection: Connection) -> Sequence[Fault]:
+    await limit_waits(connection)
+    await require_schema(connection)
+    return await find_faults(connection)

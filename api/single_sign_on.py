@@ -21,7 +21,7 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 from fastapi import Request
 from fastapi.responses import Response
 
-from api.oidc import Token, TokenRefused, TokenVerifier
+from api.oidc import Token, TokenRefused, TokenVerifier, is_safe
 from domain.errors import Overloaded
 from domain.notes import cut
 from domain.page_sessions import SECRET_BYTES, derived, make_secret
@@ -172,7 +172,7 @@ class SingleSignOn:
     def _endpoint(self, document: Mapping[str, Any], name: str) -> str:
         """Return an address of the provider, which is as safe as the provider's own."""
         address = document.get(name)
-        if isinstance(address, str) and address.startswith(("https://", f"{self.issuer.rstrip('/')}/")):
-            return address
+        if is_safe(address, self.issuer):
+            return str(address)
         log.warning("sign_in_unavailable", issuer=self.issuer, error=f"its {name} is {address!r}")
         raise Overloaded("The identity provider can't be used to sign in.", retry_after_seconds=60)

@@ -12,6 +12,9 @@ from domain.key_limits import KeyLimits
 MOST_OF_OWNER = 20
 """Sessions that one key's secret, or one subject, has at once: one more ends the oldest."""
 
+LOCK_SPACE = 0x70616765
+"""The first number of the advisory locks of owners ("page")."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyOwner:
@@ -72,7 +75,7 @@ class SessionRead:
 
 
 async def open_session(connection: Connection, new: NewSession) -> None:
-    """Open a session, and delete spare ones."""
+    """Open a session, and delete spare ones. Sessions of one owner are opened one after the other."""
     owner: tuple[bytes | None, str | None, str | None]
     match new.owner:
         case KeyOwner(secret_digest):
@@ -81,6 +84,7 @@ async def open_session(connection: Connection, new: NewSession) -> None:
             owner, scopes = (None, issuer, subject), sorted(given)
         case _:
             assert_never(new.owner)
+    await connection.execute(statement("lock_owner_of_page_sessions"), *owner, LOCK_SPACE)
     await connection.execute(statement("delete_spare_page_sessions"), *owner, MOST_OF_OWNER - 1)
     await connection.execute(
         statement("insert_page_session"), new.digest, new.id, new.tenant_no, *owner, scopes, new.lifetime_seconds

@@ -14,6 +14,7 @@ SERVICE_ROLE = "breakwater_service"
 MIGRATE = "breakwater migrate"
 _MAY_COMPARE = "SELECT has_table_privilege('access_rules', 'SELECT')"
 _SHOWN_FAULTS = 20
+_LOCK_TIMEOUT = "250ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,14 @@ async def prepare_roles(connection: Connection) -> None:
     """Make the roles and give them their rights and no others, as far as this user may; safe to repeat."""
     async with connection.transaction():
         await connection.execute(statement("prepare_tenant_role"))
+
+
+async def limit_waits(connection: Connection) -> None:
+    """Have the transaction's look at roles fail soon, by LockNotAvailableError, where somebody has locked a table.
+
+    PostgreSQL opens the tables of policies to print them.
+    """
+    await connection.execute("SELECT set_config('lock_timeout', $1, true)", _LOCK_TIMEOUT)
 
 
 async def find_faults(connection: Connection) -> Sequence[Fault]:

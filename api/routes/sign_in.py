@@ -63,7 +63,8 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
         return form_again(request, services, error.detail, onward=onward)
     await admit(request, caller, services.request_limits)
     response = see_other(onward)
-    set_cookie(response, await services.page_sessions.open(request, caller, KeyOwner(key.digest)))
+    owner = KeyOwner(key.digest)
+    set_cookie(response, await services.page_sessions.open(request, caller, owner, services.authenticator))
     return response
 
 
@@ -73,8 +74,7 @@ async def sign_out(request: Request, services: ServicesDep) -> Response:
     session = getattr(request.state, SESSION, None)
     if session is None or services.authenticator is None:
         return see_other(START)
-    await services.page_sessions.end(request, session)
-    services.authenticator.forget(session)
+    await services.page_sessions.end(request, session, services.authenticator)
     response = see_other(SIGN_IN)
     delete_cookie(response)
     return response

@@ -52,7 +52,7 @@ async def finish(request: Request, services: ServicesDep) -> Response:
         response = form_again(request, services, fault, onward=onward)
     else:
         owner = SubjectOwner(sign_on.issuer, token.subject, caller.scopes)
-        session = await services.page_sessions.open(request, caller, owner)
+        session = await services.page_sessions.open(request, caller, owner, authenticator)
         response = see_other(onward)
         set_cookie(response, session)
     forget_attempt(response)

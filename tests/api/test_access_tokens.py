@@ -13,6 +13,7 @@ import httpx2
 import jwt
 import pytest
 from joserfc.jwk import RSAKey
+from structlog.testing import capture_logs
 
 from api import oidc
 from api.oidc import TokenPolicy, TokenVerifier
@@ -78,6 +79,32 @@ async def test_each_allowed_algorithm_is_taken(verifier: TokenVerifier, idp: Ide
     idp.keys.append(ec_key())
     token = idp.token(key=idp.keys[algorithm == "ES256"], algorithm=algorithm)
     assert (await verifier.read(token)).scopes == {"openid", "jobs:read"}
+
+
+@pytest.mark.parametrize("address", ["http://elsewhere.example/keys", "http://127.0.0.1:1/keys", None, 7, "file:/x"])
+async def test_keys_are_read_from_a_safe_address_only(verifier: TokenVerifier, idp: IdentityProvider, address: object):
+    idp.described = {"jwks_uri": address}
+    try:
+        with capture_logs() as logs, pytest.raises(Overloaded):
+            await verifier.read(idp.token())
+    finally:
+        idp.described = {}
+    assert [line["event"] for line in logs] == ["issuer_keys_unavailable"]
+    assert "jwks_uri" in logs[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("address", "issuer", "is_taken"),
+    [
+        ("https://keys.example/keys", "https://id.example", True),
+        ("http://id.example/keys", "https://id.example", False),
+        ("http://127.0.0.1:8080/keys", "http://127.0.0.1:8080", True),
+        ("http://127.0.0.1:8080.example/keys", "http://127.0.0.1:8080", False),
+        ("http://127.0.0.1:80801/keys", "http://127.0.0.1:8080/", False),
+    ],
+)
+def test_an_address_is_as_safe_as_its_issuers(address: str, issuer: str, *, is_taken: bool):
+    assert oidc.is_safe(address, issuer) is is_taken
 
 
 @pytest.mark.parametrize("kind", ["at+jwt", "application/at+jwt", "JWT", None])

@@ -178,6 +178,15 @@ async def test_a_new_sign_in_is_a_new_session_and_ends_the_one_before(keyed: htt
         assert answer.status_code == status
 
 
+async def test_the_session_before_is_served_no_more_once_somebody_signs_in_anew(
+    keyed: httpx2.AsyncClient, rows: Connection
+):
+    before = await sign_in(keyed, await make_key(rows))
+    assert (await before.get("/jobs")).status_code == 200  # so it was looked up a moment ago
+    await send_key(keyed, await make_key(rows), cookie=before.secret)
+    assert (await before.get("/jobs")).status_code == 401
+
+
 @pytest.mark.parametrize("given", ["", "x", "a" * 44, "ä" * 43, "two"])
 async def test_a_cookie_that_is_no_session_is_refused(keyed: httpx2.AsyncClient, rows: Connection, given: str):
     session = await sign_in(keyed, await make_key(rows))

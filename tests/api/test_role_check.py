@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import httpx2
 import pytest
 from structlog.testing import capture_logs
@@ -73,6 +74,26 @@ async def test_no_tenant_is_served_before_a_check_was_possible(
     replace_services(reader, role_check=RoleCheck(away))
     assert (await reader.get("/jobs")).json()["code"] == "database_unavailable"
     await away.dispose()
+
+
+async def test_a_look_that_a_locked_table_holds_up_fails_soon_and_once_for_all_that_wait(
+    reader: httpx2.AsyncClient, check: RoleCheck, rows: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[None] = []
+
+    async def counted() -> None:
+        looked.append(None)
+        await RoleCheck.check(check)
+
+    monkeypatch.setattr(check, "check", counted)
+    async with rows.transaction():
+        await rows.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await check.check()
+        answers = await asyncio.gather(*(reader.get("/jobs") for _ in range(10)))
+    assert {(each.status_code, each.json()["code"]) for each in answers} == {(503, "database_unavailable")}
+    assert len(looked) < len(answers)
+    assert await codes(reader) == (None, None)
 
 
 async def test_a_stream_of_events_ends_once_a_change_is_found(
