@@ -29,6 +29,8 @@ TEST_PREFIX = "BREAKWATER_TEST_"
 STAGING = "breakwater-staging"
 """The folder of staged files in a data folder."""
 URL_SETTINGS = ("database_url", "redis_url")
+CLIENT_VARIABLES = ("BREAKWATER_URL", "BREAKWATER_API_KEY", "BREAKWATER_API_KEY_FILE")
+"""What the commands read that ask a service over HTTP; the service's own processes pass over them."""
 SECRET_SETTINGS = (*URL_SETTINGS, "oidc_client_secret")
 """The settings that may stand in a file."""
 
@@ -195,6 +197,7 @@ def setting_names() -> list[str]:
 def _refuse_unknown_names() -> None:
     known = {PREFIX + name.upper() for name in setting_names()}
     known |= {f"{PREFIX}{name.upper()}{SUFFIX}" for name in SECRET_SETTINGS}
+    known |= set(CLIENT_VARIABLES)
     for name in os.environ:
         if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:
             raise SettingError(unknown(name, name, known))

@@ -82,15 +82,33 @@ class Ended:
     stderr: str
 
 
+@dataclass(frozen=True)
+class Command(Forked):
+    """A running `breakwater` command; its stdout goes to `output`."""
+
+    errors: Path
+
+    def end(self, seconds: float = 60) -> Ended:
+        """Wait for its end."""
+        self.process.join(seconds)
+        assert not self.process.is_alive(), (self.output.read_text(), self.errors.read_text())
+        return Ended(self.process.exitcode, self.output.read_text(), self.errors.read_text())
+
+
+def start_command(*arguments: str, environment: Mapping[str, str], folder: Path) -> Command:
+    """Start `breakwater` with these arguments and variables, in the project's folder; its output goes to `folder`."""
+    output, errors = folder / "output", folder / "errors"
+    for path in (output, errors):
+        path.write_text("")
+    process = _forks.Process(target=_run, args=(arguments, _whole(environment), output, errors), daemon=True)
+    process.start()
+    return Command(process, output, errors)
+
+
 def run_command(*arguments: str, environment: Mapping[str, str], seconds: float = 60) -> Ended:
     """Run `breakwater` with these arguments and variables, in the project's folder, to its end."""
     with TemporaryDirectory() as folder:
-        output, errors = Path(folder, "output"), Path(folder, "errors")
-        process = _forks.Process(target=_run, args=(arguments, _whole(environment), output, errors), daemon=True)
-        process.start()
-        process.join(seconds)
-        assert not process.is_alive(), (arguments, output.read_text(), errors.read_text())
-        return Ended(process.exitcode, output.read_text(), errors.read_text())
+        return start_command(*arguments, environment=environment, folder=Path(folder)).end(seconds)
 
 
 def _whole(environment: Mapping[str, str]) -> dict[str, str]:

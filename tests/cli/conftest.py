@@ -1,0 +1,71 @@
+"""The command at a service: `at(url, key=…)` runs `breakwater` with a home folder of the test's own."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from tests.support.processes import Command, Ended, run_command, start_command
+from tests.support.service import Process, running
+
+Run: TypeAlias = Callable[..., Ended]
+
+
+class CommandLine:
+    """Runs `breakwater` against one service."""
+
+    def __init__(self, url: str, home: Path, key: str | None = None, **variables: str) -> None:
+        self.url = url
+        self.home = home
+        given = {"BREAKWATER_URL": url, "XDG_STATE_HOME": str(home), "COLUMNS": "200", **variables}
+        self.environment = given if key is None else {**given, "BREAKWATER_API_KEY": key}
+
+    def __call__(self, *arguments: str) -> Ended:
+        return run_command(*arguments, environment=self.environment)
+
+    def start(self, *arguments: str) -> Command:
+        """Start a command without waiting for it."""
+        return start_command(*arguments, environment=self.environment, folder=self.home)
+
+    @property
+    def kept_keys(self) -> list[str]:
+        """The Idempotency-Keys of submissions that weren't answered, as far as this machine knows."""
+        folder = self.home / "breakwater" / "submissions"
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Callable[..., CommandLine]:
+    """Make command lines for services."""
+    return lambda url, **given: CommandLine(url, tmp_path, **given)
+
+
+@pytest.fixture
+def breakwater(at: Callable[..., CommandLine], service: Process) -> CommandLine:
+    """The command at the session's API, which has no worker: its jobs stay queued."""
+    return at(service.url)
+
+
+@pytest.fixture(scope="module")
+def working_service(
+    engines: Any, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Process]:
+    """An API and a worker on a module's own database."""
+    folder = tmp_path_factory.mktemp("working_service")
+    stores = (module_database_url, engines.redis_url)
+    with running("api", folder / "api.log", *stores) as api, running("worker", folder / "worker.log", *stores):
+        yield api
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Callable[[Any], str]:
+    """Write a spec into a file; return its name."""
+
+    def write(body: Any, name: str = "spec.json") -> str:
+        path = tmp_path / name
+        path.write_text(body if isinstance(body, str) else json.dumps(body))
+        return str(path)
+
+    return write
