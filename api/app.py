@@ -59,6 +59,7 @@ from api.routes import (
     tenants,
     waves,
 )
+from api.routes.dashboard import jobs as jobs_page
 from api.routes.dashboard import overview
 from api.services import Services
 from api.single_sign_on import SingleSignOn
@@ -107,6 +108,7 @@ ROUTES = (
     sign_in,
     single_sign_on,
     overview,
+    jobs_page,
 )
 
 

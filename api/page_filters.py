@@ -24,10 +24,11 @@ def moment(at: datetime | None) -> str:
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """Return how long ago a moment was."""
+    """Return how long ago a moment was, in whole seconds."""
     if at is None:
         return NONE
-    words = f"{duration(max(0.0, (now - at).total_seconds()))} ago"
+    seconds = max(0, round((now - at).total_seconds()))
+    words = f"{seconds} s ago" if seconds < 60 else f"{duration(seconds)} ago"  # noqa: PLR2004 (of a minute)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         at.isoformat(), f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", words
     )

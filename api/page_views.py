@@ -27,7 +27,11 @@ SESSION: Final = "page_session"
 """The member of a request's state that holds the secret of the session by which it was allowed."""
 PAGE_PROBLEM: Final = "page_problem"
 """The member of a request's state that holds the problem document that its page shows."""
-NAVIGATION: Final[tuple[tuple[str, str, Scope | None], ...]] = (("Overview", START, None),)
+JOBS: Final = "/ui/jobs"
+NAVIGATION: Final[tuple[tuple[str, str, Scope | None], ...]] = (
+    ("Overview", START, None),
+    ("Jobs", JOBS, Scope.JOBS_READ),
+)
 """The pages that each page links to: name, path and the scope that one needs."""
 _TEMPLATES: Final = Path(__file__).resolve().parent / "ui" / "templates"
 _HEADERS: Final = {
