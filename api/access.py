@@ -6,14 +6,13 @@ for their client (`api.callers.check_again`).
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
 from fastapi.openapi.models import HTTPBearer as Description
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
+from starlette.types import Scope as ScopeOfRequest
 
 from api.authentication import Authenticator
 from api.callers import ANYBODY, CHECK, Caller
@@ -68,12 +67,12 @@ async def _authorize(
     if services.authenticator is None or is_open:
         caller = request.state.caller = ANYBODY
     else:
-        find = partial(_find, request, header, services.authenticator)
         checked_at = time.monotonic()
-        caller = request.state.caller = await find()
+        caller = request.state.caller = await _find(request, header, services.authenticator)
         sees_installation = not OF_INSTALLATION.isdisjoint(scopes.scopes)
         role_check = None if sees_installation else services.role_check
-        request.scope["state"][CHECK] = _Check(find, scopes, role_check, checked_at)
+        check = _Check(header, services.authenticator, scopes, role_check, checked_at)
+        request.scope["state"][CHECK] = check
         if (session := getattr(request.state, SESSION, None)) is not None:
             await refuse_forged(request, session)
         await admit(request, caller, services.request_limits)
@@ -109,25 +108,30 @@ async def sees_installation(request: Request) -> bool:
 
 
 class _Check:
-    """Checks again whether a request's caller may make it, unless that was done a moment ago."""
+    """Checks again whether a request's caller may make it, unless that was done a moment ago.
+
+    It holds no request, whose state holds it: what a request leaves would have to be found by the garbage collector.
+    """
 
     def __init__(
         self,
-        find: Callable[[], Awaitable[Caller]],
+        header: str | None,
+        authenticator: Authenticator,
         scopes: SecurityScopes,
         role_check: RoleCheck | None,
         checked_at: float,
     ) -> None:
-        self._find = find
+        self._header = header
+        self._authenticator = authenticator
         self._scopes = scopes
         self._role_check = role_check
         self._checked_at = checked_at
 
-    async def __call__(self) -> None:
+    async def __call__(self, scope: ScopeOfRequest) -> None:
         now = time.monotonic()
         if now - self._checked_at > CHECKED_SECONDS:
             self._checked_at = now
-            _require(await self._find(), self._scopes)
+            _require(await _find(Request(scope), self._header, self._authenticator), self._scopes)
             if self._role_check is not None:
                 await self._role_check.require()
 

@@ -67,4 +67,4 @@ async def check_again(scope: ScopeOfRequest) -> None:
     Nearly free while the last check is fresh. Raises Unauthenticated, ScopeMissing, Overloaded or one of UNAVAILABLE.
     """
     if (check := scope["state"].get(CHECK)) is not None:
-        await check()
+        await check(scope)
