@@ -60,7 +60,7 @@ from api.routes import (
     waves,
 )
 from api.routes.dashboard import jobs as jobs_page
-from api.routes.dashboard import overview
+from api.routes.dashboard import overview, submit
 from api.services import Services
 from api.single_sign_on import SingleSignOn
 from broker import envelopes
@@ -109,6 +109,7 @@ ROUTES = (
     single_sign_on,
     overview,
     jobs_page,
+    submit,
 )
 
 

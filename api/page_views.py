@@ -31,6 +31,7 @@ JOBS: Final = "/ui/jobs"
 NAVIGATION: Final[tuple[tuple[str, str, Scope | None], ...]] = (
     ("Overview", START, None),
     ("Jobs", JOBS, Scope.JOBS_READ),
+    ("Submit", "/ui/submit", Scope.JOBS_WRITE),
 )
 """The pages that each page links to: name, path and the scope that one needs."""
 _TEMPLATES: Final = Path(__file__).resolve().parent / "ui" / "templates"
@@ -124,4 +125,5 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(FILTERS)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     return environment

@@ -26,6 +26,7 @@ AS_3_AND_4 = (
 )
 """The browser reads commands from the descriptor 3 and answers on 4."""
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
+REFUSED = "the server responded with a status of 4"
 KEYS = {"Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r")}
 
 
@@ -37,6 +38,8 @@ class Browser:
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
     _waiting: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
     console: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """Requests that were answered with 4xx, which a browser writes to its console whatever the page makes of it."""
 
     async def send(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         """Send a command; return its result."""
@@ -58,7 +61,9 @@ class Browser:
                 waiting.set_result(message)
             elif message.get("method") == "Log.entryAdded":
                 entry = message["params"]["entry"]
-                if entry["level"] != "verbose":  # hints to authors
+                if entry["source"] == "network" and REFUSED in entry["text"]:
+                    self.refused.append(f"{entry['text'].partition(REFUSED)[2][:2]} {entry['url']}")
+                elif entry["level"] != "verbose":  # hints to authors
                     self.console.append(f"{entry['text']} {entry.get('url', '')}".strip())
             elif message.get("method") == "Runtime.exceptionThrown":
                 self.console.append(json.dumps(message["params"]["exceptionDetails"])[:2000])
@@ -153,6 +158,10 @@ class Tab:
     async def text(self) -> str:
         """Return the page's visible text."""
         return str(await self.evaluate("document.body.innerText"))
+
+    async def title(self) -> str:
+        """Return the page's title."""
+        return str(await self.evaluate("document.title"))
 
     async def path(self) -> str:
         """Return the path and query of the page's address."""

@@ -131,7 +131,8 @@
     const buttons = [...form.querySelectorAll("button")];
     for (const button of buttons) button.disabled = true;
     try {
-      const content = form.dataset.bodyless === undefined ? JSON.stringify(read(form)) : undefined;
+      // `data-body` names the field that holds the whole body: read as JSON here, it would lose repeated names.
+      const content = form.dataset.body ? form.elements[form.dataset.body].value : JSON.stringify(read(form));
       const answer = await fetch(path, { method, headers: headersOf(form), body: content });
       if (answer.status < 500) delete form.dataset.key;
       const body = await answer.json().catch(() => null);
