@@ -46,7 +46,7 @@ def actor_name(request: Request) -> str:
 
 
 async def actor_of(request: Request, action: Action, because: Because) -> Actor:
-    """Return the actor and the reason with which an action is recorded, and the key on whose quotas it counts."""
+    """Return the actor and the reason with which an action is recorded, and the quotas on which it counts."""
     return Actor(actor_name(request), because.reason, await action.worker_no(), caller_of(request).limited_by)
 
 

@@ -5,6 +5,7 @@ Without PostgreSQL neither keys nor sessions can be checked, so no request is se
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -14,9 +15,10 @@ from api.look_ups import Found, LookUps
 from api.oidc import Token, TokenVerifier
 from db import api_keys, page_sessions, tenants
 from db.api_keys import ValidKey
-from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Connection, Engine, connect, in_transaction
+from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Connection, Engine, in_transaction
 from db.page_sessions import ValidSession
 from domain.api_keys import ApiKey
+from domain.key_limits import NO_LIMITS, Holder, KeyLimits, Limited
 from domain.page_sessions import SessionSecret
 from domain.scopes import ALL_SCOPES
 from domain.sealing import Seal
@@ -43,8 +45,8 @@ class Authenticator:
     ) -> None:
         self._engine = engine
         self._tokens = tokens
-        self._seals: dict[str, Seal] = {}
         self._keys = LookUps(engine, _find_keys)
+        self._tenants = LookUps(engine, _find_tenants)
         self._sessions = LookUps(engine, partial(_find_sessions, idle_seconds=idle_seconds, issuer=issuer))
         self._used: set[int] = set()
 
@@ -82,20 +84,8 @@ class Authenticator:
 
         Raises one of UNAVAILABLE.
         """
-        seal = self._seals.get(token.tenant) or await self._find_seal(token)
-        if seal is None:
-            return None
-        return Caller(seal.tenant_no, token.scopes & ALL_SCOPES, tenant=token.tenant, subject=token.subject, seal=seal)
-
-    async def _find_seal(self, token: Token) -> Seal | None:
-        """Return the seal of the token's tenant, None if there is no such tenant."""
-        async with connect(self._engine, seconds=QUICK_SECONDS) as connection:
-            found = await tenants.find_tenant(connection, token.tenant)
-        if found is None:
-            return None
-        tenant_no, secret = found
-        self._seals[token.tenant] = seal = Seal(secret, tenant_no)  # a tenant stays, with its name
-        return seal
+        anybody = await self._tenants.caller_of(token.tenant.encode())
+        return anybody and replace(anybody, scopes=token.scopes & ALL_SCOPES, subject=token.subject)
 
     async def run(self) -> None:
         """Note every half a minute which keys were used, until cancelled."""
@@ -118,6 +108,24 @@ async def _find_keys(connection: Connection, digests: Sequence[bytes]) -> Mappin
     return {digest: Found(_caller(key, key_id=key.id), key.valid_seconds) for digest, key in found.items()}
 
 
+async def _find_tenants(connection: Connection, names: Sequence[bytes]) -> Mapping[bytes, Found]:
+    """Find the tenants of tokens, by names; a caller of each, who may do nothing."""
+    found = await tenants.find_tenants(connection, [name.decode() for name in names])
+    return {
+        name.encode(): Found(
+            Caller(
+                tenant.tenant_no,
+                frozenset(),
+                tenant=name,
+                limited=_limited((Holder.TENANT, tenant.tenant_no, tenant.limits)),
+                seal=Seal(tenant.number_secret, tenant.tenant_no),
+            ),
+            None,
+        )
+        for name, tenant in found.items()
+    }
+
+
 async def _find_sessions(
     connection: Connection, digests: Sequence[bytes], *, idle_seconds: float, issuer: str | None
 ) -> Mapping[bytes, Found]:
@@ -135,7 +143,13 @@ def _caller(found: ValidKey | ValidSession, **names: str | None) -> Caller:
         found.scopes,
         tenant=found.tenant,
         key_no=found.key_no,
-        limits=found.limits,
+        limited=_limited(
+            (Holder.KEY, found.key_no, found.limits), (Holder.TENANT, found.tenant_no, found.tenant_limits)
+        ),
         seal=Seal(found.number_secret, found.tenant_no),
         **names,
     )
+
+
+def _limited(*holders: tuple[Holder, int | None, KeyLimits]) -> Sequence[Limited]:
+    return [Limited(of, no, limits) for of, no, limits in holders if no is not None and limits != NO_LIMITS]

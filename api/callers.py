@@ -1,12 +1,13 @@
 """The callers of requests: their tenant, and what they may do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fastapi import Request
 from starlette.types import Scope as ScopeOfRequest
 
 from db.tenants import DEFAULT_TENANT_NO
-from domain.key_limits import NO_LIMITS, KeyLimits, LimitedKey
+from domain.key_limits import Limited
 from domain.scopes import ALL_SCOPES, Scope
 from domain.sealing import Seal
 from domain.tenant_names import DEFAULT_TENANT
@@ -17,7 +18,8 @@ class Caller:
     """The tenant of a request, by name and number, and what it may do.
 
     It has the id of its API key, or the subject of its access token; neither while authentication is off.
-    `seal` is how it sees numbers, None: as they are. `session_id` is that of its page session, if it signed in.
+    `limited` are its key and its tenant, as far as they have limits. `seal` is how it sees numbers, None: as they are.
+    `session_id` is that of its page session, if it signed in.
     """
 
     tenant: str = field(kw_only=True)
@@ -26,7 +28,7 @@ class Caller:
     key_id: str | None = None
     subject: str | None = None
     key_no: int | None = None
-    limits: KeyLimits = NO_LIMITS
+    limited: Sequence[Limited] = ()
     seal: Seal | None = None
     session_id: str | None = None
 
@@ -38,10 +40,9 @@ class Caller:
         return None if self.subject is None else f"oidc:{self.subject}"
 
     @property
-    def limited_by(self) -> LimitedKey | None:
-        """The caller's key, if it has a limit of cells or active jobs."""
-        is_limited = self.limits.active_jobs is not None or self.limits.cells_per_day is not None
-        return LimitedKey(self.key_no, self.limits) if self.key_no is not None and is_limited else None
+    def limited_by(self) -> Sequence[Limited]:
+        """Its key and its tenant, as far as they have limits of cells or active jobs."""
+        return [each for each in self.limited if each.limits.has_quotas]
 
 
 CHECK = "check_caller"

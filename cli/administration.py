@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from api.schemas.access import Key, KeyWithSecret, NewKey, NewTenant, RotateRequest, Tenant
+from api.schemas.access import Key, KeyWithSecret, LimitChanges, NewKey, NewTenant, RotateRequest, Tenant
 from cli.database import actor, audited, run_on, transact
 from cli.service import settings_of
 from db import api_keys, audit_log, page_sessions, tenants
 from db.api_keys import KeyRead
 from db.engine import Connection
+from db.tenants import TenantRead
 from domain.api_keys import ApiKey
 from domain.errors import NameTaken, NotFound
 from domain.notes import cut
@@ -23,27 +24,42 @@ from runtime.errors import StartError
 Body = TypeVar("Body", bound=BaseModel)
 Result = TypeVar("Result")
 PAGE = 1000
+NO_LIMIT = "none"
 
 
-def create_tenant(name: str, *, as_json: bool) -> str:
-    """Make a tenant. Raises StartError for a malformed name, or one that is taken."""
-    new = _checked(NewTenant, {"name": name})
+def create_tenant(body: dict[str, Any], *, as_json: bool) -> str:
+    """Make a tenant. Raises StartError for malformed arguments, or a name that is taken."""
+    new = _checked(NewTenant, body)
     made = _transact(
         "tenants create",
-        lambda c: tenants.create_tenant(c, new.name),
+        lambda c: tenants.create_tenant(c, new.name, new.limits.values()),
         refusal=NameTaken.code,
         ids=lambda _: {"tenant": new.name},
     )
     if made is None:
-        raise StartError(f"There is a tenant `{name}` already.")
+        raise StartError(f"There is a tenant `{new.name}` already.")
     return Tenant.of(made).model_dump_json() if as_json else f"Tenant {made.name} is made."
+
+
+def set_tenant_limits(name: str, limits: dict[str, Any], *, as_json: bool) -> str:
+    """Set limits of a tenant, None for no such limit. Raises StartError for malformed ones, or without the tenant."""
+    changes = _checked(LimitChanges, limits).changes()
+    changed = _transact(
+        "tenants limits",
+        lambda c: tenants.set_limits(c, name, changes),
+        refusal=NotFound.code,
+        ids=lambda _: {"tenant": cut(name)},
+    )
+    if changed is None:
+        raise StartError(f"There is no tenant `{name}`: `breakwater tenants list` shows them.")
+    return Tenant.of(changed).model_dump_json() if as_json else _line_of(changed)
 
 
 def list_tenants(*, as_json: bool) -> Iterator[str]:
     """Return a line for each tenant."""
     page = run_on(settings_of("tenants"), lambda engine: tenants.list_tenants(engine, after=0, limit=PAGE))
     for tenant in page.facts:
-        yield Tenant.of(tenant).model_dump_json() if as_json else f"{tenant.name}  since {tenant.created_at:%Y-%m-%d}"
+        yield Tenant.of(tenant).model_dump_json() if as_json else _line_of(tenant)
     yield from _note_of_more(is_last=page.is_last)
 
 
@@ -137,12 +153,20 @@ def end_session(session_id: str) -> str:
 
 def limits_of(given: Sequence[str]) -> dict[str, Any]:
     """Return the limits in arguments of the form NAME=NUMBER. Raises StartError for another form."""
+    limits = changes_of(given)
+    if None in limits.values():
+        raise StartError("`none` can't be taken here: without a `--limit` there is none.")
+    return limits
+
+
+def changes_of(given: Sequence[str]) -> dict[str, Any]:
+    """Return the limits in arguments of the form NAME=NUMBER or NAME=none. Raises StartError for another form."""
     limits: dict[str, Any] = {}
     for text in given:
         name, equals, number = text.partition("=")
-        if not equals or not number.isdigit() or name in limits:
+        if not equals or not (number.isdigit() or number == NO_LIMIT) or name in limits:
             raise StartError(f"`--limit {text}` can't be taken: give each limit once, as cells_per_day=100.")
-        limits[name] = int(number)
+        limits[name] = None if number == NO_LIMIT else int(number)
     return limits
 
 
@@ -176,6 +200,11 @@ def _checked(kind: type[Body], body: dict[str, Any]) -> Body:
 def _with_secret(read: KeyRead, key: ApiKey, *, as_json: bool) -> str:
     shown = KeyWithSecret.once(read, key.text)
     return orjson.dumps(shown.model_dump(mode="json")).decode() if as_json else key.text
+
+
+def _line_of(tenant: TenantRead) -> str:
+    limits = "".join(f"  {name}={limit}" for name, limit in tenant.limits.given().items())
+    return f"{tenant.name}  since {tenant.created_at:%Y-%m-%d}{limits}"
 
 
 def _note_of_more(*, is_last: bool) -> Iterator[str]:

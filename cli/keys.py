@@ -13,19 +13,46 @@ from domain.scopes import Scope
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KeyId = Annotated[str, typer.Argument(help="The key's id: what stands between the underscores.", show_default=False)]
 
-tenants = typer.Typer(help="Make and list tenants, the owners of jobs and keys.", no_args_is_help=True)
+TenantName = Annotated[str, typer.Argument(help="Its name.", show_default=False)]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=NUMBER of requests_per_second, active_jobs or cells_per_day; may be repeated."),
+]
+
+tenants = typer.Typer(help="Make, list and limit tenants, the owners of jobs and keys.", no_args_is_help=True)
 keys = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
 
 
 @tenants.command("create")
 def create_tenant(
-    name: Annotated[str, typer.Argument(help="Its name.", show_default=False)], *, as_json: AsJson = False
+    name: TenantName,
+    *,
+    limit: Limits = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Make a tenant, which owns nothing yet."""
+    """Make a tenant, which owns nothing yet; limits are over all its keys, access tokens and sessions."""
     with loading():
         from cli import administration
 
-    typer.echo(administration.create_tenant(name, as_json=as_json))
+    limits = administration.limits_of(limit or [])
+    typer.echo(administration.create_tenant({"name": name, "limits": limits}, as_json=as_json))
+
+
+@tenants.command("limits")
+def set_tenant_limits(
+    name: TenantName,
+    *,
+    limit: Annotated[
+        list[str],
+        typer.Option(help="As of `keys create`, or NAME=none for no such limit; may be repeated. Others stay."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Set limits of a tenant over all its keys, access tokens and sessions; every process obeys within a second."""
+    with loading():
+        from cli import administration
+
+    typer.echo(administration.set_tenant_limits(name, administration.changes_of(limit), as_json=as_json))
 
 
 @tenants.command("list")
@@ -45,10 +72,7 @@ def create_key(
     tenant: Annotated[str, typer.Option(help="The name of its tenant.", show_default=False)],
     scope: Annotated[list[Scope], typer.Option(help="What it may do; may be repeated.")],
     expires_in: Annotated[str | None, typer.Option(help="After which it is refused: 90d, 12h, 15m, 30s.")] = None,
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=NUMBER of requests_per_second, active_jobs or cells_per_day; may be repeated."),
-    ] = None,
+    limit: Limits = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an API key and print it, this once: it can't be read again."""

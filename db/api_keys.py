@@ -8,6 +8,7 @@ from typing import Any
 
 from db.engine import Connection, Engine, connect, statement
 from db.reading import Slice, columns_of, sliced
+from db.tenants import limits_in
 from domain.api_keys import SECRET_BYTES, ApiKey, make_id, make_key
 from domain.key_limits import KeyLimits
 from domain.scopes import Scope
@@ -54,6 +55,7 @@ class ValidKey:
     tenant: str
     scopes: frozenset[str]
     limits: KeyLimits
+    tenant_limits: KeyLimits
     valid_seconds: float | None
     number_secret: bytes
 
@@ -113,7 +115,8 @@ async def find_keys(connection: Connection, digests: Sequence[bytes]) -> dict[by
             row["tenant_no"],
             row["tenant"],
             frozenset(row["scopes"]),
-            _limits(row),
+            limits_in(row),
+            limits_in(row, "tenant_"),
             row["valid_seconds"],
             row["number_secret"],
         )
@@ -132,9 +135,5 @@ async def _read_key(connection: Connection, key_id: str) -> KeyRead | None:
 
 
 def _read(row: Any) -> KeyRead:
-    read: KeyRead = columns_of(KeyRead)({**row, "limits": _limits(row)})
+    read: KeyRead = columns_of(KeyRead)({**row, "limits": limits_in(row)})
     return read
-
-
-def _limits(row: Any) -> KeyLimits:
-    return KeyLimits(row["requests_per_second"], row["active_jobs"], row["cells_per_day"])

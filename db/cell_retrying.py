@@ -9,10 +9,10 @@ from db.controls import Actor, lock_job_no
 from db.engine import Connection, statement
 from db.executions import CellKey, absent_execution, execution_id, number_of, parse_execution_id
 from db.jobs import absent_job, read_job_state
-from db.key_usage import count_retry
 from db.kinds import Retried, RetryFilter
 from db.results import RETRY_WEIGHT
 from db.retry_results import refuse_cancelled, retry_preview_result, retry_result
+from db.usage import count_retry
 from domain.plan import READY_WINDOW
 from domain.status import TERMINAL_JOB_STATUSES
 

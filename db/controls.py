@@ -1,5 +1,6 @@
 """The common part of people's actions on a job: a lock per job, and an event with actor and reason."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -7,7 +8,7 @@ from asyncpg import LockNotAvailableError
 
 from db.engine import Connection, statement
 from db.jobs import absent_job, look_up_job
-from domain.key_limits import LimitedKey
+from domain.key_limits import Limited
 
 LOCK_TIMEOUT = "5s"
 LOCK_SPACE = 0x6A6F62
@@ -20,13 +21,13 @@ LOCK_TIMED_OUT = LockNotAvailableError
 class Actor:
     """The person who acts on a job, and the reason, if given. `worker_no` is the process that got the request.
 
-    What is planned anew counts on the quotas of `limited_by`, their API key, if it has any.
+    What is planned anew counts on the quotas of `limited_by`, their API key and tenant.
     """
 
     by: str
     reason: str | None
     worker_no: int
-    limited_by: LimitedKey | None = None
+    limited_by: Sequence[Limited] = ()
 
     def event_data(self, **facts: object) -> str:
         """Return the data of the action's event as JSON."""

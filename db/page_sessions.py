@@ -7,6 +7,7 @@ from typing import assert_never
 
 from db.engine import Connection, Engine, connect, statement
 from db.reading import Slice, columns_of, sliced
+from db.tenants import limits_in
 from domain.key_limits import KeyLimits
 
 MOST_OF_OWNER = 20
@@ -57,6 +58,7 @@ class ValidSession:
     key_id: str | None
     key_no: int | None
     limits: KeyLimits
+    tenant_limits: KeyLimits
     subject: str | None
     number_secret: bytes
 
@@ -124,7 +126,8 @@ async def find_sessions(
             frozenset(row["scopes"]),
             row["key_id"],
             row["key_no"],
-            KeyLimits(row["requests_per_second"], row["active_jobs"], row["cells_per_day"]),
+            limits_in(row),
+            limits_in(row, "tenant_"),
             row["subject"],
             row["number_secret"],
         )

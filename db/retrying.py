@@ -1,6 +1,6 @@
 """Retry of a job: its failed work is planned anew, as its kind does that; everything else stays unchanged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from db.built_in_kinds import KINDS
@@ -8,9 +8,9 @@ from db.configurations import adopt_jobs
 from db.controls import Actor, lock_job
 from db.engine import Connection, Engine, connect
 from db.jobs import look_up_job
-from db.key_usage import check_retry, count_retry
 from db.kinds import Retried, RetryFilter, StoredKind, Unit, kind_named, kind_of
-from domain.key_limits import LimitedKey
+from db.usage import check_retry, count_retry
+from domain.key_limits import Limited
 
 
 async def retry_job(
@@ -44,7 +44,7 @@ async def preview_retry(
     job_id: str,
     wanted: RetryFilter,
     *,
-    limited_by: LimitedKey | None = None,
+    limited_by: Sequence[Limited] = (),
     kinds: Mapping[str, StoredKind] = KINDS,
 ) -> Retried:
     """Return the result that `retry_job` would have, without changes. Raises as `retry_job`."""

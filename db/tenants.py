@@ -1,14 +1,15 @@
 """Tenants, the owners of jobs and keys. While authentication is off everything belongs to the tenant `default`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlmodel import col, select
+import orjson
 
-from db.engine import Connection, Engine, statement
-from db.reading import Slice, columns_of, read_all, sliced
-from db.tables.jobs import Tenant
+from db.engine import Connection, Engine, connect, statement
+from db.reading import Slice, columns_of, sliced
+from domain.key_limits import NO_LIMITS, KeyLimits
 
 DEFAULT_TENANT_NO = 1
 """The tenant `default`, made by the first migration."""
@@ -16,23 +17,44 @@ DEFAULT_TENANT_NO = 1
 
 @dataclass(frozen=True, slots=True)
 class TenantRead:
-    """A tenant: its number, name, and when it was made."""
+    """A tenant: its number, name, limits, and when it was made."""
 
     tenant_no: int
     name: str
     created_at: datetime
+    limits: KeyLimits
 
 
-async def create_tenant(connection: Connection, name: str) -> TenantRead | None:
+@dataclass(frozen=True, slots=True)
+class ValidTenant:
+    """The number and limits of a tenant, and the secret that seals the numbers it sees."""
+
+    tenant_no: int
+    limits: KeyLimits
+    number_secret: bytes
+
+
+async def create_tenant(connection: Connection, name: str, limits: KeyLimits = NO_LIMITS) -> TenantRead | None:
     """Make a tenant with a well-formed name; None if there is one with this name."""
-    row = await connection.fetchrow(statement("insert_tenant"), name)
-    return None if row is None else TenantRead(**row)
+    row = await connection.fetchrow(
+        statement("insert_tenant"), name, limits.requests_per_second, limits.active_jobs, limits.cells_per_day
+    )
+    return None if row is None else _read(row)
 
 
-async def find_tenant(connection: Connection, name: str) -> tuple[int, bytes] | None:
-    """Return the number of the tenant with this name, and the secret that seals the numbers it sees."""
-    row = await connection.fetchrow(statement("find_tenant"), name)
-    return None if row is None else (row["tenant_no"], row["number_secret"])
+async def set_limits(connection: Connection, name: str, limits: Mapping[str, int | None]) -> TenantRead | None:
+    """Set these limits of a tenant by their names, None for no such limit, and keep its others. None without a tenant.
+
+    Every process obeys within a second.
+    """
+    row = await connection.fetchrow(statement("set_tenant_limits"), name, orjson.dumps(limits).decode())
+    return None if row is None else _read(row)
+
+
+async def find_tenants(connection: Connection, names: Sequence[str]) -> dict[str, ValidTenant]:
+    """Return those tenants that there are, by their names."""
+    rows = await connection.fetch(statement("find_tenants"), names)
+    return {row["name"]: ValidTenant(row["tenant_no"], limits_in(row), row["number_secret"]) for row in rows}
 
 
 async def find_unknown_tenants(connection: Connection, names: Iterable[str]) -> Sequence[str]:
@@ -42,5 +64,16 @@ async def find_unknown_tenants(connection: Connection, names: Iterable[str]) -> 
 
 async def list_tenants(engine: Engine, *, after: int, limit: int) -> Slice[TenantRead]:
     """Return the tenants with a number above `after`, in the order in which they were made."""
-    tenants = select(Tenant).where(col(Tenant.tenant_no) > after).order_by(col(Tenant.tenant_no)).limit(limit + 1)
-    return sliced(await read_all(engine, tenants), limit, columns_of(TenantRead))
+    async with connect(engine) as connection:
+        return sliced(await connection.fetch(statement("list_tenants"), after, limit + 1), limit, _read)
+
+
+def limits_in(row: Any, prefix: str = "") -> KeyLimits:
+    """Return the limits in a row's columns, whose names begin with the prefix."""
+    names = ("requests_per_second", "active_jobs", "cells_per_day")
+    return KeyLimits(*(row[prefix + name] for name in names))
+
+
+def _read(row: Any) -> TenantRead:
+    read: TenantRead = columns_of(TenantRead)({**row, "limits": limits_in(row)})
+    return read

@@ -199,26 +199,26 @@ class CsrfTokenRequired(BreakwaterError):
 
 
 class LimitReached(BreakwaterError):
-    """A limit of the request's API key stands against it; repeat it after `retry_after_seconds`."""
+    """A limit of the API key or tenant stands against the request; repeat it after `retry_after_seconds`."""
 
     code = "limit_reached"
 
     def __init__(self, detail: str, quota: Quota, *, retry_after_seconds: int, **members: object) -> None:
         resets_at = None if quota.resets_at is None else quota.resets_at.isoformat().replace("+00:00", "Z")
-        named = {"quota": quota.name, "limit": quota.limit, "used": quota.used, "resets_at": resets_at}
+        named = {"quota": quota.label, "limit": quota.limit, "used": quota.used, "resets_at": resets_at}
         super().__init__(detail, **named, **members)
         self.quota = quota
         self.retry_after_seconds = retry_after_seconds
 
 
 class RateLimited(LimitReached):
-    """The key's requests came faster than it may send them."""
+    """The requests of a key or a tenant came faster than it may send them."""
 
     code = "rate_limited"
 
 
 class QuotaExceeded(LimitReached):
-    """The key may not have so many active jobs, or create so many cells in a day; the member `quota` says which."""
+    """A key or tenant may not have so many active jobs, or create so many cells in a day; `quota` says which."""
 
     code = "quota_exceeded"
 

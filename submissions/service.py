@@ -10,7 +10,7 @@ from typing import Any
 from configuration.in_force import InForceReader
 from db.engine import Engine
 from domain.errors import SpecRejected
-from domain.key_limits import LimitedKey
+from domain.key_limits import Limited
 from domain.kinds import SpecKind
 from domain.normalize import KINDS
 from runtime.settings import Auth, Settings
@@ -66,11 +66,11 @@ class Submissions:
         tenant_no: int,
         sender: Sender,
         key: str | None = None,
-        limited_by: LimitedKey | None = None,
+        limited_by: Sequence[Limited] = (),
     ) -> SubmissionResponse:
         """Store, join or replay the job of a body, for the tenant with this name and number.
 
-        `key` is its Idempotency-Key; a new job counts on `limited_by`.
+        `key` is its Idempotency-Key; a new job counts on the quotas of `limited_by`.
 
         Raises SpecRejected (after its ledger row is committed), any other error of a rejection, and Overloaded if the
         database is unavailable or the backlog is full. The job is stored even if the caller stops waiting.
@@ -92,7 +92,7 @@ class Submissions:
         tenant_no: int,
         sender: Sender,
         key: str | None = None,
-        limited_by: LimitedKey | None = None,
+        limited_by: Sequence[Limited] = (),
     ) -> Submission:
         """Return a body as a submission under the configuration in force. Raises SpecRejected."""
         return read_submission(

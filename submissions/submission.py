@@ -1,6 +1,6 @@
 """A submission: a posted body, its spec under a configuration, and the locks that exclude duplicates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ import orjson
 from configuration.in_force import InForce
 from db.submissions import Wanted, lock_key
 from domain.identities import IdentityKey, number_for
-from domain.key_limits import LimitedKey
+from domain.key_limits import Limited
 from domain.kinds import Normalized, Spec, SpecKind
 from domain.normalize import KINDS, normalize
 from domain.redaction import redacted
@@ -35,7 +35,7 @@ class Submission:
     """A well-formed request for a job. Two submissions are never equal, even with one body.
 
     `tenant` is the name of its tenant: what the configuration keeps for others is unknown to it. `kinds` are the kinds
-    that a job may be of, by name. `limited_by` is the API key on whose quotas it counts.
+    that a job may be of, by name. It counts on the quotas of `limited_by`, its key and its tenant.
     """
 
     tenant: str = field(kw_only=True)
@@ -46,7 +46,7 @@ class Submission:
     key: str | None
     sender: Sender
     kinds: Mapping[str, SpecKind] = field(default_factory=lambda: KINDS)
-    limited_by: LimitedKey | None = None
+    limited_by: Sequence[Limited] = ()
 
     @cached_property
     def spec_text(self) -> bytes:
@@ -120,7 +120,7 @@ def read_submission(
     key: str | None,
     sender: Sender,
     kinds: Mapping[str, SpecKind] = KINDS,
-    limited_by: LimitedKey | None = None,
+    limited_by: Sequence[Limited] = (),
 ) -> Submission:
     """Return a parsed body as a submission under a configuration. Raises SpecRejected."""
     normalized = normalize(body, in_force.registry_for(tenant), kinds)

@@ -35,7 +35,7 @@ def install(app: FastAPI) -> None:
     app.state.http_registry = registry
     app.state.requests_limited = Counter(
         "http_requests_limited",
-        "Requests refused since a limit of their API key was reached.",
+        "Requests refused since a limit of their API key or tenant was reached.",
         ["limit"],
         registry=registry,
     )

@@ -11,6 +11,7 @@ from api.dependencies import ONE_OF_EACH, ServicesDep
 from api.oidc import Token, TokenRefused
 from api.page_sessions import keeps_cookie, set_cookie
 from api.page_views import SIGN_IN, START, see_other
+from api.rate_limits import admit
 from api.routes.sign_in import Onward, form_again, own_page, without_tls
 from api.single_sign_on import Attempt, attempt_of, forget_attempt, keep_attempt
 from db.page_sessions import SubjectOwner
@@ -51,6 +52,7 @@ async def finish(request: Request, services: ServicesDep) -> Response:
         fault = f"The identity provider's answer can't be taken: {error.reason}. Sign in again."
         response = form_again(request, services, fault, onward=onward)
     else:
+        await admit(request, caller, services.request_limits)
         owner = SubjectOwner(sign_on.issuer, token.subject, caller.scopes)
         session = await services.page_sessions.open(request, caller, owner, authenticator)
         response = see_other(onward)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from api.filters import refuse_nul
 from api.paging import Listed
@@ -28,12 +28,12 @@ Limit = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
 
 
 class Limits(BaseModel):
-    """Limits of a key; without a member there is no such limit."""
+    """Limits of a key or tenant; without a member there is no such limit."""
 
     model_config = ConfigDict(extra="forbid")
 
     requests_per_second: Limit | None = None
-    active_jobs: Limit | None = Field(default=None, description="Jobs of the key that haven't ended.")
+    active_jobs: Limit | None = Field(default=None, description="Jobs of the key or tenant that haven't ended.")
     cells_per_day: Limit | None = Field(
         default=None, description="Cells created in a UTC day, by retries too; nothing is given back."
     )
@@ -43,10 +43,31 @@ class Limits(BaseModel):
         return KeyLimits(**self.model_dump())
 
 
+class LimitChanges(Limits):
+    """Limits to be set: null takes one away, and those that aren't given stay."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("give at least one limit; null takes one away")
+        return self
+
+    def changes(self) -> dict[str, int | None]:
+        """Return the limits that were given."""
+        return self.model_dump(exclude_unset=True)
+
+
 class UsedLimit(BaseModel):
     """How much of a limit is used."""
 
-    name: Literal["requests_per_second", "active_jobs", "cells_per_day"]
+    name: Literal[
+        "requests_per_second",
+        "active_jobs",
+        "cells_per_day",
+        "tenant_requests_per_second",
+        "tenant_active_jobs",
+        "tenant_cells_per_day",
+    ] = Field(description="With `tenant_`: of the tenant, over all its keys, access tokens and sessions.")
     limit: int
     used: int
     remaining: int
@@ -55,14 +76,15 @@ class UsedLimit(BaseModel):
     @classmethod
     def of(cls, quota: Quota) -> Self:
         """Return the limit as it is shown."""
-        return cls(**{name: getattr(quota, name) for name in cls.model_fields})
+        shown = {name: getattr(quota, name) for name in cls.model_fields}
+        return cls(**{**shown, "name": quota.label})
 
 
 class UsedLimits(BaseModel):
-    """The limits of the key that asks."""
+    """The limits of the key that asks, and of its tenant."""
 
-    key_id: str | None = Field(description="Null while authentication is off.")
-    limits: list[UsedLimit] = Field(description="Those that the key has.")
+    key_id: str | None = Field(description="Null of an access token, and while authentication is off.")
+    limits: list[UsedLimit] = Field(description="Those that there are.")
 
 
 class NewTenant(BaseModel):
@@ -71,6 +93,7 @@ class NewTenant(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: TenantName
+    limits: Limits = Limits()
 
 
 class Tenant(BaseModel):
@@ -78,11 +101,12 @@ class Tenant(BaseModel):
 
     name: str
     created_at: datetime
+    limits: dict[str, int] = Field(description="Over all its keys, access tokens and sessions.")
 
     @classmethod
     def of(cls, tenant: TenantRead) -> Self:
         """Return the tenant as it is shown."""
-        return cls(name=tenant.name, created_at=tenant.created_at)
+        return cls(name=tenant.name, created_at=tenant.created_at, limits=tenant.limits.given())
 
 
 class TenantList(Listed[Tenant]):

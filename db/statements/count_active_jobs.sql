@@ -1,5 +1,5 @@
--- Count the jobs of these keys ($1) that haven't ended, and forget those that have. Each job is probed by its number:
--- with young statistics the planner would read all jobs.
+-- Count the jobs of these keys ($1) that haven't ended, without the job $2 (NULL: none), and forget those that have.
+-- Each job is probed by its number: with young statistics the planner would read all jobs.
 WITH counted AS MATERIALIZED (
     SELECT a.job_no, a.key_no, j.is_active
     FROM active_jobs AS a
@@ -15,7 +15,7 @@ WITH counted AS MATERIALIZED (
 ), forgotten AS (
     DELETE FROM active_jobs AS a USING ended AS e WHERE a.job_no = e.job_no
 )
-SELECT c.key_no, count(*)::int AS active_jobs
+SELECT c.key_no AS number, count(*)::int AS active_jobs
 FROM counted AS c
-WHERE c.is_active
+WHERE c.is_active AND c.job_no IS DISTINCT FROM $2::bigint
 GROUP BY c.key_no

@@ -1,10 +1,12 @@
--- Find the valid sessions of pages among those with these digests ($1): the owner, scopes and limits of each, and the
--- secret that seals numbers. A session ends $2 seconds after its last use; this look-up is a use, which is noted every
--- half a minute. Only those of the issuer $3 count, besides those of keys.
+-- Find the valid sessions of pages among those with these digests ($1): the owner, scopes and limits of each, those of
+-- its tenant, and the secret that seals numbers. A session ends $2 seconds after its last use; this look-up is a use,
+-- which is noted every half a minute. Only those of the issuer $3 count, besides those of keys.
 WITH valid AS (
     SELECT
         p.digest, p.id, p.tenant_no, o.name AS tenant, p.subject, p.last_used_at, k.id AS key_id, k.key_no,
-        coalesce(k.scopes, p.scopes) AS scopes, k.requests_per_second, k.active_jobs, k.cells_per_day
+        coalesce(k.scopes, p.scopes) AS scopes, k.requests_per_second, k.active_jobs, k.cells_per_day,
+        o.requests_per_second AS tenant_requests_per_second, o.active_jobs AS tenant_active_jobs,
+        o.cells_per_day AS tenant_cells_per_day
     FROM page_sessions AS p
     JOIN tenants AS o USING (tenant_no)
     LEFT JOIN api_key_secrets AS s ON s.digest = p.secret_digest
@@ -33,5 +35,6 @@ noted AS (
 )
 SELECT
     v.digest, v.id, v.tenant_no, v.tenant, v.subject, v.key_id, v.key_no, v.scopes, v.requests_per_second,
-    v.active_jobs, v.cells_per_day, (SELECT n.secret FROM number_secrets AS n) AS number_secret
+    v.active_jobs, v.cells_per_day, v.tenant_requests_per_second, v.tenant_active_jobs, v.tenant_cells_per_day,
+    (SELECT n.secret FROM number_secrets AS n) AS number_secret
 FROM valid AS v

@@ -6,4 +6,5 @@ FROM unnest($1::bigint[]) AS k (key_no)
 ORDER BY k.key_no
 ON CONFLICT ON CONSTRAINT key_usage_key DO UPDATE
 SET day = greatest(u.day, excluded.day), cells = CASE WHEN u.day < excluded.day THEN 0 ELSE u.cells END
-RETURNING u.key_no, u.cells, (u.day + 1)::timestamp AT TIME ZONE 'UTC' AS day_ends_at, clock_timestamp() AS at
+RETURNING
+    u.key_no AS number, u.cells, (u.day + 1)::timestamp AT TIME ZONE 'UTC' AS day_ends_at, clock_timestamp() AS at

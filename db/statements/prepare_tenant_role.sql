@@ -55,13 +55,14 @@ BEGIN
     GRANT SELECT ON
         jobs, specs, submissions, idempotency_keys, triggers, waves, batches, ready, executions, attempts, responses,
         events, dead_letters, imports, record_sets, record_types, import_batches, imported_records, rejects,
-        open_generations, waiting_imports, key_usage, active_jobs
+        open_generations, waiting_imports, key_usage, active_jobs, tenant_usage
     TO breakwater_tenant;
-    GRANT INSERT ON attempts, audit_entries, events, idempotency_keys, ready, triggers, key_usage, active_jobs
+    GRANT INSERT ON attempts, audit_entries, events, idempotency_keys, ready, triggers, key_usage, active_jobs,
+        tenant_usage
     TO breakwater_tenant;
     GRANT UPDATE ON
         jobs, triggers, waves, batches, ready, executions, dead_letters, imports, import_batches, record_sets,
-        idempotency_keys, key_usage, active_jobs
+        idempotency_keys, key_usage, active_jobs, tenant_usage
     TO breakwater_tenant;
     GRANT DELETE ON ready, active_jobs TO breakwater_tenant;
     GRANT SELECT (key_no) ON api_keys TO breakwater_tenant;

@@ -9,6 +9,7 @@ from sqlmodel import Field, SQLModel
 from db.tables.column_types import (
     Big,
     BigKey,
+    IntKey,
     Json,
     MaybeNames,
     MaybeSmall,
@@ -111,6 +112,34 @@ class ActiveJob(SQLModel, table=True):
 
     job_no: BigKey
     key_no: Big
+
+
+class TenantUsage(SQLModel, table=True):
+    """What a tenant with quotas has used: `cells` in its UTC `day`."""
+
+    __tablename__: ClassVar[str] = "tenant_usage"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_no"], ["tenants.tenant_no"], name="usage_belongs_to_tenant", ondelete="CASCADE"),
+    )
+
+    tenant_no: IntKey
+    day: Annotated[date, Field(sa_type=Date)]
+    cells: Big
+
+
+class TenantRequests(SQLModel, table=True):
+    """A tenant's bucket of requests, which holds what came in since `spent_until`."""
+
+    __tablename__: ClassVar[str] = "tenant_requests"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_no"], ["tenants.tenant_no"], name="requests_belong_to_tenant", ondelete="CASCADE"
+        ),
+    )
+
+    tenant_no: IntKey
+    spent_until: Time
+    taken: int
 
 
 class KeyRequests(SQLModel, table=True):

@@ -34,6 +34,9 @@ class Tenant(SQLModel, table=True):
     tenant_no: IntKey
     name: Words
     created_at: Time
+    requests_per_second: int | None
+    active_jobs: int | None
+    cells_per_day: int | None
 
 
 class Kind(SQLModel, table=True):

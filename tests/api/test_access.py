@@ -22,6 +22,7 @@ SIGNED_IN = {"/ui", "/ui/sign-out"}
 OPEN = {"/livez", "/readyz", "/healthz"}
 BODIES: dict[str, object] = {
     "/tenants": {"name": "other"},
+    "/tenants/{tenant}/limits": {"cells_per_day": 7},
     "/keys": {"name": "other", "tenant": "default", "scopes": ["jobs:read"]},
     "/executions/{execution_id}/resolve": {"status": "failed"},
 }
@@ -122,6 +123,7 @@ async def stage(
                 "name": "us-east",
                 "dataset": "none",
                 "key_id": "3k9f0q7zt2ab",
+                "tenant": "acme",
             },
         )
 

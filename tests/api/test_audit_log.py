@@ -41,6 +41,7 @@ CHANGING = sorted(
 )
 BODIES: Mapping[str, Any] = {
     "/tenants": {"name": "made"},
+    "/tenants/{tenant}/limits": {"cells_per_day": 7},
     "/keys": {"name": "made", "tenant": "default", "scopes": ["jobs:read"]},
     "/executions/{execution_id}/resolve": {"status": "failed"},
 }
@@ -105,7 +106,13 @@ class Audited:
         key = key_id(await make_key(self.rows, Scope.JOBS_READ))
         name = "us-east" if "regions" in path else "echo"
         return path.format(
-            job_id=job.id, batch_id=1, execution_id=f"{job.job_no}-0-0-0", dead_letter_id=letter, name=name, key_id=key
+            job_id=job.id,
+            batch_id=1,
+            execution_id=f"{job.job_no}-0-0-0",
+            dead_letter_id=letter,
+            name=name,
+            key_id=key,
+            tenant="default",
         )
 
 

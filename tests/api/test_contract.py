@@ -78,6 +78,7 @@ def finished(
         "batch_id": 1,
         "dead_letter_id": dead_letter["id"],
         "key_id": key["id"],
+        "tenant": "default",
         "regions": "us-east",
         "providers": "echo",
     }

@@ -26,6 +26,7 @@ DROPPED = AUDIT_ENTRIES_DROPPED.name
 """The counter of refusals that the audit log lacks."""
 BODIES: Mapping[str, object] = {
     "/tenants": {"name": "other"},
+    "/tenants/{tenant}/limits": {"cells_per_day": 7},
     "/keys": {"name": "other", "tenant": "default", "scopes": ["jobs:read"]},
     "/executions/{execution_id}/resolve": {"status": "failed"},
 }
@@ -106,6 +107,7 @@ def parameters(
         "execution_id": execution["id"],
         "dead_letter_id": dead_letter["id"],
         "key_id": key["id"],
+        "tenant": "default",
         "wave_number": 1,
         "batch_id": 1,
         "dataset": "none",

@@ -29,12 +29,14 @@ ACTIONS = {
     "/providers/{name}/pause": None,
     "/providers/{name}/resume": None,
     "/tenants": {"name": "acme"},
+    "/tenants/{tenant}/limits": {"cells_per_day": 7},
     "/keys": {"name": "ci", "tenant": "default", "scopes": ["jobs:read"]},
     "/keys/{key_id}/rotate": None,
     "/keys/{key_id}/revoke": None,
 }
 ANOTHER: dict[str, Any] = {
     "/tenants": {"name": "other"},
+    "/tenants/{tenant}/limits": {"active_jobs": 7},
     "/keys": {"name": "other", "tenant": "default", "scopes": ["jobs:read"]},
     "/keys/{key_id}/rotate": {"overlap": "2h"},
 }
@@ -44,7 +46,9 @@ EVERY = pytest.mark.parametrize("path", ACTIONS)
 EFFECTS = """
 SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM triggers), (SELECT count(*) FROM operations),
     (SELECT count(*) FROM dead_letters WHERE replayed_at IS NOT NULL), (SELECT sum(fence) FROM batches),
-    (SELECT count(*) FROM tenants), (SELECT count(*) FROM api_keys), (SELECT count(*) FROM api_key_secrets),
+    (SELECT count(*) FROM tenants),
+    (SELECT sum(cells_per_day + coalesce(active_jobs, 0)) FROM tenants),
+    (SELECT count(*) FROM api_keys), (SELECT count(*) FROM api_key_secrets),
     (SELECT count(*) FROM api_keys WHERE revoked_at IS NOT NULL)
 """
 
@@ -67,7 +71,7 @@ async def ready_for(path: str, seeds: Seeds, reader: httpx2.AsyncClient) -> str:
     """Make the target of the action, and return its path."""
     if path.startswith(("/tenants", "/keys")):
         made = await reader.post("/keys", json=ACTIONS["/keys"])
-        return path.format(key_id=made.json()["id"])
+        return path.format(key_id=made.json()["id"], tenant="default")
     job = await seeds.submit()
     if "coordinate" not in path and "cancel" not in path:
         await seeds.plan()
@@ -137,7 +141,8 @@ async def test_a_key_that_is_none_is_refused_by_every_action(
     reader: httpx2.AsyncClient, rows: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     for path in ACTIONS:
-        at = path.format(job_id="a", batch_id=1, execution_id="1-0-0-0", dead_letter_id=1, name="us-east", key_id="a")
+        ids = {"job_id": "a", "execution_id": "1-0-0-0", "key_id": "a", "tenant": "a", "name": "us-east"}
+        at = path.format(**ids, batch_id=1, dead_letter_id=1)
         for key in ["", "two words", '"half', "k" * 256, "\u00e9"]:
             refused = await reader.post(at, headers=[(b"Idempotency-Key", key.encode())])
             assert (refused.status_code, refused.json()["code"]) == (400, "idempotency_key_malformed"), (at, key)

@@ -28,6 +28,7 @@ async def test_commands_leave_one_entry_each_also_when_they_are_refused(
         breakwater("keys", "create", "ci", *arguments)  # there is no such tenant yet
         breakwater("tenants", "create", "acme")
         breakwater("tenants", "create", "acme")
+        breakwater("tenants", "limits", "acme", "--limit", "active_jobs=5")
         key_id = json.loads(breakwater("keys", "create", "ci", *arguments))["id"]
         breakwater("keys", "rotate", key_id)
         breakwater("keys", "revoke", key_id)
@@ -45,6 +46,7 @@ async def test_commands_leave_one_entry_each_also_when_they_are_refused(
         ("keys create", {}, "refused", "unknown_tenant"),
         ("tenants create", {"tenant": "acme"}, "done", None),
         ("tenants create", {"tenant": "acme"}, "refused", "name_taken"),
+        ("tenants limits", {"tenant": "acme"}, "done", None),
         ("keys create", {"key_id": key_id}, "done", None),
         ("keys rotate", {"key_id": key_id}, "done", None),
         ("keys revoke", {"key_id": key_id}, "done", None),

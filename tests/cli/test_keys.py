@@ -57,11 +57,28 @@ def test_keys_are_made_listed_rotated_and_revoked(breakwater: Command, http: htt
     assert breakwater("tenants", "list").stdout.splitlines()[1].startswith("acme  since 20")
 
 
+def test_a_tenant_is_made_and_changed_with_limits(breakwater: Command) -> None:
+    made = breakwater("tenants", "create", "acme", "--limit", "cells_per_day=100", "--json")
+    assert json.loads(made.stdout)["limits"] == {"cells_per_day": 100}, made.stderr
+    more = ("--limit", "active_jobs=5", "--limit", "requests_per_second=20")
+    changed = breakwater("tenants", "limits", "acme", *more, "--limit", "cells_per_day=none", "--json")
+    assert json.loads(changed.stdout)["limits"] == {"active_jobs": 5, "requests_per_second": 20}
+    assert breakwater("tenants", "limits", "acme", "--limit", "active_jobs=6").returncode == 0
+    acme = breakwater("tenants", "list").stdout.splitlines()[1]
+    assert acme.startswith("acme  since 20")
+    assert acme.endswith("  requests_per_second=20  active_jobs=6")
+    assert breakwater("tenants", "limits", "acme").returncode == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (("tenants", "create", "a b"), "`name`"),
         (("tenants", "create", "default"), "already"),
+        (("tenants", "create", "acme", "--limit", "cells_per_day=none"), "`none`"),
+        (("tenants", "limits", "nobody", "--limit", "cells_per_day=1"), "tenants list"),
+        (("tenants", "limits", "default", "--limit", "cells_per_day=0"), "`cells_per_day`"),
+        (("tenants", "limits", "default", "--limit", "cells=1"), "`cells`"),
         (("keys", "create", "ci", "--tenant", "nobody", "--scope", "jobs:read"), "tenants create nobody"),
         (
             ("keys", "create", "ci", "--tenant", "default", "--scope", "jobs:read", "--expires-in", "soon"),

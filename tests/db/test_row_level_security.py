@@ -57,7 +57,15 @@ OF_INSTALLATION = {
     "event_positions": ["USAGE"],
 }
 """What the role may do with that which no tenant owns."""
-WITHOUT_RIGHTS = {"tenants", "api_key_secrets", "key_requests", "job_limits", "tenant_turns", "page_sessions"}
+WITHOUT_RIGHTS = {
+    "tenants",
+    "api_key_secrets",
+    "key_requests",
+    "tenant_requests",
+    "job_limits",
+    "tenant_turns",
+    "page_sessions",
+}
 """Tables of tenants' rows that no request of a tenant needs."""
 INSERTS = {
     "attempts": """
@@ -77,6 +85,7 @@ INSERTS = {
         VALUES (2, 'another', 'hash', $1, 202, '{}')
     """,
     "key_usage": "INSERT INTO key_usage (key_no, day, cells) VALUES ($1, now(), 0)",
+    "tenant_usage": "INSERT INTO tenant_usage (tenant_no, day, cells) SELECT 2, now(), 0 WHERE $1::bigint > 0",
     "active_jobs": "INSERT INTO active_jobs (job_no, key_no) VALUES ($1, $1)",
     "audit_entries": """
         INSERT INTO audit_entries (at, tenant_no, action, target, outcome)
@@ -172,7 +181,7 @@ async def test_a_tenants_changes_reach_its_rows_alone(rows: Connection) -> None:
 
 async def test_a_tenant_cant_insert_rows_of_another(rows: Connection) -> None:
     assert sorted(INSERTS) == sorted(await tables_with(rows, "INSERT"))
-    await rows.execute("DELETE FROM ready; DELETE FROM key_usage; DELETE FROM active_jobs")
+    await rows.execute("DELETE FROM ready; DELETE FROM key_usage; DELETE FROM tenant_usage; DELETE FROM active_jobs")
     for table, insert in INSERTS.items():
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match=f'row-level security policy for table "{table}"'):
             async with transaction(rows, tenant_no=1):

@@ -8,7 +8,9 @@ INSERT INTO page_sessions (digest, id, tenant_no, secret_digest, expires_at)
 SELECT ('\x0' || t)::bytea, 'session-' || t, t, ('\x0' || t)::bytea, now()
 FROM generate_series(1, 2) AS t;
 INSERT INTO key_usage (key_no, day, cells) SELECT 1000 + t, now(), 1 FROM generate_series(1, 2) AS t;
+INSERT INTO tenant_usage (tenant_no, day, cells) SELECT t, now(), 1 FROM generate_series(1, 2) AS t;
 INSERT INTO key_requests (key_no, spent_until, taken) SELECT 1000 + t, now(), 1 FROM generate_series(1, 2) AS t;
+INSERT INTO tenant_requests (tenant_no, spent_until, taken) SELECT t, now(), 1 FROM generate_series(1, 2) AS t;
 INSERT INTO active_jobs (job_no, key_no) SELECT 1000 + t, 1000 + t FROM generate_series(1, 2) AS t;
 INSERT INTO jobs (job_no, tenant_no, id, kind, name, spec_hash, turn, planned, min_success_rate)
 SELECT 1000 + t, t, 'job-' || t, 'inference', 'a job', 'hash', 1, 1, 1
