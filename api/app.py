@@ -60,7 +60,10 @@ from api.routes import (
     waves,
 )
 from api.routes.dashboard import jobs as jobs_page
+from api.routes.dashboard import keys as keys_page
+from api.routes.dashboard import operations as operations_page
 from api.routes.dashboard import overview, submit
+from api.routes.dashboard import queue as queue_page
 from api.services import Services
 from api.single_sign_on import SingleSignOn
 from broker import envelopes
@@ -110,6 +113,9 @@ ROUTES = (
     overview,
     jobs_page,
     submit,
+    queue_page,
+    operations_page,
+    keys_page,
 )
 
 

@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import orjson
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel, ValidationError
 
 from api.callers import ANYBODY, Caller
 from api.page_filters import FILTERS
@@ -32,6 +34,9 @@ NAVIGATION: Final[tuple[tuple[str, str, Scope | None], ...]] = (
     ("Overview", START, None),
     ("Jobs", JOBS, Scope.JOBS_READ),
     ("Submit", "/ui/submit", Scope.JOBS_WRITE),
+    ("Queue", "/ui/queue", Scope.OPERATE),
+    ("Operations", "/ui/operations", Scope.OPERATE),
+    ("Keys", "/ui/keys", Scope.ADMIN),
 )
 """The pages that each page links to: name, path and the scope that one needs."""
 _TEMPLATES: Final = Path(__file__).resolve().parent / "ui" / "templates"
@@ -42,6 +47,9 @@ _HEADERS: Final = {
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+
+
+Filters = TypeVar("Filters", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,24 @@ def sign_in_first(request: Request) -> Response:
         return see_other(SIGN_IN)
     path = quote(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
     return see_other(f"{SIGN_IN}?{urlencode({'next': path})}")
+
+
+def next_address(request: Request, cursor: str | None) -> str | None:
+    """Return the address of a list's next page, with the filters of this one; None after the last."""
+    if cursor is None:
+        return None
+    following = request.url.include_query_params(cursor=cursor)
+    return f"{following.path}?{following.query}"
+
+
+def read_filters(request: Request, filters: type[Filters]) -> Filters:
+    """Return the filters in a page's address; a form sends its empty fields too. Raises RequestValidationError."""
+    given = {name: value for name, value in request.query_params.items() if value.strip()}
+    try:
+        return filters.model_validate(given)
+    except ValidationError as error:
+        at_fault = [{**each, "loc": ("query", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(at_fault) from None
 
 
 def see_other(path: str) -> RedirectResponse:

@@ -16,6 +16,7 @@ from api.problems import problem_responses
 from api.representations import Representations
 from api.schemas.audit_log import CSV, NDJSON, AuditLog, AuditLogEntry
 from db.audit_log import AuditFilter, AuditOutcome, AuditPlace, list_audit_log, whole_audit_log
+from db.engine import Engine
 from domain.scopes import Scope
 
 router = APIRouter(tags=["access"], dependencies=ONE_OF_EACH)
@@ -65,14 +66,19 @@ async def get_audit_log(
     With `Accept: application/x-ndjson` or `text/csv`: all that match, as they are at one moment, in a file; `limit` and
     `cursor` don't go with that.
     """
-    wanted = parameters.wanted()
     file_format = REPRESENTATIONS.negotiate(request, parameters)
     if file_format is not None:
-        entries = partial(whole_audit_log, wanted=wanted)
+        entries = partial(whole_audit_log, wanted=parameters.wanted())
         return Download(downloads_of(request), entries, file_format, "audit-log", shown=AuditLogEntry.of)
-    before = AuditPlace(*(parameters.key(AUDIT_LOG) or ()))
-    page = await list_audit_log(database, wanted, before=before, limit=parameters.limit)
-    cursor = None if page.is_last else encode_key(AUDIT_LOG, before.after(page.facts))
+    listed = await read_audit_log(database, parameters)
     response.headers["Vary"] = "Accept"
-    link_next(request, response, cursor)
+    link_next(request, response, listed.next_cursor)
+    return listed
+
+
+async def read_audit_log(database: Engine, parameters: AuditLogParameters) -> AuditLog:
+    """Return the requested page of the log. Raises ParametersRejected for an invalid cursor."""
+    before = AuditPlace(*(parameters.key(AUDIT_LOG) or ()))
+    page = await list_audit_log(database, parameters.wanted(), before=before, limit=parameters.limit)
+    cursor = None if page.is_last else encode_key(AUDIT_LOG, before.after(page.facts))
     return AuditLog(items=[AuditLogEntry.of(read) for read in page.facts], next_cursor=cursor)

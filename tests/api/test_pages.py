@@ -125,7 +125,11 @@ def test_the_home_page_leads_everywhere(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [f"/static/{name}" for name in ("site.css", "ui.css", "jobs.css", "docs.js", "page.js", "breakwater.svg")]
+    "path",
+    [
+        f"/static/{name}"
+        for name in ("site.css", "ui.css", "jobs.css", "docs.js", "page.js", "keys.js", "breakwater.svg")
+    ],
 )
 def test_our_own_assets_name_no_other_host(client: TestClient, path: str) -> None:
     text = client.get(path).text.replace('xmlns="http://www.w3.org/2000/svg"', "")

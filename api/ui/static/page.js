@@ -87,20 +87,24 @@
 
   // ---- actions ----
 
-  // The fields of a form as JSON. `data-type` of a field: number, boolean, json, list (commas or lines).
+  // The fields of a form as JSON. `data-type` of a field: number, boolean, json, list (commas or lines; of checkboxes:
+  // the values of those that are checked). A field with `data-within` is a member of that object.
   const read = (form) => {
-    const body = {};
+    const whole = {};
     for (const field of form.elements) {
       if (!field.name || field.disabled || (field.type === "radio" && !field.checked)) continue;
       const text = field.value.trim();
-      if (field.type === "checkbox") body[field.name] = field.checked;
+      const body = field.dataset.within ? (whole[field.dataset.within] ??= {}) : whole;
+      if (field.type === "checkbox" && field.dataset.type === "list") {
+        body[field.name] = [...(body[field.name] ?? []), ...(field.checked ? [text] : [])];
+      } else if (field.type === "checkbox") body[field.name] = field.checked;
       else if (text === "" && !field.required) continue;
       else if (field.dataset.type === "number") body[field.name] = Number(text);
       else if (field.dataset.type === "json") body[field.name] = JSON.parse(text);
       else if (field.dataset.type === "list") body[field.name] = text.split(/[,\n]/).map((each) => each.trim()).filter(Boolean);
       else body[field.name] = text;
     }
-    return body;
+    return whole;
   };
 
   const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,0 +1,95 @@
+"""Pages for whoever keeps the service running: the queue, its processes, regions, providers and dead letters."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.access import requires
+from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServiceDatabase, ServicesDep, Visible
+from api.page_views import next_address, page, read_filters
+from api.paging import PageParameters
+from api.routes.dead_letters import DeadLetterParameters, get_dead_letters
+from api.routes.providers import get_providers
+from api.routes.queue import get_queue
+from api.routes.regions import get_regions
+from api.schemas.queue import StuckWork
+from domain.scopes import Scope
+
+router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
+
+_SHOWN_LETTERS: Final = 5
+"""Dead letters on the page of the queue; all are on a page of their own."""
+_ALL: Final = PageParameters(limit=200)
+
+
+@dataclass(frozen=True, slots=True)
+class StuckGroup:
+    """Jobs and batches that are stuck for one reason in one place; `first` has been for longest."""
+
+    first: StuckWork
+    jobs: int
+    batches: int
+
+
+@router.get("/ui/queue", dependencies=[requires(Scope.OPERATE)])
+async def show_queue(
+    *,
+    request: Request,
+    services: ServicesDep,
+    database: Database,
+    all_tenants: ServiceDatabase,
+    broker: Broker,
+    registry: Visible,
+    _: Annotated[NoParameters, Query()],
+) -> Response:
+    """Return what waits, runs and is stuck, the processes, and what can be paused."""
+    answer = Response()
+    listed = DeadLetterParameters(limit=_SHOWN_LETTERS)
+    queue, letters, regions, providers = await asyncio.gather(
+        get_queue(services=services, database=database, broker=broker, _=NoParameters()),
+        get_dead_letters(request=request, response=answer, database=database, parameters=listed),
+        get_regions(request=request, response=answer, registry=registry, services=services, parameters=_ALL),
+        get_providers(
+            request=request,
+            response=answer,
+            database=all_tenants,
+            registry=registry,
+            services=services,
+            parameters=_ALL,
+        ),
+    )
+    return page(
+        request,
+        "queue.html",
+        queue=queue,
+        stuck=_grouped(queue.stuck),
+        letters=letters,
+        regions=regions,
+        providers=providers,
+        silent_after=2 * services.settings.heartbeat_seconds,
+    )
+
+
+@router.get("/ui/queue/dead", dependencies=[requires(Scope.OPERATE)])
+async def show_dead_letters(request: Request, database: Database) -> Response:
+    """Return the dead letters that match, newest first, with their errors."""
+    parameters = read_filters(request, DeadLetterParameters)
+    letters = await get_dead_letters(request=request, response=Response(), database=database, parameters=parameters)
+    following = next_address(request, letters.next_cursor)
+    return page(request, "dead_letters.html", letters=letters, wanted=parameters, next_address=following)
+
+
+def _grouped(stuck: Sequence[StuckWork]) -> list[StuckGroup]:
+    """Return the batches of a job together, and paused work of all jobs, in the order of the first of each."""
+    grouped: dict[tuple[str | None, ...], list[StuckWork]] = {}
+    for each in stuck:
+        job_id = None if each.reason == "paused" else each.job_id  # one button resumes all of it
+        grouped.setdefault((job_id, each.reason, each.provider, each.region), []).append(each)
+    return [
+        StuckGroup(group[0], len({each.job_id for each in group}), sum(each.batch_id is not None for each in group))
+        for group in grouped.values()
+    ]
