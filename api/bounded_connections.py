@@ -6,15 +6,15 @@ costs no timer.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from operator import attrgetter, itemgetter
 from typing import Any, ClassVar
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api.callers import Caller
 from api.client_limits import ClientLimits
 from api.refusals import FULL, TOO_SLOW, Refusal, rendered
+from api.room import make_room
 from api.unsent import Unsent, UnsentAnswers, bytes_left, caller_on
 
 LINGER_SECONDS = 2.0
@@ -30,7 +30,8 @@ class BoundedConnection(HttpToolsProtocol):
     """Bounds what a client may use.
 
     `deadline`, of the event loop's clock, is when what the client has to send must be here; None if that is nothing.
-    `part_bytes` is the size of the newest part of an answer in parts; None for any other answer.
+    `in_work` is the request that is served, or was last: those behind it in the pipeline haven't begun. `part_bytes` is
+    the size of the newest part of an answer in parts; None for any other answer.
     """
 
     limits: ClassVar[ClientLimits] = ClientLimits()
@@ -41,24 +42,29 @@ class BoundedConnection(HttpToolsProtocol):
         self.deadline: float | None = None
         self.is_in_head = False
         self.is_refused = False
+        self.in_work: RequestResponseCycle | None = None
+        self.last_caller: Caller | None = None
         self.part_bytes: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unsent: Unsent | None = None
         self.waiting_since = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, if there is room: an idle client gives way, or a read of the tenant that has most, or this one."""
+        """Begin, if there is room, or if others give way (`api.room`)."""
         super().connection_made(transport)
         self.expect()
         self._timer = self.loop.call_later(self.limits.look_seconds, self._look)
-        if len(self.connections) > self.limits.connections:
-            self._make_room()
+        if len(self.connections) > self.limits.connections and not make_room(self):
+            self.refuse(FULL)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         if self._timer is not None:
             self._timer.cancel()
         self._unsent_answers.discard(self)
+        if self.in_work is not None and not self.in_work.response_complete:
+            self.in_work.disconnected = True  # uvicorn tells the newest request only, which may wait behind it
+            self.in_work.message_event.set()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -75,10 +81,14 @@ class BoundedConnection(HttpToolsProtocol):
         self._unsent_answers.discard(self)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
-        super().on_response_complete()
+        """Wait for the next request; there is none after those that came before a refusal."""
+        self.last_caller = caller_on(self) or self.last_caller
         self.waiting_since = self.loop.time()
         self._unsent = None
+        if not self.is_refused or self.pipeline:
+            super().on_response_complete()
+        elif not self.transport.is_closing():
+            self._end()
 
     @property
     def is_answering(self) -> bool:
@@ -100,40 +110,26 @@ class BoundedConnection(HttpToolsProtocol):
         cycle = self.cycle
         if not self.is_answering:
             self._answer(refusal)
-        elif not cycle.more_body:
-            cycle.keep_alive = False
-        elif cycle.response_started or self.pipeline:
+        elif cycle.more_body and (cycle.response_started or self.pipeline):
             self.transport.close()
-        else:
+        elif cycle.more_body:
             cycle.disconnected, cycle.waiting_for_100_continue = True, False
             cycle.message_event.set()
             self._answer(refusal)
+
+    def end_after_answers(self) -> None:
+        """Read nothing more, and close once what came before is answered."""
+        self.is_refused = True
+        self.deadline = None
 
     def cut_off(self, reason: str) -> None:
         """Close at once, whatever is unsent."""
         _note_cut_off(reason)
         self._drop()
 
-    def dispensability(self) -> tuple[int, float] | None:
-        """Return how well the service can do without this connection, lowest first; None for one that is served.
-
-        A refused client goes first, then one that never sent a request, then an idle one, then one whose body isn't
-        all here, so that nothing was done yet; of each kind, the one that has waited longest.
-        """
-        cycle = self.cycle
-        if self.pipeline or self.transport.get_write_buffer_size():
-            return None
-        if not self.is_answering:
-            return 0 if self.is_refused else 1 if cycle is None else 2, self.waiting_since
-        return (3, self.waiting_since) if cycle.more_body and not cycle.response_started else None
-
-    def _make_room(self) -> None:
-        others = [each for each in self.connections if isinstance(each, BoundedConnection) and each is not self]
-        dispensable = _find_dispensable(others) or _find_read_of_majority(others)
-        if dispensable:
-            dispensable.cut_off("room_needed")
-        else:
-            self.refuse(FULL)
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.in_work = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _look(self) -> None:
         """Look at the client: what it has to take, then what it has to send."""
@@ -156,7 +152,9 @@ class BoundedConnection(HttpToolsProtocol):
     def _expire(self) -> None:
         cycle = self.cycle
         is_asked = self.is_answering and cycle.more_body and not cycle.response_started
-        if self.is_refused:
+        if self.is_refused and bytes_left(self.transport):
+            self.deadline = self.loop.time() + LINGER_SECONDS
+        elif self.is_refused:
             self._drop()
         elif self.flow.read_paused or (self.is_answering and (not is_asked or cycle.waiting_for_100_continue)):
             self.expect()  # it isn't the client who is awaited
@@ -169,8 +167,11 @@ class BoundedConnection(HttpToolsProtocol):
     def _answer(self, refusal: Refusal) -> None:
         if not self.transport.is_closing():
             self.transport.write(rendered(refusal, self.server_state.default_headers))
-            self.transport.write_eof()
-            self.deadline = self.loop.time() + LINGER_SECONDS
+            self._end()
+
+    def _end(self) -> None:
+        self.transport.write_eof()
+        self.deadline = self.loop.time() + LINGER_SECONDS
 
     def _drop(self) -> None:
         self.connections.discard(self)
@@ -190,27 +191,3 @@ def _note_cut_off(reason: str) -> None:
 def _note_silent(*, was_served: bool) -> None:
     refused["silent"] += not was_served  # one that was served before is merely idle
     log.debug("silent_connection_closed")
-
-
-def _find_dispensable(connections: Iterable[BoundedConnection]) -> BoundedConnection | None:
-    """Return the connection that the service can best do without, None if all are served."""
-    ranked = [(rank, each) for each in connections if (rank := each.dispensability())]
-    return min(ranked, key=itemgetter(0))[1] if ranked else None
-
-
-def _find_read_of_majority(connections: Sequence[BoundedConnection]) -> BoundedConnection | None:
-    """Return the newest read without an answer of the tenant that has more than half of the connections, if one has.
-
-    While authentication is off, no request is a tenant's; nor is one that waits in the pipeline, as it has no caller
-    yet: what is in work before it may be an action.
-    """
-    served = [(caller, each) for each in connections if each.is_answering and (caller := caller_on(each))]
-    tenants = Counter(caller.tenant_no for caller, _ in served if caller.name is not None)
-    majority = [tenant_no for tenant_no, count in tenants.items() if count > len(connections) / 2]
-    reads = [each for caller, each in served if caller.tenant_no in majority and _is_unanswered_read(each)]
-    return max(reads, key=attrgetter("waiting_since"), default=None)
-
-
-def _is_unanswered_read(connection: BoundedConnection) -> bool:
-    cycle = connection.cycle
-    return cycle.scope["method"] in {"GET", "HEAD"} and not cycle.response_started

@@ -15,6 +15,9 @@ from api.unsent import CONNECTION
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 """The headers that determine the end of a body."""
+MOST_PIPELINED = 16
+"""How many requests wait behind the one in work. What comes after them isn't read, and the connection ends with their
+answers: the client repeats it on another one (RFC 9112, section 9.3.2). 64 KiB may hold 3,000 requests."""
 _SEPARATORS = len(b": \r\n")
 STOPPING = "is_stopping"
 """The member of a request's state that is true once the process is to stop: an answer without an end has to end."""
@@ -22,6 +25,10 @@ STOPPING = "is_stopping"
 
 class HeaderSectionTooLarge(Exception):
     """A header section that is complete has more than HEADER_BYTES."""
+
+
+class TooManyPipelined(Exception):
+    """A request behind MOST_PIPELINED others that haven't begun."""
 
 
 class Connection(BoundedConnection):
@@ -58,8 +65,10 @@ class Connection(BoundedConnection):
         super().shutdown()
 
     def on_message_begin(self) -> None:
-        """Begin a request, unless it has begun."""
+        """Begin a request, unless it has begun. Raises TooManyPipelined."""
         if not self._is_framing:
+            if len(self.pipeline) >= MOST_PIPELINED:
+                raise TooManyPipelined
             self.is_in_head = True
             self._unread_bytes = self._part_bytes
             self.expect()
@@ -117,8 +126,13 @@ class Connection(BoundedConnection):
             self._ignore_offer()
             return data[offer.args[0] :]
         except httptools.HttpParserError as error:
-            is_large = isinstance(error.__context__, HeaderSectionTooLarge)
-            self.refuse(HEADERS_TOO_LARGE if is_large else MALFORMED)
+            match error.__context__:
+                case TooManyPipelined():
+                    self.end_after_answers()
+                case HeaderSectionTooLarge():
+                    self.refuse(HEADERS_TOO_LARGE)
+                case _:
+                    self.refuse(MALFORMED)
         else:
             if self._unread_bytes > 2 * HEADER_BYTES:
                 self.refuse(HEADERS_TOO_LARGE)

@@ -105,8 +105,9 @@ class UnsentAnswers:
 
 
 def caller_on(connection: "BoundedConnection") -> Caller | None:
-    """Return the caller of the newest request; None before it is known."""
-    caller: Caller | None = connection.cycle.scope["state"].get("caller")
+    """Return the caller of the request in work; None before it is known."""
+    cycle = connection.in_work
+    caller: Caller | None = None if cycle is None else cycle.scope["state"].get("caller")
     return caller
 
 

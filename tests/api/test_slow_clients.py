@@ -373,50 +373,6 @@ async def test_a_client_is_refused_where_all_connections_are_served() -> None:
         assert [(await wire.next_answer()).status for wire in served] == [200, 200]
 
 
-def held(method: str, tenant_no: int) -> bytes:
-    return request(method, "/held").replace(b"\r\n\r\n", b"\r\nX-Tenant: %d\r\n\r\n" % tenant_no)
-
-
-ACTION = held("POST", 1)
-READ = held("GET", 1)
-OF_ANOTHER = held("GET", 2)
-ALL_ARE_NEEDED = {
-    "actions": [ACTION] * 4,
-    "an action before a read": [ACTION + READ] * 4,
-    "two tenants with half each": [READ] * 2 + [OF_ANOTHER] * 2,
-    "nobody's": [HELD] * 4,
-}
-
-
-async def test_a_read_gives_way_of_the_tenant_that_has_most_connections() -> None:
-    async with bounded_server(connections=4) as server, AsyncExitStack() as stack:
-        wires = []
-        for sent in (OF_ANOTHER, READ, READ, ACTION):
-            wires.append(await stack.enter_async_context(Wire(server.url)))
-            await wires[-1].send(sent)
-            await eventually_async(partial(server.has_begun, len(wires)))
-        async with Wire(server.url) as new:
-            await new.send(ECHO)
-            assert (await new.next_answer()).status == 200
-            assert await wires.pop(2).read_all() == b""
-        server.app.release.set()
-        assert [(await wire.next_answer()).status for wire in wires] == [200, 200, 200]
-
-
-@pytest.mark.parametrize("requests", ALL_ARE_NEEDED.values(), ids=ALL_ARE_NEEDED)
-async def test_no_other_request_in_work_gives_way(requests: Sequence[bytes]) -> None:
-    async with bounded_server(connections=4) as server, AsyncExitStack() as stack:
-        wires = []
-        for sent in requests:
-            wires.append(await stack.enter_async_context(Wire(server.url)))
-            await wires[-1].send(sent)
-            await eventually_async(partial(server.has_begun, len(wires)))
-        async with Wire(server.url) as refused:
-            assert (await refused.answer()).code == "too_many_connections"
-        server.app.release.set()
-        assert [(await wire.next_answer()).status for wire in wires] == [200] * 4
-
-
 async def has_logged(logs: Sequence[object], count: int = 1) -> bool:
     return len(logs) >= count
 
