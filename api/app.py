@@ -40,6 +40,7 @@ from api.routes import (
     dead_letters,
     events,
     executions,
+    grids,
     job_actions,
     jobs,
     keys,
@@ -87,6 +88,7 @@ KINDS = Kinds((inference_kind.KIND, import_kind.KIND))
 ROUTES = (
     jobs,
     executions,
+    grids,
     waves,
     coordination,
     events,

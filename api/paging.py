@@ -35,6 +35,7 @@ class ListKind(NamedTuple):
 JOBS = ListKind("jobs", (MAX_BIGINT,), (Numbered.JOB,))
 EXECUTIONS = ListKind("executions", (MAX_SMALLINT, MAX_SMALLINT, MAX_SMALLINT))
 ALL_EXECUTIONS = ListKind("all_executions", (MAX_BIGINT, MAX_SMALLINT, MAX_SMALLINT, MAX_SMALLINT), (Numbered.JOB,))
+GRID = ListKind("grid", (MAX_INT,))
 WAVES = ListKind("waves", (MAX_INT,))
 BATCHES = ListKind("batches", (MAX_INT,))
 TRIGGERS = ListKind("triggers", (MAX_BIGINT,), (Numbered.TRIGGER,))

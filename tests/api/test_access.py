@@ -69,12 +69,13 @@ def test_every_route_names_its_scope_or_is_known_to_be_open() -> None:
         for route in routes.router.routes:
             path: str = route.path_format  # type: ignore[attr-defined]
             assert (access.signed_in in getattr(route, "dependencies", ())) == (path in SIGNED_IN), path
-            assert path in described | OPEN | pages | undescribed.keys(), path
             scopes = {
                 scope
                 for depends in getattr(route, "dependencies", ())
                 for scope in getattr(depends, "scopes", None) or ()
             }
+            is_page_for_some = path.startswith("/ui/") and path not in pages
+            assert path in described | OPEN | pages | undescribed.keys() or is_page_for_some, path
             assert (not scopes) == (path in OPEN | pages), path
 
 
