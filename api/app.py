@@ -60,6 +60,7 @@ from api.routes import (
     tenants,
     waves,
 )
+from api.routes.dashboard import datasets as datasets_page
 from api.routes.dashboard import jobs as jobs_page
 from api.routes.dashboard import keys as keys_page
 from api.routes.dashboard import operations as operations_page
@@ -118,6 +119,7 @@ ROUTES = (
     queue_page,
     operations_page,
     keys_page,
+    datasets_page,
 )
 
 

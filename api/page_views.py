@@ -35,6 +35,7 @@ NAVIGATION: Final[tuple[tuple[str, str, Scope | None], ...]] = (
     ("Jobs", JOBS, Scope.JOBS_READ),
     ("Submit", "/ui/submit", Scope.JOBS_WRITE),
     ("Queue", "/ui/queue", Scope.OPERATE),
+    ("Datasets", "/ui/datasets", Scope.RESULTS_READ),
     ("Operations", "/ui/operations", Scope.OPERATE),
     ("Keys", "/ui/keys", Scope.ADMIN),
 )

@@ -1,5 +1,7 @@
 """GET /datasets/{name}/records: the rows of imports, by pages or as a file."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated, Any
 
@@ -16,10 +18,11 @@ from api.problems import problem_responses
 from api.record_files import CSV, NDJSON
 from api.representations import Representations
 from api.schemas.records import RecordList
+from api.services import Services
 from api.text_cursors import RECORDS, TextPageParameters, next_cursor
 from db.datasets import list_record_types
 from db.engine import Engine
-from db.records import all_records, list_records
+from db.records import RecordRead, all_records, list_records
 from domain.errors import ParameterError, ParametersRejected
 from domain.scopes import Scope
 
@@ -73,16 +76,24 @@ async def get_records(
     if file_format is not None:
         rows = partial(all_records, tenant_no=tenant, dataset=dataset, record_type=parameters.record_type)
         return Download(downloads_of(request), rows, file_format, "records", shown=lambda record: record)
-    after = parameters.after(RECORDS)
-    async with services.large_pages.place(tenant):
-        page = await list_records(
-            page_database, tenant, dataset, parameters.record_type, after=after, limit=parameters.limit
-        )
-        cursor = next_cursor(RECORDS, page, lambda record: record.record_key)
-        answer = Response(RecordList.as_json(page.facts, cursor), media_type="application/json")
+    async with read_page(services, page_database, tenant, dataset, parameters) as (records, cursor):
+        answer = Response(RecordList.as_json(records, cursor), media_type="application/json")
     answer.headers["Vary"] = "Accept"
     link_next(request, answer, cursor)
     return answer
+
+
+@asynccontextmanager
+async def read_page(
+    services: Services, page_database: Engine, tenant_no: int, dataset: str, parameters: RecordListParameters
+) -> AsyncIterator[tuple[Sequence[RecordRead], str | None]]:
+    """Read a page of rows and the cursor of the next; the turn for a large page lasts as long as the block."""
+    after = parameters.after(RECORDS)
+    async with services.large_pages.place(tenant_no):
+        page = await list_records(
+            page_database, tenant_no, dataset, parameters.record_type or "", after=after, limit=parameters.limit
+        )
+        yield page.facts, next_cursor(RECORDS, page, lambda record: record.record_key)
 
 
 async def _record_type_missing(database: Engine, tenant_no: int, dataset: str) -> ParametersRejected:

@@ -50,7 +50,7 @@ async def dashboard(
     start_api: Callable[..., Process], database_url: str, redis_url: str, tmp_path: Path
 ) -> AsyncIterator[Dashboard]:
     """The pages of an API without keys on the test's own stores; `start_worker` starts its workers."""
-    async with _opened(start_api(database_url, redis_url), database_url, tmp_path) as opened:
+    async with opened_dashboard(start_api(database_url, redis_url), database_url, tmp_path) as opened:
         yield opened
 
 
@@ -59,11 +59,12 @@ async def keyed_dashboard(
     start_api: Callable[..., Process], database_url: str, redis_url: str, tmp_path: Path
 ) -> AsyncIterator[Dashboard]:
     """The same of an API that asks for keys (`tests.support.access.make_key` makes them)."""
-    async with _opened(start_api(database_url, redis_url, auth="keys"), database_url, tmp_path) as opened:
+    async with opened_dashboard(start_api(database_url, redis_url, auth="keys"), database_url, tmp_path) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def _opened(api: Process, database_url: str, folder: Path) -> AsyncIterator[Dashboard]:
+async def opened_dashboard(api: Process, database_url: str, folder: Path) -> AsyncIterator[Dashboard]:
+    """Open a browser for the pages of an API on this database."""
     async with api_client(api, database_url) as client, driven_browser(folder / "profile") as browser:
         yield Dashboard(browser, client)

@@ -159,6 +159,10 @@ class Tab:
         """Return the page's visible text."""
         return str(await self.evaluate("document.body.innerText"))
 
+    async def text_of(self, selector: str) -> str:
+        """Return the visible text of the first element that a selector matches."""
+        return str(await self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText"))
+
     async def title(self) -> str:
         """Return the page's title."""
         return str(await self.evaluate("document.title"))
