@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 EVENT_TYPES: Mapping[str, str] = {
+    "submitted": "a request was answered with it: created, joined or replayed",
     "coordinating": "a worker began to find out what an import holds",
     "coordination_put_off": "a source was unavailable, and the import is tried again later",
     "coordinated": "it was planned",

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import orjson
 import structlog
 
 from db.counters import Increment, increment
+from db.submission_events import SubmissionEvent
 from db.submissions import LedgerRow
 from domain.errors import BreakwaterError, DuplicateJob
 from domain.notes import Action
@@ -30,6 +32,21 @@ def ledger_row(submission: Submission, decision: Decision) -> LedgerRow:
         request_id=submission.sender.request_id,
         submitted_by=submission.sender.by,
     )
+
+
+def submission_event(submission: Submission, decision: Decision) -> SubmissionEvent | None:
+    """Return the event of the job that a submission was answered with; None where it was rejected."""
+    if decision.job_no is None or decision.outcome is Outcome.REJECTED:
+        return None
+    sender = submission.sender
+    data = {
+        "outcome": decision.outcome,
+        "reason": decision.reason,
+        "matched_on": decision.matched_on,
+        "request_id": sender.request_id,
+    }
+    source = sender.by or f"api:{sender.client or 'unknown'}"
+    return SubmissionEvent(decision.job_no, source, orjson.dumps(data).decode())
 
 
 def submission_counters(submission: Submission, decision: Decision) -> list[Increment]:

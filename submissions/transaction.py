@@ -14,12 +14,13 @@ import orjson
 
 from db import counters, submissions
 from db.engine import QUICK_SECONDS, Connection, Engine, connect, in_transaction
+from db.submission_events import write_submitted_events
 from db.submissions import FirstResponse, NewJob
 from domain.errors import BreakwaterError
 from domain.fingerprint import body_hash
 from submissions.backlog import Backlog
 from submissions.decisions import SUBMITTING, Decided, Decision, Outcome, decide, keeps_key, reject, reject_paused
-from submissions.ledger import ledger_row, submission_counters
+from submissions.ledger import ledger_row, submission_counters, submission_event
 from submissions.new_jobs import new_job
 from submissions.quotas import add_active_jobs, count_on_quotas, look_at_quotas
 from submissions.responses import (
@@ -227,6 +228,9 @@ async def _insert_new(connection: Connection, new: Sequence[Decided]) -> list[tu
 async def _enter(connection: Connection, decided: Sequence[Decided]) -> None:
     rows = [ledger_row(submission, decision) for submission, decision in decided]
     await submissions.insert_ledger_rows(connection, rows)
+    events = [event for each in decided if (event := submission_event(*each)) is not None]
+    if events:
+        await write_submitted_events(connection, events)
 
 
 async def _times_seen(connection: Connection, decisions: Sequence[Decision]) -> dict[int, int]:

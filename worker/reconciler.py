@@ -10,7 +10,7 @@ from functools import partial
 
 from broker import envelopes
 from broker.envelopes import BrokerError, Envelope
-from db import configurations, counters, leadership, reconciliation
+from db import configurations, counters, leadership, reconciliation, submission_events
 from db.counters import increment
 from db.engine import IDLE_SECONDS, UNAVAILABLE, Connection, Result, in_transaction
 from db.leadership import RECONCILING, Leadership
@@ -84,10 +84,12 @@ class Reconciler:
             context.log.warning("leader_missing", last=leader.worker, idle_seconds=leader.idle_seconds)
 
     async def _repair(self) -> None:
-        """Offer batches whose leases ran out, or that no end of a batch would release; needs no Redis."""
+        """Offer batches whose leases ran out, or that no end of a batch would release, and the like; needs no Redis."""
         await self._ready("lease_expired", reconciliation.offer_expired_batches)
         await self._ready("stranded", reconciliation.offer_stranded_batches)
         await self._ready("accepted_anew", configurations.move_released_batches)
+        while await self._as_leader(submission_events.write_late_events):
+            pass
         while await self._as_leader(
             partial(reconciliation.purge_idempotency_keys, hours=self._context.idempotency_hours)
         ):

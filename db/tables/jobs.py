@@ -226,6 +226,18 @@ class EventType(SQLModel, table=True):
     type: WordsKey
 
 
+class LateEvent(SQLModel, table=True):
+    """An event that gets its number once its job's row is free."""
+
+    __tablename__: ClassVar[str] = "late_events"
+
+    late_event_no: BigKey
+    job_no: Big
+    type: Words
+    source: Words
+    data: Json
+
+
 class Event(SQLModel, table=True):
     """Something that happened to a job; numbered from 1 without gaps. `position` orders all jobs' events."""
 

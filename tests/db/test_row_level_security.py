@@ -65,6 +65,7 @@ WITHOUT_RIGHTS = {
     "job_limits",
     "tenant_turns",
     "page_sessions",
+    "late_events",
 }
 """Tables of tenants' rows that no request of a tenant needs."""
 INSERTS = {

@@ -76,3 +76,6 @@ FROM generate_series(1, 2) AS t;
 INSERT INTO tenant_turns (queue, tenant_no, last_start, last_finish)
 SELECT 'inference', t, 0, 1
 FROM generate_series(1, 2) AS t;
+INSERT INTO late_events (job_no, type, source, data)
+SELECT 1000 + t, 'submitted', 'a test', '{}'
+FROM generate_series(1, 2) AS t;
