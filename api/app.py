@@ -35,6 +35,7 @@ from api.role_check import RoleCheck
 from api.routes import (
     audit,
     audit_log,
+    bulk_actions,
     coordination,
     datasets,
     dead_letters,
@@ -95,6 +96,7 @@ ROUTES = (
     events,
     audit,
     audit_log,
+    bulk_actions,
     job_actions,
     datasets,
     dead_letters,

@@ -32,6 +32,7 @@ from domain.errors import (
     DuplicateJob,
     ExecutionNotUnknown,
     FieldError,
+    FilterMissing,
     ImportSuperseded,
     JobCancelled,
     JobIdConflict,
@@ -86,6 +87,7 @@ class BadRequest(BreakwaterError):
 RESPONSES: Mapping[type[BreakwaterError], StatusAndTitle] = {
     SpecRejected: StatusAndTitle(422, "The spec can't be taken"),
     ParametersRejected: StatusAndTitle(422, "A parameter can't be taken"),
+    FilterMissing: StatusAndTitle(422, "There is no filter"),
     JobIdConflict: StatusAndTitle(409, "The job id is taken by another spec"),
     DuplicateJob: StatusAndTitle(409, "The same job is active or recent"),
     SubmissionInFlight: StatusAndTitle(409, "The same job is being submitted"),

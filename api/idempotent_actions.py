@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import orjson
 import structlog
@@ -21,7 +21,7 @@ from db import audit_log, counters, idempotency
 from db.audit_log import AuditEntry, AuditOutcome
 from db.controls import LOCK_TIMED_OUT, limit_lock_waits
 from db.counters import Increment, increment
-from db.engine import Connection, Engine, in_transaction
+from db.engine import Connection, Engine, Result, in_transaction
 from db.idempotency import ActionResponse
 from db.kinds import StoredKind
 from domain.errors import KeyInFlight, KeyReused, Overloaded
@@ -47,13 +47,13 @@ log = structlog.stdlib.get_logger()
 class Reply:
     """The answer to an action; `kept` is the body of repeated answers, if it is another.
 
-    `ids` name what it made, for the audit log.
+    `ids` name what it made, for the audit log; None if it makes no entry there.
     """
 
     status_code: int
     body: BaseModel
     kept: BaseModel | None = None
-    ids: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[str, str] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,34 +111,59 @@ class Action:
             effect = await unit(connection)
             await counters.add(connection, worker_no, counted(effect))
             reply = answer(effect)
-            done = self.entry_of(AuditOutcome.DONE, reply.status_code, ids=reply.ids)
-            await audit_log.enter(connection, [done])
+            if reply.ids is not None:
+                done = self.entry_of(AuditOutcome.DONE, reply.status_code, ids=reply.ids)
+                await audit_log.enter(connection, [done])
             text = reply.body.model_dump_json(by_alias=True)
             kept = text if reply.kept is None else reply.kept.model_dump_json(by_alias=True)
             await self._keep(connection, ActionResponse(self.name, hashed, reply.status_code, None), kept)
             return ActionResult(_response(reply.status_code, text), effect)
 
         while True:
-            result = await self._try(attempt, seconds)
+            result = await self.transact(attempt, seconds=seconds)
             if result is not None:
-                return result
+                return self._logged(result)
             if time.monotonic() >= deadline:
                 detail = "The first request with this Idempotency-Key hasn't ended; repeat this one in a second."
                 raise KeyInFlight(detail)
             await asyncio.sleep(RETRY_DELAY_SECONDS)
 
-    async def _try(
-        self, attempt: Callable[[Connection], Awaitable[ActionResult[Effect] | None]], seconds: float | None
-    ) -> ActionResult[Effect] | None:
+    async def repeated(self, body: BaseModel) -> Response | None:
+        """Return the first answer under the key again if there is one: before an action that takes many transactions.
+
+        Such an action may be done by two requests with one key at once; the answer of the first that ends is kept.
+        Raises KeyReused and Overloaded.
+        """
+        if self.key is None:
+            return None
+        hashed = body_hash(body.model_dump(mode="json"))
+        worker_no = await self.worker_no()
+
+        async def look(connection: Connection) -> ActionResult[None] | None:
+            first = await self._first(connection)
+            return None if first is None else await self._replay(connection, first, hashed, worker_no)
+
+        result = await self.transact(look)
+        return None if result is None else self._logged(result).response
+
+    async def transact(
+        self, unit: Callable[[Connection], Awaitable[Result]], *, seconds: float | None = None
+    ) -> Result:
+        """Run `unit` in a transaction while holding the permits of an action; `seconds` limits each statement.
+
+        Raises Overloaded if a row that `unit` needs stays locked or too many actions of the tenant wait.
+        """
         try:
             async with AsyncExitStack() as held:
                 for permit in self.permits:
                     await held.enter_async_context(permit)
-                result = await in_transaction(self.engine, attempt, seconds=seconds)
+                return await in_transaction(self.engine, unit, seconds=seconds)
         except LOCK_TIMED_OUT as error:
             detail = "Somebody holds what this would change for longer than it waits; nothing was changed. Try again."
             raise Overloaded(detail, retry_after_seconds=LOCK_RETRY_SECONDS) from error
-        if result is not None and result.effect is None:
+
+    def _logged(self, result: ActionResult[Effect]) -> ActionResult[Effect]:
+        if result.effect is None:
             log.info(
                 "duplicate_prevented", layer="action", reason="same_key", request=self.name, request_id=self.request_id
             )
@@ -154,7 +179,7 @@ class Action:
 
     async def _replay(
         self, connection: Connection, first: ActionResponse, hashed: str, worker_no: int
-    ) -> ActionResult[Effect]:
+    ) -> ActionResult[Any]:
         if first.request != self.name:
             raise key_of_another_request(first.request)
         if first.body_hash != hashed:

@@ -39,7 +39,7 @@ async def cancel(action: Action, job_id: str, actor: Actor, body: BaseModel) -> 
         body,
         lambda connection: cancelling.cancel(connection, action.tenant_no, job_id, actor),
         answer=lambda done: Reply(202 if done.is_done else 200, CancelAnswer.of(job_id, done)),
-        counted=_cancel_increments,
+        counted=cancel_increments,
     )
     if result.effect is not None and result.effect.is_done:
         log.info("job_cancelled", job_id=job_id, cells=result.effect.cells, who=actor.by, reason=actor.reason)
@@ -125,6 +125,15 @@ def announce(announcer: Announcer, retried: Retried | None) -> None:
         announcer.announce_batch(retried.job_no, retried.batch_no, source="retry")
 
 
+async def announce_cancelled(announcer: Announcer, broker: Client, cancelled: Cancelled | None) -> None:
+    """Notify the workers of a job that was cancelled, and of the room that it leaves; nothing else was done."""
+    if cancelled is None or not cancelled.is_done:
+        return
+    await notify_workers(broker, cancelled.job_no)
+    if cancelled.batch_no is not None:
+        announcer.announce_batch(cancelled.job_no, cancelled.batch_no)
+
+
 async def notify_workers(broker: Client, job_no: int) -> None:
     """Notify the workers, so that each checks its leases on the job's batches.
 
@@ -145,7 +154,7 @@ async def _retry(
     **about: object,
 ) -> ActionResult[Retried]:
     result = await action.perform(
-        body, unit, answer=lambda done: Reply(200, RetryAnswer.of(done)), counted=_retry_increments
+        body, unit, answer=lambda done: Reply(200, RetryAnswer.of(done)), counted=retry_increments
     )
     if result.effect is not None:
         _log_retry(result.effect, actor, **about)
@@ -157,7 +166,8 @@ def _log_retry(retried: Retried, actor: Actor, **about: object) -> None:
         log.info("executions_retried", cells=retried.retried, who=actor.by, reason=actor.reason, **about)
 
 
-def _cancel_increments(cancelled: Cancelled) -> Sequence[Increment]:
+def cancel_increments(cancelled: Cancelled) -> Sequence[Increment]:
+    """Return what a cancel adds to the counters."""
     ended = [
         increment(EXECUTIONS.name, cells, status="cancelled", provider=provider, region=region)
         for (provider, region), cells in cancelled.cells_by_pool.items()
@@ -168,7 +178,8 @@ def _cancel_increments(cancelled: Cancelled) -> Sequence[Increment]:
     return [*ended, *failed]
 
 
-def _retry_increments(retried: Retried) -> Sequence[Increment]:
+def retry_increments(retried: Retried) -> Sequence[Increment]:
+    """Return what a retry adds to the counters."""
     if not retried.retried:
         return ()  # the trigger of an import that waits is counted with its coordination
     return [

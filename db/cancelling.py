@@ -34,10 +34,17 @@ class Cancelled:
 async def cancel(connection: Connection, tenant_no: int, job_id: str, actor: Actor) -> Cancelled:
     """Cancel a job of any kind, unless it has ended, in the caller's transaction. Raises NotFound and LOCK_TIMED_OUT.
 
-    Locks the job against other actions, then its open batches, cells, waves and the job. It waits for a job that is
-    being planned, and then cancels it with its cells.
+    Locks the job against other actions, then as `cancel_locked`.
     """
-    job_no = await lock_job(connection, tenant_no, job_id)
+    return await cancel_locked(connection, await lock_job(connection, tenant_no, job_id), actor)
+
+
+async def cancel_locked(connection: Connection, job_no: int, actor: Actor) -> Cancelled:
+    """Cancel a job that the transaction has locked against other actions, unless it has ended. Raises LOCK_TIMED_OUT.
+
+    Locks its open batches, cells, waves and the job. It waits for a job that is being planned, and then cancels it with
+    its cells.
+    """
     while True:  # the job may be planned, or end, between these steps; it never goes back
         job = await read_job_state(connection, job_no)
         if job.status in TERMINAL_JOB_STATUSES:

@@ -50,7 +50,10 @@ async def lock_job(connection: Connection, tenant_no: int, job_id: str) -> int:
     return job_no
 
 
-async def lock_job_no(connection: Connection, tenant_no: int, job_no: int) -> bool:
-    """Do the same for the job with this key; return whether the tenant has such a job. Raises LOCK_TIMED_OUT."""
-    row = await connection.fetchrow(statement("lock_job_controls"), tenant_no, job_no, LOCK_TIMEOUT, LOCK_SPACE)
+async def lock_job_no(connection: Connection, tenant_no: int, job_no: int, *, wait: str = LOCK_TIMEOUT) -> bool:
+    """Do the same for the job with this key; return whether the tenant has such a job.
+
+    From here on the transaction waits for a lock for `wait` at most. Raises LOCK_TIMED_OUT.
+    """
+    row = await connection.fetchrow(statement("lock_job_controls"), tenant_no, job_no, wait, LOCK_SPACE)
     return row is not None

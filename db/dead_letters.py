@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from db.cell_retrying import retry_cell, unchanged_cell
-from db.controls import Actor, lock_job_no
+from db.controls import LOCK_TIMEOUT, Actor, lock_job_no
 from db.engine import Connection, Engine, connect, statement
 from db.executions import CellKey, execution_id
 from db.kinds import Retried
@@ -52,13 +52,13 @@ async def count_dead_letters(connection: Connection) -> int:
     return count
 
 
-async def replay(connection: Connection, dead_letter_no: int, actor: Actor) -> Retried:
+async def replay(connection: Connection, dead_letter_no: int, actor: Actor, *, wait: str = LOCK_TIMEOUT) -> Retried:
     """Plan a dead letter's cell anew, whichever tenant's, unless it was replayed before, in the caller's transaction.
 
-    Locks as a retry does. Raises NotFound, JobCancelled and LOCK_TIMED_OUT.
+    Locks as a retry does, and waits for a lock for `wait` at most. Raises NotFound, JobCancelled and LOCK_TIMED_OUT.
     """
     letter = await connection.fetchrow(statement("read_dead_letter"), dead_letter_no)
-    if letter is None or not await lock_job_no(connection, letter["tenant_no"], letter["job_no"]):
+    if letter is None or not await lock_job_no(connection, letter["tenant_no"], letter["job_no"], wait=wait):
         raise NotFound("There is no dead letter with this id.")
     # Again, under the lock.
     [(_, job_no, *cell, is_open)] = await connection.fetch(statement("read_dead_letter"), dead_letter_no)

@@ -1,28 +1,24 @@
 """Reading jobs: a single job, the list, and the internal key by an id."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, any_, exists, func, literal, or_, select
+from sqlalchemy import Select, func, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import Connection, Engine, connect, statement
+from db.job_filters import JobFilter, narrowed
 from db.reading import Slice, columns_of, read, sliced
 from db.tables.batches import Batch
-from db.tables.executions import Execution
-from db.tables.imports import ImportBatch
-from db.tables.jobs import Job, Spec
+from db.tables.jobs import Job
 from domain.errors import NotFound
 
 MAX_COUNTED_BEFORE = 10_000
 """Queued jobs that are counted before a job; further back no place is shown."""
-LAST_CHARACTER = "\U0010ffff"
-SUCCESS_RATE_MISSED = "success_rate_missed"
-"""The code of a job that failed because too few of its cells succeeded."""
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", re.ASCII)
 
 
@@ -131,27 +127,6 @@ class JobRead:
         return self.finished_at is None and self.first_started_at is None
 
 
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """The filter of a list of jobs; `region` is canonical. `created_after` is inclusive, `created_before` exclusive.
-
-    A job matches any of the `statuses`. `error_code` is the code of the job, or of one of its failed cells or batches.
-    `metadata` holds the wanted text by key.
-    """
-
-    statuses: Sequence[str] = ()
-    kind: str | None = None
-    name: str | None = None
-    name_prefix: str | None = None
-    spec_hash: str | None = None
-    error_code: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    model: str | None = None
-    region: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-
-
 async def read_job(engine: Engine, tenant_no: int, job_id: str) -> JobRead:
     """Return the job; raise NotFound if the tenant has no job with this id."""
     refuse_impossible(job_id)
@@ -207,7 +182,7 @@ async def list_jobs(
     engine: Engine, tenant_no: int, wanted: JobFilter, *, before: int | None, limit: int
 ) -> Slice[JobListed]:
     """Return the tenant's jobs, newest first, with keys below `before`."""
-    rows = _narrowed(_listed(tenant_no), wanted)
+    rows = narrowed(_listed(tenant_no), wanted)
     if before is not None:
         rows = rows.where(col(Job.job_no) < before)
 
@@ -240,54 +215,6 @@ def _listed(tenant_no: int) -> Select[Any]:
     )
     names = [name for name in JobListed.__dataclass_fields__ if name != "running"]
     return select(*(getattr(Job, name) for name in names), running).where(col(Job.tenant_no) == tenant_no)
-
-
-def _narrowed(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
-    if wanted.statuses:
-        rows = rows.where(col(Job.status).in_(wanted.statuses))
-    if wanted.name is not None:
-        rows = rows.where(col(Job.name) == wanted.name)
-    if wanted.name_prefix is not None:
-        rows = rows.where(*_begins_with(col(Job.name), wanted.name_prefix))
-    if wanted.error_code is not None:
-        rows = rows.where(_failed_with(wanted.error_code))
-    if wanted.kind is not None:
-        rows = rows.where(col(Job.kind) == wanted.kind)
-    if wanted.created_after is not None:
-        rows = rows.where(col(Job.created_at) >= wanted.created_after)
-    if wanted.created_before is not None:
-        rows = rows.where(col(Job.created_at) < wanted.created_before)
-    return _narrowed_by_spec(rows, wanted)
-
-
-def _narrowed_by_spec(rows: Select[Any], wanted: JobFilter) -> Select[Any]:
-    if (wanted.spec_hash, wanted.model, wanted.region) == (None, None, None) and not wanted.metadata:
-        return rows
-    rows = rows.join(Spec, col(Spec.job_no) == col(Job.job_no)).where(col(Spec.tenant_no) == col(Job.tenant_no))
-    if wanted.spec_hash is not None:
-        rows = rows.where(col(Spec.spec_hash) == wanted.spec_hash)
-    for name, value in wanted.metadata.items():
-        rows = rows.where(func.json_extract_path_text(col(Spec.spec), "metadata", name) == value)
-    if wanted.model is not None:
-        rows = rows.where(col(Spec.model_ids).contains([wanted.model]))
-    if wanted.region is not None:
-        rows = rows.where(literal(wanted.region) == any_(col(Spec.region_ids)))
-    return rows
-
-
-def _begins_with(column: Any, prefix: str) -> list[ColumnElement[bool]]:
-    """Return the condition that a text begins with `prefix`, as the index on names serves it under any collation."""
-    return [column.op("~>=~")(prefix), column.op("~<~")(prefix + LAST_CHARACTER)]
-
-
-def _failed_with(code: str) -> ColumnElement[bool]:
-    """Return the condition that a job or a part of it failed with the code; a missed success rate stores no code."""
-    by_success_rate = (col(Job.status) == "failed") & col(Job.error_code).is_(None) & (col(Job.failed) > 0)
-    cell = exists().where(col(Execution.job_no) == col(Job.job_no), col(Execution.error_code) == code)
-    batch = exists().where(col(ImportBatch.job_no) == col(Job.job_no), col(ImportBatch.error_code) == code)
-    of_cells = (col(Job.failed) > 0) & (cell | batch)
-    own = col(Job.error_code) == code
-    return or_(own, of_cells, by_success_rate) if code == SUCCESS_RATE_MISSED else or_(own, of_cells)
 
 
 def _counts(job: JobListed | JobRead) -> Counts:

@@ -24,11 +24,21 @@ async def retry_job(
 ) -> Retried:
     """Plan a job's failed units anew in the caller's transaction; its other units stay unchanged.
 
-    Locks the job against other actions, then as its kind does. A repetition finds nothing failed. Raises NotFound,
-    JobCancelled, KindNotServed and LOCK_TIMED_OUT, ParametersRejected for a filter that the job's kind can't have, and
-    QuotaExceeded, after which the transaction must be undone.
+    Locks the job against other actions, then as its kind does. A repetition finds nothing failed. Raises NotFound, and
+    as `retry_locked`.
     """
     job_no = await lock_job(connection, tenant_no, job_id)
+    return await retry_locked(connection, job_no, wanted, actor, kinds=kinds)
+
+
+async def retry_locked(
+    connection: Connection, job_no: int, wanted: RetryFilter, actor: Actor, *, kinds: Mapping[str, StoredKind] = KINDS
+) -> Retried:
+    """Plan the failed units of a job anew that the transaction has locked against other actions.
+
+    Raises JobCancelled, KindNotServed and LOCK_TIMED_OUT, ParametersRejected for a filter that the job's kind can't
+    have, the refusals of its kind, and QuotaExceeded, after which the transaction must be undone.
+    """
     await adopt_jobs(connection, [job_no])
     kind = kind_named(kinds, await kind_of(connection, job_no))
     retried = await kind.retry(connection, job_no, wanted, actor)

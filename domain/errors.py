@@ -13,6 +13,7 @@ BreakwaterError
 │   ├── DatasetChanging       another import loads the same record type now
 │   ├── NameTaken             there is a tenant with this name
 │   └── ExecutionNotUnknown   only an execution with an ambiguous end can be resolved, and only once
+├── FilterMissing         an action over a filter came without one
 ├── KeyReused             the Idempotency-Key came with another body before
 ├── NotFound              no such thing for this tenant
 ├── Unauthenticated       the request has no valid API key
@@ -178,6 +179,12 @@ class KeyReused(BreakwaterError):
     """This Idempotency-Key came with another body before; take a new key for a new request."""
 
     code = "idempotency_key_reused"
+
+
+class FilterMissing(BreakwaterError):
+    """An action over a filter names at least one of the filter's parameters: without any it would take everything."""
+
+    code = "filter_missing"
 
 
 class Unauthenticated(BreakwaterError):

@@ -10,7 +10,7 @@ from functools import partial
 
 from broker import envelopes
 from broker.envelopes import BrokerError, Envelope
-from db import configurations, counters, leadership, reconciliation, submission_events
+from db import bulk_actions, configurations, counters, leadership, reconciliation, submission_events
 from db.counters import increment
 from db.engine import IDLE_SECONDS, UNAVAILABLE, Connection, Result, in_transaction
 from db.leadership import RECONCILING, Leadership
@@ -93,6 +93,8 @@ class Reconciler:
         while await self._as_leader(
             partial(reconciliation.purge_idempotency_keys, hours=self._context.idempotency_hours)
         ):
+            pass
+        while await self._as_leader(bulk_actions.purge):
             pass
         if self._leadership is not None:
             self._on_repaired()

@@ -82,11 +82,7 @@ async def post_cancel(
     """
     because = await read_because(request)
     result = await job_actions.cancel(action, job_id, await actor_of(request, action, because), because)
-    cancelled = result.effect
-    if cancelled is not None and cancelled.is_done:
-        await job_actions.notify_workers(broker, cancelled.job_no)
-    if cancelled is not None and cancelled.batch_no is not None:
-        services.announcer.announce_batch(cancelled.job_no, cancelled.batch_no)
+    await job_actions.announce_cancelled(services.announcer, broker, result.effect)
     return result.response
 
 

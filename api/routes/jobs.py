@@ -24,22 +24,18 @@ from api.dependencies import (
     services_of,
 )
 from api.etags import TAGGED, IfNoneMatch, tagged
-from api.filters import Moment, NameFilter, any_of, canonical_region, metadata_filter
 from api.headers import LOCATION
-from api.kinds import Kinds
+from api.job_filters import METADATA_KEY, JobFilterParameters, read_job_filter
 from api.paging import JOBS, PageParameters, link_next, next_cursor
 from api.preferences import APPLIED, PREFER, PREFERENCE_APPLIED, applied, read_wait
 from api.problems import MEDIA_TYPE, problem_responses
 from api.rate_limits import tell
 from api.request_ids import request_id_of
 from api.schemas.jobs import Job, JobList, JobSummary
-from api.schemas.kinds import Kind
 from api.schemas.submissions import SubmissionAnswer
 from api.services import Services
-from db.jobs import JobFilter, list_jobs, read_job
-from domain.errors import ParameterError, ParametersRejected
+from db.jobs import list_jobs, read_job
 from domain.scopes import Scope
-from domain.status import JobStatus
 from submissions.responses import SubmissionResponse
 from submissions.submission import Sender, Submission
 
@@ -137,15 +133,6 @@ async def submit_job(
     return Response(orjson.dumps(response.body), response.status_code, headers, "application/json")
 
 
-METADATA_KEY: dict[str, Any] = {
-    "name": "metadata.KEY",
-    "in": "query",
-    "required": False,
-    "description": "What the member KEY of the metadata is: `metadata.team=search`. Numbers and booleans as JSON has"
-    " them. Every spec in question is read, so narrow it by other parameters where there are very many.",
-    "schema": {"type": "string", "maxLength": 500},
-    "example": "search",
-}
 WAITED: dict[int | str, dict[str, Any]] = {
     status: {**described, "headers": {**described["headers"], APPLIED: PREFERENCE_APPLIED}}
     for status, described in TAGGED.items()
@@ -154,25 +141,10 @@ CLOCK = {"queue": {"waited_seconds"}}
 """The members of a job that change with time alone."""
 
 
-class JobListParameters(PageParameters):
+class JobListParameters(PageParameters, JobFilterParameters):
     """What a list of jobs is narrowed to; all of it must hold. Other names are those of `metadata.KEY`."""
 
     model_config = ConfigDict(extra="allow")
-
-    status: any_of(JobStatus) | None = Field(  # type: ignore[valid-type]
-        default=None, description="One state, or several separated by commas."
-    )
-    kind: Kind | None = None
-    name: NameFilter | None = Field(default=None, description="The whole name.")
-    name_prefix: NameFilter | None = Field(default=None, description="How the name begins.")
-    spec_hash: NameFilter | None = Field(default=None, description="Of its content, as a submission is told it.")
-    error_code: NameFilter | None = Field(
-        default=None, description="The code of its error, or of the error of one of its executions or batches."
-    )
-    model: NameFilter | None = Field(default=None, description="The id of a model of the job.")
-    region: NameFilter | None = Field(default=None, description="A region of the job, by name or alias.")
-    created_after: Moment | None = Field(default=None, description="From this moment on; RFC 3339, else UTC.")
-    created_before: Moment | None = Field(default=None, description="Before this moment; RFC 3339, else UTC.")
 
 
 @router.get(
@@ -193,19 +165,7 @@ async def get_jobs(
     parameters: Annotated[JobListParameters, Query()],
 ) -> JobList:
     """Return jobs, newest first."""
-    wanted = JobFilter(
-        statuses=parameters.status.split(",") if parameters.status else (),
-        kind=_known_kind(parameters.kind, kinds),
-        name=parameters.name,
-        name_prefix=parameters.name_prefix,
-        spec_hash=parameters.spec_hash,
-        error_code=parameters.error_code,
-        metadata=metadata_filter(parameters.model_extra or {}),
-        model=parameters.model,
-        region=canonical_region(parameters.region, registry),
-        created_after=parameters.created_after,
-        created_before=parameters.created_before,
-    )
+    wanted = read_job_filter(parameters, registry, kinds)
     page = await list_jobs(database, tenant, wanted, before=parameters.number(JOBS), limit=parameters.limit)
     cursor = next_cursor(JOBS, page, lambda job: [job.job_no])
     link_next(request, response, cursor)
@@ -272,12 +232,3 @@ def _sender(request: Request) -> Sender:
 def _storable(text: str) -> str:
     """Return the beginning of a header as text that the database can hold."""
     return text[:MAX_LEDGER_TEXT].encode("ascii", "replace").decode().replace("\0", "?")
-
-
-def _known_kind(name: str | None, kinds: Kinds) -> str | None:
-    """Return the name of a kind; raise ParametersRejected for a kind that isn't served."""
-    if name is None or name in kinds.names:
-        return name
-    *others, last = [f"'{known}'" for known in kinds.names]
-    detail = f"`kind`: Input should be {', '.join(others)} or {last}."
-    raise ParametersRejected([ParameterError("kind", "invalid_parameter", detail)])

@@ -11,7 +11,8 @@ from api.schemas.import_progress import ImportProgress
 from api.schemas.kinds import Kind
 from api.schemas.submissions import NormalizationNote, PlannedCounts, PlannedImportCounts
 from db.import_progress import ImportRead
-from db.jobs import MAX_COUNTED_BEFORE, SUCCESS_RATE_MISSED, Counts, JobListed, JobRead
+from db.job_filters import SUCCESS_RATE_MISSED
+from db.jobs import MAX_COUNTED_BEFORE, Counts, JobListed, JobRead
 from domain.redaction import redacted
 from domain.status import TERMINAL_JOB_STATUSES, JobStatus
 from domain.waves import level_by_id

@@ -55,14 +55,15 @@ BEGIN
     GRANT SELECT ON
         jobs, specs, submissions, idempotency_keys, triggers, waves, batches, ready, executions, attempts, responses,
         events, dead_letters, imports, record_sets, record_types, import_batches, imported_records, rejects,
-        open_generations, waiting_imports, key_usage, active_jobs, tenant_usage
+        open_generations, waiting_imports, key_usage, active_jobs, tenant_usage, bulk_actions, bulk_items
     TO breakwater_tenant;
-    GRANT INSERT ON attempts, audit_entries, events, idempotency_keys, ready, triggers, key_usage, active_jobs,
-        tenant_usage
+    GRANT INSERT ON
+        attempts, audit_entries, events, idempotency_keys, ready, triggers, key_usage, active_jobs, bulk_actions,
+        bulk_items, tenant_usage
     TO breakwater_tenant;
     GRANT UPDATE ON
         jobs, triggers, waves, batches, ready, executions, dead_letters, imports, import_batches, record_sets,
-        idempotency_keys, key_usage, active_jobs, tenant_usage
+        idempotency_keys, key_usage, active_jobs, tenant_usage, bulk_actions, bulk_items
     TO breakwater_tenant;
     GRANT DELETE ON ready, active_jobs TO breakwater_tenant;
     GRANT SELECT (key_no) ON api_keys TO breakwater_tenant;
@@ -74,7 +75,7 @@ BEGIN
     GRANT SELECT (configuration_no, identity_nos, is_simulated, applied_at) ON configurations TO breakwater_tenant;
     GRANT SELECT (configuration_no, identity_nos) ON current_configuration TO breakwater_tenant;
     GRANT SELECT, INSERT, UPDATE ON tallies TO breakwater_tenant;
-    GRANT USAGE ON SEQUENCE event_positions TO breakwater_tenant;
+    GRANT USAGE ON SEQUENCE event_positions, operations_operation_no_seq TO breakwater_tenant;
     IF to_regrole('breakwater_service') IS NOT NULL THEN
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO breakwater_service', schema_name);
         EXECUTE format(

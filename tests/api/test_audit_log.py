@@ -46,6 +46,7 @@ BODIES: Mapping[str, Any] = {
     "/executions/{execution_id}/resolve": {"status": "failed"},
 }
 OF_A_TENANT = ("{job_id}", "{execution_id}")
+BULK = ("/jobs/cancel", "/jobs/retry")
 LEFT = """
 SELECT (SELECT count(*) FROM audit_entries WHERE request_id = $1) AS entries,
     (SELECT count(*) FROM submissions WHERE request_id = $1) AS submissions
@@ -102,6 +103,10 @@ class Audited:
                 await end_unknown(self.seeds, batch)
             elif path.endswith(("retry", "replay")):
                 await self.seeds.record(exhausted(batch) if path.endswith("replay") else failed(batch))
+        if path in BULK:
+            at, key = f"{path}?name={job.spec.name}", await make_key(self.rows, Scope.CONTROLS)
+            matched = await self.http.post(f"{at}&dry_run=true", headers=bearer(key))
+            return f"{at}&as_of={matched.json()['as_of']}"
         letter = await self.rows.fetchval("SELECT max(dead_letter_no) FROM dead_letters")
         key = key_id(await make_key(self.rows, Scope.JOBS_READ))
         name = "us-east" if "regions" in path else "echo"

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from db.engine import UNAVAILABLE, connect, create_engine
-from db.jobs import JobFilter, JobListed, find_job, list_jobs
+from db.job_filters import JobFilter
+from db.jobs import JobListed, find_job, list_jobs
 from db.reading import Slice, snapshot
 from domain.errors import NotFound
 from tests.support.engines import OwnEngines

@@ -55,6 +55,7 @@ OF_INSTALLATION = {
     "current_configuration": ["SELECT of columns"],
     "tallies": ["INSERT", "SELECT", "UPDATE"],
     "event_positions": ["USAGE"],
+    "operations_operation_no_seq": ["USAGE"],
 }
 """What the role may do with that which no tenant owns."""
 WITHOUT_RIGHTS = {
@@ -92,6 +93,14 @@ INSERTS = {
         INSERT INTO audit_entries (at, tenant_no, action, target, outcome)
         SELECT now(), 2, 'keys create', '{}', 'done'
         WHERE $1::bigint > 0
+    """,
+    "bulk_actions": """
+        INSERT INTO bulk_actions (tenant_no, as_of, action, filter, matched)
+        SELECT 2, 'later', 'cancel_jobs', 'name=a', 1
+        WHERE $1::bigint > 0
+    """,
+    "bulk_items": """
+        INSERT INTO bulk_items (bulk_no, number, tenant_no) SELECT bulk_no, $1 + 1, 2 FROM bulk_actions
     """,
     "triggers": "INSERT INTO triggers (job_no, source) VALUES ($1, 'manual')",
 }

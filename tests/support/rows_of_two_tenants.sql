@@ -79,3 +79,9 @@ FROM generate_series(1, 2) AS t;
 INSERT INTO late_events (job_no, type, source, data)
 SELECT 1000 + t, 'submitted', 'a test', '{}'
 FROM generate_series(1, 2) AS t;
+INSERT INTO bulk_actions (tenant_no, as_of, action, filter, matched)
+SELECT t, 'as-of-' || t, 'cancel_jobs', 'name=a', 1
+FROM generate_series(1, 2) AS t;
+INSERT INTO bulk_items (bulk_no, number, tenant_no)
+SELECT b.bulk_no, 1000 + b.tenant_no, b.tenant_no
+FROM bulk_actions AS b;

@@ -1,0 +1,234 @@
+"""Actions over a filter: a dry run names what it matched, and the action takes exactly that, each once."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+
+from api import bulk_actions
+from db import bulk_actions as stored
+from db.engine import Connection as Rows
+from db.engine import in_transaction
+from tests.support.job_seeds import Seeds, completed, failed
+from tests.support.reading_app import every_item
+
+REFUSED = [
+    ("dry_run=true", "filter_missing", None),
+    ("as_of=x", "filter_missing", None),
+    ("name=a", "as_of_missing", "as_of"),
+    ("name=a&as_of=x", "as_of_invalid", "as_of"),
+    ("name=a&as_of=x&dry_run=true", "invalid_parameter", "as_of"),
+    ("name=a&dry_run=true&limit=5", "unknown_parameter", "limit"),
+    ("status=none&dry_run=true", "invalid_parameter", "status"),
+    ("region=mars&dry_run=true", "unknown_region", "region"),
+]
+
+
+async def post(reader: httpx2.AsyncClient, path: str, *, status: int = 200, **sent: Any) -> Any:
+    answer = await reader.post(path, **sent)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+async def dry_run(reader: httpx2.AsyncClient, path: str) -> Any:
+    return await post(reader, f"{path}&dry_run=true")
+
+
+async def status_of(reader: httpx2.AsyncClient, job_id: str) -> str:
+    status: str = (await reader.get(f"/jobs/{job_id}")).json()["status"]
+    return status
+
+
+async def events_of(reader: httpx2.AsyncClient, job_id: str) -> list[Any]:
+    items: list[Any] = (await reader.get(f"/jobs/{job_id}/events")).json()["items"]
+    return items
+
+
+async def ended(seeds: Seeds, end: Any, **body: Any) -> Any:
+    job = await seeds.submit(**body)
+    await seeds.plan()
+    for batch in await seeds.claim():
+        await seeds.record(end(batch))
+    return job
+
+
+@pytest.mark.parametrize("path", ["/jobs/cancel", "/jobs/retry"])
+@pytest.mark.parametrize(("query", "code", "parameter"), REFUSED)
+async def test_what_names_no_filter_or_no_dry_run_is_refused(
+    reader: httpx2.AsyncClient, path: str, query: str, code: str, parameter: str | None
+) -> None:
+    problem = await post(reader, f"{path}?{query}", status=422)
+    assert (problem["code"], [reason["parameter"] for reason in problem["errors"]]) == (
+        code,
+        [parameter] if parameter else [],
+    )
+
+
+async def test_what_a_dry_run_matched_is_cancelled_and_nothing_else(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    queued = await seeds.submit(name="nightly", metadata={"team": "search"})
+    await seeds.plan()
+    running = await seeds.submit(name="nightly", metadata={"team": "search"})
+    other = await seeds.submit(name="nightly", metadata={"team": "ads"})
+    path = "/jobs/cancel?name=nightly&metadata.team=search&status=queued,running"
+    matched = await dry_run(reader, path)
+    assert matched["matched"] == 2
+    later = await seeds.submit(name="nightly", metadata={"team": "search"})
+    done = await post(reader, f"{path}&as_of={matched['as_of']}", json={"reason": "no more"})
+    assert done == {"as_of": matched["as_of"], "matched": 2, "done": 2, "skipped": {}, "left": 0}
+    assert [await status_of(reader, job.id) for job in (queued, running)] == ["cancelled"] * 2
+    assert [await status_of(reader, job.id) for job in (other, later)] == ["queued"] * 2
+    for job in (queued, running):
+        *_, event = await events_of(reader, job.id)
+        assert (event["type"], event["source"]) == ("cancelled", "api:127.0.0.1")
+        assert event["data"] == {"by": "api:127.0.0.1", "reason": "no more", "cells": 1}
+    assert await post(reader, f"{path}&as_of={matched['as_of']}") == done
+    assert [event["type"] for event in await events_of(reader, queued.id)].count("cancelled") == 1
+
+
+async def test_the_filter_of_the_action_is_that_of_its_dry_run_in_whatever_words(
+    reader: httpx2.AsyncClient, seeds: Seeds
+) -> None:
+    await seeds.submit(name="nightly")
+    as_of = (await dry_run(reader, "/jobs/cancel?name=nightly&status=running,queued&region=US"))["as_of"]
+    same = f"region=us-east&status=queued,running&name=nightly&as_of={as_of}"
+    for path in (f"/jobs/cancel?name=nightly&as_of={as_of}", f"/jobs/retry?{same}"):
+        assert (await post(reader, path, status=422))["code"] == "as_of_invalid"
+    assert (await post(reader, f"/jobs/cancel?{same}"))["done"] == 1
+
+
+async def test_a_transaction_that_commits_after_the_dry_run_is_untouched_whatever_its_number_and_time(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows
+) -> None:
+    """It drew its number, and its time, before those that the dry run saw."""
+    template = await seeds.submit(name="held-open")
+    await rows.execute("UPDATE jobs SET name = 'elsewhere' WHERE job_no = $1", template.job_no)
+    async with rows.transaction():
+        await rows.execute("UPDATE jobs SET name = 'held-open' WHERE job_no = $1", template.job_no)
+        seen = [await seeds.submit(name="held-open") for _ in range(3)]
+        path = "/jobs/cancel?name=held-open"
+        matched = await dry_run(reader, path)
+    assert matched["matched"] == 3
+    assert [item["id"] for item in await every_item(reader, "/jobs?name=held-open", limit=10)][-1] == template.id
+    assert (await post(reader, f"{path}&as_of={matched['as_of']}"))["done"] == 3
+    assert await status_of(reader, template.id) == "queued"
+    assert {await status_of(reader, job.id) for job in seen} == {"cancelled"}
+
+
+async def test_what_changed_meanwhile_is_skipped_with_the_reason(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows
+) -> None:
+    begun = await seeds.submit(name="a")
+    path = "/jobs/cancel?name=a&status=queued"
+    gone = await seeds.submit(name="a")
+    waiting = await seeds.submit(name="a")
+    finished = await seeds.submit(name="a")
+    as_of = (await dry_run(reader, path))["as_of"]
+    await reader.post(f"/jobs/{finished.id}/cancel")
+    await rows.execute("DELETE FROM jobs WHERE job_no = $1", gone.job_no)
+    await rows.execute("UPDATE jobs SET name = 'b' WHERE job_no = $1", begun.job_no)
+    done = await post(reader, f"{path}&as_of={as_of}")
+    assert done["skipped"] == {"already_ended": 1, "no_longer_matches": 1, "not_found": 1}
+    assert (done["matched"], done["done"], done["left"]) == (4, 1, 0)
+    assert [await status_of(reader, job.id) for job in (begun, waiting)] == ["queued", "cancelled"]
+
+
+async def test_a_request_that_ran_out_of_time_is_gone_on_with(
+    reader: httpx2.AsyncClient, seeds: Seeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_actions, "SECONDS_AT_ONCE", 0.0)
+    for _ in range(3):
+        await seeds.submit(name="a")
+    path = "/jobs/cancel?name=a"
+    action = f"{path}&as_of={(await dry_run(reader, path))['as_of']}"
+    seen = [await post(reader, action) for _ in range(4)]
+    assert [(answer["done"], answer["left"]) for answer in seen] == [(1, 2), (2, 1), (3, 0), (3, 0)]
+
+
+async def test_what_somebody_holds_is_left_and_holds_up_nothing_else(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_actions, "SECONDS_AT_ONCE", 1.0)
+    held, *others = [await seeds.submit(name="a") for _ in range(3)]
+    path = "/jobs/cancel?name=a"
+    action = f"{path}&as_of={(await dry_run(reader, path))['as_of']}"
+    async with rows.transaction():
+        await rows.execute("SELECT FROM jobs WHERE job_no = $1 FOR UPDATE", held.job_no)
+        first = await post(reader, action)
+    assert (first["done"], first["left"]) == (2, 1)
+    assert {await status_of(reader, job.id) for job in others} == {"cancelled"}
+    assert (await post(reader, action))["done"] == 3
+
+
+async def test_two_clients_at_once_take_each_job_once(reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows) -> None:
+    for _ in range(30):
+        await seeds.submit(name="a")
+    path = "/jobs/cancel?name=a"
+    as_of = (await dry_run(reader, path))["as_of"]
+    answers = await asyncio.gather(*(post(reader, f"{path}&as_of={as_of}") for _ in range(4)))
+    assert [(answer["done"], answer["left"]) for answer in answers] == [(30, 0)] * 4
+    cancelled = "SELECT count(*), count(DISTINCT job_no) FROM events WHERE type = 'cancelled'"
+    assert tuple(await rows.fetchrow(cancelled)) == (30, 30)
+    assert await rows.fetchval("SELECT sum(value) FROM tallies WHERE series = 'breakwater_executions_total'") is None
+
+
+async def test_a_retry_skips_what_a_single_one_refuses(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    lost = await ended(seeds, failed, name="a")
+    won = await ended(seeds, completed, name="a")
+    cancelled = await seeds.submit(name="a")
+    await reader.post(f"/jobs/{cancelled.id}/cancel")
+    path = "/jobs/retry?name=a"
+    matched = await dry_run(reader, path)
+    done = await post(reader, f"{path}&as_of={matched['as_of']}", json={"reason": "it is back"})
+    assert done["skipped"] == {"job_cancelled": 1, "nothing_failed": 1}
+    assert (done["matched"], done["done"], done["left"]) == (3, 1, 0)
+    assert [await status_of(reader, job.id) for job in (lost, won, cancelled)] == ["running", "completed", "cancelled"]
+    *_, event = await events_of(reader, lost.id)
+    assert (event["type"], event["data"]["reason"], event["data"]["cells"]) == ("retried", "it is back", 1)
+    await seeds.record(*(failed(batch) for batch in await seeds.claim()))
+    assert await post(reader, f"{path}&as_of={matched['as_of']}") == done
+    assert await status_of(reader, lost.id) == "failed"
+
+
+async def test_under_a_key_the_first_answer_is_repeated_and_another_request_refused(
+    reader: httpx2.AsyncClient, seeds: Seeds
+) -> None:
+    await seeds.submit(name="a")
+    path, keyed = "/jobs/cancel?name=a", {"headers": {"Idempotency-Key": "counted-once"}}
+    first = await post(reader, f"{path}&dry_run=true", **keyed)
+    await seeds.submit(name="a")
+    assert await post(reader, f"{path}&dry_run=true", **keyed) == first
+    for other in ("name=b&dry_run=true", f"name=a&as_of={first['as_of']}"):
+        problem = await post(reader, f"/jobs/cancel?{other}", status=422, **keyed)
+        assert problem["code"] == "idempotency_key_reused"
+    acting = {"headers": {"Idempotency-Key": "done-once"}}
+    done = await post(reader, f"{path}&as_of={first['as_of']}", **acting)
+    again = await reader.post(f"{path}&as_of={first['as_of']}", **acting)  # type: ignore[arg-type]
+    assert (again.json(), again.headers["Idempotent-Replayed"]) == (done, "true")
+
+
+async def test_the_audit_log_has_an_entry_of_each_request_that_acts(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    await seeds.submit(name="a")
+    path = "/jobs/cancel?name=a"
+    as_of = (await dry_run(reader, path))["as_of"]
+    await post(reader, f"{path}&as_of={as_of}")
+    [entry] = (await reader.get("/audit-log?action=POST /jobs/cancel")).json()["items"]
+    assert (entry["outcome"], entry["target"]) == ("done", {"filter": "name=a", "as_of": as_of, "matched": "1"})
+
+
+async def test_what_expired_is_forgotten_but_for_the_operation(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "PURGED_AT_ONCE", 2)
+    for _ in range(3):
+        await seeds.submit(name="a")
+    path = "/jobs/cancel?name=a"
+    acted, unused, fresh = [(await dry_run(reader, path))["as_of"] for _ in range(3)]
+    await post(reader, f"{path}&as_of={acted}")
+    await rows.execute("UPDATE bulk_actions SET expires_at = now() WHERE as_of <> $1", fresh)
+    for as_of in (acted, unused):
+        assert (await post(reader, f"{path}&as_of={as_of}", status=422))["code"] == "as_of_invalid"
+    while await in_transaction(seeds.engine, stored.purge):
+        pass
+    kept = "SELECT a.as_of, count(i.number) FROM bulk_actions AS a LEFT JOIN bulk_items AS i USING (bulk_no) GROUP BY 1"
+    assert {tuple(row) for row in await rows.fetch(kept)} == {(acted, 0), (fresh, 3)}
