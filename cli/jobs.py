@@ -32,6 +32,8 @@ Work: TypeAlias = "Callable[[Service], Awaitable[int]]"
 
 READ_SECONDS = 10.0
 SUBMIT_SECONDS = 60.0
+WATCH_SECONDS = 300.0
+"""A service is away for so long at the most where an operator restarts or upgrades it."""
 
 
 def submit(
@@ -40,6 +42,7 @@ def submit(
     ],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and store nothing.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the jobs to their end.")] = False,
     key: Annotated[
         str | None,
         typer.Option("--key", metavar="IDEMPOTENCY-KEY", help="The submission's key; else one is made and kept."),
@@ -50,20 +53,37 @@ def submit(
 ) -> None:
     """Submit specs; each is accepted once, also if this is killed before the answer and run again."""
     with loading():
-        from cli.remote import submitting
+        from cli.remote import submitting, watching
 
     def prepare() -> Work:
+        if dry_run and watch:
+            raise WrongUse("--dry-run makes no job that could be watched: leave --watch out.")
         specs = submitting.read_specs(files)
         submitting.check_key(key, specs)
         how = submitting.Submitting(dry_run, key, as_json)
 
         async def work(service: "Service") -> int:
-            _, exit_code = await submitting.submit(service, specs, how)
-            return exit_code
+            job_ids, exit_code = await submitting.submit(service, specs, how)
+            if not watch:
+                return exit_code
+            watched = await watching.watch(service, job_ids, give_up_seconds=WATCH_SECONDS, as_json=as_json)
+            return max(exit_code, watched)
 
         return work
 
     _ask(url, prepare, retry_for)
+
+
+def watch_jobs(jobs: JobIds, *, url: Url = None, retry_for: RetryFor = WATCH_SECONDS, as_json: AsJson = False) -> None:
+    """Follow jobs to their end; Ctrl-C leaves them running. Exits with 1 unless all completed."""
+    with loading():
+        from cli.remote import watching
+
+    _ask(
+        url,
+        lambda: lambda service: watching.watch(service, jobs, give_up_seconds=retry_for, as_json=as_json),
+        retry_for,
+    )
 
 
 def list_jobs(
@@ -78,6 +98,8 @@ def list_jobs(
     region: Annotated[Text, typer.Option(help="A region, by name or alias.")] = None,
     created_after: Annotated[Text, typer.Option(help="From this moment on, such as 2026-01-31T12:00:00Z.")] = None,
     created_before: Annotated[Text, typer.Option(help="Before this moment.")] = None,
+    finished_after: Annotated[Text, typer.Option(help="Ended from this moment on.")] = None,
+    finished_before: Annotated[Text, typer.Option(help="Ended before this moment.")] = None,
     metadata: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="A value of the metadata; may be repeated.")
     ] = None,
@@ -101,6 +123,8 @@ def list_jobs(
         "region": region,
         "created_after": created_after,
         "created_before": created_before,
+        "finished_after": finished_after,
+        "finished_before": finished_before,
     }
 
     def prepare() -> Work:

@@ -45,6 +45,7 @@ def breakwater(
 
 for name, command in (
     ("submit", jobs.submit),
+    ("watch", jobs.watch_jobs),
     ("jobs", jobs.list_jobs),
     ("job", jobs.show_job),
     ("executions", jobs.list_executions),

@@ -136,9 +136,8 @@ def _describe(spec: Spec, answer: Answer) -> Iterator[str]:
         yield f"  {dedup['detail']}"
     if previous := dedup.get("previous"):
         yield f"  the job before with this content, {previous['job_id']}, ended {previous['status']}"
-    notes = content["normalization"]
-    for note in notes[:MOST_NOTES]:
-        yield f"  {_note(note)}"
+    notes = list(_notes(content["normalization"]))
+    yield from notes[:MOST_NOTES]
     if len(notes) > MOST_NOTES:
         yield f"  … and {len(notes) - MOST_NOTES} more notes; --json prints all"
 
@@ -152,7 +151,17 @@ def _planned(planned: Mapping[str, Any]) -> str:
     return f"{number(planned['executions'])} cells: {', '.join(parts)}"
 
 
-def _note(note: Mapping[str, Any]) -> str:
+def _notes(notes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Return a line for each thing that was understood differently; what was so in several places is one line."""
+    paths_by_words: dict[str, list[str]] = {}
+    for note in notes:
+        paths_by_words.setdefault(_in_words(note), []).append(note["path"] or "the body")
+    for words, paths in paths_by_words.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        yield f"  {paths[0]}{more}: {words}"
+
+
+def _in_words(note: Mapping[str, Any]) -> str:
     change = f" {note['from']} → {note['to']}" if note.get("from") is not None and note.get("to") is not None else ""
-    detail = f": {note['detail']}" if note.get("detail") else ""
-    return f"{note['path'] or 'the body'} {note['action'].replace('_', ' ')}{change}{detail}"
+    detail = f". {note['detail']}" if note.get("detail") else ""
+    return f"{note['action'].replace('_', ' ')}{change}{detail}"

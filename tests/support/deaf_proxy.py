@@ -1,4 +1,4 @@
-"""A proxy before an API that may lose answers: the request arrives, and its client never hears of it."""
+"""A proxy before an API, which may lose answers: the request arrives, and its client never hears of it."""
 
 import socket
 import threading
@@ -18,12 +18,20 @@ class DeafProxy:
         """Whether the client's connection is closed in place of an answer."""
         self.lost = threading.Event()
 
+    def pass_to(self, url: str) -> None:
+        """Pass new connections to the API at this URL from now on."""
+        self._port = _port_of(url)
+
     def serve(self) -> None:
         """Take connections until the proxy is closed."""
         with suppress(OSError):
             while True:
                 client, _ = self._server.accept()
-                upstream = socket.create_connection(("127.0.0.1", self._port))
+                try:
+                    upstream = socket.create_connection(("127.0.0.1", self._port))
+                except ConnectionRefusedError:
+                    client.close()
+                    continue
                 threading.Thread(target=self._pump, args=(client, upstream), daemon=True).start()
                 threading.Thread(
                     target=self._pump, args=(upstream, client), kwargs={"is_answer": True}, daemon=True
@@ -48,9 +56,13 @@ class DeafProxy:
 @contextmanager
 def deaf_proxy(url: str) -> Iterator[DeafProxy]:
     """A proxy before the API at this URL."""
-    proxy = DeafProxy(int(url.rpartition(":")[2]))
+    proxy = DeafProxy(_port_of(url))
     threading.Thread(target=proxy.serve, daemon=True).start()
     try:
         yield proxy
     finally:
         proxy.close()
+
+
+def _port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])

@@ -15,6 +15,7 @@ MODULES = (
     "cli.remote.looking",
     "cli.remote.running",
     "cli.remote.submitting",
+    "cli.remote.watching",
     "db.migrate",
     "encodings.idna",
     "fastapi.telemetry._runtime",
