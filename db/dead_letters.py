@@ -1,6 +1,7 @@
 """Dead letters of all tenants: cells whose tries are used up, and replaying them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -34,16 +35,36 @@ class DeadLetter:
     died_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetterFilter:
+    """What dead letters are narrowed to, by names; `region` is canonical. None stands for any."""
+
+    tenant: str | None = None
+    job_id: str | None = None
+    region: str | None = None
+    model: str | None = None
+    error_code: str | None = None
+
+
+OF_ALL = DeadLetterFilter()
+
+
 async def list_dead_letters(
-    engine: Engine, *, tenant: str | None = None, before: int | None, limit: int
+    engine: Engine, wanted: DeadLetterFilter = OF_ALL, *, before: int | None, limit: int
 ) -> Slice[DeadLetter]:
-    """Return open dead letters, of all tenants or of the one with this name, newest first, from below `before` on.
+    """Return open dead letters that match, newest first, from below `before` on.
 
     Those of a cancelled job are left out.
     """
     async with connect(engine) as connection:
-        rows = await connection.fetch(statement("list_dead_letters"), tenant, before, limit + 1)
+        rows = await connection.fetch(statement("list_dead_letters"), before, *astuple(wanted), limit + 1)
     return Slice([_letter(dict(row)) for row in rows[:limit]], is_last=len(rows) <= limit)
+
+
+async def match_dead_letters(connection: Connection, wanted: DeadLetterFilter, *, limit: int) -> Sequence[int]:
+    """Return the keys of the open dead letters that match in one snapshot, in ascending order, `limit` at most."""
+    rows = await connection.fetch(statement("match_dead_letters"), *astuple(wanted), limit)
+    return [row["dead_letter_no"] for row in rows]
 
 
 async def count_dead_letters(connection: Connection) -> int:

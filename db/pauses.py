@@ -6,11 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlmodel import col, select
-
-from db.engine import Connection, Engine, statement
-from db.reading import Slice, columns_of, read_all, sliced
-from db.tables.fleet import Operation
+from db.engine import Connection, statement
+from db.reading import columns_of
 from domain.registry import Registry
 
 
@@ -35,19 +32,6 @@ class Pause:
     is_paused: bool
     changed_at: datetime
     changed_by: str
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class OperationRead:
-    """A pause or resume by a person or by a changed configuration."""
-
-    operation_no: int
-    action: str
-    kind: str
-    name: str
-    at: datetime
-    by: str
     reason: str | None
 
 
@@ -82,12 +66,3 @@ async def set_pause(connection: Connection, paused: Paused, *, is_paused: bool, 
     """
     rows = await connection.fetch(statement("set_pause"), paused.kind, paused.name, is_paused, who, reason)
     return bool(rows)
-
-
-async def list_operations(engine: Engine, *, before: int | None, limit: int) -> Slice[OperationRead]:
-    """Return the operations, newest first, with keys below `before`."""
-    operations = select(Operation).order_by(col(Operation.operation_no).desc()).limit(limit + 1)
-    if before is not None:
-        operations = operations.where(col(Operation.operation_no) < before)
-    found = await read_all(engine, operations)
-    return sliced(found, limit, columns_of(OperationRead))

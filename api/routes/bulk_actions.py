@@ -14,7 +14,7 @@ from api.callers import check_again
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, Broker, ServedKinds, ServicesDep
 from api.job_filters import METADATA_KEY, JobFilterParameters, job_filter_text, read_job_filter
 from api.problems import problem_responses
-from api.schemas.bulk_actions import AS_OF, DRY_RUN, BulkResponse
+from api.schemas.bulk_actions import AS_OF, DRY_RUN, MAX_AS_OF, BulkResponse
 from db.bulk_actions import BulkName
 from db.bulk_effects import cancel_match, retry_match
 from db.cancelling import Cancelled
@@ -24,7 +24,6 @@ from domain.scopes import Scope
 
 router = APIRouter(tags=["controls"], dependencies=ONE_OF_EACH)
 
-MAX_AS_OF = 100
 ROUTE: dict[str, Any] = {
     "response_model": BulkResponse,
     "responses": {

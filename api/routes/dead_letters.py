@@ -1,5 +1,7 @@
 """GET /queue/dead: executions of all tenants whose tries were used up, and replaying them."""
 
+from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -8,15 +10,23 @@ from pydantic import Field
 from api import job_actions
 from api.access import requires
 from api.actors import BECAUSE, actor_of, read_because
-from api.dependencies import ONE_OF_EACH, ActionDep, Database, NoParameters, ServicesDep
-from api.filters import NameFilter
+from api.bulk_actions import Bulk, answer, read_asked
+from api.callers import check_again
+from api.dependencies import ONE_OF_EACH, ActionDep, Database, NoParameters, ServicesDep, Visible
+from api.filters import NameFilter, canonical_region
+from api.job_filters import filter_text
 from api.paging import DEAD_LETTERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.rate_limits import tell
+from api.schemas.bulk_actions import AS_OF, DRY_RUN, MAX_AS_OF, BulkResponse
 from api.schemas.dead_letters import DeadLetter, DeadLetterList
 from api.schemas.job_actions import RetryAnswer
-from db.dead_letters import list_dead_letters
+from db.bulk_actions import BulkName
+from db.bulk_effects import replay_match
+from db.dead_letters import DeadLetterFilter, list_dead_letters, match_dead_letters
+from db.kinds import Retried
 from db.reading import MAX_BIGINT
+from domain.registry import Registry
 from domain.scopes import Scope
 
 router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
@@ -24,10 +34,30 @@ router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
 DeadLetterId = Annotated[int, Path(ge=0, le=MAX_BIGINT, description="As the list shows it.", examples=[1])]
 
 
-class DeadLetterParameters(PageParameters):
-    """Whose dead letters are listed."""
+class DeadLetterFilterParameters(NoParameters):
+    """What dead letters are narrowed to; all of it must hold."""
 
     tenant: NameFilter | None = Field(default=None, description="A tenant's name; left out: of all tenants.")
+    job_id: NameFilter | None = Field(default=None, description="The id of a job, of whichever tenant.")
+    region: NameFilter | None = Field(default=None, description="A region, by name or alias.")
+    model: NameFilter | None = Field(default=None, description="A model's id.")
+    error_code: NameFilter | None = Field(default=None, description="The code of the error.")
+
+    def read(self, registry: Registry) -> DeadLetterFilter:
+        """Return the filter that they ask for. Raises ParametersRejected."""
+        region = canonical_region(self.region, registry)
+        return DeadLetterFilter(self.tenant, self.job_id, region, self.model, self.error_code)
+
+
+class ReplayParameters(DeadLetterFilterParameters):
+    """The dead letters that are replayed, as their list is narrowed to them."""
+
+    dry_run: bool = Field(default=False, description=DRY_RUN)
+    as_of: str | None = Field(default=None, max_length=MAX_AS_OF, description=AS_OF)
+
+
+class DeadLetterParameters(PageParameters, DeadLetterFilterParameters):
+    """Which dead letters are listed; all of it must hold."""
 
 
 @router.get(
@@ -41,6 +71,7 @@ async def get_dead_letters(
     request: Request,
     response: Response,
     database: Database,
+    registry: Visible,
     parameters: Annotated[DeadLetterParameters, Query()],
 ) -> DeadLetterList:
     """Return the executions of all tenants that wait to be retried, newest first; none of a cancelled job.
@@ -48,10 +79,53 @@ async def get_dead_letters(
     A tenant finds its own with `GET /executions?status=failed`, and has them retried by its jobs or one by one.
     """
     before = parameters.number(DEAD_LETTERS)
-    page = await list_dead_letters(database, tenant=parameters.tenant, before=before, limit=parameters.limit)
+    page = await list_dead_letters(database, parameters.read(registry), before=before, limit=parameters.limit)
     cursor = next_cursor(DEAD_LETTERS, page, lambda letter: [letter.dead_letter_no])
     link_next(request, response, cursor)
     return DeadLetterList(items=[DeadLetter.of(letter) for letter in page.facts], next_cursor=cursor)
+
+
+@router.post(
+    "/queue/dead/replay",
+    summary="Replay all dead letters that match",
+    response_model=BulkResponse,
+    responses={
+        200: {"description": "How far the action is; of a dry run, what matches."},
+        **problem_responses(400, 409, 413, 415, 422),
+    },
+    openapi_extra=BECAUSE,
+    dependencies=[requires(Scope.OPERATE)],
+)
+async def post_replay_all(
+    *,
+    request: Request,
+    services: ServicesDep,
+    action: ActionDep,
+    registry: Visible,
+    parameters: Annotated[ReplayParameters, Query()],
+) -> Response:
+    """Replay the dead letters that a dry run matched, each as `POST /queue/dead/{id}/replay` does.
+
+    First `?dry_run=true` with a filter, then the same filter with the `as_of` of its answer, as `POST /jobs/cancel`.
+    """
+    letters = parameters.read(registry)
+    given = {name: value for name, value in asdict(letters).items() if value is not None}
+    because = await read_because(request)
+    asked = read_asked(filter_text(given), because, as_of=parameters.as_of, dry_run=parameters.dry_run)
+    actor = await actor_of(request, action, because)
+
+    async def announce(retried: Retried) -> None:
+        job_actions.announce(services.announcer, retried)
+
+    bulk = Bulk(
+        name=BulkName.REPLAY_DEAD_LETTERS,
+        match=lambda connection, limit: match_dead_letters(connection, letters, limit=limit),
+        act=lambda connection, number: replay_match(connection, number, actor),
+        counted=job_actions.retry_increments,
+        announce=announce,
+        check=partial(check_again, request.scope),
+    )
+    return await answer(action, bulk, asked, actor)
 
 
 @router.post(

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, RootModel
 
 from db.bulk_actions import BulkCounts
 
+MAX_AS_OF = 100
 AS_OF = "The dry run whose matches this acts on: its `as_of`. Required without `dry_run`."
 DRY_RUN = "Count what matches and remember it under an `as_of`; change nothing."
 

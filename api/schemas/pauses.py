@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field
 
 from api.paging import Listed
-from db.pauses import OperationRead, Pause
+from db.operations import OperationRead
+from db.pauses import Pause
 
 
 class Pausable(BaseModel):
@@ -42,15 +43,18 @@ def pause_members(name: str, pause: Pause, tenants: Sequence[str] | None) -> dic
 
 
 class Operation(BaseModel):
-    """A pause or a resume that changed something."""
+    """A pause or a resume that changed something, or an action over a filter."""
 
     id: int
-    action: Literal["pause", "resume"]
-    kind: Literal["region", "provider"]
-    name: str
-    at: datetime
+    action: Literal["pause", "resume", "cancel", "retry", "replay"]
+    kind: Literal["region", "provider", "jobs", "dead_letters"]
+    name: str = Field(description="Of a region or provider; of an action over a filter, the filter.")
+    at: datetime = Field(description="Of an action over a filter: when it began.")
     by: str
     reason: str | None
+    matched: int | None = Field(description="Of an action over a filter: by its dry run; null of others.")
+    done: int | None = Field(description="Likewise: those that it changed so far.")
+    skipped: int | None = Field(description="Likewise: those that it left as they were. `matched` less both is left.")
 
     @classmethod
     def of(cls, operation: OperationRead) -> Self:

@@ -46,7 +46,7 @@ BODIES: Mapping[str, Any] = {
     "/executions/{execution_id}/resolve": {"status": "failed"},
 }
 OF_A_TENANT = ("{job_id}", "{execution_id}")
-BULK = ("/jobs/cancel", "/jobs/retry")
+BULK = ("/jobs/cancel", "/jobs/retry", "/queue/dead/replay")
 LEFT = """
 SELECT (SELECT count(*) FROM audit_entries WHERE request_id = $1) AS entries,
     (SELECT count(*) FROM submissions WHERE request_id = $1) AS submissions
@@ -104,7 +104,8 @@ class Audited:
             elif path.endswith(("retry", "replay")):
                 await self.seeds.record(exhausted(batch) if path.endswith("replay") else failed(batch))
         if path in BULK:
-            at, key = f"{path}?name={job.spec.name}", await make_key(self.rows, Scope.CONTROLS)
+            wanted = f"job_id={job.id}" if "dead" in path else f"name={job.spec.name}"
+            at, key = f"{path}?{wanted}", await make_key(self.rows, Scope.CONTROLS, Scope.OPERATE)
             matched = await self.http.post(f"{at}&dry_run=true", headers=bearer(key))
             return f"{at}&as_of={matched.json()['as_of']}"
         letter = await self.rows.fetchval("SELECT max(dead_letter_no) FROM dead_letters")

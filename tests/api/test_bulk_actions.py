@@ -10,6 +10,7 @@ from api import bulk_actions
 from db import bulk_actions as stored
 from db.engine import Connection as Rows
 from db.engine import in_transaction
+from tests.support.controls import exhausted
 from tests.support.job_seeds import Seeds, completed, failed
 from tests.support.reading_app import every_item
 
@@ -232,3 +233,66 @@ async def test_what_expired_is_forgotten_but_for_the_operation(
         pass
     kept = "SELECT a.as_of, count(i.number) FROM bulk_actions AS a LEFT JOIN bulk_items AS i USING (bulk_no) GROUP BY 1"
     assert {tuple(row) for row in await rows.fetch(kept)} == {(acted, 0), (fresh, 3)}
+
+
+async def test_dead_letters_that_match_are_replayed(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    one = await ended(seeds, exhausted, name="a", models=["m-a", "m-b"])
+    two = await ended(seeds, exhausted, name="b")
+    path = "/queue/dead/replay?tenant=default&model=m-a&region=US&error_code=busy"
+    matched = await dry_run(reader, path)
+    assert matched["matched"] == 2
+    single = (await reader.get(f"/queue/dead?job_id={two.id}")).json()["items"][0]["id"]
+    await post(reader, f"/queue/dead/{single}/replay")
+    done = await post(reader, f"{path}&as_of={matched['as_of']}", json={"reason": "it is back"})
+    assert (done["done"], done["skipped"], done["left"]) == (1, {"already_replayed": 1}, 0)
+    [left] = (await reader.get("/queue/dead")).json()["items"]
+    assert (left["job_id"], left["model_id"]) == (one.id, "m-b")
+    *_, event = await events_of(reader, one.id)
+    assert (event["type"], event["data"]["reason"], event["data"]["cells"]) == ("retried", "it is back", 1)
+
+
+async def test_dead_letters_are_listed_by_each_filter(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+    one = await ended(seeds, exhausted, models=["m-a", "m-b"], regions=["us-east", "eu-west"])
+    await ended(seeds, exhausted)
+    for query, count in (
+        ("model=m-b", 2),
+        ("region=EUROPE", 2),
+        ("region=us-east&model=m-a", 2),
+        (f"job_id={one.id}", 4),
+        ("error_code=busy", 5),
+        ("error_code=timeout", 0),
+        ("tenant=default", 5),
+        ("tenant=other", 0),
+    ):
+        assert len(await every_item(reader, f"/queue/dead?{query}", limit=2)) == count, query
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [("dry_run=true", "filter_missing"), ("tenant=a", "as_of_missing"), ("name=a", "unknown_parameter")],
+)
+async def test_a_replay_of_everything_or_by_another_filter_is_refused(
+    reader: httpx2.AsyncClient, query: str, code: str
+) -> None:
+    assert (await post(reader, f"/queue/dead/replay?{query}", status=422))["code"] == code
+
+
+async def test_an_action_is_one_operation_that_says_how_far_it_is(
+    reader: httpx2.AsyncClient, seeds: Seeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_actions, "SECONDS_AT_ONCE", 0.0)
+    await reader.post("/regions/EU/pause")
+    first, _ = [await seeds.submit(name="a") for _ in range(2)]
+    path = "/jobs/cancel?name=a&status=queued"
+    action = f"{path}&as_of={(await dry_run(reader, path))['as_of']}"
+    await reader.post(f"/jobs/{first.id}/cancel")
+    await reader.post("/regions/EU/resume")
+    shown = []
+    for reason in ("no more", "again"):
+        await post(reader, action, json={"reason": reason})
+        operation, *pauses = await every_item(reader, "/operations", limit=1)
+        assert [(pause["action"], pause["matched"]) for pause in pauses] == [("resume", None), ("pause", None)]
+        shown.append({name: operation[name] for name in operation.keys() - {"id", "at"}})
+    same = {"action": "cancel", "kind": "jobs", "name": "name=a&status=queued", "by": "api:127.0.0.1"}
+    counts = {"matched": 2, "done": 0, "skipped": 1}
+    assert shown == [{**same, **counts, "reason": "no more"}, {**same, **counts, "done": 1, "reason": "no more"}]

@@ -19,6 +19,7 @@ RESOLUTION = {"status": "completed", "output": "four"}
 ACTIONS = {
     "/jobs/cancel": None,
     "/jobs/retry": None,
+    "/queue/dead/replay": None,
     "/jobs/{job_id}/cancel": None,
     "/jobs/{job_id}/retry": None,
     "/jobs/{job_id}/coordinate": None,
@@ -44,7 +45,7 @@ ANOTHER: dict[str, Any] = {
 }
 """Other bodies, where it isn't another reason."""
 WITHOUT_BODY = ("/jobs/{job_id}/coordinate", "/keys/{key_id}/revoke")
-BULK = ("/jobs/cancel", "/jobs/retry")
+BULK = ("/jobs/cancel", "/jobs/retry", "/queue/dead/replay")
 EVERY = pytest.mark.parametrize("path", ACTIONS)
 EFFECTS = """
 SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM triggers), (SELECT count(*) FROM operations),
@@ -87,7 +88,7 @@ async def ready_for(path: str, seeds: Seeds, reader: httpx2.AsyncClient) -> str:
     if "resume" in path:
         await reader.post(f"{path.format(name=name).removesuffix('/resume')}/pause")
     if path in BULK:
-        at = f"{path}?name={job.spec.name}"
+        at = f"{path}?{f'job_id={job.id}' if 'dead' in path else f'name={job.spec.name}'}"
         return f"{at}&as_of={(await reader.post(f'{at}&dry_run=true')).json()['as_of']}"
     cell = f"{job.job_no}-0-0-0"
     return path.format(job_id=job.id, batch_id=1, execution_id=cell, dead_letter_id=1, name=name)

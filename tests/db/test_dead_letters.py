@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from db.dead_letters import count_dead_letters, list_dead_letters
+from db.dead_letters import DeadLetterFilter, count_dead_letters, list_dead_letters
 from db.engine import Engine
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import JobCancelled, NotFound
@@ -106,5 +106,5 @@ async def test_those_of_all_tenants_are_one_list_and_can_be_narrowed(engine: Eng
         found, before = [*found, letter.tenant], letter.dead_letter_no
     assert found == ["acme", "default", "acme"]
     for tenant, numbers in {"acme": [3, 1], "default": [2], "idle": [], "nobody": []}.items():
-        page = await list_dead_letters(engine, tenant=tenant, before=None, limit=50)
+        page = await list_dead_letters(engine, DeadLetterFilter(tenant=tenant), before=None, limit=50)
         assert [letter.dead_letter_no for letter in page.facts] == numbers, tenant

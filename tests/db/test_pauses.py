@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from db.engine import Connection, Engine, create_engine, in_transaction
+from db.operations import list_operations
 from db.pauses import (
     Kind,
     Paused,
     configured_pauses,
     enter_pauses,
-    list_operations,
     read_pauses,
     set_pause,
 )

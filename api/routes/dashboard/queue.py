@@ -51,7 +51,7 @@ async def show_queue(
     listed = DeadLetterParameters(limit=_SHOWN_LETTERS)
     queue, letters, regions, providers = await asyncio.gather(
         get_queue(services=services, database=database, broker=broker, _=NoParameters()),
-        get_dead_letters(request=request, response=answer, database=database, parameters=listed),
+        get_dead_letters(request=request, response=answer, database=database, registry=registry, parameters=listed),
         get_regions(request=request, response=answer, registry=registry, services=services, parameters=_ALL),
         get_providers(
             request=request,
@@ -75,10 +75,12 @@ async def show_queue(
 
 
 @router.get("/ui/queue/dead", dependencies=[requires(Scope.OPERATE)])
-async def show_dead_letters(request: Request, database: Database) -> Response:
+async def show_dead_letters(request: Request, database: Database, registry: Visible) -> Response:
     """Return the dead letters that match, newest first, with their errors."""
     parameters = read_filters(request, DeadLetterParameters)
-    letters = await get_dead_letters(request=request, response=Response(), database=database, parameters=parameters)
+    letters = await get_dead_letters(
+        request=request, response=Response(), database=database, registry=registry, parameters=parameters
+    )
     following = next_address(request, letters.next_cursor)
     return page(request, "dead_letters.html", letters=letters, wanted=parameters, next_address=following)
 
