@@ -14,10 +14,11 @@ import orjson
 
 from db.engine import Connection, Engine, in_transaction, statement
 from db.reading import MAX_BIGINT, Slice, columns_of, sliced, snapshot
+from db.tenants import find_tenants
 
 PAGE_ENTRIES = 1_000
 PLAN_FOR_VALUES = "SET LOCAL plan_cache_mode = force_custom_plan"
-"""A plan for any values reads the whole log for a time long ago."""
+"""A plan for any values reads the whole log for what is long ago, or rare."""
 
 
 class AuditOutcome(StrEnum):
@@ -97,6 +98,8 @@ class AuditPlace(NamedTuple):
 
 
 NEWEST = AuditPlace()
+NOBODY = 0
+"""The number of no tenant."""
 
 
 @dataclass(slots=True)
@@ -105,11 +108,14 @@ class AuditPages:
 
     connection: Connection
     wanted: AuditFilter
+    tenant_no: int | None
     before: AuditPlace = NEWEST
 
     async def following(self) -> Sequence[AuditRead]:
         """Return the next entries, newest first; empty at the end."""
-        rows = await _fetch(self.connection, self.wanted, before=self.before, limit=PAGE_ENTRIES)
+        rows = await _fetch(
+            self.connection, self.wanted, tenant_no=self.tenant_no, before=self.before, limit=PAGE_ENTRIES
+        )
         page = [_read(row) for row in rows]
         self.before = self.before.after(page)
         return page
@@ -145,7 +151,8 @@ async def list_audit_log(engine: Engine, wanted: AuditFilter, *, before: AuditPl
 
     async def unit(connection: Connection) -> Sequence[object]:
         await connection.execute(PLAN_FOR_VALUES)
-        return await _fetch(connection, wanted, before=before, limit=limit + 1)
+        tenant_no = await _tenant_no(connection, wanted)
+        return await _fetch(connection, wanted, tenant_no=tenant_no, before=before, limit=limit + 1)
 
     return sliced(await in_transaction(engine, unit, readonly=True), limit, _read)
 
@@ -155,15 +162,25 @@ async def whole_audit_log(engine: Engine, wanted: AuditFilter) -> AsyncIterator[
     """Lend all that matches, from one snapshot."""
     async with snapshot(engine) as connection:
         await connection.execute(PLAN_FOR_VALUES)
-        yield AuditPages(connection, wanted)
+        yield AuditPages(connection, wanted, await _tenant_no(connection, wanted))
 
 
-async def _fetch(connection: Connection, wanted: AuditFilter, *, before: AuditPlace, limit: int) -> Sequence[object]:
+async def _tenant_no(connection: Connection, wanted: AuditFilter) -> int | None:
+    """Return the number of the tenant, for which the list is planned; NOBODY for an unknown name."""
+    if wanted.tenant is None:
+        return None
+    found = await find_tenants(connection, [wanted.tenant])
+    return found[wanted.tenant].tenant_no if found else NOBODY
+
+
+async def _fetch(
+    connection: Connection, wanted: AuditFilter, *, tenant_no: int | None, before: AuditPlace, limit: int
+) -> Sequence[object]:
     return await connection.fetch(
         statement("list_audit_log"),
         *before,
         wanted.key_id,
-        wanted.tenant,
+        tenant_no,
         wanted.action,
         wanted.outcome,
         wanted.since,

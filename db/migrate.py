@@ -7,7 +7,7 @@ gives up, lets the others pass and tries again; an index of a large table is bui
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -114,9 +114,8 @@ async def _try_to_run(engine: AsyncEngine, connection: AsyncConnection, script: 
     would wait.
     """
     try:
-        if index := getattr(script.module, "concurrent_index", None):
+        for index, creation in _index_creations(script):
             await _drop_snapshot(connection)
-            creation = Path(script.path).with_suffix(".sql").read_text()
             await build_index(engine, index, creation, session_name=SESSION_NAME, wait_seconds=wait_seconds)
         async with connection.begin_nested():
             await connection.run_sync(_run, script.revision)
@@ -125,6 +124,20 @@ async def _try_to_run(engine: AsyncEngine, connection: AsyncConnection, script: 
             return False
         raise
     return True
+
+
+def _index_creations(script: Script) -> Iterator[tuple[str, str]]:
+    """Yield the indexes that a migration names, each with the statement that creates it.
+
+    Of one index it stands in the file beside the migration, of several in a file for each.
+    """
+    named: str | tuple[str, ...] = getattr(script.module, "concurrent_index", ())
+    path = Path(script.path)
+    if isinstance(named, str):
+        yield named, path.with_suffix(".sql").read_text()
+    else:
+        for index in named:
+            yield index, path.with_name(f"{script.revision}_{index}.sql").read_text()
 
 
 async def _drop_snapshot(connection: AsyncConnection) -> None:

@@ -106,6 +106,7 @@ class LedgerRow:
     user_agent: str | None
     request_id: str
     submitted_by: str | None = None
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +240,7 @@ async def insert_ledger_rows(connection: Connection, rows: Sequence[LedgerRow]) 
                 row.user_agent,
                 row.request_id,
                 row.submitted_by,
+                row.session_id,
             )
             for row in rows
         ),

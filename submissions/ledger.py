@@ -31,6 +31,7 @@ def ledger_row(submission: Submission, decision: Decision) -> LedgerRow:
         user_agent=submission.sender.user_agent,
         request_id=submission.sender.request_id,
         submitted_by=submission.sender.by,
+        session_id=submission.sender.session_id,
     )
 
 

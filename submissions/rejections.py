@@ -82,4 +82,5 @@ def _row(tenant_no: int, sender: Sender, error: BreakwaterError, key: str | None
         user_agent=sender.user_agent,
         request_id=sender.request_id,
         submitted_by=sender.by,
+        session_id=sender.session_id,
     )

@@ -21,13 +21,14 @@ from domain.spec import OnDuplicate
 class Sender:
     """The sender of a request, as the ledger keeps it.
 
-    `by` is `key:` and an API key's id, or `oidc:` and an access token's subject.
+    `by` is `key:` and an API key's id, or `oidc:` and an access token's subject; `session_id` is of a page's session.
     """
 
     request_id: str
     client: str | None
     user_agent: str | None
     by: str | None = None
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

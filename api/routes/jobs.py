@@ -220,12 +220,13 @@ async def _preview(services: Services, submission: Submission) -> SubmissionResp
 
 
 def _sender(request: Request) -> Sender:
-    user_agent = request.headers.get("user-agent")
+    user_agent, caller = request.headers.get("user-agent"), caller_of(request)
     return Sender(
         request_id=request_id_of(request.scope),
         client=request.client.host if request.client else None,
         user_agent=_storable(user_agent) if user_agent else None,
-        by=_storable(by) if (by := caller_of(request).name) else None,
+        by=_storable(caller.name) if caller.name else None,
+        session_id=caller.session_id,
     )
 
 

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, ClassVar
 
-from sqlalchemy import Date, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import Date, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from db.tables.column_types import (
@@ -159,7 +159,12 @@ class StoredAuditEntry(SQLModel, table=True):
     """An action, a command or a refusal of the audit log."""
 
     __tablename__: ClassVar[str] = "audit_entries"
-    __table_args__ = (Index("audit_entries_by_time", "at"),)
+    __table_args__ = (
+        Index("audit_entries_by_time", "at"),
+        Index("audit_entries_by_action", "action", "entry_no"),
+        Index("audit_entries_by_tenant", "tenant_no", "entry_no"),
+        Index("audit_entries_by_key", "key_id", "entry_no", postgresql_where=text("key_id IS NOT NULL")),
+    )
 
     entry_no: BigKey
     at: Time

@@ -184,6 +184,13 @@ class Submission(SQLModel, table=True):
     __table_args__ = (
         Index("submissions_by_job", "job_no", "submission_no"),
         Index("submissions_by_time", "submitted_at"),
+        Index("submissions_by_tenant", "tenant_no", "submission_no"),
+        Index(
+            "submissions_by_sender",
+            "submitted_by",
+            "submission_no",
+            postgresql_where=text("submitted_by IS NOT NULL"),
+        ),
     )
 
     submission_no: BigKey
@@ -200,6 +207,7 @@ class Submission(SQLModel, table=True):
     request_id: Words
     submitted_at: Time
     submitted_by: MaybeWords
+    session_id: MaybeWords
 
 
 class Trigger(SQLModel, table=True):

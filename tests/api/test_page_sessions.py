@@ -285,6 +285,19 @@ async def test_a_wrong_key_gets_the_form_again(keyed: httpx2.AsyncClient, rows: 
     assert (entry["outcome"], entry["code"], entry["tenant"]) == ("refused", "unauthenticated", None)
 
 
+async def test_the_audit_log_names_the_session_of_a_submission_whatever_became_of_it(
+    keyed: httpx2.AsyncClient, rows: Connection, submitting: None
+):
+    session = await sign_in(keyed, await make_key(rows))
+    session_id = await rows.fetchval("SELECT id FROM page_sessions")
+    body = unique()
+    for given, status in ((body, 202), (body, 200), ({}, 422)):
+        assert (await session.post("/jobs", given)).status_code == status
+    found = [entry for entry in await entries(keyed, rows) if entry["action"] == "POST /jobs"]
+    assert [entry["outcome"] for entry in found] == ["refused", "done", "done"]
+    assert {entry["session_id"] for entry in found} == {session_id}
+
+
 async def test_the_audit_log_names_the_session(keyed: httpx2.AsyncClient, rows: Connection):
     key = await make_key(rows)
     session = await sign_in(keyed, key)
