@@ -22,6 +22,7 @@ from api.page_views import SESSION
 from api.rate_limits import admit
 from api.role_check import RoleCheck
 from api.services import Services
+from api.turns import Turns
 from db.engine import UNAVAILABLE
 from domain.api_keys import KEY_PREFIX, ApiKey, read_key
 from domain.errors import BreakwaterError, ScopeMissing, Unauthenticated
@@ -69,9 +70,10 @@ async def _authorize(
     else:
         checked_at = time.monotonic()
         caller = request.state.caller = await _find(request, header, services.authenticator)
+        await services.turns.take(caller.tenant_no)
         sees_installation = not OF_INSTALLATION.isdisjoint(scopes.scopes)
         role_check = None if sees_installation else services.role_check
-        check = _Check(header, services.authenticator, scopes, role_check, checked_at)
+        check = _Check(header, services.authenticator, scopes, role_check, checked_at, turns=services.turns)
         request.scope["state"][CHECK] = check
         if (session := getattr(request.state, SESSION, None)) is not None:
             await refuse_forged(request, session)
@@ -120,18 +122,23 @@ class _Check:
         scopes: SecurityScopes,
         role_check: RoleCheck | None,
         checked_at: float,
+        *,
+        turns: Turns,
     ) -> None:
         self._header = header
         self._authenticator = authenticator
         self._scopes = scopes
         self._role_check = role_check
+        self._turns = turns
         self._checked_at = checked_at
 
     async def __call__(self, scope: ScopeOfRequest) -> None:
         now = time.monotonic()
         if now - self._checked_at > CHECKED_SECONDS:
             self._checked_at = now
-            _require(await _find(Request(scope), self._header, self._authenticator), self._scopes)
+            caller = await _find(Request(scope), self._header, self._authenticator)
+            await self._turns.take(caller.tenant_no)
+            _require(caller, self._scopes)
             if self._role_check is not None:
                 await self._role_check.require()
 

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse, Response
 
 from api.etags import is_current, weak_tag
 from api.kinds import Kinds
+from api.turns import NOBODY, take_turn
 
 PATH: Final = "/openapi.json"
 
@@ -36,6 +37,7 @@ def serve_description(app: FastAPI) -> None:
         return body, weak_tag(body)
 
     async def show(request: Request) -> Response:
+        await take_turn(request, NOBODY)
         body, tag = written()
         headers = {"ETag": tag}
         if is_current(request.headers.get("if-none-match"), tag):

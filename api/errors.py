@@ -23,6 +23,7 @@ from api.rate_limits import tell
 from api.refusal_log import note_refusal
 from api.request_ids import RequestIds, request_id_of
 from api.security_headers import SecurityHeaders
+from api.turns import NOBODY, take_turn
 from db.engine import UNAVAILABLE
 from domain.errors import (
     BreakwaterError,
@@ -150,6 +151,8 @@ def _shown(answer: Answer) -> Answer:
     """Have problems of pages be shown as pages."""
 
     async def show(request: Request, error: Exception) -> Response:
+        if not hasattr(request.state, "caller"):
+            await take_turn(request, NOBODY)
         response = await answer(request, error)
         is_problem = response.status_code >= HTTPStatus.BAD_REQUEST
         return show_problem(request, response) if is_problem and is_page(request) else response

@@ -38,6 +38,15 @@ class FairPlaces:
         finally:
             self._give_back(tenant_no)
 
+    async def pass_through(self, tenant_no: int) -> None:
+        """Hold a place until the next pass of the event loop; wait until it is the tenant's turn."""
+        if self._free and not self._waiting:
+            self._free -= 1
+            self._held[tenant_no] += 1
+        else:
+            await self._take(tenant_no)
+        asyncio.get_running_loop().call_soon(self._give_back, tenant_no)
+
     async def _take(self, tenant_no: int) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(tenant_no, deque()).append(turn)

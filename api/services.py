@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.authentication import Authenticator
 from api.downloads import Downloads
@@ -19,6 +19,7 @@ from api.refusal_log import RefusalLog
 from api.registration import Registration
 from api.role_check import RoleCheck
 from api.single_sign_on import SingleSignOn
+from api.turns import Turns
 from broker.envelopes import Client
 from configuration.in_force import InForceReader
 from db.engine import Engine
@@ -64,3 +65,4 @@ class Services:
     large_pages: LargePages
     fleet: FleetView
     readiness: Readiness
+    turns: Turns = field(default_factory=Turns)

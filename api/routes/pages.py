@@ -15,8 +15,9 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from api.services import Services
+from api.turns import open_turn
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[open_turn])
 
 _UI: Final = Path(__file__).resolve().parent.parent / "ui"
 _NOWHERE_ELSE: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; img-src 'self'"

@@ -19,9 +19,10 @@ from api.readiness import DatabaseState, Stores
 from api.request_ids import request_id_of
 from api.schemas.health import Alive, BrokerCheck, DatabaseCheck, Healthy, Ready, Versions
 from api.services import Services
+from api.turns import probe_turn
 from db.schema import brought_revision
 
-router = APIRouter(tags=["health"], dependencies=ONE_OF_EACH)
+router = APIRouter(tags=["health"], dependencies=[probe_turn, *ONE_OF_EACH])
 
 RETRY_SECONDS = 1
 

@@ -17,10 +17,11 @@ from api.page_sessions import delete_cookie, keeps_cookie, session_of, set_cooki
 from api.page_views import SESSION, SIGN_IN, START, page, see_other
 from api.rate_limits import admit
 from api.services import Services
+from api.turns import open_turn
 from db.page_sessions import KeyOwner
 from domain.errors import Unauthenticated
 
-router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
+router = APIRouter(include_in_schema=False, dependencies=[open_turn, *ONE_OF_EACH])
 
 _OWN_PAGE: Final = re.compile(r"/ui(?:[/?][!-\[\]-~]{0,2000})?")
 """A path below ours in visible ASCII. Browsers read a backslash as a slash and skip tabs, so both are out."""

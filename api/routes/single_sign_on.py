@@ -14,9 +14,10 @@ from api.page_views import SIGN_IN, START, see_other
 from api.rate_limits import admit
 from api.routes.sign_in import Onward, form_again, own_page, without_tls
 from api.single_sign_on import Attempt, attempt_of, forget_attempt, keep_attempt
+from api.turns import open_turn
 from db.page_sessions import SubjectOwner
 
-router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
+router = APIRouter(include_in_schema=False, dependencies=[open_turn, *ONE_OF_EACH])
 
 AT_PROVIDER: Final = f"{SIGN_IN}/provider"
 CALLBACK: Final = f"{SIGN_IN}/callback"

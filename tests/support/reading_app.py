@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api import errors
 from api.app import KINDS, add_routes
+from api.describing import serve_description
 from api.download_places import DownloadPlaces
 from api.downloads import Downloads
 from api.event_feed import EventSignal
@@ -25,7 +26,7 @@ from api.rate_limits import RequestLimits
 from api.readiness import Readiness
 from api.refusal_log import RefusalLog
 from api.registration import Registration
-from api.routes import metrics
+from api.routes import metrics, pages
 from api.services import Services
 from broker.envelopes import Client
 from configuration.content import Content
@@ -73,8 +74,10 @@ async def reading_app(
 
 
 def _composed() -> FastAPI:
-    app = FastAPI(title="test", version="9.9.9", docs_url=None, redoc_url=None)
+    app = FastAPI(title="test", version="9.9.9", openapi_url=None, docs_url=None, redoc_url=None)
+    serve_description(app)
     add_routes(app)
+    pages.mount_static(app)
     metrics.install(app)
     errors.install(app)
     return app
