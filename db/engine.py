@@ -78,6 +78,7 @@ def create_engine(
         pool_size=size,
         max_overflow=0,
         json_deserializer=orjson.loads,
+        isolation_level="AUTOCOMMIT",  # transactions are begun on the driver's connection
         pool_timeout=POOL_SECONDS,
         pool_use_lifo=True,
     )

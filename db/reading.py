@@ -60,7 +60,7 @@ async def _session(engine: Engine) -> AsyncIterator[AsyncSession]:
     try:
         async with (
             in_share(engine),
-            engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection,
+            engine.connect() as connection,
             lend_session(connection) as driver,
             AsyncSession(connection) as session,
         ):

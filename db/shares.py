@@ -26,6 +26,8 @@ class Share(asyncio.Semaphore):
 
     async def acquire(self) -> Literal[True]:
         """Take a part, in the order of requests. Raises Overloaded: at once if too many wait, else in time."""
+        if not self.locked():
+            return await super().acquire()
         if self._waiting >= self._most_waiting:
             detail = f"{self._waiting} requests of your tenant wait already for what one tenant may hold at once."
             raise Overloaded(detail, retry_after_seconds=BUSY_SECONDS)
