@@ -1,6 +1,6 @@
 """Claiming due batches under a lease and a fence, within the limits of pools and jobs."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import asyncpg
 
@@ -17,7 +17,7 @@ from db.batches import (
 from db.columns import columns
 from db.configurations import ConfigurationChanged, current_no
 from db.engine import Connection, statement
-from db.turns import Turn, charge
+from db.turns import TenantsInTurn, charge, find_tenants, turn_of
 from domain.limits import Due, Grant, grant_calls, grant_cells
 
 
@@ -28,11 +28,12 @@ async def claim_cells(connection: Connection, pools: Pools, claimant: Claimant, 
     asynchronous. Raises ConfigurationChanged if the claimant doesn't serve the configuration in force.
     """
     limit = max(1, min(cells, MAX_BATCHES_PER_CLAIM))
-    rows = await _find_due(connection, pools, claimant, limit=limit, locked_jobs=None)
+    tenants = await find_tenants(connection, _identity_nos(pools))
+    rows = await _find_due(connection, pools, claimant, tenants, limit=limit, locked_jobs=None)
     due = [_due(row) for row in rows if row["job_no"] is not None]
     granted = [Grant(batch, 0) for batch, is_taken in zip(due, grant_cells(due, cells), strict=True) if is_taken]
     taken = await _take(connection, granted, claimant)
-    await _charge(connection, rows, granted)
+    await _charge(connection, rows, granted, tenants)
     return Claim(taken, [], _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
@@ -65,16 +66,15 @@ async def claim_calls(
     }
     probed = {(row["provider"], row["region"]) for row in locked if row["is_probed"]}
     limit = max(1, min(calls, MAX_BATCHES_PER_CLAIM))
-    left = list(claimant.but_not_jobs)
-    limits = await connection.fetch(statement("lock_job_limits"), _identity_nos(with_room), MAX_BATCHES_PER_CLAIM, left)
-    jobs = [row["job_no"] for row in limits]
-    rows = await _find_due(connection, with_room, claimant, limit=limit, locked_jobs=jobs)
+    tenants = await find_tenants(connection, _identity_nos(with_room))
+    jobs = await _lock_job_limits(connection, tenants, claimant)
+    rows = await _find_due(connection, with_room, claimant, tenants, limit=limit, locked_jobs=jobs)
     due = [_due(row) for row in rows if row["job_no"] is not None]
     granted, left_by_pool = grant_calls(due, room_by_pool, calls, probed=probed)
     taken = await _take(connection, granted, claimant, probed=probed)
     open_room = {pool: room for pool, room in left_by_pool.items() if pool not in probed}
     grown = await _grow(connection, growing, open_room, calls - sum(grant.permits for grant in granted))
-    await _charge(connection, rows, granted)
+    await _charge(connection, rows, granted, tenants)
     return Claim(taken, grown, _may_take_more(rows, limit, taken), rows[0]["looked_at"])
 
 
@@ -133,8 +133,26 @@ async def _count_room(
     return room, with_expired
 
 
+async def _lock_job_limits(connection: Connection, tenants: TenantsInTurn, claimant: Claimant) -> list[int]:
+    """Lock the limits of the jobs whose batches come next; return the jobs."""
+    rows = await connection.fetch(
+        statement("lock_job_limits"),
+        list(tenants),
+        MAX_BATCHES_PER_CLAIM,
+        list(claimant.but_not_jobs),
+        [_array(each) for each in tenants.values()],
+    )
+    return [row["job_no"] for row in rows]
+
+
 async def _find_due(
-    connection: Connection, pools: Pools, claimant: Claimant, *, limit: int, locked_jobs: list[int] | None
+    connection: Connection,
+    pools: Pools,
+    claimant: Claimant,
+    tenants: TenantsInTurn,
+    *,
+    limit: int,
+    locked_jobs: list[int] | None,
 ) -> list[asyncpg.Record]:
     rows = await connection.fetch(
         statement("find_due_batches"),
@@ -145,6 +163,7 @@ async def _find_due(
         locked_jobs is not None,
         locked_jobs or [],
         list(claimant.but_not_jobs),
+        [_array(tenants.get(identity_no, {})) for identity_no in _identity_nos(pools)],
     )
     if rows[0]["configuration_no"] != claimant.configuration_no:
         raise ConfigurationChanged
@@ -160,6 +179,11 @@ def _identity_nos(pools: Pools) -> list[int]:
     return [identity_no for identity_nos in pools.values() for identity_no in identity_nos]
 
 
+def _array(numbers: Iterable[int]) -> str:
+    """Return an array literal: arrays of different lengths can't be bound as one parameter."""
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
 def _may_take_more(rows: Sequence[asyncpg.Record], limit: int, taken: Sequence[ClaimedBatch]) -> bool:
     return bool(rows[0]["cleared"]) or limit <= len(rows) == len(taken)
 
@@ -169,15 +193,17 @@ def _due(row: asyncpg.Record) -> Due:
     return Due(row["job_no"], row["batch_no"], pool, row["open_cells"], row["job_room"], row["permits"])
 
 
-async def _charge(connection: Connection, rows: Sequence[asyncpg.Record], granted: Sequence[Grant]) -> None:
+async def _charge(
+    connection: Connection, rows: Sequence[asyncpg.Record], granted: Sequence[Grant], tenants: TenantsInTurn
+) -> None:
     """Charge tenants that share an identity with the cells of their batches, however many calls were granted."""
     turn_by_batch = {
-        (row["job_no"], row["batch_no"]): Turn(str(row["identity_no"]), row["tenant_no"], row["starts_at"])
+        (row["job_no"], row["batch_no"]): turn_of(tenants, row["identity_no"], row["tenant_no"])
         for row in rows
-        if row["is_shared"]
+        if row["job_no"] is not None
     }
     taken = (grant.due for grant in granted)
-    await charge(connection, ((turn_by_batch.get((due.job_no, due.batch_no)), max(due.open_cells, 1)) for due in taken))
+    await charge(connection, ((turn_by_batch[due.job_no, due.batch_no], max(due.open_cells, 1)) for due in taken))
 
 
 async def _take(

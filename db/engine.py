@@ -27,8 +27,9 @@ Engine: TypeAlias = AsyncEngine
 Result = TypeVar("Result")
 
 # A plan cached while a table was empty costs 2.8-3.3x once it is full, so connections for hot statements always plan by
-# index (measured on the prototype; docs/decisions).
-PINNED_PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+# index (measured on the prototype; docs/decisions), and once for all: to plan a claim took longer than to run it.
+PINNED_PLANS = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off")
+PINNED_PLANS["plan_cache_mode"] = "force_generic_plan"
 STATEMENTS = Path(__file__).parent / "statements"
 RETRIES = 8
 COMMAND_SECONDS = 60.0
@@ -62,9 +63,8 @@ def create_engine(
         "jit": "off",
         "idle_in_transaction_session_timeout": f"{idle_seconds}s",
         **(PINNED_PLANS if pinned_plans else {}),
+        **({} if waits_for_disk else {"synchronous_commit": "off"}),
     }
-    if not waits_for_disk:
-        settings["synchronous_commit"] = "off"
     sessions = Sessions(
         Dialer(read_connection_info(database_url)),
         name=name,

@@ -1,8 +1,8 @@
 """Turns: what was taken of a tenant's work in a queue that it shares is charged, so that others come first later."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeAlias
 
 from db.columns import columns
 from db.engine import Connection, statement
@@ -17,6 +17,25 @@ class Turn(NamedTuple):
     queue: str
     tenant_no: int
     starts_at: int
+
+
+TenantsInTurn: TypeAlias = Mapping[int, Mapping[int, int]]
+"""Of each identity, the tenants with ready batches in the order of their turns, and from when on it is their turn."""
+
+
+async def find_tenants(connection: Connection, identity_nos: Iterable[int]) -> TenantsInTurn:
+    """Return the tenants in turn of each of these identities that has ready batches.
+
+    It takes a look at an index for each tenant of an identity, so a claim does it once.
+    """
+    rows = await connection.fetch(statement("find_tenants_in_turn"), sorted(set(identity_nos)))
+    return {row["identity_no"]: dict(zip(row["tenant_nos"], row["starts_at"], strict=True)) for row in rows}
+
+
+def turn_of(tenants: TenantsInTurn, identity_no: int, tenant_no: int) -> Turn | None:
+    """Return a tenant's turn at an identity; None for one that it doesn't share."""
+    sharing = tenants[identity_no]
+    return Turn(str(identity_no), tenant_no, sharing[tenant_no]) if len(sharing) > 1 else None
 
 
 async def charge(connection: Connection, taken: Iterable[tuple[Turn | None, int]]) -> None:

@@ -1,21 +1,21 @@
 -- Find the batches that are due, of the identities ($1) that this worker serves in pools ($2 providers, $3 regions)
 -- under configuration $4, up to $5 batches of each; nothing if another configuration is in force. First those of the
--- tenant whose turn it is, by virtual finish time, then those of the next one: the outer LIMIT stops at $5, so batches
--- of later tenants aren't locked. Paused work is passed over. One row has the number of removed ready rows; without a
--- batch its other columns are null. Locks ready and batch rows only, passing over locked ones. A ready row whose batch
--- can't be claimed is dropped; a ready row whose batch is locked stays. A batch whose lease ran out is found, too,
--- unless this worker holds it ($6 are its holders) and will renew the lease. Jobs ($9) on the worker's skip list are
--- passed over. If calls are counted ($7), a job with a limit of its own is passed over unless this transaction has
--- locked its limit ($8) and it has room; a batch that is taken over brings its permits. OFFSET 0 keeps the planner from
--- counting for jobs without a limit. IS NOT DISTINCT FROM keeps it from an index by pool, and so on the index with the
--- order within an identity; identities are served one after another, in any order.
+-- tenant whose turn it is, by virtual finish time, then those of the next one ($10 has the tenants of each identity in
+-- turn): the outer LIMIT stops at $5, so batches of later tenants aren't locked. Paused work is passed over. One row
+-- has the number of removed ready rows; without a batch its other columns are null. Locks ready and batch rows only,
+-- passing over locked ones. A ready row whose batch can't be claimed is dropped; a ready row whose batch is locked
+-- stays. A batch whose lease ran out is found, too, unless this worker holds it ($6 are its holders) and will renew the
+-- lease. Jobs ($9) on the worker's skip list are passed over. If calls are counted ($7), a job with a limit of its own
+-- is passed over unless this transaction has locked its limit ($8) and it has room; a batch that is taken over brings
+-- its permits. OFFSET 0 keeps the planner from counting for jobs without a limit. IS NOT DISTINCT FROM keeps it from an
+-- index by pool, and so on the index with the order within an identity; identities are served one after another, in any
+-- order.
 WITH due AS MATERIALIZED (
-    SELECT r.job_no, r.batch_no, r.identity_no, r.queued_at, r.turn, r.job_room, r.tenant_no, r.place, r.starts_at,
-        r.is_shared
-    FROM unnest($1::int[], $2::text[], $3::text[]) AS served (identity_no, provider, region)
+    SELECT r.job_no, r.batch_no, r.identity_no, r.queued_at, r.turn, r.job_room, r.tenant_no, r.place
+    FROM unnest($1::int[], $2::text[], $3::text[], $10::text[]) AS served (identity_no, provider, region, tenant_nos)
     CROSS JOIN LATERAL (
-        SELECT w.*, t.tenant_no, t.place, t.starts_at, t.is_shared
-        FROM tenants_with_batches(served.identity_no) AS t
+        SELECT w.*, t.tenant_no, t.place
+        FROM unnest(served.tenant_nos::int[]) WITH ORDINALITY AS t (tenant_no, place)
         CROSS JOIN LATERAL (
             SELECT w.job_no, w.batch_no, w.identity_no, w.provider, w.region, w.turn, w.queued_at,
                 l.max_concurrent - used.slots AS job_room
@@ -56,7 +56,7 @@ WITH due AS MATERIALIZED (
 ), claimable AS MATERIALIZED (
     SELECT
         b.job_no, b.batch_no, b.provider, b.region, d.identity_no, b.open_cells, b.slots, d.queued_at, d.turn,
-        d.job_room, d.tenant_no, d.place, d.starts_at, d.is_shared
+        d.job_room, d.tenant_no, d.place
     FROM due AS d
     JOIN batches AS b USING (job_no, batch_no)
     WHERE b.status = 'pending' OR (b.status = 'running' AND b.lease_until < now() AND b.holder <> ALL ($6::bigint[]))
@@ -76,7 +76,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT
     c.job_no, c.batch_no, c.provider, c.region, c.open_cells, c.slots AS permits, c.queued_at, c.job_room,
-    c.identity_no, c.tenant_no, c.starts_at, c.is_shared,
+    c.identity_no, c.tenant_no,
     now() AS looked_at, (SELECT count(*) FROM cleared) AS cleared,
     (SELECT max(f.configuration_no) FROM configurations AS f) AS configuration_no
 FROM (SELECT) AS always

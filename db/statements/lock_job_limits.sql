@@ -1,4 +1,4 @@
--- Lock the limits of the jobs with the next batches of these identities ($1; $2 of each, of the tenants in their turn);
+-- Lock the limits of the jobs with the next batches of these identities ($1; $2 of each, of the tenants ($4) in turn);
 -- pass over limits that another claim has locked, and jobs on this worker's skip list ($3). Jobs at their limit are
 -- passed over, except for batches that bring their permits: else the ready batches of such a job would hide the jobs
 -- behind them.
@@ -9,10 +9,10 @@ SELECT l.job_no
 FROM job_limits AS l
 WHERE l.job_no = ANY (ARRAY(
     SELECT r.job_no
-    FROM unnest($1::int[]) AS served (identity_no)
+    FROM unnest($1::int[], $4::text[]) AS served (identity_no, tenant_nos)
     CROSS JOIN LATERAL (
         SELECT w.job_no
-        FROM tenants_with_batches(served.identity_no) AS t
+        FROM unnest(served.tenant_nos::int[]) AS t (tenant_no)
         CROSS JOIN LATERAL (
             SELECT w.job_no
             FROM ready AS w

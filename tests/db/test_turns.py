@@ -9,7 +9,7 @@ import pytest
 
 from db import batches, claiming, coordination, import_coordination, results
 from db.batches import Claim, Claimant
-from db.engine import Connection, Engine, create_engine, in_transaction
+from db.engine import Connection, Engine, connect, create_engine, in_transaction
 from db.tenants import DEFAULT_TENANT_NO
 from db.turns import charge
 from tests.support.access import make_tenant
@@ -163,6 +163,48 @@ async def test_a_tenant_whose_jobs_are_at_their_limit_keeps_nobody_waiting(
 
     taken = [await take() for _ in range(2)]
     assert [other] in taken
+
+
+@pytest.mark.parametrize("is_of_calls", [True, False])
+async def test_a_claim_looks_once_for_the_tenants_of_each_identity(
+    engine: Engine, connection: Connection, tenants: Tenants, *, is_of_calls: bool
+) -> None:
+    """Which takes a look at an index for each tenant."""
+    for tenant_no in tenants:
+        await ready(connection, tenant_no, cells=1)
+    await batches.enter_pools(connection, dict.fromkeys(POOLS, 3))
+
+    async def unit(connection: Connection) -> tuple[Claim, int]:
+        await connection.execute("SET LOCAL track_functions = 'pl'")
+        if is_of_calls:
+            claimed = await claiming.claim_calls(connection, POOLS, CLAIMANT, calls=3)
+        else:
+            claimed = await claiming.claim_cells(connection, POOLS, CLAIMANT, cells=3)
+        looks = "SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'tenants_with_batches'"
+        return claimed, await connection.fetchval(looks)
+
+    claimed, looks = await in_transaction(engine, unit)
+    assert len(claimed.batches) == 3
+    assert looks == (1 if is_of_calls else len({number for numbers in POOLS.values() for number in numbers}))
+
+
+async def test_a_claim_is_planned_once(engine: Engine, connection: Connection, tenants: Tenants) -> None:
+    """To plan it takes longer than to run it; the driver prepares it once, and PostgreSQL would plan it each time."""
+    for tenant_no in tenants:
+        await ready(connection, tenant_no, cells=10)
+    async with connect(engine) as lent:
+        for _ in range(8):
+            async with lent.transaction():
+                await claiming.claim_cells(lent, {POOL: POOLS[POOL]}, CLAIMANT, cells=1)
+        plans = await lent.fetch(
+            """
+            SELECT generic_plans, custom_plans
+            FROM pg_prepared_statements
+            WHERE statement LIKE '%batches%' AND statement NOT LIKE '%pg_prepared_statements%'
+            """
+        )
+    assert plans
+    assert {tuple(row) for row in plans} == {(8, 0)}
 
 
 async def test_a_single_tenant_is_charged_nothing(engine: Engine, connection: Connection, tenants: Tenants) -> None:
