@@ -130,7 +130,7 @@ def test_secrets_are_random_and_made_once_and_only_their_owner_can_enter_their_f
     assert all((other / name).read_text() != content for name, content in contents.items())
     secrets = [re.findall("[0-9a-f]{48}", content) for content in contents.values()]
     assert all(len(found) == 1 for found in secrets)
-    assert len({found[0] for found in secrets}) == 3  # of PostgreSQL, Valkey and Grafana
+    assert len({found[0] for found in secrets}) == 4  # of PostgreSQL's two roles, Valkey and Grafana
     make_secrets(tmp_path / "first", POSTGRES_PASSWORD="another")  # noqa: S106
     assert {path.name: path.read_text() for path in first.iterdir()} == contents
 
