@@ -13,6 +13,7 @@ import structlog
 from fastapi import FastAPI
 
 from api import downloads, errors, import_kind, inference_kind
+from api.activity import ActivityView
 from api.authentication import Authenticator
 from api.describing import describe, serve_description
 from api.download_places import DownloadPlaces
@@ -43,6 +44,7 @@ from api.routes import (
     executions,
     grids,
     job_actions,
+    job_counts,
     jobs,
     keys,
     limits,
@@ -89,6 +91,7 @@ KINDS = Kinds((inference_kind.KIND, import_kind.KIND))
 """The kinds of this release."""
 ROUTES = (
     jobs,
+    job_counts,
     executions,
     grids,
     waves,
@@ -192,6 +195,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
     beat_seconds, stored_kinds = settings.heartbeat_seconds, tuple(kinds.stored.values())
     registration = Registration(pools.heartbeat, beat_seconds, Reminder(database_url), stored_kinds)
     announcer = Announcer(redis)
+    fleet = FleetView(engine, redis, settings, version=VERSION)
     in_force = _in_force_reader(engine, settings, registration, ConfigurationStanding(settings, sources))
 
     def note_created(job_nos: Sequence[int]) -> None:
@@ -226,7 +230,8 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             previews=kinds.open_previews(sources),
             downloads=downloads.Downloads(pools.downloads, DownloadPlaces()),
             large_pages=LargePages(),
-            fleet=FleetView(engine, redis, settings, version=VERSION),
+            fleet=fleet,
+            activity=ActivityView(engine, redis, settings, fleet),
             readiness=Readiness(pools.probes, redis),
         )
     finally:

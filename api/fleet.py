@@ -57,11 +57,16 @@ class _Ledger:
     gauges: Sequence[Gauge]
 
 
-class _Recount(NamedTuple):
+class Recount(NamedTuple):
     """The violations of each invariant, and when they were counted, by the monotonic clock."""
 
     violations: Mapping[str, int]
     at: float
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago that was."""
+        return time.monotonic() - self.at
 
 
 class FleetView:
@@ -72,7 +77,7 @@ class FleetView:
         self._broker = broker
         self._settings = settings
         self._version = version
-        self._last_recount: _Recount | None = None
+        self._last_recount: Recount | None = None
         self._recounting = asyncio.Lock()
         self._shared = SharedLook(self._look)
 
@@ -81,11 +86,11 @@ class FleetView:
         return (await self._shared()).found
 
     async def _look(self) -> Fleet:
-        stream, broker, ledger, violations = await asyncio.gather(
+        stream, broker, ledger, recount = await asyncio.gather(
             broker_state.look(self._broker),
             broker_state.check(self._broker),
             self._read(),
-            self._recount(),
+            self.recount(),
         )
         shown = [
             (BUILD_INFO, {"version": self._version}, 1.0),
@@ -94,7 +99,10 @@ class FleetView:
             *(ledger.gauges if ledger else ()),
             *(gauges.of_stream(stream) if stream else ()),
             (BROKER_WRITABLE, {}, float(broker.fault is None)),
-            *((INVARIANT_VIOLATIONS, {"invariant": name}, count) for name, count in violations.items()),
+            *(
+                (INVARIANT_VIOLATIONS, {"invariant": name}, count)
+                for name, count in (recount.violations if recount else {}).items()
+            ),
         ]
         if ledger is None:
             return Fleet(counters=None, gauges=shown, histograms=None)
@@ -143,15 +151,15 @@ class FleetView:
             *await in_index_order(connection, measure),
         ]
 
-    async def _recount(self) -> Mapping[str, int]:
+    async def recount(self) -> Recount | None:
         """Return the violations of each invariant among recent jobs, counted at most AUDIT_SECONDS ago."""
         async with self._recounting:
             last = self._last_recount
-            if last is None or time.monotonic() - last.at > AUDIT_SECONDS:
+            if last is None or last.age_seconds > AUDIT_SECONDS:
                 violations = await self._audit()
-                last = None if violations is None else _Recount(violations, time.monotonic())
+                last = None if violations is None else Recount(violations, time.monotonic())
                 self._last_recount = last
-            return {} if last is None else last.violations
+            return last
 
     async def _audit(self) -> Mapping[str, int] | None:
         try:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from api.activity import ActivityView
 from api.authentication import Authenticator
 from api.downloads import Downloads
 from api.event_streams import EventStreams
@@ -64,5 +65,6 @@ class Services:
     downloads: Downloads
     large_pages: LargePages
     fleet: FleetView
+    activity: ActivityView
     readiness: Readiness
     turns: Turns = field(default_factory=Turns)

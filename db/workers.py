@@ -12,6 +12,7 @@ REPEATS = "repeats"
 """The place of repeated units, by conflict, in a snapshot."""
 
 
+SHOWN_LOST = 20
 FOLDED_NO = 0
 """The number of the row that sums up stopped processes."""
 FOLDED = '{"folded":true}'
@@ -117,6 +118,11 @@ async def live(connection: Connection, *, silent_seconds: float, role: str = "wo
     """Return the processes of this role with a heartbeat within `silent_seconds`, oldest first."""
     rows = await connection.fetch(statement("list_live_workers"), silent_seconds, role)
     return [dict(row) for row in rows]
+
+
+async def lost(connection: Connection, *, silent_seconds: float) -> list[dict[str, Any]]:
+    """Return up to SHOWN_LOST processes that fell silent within the last hour and didn't end in order, newest first."""
+    return [dict(row) for row in await connection.fetch(statement("list_lost_workers"), silent_seconds, SHOWN_LOST)]
 
 
 def _measured(metrics: dict[str, Any]) -> str:

@@ -15,8 +15,9 @@ from db.counters import increment
 from db.engine import IDLE_SECONDS, UNAVAILABLE, Connection, Result, in_transaction
 from db.leadership import RECONCILING, Leadership
 from db.stalled import StalledSessions
+from db.throughput import record_throughput
 from domain.outcome import QUEUE_TIMEOUT
-from runtime.metrics import DUPLICATES_PREVENTED, RECONCILED
+from runtime.metrics import DUPLICATES_PREVENTED, EXECUTIONS, IMPORT_ROWS, RECONCILED
 from worker.consumer import Consumer
 from worker.context import Context
 from worker.folding import fold_stopped_processes
@@ -47,6 +48,7 @@ class Reconciler:
                 self._end_stalled_sessions,
                 self._lead,
                 self._repair,
+                self._record_throughput,
                 self._end_overdue_jobs,
                 self._take_over,
                 self._announce_owed_work,
@@ -106,6 +108,10 @@ class Reconciler:
             return count
 
         self._log(reason, await self._as_leader(unit))
+
+    async def _record_throughput(self) -> None:
+        """Sample how much has ended in all."""
+        await self._as_leader(partial(record_throughput, cells=EXECUTIONS.name, rows=IMPORT_ROWS.name))
 
     async def _end_overdue_jobs(self) -> None:
         """End jobs that waited too long for a worker with room to plan them."""

@@ -9,6 +9,7 @@ from api import broker_state
 from api.access import requires
 from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServicesDep
 from api.problems import problem_responses
+from api.schemas.activity import Activity
 from api.schemas.queue import EventReading, Leader, Queue, Worker
 from api.stuck import explain
 from db import queue as db
@@ -64,3 +65,17 @@ async def get_queue(
         apis=[Worker.of(api) for api in apis],
         checked_at=counts.checked_at,
     )
+
+
+@router.get(
+    "/queue/activity",
+    summary="Show what goes on",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.OPERATE)],
+)
+async def get_activity(services: ServicesDep, _: Annotated[NoParameters, Query()]) -> Activity:
+    """Return what waits, runs, ended and needs attention, over all tenants, as of a second ago at most.
+
+    However much there is, it stays cheap: each count is bounded.
+    """
+    return await services.activity.look()

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from db.events import EventHolder as EventHolderRead
 
+BrokerState = Literal["available", "refuses_writes", "unavailable"]
 StuckReason = Literal[
     "overdue",
     "paused",
@@ -132,7 +133,7 @@ class EventReading(BaseModel):
 class Queue(BaseModel):
     """Waiting, running and stuck work, over all tenants."""
 
-    broker: Literal["available", "refuses_writes", "unavailable"] = Field(
+    broker: BrokerState = Field(
         description="Unless it is available, workers look for work in PostgreSQL, and it begins a little later."
     )
     broker_detail: str | None = Field(description="The broker's fault and its remedy; null without one.")

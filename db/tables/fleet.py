@@ -5,7 +5,19 @@ from typing import ClassVar
 from sqlalchemy import UniqueConstraint
 from sqlmodel import SQLModel
 
-from db.tables.column_types import Big, BigKey, IntKey, Json, MaybeTime, MaybeWords, Real, Time, Words, WordsKey
+from db.tables.column_types import (
+    Big,
+    BigKey,
+    IntKey,
+    Json,
+    MaybeTime,
+    MaybeWords,
+    Real,
+    Time,
+    TimeKey,
+    Words,
+    WordsKey,
+)
 
 
 class Process(SQLModel, table=True):
@@ -28,6 +40,7 @@ class Process(SQLModel, table=True):
     configuration_no: int | None
     config_file: MaybeWords
     not_served: Json
+    is_drained: bool
 
 
 class Leader(SQLModel, table=True):
@@ -51,6 +64,17 @@ class ProcessCounter(SQLModel, table=True):
     series: WordsKey
     labels: WordsKey
     value: Real
+
+
+class Throughput(SQLModel, table=True):
+    """What has ended in all until the end of a minute."""
+
+    __tablename__: ClassVar[str] = "throughput"
+
+    minute: TimeKey
+    completed: Big
+    failed: Big
+    imported: Big
 
 
 class Pool(SQLModel, table=True):

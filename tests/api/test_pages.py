@@ -128,7 +128,17 @@ def test_the_home_page_leads_everywhere(client: TestClient) -> None:
     "path",
     [
         f"/static/{name}"
-        for name in ("site.css", "ui.css", "jobs.css", "docs.js", "page.js", "keys.js", "breakwater.svg")
+        for name in (
+            "site.css",
+            "ui.css",
+            "overview.css",
+            "overview.js",
+            "jobs.css",
+            "docs.js",
+            "page.js",
+            "keys.js",
+            "breakwater.svg",
+        )
     ],
 )
 def test_our_own_assets_name_no_other_host(client: TestClient, path: str) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 from domain.scopes import Scope
-from tests.support.access import make_key
+from tests.domain.bodies import plain
+from tests.support.access import bearer, make_key, make_tenant
 from tests.support.dashboards import Dashboard
 from tests.support.service import Process
 
+HOSTILE = "<script>alert(1)</script>"
 LINKS = "[...document.querySelectorAll('nav a')].map((link) => link.textContent.trim())"
 
 
@@ -43,3 +45,53 @@ async def test_pages_that_a_key_may_not_open_are_not_offered(keyed_dashboard: Da
     tab = await keyed_dashboard.sign_in(key)
     assert await tab.evaluate(LINKS) == ["Breakwater", "Overview", "API"]
     await keyed_dashboard.keeps_nobody_out(tab)
+
+
+async def test_the_overview_shows_what_ended_and_what_needs_somebody(
+    dashboard: Dashboard, start_worker: Callable[..., Process], database_url: str, redis_url: str
+) -> None:
+    tab = await dashboard.open("/ui")
+    await tab.see_text("No job is open")
+    assert "curl http://127.0.0.1" in await tab.text()
+    await tab.see_text("No worker is alive")
+    rows, http = dashboard.client.database, dashboard.client.http
+    await rows.execute(
+        "INSERT INTO throughput SELECT now() - n * interval '1 minute', 0, 0, 0 FROM generate_series(2, 9) n"
+    )
+    start_worker(database_url, redis_url, reconcile_seconds=0.2)
+    assert (await dashboard.client.post(plain(name="one"))).status_code == 202
+    await tab.see("[...document.querySelectorAll('#minutes td:nth-child(2)')].some((cell) => cell.textContent === '1')")
+    await http.post("/regions/us-east/pause", json={"reason": HOSTILE})
+    await tab.see(f"document.querySelector('#live').innerText.includes({HOSTILE!r})")
+    await tab.see("document.querySelector('#curve canvas')")
+    await tab.see("!document.body.innerText.includes('No worker is alive')")
+    await tab.see_text("0 violations")
+    await dashboard.keeps_nobody_out(tab)
+    await tab.click("a[href='/ui/queue#regions']")
+    await tab.see("document.querySelector('#resume-region-us-east')")
+    await tab.go(dashboard.client.process.url + "/ui")
+    await tab.click("a[href='/ui/jobs?status=completed']")
+    await tab.see_text("one")
+
+
+async def test_a_tenant_sees_its_own_numbers_and_none_of_the_installation(keyed_dashboard: Dashboard) -> None:
+    rows = keyed_dashboard.client.database
+    for tenant in ("acme", "globex"):
+        await make_tenant(rows, tenant)
+    keys = {
+        tenant: await make_key(rows, Scope.JOBS_READ, Scope.JOBS_WRITE, tenant=tenant) for tenant in ("acme", "globex")
+    }
+    for number in range(2):
+        body = plain(name=f"{number}")
+        assert (
+            await keyed_dashboard.client.http.post("/jobs", json=body, headers=bearer(keys["globex"]))
+        ).status_code == 202
+    tab = await keyed_dashboard.sign_in(keys["acme"])
+    await tab.see_text("Jobs of acme")
+    await tab.see_text("No job is open")
+    for word in ("workers", "Duplicates", "Invariants", "globex"):
+        assert word not in await tab.text()
+    assert await tab.evaluate("fetch('/queue/activity').then((got) => got.status)") == 403
+    await tab.click("form[action='/ui/sign-out'] button")
+    other = await keyed_dashboard.sign_in(keys["globex"])
+    await other.see("document.querySelector('a[href=\"/ui/jobs?status=queued\"] .figure').textContent === '2'")

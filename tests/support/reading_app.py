@@ -10,6 +10,7 @@ import httpx2
 from fastapi import FastAPI
 
 from api import errors
+from api.activity import ActivityView
 from api.app import KINDS, add_routes
 from api.describing import serve_description
 from api.download_places import DownloadPlaces
@@ -116,7 +117,8 @@ def _services(
         previews=KINDS.open_previews(ConfiguredSources(settings.data_dir)),
         downloads=Downloads(engine, DownloadPlaces()),
         large_pages=LargePages(),
-        fleet=FleetView(engine, redis, settings, version=version),
+        fleet=(fleet := FleetView(engine, redis, settings, version=version)),
+        activity=ActivityView(engine, redis, settings, fleet),
         readiness=Readiness(engine, redis),
     )
 

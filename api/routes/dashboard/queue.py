@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.access import requires
+from api.attention import STUCK_WORDS
 from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServiceDatabase, ServicesDep, Visible
 from api.page_views import next_address, page, read_filters
 from api.paging import PageParameters
@@ -67,6 +68,7 @@ async def show_queue(
         "queue.html",
         queue=queue,
         stuck=_grouped(queue.stuck),
+        reason_words=STUCK_WORDS,
         letters=letters,
         regions=regions,
         providers=providers,
