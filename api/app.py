@@ -237,11 +237,9 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
     finally:
         await registration.stop()
         await sources.aclose()
-        await event_signal.aclose()
-        for client in (sign_on, issuer_client):
-            if client is not None:
-                await client.aclose()
-        await redis.aclose()
+        clients = (each for each in (sign_on, issuer_client) if each is not None)
+        for store in (event_signal, *clients, redis):
+            await store.aclose()
         await pools.dispose()
 
 

@@ -52,7 +52,7 @@ class Reconciler:
                 self._end_overdue_jobs,
                 self._take_over,
                 self._announce_owed_work,
-                self._fold,
+                partial(fold_stopped_processes, self._context.engine),  # any worker: it locks their rows
             ):
                 try:
                     await step()
@@ -152,10 +152,6 @@ class Reconciler:
         # Not in a leader's transaction: the envelopes are published already, even if another worker leads now.
         await in_transaction(self._context.engine, lambda c: self._count(c, "unannounced", len(owing)))
         self._log("unannounced", len(owing))
-
-    async def _fold(self) -> None:
-        """Sum up stopped processes; every worker may do so, since their rows are locked."""
-        await fold_stopped_processes(self._context.engine)
 
     async def _as_leader(self, unit: Callable[[Connection], Awaitable[Result]]) -> Result | None:
         """Run `unit` in a transaction as the leader; None if this worker doesn't lead any more."""

@@ -1,5 +1,5 @@
--- Count a tenant's ($1) jobs by what they need. Each count stops at $2. Those that ended within $3 hours are counted among
--- the $2 that were submitted last.
+-- Count a tenant's ($1) jobs by what they need. Each count stops at $2. Those that ended within $3 hours are counted
+-- among the $2 that were submitted last.
 SELECT
     (
         SELECT count(*)::int

@@ -1,4 +1,4 @@
--- List processes that gave no sign of life for $1 seconds and never said that they end, if they did within the last hour.
+-- List processes that gave no sign of life for $1 seconds and never said that they end, within the last hour.
 SELECT
     w.id, w.role, w.pid, w.host, w.version, w.started_at, w.heartbeat_at,
     extract(EPOCH FROM now() - w.heartbeat_at)::float8 AS heartbeat_age_seconds

@@ -1,4 +1,4 @@
--- List what ended in each of the last $1 minutes that was sampled: the difference to the sample before, if there is one.
+-- List what ended in each of the last $1 minutes that was sampled: the difference to the sample before, if any.
 SELECT
     s.minute, (s.completed - s.completed_before)::int AS completed, (s.failed - s.failed_before)::int AS failed,
     (s.imported - s.imported_before)::int AS imported

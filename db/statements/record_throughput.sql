@@ -1,5 +1,5 @@
--- Sample what has ended in all until now, by the counters of cells ($1) and of rows of imports ($2): one row a minute, kept
--- for a day.
+-- Sample what has ended in all until now, by the counters of cells ($1) and of rows of imports ($2): one row a minute,
+-- kept for a day.
 WITH old AS (
     DELETE FROM throughput AS t
     WHERE t.minute < now() - interval '1 day'

@@ -92,6 +92,7 @@ def _services(
     in_force = InForceReader(engine, settings, by="a test")
     announcer = Announcer(redis)
     signal = EventSignal(redis)
+    fleet = FleetView(engine, redis, settings, version=version)
     return Services(
         settings=settings,
         engine=engine,
@@ -117,7 +118,7 @@ def _services(
         previews=KINDS.open_previews(ConfiguredSources(settings.data_dir)),
         downloads=Downloads(engine, DownloadPlaces()),
         large_pages=LargePages(),
-        fleet=(fleet := FleetView(engine, redis, settings, version=version)),
+        fleet=fleet,
         activity=ActivityView(engine, redis, settings, fleet),
         readiness=Readiness(engine, redis),
     )
