@@ -7,12 +7,16 @@ import httpx2
 import pytest
 
 from api import bulk_actions
+from api.authentication import Authenticator
 from db import bulk_actions as stored
 from db.engine import Connection as Rows
 from db.engine import in_transaction
+from domain.key_limits import KeyLimits
+from domain.scopes import Scope
+from tests.support.access import bearer, make_key, make_tenant
 from tests.support.controls import exhausted
 from tests.support.job_seeds import Seeds, completed, failed
-from tests.support.reading_app import every_item
+from tests.support.reading_app import every_item, replace_services
 
 REFUSED = [
     ("dry_run=true", "filter_missing", None),
@@ -296,3 +300,50 @@ async def test_an_action_is_one_operation_that_says_how_far_it_is(
     same = {"action": "cancel", "kind": "jobs", "name": "name=a&status=queued", "by": "api:127.0.0.1"}
     counts = {"matched": 2, "done": 0, "skipped": 1}
     assert shown == [{**same, **counts, "reason": "no more"}, {**same, **counts, "done": 1, "reason": "no more"}]
+
+
+async def test_another_tenants_jobs_are_untouched_and_its_dry_runs_unknown(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows
+) -> None:
+    acme = await make_tenant(rows, "acme")
+    own, other = await seeds.submit(name="a"), await seeds.submit(name="a", tenant_no=acme)
+    replace_services(reader, authenticator=Authenticator(seeds.engine, None))
+    ours, theirs = [bearer(await make_key(rows, Scope.CONTROLS, tenant=tenant)) for tenant in ("default", "acme")]
+    path = "/jobs/cancel?name=a"
+    matched = await post(reader, f"{path}&dry_run=true", headers=ours)
+    assert matched["matched"] == 1
+    action = f"{path}&as_of={matched['as_of']}"
+    assert (await post(reader, action, status=422, headers=theirs))["code"] == "as_of_invalid"
+    assert (await post(reader, action, headers=ours))["done"] == 1
+    states = {row["id"]: row["status"] for row in await rows.fetch("SELECT id, status FROM jobs")}
+    assert states == {own.id: "cancelled", other.id: "queued"}
+
+
+async def test_dead_letters_of_all_tenants_are_an_operators(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows
+) -> None:
+    acme = await make_tenant(rows, "acme")
+    for tenant_no in (1, acme):
+        await ended(seeds, exhausted, tenant_no=tenant_no)
+    replace_services(reader, authenticator=Authenticator(seeds.engine, None))
+    operator = bearer(await make_key(rows, Scope.OPERATE, tenant="acme"))
+    path = "/queue/dead/replay?error_code=busy"
+    as_of = (await post(reader, f"{path}&dry_run=true", headers=operator))["as_of"]
+    other = bearer(await make_key(rows, Scope.OPERATE))
+    assert (await post(reader, f"{path}&as_of={as_of}", status=422, headers=other))["code"] == "as_of_invalid"
+    assert (await post(reader, f"{path}&as_of={as_of}", headers=operator))["done"] == 2
+
+
+async def test_a_retry_skips_what_the_quota_of_the_key_does_not_hold(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows
+) -> None:
+    jobs = [await ended(seeds, failed, name="a", questions=questions) for questions in (["1", "2"], ["3"], ["4"])]
+    replace_services(reader, authenticator=Authenticator(seeds.engine, None))
+    limited = bearer(await make_key(rows, Scope.CONTROLS, Scope.JOBS_READ, limits=KeyLimits(cells_per_day=2)))
+    path = "/jobs/retry?name=a"
+    as_of = (await post(reader, f"{path}&dry_run=true", headers=limited))["as_of"]
+    done = await post(reader, f"{path}&as_of={as_of}", headers=limited)
+    assert (done["done"], done["skipped"], done["left"]) == (1, {"quota_exceeded": 2}, 0)
+    states = [row["status"] for row in await rows.fetch("SELECT status FROM jobs ORDER BY job_no")]
+    assert states == ["running", "failed", "failed"]
+    assert len(jobs) == len(states)
