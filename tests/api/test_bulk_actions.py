@@ -177,16 +177,19 @@ async def test_two_clients_at_once_take_each_job_once(reader: httpx2.AsyncClient
     assert await rows.fetchval("SELECT sum(value) FROM tallies WHERE series = 'breakwater_executions_total'") is None
 
 
-async def test_a_retry_skips_what_a_single_one_refuses(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
+async def test_a_retry_skips_what_a_single_one_refuses(reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows) -> None:
+    renamed = await ended(seeds, failed, name="a")
     lost = await ended(seeds, failed, name="a")
     won = await ended(seeds, completed, name="a")
     cancelled = await seeds.submit(name="a")
     await reader.post(f"/jobs/{cancelled.id}/cancel")
     path = "/jobs/retry?name=a"
     matched = await dry_run(reader, path)
+    await rows.execute("UPDATE jobs SET name = 'b' WHERE job_no = $1", renamed.job_no)
     done = await post(reader, f"{path}&as_of={matched['as_of']}", json={"reason": "it is back"})
-    assert done["skipped"] == {"job_cancelled": 1, "nothing_failed": 1}
-    assert (done["matched"], done["done"], done["left"]) == (3, 1, 0)
+    assert done["skipped"] == {"job_cancelled": 1, "no_longer_matches": 1, "nothing_failed": 1}
+    assert (done["matched"], done["done"], done["left"]) == (4, 1, 0)
+    assert await status_of(reader, renamed.id) == "failed"
     assert [await status_of(reader, job.id) for job in (lost, won, cancelled)] == ["running", "completed", "cancelled"]
     *_, event = await events_of(reader, lost.id)
     assert (event["type"], event["data"]["reason"], event["data"]["cells"]) == ("retried", "it is back", 1)
@@ -198,7 +201,7 @@ async def test_a_retry_skips_what_a_single_one_refuses(reader: httpx2.AsyncClien
 async def test_under_a_key_the_first_answer_is_repeated_and_another_request_refused(
     reader: httpx2.AsyncClient, seeds: Seeds
 ) -> None:
-    await seeds.submit(name="a")
+    job = await seeds.submit(name="a")
     path, keyed = "/jobs/cancel?name=a", {"headers": {"Idempotency-Key": "counted-once"}}
     first = await post(reader, f"{path}&dry_run=true", **keyed)
     await seeds.submit(name="a")
@@ -206,6 +209,7 @@ async def test_under_a_key_the_first_answer_is_repeated_and_another_request_refu
     for other in ("name=b&dry_run=true", f"name=a&as_of={first['as_of']}"):
         problem = await post(reader, f"/jobs/cancel?{other}", status=422, **keyed)
         assert problem["code"] == "idempotency_key_reused"
+    assert await status_of(reader, job.id) == "queued"
     acting = {"headers": {"Idempotency-Key": "done-once"}}
     done = await post(reader, f"{path}&as_of={first['as_of']}", **acting)
     again = await reader.post(f"{path}&as_of={first['as_of']}", **acting)  # type: ignore[arg-type]
