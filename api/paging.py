@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import NoParameters
 from api.numbers import shown, taken
-from db.reading import MAX_BIGINT, MAX_INT, Slice
+from db.reading import MAX_BIGINT, MAX_INT, MAX_SMALLINT, Slice
 from domain.errors import ParameterError, ParametersRejected
 from domain.sealing import Numbered
 
@@ -18,7 +18,6 @@ Item = TypeVar("Item")
 Fact = TypeVar("Fact")
 VERSION = 1
 MAX_CURSOR = 200
-MAX_SMALLINT = 2**15 - 1
 
 
 class ListKind(NamedTuple):

@@ -21,6 +21,7 @@ PLAN_FREELY = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SE
 INDEX_ORDER = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
 PAGE_BYTES = 2 * 1024 * 1024
 """A page of a list ends with the item by which its texts have so many bytes. One answer has at most 4 MiB."""
+MAX_SMALLINT = 2**15 - 1
 MAX_INT = 2**31 - 1
 MAX_BIGINT = 2**63 - 1
 

@@ -23,7 +23,7 @@ from api.execution_files import CSV, NDJSON
 from api.filters import NameFilter, canonical_region
 from api.given_numbers import ExecutionId
 from api.headers import DISPOSITION, ETAG
-from api.paging import ALL_EXECUTIONS, EXECUTIONS, PageParameters, link_next, next_cursor
+from api.paging import ALL_EXECUTIONS, EXECUTIONS, PageParameters, encode_key, link_next, next_cursor
 from api.problems import problem_responses
 from api.representations import Representations
 from api.schemas.executions import Execution, ExecutionList, ExecutionWithAttempts
@@ -122,15 +122,19 @@ async def get_all_executions(
     tenant: Tenant,
     parameters: Annotated[AllExecutionsParameters, Query()],
 ) -> Any:
-    """Return planned cells of all jobs: those of the newest job first, each job's in plan order."""
+    """Return planned cells of all jobs: those of the newest job first, each job's in plan order.
+
+    A page looks into 100 jobs at most, or those that have 20,000 cells in all, so it may have fewer items than `limit`,
+    or none; `next_cursor` goes on.
+    """
     key = parameters.key(ALL_EXECUTIONS)
     after = CellOfJob(*key) if key else FIRST_OF_ALL
     async with services.large_pages.place(tenant):
-        page, places = await list_all_executions(
+        cells, last = await list_all_executions(
             database, tenant, parameters.status, after=after, limit=parameters.limit
         )
-        cursor = next_cursor(ALL_EXECUTIONS, page, lambda _: places[-1])
-        shown = ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor)
+        cursor = None if last is None else encode_key(ALL_EXECUTIONS, last)
+        shown = ExecutionList(items=[Execution.of(cell) for cell in cells], next_cursor=cursor)
         answer = Response(shown.model_dump_json(), media_type="application/json")
     link_next(request, answer, cursor)
     return answer

@@ -9,10 +9,11 @@ from api.access import requires
 from api.dependencies import ONE_OF_EACH, Allowed, Database, JobId, Tenant
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.filters import NameFilter, canonical_region
-from api.paging import GRID, MAX_SMALLINT, PageParameters, link_next, next_cursor, placed
+from api.paging import GRID, PageParameters, link_next, next_cursor, placed
 from api.problems import problem_responses
 from api.schemas.grids import Grid
 from db.grids import GridFilter, read_grid
+from db.reading import MAX_SMALLINT
 from domain.scopes import Scope
 
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)

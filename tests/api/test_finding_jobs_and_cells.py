@@ -6,6 +6,7 @@ import asyncpg
 import httpx2
 import pytest
 
+from db import all_executions
 from db.engine import statement
 from tests.support.controls import end_unknown
 from tests.support.job_seeds import Seeds, completed, failed
@@ -100,6 +101,41 @@ async def test_cells_of_every_state_are_listed_over_all_jobs(reader: httpx2.Asyn
     assert len(everything) == sum(states.values())
 
 
+@pytest.mark.parametrize(("most_jobs", "most_cells"), [(1, 1000), (2, 1000), (100, 1), (100, 3), (100, 4)])
+async def test_a_page_looks_into_few_jobs_and_the_next_one_goes_on(
+    reader: httpx2.AsyncClient, seeds: Seeds, monkeypatch: pytest.MonkeyPatch, most_jobs: int, most_cells: int
+) -> None:
+    seeds.batch_cells = 1
+    for _ in range(5):
+        await seeds.submit(questions=["One?", "Two?"])
+    await seeds.plan()
+    await seeds.claim(cells=1)
+    expected = {status: await pages_of(reader, f"?status={status}") for status in ("running", "planned")}
+    expected[""] = await pages_of(reader, "")
+    assert {status: len(pages) for status, pages in expected.items()} == dict.fromkeys(expected, 1)
+    monkeypatch.setattr(all_executions, "MOST_JOBS", most_jobs)
+    monkeypatch.setattr(all_executions, "MOST_CELLS", most_cells)
+    for status, [whole] in expected.items():
+        pages = await pages_of(reader, f"?status={status}" if status else "")
+        assert [cell for page in pages for cell in page] == whole
+        assert max(len(page) for page in pages) <= 2 * most_jobs
+    running = await pages_of(reader, "?status=running")
+    assert [] in running  # it found none in the jobs that it looked into
+    assert len(running) >= 3
+
+
+async def pages_of(reader: httpx2.AsyncClient, query: str) -> list[list[Any]]:
+    """All pages of the list of executions."""
+    pages, path = [], f"/executions{query}"
+    while path:
+        answer = await reader.get(path)
+        assert answer.status_code == 200, answer.text
+        pages.append(answer.json()["items"])
+        path = answer.links.get("next", {}).get("url", "")
+        assert len(pages) < 20
+    return pages
+
+
 async def test_a_retry_of_an_unknown_cell_says_how_to_resolve_it(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     job = await run(seeds, end_unknown, questions=["One?", "Two?"])
     for query in ("", "?dry_run=true"):
@@ -140,8 +176,8 @@ async def test_looking_for_unknown_cells_reads_no_job_without_any(
     await rows.execute("SET plan_cache_mode = force_generic_plan")
     await rows.execute("SET enable_seqscan = off")
     await rows.execute("SET enable_bitmapscan = off")
-    await rows.execute(f"PREPARE looking (int, text, bigint, int, int, int, int) AS {statement('find_cells_of_jobs')}")
-    asked = f"1, 'unknown', {2**63 - 1}, -1, -1, -1, 51"
+    await rows.execute(f"PREPARE looking (int, text, bigint, int, int) AS {statement('find_jobs_with_cells')}")
+    asked = f"1, 'unknown', {2**63 - 1}, 100, 20000"
     plan = await rows.fetch(f"EXPLAIN (ANALYZE, COSTS OFF) EXECUTE looking ({asked})")
     [index] = [row[0] for row in plan if "jobs_with_unknown" in row[0]]
     assert "rows=1" in index

@@ -72,8 +72,15 @@ QUERIES: dict[str, tuple[str, ...]] = {
     "/datasets/{dataset}/records": ("", f"?record_type=type-{MARK}"),
 }
 LEAKING_ALONE = {
-    *(ORM, "find_cells_of_jobs", "find_job", "find_record_sets", "list_audited_jobs", "list_datasets"),
-    *("list_record_types", "lock_job_by_id", "lock_job_controls", "read_events", "read_execution_names"),
+    *(ORM, "find_jobs_with_cells", "find_job", "find_record_sets", "list_audited_jobs", "list_datasets"),
+    *(
+        "list_record_types",
+        "lock_job_by_id",
+        "lock_job_controls",
+        "read_events",
+        "read_execution_names",
+        "read_grid_names",
+    ),
     *("read_first_response", "read_job"),
 }
 """The statements of these routes that nothing but their tenant keeps from showing or changing another's rows."""
