@@ -192,6 +192,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
     pools = open_pools(database_url, on_events=event_signal.note)
     engine = pools.requests
     sources = ConfiguredSources(settings.data_dir)
+    is_shared = settings.auth is not Auth.OFF
     beat_seconds, stored_kinds = settings.heartbeat_seconds, tuple(kinds.stored.values())
     registration = Registration(pools.heartbeat, beat_seconds, Reminder(database_url), stored_kinds)
     announcer = Announcer(redis)
@@ -216,8 +217,8 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
             registration=registration,
             refusal_log=RefusalLog(engine, worker_no=registration.worker_no, is_keyed=settings.auth is Auth.KEYS),
             worker_no=registration.worker_no,
-            event_streams=EventStreams(event_signal),
-            job_waits=JobWaits(engine, event_signal),
+            event_streams=EventStreams(event_signal, is_shared=is_shared),
+            job_waits=JobWaits(engine, event_signal, is_shared=is_shared),
             in_force=in_force,
             pauses=Pauses(engine, redis, in_force, announcer, refresh_seconds=beat_seconds),
             submissions=Submissions(

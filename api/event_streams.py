@@ -28,7 +28,7 @@ MEDIA_TYPE = "text/event-stream"
 AT_ONCE = 200
 """Streams that a process serves at once: each looks at PostgreSQL once a second."""
 OF_TENANT = 100
-"""Those of them that one tenant may have."""
+"""Those of them that one tenant may have where there are others."""
 KEEP_ALIVE_SECONDS = 15.0
 """How often something is sent where nothing happens, so that proxies keep the connection."""
 RETRY_MILLISECONDS = 1000
@@ -47,11 +47,13 @@ log = structlog.stdlib.get_logger()
 
 
 class EventStreams:
-    """Bounds the streams of a process, and those of each tenant. `signal` wakes them."""
+    """Bounds the streams of a process, and if it `is_shared` those of each tenant. `signal` wakes them."""
 
-    def __init__(self, signal: EventSignal, *, at_once: int = AT_ONCE, of_tenant: int = OF_TENANT) -> None:
+    def __init__(
+        self, signal: EventSignal, *, at_once: int = AT_ONCE, of_tenant: int = OF_TENANT, is_shared: bool = True
+    ) -> None:
         self.signal = signal
-        self._places = YieldingPlaces(at_once, of_tenant=of_tenant)
+        self._places = YieldingPlaces(at_once, of_tenant=of_tenant if is_shared else at_once)
 
     @asynccontextmanager
     async def place(self, tenant_no: int) -> AsyncIterator[Place]:

@@ -23,20 +23,29 @@ from submissions.responses import SubmissionResponse, at_status
 AT_ONCE = 500
 """Requests of a process that wait at once: each keeps its client's connection and its answer in memory."""
 OF_TENANT = 250
-"""Those of them that one tenant may have."""
+"""Those of them that one tenant may have where there are others."""
 CHECK_SECONDS = 0.2
 """How often a request is looked at that waits: with the age of a look-up of its key, it ends within a second of it."""
 
 
 class JobWaits:
-    """Lets requests wait for the ends of jobs. `run` must run meanwhile; `signal` tells it when to look."""
+    """Lets requests wait for the ends of jobs. `run` must run meanwhile; `signal` tells it when to look.
+
+    They are so many `at_once`, and if the process `is_shared`, so many `of_tenant`.
+    """
 
     def __init__(
-        self, engine: Engine, signal: EventSignal, *, at_once: int = AT_ONCE, of_tenant: int = OF_TENANT
+        self,
+        engine: Engine,
+        signal: EventSignal,
+        *,
+        at_once: int = AT_ONCE,
+        of_tenant: int = OF_TENANT,
+        is_shared: bool = True,
     ) -> None:
         self._engine = engine
         self._signal = signal
-        self._places = YieldingPlaces(at_once, of_tenant=of_tenant)
+        self._places = YieldingPlaces(at_once, of_tenant=of_tenant if is_shared else at_once)
         self._waiting: defaultdict[int, set[asyncio.Event]] = defaultdict(set)
         self._has_waiting = asyncio.Event()
 

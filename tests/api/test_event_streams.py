@@ -1,21 +1,17 @@
-"""Events as a stream: each once and in order, as it is committed, over breaks and restarts; and the end of a stream.
-
-The reader of the format is written from its standard, and shares nothing with the service.
-"""
+"""Events as a stream: each once and in order, as it is committed, over breaks and restarts; and the end of a stream."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-import orjson
 import pytest
 
 from api import event_streams
 from api.event_streams import EventStreams
 from domain.errors import Overloaded
+from tests.support.event_streams import Sent, parse
 from tests.support.job_seeds import Seeds, completed
 from tests.support.reading_app import replace_services
 from tests.support.served_app import SlowClient, serve_app
@@ -24,32 +20,6 @@ from tests.support.waiting import eventually_async
 
 STREAM = {"Accept": "text/event-stream"}
 SECONDS = 10
-
-
-@dataclass(frozen=True)
-class Sent:
-    """An event of a stream: its id, and its data read as JSON."""
-
-    id: str
-    item: Any
-
-
-async def parse(lines: AsyncIterator[str]) -> AsyncGenerator[Sent, None]:
-    """Read a stream by the rules of the standard; fields that these streams don't have fail."""
-    last_id, data = "", list[str]()
-    async for line in lines:
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if not line:
-            if data:
-                yield Sent(last_id, orjson.loads("\n".join(data)))
-            data = []
-        elif name == "id":
-            last_id = value
-        elif name == "data":
-            data.append(value)
-        else:
-            assert name in {"", "retry"}, line
 
 
 @asynccontextmanager
