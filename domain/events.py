@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 EVENT_TYPES: Mapping[str, str] = {
     "submitted": "a request was answered with it: created, joined or replayed",
+    "held": "a pause, an open circuit breaker or a configuration began to keep work of it from starting",
+    "released": "what held it ceased to",
     "coordinating": "a worker began to find out what an import holds",
     "coordination_put_off": "a source was unavailable, and the import is tried again later",
     "coordinated": "it was planned",

@@ -21,6 +21,7 @@ from runtime.metrics import DUPLICATES_PREVENTED, EXECUTIONS, IMPORT_ROWS, RECON
 from worker.consumer import Consumer
 from worker.context import Context
 from worker.folding import fold_stopped_processes
+from worker.hold_reports import HoldReports
 from worker.overdue_jobs import SOURCE, end_overdue_jobs
 
 BOUND_SECONDS = 1.0
@@ -39,6 +40,7 @@ class Reconciler:
         self._consumer = consumer
         self._leadership: Leadership | None = None
         self._stalled_sessions = StalledSessions()
+        self._hold_reports = HoldReports(context.worker_id)
 
     async def run(self) -> None:
         """Reconcile every `reconcile_seconds` until cancelled."""
@@ -50,6 +52,7 @@ class Reconciler:
                 self._repair,
                 self._record_throughput,
                 self._end_overdue_jobs,
+                self._report_holds,
                 self._take_over,
                 self._announce_owed_work,
                 partial(fold_stopped_processes, self._context.engine),  # any worker: it locks their rows
@@ -121,6 +124,11 @@ class Reconciler:
                 self._context.log.error(
                     "job_not_coordinated", job_id=job_id, source=SOURCE, code=QUEUE_TIMEOUT, detail=detail
                 )
+
+    async def _report_holds(self) -> None:
+        """Report in the timelines of jobs what began or ceased to hold them."""
+        if self._leadership is not None:
+            await self._hold_reports.report(self._as_leader)
 
     async def _take_over(self) -> None:
         """Answer envelopes that a dead worker had taken."""

@@ -234,6 +234,18 @@ class EventType(SQLModel, table=True):
     type: WordsKey
 
 
+class JobHold(SQLModel, table=True):
+    """A hold of a job, as its timeline says; `provider` and `region` are empty where it is of another thing."""
+
+    __tablename__: ClassVar[str] = "job_holds"
+
+    job_no: BigKey
+    reason: WordsKey
+    provider: WordsKey
+    region: WordsKey
+    since: Time
+
+
 class LateEvent(SQLModel, table=True):
     """An event that gets its number once its job's row is free."""
 

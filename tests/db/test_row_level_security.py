@@ -67,6 +67,7 @@ WITHOUT_RIGHTS = {
     "tenant_turns",
     "page_sessions",
     "late_events",
+    "job_holds",
 }
 """Tables of tenants' rows that no request of a tenant needs."""
 INSERTS = {

@@ -85,3 +85,6 @@ FROM generate_series(1, 2) AS t;
 INSERT INTO bulk_items (bulk_no, number, tenant_no)
 SELECT b.bulk_no, 1000 + b.tenant_no, b.tenant_no
 FROM bulk_actions AS b;
+INSERT INTO job_holds (job_no, reason, provider, region, since)
+SELECT 1000 + t, 'region_paused', '', 'us-east', now()
+FROM generate_series(1, 2) AS t;

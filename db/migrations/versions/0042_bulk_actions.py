@@ -7,7 +7,7 @@ from alembic import op
 from db.migrate import run_script
 
 revision = "0042"
-down_revision = "0040"
+down_revision = "0041"
 branch_labels = None
 depends_on = None
 
