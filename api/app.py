@@ -192,9 +192,8 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
     pools = open_pools(database_url, on_events=event_signal.note)
     engine = pools.requests
     sources = ConfiguredSources(settings.data_dir)
-    is_shared = settings.auth is not Auth.OFF
-    beat_seconds, stored_kinds = settings.heartbeat_seconds, tuple(kinds.stored.values())
-    registration = Registration(pools.heartbeat, beat_seconds, Reminder(database_url), stored_kinds)
+    is_shared, beat_seconds = settings.auth is not Auth.OFF, settings.heartbeat_seconds
+    registration = Registration(pools.heartbeat, beat_seconds, Reminder(database_url), tuple(kinds.stored.values()))
     announcer = Announcer(redis)
     fleet = FleetView(engine, redis, settings, version=VERSION)
     in_force = _in_force_reader(engine, settings, registration, ConfigurationStanding(settings, sources))

@@ -52,7 +52,7 @@ class Reconciler:
                 self._repair,
                 self._record_throughput,
                 self._end_overdue_jobs,
-                self._report_holds,
+                partial(self._hold_reports.report, self._as_leader),
                 self._take_over,
                 self._announce_owed_work,
                 partial(fold_stopped_processes, self._context.engine),  # any worker: it locks their rows
@@ -124,11 +124,6 @@ class Reconciler:
                 self._context.log.error(
                     "job_not_coordinated", job_id=job_id, source=SOURCE, code=QUEUE_TIMEOUT, detail=detail
                 )
-
-    async def _report_holds(self) -> None:
-        """Report in the timelines of jobs what began or ceased to hold them."""
-        if self._leadership is not None:
-            await self._hold_reports.report(self._as_leader)
 
     async def _take_over(self) -> None:
         """Answer envelopes that a dead worker had taken."""

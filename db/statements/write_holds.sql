@@ -1,7 +1,8 @@
 -- Write into timelines what began or ceased to hold open jobs since the last look: of the next $2 of them after $1, by
 -- worker $3. A hold is a pause, an open circuit breaker or a missing identity that keeps work of the job from starting;
 -- `holds_all` says that nothing of it may start. A circuit breaker that is probed has held until then. Locked jobs are
--- left for the next look, and holds of jobs that have ended are forgotten. Return how many jobs were looked at, the last of them, and how many events were written.
+-- left for the next look, and holds of jobs that have ended are forgotten. Return how many jobs were looked at, the
+-- last of them, and how many events were written.
 WITH looked_at AS MATERIALIZED (
     SELECT j.job_no, j.status, j.queued_at, j.identity_nos
     FROM jobs AS j
