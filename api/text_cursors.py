@@ -13,6 +13,7 @@ from db.reading import Slice
 
 RECORDS = "records"
 DATASETS = "datasets"
+SESSIONS = "sessions"
 LONGEST = 4_100
 """Characters of the longest cursor: a key of 500 control characters, each of which JSON writes with six."""
 

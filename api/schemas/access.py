@@ -1,5 +1,6 @@
 """Tenants and API keys as they are made and shown."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
@@ -9,6 +10,7 @@ from api.filters import refuse_nul
 from api.paging import Listed
 from db import api_keys
 from db.api_keys import KeyRead
+from db.page_sessions import SessionRead
 from db.tenants import TenantRead
 from domain import tenant_names
 from domain.durations import PATTERN as DURATION
@@ -178,6 +180,33 @@ class KeyWithSecret(Key):
 
 class KeyList(Listed[Key]):
     """Keys, newest first."""
+
+
+class Session(BaseModel):
+    """A session of somebody who signed in to the pages."""
+
+    id: str
+    tenant: str
+    key_id: str | None = Field(description="The API key that opened it; null of an identity provider's.")
+    subject: str | None = Field(description="Who signed in at the identity provider; null of a key's.")
+    created_at: datetime
+    last_used_at: datetime = Field(description="Within half a minute.")
+    expires_at: datetime = Field(description="It ends earlier if it isn't used (`BREAKWATER_SESSION_IDLE_SECONDS`).")
+
+    @classmethod
+    def of(cls, session: SessionRead) -> Self:
+        """Return the session as it is shown."""
+        return cls(**asdict(session))
+
+
+class SessionList(Listed[Session]):
+    """Sessions that haven't ended, in the order of their ids."""
+
+
+class EndedSession(BaseModel):
+    """A session that was ended."""
+
+    id: str
 
 
 def _status(key: KeyRead) -> str:

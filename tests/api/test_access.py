@@ -125,6 +125,7 @@ async def stage(
                 "dataset": "none",
                 "key_id": "3k9f0q7zt2ab",
                 "tenant": "acme",
+                "session_id": "3k9f0q7zt2ab",
             },
         )
 

@@ -27,6 +27,7 @@ from tests.support.controls import end_unknown, exhausted
 from tests.support.description import api_description
 from tests.support.job_seeds import Seeds, failed
 from tests.support.metrics import fleet_value, scrape_samples
+from tests.support.page_sessions import open_for_subject
 from tests.support.reading_app import every_item, replace_services
 from tests.support.service import Client, Process, api_client, unique
 from tests.support.waiting import eventually_async
@@ -119,6 +120,7 @@ class Audited:
             name=name,
             key_id=key,
             tenant="default",
+            session_id=await open_for_subject(self.rows),
         )
 
 

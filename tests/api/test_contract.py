@@ -99,7 +99,7 @@ def test_every_answer_is_as_described(case: "Case[Any]", service: Process, sessi
     case.call_and_validate(base_url=service.url, session=session, checks=CHECKS, timeout=10)
 
 
-@contract.include(path_regex=r"\{").exclude(path_regex="^/datasets").parametrize()
+@contract.include(path_regex=r"\{").exclude(path_regex="^/(datasets|sessions)").parametrize()
 @bounded
 def test_every_answer_about_resources_matches_its_description(
     case: "Case[Any]", service: Process, session: requests.Session, finished: Mapping[str, Any]

@@ -108,6 +108,7 @@ def parameters(
         "dead_letter_id": dead_letter["id"],
         "key_id": key["id"],
         "tenant": "default",
+        "session_id": "none",
         "wave_number": 1,
         "batch_id": 1,
         "dataset": "none",

@@ -7,11 +7,13 @@ import asyncpg
 import httpx2
 import pytest
 
+from db.engine import connect
 from db.submissions import lock_key
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.controls import end_unknown, exhausted
 from tests.support.description import api_description
 from tests.support.job_seeds import Seeds, failed
+from tests.support.page_sessions import open_for_subject
 
 KEY = "pressed-once"
 OTHER = "/providers/echo/pause"
@@ -36,6 +38,7 @@ ACTIONS = {
     "/keys": {"name": "ci", "tenant": "default", "scopes": ["jobs:read"]},
     "/keys/{key_id}/rotate": None,
     "/keys/{key_id}/revoke": None,
+    "/sessions/{session_id}/end": None,
 }
 ANOTHER: dict[str, Any] = {
     "/tenants": {"name": "other"},
@@ -44,7 +47,7 @@ ANOTHER: dict[str, Any] = {
     "/keys/{key_id}/rotate": {"overlap": "2h"},
 }
 """Other bodies, where it isn't another reason."""
-WITHOUT_BODY = ("/jobs/{job_id}/coordinate", "/keys/{key_id}/revoke")
+WITHOUT_BODY = ("/jobs/{job_id}/coordinate", "/keys/{key_id}/revoke", "/sessions/{session_id}/end")
 BULK = ("/jobs/cancel", "/jobs/retry", "/queue/dead/replay")
 EVERY = pytest.mark.parametrize("path", ACTIONS)
 EFFECTS = """
@@ -53,7 +56,7 @@ SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM triggers), (SELECT c
     (SELECT count(*) FROM tenants),
     (SELECT sum(cells_per_day + coalesce(active_jobs, 0)) FROM tenants),
     (SELECT count(*) FROM api_keys), (SELECT count(*) FROM api_key_secrets),
-    (SELECT count(*) FROM api_keys WHERE revoked_at IS NOT NULL)
+    (SELECT count(*) FROM api_keys WHERE revoked_at IS NOT NULL), (SELECT count(*) FROM page_sessions)
 """
 
 
@@ -76,6 +79,9 @@ async def ready_for(path: str, seeds: Seeds, reader: httpx2.AsyncClient) -> str:
     if path.startswith(("/tenants", "/keys")):
         made = await reader.post("/keys", json=ACTIONS["/keys"])
         return path.format(key_id=made.json()["id"], tenant="default")
+    if path.startswith("/sessions"):
+        async with connect(seeds.engine) as connection:
+            return path.format(session_id=await open_for_subject(connection))
     job = await seeds.submit()
     if "coordinate" not in path and "cancel" not in path:
         await seeds.plan()
@@ -148,8 +154,8 @@ async def test_a_key_that_is_none_is_refused_by_every_action(
     reader: httpx2.AsyncClient, rows: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     for path in ACTIONS:
-        ids = {"job_id": "a", "execution_id": "1-0-0-0", "key_id": "a", "tenant": "a", "name": "us-east"}
-        at = path.format(**ids, batch_id=1, dead_letter_id=1)
+        ids = dict.fromkeys(("job_id", "key_id", "tenant", "session_id"), "a")
+        at = path.format(**ids, execution_id="1-0-0-0", name="us-east", batch_id=1, dead_letter_id=1)
         for key in ["", "two words", '"half', "k" * 256, "\u00e9"]:
             refused = await reader.post(at, headers=[(b"Idempotency-Key", key.encode())])
             assert (refused.status_code, refused.json()["code"]) == (400, "idempotency_key_malformed"), (at, key)

@@ -7,9 +7,9 @@ import pytest
 
 from db.page_sessions import NewSession, SubjectOwner, open_session
 from domain.scopes import Scope
-from tests.support.access import make_key
+from tests.support.access import AsKey, make_key
 from tests.support.connections import database_connections
-from tests.support.page_sessions import sign_in
+from tests.support.page_sessions import open_for_subject, sign_in
 from tests.support.processes import Ended, run_command
 from tests.support.service import Process, api_client
 from tests.support.waiting import eventually_async
@@ -61,6 +61,38 @@ async def test_a_session_is_listed_and_ended_within_a_second(
             ({"session_id": session_id}, "done", None),
             ({"session_id": session_id}, "refused", "not_found"),
         ]
+
+
+async def test_an_administrator_lists_and_ends_sessions_by_the_api(
+    start_api: Callable[..., Process], database_url: str, redis_url: str
+) -> None:
+    async with api_client(start_api(database_url, redis_url, auth="keys"), database_url) as client:
+        key = await make_key(client.database, Scope.JOBS_READ)
+        session = await sign_in(client.http, key)
+        for number in range(3):
+            await open_for_subject(client.database, f"user-{number}")
+        admin = AsKey(client.http, await make_key(client.database, Scope.ADMIN))
+        listed, path = [], "/sessions?limit=3"
+        while path:
+            page = (await admin.get(path)).json()
+            listed += page["items"]
+            path = page["next_cursor"] and f"/sessions?limit=3&cursor={page['next_cursor']}"
+        assert [each["id"] for each in listed] == sorted(each["id"] for each in listed)
+        assert sorted(str(each["subject"]) for each in listed) == ["None", "user-0", "user-1", "user-2"]
+        [own] = [each for each in listed if each["key_id"] == key.split("_")[1]]
+        assert session.secret not in json.dumps(listed)
+
+        ended = await admin.post(f"/sessions/{own['id']}/end")
+        assert (ended.status_code, ended.json()) == (200, {"id": own["id"]})
+
+        async def is_refused() -> bool:
+            return (await session.get("/jobs")).status_code == 401
+
+        await eventually_async(is_refused, seconds=5, what="the session has ended")
+        assert (await admin.post(f"/sessions/{own['id']}/end")).json()["code"] == "not_found"
+        assert own["id"] not in (await admin.get("/sessions")).text
+        other = AsKey(client.http, await make_key(client.database, Scope.OPERATE))
+        assert (await other.get("/sessions")).json()["code"] == "scope_missing"
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -1,9 +1,14 @@
 """Sessions of pages for tests: signing in as a browser's form does, and requests that carry the cookie."""
 
 import re
+import secrets
 from dataclasses import dataclass
 
 import httpx2
+
+from db.engine import Connection
+from db.page_sessions import NewSession, SubjectOwner, open_session
+from domain.scopes import Scope
 
 COOKIE = "__Host-breakwater"
 _TOKEN = re.compile(r'<meta name="csrf-token" content="([^"]+)">')
@@ -69,3 +74,11 @@ async def opened(http: httpx2.AsyncClient, secret: str) -> SignedIn:
     found = _TOKEN.search(shown.text)
     assert found is not None
     return SignedIn(http, secret, found[1])
+
+
+async def open_for_subject(connection: Connection, subject: str = "ann", *, tenant_no: int = 1) -> str:
+    """Open a session for whoever signed in at an identity provider; return its id. Nobody has its cookie."""
+    owner = SubjectOwner("https://id.example", subject, frozenset({Scope.JOBS_READ}))
+    new = NewSession(secrets.token_hex(6), secrets.token_bytes(32), tenant_no, owner, 3600)
+    await open_session(connection, new)
+    return new.id
