@@ -64,7 +64,9 @@ from api.routes import (
     tenants,
     waves,
 )
+from api.routes.dashboard import cells as cells_page
 from api.routes.dashboard import datasets as datasets_page
+from api.routes.dashboard import job as job_page
 from api.routes.dashboard import jobs as jobs_page
 from api.routes.dashboard import keys as keys_page
 from api.routes.dashboard import operations as operations_page
@@ -122,6 +124,8 @@ ROUTES = (
     single_sign_on,
     overview,
     jobs_page,
+    job_page,
+    cells_page,
     submit,
     queue_page,
     operations_page,

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from api.schemas.actions import Action
 from api.schemas.jobs import Held
 from db.holds import PoolHold
 from domain.registry import Registry
@@ -27,33 +28,38 @@ def held_by(pools: Sequence[PoolHold], queued_at: datetime) -> Held | None:
     found = [hold for hold in holds if hold is not None]
     if not found or len(found) < len(holds):
         return None
-    since = max(queued_at, *(since for since, _, _ in found))
-    reason, detail = min(((reason, detail) for _, reason, detail in found), key=lambda hold: _ORDER.index(hold[0]))
-    return Held(reason=reason, since=since, detail=detail)
+    since = max(queued_at, *(since for since, *_ in found))
+    _, reason, detail, path = min(found, key=lambda hold: _ORDER.index(hold[1]))
+    return Held(reason=reason, since=since, detail=detail, action=Action(path=path) if path else None)
 
 
 _ORDER = ("region_paused", "provider_paused", "gate_closed")
 
 
-def _hold(pool: PoolHold) -> tuple[datetime, Any, str] | None:
-    """Return since when a pool is held, the reason, and how it ends; None if it isn't held."""
+def _hold(pool: PoolHold) -> tuple[datetime, Any, str, str | None] | None:
+    """Return since when a pool is held, the reason, how it ends, and the path that ends it; None if it isn't held."""
     times = [at for at in (pool.region_paused_at, pool.provider_paused_at, pool.gate_closed_at) if at is not None]
     if pool.region_paused_at is not None:
+        path = _resume("region", pool.region)
         detail = _paused("region", pool.region, pool.region_paused_by, pool.region_reason)
-        return min(times), "region_paused", detail
+        return min(times), "region_paused", f"{detail} It goes on after POST {path}.", path
     if pool.provider_paused_at is not None:
+        path = _resume("provider", pool.provider)
         detail = _paused("provider", pool.provider, pool.provider_paused_by, pool.provider_reason)
-        return min(times), "provider_paused", detail
+        return min(times), "provider_paused", f"{detail} It goes on after POST {path}.", path
     if pool.gate_until is None or pool.gate_closed_at is None:
         return None
     detail = (
         f"Provider {pool.provider} takes no calls in {pool.region} ({pool.gate_code}); at {json_time(pool.gate_until)}"
         " one is tried."
     )
-    return pool.gate_closed_at, "gate_closed", detail
+    return pool.gate_closed_at, "gate_closed", detail, None
 
 
 def _paused(kind: str, name: str, by: str | None, reason: str | None) -> str:
     because = f": {reason}" if reason else ""
-    path = f"/{kind}s/{quote(name, safe='')}/resume"
-    return f"{kind.capitalize()} {name} was paused by {by}{because}. It goes on after POST {path}."
+    return f"{kind.capitalize()} {name} was paused by {by}{because}."
+
+
+def _resume(kind: str, name: str) -> str:
+    return f"/{kind}s/{quote(name, safe='')}/resume"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import orjson
 from markupsafe import Markup
 
 NONE: Final = "–"
@@ -66,10 +67,16 @@ def size(number: int | None) -> str:
     return f"{value:.0f} {_BYTES[unit]}" if unit == 0 else f"{value:.1f} {_BYTES[unit]}"
 
 
+def indented(document: Any) -> str:
+    """Return a document as indented JSON; a template escapes it."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+
+
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "moment": moment,
     "ago": ago,
     "duration": duration,
     "count": count,
     "size": size,
+    "indented": indented,
 }

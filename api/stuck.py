@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from api.schemas.queue import Action, StuckWork
+from api.schemas.actions import Action
+from api.schemas.queue import StuckWork
 from db import queue as db
 from runtime.settings import Settings
 

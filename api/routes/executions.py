@@ -28,7 +28,9 @@ from api.problems import problem_responses
 from api.representations import Representations
 from api.schemas.executions import Execution, ExecutionList, ExecutionWithAttempts
 from db.all_executions import FIRST_OF_ALL, CellOfJob, list_all_executions
+from db.engine import Engine
 from db.executions import FIRST, CellKey, ExecutionFilter, all_executions, list_executions, read_execution
+from domain.registry import Registry
 from domain.scopes import Scope
 from domain.status import ExecutionStatus
 
@@ -76,27 +78,39 @@ async def get_executions(
     `limit` and `cursor` don't go with that. If it can't be sent to its end, the connection is closed without the last
     chunk, which every client reports as an error.
     """
-    wanted = ExecutionFilter(
-        status=parameters.status,
-        model=parameters.model,
-        region=canonical_region(parameters.region, registry),
-        question=parameters.question,
-    )
+    wanted = wanted_cells(parameters, registry)
     file_format = REPRESENTATIONS.negotiate(request, parameters)
     if file_format is not None:
         cells = partial(all_executions, tenant_no=tenant, job_id=job_id, wanted=wanted)
         name = f"{job_id.replace(':', '-')}-executions"
         return Download(downloads_of(request), cells, file_format, name, shown=Execution.of)
-    key = parameters.key(EXECUTIONS)
-    after = CellKey(*key) if key else FIRST
     async with services.large_pages.place(tenant):
-        page = await list_executions(database, tenant, job_id, wanted, after=after, limit=parameters.limit)
-        cursor = next_cursor(EXECUTIONS, page, lambda cell: cell.key)
-        shown = ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor)
+        shown = await look_at_executions(database, tenant, job_id, wanted, parameters)
         answer = tagged(shown, if_none_match)
     answer.headers["Vary"] = "Accept"
-    link_next(request, answer, cursor)
+    link_next(request, answer, shown.next_cursor)
     return answer
+
+
+def wanted_cells(parameters: ExecutionListParameters, registry: Registry) -> ExecutionFilter:
+    """Return the filter that the parameters ask for. Raises ParametersRejected."""
+    return ExecutionFilter(
+        status=parameters.status,
+        model=parameters.model,
+        region=canonical_region(parameters.region, registry),
+        question=parameters.question,
+    )
+
+
+async def look_at_executions(
+    database: Engine, tenant: int, job_id: str, wanted: ExecutionFilter, parameters: PageParameters
+) -> ExecutionList:
+    """Return a page of the cells that match; hold a place of `LargePages`. Raises NotFound, ParametersRejected."""
+    key = parameters.key(EXECUTIONS)
+    after = CellKey(*key) if key else FIRST
+    page = await list_executions(database, tenant, job_id, wanted, after=after, limit=parameters.limit)
+    cursor = next_cursor(EXECUTIONS, page, lambda cell: cell.key)
+    return ExecutionList(items=[Execution.of(cell) for cell in page.facts], next_cursor=cursor)
 
 
 class AllExecutionsParameters(PageParameters):

@@ -26,6 +26,7 @@ from api.dependencies import (
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.headers import LOCATION
 from api.job_filters import METADATA_KEY, JobFilterParameters, read_job_filter
+from api.kinds import Kinds
 from api.paging import JOBS, PageParameters, link_next, next_cursor
 from api.preferences import APPLIED, PREFER, PREFERENCE_APPLIED, applied, read_wait
 from api.problems import MEDIA_TYPE, problem_responses
@@ -34,7 +35,9 @@ from api.request_ids import request_id_of
 from api.schemas.jobs import Job, JobList, JobSummary
 from api.schemas.submissions import SubmissionAnswer
 from api.services import Services
-from db.jobs import list_jobs, read_job
+from db.engine import Engine
+from db.jobs import JobRead, list_jobs, read_job
+from domain.registry import Registry
 from domain.scopes import Scope
 from submissions.responses import SubmissionResponse
 from submissions.submission import Sender, Submission
@@ -204,11 +207,15 @@ async def get_job(
             headers = applied(seconds)
         if job.finished_at is None:
             job = await read_job(database, tenant, job_id)
-    kind = kinds.find(job.kind)
-    shown = Job.of(job, ()) if kind is None else await kind.show(database, job, registry)
-    answer = tagged(shown, if_none_match, untagged=CLOCK)
+    answer = tagged(await shown_job(job, database, registry, kinds), if_none_match, untagged=CLOCK)
     answer.headers.update(headers)
     return answer
+
+
+async def shown_job(job: JobRead, database: Engine, registry: Registry, kinds: Kinds) -> Any:
+    """Return a job as its kind shows it; of a kind that this release doesn't serve, what all kinds share."""
+    kind = kinds.find(job.kind)
+    return Job.of(job, ()) if kind is None else await kind.show(database, job, registry)
 
 
 async def _preview(services: Services, submission: Submission) -> SubmissionResponse:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, field_serializer
 
 from api.paging import Listed
+from api.schemas.actions import Action
 from api.schemas.import_progress import ImportProgress
 from api.schemas.kinds import Kind
 from api.schemas.submissions import NormalizationNote, PlannedCounts, PlannedImportCounts
@@ -84,6 +85,7 @@ class Held(BaseModel):
     reason: Literal["region_paused", "provider_paused", "gate_closed", "configuration_changed", "other_import"]
     since: datetime
     detail: str = Field(description="Why it is held, and when it goes on.")
+    action: Action | None = Field(default=None, description="What a person may do about it, with the scope `operate`.")
 
     @classmethod
     def by_configuration(cls, job: JobRead) -> Self | None:

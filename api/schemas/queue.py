@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from api.schemas.actions import Action
 from db.events import EventHolder as EventHolderRead
 
 BrokerState = Literal["available", "refuses_writes", "unavailable"]
@@ -22,13 +23,6 @@ StuckReason = Literal[
     "limit_reached",
     "workers_busy",
 ]
-
-
-class Action(BaseModel):
-    """A request that a person may send; safe to send twice."""
-
-    method: Literal["POST"] = "POST"
-    path: str
 
 
 class StuckWork(BaseModel):

@@ -34,6 +34,7 @@ async def test_a_job_of_a_paused_region_says_so_before_and_after_it_is_planned(
     assert waiting["reason"] == "region_paused"
     assert "maintenance" in waiting["detail"]
     assert "POST /regions/us-east/resume" in waiting["detail"]
+    assert waiting["action"] == {"method": "POST", "path": "/regions/us-east/resume"}
     await seeds.plan()
     shown = (await reader.get(f"/jobs/{job.id}")).json()
     assert (shown["status"], shown["held"]) == ("running", waiting)
