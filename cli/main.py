@@ -9,6 +9,7 @@ import typer
 from cli import jobs
 from cli.configuration import config
 from cli.contract import openapi
+from cli.doctor import doctor
 from cli.keys import keys, tenants
 from cli.service import api, migrate, run, worker
 from cli.sessions import sessions
@@ -53,6 +54,7 @@ for name, command in (
     ("retry", jobs.retry),
 ):
     app.command(name, rich_help_panel=CLIENT)(command)
+app.command(rich_help_panel=CLIENT)(doctor)
 app.add_typer(jobs.dead, name="dead", rich_help_panel=CLIENT)
 for process in (run, api, worker, migrate, openapi):
     app.command(rich_help_panel=SERVICE)(process)

@@ -126,12 +126,12 @@ def settings_of(process: str) -> Settings:
     configure_logs(settings.log_level, process=process)
     if settings.database_url and settings.redis_url:
         return settings
-    joined = _join(settings)
-    pass_urls(os.environ, database_url=joined.database_url or "", redis_url=joined.redis_url or "")
-    return joined
+    found = joined(settings)
+    pass_urls(os.environ, database_url=found.database_url or "", redis_url=found.redis_url or "")
+    return found
 
 
-def _join(settings: Settings) -> Settings:
+def joined(settings: Settings) -> Settings:
     """Fill in the URLs of a running `breakwater run` on the same data folder; raises StartError if there is none."""
     folder = choose_folder(data_dir=settings.data_dir, port=settings.port, account=account_for_engines()).path
     running = read_connections(folder)

@@ -70,6 +70,10 @@ class Service:
         """Return the content of the answer. Raises Refused or NotReached."""
         return (await self._send_patiently("GET", path, parameters)).content
 
+    async def ask(self, path: str) -> Answer:
+        """Return the answer with its headers. Raises Refused or NotReached."""
+        return await self._send_patiently("GET", path, ())
+
     async def post(
         self, path: str, *, body: bytes | None = None, parameters: Parameters = (), key: str | None = None
     ) -> Answer:
