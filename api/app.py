@@ -66,6 +66,7 @@ from api.routes import (
 )
 from api.routes.dashboard import cells as cells_page
 from api.routes.dashboard import datasets as datasets_page
+from api.routes.dashboard import imports as imports_page
 from api.routes.dashboard import job as job_page
 from api.routes.dashboard import jobs as jobs_page
 from api.routes.dashboard import keys as keys_page
@@ -131,6 +132,7 @@ ROUTES = (
     operations_page,
     keys_page,
     datasets_page,
+    imports_page,
 )
 
 

@@ -11,6 +11,7 @@ from api.paging import TRIGGERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.waves import ManualTrigger, Trigger, TriggerList
 from api.triggers import coordinate
+from db.engine import Engine
 from db.triggers import list_triggers
 from domain.scopes import Scope
 
@@ -33,9 +34,16 @@ async def get_triggers(
     parameters: Annotated[PageParameters, Query()],
 ) -> TriggerList:
     """Return every trigger of the job's coordination, oldest first: at most one of them won."""
-    page = await list_triggers(database, tenant, job_id, after=parameters.number(TRIGGERS) or 0, limit=parameters.limit)
+    found = await read_triggers(database, tenant, job_id, parameters)
+    link_next(request, response, found.next_cursor)
+    return found
+
+
+async def read_triggers(database: Engine, tenant_no: int, job_id: str, parameters: PageParameters) -> TriggerList:
+    """Return a page of a job's triggers. Raises NotFound, or ParametersRejected for an invalid cursor."""
+    after = parameters.number(TRIGGERS) or 0
+    page = await list_triggers(database, tenant_no, job_id, after=after, limit=parameters.limit)
     cursor = next_cursor(TRIGGERS, page, lambda trigger: [trigger.trigger_no])
-    link_next(request, response, cursor)
     return TriggerList(items=[Trigger.of(trigger) for trigger in page.facts], next_cursor=cursor)
 
 

@@ -16,6 +16,7 @@ from api.problems import problem_responses
 from api.record_files import REJECTS_CSV, REJECTS_NDJSON
 from api.representations import Representations
 from api.schemas.records import Reject, RejectList
+from db.engine import Engine
 from db.rejects import FIRST, RejectFilter, all_rejects, list_rejects
 from domain.scopes import Scope
 
@@ -55,16 +56,26 @@ async def get_rejects(
     With `Accept: application/x-ndjson` or `text/csv`: all of them that match, as they are at one moment, in a file;
     `limit` and `cursor` don't go with that.
     """
-    wanted = RejectFilter(record_type=parameters.record_type, code=parameters.code)
     file_format = REPRESENTATIONS.negotiate(request, parameters)
     if file_format is not None:
-        rows = partial(all_rejects, tenant_no=tenant, job_id=job_id, wanted=wanted)
+        rows = partial(all_rejects, tenant_no=tenant, job_id=job_id, wanted=_wanted(parameters))
         name = f"{job_id.replace(':', '-')}-rejects"
         return Download(downloads_of(request), rows, file_format, name, shown=Reject.of)
+    found = await read_rejects(database, tenant, job_id, parameters)
+    response.headers["Vary"] = "Accept"
+    link_next(request, response, found.next_cursor)
+    return found
+
+
+async def read_rejects(database: Engine, tenant_no: int, job_id: str, parameters: RejectListParameters) -> RejectList:
+    """Return a page of an import's rejects. Raises NotFound, or ParametersRejected for an invalid cursor."""
+    wanted = _wanted(parameters)
     key = parameters.key(REJECTS)
     after = (key[0], key[1]) if key else FIRST
-    page = await list_rejects(database, tenant, job_id, wanted, after=after, limit=parameters.limit)
+    page = await list_rejects(database, tenant_no, job_id, wanted, after=after, limit=parameters.limit)
     cursor = next_cursor(REJECTS, page, lambda reject: [reject.batch_no, reject.position])
-    response.headers["Vary"] = "Accept"
-    link_next(request, response, cursor)
     return RejectList(items=[Reject.of(reject) for reject in page.facts], next_cursor=cursor)
+
+
+def _wanted(parameters: RejectListParameters) -> RejectFilter:
+    return RejectFilter(record_type=parameters.record_type, code=parameters.code)

@@ -10,6 +10,7 @@ from api.etags import TAGGED, IfNoneMatch, tagged
 from api.paging import BATCHES, WAVES, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.schemas.waves import Batch, BatchList, Wave, WaveList
+from db.engine import Engine
 from db.import_progress import read_import_batches
 from db.reading import MAX_INT
 from db.waves import list_batches, list_waves
@@ -17,6 +18,8 @@ from domain.scopes import Scope
 from domain.status import BatchStatus
 
 router = APIRouter(tags=["coordination"], dependencies=ONE_OF_EACH)
+
+WaveNumber = Annotated[int, Path(ge=0, le=MAX_INT, examples=[1])]
 
 
 class BatchListParameters(PageParameters):
@@ -42,11 +45,17 @@ async def get_waves(
     if_none_match: IfNoneMatch = None,
 ) -> Any:
     """Return a job's waves in order; none while it is queued."""
-    page = await list_waves(database, tenant, job_id, after=parameters.number(WAVES) or 0, limit=parameters.limit)
-    cursor = next_cursor(WAVES, page, lambda wave: [wave.wave_no])
-    answer = tagged(WaveList(items=[Wave.of(wave) for wave in page.facts], next_cursor=cursor), if_none_match)
-    link_next(request, answer, cursor)
+    found = await read_waves(database, tenant, job_id, parameters)
+    answer = tagged(found, if_none_match)
+    link_next(request, answer, found.next_cursor)
     return answer
+
+
+async def read_waves(database: Engine, tenant_no: int, job_id: str, parameters: PageParameters) -> WaveList:
+    """Return a page of a job's waves. Raises NotFound, or ParametersRejected for an invalid cursor."""
+    page = await list_waves(database, tenant_no, job_id, after=parameters.number(WAVES) or 0, limit=parameters.limit)
+    cursor = next_cursor(WAVES, page, lambda wave: [wave.wave_no])
+    return WaveList(items=[Wave.of(wave) for wave in page.facts], next_cursor=cursor)
 
 
 @router.get(
@@ -59,7 +68,7 @@ async def get_waves(
 async def get_batches(
     *,
     job_id: JobId,
-    wave_number: Annotated[int, Path(ge=0, le=MAX_INT, examples=[1])],
+    wave_number: WaveNumber,
     request: Request,
     database: Database,
     tenant: Tenant,
@@ -67,9 +76,19 @@ async def get_batches(
     if_none_match: IfNoneMatch = None,
 ) -> Any:
     """Return a wave's batches in order, with lease and fence."""
+    found = await read_batches(database, tenant, job_id, wave_number, parameters)
+    answer = tagged(found, if_none_match)
+    link_next(request, answer, found.next_cursor)
+    return answer
+
+
+async def read_batches(
+    database: Engine, tenant_no: int, job_id: str, wave_number: int, parameters: BatchListParameters
+) -> BatchList:
+    """Return a page of a wave's batches. Raises NotFound, or ParametersRejected for an invalid cursor."""
     page = await list_batches(
         database,
-        tenant,
+        tenant_no,
         job_id,
         wave_number,
         after=parameters.number(BATCHES) or 0,
@@ -77,8 +96,6 @@ async def get_batches(
         status=parameters.status,
     )
     cursor = next_cursor(BATCHES, page, lambda batch: [batch.batch_no])
-    read = await read_import_batches(database, tenant, job_id, [batch.batch_no for batch in page.facts])
+    read = await read_import_batches(database, tenant_no, job_id, [batch.batch_no for batch in page.facts])
     items = [Batch.of(batch, read.get(batch.batch_no)) for batch in page.facts]
-    answer = tagged(BatchList(items=items, next_cursor=cursor), if_none_match)
-    link_next(request, answer, cursor)
-    return answer
+    return BatchList(items=items, next_cursor=cursor)

@@ -25,6 +25,7 @@ from api.dependencies import (
 from api.page_views import JOBS, page, read_filters
 from api.paging import EVENTS, PageParameters, encode_key
 from api.routes.audit import get_job_audit
+from api.routes.dashboard.imports import import_facts
 from api.routes.events import get_events, get_submissions
 from api.routes.grids import GridParameters, look_at_grid
 from api.routes.jobs import shown_job
@@ -111,6 +112,7 @@ async def show_job(
         normalized=noted_lines(job.spec),
         asked_for=parameters,
         **_drawn(grid, job, parameters),
+        **await import_facts(request, database, tenant, job),
     )
 
 

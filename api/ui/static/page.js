@@ -46,7 +46,7 @@
     looking = true;
     lookedAt = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const answer = await fetch(location.href);
       if (answer.redirected && new URL(answer.url).pathname === "/ui/sign-in") return location.assign(answer.url);
       const text = await answer.text();
       if (!isLive) return; // stopped meanwhile
@@ -57,8 +57,8 @@
       byId("live-told").textContent = "";
     } catch (error) {
       if (!isLive) return;
-      const since = new Date(lookedAt).toLocaleTimeString();
-      byId("live-told").textContent = `What you see may be old: the server wasn't reached at ${since}.`;
+      const why = error instanceof TypeError ? "The server wasn't reached." : error.message; // as fetch tells it
+      byId("live-told").textContent = `What you see may be old, from before ${new Date(lookedAt).toLocaleTimeString()}. ${why}`;
     } finally {
       looking = false;
       took = Date.now() - lookedAt;
