@@ -66,6 +66,35 @@ async def test_the_list_turns_pages_and_shows_new_jobs_by_itself(dashboard: Dash
     assert await tab.path() == "/ui/jobs?limit=2"
 
 
+async def test_all_that_match_are_cancelled_and_none_that_came_later(dashboard: Dashboard) -> None:
+    client = dashboard.client
+    for number in range(3):
+        await client.post(job_body(id=f"night-{number}", name="nightly", questions=number + 1))
+    await client.post(job_body(id="other", name="other"))
+    tab = await dashboard.open("/ui/jobs")
+    assert not await tab.evaluate("!!document.querySelector('[data-bulk]')")  # all jobs there are is no filter
+    await tab.go(f"{client.process.url}/ui/jobs?name_prefix=night")
+    second = await dashboard.open("/ui/jobs?name_prefix=night&status=queued")
+    for each in (tab, second):
+        await each.act("[data-bulk=cancel] button")
+        await each.see_text("3 jobs match as of ")
+    await dashboard.keeps_nobody_out(tab)
+    await client.post(job_body(id="night-late", name="nightly", questions=9))
+    await tab.fill("#bulk-reason", "no more nights")
+    await tab.act("#bulk-act")
+    await tab.see_text("3 jobs cancelled.")
+    await second.act("#bulk-act")
+    await second.see_text("0 jobs cancelled. Left as they are: 3 ")
+    found = (await client.http.get("/jobs")).json()["items"]
+    assert {job["id"]: job["status"] for job in found} == {
+        **{f"night-{number}": "cancelled" for number in range(3)},
+        **dict.fromkeys(("other", "night-late"), "queued"),
+    }
+    event = (await client.http.get("/jobs/night-0/events")).json()["items"][-1]
+    assert (event["type"], event["data"]["reason"]) == ("cancelled", "no more nights")
+    assert dashboard.browser.console == []
+
+
 async def test_a_tenant_sees_its_own_jobs(keyed_dashboard: Dashboard) -> None:
     rows = keyed_dashboard.client.database
     await make_tenant(rows, "acme")
@@ -75,3 +104,5 @@ async def test_a_tenant_sees_its_own_jobs(keyed_dashboard: Dashboard) -> None:
     reader = await make_key(rows, Scope.JOBS_READ, tenant="acme")
     tab = await keyed_dashboard.sign_in(reader, "/ui/jobs?limit=50")
     assert await names(tab) == ["of acme"]
+    await tab.go(f"{keyed_dashboard.client.process.url}/ui/jobs?status=queued")
+    assert not await tab.evaluate("!!document.querySelector('[data-bulk]')")

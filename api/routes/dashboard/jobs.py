@@ -20,7 +20,10 @@ from domain.status import JobStatus
 router = APIRouter(include_in_schema=False)
 """Names may be repeated here: a form sends one for each ticked box."""
 
-SELDOM = ("name", "model", "region", "error_code", "spec_hash", "created_after", "created_before")
+SELDOM = (
+    *("name", "model", "region", "error_code", "spec_hash"),
+    *("created_after", "created_before", "finished_after", "finished_before"),
+)
 """Filters that are out of sight until they are wanted."""
 NO_FILTERS = ("limit", "cursor")
 
@@ -57,6 +60,7 @@ async def show_jobs(
         filters=dict(filters),
         metadata=_metadata(filters),
         is_narrowed=bool(filters),
+        filter_query=encoded(filters).removeprefix("?"),
         shows_seldom=any(name in SELDOM or name.startswith(METADATA) for name, _ in filters),
         is_first=all(name != "cursor" for name, _ in query),
         next_page=found.next_cursor and _following(query, found.next_cursor),
