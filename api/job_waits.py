@@ -22,8 +22,9 @@ from submissions.responses import SubmissionResponse, at_status
 
 AT_ONCE = 500
 """Requests of a process that wait at once: each keeps its client's connection and its answer in memory."""
-OF_TENANT = 250
-"""Those of them that one tenant may have where there are others."""
+OF_TENANT = 100
+"""Those of them that one tenant may have where there are others: fewer than of its reads may wait (`api.pools`), since
+one end of a job has all of them read it at once."""
 CHECK_SECONDS = 0.2
 """How often a request is looked at that waits: with the age of a look-up of its key, it ends within a second of it."""
 

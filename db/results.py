@@ -276,6 +276,7 @@ def _job_row(job_no: int, written: Sequence[BatchReport]) -> tuple[int, int, int
             "failed": report.failed,
             "unknown": report.unknown,
             "retried": len(report.retried),
+            "dead_letters": sum(map(is_dead_letter, report.ended)),
         }
         for report in written
     ]

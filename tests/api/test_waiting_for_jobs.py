@@ -11,7 +11,9 @@ import pytest
 
 from api import job_waits
 from api.authentication import Authenticator
+from api.event_streams import OF_TENANT
 from api.job_waits import JobWaits
+from api.pools import MOST_WAITING_READS
 from api.preferences import read_wait
 from domain.scopes import Scope
 from runtime.tasks import end_tasks
@@ -208,6 +210,22 @@ async def test_more_requests_than_connections_to_the_database_wait_and_nobody_wa
     answers = await asyncio.gather(*map(answer_of, asked))
     assert {answer.json()["status"] for answer in answers} == {"cancelled"}
     assert await waits(app, 0)
+
+
+async def test_all_that_a_tenant_may_have_waiting_are_answered_at_one_end(
+    app: Any, reader: httpx2.AsyncClient, served: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    """Though they all read the job at once, by the tenant's share of the connections."""
+    replace_services(reader, authenticator=Authenticator(seeds.engine, None))
+    key = AsKey(served, await make_key(rows))
+    job = await seeds.submit()
+    asked = [asyncio.create_task(key.get(f"/jobs/{job.id}", **LONG)) for _ in range(job_waits.OF_TENANT)]
+    await eventually_async(lambda: waits(app, len(asked)), seconds=30)
+    assert (await key.post(f"/jobs/{job.id}/cancel")).status_code == 202
+    answers = await asyncio.gather(*map(answer_of, asked))
+    found = {(answer.status_code, answer.json()["status"], answer.headers.get(APPLIED)) for answer in answers}
+    assert found == {(200, "cancelled", "wait=60")}
+    assert job_waits.OF_TENANT + OF_TENANT <= MOST_WAITING_READS  # its streams look then, too
 
 
 async def test_beyond_the_bounds_it_is_answered_at_once(app: Any, served: httpx2.AsyncClient, seeds: Seeds) -> None:

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from db.dead_letters import DeadLetterFilter, count_dead_letters, list_dead_letters
-from db.engine import Engine
+from db.engine import Connection, Engine
 from db.tenants import DEFAULT_TENANT_NO
 from domain.errors import JobCancelled, NotFound
 from tests.support.access import make_tenant
 from tests.support.controls import WHO, Controls, events, exhausted
-from tests.support.job_seeds import Seeded, Seeds, completed
+from tests.support.job_seeds import Seeded, Seeds, completed, failed
 from tests.support.outcomes import assert_audit, attempts
 
 
@@ -26,6 +26,17 @@ async def job(seeds: Seeds) -> Seeded:
 async def open_letters(engine: Engine) -> list[int]:
     page = await list_dead_letters(engine, before=None, limit=50)
     return [letter.dead_letter_no for letter in page.facts]
+
+
+async def test_the_event_of_a_flush_counts_them(seeds: Seeds, connection: Connection, job: Seeded) -> None:
+    one_try, *_ = [data for kind, data in await events(connection, job.job_no) if kind == "finished"]
+    counts = {"status": "completed", "completed": 0, "unknown": 0, "retried": 0}
+    assert one_try["batches"] == [{"batch_id": n, **counts, "failed": 2, "dead_letters": 2} for n in (1, 2)]
+    other = await seeds.submit(models=["m-c"])
+    await seeds.plan()
+    await seeds.record(*(failed(batch) for batch in await seeds.claim()))
+    *_, (_, rejected) = await events(connection, other.job_no)
+    assert rejected["batches"] == [{"batch_id": 1, **counts, "failed": 1, "dead_letters": 0}]
 
 
 async def test_they_are_listed_newest_first_with_names(engine: Engine, job: Seeded) -> None:
