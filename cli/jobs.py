@@ -53,23 +53,15 @@ def submit(
 ) -> None:
     """Submit specs; each is accepted once, also if this is killed before the answer and run again."""
     with loading():
-        from cli.remote import submitting, watching
+        from cli.remote import submitting
 
     def prepare() -> Work:
         if dry_run and watch:
             raise WrongUse("--dry-run makes no job that could be watched: leave --watch out.")
         specs = submitting.read_specs(files)
         submitting.check_key(key, specs)
-        how = submitting.Submitting(dry_run, key, as_json)
-
-        async def work(service: "Service") -> int:
-            job_ids, exit_code = await submitting.submit(service, specs, how)
-            if not watch:
-                return exit_code
-            watched = await watching.watch(service, job_ids, give_up_seconds=WATCH_SECONDS, as_json=as_json)
-            return max(exit_code, watched)
-
-        return work
+        how = submitting.Submitting(dry_run, key, as_json, WATCH_SECONDS if watch else None)
+        return lambda service: submitting.submit(service, specs, how)
 
     _ask(url, prepare, retry_for)
 

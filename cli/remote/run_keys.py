@@ -1,8 +1,8 @@
-"""The Idempotency-Key of a submission, kept on the disk from before it is sent until it is answered.
+"""The Idempotency-Keys of a run's submissions, kept on the disk from before they are sent until the run is over.
 
-A run of the command that is killed in between leaves its key behind. The next run with the same content, service and
-API key takes it up, so that both are one submission to the service. A key that a process still uses is locked, which
-ends with the process however it ends: two runs at the same time are two submissions.
+A run of the command that is killed leaves its keys behind. The next run with the same content, service and API key
+takes them up, so that both are one run to the service. A key that a process still uses is locked, which ends with the
+process however it ends: two runs at the same time are two runs.
 """
 
 import fcntl
@@ -15,34 +15,52 @@ from pathlib import Path
 from uuid import uuid4
 
 from cli.remote.address import Address
-from cli.remote.errors import NotReached
 
 SEPARATOR = "."
 
 
-@contextmanager
-def run_key(address: Address, content: bytes) -> Iterator[str]:
-    """Hold the key for submitting this content; forget it once the block ends with an answer, a refusal too.
+class RunKeys:
+    """The keys of one run; those that aren't forgotten by its end are left to the next."""
 
-    It is kept if the block raises NotReached or is interrupted: it isn't known then whether the submission took effect.
-    """
-    folder = _state_folder()
-    held = _take_up(folder, _digest(address, content)) or _begin(folder, _digest(address, content))
-    if held is None:
-        yield str(uuid4())
-        return
-    descriptor, path = held
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._folder = _state_folder()
+        self._held: dict[str, tuple[int, Path]] = {}
+
+    def key_for(self, content: bytes) -> str:
+        """Return the key for submitting this content: one that a run before left behind, else a new one."""
+        digest = _digest(self._address, content)
+        held = _take_up(self._folder, digest) or _begin(self._folder, digest)
+        if held is None:
+            return str(uuid4())
+        key = held[1].name.partition(SEPARATOR)[2]
+        self._held[key] = held
+        return key
+
+    def forget(self, key: str) -> None:
+        """Forget a key whose submission was refused: nothing of it is to be taken up."""
+        if held := self._held.get(key):
+            held[1].unlink(missing_ok=True)
+
+    def forget_all(self) -> None:
+        """Forget the keys of a run that is over."""
+        for key in self._held:
+            self.forget(key)
+
+    def close(self) -> None:
+        """Give up the locks; the next run may take up the keys that are left."""
+        for descriptor, _ in self._held.values():
+            os.close(descriptor)
+
+
+@contextmanager
+def run_keys(address: Address) -> Iterator[RunKeys]:
+    """Hold the keys of a run."""
+    keys = RunKeys(address)
     try:
-        yield path.name.partition(SEPARATOR)[2]
-    except NotReached:
-        raise
-    except Exception:
-        path.unlink(missing_ok=True)
-        raise
-    else:
-        path.unlink(missing_ok=True)
+        yield keys
     finally:
-        os.close(descriptor)
+        keys.close()
 
 
 def _state_folder() -> Path:

@@ -1,9 +1,9 @@
-"""`submit`: specs from files or stdin, each accepted once however often the request is sent."""
+"""`submit`: specs from files or stdin, each accepted once however often the request is sent, and followed if asked."""
 
+import asyncio
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from cli.remote.errors import CommandFailed, NotReached, Refused, WrongUse
 from cli.remote.output import print_json, print_line, print_note
 from cli.remote.printable import number
-from cli.remote.run_keys import run_key
+from cli.remote.run_keys import RunKeys, run_keys
 from cli.remote.service import Answer, Service
+from cli.remote.watching import watch
 
 STDIN = "-"
 MOST_NOTES = 10
@@ -29,11 +30,12 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Submitting:
-    """How specs are submitted; `key` is the Idempotency-Key of the only one."""
+    """How specs are submitted; `key` is the Idempotency-Key of the only one. `watch_seconds`: see `watching.watch`."""
 
     dry_run: bool
     key: str | None
     as_json: bool
+    watch_seconds: float | None
 
 
 def read_specs(files: Sequence[str]) -> list[Spec]:
@@ -53,16 +55,37 @@ def check_key(key: str | None, specs: Sequence[Spec]) -> None:
         raise WrongUse("--key names one submission: give one FILE with it.")
 
 
-async def submit(service: Service, specs: Sequence[Spec], how: Submitting) -> tuple[list[str], int]:
-    """Submit each spec and print the answer; return the ids of the jobs and the exit code so far.
+async def submit(service: Service, specs: Sequence[Spec], how: Submitting) -> int:
+    """Submit the specs and follow their jobs, if asked for; return the exit code.
 
-    A refused spec doesn't keep the others from being sent. Raises NotReached once the service isn't reached.
+    The run is over once its jobs were followed, or a person ended that. One that is killed before, or doesn't reach
+    the service, is taken up by the next run. Raises NotReached.
+    """
+    with run_keys(service.address) as keys:
+        job_ids, exit_code = await _submit_each(service, specs, how, keys)
+        try:
+            if how.watch_seconds is not None:
+                watched = await watch(service, job_ids, give_up_seconds=how.watch_seconds, as_json=how.as_json)
+                exit_code = max(exit_code, watched)
+        except asyncio.CancelledError:
+            keys.forget_all()
+            raise
+        keys.forget_all()
+    return exit_code
+
+
+async def _submit_each(
+    service: Service, specs: Sequence[Spec], how: Submitting, keys: RunKeys
+) -> tuple[list[str], int]:
+    """Submit each spec and print the answer; return the ids of the jobs and the exit code.
+
+    A refused spec doesn't keep the others from being sent.
     """
     job_ids: list[str] = []
     exit_code = 0
     for sent, spec in enumerate(specs):
         try:
-            answer = await _submit_one(service, spec, how)
+            answer = await _submit_one(service, spec, how, keys)
         except Refused as error:
             _print_refusal(spec, error, as_json=how.as_json)
             exit_code = error.exit_code
@@ -75,12 +98,15 @@ async def submit(service: Service, specs: Sequence[Spec], how: Submitting) -> tu
     return job_ids, exit_code
 
 
-async def _submit_one(service: Service, spec: Spec, how: Submitting) -> Answer:
+async def _submit_one(service: Service, spec: Spec, how: Submitting, keys: RunKeys) -> Answer:
     if how.dry_run:
         return await service.post("/jobs", body=spec.content, parameters=[("dry_run", "true")], key=how.key)
-    own: AbstractContextManager[str] = nullcontext(how.key) if how.key else run_key(service.address, spec.content)
-    with own as key:
+    key = how.key or keys.key_for(spec.content)
+    try:
         return await service.post("/jobs", body=spec.content, key=key)
+    except Refused:
+        keys.forget(key)
+        raise
 
 
 def _read(name: str) -> bytes:

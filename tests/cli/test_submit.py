@@ -99,6 +99,25 @@ async def test_a_run_that_is_killed_before_the_answer_is_taken_up_by_the_next(
         assert len(await client.jobs(body["name"])) == 2
 
 
+async def test_a_run_of_several_files_that_is_cut_is_taken_up_as_a_whole(
+    at: Callable[..., CommandLine], spec: Callable, service: Process, client: Client
+) -> None:
+    bodies = [unique(on_duplicate="create") for _ in range(3)]
+    files = [spec(body, f"{number}.json") for number, body in enumerate(bodies)]
+    with deaf_proxy(service.url) as proxy:
+        command_line = at(proxy.url)
+        proxy.deaf_from = bodies[1]["name"].encode()
+        run = command_line.start("submit", *files)
+        assert proxy.lost.wait(20)
+        run.kill()
+        assert "0.json: created" in run.output.read_text()
+        proxy.is_deaf, proxy.deaf_from = False, None
+        again = command_line("submit", *files)
+    assert (again.returncode, again.stdout.count("created")) == (0, 3)
+    assert [len(await client.jobs(body["name"])) for body in bodies] == [1, 1, 1]
+    assert command_line.kept_keys == []
+
+
 async def test_a_lost_answer_is_asked_for_again_within_the_run(
     at: Callable[..., CommandLine], spec: Callable, service: Process, client: Client
 ) -> None:

@@ -119,6 +119,24 @@ def test_a_watcher_that_is_killed_harms_no_job(breakwater: CommandLine, spec: Ca
     assert (ended.returncode, ended.stdout.splitlines()[-1].split()[1:4]) == (0, ["completed", "4/4", "cells"])
 
 
+def test_a_run_that_is_killed_while_it_watches_goes_on_with_the_same_job(
+    breakwater: CommandLine, spec: Callable, begin_work: Callable
+) -> None:
+    run = ("submit", spec(job_body(on_duplicate="create")), "--watch")
+
+    def cut(number: signal.Signals) -> str:
+        watcher = breakwater.start(*run)
+        eventually(lambda: "0/1 cells" in watcher.output.read_text(), seconds=20)
+        os.kill(watcher.pid, number)
+        return watcher.end().stdout
+
+    assert "the first answer again" not in cut(signal.SIGKILL)
+    assert "the first answer again" in cut(signal.SIGINT)
+    begin_work()
+    assert "the first answer again" not in breakwater(*run).stdout, "a person ended the run before"
+    assert len(lines(breakwater("jobs", "--json").stdout)) == 2
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_with_the_command_to_go_on(
     breakwater: CommandLine, at: Callable, spec: Callable, number: signal.Signals, code: int

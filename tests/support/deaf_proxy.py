@@ -14,6 +14,8 @@ class DeafProxy:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
         self.is_deaf = False
+        self.deaf_from: bytes | None = None
+        """What a request has in it that makes the proxy deaf."""
         self.cuts = False
         """Whether the client's connection is closed in place of an answer."""
         self.lost = threading.Event()
@@ -40,6 +42,8 @@ class DeafProxy:
     def _pump(self, source: socket.socket, target: socket.socket, *, is_answer: bool = False) -> None:
         with suppress(OSError), source, target:
             while content := source.recv(65_536):
+                if not is_answer and self.deaf_from and self.deaf_from in content:
+                    self.is_deaf = True
                 if is_answer and self.is_deaf:
                     self.lost.set()
                     if self.cuts:
