@@ -1,4 +1,4 @@
-"""Actions over a filter: a dry run records what matches, and the action takes exactly that, one item a transaction.
+"""Actions over a filter: a dry run records what matches, and the action takes exactly that, each once.
 
 A request works for a bounded time and says how much is left; a repeated one goes on. Requests that run at once share
 the items: each item is claimed and recorded in the transaction that acts on it.
@@ -7,11 +7,12 @@ the items: each item is claimed and recorded in the transaction that acts on it.
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+import structlog
 from fastapi.responses import Response
 from pydantic import BaseModel
 
@@ -38,6 +39,8 @@ MOST_IN_LOG = 500
 AS_OF_BYTES = 12
 Effect = TypeVar("Effect")
 
+log = structlog.stdlib.get_logger()
+
 
 class Asked(BaseModel):
     """What a request asks for, by which a repetition under its Idempotency-Key is known; a dry run has no `as_of`."""
@@ -52,6 +55,7 @@ class Bulk(Generic[Effect]):
     """An action over a filter: how its items are found, what happens to each, what that counts, and who is notified.
 
     `match` returns at most as many keys as it is given. `check` refuses a caller that may not go on.
+    `act_together` acts on those of many items that need no notification and can share a transaction, and returns these.
     """
 
     name: BulkName
@@ -60,6 +64,7 @@ class Bulk(Generic[Effect]):
     counted: Callable[[Effect], Sequence[Increment]]
     announce: Callable[[Effect], Awaitable[None]]
     check: Callable[[], Awaitable[None]]
+    act_together: Callable[[Connection, Sequence[int]], Awaitable[Mapping[int, Effect]]] | None = None
 
 
 def read_asked(text: str, because: Because, *, as_of: str | None, dry_run: bool) -> Asked:
@@ -115,6 +120,18 @@ async def _perform(action: Action, wanted: BulkFilter, bulk: Bulk[Effect], asked
         lambda connection: bulk_actions.count_outcomes(connection, begun.bulk_no),
         answer=lambda counts: Reply(200, BulkAnswer.of(wanted.as_of, counts), ids=None),
     )
+    if (counts := result.effect) is not None:
+        log.info(
+            "filter_acted_on",
+            action=wanted.name,
+            filter=wanted.text,
+            as_of=wanted.as_of,
+            done=counts.done,
+            skipped=counts.skipped,
+            left=counts.left,
+            who=actor.by,
+            reason=actor.reason,
+        )
     return result.response
 
 
@@ -145,7 +162,7 @@ class _Run(Generic[Effect]):
     async def finish(self) -> None:
         """Act on items until none is left or the time is over; wait for those that other requests hold."""
         while True:
-            if not await self._pass() or time.monotonic() >= self.deadline:
+            if not await self._pass() or self._is_over():
                 return
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
@@ -153,16 +170,41 @@ class _Run(Generic[Effect]):
         """Try each item that is left, once; return whether some may still be."""
         after, is_any_left = -1, False
         while page := await self._list_left(after):
-            for after in page:
-                is_any_left |= not await self._take(after)
-                if time.monotonic() >= self.deadline:
+            after = page[-1]
+            taken = await self._take_together(page)
+            for number in (each for each in page if each not in taken):
+                is_any_left |= not await self._take(number)
+                if self._is_over():
                     return True
+            if self._is_over():
+                return True
         return is_any_left
+
+    def _is_over(self) -> bool:
+        return time.monotonic() >= self.deadline
 
     async def _list_left(self, after: int) -> Sequence[int]:
         await self.bulk.check()
         async with connect(self.action.engine) as connection:
             return await bulk_actions.list_left(connection, self.bulk_no, after=after, limit=PAGE)
+
+    async def _take_together(self, numbers: Sequence[int]) -> Collection[int]:
+        """Act on those of these items that can share a transaction; return them."""
+        act = self.bulk.act_together
+        if act is None:
+            return ()
+
+        async def unit(connection: Connection) -> Collection[int]:
+            effects = await act(connection, await bulk_actions.claim(connection, self.bulk_no, numbers))
+            await bulk_actions.finish(connection, self.bulk_no, list(effects), DONE)
+            counted = [each for effect in effects.values() for each in self.bulk.counted(effect)]
+            await counters.add(connection, self.worker_no, counted)
+            return effects
+
+        try:
+            return await self.action.transact(unit)
+        except Overloaded:
+            return ()
 
     async def _take(self, number: int) -> bool:
         """Act on an item and record its outcome; False if somebody holds it, or what it would change."""
@@ -180,15 +222,15 @@ class _Run(Generic[Effect]):
         return True
 
     async def _act(self, connection: Connection, number: int) -> Effect | Skipped | None:
-        if not await bulk_actions.claim(connection, self.bulk_no, number):
+        if not await bulk_actions.claim(connection, self.bulk_no, [number]):
             return None
         effect = await self.bulk.act(connection, number)
         if isinstance(effect, Skipped):
-            await bulk_actions.finish(connection, self.bulk_no, number, effect.reason)
+            await bulk_actions.finish(connection, self.bulk_no, [number], effect.reason)
             return effect
-        await bulk_actions.finish(connection, self.bulk_no, number, DONE)
+        await bulk_actions.finish(connection, self.bulk_no, [number], DONE)
         await counters.add(connection, self.worker_no, self.bulk.counted(effect))
         return effect
 
     async def _skip(self, connection: Connection, number: int, reason: str) -> None:
-        await bulk_actions.finish(connection, self.bulk_no, number, reason)
+        await bulk_actions.finish(connection, self.bulk_no, [number], reason)

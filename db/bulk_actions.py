@@ -90,14 +90,14 @@ async def list_left(connection: Connection, bulk_no: int, *, after: int, limit: 
     return [row["number"] for row in await connection.fetch(statement("list_bulk_items"), bulk_no, after, limit)]
 
 
-async def claim(connection: Connection, bulk_no: int, number: int) -> bool:
-    """Lock an item for the transaction; False if another request has it, or it isn't left. Never waits."""
-    return await connection.fetchval(statement("claim_bulk_item"), bulk_no, number) is not None
+async def claim(connection: Connection, bulk_no: int, numbers: Sequence[int]) -> Sequence[int]:
+    """Lock those of these items for the transaction that are left and that no other request has. Never waits."""
+    return [row["number"] for row in await connection.fetch(statement("claim_bulk_items"), bulk_no, numbers)]
 
 
-async def finish(connection: Connection, bulk_no: int, number: int, outcome: str) -> None:
-    """Record an item's outcome (DONE, or why it was skipped) unless it has one. Locks the item and the action."""
-    await connection.execute(statement("finish_bulk_item"), bulk_no, number, outcome)
+async def finish(connection: Connection, bulk_no: int, numbers: Sequence[int], outcome: str) -> None:
+    """Record an outcome (DONE, or why they were skipped) of items that have none. Locks the items and the action."""
+    await connection.execute(statement("finish_bulk_items"), bulk_no, numbers, outcome)
 
 
 async def count_outcomes(connection: Connection, bulk_no: int) -> BulkCounts:

@@ -1,5 +1,6 @@
 """Cancel: a job's open work ends in one transaction, and its workers find their fences stale."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -49,20 +50,27 @@ async def cancel_locked(connection: Connection, job_no: int, actor: Actor) -> Ca
         job = await read_job_state(connection, job_no)
         if job.status in TERMINAL_JOB_STATUSES:
             return Cancelled(job_no, job.status)
-        if job.status in WAITING:
-            cancelled = await _cancel_waiting(connection, job_no, actor)
-        else:
-            cancelled = await _cancel_running(connection, job_no, Unit(job.unit), actor)
-        if cancelled:
-            return cancelled
+        if job.status not in WAITING:
+            running = await _cancel_running(connection, job_no, Unit(job.unit), actor)
+            if running:
+                return running
+        elif waiting := await cancel_waiting(connection, [job_no], actor):
+            return waiting[0]
 
 
-async def _cancel_waiting(connection: Connection, job_no: int, actor: Actor) -> Cancelled | None:
-    cells = await connection.fetchval(statement("cancel_waiting_job"), job_no, actor.by, actor.reason)
-    if cells is None:
-        return None
-    failed = await connection.fetch(statement("fail_open_triggers"), job_no, actor.worker_no)
-    return Cancelled(job_no, "cancelled", is_done=True, cells=cells, failed_triggers=[row["source"] for row in failed])
+async def cancel_waiting(connection: Connection, job_nos: Sequence[int], actor: Actor) -> Sequence[Cancelled]:
+    """Cancel those of these jobs that aren't planned yet; the transaction has locked them against other actions."""
+    rows = await connection.fetch(statement("cancel_waiting_jobs"), job_nos, actor.by, actor.reason)
+    cancelled = [row["job_no"] for row in rows]
+    failed: defaultdict[int, list[str]] = defaultdict(list)
+    for trigger in await connection.fetch(statement("fail_open_triggers"), cancelled, actor.worker_no):
+        failed[trigger["job_no"]].append(trigger["source"])
+    return [
+        Cancelled(
+            row["job_no"], "cancelled", is_done=True, cells=row["cancelled"], failed_triggers=failed[row["job_no"]]
+        )
+        for row in rows
+    ]
 
 
 async def _cancel_running(connection: Connection, job_no: int, unit: Unit, actor: Actor) -> Cancelled | None:

@@ -16,7 +16,7 @@ from api.job_filters import METADATA_KEY, JobFilterParameters, job_filter_text, 
 from api.problems import problem_responses
 from api.schemas.bulk_actions import AS_OF, DRY_RUN, MAX_AS_OF, BulkResponse
 from db.bulk_actions import BulkName
-from db.bulk_effects import cancel_match, retry_match
+from db.bulk_effects import cancel_match, cancel_waiting_matches, retry_match
 from db.cancelling import Cancelled
 from db.job_filters import match_jobs, matcher
 from db.kinds import Retried
@@ -67,11 +67,14 @@ async def post_cancel_jobs(
     async def announce(cancelled: Cancelled) -> None:
         await job_actions.announce_cancelled(services.announcer, broker, cancelled)
 
-    is_match = matcher(action.tenant_no, jobs)
+    matches = matcher(action.tenant_no, jobs)
     bulk = Bulk(
         name=BulkName.CANCEL_JOBS,
         match=lambda connection, limit: match_jobs(connection, action.tenant_no, jobs, limit=limit),
-        act=lambda connection, job_no: cancel_match(connection, action.tenant_no, is_match, job_no, actor),
+        act=lambda connection, job_no: cancel_match(connection, action.tenant_no, matches, job_no, actor),
+        act_together=lambda connection, job_nos: cancel_waiting_matches(
+            connection, action.tenant_no, matches, job_nos, actor
+        ),
         counted=job_actions.cancel_increments,
         announce=announce,
         check=partial(check_again, request.scope),
@@ -101,12 +104,12 @@ async def post_retry_jobs(
     async def announce(retried: Retried) -> None:
         job_actions.announce(services.announcer, retried)
 
-    is_match = matcher(action.tenant_no, jobs)
+    matches = matcher(action.tenant_no, jobs)
     bulk = Bulk(
         name=BulkName.RETRY_JOBS,
         match=lambda connection, limit: match_jobs(connection, action.tenant_no, jobs, limit=limit),
         act=lambda connection, job_no: retry_match(
-            connection, action.tenant_no, is_match, job_no, actor, kinds=action.kinds
+            connection, action.tenant_no, matches, job_no, actor, kinds=action.kinds
         ),
         counted=job_actions.retry_increments,
         announce=announce,

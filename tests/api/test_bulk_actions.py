@@ -144,10 +144,38 @@ async def test_a_request_that_ran_out_of_time_is_gone_on_with(
     monkeypatch.setattr(bulk_actions, "SECONDS_AT_ONCE", 0.0)
     for _ in range(3):
         await seeds.submit(name="a")
+    await seeds.plan()  # those that wait are taken together
     path = "/jobs/cancel?name=a"
     action = f"{path}&as_of={(await dry_run(reader, path))['as_of']}"
     seen = [await post(reader, action) for _ in range(4)]
     assert [(answer["done"], answer["left"]) for answer in seen] == [(1, 2), (2, 1), (3, 0), (3, 0)]
+
+
+async def test_jobs_that_wait_are_cancelled_together_as_each_would_be(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_actions, "SECONDS_AT_ONCE", 0.0)
+    jobs = [await seeds.submit(name="a", questions=["1", "2"]) for _ in range(3)]
+    other = await seeds.submit(name="a")
+    await reader.post(f"/jobs/{jobs[0].id}/coordinate")
+    path = "/jobs/cancel?name=a&status=queued"
+    action = f"{path}&as_of={(await dry_run(reader, path))['as_of']}"
+    await rows.execute("UPDATE jobs SET name = 'b' WHERE job_no = $1", other.job_no)
+    done = await post(reader, action, json={"reason": "no more"})
+    assert (done["done"], done["skipped"], done["left"]) == (3, {"no_longer_matches": 1}, 0)
+    for job in jobs:
+        assert (await reader.get(f"/jobs/{job.id}")).json()["progress"]["cancelled"] == 2
+        *_, event = await events_of(reader, job.id)
+        assert (event["type"], event["data"]) == (
+            "cancelled",
+            {"by": "api:127.0.0.1", "reason": "no more", "cells": 2},
+        )
+        assert (await reader.get(f"/jobs/{job.id}/audit")).json()["holds"]
+    [trigger] = (await reader.get(f"/jobs/{jobs[0].id}/coordination")).json()["items"]
+    assert (trigger["source"], trigger["outcome"]) == ("manual", "failed")
+    counted = "SELECT value FROM tallies WHERE series = 'breakwater_coordination'"
+    assert [row["value"] for row in await rows.fetch(counted)] == [1]
+    assert await status_of(reader, other.id) == "queued"
 
 
 async def test_what_somebody_holds_is_left_and_holds_up_nothing_else(
@@ -174,7 +202,7 @@ async def test_two_clients_at_once_take_each_job_once(reader: httpx2.AsyncClient
     assert [(answer["done"], answer["left"]) for answer in answers] == [(30, 0)] * 4
     cancelled = "SELECT count(*), count(DISTINCT job_no) FROM events WHERE type = 'cancelled'"
     assert tuple(await rows.fetchrow(cancelled)) == (30, 30)
-    assert await rows.fetchval("SELECT sum(value) FROM tallies WHERE series = 'breakwater_executions_total'") is None
+    assert await rows.fetchval("SELECT sum(value) FROM tallies WHERE series = 'breakwater_executions'") is None
 
 
 async def test_a_retry_skips_what_a_single_one_refuses(reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows) -> None:
@@ -291,7 +319,8 @@ async def test_an_action_is_one_operation_that_says_how_far_it_is(
     monkeypatch.setattr(bulk_actions, "SECONDS_AT_ONCE", 0.0)
     await reader.post("/regions/EU/pause")
     first, _ = [await seeds.submit(name="a") for _ in range(2)]
-    path = "/jobs/cancel?name=a&status=queued"
+    await seeds.plan()  # those that wait are taken together
+    path = "/jobs/cancel?name=a&status=running"
     action = f"{path}&as_of={(await dry_run(reader, path))['as_of']}"
     await reader.post(f"/jobs/{first.id}/cancel")
     await reader.post("/regions/EU/resume")
@@ -301,7 +330,7 @@ async def test_an_action_is_one_operation_that_says_how_far_it_is(
         operation, *pauses = await every_item(reader, "/operations", limit=1)
         assert [(pause["action"], pause["matched"]) for pause in pauses] == [("resume", None), ("pause", None)]
         shown.append({name: operation[name] for name in operation.keys() - {"id", "at"}})
-    same = {"action": "cancel", "kind": "jobs", "name": "name=a&status=queued", "by": "api:127.0.0.1"}
+    same = {"action": "cancel", "kind": "jobs", "name": "name=a&status=running", "by": "api:127.0.0.1"}
     counts = {"matched": 2, "done": 0, "skipped": 1}
     assert shown == [{**same, **counts, "reason": "no more"}, {**same, **counts, "done": 1, "reason": "no more"}]
 

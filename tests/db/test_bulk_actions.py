@@ -31,20 +31,20 @@ async def test_an_item_is_claimed_by_one_transaction_and_the_other_does_not_wait
     connection: Connection, other: Connection, action: BulkAction
 ) -> None:
     async with connection.transaction(), other.transaction():
-        assert await bulk_actions.claim(connection, action.bulk_no, 3)
+        assert await bulk_actions.claim(connection, action.bulk_no, [3])
         await other.execute("SET LOCAL lock_timeout = '10s'")
-        assert not await bulk_actions.claim(other, action.bulk_no, 3)
-        assert await bulk_actions.claim(other, action.bulk_no, 5)
+        assert not await bulk_actions.claim(other, action.bulk_no, [3])
+        assert await bulk_actions.claim(other, action.bulk_no, [3, 5]) == [5]
 
 
 async def test_an_item_with_an_outcome_is_neither_claimed_nor_listed_nor_counted_again(
     connection: Connection, action: BulkAction
 ) -> None:
-    await bulk_actions.finish(connection, action.bulk_no, 3, DONE)
-    await bulk_actions.finish(connection, action.bulk_no, 5, "already_ended")
+    await bulk_actions.finish(connection, action.bulk_no, [3], DONE)
+    await bulk_actions.finish(connection, action.bulk_no, [5], "already_ended")
     for outcome in (DONE, "no_longer_matches"):
-        await bulk_actions.finish(connection, action.bulk_no, 3, outcome)
-    assert not await bulk_actions.claim(connection, action.bulk_no, 3)
+        await bulk_actions.finish(connection, action.bulk_no, [3], outcome)
+    assert not await bulk_actions.claim(connection, action.bulk_no, [3])
     assert await bulk_actions.list_left(connection, action.bulk_no, after=-1, limit=5) == [9]
     counts = BulkCounts(done=1, left=1, skipped={"already_ended": 1})
     assert await bulk_actions.count_outcomes(connection, action.bulk_no) == counts
