@@ -30,7 +30,7 @@ from api.routes.events import get_events, get_submissions
 from api.routes.grids import GridParameters, look_at_grid
 from api.routes.jobs import shown_job
 from api.routes.queue import get_queue
-from api.schemas.grids import LETTER_BY_STATE, Grid
+from api.schemas.grids import LETTER_BY_STATE, Grid, GridRow
 from api.schemas.queue import StuckWork
 from api.spec_lines import noted_lines
 from api.timeline_words import Entry, entries
@@ -158,6 +158,11 @@ def _drawn(grid: Grid | None, job: Any, parameters: JobPageParameters) -> dict[s
         "row_by_pair": {(row.model_id, row.region): row for row in grid.items},
         "question_texts": {each["id"]: each.get("text", "") for each in (job.spec or {}).get("questions", ())},
         "state_by_letter": {letter: state for state, letter in LETTER_BY_STATE.items()},
+        "cell_links": [f"{JOBS}/{grid.job_id}/cell?{_pair(row)}" for row in grid.items],
         "fitting_questions": max(1, MOST_CELLS // rows) if rows else 0,
         **{name: urlencode(query) for name, query in links.items()},
     }
+
+
+def _pair(row: GridRow) -> str:
+    return urlencode({"model": row.model_id, "region": row.region})
