@@ -20,6 +20,8 @@ from runtime.tasks import end_tasks
 LOOK_SECONDS = 2.0
 """How often a look is due without an event: that a cell was begun isn't one."""
 SHORTEST_SECONDS = 0.25
+LOOKS_TO_PAUSES = 5
+"""A look takes a fifth of the time at the most."""
 AGAIN_SECONDS = 1.0
 LAST_EVENTS_SECONDS = 5.0
 """For how long the last events of a job that has ended are awaited."""
@@ -42,7 +44,9 @@ class Look:
 
 
 class View(Protocol):
-    """Shows what a follower sees."""
+    """Shows what a follower sees; the cells and waves only if it `draws` them."""
+
+    draws: bool
 
     def show(self, look: Look) -> None:
         """Show the job as it is."""
@@ -93,12 +97,14 @@ class Follower:
                 return look.job
             self._view.show(replace(look, events=events))
             events = []
-            await self._wait(looked_at)
+            await self._wait(looked_at, took=time.monotonic() - looked_at)
 
     async def _look(self) -> Look:
         if self._failure is not None:
             raise self._failure
         job = await self._service.get(job_path(self._job_id))
+        if not self._view.draws:
+            return Look(job, (), ())
         if job["kind"] == "import":
             waves = await self._service.items(job_path(self._job_id, "waves"), (), limit=MOST_WAVES)
             return Look(job, (), waves)
@@ -110,12 +116,13 @@ class Follower:
             grid = []
         return Look(job, grid, ())
 
-    async def _wait(self, looked_at: float) -> None:
-        """Wait for an event, or until a look is due."""
+    async def _wait(self, looked_at: float, *, took: float) -> None:
+        """Wait for an event, or until a look is due; a service that takes long for one is asked less often."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 await self._has_some.wait()
-        await asyncio.sleep(max(0.0, looked_at + SHORTEST_SECONDS - time.monotonic()))
+        pause = max(SHORTEST_SECONDS, LOOKS_TO_PAUSES * took)
+        await asyncio.sleep(max(0.0, looked_at + pause - time.monotonic()))
 
     async def _last_events(self) -> list[Event]:
         with suppress(TimeoutError):

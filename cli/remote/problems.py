@@ -24,6 +24,7 @@ def _lines(problem: Mapping[str, Any]) -> Iterator[str]:
     if detail := problem.get("detail"):
         yield f"  {one_line(detail)}"
     reasons = [reason for reason in problem.get("errors") or () if isinstance(reason, Mapping)]
+    reasons = [reason for reason in reasons if _place(reason) or reason.get("detail") != problem.get("detail")]
     for reason in reasons[:MOST_REASONS]:
         yield from _reason_lines(reason)
     if len(reasons) > MOST_REASONS:
@@ -39,10 +40,14 @@ def _lines(problem: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _reason_lines(reason: Mapping[str, Any]) -> Iterator[str]:
-    place = reason.get("pointer") if reason.get("pointer") is not None else reason.get("parameter")
-    where = f"{place or 'the body'}: "
+    where = f"{_place(reason) or 'the body'}: "
     yield f"  {one_line(where)}{one_line(reason.get('detail', ''))} ({one_line(reason.get('code'))})"
     yield from _members(reason, _OF_EVERY_REASON, indent="    ")
+
+
+def _place(reason: Mapping[str, Any]) -> str:
+    """Return the pointer or the parameter; empty for the whole body."""
+    return str(reason.get("pointer") or reason.get("parameter") or "")
 
 
 def _members(described: Mapping[str, Any], known: set[str], *, indent: str) -> Iterator[str]:

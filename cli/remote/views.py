@@ -63,6 +63,8 @@ def measure(look: Look, pace: Pace) -> tuple[str, int, int, float | None, float 
 class JsonView:
     """Prints each event, and the job once it has ended, as JSON lines."""
 
+    draws = False
+
     def show(self, look: Look) -> None:
         """Print them."""
         for event in look.events:
@@ -77,6 +79,8 @@ class JsonView:
 
 class LineView:
     """Prints a line per change; of counts alone one a second."""
+
+    draws = False
 
     def __init__(self) -> None:
         self._pace = Pace()
@@ -108,6 +112,8 @@ class LineView:
 
 class LiveView:
     """The picture on a terminal, drawn anew several times a second."""
+
+    draws = True
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -23,6 +23,13 @@ def test_config_prints_every_setting_and_no_secret():
     assert "geheim" not in shown.stdout
 
 
+def test_variables_of_commands_that_ask_a_service_are_no_wrong_settings_and_are_not_printed():
+    shown = breakwater("config", URL="http://elsewhere.example", API_KEY="bw_geheim", API_KEY_FILE="geheim")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert not {word for word in ("geheim", "elsewhere") if word in shown.stdout}
+    assert breakwater("config", URLS="http://elsewhere.example").returncode == 2
+
+
 def test_the_files_that_the_reference_shows_are_taken(tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRID_API_KEY", "geheim")
     monkeypatch.setenv("ERP_URL", "postgresql://erp/erp")

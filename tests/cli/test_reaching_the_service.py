@@ -1,6 +1,7 @@
 """Which service a command asks, with which key, and how it ends where none answers. A key is never printed."""
 
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -64,6 +65,23 @@ def test_a_problem_of_a_hostile_service_moves_no_cursor(at: Callable[..., Comman
         ended = at(server.url)("jobs", "--retry-for", "0")
     assert ended.returncode == 2
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(ended.stderr)
+
+
+def test_names_of_a_hostile_service_move_no_cursor(at: Callable[..., CommandLine]) -> None:
+    hostile = "\x1b[2J\u202e[red]\x9b31m\u2028"
+    progress = dict.fromkeys(("planned", "pending", "running", "completed", "failed", "cancelled", "unknown"), 1)
+    job = {"id": hostile, "kind": "inference", "name": hostile, "status": hostile, "progress": progress}
+    times = {"created_at": hostile, "started_at": None, "finished_at": hostile}
+    more = {"simulated": False, "incomplete": 0, "import_progress": None, "queue": None, "times_seen": 1}
+    held = {"held": {"reason": hostile, "since": hostile, "detail": hostile}}
+    whole = {**job, **times, **more, **held, "error": {"code": hostile, "detail": hostile}}
+    listed = json.dumps({"items": [whole], "next_cursor": None}).encode()
+    for arguments, answer in ((("jobs",), listed), (("job", "x"), json.dumps(whole).encode())):
+        with answering((200, {}, answer)) as server:
+            ended = at(server.url)(*arguments)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert not {"\x1b", "\x9b", "\u202e", "\u2028"} & set(ended.stdout)
+        assert "[red]" in ended.stdout
 
 
 @pytest.mark.parametrize(

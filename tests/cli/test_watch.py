@@ -13,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.remote.states import STATE_BY_LETTER, TENTHS, share
+from domain.key_limits import KeyLimits
 from tests.cli.conftest import CommandLine
+from tests.support.access import make_key
+from tests.support.connections import database_connections
 from tests.support.deaf_proxy import deaf_proxy
 from tests.support.description import api_description
 from tests.support.documentation import ROOT
@@ -197,6 +200,17 @@ def test_a_service_that_stays_away_is_exit_code_3(
     ended = watcher.end()
     assert ended.returncode == 3
     assert second.url in ended.stderr
+
+
+async def test_a_key_with_few_requests_a_second_is_enough_to_watch(
+    at: Callable, start_api: StartProcess, stores: tuple[str, str], begin_work: Callable, spec: Callable
+) -> None:
+    async with database_connections(stores[0]) as (connection,):
+        key = await make_key(connection, limits=KeyLimits(requests_per_second=1))
+    begin_work()
+    ended = at(start_api(*stores, auth="keys").url, key=key)("submit", spec(job_body(questions=4)), "--watch", "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert lines_of_json(ended.stdout)[-1]["progress"]["completed"] == 4
 
 
 def test_what_a_person_wrote_breaks_no_line_of_json_and_no_terminal(breakwater: CommandLine, spec: Callable) -> None:
