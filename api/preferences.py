@@ -15,12 +15,12 @@ PREFER: dict[str, Any] = {
     "description": f"`wait=N`: answer once the job has ended, or after N seconds ({MAX_WAIT_SECONDS} at most). Other"
     " preferences, and a number of seconds that is none, are ignored.",
     "schema": {"type": "string"},
-    "example": "wait=10",
+    "example": "wait=5",
 }
 PREFERENCE_APPLIED: dict[str, Any] = {
     "description": "`wait=N` if the answer waited as `Prefer` asked, for N seconds at most.",
     "schema": {"type": "string"},
-    "example": "wait=10",
+    "example": "wait=5",
 }
 
 
