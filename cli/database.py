@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from db.audit_log import AuditEntry, AuditOutcome
+from db.audit_log import AuditEntry, AuditOutcome, enter
+from db.audit_retention import set_retention
 from db.engine import (
     QUICK_SECONDS,
     REJECTED,
@@ -69,6 +70,18 @@ def require_tenant_role(settings: Settings) -> None:
         if faults := asyncio.run(_on_engine(url, find)):
             needed = "BREAKWATER_AUTH=keys needs PostgreSQL to keep tenants apart."
             raise StartError(" ".join([needed, *describe(faults)]))
+
+
+def keep_audit_log(settings: Settings) -> None:
+    """Have the audit log kept as the settings say; enter a change into it. Raises as `run_on`."""
+    days = settings.audit_retention_days
+
+    async def unit(connection: Connection) -> None:
+        if await set_retention(connection, days):
+            kept = {"audit_retention_days": "all" if days is None else str(days)}
+            await enter(connection, [audited("migrate", kept, refusal=None)])
+
+    transact(settings, unit)
 
 
 def actor() -> str:

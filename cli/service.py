@@ -85,6 +85,7 @@ def migrate(
     with loading():
         import structlog
 
+        from cli.database import keep_audit_log
         from db.engine import probe
         from db.migrate import upgrade
         from db.migration_blockers import MigrationBlocked
@@ -106,6 +107,7 @@ def migrate(
         raise StartError(
             f"The database at {redacted(url)} can't be migrated ({reason}): look at BREAKWATER_DATABASE_URL."
         ) from error
+    keep_audit_log(settings)
 
 
 def _look_at_database(settings: Settings) -> None:

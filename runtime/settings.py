@@ -132,6 +132,7 @@ class Settings(BaseSettings):
     receive_seconds: float = Field(default=10, gt=0, allow_inf_nan=False, description=_SECONDS)
     send_seconds: float = Field(default=20, gt=0, allow_inf_nan=False, description=_SECONDS)
     idempotency_hours: float = Field(default=24, gt=0, allow_inf_nan=False, description="a number of hours above 0")
+    audit_retention_days: int | None = Field(default=None, ge=30, description="a number of days from 30")
     dedup_seconds: float = Field(default=60, ge=0, allow_inf_nan=False, description="a number of seconds from 0")
     max_cells: int = Field(default=10_000, ge=1, description="a number of cells per job, from 1")
     backlog: int = Field(default=100_000, ge=1, description="a number of jobs that may wait to be planned, from 1")

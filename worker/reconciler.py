@@ -10,7 +10,7 @@ from functools import partial
 
 from broker import envelopes
 from broker.envelopes import BrokerError, Envelope
-from db import bulk_actions, configurations, counters, leadership, reconciliation, submission_events
+from db import audit_retention, bulk_actions, configurations, counters, leadership, reconciliation, submission_events
 from db.counters import increment
 from db.engine import IDLE_SECONDS, UNAVAILABLE, Connection, Result, in_transaction
 from db.leadership import RECONCILING, Leadership
@@ -93,14 +93,14 @@ class Reconciler:
         await self._ready("lease_expired", reconciliation.offer_expired_batches)
         await self._ready("stranded", reconciliation.offer_stranded_batches)
         await self._ready("accepted_anew", configurations.move_released_batches)
-        while await self._as_leader(submission_events.write_late_events):
-            pass
-        while await self._as_leader(
-            partial(reconciliation.purge_idempotency_keys, hours=self._context.idempotency_hours)
+        for page in (
+            submission_events.write_late_events,
+            partial(reconciliation.purge_idempotency_keys, hours=self._context.idempotency_hours),
+            bulk_actions.purge,
+            audit_retention.remove_old_entries,
         ):
-            pass
-        while await self._as_leader(bulk_actions.purge):
-            pass
+            while await self._as_leader(page):
+                pass
         if self._leadership is not None:
             self._on_repaired()
 

@@ -83,7 +83,8 @@ BEGIN
         );
         EXECUTE format('GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA %I TO breakwater_service', schema_name);
         REVOKE UPDATE, DELETE ON audit_entries, submissions FROM breakwater_service;
-        REVOKE INSERT, UPDATE, DELETE ON alembic_version, access_rules, expected_access_rules FROM breakwater_service;
+        REVOKE INSERT, UPDATE, DELETE ON alembic_version, access_rules, expected_access_rules, audit_retention
+        FROM breakwater_service;
     END IF;
     INSERT INTO expected_access_rules (object, kind, definition)
     SELECT a.object, a.kind, a.definition

@@ -181,6 +181,15 @@ class StoredAuditEntry(SQLModel, table=True):
     session_id: MaybeWords
 
 
+class AuditRetention(SQLModel, table=True):
+    """For how many days the audit log is kept; there is none or one."""
+
+    __tablename__: ClassVar[str] = "audit_retention"
+
+    is_only: Annotated[bool, Field(primary_key=True)]
+    days: int
+
+
 class NumberSecret(SQLModel, table=True):
     """The secret that seals numbers which are counted over all tenants; there is one."""
 

@@ -185,6 +185,7 @@ class Submission(SQLModel, table=True):
         Index("submissions_by_job", "job_no", "submission_no"),
         Index("submissions_by_time", "submitted_at"),
         Index("submissions_by_tenant", "tenant_no", "submission_no"),
+        Index("submissions_without_job", "submitted_at", postgresql_where=text("job_no IS NULL")),
         Index(
             "submissions_by_sender",
             "submitted_by",

@@ -3,12 +3,16 @@
 import getpass
 import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
 import orjson
 
+from tests.support.connections import database_connections
 from tests.support.processes import run_command
+from tests.support.service import Process
+from tests.support.waiting import eventually_async
 
 BY = f"{getpass.getuser()} on {socket.gethostname()}"
 
@@ -53,3 +57,33 @@ async def test_commands_leave_one_entry_each_also_when_they_are_refused(
         ("keys rotate", {"key_id": key_id}, "refused", "not_found"),
         ("config apply", {"configuration": 1}, "done", None),
     ]
+
+
+FILL = """
+INSERT INTO audit_entries (at, action, target, outcome)
+SELECT now() - days * interval '1 day', 'keys create', json_build_object('days', days), 'done'
+FROM unnest(ARRAY[29, 31]) AS days
+"""
+AGES = "SELECT target ->> 'days' FROM audit_entries WHERE action = 'keys create'"
+
+
+async def test_migrating_has_the_log_kept_as_its_setting_says_and_workers_obey(
+    start_worker: Callable[..., Process], database_url: str, redis_url: str
+) -> None:
+    urls = {"BREAKWATER_DATABASE_URL": database_url, "BREAKWATER_REDIS_URL": redis_url}
+    async with database_connections(database_url) as (connection,):
+        await connection.execute(FILL)
+        for setting in ({"BREAKWATER_AUDIT_RETENTION_DAYS": "30"}, {"BREAKWATER_AUDIT_RETENTION_DAYS": "30"}):
+            assert run_command("migrate", environment={**urls, **setting}).returncode == 0
+        start_worker(database_url, redis_url, reconcile_seconds=0.2)
+
+        async def is_removed() -> bool:
+            return [row[0] for row in await connection.fetch(AGES)] == ["29"]
+
+        await eventually_async(is_removed, what="a worker has removed the older one")
+        assert run_command("migrate", environment=urls).returncode == 0
+        changes = await connection.fetch("SELECT target FROM audit_entries WHERE action = 'migrate' ORDER BY entry_no")
+        kept = [change["target"]["audit_retention_days"] for change in changes]
+        assert kept == ["30", "all"]
+    refused = run_command("migrate", environment={**urls, "BREAKWATER_AUDIT_RETENTION_DAYS": "29"})
+    assert (refused.returncode, "AUDIT_RETENTION_DAYS" in refused.stderr) == (2, True)

@@ -1,0 +1,2 @@
+-- Keep the audit log for ever.
+DELETE FROM audit_retention
