@@ -23,7 +23,7 @@ from api.rate_limits import admit
 from api.role_check import RoleCheck
 from api.services import Services
 from api.turns import Turns
-from db.engine import UNAVAILABLE
+from db.engine import REJECTED, UNAVAILABLE
 from domain.api_keys import KEY_PREFIX, ApiKey, read_key
 from domain.errors import BreakwaterError, ScopeMissing, Unauthenticated
 from domain.page_sessions import SessionSecret
@@ -104,7 +104,7 @@ async def sees_installation(request: Request) -> bool:
         return True
     try:
         caller = await _find(request, await _BearerKey()(request), services.authenticator)
-    except (BreakwaterError, *UNAVAILABLE):
+    except (BreakwaterError, *UNAVAILABLE, *REJECTED):
         return False
     return not OF_INSTALLATION.isdisjoint(caller.scopes)
 

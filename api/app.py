@@ -19,6 +19,7 @@ from api.describing import describe, serve_description
 from api.download_places import DownloadPlaces
 from api.event_feed import EventSignal
 from api.event_streams import EventStreams
+from api.fair_places import FairPlaces
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE, AT_ONCE_OF_A_TENANT, MOST_WAITING_OF_A_TENANT
 from api.job_waits import JobWaits
@@ -232,7 +233,7 @@ async def _opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Services]:
                 engine, settings, in_force, worker_no=registration.worker_no, on_created=note_created, kinds=kinds.specs
             ),
             announcer=announcer,
-            action_permits=asyncio.Semaphore(AT_ONCE),
+            action_places=FairPlaces(AT_ONCE),
             action_shares=Shares(AT_ONCE_OF_A_TENANT, most_waiting=MOST_WAITING_OF_A_TENANT),
             kinds=kinds,
             previews=kinds.open_previews(sources),

@@ -1,11 +1,11 @@
 """Dependencies of routes: the stores that the composition root opened, and the tenant of the request."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +24,9 @@ from db.shares import Shares
 from domain.errors import ParameterError, ParametersRejected
 from domain.notes import MAX_ERRORS, cut
 from domain.registry import Registry
+
+INSTALLATION: Final = 0
+"""Who shares places for actions with the tenants: they are numbered from 1."""
 
 
 class NoParameters(BaseModel):
@@ -54,6 +57,14 @@ def engine_of(request: Request, engine: Engine, shares: Shares | None = None) ->
         return engine
     tenant_no = caller_of(request).tenant_no
     return for_tenant(engine, tenant_no, None if shares is None else shares.of(tenant_no))
+
+
+def share_of(request: Request) -> AbstractAsyncContextManager[Any]:
+    """Return the tenant's share of the pool, for a read by the role of services. Entering it raises Overloaded."""
+    services = services_of(request)
+    if services.authenticator is None or request.state.sees_installation:
+        return nullcontext()
+    return services.shares.of(caller_of(request).tenant_no)
 
 
 def downloads_of(request: Request) -> Downloads:
@@ -102,11 +113,15 @@ async def tenant_of_request(request: Request) -> int:
 Tenant = Annotated[int, Depends(tenant_of_request)]
 
 
-def _permits(request: Request, services: Services) -> Sequence[asyncio.Semaphore]:
-    """Return what an action holds while it runs: a tenant's own first, so that it keeps no other's waiting."""
+def _permits(request: Request, services: Services) -> Sequence[AbstractAsyncContextManager[Any]]:
+    """Return what an action holds while it runs: a tenant's own first, so that it keeps no other's waiting.
+
+    Those of the whole installation are one more party, and without authentication all are of one.
+    """
     if services.authenticator is None or request.state.sees_installation:
-        return (services.action_permits,)
-    return services.action_shares.of(caller_of(request).tenant_no), services.action_permits
+        return (services.action_places.place(INSTALLATION),)
+    tenant_no = caller_of(request).tenant_no
+    return services.action_shares.of(tenant_no), services.action_places.place(tenant_no)
 
 
 async def _action(request: Request, services: ServicesDep, tenant_no: Tenant) -> Action:

@@ -2,8 +2,24 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+
+Party = int | str
+"""Who shares the places: tenants by their numbers, or clients by their addresses."""
+
+
+class Place:
+    """A place that is taken for as long as it is entered, and may be entered again."""
+
+    def __init__(self, places: "FairPlaces", party: Party) -> None:
+        self._places, self._party = places, party
+
+    async def __aenter__(self) -> None:
+        """Wait until it is the party's turn."""
+        await self._places.take(self._party)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give the place back."""
+        self._places.give_back(self._party)
 
 
 class FairPlaces:
@@ -14,74 +30,76 @@ class FairPlaces:
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._held: Counter[int] = Counter()
-        self._waiting: dict[int, deque[asyncio.Future[None]]] = {}
+        self._held: Counter[Party] = Counter()
+        self._waiting: dict[Party, deque[asyncio.Future[None]]] = {}
 
-    def held(self, tenant_no: int) -> int:
+    @property
+    def free(self) -> int:
+        """How many places nobody has."""
+        return self._free
+
+    def held(self, party: Party) -> int:
         """Return how many places a tenant has."""
-        return self._held[tenant_no]
+        return self._held[party]
 
-    def waiting(self, tenant_no: int) -> int:
+    def waiting(self, party: Party) -> int:
         """Return how many requests of a tenant wait."""
-        return len(self._waiting.get(tenant_no, ()))
+        return len(self._waiting.get(party, ()))
 
     def waiting_in_all(self) -> int:
         """Return how many requests wait."""
         return sum(map(len, self._waiting.values()))
 
-    @asynccontextmanager
-    async def place(self, tenant_no: int) -> AsyncIterator[None]:
-        """Hold a place for a tenant's request; wait until it is its turn."""
-        await self._take(tenant_no)
-        try:
-            yield
-        finally:
-            self._give_back(tenant_no)
+    def place(self, party: Party) -> "Place":
+        """Return a place for a request of a tenant, which holds it while it is entered."""
+        return Place(self, party)
 
-    async def pass_through(self, tenant_no: int) -> None:
+    async def pass_through(self, party: Party) -> None:
         """Hold a place until the next pass of the event loop; wait until it is the tenant's turn."""
         if self._free and not self._waiting:
             self._free -= 1
-            self._held[tenant_no] += 1
+            self._held[party] += 1
         else:
-            await self._take(tenant_no)
-        asyncio.get_running_loop().call_soon(self._give_back, tenant_no)
+            await self.take(party)
+        asyncio.get_running_loop().call_soon(self.give_back, party)
 
-    async def _take(self, tenant_no: int) -> None:
+    async def take(self, party: Party) -> None:
+        """Take a place; wait until it is the party's turn."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(tenant_no, deque()).append(turn)
+        self._waiting.setdefault(party, deque()).append(turn)
         self._serve()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._leave(tenant_no, turn)
+                self._leave(party, turn)
             else:  # served in the same moment
-                self._give_back(tenant_no)
+                self.give_back(party)
             raise
 
-    def _leave(self, tenant_no: int, turn: asyncio.Future[None]) -> None:
-        turns = self._waiting.get(tenant_no, deque())
+    def _leave(self, party: Party, turn: asyncio.Future[None]) -> None:
+        turns = self._waiting.get(party, deque())
         if turn in turns:  # or it was passed over
             turns.remove(turn)
             if not turns:
-                del self._waiting[tenant_no]
+                del self._waiting[party]
 
-    def _give_back(self, tenant_no: int) -> None:
+    def give_back(self, party: Party) -> None:
+        """Give a place back, to whose turn it is."""
         self._free += 1
-        self._held[tenant_no] -= 1
-        if not self._held[tenant_no]:
-            del self._held[tenant_no]
+        self._held[party] -= 1
+        if not self._held[party]:
+            del self._held[party]
         self._serve()
 
     def _serve(self) -> None:
         while self._free and self._waiting:
-            tenant_no = min(self._waiting, key=self._held.__getitem__)
-            turns = self._waiting.pop(tenant_no)
+            party = min(self._waiting, key=self._held.__getitem__)
+            turns = self._waiting.pop(party)
             turn = turns.popleft()
             if turns:
-                self._waiting[tenant_no] = turns  # behind all others that wait
+                self._waiting[party] = turns  # behind all others that wait
             if not turn.done():
                 self._free -= 1
-                self._held[tenant_no] += 1
+                self._held[party] += 1
                 turn.set_result(None)

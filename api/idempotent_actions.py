@@ -8,7 +8,7 @@ refused.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -73,7 +73,7 @@ class Action:
     """
 
     engine: Engine
-    permits: Sequence[asyncio.Semaphore]
+    permits: Sequence[AbstractAsyncContextManager[Any]]
     tenant_no: int
     key: str | None
     name: str

@@ -4,10 +4,8 @@ Browsers send the cookie by themselves, so a request that changes something also
 only pages of the session show.
 """
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
@@ -20,12 +18,13 @@ from api.authentication import Authenticator
 from api.callers import Caller
 from api.forms import read_form
 from api.page_views import is_page
+from api.sign_in_places import SignInPlaces
 from db import audit_log
 from db.audit_log import AuditOutcome
 from db.engine import QUICK_SECONDS, Connection, Engine, in_transaction
 from db.page_sessions import KeyOwner, NewSession, SubjectOwner, end_session, open_session
 from domain.api_keys import make_id
-from domain.errors import CsrfTokenRequired, Overloaded
+from domain.errors import CsrfTokenRequired
 from domain.page_sessions import SECRET_BYTES, SessionSecret, make_secret, read_secret
 from runtime.settings import Settings
 
@@ -84,34 +83,22 @@ def delete_cookie(response: Response) -> None:
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
 
-@asynccontextmanager
-async def _turn(places: asyncio.Semaphore) -> AsyncIterator[None]:
-    try:
-        await asyncio.wait_for(places.acquire(), WAIT_SECONDS)
-    except TimeoutError:
-        raise Overloaded("Too many people sign in at this moment; try again.", retry_after_seconds=1) from None
-    try:
-        yield
-    finally:
-        places.release()
-
-
 class PageSessions:
     """Opens and ends sessions, each with its entry in the audit log."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
-        self._sign_ins = asyncio.Semaphore(SIGN_INS_AT_ONCE)
-        self._exchanges = asyncio.Semaphore(EXCHANGES_AT_ONCE)
+        self._sign_ins = SignInPlaces(SIGN_INS_AT_ONCE)
+        self._exchanges = SignInPlaces(EXCHANGES_AT_ONCE)
 
-    def attempt(self) -> AbstractAsyncContextManager[None]:
-        """Wait for the turn of a sign-in by key. Raises Overloaded."""
-        return _turn(self._sign_ins)
+    def attempt(self, address: str) -> AbstractAsyncContextManager[None]:
+        """Wait for the turn of a sign-in by key from this address. Raises Overloaded."""
+        return self._sign_ins.place(address, wait_seconds=WAIT_SECONDS)
 
-    def exchange(self) -> AbstractAsyncContextManager[None]:
+    def exchange(self, address: str) -> AbstractAsyncContextManager[None]:
         """Wait for the turn of an exchange with the identity provider. Raises Overloaded."""
-        return _turn(self._exchanges)
+        return self._exchanges.place(address, wait_seconds=WAIT_SECONDS)
 
     async def open(
         self, request: Request, caller: Caller, owner: KeyOwner | SubjectOwner, authenticator: Authenticator

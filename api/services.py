@@ -1,6 +1,5 @@
 """The services of this process: the stores and objects that the composition root opens for requests."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -8,6 +7,7 @@ from api.activity import ActivityView
 from api.authentication import Authenticator
 from api.downloads import Downloads
 from api.event_streams import EventStreams
+from api.fair_places import FairPlaces
 from api.fleet import FleetView
 from api.job_waits import JobWaits
 from api.kinds import CountPlan, Kinds
@@ -35,7 +35,7 @@ class Services:
     """The stores and the objects that use them.
 
     `shares` bound what one tenant holds of `engine`. `authenticator` and `role_check` are None while authentication is
-    off. `worker_no` gives the process's number in the register, `action_permits` bound the actions that wait for locks,
+    off. `worker_no` gives the process's number in the register, `action_places` bound the actions that wait for locks,
     and `action_shares` those of one tenant. `previews` count for dry runs, by kind. `single_sign_on` is None unless
     people can sign in at an identity provider.
     """
@@ -58,7 +58,7 @@ class Services:
     pauses: Pauses
     submissions: Submissions
     announcer: Announcer
-    action_permits: asyncio.Semaphore
+    action_places: FairPlaces
     action_shares: Shares
     kinds: Kinds
     previews: Mapping[str, CountPlan]

@@ -22,6 +22,7 @@ from api.dependencies import (
     Tenant,
     engine_of,
     services_of,
+    share_of,
 )
 from api.etags import TAGGED, IfNoneMatch, tagged
 from api.headers import LOCATION
@@ -116,7 +117,7 @@ async def submit_job(
         submission = services.submissions.read(
             body, tenant=caller.tenant, tenant_no=tenant, sender=sender, key=key, limited_by=limited_by
         )
-        response = await _preview(services, submission)
+        response = await _preview(request, services, submission)
     else:
         request.state.is_in_ledger = True  # if it is refused from here on
         response = await services.submissions.submit(
@@ -218,8 +219,9 @@ async def shown_job(job: JobRead, database: Engine, registry: Registry, kinds: K
     return Job.of(job, ()) if kind is None else await kind.show(database, job, registry)
 
 
-async def _preview(services: Services, submission: Submission) -> SubmissionResponse:
-    response = await services.submissions.preview(submission)
+async def _preview(request: Request, services: Services, submission: Submission) -> SubmissionResponse:
+    async with share_of(request):
+        response = await services.submissions.preview(submission)
     count_plan = services.previews.get(submission.normalized.spec.kind)
     if count_plan is None:
         return response

@@ -25,6 +25,7 @@ from db.schema import brought_revision
 router = APIRouter(tags=["health"], dependencies=[probe_turn, *ONE_OF_EACH])
 
 RETRY_SECONDS = 1
+_OTHER_SCHEMA = "The database has another schema. Run `breakwater migrate`, or start a later release."
 
 
 @router.get("/livez", summary="Is the process alive?", responses=problem_responses())
@@ -40,7 +41,7 @@ async def readyz(*, request: Request, services: ServicesDep, _: Annotated[NoPara
     PostgreSQL is looked at once a second at most, for all that ask.
     """
     stores = await services.readiness.look()
-    if (problem := _unready(request, services, stores.database)) is not None:
+    if (problem := await _unready(request, services, stores.database)) is not None:
         return problem
     return _ready(stores, is_whole=await sees_installation(request))
 
@@ -49,7 +50,7 @@ async def readyz(*, request: Request, services: ServicesDep, _: Annotated[NoPara
 async def healthz(*, request: Request, services: ServicesDep, _: Annotated[NoParameters, Query()]) -> Any:
     """Answer as /readyz does, with the versions of everything involved."""
     stores = await services.readiness.look()
-    if (problem := _unready(request, services, stores.database)) is not None:
+    if (problem := await _unready(request, services, stores.database)) is not None:
         return problem
     is_whole = await sees_installation(request)
     versions = _versions(request.app.version, stores) if is_whole else Versions()
@@ -84,15 +85,18 @@ def _checked(broker: Checked) -> BrokerCheck:
     return BrokerCheck.model_validate(found)
 
 
-def _unready(request: Request, services: Services, state: DatabaseState | None) -> Response | None:
-    """Return the problem for which requests can't be served, or None."""
+async def _unready(request: Request, services: Services, state: DatabaseState | None) -> Response | None:
+    """Return the problem for which requests can't be served, or None. Revisions and reasons are the installation's."""
     if state is None:
         return _problem(request, "database_unavailable", "The database can't be reached.")
     if mismatch := state.schema.mismatch:
+        if not await sees_installation(request):
+            return _problem(request, "schema_differs", _OTHER_SCHEMA)
         detail = f"The database can't be used: {mismatch}"
         return _problem(request, "schema_differs", detail, expected=brought_revision(), found=state.schema.revision)
     if (unwritten := services.registration.unwritten) is not None:
-        return _problem(request, "database_not_writable", f"The database takes no writes. {unwritten}")
+        reason = f" {unwritten}" if await sees_installation(request) else ""
+        return _problem(request, "database_not_writable", f"The database takes no writes.{reason}")
     if services.role_check is not None and services.role_check.faults:
         code = "roles_changed" if services.role_check.leaks else "rights_missing"
         return _problem(

@@ -17,6 +17,7 @@ from api.page_sessions import delete_cookie, keeps_cookie, session_of, set_cooki
 from api.page_views import SESSION, SIGN_IN, START, page, see_other
 from api.rate_limits import admit
 from api.services import Services
+from api.sign_in_places import address_of
 from api.turns import open_turn
 from db.page_sessions import KeyOwner
 from domain.errors import Unauthenticated
@@ -58,7 +59,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
     form = await read_form(request)
     onward, text = own_page(form.get("next", START)), form.get("key", "").strip()
     try:
-        async with services.page_sessions.attempt():
+        async with services.page_sessions.attempt(address_of(request)):
             key, caller = await find_key(request, text, services.authenticator)
     except Unauthenticated as error:
         return form_again(request, services, error.detail, onward=onward)

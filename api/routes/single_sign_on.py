@@ -13,6 +13,7 @@ from api.page_sessions import keeps_cookie, set_cookie
 from api.page_views import SIGN_IN, START, see_other
 from api.rate_limits import admit
 from api.routes.sign_in import Onward, form_again, own_page, without_tls
+from api.sign_in_places import address_of
 from api.single_sign_on import Attempt, attempt_of, forget_attempt, keep_attempt
 from api.turns import open_turn
 from db.page_sessions import SubjectOwner
@@ -46,7 +47,7 @@ async def finish(request: Request, services: ServicesDep) -> Response:
     onward = START if attempt is None else own_page(attempt.onward)
     response: Response
     try:
-        async with services.page_sessions.exchange():
+        async with services.page_sessions.exchange(address_of(request)):
             token = await sign_on.finish(attempt, request.query_params, _callback(request))
         caller = await _find_caller(token, authenticator)
     except TokenRefused as error:

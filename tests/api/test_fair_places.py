@@ -4,12 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx2
 import pytest
 
 from api import large_pages
+from api.authentication import Authenticator
 from api.fair_places import FairPlaces
+from api.idempotent_actions import AT_ONCE
 from api.large_pages import LargePages
+from db.engine import Connection, Engine
 from domain.errors import Overloaded
+from domain.scopes import Scope
+from tests.support.access import bearer, make_key
+from tests.support.reading_app import replace_services
+from tests.support.waiting import eventually_async
 
 A, B, C = 1, 2, 3
 
@@ -148,3 +156,27 @@ async def test_a_tenant_has_bounded_waiting_pages(monkeypatch: pytest.MonkeyPatc
         waiting.append(asyncio.create_task(build(B)))
         await settled()
     await asyncio.gather(*waiting)
+
+
+async def test_an_action_of_the_installation_takes_turns_with_tenants(
+    reader: httpx2.AsyncClient, engine: Engine, rows: Connection
+) -> None:
+    replace_services(reader, authenticator=Authenticator(engine, None))
+    headers = bearer(await make_key(rows, Scope.OPERATE))
+    places: FairPlaces = reader.app.state.services.action_places  # type: ignore[attr-defined]
+    for _ in range(AT_ONCE):
+        await places.take(A)
+    waiting = [asyncio.create_task(places.take(B)) for _ in range(20)]
+    pausing = asyncio.create_task(reader.post("/regions/us-east/pause", headers=headers))
+
+    async def all_wait() -> bool:
+        return places.waiting_in_all() == len(waiting) + 1
+
+    await eventually_async(all_wait)
+    for _ in range(2):
+        places.give_back(A)
+    assert (await pausing).status_code == 200
+    assert sum(task.done() for task in waiting) < 4
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)

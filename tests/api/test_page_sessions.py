@@ -374,7 +374,7 @@ async def test_sign_ins_wait_for_their_turn(
     key = await make_key(rows)
     async with AsyncExitStack() as busy:
         for _ in range(page_sessions.SIGN_INS_AT_ONCE):
-            await busy.enter_async_context(sessions.attempt())
+            await busy.enter_async_context(sessions.attempt("127.0.0.1"))
         answer = await send_key(keyed, key)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"

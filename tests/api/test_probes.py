@@ -8,13 +8,15 @@ from typing import Any
 import httpx2
 import pytest
 
+from api.authentication import Authenticator
 from api.readiness import FRESH_SECONDS, Readiness
 from api.shared_looks import SharedLook
 from broker.envelopes import Client as RedisClient
-from db.engine import Engine
+from db.engine import Connection, Engine
 from domain.scopes import OF_INSTALLATION, Scope
 from tests.support.access import bearer, make_key
 from tests.support.bounded_server import passed
+from tests.support.reading_app import replace_services
 from tests.support.service import Client, Process, api_client, running
 from tests.support.waiting import eventually_async
 
@@ -82,6 +84,41 @@ async def test_only_who_sees_the_installation_is_told_versions(client: Client, s
     for shown in (answer, (await client.http.get("/readyz", headers=headers)).json()):
         assert (shown["database"]["schema_revision"] is not None) == told
         assert (shown["status"], shown["age_seconds"] >= 0) == ("ready", True)
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/healthz"])
+@pytest.mark.parametrize("scope", [None, Scope.JOBS_READ, Scope.OPERATE])
+async def test_why_it_is_not_ready_is_for_operators(
+    reader: httpx2.AsyncClient,
+    engine: Engine,
+    redis_client: RedisClient,
+    rows: Connection,
+    *,
+    path: str,
+    scope: Scope | None,
+):
+    replace_services(reader, authenticator=Authenticator(engine, None))
+    headers = {} if scope is None else bearer(await make_key(rows, scope))
+    reader.app.state.services.registration.unwritten = "Its disk is full."  # type: ignore[attr-defined]
+    full = (await reader.get(path, headers=headers)).json()
+    assert (full["code"], "disk" in full["detail"]) == ("database_not_writable", scope == Scope.OPERATE)
+    await rows.execute("UPDATE alembic_version SET version_num = '0000'")
+    replace_services(reader, readiness=Readiness(engine, redis_client))  # it has seen nothing yet
+    other = (await reader.get(path, headers=headers)).json()
+    assert (other["code"], "0000" in str(other)) == ("schema_differs", scope == Scope.OPERATE)
+    assert "breakwater migrate" in other["detail"]
+
+
+async def test_another_schema_is_told_where_keys_cant_be_looked_up_in_it(
+    reader: httpx2.AsyncClient, engine: Engine, rows: Connection
+):
+    replace_services(reader, authenticator=Authenticator(engine, None))
+    headers = bearer(await make_key(rows, Scope.OPERATE))
+    await rows.execute("UPDATE alembic_version SET version_num = '0000'")
+    await rows.execute("ALTER TABLE api_key_secrets RENAME TO secrets_of_another_release")
+    answer = await reader.get("/readyz", headers=headers)
+    await rows.execute("ALTER TABLE secrets_of_another_release RENAME TO api_key_secrets")
+    assert (answer.status_code, answer.json()["code"]) == (503, "schema_differs")
 
 
 async def test_the_words_of_redis_are_for_operators(client: Client, module_database_url: str, tmp_path: Any):

@@ -100,6 +100,24 @@ async def test_actions_of_a_tenant_that_wait_for_a_lock_leave_others_their_place
     assert {task.result().status_code for task in sent} <= {200, 202, 503}
 
 
+async def test_dry_runs_of_a_tenant_leave_others_their_connections(client: Client):
+    slow, other = [await key_of(client, tenant) for tenant in ("trying", "reading")]
+    body = unique()
+    assert (await slow.post("/jobs", body)).status_code == 202
+    assert (await other.get("/datasets")).status_code == 200
+
+    async def are_waiting() -> bool:
+        return bool(await client.database.fetchval(WAITING) == CONNECTIONS_OF_A_TENANT)
+
+    async with asyncio.TaskGroup() as group, client.database.transaction():
+        await client.database.execute("LOCK TABLE submissions IN ACCESS EXCLUSIVE MODE")
+        sent = [group.create_task(slow.post("/jobs?dry_run=true", body)) for _ in range(20)]
+        await eventually_async(are_waiting, what="as many wait as may")
+        assert (await other.get("/datasets")).status_code == 200
+        assert await are_waiting()
+    assert {task.result().status_code for task in sent} == {200}
+
+
 async def test_keys_are_looked_up_while_reads_hold_all_connections(client: Client):
     keys = [await key_of(client, tenant) for tenant in ("one", "two", "three")]
     limits = KeyLimits(requests_per_second=5)

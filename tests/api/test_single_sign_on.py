@@ -8,6 +8,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -406,6 +407,33 @@ async def test_a_key_waits_behind_no_provider(
         finally:
             idp.answering.set()
     assert {each.result().status_code for each in exchanges} == {303}
+
+
+async def test_made_up_codes_of_one_address_keep_no_other_waiting(
+    patience: None, person: Person, acme: int, idp: IdentityProvider
+):
+    crowd = [Person(person.http) for _ in range(page_sessions.EXCHANGES_AT_ONCE)]
+    paths = [await each.come_back(await each.begin()) for each in crowd]
+    elsewhere = httpx2.ASGITransport(person.http.app, client=("192.0.2.9", 1))  # type: ignore[attr-defined]
+    async with httpx2.AsyncClient(transport=elsewhere, base_url="http://127.0.0.1") as http:
+        other = Person(http)
+        path = await other.come_back(await other.begin())
+        before = idp.asked
+        idp.answering.clear()
+
+        async def asked(count: int) -> bool:
+            return idp.asked == before + count
+
+        async with asyncio.TaskGroup() as group:
+            try:
+                exchanges = [group.create_task(each.get(path)) for each, path in zip(crowd, paths, strict=True)]
+                await eventually_async(partial(asked, len(crowd)))
+                coming = group.create_task(other.get(path))
+                await eventually_async(partial(asked, len(crowd) + 1))
+            finally:
+                idp.answering.set()
+        assert coming.result().status_code == 303
+        assert sorted(each.result().status_code for each in exchanges) == [303] * (len(crowd) - 1) + [503]
 
 
 async def test_without_a_client_nobody_is_sent_to_a_provider(reader: httpx2.AsyncClient):

@@ -1,6 +1,5 @@
 """An app of the routes that read, in the test's own process, and lists followed to their end."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from api.download_places import DownloadPlaces
 from api.downloads import Downloads
 from api.event_feed import EventSignal
 from api.event_streams import EventStreams
+from api.fair_places import FairPlaces
 from api.fleet import FleetView
 from api.idempotent_actions import AT_ONCE, AT_ONCE_OF_A_TENANT, MOST_WAITING_OF_A_TENANT
 from api.job_waits import JobWaits
@@ -112,7 +112,7 @@ def _services(
         pauses=Pauses(engine, redis, in_force, announcer, refresh_seconds=5),
         submissions=Submissions(engine, settings, in_force, worker_no=worker_no, on_created=announcer.announce),
         announcer=announcer,
-        action_permits=asyncio.Semaphore(AT_ONCE),
+        action_places=FairPlaces(AT_ONCE),
         action_shares=Shares(AT_ONCE_OF_A_TENANT, most_waiting=MOST_WAITING_OF_A_TENANT),
         kinds=KINDS,
         previews=KINDS.open_previews(ConfiguredSources(settings.data_dir)),
