@@ -63,7 +63,7 @@ bench: .venv/run.stamp ## measure this machine (ARGS=…)
 format: .venv/dev.stamp ## format the code and mend what can be mended
 	@$(PY) -m ruff check --quiet --fix . ; $(PY) -m ruff format --quiet .
 
-openapi: .venv/dev.stamp ## write openapi.json from the code
+openapi: .venv/dev.stamp ## write openapi.json from the code, and the explanations of problems from the reference
 	@$(PY) -m cli openapi
 
 lock: ## pin every dependency with its hashes, from pyproject.toml (ARGS=--upgrade); needs uv

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from api import downloads, errors, import_kind, inference_kind
 from api.activity import ActivityView
 from api.authentication import Authenticator
-from api.describing import describe, serve_description
+from api.describing import SERVERS, TAGS, describe, serve_description
 from api.download_places import DownloadPlaces
 from api.event_feed import EventSignal
 from api.event_streams import EventStreams
@@ -53,6 +53,7 @@ from api.routes import (
     operations,
     pages,
     probes,
+    problems,
     providers,
     questions,
     queue,
@@ -122,6 +123,7 @@ ROUTES = (
     probes,
     metrics,
     pages,
+    problems,
     sign_in,
     single_sign_on,
     overview,
@@ -145,6 +147,8 @@ def create_app(kinds: Kinds = KINDS) -> FastAPI:
         description=(
             "A job service that records no result twice, takes none from the wrong place, and loses no accepted job."
         ),
+        servers=SERVERS,
+        openapi_tags=TAGS,
         lifespan=partial(_lifespan, kinds),
         openapi_url=None,
         docs_url=None,

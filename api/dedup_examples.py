@@ -65,7 +65,7 @@ JOINED_EXAMPLES: dict[str, Any] = {
 
 
 def _problem(code: str, title: str, detail: str, **members: Any) -> dict[str, Any]:
-    about = {"type": f"urn:breakwater:problem:{code}", "title": title, "status": 409, "detail": detail, "code": code}
+    about = {"type": f"/problems/{code}", "title": title, "status": 409, "detail": detail, "code": code}
     return {**about, "errors": [], "request_id": "6f0c6a4e2b8d4d7f", **members}
 
 

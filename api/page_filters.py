@@ -72,11 +72,19 @@ def indented(document: Any) -> str:
     return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
 
 
+def prose(text: str) -> Markup:
+    """Return a text whose words between backticks are code."""
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if index % 2 else part for index, part in enumerate(text.split("`"))
+    )
+
+
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "moment": moment,
     "ago": ago,
     "duration": duration,
     "count": count,
+    "prose": prose,
     "size": size,
     "indented": indented,
 }

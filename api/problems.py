@@ -16,7 +16,7 @@ from api.headers import KEY, LINK, RATE_LIMIT, RATE_LIMIT_POLICY, REPLAYED, REQU
 from domain.redaction import redacted
 
 MEDIA_TYPE = "application/problem+json"
-_TYPE_PREFIX = "urn:breakwater:problem:"
+_TYPE_PREFIX = "/problems/"
 _REFUSALS_OF_PROBES = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.FORBIDDEN,
@@ -66,7 +66,7 @@ class Problem(BaseModel):
         },
     )
 
-    type: str = Field(description=f"`{_TYPE_PREFIX}` and the code.")
+    type: str = Field(description="The address of the page that explains the code, below the service's own.")
     title: str = Field(description="What kind of problem this is; the same for each of its kind.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="The fault of this request, and its remedy.")

@@ -17,11 +17,14 @@ def openapi(
         bool, typer.Option("--check", help="Only fail if the file isn't what the code describes.")
     ] = False,
 ) -> None:
-    """Write openapi.json, the description of the API, into the current folder."""
-    from api.app import create_app  # noqa: PLC0415 (no other command needs the API's modules)
+    """Write openapi.json, the description of the API, and the explanations of problems into the project's folder."""
+    from api import problem_texts  # noqa: PLC0415 (no other command needs the API's modules)
+    from api.app import create_app  # noqa: PLC0415
 
     described = json.dumps(create_app().openapi(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    if not check:
-        PATH.write_text(described, encoding="utf-8")
-    elif not PATH.exists() or PATH.read_text(encoding="utf-8") != described:
-        raise StartError(f"{PATH} isn't what the code describes: run `make openapi` and commit it.")
+    explained = problem_texts.as_json(page.read_text(encoding="utf-8") for page in problem_texts.SOURCES)
+    for path, content in ((PATH, described), (problem_texts.FILE, explained)):
+        if not check:
+            path.write_text(content, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != content:
+            raise StartError(f"{path.name} isn't what code and reference say: run `make openapi` and commit it.")

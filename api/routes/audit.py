@@ -29,6 +29,7 @@ class AuditParameters(PageParameters):
 
 @router.get(
     "/jobs/{job_id}/audit",
+    operation_id="get_job_audit",
     summary="Audit a job",
     responses=problem_responses(404, 422),
     dependencies=[requires(Scope.JOBS_READ)],
@@ -42,6 +43,7 @@ async def get_job_audit(
 
 @router.get(
     "/audit",
+    operation_id="list_audits",
     summary="Audit all jobs of a window",
     responses=problem_responses(422),
     dependencies=[requires(Scope.JOBS_READ)],

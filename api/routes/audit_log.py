@@ -43,6 +43,7 @@ class AuditLogParameters(PageParameters):
 
 @router.get(
     "/audit-log",
+    operation_id="list_audit_entries",
     summary="List or download the audit log",
     response_model=AuditLog,
     responses={

@@ -43,7 +43,13 @@ class BulkParameters(JobFilterParameters):
     as_of: str | None = Field(default=None, max_length=MAX_AS_OF, description=AS_OF)
 
 
-@router.post("/jobs/cancel", summary="Cancel all jobs that match", dependencies=[requires(Scope.CONTROLS)], **ROUTE)
+@router.post(
+    "/jobs/cancel",
+    operation_id="cancel_jobs",
+    summary="Cancel all jobs that match",
+    dependencies=[requires(Scope.CONTROLS)],
+    **ROUTE,
+)
 async def post_cancel_jobs(
     *,
     request: Request,
@@ -82,7 +88,13 @@ async def post_cancel_jobs(
     return await answer(action, bulk, asked, actor)
 
 
-@router.post("/jobs/retry", summary="Retry all jobs that match", dependencies=[requires(Scope.CONTROLS)], **ROUTE)
+@router.post(
+    "/jobs/retry",
+    operation_id="retry_jobs",
+    summary="Retry all jobs that match",
+    dependencies=[requires(Scope.CONTROLS)],
+    **ROUTE,
+)
 async def post_retry_jobs(
     *,
     request: Request,

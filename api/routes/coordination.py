@@ -20,6 +20,7 @@ router = APIRouter(tags=["coordination"], dependencies=ONE_OF_EACH)
 
 @router.get(
     "/jobs/{job_id}/coordination",
+    operation_id="list_triggers",
     summary="List a job's triggers",
     responses=problem_responses(404, 422),
     dependencies=[requires(Scope.JOBS_READ)],
@@ -49,6 +50,7 @@ async def read_triggers(database: Engine, tenant_no: int, job_id: str, parameter
 
 @router.post(
     "/jobs/{job_id}/coordinate",
+    operation_id="coordinate_job",
     summary="Trigger a job's coordination",
     response_model=ManualTrigger,
     responses={

@@ -17,7 +17,11 @@ router = APIRouter(tags=["imports"], dependencies=ONE_OF_EACH)
 
 
 @router.get(
-    "/datasets", summary="List datasets", responses=problem_responses(422), dependencies=[requires(Scope.RESULTS_READ)]
+    "/datasets",
+    operation_id="list_datasets",
+    summary="List datasets",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.RESULTS_READ)],
 )
 async def get_datasets(
     *,

@@ -62,6 +62,7 @@ class DeadLetterParameters(PageParameters, DeadLetterFilterParameters):
 
 @router.get(
     "/queue/dead",
+    operation_id="list_dead_letters",
     summary="List dead letters",
     responses=problem_responses(422),
     dependencies=[requires(Scope.OPERATE)],
@@ -87,6 +88,7 @@ async def get_dead_letters(
 
 @router.post(
     "/queue/dead/replay",
+    operation_id="replay_dead_letters",
     summary="Replay all dead letters that match",
     response_model=BulkResponse,
     responses={
@@ -130,6 +132,7 @@ async def post_replay_all(
 
 @router.post(
     "/queue/dead/{dead_letter_id}/replay",
+    operation_id="replay_dead_letter",
     summary="Replay a dead letter",
     response_model=RetryAnswer,
     responses=problem_responses(400, 404, 409, 413, 415, 422),

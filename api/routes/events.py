@@ -72,6 +72,7 @@ def _event_no(last_event_id: str | None) -> int:
 
 @router.get(
     "/events",
+    operation_id="list_events",
     summary="List or stream the events of all jobs",
     tags=["jobs"],
     response_model=EventOfAllList,
@@ -110,6 +111,7 @@ async def get_all_events(
 
 @router.get(
     "/jobs/{job_id}/events",
+    operation_id="list_job_events",
     summary="List or stream a job's events",
     response_model=EventList,
     responses={
@@ -158,6 +160,7 @@ def _item_of_job(event: EventRead) -> tuple[int, str]:
 
 @router.get(
     "/jobs/{job_id}/submissions",
+    operation_id="list_submissions",
     summary="List a job's submissions",
     responses=problem_responses(404, 422),
     dependencies=[requires(Scope.JOBS_READ)],

@@ -52,6 +52,7 @@ class ExecutionListParameters(PageParameters):
 
 @router.get(
     "/jobs/{job_id}/executions",
+    operation_id="list_job_executions",
     summary="List or download a job's executions",
     response_model=ExecutionList,
     responses={
@@ -123,6 +124,7 @@ class AllExecutionsParameters(PageParameters):
 
 @router.get(
     "/executions",
+    operation_id="list_executions",
     summary="List executions of all jobs",
     response_model=ExecutionList,
     responses=problem_responses(422),
@@ -156,6 +158,7 @@ async def get_all_executions(
 
 @router.get(
     "/executions/{execution_id}",
+    operation_id="get_execution",
     summary="Show an execution",
     response_model=ExecutionWithAttempts,
     responses=problem_responses(404, 422),

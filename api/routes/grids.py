@@ -42,6 +42,7 @@ class GridParameters(PageParameters):
 
 @router.get(
     "/jobs/{job_id}/grid",
+    operation_id="get_job_grid",
     summary="Show the states of a job's cells",
     response_model=Grid,
     responses={**TAGGED, **problem_responses(404, 422)},

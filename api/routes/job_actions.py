@@ -57,6 +57,7 @@ class RetryParameters(NoParameters):
 
 @router.post(
     "/jobs/{job_id}/cancel",
+    operation_id="cancel_job",
     summary="Cancel a job",
     response_model=CancelAnswer,
     responses={
@@ -88,6 +89,7 @@ async def post_cancel(
 
 @router.post(
     "/jobs/{job_id}/retry",
+    operation_id="retry_job",
     summary="Retry a job's failed executions, or batches",
     response_model=RetryAnswer,
     responses=PROBLEMS_AND_CONFLICT,
@@ -130,6 +132,7 @@ async def post_retry(
 
 @router.post(
     "/executions/{execution_id}/retry",
+    operation_id="retry_execution",
     summary="Retry an execution",
     response_model=RetryAnswer,
     responses=PROBLEMS_AND_CONFLICT,
@@ -154,6 +157,7 @@ async def post_execution_retry(
 
 @router.post(
     "/executions/{execution_id}/resolve",
+    operation_id="resolve_execution",
     summary="Resolve an execution",
     response_model=ExecutionWithAttempts,
     responses=PROBLEMS_AND_CONFLICT,
@@ -179,6 +183,7 @@ async def post_resolve(
 
 @router.post(
     "/jobs/{job_id}/batches/{batch_id}/release",
+    operation_id="release_batch",
     summary="Release a stuck lease",
     response_model=ReleaseAnswer,
     responses=PROBLEMS,

@@ -16,6 +16,7 @@ router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
 
 @router.get(
     "/overview",
+    operation_id="get_overview",
     summary="Count jobs by state",
     responses=problem_responses(422),
     dependencies=[requires(Scope.JOBS_READ)],

@@ -60,6 +60,7 @@ class SubmitParameters(NoParameters):
 
 @router.post(
     "/jobs",
+    operation_id="submit_job",
     summary="Submit a job",
     status_code=202,
     response_class=Response,
@@ -153,6 +154,7 @@ class JobListParameters(PageParameters, JobFilterParameters):
 
 @router.get(
     "/jobs",
+    operation_id="list_jobs",
     summary="List jobs",
     responses=problem_responses(422),
     openapi_extra={"parameters": [METADATA_KEY]},
@@ -179,6 +181,7 @@ async def get_jobs(
 
 @router.get(
     "/jobs/{job_id}",
+    operation_id="get_job",
     summary="Show a job",
     response_model=Job,
     responses=WAITED | problem_responses(404, 422),

@@ -29,6 +29,7 @@ EXAMPLE = {"a key of a team": {"value": {"name": "ci", "tenant": "acme", "scopes
 
 @router.post(
     "/keys",
+    operation_id="create_key",
     summary="Make an API key",
     status_code=201,
     response_model=KeyWithSecret,
@@ -52,7 +53,13 @@ async def create_key(request: Request, action: ActionDep, _: Annotated[NoParamet
     return (await action.perform(new, unit, answer=lambda made: _shown_once(201, *made))).response
 
 
-@router.get("/keys", summary="List API keys", responses=problem_responses(422), dependencies=[requires(Scope.ADMIN)])
+@router.get(
+    "/keys",
+    operation_id="list_keys",
+    summary="List API keys",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.ADMIN)],
+)
 async def get_keys(
     request: Request, response: Response, database: Database, parameters: Annotated[PageParameters, Query()]
 ) -> KeyList:
@@ -65,6 +72,7 @@ async def get_keys(
 
 @router.post(
     "/keys/{key_id}/rotate",
+    operation_id="rotate_key",
     summary="Rotate an API key",
     response_model=KeyWithSecret,
     responses=PROBLEMS,
@@ -86,6 +94,7 @@ async def rotate_key(key_id: KeyId, request: Request, action: ActionDep, _: Anno
 
 @router.post(
     "/keys/{key_id}/revoke",
+    operation_id="revoke_key",
     summary="Revoke an API key",
     response_model=Key,
     responses=PROBLEMS,

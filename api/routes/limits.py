@@ -20,6 +20,7 @@ router = APIRouter(tags=["access"], dependencies=ONE_OF_EACH)
 
 @router.get(
     "/limits",
+    operation_id="get_limits",
     summary="Show the limits of your API key and tenant",
     responses=problem_responses(422),
     dependencies=[requires(Scope.JOBS_READ)],

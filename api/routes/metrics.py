@@ -10,10 +10,11 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from api.access import requires
 from api.dependencies import ONE_OF_EACH, NoParameters, ServicesDep
 from api.exposition import render
+from api.problems import problem_responses
 from domain.key_limits import ACTIVE_JOBS, CELLS_PER_DAY, REQUESTS_PER_SECOND
 from domain.scopes import Scope
 
-router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
+router = APIRouter(tags=["health"], dependencies=ONE_OF_EACH)
 
 UNCOUNTED = ["^/metrics$", "^/static"]
 
@@ -43,7 +44,14 @@ def install(app: FastAPI) -> None:
         app.state.requests_limited.labels(limit)
 
 
-@router.get("/metrics", dependencies=[requires(Scope.METRICS)])
+@router.get(
+    "/metrics",
+    operation_id="get_metrics",
+    summary="Show the metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_responses(422)},
+    dependencies=[requires(Scope.METRICS)],
+)
 async def metrics(request: Request, services: ServicesDep, _: Annotated[NoParameters, Query()]) -> Response:
     """Return every series in the Prometheus text format."""
     fleet = await services.fleet.look()

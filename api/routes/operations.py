@@ -17,6 +17,7 @@ router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
 
 @router.get(
     "/operations",
+    operation_id="list_operations",
     summary="List pauses, resumes and actions over a filter",
     responses=problem_responses(422),
     dependencies=[requires(Scope.OPERATE)],

@@ -28,13 +28,19 @@ RETRY_SECONDS = 1
 _OTHER_SCHEMA = "The database has another schema. Run `breakwater migrate`, or start a later release."
 
 
-@router.get("/livez", summary="Is the process alive?", responses=problem_responses())
+@router.get("/livez", operation_id="get_liveness", summary="Is the process alive?", responses=problem_responses())
 async def livez(_: Annotated[NoParameters, Query()]) -> Alive:
     """Answer without asking a store."""
     return Alive()
 
 
-@router.get("/readyz", summary="Can it serve?", response_model=Ready, responses=problem_responses(422))
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    summary="Can it serve?",
+    response_model=Ready,
+    responses=problem_responses(422),
+)
 async def readyz(*, request: Request, services: ServicesDep, _: Annotated[NoParameters, Query()]) -> Any:
     """Answer 200 if PostgreSQL commits and its schema serves this version; `degraded` unless Redis takes writes.
 
@@ -46,7 +52,13 @@ async def readyz(*, request: Request, services: ServicesDep, _: Annotated[NoPara
     return _ready(stores, is_whole=await sees_installation(request))
 
 
-@router.get("/healthz", summary="How is it?", response_model=Healthy, responses=problem_responses(422))
+@router.get(
+    "/healthz",
+    operation_id="get_health",
+    summary="How is it?",
+    response_model=Healthy,
+    responses=problem_responses(422),
+)
 async def healthz(*, request: Request, services: ServicesDep, _: Annotated[NoParameters, Query()]) -> Any:
     """Answer as /readyz does, with the versions of everything involved."""
     stores = await services.readiness.look()

@@ -29,7 +29,11 @@ PROBLEMS = problem_responses(400, 404, 413, 415, 422)
 
 
 @router.get(
-    "/providers", summary="List providers", responses=problem_responses(422), dependencies=[requires(Scope.JOBS_READ)]
+    "/providers",
+    operation_id="list_providers",
+    summary="List providers",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.JOBS_READ)],
 )
 async def get_providers(
     *,
@@ -53,6 +57,7 @@ async def get_providers(
 
 @router.post(
     "/providers/{name:path}/pause",
+    operation_id="pause_provider",
     summary="Pause a provider",
     response_model=Provider,
     responses=PROBLEMS,
@@ -77,6 +82,7 @@ async def pause_provider(
 
 @router.post(
     "/providers/{name:path}/resume",
+    operation_id="resume_provider",
     summary="Resume a provider",
     response_model=Provider,
     responses=PROBLEMS,

@@ -16,6 +16,7 @@ router = APIRouter(tags=["registry"], dependencies=ONE_OF_EACH)
 
 @router.get(
     "/questions",
+    operation_id="list_questions",
     summary="List the question bank",
     responses=problem_responses(422),
     dependencies=[requires(Scope.JOBS_READ)],

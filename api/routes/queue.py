@@ -23,7 +23,11 @@ router = APIRouter(tags=["queue"], dependencies=ONE_OF_EACH)
 
 
 @router.get(
-    "/queue", summary="Show the queue", responses=problem_responses(422), dependencies=[requires(Scope.OPERATE)]
+    "/queue",
+    operation_id="get_queue",
+    summary="Show the queue",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.OPERATE)],
 )
 async def get_queue(
     *,
@@ -69,6 +73,7 @@ async def get_queue(
 
 @router.get(
     "/queue/activity",
+    operation_id="get_queue_activity",
     summary="Show what goes on",
     responses=problem_responses(422),
     dependencies=[requires(Scope.OPERATE)],

@@ -47,6 +47,7 @@ class RecordListParameters(TextPageParameters):
 
 @router.get(
     "/datasets/{dataset:path}/records",
+    operation_id="list_records",
     summary="List or download imported rows",
     response_model=RecordList,
     responses={

@@ -29,7 +29,11 @@ PROBLEMS = problem_responses(400, 404, 413, 415, 422)
 
 
 @router.get(
-    "/regions", summary="List regions", responses=problem_responses(422), dependencies=[requires(Scope.JOBS_READ)]
+    "/regions",
+    operation_id="list_regions",
+    summary="List regions",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.JOBS_READ)],
 )
 async def get_regions(
     *,
@@ -51,6 +55,7 @@ async def get_regions(
 
 @router.post(
     "/regions/{name:path}/pause",
+    operation_id="pause_region",
     summary="Pause a region",
     response_model=Region,
     responses=PROBLEMS,
@@ -75,6 +80,7 @@ async def pause_region(
 
 @router.post(
     "/regions/{name:path}/resume",
+    operation_id="resume_region",
     summary="Resume a region",
     response_model=Region,
     responses=PROBLEMS,

@@ -34,6 +34,7 @@ class RejectListParameters(PageParameters):
 
 @router.get(
     "/jobs/{job_id}/rejects",
+    operation_id="list_rejects",
     summary="List or download rejected rows",
     response_model=RejectList,
     responses={

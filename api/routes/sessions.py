@@ -24,6 +24,7 @@ SessionId = Annotated[str, Path(description="The session's id.", examples=["3k9f
 
 @router.get(
     "/sessions",
+    operation_id="list_sessions",
     summary="List sessions of pages",
     responses=problem_responses(422),
     dependencies=[requires(Scope.ADMIN)],
@@ -48,6 +49,7 @@ async def get_sessions(
 
 @router.post(
     "/sessions/{session_id}/end",
+    operation_id="end_session",
     summary="End a session of pages",
     response_model=EndedSession,
     responses=problem_responses(400, 404, 413, 415, 422),

@@ -30,6 +30,7 @@ router = APIRouter(tags=["access"], dependencies=ONE_OF_EACH)
 
 @router.post(
     "/tenants",
+    operation_id="create_tenant",
     summary="Make a tenant",
     status_code=201,
     response_model=Tenant,
@@ -53,7 +54,13 @@ async def create_tenant(request: Request, action: ActionDep, _: Annotated[NoPara
     return (await action.perform(new, unit, answer=reply)).response
 
 
-@router.get("/tenants", summary="List tenants", responses=problem_responses(422), dependencies=[requires(Scope.ADMIN)])
+@router.get(
+    "/tenants",
+    operation_id="list_tenants",
+    summary="List tenants",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.ADMIN)],
+)
 async def get_tenants(
     request: Request, response: Response, database: Database, parameters: Annotated[PageParameters, Query()]
 ) -> TenantList:
@@ -66,6 +73,7 @@ async def get_tenants(
 
 @router.post(
     "/tenants/{tenant}/limits",
+    operation_id="set_tenant_limits",
     summary="Set limits of a tenant",
     response_model=Tenant,
     responses=problem_responses(400, 404, 413, 415, 422),

@@ -30,6 +30,7 @@ class BatchListParameters(PageParameters):
 
 @router.get(
     "/jobs/{job_id}/waves",
+    operation_id="list_waves",
     summary="List a job's waves",
     response_model=WaveList,
     responses={**TAGGED, **problem_responses(404, 422)},
@@ -60,6 +61,7 @@ async def read_waves(database: Engine, tenant_no: int, job_id: str, parameters: 
 
 @router.get(
     "/jobs/{job_id}/waves/{wave_number}/batches",
+    operation_id="list_batches",
     summary="List a wave's batches",
     response_model=BatchList,
     responses={**TAGGED, **problem_responses(404, 422)},

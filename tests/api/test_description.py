@@ -1,5 +1,6 @@
 """/openapi.json describes every route with its answers, and every problem as a problem document."""
 
+import re
 from typing import Any
 
 import pytest
@@ -19,6 +20,9 @@ OPERATIONS = {
     for method, operation in operations.items()
     if method in METHODS
 }
+TEXT = "GET /metrics"
+"""What answers with text, by the format of Prometheus; everything else answers with JSON."""
+JSON_OPERATIONS = {name: operation for name, operation in OPERATIONS.items() if name != TEXT}
 
 
 def answered(operation: dict[str, Any]) -> set[str]:
@@ -34,7 +38,7 @@ def test_every_route_has_a_description(name: str) -> None:
     assert OPERATIONS[name]["tags"]
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", JSON_OPERATIONS)
 def test_a_route_shows_its_answers(name: str) -> None:
     answers = OPERATIONS[name]["responses"]
     shown = {
@@ -67,7 +71,7 @@ def test_a_route_shows_what_the_server_refuses_before_it(name: str) -> None:
 def test_lists_share_their_page_parameters() -> None:
     lists = [
         name
-        for name, operation in OPERATIONS.items()
+        for name, operation in JSON_OPERATIONS.items()
         if name.startswith("GET") and "next_cursor" in answered(operation)
     ]
     assert {"GET /jobs", "GET /audit", "GET /regions", "GET /providers", "GET /questions", "GET /operations"} <= {
@@ -138,3 +142,21 @@ def test_the_description_is_written_once(monkeypatch: pytest.MonkeyPatch) -> Non
     same = client.get("/openapi.json", headers={"If-None-Match": tag})
     assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", tag)
     assert len(read) == 1
+
+
+def test_metrics_are_text() -> None:
+    assert list(OPERATIONS[TEXT]["responses"]["200"]["content"]) == ["text/plain"]
+
+
+def test_operations_have_ids_that_a_person_would_choose() -> None:
+    ids = [operation["operationId"] for operation in OPERATIONS.values()]
+    assert len(set(ids)) == len(ids)
+    assert {"submit_job", "list_jobs", "get_job", "cancel_job", "cancel_jobs", "retry_execution"} <= set(ids)
+    paths = re.compile(r"_(get|post)$|__")
+    assert [name for name in ids if not re.fullmatch(r"[a-z]+(_[a-z]+)+", name) or paths.search(name)] == []
+
+
+def test_every_tag_has_a_text_and_the_service_is_its_own_server() -> None:
+    tags = {tag for operation in OPERATIONS.values() for tag in operation["tags"]}
+    assert {tag["name"] for tag in DESCRIPTION["tags"] if tag["description"]} == tags
+    assert [server["url"] for server in DESCRIPTION["servers"]] == ["/"]

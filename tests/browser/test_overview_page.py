@@ -95,3 +95,12 @@ async def test_a_tenant_sees_its_own_numbers_and_none_of_the_installation(keyed_
     await tab.click("form[action='/ui/sign-out'] button")
     other = await keyed_dashboard.sign_in(keys["globex"])
     await other.see("document.querySelector('a[href=\"/ui/jobs?status=queued\"] .figure').textContent === '2'")
+
+
+async def test_a_problem_leads_to_the_page_of_its_code(dashboard: Dashboard) -> None:
+    tab = await dashboard.open("/ui/jobs/none")
+    await tab.click("main a[href='/problems/not_found']")
+    await tab.see_text("It means")
+    await tab.click("main a[href='/problems']")
+    await tab.see_text("quota_exceeded")
+    await dashboard.keeps_nobody_out(tab)
