@@ -155,6 +155,13 @@ async def read_events_after(engine: Engine, tenant_no: int, place: EventPlace, *
     return found
 
 
+async def find_latest_place(engine: Engine) -> EventPlace:
+    """Return the place behind all events that can be read now, of all tenants."""
+    async with connect(engine) as connection:
+        [readable] = await connection.fetch(statement("find_readable_events"))
+    return EventPlace(readable["position"], 0, 0)
+
+
 async def _scan(
     connection: Connection, scan: str, tenant_no: int, place: EventPlace, last: int, *, limit: int
 ) -> EventsRead:

@@ -21,13 +21,16 @@ from api.paging import (
 )
 from api.problems import problem_responses
 from api.schemas.events import Event, EventList, EventOfAll, EventOfAllList, SubmissionEntry, SubmissionList
-from db.events import BEFORE_ALL, EventPlace, EventRead, list_events, list_submissions
+from db.engine import Engine
+from db.events import BEFORE_ALL, EventPlace, EventRead, find_latest_place, list_events, list_submissions
 from db.events import EventOfAll as EventOfAllRead
 from domain.errors import ParameterError, ParametersRejected
 from domain.scopes import Scope
 
 router = APIRouter(tags=["jobs"], dependencies=ONE_OF_EACH)
 
+LATEST = "latest"
+"""In place of a token: only what is committed from now on."""
 EVENT_NO = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -39,7 +42,7 @@ class AllEventsParameters(NoParameters):
         default=None,
         max_length=MAX_CURSOR,
         description="`next_token` of the last answer, or the `token` of the last item that was read; "
-        "left out to begin with the oldest event.",
+        "left out to begin with the oldest event. `latest` begins behind all that can be read now.",
     )
 
 
@@ -47,6 +50,11 @@ LastEventId = Annotated[
     str | None,
     Header(max_length=MAX_CURSOR, description="Of a stream: the `id` of the last event that was read."),
 ]
+
+
+async def _begin(database: Engine, after: str | None) -> EventPlace:
+    """Return where `after` begins. Raises ParametersRejected for an invalid token."""
+    return await find_latest_place(database) if after == LATEST else _place(after)
 
 
 def _place(token: str | None, *, given_as: str = "after") -> EventPlace:
@@ -101,11 +109,12 @@ async def get_all_events(
     """
     if wants_stream(request):
         refuse_pages(parameters.model_fields_set)
-        place = _place(last_event_id, given_as="Last-Event-ID") if last_event_id else _place(parameters.after)
+        resumed = _place(last_event_id, given_as="Last-Event-ID") if last_event_id else None
+        place = resumed or await _begin(database, parameters.after)
         feed = FeedOfAll(database, tenant, place)
         return EventStream(services.event_streams, tenant, feed, shown=_item_of_all)
     response.headers["Vary"] = "Accept"
-    found = await read_events(database, tenant, _place(parameters.after), limit=parameters.limit)
+    found = await read_events(database, tenant, await _begin(database, parameters.after), limit=parameters.limit)
     return EventOfAllList.of(found)
 
 

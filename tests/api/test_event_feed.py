@@ -58,6 +58,18 @@ async def test_a_token_that_the_list_did_not_give_is_refused(reader: httpx2.Asyn
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "token_invalid")
 
 
+async def test_the_latest_place_is_behind_all_that_was_written_and_before_all_that_comes(
+    reader: httpx2.AsyncClient, seeds: Seeds
+) -> None:
+    await seeds.submit(questions=["One?"])
+    await seeds.plan()
+    latest = (await reader.get("/events", params={"after": "latest"})).json()
+    assert (latest["items"], latest["has_more"]) == ([], False)
+    later = await seeds.submit(questions=["Two?"])
+    await seeds.plan()
+    assert [event["job_id"] for event in await page(reader, after=latest["next_token"])] == [later.id]
+
+
 async def test_another_tenants_events_are_not_shown(reader: httpx2.AsyncClient, seeds: Seeds, rows) -> None:
     await rows.execute("INSERT INTO tenants (tenant_no, name) VALUES (2, 'another')")
     await seeds.submit(tenant_no=2)

@@ -127,6 +127,16 @@ async def test_all_events_go_on_after_any_token_and_come_as_they_are_committed(
     assert [event.id for event in found] == [event.item["token"] for event in found]
 
 
+async def test_a_stream_may_begin_with_what_comes_next(served: httpx2.AsyncClient, seeds: Seeds) -> None:
+    await seeds.submit(questions=["One?"])
+    await seeds.run_all()
+    async with streamed(served, "/events", after="latest") as sent:
+        second = await seeds.submit(questions=["Two?"])
+        await seeds.run_all()
+        found = await take(sent, 2)
+    assert [(event.item["job_id"], event.item["event_no"]) for event in found] == [(second.id, 1), (second.id, 2)]
+
+
 async def test_another_tenants_events_are_not_sent(served: httpx2.AsyncClient, seeds: Seeds, rows) -> None:
     await rows.execute("INSERT INTO tenants (tenant_no, name) VALUES (2, 'another')")
     foreign = await seeds.submit(tenant_no=2)
