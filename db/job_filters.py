@@ -1,7 +1,7 @@
 """Filters of jobs: which jobs a list shows, and an action over a filter takes."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -14,7 +14,11 @@ from db.engine import Connection
 from db.tables.executions import Execution
 from db.tables.imports import ImportBatch
 from db.tables.jobs import Job, Spec
+from domain.status import JobStatus
 
+MOST_LOOKED_AT = 50_000
+"""Jobs that a page looks at by a filter that no index serves: 0.3 s where each spec is read (2026-11-30, two cores)."""
+OPEN = frozenset({JobStatus.QUEUED, JobStatus.COORDINATING, JobStatus.RUNNING})
 Matcher: TypeAlias = Callable[[Connection, Sequence[int]], Awaitable[Sequence[int]]]
 """Tells which of the jobs with these keys match a filter at this moment."""
 SOME = "some_job_nos"
@@ -64,6 +68,22 @@ def matcher(tenant_no: int, wanted: JobFilter) -> Matcher:
         return [row[0] for row in await connection.fetch(text, *_values(query, {SOME: job_nos}))]
 
     return matches
+
+
+def newest_jobs(tenant_no: int, before: int | None) -> Select[Any]:
+    """Return the query of the tenant's job keys, newest first, below `before`."""
+    rows = _of_tenant(tenant_no).order_by(col(Job.job_no).desc())
+    return rows if before is None else rows.where(col(Job.job_no) < before)
+
+
+def is_found_by_index(wanted: JobFilter) -> bool:
+    """Return whether an index finds the jobs that match, or few more: by name, content, model or an open state.
+
+    One does by any state alone, or without a filter, since as many are read as are shown.
+    """
+    by_index = (wanted.name, wanted.name_prefix, wanted.spec_hash, wanted.model)
+    is_open = bool(wanted.statuses) and OPEN.issuperset(wanted.statuses)
+    return is_open or by_index != (None,) * len(by_index) or replace(wanted, statuses=()) == JobFilter()
 
 
 def narrowed(rows: Select[Any], wanted: JobFilter) -> Select[Any]:

@@ -11,8 +11,8 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.engine import Connection, Engine, connect, statement
-from db.job_filters import JobFilter, narrowed
-from db.reading import Slice, columns_of, read, sliced
+from db.job_filters import MOST_LOOKED_AT, JobFilter, is_found_by_index, narrowed, newest_jobs
+from db.reading import columns_of, read
 from db.tables.batches import Batch
 from db.tables.jobs import Job
 from domain.errors import NotFound
@@ -127,6 +127,17 @@ class JobRead:
         return self.finished_at is None and self.first_started_at is None
 
 
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """A page of a list of jobs; older ones follow with keys below `next_before`, None at the end."""
+
+    facts: Sequence[JobListed]
+    next_before: int | None
+
+
+_job_listed = columns_of(JobListed)
+
+
 async def read_job(engine: Engine, tenant_no: int, job_id: str) -> JobRead:
     """Return the job; raise NotFound if the tenant has no job with this id."""
     refuse_impossible(job_id)
@@ -178,21 +189,32 @@ async def read_job_state(connection: Connection, job_no: int) -> JobState:
     return JobState(**row)
 
 
-async def list_jobs(
-    engine: Engine, tenant_no: int, wanted: JobFilter, *, before: int | None, limit: int
-) -> Slice[JobListed]:
-    """Return the tenant's jobs, newest first, with keys below `before`."""
+async def list_jobs(engine: Engine, tenant_no: int, wanted: JobFilter, *, before: int | None, limit: int) -> JobPage:
+    """Return the tenant's jobs that match, newest first, with keys below `before`.
+
+    By a filter that no index serves, a page looks at MOST_LOOKED_AT jobs and may have fewer items, or none.
+    """
+    is_bounded = not is_found_by_index(wanted)
+    looked_at = newest_jobs(tenant_no, before).limit(MOST_LOOKED_AT)
     rows = narrowed(_listed(tenant_no), wanted)
-    if before is not None:
+    if is_bounded:
+        looked = looked_at.subquery()
+        rows = rows.join(looked, looked.c.job_no == col(Job.job_no))
+    elif before is not None:
         rows = rows.where(col(Job.job_no) < before)
 
-    async def newest(session: AsyncSession) -> Sequence[Any]:
+    async def newest(session: AsyncSession) -> tuple[Sequence[Any], int | None]:
         connection = await session.connection()
-        found = await connection.execute(rows.order_by(col(Job.job_no).desc()).limit(limit + 1))
-        return list(found)
+        found = list(await connection.execute(rows.order_by(col(Job.job_no).desc()).limit(limit + 1)))
+        if len(found) > limit:
+            return found[:limit], found[limit - 1].job_no
+        if not is_bounded:
+            return found, None
+        last = await connection.execute(newest_jobs(tenant_no, before).offset(MOST_LOOKED_AT - 1).limit(1))
+        return found, last.scalar()
 
-    found = await read(engine, newest)
-    return sliced(found, limit, columns_of(JobListed))
+    found, next_before = await read(engine, newest)
+    return JobPage([_job_listed(row) for row in found], next_before)
 
 
 def refuse_impossible(job_id: str) -> None:

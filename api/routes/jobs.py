@@ -28,7 +28,7 @@ from api.etags import TAGGED, IfNoneMatch, tagged
 from api.headers import LOCATION
 from api.job_filters import METADATA_KEY, JobFilterParameters, read_job_filter
 from api.kinds import Kinds
-from api.paging import JOBS, PageParameters, link_next, next_cursor
+from api.paging import JOBS, PageParameters, encode_key, link_next
 from api.preferences import APPLIED, PREFER, PREFERENCE_APPLIED, applied, read_wait
 from api.problems import MEDIA_TYPE, problem_responses
 from api.rate_limits import tell
@@ -170,10 +170,14 @@ async def get_jobs(
     kinds: ServedKinds,
     parameters: Annotated[JobListParameters, Query()],
 ) -> JobList:
-    """Return jobs, newest first."""
+    """Return jobs, newest first.
+
+    By a filter other than states, name, content or model, a page looks at 50,000 jobs at most, unless all states asked
+    for are open, so it may have fewer items than `limit`, or none; `next_cursor` goes on.
+    """
     wanted = read_job_filter(parameters, registry, kinds)
     page = await list_jobs(database, tenant, wanted, before=parameters.number(JOBS), limit=parameters.limit)
-    cursor = next_cursor(JOBS, page, lambda job: [job.job_no])
+    cursor = None if page.next_before is None else encode_key(JOBS, [page.next_before])
     link_next(request, response, cursor)
     parts = {kind.name: kind.spec.parts for kind in kinds.served}
     return JobList(items=[JobSummary.of(job, parts.get(job.kind, ())) for job in page.facts], next_cursor=cursor)

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 import httpx2
 import pytest
 
+from db import jobs
 from db.engine import Connection
 from tests.support.controls import end_unknown
 from tests.support.job_seeds import Seeds, completed, failed
@@ -132,3 +133,27 @@ async def test_filters_find_what_a_second_reading_finds(reader: httpx2.AsyncClie
         assert matched == len(expected), wanted
         found_any += bool(expected)
     assert found_any > 100
+
+
+async def pages_of(reader: httpx2.AsyncClient, query: str) -> list[list[str]]:
+    """The ids on each page of a list."""
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = (await reader.get(f"/jobs?{query}&limit=2{cursor and f'&cursor={cursor}'}")).json()
+        pages.append([item["id"] for item in page["items"]])
+        cursor = page["next_cursor"]
+    return pages
+
+
+async def test_a_page_by_a_filter_without_an_index_looks_at_so_many_jobs_and_the_next_goes_on(
+    reader: httpx2.AsyncClient, seeds: Seeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "MOST_LOOKED_AT", 4)
+    oldest = await seeds.submit(name="a", metadata={"team": "search"})
+    for _ in range(7):
+        await seeds.submit(name="b")
+    three = [(await seeds.submit(name="c", metadata={"team": "search"})).id for _ in range(3)][::-1]
+    assert await pages_of(reader, "metadata.team=search") == [three[:2], three[2:], [], [oldest.id]]
+    assert await pages_of(reader, "metadata.team=none") == [[], [], []]
+    for indexed in ("status=queued", "name_prefix=a", "model=m-a"):
+        assert await pages_of(reader, f"metadata.team=none&{indexed}") == [[]]

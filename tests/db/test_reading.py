@@ -6,13 +6,13 @@ import pytest
 
 from db.engine import UNAVAILABLE, connect, create_engine
 from db.job_filters import JobFilter
-from db.jobs import JobListed, find_job, list_jobs
-from db.reading import Slice, snapshot
+from db.jobs import JobPage, find_job, list_jobs
+from db.reading import snapshot
 from domain.errors import NotFound
 from tests.support.engines import OwnEngines
 
 
-async def listed(engine: object) -> Slice[JobListed]:
+async def listed(engine: object) -> JobPage:
     return await list_jobs(engine, 1, JobFilter(), before=None, limit=5)  # type: ignore[arg-type]
 
 
