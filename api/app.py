@@ -65,16 +65,9 @@ from api.routes import (
     single_sign_on,
     tenants,
     waves,
+    workers,
 )
-from api.routes.dashboard import cells as cells_page
-from api.routes.dashboard import datasets as datasets_page
-from api.routes.dashboard import imports as imports_page
-from api.routes.dashboard import job as job_page
-from api.routes.dashboard import jobs as jobs_page
-from api.routes.dashboard import keys as keys_page
-from api.routes.dashboard import operations as operations_page
-from api.routes.dashboard import overview, submit
-from api.routes.dashboard import queue as queue_page
+from api.routes.dashboard import PAGES
 from api.services import Services
 from api.single_sign_on import SingleSignOn
 from broker import envelopes
@@ -114,6 +107,7 @@ ROUTES = (
     questions,
     operations,
     queue,
+    workers,
     records,
     rejects,
     tenants,
@@ -126,16 +120,7 @@ ROUTES = (
     problems,
     sign_in,
     single_sign_on,
-    overview,
-    jobs_page,
-    job_page,
-    cells_page,
-    submit,
-    queue_page,
-    operations_page,
-    keys_page,
-    datasets_page,
-    imports_page,
+    *PAGES,
 )
 
 

@@ -13,6 +13,8 @@ REPEATS = "repeats"
 
 
 SHOWN_LOST = 20
+LOST_SECONDS = 3600.0
+"""For how long a process that fell silent is shown as lost."""
 FOLDED_NO = 0
 """The number of the row that sums up stopped processes."""
 FOLDED = '{"folded":true}'
@@ -118,6 +120,24 @@ async def live(connection: Connection, *, silent_seconds: float, role: str = "wo
     """Return the processes of this role with a heartbeat within `silent_seconds`, oldest first."""
     rows = await connection.fetch(statement("list_live_workers"), silent_seconds, role)
     return [dict(row) for row in rows]
+
+
+async def is_drained(connection: Connection, worker_no: int) -> bool:
+    """Return whether an operator drained this worker."""
+    return bool(await connection.fetchval(statement("read_drain"), worker_no))
+
+
+async def set_drain(connection: Connection, worker_id: str, *, is_drained: bool) -> Mapping[str, Any] | None:
+    """Drain or resume a worker; return it as it is now. Safe to repeat.
+
+    None without a worker of this id that gave a sign of life within LOST_SECONDS and hasn't ended.
+
+    Locks the worker's row. Runs in the caller's transaction.
+    """
+    if await connection.fetchval(statement("set_drain"), worker_id, is_drained) is None:
+        return None
+    found = await live(connection, silent_seconds=LOST_SECONDS)
+    return next((worker for worker in found if worker["id"] == worker_id), None)
 
 
 async def lost(connection: Connection, *, silent_seconds: float) -> list[dict[str, Any]]:

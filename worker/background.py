@@ -70,7 +70,7 @@ class Worker:
             enders = [
                 *_created(services, [runner.ending for runner in self._runners]),
                 services.create_task(heartbeat.keep_leases(self._context, self._runners), name="leases"),
-                services.create_task(heartbeat.beat(self._context, self._runners), name="heartbeat"),
+                services.create_task(heartbeat.beat(self._context, self._runners, self._wake), name="heartbeat"),
                 services.create_task(self._lease_monitor.run(), name="lease monitor"),
                 services.create_task(self._lease_monitor.listen(), name="notices"),
             ]

@@ -177,7 +177,9 @@ class Claimer:
                 return claimed.looked_at
 
     async def _claim(self, runner: Runner, claim: Claiming) -> Claim:
-        """Claim in a transaction of its own and start the claimed batches."""
+        """Claim in a transaction of its own and start the claimed batches; a drained worker claims nothing."""
+        if self._context.drain.is_drained:
+            return Claim()
         claimant = Claimant(
             holder=secrets.randbits(63),
             worker_no=self._context.worker_no,

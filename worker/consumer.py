@@ -43,6 +43,9 @@ class Consumer:
         await self._guarded(self.answer([]))
         pause = FIRST_PAUSE_SECONDS
         while True:
+            if self._context.drain.is_drained:
+                await self._context.drain.resumed()
+                await self.look()
             for runner in self._runners:
                 await runner.room_to_plan()
             try:
@@ -58,12 +61,16 @@ class Consumer:
                 await self.look()
             else:
                 pause = FIRST_PAUSE_SECONDS if deliveries else min(2 * pause, IDLE_SECONDS)
-                if deliveries or self._in_hand:
+                if self._context.drain.is_drained:
+                    await self._guarded(_pass_on(self._context, deliveries))
+                elif deliveries or self._in_hand:
                     await self._guarded(self.answer(deliveries))
                 await self._acknowledge_late()
 
     async def look(self) -> None:
-        """Look at all waiting jobs and batches in PostgreSQL, as for an envelope."""
+        """Look at all waiting jobs and batches in PostgreSQL, as for an envelope, unless the worker is drained."""
+        if self._context.drain.is_drained:
+            return
         await self._guarded(self.answer([]))
         for runner in self._runners:
             runner.look()
@@ -167,6 +174,13 @@ class Consumer:
         except (*UNAVAILABLE, BrokerError) as error:
             self._context.log.warning("doorbells_delayed", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _pass_on(context: Context, deliveries: Sequence[Delivery]) -> None:
+    """Publish these envelopes anew: this worker was drained, and another one answers them."""
+    await envelopes.publish(context.redis, [each.envelope for each in deliveries if each.envelope is not None])
+    if deliveries:
+        await envelopes.acknowledge(context.redis, [each.entry_id for each in deliveries])
 
 
 def _sources(deliveries: Sequence[Delivery]) -> list[str]:

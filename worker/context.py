@@ -9,6 +9,7 @@ from db.engine import Engine
 from runtime.histograms import Histograms
 from sources.source_cache import OpenIdentity
 from worker.configuration import Served
+from worker.drain import Drain
 from worker.providers.configured import Serving
 from worker.providers.protocol import Provider
 
@@ -37,6 +38,7 @@ class Context:
     open_source: OpenIdentity
     log: structlog.stdlib.BoundLogger
     histograms: Histograms = field(default_factory=Histograms)
+    drain: Drain = field(default_factory=Drain)
 
     @property
     def serving(self) -> Serving:

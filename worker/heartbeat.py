@@ -1,7 +1,7 @@
 """Heartbeats: renewing the leases in hand and the worker's row, at intervals that no work can delay for long."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from db import batches, workers
 from db.engine import QUICK_SECONDS, UNAVAILABLE, Connection, in_transaction
@@ -19,10 +19,13 @@ async def keep_leases(context: Context, runners: Sequence[Runner]) -> None:
         await asyncio.sleep(context.heartbeat_seconds)
 
 
-async def beat(context: Context, runners: Sequence[Runner]) -> None:
-    """Write the heartbeat every `heartbeat_seconds`, until cancelled, independent of the leases."""
+async def beat(context: Context, runners: Sequence[Runner], on_resumed: Callable[[], None]) -> None:
+    """Write the heartbeat every `heartbeat_seconds`, until cancelled, independent of the leases.
+
+    Each tells whether the worker is drained; `on_resumed` is called once it may take work again.
+    """
     while True:
-        await _guarded(context, _write(context, sum(runner.running for runner in runners)))
+        await _guarded(context, _write(context, sum(runner.running for runner in runners), on_resumed))
         await asyncio.sleep(context.heartbeat_seconds)
 
 
@@ -47,10 +50,10 @@ async def _renew(context: Context, runners: Sequence[Runner]) -> None:
             runner.lose(batch)
 
 
-async def _write(context: Context, running: int) -> None:
+async def _write(context: Context, running: int, on_resumed: Callable[[], None]) -> None:
     histograms = context.histograms
 
-    async def unit(connection: Connection) -> None:
+    async def unit(connection: Connection) -> bool:
         if not await workers.beat(
             connection,
             context.worker_no,
@@ -60,5 +63,10 @@ async def _write(context: Context, running: int) -> None:
         ):
             histograms.clear()
             await workers.start_over(connection, context.worker_no)
+        return await workers.is_drained(connection, context.worker_no)
 
-    await in_transaction(context.heartbeats, unit, seconds=QUICK_SECONDS)
+    is_drained = await in_transaction(context.heartbeats, unit, seconds=QUICK_SECONDS)
+    if context.drain.note(is_drained=is_drained):
+        context.log.info("worker_drained" if is_drained else "worker_resumed")
+        if not is_drained:
+            on_resumed()

@@ -27,6 +27,7 @@ from worker.overdue_jobs import SOURCE, end_overdue_jobs
 BOUND_SECONDS = 1.0
 """How long an envelope may take from the commit to the stream before its work counts as unannounced."""
 ENTRIES_AT_ONCE = 500
+SAMPLE_THROUGHPUT = partial(record_throughput, cells=EXECUTIONS.name, rows=IMPORT_ROWS.name)
 PERIODS_LED = 3
 """Periods for which a dead leader keeps the other workers waiting; at most a lease."""
 
@@ -50,7 +51,7 @@ class Reconciler:
                 self._end_stalled_sessions,
                 self._lead,
                 self._repair,
-                self._record_throughput,
+                partial(self._as_leader, SAMPLE_THROUGHPUT),
                 self._end_overdue_jobs,
                 partial(self._hold_reports.report, self._as_leader),
                 self._take_over,
@@ -112,10 +113,6 @@ class Reconciler:
 
         self._log(reason, await self._as_leader(unit))
 
-    async def _record_throughput(self) -> None:
-        """Sample how much has ended in all."""
-        await self._as_leader(partial(record_throughput, cells=EXECUTIONS.name, rows=IMPORT_ROWS.name))
-
     async def _end_overdue_jobs(self) -> None:
         """End jobs that waited too long for a worker with room to plan them."""
         worker_no = self._context.worker_no
@@ -126,7 +123,9 @@ class Reconciler:
                 )
 
     async def _take_over(self) -> None:
-        """Answer envelopes that a dead worker had taken."""
+        """Answer envelopes that a dead worker had taken; a drained worker leaves them to others."""
+        if self._context.drain.is_drained:
+            return
         taken = await envelopes.take_over(
             self._context.redis,
             self._context.worker_id,

@@ -10,10 +10,11 @@ from api.access import requires
 from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServicesDep
 from api.problems import problem_responses
 from api.schemas.activity import Activity
-from api.schemas.queue import EventReading, Leader, Queue, Worker
+from api.schemas.queue import CallInFlight, CallList, EventReading, Leader, LostProcess, Queue, Worker
 from api.stuck import explain
 from db import queue as db
 from db import workers
+from db.calls_in_flight import list_calls
 from db.engine import connect
 from db.events import find_event_holder
 from db.leadership import RECONCILING, read_leader
@@ -48,6 +49,7 @@ async def get_queue(
         live = await workers.live(connection, silent_seconds=settings.lease_seconds)
         leader = await read_leader(connection, RECONCILING)
         apis = await workers.live(connection, silent_seconds=settings.lease_seconds, role="api")
+        lost = await workers.lost(connection, silent_seconds=settings.lease_seconds)
         event_holder = await find_event_holder(connection)
     return Queue(
         broker=checked.state.value,
@@ -67,6 +69,7 @@ async def get_queue(
         leader=Leader.model_validate(leader, from_attributes=True) if leader else None,
         workers=[Worker.of(worker) for worker in live],
         apis=[Worker.of(api) for api in apis],
+        lost=[LostProcess.model_validate(process) for process in lost],
         checked_at=counts.checked_at,
     )
 
@@ -84,3 +87,15 @@ async def get_activity(services: ServicesDep, _: Annotated[NoParameters, Query()
     However much there is, it stays cheap: each count is bounded.
     """
     return await services.activity.look()
+
+
+@router.get(
+    "/queue/calls",
+    summary="List calls in flight",
+    responses=problem_responses(422),
+    dependencies=[requires(Scope.OPERATE)],
+)
+async def get_calls(database: Database, _: Annotated[NoParameters, Query()]) -> CallList:
+    """Return the calls that workers have in flight, of all tenants: since when, of which cell, at which provider."""
+    async with connect(database) as connection:
+        return CallList(items=[CallInFlight.of(call) for call in await list_calls(connection)])

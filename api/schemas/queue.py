@@ -6,7 +6,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from api.numbers import shown_execution_id
 from api.schemas.actions import Action
+from db.calls_in_flight import CallRead
 from db.events import EventHolder as EventHolderRead
 
 BrokerState = Literal["available", "refuses_writes", "unavailable"]
@@ -69,6 +71,7 @@ class Worker(BaseModel):
     heartbeat_at: datetime
     heartbeat_age_seconds: float
     running: int = Field(description="Cells in hand without a result.")
+    is_drained: bool = Field(description="Whether an operator lets it take no more work; always false of an API.")
     configuration: ServedConfiguration
 
     @classmethod
@@ -82,6 +85,47 @@ class Worker(BaseModel):
             not_served=process["not_served"],
         )
         return cls(**shown, configuration=configuration)
+
+
+class LostProcess(BaseModel):
+    """A process that fell silent within the last hour and never said that it ends."""
+
+    id: str
+    role: Literal["worker", "api"]
+    pid: int
+    host: str
+    version: str | None
+    started_at: datetime
+    heartbeat_at: datetime
+    heartbeat_age_seconds: float
+
+
+class CallInFlight(BaseModel):
+    """A call that a worker has made and that isn't answered yet."""
+
+    tenant: str
+    job_id: str
+    execution_id: str = Field(description="As its tenant sees it.")
+    model_id: str
+    region: str
+    question_id: str
+    provider: str
+    worker: str | None = Field(description="Its id; null if its entry is gone.")
+    attempts: int = Field(description="Tries of the cell before this one.")
+    started_at: datetime
+    seconds: float
+
+    @classmethod
+    def of(cls, call: CallRead) -> Self:
+        """Return the call as it is shown."""
+        shown = {name: getattr(call, name) for name in cls.model_fields}
+        return cls(**{**shown, "execution_id": shown_execution_id(call.execution_id, tenant_no=call.tenant_no)})
+
+
+class CallList(BaseModel):
+    """Calls in flight, longest first."""
+
+    items: list[CallInFlight] = Field(description="At most 100. A call shows up within a heartbeat after it began.")
 
 
 class Leader(BaseModel):
@@ -146,4 +190,5 @@ class Queue(BaseModel):
     leader: Leader | None = Field(description="Null if no worker ever led.")
     workers: list[Worker]
     apis: list[Worker] = Field(description="The API processes, likewise.")
+    lost: list[LostProcess] = Field(description="At most 20, newest first; `stuck` says whether work waits for them.")
     checked_at: datetime

@@ -119,6 +119,7 @@ async def stage(
                 "job_id": job_id,
                 "execution_id": execution["id"],
                 "dead_letter_id": dead_letter["id"],
+                "worker_id": (await key.get("/queue")).json()["workers"][0]["id"],
                 "wave_number": 1,
                 "batch_id": 1,
                 "name": "us-east",

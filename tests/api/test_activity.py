@@ -8,9 +8,11 @@ import pytest
 
 from api.authentication import Authenticator
 from db import counters
+from db.call_starts import ShownCall, show_calls
 from db.counters import increment
 from db.engine import in_transaction
 from db.throughput import record_throughput
+from domain.calls import Cell
 from domain.scopes import Scope
 from runtime.metrics import DUPLICATES_PREVENTED, EXECUTIONS, IMPORT_ROWS
 from tests.support.access import AsKey, make_key, make_tenant
@@ -129,3 +131,25 @@ async def test_dead_letters_and_violations_are_shown(reader: httpx2.AsyncClient,
     assert shown["dead_letters"] == 1
     assert shown["invariants"]["violations"]["waves_differ"] > 0
     assert shown["invariants"]["violations"]["duplicates"] == 0
+
+
+async def test_calls_in_flight_are_listed_longest_first(reader: httpx2.AsyncClient, seeds: Seeds, rows: Any) -> None:
+    acme = await make_tenant(rows, "acme")
+    jobs = [await seeds.submit(questions=["a", "b"], tenant_no=tenant_no) for tenant_no in (1, acme)]
+    await seeds.plan()
+    batches = await seeds.claim()
+    assert (await reader.get("/queue/calls")).json() == {"items": []}
+    for seconds, batch, question_no in ((5, batches[0], 1), (9, batches[1], 0)):
+        started_us = int((batch.claimed_at - seconds) * 1_000_000)
+        call = ShownCall(batch, Cell(batch.job_no, 0, 0, question_no), started_us, 0)
+        await in_transaction(seeds.engine, lambda c, call=call: show_calls(c, [call]))
+    await rows.execute("UPDATE batches SET slots = 1")
+    items = (await reader.get("/queue/calls")).json()["items"]
+    assert [item["tenant"] for item in items] == ["acme", "default"]
+    assert [item["job_id"] for item in items] == [jobs[1].id, jobs[0].id]
+    assert {item["worker"] for item in items} == {WORKER_ID}
+    assert [item["provider"] for item in items] == ["echo", "echo"]
+    assert items[0]["seconds"] >= 9
+    cells = (await reader.get(f"/jobs/{jobs[0].id}/executions")).json()["items"]
+    [out] = [cell for cell in cells if cell["started_at"]]
+    assert items[1]["question_id"] == out["question_id"]

@@ -25,7 +25,7 @@ from tests.support.access import AsKey, bearer, make_key, make_tenant
 from tests.support.connections import database_connections
 from tests.support.controls import end_unknown, exhausted
 from tests.support.description import api_description
-from tests.support.job_seeds import Seeds, failed
+from tests.support.job_seeds import WORKER_ID, Seeds, failed
 from tests.support.metrics import fleet_value, scrape_samples
 from tests.support.page_sessions import open_for_subject
 from tests.support.reading_app import every_item, replace_services
@@ -117,6 +117,7 @@ class Audited:
             batch_id=1,
             execution_id=f"{job.job_no}-0-0-0",
             dead_letter_id=letter,
+            worker_id=WORKER_ID,
             name=name,
             key_id=key,
             tenant="default",

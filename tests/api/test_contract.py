@@ -70,6 +70,7 @@ def finished(
         eventually(lambda: http.get(at).json()["finished_at"], seconds=30)
         (execution, *_) = http.get(f"{at}/executions").json()["items"]
         (dead_letter, *_) = http.get("/queue/dead").json()["items"]
+        (running_worker, *_) = http.get("/queue").json()["workers"]
         key = http.post("/keys", json={"name": "a test's", "tenant": "default", "scopes": ["jobs:read"]}).json()
     return {
         "job_id": at.removeprefix("/jobs/"),
@@ -77,6 +78,7 @@ def finished(
         "execution_id": execution["id"],
         "batch_id": 1,
         "dead_letter_id": dead_letter["id"],
+        "worker_id": running_worker["id"],
         "key_id": key["id"],
         "tenant": "default",
         "regions": "us-east",

@@ -101,11 +101,13 @@ def parameters(
         eventually(lambda: http.get(at).json()["finished_at"], seconds=30)
         (execution, *_) = http.get(f"{at}/executions").json()["items"]
         (dead_letter, *_) = http.get("/queue/dead").json()["items"]
+        (running_worker, *_) = http.get("/queue").json()["workers"]
         key = http.post("/keys", json={"name": "a test's", "tenant": "default", "scopes": ["jobs:read"]}).json()
     return {
         "job_id": at.removeprefix("/jobs/"),
         "execution_id": execution["id"],
         "dead_letter_id": dead_letter["id"],
+        "worker_id": running_worker["id"],
         "key_id": key["id"],
         "tenant": "default",
         "session_id": "none",

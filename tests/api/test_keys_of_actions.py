@@ -12,7 +12,7 @@ from db.submissions import lock_key
 from db.tenants import DEFAULT_TENANT_NO
 from tests.support.controls import end_unknown, exhausted
 from tests.support.description import api_description
-from tests.support.job_seeds import Seeds, failed
+from tests.support.job_seeds import WORKER_ID, Seeds, failed
 from tests.support.page_sessions import open_for_subject
 
 KEY = "pressed-once"
@@ -29,6 +29,8 @@ ACTIONS = {
     "/executions/{execution_id}/retry": None,
     "/executions/{execution_id}/resolve": RESOLUTION,
     "/queue/dead/{dead_letter_id}/replay": None,
+    "/queue/workers/{worker_id}/drain": None,
+    "/queue/workers/{worker_id}/resume": None,
     "/regions/{name}/pause": None,
     "/regions/{name}/resume": None,
     "/providers/{name}/pause": None,
@@ -47,13 +49,19 @@ ANOTHER: dict[str, Any] = {
     "/keys/{key_id}/rotate": {"overlap": "2h"},
 }
 """Other bodies, where it isn't another reason."""
-WITHOUT_BODY = ("/jobs/{job_id}/coordinate", "/keys/{key_id}/revoke", "/sessions/{session_id}/end")
+WITHOUT_BODY = (
+    "/jobs/{job_id}/coordinate",
+    "/keys/{key_id}/revoke",
+    "/sessions/{session_id}/end",
+    "/queue/workers/{worker_id}/drain",
+    "/queue/workers/{worker_id}/resume",
+)
 BULK = ("/jobs/cancel", "/jobs/retry", "/queue/dead/replay")
 EVERY = pytest.mark.parametrize("path", ACTIONS)
 EFFECTS = """
 SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM triggers), (SELECT count(*) FROM operations),
     (SELECT count(*) FROM dead_letters WHERE replayed_at IS NOT NULL), (SELECT sum(fence) FROM batches),
-    (SELECT count(*) FROM tenants),
+    (SELECT count(*) FROM tenants), (SELECT count(*) FROM workers WHERE is_drained),
     (SELECT sum(cells_per_day + coalesce(active_jobs, 0)) FROM tenants),
     (SELECT count(*) FROM api_keys), (SELECT count(*) FROM api_key_secrets),
     (SELECT count(*) FROM api_keys WHERE revoked_at IS NOT NULL), (SELECT count(*) FROM page_sessions)
@@ -91,13 +99,15 @@ async def ready_for(path: str, seeds: Seeds, reader: httpx2.AsyncClient) -> str:
         elif "retry" in path or "replay" in path:
             await seeds.record(exhausted(batch) if "replay" in path else failed(batch))
     name = "us-east" if "regions" in path else "echo"
-    if "resume" in path:
+    if "workers" in path and "resume" in path:
+        await reader.post(f"/queue/workers/{WORKER_ID}/drain")
+    elif "resume" in path:
         await reader.post(f"{path.format(name=name).removesuffix('/resume')}/pause")
     if path in BULK:
         at = f"{path}?{f'job_id={job.id}' if 'dead' in path else f'name={job.spec.name}'}"
         return f"{at}&as_of={(await reader.post(f'{at}&dry_run=true')).json()['as_of']}"
     cell = f"{job.job_no}-0-0-0"
-    return path.format(job_id=job.id, batch_id=1, execution_id=cell, dead_letter_id=1, name=name)
+    return path.format(job_id=job.id, batch_id=1, execution_id=cell, dead_letter_id=1, name=name, worker_id=WORKER_ID)
 
 
 async def send(reader: httpx2.AsyncClient, at: str, body: Any, *, key: str = KEY) -> httpx2.Response:
@@ -154,7 +164,7 @@ async def test_a_key_that_is_none_is_refused_by_every_action(
     reader: httpx2.AsyncClient, rows: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     for path in ACTIONS:
-        ids = dict.fromkeys(("job_id", "key_id", "tenant", "session_id"), "a")
+        ids = dict.fromkeys(("job_id", "key_id", "tenant", "session_id", "worker_id"), "a")
         at = path.format(**ids, execution_id="1-0-0-0", name="us-east", batch_id=1, dead_letter_id=1)
         for key in ["", "two words", '"half', "k" * 256, "\u00e9"]:
             refused = await reader.post(at, headers=[(b"Idempotency-Key", key.encode())])

@@ -29,8 +29,8 @@ NOWHERE: Mapping[str, str] = {
 }
 """Ids that never existed, by path parameter."""
 WITHIN_A_JOB = {"batch_id": "1", "wave_number": "1"}
-OF_NO_TENANT = {"name"}
-"""Path parameters that name what the configuration does: providers and regions."""
+OF_NO_TENANT = {"name", "session_id", "tenant", "worker_id"}
+"""Path parameters that name what is of the installation: providers, regions, sessions, tenants and workers."""
 BODIES: Mapping[str, Any] = {"/executions/{execution_id}/resolve": {"status": "failed"}}
 QUERIES: Mapping[str, Sequence[str]] = {
     "/datasets/{dataset}/records": ("?record_type=type-0", ""),

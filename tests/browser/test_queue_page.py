@@ -41,6 +41,23 @@ async def test_an_operator_pauses_a_region_and_resumes_what_waits_there(
     await dashboard.keeps_nobody_out(tab)
 
 
+async def test_an_operator_drains_a_worker_and_sees_one_that_was_killed(
+    dashboard: Dashboard, start_worker: Callable[..., Process], database_url: str, redis_url: str
+) -> None:
+    tab = await dashboard.open("/ui/queue")
+    await tab.see_text("No worker is alive")
+    worker = start_worker(database_url, redis_url, heartbeat_seconds=0.2, reconcile_seconds=0.2)
+    await tab.act("form[id^=drain-] button")
+    await tab.see("document.querySelector('.state-drained')")
+    await dashboard.keeps_nobody_out(tab)
+    await tab.act("form[id^=resume-worker-] button")
+    await tab.see("document.querySelector('form[id^=drain-]')")
+    worker.kill()
+    await dashboard.client.database.execute("UPDATE workers SET heartbeat_at = now() - interval '1 minute'")
+    await tab.see("document.querySelector('.state-lost')")
+    await tab.see_text("No worker is alive")
+
+
 async def test_what_is_typed_stays_while_the_page_changes(dashboard: Dashboard) -> None:
     tab = await dashboard.open("/ui/queue")
     await tab.act("#pause-region-us-east summary")

@@ -69,7 +69,7 @@ class ImportCoordinator:
     async def _take(self, group: asyncio.TaskGroup) -> None:
         room = AT_ONCE - len(self._under_way)
         but_not = self._under_way | self._skipped.job_nos  # read first, since it drops expired entries
-        if room <= 0:
+        if room <= 0 or self._context.drain.is_drained:
             return
         found = await in_transaction(
             self._context.engine,

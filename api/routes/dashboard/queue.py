@@ -15,7 +15,7 @@ from api.page_views import next_address, page, read_filters
 from api.paging import PageParameters
 from api.routes.dead_letters import DeadLetterParameters, get_dead_letters
 from api.routes.providers import get_providers
-from api.routes.queue import get_queue
+from api.routes.queue import get_calls, get_queue
 from api.routes.regions import get_regions
 from api.schemas.queue import StuckWork
 from domain.scopes import Scope
@@ -24,6 +24,7 @@ router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
 
 _SHOWN_LETTERS: Final = 5
 """Dead letters on the page of the queue; all are on a page of their own."""
+_NOTHING: Final = NoParameters()
 _ALL: Final = PageParameters(limit=200)
 
 
@@ -50,8 +51,9 @@ async def show_queue(
     """Return what waits, runs and is stuck, the processes, and what can be paused."""
     answer = Response()
     listed = DeadLetterParameters(limit=_SHOWN_LETTERS)
-    queue, letters, regions, providers = await asyncio.gather(
-        get_queue(services=services, database=database, broker=broker, _=NoParameters()),
+    queue, calls, letters, regions, providers = await asyncio.gather(
+        get_queue(services=services, database=database, broker=broker, _=_NOTHING),
+        get_calls(database, _NOTHING),
         get_dead_letters(request=request, response=answer, database=database, registry=registry, parameters=listed),
         get_regions(request=request, response=answer, registry=registry, services=services, parameters=_ALL),
         get_providers(
@@ -68,6 +70,7 @@ async def show_queue(
         "queue.html",
         queue=queue,
         stuck=_grouped(queue.stuck),
+        calls=calls.items,
         reason_words=STUCK_WORDS,
         letters=letters,
         regions=regions,
