@@ -58,7 +58,11 @@ async def test_cells_turn_and_one_is_opened_and_what_failed_is_retried(
     assert await tab.evaluate("document.title") == f"{HOSTILE} · Breakwater"
     await dashboard.keeps_nobody_out(tab)
 
-    await tab.evaluate("[...document.querySelectorAll('a.cell')].at(-1).click()")
+    await tab.evaluate("document.querySelector('a.cell').focus()")
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown"):  # there is nothing further down
+        await tab.press(key)
+    assert await tab.evaluate("document.activeElement === [...document.querySelectorAll('a.cell')].at(-1)")
+    await tab.press("Enter")
     await tab.see("document.querySelector('#drawer').open")
     drawn = await tab.evaluate("document.querySelector('#drawer').innerText")
     assert drawn.count(HOSTILE) >= 3  # the model, the question, and the echo of both

@@ -27,7 +27,13 @@ AS_3_AND_4 = (
 """The browser reads commands from the descriptor 3 and answers on 4."""
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 REFUSED = "the server responded with a status of 4"
-KEYS = {"Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r"), "Escape": ("Escape", 27, "")}
+KEYS = {
+    "Tab": ("Tab", 9, ""),
+    "Enter": ("Enter", 13, "\r"),
+    "Escape": ("Escape", 27, ""),
+    "ArrowRight": ("ArrowRight", 39, ""),
+    "ArrowDown": ("ArrowDown", 40, ""),
+}
 
 
 @dataclass

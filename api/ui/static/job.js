@@ -38,6 +38,20 @@
     }
   };
 
+  // Arrows go from cell to cell, since a grid may have 2,000 of them to tab through.
+  const STEPS = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
+  document.addEventListener("keydown", (event) => {
+    const step = STEPS[event.key];
+    const from = event.target.closest?.(".grid td");
+    if (!step || !from) return;
+    const row = from.parentElement;
+    const next = row.parentElement.rows[row.sectionRowIndex + step[0]]?.cells[from.cellIndex + step[1]];
+    const cell = next?.querySelector("a.cell");
+    if (!cell) return;
+    event.preventDefault();
+    cell.focus();
+  });
+
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a.cell");
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
