@@ -4,7 +4,7 @@ A name hides whatever value it has. A form (`domain/secret_forms.py`) hides the 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -75,18 +75,34 @@ def _names_secret(name: str) -> bool:
     return "".join(words).endswith((*_ENDS, *_ENDS_TOO)) or not _WORDS.isdisjoint(words)
 
 
+def redacted_alike(*values: Any) -> tuple[Any, ...]:
+    """Return each JSON value as `redacted` does; a text that several of them hold is searched once."""
+    hidden: dict[str, str] = {}
+
+    def hide(text: str) -> str:
+        if (found := hidden.get(text)) is None:
+            found = hidden[text] = hide_secrets(text)
+        return found
+
+    return tuple(_redacted(value, hide) for value in values)
+
+
 def redacted(value: Any) -> Any:
     """Return the JSON value with secrets replaced by `[redacted]`; the same object if it holds none.
 
     Also for the body as it was submitted, before it is stored or shown. Safe to repeat. Expects the bounded depth of a
     body that was read.
     """
+    return _redacted(value, hide_secrets)
+
+
+def _redacted(value: Any, hide: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return hide_secrets(value)
+        return hide(value)
     if isinstance(value, dict):
-        return _redacted_object(value)
+        return _redacted_object(value, hide)
     if isinstance(value, list):
-        members = [redacted(member) for member in value]
+        members = [_redacted(member, hide) for member in value]
         return members if any(_differ(new, old) for new, old in zip(members, value, strict=True)) else value
     return value
 
@@ -101,10 +117,10 @@ def is_secret_parameter(name: str) -> bool:
     return name.casefold() in _PARAMETERS or is_secret(name)
 
 
-def _redacted_object(members: dict[str, Any]) -> dict[str, Any]:
+def _redacted_object(members: dict[str, Any], hide: Callable[[str], str]) -> dict[str, Any]:
     changed: dict[str, Any] = {}
     for name, member in members.items():
-        new = REDACTED if is_secret(name) else redacted(member)
+        new = REDACTED if is_secret(name) else _redacted(member, hide)
         if _differ(new, member):
             changed[name] = new
     return {**members, **changed} if changed else members

@@ -36,6 +36,7 @@ from api.request_ids import request_id_of
 from api.schemas.jobs import Job, JobList, JobSummary
 from api.schemas.submissions import SubmissionAnswer
 from api.services import Services
+from api.shown_specs import with_spec
 from db.engine import Engine
 from db.jobs import JobRead, list_jobs, read_job
 from domain.registry import Registry
@@ -215,13 +216,14 @@ async def get_job(
             headers = applied(seconds)
         if job.finished_at is None:
             job = await read_job(database, tenant, job_id)
-    answer = tagged(await shown_job(job, database, registry, kinds), if_none_match, untagged=CLOCK)
+    shown = await with_spec(await shown_job(job, database, registry, kinds), job, services.large_pages, tenant)
+    answer = tagged(shown, if_none_match, untagged=CLOCK)
     answer.headers.update(headers)
     return answer
 
 
 async def shown_job(job: JobRead, database: Engine, registry: Registry, kinds: Kinds) -> Any:
-    """Return a job as its kind shows it; of a kind that this release doesn't serve, what all kinds share."""
+    """Return a job as its kind shows it, without its spec; of a kind that isn't served here, what all kinds share."""
     kind = kinds.find(job.kind)
     return Job.of(job, ()) if kind is None else await kind.show(database, job, registry)
 

@@ -14,7 +14,6 @@ from api.schemas.submissions import NormalizationNote, PlannedCounts, PlannedImp
 from db.import_progress import ImportRead
 from db.job_filters import SUCCESS_RATE_MISSED
 from db.jobs import MAX_COUNTED_BEFORE, Counts, JobListed, JobRead
-from domain.redaction import redacted
 from domain.status import TERMINAL_JOB_STATUSES, JobStatus
 from domain.waves import level_by_id
 from submissions.job_links import job_links
@@ -187,7 +186,10 @@ class Job(BaseModel):
     def of(
         cls, job: JobRead, parts: Sequence[str], import_: ImportRead | None = None, *, held: Held | None = None
     ) -> Self:
-        """Return the job as it is shown alone; `parts` as in a list, `import_` is the progress of an import."""
+        """Return the job as it is shown alone; `parts` as in a list, `import_` is the progress of an import.
+
+        It has neither spec nor body: `api/shown_specs.py` adds them, without secrets.
+        """
         progress = None if import_ is None else _progress(job, import_)
         return cls(
             id=job.id,
@@ -203,8 +205,8 @@ class Job(BaseModel):
             queue=QueuePlace.of(job),
             spec_hash=job.spec_hash,
             simulated=job.simulated,
-            spec=redacted(job.spec),
-            submitted=redacted(job.submitted),  # again: a release before may have hidden less of it
+            spec=None,
+            submitted=None,
             normalization=[NormalizationNote.model_validate(note) for note in job.normalization or ()],
             planned=_planned(job, import_),
             progress=Progress.of(job.counts),

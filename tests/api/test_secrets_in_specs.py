@@ -2,7 +2,16 @@
 
 import json
 import secrets
+import threading
+from urllib.parse import urlencode
 
+import httpx2
+import pytest
+
+from api import shown_specs
+from domain import redaction
+from domain.redaction import hide_secrets
+from tests.support.job_seeds import Seeds
 from tests.support.service import Client, Json, unique
 
 
@@ -69,3 +78,38 @@ async def test_an_error_repeats_no_secret(client: Client) -> None:
     assert answer.status_code == 422
     assert secret not in answer.text
     assert "[redacted]" in answer.text
+
+
+async def test_no_page_shows_a_secret_of_a_spec(client: Client) -> None:
+    body, hidden = spec_with_secrets()
+    created = (await client.post(body)).json()
+    job, path = created["job"]["id"], f"/ui{created['job']['links']['self']}"
+    spec = (await client.http.get(f"/jobs/{job}")).json()["spec"]
+    [model, *_], [region, *_] = spec["models"], spec["models"][0]["regions"]
+    cells = [
+        f"{path}/cell?{urlencode({'model': model['id'], 'region': region, 'question': question['id']})}"
+        for question in spec["questions"]
+    ]
+    for page in (path, *cells):
+        answer = await client.http.get(page)
+        assert (answer.status_code, "[redacted]" in answer.text) == (200, True), page
+        assert [secret for secret in hidden if secret in answer.text] == [], page
+
+
+@pytest.mark.parametrize(("length", "is_in_thread"), [(100, False), (shown_specs.LARGE_BYTES, True)])
+async def test_a_large_spec_is_searched_beside_the_event_loop_and_each_text_of_it_once(
+    reader: httpx2.AsyncClient, seeds: Seeds, monkeypatch: pytest.MonkeyPatch, length: int, *, is_in_thread: bool
+) -> None:
+    question = "://a:1/@" * (length // 8)
+    job = await seeds.submit(questions=[question])
+    searched: list[bool] = []
+
+    def hide(text: str) -> str:
+        if text == question:
+            searched.append(threading.current_thread() is not threading.main_thread())
+        return hide_secrets(text)
+
+    monkeypatch.setattr(redaction, "hide_secrets", hide)
+    shown = (await reader.get(f"/jobs/{job.id}")).json()
+    assert shown["spec"]["questions"][0]["text"] == question
+    assert searched == [is_in_thread]

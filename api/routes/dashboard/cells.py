@@ -14,6 +14,7 @@ from api.routes.executions import ExecutionListParameters, look_at_executions, w
 from api.schemas.executions import ExecutionWithAttempts
 from db.executions import FIRST, absent_execution, list_executions, read_execution
 from db.jobs import read_job
+from domain.redaction import redacted
 from domain.scopes import Scope
 from domain.status import ExecutionStatus
 
@@ -75,5 +76,7 @@ async def show_cell(
 
 
 def _question(spec: Any, question_id: str) -> str | None:
-    """Return the text of a question; None once the spec is purged."""
-    return next((each.get("text") for each in spec.get("questions", ()) if each["id"] == question_id), None)
+    """Return the text of a question without secrets; None once the spec is purged."""
+    texts = (each.get("text") for each in spec.get("questions", ()) if each["id"] == question_id)
+    shown: str | None = redacted(next(texts, None))
+    return shown

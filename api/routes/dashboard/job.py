@@ -32,6 +32,7 @@ from api.routes.jobs import shown_job
 from api.routes.queue import get_queue
 from api.schemas.grids import LETTER_BY_STATE, Grid, GridRow
 from api.schemas.queue import StuckWork
+from api.shown_specs import with_spec
 from api.spec_lines import noted_lines
 from api.timeline_words import Entry, entries
 from db.jobs import JobRead, read_job
@@ -81,7 +82,7 @@ async def show_job(
     parameters = read_filters(request, JobPageParameters)
     stored = await read_job(database, tenant, job_id)
     asked = Asked(request, database, tenant, stored, parameters)
-    job = await shown_job(stored, database, registry, kinds)
+    job = await with_spec(await shown_job(stored, database, registry, kinds), stored, services.large_pages, tenant)
     grid = None
     if stored.kind == INFERENCE:
         grid = await look_at_grid(job_id, database, tenant, registry, _part_of_grid(parameters, stored))
