@@ -15,7 +15,11 @@ OF_THE_MOMENT = ("/queue", "/livez", "/metrics", "/", "/docs", "/openapi.json")
 CHANGING = {"checked_at", "since", "until", "seconds_left", "rows_per_second", "links", "configured"}
 
 
-ADDED = {"/providers": {"tenants": None}, "/regions": {"tenants": None}}
+ADDED = {
+    "/providers": {"tenants": None},
+    "/regions": {"tenants": None},
+    "/operations": {"matched": None, "done": None, "skipped": None},
+}
 """The members that this release added to the items of lists, as the configuration of these tests has them."""
 
 
