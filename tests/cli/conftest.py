@@ -3,37 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
-from tests.support.processes import Command, Ended, run_command, start_command
+from tests.cli.command_line import CommandLine
 from tests.support.service import Process, running
-
-Run: TypeAlias = Callable[..., Ended]
-
-
-class CommandLine:
-    """Runs `breakwater` against one service."""
-
-    def __init__(self, url: str, home: Path, key: str | None = None, **variables: str) -> None:
-        self.url = url
-        self.home = home
-        given = {"BREAKWATER_URL": url, "XDG_STATE_HOME": str(home), "COLUMNS": "200", **variables}
-        self.environment = given if key is None else {**given, "BREAKWATER_API_KEY": key}
-
-    def __call__(self, *arguments: str) -> Ended:
-        return run_command(*arguments, environment=self.environment)
-
-    def start(self, *arguments: str) -> Command:
-        """Start a command without waiting for it."""
-        return start_command(*arguments, environment=self.environment, folder=self.home)
-
-    @property
-    def kept_keys(self) -> list[str]:
-        """The Idempotency-Keys of submissions that weren't answered, as far as this machine knows."""
-        folder = self.home / "breakwater" / "submissions"
-        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.cli.conftest import CommandLine
+from tests.cli.command_line import CommandLine
 
 
 class Doctor:

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.cli.answers import answering
-from tests.cli.conftest import CommandLine
+from tests.cli.command_line import CommandLine
 from tests.cli.examination import Doctor
 from tests.support.connections import database_connections
 from tests.support.jobs import job_body

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.conftest import CommandLine
+from tests.cli.command_line import CommandLine
 from tests.support.description import api_description
 from tests.support.jobs import job_body
 from tests.support.programs import require_program

@@ -11,7 +11,7 @@ import pytest
 
 from domain.scopes import Scope
 from tests.cli.answers import answering
-from tests.cli.conftest import CommandLine
+from tests.cli.command_line import CommandLine
 from tests.support.access import make_key
 from tests.support.connections import database_connections
 from tests.support.service import Process, free_port, unique

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from tests.cli.conftest import CommandLine
+from tests.cli.command_line import CommandLine
 from tests.support.deaf_proxy import deaf_proxy
 from tests.support.service import Client, Process, unique
 

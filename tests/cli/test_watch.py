@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cli.remote.states import STATE_BY_LETTER, TENTHS, share
 from domain.key_limits import KeyLimits
-from tests.cli.conftest import CommandLine
+from tests.cli.command_line import CommandLine
 from tests.support.access import make_key
 from tests.support.connections import database_connections
 from tests.support.deaf_proxy import deaf_proxy
