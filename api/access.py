@@ -65,23 +65,23 @@ async def _authorize(
     """
     services: Services = request.app.state.services
     is_open = services.settings.metrics_open and scopes.scopes == [Scope.METRICS]
+    sees_installation = request.state.sees_installation = not OF_INSTALLATION.isdisjoint(scopes.scopes)
     if services.authenticator is None or is_open:
         caller = request.state.caller = ANYBODY
     else:
         checked_at = time.monotonic()
-        caller = request.state.caller = await _find(request, header, services.authenticator)
+        caller = services.authenticator.fresh_caller(header) or await _find(request, header, services.authenticator)
+        request.state.caller = caller
         await services.turns.take(caller.tenant_no)
-        sees_installation = not OF_INSTALLATION.isdisjoint(scopes.scopes)
         role_check = None if sees_installation else services.role_check
         check = _Check(header, services.authenticator, scopes, role_check, checked_at, turns=services.turns)
         request.scope["state"][CHECK] = check
-        if (session := getattr(request.state, SESSION, None)) is not None:
+        if (session := request.scope["state"].get(SESSION)) is not None:
             await refuse_forged(request, session)
         await admit(request, caller, services.request_limits)
     see_under(caller.seal)
     _require(caller, scopes)
-    request.state.sees_installation = not OF_INSTALLATION.isdisjoint(scopes.scopes)
-    if services.role_check is not None and not request.state.sees_installation:
+    if services.role_check is not None and not sees_installation:
         await services.role_check.require()
 
 

@@ -17,7 +17,7 @@ from db import api_keys, page_sessions, tenants
 from db.api_keys import ValidKey
 from db.engine import QUICK_SECONDS, REJECTED, UNAVAILABLE, Connection, Engine, in_transaction
 from db.page_sessions import ValidSession
-from domain.api_keys import ApiKey
+from domain.api_keys import KEY_PREFIX, ApiKey, digest_of
 from domain.key_limits import NO_LIMITS, Holder, KeyLimits, Limited
 from domain.page_sessions import SessionSecret
 from domain.scopes import ALL_SCOPES
@@ -25,6 +25,8 @@ from domain.sealing import Seal
 
 NOTED_EVERY_SECONDS = 30.0
 IDLE_SECONDS = 3600.0
+_BEARER = "Bearer "
+_OF_KEYS = _BEARER + KEY_PREFIX
 
 log = structlog.stdlib.get_logger()
 
@@ -49,6 +51,15 @@ class Authenticator:
         self._tenants = LookUps(engine, _find_tenants)
         self._sessions = LookUps(engine, partial(_find_sessions, idle_seconds=idle_seconds, issuer=issuer))
         self._used: set[int] = set()
+
+    def fresh_caller(self, header: str | None) -> Caller | None:
+        """Return the caller of an `Authorization` with a key that was looked up a moment ago; None: look it up.
+
+        What is kept was well-formed, so its form needs no other look.
+        """
+        if header is None or not header.startswith(_OF_KEYS):
+            return None
+        return self._used_by(self._keys.fresh_caller(digest_of(header.removeprefix(_BEARER))))
 
     async def caller_of(self, key: ApiKey) -> Caller | None:
         """Return the caller with this key, None if the key isn't valid. Raises one of UNAVAILABLE."""

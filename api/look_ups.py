@@ -78,11 +78,22 @@ class LookUps:
 
     async def caller_of(self, digest: bytes) -> Caller | None:
         """Return the valid caller with this digest, None if there is none. Raises one of UNAVAILABLE."""
+        if (caller := self.fresh_caller(digest)) is not None:
+            return caller
         now = time.monotonic()
         found = self._kept.get(digest)
         if found is None or not found.is_fresh(now):
             found = await self._look_up_with_others(digest)
-        elif now - found.looked_at > RENEW_SECONDS:
+        found.used_at = now
+        return found.caller
+
+    def fresh_caller(self, digest: bytes) -> Caller | None:
+        """Return the valid caller with this digest if a look-up still serves; None if that can't be told at once."""
+        now = time.monotonic()
+        found = self._kept.get(digest)
+        if found is None or found.caller is None or not found.is_fresh(now):
+            return None
+        if now - found.looked_at > RENEW_SECONDS:
             self._renew_soon(now)
         found.used_at = now
         return found.caller

@@ -36,7 +36,7 @@ class RoleCheck:
     @property
     def leaks(self) -> bool:
         """Whether the last check showed that somebody may see or change too much."""
-        return any(fault.leaks for fault in self.faults or ())
+        return bool(self.faults) and any(fault.leaks for fault in self.faults or ())
 
     async def require(self) -> None:
         """Raise RolesChanged while a tenant's request may see too much, or one of UNAVAILABLE if that can't be told."""

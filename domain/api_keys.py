@@ -28,8 +28,13 @@ class ApiKey:
 
     @property
     def digest(self) -> bytes:
-        """The SHA-256 of the text, by which keys are stored and found: 256 random bits need no slower hash."""
-        return sha256(self.text.encode()).digest()
+        """The digest of the text."""
+        return digest_of(self.text)
+
+
+def digest_of(text: str) -> bytes:
+    """Return the SHA-256 of a key's text, by which keys are stored and found: 256 random bits need no slower hash."""
+    return sha256(text.encode()).digest()
 
 
 def make_id(random_number: int) -> str:
