@@ -59,7 +59,7 @@ def _run(given: list[Example], url: str, stores: dict[str, str], folder: Path) -
     with output.open("w") as file:
         shell = subprocess.run(
             ["timeout", str(SECONDS), bash, "-eu", "-o", "pipefail", "-c", script.replace(SERVICE, url)],
-            env={**stores, "PATH": f"{command.parent}:{os.environ['PATH']}"},
+            env={**stores, "PATH": f"{command.parent}:{os.environ['PATH']}", "XDG_STATE_HOME": str(folder / "state")},
             cwd=folder,
             stdout=file,
             stderr=subprocess.STDOUT,
