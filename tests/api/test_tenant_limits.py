@@ -1,6 +1,7 @@
 """Limits of a tenant over all its keys, access tokens and sessions: exact over two APIs, beside the limits of keys."""
 
 import asyncio
+import re
 import secrets
 import time
 from collections import Counter
@@ -21,7 +22,7 @@ from domain.scopes import Scope
 from tests.support.access import AsKey, make_key
 from tests.support.connections import database_connections
 from tests.support.identity_provider import AUDIENCE, IdentityProvider
-from tests.support.page_sessions import COOKIE
+from tests.support.page_sessions import COOKIE, sign_in
 from tests.support.quotas import CREATED, of_cells, refusals
 from tests.support.service import Client, Json, Process, api_client
 from tests.support.waiting import eventually_async
@@ -184,6 +185,29 @@ async def test_a_session_opened_at_the_provider_counts_on_its_tenant(fleet: Flee
     refused = await http.post("/jobs", json=of_cells(1), headers=headers)
     assert (refused.status_code, refused.json()["quota"]) == (429, "tenant_cells_per_day")
     assert (await fleet.token().post("/jobs", of_cells(1))).status_code == 429
+
+
+async def test_a_session_opened_with_a_key_counts_on_the_key_and_on_its_tenant(fleet: Fleet) -> None:
+    await fleet.limit(cells_per_day=3)
+    text = await make_key(fleet.database, tenant="acme", limits=KeyLimits(cells_per_day=10))
+    session = await sign_in(fleet.clients[0].http, text)
+    answer = await session.post("/jobs", of_cells(3))
+    assert answer.status_code == 202, answer.text
+    left = r'"cells_per_day";r=7;t=\d+, "tenant_cells_per_day";r=0;t=\d+'
+    assert re.fullmatch(left, answer.headers["RateLimit"]), answer.headers["RateLimit"]
+    refused = await session.post("/jobs", of_cells(1))
+    assert (refused.status_code, refused.json()["quota"]) == (429, "tenant_cells_per_day")
+
+
+async def test_a_limit_below_what_is_used_refuses_all_and_takes_nothing_back(fleet: Fleet) -> None:
+    await fleet.limit(cells_per_day=5, active_jobs=5)
+    assert (await (await fleet.key()).post("/jobs", of_cells(4))).status_code == 202
+    await fleet.limit(cells_per_day=2, active_jobs=1)
+    key = await fleet.key()
+    assert (await key.post("/jobs", of_cells(1))).status_code == 429
+    shown = {each["name"]: (each["used"], each["remaining"]) for each in (await key.get("/limits")).json()["limits"]}
+    assert shown == {"tenant_active_jobs": (1, 0), "tenant_cells_per_day": (4, 0)}
+    assert await fleet.created() == 4
 
 
 async def test_a_tenant_gets_its_rate_over_callers_and_apis_together(fleet: Fleet) -> None:
