@@ -12,7 +12,7 @@ PIP_INSTALL := $(PY) $(PIP)
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-properties test-long test-kills test-large-files test-corpus test-real-server check supply-chain licences sbom audit bench format openapi lock install install-dev clean
+.PHONY: help run test test-properties test-long test-kills test-large-files test-corpus test-real-server check screenshots supply-chain licences sbom audit bench format openapi lock install install-dev clean
 MAKEFLAGS += --no-print-directory
 # Without it every process of the tests compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -62,6 +62,9 @@ bench: .venv/run.stamp ## measure this machine (ARGS=…)
 
 format: .venv/dev.stamp ## format the code and mend what can be mended
 	@$(PY) -m ruff check --quiet --fix . ; $(PY) -m ruff format --quiet .
+
+screenshots: .venv/dev.stamp ## take the README's pictures of the dashboard anew (needs Chromium)
+	@$(PY) -m tests.support.screenshots
 
 openapi: .venv/dev.stamp ## write openapi.json from the code, and the explanations of problems from the reference
 	@$(PY) -m cli openapi

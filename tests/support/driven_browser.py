@@ -143,9 +143,9 @@ class Tab:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         await self.send("Emulation.setEmulatedMedia", features=[scheme])
 
-    async def picture(self, file: Path) -> None:
-        """Write the whole page as a PNG file."""
-        answer = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+    async def picture(self, file: Path, *, is_whole: bool = True) -> None:
+        """Write the whole page, or what its window shows, as a PNG file."""
+        answer = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=is_whole)
         file.write_bytes(base64.b64decode(answer["data"]))  # noqa: ASYNC240 (a test's own file)
 
     async def barriers(self) -> list[str]:
