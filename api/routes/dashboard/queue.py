@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -13,7 +14,7 @@ from api.attention import STUCK_WORDS
 from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServiceDatabase, ServicesDep, Visible
 from api.page_views import next_address, page, read_filters
 from api.paging import PageParameters
-from api.routes.dead_letters import DeadLetterParameters, get_dead_letters
+from api.routes.dead_letters import DeadLetterFilterParameters, DeadLetterParameters, get_dead_letters
 from api.routes.providers import get_providers
 from api.routes.queue import get_calls, get_queue
 from api.routes.regions import get_regions
@@ -24,6 +25,13 @@ router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
 
 _SHOWN_LETTERS: Final = 5
 """Dead letters on the page of the queue; all are on a page of their own."""
+_FILTERS: Final = {
+    "tenant": "Tenant",
+    "job_id": "Job",
+    "model": "Model",
+    "region": "Region",
+    "error_code": "Error code",
+}
 _NOTHING: Final = NoParameters()
 _ALL: Final = PageParameters(limit=200)
 
@@ -86,8 +94,16 @@ async def show_dead_letters(request: Request, database: Database, registry: Visi
     letters = await get_dead_letters(
         request=request, response=Response(), database=database, registry=registry, parameters=parameters
     )
-    following = next_address(request, letters.next_cursor)
-    return page(request, "dead_letters.html", letters=letters, wanted=parameters, next_address=following)
+    wanted = parameters.model_dump(include=set(DeadLetterFilterParameters.model_fields), exclude_none=True)
+    return page(
+        request,
+        "dead_letters.html",
+        letters=letters,
+        wanted=wanted,
+        fields=_FILTERS,
+        filter_query=urlencode(wanted),
+        next_address=next_address(request, letters.next_cursor),
+    )
 
 
 def _grouped(stuck: Sequence[StuckWork]) -> list[StuckGroup]:
