@@ -19,6 +19,7 @@ STUCK_WORDS: Final[dict[StuckReason, str]] = {
     "gate_closed": "circuit breaker open",
     "no_worker": "no worker is alive",
     "workers_silent": "workers are silent",
+    "workers_drained": "every worker is drained",
     "not_served": "no worker has the provider's key",
     "limit_reached": "limit of calls reached",
     "workers_busy": "workers are busy",

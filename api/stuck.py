@@ -30,6 +30,7 @@ def explain(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Settin
         or _rescheduled(work, live)
         or _gate_closed(work)
         or _no_heartbeats(live, settings)
+        or _all_drained(live)
         or _not_served(work, live)
         or _limit_reached(work)
         or _workers_busy(work, settings)
@@ -125,6 +126,14 @@ def _no_heartbeats(live: Sequence[dict[str, Any]], settings: Settings) -> Findin
         f"No worker gave a sign of life for {silent_seconds:.0f} s; one is due every {settings.heartbeat_seconds:g} s.",
         f"Look at the workers, or start one: past {settings.lease_seconds:g} s of silence they count as gone.",
     )
+
+
+def _all_drained(live: Sequence[dict[str, Any]]) -> Finding | None:
+    if not all(worker["is_drained"] for worker in live):
+        return None
+    detail = "Every worker is drained: none takes work until one is resumed."
+    then = "It starts at once when you resume a worker, or start another one."
+    return Finding("workers_drained", detail, then, f"/queue/workers/{live[0]['id']}/resume")
 
 
 def _not_served(work: db.StuckWork, live: Sequence[dict[str, Any]]) -> Finding | None:

@@ -21,6 +21,7 @@ StuckReason = Literal[
     "gate_closed",
     "no_worker",
     "workers_silent",
+    "workers_drained",
     "not_served",
     "limit_reached",
     "workers_busy",

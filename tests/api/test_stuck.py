@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.job_seeds import Seeds
+from tests.support.job_seeds import WORKER_ID, Seeds
 
 LONG_AGO = "now() - interval '2 hours'"
 
@@ -122,6 +122,16 @@ async def test_a_circuit_breaker_of_another_pool_is_no_reason(
         " SET gate_until = excluded.gate_until, gate_code = excluded.gate_code, gate_times = excluded.gate_times"
     )
     assert [said(entry) for entry in await stuck(reader)] == [("workers_busy", None)]
+
+
+async def test_work_that_every_worker_leaves_since_it_is_drained(reader, seeds, rows) -> None:
+    await seeds.submit()
+    await rows.execute("UPDATE jobs SET queued_at = now() - interval '1 hour', created_at = now() - interval '1 hour'")
+    await rows.execute("UPDATE workers SET is_drained = true WHERE id = $1", WORKER_ID)
+    [entry] = await stuck(reader)
+    assert said(entry) == ("workers_drained", f"/queue/workers/{WORKER_ID}/resume")
+    await reader.post(entry["action"]["path"])
+    assert [each["reason"] for each in await stuck(reader)] == ["workers_busy"]
 
 
 @pytest.mark.parametrize(("calls", "reason"), [(3, "limit_reached"), (2, "workers_busy")])

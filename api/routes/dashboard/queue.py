@@ -110,7 +110,7 @@ def _grouped(stuck: Sequence[StuckWork]) -> list[StuckGroup]:
     """Return the batches of a job together, and paused work of all jobs, in the order of the first of each."""
     grouped: dict[tuple[str | None, ...], list[StuckWork]] = {}
     for each in stuck:
-        job_id = None if each.reason == "paused" else each.job_id  # one button resumes all of it
+        job_id = None if each.reason in ("paused", "workers_drained") else each.job_id  # one button resumes all of it
         grouped.setdefault((job_id, each.reason, each.provider, each.region), []).append(each)
     return [
         StuckGroup(group[0], len({each.job_id for each in group}), sum(each.batch_id is not None for each in group))
