@@ -39,7 +39,7 @@ def _facts(told: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for name, number in batch.items():
             if _is_number(number):
                 counted[name] = counted.get(name, 0) + number
-    yield from (f"{number:,} {name}" for name, number in counted.items() if number)
+    yield from (f"{number:,} {name.replace('_', ' ')}" for name, number in counted.items() if number)
     for name, value in told[0].items() if len(told) == 1 else ():
         if _is_number(value):
             yield f"{value:,} {name.replace('_', ' ')}"

@@ -51,12 +51,15 @@ def test_a_very_long_document_is_cut_and_says_so() -> None:
 
 
 def test_flushes_in_a_row_are_one_entry_with_the_sums_of_what_they_counted() -> None:
-    flushes = [event(n, "progressed", batches=[{"batch_id": "1", "completed": n, "failed": 1}]) for n in (4, 3, 2)]
+    flushes = [
+        event(n, "progressed", batches=[{"batch_id": "1", "completed": n, "failed": 1, "dead_letters": 1}])
+        for n in (4, 3, 2)
+    ]
     ended = event(5, "finished", status="partial", batches=[{"completed": 7, "unknown": 0}])
     planned = event(1, "coordinated", executions=1200, batches=3, note={"left": "out"}, source="manual")
     shown = entries([ended, *flushes, planned])
     assert [(entry.event.id, entry.first.id, entry.times, entry.facts) for entry in shown] == [
         (5, 5, 1, "7 completed"),
-        (4, 2, 3, "9 completed, 3 failed"),
+        (4, 2, 3, "9 completed, 3 failed, 3 dead letters"),
         (1, 1, 1, "1,200 executions, 3 batches, source: manual"),
     ]
