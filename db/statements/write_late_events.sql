@@ -1,5 +1,5 @@
 -- Number and write events that were committed while their jobs' rows were locked, up to $1 of the oldest, and forget
--- those of jobs that have ended since. Return how many were written. Locked jobs are left for the next time.
+-- those of jobs that have ended since, or are gone. Return how many were written. Locked jobs are left for later.
 WITH oldest AS MATERIALIZED (
     SELECT l.*
     FROM late_events AS l
@@ -14,9 +14,10 @@ WITH oldest AS MATERIALIZED (
 ), taken AS (
     DELETE FROM late_events AS l
     USING oldest AS o
-    JOIN free_jobs AS f USING (job_no)
+    LEFT JOIN free_jobs AS f USING (job_no)
     WHERE l.late_event_no = o.late_event_no
-    RETURNING l.*, f.is_open
+        AND (f.job_no IS NOT NULL OR NOT EXISTS (SELECT FROM jobs AS j WHERE j.job_no = o.job_no))
+    RETURNING l.*, coalesce(f.is_open, false) AS is_open
 ), late AS (
     SELECT t.*, row_number() OVER (PARTITION BY t.job_no ORDER BY t.late_event_no) AS nth
     FROM taken AS t

@@ -121,3 +121,8 @@ async def test_a_timeline_has_no_gap_while_submissions_race_with_other_writers(
     assert (items[0]["type"], items[-1]["type"]) == ("submitted", "finished")
     positions = [row["position"] for row in await rows.fetch(WRITTEN)]
     assert positions == sorted(positions)
+
+
+async def test_late_events_of_a_job_that_is_gone_are_forgotten(rows: Rows) -> None:
+    await rows.execute("INSERT INTO late_events (job_no, type, source, data) VALUES (999, 'submitted', 'a test', '{}')")
+    assert await write_late_events(rows) == await rows.fetchval("SELECT count(*) FROM late_events") == 0
