@@ -13,6 +13,8 @@ from db.engine import Connection, statement
 
 KEPT_SECONDS = 3600.0
 """How long a dry run's items are kept after it, and after each request that names them."""
+MOST_DRY_RUNS = 20
+"""Dry runs of a tenant that are kept while no action follows: each may have a row for every job."""
 PURGED_AT_ONCE = 5_000
 DONE = "done"
 
@@ -53,7 +55,10 @@ class BulkCounts:
 
 
 async def record_matches(connection: Connection, wanted: BulkFilter, numbers: Sequence[int]) -> datetime:
-    """Record the items that a dry run matched; return until when they are kept."""
+    """Record the items that a dry run matched; return until when they are kept.
+
+    The tenant's oldest dry runs that no action has followed expire, so that it has MOST_DRY_RUNS of them.
+    """
     kept_until: datetime = await connection.fetchval(
         statement("insert_bulk_action"),
         wanted.tenant_no,
@@ -64,6 +69,7 @@ async def record_matches(connection: Connection, wanted: BulkFilter, numbers: Se
         numbers,
         KEPT_SECONDS,
     )
+    await connection.execute(statement("expire_dry_runs"), wanted.tenant_no, MOST_DRY_RUNS)
     return kept_until
 
 

@@ -271,6 +271,23 @@ async def test_what_expired_is_forgotten_but_for_the_operation(
     assert {tuple(row) for row in await rows.fetch(kept)} == {(acted, 0), (fresh, 3)}
 
 
+async def test_a_tenant_keeps_the_newest_dry_runs_that_no_action_has_followed(
+    reader: httpx2.AsyncClient, seeds: Seeds, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "MOST_DRY_RUNS", 2)
+    acme = await make_tenant(rows, "acme")
+    await seeds.submit(name="a")
+    path = "/jobs/cancel?name=a"
+    begun = (await dry_run(reader, path))["as_of"]
+    await post(reader, f"{path}&as_of={begun}")
+    other = (await dry_run(reader, path))["as_of"]
+    await rows.execute("UPDATE bulk_actions SET tenant_no = $1 WHERE as_of = $2", acme, other)
+    _, *kept = [(await dry_run(reader, path))["as_of"] for _ in range(3)]
+    found = await rows.fetch("SELECT as_of FROM bulk_actions WHERE expires_at > now() ORDER BY bulk_no")
+    assert [row["as_of"] for row in found] == [begun, other, *kept]
+    assert (await post(reader, f"{path}&as_of={kept[0]}"))["matched"] == 1
+
+
 async def test_dead_letters_that_match_are_replayed(reader: httpx2.AsyncClient, seeds: Seeds) -> None:
     one = await ended(seeds, exhausted, name="a", models=["m-a", "m-b"])
     two = await ended(seeds, exhausted, name="b")
