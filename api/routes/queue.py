@@ -91,6 +91,7 @@ async def get_activity(services: ServicesDep, _: Annotated[NoParameters, Query()
 
 @router.get(
     "/queue/calls",
+    operation_id="list_calls",
     summary="List calls in flight",
     responses=problem_responses(422),
     dependencies=[requires(Scope.OPERATE)],

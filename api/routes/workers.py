@@ -24,6 +24,7 @@ PROBLEMS = problem_responses(400, 404, 413, 415, 422)
 
 @router.post(
     "/queue/workers/{worker_id}/drain",
+    operation_id="drain_worker",
     summary="Drain a worker",
     response_model=Worker,
     responses=PROBLEMS,
@@ -45,6 +46,7 @@ async def drain_worker(
 
 @router.post(
     "/queue/workers/{worker_id}/resume",
+    operation_id="resume_worker",
     summary="Resume a worker",
     response_model=Worker,
     responses=PROBLEMS,
