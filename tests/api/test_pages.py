@@ -91,8 +91,8 @@ def test_a_host_that_is_none_is_not_shown(client: TestClient, host: str) -> None
 def test_links_to_json_say_so(client: TestClient) -> None:
     page = client.get("/").text
     for path in ("/jobs", "/queue", "/audit"):
-        assert page.count(f'<a href="{path}" type="application/json">') == 2
-    assert page.count("<small>JSON</small>") == 8
+        assert page.count(f'<a href="{path}" type="application/json">{path}</a> <small>JSON</small>') == 1
+    assert page.count("<small>JSON</small>") == 5
 
 
 def test_the_home_page_may_run_no_script(client: TestClient) -> None:
@@ -122,6 +122,7 @@ def test_the_docs_page_has_no_inline_script(client: TestClient) -> None:
 def test_the_home_page_leads_everywhere(client: TestClient) -> None:
     links = set(Names(client.get("/").text).links)
     assert {"/docs", "/openapi.json", "/jobs", "/queue", "/audit", "/metrics", "/readyz"} <= links
+    assert {"/ui", "/ui/jobs", "/ui/submit", "/problems"} <= links
 
 
 @pytest.mark.parametrize("path", [f"/static/{file.name}" for file in sorted(VENDORED.parent.glob("*.*"))])
