@@ -104,3 +104,12 @@ async def test_a_problem_leads_to_the_page_of_its_code(dashboard: Dashboard) -> 
     await tab.click("main a[href='/problems']")
     await tab.see_text("quota_exceeded")
     await dashboard.keeps_nobody_out(tab)
+
+
+async def test_an_operator_without_jobs_sees_what_is_paused_and_no_jobs_of_its_own(keyed_dashboard: Dashboard) -> None:
+    key = await make_key(keyed_dashboard.client.database, Scope.OPERATE)
+    await keyed_dashboard.client.http.post("/regions/us-east/pause", headers=bearer(key))
+    tab = await keyed_dashboard.sign_in(key)
+    await tab.see_text("Region us-east is paused")
+    await tab.see_text("Work of all tenants")
+    assert "Jobs of" not in await tab.text()

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from tests.domain.bodies import plain
+from tests.support.erp_source import SCHEMA
+from tests.support.import_bodies import import_body, store_import, table_type
 from tests.support.service import Client
 from tests.support.waiting import eventually_async
 from tests.support.workers import Fleet
@@ -84,3 +86,19 @@ async def test_what_is_no_live_worker_is_not_drained(own_client: Client, worker:
     api = (await own_client.http.get("/queue")).json()["apis"]
     for each in (worker, *(process["id"] for process in api)):
         assert (await own_client.http.post(f"/queue/workers/{each}/drain")).status_code == 404
+
+
+async def test_a_drained_worker_coordinates_no_import(own_client: Client, fleet: Fleet, erp: Any) -> None:
+    await erp.table("base", 10)
+    [process] = fleet.start(1, **QUICK)
+    await eventually_async(lambda: worker_ids(own_client))
+    [worker] = await worker_ids(own_client)
+    await own_client.http.post(f"/queue/workers/{worker}/drain")
+    process.wait_for("worker_drained")
+    source = {"type": "sql", "connection": "erp", "table": f"{SCHEMA}.base"}
+    job_no = await store_import(own_client.database, import_body({**table_type("base"), "source": source}))
+    job = await own_client.database.fetchval("SELECT id FROM jobs WHERE job_no = $1", job_no)
+    await several_beats_later(own_client, worker)
+    assert await status_of(own_client, job) == "queued"
+    await own_client.http.post(f"/queue/workers/{worker}/resume")
+    await eventually_async(lambda: has_ended(own_client, job))

@@ -43,9 +43,11 @@ async def show_overview(
         activity = await get_activity(services, _NOTHING)
         needed += attention.of_installation(activity)
     if Scope.JOBS_READ in scopes:
+        overview = await get_overview(database, tenant, _NOTHING)
+        needed += attention.of_jobs(overview)
+    if activity or overview:
         answer = Response()
-        overview, regions, providers = await asyncio.gather(
-            get_overview(database, tenant, _NOTHING),
+        regions, providers = await asyncio.gather(
             get_regions(request=request, response=answer, registry=registry, services=services, parameters=_ALL),
             get_providers(
                 request=request,
@@ -56,8 +58,8 @@ async def show_overview(
                 parameters=_ALL,
             ),
         )
-        where = attention.QUEUE if activity else JOBS
-        needed += attention.of_places(regions.items, providers.items, path=where) + attention.of_jobs(overview)
+        path = attention.QUEUE if activity else JOBS
+        needed += attention.of_places(regions.items, providers.items, path=path)
     return page(
         request,
         "overview.html",
