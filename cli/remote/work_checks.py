@@ -18,12 +18,9 @@ MOVES_ON = {"paused", "put_off", "gate_closed", "limit_reached", "workers_busy"}
 async def check_workers(service: Service) -> AsyncIterator[Finding]:
     """Yield whether workers are alive, of one release and configuration, and led; and which work is stuck."""
     queue = await service.get("/queue")
-    workers, processes = queue["workers"], [*queue["apis"], *queue["workers"]]
-    if workers:
-        running = sum(worker["running"] for worker in workers)
-        yield ok("workers", f"{len(workers)} alive, {running} cells in hand, {queue['jobs_queued']} jobs queued")
-    else:
-        yield failing("workers", "no worker is alive: accepted jobs wait", "Start one: breakwater worker.")
+    processes = [*queue["apis"], *queue["workers"]]
+    for finding in (*_alive(queue), *_lost(queue.get("lost", ()))):  # a release before this one lists no lost ones
+        yield finding
     yield _releases(processes)
     for finding in _configurations(processes):
         yield finding
@@ -94,6 +91,26 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("audit", check_audit),
 )
 """Each with what is said of it where the key may not ask."""
+
+
+def _alive(queue: Mapping[str, Any]) -> Iterator[Finding]:
+    workers = queue["workers"]
+    drained = [worker for worker in workers if worker.get("is_drained")]
+    if not workers:
+        yield failing("workers", "no worker is alive: accepted jobs wait", "Start one: breakwater worker.")
+    else:
+        running = sum(worker["running"] for worker in workers)
+        yield ok("workers", f"{len(workers)} alive, {running} cells in hand, {queue['jobs_queued']} jobs queued")
+    if drained:
+        level = failing if len(drained) == len(workers) else warning
+        detail = f"{len(drained)} of {len(workers)} workers are drained and take no work: {_ids(drained)}"
+        yield level("workers", detail, f"To go on: POST /queue/workers/{drained[0]['id']}/resume.")
+
+
+def _lost(processes: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    if processes:
+        detail = f"{len(processes)} processes fell silent within the last hour: {_ids(processes)}"
+        yield warning("lost", detail, "Look why they ended (docs/how-to/recover.md); their work goes to others.")
 
 
 def _releases(processes: Sequence[Mapping[str, Any]]) -> Finding:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.command_line import CommandLine
 from tests.support.service import Process, running
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -30,7 +31,11 @@ def working_service(
     """An API and a worker on a module's own database."""
     folder = tmp_path_factory.mktemp("working_service")
     stores = (module_database_url, engines.redis_url)
-    with running("api", folder / "api.log", *stores) as api, running("worker", folder / "worker.log", *stores):
+    with (
+        running("api", folder / "api.log", *stores) as api,
+        running("worker", folder / "worker.log", *stores) as worker,
+    ):
+        eventually(lambda: worker.events("worker_started"), seconds=30)
         yield api
 
 

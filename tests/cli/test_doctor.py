@@ -14,7 +14,6 @@ from tests.cli.examination import Doctor
 from tests.support.connections import database_connections
 from tests.support.jobs import job_body
 from tests.support.service import Process
-from tests.support.waiting import eventually
 
 FOUND = {
     *("service", "clock", "ready", "versions", "key", "workers", "releases", "configuration", "stuck work"),
@@ -34,7 +33,6 @@ async def database(module_database_url: str) -> "asyncpg.Connection[asyncpg.Reco
 
 
 def test_of_a_service_that_works_all_is_ok_but_that_it_simulates(doctor: Doctor) -> None:
-    eventually(lambda: doctor.findings(code=0)["workers"], seconds=20)
     found = doctor.findings(code=0)
     assert set(found) == FOUND
     assert {check for check, findings in found.items() if {each["level"] for each in findings} != {"ok"}} == {
@@ -81,6 +79,17 @@ async def test_a_broken_promise_is_failing(
     await miscount("-")
     assert audit["level"] == "failing"
     assert "broken: " in audit["detail"]
+
+
+async def test_drained_workers_are_failing_where_there_are_no_others(doctor: Doctor, working_service: Process) -> None:
+    async with httpx2.AsyncClient(base_url=working_service.url) as http:
+        [worker] = (await http.get("/queue")).json()["workers"]
+        assert (await http.post(f"/queue/workers/{worker['id']}/drain")).is_success
+        drained = doctor.findings(code=1)["workers"][-1]
+        assert (await http.post(f"/queue/workers/{worker['id']}/resume")).is_success
+    assert drained["level"] == "failing"
+    assert drained["do"].endswith(f"/queue/workers/{worker['id']}/resume.")
+    assert len(doctor.findings(code=0)["workers"]) == 1
 
 
 async def test_processes_of_several_releases_are_a_warning(doctor: Doctor, database) -> None:

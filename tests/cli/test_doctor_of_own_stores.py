@@ -29,6 +29,20 @@ def test_without_a_worker_queued_work_is_stuck(
     )
 
 
+def test_a_worker_that_fell_silent_is_a_warning(
+    at: Callable, start_api: StartProcess, start_worker: StartProcess, database_url: str, redis_url: str
+) -> None:
+    quick = {"lease_seconds": 1, "heartbeat_seconds": 0.3, "reconcile_seconds": 0.3}
+    doctor = Doctor(at(start_api(database_url, redis_url, **quick).url))
+    worker = start_worker(database_url, redis_url, **quick)
+    eventually(lambda: worker.events("worker_started"), seconds=20)
+    worker.kill()
+    lost = eventually(lambda: doctor.any_findings().get("lost"), seconds=20)
+    assert lost[0]["level"] == "warning"
+    assert "1 processes fell silent" in lost[0]["detail"]
+    assert doctor.findings(code=1)["workers"][0]["level"] == "failing"
+
+
 @pytest.fixture
 def failing_service(start_api: StartProcess, start_worker: StartProcess, database_url: str, redis_url: str) -> str:
     """The URL of a service whose calls all fail."""
