@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 import pytest
 
+from api import look_ups as look_ups_module
 from api.callers import ANYBODY
 from api.look_ups import Found, LookUps
 from db.engine import Connection, Engine
@@ -95,3 +96,23 @@ async def test_what_is_forgotten_during_a_look_up_is_looked_up_again(look_ups: L
     for _ in range(2):
         assert await look_ups.caller_of(b"ended") == ANYBODY
     assert len(look.asked) == 2
+
+
+@pytest.mark.parametrize("is_about_to_expire", [True, False])
+async def test_what_was_looked_up_too_long_ago_or_has_expired_serves_nobody(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, *, is_about_to_expire: bool
+) -> None:
+    """Whoever comes first after a pause is looked up, too: no renewal has run meanwhile."""
+    asked: list[Sequence[bytes]] = []
+
+    async def find(_: Connection, digests: Sequence[bytes]) -> Mapping[bytes, Found]:
+        asked.append(digests)
+        return {digest: Found(ANYBODY, 0.0 if is_about_to_expire else None) for digest in digests}
+
+    if not is_about_to_expire:
+        monkeypatch.setattr(look_ups_module, "FRESH_SECONDS", 0.0)
+    look_ups = LookUps(engine, find)
+    for _ in range(3):
+        assert await look_ups.caller_of(b"a") == ANYBODY
+        assert look_ups.fresh_caller(b"a") is None
+    assert len(asked) == 3
