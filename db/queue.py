@@ -33,6 +33,7 @@ class StuckWork:
     `…_calls` are in flight, `…_limit` as many as may be (None: no such limit).
     """
 
+    job_no: int
     job_id: str
     batch_no: int | None
     finding: str

@@ -26,7 +26,8 @@ WITH RECURSIVE waiting AS (
     GROUP BY b.job_no
 )
 SELECT
-    stuck.job_id, stuck.batch_no, stuck.finding, stuck.seconds, stuck.lost_leases, stuck.provider, stuck.region,
+    stuck.job_no, stuck.job_id, stuck.batch_no,
+    stuck.finding, stuck.seconds, stuck.lost_leases, stuck.provider, stuck.region,
     stuck.is_overdue, stuck.is_unconfigured, stuck.is_region_paused, stuck.is_provider_paused, stuck.error_code,
     stuck.error_detail, stuck.due_at, p.gate_code, p.gate_until, p.max_concurrent AS pool_limit,
     coalesce(in_pool.calls, 0) AS pool_calls, l.max_concurrent AS job_limit, coalesce(in_job.calls, 0) AS job_calls

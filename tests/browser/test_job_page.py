@@ -144,9 +144,28 @@ async def test_what_a_key_may_not_do_is_not_offered(keyed_dashboard: Dashboard, 
     for tenant in ("default", "acme"):
         key = AsKey(keyed_dashboard.client.http, await make_key(rows, Scope.JOBS_WRITE, tenant=tenant))
         await key.post("/jobs", job_body(id=f"of-{tenant}"))
+    await keyed_dashboard.client.age("of-acme", 3600)
     tab = await keyed_dashboard.sign_in(await make_key(rows, *scopes, tenant="acme"), "/ui/jobs/of-acme")
     assert await states(tab) == ["pending"]
+    await tab.see_text("somebody with the scope operate sees")
+    assert "No worker gave a sign of life" not in await tab.text()
     assert await tab.evaluate("document.querySelectorAll('#live form, #live button').length") == 0
     assert await tab.evaluate("!!document.querySelector('a.cell')") == (Scope.RESULTS_READ in scopes)
     await tab.go(f"{keyed_dashboard.client.process.url}/ui/jobs/of-default")
     await tab.see_text("There is no job with this id.")
+
+
+async def test_an_operator_sees_why_a_job_of_its_tenant_is_stuck(keyed_dashboard: Dashboard) -> None:
+    client = keyed_dashboard.client
+    await make_tenant(client.database, "acme")
+    other = AsKey(client.http, await make_key(client.database, Scope.JOBS_WRITE, tenant="acme"))
+    await other.post("/jobs", job_body(id="same"))
+    await client.age("same", 3600)
+    own = AsKey(client.http, await make_key(client.database, Scope.JOBS_WRITE))
+    await own.post("/jobs", job_body(id="same", name="not yet"))
+    tab = await keyed_dashboard.sign_in(await make_key(client.database), "/ui/jobs/same")
+    await tab.see_text("not yet")
+    assert "No worker gave a sign of life" not in await tab.text()  # of the other tenant's
+    await client.age("same", 3600)
+    await tab.see_text("No worker gave a sign of life")
+    await keyed_dashboard.keeps_nobody_out(tab)

@@ -10,11 +10,10 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from api.access import requires
-from api.callers import ANYBODY, caller_of
+from api.callers import caller_of
 from api.dependencies import (
     ONE_OF_EACH,
     Allowed,
-    Broker,
     Database,
     JobId,
     NoParameters,
@@ -29,11 +28,10 @@ from api.routes.dashboard.imports import import_facts
 from api.routes.events import get_events, get_submissions
 from api.routes.grids import GridParameters, look_at_grid
 from api.routes.jobs import shown_job
-from api.routes.queue import get_queue
 from api.schemas.grids import LETTER_BY_STATE, Grid, GridRow
-from api.schemas.queue import StuckWork
 from api.shown_specs import with_spec
 from api.spec_lines import noted_lines
+from api.stuck_jobs import explain_job
 from api.timeline_words import Entry, entries
 from db.jobs import JobRead, read_job
 from domain.scopes import Scope
@@ -73,7 +71,6 @@ async def show_job(
     request: Request,
     services: ServicesDep,
     database: Database,
-    broker: Broker,
     tenant: Tenant,
     registry: Allowed,
     kinds: ServedKinds,
@@ -86,10 +83,8 @@ async def show_job(
     grid = None
     if stored.kind == INFERENCE:
         grid = await look_at_grid(job_id, database, tenant, registry, _part_of_grid(parameters, stored))
-    stuck: Sequence[StuckWork] = ()
-    if stored.finished_at is None and caller_of(request) is ANYBODY:  # with keys an id may be that of several tenants
-        queue = await get_queue(services=services, database=services.engine, broker=broker, _=NoParameters())
-        stuck = [each for each in queue.stuck if each.job_id == job_id]
+    may_look = stored.finished_at is None and Scope.OPERATE in caller_of(request).scopes
+    stuck = await explain_job(services, stored.job_no) if may_look else ()
     audit = await get_job_audit(job_id, database, tenant, NoParameters()) if parameters.audit else None
     submissions = await get_submissions(
         job_id=job_id,
