@@ -8,6 +8,7 @@ from api.schemas.activity import Activity, Overview, Processes
 from api.schemas.providers import Provider
 from api.schemas.queue import StuckReason
 from api.schemas.regions import Region
+from db.queue import SHOWN_STUCK
 
 QUEUE: Final = "/ui/queue"
 STUCK_WORDS: Final[dict[StuckReason, str]] = {
@@ -82,7 +83,7 @@ def _of_stores(activity: Activity) -> Iterator[Attention]:
         {name: count for name, count in activity.invariants.violations.items() if count} if activity.invariants else {}
     )
     for name, count in broken.items():
-        yield Attention(f"Invariant {name} is violated {count} times: a bug; keep the rows", "/audit", is_fault=True)
+        yield Attention(f"Invariant {name} is violated {count:,} times: a bug; keep the rows", "/audit", is_fault=True)
     if activity.broker != "available":
         state = "refuses writes" if activity.broker == "refuses_writes" else "is away"
         yield Attention(f"Redis {state}: work goes on from PostgreSQL, a little later", QUEUE, is_fault=True)
@@ -112,7 +113,7 @@ def _of_work(activity: Activity) -> Iterator[Attention]:
         yield Attention("No worker leads: nobody looks for lost work", QUEUE, is_fault=True)
     for reason, count in activity.stuck.items():
         if reason not in ("paused", "no_worker", "gate_closed"):  # shown as such
-            text = f"{_many(count, 'piece')} of work stuck: {STUCK_WORDS[reason]}"
+            text = f"{_many(count, 'piece', most=SHOWN_STUCK)} of work stuck: {STUCK_WORDS[reason]}"
             yield Attention(text, f"{QUEUE}#stuck", is_fault=True)
     if activity.waiting.leases_expired:
         expired = _many(activity.waiting.leases_expired, "lease")

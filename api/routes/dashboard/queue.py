@@ -19,6 +19,7 @@ from api.routes.providers import get_providers
 from api.routes.queue import get_calls, get_queue
 from api.routes.regions import get_regions
 from api.schemas.queue import StuckWork
+from db.queue import SHOWN_STUCK
 from domain.scopes import Scope
 
 router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
@@ -32,6 +33,8 @@ _FILTERS: Final = {
     "region": "Region",
     "error_code": "Error code",
 }
+_OF_A_JOB: Final = {"overdue", "lease_expired", "put_off", "configuration_changed"}
+"""Reasons that a job has by itself, and that an action on the job may end."""
 _NOTHING: Final = NoParameters()
 _ALL: Final = PageParameters(limit=200)
 
@@ -78,6 +81,7 @@ async def show_queue(
         "queue.html",
         queue=queue,
         stuck=_grouped(queue.stuck),
+        most_stuck=SHOWN_STUCK,
         calls=calls.items,
         reason_words=STUCK_WORDS,
         letters=letters,
@@ -107,11 +111,11 @@ async def show_dead_letters(request: Request, database: Database, registry: Visi
 
 
 def _grouped(stuck: Sequence[StuckWork]) -> list[StuckGroup]:
-    """Return the batches of a job together, and paused work of all jobs, in the order of the first of each."""
+    """Return what is stuck for the same reason together, in the order of the first of each."""
     grouped: dict[tuple[str | None, ...], list[StuckWork]] = {}
     for each in stuck:
-        job_id = None if each.reason in ("paused", "workers_drained") else each.job_id  # one button resumes all of it
-        grouped.setdefault((job_id, each.reason, each.provider, each.region), []).append(each)
+        job_id = each.job_id if each.reason in _OF_A_JOB else None
+        grouped.setdefault((job_id, each.reason, each.provider, each.region, each.detail), []).append(each)
     return [
         StuckGroup(group[0], len({each.job_id for each in group}), sum(each.batch_id is not None for each in group))
         for group in grouped.values()

@@ -23,7 +23,7 @@
       width,
       height: 220,
       scales: { x: { range: (_, __, last) => [last - 3600, last] }, y: { range: (_, low, high) => [0, Math.max(5, high * 1.1)] } },
-      axes: [{ ...axis, incrs: [300, 600, 900, 1200], values: (_, ticks) => ticks.map(time) }, { ...axis, size: 60, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString("en")) }],
+      axes: [{ ...axis, incrs: [300, 600, 900, 1200], values: (_, ticks) => ticks.map(time) }, { ...axis, size: 60, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString("en", { notation: "compact" })) }],
       series: [
         { label: "Minute (UTC)", value: (_, at) => (at ? time(at) : "–") },
         line(COLUMNS[0], "--good"),
