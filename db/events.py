@@ -179,7 +179,6 @@ async def _scan(
         is_late = scanned == SCANNED_EVENTS and time.monotonic() > ends_at
         if is_full or room <= 0 or not is_cut or is_late:
             break
-            break
     return EventsRead(found, place, has_more=is_cut)
 
 
