@@ -2,8 +2,9 @@
 
 import json
 
+from domain.key_limits import KeyLimits
 from domain.scopes import Scope
-from tests.support.access import make_key
+from tests.support.access import AsKey, make_key
 from tests.support.dashboards import Dashboard
 from tests.support.driven_browser import Tab
 
@@ -98,10 +99,25 @@ async def test_a_key_that_may_not_submit_is_offered_no_form(keyed_dashboard: Das
 
 
 async def test_a_writer_submits_with_the_token_of_its_session(keyed_dashboard: Dashboard) -> None:
-    writer = await make_key(keyed_dashboard.client.database, Scope.JOBS_WRITE)
+    """It may not read jobs: neither limits and pauses are told to it, nor is it led to a page that it can't open."""
+    client = keyed_dashboard.client
+    operator = AsKey(client.http, await make_key(client.database, Scope.OPERATE))
+    assert (await operator.post("/regions/eu-west/pause")).status_code == 200
+    limits = KeyLimits(cells_per_day=5)
+    writer = await make_key(client.database, Scope.JOBS_WRITE, limits=limits)
     tab = await keyed_dashboard.sign_in(writer, "/ui/submit")
+    assert "paused" not in await tab.text_of("#regions")
+    assert "cells per day" not in await tab.text()
     await tab.act("[data-example]")
     await sees_plan(tab, "1 cell")
     await tab.evaluate("document.querySelector('#send').click()")
-    await tab.see("location.pathname.startsWith('/ui/jobs/')")
-    assert await keyed_dashboard.client.database.fetchval("SELECT count(*) FROM jobs") == 1
+    await tab.see_text("Submitted: job ")
+    assert await tab.path() == "/ui/submit"
+    assert await client.database.fetchval("SELECT count(*) FROM jobs") == 1
+    reader = await make_key(client.database, Scope.JOBS_WRITE, Scope.JOBS_READ, limits=limits)
+    await tab.click("header form button")
+    await tab.go(f"{client.process.url}/ui/sign-in?next=/ui/submit")
+    await tab.type(reader)
+    await tab.press_enter()
+    assert "paused" in await tab.text_of("#regions")
+    assert "cells per day" in await tab.text()

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from api.access import requires
+from api.callers import caller_of
 from api.dependencies import ONE_OF_EACH, Allowed, Database, NoParameters, ServicesDep
 from api.examples import BENCHMARK_EXAMPLE, IMPORT_EXAMPLE
 from api.page_views import page
@@ -33,7 +34,8 @@ async def show_submit(
     registry: Allowed,
     _: Annotated[NoParameters, Query()],
 ) -> Response:
-    """Return the form, with what the configuration in force offers."""
+    """Return the form, with the names that a spec may use; limits and pauses are for readers of jobs."""
+    may_read = Scope.JOBS_READ in caller_of(request).scopes
     regions = await get_regions(
         request=request,
         response=response,
@@ -41,14 +43,16 @@ async def show_submit(
         services=services,
         parameters=PageParameters(limit=200),
     )
+    limits = (await get_limits(request, database, NoParameters())).limits if may_read else []
     return page(
         request,
         "submit.html",
         regions=regions.items,
         has_more_regions=regions.next_cursor is not None,
         registry=registry,
-        examples=_examples(registry, regions.items),
-        limits=(await get_limits(request, database, NoParameters())).limits,
+        examples=_examples(registry, regions.items if may_read else []),
+        limits=limits,
+        shows_pauses=may_read,
         choices={name: list(values) for name, values in CHOICES.items()},
         duplicates=list(OnDuplicate),
         policy=Policy(),

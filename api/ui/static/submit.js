@@ -321,8 +321,14 @@
     event.target.value = "";
   });
   byId("job").addEventListener("api:done", (event) => {
+    const { id } = event.detail.body.job;
+    const { leads } = event.target.dataset;
+    if (!leads) {
+      event.target.dataset.done = `Submitted: job ${id}.`; // whose page its reader may not open
+      return;
+    }
     event.preventDefault();
-    location.assign(`/ui/jobs/${encodeURIComponent(event.detail.body.job.id)}`);
+    location.assign(leads + encodeURIComponent(id));
   });
   replace(spec.value); // a browser fills it in again after a reload
 })();
