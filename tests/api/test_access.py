@@ -11,6 +11,7 @@ from api.app import ROUTES
 from domain.scopes import Scope
 from tests.support.access import AsKey, bearer, make_key, make_tenant
 from tests.support.description import api_description
+from tests.support.documentation import read
 from tests.support.page_sessions import sign_in
 from tests.support.service import Client, Process, api_client, unique
 from tests.support.waiting import eventually_async
@@ -64,6 +65,8 @@ def test_every_route_names_its_scope_or_is_known_to_be_open() -> None:
     """Also those that aren't described: a route without `requires` has no caller, and would fail in `keys` mode."""
     pages = {"/", "/docs", "/favicon.ico", "/ui/sign-in", "/ui/sign-in/provider", "/ui/sign-in/callback", *SIGNED_IN}
     pages |= {"/problems", "/problems/{code}"}
+    security = read("docs/security.md")
+    assert all(f"`{path}`" in security for path in (*OPEN, "/docs", "/openapi.json", "/problems", "/problems/{code}"))
     described = {operation.path for operation in OPERATIONS}
     for routes in ROUTES:
         for route in routes.router.routes:

@@ -10,7 +10,7 @@ from tests.support.import_steps import ImportSteps, import_keys
 from tests.support.job_seeds import Seeds
 from tests.support.reading_app import every_item
 
-ODD_NAMES = ("a/b", "a", "/", "a/records", "50% of it?", "a b#c", "größe", "x" * 200)
+ODD_NAMES = ("a/b", "a", "/", "a/records", "50% of it?", "a b#c", "größe", "a%41b", "x" * 200)
 
 
 @pytest.fixture
@@ -45,6 +45,9 @@ async def test_every_dataset_is_on_one_page_and_leads_to_its_rows(
     for item in found:
         (record,) = (await reader.get(item["record_types"][0]["records"])).json()["items"]
         assert record["record_key"] == f"of {item['name']}"
+        shown = await reader.get(f"/ui/datasets/{quote(item['name'], safe='')}", follow_redirects=True)
+        assert shown.status_code == 200, item["name"]
+        assert f"of {item['name']}" in shown.text
 
 
 async def test_another_tenants_datasets_are_not_there(reader: httpx2.AsyncClient, ledger: ImportSteps, rows) -> None:

@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -100,6 +102,18 @@ def _assert_holds(answered: Any, shown: Any, at: str) -> None:
             _assert_holds(answered[number], value, f"{at} {number}")
     else:
         assert answered == shown, at
+
+
+def test_a_loop_ends_where_the_service_refuses(tmp_path: Path) -> None:
+    [loop] = [each for each in examples(DOCS / "how-to" / "act-on-many-jobs.md") if each.commands.startswith("left=")]
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as refusing:  # it answers each POST with 501
+        Thread(target=refusing.serve_forever, daemon=True).start()
+        script = f"as_of=none\n{loop.commands}".replace(SERVICE, f"http://127.0.0.1:{refusing.server_port}")
+        shell = ["timeout", "10", require_program("bash"), "-eu", "-o", "pipefail", "-c", script]
+        ended = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, check=False)
+        refusing.shutdown()
+    assert ended.returncode == 0, ended
+    assert "501" in ended.stdout + ended.stderr
 
 
 def test_every_tutorial_is_run() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -54,7 +55,7 @@ async def show_records(
 ) -> Response:
     """Return rows of a record type as a table, or go to the first record type. Raises NotFound without a dataset."""
     record_types = await list_record_types(database, tenant, dataset, limit=LINKED_TYPES)
-    path = request.url.path
+    path = f"{DATASETS}/{quote(dataset, safe='')}"
     if parameters.record_type is None:
         return see_other(path + encoded([("record_type", record_types[0])]))
     async with read_page(services, page_database, tenant, dataset, parameters) as (rows, cursor):
