@@ -22,6 +22,8 @@ def openapi(
     from api.app import create_app  # noqa: PLC0415
 
     described = json.dumps(create_app().openapi(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    if missing := [page for page in problem_texts.SOURCES if not page.exists()]:
+        raise StartError(f"Run this in the project's folder: there is no {missing[0]} here.")
     explained = problem_texts.as_json(page.read_text(encoding="utf-8") for page in problem_texts.SOURCES)
     for path, content in ((PATH, described), (problem_texts.FILE, explained)):
         if not check:

@@ -388,6 +388,9 @@ async def test_a_request_with_an_access_token_is_entered_under_its_subject(audit
     class ByToken:
         takes_tokens = True
 
+        def fresh_caller(self, _: str | None) -> None:
+            return None
+
         async def caller_with(self, _: str) -> Caller:
             return Caller(DEFAULT_TENANT_NO, frozenset(Scope), tenant=DEFAULT_TENANT, subject="ann")
 

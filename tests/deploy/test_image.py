@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from api.problem_texts import SOURCES
 from tests.support.service import Process, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +131,9 @@ def test_the_context_holds_no_secret_no_data_and_no_test() -> None:
 
 def test_the_service_works_with_what_the_image_copies(build: Path) -> None:
     shutil.copy(ROOT / "openapi.json", build)
+    for page in SOURCES:
+        (build / page).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / page, build / page)
     for command in (["openapi", "--check"], ["--help"]):
         subprocess.run([sys.executable, "-P", "-m", "cli", *command], cwd=build, env=only(build), check=True)
     found = "import api.app, pathlib; print(pathlib.Path(api.app.__file__).parents[1])"
