@@ -37,6 +37,7 @@ def explain(work: db.StuckWork, live: Sequence[dict[str, Any]], settings: Settin
     )
     return StuckWork.model_validate(
         {
+            "tenant": work.tenant,
             "job_id": work.job_id,
             "batch_id": None if work.batch_no is None else str(work.batch_no),
             "provider": work.provider,

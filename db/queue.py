@@ -34,6 +34,7 @@ class StuckWork:
     """
 
     job_no: int
+    tenant: str
     job_id: str
     batch_no: int | None
     finding: str

@@ -31,6 +31,7 @@ StuckReason = Literal[
 class StuckWork(BaseModel):
     """Work that no worker has claimed for a while, the reason, and the next step."""
 
+    tenant: str = Field(description="The name of the job's tenant: others may have a job of the same id.")
     job_id: str
     batch_id: str | None = Field(description="Null for a job that waits to be planned.")
     provider: str | None

@@ -27,6 +27,7 @@ WITH RECURSIVE waiting AS (
 )
 SELECT
     stuck.job_no, stuck.job_id, stuck.batch_no,
+    (SELECT t.name FROM jobs AS j JOIN tenants AS t USING (tenant_no) WHERE j.job_no = stuck.job_no) AS tenant,
     stuck.finding, stuck.seconds, stuck.lost_leases, stuck.provider, stuck.region,
     stuck.is_overdue, stuck.is_unconfigured, stuck.is_region_paused, stuck.is_provider_paused, stuck.error_code,
     stuck.error_detail, stuck.due_at, p.gate_code, p.gate_until, p.max_concurrent AS pool_limit,

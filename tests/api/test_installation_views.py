@@ -39,6 +39,29 @@ async def test_stuck_work_of_every_tenant_is_in_the_queue(keyed: httpx2.AsyncCli
     assert [entry["job_id"] for entry in queue["stuck"]] == [job.id]
 
 
+async def test_an_operators_page_links_to_jobs_of_its_own_tenant_only(
+    keyed: httpx2.AsyncClient, seeds: Seeds, rows: Any
+) -> None:
+    await make_tenant(rows, "globex")
+    for tenant_no in (DEFAULT_TENANT_NO, await make_tenant(rows, "acme")):
+        await seeds.submit(job_id="nightly", tenant_no=tenant_no)
+    await rows.execute("UPDATE jobs SET queued_at = now() - interval '1 hour', created_at = now() - interval '1 hour'")
+    operators = {
+        tenant: AsKey(keyed, await make_key(rows, Scope.OPERATE, tenant=tenant))
+        for tenant in ("default", "acme", "globex")
+    }
+    for tenant, operator in operators.items():
+        stuck = (await operator.get("/queue")).json()["stuck"]
+        assert {(entry["tenant"], entry["job_id"]) for entry in stuck} == {("default", "nightly"), ("acme", "nightly")}
+        assert "and 1 more" in (await operator.get("/ui/queue")).text, tenant
+    await rows.execute("UPDATE jobs SET overdue_at = now() - interval '1 minute'")  # each is a row of its own then
+    for tenant, operator in operators.items():
+        page = (await operator.get("/ui/queue")).text
+        assert page.count(">nightly<") == 2
+        assert page.count('href="/ui/jobs/nightly"') == (tenant != "globex")
+        assert all(f'<span class="hint">{name}</span>' in page for name in ("default", "acme"))
+
+
 async def test_a_tenant_sees_that_something_is_paused_but_not_by_whom(keyed: httpx2.AsyncClient, rows: Any) -> None:
     operator = AsKey(keyed, await make_key(rows, Scope.OPERATE, Scope.JOBS_READ))
     tenant = AsKey(keyed, await make_key(rows, *(scope for scope in Scope if scope is not Scope.OPERATE)))

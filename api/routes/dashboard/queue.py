@@ -114,9 +114,13 @@ def _grouped(stuck: Sequence[StuckWork]) -> list[StuckGroup]:
     """Return what is stuck for the same reason together, in the order of the first of each."""
     grouped: dict[tuple[str | None, ...], list[StuckWork]] = {}
     for each in stuck:
-        job_id = each.job_id if each.reason in _OF_A_JOB else None
-        grouped.setdefault((job_id, each.reason, each.provider, each.region, each.detail), []).append(each)
+        of_a_job = (each.tenant, each.job_id) if each.reason in _OF_A_JOB else (None, None)
+        grouped.setdefault((*of_a_job, each.reason, each.provider, each.region, each.detail), []).append(each)
     return [
-        StuckGroup(group[0], len({each.job_id for each in group}), sum(each.batch_id is not None for each in group))
+        StuckGroup(
+            first=group[0],
+            jobs=len({(each.tenant, each.job_id) for each in group}),
+            batches=sum(each.batch_id is not None for each in group),
+        )
         for group in grouped.values()
     ]
