@@ -3,6 +3,7 @@
 from domain.scopes import Scope
 from tests.support.access import bearer, make_key
 from tests.support.dashboards import Dashboard
+from tests.support.driven_browser import Held
 from tests.support.waiting import eventually_async
 
 HOSTILE = "<script>alert(1)</script>"
@@ -56,3 +57,44 @@ async def test_an_administrator_makes_a_key_rotates_and_revokes_it(keyed_dashboa
     await tab.press_enter()
     assert key_id not in await tab.evaluate("document.querySelector('#live').innerText")
     await tab.see_text("POST /tenants")
+
+
+async def test_what_is_tried_again_acts_once_and_what_was_changed_is_another_request(dashboard: Dashboard) -> None:
+    made = await make_key(dashboard.client.database, Scope.JOBS_READ)
+    rotate = f"#rotate-{made.split('_')[1]} button"
+    tab = await dashboard.open("/ui/keys")
+    await tab.hold("*/rotate", "*/tenants")
+
+    async def look_again() -> None:
+        await tab.evaluate("document.querySelector('#live').append('an older look')")
+        await tab.see("!document.body.innerText.includes('an older look')")
+
+    async def press_rotate() -> Held:
+        await tab.act(rotate)
+        await tab.act("#confirm button[value=yes]")
+        return await tab.held()
+
+    first = await press_rotate()
+    await look_again()
+    assert await tab.evaluate(f"document.querySelector({rotate!r}).disabled")
+    await first.cut()
+    await tab.see_text("Try again: it will act once.")
+    await look_again()
+    again = await press_rotate()
+    assert again.key == first.key
+    await again.let_go()
+    await tab.see("!document.querySelector('#new-key').hidden")
+    assert not await tab.evaluate(f"document.querySelector({rotate!r}).disabled")
+    last = await press_rotate()
+    assert last.key != first.key
+    await last.cut()
+
+    keys = []
+    for name in ("acme", "other", "acme"):
+        await tab.fill("#new-tenant", name)
+        await tab.press("Enter")
+        held = await tab.held()
+        keys.append(held.key)
+        await held.cut()
+        await tab.see("!document.querySelector('#new-tenant ~ button').disabled")
+    assert keys[0] == keys[2] != keys[1]

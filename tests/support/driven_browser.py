@@ -46,6 +46,8 @@ class Browser:
     console: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """Requests that were answered with 4xx, which a browser writes to its console whatever the page makes of it."""
+    held: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
+    """Requests that wait for a test (`Tab.hold`)."""
 
     async def send(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         """Send a command; return its result."""
@@ -65,6 +67,8 @@ class Browser:
             message = json.loads((await from_browser.readuntil(END))[:-1])
             if (waiting := self._waiting.pop(message.get("id"), None)) is not None:
                 waiting.set_result(message)
+            elif message.get("method") == "Fetch.requestPaused":
+                self.held.put_nowait(message["params"])
             elif message.get("method") == "Log.entryAdded":
                 entry = message["params"]["entry"]
                 if entry["source"] == "network" and REFUSED in entry["text"]:
@@ -161,6 +165,15 @@ class Tab:
         """Return whether the page must be scrolled sideways."""
         return bool(await self.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
 
+    async def hold(self, *patterns: str) -> None:
+        """Hold up what the page requests from addresses like these (`*` stands for any text) from now on."""
+        await self.send("Fetch.enable", patterns=[{"urlPattern": pattern} for pattern in patterns])
+
+    async def held(self) -> "Held":
+        """Wait for the next request that is held up."""
+        paused = await asyncio.wait_for(self.browser.held.get(), BROWSER_SECONDS)
+        return Held(self, paused["requestId"], paused["request"])
+
     async def text(self) -> str:
         """Return the page's visible text."""
         return str(await self.evaluate("document.body.innerText"))
@@ -215,6 +228,36 @@ class Tab:
     async def wait(self, look: Callable[[], Awaitable[bool]]) -> None:
         """Wait until something is true, for as long as a browser may take."""
         await eventually_async(look, seconds=BROWSER_SECONDS)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A request that is held up between the browser and the server."""
+
+    tab: Tab
+    number: str
+    request: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Its Idempotency-Key."""
+        return str(self.request["headers"]["Idempotency-Key"])
+
+    async def let_go(self) -> None:
+        """Let the server have it."""
+        await self.tab.send("Fetch.continueRequest", requestId=self.number)
+
+    async def cut(self) -> None:
+        """End its connection without an answer."""
+        await self.tab.send("Fetch.failRequest", requestId=self.number, errorReason="ConnectionReset")
+
+    async def answer(self, status: int, body: object, **headers: str) -> None:
+        """Answer it in place of the server."""
+        shown = [{"name": name.replace("_", "-"), "value": value} for name, value in headers.items()]
+        content = base64.b64encode(json.dumps(body).encode()).decode()
+        await self.tab.send(
+            "Fetch.fulfillRequest", requestId=self.number, responseCode=status, responseHeaders=shown, body=content
+        )
 
 
 @asynccontextmanager

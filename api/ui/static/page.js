@@ -109,9 +109,13 @@
 
   const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-  const headersOf = (form) => {
-    form.dataset.key ||= newKey(); // kept until an answer came: sent again after a lost connection, it acts once
-    const headers = { "Content-Type": "application/json", Accept: "application/json", "Idempotency-Key": form.dataset.key };
+  // The keys of requests that have no answer yet. Sent again after a lost connection a request acts once; another body
+  // or address is another request. They are kept here, since a look may draw a form anew.
+  const keys = new Map();
+
+  const headersOf = (request) => {
+    if (!keys.has(request)) keys.set(request, newKey());
+    const headers = { "Content-Type": "application/json", Accept: "application/json", "Idempotency-Key": keys.get(request) };
     const csrf = document.querySelector("meta[name=csrf-token]");
     if (csrf) headers["X-CSRF-Token"] = csrf.content;
     return headers;
@@ -126,27 +130,30 @@
       dialog.showModal();
     });
 
-  // Send a form to the API. It fires `api:done` on the form with {status, body}; a prevented one tells nothing here.
+  // Send a form to the API. It fires on the form `api:done` with {status, body}, or `api:failed` with {text, wait}: what
+  // to tell, and the seconds of Retry-After if there are any. A prevented event tells nothing here.
   const send = async (form, submitter) => {
     const question = submitter?.dataset.confirm ?? form.dataset.confirm;
     if (question && !(await isWanted(question))) return;
     const path = submitter?.getAttribute("formaction") ?? form.getAttribute("action");
     const method = form.dataset.api || "POST";
     const buttons = [...form.querySelectorAll("button")];
+    const fire = (name, detail) => form.dispatchEvent(new CustomEvent(name, { bubbles: true, cancelable: true, detail }));
+    const fail = (text, wait = 0) => fire("api:failed", { text, wait }) && tell("fault", text);
     for (const button of buttons) button.disabled = true;
     try {
       // `data-body` names the field that holds the whole body: read as JSON here, it would lose repeated names.
       const content = form.dataset.body ? form.elements[form.dataset.body].value : JSON.stringify(read(form));
-      const answer = await fetch(path, { method, headers: headersOf(form), body: content });
-      if (answer.status < 500) delete form.dataset.key;
+      const request = `${method} ${path}\n${content}`;
+      const answer = await fetch(path, { method, headers: headersOf(request), body: content });
+      if (answer.status < 500) keys.delete(request);
       const body = await answer.json().catch(() => null);
-      if (!answer.ok) return tell("fault", told(body, answer.status));
-      const done = new CustomEvent("api:done", { bubbles: true, cancelable: true, detail: { status: answer.status, body } });
-      if (form.dispatchEvent(done)) tell("message", submitter?.dataset.done ?? form.dataset.done ?? "Done.");
+      if (!answer.ok) return fail(told(body, answer.status), Number(answer.headers.get("Retry-After")) || 0);
+      if (fire("api:done", { status: answer.status, body })) tell("message", submitter?.dataset.done ?? form.dataset.done ?? "Done.");
       soon();
     } catch (error) {
       const isText = error instanceof SyntaxError;
-      tell("fault", isText ? `This isn't JSON: ${error.message}` : "The server wasn't reached. Try again: it will act once.");
+      fail(isText ? `This isn't JSON: ${error.message}` : "The server wasn't reached. Try again: it will act once.");
     } finally {
       for (const button of buttons) button.disabled = false;
     }
