@@ -12,10 +12,7 @@ from cli.remote.work_checks import CHECKS, Check
 
 
 async def examine(service: Service, local: Iterable[Finding], *, as_json: bool) -> int:
-    """Print the findings, those on this machine first; return 1 if something is failing.
-
-    Raises NotReached, after a finding of its own, where no service answers.
-    """
+    """Print the findings, those on this machine first; return 1 if something is failing, 3 if no service answers."""
     report = Report(terminal(), as_json=as_json)
     for finding in local:
         report.add(finding)
@@ -24,7 +21,8 @@ async def examine(service: Service, local: Iterable[Finding], *, as_json: bool) 
             report.add(finding)
     except NotReached as error:
         report.add(failing("service", str(error), "Start it, or name another one by --url or BREAKWATER_URL."))
-        raise
+        report.end()
+        return error.exit_code
     for name, check in (("ready", check_stores), ("key", check_key), *CHECKS):
         async for finding in _found(service, name, check):
             report.add(finding)

@@ -105,6 +105,13 @@ def test_a_service_that_is_not_reached_is_exit_code_3(at: Callable) -> None:
     assert [finding["level"] for finding in found["service"]] == ["failing"]
 
 
+def test_that_a_service_is_not_reached_is_said_once(at: Callable) -> None:
+    ended = at("http://127.0.0.1:1")("doctor")
+    assert (ended.returncode, ended.stderr) == (3, "")
+    assert ended.stdout.count("doesn't answer") == 1
+    assert ended.stdout.splitlines()[-1].endswith("1 failing")
+
+
 def test_without_postgresql_it_says_so_and_goes_on(at: Callable) -> None:
     refused = (
         503,
