@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TypeAlias
 
 from cli.remote.address import Address, read_address
@@ -12,7 +13,9 @@ from cli.remote.errors import CommandFailed, Interrupted
 from cli.remote.service import Service
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
-
+"""SIGHUP isn't caught: a closed terminal takes no last words, and `nohup` has it ignored."""
+_received: ContextVar[list[int]] = ContextVar("received")
+"""The signals that asked the running command to end, the first one first."""
 
 Work: TypeAlias = Callable[[Service], Awaitable[int]]
 
@@ -32,8 +35,14 @@ def ask(url: str | None, prepare: Callable[[], Work], *, retry_seconds: float) -
         return failure.exit_code
 
 
+def is_ended_by_a_person() -> bool:
+    """Return whether Ctrl-C ends the running command; SIGTERM comes from a machine that shuts down, or a timeout."""
+    return _received.get()[:1] == [signal.SIGINT]
+
+
 async def _run(address: Address, work: Work, retry_seconds: float) -> int:
     received: list[int] = []
+    _received.set(received)
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - for the type
 

@@ -1,6 +1,5 @@
 """`submit`: specs from files or stdin, each accepted once however often the request is sent, and followed if asked."""
 
-import asyncio
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from cli.remote.errors import CommandFailed, NotReached, Refused, WrongUse
 from cli.remote.output import print_json, print_line, print_note
 from cli.remote.printable import number
 from cli.remote.run_keys import RunKeys, run_keys
+from cli.remote.running import is_ended_by_a_person
 from cli.remote.service import Answer, Service
 from cli.remote.watching import watch
 
@@ -58,8 +58,8 @@ def check_key(key: str | None, specs: Sequence[Spec]) -> None:
 async def submit(service: Service, specs: Sequence[Spec], how: Submitting) -> int:
     """Submit the specs and follow their jobs, if asked for; return the exit code.
 
-    The run is over once its jobs were followed, or a person ended that. One that is killed before, or doesn't reach
-    the service, is taken up by the next run. Raises NotReached.
+    The run is over once its jobs were followed, or Ctrl-C ended that. One that is killed before, by SIGTERM too, or
+    doesn't reach the service, is taken up by the next run. Raises NotReached.
     """
     with run_keys(service.address) as keys:
         job_ids, exit_code = await _submit_each(service, specs, how, keys)
@@ -67,9 +67,9 @@ async def submit(service: Service, specs: Sequence[Spec], how: Submitting) -> in
             if how.watch_seconds is not None:
                 watched = await watch(service, job_ids, give_up_seconds=how.watch_seconds, as_json=how.as_json)
                 exit_code = max(exit_code, watched)
-        except asyncio.CancelledError:
-            keys.forget_all()
-            raise
+        finally:  # whatever else its end breaks: `| tee` ends with Ctrl-C, too
+            if is_ended_by_a_person():
+                keys.forget_all()
         keys.forget_all()
     return exit_code
 

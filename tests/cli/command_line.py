@@ -1,5 +1,6 @@
 """`breakwater` against one service, with a home folder of the test's own."""
 
+import fcntl
 from pathlib import Path
 
 from tests.support.processes import Command, Ended, run_command, start_command
@@ -26,3 +27,17 @@ class CommandLine:
         """The Idempotency-Keys of submissions that weren't answered, as far as this machine knows."""
         folder = self.home / "breakwater" / "submissions"
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+    @property
+    def unlocked_keys(self) -> list[str]:
+        """Those of the kept keys that no running command holds."""
+        return [name for name in self.kept_keys if _is_unlocked(self.home / "breakwater" / "submissions" / name)]
+
+
+def _is_unlocked(path: Path) -> bool:
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

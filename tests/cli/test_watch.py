@@ -134,10 +134,25 @@ def test_a_run_that_is_killed_while_it_watches_goes_on_with_the_same_job(
         return watcher.end().stdout
 
     assert "the first answer again" not in cut(signal.SIGKILL)
+    assert "the first answer again" in cut(signal.SIGTERM)
     assert "the first answer again" in cut(signal.SIGINT)
     begin_work()
     assert "the first answer again" not in breakwater(*run).stdout, "a person ended the run before"
     assert len(lines(breakwater("jobs", "--json").stdout)) == 2
+
+
+def test_a_run_whose_terminal_is_closed_goes_on_with_the_same_job(
+    terminal: Terminal, breakwater: CommandLine, spec: Callable, begin_work: Callable
+) -> None:
+    run = ("submit", spec(job_body(on_duplicate="create")), "--watch")
+    terminal.run(*run)
+    terminal.shows("0/1 cells")
+    terminal.close()
+    begin_work()
+    # A run that still holds the key makes the next one a submission of its own.
+    eventually(lambda: breakwater.unlocked_keys, seconds=20)
+    assert "the first answer again" in breakwater(*run).stdout
+    assert len(lines(breakwater("jobs", "--json").stdout)) == 1
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
