@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from api.schemas.activity import Activity, Overview, Processes
@@ -43,15 +44,22 @@ def of_installation(activity: Activity) -> list[Attention]:
     return sorted(found, key=lambda each: not each.is_fault)
 
 
-def of_jobs(overview: Overview) -> list[Attention]:
+def of_ended(overview: Overview, status: str, now: datetime) -> str:
+    """Return the address of the list of the jobs that the overview counts as ended with this status."""
+    since = now - timedelta(hours=overview.ended_within_hours)
+    return f"/ui/jobs?status={status}&finished_after={since:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def of_jobs(overview: Overview, now: datetime) -> list[Attention]:
     """Return what needs a tenant's people."""
     ended = f"within {overview.ended_within_hours} hours"
     counts = (
-        (overview.with_unknown, "{} with cells whose end isn't known: a person has to resolve them", "unknown"),
+        (overview.with_unknown, "{} with cells whose end isn't known: a person has to resolve them (JSON)", "unknown"),
         (overview.failed, f"{{}} failed {ended}", "failed"),
         (overview.partial, f"{{}} completed only in part {ended}", "partial"),
     )
-    paths = {"unknown": "/ui/jobs", "failed": "/ui/jobs?status=failed", "partial": "/ui/jobs?status=partial"}
+    paths = {name: of_ended(overview, name, now) for name in ("failed", "partial")}
+    paths["unknown"] = "/executions?status=unknown"
     return [
         Attention(text.format(_many(count, "job", most=overview.counted_to)), paths[name])
         for count, text, name in counts

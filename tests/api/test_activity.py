@@ -1,6 +1,8 @@
 """What goes on, in numbers: a tenant's jobs by state, and the work, processes and ends of the whole installation."""
 
+import re
 from functools import partial
+from html import unescape
 from typing import Any
 
 import httpx2
@@ -64,10 +66,18 @@ async def test_jobs_that_ended_long_ago_are_not_counted(reader: httpx2.AsyncClie
     await seeds.submit()
     await seeds.run_all()
     assert (await reader.get("/overview")).json()["completed"] == 1
+    assert len(await _rows_of_card(reader)) == 1
     async with rows.transaction():
         await rows.execute("SET LOCAL session_replication_role = replica")
         await rows.execute(AGE_JOBS)
     assert (await reader.get("/overview")).json()["completed"] == 0
+    assert await _rows_of_card(reader) == []
+
+
+async def _rows_of_card(reader: httpx2.AsyncClient) -> list[Any]:
+    """The jobs that the overview's card of completed jobs leads to."""
+    [path] = re.findall(r'href="/ui(/jobs\?status=completed[^"]*)"', (await reader.get("/ui")).text)
+    return list((await reader.get(unescape(path))).json()["items"])
 
 
 @pytest.mark.parametrize(

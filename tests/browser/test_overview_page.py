@@ -70,7 +70,7 @@ async def test_the_overview_shows_what_ended_and_what_needs_somebody(
     await tab.click("a[href='/ui/queue#regions']")
     await tab.see("document.querySelector('#resume-region-us-east')")
     await tab.go(dashboard.client.process.url + "/ui")
-    await tab.click("a[href='/ui/jobs?status=completed']")
+    await tab.click("a[href^='/ui/jobs?status=completed&finished_after=']")
     await tab.see_text("one")
 
 

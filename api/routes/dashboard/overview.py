@@ -1,6 +1,7 @@
 """The first page under `/ui`: what goes on now, and what needs somebody."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -37,6 +38,7 @@ async def show_overview(
 ) -> Response:
     """Return what the caller may see: numbers of its own jobs, and with `operate` those of the installation."""
     scopes = caller_of(request).scopes
+    now = datetime.now(UTC)
     overview = activity = None
     needed: list[Attention] = []
     if Scope.OPERATE in scopes:
@@ -44,7 +46,7 @@ async def show_overview(
         needed += attention.of_installation(activity)
     if Scope.JOBS_READ in scopes:
         overview = await get_overview(database, tenant, _NOTHING)
-        needed += attention.of_jobs(overview)
+        needed += attention.of_jobs(overview, now)
     if activity or overview:
         answer = Response()
         regions, providers = await asyncio.gather(
@@ -66,5 +68,6 @@ async def show_overview(
         origin=str(request.base_url).rstrip("/"),
         overview=overview,
         activity=activity,
+        ended_path=attention.of_ended,
         needed=sorted(needed, key=lambda each: not each.is_fault),
     )
