@@ -42,4 +42,8 @@ async def _found(service: Service, name: str, check: Check) -> AsyncIterator[Fin
         else:
             yield failing(name, f"refused: {error.problem.get('detail', error)}", "As it says.")
     except NotReached as error:
+        if (error.problem or {}).get("status") == HTTPStatus.TOO_MANY_REQUESTS:
+            do = "Run it again with a key of more requests_per_second: doctor sends about ten at once."
+            yield warning(name, f"not looked at: {error}", do)
+            return
         yield failing(name, f"can't be looked at: {error}", "Look at the API's log.")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from domain.key_limits import KeyLimits
 from domain.scopes import Scope
 from tests.cli.examination import Doctor
 from tests.support.access import make_key
@@ -81,3 +82,16 @@ def test_a_missing_or_wrong_key_is_failing(at: Callable, guarded: str, key: str 
     assert found["key"][0]["level"] == "failing"
     assert "BREAKWATER_API_KEY" in found["key"][0]["do"]
     assert "geheim" not in json.dumps(found)
+
+
+async def test_what_a_limited_key_keeps_from_being_looked_at_is_a_warning(
+    at: Callable, start_api: StartProcess, start_worker: StartProcess, database_url: str, redis_url: str
+) -> None:
+    async with database_connections(database_url) as (connection,):
+        key = await make_key(connection, limits=KeyLimits(requests_per_second=1))
+    worker = start_worker(database_url, redis_url)
+    eventually(lambda: worker.events("worker_started"), seconds=20)
+    found = Doctor(at(start_api(database_url, redis_url, auth="keys").url, key=key)).findings(code=0)
+    put_off = [each for findings in found.values() for each in findings if each["detail"].startswith("not looked at")]
+    assert {each["level"] for each in put_off} == {"warning"}
+    assert "requests_per_second" in put_off[0]["do"]
