@@ -30,7 +30,13 @@ def held_by(pools: Sequence[PoolHold], queued_at: datetime) -> Held | None:
         return None
     since = max(queued_at, *(since for since, *_ in found))
     _, reason, detail, path = min(found, key=lambda hold: _ORDER.index(hold[1]))
-    return Held(reason=reason, since=since, detail=detail, action=Action(path=path) if path else None)
+    held = Held(reason=reason, since=since, detail=detail, action=Action(path=path) if path else None)
+    if path is None:
+        return held
+    what = reason.removesuffix("_paused")
+    return held.with_words_for_tenants(
+        f"Its {what} is paused. It goes on once somebody with the scope `operate` resumes it."
+    )
 
 
 _ORDER = ("region_paused", "provider_paused", "gate_closed")

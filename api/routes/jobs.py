@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from api.access import requires
 from api.bodies import read_idempotency_key, read_json
-from api.callers import caller_of
+from api.callers import caller_of, is_operator
 from api.dedup_examples import CONFLICT_EXAMPLES, CREATED_EXAMPLES, JOINED_EXAMPLES
 from api.dependencies import (
     ONE_OF_EACH,
@@ -216,16 +216,19 @@ async def get_job(
             headers = applied(seconds)
         if job.finished_at is None:
             job = await read_job(database, tenant, job_id)
-    shown = await with_spec(await shown_job(job, database, registry, kinds), job, services.large_pages, tenant)
+    shown = await with_spec(await shown_job(request, job, database, registry, kinds), job, services.large_pages, tenant)
     answer = tagged(shown, if_none_match, untagged=CLOCK)
     answer.headers.update(headers)
     return answer
 
 
-async def shown_job(job: JobRead, database: Engine, registry: Registry, kinds: Kinds) -> Any:
+async def shown_job(request: Request, job: JobRead, database: Engine, registry: Registry, kinds: Kinds) -> Any:
     """Return a job as its kind shows it, without its spec; of a kind that isn't served here, what all kinds share."""
     kind = kinds.find(job.kind)
-    return Job.of(job, ()) if kind is None else await kind.show(database, job, registry)
+    shown = Job.of(job, ()) if kind is None else await kind.show(database, job, registry)
+    if isinstance(shown, Job) and shown.held is not None and not is_operator(request):
+        shown.held = shown.held.for_tenants()
+    return shown
 
 
 async def _preview(request: Request, services: Services, submission: Submission) -> SubmissionResponse:

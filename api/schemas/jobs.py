@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, field_serializer
+from pydantic import BaseModel, Field, PrivateAttr, SerializerFunctionWrapHandler, field_serializer
 
 from api.paging import Listed
 from api.schemas.actions import Action
@@ -85,6 +85,16 @@ class Held(BaseModel):
     since: datetime
     detail: str = Field(description="Why it is held, and when it goes on.")
     action: Action | None = Field(default=None, description="What a person may do about it, with the scope `operate`.")
+    _for_tenants: str | None = PrivateAttr(default=None)
+
+    def with_words_for_tenants(self, detail: str) -> Self:
+        """Return it with the detail that it has without the scope `operate`."""
+        self._for_tenants = detail
+        return self
+
+    def for_tenants(self) -> Self:
+        """Return it without who paused something and why, which only the scope `operate` shows."""
+        return self.model_copy(update={"detail": self._for_tenants or self.detail})
 
     @classmethod
     def by_configuration(cls, job: JobRead) -> Self | None:

@@ -9,7 +9,10 @@ import httpx2
 from db import circuit_breakers
 from db.circuit_breakers import Refusal
 from db.engine import in_transaction
+from domain.scopes import Scope
+from tests.support.access import AsKey, make_key
 from tests.support.job_seeds import Seeds, completed
+from tests.support.service import StartProcess, api_client, unique
 
 BOTH = {"regions": ["us-east", "eu-west"], "policy": {"on_paused": "wait"}}
 ONE = {"regions": ["us-east"], "policy": {"on_paused": "wait"}}
@@ -112,3 +115,24 @@ async def test_a_job_that_ended_is_not_held(reader: httpx2.AsyncClient, seeds: S
     await reader.post("/regions/us-east/pause")
     await reader.post(f"/jobs/{job.id}/cancel")
     assert await held(reader, job) is None
+
+
+async def test_who_paused_it_and_why_is_told_to_operators_alone(
+    start_api: StartProcess, database_url: str, redis_url: str
+) -> None:
+    async with api_client(start_api(database_url, redis_url, auth="keys"), database_url) as client:
+        operator = AsKey(client.http, await make_key(client.database))
+        reader = AsKey(client.http, await make_key(client.database, Scope.JOBS_READ, Scope.JOBS_WRITE))
+        spec = unique(policy={"on_paused": "wait"})
+        path = (await reader.post("/jobs", spec)).json()["job"]["links"]["self"]
+        for kind, name in (("region", spec["regions"][0]), ("provider", "echo")):
+            paused = await operator.post(f"/{kind}s/{name}/pause", {"reason": "the bill of acme"})
+            assert paused.status_code == 200
+            told = (await operator.get(path)).json()["held"]
+            assert "the bill of acme" in told["detail"]
+            shown = (await reader.get(path)).json()["held"]
+            assert {**shown, "detail": ""} == {**told, "detail": ""}
+            assert shown["detail"] == (
+                f"Its {kind} is paused. It goes on once somebody with the scope `operate` resumes it."
+            )
+            assert (await operator.post(f"/{kind}s/{name}/resume")).status_code == 200

@@ -79,7 +79,9 @@ async def show_job(
     parameters = read_filters(request, JobPageParameters)
     stored = await read_job(database, tenant, job_id)
     asked = Asked(request, database, tenant, stored, parameters)
-    job = await with_spec(await shown_job(stored, database, registry, kinds), stored, services.large_pages, tenant)
+    job = await with_spec(
+        await shown_job(request, stored, database, registry, kinds), stored, services.large_pages, tenant
+    )
     grid = None
     if stored.kind == INFERENCE:
         grid = await look_at_grid(job_id, database, tenant, registry, _part_of_grid(parameters, stored))
