@@ -28,7 +28,8 @@ class Terminal:
         """Begin a command; its exit code is written below it."""
         given = " ".join(f"{name}={shlex.quote(value)}" for name, value in self._environment.items())
         without = " ".join(f"-u {name}" for name in SIZES)
-        command = f"env {without} {given} {shlex.quote(sys.executable)} -m cli {shlex.join(arguments)}"
+        # Ctrl-C reaches the shell, too, and some shells would end by it before they wrote the exit code.
+        command = f"trap : INT; env {without} {given} {shlex.quote(sys.executable)} -m cli {shlex.join(arguments)}"
         command += f"; echo {DONE} $?; read _"
         self._call("new-session", "-d", "-c", str(PROJECT), *self._size, command)
 
