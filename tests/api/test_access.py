@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api import access
-from api.app import ROUTES
+from api.served_routes import ROUTES
 from domain.scopes import Scope
 from tests.support.access import AsKey, bearer, make_key, make_tenant
 from tests.support.description import api_description

@@ -12,8 +12,9 @@ import pytest
 from fastapi import Header
 from structlog.testing import capture_logs
 
-from api.app import ROUTES, create_app
+from api.app import create_app
 from api.dependencies import tenant_of_request
+from api.served_routes import ROUTES
 from db.engine import Engine
 from db.tenants import DEFAULT_TENANT_NO
 from domain.tenant_names import DEFAULT_TENANT

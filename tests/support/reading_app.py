@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from api import errors
 from api.activity import ActivityView
-from api.app import KINDS, add_routes
+from api.app import KINDS
 from api.describing import serve_description
 from api.download_places import DownloadPlaces
 from api.downloads import Downloads
@@ -28,6 +28,7 @@ from api.readiness import Readiness
 from api.refusal_log import RefusalLog
 from api.registration import Registration
 from api.routes import metrics, pages
+from api.served_routes import add_routes
 from api.services import Services
 from broker.envelopes import Client
 from configuration.content import Content
