@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 
-@dataclass
+@dataclass(eq=False)
 class Place:
-    """A place, whose holder is to end once it `is_given_up`."""
+    """A place, whose holder is to end once it `is_given_up`. No two are equal."""
 
     is_given_up: bool = False
 
