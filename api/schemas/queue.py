@@ -61,8 +61,8 @@ class ServedConfiguration(BaseModel):
     not_served: list[NotServed] = Field(description="What it lacks a key or a URL for.")
 
 
-class Worker(BaseModel):
-    """A process that gave a sign of life within the last lease."""
+class Process(BaseModel):
+    """A process as it entered itself into the register, and its last sign of life."""
 
     id: str
     role: Literal["worker", "api"]
@@ -72,6 +72,11 @@ class Worker(BaseModel):
     started_at: datetime
     heartbeat_at: datetime
     heartbeat_age_seconds: float
+
+
+class Worker(Process):
+    """A process that gave a sign of life within the last lease."""
+
     running: int = Field(description="Cells in hand without a result.")
     is_drained: bool = Field(description="Whether an operator lets it take no more work; always false of an API.")
     configuration: ServedConfiguration
@@ -89,17 +94,8 @@ class Worker(BaseModel):
         return cls(**shown, configuration=configuration)
 
 
-class LostProcess(BaseModel):
+class LostProcess(Process):
     """A process that fell silent within the last hour and never said that it ends."""
-
-    id: str
-    role: Literal["worker", "api"]
-    pid: int
-    host: str
-    version: str | None
-    started_at: datetime
-    heartbeat_at: datetime
-    heartbeat_age_seconds: float
 
 
 class CallInFlight(BaseModel):
