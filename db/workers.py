@@ -10,8 +10,6 @@ from db.engine import Connection, repeats, statement
 
 REPEATS = "repeats"
 """The place of repeated units, by conflict, in a snapshot."""
-
-
 SHOWN_LOST = 20
 LOST_SECONDS = 3600.0
 """For how long a process that fell silent is shown as lost."""
@@ -134,15 +132,16 @@ async def set_drain(connection: Connection, worker_id: str, *, is_drained: bool)
 
     Locks the worker's row. Runs in the caller's transaction.
     """
-    if await connection.fetchval(statement("set_drain"), worker_id, is_drained) is None:
+    if await connection.fetchval(statement("set_drain"), worker_id, is_drained, LOST_SECONDS) is None:
         return None
     found = await live(connection, silent_seconds=LOST_SECONDS)
     return next((worker for worker in found if worker["id"] == worker_id), None)
 
 
 async def lost(connection: Connection, *, silent_seconds: float) -> list[dict[str, Any]]:
-    """Return up to SHOWN_LOST processes that fell silent within the last hour and didn't end in order, newest first."""
-    return [dict(row) for row in await connection.fetch(statement("list_lost_workers"), silent_seconds, SHOWN_LOST)]
+    """Return up to SHOWN_LOST processes that fell silent within LOST_SECONDS and didn't end in order, newest first."""
+    rows = await connection.fetch(statement("list_lost_workers"), silent_seconds, LOST_SECONDS, SHOWN_LOST)
+    return [dict(row) for row in rows]
 
 
 def _measured(metrics: dict[str, Any]) -> str:
