@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from api.actors import Because
 from api.idempotent_actions import Action, Reply
-from api.schemas.bulk_actions import BulkAnswer, Matched
+from api.schemas.bulk_actions import BulkAnswer, BulkParameters, Matched
 from db import audit_log, bulk_actions, counters
 from db.audit_log import AuditOutcome
 from db.bulk_actions import DONE, BulkAction, BulkFilter, BulkName
@@ -67,8 +67,9 @@ class Bulk(Generic[Effect]):
     act_together: Callable[[Connection, Sequence[int]], Awaitable[Mapping[int, Effect]]] | None = None
 
 
-def read_asked(text: str, because: Because, *, as_of: str | None, dry_run: bool) -> Asked:
+def read_asked(text: str, because: Because, parameters: BulkParameters) -> Asked:
     """Return what a request with this filter asks for. Raises FilterMissing and ParametersRejected."""
+    as_of, dry_run = parameters.as_of, parameters.dry_run
     if not text:
         raise FilterMissing("Name at least one parameter of the list, such as `status=queued`.")
     if dry_run and as_of is not None:

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from api import job_actions
 from api.access import requires
@@ -14,7 +14,7 @@ from api.callers import check_again
 from api.dependencies import ONE_OF_EACH, ActionDep, Allowed, Broker, ServedKinds, ServicesDep
 from api.job_filters import METADATA_KEY, JobFilterParameters, job_filter_text, read_job_filter
 from api.problems import problem_responses
-from api.schemas.bulk_actions import AS_OF, DRY_RUN, MAX_AS_OF, BulkResponse
+from api.schemas.bulk_actions import BulkParameters, BulkResponse
 from db.bulk_actions import BulkName
 from db.bulk_effects import cancel_match, cancel_waiting_matches, retry_match
 from db.cancelling import Cancelled
@@ -34,13 +34,10 @@ ROUTE: dict[str, Any] = {
 }
 
 
-class BulkParameters(JobFilterParameters):
+class BulkJobParameters(BulkParameters, JobFilterParameters):
     """The jobs that are acted on, as the list of jobs is narrowed to them."""
 
     model_config = ConfigDict(extra="allow")
-
-    dry_run: bool = Field(default=False, description=DRY_RUN)
-    as_of: str | None = Field(default=None, max_length=MAX_AS_OF, description=AS_OF)
 
 
 @router.post(
@@ -58,7 +55,7 @@ async def post_cancel_jobs(
     action: ActionDep,
     registry: Allowed,
     kinds: ServedKinds,
-    parameters: Annotated[BulkParameters, Query()],
+    parameters: Annotated[BulkJobParameters, Query()],
 ) -> Response:
     """Cancel the jobs that a dry run matched, each as `POST /jobs/{id}/cancel` does; those that came later stay.
 
@@ -67,7 +64,7 @@ async def post_cancel_jobs(
     """
     jobs = read_job_filter(parameters, registry, kinds)
     because = await read_because(request)
-    asked = read_asked(job_filter_text(jobs), because, as_of=parameters.as_of, dry_run=parameters.dry_run)
+    asked = read_asked(job_filter_text(jobs), because, parameters)
     actor = await actor_of(request, action, because)
 
     async def announce(cancelled: Cancelled) -> None:
@@ -102,7 +99,7 @@ async def post_retry_jobs(
     action: ActionDep,
     registry: Allowed,
     kinds: ServedKinds,
-    parameters: Annotated[BulkParameters, Query()],
+    parameters: Annotated[BulkJobParameters, Query()],
 ) -> Response:
     """Retry all that failed of the jobs that a dry run matched, each as `POST /jobs/{id}/retry` does.
 
@@ -110,7 +107,7 @@ async def post_retry_jobs(
     """
     jobs = read_job_filter(parameters, registry, kinds)
     because = await read_because(request)
-    asked = read_asked(job_filter_text(jobs), because, as_of=parameters.as_of, dry_run=parameters.dry_run)
+    asked = read_asked(job_filter_text(jobs), because, parameters)
     actor = await actor_of(request, action, because)
 
     async def announce(retried: Retried) -> None:

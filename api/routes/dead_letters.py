@@ -18,7 +18,7 @@ from api.job_filters import filter_text
 from api.paging import DEAD_LETTERS, PageParameters, link_next, next_cursor
 from api.problems import problem_responses
 from api.rate_limits import tell
-from api.schemas.bulk_actions import AS_OF, DRY_RUN, MAX_AS_OF, BulkResponse
+from api.schemas.bulk_actions import BulkParameters, BulkResponse
 from api.schemas.dead_letters import DeadLetter, DeadLetterList
 from api.schemas.job_actions import RetryAnswer
 from db.bulk_actions import BulkName
@@ -49,11 +49,8 @@ class DeadLetterFilterParameters(NoParameters):
         return DeadLetterFilter(self.tenant, self.job_id, region, self.model, self.error_code)
 
 
-class ReplayParameters(DeadLetterFilterParameters):
+class ReplayParameters(BulkParameters, DeadLetterFilterParameters):
     """The dead letters that are replayed, as their list is narrowed to them."""
-
-    dry_run: bool = Field(default=False, description=DRY_RUN)
-    as_of: str | None = Field(default=None, max_length=MAX_AS_OF, description=AS_OF)
 
 
 class DeadLetterParameters(PageParameters, DeadLetterFilterParameters):
@@ -113,7 +110,7 @@ async def post_replay_all(
     letters = parameters.read(registry)
     given = {name: value for name, value in asdict(letters).items() if value is not None}
     because = await read_because(request)
-    asked = read_asked(filter_text(given), because, as_of=parameters.as_of, dry_run=parameters.dry_run)
+    asked = read_asked(filter_text(given), because, parameters)
     actor = await actor_of(request, action, because)
 
     async def announce(retried: Retried) -> None:

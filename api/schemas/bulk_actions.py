@@ -7,9 +7,18 @@ from pydantic import BaseModel, Field, RootModel
 
 from db.bulk_actions import BulkCounts
 
-MAX_AS_OF = 100
-AS_OF = "The dry run whose matches this acts on: its `as_of`. Required without `dry_run`."
-DRY_RUN = "Count what matches and remember it under an `as_of`; change nothing."
+
+class BulkParameters(BaseModel):
+    """How an action over a filter is asked for, besides the filter."""
+
+    dry_run: bool = Field(
+        default=False, description="Count what matches and remember it under an `as_of`; change nothing."
+    )
+    as_of: str | None = Field(
+        default=None,
+        max_length=100,
+        description="The dry run whose matches this acts on: its `as_of`. Required without `dry_run`.",
+    )
 
 
 class Matched(BaseModel):
