@@ -24,9 +24,10 @@ from db.counters import Increment, increment
 from db.engine import NOT_WRITABLE, QUICK_SECONDS, UNAVAILABLE, Connection, Engine, in_transaction, write_failure_reason
 from db.kinds import StoredKind
 from db.schema import require_schema
+from runtime.configured_secrets import read_secrets
 from runtime.databases import Reminder
 from runtime.metrics import CONNECTIONS_REFUSED
-from runtime.settings import Settings, read_secrets
+from runtime.settings import Settings
 from sources.configured import ConfiguredSources
 
 RETRY_SECONDS = 1.0

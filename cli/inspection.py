@@ -8,7 +8,8 @@ import typer
 
 from domain.redaction import hide_secrets
 from runtime.config_file import ConfigFile
-from runtime.settings import PREFIX, Settings, load_settings, read_secrets, redacted, setting_names
+from runtime.configured_secrets import read_secrets
+from runtime.settings import PREFIX, Settings, load_settings, redacted, setting_names
 
 
 def print_settings() -> None:

@@ -1,9 +1,7 @@
-"""All settings, and the only reader of the environment. A wrong setting ends the process with one sentence."""
+"""All settings, read from the environment. A wrong setting ends the process with one sentence."""
 
 import os
-import re
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, MutableMapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +14,6 @@ from domain.addresses import read_hosts, read_networks
 from domain.postgres_url import SCHEMES as POSTGRES_SCHEMES
 from domain.postgres_url import WrongConnectionString, hide_passwords, parse_connection_string
 from domain.redaction import is_secret_parameter
-from domain.sources.connection import ConnectionSettings
 from runtime import redis_urls
 from runtime.config_file import ConfigFile, read_config_file
 from runtime.errors import SettingError
@@ -35,17 +32,6 @@ SECRET_SETTINGS = (*URL_SETTINGS, "oidc_client_secret")
 """The settings that may stand in a file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """The keys and URLs of a configuration that this process's environment holds.
-
-    `values` are by variable; `reasons` say by `providers.NAME` and `connections.NAME` why it can't be served here.
-    """
-
-    values: Mapping[str, SecretStr]
-    reasons: Mapping[str, str]
-
-
 class LogLevel(StrEnum):
     """The least severe events that are logged."""
 
@@ -60,7 +46,6 @@ SIGNATURE_ALGORITHMS = frozenset(
 )
 """Asymmetric ones only: with the others the issuer's published key would sign."""
 _SECONDS = "a number of seconds above 0, such as 5 or 0.5"
-_SENDABLE = re.compile(r"[!-~]+")
 
 
 def _checked_by(read: Callable[[str], object]) -> Callable[[str], str]:
@@ -262,42 +247,3 @@ def _refuse_wrong_issuer(settings: Settings) -> None:
     if wrong := set(settings.oidc_algorithms.split(",")) - SIGNATURE_ALGORITHMS:
         allowed = ", ".join(sorted(SIGNATURE_ALGORITHMS))
         raise SettingError(f"BREAKWATER_OIDC_ALGORITHMS has {min(wrong)!r}: give some of {allowed}, by commas.")
-
-
-def read_secrets(file: ConfigFile) -> Secrets:
-    """Look up the variables that a configuration names, or their files.
-
-    Without a valid variable a provider or source isn't served.
-    """
-    values: dict[str, SecretStr] = {}
-    reasons: dict[str, str] = {}
-    for name, provider in file.providers.items():
-        if provider.api_key_env and (reason := _read(provider.api_key_env, values, is_key=True)):
-            reasons[f"providers.{name}"] = reason
-    for name, connection in file.connections.items():
-        found = [_read(connection.url_env, values), _wrong_url(connection, values)]
-        found += [_read(variable, values, is_key=True) for variable in connection.key_envs]
-        if reason := next(filter(None, found), None):
-            reasons[f"connections.{name}"] = reason
-    return Secrets(values, reasons)
-
-
-def _read(variable: str, values: dict[str, SecretStr], *, is_key: bool = False) -> str | None:
-    """Keep a variable's value, or return why it can't be used."""
-    try:
-        value = read_variable(variable, os.environ)
-    except Unreadable as error:
-        return str(error)
-    if not value:
-        return f"{variable} isn't in the environment: set {variable}."
-    if is_key and not _SENDABLE.fullmatch(value):
-        return f"{variable} can't be sent as a key: set it to the key alone, in visible ASCII."
-    values[variable] = SecretStr(value)
-    return None
-
-
-def _wrong_url(connection: ConnectionSettings, values: Mapping[str, SecretStr]) -> str | None:
-    """Return why a URL doesn't fit its connection's type, without any password."""
-    url = values.get(connection.url_env, SecretStr("")).get_secret_value()
-    fault = connection.fault(url)
-    return None if fault is None else f"{connection.url_env} {fault}"

@@ -12,7 +12,8 @@ from domain.sources.connection import ConnectionSettings
 from domain.sources.registry import SOURCE_BY_CONNECTION
 from domain.sources.source import ConnectionSource, Source
 from runtime.config_file import ImportSettings
-from runtime.settings import STAGING, Secrets
+from runtime.configured_secrets import Secrets
+from runtime.settings import STAGING
 from sources.errors import SourceNotConfigured, echoed
 from sources.opening import ImportRoot, Opener, Place, ReachedConnection, opener
 from sources.protocol import Source as OpenedSource

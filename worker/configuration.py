@@ -11,8 +11,9 @@ from configuration.content import Configuration, read_configuration
 from db.connection_failures import SchemaNotServed
 from db.engine import UNAVAILABLE, Engine, connect
 from db.schema import require_schema
+from runtime.configured_secrets import read_secrets
 from runtime.errors import SettingError
-from runtime.settings import Settings, read_secrets
+from runtime.settings import Settings
 from sources.configured import ConfiguredSources
 from worker.providers.configured import Providers, Serving
 from worker.providers.protocol import Provider

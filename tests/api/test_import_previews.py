@@ -11,7 +11,7 @@ from api.import_previews import ImportPreviews
 from configuration.content import Configuration, registry_of
 from configuration.in_force import InForce
 from domain.identities import IdentityKey, IdentityKind
-from runtime.settings import Secrets
+from runtime.configured_secrets import Secrets
 from sources.configured import ConfiguredSources
 from submissions.submission import Sender, read_submission
 from tests.support.configurations import content_of

@@ -10,7 +10,8 @@ from api.import_previews import AT_ONCE, ImportPreviews
 from configuration.in_force import InForceReader
 from db.engine import Connection, create_engine
 from domain.tenant_names import DEFAULT_TENANT
-from runtime.settings import Settings, read_secrets
+from runtime.configured_secrets import read_secrets
+from runtime.settings import Settings
 from sources.configured import ConfiguredSources
 from submissions.submission import Sender, Submission, read_submission
 from tests.support.configurations import commit_file

@@ -8,7 +8,8 @@ import pytest
 from configuration.agreement import agree
 from configuration.content import Configuration, Content, identities_of
 from runtime.config_file import ConfigFile, read_config_file
-from runtime.settings import load_settings, read_secrets
+from runtime.configured_secrets import read_secrets
+from runtime.settings import load_settings
 from tests.providers.calls import call
 from worker.providers.configured import Providers, Serving
 

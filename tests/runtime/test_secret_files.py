@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from runtime.config_file import ConfigFile
+from runtime.configured_secrets import read_secrets
 from runtime.errors import SettingError
-from runtime.settings import load_settings, pass_urls, read_secrets
+from runtime.settings import load_settings, pass_urls
 
 URL = "postgresql://u:hush@h/d"
 REDIS = "rediss://:hush@h:6379/0"

@@ -2,8 +2,9 @@ import os
 
 import pytest
 
+from runtime.configured_secrets import read_secrets
 from runtime.errors import SettingError
-from runtime.settings import load_settings, read_secrets, redacted
+from runtime.settings import load_settings, redacted
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from configuration.content import Configuration
 from domain.identities import IdentityKey, IdentityKind
 from domain.sources.sql import SqlSource as SqlSourceSpec
-from runtime.settings import Secrets
+from runtime.configured_secrets import Secrets
 from sources.configured import ConfiguredSources
 from sources.errors import SourceForbidden, SourceMissing, SourceRefused
 from sources.sql.source import SqlSource

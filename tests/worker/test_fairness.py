@@ -8,7 +8,8 @@ import pytest
 from configuration.agreement import agree
 from configuration.content import read_configuration
 from db.engine import create_engine
-from runtime.settings import Settings, read_secrets
+from runtime.configured_secrets import read_secrets
+from runtime.settings import Settings
 from tests.support.access import make_tenant
 from tests.support.connections import publish_envelopes
 from tests.support.jobs import job_body_of, store_jobs

@@ -13,7 +13,8 @@ from domain.identities import IdentityKind
 from domain.plan import Pool
 from domain.registry import ECHO
 from runtime.config_file import ProviderSettings, ProviderType
-from runtime.settings import Secrets, Settings
+from runtime.configured_secrets import Secrets
+from runtime.settings import Settings
 from worker.providers import hybrid_router, openai
 from worker.providers.echo import Echo
 from worker.providers.http import Address, Dialect, HttpProvider, open_client
