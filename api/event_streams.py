@@ -15,8 +15,6 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.callers import check_again
-from api.connections import STOPPING
 from api.content_negotiation import preferred
 from api.event_feed import EventSignal, Feed, follow
 from api.methods import is_head
@@ -136,12 +134,8 @@ class _Client:
         self._sent_at = time.monotonic()
 
     async def stays(self) -> bool:
-        """Return whether the client is there and is to be served; raise what `check_again` does."""
-        is_to_end = self._place.is_given_up or self._request.scope["state"].get(STOPPING)
-        if is_to_end or await self._request.is_disconnected():
-            return False
-        await check_again(self._request.scope)
-        return True
+        """Return whether the client is there and is to be served. Raises as `Place.goes_on`."""
+        return await self._place.goes_on(self._request)
 
     async def send(self, text: str) -> None:
         """Send this text, or a comment if there is none and nothing was sent for a while. Waits for a slow client."""

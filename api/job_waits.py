@@ -11,8 +11,6 @@ from contextlib import suppress
 
 from fastapi import Request
 
-from api.callers import check_again
-from api.connections import STOPPING
 from api.event_feed import LOOK_SECONDS, SHORTEST_SECONDS, EventSignal
 from api.yielding_places import Place, YieldingPlaces
 from db.engine import UNAVAILABLE, Engine
@@ -54,7 +52,7 @@ class JobWaits:
         """Wait until the job has ended or the time is over; return False where the request has to be answered before.
 
         So it is where there is no place for it, it has to give its place up, the process is to stop, or the client has
-        left. Raises what `check_again` does, once the caller's key or token isn't valid any more.
+        left. Raises as `Place.goes_on`.
         """
         with self._places.place(tenant_no) as place:
             if place is None:
@@ -97,9 +95,8 @@ class JobWaits:
     async def _wait(self, request: Request, place: Place, closed: asyncio.Event, until: float) -> bool:
         while not closed.is_set() and (left := until - time.monotonic()) > 0:
             await _wait_for(closed, min(left, CHECK_SECONDS))
-            if place.is_given_up or request.scope["state"].get(STOPPING) or await request.is_disconnected():
+            if not await place.goes_on(request):
                 return closed.is_set()
-            await check_again(request.scope)
         return True
 
     async def _look(self, job_nos: Collection[int]) -> None:

@@ -5,12 +5,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from fastapi import Request
+
+from api.callers import check_again
+from api.connections import STOPPING
+
 
 @dataclass(eq=False)
 class Place:
     """A place, whose holder is to end once it `is_given_up`. No two are equal."""
 
     is_given_up: bool = False
+
+    async def goes_on(self, request: Request) -> bool:
+        """Return whether the request that holds it is to be served further; its client may have left.
+
+        Raises what `check_again` does, once the caller's key or token isn't valid any more.
+        """
+        if self.is_given_up or request.scope["state"].get(STOPPING) or await request.is_disconnected():
+            return False
+        await check_again(request.scope)
+        return True
 
 
 class YieldingPlaces:
