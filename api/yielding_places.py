@@ -42,17 +42,23 @@ class YieldingPlaces:
 
         Where all are taken, the tenant that has most, and two more than this one, gives up its oldest.
         """
-        own = self._places_by_tenant[tenant_no]
-        if len(own) >= self._of_tenant or not self._make_room(len(own)):
+        own = len(self._places_by_tenant.get(tenant_no, ()))
+        if own >= self._of_tenant or not self._make_room(own):
             yield None
             return
         place = Place()
-        own.append(place)
+        self._places_by_tenant[tenant_no].append(place)
         try:
             yield place
         finally:
             if not place.is_given_up:
-                own.remove(place)
+                self._give_back(tenant_no, place)
+
+    def _give_back(self, tenant_no: int, place: Place) -> None:
+        own = self._places_by_tenant[tenant_no]
+        own.remove(place)
+        if not own:
+            del self._places_by_tenant[tenant_no]
 
     def _make_room(self, own: int) -> bool:
         """Return whether there is a place for a tenant that has so many."""
