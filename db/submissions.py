@@ -1,4 +1,4 @@
-"""Submissions: looking up the facts that decide them, locking out equal ones, and their ledger."""
+"""Submissions: looking up the facts that decide them, locking out equal ones, and storing what they ask for."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -88,25 +88,6 @@ class NewJob:
     configuration_no: int
     identity_nos: Sequence[int]
     cells: CellPlan | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
-    """One submission as the ledger keeps it."""
-
-    tenant_no: int
-    job_no: int | None
-    kind: str | None
-    outcome: str
-    reason: str
-    matched_on: str | None
-    status_code: int
-    idempotency_key: str | None
-    client: str | None
-    user_agent: str | None
-    request_id: str
-    submitted_by: str | None = None
-    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,32 +202,6 @@ async def insert_jobs(connection: Connection, jobs: Sequence[NewJob]) -> dict[tu
     if len(stored) < len(jobs):
         raise ConfigurationChanged
     return {(row["tenant_no"], row["id"]): row["job_no"] for row in stored}
-
-
-async def insert_ledger_rows(connection: Connection, rows: Sequence[LedgerRow]) -> None:
-    """Enter these submissions into the ledger, in the caller's transaction."""
-    columns = zip(
-        *(
-            (
-                row.tenant_no,
-                row.job_no,
-                row.kind,
-                row.outcome,
-                row.reason,
-                row.matched_on,
-                row.status_code,
-                row.idempotency_key,
-                row.client,
-                row.user_agent,
-                row.request_id,
-                row.submitted_by,
-                row.session_id,
-            )
-            for row in rows
-        ),
-        strict=True,
-    )
-    await connection.execute(statement("insert_submissions"), *columns)
 
 
 async def keep_first_responses(

@@ -6,8 +6,8 @@ import orjson
 import structlog
 
 from db.counters import Increment, increment
+from db.ledger import LedgerRow
 from db.submission_events import SubmissionEvent
-from db.submissions import LedgerRow
 from domain.errors import BreakwaterError, DuplicateJob
 from domain.notes import Action
 from runtime.metrics import DUPLICATES_PREVENTED, JOBS_SUBMITTED

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from db import counters, submissions
+from db import counters
 from db.counters import increment
 from db.engine import QUICK_SECONDS, Connection, Engine, in_transaction
-from db.submissions import LedgerRow
+from db.ledger import LedgerRow, insert_ledger_rows
 from domain.errors import BreakwaterError
 from runtime.metrics import JOBS_SUBMITTED
 from submissions.submission import Sender
@@ -59,7 +59,7 @@ class RejectionLedger:
         counted = increment(JOBS_SUBMITTED.name, len(group), kind="unknown", outcome="rejected")
 
         async def unit(connection: Connection) -> None:
-            await submissions.insert_ledger_rows(connection, [rejection.row for rejection in group])
+            await insert_ledger_rows(connection, [rejection.row for rejection in group])
             await counters.add(connection, worker_no, [counted])
 
         await in_transaction(self._engine, unit, seconds=QUICK_SECONDS)

@@ -14,6 +14,7 @@ import orjson
 
 from db import counters, submissions
 from db.engine import QUICK_SECONDS, Connection, Engine, connect, in_transaction
+from db.ledger import insert_ledger_rows
 from db.submission_events import write_submitted_events
 from db.submissions import FirstResponse, NewJob
 from domain.errors import BreakwaterError
@@ -227,7 +228,7 @@ async def _insert_new(connection: Connection, new: Sequence[Decided]) -> list[tu
 
 async def _enter(connection: Connection, decided: Sequence[Decided]) -> None:
     rows = [ledger_row(submission, decision) for submission, decision in decided]
-    await submissions.insert_ledger_rows(connection, rows)
+    await insert_ledger_rows(connection, rows)
     events = [event for each in decided if (event := submission_event(*each)) is not None]
     if events:
         await write_submitted_events(connection, events)

@@ -11,8 +11,9 @@ from db import coordination as planning
 from db.batches import Claimant, ClaimedBatch
 from db.coordination import JobPlan
 from db.engine import Connection, Engine, in_transaction
+from db.ledger import LedgerRow, insert_ledger_rows
 from db.results import BatchReport, CompletedCell, EndedCell, Recorded, RetriedCell
-from db.submissions import LedgerRow, NewJob
+from db.submissions import NewJob
 from db.tenants import DEFAULT_TENANT_NO
 from domain.calls import Cell
 from domain.normalize import normalize
@@ -67,7 +68,7 @@ class Seeds:
 
         async def store(connection: Connection) -> int:
             job_no = (await submissions.insert_jobs(connection, [job]))[tenant_no, job.id]
-            await submissions.insert_ledger_rows(connection, [ledger_row(job_no, "created", tenant_no)])
+            await insert_ledger_rows(connection, [ledger_row(job_no, "created", tenant_no)])
             return job_no
 
         return Seeded(await in_transaction(self.engine, store), job.id, normalized.spec)
@@ -75,7 +76,7 @@ class Seeds:
     async def enter(self, job: Seeded, *outcomes: str) -> None:
         """Enter a further submission of a job into the ledger for each outcome."""
         rows = [ledger_row(job.job_no, outcome) for outcome in outcomes]
-        await in_transaction(self.engine, lambda connection: submissions.insert_ledger_rows(connection, rows))
+        await in_transaction(self.engine, lambda connection: insert_ledger_rows(connection, rows))
 
     async def plan(self) -> None:
         """Plan every queued job; nothing of it is claimed."""
