@@ -21,9 +21,10 @@ from configuration.content import Configuration
 from db import counters, kinds, workers
 from db.connection_failures import describe_failure
 from db.counters import Increment, increment
-from db.engine import NOT_WRITABLE, QUICK_SECONDS, UNAVAILABLE, Connection, Engine, in_transaction, write_failure_reason
+from db.engine import QUICK_SECONDS, UNAVAILABLE, Connection, Engine, in_transaction
 from db.kinds import StoredKind
 from db.schema import require_schema
+from db.write_failures import NOT_WRITABLE, write_failure_reason
 from runtime.configured_secrets import read_secrets
 from runtime.databases import Reminder
 from runtime.metrics import CONNECTIONS_REFUSED

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -236,22 +236,6 @@ UNAVAILABLE = (
 """Errors while the server is unavailable or slow: try again later."""
 REJECTED = (asyncpg.PostgresError, Unstorable)
 """Errors of a statement that the server always rejects."""
-NOT_WRITABLE: Mapping[type[BaseException], str] = {
-    asyncpg.ReadOnlySQLTransactionError: "It is read-only: a standby, or `default_transaction_read_only` is on.",
-    asyncpg.DiskFullError: "Its disk is full.",
-    asyncpg.InsufficientResourcesError: "It has no room left: no memory, or no connection.",
-    TimeoutError: "It doesn't commit in time: a synchronous standby is gone, or its disk hangs.",
-}
-
-
-def write_failure_reason(error: BaseException) -> str:
-    """Describe one of UNAVAILABLE, as the reason why a write failed."""
-    for kind, reason in NOT_WRITABLE.items():
-        if isinstance(error, kind):
-            return reason
-    return f"It can't be written to ({type(error).__name__})."
-
-
 TIMED_OUT = (TimeoutError, asyncpg.QueryCanceledError)
 """The errors among UNAVAILABLE and REJECTED for a statement that exceeded our limit, or the server's."""
 INVALID_DATA = (

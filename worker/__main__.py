@@ -19,8 +19,9 @@ from configuration.agreement import join_configuration
 from configuration.content import Configuration
 from db import workers
 from db.connection_failures import describe_failure
-from db.engine import NOT_WRITABLE, REJECTED, UNAVAILABLE, Engine, connect, create_engine, probe, write_failure_reason
+from db.engine import REJECTED, UNAVAILABLE, Engine, connect, create_engine, probe
 from db.kinds import register
+from db.write_failures import NOT_WRITABLE, write_failure_reason
 from runtime.databases import Reminder, unusable
 from runtime.settings import Settings
 from sources.configured import ConfiguredSources
