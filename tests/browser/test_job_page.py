@@ -74,6 +74,11 @@ async def test_cells_turn_and_one_is_opened_and_what_failed_is_retried(
     await dashboard.keeps_nobody_out(cell)
     await tab.click("a[href$='audit=true#audit']")
     await tab.see_text("It holds.")
+    await tab.hold("*audit=true*")
+    await tab.evaluate("document.querySelector('#live').append('an older look')")
+    await tab.send("Page.bringToFront")  # a hidden tab looks at nothing
+    await tab.see("!document.body.innerText.includes('an older look')")  # a look that counts would be held up
+    assert "It holds." in await tab.text()
 
 
 async def test_an_unknown_cell_is_found_and_resolved(
