@@ -1,6 +1,5 @@
 """The first page under `/ui`: what goes on now, and what needs somebody."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,16 +12,13 @@ from api.attention import Attention
 from api.callers import caller_of
 from api.dependencies import ONE_OF_EACH, Database, NoParameters, ServiceDatabase, ServicesDep, Tenant, Visible
 from api.page_views import JOBS, START, page
-from api.paging import PageParameters
+from api.routes.dashboard.places import read_places
 from api.routes.job_counts import get_overview
-from api.routes.providers import get_providers
 from api.routes.queue import get_activity
-from api.routes.regions import get_regions
 from domain.scopes import Scope
 
 router = APIRouter(include_in_schema=False, dependencies=ONE_OF_EACH)
 
-_ALL: Final = PageParameters(limit=200)
 _NOTHING: Final = NoParameters()
 
 
@@ -48,18 +44,7 @@ async def show_overview(
         overview = await get_overview(database, tenant, _NOTHING)
         needed += attention.of_jobs(overview, now)
     if activity or overview:
-        answer = Response()
-        regions, providers = await asyncio.gather(
-            get_regions(request=request, response=answer, registry=registry, services=services, parameters=_ALL),
-            get_providers(
-                request=request,
-                response=answer,
-                database=all_tenants,
-                registry=registry,
-                services=services,
-                parameters=_ALL,
-            ),
-        )
+        regions, providers = await read_places(request, services, all_tenants, registry)
         path = attention.QUEUE if activity else JOBS
         needed += attention.of_places(regions.items, providers.items, path=path)
     return page(

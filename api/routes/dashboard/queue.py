@@ -13,11 +13,9 @@ from api.access import requires
 from api.attention import STUCK_WORDS
 from api.dependencies import ONE_OF_EACH, Broker, Database, NoParameters, ServiceDatabase, ServicesDep, Visible
 from api.page_views import next_address, page, read_filters
-from api.paging import PageParameters
+from api.routes.dashboard.places import read_places
 from api.routes.dead_letters import DeadLetterFilterParameters, DeadLetterParameters, get_dead_letters
-from api.routes.providers import get_providers
 from api.routes.queue import get_calls, get_queue
-from api.routes.regions import get_regions
 from api.schemas.queue import StuckWork
 from db.queue import SHOWN_STUCK
 from domain.scopes import Scope
@@ -36,7 +34,6 @@ _FILTERS: Final = {
 _OF_A_JOB: Final = {"overdue", "lease_expired", "put_off", "configuration_changed"}
 """Reasons that a job has by itself, and that an action on the job may end."""
 _NOTHING: Final = NoParameters()
-_ALL: Final = PageParameters(limit=200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +57,12 @@ async def show_queue(
     _: Annotated[NoParameters, Query()],
 ) -> Response:
     """Return what waits, runs and is stuck, the processes, and what can be paused."""
-    answer = Response()
     listed = DeadLetterParameters(limit=_SHOWN_LETTERS)
-    queue, calls, letters, regions, providers = await asyncio.gather(
+    queue, calls, letters, (regions, providers) = await asyncio.gather(
         get_queue(services=services, database=database, broker=broker, _=_NOTHING),
         get_calls(database, _NOTHING),
-        get_dead_letters(request=request, response=answer, database=database, registry=registry, parameters=listed),
-        get_regions(request=request, response=answer, registry=registry, services=services, parameters=_ALL),
-        get_providers(
-            request=request,
-            response=answer,
-            database=all_tenants,
-            registry=registry,
-            services=services,
-            parameters=_ALL,
-        ),
+        get_dead_letters(request=request, response=Response(), database=database, registry=registry, parameters=listed),
+        read_places(request, services, all_tenants, registry),
     )
     return page(
         request,
